@@ -1,0 +1,35 @@
+"""lrsearch: learn which optimizer, peak learning rate and schedule shape to train a Keras model with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lrsearch.api import SearchResult, search
+    from lrsearch.definition import StudyDefinition
+    from lrsearch.errors import LrSearchError
+    from lrsearch.space import SearchSpace
+
+__version__ = "0.1.0"
+__all__ = ["LrSearchError", "SearchResult", "SearchSpace", "StudyDefinition", "search"]
+
+# Loaded on first use, so that `lrsearch --help` and a study file's import stay fast.
+_HOMES = {
+    "LrSearchError": "lrsearch.errors",
+    "SearchResult": "lrsearch.api",
+    "SearchSpace": "lrsearch.space",
+    "StudyDefinition": "lrsearch.definition",
+    "search": "lrsearch.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lrsearch' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,30 @@
+"""What every engine owes its caller.
+
+An engine trains; it sees no Optuna, no SQL and no process. One contract suite, tests/contract, runs against all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from lrsearch.values import Outcome, Save, Source, Watch
+
+
+class Engine(Protocol):
+    """Trains what `source` hands out until it hands out None.
+
+    Owes exactly one `Outcome` for each `TrialSpec`; an exception of the user's code becomes a FAILED outcome with its
+    traceback, never an exception of `train`. KeyboardInterrupt and SystemExit pass through.
+    """
+
+    name: str
+
+    def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
+        """Yield an outcome as each attempt ends.
+
+        `watch` is called at least at every epoch's end, and about once a second within an epoch; its verdict is obeyed at
+        the next batch. After PRUNE the outcome is PRUNED; after INTERRUPT, INTERRUPTED; after LOST, LOST.
+        `save` is offered a snapshot at every epoch's end.
+        """
+        ...

@@ -1,0 +1,112 @@
+"""Every error that lrsearch raises on purpose, in one tree.
+
+LrSearchError                 exit 1   everything raised on purpose
+  CallerError                 exit 2   the caller can mend it
+    InvalidValue              a field holds what is not allowed
+    UnknownName               no such optimizer, study, trial, ...; the nearest is suggested
+    StudyFileError            the study file cannot be used; carries its own traceback, if any
+  EnvironmentProblem          exit 3   the machine or the database must be mended
+    StorageProblem            the database cannot be used
+      StorageUnavailable      it did not answer; worth another try
+    DeviceProblem             no such device
+  Refused                     exit 4   the study says no
+    FingerprintMismatch       the study was made from another definition
+    SchemaMismatch            the database was written by another version
+    VersionMismatch           the study runs under other library versions
+  StudyBroken                 exit 1   the study's own code fails; carries its traceback
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+
+class LrSearchError(Exception):
+    """The trunk. Its text is one line for a person: what, where, what is allowed, the next move."""
+
+    exit_code = 1
+
+
+class CallerError(LrSearchError):
+    """The caller gave something that is not allowed."""
+
+    exit_code = 2
+
+
+class InvalidValue(CallerError):
+    """A field holds a value that is not allowed: `field must be allowed; got value. fix`."""
+
+    def __init__(self, field: str, *, got: object, allowed: str, fix: str = "") -> None:
+        super().__init__(f"{field} must be {allowed}; got {got!r}. {fix}".rstrip())
+        self.field, self.got, self.allowed = field, got, allowed
+
+
+class UnknownName(CallerError):
+    """A name that is not in a known list; the nearest known ones are suggested."""
+
+    def __init__(self, kind: str, *, got: str, known: Iterable[str], fix: str = "") -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(got, names, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(names) or 'none'}."
+        super().__init__(f"no {kind} named {got!r}. {hint} {fix}".rstrip())
+        self.kind, self.got, self.known = kind, got, names
+
+
+class StudyFileError(CallerError):
+    """The study file cannot be used; `traceback_text` is the file's own traceback, or empty."""
+
+    def __init__(self, message: str, *, traceback_text: str = "") -> None:
+        super().__init__(message)
+        self.traceback_text = traceback_text
+
+
+class EnvironmentProblem(LrSearchError):
+    """The machine, a device or the database is not as it must be."""
+
+    exit_code = 3
+
+
+class StorageProblem(EnvironmentProblem):
+    """The database cannot be used as it is."""
+
+
+class StorageUnavailable(StorageProblem):
+    """The database did not answer in time; another try may succeed."""
+
+
+class DeviceProblem(EnvironmentProblem):
+    """A device that was asked for is not there."""
+
+
+class Refused(LrSearchError):
+    """The request is well-formed, but the study must refuse it."""
+
+    exit_code = 4
+
+
+class FingerprintMismatch(Refused):
+    """The stored study was made from another definition; `differences` maps field to (stored, given)."""
+
+    def __init__(self, study: str, *, differences: Mapping[str, tuple[object, object]]) -> None:
+        shown = "; ".join(f"{field}: {old} in the study, {new} here" for field, (old, new) in differences.items())
+        super().__init__(
+            f"study {study!r} was made from another definition ({shown}). Give this one a name of its own with --name NEW."
+        )
+        self.differences = dict(differences)
+
+
+class SchemaMismatch(Refused):
+    """The database's tables were written by another version of lrsearch or Optuna."""
+
+
+class VersionMismatch(Refused):
+    """Library versions that differ from those that the study runs under."""
+
+
+class StudyBroken(LrSearchError):
+    """The study's own code fails on every trial; `traceback_text` shows where."""
+
+    def __init__(self, message: str, *, traceback_text: str = "") -> None:
+        super().__init__(message)
+        self.traceback_text = traceback_text
