@@ -1,0 +1,75 @@
+"""Commands that give the answer: best, export, plot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lrsearch.cli.opening import existing_study
+from lrsearch.cli.options import echo_json, json_option, storage_option
+
+
+@click.command("best")
+@click.argument("study")
+@storage_option
+@json_option
+def best(study: str, *, storage: str | None, as_json: bool) -> None:
+    """Show the answer of STUDY: the best setting beside yours, retested, and what is not separable from it."""
+    from lrsearch.answer import summarise
+    from lrsearch.report import answer_text
+
+    with existing_study(study, storage) as (ledger, record):
+        answer = summarise(record, ledger.trials(record.id))
+    if as_json:
+        echo_json(answer.to_json())
+    else:
+        click.echo(answer_text(answer))
+
+
+@click.command("export")
+@click.argument("study")
+@click.option("--format", "form", type=click.Choice(["python", "json", "keras"]), default="python", show_default=True)
+@click.option("--trial", type=int, help="Export this trial. [default: the best]")
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write here. [default: the terminal]")
+@storage_option
+def export(study: str, *, form: str, trial: int | None, output: Path | None, storage: str | None) -> None:
+    """Print the best setting of STUDY as code to paste beside model.compile, as JSON, or as a compiled .keras model.
+
+    The Python needs Keras alone. The .keras file holds the untrained model with its optimizer and schedule; import
+    lrsearch.keras before loading it.
+    """
+    from lrsearch.answer import summarise
+    from lrsearch.errors import InvalidValue
+    from lrsearch.report import export_text
+
+    if form == "keras" and output is None:
+        raise InvalidValue("--output", got=None, allowed="a file that ends in .keras with --format keras")
+    with existing_study(study, storage) as (ledger, record):
+        answer = summarise(record, ledger.trials(record.id))
+    text = export_text(record, answer, form=form, trial=trial)
+    if output is None:
+        click.echo(text)
+    else:
+        output.write_text(text + "\n", encoding="utf-8")
+        click.echo(f"wrote {output}", err=True)
+
+
+@click.command("plot")
+@click.argument("study")
+@click.option("--output", "-o", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the pictures.")
+@storage_option
+@json_option
+def plot(study: str, *, output: Path, storage: str | None, as_json: bool) -> None:
+    """Draw STUDY as PNG files: value against learning rate, the top trials' schedules, learning curves."""
+    from lrsearch.answer import summarise
+    from lrsearch.report import write_plots
+
+    with existing_study(study, storage) as (ledger, record):
+        records = ledger.trials(record.id)
+        answer = summarise(record, records)
+        written = write_plots(record, records, ledger.curves(record.id), answer, folder=output)
+    if as_json:
+        echo_json([str(path) for path in written])
+    else:
+        click.echo("\n".join(f"wrote {path}" for path in written))

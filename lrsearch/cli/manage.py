@@ -1,0 +1,89 @@
+"""Commands that steer a study: stop, resume, extend, retry, delete."""
+
+from __future__ import annotations
+
+import click
+
+from lrsearch.cli.options import duration, echo_json, json_option, storage_option
+from lrsearch.cli.opening import existing_study
+from lrsearch.values import StudyState
+
+
+@click.command("stop")
+@click.argument("study")
+@click.option("--now", is_flag=True, help="Interrupt running trials; they go back to the queue. [default: let them end]")
+@storage_option
+@json_option
+def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
+    """Let no further trial of STUDY begin, on any machine."""
+    with existing_study(study, storage) as (ledger, record):
+        state = StudyState.STOPPED if now else StudyState.DRAINING
+        ledger.set_state(record.id, state, reason="stopped by hand")
+        running = ledger.counts(record.id).running
+    message = f"{running} running {'trials are interrupted' if now else 'trials end'}; lrsearch resume {study} lets workers go on."
+    _say({"study": study, "state": state.value, "running": running}, message, as_json=as_json)
+
+
+@click.command("resume")
+@click.argument("study")
+@storage_option
+@json_option
+def resume(study: str, *, storage: str | None, as_json: bool) -> None:
+    """Open STUDY again after stop; attached workers go on, others attach or start-study again."""
+    with existing_study(study, storage) as (ledger, record):
+        ledger.set_state(record.id, StudyState.OPEN)
+        counts = ledger.counts(record.id)
+    message = f"{study} is open. {counts.waiting} trials wait; attach workers with: lrsearch attach {study}"
+    _say({"study": study, "state": StudyState.OPEN.value, "waiting": counts.waiting}, message, as_json=as_json)
+
+
+@click.command("extend")
+@click.argument("study")
+@click.option("--trials", type=click.IntRange(min=1), help="So many trials more.")
+@click.option("--timeout", callback=duration, metavar="TIME", help="So much time from now: 90s, 45m, 8h.")
+@storage_option
+@json_option
+def extend(study: str, *, trials: int | None, timeout: float | None, storage: str | None, as_json: bool) -> None:
+    """Raise the budget of STUDY by more trials, or give it time."""
+    if trials is None and timeout is None:
+        raise click.UsageError("say by how much: --trials N, --timeout TIME, or both.")
+    with existing_study(study, storage) as (ledger, record):
+        record = ledger.extend(record.id, trials=trials, timeout_seconds=timeout)
+    message = f"{study} has a budget of {record.trials or 'any number of'} trials now; lrsearch attach {study} trains them."
+    _say({"study": study, "budget": record.trials, "state": record.state.value}, message, as_json=as_json)
+
+
+@click.command("retry")
+@click.argument("study")
+@click.option("--failed", is_flag=True, required=True, help="Every failed trial.")
+@storage_option
+@json_option
+def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> None:
+    """Train failed settings of STUDY once more, as new trials; the budget rises by as many."""
+    del failed  # the one choice there is, said aloud on purpose
+    with existing_study(study, storage) as (ledger, record):
+        numbers = ledger.retry_failed(record.id)
+    message = f"{len(numbers)} failed trials wait to be trained again; lrsearch attach {study} trains them."
+    _say({"study": study, "enqueued": numbers}, message, as_json=as_json)
+
+
+@click.command("delete")
+@click.argument("study")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@storage_option
+@json_option
+def delete(study: str, *, yes: bool, storage: str | None, as_json: bool) -> None:
+    """Delete STUDY: its trials, curves and checkpoints. Refused while a worker trains it."""
+    with existing_study(study, storage) as (ledger, record):
+        counts = ledger.counts(record.id)
+        if not yes:
+            click.confirm(f"Delete {study} and its {counts.total} trials?", abort=True, err=True)
+        ledger.delete_study(record.id)
+    _say({"study": study, "deleted": True}, f"deleted {study}.", as_json=as_json)
+
+
+def _say(data: dict[str, object], message: str, *, as_json: bool) -> None:
+    if as_json:
+        echo_json(data)
+    else:
+        click.echo(message)

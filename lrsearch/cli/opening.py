@@ -1,0 +1,31 @@
+"""Opens the ledger and a study in it, the same way for every command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lrsearch.storage import Ledger
+    from lrsearch.values import StudyRecord
+
+
+@contextmanager
+def opened_ledger(storage: str | None, *, create: bool = False) -> Iterator[Ledger]:
+    """The ledger that `--storage`, LRSEARCH_STORAGE or the default names; closed afterwards."""
+    from lrsearch.storage import open_ledger, resolve_url
+
+    ledger = open_ledger(resolve_url(storage, os.environ), create=create)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+@contextmanager
+def existing_study(name: str, storage: str | None) -> Iterator[tuple[Ledger, StudyRecord]]:
+    """The ledger, and the study of that name in it; raises UnknownName."""
+    with opened_ledger(storage) as ledger:
+        yield ledger, ledger.study(name)

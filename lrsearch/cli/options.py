@@ -1,0 +1,113 @@
+"""Options that several commands share, each written once, and the types that parse them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from lrsearch.values import Json
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+
+
+def duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """Seconds from `90s`, `45m`, `8h`, `1h30m` or `2d`."""
+    if value is None:
+        return None
+    parts = _DURATION.findall(value)
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != value or seconds <= 0:
+        raise click.BadParameter(f"{value!r} is no duration above 0. Write it like 90s, 45m, 8h or 1h30m.")
+    return seconds
+
+
+def names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[str] | None:
+    """Names separated by commas."""
+    if value is None:
+        return None
+    parts = [name.strip() for name in value.split(",")]
+    if not all(parts):
+        raise click.BadParameter(f"{value!r} holds an empty name. Separate names with single commas.")
+    return parts
+
+
+def numbers(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | list[float] | None:
+    """One number, which fixes, or two separated by a comma, which search between them."""
+    if value is None:
+        return None
+    try:
+        parts = [float(part) for part in value.split(",")]
+    except ValueError:
+        parts = []
+    if len(parts) not in {1, 2}:
+        raise click.BadParameter(f"{value!r} is neither one number nor LOW,HIGH.")
+    return parts[0] if len(parts) == 1 else parts
+
+
+def sizes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[int] | None:
+    """Whole numbers separated by commas."""
+    if value is None:
+        return None
+    try:
+        return [int(part) for part in value.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no list of whole numbers like 32,64.") from None
+
+
+def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Several decorators as one, the first shown first in the help."""
+
+    def decorate(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+storage_option = click.option(
+    "--storage",
+    metavar="URL",
+    help="Database of the studies. [env var: LRSEARCH_STORAGE; default: sqlite:///lrsearch.db] A URL with a password belongs into"
+    " the variable, not on the command line.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+space_options = together(
+    click.option("--optimizers", callback=names, metavar="A,B,...", help="Search these optimizers."),
+    click.option("--schedules", callback=names, metavar="A,B,...", help="Search these schedule shapes."),
+    click.option("--learning-rate", callback=numbers, metavar="LOW,HIGH", help="Search peak rates between these."),
+    click.option("--warmup", callback=numbers, metavar="F|LOW,HIGH", help="Warm-up, as a fraction of the run."),
+    click.option("--final", callback=numbers, metavar="F|LOW,HIGH", help="Final rate, as a fraction of the peak."),
+    click.option("--batch-size", callback=sizes, metavar="N,...", help="Search these batch sizes."),
+)
+SPACE_NAMES = ("optimizers", "schedules", "learning_rate", "warmup", "final", "batch_size")
+
+worker_options = together(
+    click.option("--devices", metavar="LIST", help="gpu, gpu:0,1 or cpu. [default: every GPU, else the CPU]"),
+    click.option("--workers", type=click.IntRange(min=1), help="Worker processes. [default: one a GPU, or one a CPU core]"),
+    click.option("--per-device", type=click.IntRange(min=1), help="Workers that share each GPU. [default: 1]"),
+)
+output_options = together(
+    click.option("--quiet", "-q", is_flag=True, help="Print the answer alone."),
+    click.option("--verbose", "-v", is_flag=True, help="Say more, and show what the study file prints."),
+    click.option("--log-file", type=click.Path(dir_okay=False), help="Append every event to this file, one JSON object a line."),
+)
+
+
+def space_overrides(options: dict[str, Any]) -> dict[str, Json]:
+    """Take the options of the search space out of `options`; what remains is what was given, as JSON."""
+    given = {name: options.pop(name) for name in SPACE_NAMES}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def echo_json(data: Json) -> None:
+    """Print `data` as indented JSON."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False))

@@ -1,0 +1,121 @@
+"""Commands that look: studies, status, trials, show, workers, version. None changes a result."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from lrsearch.cli.opening import existing_study, opened_ledger
+from lrsearch.cli.options import echo_json, json_option, storage_option
+
+
+@click.command("studies")
+@storage_option
+@json_option
+def studies(*, storage: str | None, as_json: bool) -> None:
+    """List the studies in the database."""
+    from lrsearch.report import study_rows, studies_table
+
+    with opened_ledger(storage) as ledger:
+        rows = study_rows([(study, ledger.counts(study.id)) for study in ledger.studies()])
+    _show(rows, studies_table(rows), as_json=as_json)
+
+
+@click.command("status")
+@click.argument("study")
+@click.option("--watch", is_flag=True, help="Show it again every two seconds until the study ends.")
+@storage_option
+@json_option
+def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> None:
+    """Show how far STUDY is, its workers and its best value so far."""
+    from lrsearch.report import status_data, status_text
+
+    with existing_study(study, storage) as (ledger, _):
+        while True:
+            ledger.reap()
+            record = ledger.study(study)
+            data = status_data(record, ledger.counts(record.id), ledger.trials(record.id), ledger.workers(record.id))
+            if watch and not as_json:
+                click.clear()
+            _show(data, status_text(data), as_json=as_json)
+            if not watch or data["ended"]:
+                return
+            time.sleep(2.0)
+
+
+@click.command("trials")
+@click.argument("study")
+@storage_option
+@json_option
+def trials(study: str, *, storage: str | None, as_json: bool) -> None:
+    """List the trials of STUDY and its retests."""
+    from lrsearch.report import trial_row, trials_table
+
+    with existing_study(study, storage) as (ledger, record):
+        records = ledger.trials(record.id)
+    _show([trial_row(each) for each in records], trials_table(records), as_json=as_json)
+
+
+@click.command("show")
+@click.argument("study")
+@click.argument("trial", type=int)
+@storage_option
+@json_option
+def show(study: str, trial: int, *, storage: str | None, as_json: bool) -> None:
+    """Show one TRIAL of STUDY: its setting, attempts, curve and error."""
+    from lrsearch.errors import UnknownName
+    from lrsearch.report import trial_data, trial_text
+    from lrsearch.values import Kind
+
+    with existing_study(study, storage) as (ledger, record):
+        found = {each.number: each for each in ledger.trials(record.id, kind=Kind.SEARCH)}
+        if trial not in found:
+            known = f"0 to {max(found)}" if found else "none yet"
+            raise UnknownName("trial", got=str(trial), known=(), fix=f"{study} has {known}.")
+        data = trial_data(found[trial], ledger.curve(found[trial].id), ledger.attempts(found[trial].id))
+    _show(data, trial_text(data), as_json=as_json)
+
+
+@click.command("workers")
+@click.argument("study")
+@storage_option
+@json_option
+def workers(study: str, *, storage: str | None, as_json: bool) -> None:
+    """List the workers of STUDY: host, process, slot, state, when last seen."""
+    from lrsearch.report import worker_rows, workers_table
+
+    with existing_study(study, storage) as (ledger, record):
+        rows = worker_rows(ledger.workers(record.id), now=ledger.now())
+    _show(rows, workers_table(rows), as_json=as_json)
+
+
+@click.command("version")
+@json_option
+def version(*, as_json: bool) -> None:
+    """Print the versions of lrsearch and of the libraries under it."""
+    import platform
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as version_of
+
+    from lrsearch import __version__
+
+    found = {"lrsearch": __version__, "python": platform.python_version()}
+    for name in ("keras", "tensorflow", "optuna", "optuna-dashboard", "sqlalchemy", "numpy"):
+        try:
+            found[name] = version_of(name)
+        except PackageNotFoundError:  # tensorflow-cpu and its kin bear other names
+            found[name] = "not installed under this name"
+    _show(found, "\n".join(f"{name:<17} {number}" for name, number in found.items()), as_json=as_json)
+
+
+def _show(data: object, text: object, *, as_json: bool) -> None:
+    """Print `data` as JSON, or `text`: a string, or what rich can render."""
+    if as_json:
+        echo_json(data)
+    elif isinstance(text, str):
+        click.echo(text)
+    else:
+        from rich.console import Console
+
+        Console().print(text)
