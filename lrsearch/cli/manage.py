@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from lrsearch.cli.options import duration, echo_json, json_option, storage_option
 from lrsearch.cli.opening import existing_study
+from lrsearch.cli.options import duration, echo_json, json_option, storage_option
 from lrsearch.values import StudyState
 
 
@@ -20,7 +20,9 @@ def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
         state = StudyState.STOPPED if now else StudyState.DRAINING
         ledger.set_state(record.id, state, reason="stopped by hand")
         running = ledger.counts(record.id).running
-    message = f"{running} running {'trials are interrupted' if now else 'trials end'}; lrsearch resume {study} lets workers go on."
+    message = (
+        f"{running} running {'trials are interrupted' if now else 'trials end'}; lrsearch resume {study} lets workers go on."
+    )
     _say({"study": study, "state": state.value, "running": running}, message, as_json=as_json)
 
 
@@ -48,9 +50,9 @@ def extend(study: str, *, trials: int | None, timeout: float | None, storage: st
     if trials is None and timeout is None:
         raise click.UsageError("say by how much: --trials N, --timeout TIME, or both.")
     with existing_study(study, storage) as (ledger, record):
-        record = ledger.extend(record.id, trials=trials, timeout_seconds=timeout)
-    message = f"{study} has a budget of {record.trials or 'any number of'} trials now; lrsearch attach {study} trains them."
-    _say({"study": study, "budget": record.trials, "state": record.state.value}, message, as_json=as_json)
+        extended = ledger.extend(record.id, trials=trials, timeout_seconds=timeout)
+    message = f"{study} has a budget of {extended.trials or 'any number of'} trials now; lrsearch attach {study} trains them."
+    _say({"study": study, "budget": extended.trials, "state": extended.state.value}, message, as_json=as_json)
 
 
 @click.command("retry")

@@ -45,12 +45,16 @@ search_options = (
     click.option("--sampler", type=click.Choice(["tpe", "random", "qmc", "gp"]), help="[default: tpe]"),
     click.option("--pruner", type=click.Choice(["none", "median", "asha", "hyperband"]), help="[default: none]"),
     click.option("--seed", type=int, help="Seed of the search; the same seed and one worker repeat it. [default: the file's]"),
-    click.option("--retest", type=click.IntRange(min=0), help="Fresh seeds that the best three and yours are retested on. [default: 3]"),
+    click.option(
+        "--retest", type=click.IntRange(min=0), help="Fresh seeds that the best three and yours are retested on. [default: 3]"
+    ),
     click.option("--retries", type=click.IntRange(min=0), help="Attempts that a trial may lose with its worker. [default: 2]"),
 )
 trial_options = (
     click.option("--trial-timeout", callback=duration, metavar="TIME", help="Take a trial that runs longer for hung."),
-    click.option("--checkpoints", type=click.Path(file_okay=False), help="Folder for checkpoints. [default: beside the database]"),
+    click.option(
+        "--checkpoints", type=click.Path(file_okay=False), help="Folder for checkpoints. [default: beside the database]"
+    ),
     click.option("--checkpoint-every", callback=duration, metavar="TIME", help="Seconds between checkpoints. [default: 60s]"),
     click.option("--engine", type=click.Choice(["auto", "fit"]), default="auto", help="How trials are trained. [default: auto]"),
 )

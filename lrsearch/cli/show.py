@@ -15,7 +15,7 @@ from lrsearch.cli.options import echo_json, json_option, storage_option
 @json_option
 def studies(*, storage: str | None, as_json: bool) -> None:
     """List the studies in the database."""
-    from lrsearch.report import study_rows, studies_table
+    from lrsearch.report import studies_table, study_rows
 
     with opened_ledger(storage) as ledger:
         rows = study_rows([(study, ledger.counts(study.id)) for study in ledger.studies()])

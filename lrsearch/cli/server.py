@@ -1,0 +1,84 @@
+"""Commands that set things up: doctor, a private database, migrations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from lrsearch.cli.options import echo_json, json_option, storage_option
+
+
+@click.group("database")
+def database() -> None:
+    """Run a private PostgreSQL of your own, for clusters without a database server."""
+
+
+folder_option = click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder of the server's data and URL.",
+)
+
+
+@database.command("start")
+@folder_option
+@click.option("--listen", default="127.0.0.1", show_default=True, help="Address to serve; '*' for every one of this host's.")
+@click.option("--port", type=click.IntRange(1, 65535), help="[default: a free one, kept over restarts]")
+@json_option
+def start(*, folder: Path, listen: str, port: int | None, as_json: bool) -> None:
+    """Start the server from installed binaries and write its URL, with password, to a file that you alone can read."""
+    from lrsearch.launch import database_server
+
+    server = database_server.start(folder, listen=listen, port=port)
+    if as_json:
+        echo_json({"storage": server.storage, "address": server.address, "port": server.port})
+        return
+    click.echo(f"PostgreSQL serves {server.address}:{server.port}. For every worker:\n")
+    click.echo(f"  export LRSEARCH_STORAGE={server.storage}")
+
+
+@database.command("stop")
+@folder_option
+@json_option
+def stop(*, folder: Path, as_json: bool) -> None:
+    """Stop the server; its data stays."""
+    from lrsearch.launch import database_server
+
+    stopped = database_server.stop(folder)
+    if as_json:
+        echo_json({"stopped": stopped})
+    else:
+        click.echo("stopped." if stopped else "no server of this folder runs on this machine.")
+
+
+@database.command("status")
+@folder_option
+@json_option
+def server_status(*, folder: Path, as_json: bool) -> None:
+    """Say whether the server runs, and what to set for workers."""
+    from lrsearch.launch import database_server
+
+    server, runs = database_server.describe(folder), database_server.running(folder)
+    if as_json:
+        echo_json({"running": runs, "storage": server.storage, "address": server.address, "port": server.port})
+    else:
+        click.echo(f"{'runs' if runs else 'does not run'} at {server.address}:{server.port}; LRSEARCH_STORAGE={server.storage}")
+
+
+@click.command("migrate")
+@storage_option
+@json_option
+def migrate(*, storage: str | None, as_json: bool) -> None:
+    """Bring the database's tables to this version of lrsearch. Stop every worker first."""
+    import os
+
+    from lrsearch.storage import migrate_database, resolve_url
+
+    before, after = migrate_database(resolve_url(storage, os.environ))
+    if as_json:
+        echo_json({"before": before, "after": after})
+    else:
+        click.echo(f"schema {before} -> {after}." if before != after else f"schema {after} is the newest; nothing to do.")

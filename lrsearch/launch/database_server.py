@@ -1,0 +1,187 @@
+"""A private PostgreSQL of the current user, from installed binaries, for clusters without a database server.
+
+`start` makes a cluster in a folder, starts it and writes its URL, password included, into a file that the user alone can read.
+Knows nothing of studies and of SQLAlchemy; it runs PostgreSQL's own programs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from lrsearch.errors import EnvironmentProblem, InvalidValue
+
+USER = "lrsearch"
+PROGRAMS = ("initdb", "pg_ctl", "psql")
+# Newest first; Debian keeps the server's programs out of PATH.
+PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DatabaseServer:
+    """A private server's folder and what is known of it."""
+
+    folder: Path
+    url_file: Path
+    address: str
+    port: int
+
+    @property
+    def storage(self) -> str:
+        """What to hand to `--storage` or LRSEARCH_STORAGE."""
+        return f"file:{self.url_file}"
+
+
+def start(folder: Path, *, listen: str = "127.0.0.1", port: int | None = None) -> DatabaseServer:
+    """Start the server in `folder`, made if it is not there; a running one is left as it is.
+
+    `listen` is the address that it serves: 127.0.0.1 for this machine alone, a host's own address for a cluster.
+    Raises EnvironmentProblem when PostgreSQL is missing, is asked for by root, or does not start.
+    """
+    programs = find_programs()
+    _refuse_root()
+    folder = folder.expanduser().resolve()
+    if running(folder):
+        return describe(folder)
+    if not (folder / "data" / "PG_VERSION").exists():
+        _create(folder, programs)
+    port = port or _kept_port(folder) or _free_port(listen)
+    _configure(folder, listen=listen, port=port)
+    _run([programs["pg_ctl"], "-D", str(folder / "data"), "-l", str(folder / "log"), "-w", "-t", "60", "start"], folder)
+    _create_database(folder, programs, port=port)
+    _write_private(folder / "url", _url(folder, address=_reachable(listen), port=port))
+    return describe(folder)
+
+
+def stop(folder: Path) -> bool:
+    """Stop the server in `folder`; False when none runs."""
+    folder = folder.expanduser().resolve()
+    if not running(folder):
+        return False
+    programs = find_programs()
+    _run([programs["pg_ctl"], "-D", str(folder / "data"), "-w", "-m", "fast", "stop"], folder)
+    return True
+
+
+def running(folder: Path) -> bool:
+    """Whether a server of this folder runs on this machine."""
+    pid_file = folder.expanduser() / "data" / "postmaster.pid"
+    try:
+        os.kill(int(pid_file.read_text().split("\n", 1)[0]), 0)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def describe(folder: Path) -> DatabaseServer:
+    """What `start` made in `folder`; raises InvalidValue when it made nothing there."""
+    folder = folder.expanduser().resolve()
+    url_file = folder / "url"
+    found = re.search(r"@\[?([^/@\]]+)\]?:(\d+)/", url_file.read_text()) if url_file.exists() else None
+    if found is None:
+        raise InvalidValue("--dir", got=str(folder), allowed="a folder that `lrsearch database start` made")
+    return DatabaseServer(folder=folder, url_file=url_file, address=found[1], port=int(found[2]))
+
+
+def find_programs() -> dict[str, str]:
+    """The paths of PostgreSQL's programs; raises EnvironmentProblem naming what to install."""
+    folders = [str(path) for place in PLACES for path in sorted(Path("/").glob(place.lstrip("/")), reverse=True)]
+    search = os.pathsep.join([*folders, os.environ.get("PATH", "")])
+    found = {name: shutil.which(name, path=search) for name in PROGRAMS}
+    missing = [name for name, path in found.items() if path is None]
+    if missing:
+        raise EnvironmentProblem(
+            f"PostgreSQL's {', '.join(missing)} not found in PATH or {PLACES[0]}. Install it (Debian and conda: postgresql)."
+        )
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def _refuse_root() -> None:
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        raise EnvironmentProblem("PostgreSQL does not run as root. Start the database as an ordinary user.")
+
+
+def _create(folder: Path, programs: dict[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    _write_private(folder / "password", secrets.token_urlsafe(24))
+    command = [programs["initdb"], "-D", str(folder / "data"), "-U", USER, "-E", "UTF8", "--locale=C"]
+    _run([*command, "--auth=scram-sha-256", f"--pwfile={folder / 'password'}"], folder)
+    with (folder / "data" / "pg_hba.conf").open("a", encoding="utf-8") as file:
+        file.write("host all all all scram-sha-256\n")  # who may connect at all is decided by listen_addresses
+
+
+def _configure(folder: Path, *, listen: str, port: int) -> None:
+    lines = {
+        "listen_addresses": f"'{listen}'",
+        "port": str(port),
+        "unix_socket_directories": "''",  # a socket path is limited to 107 bytes; home folders on clusters exceed it
+        "timezone": "'UTC'",
+        "max_connections": "400",  # two a worker: a Slurm array of 150 workers and room to look
+    }
+    text = "".join(f"{name} = {value}\n" for name, value in lines.items())
+    (folder / "data" / "lrsearch.conf").write_text(text, encoding="utf-8")
+    main = folder / "data" / "postgresql.conf"
+    include = "include 'lrsearch.conf'\n"
+    if include not in main.read_text(encoding="utf-8"):
+        with main.open("a", encoding="utf-8") as file:
+            file.write(include)
+
+
+def _create_database(folder: Path, programs: dict[str, str], *, port: int) -> None:
+    """Create the database `lrsearch`, if it is not there yet."""
+    host = (folder / "data" / "lrsearch.conf").read_text(encoding="utf-8").split("'")[1]
+    base = [programs["psql"], "-h", _reachable(host), "-p", str(port), "-U", USER, "-d", "postgres", "-At", "-c"]
+    if _run([*base, "select 1 from pg_database where datname = 'lrsearch'"], folder).strip() != "1":
+        _run([*base, "create database lrsearch"], folder)
+
+
+def _run(command: list[str], folder: Path) -> str:
+    """Run one of PostgreSQL's programs; its password comes from the environment, not the command line."""
+    password_file = folder / "password"
+    environment = {**os.environ, "PGPASSWORD": password_file.read_text()} if password_file.exists() else dict(os.environ)
+    # pg_ctl hands its output pipes to the server, which would hold them open for ever: hence a file.
+    with (folder / "command.log").open("w+", encoding="utf-8") as output:
+        done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False)  # noqa: S603  # fixed programs
+        output.seek(0)
+        text = output.read()
+    if done.returncode:
+        last = (text.strip().splitlines() or ["no message"])[-1]
+        raise EnvironmentProblem(f"{Path(command[0]).name} failed in {folder}: {last}. See {folder / 'log'}.")
+    return text
+
+
+def _url(folder: Path, *, address: str, port: int) -> str:
+    return f"postgresql+psycopg://{USER}:{(folder / 'password').read_text()}@{address}:{port}/{USER}"
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write `text` so that nobody else can read it, not even for a moment."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _reachable(listen: str) -> str:
+    """An address that workers can reach: the host's name where the server listens everywhere."""
+    return socket.gethostname() if listen in {"*", "0.0.0.0", "::"} else listen  # noqa: S104  # compared, not bound
+
+
+def _kept_port(folder: Path) -> int | None:
+    """The port of the last start, so that URLs handed out before a restart stay good."""
+    configuration = folder / "data" / "lrsearch.conf"
+    found = re.search(r"^port = (\d+)$", configuration.read_text(), re.MULTILINE) if configuration.exists() else None
+    return int(found[1]) if found else None
+
+
+def _free_port(listen: str) -> int:
+    address = "" if listen == "*" else listen
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
