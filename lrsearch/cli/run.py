@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from lrsearch.cli.opening import existing_study
 from lrsearch.cli.options import (
     duration,
     echo_json,
@@ -15,6 +16,7 @@ from lrsearch.cli.options import (
     space_options,
     space_overrides,
     storage_option,
+    together,
     worker_options,
 )
 
@@ -39,33 +41,63 @@ def new_study(file: Path) -> None:
     click.echo(f"wrote {file}. Put your model and data into it, then: lrsearch start-study {file}")
 
 
-search_options = (
-    click.option("--trials", type=int, help="The study's total of trials. [default: 40, or no limit under --timeout]"),
+SAMPLERS = ["tpe", "random", "qmc", "gp"]
+PRUNERS = ["none", "median", "asha", "hyperband"]
+
+search_options = together(
+    click.option("--trials", type=int, help="The study's total of trials. [default: 40; no limit under --timeout alone]"),
     click.option("--timeout", callback=duration, metavar="TIME", help="End within this time, retests included: 90s, 45m, 8h."),
-    click.option("--sampler", type=click.Choice(["tpe", "random", "qmc", "gp"]), help="[default: tpe]"),
-    click.option("--pruner", type=click.Choice(["none", "median", "asha", "hyperband"]), help="[default: none]"),
-    click.option("--seed", type=int, help="Seed of the search; the same seed and one worker repeat it. [default: the file's]"),
-    click.option(
-        "--retest", type=click.IntRange(min=0), help="Fresh seeds that the best three and yours are retested on. [default: 3]"
-    ),
-    click.option("--retries", type=click.IntRange(min=0), help="Attempts that a trial may lose with its worker. [default: 2]"),
+    click.option("--sampler", type=click.Choice(SAMPLERS), help="What proposes settings. [default: tpe]"),
+    click.option("--pruner", type=click.Choice(PRUNERS), help="What stops weak trials early. [default: none]"),
+    click.option("--seed", type=int, help="Seed of the search; repeats it with one worker. [default: the study file's]"),
+    click.option("--retest", type=int, help="Fresh seeds for the best three and yours at the end; 0: none. [default: 3]"),
+    click.option("--retries", type=int, help="Attempts that a trial may lose with its worker. [default: 2]"),
 )
-trial_options = (
-    click.option("--trial-timeout", callback=duration, metavar="TIME", help="Take a trial that runs longer for hung."),
+training_options = together(
     click.option(
-        "--checkpoints", type=click.Path(file_okay=False), help="Folder for checkpoints. [default: beside the database]"
+        "--engine", type=click.Choice(["auto", "fit"]), default="auto", show_default=True, help="How trials are trained."
     ),
-    click.option("--checkpoint-every", callback=duration, metavar="TIME", help="Seconds between checkpoints. [default: 60s]"),
-    click.option("--engine", type=click.Choice(["auto", "fit"]), default="auto", help="How trials are trained. [default: auto]"),
+    click.option("--trial-timeout", callback=duration, metavar="TIME", help="Take an attempt that runs longer for hung."),
+    click.option("--checkpoints", type=click.Path(file_okay=False), help="Folder of checkpoints. [default: beside the database]"),
+    click.option("--checkpoint-every", callback=duration, metavar="TIME", help="Time between checkpoints. [default: 60s]"),
 )
 
 
-def apply(options: tuple[Any, ...]) -> Any:
-    """Several options as one decorator, in their order."""
+@click.command("start-study")
+@click.argument("study_file", type=click.Path(path_type=Path))
+@click.option("--name", help="The study's name. [default: the file's, without .py]")
+@storage_option
+@search_options
+@space_options
+@worker_options
+@training_options
+@output_options
+@json_option
+def start_study(
+    study_file: Path, *, storage: str | None, quiet: bool, verbose: bool, log_file: str | None, as_json: bool, **options: Any
+) -> None:
+    """Search optimizer, peak learning rate and schedule for the model in STUDY_FILE, and end with the answer.
 
-    def decorate(function: Any) -> Any:
-        for option in reversed(options):
-            function = option(function)
-        return function
+    A study that exists goes on where it stood, if its definition is the same; --trials is its total, so a larger one adds
+    trials. Ctrl-C puts running trials back; a second one leaves at once.
+    """
+    from lrsearch.launch import run_study, screen
 
-    return decorate
+    overrides = space_overrides(options)
+    with screen(quiet=quiet or as_json, verbose=verbose, log_file=log_file) as listen:
+        study = run_study(study_file, storage=storage, overrides=overrides, listen=listen, **options)
+    tell_answer(study.name, storage, as_json=as_json)
+
+
+def tell_answer(name: str, storage: str | None, *, as_json: bool) -> None:
+    """Print the study's answer as `lrsearch best` does, and what to do next."""
+    from lrsearch.answer import summarise
+    from lrsearch.report import answer_text
+
+    with existing_study(name, storage) as (ledger, record):
+        answer = summarise(record, ledger.trials(record.id))
+    if as_json:
+        echo_json(answer.to_json())
+        return
+    click.echo(answer_text(answer))
+    click.echo(f"\nPaste it: lrsearch export {name}    See it: lrsearch plot {name} -o pictures    Browse it: lrsearch dashboard")

@@ -1,0 +1,86 @@
+"""Writes docs/reference.md from the code itself: commands, study fields, optimizers and shapes.
+
+    python docs/make_reference.py        # tests/unit/test_documents.py holds the file equal to what this writes
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from lrsearch import SearchSpace, StudyDefinition
+from lrsearch.cli.main import SECTIONS
+from lrsearch.space import OPTIMIZERS, SHAPES
+
+TARGET = Path(__file__).with_name("reference.md")
+
+
+def reference() -> str:
+    """The whole page."""
+    parts = [
+        "# Reference\n\nWritten by `docs/make_reference.py` from the code; do not edit by hand.",
+        "## Commands\n\n`lrsearch --debug COMMAND` shows an error's traceback. Exit codes: 0 well; 1 the study is broken or failed;"
+        " 2 the caller's mistake; 3 the environment (database, device); 4 the study refuses (fingerprint, schema, versions);"
+        " 130 and 143 after Ctrl-C and SIGTERM.",
+        *(part for title, commands in SECTIONS.items() for part in section(title, commands)),
+        f"## StudyDefinition\n\n{inspect.getdoc(StudyDefinition)}",
+        f"## SearchSpace\n\n{inspect.getdoc(SearchSpace)}",
+        f"## Optimizers\n\n{optimizers()}",
+        f"## Schedule shapes\n\n{shapes()}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def section(title: str, commands: tuple[click.Command, ...]) -> Iterator[str]:
+    """A heading and its commands; groups are opened up."""
+    yield f"### {title}"
+    for command in commands:
+        yield from _command(command, prefix="")
+
+
+def _command(command: click.Command, prefix: str) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            yield from _command(each, prefix=f"{prefix}{command.name} ")
+        return
+    arguments = "".join(f" {each.human_readable_name}" for each in command.params if isinstance(each, click.Argument))
+    yield f"#### `lrsearch {prefix}{command.name}{arguments}`"
+    yield inspect.cleandoc(command.help or "")
+    options = [_option(each) for each in command.params if isinstance(each, click.Option)]
+    if options:
+        yield "| option | meaning |\n| --- | --- |\n" + "\n".join(options)
+
+
+def _option(option: click.Option) -> str:
+    names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
+    if not option.is_flag:
+        choices = "\\|".join(option.type.choices) if isinstance(option.type, click.Choice) else None
+        names += f" {choices or option.metavar or option.type.name.upper()}".replace("|", "\\|").replace("\\\\|", "\\|")
+    default = f" [default: {option.default}]" if option.show_default and option.default is not None else ""
+    return f"| {names} | {(option.help or '').replace('|', chr(92) + '|')}{default} |"
+
+
+def optimizers() -> str:
+    """A table of every optimizer: reference rate, plausible range, what else can be searched."""
+    rows = ["| name | reference rate | plausible rates | further, with defaults |", "| --- | --- | --- | --- |"]
+    for name, spec in OPTIMIZERS.items():
+        further = ", ".join(f"{each} {knob.default:g}" for each, knob in spec.hyper.items()) or "none"
+        rows.append(f"| `{name}` | {spec.reference:g} | {spec.low:g} to {spec.high:g} | {further} |")
+    return "\n".join(rows)
+
+
+def shapes() -> str:
+    """A table of every schedule shape."""
+    rows = ["| name | what it does | knobs |", "| --- | --- | --- |"]
+    for name, shape in SHAPES.items():
+        rows.append(f"| `{name}` | {shape.summary} | {', '.join(shape.knobs) or 'none'} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    TARGET.write_text(reference(), encoding="utf-8")
+    sys.stdout.write(f"wrote {TARGET}\n")

@@ -1,0 +1,92 @@
+"""Documents that tests read cannot drift."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import lrsearch
+from lrsearch.cli.main import cli
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+
+
+def commands(group: click.Group = cli, prefix: str = "") -> dict[str, click.Command]:
+    found = {}
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found |= commands(command, f"{prefix}{name} ")
+        else:
+            found[prefix + name] = command
+    return found
+
+
+COMMANDS = commands()
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_a_command_has_help_and_a_place_in_the_reference(name):
+    assert COMMANDS[name].help
+    assert f"`lrsearch {name}" in REFERENCE
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_option_has_help_and_stands_in_the_reference(name):
+    section = REFERENCE.split(f"`lrsearch {name}", 1)[1].split("\n### ", 1)[0]
+    for option in COMMANDS[name].params:
+        if isinstance(option, click.Option):
+            assert option.help, option.opts
+            assert option.opts[0] in section, f"{option.opts[0]} of {name} is missing from docs/reference.md"
+
+
+def test_every_command_prints_json_unless_its_output_is_a_file_or_a_server():
+    without = {name for name, each in COMMANDS.items() if not any("--json" in option.opts for option in each.params)}
+    assert without == {"attach", "dashboard", "export", "new-study"}
+
+
+def test_ci_runs_the_readmes_second_command_word_for_word():
+    first, second = re.findall(r"^(python3 -m venv .*)$", README, re.MULTILINE)
+    assert first.endswith("lrsearch start-study studies/digits.py")
+    assert f"\n{second}\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_the_readmes_study_file_is_at_most_twenty_lines():
+    [block] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(block.strip().splitlines()) <= 20
+    compile(block, "README.md", "exec")
+
+
+def test_links_and_pictures_of_the_documents_lead_somewhere():
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_the_door_is_exactly_all():
+    public = {name for name in dir(lrsearch) if not name.startswith("_")}
+    assert public == set(lrsearch.__all__)
+    assert all(not inspect.ismodule(getattr(lrsearch, name)) for name in lrsearch.__all__)
+
+
+def test_help_and_import_load_no_heavy_library():
+    code = (
+        "import sys, lrsearch, lrsearch.cli, json\n"
+        "heavy = {'keras', 'tensorflow', 'optuna', 'sqlalchemy', 'numpy', 'matplotlib', 'pandas', 'rich'}\n"
+        "print(json.dumps(sorted(heavy & set(sys.modules))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
+
+
+def test_the_version_stands_in_one_tone_everywhere():
+    assert f'version = "{lrsearch.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f"## {lrsearch.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
