@@ -14,6 +14,7 @@ LrSearchError                 exit 1   everything raised on purpose
     SchemaMismatch            the database was written by another version
     VersionMismatch           the study runs under other library versions
   StudyBroken                 exit 1   the study's own code fails; carries its traceback
+  Interrupted                 exit 130 (SIGINT), 143 (SIGTERM): a signal ended the run; the study can go on
 """
 
 from __future__ import annotations
@@ -110,3 +111,12 @@ class StudyBroken(LrSearchError):
     def __init__(self, message: str, *, traceback_text: str = "") -> None:
         super().__init__(message)
         self.traceback_text = traceback_text
+
+
+class Interrupted(LrSearchError):
+    """A signal ended the run; the study is whole and can go on."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.number = number
+        self.exit_code = 128 + number

@@ -1,0 +1,23 @@
+"""Processes of workers and their progress: start a study, attach to one, or work in this very process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lrsearch.launch.inline import run_inline
+    from lrsearch.launch.progress import watching
+    from lrsearch.launch.run import run_study
+
+__all__ = ["run_inline", "run_study", "watching"]
+
+# Loaded on first use: a parent that only starts a database server needs none of them.
+_HOMES = {"run_inline": "inline", "run_study": "run", "watching": "progress"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lrsearch.launch' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"lrsearch.launch.{_HOMES[name]}"), name)

@@ -1,0 +1,136 @@
+"""One worker process as its parent sees it: started, told, listened to, ended with all it started.
+
+What it prints goes to an unlinked temporary file, not to a pipe: a print must neither fail nor wait when the parent is dead
+or stopped. Knows nothing of studies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from queue import SimpleQueue
+
+from lrsearch.launch.devices import Slot
+from lrsearch.values import Json
+from lrsearch.worker.config import WorkerConfig
+
+TAIL_LINES = 40  # of what it printed, shown when it dies
+_OUTPUT_BYTES = 2**20  # read and emptied at this size, so that a chatty study file does not fill /tmp
+
+Inbox = SimpleQueue["tuple[Child | None, dict[str, Json]]"]
+
+
+class Child:
+    """A running worker; its events, and at last `{"event": "exit", "code": ...}`, go to the inbox."""
+
+    def __init__(self, slot: Slot, config: WorkerConfig, inbox: Inbox) -> None:
+        self.slot = slot
+        self.ready = False
+        self.working = False
+        self.done = False
+        self.error: dict[str, Json] | None = None
+        self.holds: dict[tuple[int, int], float] = {}  # (trial, attempt): when it began, monotonic
+        self.verdict = ""  # why the parent killed it; empty where it did not
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+        self._seen = 0  # bytes of it that were read
+        self._rest = b""
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "lrsearch.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=_appending(self._printed.fileno()),
+            env=environment(slot, os.environ),
+            start_new_session=True,  # a terminal's Ctrl-C reaches the parent alone, which passes it on
+        )
+        self._reader = threading.Thread(target=self._read, args=(inbox,), name=f"lrsearch-read-{slot.name}", daemon=True)
+        self._reader.start()
+        threading.Thread(target=self._wait, args=(inbox,), name=f"lrsearch-wait-{slot.name}", daemon=True).start()
+        told = replace(config, slot=slot.name, threads=slot.threads, memory_mib=slot.memory_mib)
+        self.tell(told.to_json())
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def tell(self, message: Mapping[str, Json]) -> None:
+        """Send one JSON line; a child that is gone does not mind."""
+        assert self._process.stdin is not None
+        with suppress(OSError, ValueError):
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+
+    def kill(self, verdict: str = "") -> None:
+        """End it and everything it started, at once."""
+        self.verdict = self.verdict or verdict
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def printed(self) -> list[str]:
+        """Whole lines that it printed since the last call."""
+        data = os.pread(self._printed.fileno(), _OUTPUT_BYTES, self._seen)
+        self._seen += len(data)
+        if self._seen >= _OUTPUT_BYTES:  # it appends, so its next line goes to the new beginning
+            self._printed.truncate(0)
+            self._seen = 0
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        texts = [line.decode(errors="replace") for line in lines]
+        self._tail.extend(texts)
+        return texts
+
+    def tail(self) -> str:
+        """The last lines that it printed."""
+        self.printed()
+        return "\n".join([*self._tail, self._rest.decode(errors="replace")]).strip()
+
+    def close(self) -> None:
+        """Let go of its files; it is gone."""
+        for file in (self._process.stdin, self._process.stdout, self._printed):
+            with suppress(OSError):
+                if file is not None:
+                    file.close()
+
+    def _read(self, inbox: Inbox) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            inbox.put((self, json.loads(line)))
+
+    def _wait(self, inbox: Inbox) -> None:
+        code = self._process.wait()
+        with suppress(ProcessLookupError, PermissionError):  # what the user's code started and left behind
+            os.killpg(self.pid, signal.SIGKILL)
+        self._reader.join(timeout=1.0)  # its last words come before the news of its end
+        inbox.put((self, {"event": "exit", "code": code}))
+
+
+def environment(slot: Slot, environ: Mapping[str, str]) -> dict[str, str]:
+    """A worker's environment: `environ`, bound to `slot`, with TensorFlow's chatter off unless asked for."""
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1"}
+    kept = {name: value for name, value in environ.items() if name not in slot.unset}
+    return {**quiet, **kept, **slot.env}
+
+
+def _appending(handle: int) -> int:
+    """`handle`, set to append: parent and child share its flags, and a truncation moves the child's next write."""
+    import fcntl
+
+    fcntl.fcntl(handle, fcntl.F_SETFL, fcntl.fcntl(handle, fcntl.F_GETFL) | os.O_APPEND)
+    return handle
+
+
+def ending(code: int) -> str:
+    """How a process ended, for people."""
+    if code >= 0:
+        return f"exit code {code}"
+    with suppress(ValueError):
+        return f"signal {signal.Signals(-code).name}"
+    return f"signal {-code}"

@@ -1,0 +1,142 @@
+"""A study searched in this very process, on one device: for notebooks and scripts. No process is started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from lrsearch.errors import StudyBroken
+from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.launch.parent import Watcher, checkpoint_root, opened
+from lrsearch.launch.request import Request, create_or_resume
+from lrsearch.values import Json, StudyRecord, StudyState
+from lrsearch.worker.config import WorkerConfig
+from lrsearch.worker.workshop import Inspection, Workshop, host_name, inspection_of, open_definition, versions
+
+if TYPE_CHECKING:
+    from lrsearch.definition import StudyDefinition
+    from lrsearch.engine.contract import Engine
+    from lrsearch.space import SearchSpace
+    from lrsearch.storage import Ledger
+
+SLOT = "here"
+
+
+class DefinitionWorkshop:
+    """A workshop for a definition that lives in this process."""
+
+    def __init__(self, definition: StudyDefinition, engine: str) -> None:
+        self._definition, self._engine = definition, engine
+
+    def prepare(self) -> None:
+        """Nothing: TensorFlow is as the caller has set it up."""
+
+    def inspect(self) -> Inspection:
+        from lrsearch.engine import inspect_study
+
+        return inspection_of(self._definition, inspect_study(self._definition))
+
+    def open(self, study: StudyRecord) -> tuple[SearchSpace, Engine]:
+        del study  # just inspected, and create_study has compared it
+        return open_definition(self._definition, self._engine)
+
+
+def run_inline(
+    definition: StudyDefinition | Workshop,
+    *,
+    name: str,
+    request: Request | None = None,
+    storage: str | None = None,
+    engine: str = "auto",
+    checkpoints: str | Path | None = None,
+    checkpoint_every: float | None = None,
+    listen: Listener = silent,
+) -> StudyRecord:
+    """Search `definition` here until its budget is spent; returns the study as it stands then.
+
+    Ctrl-C puts the running trial back and raises KeyboardInterrupt; the same call goes on later. Raises what
+    `lrsearch.launch.run_study` raises, devices aside.
+    """
+    from lrsearch.definition import StudyDefinition, check_study_name
+    from lrsearch.storage import resolve_url
+
+    check_study_name(name)
+    request = request or Request()
+    workshop: Workshop = (
+        DefinitionWorkshop(definition.with_overrides(request.overrides), engine)
+        if isinstance(definition, StudyDefinition)
+        else definition
+    )
+    url = resolve_url(storage, os.environ)
+    config = WorkerConfig(
+        storage=url,
+        study_file=None,
+        checkpoints=str(checkpoint_root(checkpoints, url)),
+        overrides=request.overrides,
+        slot=SLOT,
+        host=host_name(),
+        checkpoint_seconds=checkpoint_every or 60.0,
+    )
+    listen(Event(name="pool.started", facts={"slots": [SLOT]}))
+    workshop.prepare()
+    found = workshop.inspect()
+    with opened(url) as ledger:
+        study = create_or_resume(ledger, request, name, None, found)
+        _train(config, workshop, ledger, study, listen)
+        study = ledger.study(name)
+    if study.state is StudyState.BROKEN:
+        raise StudyBroken("the first trials all failed alike", traceback_text=study.reason)
+    return study
+
+
+def _train(config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: StudyRecord, listen: Listener) -> None:
+    from lrsearch.worker.loop import work
+    from lrsearch.worker.opening import desk_for
+
+    watcher = Watcher(ledger, study, listen)
+    watcher.begin()
+
+    def say(event: str, /, **facts: Json) -> None:
+        listen(Event(name=event, slot=SLOT, facts=facts))
+        watcher.look()
+
+    space, engine = workshop.open(study)
+    worker_id = ledger.add_worker(study.id, host=config.host, pid=os.getpid(), slot=SLOT, versions=versions())
+    desk, heart = desk_for(config, ledger, study, worker_id=worker_id, space=space, say=say)
+    heart.start()
+    try:
+        with _first_interrupt(heart.interrupt) as interrupted:
+            reason = work(desk, engine)
+        say("done", reason=reason)
+    finally:
+        heart.close()
+        ledger.worker_seen(worker_id, "gone")
+    if interrupted.is_set():
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _first_interrupt(interrupt: Callable[[str], None]) -> Iterator[threading.Event]:
+    """Let the first Ctrl-C ask politely; the second raises KeyboardInterrupt as ever. Yields what tells whether one came."""
+    came = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if came.is_set():
+            signal.default_int_handler(number, frame)
+        came.set()
+        interrupt("interrupted")
+
+    old: Any = signal.signal(signal.SIGINT, handle)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, old)

@@ -1,0 +1,101 @@
+"""The live view in a terminal, by rich: a budget bar with time left, a line a worker, the best so far and yours."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from lrsearch.launch.events import Event
+from lrsearch.launch.picture import Picture, Row, duration, number
+
+if TYPE_CHECKING:
+    from lrsearch.launch.picture import Result
+
+_REFRESH = 4  # a second
+_BAR_WIDTH = 30
+_WORKERS_SHOWN = 16
+
+
+class LiveView:
+    """A context that redraws `picture`; lines printed meanwhile go above it."""
+
+    def __init__(self, picture: Picture, stream: TextIO) -> None:
+        self._picture = picture
+        self._console = Console(file=stream, highlight=False)
+        self._live = Live(
+            console=self._console, get_renderable=lambda: draw(picture, time.time()), refresh_per_second=_REFRESH, transient=True
+        )
+
+    def __enter__(self) -> Self:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._live.__exit__(kind, error, trace)
+
+    def __call__(self, event: Event) -> None:
+        """The view redraws itself on its own thread; nothing is to be done."""
+
+    def print(self, text: str) -> None:
+        """A line above the view."""
+        self._console.print(Text(text))
+
+
+def draw(picture: Picture, now: float) -> RenderableType:
+    """The whole view."""
+    if not picture.study:
+        return Text("loading TensorFlow and the study file ...", style="dim")
+    parts: list[RenderableType] = [_budget(picture, now), _workers(picture)]
+    parts += [line for line in (_result("best so far", picture.best), _result("yours", picture.yours)) if line is not None]
+    if picture.stopping:
+        parts.append(Text(picture.stopping, style="yellow"))
+    return Group(*parts)
+
+
+def _budget(picture: Picture, now: float) -> RenderableType:
+    line = Table.grid(padding=(0, 1))
+    left = picture.seconds_left(now)
+    remaining = f"about {duration(left)} left" if left is not None else ""
+    failed = f", {picture.failed} failed" if picture.failed else ""
+    retests = f", retests {picture.retests_done}/{picture.retests_planned}" if picture.retests_planned else ""
+    done = f"{picture.done}/{picture.trials}" if picture.trials is not None else f"{picture.done}"
+    total = picture.trials or max(1, picture.done)
+    bar = ProgressBar(total=total, completed=picture.done, width=_BAR_WIDTH)
+    line.add_row(Text(picture.study, style="bold"), bar, Text(f"{done} trials{failed}{retests}"), Text(remaining, style="dim"))
+    return line
+
+
+def _workers(picture: Picture) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    for name, row in list(picture.rows.items())[:_WORKERS_SHOWN]:
+        table.add_row(Text(f"  {name}", style="cyan"), *_cells(row, picture.objective))
+    if len(picture.rows) > _WORKERS_SHOWN:
+        table.add_row(Text(f"  and {len(picture.rows) - _WORKERS_SHOWN} more", style="dim"))
+    return table
+
+
+def _cells(row: Row, objective: str) -> list[RenderableType]:
+    if row.state != "training":
+        return [Text(row.state, style="dim")]
+    rate = "" if row.rate is None else f"rate {row.rate:.1e}"
+    value = "" if row.value is None else f"{objective} {number(row.value)}"
+    return [
+        Text(row.label),
+        Text(row.short, overflow="ellipsis", no_wrap=True),
+        Text(f"epoch {row.epoch}/{row.epochs}" if row.epochs else "", style="dim"),
+        Text(rate, style="dim"),
+        Text(value),
+    ]
+
+
+def _result(title: str, result: Result | None) -> RenderableType | None:
+    if result is None:
+        return None
+    return Text.assemble((f"  {title:<12}", "bold"), f"{number(result.value):<8} {result.short}  (trial {result.number})")

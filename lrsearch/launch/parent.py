@@ -1,0 +1,116 @@
+"""The parent's own dealings with the ledger: closing the attempts of dead workers, and telling how the study stands."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lrsearch.errors import LrSearchError
+from lrsearch.launch.events import Event, Listener
+from lrsearch.values import Kind, Origin, Outcome, Status, StudyRecord, StudyState, TrialRecord, TrialState
+from lrsearch.worker.events import setting_in_short
+from lrsearch.worker.faults import breaking_failure
+
+if TYPE_CHECKING:
+    from lrsearch.storage import Ledger
+
+COUNT_EVERY_SECONDS = 2.0
+CHECKPOINTS = "lrsearch-checkpoints"
+
+
+class LedgerUndertaker:
+    """Closes attempts at once whose worker is gone; where the database does not answer, their leases lapse instead."""
+
+    def __init__(self, ledger: Ledger, study_id: int) -> None:
+        self._ledger, self._study_id = ledger, study_id
+
+    def lost(self, trial_id: int, attempt: int, reason: str) -> None:
+        with suppress(LrSearchError):
+            self._ledger.lose(trial_id, attempt, reason=reason)
+            cause = breaking_failure(self._ledger.trials(self._study_id, kind=Kind.SEARCH))
+            if cause is not None:
+                self._ledger.set_state(self._study_id, StudyState.BROKEN, reason=cause.reason)
+
+    def put_back(self, trial_id: int, attempt: int, reason: str) -> None:
+        outcome = Outcome(trial_id=trial_id, attempt=attempt, status=Status.INTERRUPTED, engine="", reason=reason)
+        with suppress(LrSearchError):
+            self._ledger.finish(outcome, ())
+
+
+class Watcher:
+    """Tells listeners how the study stands, all its workers taken together, on any machine."""
+
+    def __init__(self, ledger: Ledger, study: StudyRecord, listen: Listener) -> None:
+        self._ledger, self._study, self._listen = ledger, study, listen
+        self._next = time.monotonic() + COUNT_EVERY_SECONDS
+
+    def begin(self) -> None:
+        """The `study` event: budget, what is done, best and yours so far."""
+        study, facts = self._study, self._study.plan.facts
+        records = self._ledger.trials(study.id, kind=Kind.SEARCH)
+        done = [each for each in records if each.state is TrialState.COMPLETE and each.value is not None]
+        best = None
+        for each in done:
+            if best is None or facts.direction.better(each.value, best.value):
+                best = each
+        yours = next((each for each in done if each.origin is Origin.YOURS), None)
+        told = {
+            "study": study.name,
+            "objective": facts.objective,
+            "direction": facts.direction.value,
+            "trials": study.trials,
+            "deadline": study.deadline,
+            "retest": study.plan.retest_seeds,
+            "best": _told(best),
+            "yours": _told(yours),
+        }
+        self._listen(Event(name="study", facts=told))
+        self._count()
+
+    def look(self) -> None:
+        """The `counts` event, when it is time."""
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + COUNT_EVERY_SECONDS
+            with suppress(LrSearchError):  # an outage: the workers say so
+                self._count()
+
+    def _count(self) -> None:
+        counts = self._ledger.counts(self._study.id)
+        done = counts.complete + counts.diverged + counts.pruned + counts.failed
+        told = {"done": done, "running": counts.running, "waiting": counts.waiting, "failed": counts.failed}
+        self._listen(Event(name="counts", facts=told))
+
+
+def _told(record: TrialRecord | None) -> dict[str, object] | None:
+    if record is None or record.setting is None:
+        return None
+    return {"number": record.number, "value": record.value, "short": setting_in_short(record.setting)}
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Ledger]:
+    """The ledger at `url`, made where it is not there yet; closed afterwards."""
+    from lrsearch.storage import open_ledger
+
+    ledger = open_ledger(url, create=True)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def check_storage(url: str) -> None:
+    """Raise StorageProblem or SchemaMismatch where `url` cannot be used, without making anything."""
+
+
+def checkpoint_root(given: str | Path | None, url: str) -> Path:
+    """Where checkpoints go: as given, else a folder beside SQLite's file, else one in the working folder."""
+    if given is not None:
+        return Path(given).expanduser().resolve()
+    kind, _, place = url.partition(":///")
+    beside = Path(place).parent if kind.startswith("sqlite") and place else Path()
+    return Path(os.path.abspath(beside)) / CHECKPOINTS  # noqa: PTH100 - links stay as given

@@ -1,0 +1,198 @@
+"""How a study stands, as far as its events tell: the state that every view draws from.
+
+Takes events, keeps numbers; prints nothing and knows no clock but the events' own times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from lrsearch.launch.events import Event
+from lrsearch.values import Direction, Json, Kind, Origin, Status
+
+RETESTED = 4  # the best three and yours
+
+
+@dataclass(slots=True)
+class Row:
+    """One worker."""
+
+    state: str = "starting"
+    label: str = ""
+    short: str = ""
+    epoch: int = 0
+    epochs: int = 0
+    share: float = 0.0  # of the trial's updates done
+    rate: float | None = None
+    value: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """A finished trial that counts as an answer."""
+
+    number: int
+    value: float
+    short: str
+
+
+@dataclass(slots=True)
+class Picture:
+    """Everything a view shows."""
+
+    study: str = ""
+    objective: str = ""
+    direction: Direction = Direction.MAXIMIZE
+    trials: int | None = None
+    deadline: float | None = None
+    retest_seeds: int = 0
+    done: int = 0
+    running: int = 0
+    waiting: int = 0
+    failed: int = 0
+    retests_done: int = 0
+    retests_planned: int = 0
+    best: Result | None = None
+    yours: Result | None = None
+    rows: dict[str, Row] = field(default_factory=dict)
+    began: float | None = None  # seconds since 1970
+    ended_here: int = 0  # trials and retests that ended since
+    trial_seconds: list[float] = field(default_factory=list)
+    stopping: str = ""
+
+    def take(self, event: Event) -> None:
+        """Take an event in; unknown ones change nothing."""
+        handler = self._HANDLERS.get(event.name)
+        if handler is not None:
+            handler(self, event)
+
+    # -- what is left ----------------------------------------------------------------------------------------------
+
+    @property
+    def left(self) -> int | None:
+        """Trainings to come, retests included; None where time alone limits them."""
+        if self.trials is None:
+            return None
+        retests = self.retests_planned or self.retest_seeds * min(RETESTED, self.trials)
+        return max(0, self.trials - self.done) + max(0, retests - self.retests_done)
+
+    def seconds_left(self, now: float) -> float | None:
+        """An estimate from the trials so far: by pace once several ended, before that by the first one's length."""
+        by_deadline = None if self.deadline is None else max(0.0, self.deadline - now)
+        by_pace = self._by_pace(now)
+        known = [each for each in (by_deadline, by_pace) if each is not None]
+        return min(known) if known else None
+
+    def _by_pace(self, now: float) -> float | None:
+        if self.left is None or not self.trial_seconds or self.began is None:
+            return None
+        slots = max(1, len(self.rows))
+        if self.ended_here < 2 * slots:
+            return self.left * self.mean_seconds / slots
+        return self.left * (now - self.began) / self.ended_here
+
+    @property
+    def mean_seconds(self) -> float:
+        """Seconds a trial."""
+        return sum(self.trial_seconds) / max(1, len(self.trial_seconds))
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def _on_pool(self, event: Event) -> None:
+        self.rows = {name: Row() for name in event.facts["slots"]}
+
+    def _on_study(self, event: Event) -> None:
+        facts = event.facts
+        self.study, self.objective, self.direction = facts["study"], facts["objective"], Direction(facts["direction"])
+        self.trials, self.deadline, self.retest_seeds = facts["trials"], facts["deadline"], facts["retest"]
+        self.best, self.yours = _result(facts["best"]), _result(facts["yours"])
+        self.began = event.at
+
+    def _on_counts(self, event: Event) -> None:
+        facts = event.facts
+        self.done, self.running, self.waiting, self.failed = (facts[name] for name in ("done", "running", "waiting", "failed"))
+
+    def _on_ready(self, event: Event) -> None:
+        self.rows[event.slot] = Row(state="ready")
+
+    def _on_working(self, event: Event) -> None:
+        self.rows[event.slot] = Row(state="waiting")
+
+    def _on_started(self, event: Event) -> None:
+        self.rows[event.slot] = Row(state="training", label=event.facts["label"], short=event.facts["short"])
+
+    def _on_progress(self, event: Event) -> None:
+        row, facts = self.rows.setdefault(event.slot, Row()), event.facts
+        row.state, row.epoch, row.epochs, row.rate = "training", facts["epoch"], facts["epochs"], facts["rate"]
+        row.share = facts["step"] / facts["total_steps"] if facts["total_steps"] else 0.0
+        row.value = row.value if facts["value"] is None else facts["value"]
+
+    def _on_ended(self, event: Event) -> None:
+        facts = event.facts
+        self.rows[event.slot] = Row(state="waiting")
+        if not Status(facts["status"]).terminal:
+            return
+        self.ended_here += 1
+        self.trial_seconds.append(facts["seconds"])
+        if facts["kind"] == Kind.RETEST:
+            self.retests_done += 1
+            return
+        self.done += 1
+        if facts["status"] == Status.COMPLETE and facts["value"] is not None:
+            self._note(Result(number=facts["number"], value=facts["value"], short=facts["short"]), facts)
+
+    def _note(self, result: Result, facts: Mapping[str, Json]) -> None:
+        if self.best is None or self.direction.better(result.value, self.best.value):
+            self.best = result
+        if facts["origin"] == Origin.YOURS:
+            self.yours = result
+
+    def _on_retests(self, event: Event) -> None:
+        self.retests_planned = len(event.facts["trials"]) * event.facts["seeds"]
+
+    def _on_died(self, event: Event) -> None:
+        delay = event.facts["retry_seconds"]
+        self.rows[event.slot] = Row(state="given up" if delay is None else "restarting")
+
+    def _on_done(self, event: Event) -> None:
+        self.rows[event.slot] = Row(state="done")
+
+    def _on_stopping(self, event: Event) -> None:
+        del event
+        self.stopping = "putting running trials back; Ctrl-C again ends at once"
+
+    _HANDLERS: ClassVar[Mapping[str, Callable[[Picture, Event], None]]] = {
+        "pool.started": _on_pool,
+        "study": _on_study,
+        "counts": _on_counts,
+        "ready": _on_ready,
+        "working": _on_working,
+        "trial.started": _on_started,
+        "trial.progress": _on_progress,
+        "trial.ended": _on_ended,
+        "retests.planned": _on_retests,
+        "worker.died": _on_died,
+        "done": _on_done,
+        "stopping": _on_stopping,
+    }
+
+
+def _result(facts: Mapping[str, Json] | None) -> Result | None:
+    return None if facts is None else Result(number=facts["number"], value=facts["value"], short=facts["short"])
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: `8 s`, `4 minutes`, `2 h 10 min`."""
+    if seconds < 90:  # noqa: PLR2004
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
+    minutes = round(seconds / 60)
+    if minutes < 90:  # noqa: PLR2004
+        return f"{minutes} minutes"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def number(value: float | None) -> str:
+    """A value of the objective, as every view writes it."""
+    return "-" if value is None else f"{value:.4g}"

@@ -1,0 +1,311 @@
+"""A pool of worker processes, one a slot: started, given a study, watched, replaced when they die, stopped without orphans.
+
+The main thread reads one inbox: events of the children, and signals. Knows no SQL: what must be written about an attempt
+whose worker died goes through `Undertaker`. Used alike by whoever starts a study and by whoever attaches to one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import ClassVar, Protocol, Self
+
+from lrsearch.errors import CallerError, EnvironmentProblem, Interrupted, LrSearchError, Refused, StudyBroken
+from lrsearch.launch.child import Child, Inbox, ending
+from lrsearch.launch.devices import Slot
+from lrsearch.launch.events import Event, Listener
+from lrsearch.launch.signals import Signals
+from lrsearch.values import Json
+from lrsearch.worker.config import WorkerConfig
+from lrsearch.worker.wire import raised
+from lrsearch.worker.workshop import Inspection
+
+STOP_SECONDS = 7.0  # from the first signal to the end of what has not left by itself; promised: 10 in all
+TICK_SECONDS = 0.25
+_FIRST_BACKOFF_SECONDS = 1.0
+_LAST_BACKOFF_SECONDS = 60.0
+STARTS = 3  # deaths in a row without a trial's end, of a worker that never got as far as training: the slot is given up
+
+
+class Undertaker(Protocol):
+    """Closes attempts whose worker is gone, instead of waiting for their leases to lapse. Must not raise."""
+
+    def lost(self, trial_id: int, attempt: int, reason: str) -> None:
+        """The worker crashed or was killed: the attempt counts as lost."""
+        ...
+
+    def put_back(self, trial_id: int, attempt: int, reason: str) -> None:
+        """The worker was ended by an interruption: the attempt does not count."""
+        ...
+
+
+@dataclass(slots=True)
+class _Post:
+    """A slot through its generations of workers."""
+
+    slot: Slot
+    child: Child | None = None
+    deaths: int = 0  # in a row, with no trial ended in between
+    starts_failed: int = 0  # in a row, before training began
+    due: float | None = None  # when to start the next, monotonic
+    tail: str = ""
+
+
+class Pool:
+    """Workers on `slots`. A context: on leaving it, no process is left."""
+
+    def __init__(
+        self, slots: Sequence[Slot], config: WorkerConfig, listen: Listener, *, trial_timeout: float | None = None
+    ) -> None:
+        self._posts = [_Post(slot=slot) for slot in slots]
+        self._config, self._listen, self._trial_timeout = config, listen, trial_timeout
+        self._inbox: Inbox = SimpleQueue()
+        self._signals = Signals(first=self._hear_signal, second=self._kill_all)
+        self._study: str | None = None
+        self._undertaker: Undertaker | None = None
+        self._facts: Inspection | None = None
+        self._failure: LrSearchError | None = None
+        self._stop_at: float | None = None  # when what is left is killed, monotonic
+        self._signal: int | None = None
+        self._finished = False  # some worker found nothing left
+        self.tick: Callable[[], None] = lambda: None  # called a few times a second while waiting
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self._signals.__enter__()
+        for post in self._posts:
+            self._start(post)
+        self._tell("pool.started", slots=[post.slot.name for post in self._posts])
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self._kill_all()
+            self._drain()
+        finally:
+            self._signals.__exit__(kind, error, trace)
+
+    def inspect(self) -> Inspection:
+        """What the first worker learns of the study file, while the others load TensorFlow. Raises what it raised."""
+        inspector = self._posts[0]
+        assert inspector.child is not None
+        inspector.child.tell({"do": "inspect"})
+        while self._facts is None:
+            self._step()
+            if self._signal is not None:
+                raise Interrupted(self._signal, "interrupted before the study began")
+            if self._failure is not None:
+                raise self._failure
+            if inspector.child is None:
+                raise StudyBroken("the worker that inspected the study file died", traceback_text=inspector.tail)
+        return self._facts
+
+    def work(self, study: str, undertaker: Undertaker) -> None:
+        """Let every worker train `study` until nothing is left.
+
+        Raises Interrupted after a signal, StudyBroken where the study's own code fails, EnvironmentProblem where no
+        worker stays alive, or the error that a worker reported.
+        """
+        self._study, self._undertaker = study, undertaker
+        for child in self._children():
+            if child.ready:
+                self._put_to_work(child)
+        while self._children() or any(post.due is not None for post in self._posts):
+            self._step()
+        self._tell("pool.ended", reason="interrupted" if self._signal is not None else str(self._failure or ""))
+        if self._failure is not None:
+            raise self._failure
+        if self._signal is not None:
+            raise Interrupted(self._signal, f"interrupted; running trials are back in the queue of {study!r}")
+        if not self._finished:
+            raise EnvironmentProblem(f"no worker stays alive. The last one printed:\n{self._last_words()}")
+
+    def interrupt(self, reason: str = "interrupted") -> None:
+        """Let running trials be put back, and end what has not left a few seconds later."""
+        if self._stop_at is not None:
+            return
+        self._stop_at = time.monotonic() + STOP_SECONDS
+        for post in self._posts:
+            post.due = None
+            if post.child is not None:
+                post.child.tell({"do": "interrupt", "reason": reason})
+                if not post.child.holds:  # it is loading: nothing to wait for
+                    post.child.kill("interrupted")
+
+    def _hear_signal(self, number: int) -> None:
+        self._inbox.put((None, {"event": "signal", "number": number}))
+
+    # -- one step --------------------------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        """Take what is in the inbox, or wait a moment for it; then look at the clocks."""
+        try:
+            child, facts = self._inbox.get(timeout=TICK_SECONDS)
+            self._take(child, facts)
+        except Empty:
+            pass
+        self._hear_output()
+        self._watch_clocks()
+        self.tick()
+
+    def _take(self, child: Child | None, facts: dict[str, Json]) -> None:
+        name = facts.pop("event")
+        if child is None:
+            self._on_signal(facts["number"])
+            return
+        if (handler := self._HANDLERS.get(name)) is not None:
+            handler(self, child, facts)
+        if name not in {"exit", "facts", "error"}:
+            self._listen(Event(name=name, slot=child.slot.name, facts=facts))
+
+    def _on_signal(self, number: int) -> None:
+        self._signal = number
+        self._tell("stopping", signal=number, seconds=STOP_SECONDS)
+        self.interrupt()
+
+    def _on_ready(self, child: Child, facts: dict[str, Json]) -> None:
+        del facts
+        child.ready = True
+        if self._study is not None:
+            self._put_to_work(child)
+
+    def _on_facts(self, child: Child, facts: dict[str, Json]) -> None:
+        del child
+        self._facts = Inspection.from_json(facts["inspection"])
+
+    def _on_started(self, child: Child, facts: dict[str, Json]) -> None:
+        child.holds[facts["trial_id"], facts["attempt"]] = time.monotonic()
+        self._post(child).starts_failed = 0
+
+    def _on_ended(self, child: Child, facts: dict[str, Json]) -> None:
+        child.holds.pop((facts["trial_id"], facts["attempt"]), None)
+        self._post(child).deaths = 0
+
+    def _on_working(self, child: Child, facts: dict[str, Json]) -> None:
+        del facts
+        self._post(child).starts_failed = 0
+
+    def _on_broken(self, child: Child, facts: dict[str, Json]) -> None:
+        del child
+        text = f"the first trials all failed alike: {facts['reason']}"
+        self._fail(StudyBroken(text, traceback_text=facts["traceback"]))
+
+    def _on_done(self, child: Child, facts: dict[str, Json]) -> None:
+        del facts
+        child.done = self._finished = True
+        child.tell({"do": "quit"})
+
+    def _on_error(self, child: Child, facts: dict[str, Json]) -> None:
+        """An error that the same file or database would give to every worker ends the run; a crash is a death like others."""
+        error = raised(facts)
+        child.error = facts
+        if isinstance(error, (CallerError, Refused, EnvironmentProblem)) or not child.working:
+            self._fail(error)
+
+    def _on_exit(self, child: Child, facts: dict[str, Json]) -> None:
+        post = self._post(child)
+        post.child, post.tail = None, child.tail() or (child.error or {}).get("traceback", "")
+        self._hear_output_of(child)
+        child.close()
+        why = child.verdict or f"its worker ended by {ending(facts['code'])}"
+        for trial_id, attempt in child.holds:
+            self._bury(trial_id, attempt, why)
+        if child.done or self._stop_at is not None or self._failure is not None or self._study is None:
+            return
+        self._replace(post, child, ending(facts["code"]))
+
+    def _bury(self, trial_id: int, attempt: int, why: str) -> None:
+        assert self._undertaker is not None
+        if self._stop_at is not None:
+            self._undertaker.put_back(trial_id, attempt, why)
+        else:
+            self._undertaker.lost(trial_id, attempt, why)
+
+    def _replace(self, post: _Post, child: Child, how: str) -> None:
+        """Start another after a while, unless this slot's workers never get as far as training."""
+        post.deaths += 1
+        if not child.working or not child.holds:
+            post.starts_failed += 1
+        delay: float | None = min(_LAST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** (post.deaths - 1))
+        if post.starts_failed >= STARTS or self._finished:
+            delay = None
+        post.due = None if delay is None else time.monotonic() + delay
+        facts = {"ending": child.verdict or how, "tail": post.tail, "retry_seconds": delay}
+        self._listen(Event(name="worker.died", slot=post.slot.name, facts=facts))
+
+    def _watch_clocks(self) -> None:
+        now = time.monotonic()
+        if self._stop_at is not None and now >= self._stop_at:
+            self._kill_all("interrupted while a long call held it")
+        for post in self._posts:
+            if post.due is not None and now >= post.due:
+                post.due = None
+                self._start(post)
+            if post.child is not None and self._trial_timeout is not None:
+                self._kill_hung(post.child, now, self._trial_timeout)
+
+    def _kill_hung(self, child: Child, now: float, limit: float) -> None:
+        if any(now - began > limit for began in child.holds.values()):
+            child.kill(f"it ran longer than the trial timeout of {limit:g} s")
+
+    # -- small things ----------------------------------------------------------------------------------------------
+
+    def _start(self, post: _Post) -> None:
+        post.child = Child(post.slot, self._config, self._inbox)
+
+    def _put_to_work(self, child: Child) -> None:
+        child.working = True
+        child.tell({"do": "work", "study": self._study})
+
+    def _fail(self, error: LrSearchError) -> None:
+        self._failure = self._failure or error
+        if self._study is not None:
+            self.interrupt(str(error))
+
+    def _children(self) -> list[Child]:
+        return [post.child for post in self._posts if post.child is not None]
+
+    def _post(self, child: Child) -> _Post:
+        return next(post for post in self._posts if post.slot is child.slot)
+
+    def _kill_all(self, verdict: str = "") -> None:
+        for child in self._children():
+            child.kill(verdict)
+
+    def _drain(self) -> None:
+        """Wait until every child is gone; they were killed, so this is short."""
+        while self._children():
+            child, facts = self._inbox.get()
+            if child is not None and facts["event"] == "exit":
+                self._post(child).child = None
+                child.close()
+
+    def _hear_output(self) -> None:
+        for child in self._children():
+            self._hear_output_of(child)
+
+    def _hear_output_of(self, child: Child) -> None:
+        for line in child.printed():
+            self._listen(Event(name="output", slot=child.slot.name, facts={"text": line}))
+
+    def _last_words(self) -> str:
+        return next((post.tail for post in self._posts if post.tail), "nothing")
+
+    def _tell(self, name: str, **facts: Json) -> None:
+        self._listen(Event(name=name, facts=facts))
+
+    _HANDLERS: ClassVar[Mapping[str, Callable[[Pool, Child, dict[str, Json]], None]]] = {
+        "ready": _on_ready,
+        "facts": _on_facts,
+        "working": _on_working,
+        "trial.started": _on_started,
+        "trial.ended": _on_ended,
+        "broken": _on_broken,
+        "done": _on_done,
+        "error": _on_error,
+        "exit": _on_exit,
+    }

@@ -1,0 +1,105 @@
+"""What a caller asks of a study, and the study that comes of it: a new one, or the stored one opened again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lrsearch.errors import FingerprintMismatch, InvalidValue, UnknownName
+from lrsearch.values import Json, Origin, StudyPlan, StudyRecord, StudyState
+from lrsearch.worker.workshop import Inspection
+
+if TYPE_CHECKING:
+    from lrsearch.storage import Ledger
+
+TRIALS = 40  # a study's total where neither trials nor a timeout is given
+RETEST_SEEDS = 3
+RETRIES = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What the caller asked for; None where nothing was said, so that a study that goes on keeps what it has."""
+
+    trials: int | None = None  # the study's total
+    timeout: float | None = None  # seconds from now, retests included
+    sampler: str | None = None
+    pruner: str | None = None
+    seed: int | None = None
+    retest: int | None = None  # seeds
+    retries: int | None = None
+    overrides: Mapping[str, Json] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, low in (("trials", 1), ("retest", 0), ("retries", 0), ("seed", 0)):
+            value = getattr(self, name)
+            if value is not None and value < low:
+                raise InvalidValue(f"--{name}", got=value, allowed=f"at least {low}")
+        if self.timeout is not None and not self.timeout > 0:
+            raise InvalidValue("--timeout", got=self.timeout, allowed="above 0 seconds")
+
+    @property
+    def total(self) -> int | None:
+        """Trials of a new study: as asked, else 40, else as many as the time allows."""
+        return TRIALS if self.trials is None and self.timeout is None else self.trials
+
+    def plan(self, name: str, study_file: str | None, found: Inspection) -> StudyPlan:
+        """The plan of a new study."""
+        first = ((Origin.YOURS, found.facts.yours), *((Origin.REFERENCE, each) for each in found.references))
+        return StudyPlan(
+            name=name,
+            study_file=study_file,
+            facts=found.facts,
+            overrides=self.overrides,
+            dimensions=found.dimensions,
+            sampler=self.sampler or "tpe",
+            pruner=self.pruner or "none",
+            seed=found.seed if self.seed is None else self.seed,
+            trials=self.total,
+            timeout_seconds=self.timeout,
+            retest_seeds=RETEST_SEEDS if self.retest is None else self.retest,
+            retries=RETRIES if self.retries is None else self.retries,
+            first=first,
+        )
+
+
+def create_or_resume(ledger: Ledger, request: Request, name: str, study_file: str | None, found: Inspection) -> StudyRecord:
+    """The study `name`: made from what was found, or the stored one, opened again with what was asked anew.
+
+    Raises FingerprintMismatch where the stored one has another definition, sampler, pruner, seed or number of retests.
+    """
+    known = stored(ledger, name)
+    plan = request.plan(name, study_file, found)
+    if known is not None:
+        check_same(known, request)
+    study = ledger.create_study(plan)
+    if known is None:
+        return study
+    if request.trials is not None or request.timeout is not None:
+        ledger.set_budget(study.id, trials=request.trials, timeout_seconds=request.timeout)
+    if study.state in {StudyState.DRAINING, StudyState.STOPPED, StudyState.BROKEN}:
+        ledger.set_state(study.id, StudyState.OPEN)
+    return ledger.study(name)
+
+
+def check_same(known: StudyRecord, request: Request) -> None:
+    """Refuse to go on with a study under other rules than it began with; what was not said stays as it is."""
+    pairs = {
+        "sampler": (known.plan.sampler, request.sampler),
+        "pruner": (known.plan.pruner, request.pruner),
+        "seed": (known.plan.seed, request.seed),
+        "retest": (known.plan.retest_seeds, request.retest),
+        "retries": (known.plan.retries, request.retries),
+    }
+    differing = {name: pair for name, pair in pairs.items() if pair[1] is not None and pair[0] != pair[1]}
+    if differing:
+        raise FingerprintMismatch(known.name, differences=dict(differing))
+
+
+def stored(ledger: Ledger, name: str) -> StudyRecord | None:
+    """The study of that name, or None."""
+    try:
+        return ledger.study(name)
+    except UnknownName:
+        return None

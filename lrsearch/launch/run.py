@@ -1,0 +1,117 @@
+"""Starts a study: inspect, create, work, wait. One page; the parts are elsewhere.
+
+The parent never imports TensorFlow. Whatever can be refused cheaply is refused before any process starts, and nothing is
+written to the database before the study file has been inspected.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lrsearch.errors import LrSearchError, StudyFileError
+from lrsearch.launch.devices import plan_slots, this_machine
+from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.launch.parent import LedgerUndertaker, Watcher, check_storage, checkpoint_root, opened
+from lrsearch.launch.pool import Pool
+from lrsearch.launch.request import Request, create_or_resume
+from lrsearch.values import Json, StudyRecord
+from lrsearch.worker.config import WorkerConfig
+from lrsearch.worker.workshop import host_name
+
+if TYPE_CHECKING:
+    from lrsearch.storage import Ledger
+
+
+def run_study(
+    study_file: str | Path,
+    *,
+    name: str | None = None,
+    storage: str | None = None,
+    overrides: Mapping[str, Json] | None = None,
+    trials: int | None = None,
+    timeout: float | None = None,
+    sampler: str | None = None,
+    pruner: str | None = None,
+    seed: int | None = None,
+    retest: int | None = None,
+    retries: int | None = None,
+    devices: str | None = None,
+    workers: int | None = None,
+    per_device: int | None = None,
+    engine: str = "auto",
+    trial_timeout: float | None = None,
+    checkpoints: str | Path | None = None,
+    checkpoint_every: float | None = None,
+    listen: Listener = silent,
+    engine_factory: str | None = None,
+) -> StudyRecord:
+    """Search the study of `study_file` with worker processes until its budget is spent; returns it as it stands then.
+
+    A study of that name that exists goes on where it stood, if its definition is the same. Times are in seconds.
+
+    Raises CallerError (bad input, broken study file), EnvironmentProblem (database, devices), Refused (the stored study is
+    another one), StudyBroken (its code fails on every trial), Interrupted (a signal; trials are back in the queue).
+    """
+    from lrsearch.definition import check_study_name, study_name
+    from lrsearch.storage import resolve_url
+
+    request = Request(
+        trials=trials,
+        timeout=timeout,
+        sampler=sampler,
+        pruner=pruner,
+        seed=seed,
+        retest=retest,
+        retries=retries,
+        overrides=overrides or {},
+    )
+    path = check_file(study_file)
+    name = study_name(path) if name is None else check_study_name(name) or name
+    url = resolve_url(storage, os.environ)
+    slots = plan_slots(this_machine(), devices=devices, workers=workers, per_device=per_device, trials=request.total)
+    config = WorkerConfig(
+        storage=url,
+        study_file=str(path),
+        checkpoints=str(checkpoint_root(checkpoints, url)),
+        overrides=request.overrides,
+        host=host_name(),
+        engine=engine,
+        engine_factory=engine_factory,
+        checkpoint_seconds=checkpoint_every or 60.0,
+    )
+    with Pool(slots, config, listen, trial_timeout=trial_timeout) as pool:
+        check_storage(url)  # while TensorFlow loads in the workers
+        found = pool.inspect()
+        for note in found.facts.notes:
+            listen(Event(name="note", facts={"text": note}))
+        with opened(url) as ledger:
+            study = create_or_resume(ledger, request, name, str(study_file), found)
+            work_with(pool, ledger, study, listen)
+            return ledger.study(name)
+
+
+def work_with(pool: Pool, ledger: Ledger, study: StudyRecord, listen: Listener) -> None:
+    """Let `pool` train `study`, telling how it stands; whatever happens, Optuna's rows follow the ledger at the end."""
+    watcher = Watcher(ledger, study, listen)
+    watcher.begin()
+    pool.tick = watcher.look
+    try:
+        pool.work(study.name, LedgerUndertaker(ledger, study.id))
+    finally:
+        from lrsearch.storage import Mirror
+
+        with suppress(LrSearchError):  # any later claim completes it
+            Mirror(ledger).sync(study.id)
+
+
+def check_file(study_file: str | Path) -> Path:
+    """The study file as an absolute path. Raises StudyFileError where there is none."""
+    path = Path(study_file).expanduser()
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise StudyFileError(f"study file {str(study_file)!r} {what}. Write one with: lrsearch new-study FILE.py")
+    return path.resolve()

@@ -1,0 +1,80 @@
+"""Ctrl-C, SIGTERM and SIGHUP for a parent of workers: the first asks, the second ends at once.
+
+Handlers of Python run only between the main thread's bytecodes; a call that waits in C (a locked database) would hold a
+second Ctrl-C. So the second is also seen by a thread, through the C-level wakeup pipe, which ends the process when the main
+thread has not done so within a moment. Outside the main thread nothing is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from lrsearch.errors import Interrupted
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PATIENCE_SECONDS = 0.6  # promised: out within 1 s of the second
+_SHOW_CURSOR = b"\x1b[?25h"  # a live view hides it
+
+
+class Signals:
+    """A context in which the first signal calls `first(number)` and the second calls `second()` and raises Interrupted."""
+
+    def __init__(self, first: Callable[[int], None], second: Callable[[], None]) -> None:
+        self._first, self._second = first, second
+        self.number: int | None = None  # the first signal that came
+        self._old: dict[int, Any] = {}
+        self._pipe: tuple[int, int] | None = None
+        self._old_wakeup = -1
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._old = {number: signal.signal(number, self._handle) for number in NUMBERS}
+            read, write = self._pipe = os.pipe()
+            os.set_blocking(write, False)
+            self._old_wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+            threading.Thread(target=self._guard, args=(read,), name="lrsearch-signals", daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._pipe is None:
+            return
+        signal.set_wakeup_fd(self._old_wakeup)
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+        os.close(self._pipe[1])  # the guard reads the end and goes
+        self._pipe = None
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self.number is None:
+            self.number = number
+            self._first(number)
+            return
+        self._second()
+        raise Interrupted(number, "ended at once; running trials go back to the queue when their leases lapse")
+
+    def _guard(self, read: int) -> None:
+        seen = 0
+        while data := os.read(read, 64):
+            seen += sum(number in NUMBERS for number in data)
+            if seen > 1:
+                timer = threading.Timer(_PATIENCE_SECONDS, self._leave)
+                timer.daemon = True
+                timer.start()
+                break
+        while os.read(read, 64):
+            pass
+        os.close(read)
+
+    def _leave(self) -> None:
+        if self._pipe is None:  # the main thread did it
+            return
+        self._second()
+        if sys.stderr.isatty():
+            os.write(2, _SHOW_CURSOR)
+        os._exit(128 + (self.number or signal.SIGINT))

@@ -1,0 +1,1 @@
+"""Workers: claim -> sample -> train -> tell, as a process of its own or in this one."""

@@ -1,0 +1,240 @@
+"""Checkpoints on disk: whole training states that an attempt can go on from.
+
+One file a checkpoint, one folder an attempt, `<root>/<study>/<trial>/<attempt>/epoch-00012.npz`, so that a zombie cannot
+overwrite its successor's. A file is a zip of plain arrays (no pickle) and one JSON text; it is written beside its place,
+fsynced, renamed, and its folder fsynced. Its SHA-256 is the caller's to keep: a flipped byte is found on reading.
+Knows nothing of SQL, Keras or leases.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from lrsearch.errors import InvalidValue
+from lrsearch.values import Json, Snapshot
+
+KEPT = 2  # a checkpoint that turns out corrupt costs one interval, not the trial
+_META = "meta"  # the JSON member; arrays are members a0, a1, ... so that a variable's name never is a file's name
+_FOREIGN = "V"  # NumPy's kind for bfloat16 and its like: they travel as bytes with their name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointPolicy:
+    """When a checkpoint is due, and how much room all of a study's may take."""
+
+    every_seconds: float | None = 60.0
+    every_epochs: int | None = None
+    quota_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("every_seconds", "every_epochs", "quota_bytes"):
+            value = getattr(self, field)
+            if value is not None and not value > 0:
+                raise InvalidValue(f"checkpoint {field}", got=value, allowed="above 0")
+
+    def due(self, *, epochs: int, seconds: float) -> bool:
+        """Whether to write one, `epochs` and `seconds` after the last (or after the attempt began)."""
+        by_epochs = self.every_epochs is not None and epochs >= self.every_epochs
+        by_seconds = self.every_seconds is not None and seconds >= self.every_seconds
+        return by_epochs or by_seconds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """A checkpoint as the manifest records it."""
+
+    epoch: int
+    path: str  # below the root, with forward slashes
+    sha256: str
+    size: int  # bytes
+
+
+class Manifest(Protocol):
+    """What a stored record of a checkpoint must have."""
+
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+
+
+class CheckpointUnusable(Exception):
+    """This checkpoint cannot be read; its text says why. The one before may do."""
+
+
+class NoRoom(Exception):
+    """The checkpoint was not written: quota or disk; its text says which."""
+
+
+class CheckpointStore:
+    """The checkpoints of one study below one root folder."""
+
+    def __init__(self, root: Path, study: str, policy: CheckpointPolicy | None = None) -> None:
+        self.root = root.expanduser().resolve()
+        self.policy = policy or CheckpointPolicy()
+        self._study = self._inside(study)
+
+    def write(self, trial_id: int, attempt: int, snapshot: Snapshot) -> Written:
+        """Put `snapshot` on disk for good. Raises NoRoom where the quota or the disk is full; nothing is left then."""
+        data = encode(snapshot)
+        self._make_room(len(data), keep=self.folder(trial_id))
+        place = self.folder(trial_id) / str(attempt) / f"epoch-{snapshot.epoch:05d}.npz"
+        try:
+            _write_durably(place, data)
+        except OSError as error:
+            raise NoRoom(f"no checkpoint at epoch {snapshot.epoch}: {error.strerror or error} ({place.parent})") from error
+        return Written(
+            epoch=snapshot.epoch,
+            path=place.relative_to(self.root).as_posix(),
+            sha256=hashlib.sha256(data).hexdigest(),
+            size=len(data),
+        )
+
+    def read(self, manifest: Manifest) -> Snapshot:
+        """The snapshot that `manifest` records. Raises CheckpointUnusable: outside the root, missing, altered."""
+        place = self._inside(manifest.path)
+        try:
+            data = place.read_bytes()
+        except OSError as error:
+            raise CheckpointUnusable(f"{place}: {error.strerror or error}") from error
+        if hashlib.sha256(data).hexdigest() != manifest.sha256:
+            raise CheckpointUnusable(f"{place}: its SHA-256 is not the one recorded")
+        return decode(data)
+
+    def newest(self, manifests: Iterable[Manifest]) -> tuple[Snapshot | None, tuple[str, ...]]:
+        """The newest readable snapshot, and a line about each newer one that was not."""
+        troubles: list[str] = []
+        for manifest in sorted(manifests, key=lambda each: each.epoch, reverse=True):
+            try:
+                return self.read(manifest), tuple(troubles)
+            except CheckpointUnusable as error:
+                troubles.append(str(error))
+        return None, tuple(troubles)
+
+    def trim(self, trial_id: int, attempt: int) -> None:
+        """Keep the newest two of this attempt; with two of its own, it needs no older attempt's."""
+        own = sorted((self.folder(trial_id) / str(attempt)).glob("epoch-*.npz"))
+        for old in own[:-KEPT]:
+            old.unlink(missing_ok=True)
+        if len(own) >= KEPT:
+            for folder in self.folder(trial_id).iterdir():
+                if folder.name.isdigit() and int(folder.name) < attempt:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def discard(self, written: Written) -> None:
+        """Remove one checkpoint that nobody will ask for."""
+        self._inside(written.path).unlink(missing_ok=True)
+
+    def forget(self, trial_id: int) -> None:
+        """Remove every checkpoint of a trial that has ended."""
+        shutil.rmtree(self.folder(trial_id), ignore_errors=True)
+
+    def folder(self, trial_id: int) -> Path:
+        """Where a trial's attempts have their folders."""
+        return self._study / str(int(trial_id))
+
+    def files_folder(self, label: str, attempt: int) -> Path:
+        """Where the user's own checkpointing callbacks may write; theirs to keep, so `forget` leaves it."""
+        return self._study / "files" / label.replace(" ", "-").replace("/", "-") / f"attempt-{attempt}"
+
+    def used(self) -> int:
+        """Bytes that this study's checkpoints take."""
+        return sum(each.stat().st_size for each in self._study.glob("*/*/epoch-*.npz") if each.is_file())
+
+    def _make_room(self, size: int, *, keep: Path) -> None:
+        """Refuse what would pass the quota, after letting this trial's older checkpoints go, all but the newest."""
+        quota = self.policy.quota_bytes
+        if quota is None or self.used() + size <= quota:
+            return
+        for old in sorted(keep.glob("*/epoch-*.npz"), key=lambda each: each.stat().st_mtime)[:-1]:
+            old.unlink(missing_ok=True)
+        if self.used() + size > quota:
+            raise NoRoom(f"no checkpoint: {size} bytes more would pass the quota of {quota} below {self._study}")
+
+    def _inside(self, path: str) -> Path:
+        """`path` below the root, links followed; a path from a database is never trusted to stay there."""
+        place = (self.root / path).resolve()
+        if place == self.root or not place.is_relative_to(self.root):
+            raise CheckpointUnusable(f"{path!r} lies outside the checkpoint folder {self.root}")
+        return place
+
+
+def encode(snapshot: Snapshot) -> bytes:
+    """`snapshot` as the bytes of one uncompressed npz."""
+    members: dict[str, np.ndarray] = {}
+    names: list[dict[str, Json]] = []
+    for index, (name, array) in enumerate(snapshot.arrays.items()):
+        plain = np.asarray(array)
+        described: dict[str, Json] = {"name": name}
+        if plain.dtype.kind == _FOREIGN:
+            described |= {"dtype": plain.dtype.name, "shape": list(plain.shape)}
+            plain = np.frombuffer(np.ascontiguousarray(plain).tobytes(), np.uint8)
+        members[f"a{index}"] = plain
+        names.append(described)
+    meta = {"epoch": snapshot.epoch, "step": snapshot.step, "arrays": names, "meta": dict(snapshot.meta)}
+    members[_META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:  # np.savez takes `allow_pickle` only from NumPy 2.1 on
+        for member, array in members.items():
+            with archive.open(f"{member}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def decode(data: bytes) -> Snapshot:
+    """The inverse of `encode`. Raises CheckpointUnusable on anything that `encode` did not write."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as members:
+            meta = json.loads(members[_META].tobytes())
+            arrays = {each["name"]: _array(members[f"a{index}"], each) for index, each in enumerate(meta["arrays"])}
+        return Snapshot(epoch=meta["epoch"], step=meta["step"], arrays=arrays, meta=meta["meta"])
+    except Exception as error:  # zipfile, json, numpy and KeyError: whatever a foreign file provokes
+        raise CheckpointUnusable(f"not a checkpoint: {error}") from error
+
+
+def _array(stored: np.ndarray, described: Mapping[str, Json]) -> np.ndarray:
+    if "dtype" not in described:
+        return stored
+    import ml_dtypes  # NumPy's bfloat16 and float8; TensorFlow brings it
+
+    return np.frombuffer(stored.tobytes(), getattr(ml_dtypes, described["dtype"])).reshape(described["shape"])
+
+
+def _write_durably(place: Path, data: bytes) -> None:
+    """Write `data` to `place` so that after a crash it is whole or not there."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    beside = place.with_name(f".{place.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(place)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    _sync_folder(place.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last. Windows cannot open folders and needs none of it."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

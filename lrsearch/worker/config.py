@@ -1,0 +1,53 @@
+"""What a worker process is told on its first line of input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from lrsearch.values import Json
+from lrsearch.worker.checkpoints import CheckpointPolicy
+
+LEASE_SECONDS = 60.0  # SQLite may keep a beat waiting for its lock; three beats fit into this
+PATIENCE_SECONDS = 600.0  # a database that is away for longer ends the worker
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerConfig:
+    """Everything but the study's name, which comes with the command to work. Plain JSON, but never on a command line."""
+
+    storage: str = field(repr=False)  # may hold a password
+    study_file: str | None
+    checkpoints: str  # root folder
+    overrides: Mapping[str, Json] = field(default_factory=dict)
+    slot: str = "cpu"
+    host: str = ""
+    threads: int | None = None  # TensorFlow's own default where None
+    memory_mib: int | None = None  # a hard limit on the GPU; None lets it grow
+    engine: str = "auto"
+    engine_factory: str | None = None  # "module:callable" -> Workshop, in Keras' place; for tests and drills
+    lease_seconds: float = LEASE_SECONDS
+    patience_seconds: float = PATIENCE_SECONDS
+    checkpoint_seconds: float | None = 60.0
+    checkpoint_epochs: int | None = None
+    checkpoint_quota_bytes: int | None = None
+
+    @property
+    def checkpoint_policy(self) -> CheckpointPolicy:
+        return CheckpointPolicy(
+            every_seconds=self.checkpoint_seconds,
+            every_epochs=self.checkpoint_epochs,
+            quota_bytes=self.checkpoint_quota_bytes,
+        )
+
+    @property
+    def checkpoint_root(self) -> Path:
+        return Path(self.checkpoints)
+
+    def to_json(self) -> dict[str, Json]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> WorkerConfig:
+        return cls(**data)

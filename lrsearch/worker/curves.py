@@ -1,0 +1,61 @@
+"""Curve points on their way to the ledger: held back, and written in bulk at most about once a second.
+
+Knows no SQL and no clock: `write` stores points, `now` says the time. Points stay here until a write has succeeded, so an
+outage of the database delays them and loses none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from lrsearch.errors import StorageUnavailable
+from lrsearch.values import CurvePoint, Progress
+
+Write = Callable[[int, int, Sequence[CurvePoint]], bool]  # trial, attempt, points -> False where fenced off
+
+
+class CurveBuffer:
+    """The points of the attempts that a worker holds, by (trial, attempt)."""
+
+    def __init__(self, write: Write, now: Callable[[], float], *, every_seconds: float = 1.0) -> None:
+        self._write, self._now, self._every = write, now, every_seconds
+        self._points: dict[tuple[int, int], list[CurvePoint]] = defaultdict(list)
+        self._last = now()
+
+    def add(self, progress: Progress) -> None:
+        """Keep the point of an epoch's end."""
+        self._points[progress.trial_id, progress.attempt].append(point_of(progress))
+
+    def flush_if_due(self) -> None:
+        """Write everything when the last write is long enough ago; an outage leaves it for the next call."""
+        if self._points and self._now() - self._last >= self._every:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write everything now, one call an attempt."""
+        self._last = self._now()
+        for trial_id, attempt in list(self._points):
+            try:
+                self._write(trial_id, attempt, self._points[trial_id, attempt])
+            except StorageUnavailable:
+                return
+            del self._points[trial_id, attempt]
+
+    def take(self, trial_id: int, attempt: int) -> tuple[CurvePoint, ...]:
+        """Hand over the points that are not written yet, to be written with the attempt's end."""
+        return tuple(self._points.pop((trial_id, attempt), ()))
+
+
+def point_of(progress: Progress) -> CurvePoint:
+    """The curve point of an epoch's end; a value that is not finite becomes None."""
+    value = progress.value
+    return CurvePoint(
+        epoch=progress.epoch,
+        step=progress.step,
+        rate=progress.rate,
+        seconds=progress.seconds,
+        value=value if value is not None and math.isfinite(value) else None,
+        logs={name: each for name, each in progress.logs.items() if math.isfinite(each)},
+    )

@@ -1,0 +1,335 @@
+"""What an engine sees of the world: a desk that hands out attempts, answers progress, keeps snapshots, takes outcomes.
+
+The engine knows `source`, `watch` and `save`; behind them are the ledger, the sampler, the pruning rule, the heartbeat and
+the checkpoints. Nothing here is about one trial only, so an engine may hold several attempts at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lrsearch.answer import retest_candidates
+from lrsearch.storage import Claim, Done, PlanRetests, Retest, Wait
+from lrsearch.values import (
+    Kind,
+    Origin,
+    Outcome,
+    Progress,
+    Snapshot,
+    Status,
+    StudyRecord,
+    StudyState,
+    TrialRecord,
+    TrialSpec,
+    TrialState,
+    Verdict,
+)
+from lrsearch.worker.checkpoints import CheckpointStore, NoRoom
+from lrsearch.worker.curves import CurveBuffer
+from lrsearch.worker.events import Say, setting_in_short
+from lrsearch.worker.faults import breaking_failure
+from lrsearch.worker.heart import Heart
+
+if TYPE_CHECKING:
+    from lrsearch.sampling import Proposer, PruneRule
+    from lrsearch.space import SearchSpace
+    from lrsearch.storage import Ledger, Mirror
+
+SAY_EVERY_SECONDS = 0.5  # progress within an epoch, for people
+EPOCH_GRACE_SECONDS = 3.0  # an interruption waits for an epoch's end that is nearer than this: a checkpoint can be taken there
+
+
+@dataclass(slots=True)
+class _Held:
+    """An attempt in hand."""
+
+    trial: TrialRecord
+    spec: TrialSpec
+    saved_epoch: int  # at the newest checkpoint
+    saved_at: float  # monotonic
+    epoch_began: float  # monotonic
+    epoch: int = -1
+    epoch_step: int = 0
+    said_at: float = 0.0
+
+
+class Desk:
+    """One worker's work on one study."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        mirror: Mirror,
+        study: StudyRecord,
+        worker_id: int,
+        space: SearchSpace,
+        proposer: Proposer,
+        rule: PruneRule,
+        heart: Heart,
+        store: CheckpointStore,
+        say: Say,
+        lease_seconds: float,
+    ) -> None:
+        self.ledger, self.mirror, self.study, self.worker_id = ledger, mirror, study, worker_id
+        self.space, self.proposer, self.rule = space, proposer, rule
+        self.heart, self.store, self.say, self.lease_seconds = heart, store, say, lease_seconds
+        self.curves = CurveBuffer(ledger.add_curve, time.monotonic)
+        self.answer: Wait | PlanRetests | Done = Wait(0.0)  # why there was nothing to train, last time
+        self._held: dict[int, _Held] = {}
+        self._revision: int | None = None
+        self._warned: set[str] = set()
+
+    # -- source ----------------------------------------------------------------------------------------------------
+
+    def source(self) -> TrialSpec | None:
+        """Claim the next trial, sample it where it has no setting yet, and bind both; None when there is none now."""
+        while not self.heart.stopping:
+            claimed = self.ledger.claim(self.study.id, self.worker_id, lease_seconds=self.lease_seconds)
+            if not isinstance(claimed, Claim):
+                self.answer = claimed
+                return None
+            spec = self._begin(claimed.trial, claimed.attempt)
+            if spec is not None:
+                return spec
+        self.answer = Done(self.heart.stopping)
+        return None
+
+    def _begin(self, trial: TrialRecord, attempt: int) -> TrialSpec | None:
+        self.heart.hold(trial.id, attempt)
+        setting = trial.setting or self._propose(trial.number)
+        seed = trial.seed if trial.seed is not None else seed_of(self.study.plan.seed, trial.kind, trial.number)
+        params = self.space.public_params(setting)
+        if not self.ledger.bind(trial.id, attempt, setting=setting, params=params, seed=seed):
+            self.heart.release(trial.id, attempt)
+            return None
+        self.mirror.sync(self.study.id)
+        resume = self._resume(trial)
+        label = label_of(trial)
+        spec = TrialSpec(
+            trial_id=trial.id,
+            attempt=attempt,
+            label=label,
+            setting=setting,
+            seed=seed,
+            yours=trial.origin is Origin.YOURS,
+            test_split=trial.kind is Kind.RETEST,
+            resume=resume,
+            folder=str(self.store.files_folder(label, attempt)),
+        )
+        now = time.monotonic()
+        begun = resume.epoch if resume else 0
+        self._held[trial.id] = _Held(trial=trial, spec=spec, saved_epoch=begun, saved_at=now, epoch_began=now)
+        self._say_begun(trial, spec)
+        return spec
+
+    def _propose(self, number: int):  # noqa: ANN202 - Setting
+        records = self.ledger.trials(self.study.id, kind=Kind.SEARCH, changed_since=self._revision)
+        self._revision = records.revision
+        self.proposer.observe(records)
+        return self.proposer.propose(number)
+
+    def _resume(self, trial: TrialRecord) -> Snapshot | None:
+        """The newest readable checkpoint of earlier attempts; says aloud what could not be read."""
+        if not trial.attempt:
+            return None
+        snapshot, troubles = self.store.newest(self.ledger.checkpoints(trial.id))
+        for trouble in troubles:
+            then = f"going on from epoch {snapshot.epoch}" if snapshot else "beginning anew"
+            self.say("note", text=f"{label_of(trial)}: checkpoint not usable, {then}: {trouble}")
+        return snapshot
+
+    # -- watch and save --------------------------------------------------------------------------------------------
+
+    def watch(self, progress: Progress) -> Verdict:
+        """Pass progress on, and answer what the attempt must do now."""
+        held = self._held[progress.trial_id]
+        self._say_progress(held, progress)
+        verdict = self.heart.verdict(progress.trial_id, progress.attempt)
+        if progress.epoch_end:
+            self.curves.add(progress)
+            if verdict is Verdict.KEEP:
+                verdict = self._judge(held, progress)
+        self.curves.flush_if_due()
+        if verdict is Verdict.INTERRUPT and self._epoch_ends_soon(held, progress):
+            return Verdict.KEEP
+        return verdict
+
+    def save(self, progress: Progress, take: Callable[[], Snapshot]) -> None:
+        """Write a checkpoint where one is due, or where the attempt is about to be interrupted."""
+        held = self._held[progress.trial_id]
+        now = time.monotonic()
+        due = self.store.policy.due(epochs=progress.epoch - held.saved_epoch, seconds=now - held.saved_at)
+        leaving = bool(self.heart.stopping) and progress.epoch > held.saved_epoch
+        if progress.epoch >= progress.epochs or not (due or leaving):
+            return
+        held.saved_epoch, held.saved_at = progress.epoch, now  # also when it fails: a full disk is not asked every epoch
+        try:
+            written = self.store.write(progress.trial_id, progress.attempt, take())
+        except NoRoom as error:
+            self._warn_once("checkpoint", str(error))
+            return
+        accepted = self.ledger.checkpoint_written(
+            progress.trial_id,
+            progress.attempt,
+            epoch=written.epoch,
+            path=written.path,
+            sha256=written.sha256,
+            size=written.size,
+        )
+        if accepted:
+            self.store.trim(progress.trial_id, progress.attempt)
+        else:
+            self.store.discard(written)
+            self.heart.lose(progress.trial_id, progress.attempt)
+
+    def _judge(self, held: _Held, progress: Progress) -> Verdict:
+        """What the pruning rule says at its rungs; yours and retests are never pruned: answers rest on them."""
+        trial = held.trial
+        if trial.kind is Kind.RETEST or trial.origin is Origin.YOURS or progress.value is None:
+            return Verdict.KEEP
+        warmup = float(held.spec.setting.shape.get("warmup", 0.0))
+        if progress.epoch not in self.rule.rungs(trial.number, warmup):
+            return Verdict.KEEP
+        self.curves.flush()
+        others = self.ledger.rung_values(self.study.id, progress.epoch)
+        return self.rule.verdict(progress.epoch, progress.value, others)
+
+    def _epoch_ends_soon(self, held: _Held, progress: Progress) -> bool:
+        """Whether the epoch's end, where a checkpoint can be taken, is a few seconds off."""
+        if progress.epoch_end:
+            return False
+        steps_an_epoch = max(1.0, progress.total_steps / max(1, progress.epochs))
+        done = progress.step - held.epoch_step
+        if done <= 0:
+            return False
+        pace = (time.monotonic() - held.epoch_began) / done
+        return pace * max(0.0, steps_an_epoch - done) < EPOCH_GRACE_SECONDS
+
+    # -- tell ------------------------------------------------------------------------------------------------------
+
+    def tell(self, outcome: Outcome) -> None:
+        """Record how an attempt ended, exactly once; what was fenced off is dropped."""
+        held = self._held.pop(outcome.trial_id)
+        points = self.curves.take(outcome.trial_id, outcome.attempt)
+        recorded = False
+        if outcome.status is not Status.LOST:
+            recorded = self.ledger.finish(outcome, points)
+        self.heart.release(outcome.trial_id, outcome.attempt)
+        if recorded and outcome.status.terminal:
+            self.ledger.forget_checkpoints(outcome.trial_id)
+            self.store.forget(outcome.trial_id)
+            self.mirror.sync(self.study.id)
+        self._say_ended(held, outcome if recorded else replace(outcome, status=Status.LOST))
+        if recorded and outcome.status is Status.FAILED:
+            self._break_if_poisoned()
+
+    def abandon(self, reason: str) -> None:
+        """Put back whatever is still held, its engine having been left by an exception."""
+        for trial_id, held in list(self._held.items()):
+            attempt = held.spec.attempt
+            self.tell(Outcome(trial_id=trial_id, attempt=attempt, status=Status.INTERRUPTED, engine="", reason=reason))
+
+    def plan_retests(self) -> None:
+        """Plan the retests of the best few and yours, on seeds that all of them share, so that their spread can be compared."""
+        plan = self.study.plan
+        records = self.ledger.trials(self.study.id, kind=Kind.SEARCH)
+        chosen = retest_candidates(records, plan.facts.direction)
+        retests = [
+            Retest(parent=number, repeat=repeat, seed=seed_of(plan.seed, Kind.RETEST, repeat))
+            for repeat in range(plan.retest_seeds)
+            for number in chosen
+        ]
+        self.ledger.plan_retests(self.study.id, retests)
+        self.say("retests.planned", trials=list(chosen), seeds=plan.retest_seeds)
+
+    def _break_if_poisoned(self) -> None:
+        """Stop the study for everybody when it fails alike from the start."""
+        cause = breaking_failure(self.ledger.trials(self.study.id, kind=Kind.SEARCH))
+        if cause is None:
+            return
+        self.ledger.set_state(self.study.id, StudyState.BROKEN, reason=cause.traceback_text or cause.reason)
+        self.heart.interrupt("the study is broken")
+        self.say("broken", reason=cause.reason, traceback=cause.traceback_text)
+
+    # -- saying ----------------------------------------------------------------------------------------------------
+
+    def _say_begun(self, trial: TrialRecord, spec: TrialSpec) -> None:
+        self.say(
+            "trial.started",
+            trial_id=trial.id,
+            attempt=spec.attempt,
+            number=trial.number,
+            kind=trial.kind.value,
+            origin=trial.origin.value,
+            label=spec.label,
+            setting=spec.setting.to_json(),
+            short=setting_in_short(spec.setting),
+            resumed_from=spec.resume.epoch if spec.resume else 0,
+        )
+
+    def _say_progress(self, held: _Held, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.epoch != held.epoch:
+            held.epoch, held.epoch_step, held.epoch_began = progress.epoch, progress.step, now
+        if now - held.said_at < SAY_EVERY_SECONDS:
+            return
+        held.said_at = now
+        self.say(
+            "trial.progress",
+            trial_id=progress.trial_id,
+            attempt=progress.attempt,
+            epoch=progress.epoch,
+            epochs=progress.epochs,
+            step=progress.step,
+            total_steps=progress.total_steps,
+            rate=progress.rate,
+            seconds=progress.seconds,
+            value=progress.value,
+        )
+
+    def _say_ended(self, held: _Held, outcome: Outcome) -> None:
+        trial = held.trial
+        self.say(
+            "trial.ended",
+            trial_id=trial.id,
+            attempt=outcome.attempt,
+            number=trial.number,
+            kind=trial.kind.value,
+            origin=trial.origin.value,
+            label=held.spec.label,
+            short=setting_in_short(held.spec.setting),
+            status=outcome.status.value,
+            value=outcome.value,
+            epochs=outcome.epochs,
+            seconds=outcome.seconds,
+            reason=outcome.reason,
+            notes=list(outcome.notes),
+        )
+
+    def _warn_once(self, about: str, text: str) -> None:
+        if about not in self._warned:
+            self._warned.add(about)
+            self.say("note", text=text)
+
+
+def seed_of(study_seed: int, kind: Kind, number: int) -> int:
+    """The seed of a trial (or of a retest's repeat): a hash, so that neighbours share nothing; below 2**31."""
+    digest = hashlib.sha256(f"{study_seed}/{kind.value}/{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def label_of(trial: TrialRecord) -> str:
+    """`trial 12`, or `retest 12/2`: for people; repeats count from 1."""
+    if trial.kind is Kind.RETEST:
+        return f"retest {trial.parent}/{(trial.repeat or 0) + 1}"
+    return f"trial {trial.number}"
+
+
+def finished(trial: TrialRecord) -> bool:
+    """Whether a trial has ended for good."""
+    return trial.state in {TrialState.COMPLETE, TrialState.DIVERGED, TrialState.PRUNED, TrialState.FAILED}

@@ -1,0 +1,37 @@
+"""What a worker says while it works: an event's name, then facts as plain JSON.
+
+The names, and who listens, are the whole interface between a worker and whoever started it:
+
+ready            the process is up: pid
+facts            an inspection's answer: facts
+working          the study is open and data is loaded: worker
+trial.started    trial_id, attempt, number, kind, origin, label, setting, short, resumed_from
+trial.progress   trial_id, attempt, epoch, epochs, step, total_steps, rate, seconds, value
+trial.ended      trial_id, attempt, number, kind, origin, label, short, status, value, epochs, seconds, reason, notes
+retests.planned  trials, seeds
+note             text: one line for a person
+broken           reason, traceback: the study's own code fails on every trial
+done             reason: nothing is left for this worker
+error            kind, text, traceback, exit_code: the process cannot go on
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from lrsearch.values import Json, Setting
+
+
+class Say(Protocol):
+    """Passes an event on; never raises and never waits for a reader."""
+
+    def __call__(self, event: str, /, **facts: Json) -> None: ...
+
+
+def setting_in_short(setting: Setting) -> str:
+    """A setting in one short line: optimizer, rate, schedule, what else was searched."""
+    parts = [setting.optimizer, f"{setting.learning_rate:.1e}", setting.schedule]
+    if warmup := setting.shape.get("warmup"):
+        parts.append(f"warm-up {warmup:.0%}")
+    parts += [f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in setting.extra.items()]
+    return " ".join(parts)

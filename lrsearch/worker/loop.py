@@ -1,0 +1,30 @@
+"""The worker's loop: claim -> sample -> train -> tell, until nothing is left."""
+
+from __future__ import annotations
+
+from lrsearch.engine.contract import Engine
+from lrsearch.storage import Done, PlanRetests, Wait
+from lrsearch.worker.desk import Desk
+
+
+def work(desk: Desk, engine: Engine) -> str:
+    """Train a study's trials until its budget is spent or the worker is told to stop; returns why it ended.
+
+    The desk claims and samples when the engine asks for an attempt, and records what the engine yields. An exception that
+    leaves the engine ends the loop: a signal's puts back what is held; any other (the engine's own fault) leaves the
+    lease to lapse, so that the attempt counts as lost and cannot be tried for ever.
+    """
+    try:
+        while True:
+            for outcome in engine.train(desk.source, desk.watch, desk.save):
+                desk.tell(outcome)
+            match desk.answer:
+                case Done(reason):
+                    return reason
+                case PlanRetests():
+                    desk.plan_retests()
+                case Wait(seconds):
+                    desk.heart.rest(seconds)
+    except (KeyboardInterrupt, SystemExit):
+        desk.abandon("interrupted")
+        raise

@@ -1,0 +1,49 @@
+"""Lays a worker's desk: everything between one study's ledger and one engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lrsearch.sampling import Proposer, pruning_rule
+from lrsearch.storage import Mirror
+from lrsearch.worker.checkpoints import CheckpointStore
+from lrsearch.worker.config import WorkerConfig
+from lrsearch.worker.desk import Desk
+from lrsearch.worker.events import Say
+from lrsearch.worker.heart import Heart
+
+if TYPE_CHECKING:
+    from lrsearch.space import SearchSpace
+    from lrsearch.storage import Ledger
+    from lrsearch.values import StudyRecord
+
+
+def desk_for(
+    config: WorkerConfig, ledger: Ledger, study: StudyRecord, *, worker_id: int, space: SearchSpace, say: Say
+) -> tuple[Desk, Heart]:
+    """A desk for `study`, with its heart (not started), sampler, pruning rule, mirror and checkpoints."""
+    plan = study.plan
+    heart = Heart(
+        lambda holds: ledger.beat(holds, worker_id=worker_id, lease_seconds=config.lease_seconds),
+        lease_seconds=config.lease_seconds,
+        trouble=lambda text: say("note", text=text),
+    )
+    desk = Desk(
+        ledger=ledger,
+        mirror=Mirror(ledger),
+        study=study,
+        worker_id=worker_id,
+        space=space,
+        proposer=Proposer(space, direction=plan.facts.direction, sampler=plan.sampler, seed=plan.seed),
+        rule=pruning_rule(plan.pruner, epochs=plan.facts.epochs, direction=plan.facts.direction),
+        heart=heart,
+        store=CheckpointStore(config.checkpoint_root, folder_of(study), config.checkpoint_policy),
+        say=say,
+        lease_seconds=config.lease_seconds,
+    )
+    return desk, heart
+
+
+def folder_of(study: StudyRecord) -> str:
+    """A study's folder below the checkpoint root: its name and birth, since two databases may share a root and a name."""
+    return f"{study.name}-{int(study.created_at):x}"

@@ -1,0 +1,151 @@
+"""A worker as a process: told what to do by JSON lines on standard input, saying what it does on standard output.
+
+Commands: {"do": "inspect"}, {"do": "work", "study": NAME}, {"do": "interrupt"}, {"do": "quit"}. The end of input means that
+the parent is dead: running attempts are put back and the process is gone within five seconds, whatever holds it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from lrsearch.errors import LrSearchError
+from lrsearch.values import StudyRecord
+from lrsearch.worker.channel import Ear, Mouth, private_input, private_output
+from lrsearch.worker.config import WorkerConfig
+from lrsearch.worker.heart import Heart
+from lrsearch.worker.opening import desk_for
+from lrsearch.worker.wire import told
+from lrsearch.worker.workshop import Workshop, host_name, versions, workshop_of
+
+if TYPE_CHECKING:
+    from lrsearch.storage import Ledger
+
+ORPHAN_SECONDS = 4.0  # from the parent's death to ours; promised: 5
+SIGNAL_SECONDS = 9.0  # from a signal sent to this very process to its end; promised: 10
+
+
+class WorkerProcess:
+    """One process, one slot; usually one study."""
+
+    def __init__(self) -> None:
+        self._mouth = Mouth(private_output())
+        self._ear = Ear(private_input(), interrupted=self._interrupt, orphaned=self._orphan)
+        self._heart: Heart | None = None
+        self._stopping = ""
+        self._orphaned = threading.Event()
+
+    def run(self) -> int:
+        """Obey commands until told to quit; returns the exit code."""
+        try:
+            config = WorkerConfig.from_json(self._ear.first_line())
+            self._ear.start()
+            workshop = workshop_of(config)
+            workshop.prepare()
+            self._mouth.say("ready", pid=os.getpid())
+            self._obey(config, workshop)
+        except EOFError:
+            return 0
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+            if not self._stopping:
+                self._mouth.say("error", **told(error))
+            return error.exit_code if isinstance(error, LrSearchError) else 1
+        finally:
+            self._mouth.close()
+        return 0
+
+    def _obey(self, config: WorkerConfig, workshop: Workshop) -> None:
+        while not self._stopping:
+            command = self._ear.commands.get()
+            match command["do"]:
+                case "inspect":
+                    self._mouth.say("facts", inspection=workshop.inspect().to_json())
+                case "work":
+                    reason = self._work(config, workshop, command["study"])
+                    self._mouth.say("done", reason=reason)
+                case "quit":
+                    return
+
+    def _work(self, config: WorkerConfig, workshop: Workshop, name: str) -> str:
+        from lrsearch.storage import open_ledger
+
+        ledger = open_ledger(config.storage)
+        try:
+            study = ledger.study(name)
+            return self._train(config, workshop, ledger, study)
+        finally:
+            ledger.close()
+
+    def _train(self, config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: StudyRecord) -> str:
+        from lrsearch.worker.loop import work
+
+        space, engine = workshop.open(study)
+        worker_id = ledger.add_worker(
+            study.id, host=config.host or host_name(), pid=os.getpid(), slot=config.slot, versions=versions()
+        )
+        desk, heart = desk_for(config, ledger, study, worker_id=worker_id, space=space, say=self._mouth.say)
+        self._heart = heart
+        if self._stopping:
+            heart.interrupt(self._stopping)
+        self._mouth.say("working", worker=worker_id)
+        heart.start()
+        try:
+            return work(desk, engine)
+        finally:
+            heart.close()
+            self._heart = None
+            with suppress(LrSearchError):
+                ledger.worker_seen(worker_id, "gone")
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether the parent died."""
+        return self._orphaned.is_set()
+
+    def _interrupt(self, reason: str) -> None:
+        """Called on the ear's thread."""
+        first = not self._stopping
+        self._stopping = self._stopping or reason
+        if self._heart is not None:
+            self._heart.interrupt(reason)
+        self._ear.commands.put({"do": "quit"})
+        if first and reason.startswith("SIG"):
+            _end_after(SIGNAL_SECONDS, 128 + signal.Signals[reason])
+
+    def _orphan(self) -> None:
+        """Called on the ear's thread when the parent is dead."""
+        self._orphaned.set()
+        _end_after(ORPHAN_SECONDS, 1)
+        self._interrupt("the parent process died")
+
+
+def _end_after(seconds: float, code: int) -> None:
+    """End this process, and its group where it leads one, after `seconds`, whatever the main thread does."""
+
+    def end() -> None:
+        time.sleep(seconds)
+        leave(code, sweep=code == 1)
+
+    threading.Thread(target=end, name="lrsearch-end", daemon=True).start()
+
+
+def leave(code: int, *, sweep: bool = False) -> None:
+    """Leave at once; with `sweep`, together with whatever the user's code started (this process leads their group)."""
+    with suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    if sweep and os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(code)
+
+
+def main() -> None:
+    """The entry of `python -m lrsearch.worker`."""
+    process = WorkerProcess()
+    code = process.run()
+    leave(code, sweep=process.orphaned)  # TensorFlow's own shutdown can hang, and nothing of ours needs it

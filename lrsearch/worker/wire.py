@@ -1,0 +1,36 @@
+"""Errors across a process boundary: told as JSON by the worker, raised again as the same class by the parent."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+
+from lrsearch import errors
+from lrsearch.errors import LrSearchError, StudyBroken
+from lrsearch.values import Json
+
+_CLASSES = {each.__name__: each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, LrSearchError)}
+
+
+def told(error: BaseException) -> dict[str, Json]:
+    """`error` as the facts of an `error` event."""
+    known = isinstance(error, LrSearchError)
+    own = getattr(error, "traceback_text", "")
+    return {
+        "kind": type(error).__name__,
+        "text": str(error) if known else f"{type(error).__name__}: {error}",
+        "traceback": own if known else "".join(traceback.format_exception(error)),
+        "exit_code": getattr(error, "exit_code", 1),
+    }
+
+
+def raised(facts: Mapping[str, Json]) -> LrSearchError:
+    """The same error, to be raised here; one that is not ours becomes StudyBroken with its traceback."""
+    known = _CLASSES.get(facts["kind"])
+    if known is None:
+        return StudyBroken(f"a worker failed: {facts['text']}", traceback_text=facts["traceback"])
+    error = known.__new__(known)
+    Exception.__init__(error, facts["text"])
+    if hasattr(known, "traceback_text") or facts["traceback"]:
+        error.traceback_text = facts["traceback"]  # type: ignore[attr-defined]
+    return error

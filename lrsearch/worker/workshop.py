@@ -1,0 +1,154 @@
+"""Where a study comes from and what trains it: the study file and Keras, or a stand-in that a test brings."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Protocol
+
+from lrsearch import __version__
+from lrsearch.errors import FingerprintMismatch, InvalidValue
+from lrsearch.values import Json, Setting, StudyFacts, StudyRecord
+from lrsearch.worker.config import WorkerConfig
+
+if TYPE_CHECKING:
+    from lrsearch.definition import StudyDefinition
+    from lrsearch.engine.contract import Engine
+    from lrsearch.space import SearchSpace
+
+_LIBRARIES = ("keras", "tensorflow", "optuna", "numpy")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inspection:
+    """What a parent needs to know to create the study: facts, and what follows from the search space."""
+
+    facts: StudyFacts
+    dimensions: tuple[Mapping[str, Json], ...]  # as people read them
+    references: tuple[Setting, ...]
+    seed: int  # the definition's
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "facts": self.facts.to_json(),
+            "dimensions": [dict(each) for each in self.dimensions],
+            "references": [each.to_json() for each in self.references],
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Inspection:
+        return cls(
+            facts=StudyFacts.from_json(data["facts"]),
+            dimensions=tuple(data["dimensions"]),
+            references=tuple(Setting.from_json(each) for each in data["references"]),
+            seed=data["seed"],
+        )
+
+
+class Workshop(Protocol):
+    """What a worker needs of a study's own code."""
+
+    def prepare(self) -> None:
+        """Load what is slow and needs no study file, and bind it to the slot."""
+        ...
+
+    def inspect(self) -> Inspection:
+        """Load the study and try one real step. Raises what `engine.inspect_study` raises."""
+        ...
+
+    def open(self, study: StudyRecord) -> tuple[SearchSpace, Engine]:
+        """Load the study to train it. Raises FingerprintMismatch where it is not the stored one any more."""
+        ...
+
+
+class KerasWorkshop:
+    """The real one: a study file, trained by Keras."""
+
+    def __init__(self, config: WorkerConfig) -> None:
+        self._config = config
+
+    def prepare(self) -> None:
+        from lrsearch import engine, sampling, storage
+
+        del sampling, storage  # loaded now, while the parent or another worker is busy
+        if self._config.threads is not None:
+            engine.bind_threads(self._config.threads)
+        engine.bind_memory(self._config.memory_mib)
+
+    def inspect(self) -> Inspection:
+        from lrsearch.engine import inspect_study
+
+        definition = self._definition()
+        return inspection_of(definition, inspect_study(definition))
+
+    def open(self, study: StudyRecord) -> tuple[SearchSpace, Engine]:
+        definition = self._definition()
+        check_unchanged(definition, study)
+        return open_definition(definition, self._config.engine)
+
+    def _definition(self) -> StudyDefinition:
+        from lrsearch.definition import load_study_file
+
+        if self._config.study_file is None:
+            raise InvalidValue("study file", got=None, allowed="a path", fix="Give --study-file.")
+        return load_study_file(self._config.study_file).with_overrides(self._config.overrides)
+
+
+def inspection_of(definition: StudyDefinition, facts: StudyFacts) -> Inspection:
+    """What a parent must know of `definition`, beside its facts."""
+    space = definition.effective_space()
+    return Inspection(
+        facts=facts,
+        dimensions=tuple(each.to_json() for each in space.public_dimensions()),
+        references=space.references(),
+        seed=definition.seed,
+    )
+
+
+def open_definition(definition: StudyDefinition, engine: str) -> tuple[SearchSpace, Engine]:
+    """Load `definition`'s data and make the engine that trains it."""
+    from lrsearch.engine import create_engine, open_study
+
+    loaded = open_study(definition)
+    return definition.effective_space(), create_engine(engine, loaded)
+
+
+def check_unchanged(definition: StudyDefinition, study: StudyRecord) -> None:
+    """Refuse a study file that was edited since: a replaced worker would train another definition under the same name."""
+    from lrsearch.definition import fingerprint_of
+
+    stored = study.plan.facts.fingerprint
+    differing = {
+        field: (stored[field], value) for field, value in fingerprint_of(definition).items() if stored.get(field, value) != value
+    }
+    if differing:
+        raise FingerprintMismatch(study.name, differences=differing)
+
+
+def workshop_of(config: WorkerConfig) -> Workshop:
+    """The workshop that `config` asks for: Keras, or `engine_factory`'s."""
+    if config.engine_factory is None:
+        return KerasWorkshop(config)
+    module, _, name = config.engine_factory.partition(":")
+    made: Workshop = getattr(import_module(module), name)(config)
+    return made
+
+
+def versions() -> dict[str, str]:
+    """Of lrsearch, Python and the libraries that change results, without importing them."""
+    found = {"lrsearch": __version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def host_name() -> str:
+    """This machine's name, as workers are listed under."""
+    return platform.node() or os.environ.get("HOSTNAME", "unknown")

@@ -1,0 +1,168 @@
+"""Checkpoints: what is written is read back bit for bit, and nothing else is ever believed."""
+
+from dataclasses import replace
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from lrsearch.errors import InvalidValue
+from lrsearch.values import Snapshot
+from lrsearch.worker.checkpoints import CheckpointPolicy, CheckpointStore, CheckpointUnusable, NoRoom, decode, encode
+
+
+def snapshot(epoch=1, **arrays):
+    return Snapshot(epoch=epoch, step=epoch * 10, arrays=arrays or {"w": np.arange(4.0)}, meta={"curve": [1.0, float("inf")]})
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=12),
+        hnp.arrays(
+            st.one_of(hnp.floating_dtypes(endianness="<"), hnp.integer_dtypes(endianness="<"), hnp.boolean_dtypes()),
+            hnp.array_shapes(min_dims=0, max_side=3),
+        ),
+        max_size=4,
+    )
+)
+def test_any_arrays_come_back_bit_for_bit(arrays):
+    back = decode(encode(Snapshot(epoch=3, step=7, arrays=arrays, meta={})))
+    assert (back.epoch, back.step, list(back.arrays)) == (3, 7, list(arrays))
+    for name, array in arrays.items():
+        assert back.arrays[name].dtype == array.dtype
+        assert back.arrays[name].shape == array.shape
+        assert back.arrays[name].tobytes() == array.tobytes()
+
+
+def test_bfloat16_comes_back_as_itself():
+    array = np.arange(6, dtype=ml_dtypes.bfloat16).reshape(2, 3)
+    back = decode(encode(snapshot(w=array))).arrays["w"]
+    assert back.dtype == array.dtype
+    assert back.tobytes() == array.tobytes()
+
+
+def test_objects_are_never_written():
+    with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+        encode(snapshot(w=np.array([object()])))
+
+
+def test_written_then_read(tmp_path):
+    store = CheckpointStore(tmp_path, "digits")
+    written = store.write(4, 2, snapshot(7))
+    assert written.path == "digits/4/2/epoch-00007.npz"
+    assert store.read(written).meta == {"curve": [1.0, float("inf")]}
+    assert [each.name for each in (tmp_path / "digits/4/2").iterdir()] == ["epoch-00007.npz"]
+
+
+@pytest.mark.parametrize("path", ["../secret.npz", "/etc/passwd", "digits/../../x", "", "."])
+def test_a_path_outside_the_root_is_refused(tmp_path, path):
+    store = CheckpointStore(tmp_path / "root", "digits")
+    written = store.write(1, 1, snapshot())
+    with pytest.raises(CheckpointUnusable, match="outside"):
+        store.read(replace(written, path=path))
+
+
+def test_a_link_that_leads_outside_is_refused(tmp_path):
+    store = CheckpointStore(tmp_path / "root", "digits")
+    written = store.write(1, 1, snapshot())
+    outside = tmp_path / "outside"
+    (tmp_path / "root" / written.path).rename(outside)
+    (tmp_path / "root" / written.path).symlink_to(outside)
+    with pytest.raises(CheckpointUnusable, match="outside"):
+        store.read(written)
+
+
+@given(st.data())
+def test_one_flipped_bit_is_found(tmp_path_factory, data):
+    root = tmp_path_factory.mktemp("root")
+    store = CheckpointStore(root, "digits")
+    written = store.write(1, 1, snapshot())
+    place = root / written.path
+    raw = bytearray(place.read_bytes())
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    place.write_bytes(raw)
+    with pytest.raises(CheckpointUnusable, match="SHA-256"):
+        store.read(written)
+
+
+def test_a_corrupt_newest_falls_back_to_the_one_before_aloud(tmp_path):
+    store = CheckpointStore(tmp_path, "digits")
+    first, second = store.write(1, 1, snapshot(1)), store.write(1, 1, snapshot(2))
+    (tmp_path / second.path).write_bytes(b"PK")
+    found, troubles = store.newest([first, second])
+    assert found is not None
+    assert found.epoch == 1
+    assert len(troubles) == 1
+    assert "epoch-00002.npz" in troubles[0]
+
+
+def test_nothing_readable_means_beginning_anew_aloud(tmp_path):
+    store = CheckpointStore(tmp_path, "digits")
+    written = store.write(1, 1, snapshot())
+    store.forget(1)
+    found, troubles = store.newest([written])
+    assert found is None
+    assert "No such file" in troubles[0]
+
+
+def test_two_are_kept_and_older_attempts_only_until_then(tmp_path):
+    store = CheckpointStore(tmp_path, "digits")
+    store.write(1, 1, snapshot(1))
+    for epoch in (2, 3, 4):
+        store.write(1, 2, snapshot(epoch))
+        store.trim(1, 2)
+        assert (tmp_path / "digits/1/1").exists() == (epoch == 2)
+    assert sorted(each.name for each in (tmp_path / "digits/1/2").iterdir()) == ["epoch-00003.npz", "epoch-00004.npz"]
+
+
+def test_a_zombie_cannot_touch_its_successors_files(tmp_path):
+    store = CheckpointStore(tmp_path, "digits")
+    newer = store.write(1, 2, snapshot(5))
+    store.write(1, 1, snapshot(5, w=np.zeros(9)))
+    assert store.read(newer).arrays["w"].size == 4
+
+
+def test_a_quota_refuses_and_leaves_nothing(tmp_path):
+    size = len(encode(snapshot()))
+    store = CheckpointStore(tmp_path, "digits", CheckpointPolicy(quota_bytes=size + 10))
+    store.write(1, 1, snapshot(1))
+    with pytest.raises(NoRoom, match="quota"):
+        store.write(2, 1, snapshot(1))
+    assert not (tmp_path / "digits/2").exists()
+
+
+def test_a_quota_lets_this_trials_older_ones_go_first(tmp_path):
+    size = len(encode(snapshot()))
+    store = CheckpointStore(tmp_path, "digits", CheckpointPolicy(quota_bytes=2 * size + 10))
+    for epoch in (1, 2, 3):
+        store.write(1, 1, snapshot(epoch))
+    assert sorted(each.name for each in (tmp_path / "digits/1/1").iterdir()) == ["epoch-00002.npz", "epoch-00003.npz"]
+
+
+def test_a_folder_that_cannot_be_written_is_no_room_and_leaves_nothing(tmp_path):
+    (tmp_path / "digits").write_text("a file in the way")
+    store = CheckpointStore(tmp_path, "digits")
+    with pytest.raises(NoRoom, match="Not a directory"):
+        store.write(1, 1, snapshot())
+
+
+@pytest.mark.parametrize(
+    ("policy", "epochs", "seconds", "due"),
+    [
+        (CheckpointPolicy(), 1, 59.9, False),
+        (CheckpointPolicy(), 1, 60.0, True),
+        (CheckpointPolicy(every_seconds=None, every_epochs=3), 2, 1e9, False),
+        (CheckpointPolicy(every_seconds=None, every_epochs=3), 3, 0.0, True),
+        (CheckpointPolicy(every_seconds=10, every_epochs=3), 1, 10.0, True),
+    ],
+)
+def test_due_by_epochs_or_seconds(policy, epochs, seconds, due):
+    assert policy.due(epochs=epochs, seconds=seconds) is due
+
+
+def test_a_policy_of_nonsense_is_refused():
+    with pytest.raises(InvalidValue, match="every_seconds must be above 0"):
+        CheckpointPolicy(every_seconds=float("nan"))

@@ -1,0 +1,33 @@
+"""Errors cross the process boundary as themselves."""
+
+import pytest
+
+from lrsearch.errors import FingerprintMismatch, InvalidValue, StorageUnavailable, StudyBroken, StudyFileError
+from lrsearch.worker.wire import raised, told
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidValue("epochs", got=0, allowed="at least 1"),
+        StudyFileError("no definition", traceback_text="Traceback ..."),
+        FingerprintMismatch("digits", differences={"epochs": (1, 2)}),
+        StorageUnavailable("away"),
+    ],
+)
+def test_our_own_come_back_as_the_same_class_with_text_and_exit_code(error):
+    back = raised(told(error))
+    assert type(back) is type(error)
+    assert str(back) == str(error)
+    assert back.exit_code == error.exit_code
+    assert getattr(back, "traceback_text", "") == getattr(error, "traceback_text", "")
+
+
+def test_any_other_becomes_a_broken_study_with_its_traceback():
+    try:
+        {}["missing"]
+    except KeyError as error:
+        back = raised(told(error))
+    assert isinstance(back, StudyBroken)
+    assert "KeyError: 'missing'" in str(back)
+    assert "test_wire.py" in back.traceback_text
