@@ -1,0 +1,10 @@
+"""What a study searches: optimizers, schedule shapes, and the space over them."""
+
+from lrsearch.space.build import build_optimizer, build_schedule
+from lrsearch.space.dimensions import Dimension
+from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec
+from lrsearch.space.schedules import SHAPES, Shape, rate, rates
+from lrsearch.space.search_space import SearchSpace
+from lrsearch.space.suggestion import Suggestion
+
+__all__ = ["OPTIMIZERS", "SHAPES", "Dimension", "OptimizerSpec", "SearchSpace", "Shape", "Suggestion", "build_optimizer", "build_schedule", "rate", "rates"]

@@ -1,0 +1,77 @@
+"""The optimizers: where a practitioner starts with each, which rates are plausible, and what else can be searched.
+
+Knows nothing of Keras; `build` makes the objects. Rates are peak rates for the study's base batch size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lrsearch.errors import UnknownName
+from lrsearch.space.knobs import Knob
+from lrsearch.values import Json
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimizerSpec:
+    """One row of the table. `keras` is the class in keras.optimizers, `fixed` its arguments that define the optimizer."""
+
+    name: str
+    keras: str
+    reference: float
+    low: float
+    high: float
+    hyper: Mapping[str, Knob] = field(default_factory=dict)
+    fixed: Mapping[str, Json] = field(default_factory=dict)
+    batch_exponent: float = 0.5  # the reference rate grows as (batch / base batch) ** this
+    averaged: bool = False  # evaluated at averaged weights, which differ from those it trains
+    elementwise: bool = True
+
+
+_DECAY = Knob(default=0.0, low=1e-6, high=1e-1, log=True)
+_BETA_1 = Knob(default=0.9, low=0.8, high=0.99)
+_BETA_2 = Knob(default=0.999, low=0.9, high=0.9999)
+_EPSILON = Knob(default=1e-7, low=1e-10, high=1e-3, log=True)
+_MOMENTUM = Knob(default=0.9, low=0.5, high=0.99)
+_ADAM = {"beta_1": _BETA_1, "beta_2": _BETA_2, "epsilon": _EPSILON, "weight_decay": _DECAY}
+
+
+def _spec(name: str, keras: str, reference: float, hyper: Mapping[str, Knob], **more: Json) -> OptimizerSpec:
+    # Three decades below the reference crawl; one and a half above mostly diverge (see docs/decisions.md).
+    low, high = more.pop("low", reference * 1e-3), more.pop("high", reference * 30)
+    return OptimizerSpec(name=name, keras=keras, reference=reference, low=low, high=high, hyper=hyper, **more)
+
+
+OPTIMIZERS: dict[str, OptimizerSpec] = {
+    each.name: each
+    for each in (
+        # Gradient noise falls as 1/batch: a linear rule for plain gradients (Goyal 2017), a square root for normalised ones (Malladi 2022).
+        _spec("sgd", "SGD", 1e-1, {"weight_decay": _DECAY}, batch_exponent=1.0),
+        _spec("momentum", "SGD", 1e-2, {"momentum": _MOMENTUM, "weight_decay": _DECAY}, batch_exponent=1.0, high=1.0),
+        _spec("nesterov", "SGD", 1e-2, {"momentum": _MOMENTUM, "weight_decay": _DECAY}, fixed={"nesterov": True}, batch_exponent=1.0, high=1.0),
+        # Keras' default of 0.001 is ten times below the usual scale.
+        _spec("adagrad", "Adagrad", 1e-2, {"initial_accumulator_value": Knob(default=0.1, low=1e-3, high=1.0, log=True), "epsilon": _EPSILON, "weight_decay": _DECAY}),
+        _spec("rmsprop", "RMSprop", 1e-3, {"rho": Knob(default=0.9, low=0.8, high=0.999), "momentum": Knob(default=0.0, low=0.0, high=0.95), "epsilon": _EPSILON, "weight_decay": _DECAY}),
+        _spec("adam", "Adam", 1e-3, _ADAM),
+        _spec("adamw", "AdamW", 1e-3, {**_ADAM, "weight_decay": Knob(default=4e-3, low=1e-5, high=1.0, log=True)}),
+        _spec("nadam", "Nadam", 1e-3, _ADAM),
+        _spec("adamax", "Adamax", 2e-3, _ADAM),
+        # Keras' default of 0.001 is a thousandth of the usual scale (Zeiler 2012 has no rate at all: 1).
+        _spec("adadelta", "Adadelta", 1.0, {"rho": Knob(default=0.95, low=0.8, high=0.999), "epsilon": _EPSILON, "weight_decay": _DECAY}),
+        _spec("ftrl", "Ftrl", 5e-2, {"l1_regularization_strength": Knob(default=0.0, low=1e-6, high=1e-1, log=True), "l2_regularization_strength": Knob(default=0.0, low=1e-6, high=1e-1, log=True)}),
+        _spec("lion", "Lion", 1e-4, {"beta_1": _BETA_1, "beta_2": Knob(default=0.99, low=0.9, high=0.999), "weight_decay": _DECAY}),
+        _spec("lamb", "Lamb", 2e-3, {**_ADAM}, elementwise=False),
+        # Clamped to 1/sqrt(t) by Keras: rates above 1 are all the same, so the range ends there.
+        _spec("adafactor", "Adafactor", 1e-2, {"weight_decay": _DECAY}, fixed={"relative_step": False}, high=0.3, elementwise=False),
+        _spec("muon", "Muon", 2e-2, {"momentum": Knob(default=0.95, low=0.8, high=0.99), "weight_decay": _DECAY}, high=0.3, elementwise=False),
+        _spec("schedule_free_adamw", "ScheduleFreeAdamW", 2.5e-3, {"beta_1": _BETA_1, "beta_2": _BETA_2, "weight_decay": _DECAY}, averaged=True),
+    )
+}
+
+
+def optimizer_named(name: str) -> OptimizerSpec:
+    """The row of that name; raises UnknownName with the nearest."""
+    if name not in OPTIMIZERS:
+        raise UnknownName("optimizer", got=name, known=OPTIMIZERS)
+    return OPTIMIZERS[name]

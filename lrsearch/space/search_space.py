@@ -1,0 +1,342 @@
+"""The search space: what a study tries, as a flat list of dimensions and as settings.
+
+Knows nothing of Optuna and Keras. The sampler sees one learning-rate axis for all optimizers, relative to each one's reference rate
+(`lr_over_reference`); people see real rates. Every knob is sampled in every trial and made canonical where it has no effect, so
+that the distributions never change (design notes in docs/decisions.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from lrsearch.errors import InvalidValue, UnknownName
+from lrsearch.space.dimensions import Dimension
+from lrsearch.space.knobs import Knob
+from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec, optimizer_named
+from lrsearch.space.schedules import SHAPES, shape_named
+from lrsearch.values import Json, Setting
+
+if TYPE_CHECKING:
+    from lrsearch.space.suggestion import Suggestion
+
+Range = tuple[float, float]
+
+AXIS = (1e-4, 1e4)  # of lr_over_reference: wider than every range, and the same in every study
+PUBLIC_AXIS = (1e-9, 1e4)  # of learning_rate, where people read it
+OVERRIDES = ("optimizers", "schedules", "learning_rate", "warmup", "final", "batch_size")
+RESERVED = {"optimizer", "schedule", "learning_rate", "lr_over_reference", "warmup", "final", "batch_size"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSpace:
+    """What a study tries.
+
+    optimizers: names of the optimizer table.
+    schedules: names of the shape table.
+    learning_rate: `(low, high)` peak rates, or a dict of such pairs by optimizer; by default each optimizer's plausible range.
+    warmup: fraction of the run that rises to the peak; a pair searches it, a number fixes it.
+    final: the last rate as a fraction of the peak; likewise.
+    batch_size: one or several; by default the definition's. Reference rates hold for the first.
+    hyper: further hyperparameters by optimizer, such as `{"adamw": {"weight_decay": (1e-4, 1e-1)}}`; a number fixes one.
+    extra: values for `build_model(params)`: a pair of floats is a range, a pair of ints a whole-number range, a list a choice.
+    """
+
+    optimizers: Sequence[str] = ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw")
+    schedules: Sequence[str] = ("constant", "linear", "cosine", "warmup_stable_decay")
+    learning_rate: Range | Mapping[str, Range] | None = None
+    warmup: float | Range = (0.0, 0.2)
+    final: float | Range = (0.0, 0.1)
+    batch_size: int | Sequence[int | None] | None = None
+    hyper: Mapping[str, Mapping[str, float | Range]] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("optimizers", "schedules"):
+            object.__setattr__(self, name, _names(name, getattr(self, name)))
+        for each in self.optimizers:
+            optimizer_named(each)
+        for each in self.schedules:
+            shape_named(each)
+        self._check_rates()
+        for name, limit in (("warmup", 0.9), ("final", 1.0)):
+            _check_fraction(name, getattr(self, name), limit)
+        object.__setattr__(self, "batch_size", _batch_sizes(self.batch_size))
+        self._check_hyper()
+        self._check_extra()
+
+    @classmethod
+    def fine_tuning(cls, **changes: Any) -> SearchSpace:
+        """A space for pretrained models: adaptive optimizers, rates from 1e-6 to 1e-3, always a warm-up."""
+        chosen = {
+            "optimizers": ("adam", "adamw", "lion"),
+            "schedules": ("linear", "cosine", "constant"),
+            "learning_rate": {"adam": (1e-6, 1e-3), "adamw": (1e-6, 1e-3), "lion": (1e-7, 1e-4)},
+            "warmup": (0.02, 0.2),
+        }
+        return cls(**{**chosen, **changes})
+
+    # -- checks ------------------------------------------------------------------------------------------------------
+
+    def _check_rates(self) -> None:
+        given = self.learning_rate
+        if given is None:
+            return
+        if isinstance(given, Mapping):
+            for name in given:
+                if name not in self.optimizers:
+                    raise UnknownName("optimizer in learning_rate", got=name, known=self.optimizers)
+            pairs = {name: _pair(f"learning_rate[{name!r}]", pair) for name, pair in given.items()}
+            object.__setattr__(self, "learning_rate", pairs)
+            checked = list(pairs.items())
+        else:
+            object.__setattr__(self, "learning_rate", _pair("learning_rate", given))
+            checked = [(name, self.learning_rate) for name in self.optimizers]
+        for name, (low, high) in checked:
+            reference = OPTIMIZERS[name].reference
+            if not (0 < low and AXIS[0] * reference <= low and high <= AXIS[1] * reference):
+                allowed = f"within {AXIS[0] * reference:g} to {AXIS[1] * reference:g} for {name}"
+                raise InvalidValue("learning_rate", got=(low, high), allowed=allowed)
+
+    def _check_hyper(self) -> None:
+        for optimizer, knobs in self.hyper.items():
+            if optimizer not in self.optimizers:
+                raise UnknownName("optimizer in hyper", got=optimizer, known=self.optimizers)
+            for name, value in knobs.items():
+                known = OPTIMIZERS[optimizer].hyper
+                if name not in known:
+                    raise UnknownName(f"hyperparameter of {optimizer}", got=name, known=known)
+                if isinstance(value, int | float):
+                    continue
+                _pair(f"hyper[{optimizer!r}][{name!r}]", value)
+
+    def _check_extra(self) -> None:
+        for name, value in self.extra.items():
+            if not name.isidentifier() or name in RESERVED:
+                raise InvalidValue("extra", got=name, allowed="an identifier that is no name of lrsearch's own")
+            _extra_dimension(name, value)
+
+    # -- derived -----------------------------------------------------------------------------------------------------
+
+    @property
+    def batch_sizes(self) -> tuple[int | None, ...]:
+        """The batch sizes to search; the first is the base that reference rates hold for."""
+        return self.batch_size or (None,)  # type: ignore[return-value]
+
+    def with_batch_sizes(self, sizes: Sequence[int | None]) -> SearchSpace:
+        return replace(self, batch_size=tuple(sizes))
+
+    def with_overrides(self, overrides: Mapping[str, Json]) -> SearchSpace:
+        """This space with some fields replaced, as the command line's options of the same names do."""
+        for name in overrides:
+            if name not in OVERRIDES:
+                raise UnknownName("option of the search space", got=name, known=OVERRIDES)
+        return replace(self, **{name: tuple(value) if isinstance(value, list) else value for name, value in overrides.items()})
+
+    def to_json(self) -> dict[str, Json]:
+        return asdict(self)
+
+    def plausible(self, optimizer: str, batch_size: int | None) -> Range:
+        """The real rates that may be tried: what was asked for, else the table's range, scaled with the batch."""
+        spec = OPTIMIZERS[optimizer]
+        given = self.learning_rate
+        if isinstance(given, Mapping):
+            given = given.get(optimizer)
+        if given is not None:
+            return given
+        scale = self.batch_scale(spec, batch_size)
+        return spec.low * scale, spec.high * scale
+
+    def batch_scale(self, spec: OptimizerSpec, batch_size: int | None) -> float:
+        """How the reference rate grows with the batch: linearly for plain gradients, by the square root for adaptive ones."""
+        base = self.batch_sizes[0]
+        return (batch_size / base) ** spec.batch_exponent if batch_size and base else 1.0
+
+    # -- dimensions --------------------------------------------------------------------------------------------------
+
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """The flat space as a sampler sees it."""
+        rate = Dimension(name="lr_over_reference", kind="float", low=AXIS[0], high=AXIS[1], log=True)
+        return (*self._names(), rate, *self._knobs())
+
+    def public_dimensions(self) -> tuple[Dimension, ...]:
+        """The same as people read it: the real learning rate in place of the relative one."""
+        rate = Dimension(name="learning_rate", kind="float", low=PUBLIC_AXIS[0], high=PUBLIC_AXIS[1], log=True)
+        return (*self._names(), rate, *self._knobs())
+
+    def _names(self) -> tuple[Dimension, ...]:
+        return (
+            Dimension(name="optimizer", kind="categorical", choices=tuple(self.optimizers)),
+            Dimension(name="schedule", kind="categorical", choices=tuple(self.schedules)),
+        )
+
+    def _knobs(self) -> tuple[Dimension, ...]:
+        found: dict[str, Dimension] = {}
+        for name, value in (("warmup", self.warmup), ("final", self.final)):
+            if isinstance(value, tuple):
+                found[name] = Dimension(name=name, kind="float", low=value[0], high=value[1])
+        for schedule in self.schedules:
+            for name, knob in SHAPES[schedule].knobs.items():
+                found[name] = _knob_dimension(name, knob, (knob.low, knob.high))
+        for optimizer, knobs in self.hyper.items():
+            for name, value in knobs.items():
+                if not isinstance(value, int | float):
+                    found[f"{optimizer}.{name}"] = _knob_dimension(f"{optimizer}.{name}", OPTIMIZERS[optimizer].hyper[name], value)
+        if len(self.batch_sizes) > 1:
+            found["batch_size"] = Dimension(name="batch_size", kind="categorical", choices=self.batch_sizes)
+        for name, value in self.extra.items():
+            found[name] = _extra_dimension(name, value)
+        return tuple(found.values())
+
+    def suggest(self, trial: Any, *, total_steps: int, batch_size: int | None = None) -> Suggestion:
+        """Ask any Optuna trial for a setting of this space, for a training loop of any framework."""
+        from lrsearch.space.suggestion import suggest
+
+        return suggest(self, trial, total_steps=total_steps, batch_size=batch_size)
+
+    # -- settings ----------------------------------------------------------------------------------------------------
+
+    def setting_from(self, params: Mapping[str, Json]) -> Setting:
+        """The setting of one point of `dimensions()`: real rate within its range, nothing that has no effect."""
+        optimizer, batch = params["optimizer"], params.get("batch_size", self.batch_sizes[0])
+        spec = OPTIMIZERS[optimizer]
+        wanted = params["lr_over_reference"] * spec.reference * self.batch_scale(spec, batch)
+        return Setting(
+            optimizer=optimizer,
+            learning_rate=fold(wanted, *self.plausible(optimizer, batch)),
+            schedule=params["schedule"],
+            batch_size=batch,
+            shape=self._shape(params["schedule"], params),
+            hyper=self._hyper(spec, params),
+            extra={name: params[name] for name in self.extra},
+        )
+
+    def _shape(self, schedule: str, params: Mapping[str, Json]) -> dict[str, float]:
+        shape = SHAPES[schedule]
+        used = {"warmup": _fixed_or(self.warmup, params.get("warmup")), "final": _fixed_or(self.final, params.get("final"))}
+        if schedule == "one_cycle":  # its rise is its warm-up
+            del used["warmup"]
+        if not shape.falls:
+            del used["final"]
+        return used | {name: params.get(name, knob.default) for name, knob in shape.knobs.items()}
+
+    def _hyper(self, spec: OptimizerSpec, params: Mapping[str, Json]) -> dict[str, float]:
+        asked = self.hyper.get(spec.name, {})
+        chosen = {name: knob.default for name, knob in spec.hyper.items()}
+        for name, value in asked.items():
+            chosen[name] = value if isinstance(value, int | float) else params[f"{spec.name}.{name}"]
+        return chosen
+
+    def params_of(self, setting: Setting) -> dict[str, Json]:
+        """The point of `dimensions()` that `setting` came from, with canonical values for what has no effect."""
+        spec = optimizer_named(setting.optimizer)
+        relative = setting.learning_rate / (spec.reference * self.batch_scale(spec, setting.batch_size))
+        return self._params(setting, "lr_over_reference", relative)
+
+    def public_params(self, setting: Setting) -> dict[str, Json]:
+        """The same point as people read it."""
+        return self._params(setting, "learning_rate", setting.learning_rate)
+
+    def _params(self, setting: Setting, rate_name: str, rate: float) -> dict[str, Json]:
+        known: dict[str, Json] = {"optimizer": setting.optimizer, "schedule": setting.schedule, rate_name: rate}
+        known |= {"batch_size": setting.batch_size, **setting.shape, **setting.extra}
+        known |= {f"{setting.optimizer}.{name}": value for name, value in setting.hyper.items()}
+        return {each.name: known.get(each.name, _canonical(each)) for each in (*self._names(), *self._knobs())} | {rate_name: rate}
+
+    def references(self) -> tuple[Setting, ...]:
+        """Each optimizer at its reference rate, clipped into what was asked for, on the study's plainest falling schedule.
+
+        Linear decay to zero with a short warm-up is a hard default to beat (Li 2020; Bergsma 2025).
+        """
+        preferred = ("linear", "cosine", "warmup_stable_decay", *self.schedules)
+        schedule = next(name for name in preferred if name in self.schedules)
+        batch = self.batch_sizes[0]
+        return tuple(self._reference(name, schedule, batch) for name in self.optimizers)
+
+    def _reference(self, name: str, schedule: str, batch: int | None) -> Setting:
+        spec = OPTIMIZERS[name]
+        low, high = self.plausible(name, batch)
+        params: dict[str, Json] = {each.name: _canonical(each) for each in self._knobs()}
+        params |= {"optimizer": name, "schedule": schedule, "batch_size": batch, "lr_over_reference": 1.0}
+        if isinstance(self.warmup, tuple):
+            params["warmup"] = min(max(0.05, self.warmup[0]), self.warmup[1])
+        made = self.setting_from(params)
+        return replace(made, learning_rate=min(max(spec.reference, low), high))
+
+
+def fold(value: float, low: float, high: float) -> float:
+    """`value` reflected into [low, high] on a log axis: unlike clipping, it piles nothing up at the edges."""
+    if low <= value <= high:
+        return value
+    span = math.log(high / low)
+    if span == 0:
+        return low
+    place = math.log(value / low) % (2 * span)
+    return min(max(low * math.exp(min(place, 2 * span - place)), low), high)
+
+
+def _canonical(dimension: Dimension) -> Json:
+    if dimension.kind == "categorical":
+        return dimension.choices[0]
+    if dimension.log:
+        return math.sqrt(dimension.low * dimension.high)
+    middle = (dimension.low + dimension.high) / 2
+    return int(middle) if dimension.kind == "int" else middle
+
+
+def _knob_dimension(name: str, knob: Knob, between: Sequence[float]) -> Dimension:
+    return Dimension(name=name, kind="int" if knob.whole else "float", low=between[0], high=between[1], log=knob.log)
+
+
+def _extra_dimension(name: str, value: Any) -> Dimension:
+    if isinstance(value, list) and value:
+        return Dimension(name=name, kind="categorical", choices=tuple(value))
+    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(each, int | float) for each in value) and value[0] < value[1]:  # noqa: PLR2004
+        whole = all(isinstance(each, int) for each in value)
+        return Dimension(name=name, kind="int" if whole else "float", low=value[0], high=value[1])
+    raise InvalidValue(f"extra[{name!r}]", got=value, allowed="a (low, high) pair of numbers or a list of choices")
+
+
+def _fixed_or(given: float | Range, sampled: float | None) -> float:
+    return given if not isinstance(given, tuple) else float(sampled if sampled is not None else given[0])
+
+
+def _names(field_name: str, given: Any) -> tuple[str, ...]:
+    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
+        raise InvalidValue(field_name, got=given, allowed="a list of names, at least one")
+    if len(set(given)) != len(given):
+        raise InvalidValue(field_name, got=list(given), allowed="names that differ")
+    return tuple(given)
+
+
+def _pair(field_name: str, given: Any) -> Range:
+    try:
+        low, high = (float(each) for each in given)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise InvalidValue(field_name, got=given, allowed="a pair (low, high) with low below high")
+    return low, high
+
+
+def _check_fraction(name: str, given: Any, limit: float) -> None:
+    numbers = _pair(name, given) if isinstance(given, tuple | list) else (given,)
+    if not all(isinstance(each, int | float) and 0 <= each <= limit for each in numbers):
+        raise InvalidValue(name, got=given, allowed=f"a fraction from 0 to {limit:g}, or a pair of them")
+
+
+def _batch_sizes(given: Any) -> tuple[int | None, ...] | None:
+    if given is None:
+        return None
+    sizes = tuple(given) if isinstance(given, Sequence) else (given,)
+    for size in sizes:
+        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+            raise InvalidValue("batch_size", got=given, allowed="whole numbers of at least 1")
+    if not sizes or len(set(sizes)) != len(sizes):
+        raise InvalidValue("batch_size", got=given, allowed="sizes that differ, at least one")
+    return sizes
+
+
+assert {each.name for each in fields(SearchSpace)} >= set(OVERRIDES)
