@@ -1,0 +1,216 @@
+"""Rows to values and back. Knows the tables' columns and the values' fields, and no SQL statement."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lrsearch.values import (
+    CurvePoint,
+    Json,
+    Kind,
+    Origin,
+    Outcome,
+    Setting,
+    StudyFacts,
+    StudyPlan,
+    StudyRecord,
+    StudyState,
+    TrialRecord,
+    TrialState,
+    WorkerRecord,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptRecord:
+    """One worker's run of a trial."""
+
+    attempt: int
+    worker: int | None
+    status: str  # running, or a Status
+    reason: str
+    started_at: float
+    ended_at: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointRecord:
+    """One line of a trial's checkpoint manifest."""
+
+    attempt: int
+    epoch: int
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """How many trials stand where."""
+
+    waiting: int = 0
+    running: int = 0
+    complete: int = 0
+    diverged: int = 0
+    pruned: int = 0
+    failed: int = 0
+    retests: int = 0  # planned
+    retests_done: int = 0
+
+    @property
+    def done(self) -> int:
+        return self.complete + self.diverged + self.pruned + self.failed
+
+    @property
+    def total(self) -> int:
+        return self.done + self.waiting + self.running
+
+
+class Records(list[TrialRecord]):
+    """Trial records, and the study's revision that they were read at."""
+
+    revision: int = 0
+
+
+def dump(data: Json) -> str:
+    return json.dumps(data, separators=(",", ":"), allow_nan=False)
+
+
+def finite(number: float | None) -> float | None:
+    """None for NaN and infinities: databases and JSON differ on them."""
+    return number if number is not None and math.isfinite(number) else None
+
+
+def finite_logs(logs: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(number) for name, number in logs.items() if math.isfinite(number)}
+
+
+def plan_text(plan: StudyPlan) -> str:
+    return dump(asdict(plan))
+
+
+def plan_from(text: str) -> StudyPlan:
+    data = json.loads(text)
+    data["facts"] = StudyFacts.from_json(data["facts"])
+    data["dimensions"] = tuple(data["dimensions"])
+    data["first"] = tuple((Origin(origin), Setting.from_json(setting)) for origin, setting in data["first"])
+    return StudyPlan(**data)
+
+
+def study_from(row: Any) -> StudyRecord:
+    return StudyRecord(
+        id=row.id,
+        plan=plan_from(row.plan),
+        state=StudyState(row.state),
+        reason=row.reason,
+        trials=row.trials,
+        deadline=row.deadline,
+        created_at=row.created_at,
+        optuna_study_id=row.optuna_study_id or 0,
+    )
+
+
+def trial_from(row: Any) -> TrialRecord:
+    return TrialRecord(
+        id=row.id,
+        number=row.number,
+        kind=Kind(row.kind),
+        origin=Origin(row.origin),
+        state=TrialState(row.state),
+        setting=Setting.from_json(json.loads(row.setting)) if row.setting else None,
+        seed=row.seed,
+        parent=row.parent,
+        repeat=row.repeat_no,
+        value=row.value,
+        last_value=row.last_value,
+        best_value=row.best_value,
+        best_epoch=row.best_epoch,
+        epochs=row.epochs,
+        steps=row.steps,
+        seconds=row.seconds,
+        attempt=row.attempt,
+        lost=row.lost,
+        engine=row.engine,
+        reason=row.reason,
+        traceback_text=row.traceback,
+        notes=tuple(json.loads(row.notes)),
+        logs=json.loads(row.logs),
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        worker=row.worker_id,
+    )
+
+
+def outcome_columns(outcome: Outcome) -> dict[str, Any]:
+    """What a terminal outcome writes into its trial's row."""
+    return {
+        "state": outcome.status.value,
+        "value": finite(outcome.value),
+        "last_value": finite(outcome.last_value),
+        "best_value": finite(outcome.best_value),
+        "best_epoch": outcome.best_epoch,
+        "epochs": outcome.epochs,
+        "steps": outcome.steps,
+        "seconds": outcome.seconds,
+        "engine": outcome.engine,
+        "reason": outcome.reason,
+        "traceback": outcome.traceback_text,
+        "notes": dump(list(outcome.notes)),
+        "logs": dump(finite_logs(outcome.logs)),
+    }
+
+
+def point_columns(point: CurvePoint) -> dict[str, Any]:
+    return {
+        "epoch": point.epoch,
+        "step": point.step,
+        "rate": point.rate,
+        "seconds": point.seconds,
+        "value": finite(point.value),
+        "logs": dump(finite_logs(point.logs)),
+    }
+
+
+def point_from(row: Any) -> CurvePoint:
+    return CurvePoint(
+        epoch=row.epoch, step=row.step, rate=row.rate, seconds=row.seconds, value=row.value, logs=json.loads(row.logs)
+    )
+
+
+def worker_from(row: Any) -> WorkerRecord:
+    return WorkerRecord(
+        id=row.id,
+        host=row.host,
+        pid=row.pid,
+        slot=row.slot,
+        versions=json.loads(row.versions),
+        state=row.state,
+        started_at=row.started_at,
+        last_seen=row.last_seen,
+    )
+
+
+def attempt_from(row: Any) -> AttemptRecord:
+    return AttemptRecord(
+        attempt=row.attempt,
+        worker=row.worker_id,
+        status=row.status,
+        reason=row.reason,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+    )
+
+
+def checkpoint_from(row: Any) -> CheckpointRecord:
+    return CheckpointRecord(attempt=row.attempt, epoch=row.epoch, path=row.path, sha256=row.sha256, size=row.size)
+
+
+def by_trial(rows: Sequence[Any]) -> dict[int, list[CurvePoint]]:
+    found: dict[int, list[CurvePoint]] = {}
+    for row in rows:
+        found.setdefault(row.trial_id, []).append(point_from(row))
+    return found
