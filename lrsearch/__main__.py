@@ -1,0 +1,5 @@
+"""`python -m lrsearch` is `lrsearch`."""
+
+from lrsearch.cli import main
+
+main()

@@ -1,0 +1,89 @@
+"""Loads a study file: its own errors come with its own traceback, and ours in one line."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from lrsearch.definition.study import StudyDefinition
+from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError
+
+MODULE = "lrsearch_study_file"
+BACKEND = "tensorflow"
+
+
+def load_study_file(path: str | Path) -> StudyDefinition:
+    """The definition in the file, its `build_model` and `load_data` filled in.
+
+    The file's folder is importable while and after it loads, for modules beside it. Raises StudyFileError, with the file's own
+    traceback where its code failed, InvalidValue for a field, and InvalidValue for a Keras backend other than TensorFlow.
+    """
+    check_backend()
+    path = Path(path)
+    if not path.is_file():
+        raise StudyFileError(f"study file {str(path)!r} does not exist. Write one with: lrsearch new-study FILE.py")
+    module = _run(path)
+    definition = getattr(module, "definition", None)
+    if not isinstance(definition, StudyDefinition):
+        found = "none" if definition is None else f"a {type(definition).__name__}"
+        raise StudyFileError(f"{path.name} must have `definition = StudyDefinition(...)`; it has {found}.")
+    return replace(definition, **{name: _function(module, definition, name) for name in ("build_model", "load_data")})
+
+
+def check_backend() -> None:
+    """Refuse a Keras backend that no engine trains on, before Keras is imported under it."""
+    backend = os.environ.get("KERAS_BACKEND", BACKEND)
+    if backend != BACKEND:
+        raise InvalidValue("KERAS_BACKEND", got=backend, allowed=BACKEND, fix="Unset it, or set it to tensorflow.")
+
+
+def _run(path: Path) -> ModuleType:
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    spec = importlib.util.spec_from_file_location(MODULE, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[MODULE] = module  # pickling and Keras' registration look there
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        spec.loader.exec_module(module)
+    except LrSearchError as error:
+        raise type_kept(error, path) from None
+    except Exception as error:
+        text = own_traceback(error, path)
+        raise StudyFileError(f"{path.name} does not load: {type(error).__name__}: {error}", traceback_text=text) from None
+    finally:
+        sys.dont_write_bytecode = before
+    return module
+
+
+def type_kept(error: LrSearchError, path: Path) -> LrSearchError:
+    """Our own error with the file's name before it."""
+    error.args = (f"{path.name}: {error}",)
+    return error
+
+
+def own_traceback(error: BaseException, path: Path) -> str:
+    """The traceback from the study file on, without the frames that led there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    target = str(path)
+    first = next((place for place, frame in enumerate(frames) if Path(frame.filename) == path or frame.filename == target), None)
+    kept = frames[first:] if first is not None else []
+    lines = ["Traceback (most recent call last):\n", *traceback.format_list(kept)] if kept else []
+    return "".join([*lines, *traceback.format_exception_only(error)])
+
+
+def _function(module: ModuleType, definition: StudyDefinition, name: str) -> Any:
+    function = getattr(definition, name) or getattr(module, name, None)
+    if not callable(function):
+        file = Path(str(module.__file__)).name
+        raise StudyFileError(f"{file} must have a function `{name}`; see `lrsearch new-study` for a file to begin from.")
+    return function

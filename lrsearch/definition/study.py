@@ -1,0 +1,153 @@
+"""What a study file says: the definition of one study.
+
+Knows the search space and no Keras: models, data and losses pass through untouched.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from lrsearch.errors import InvalidValue, UnknownName
+from lrsearch.space import SearchSpace
+from lrsearch.values import Direction, Json
+
+OBJECTIVE_EPOCHS = ("last", "best")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyDefinition:
+    """One study: a model, its data, what is better, and what to search.
+
+    objective: a name that an epoch logs, such as `val_accuracy` or `val_loss`.
+    direction: `"minimize"` or `"maximize"`; may be left out where Keras knows it (losses, accuracies, its own metrics).
+    objective_epoch: `"last"` (default), since a schedule anneals towards it, or `"best"`.
+    epochs: the length of every trial; train for as long as you will in earnest, the best rate depends on it.
+    batch_size: one, or a list to search; epochs stay fixed. Left out for datasets that are batched already.
+    steps_per_epoch, validation_steps: as in `model.fit`; needed where a dataset's length is unknown or infinite.
+    class_weight, shuffle: as in `model.fit`. Shuffling is ours: a new permutation an epoch, the same in every engine.
+    gradient_accumulation_steps: batches per update; by default what the model's own optimizer has.
+    callbacks: a function that returns a list of Keras callbacks, called for every trial.
+    loss, metrics: for a model that `build_model` returns uncompiled; what `model.compile` takes.
+    space: what to search. seed: of the search and of every trial's start.
+    build_model, load_data: given here in a notebook; in a study file, functions of these names.
+    """
+
+    objective: str = "val_loss"
+    direction: str | None = None
+    objective_epoch: str = "last"
+    epochs: int = 10
+    batch_size: int | Sequence[int] | None = None
+    steps_per_epoch: int | None = None
+    validation_steps: int | None = None
+    class_weight: Mapping[int, float] | None = None
+    shuffle: bool = True
+    gradient_accumulation_steps: int | None = None
+    callbacks: Callable[[], Sequence[Any]] | None = None
+    loss: Any = None
+    metrics: Any = None
+    space: SearchSpace = field(default_factory=SearchSpace)
+    seed: int = 0
+    build_model: Callable[..., Any] | None = None
+    load_data: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        _check_text("objective", self.objective)
+        _check_choice("direction", self.direction, (*Direction, None))
+        _check_choice("objective_epoch", self.objective_epoch, OBJECTIVE_EPOCHS)
+        _check_count("epochs", self.epochs)
+        for name in ("steps_per_epoch", "validation_steps", "gradient_accumulation_steps"):
+            if getattr(self, name) is not None:
+                _check_count(name, getattr(self, name))
+        for name in ("callbacks", "build_model", "load_data"):
+            _check_callable(name, getattr(self, name))
+        if not isinstance(self.shuffle, bool):
+            raise InvalidValue("shuffle", got=self.shuffle, allowed="True or False")
+        if not isinstance(self.space, SearchSpace):
+            raise InvalidValue("space", got=self.space, allowed="a SearchSpace")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
+            raise InvalidValue("seed", got=self.seed, allowed="a whole number from 0 to 2147483647")
+        if self.class_weight is not None and not isinstance(self.class_weight, Mapping):
+            raise InvalidValue("class_weight", got=self.class_weight, allowed="a dict from class to weight")
+        self.effective_space()
+
+    def effective_space(self) -> SearchSpace:
+        """The space with the definition's batch sizes; raises InvalidValue where both name some and differ."""
+        given = self.batch_size
+        sizes = tuple(given) if isinstance(given, Sequence) else (given,)
+        for size in sizes:
+            if size is not None:
+                _check_count("batch_size", size)
+        named = self.space.batch_size
+        if given is None:
+            return self.space
+        if named is None:
+            return self.space.with_batch_sizes(sizes)
+        if tuple(self.space.batch_sizes) != sizes:
+            fix = "Say it in one place."
+            raise InvalidValue("batch_size", got=given, allowed=f"the space's own ({list(self.space.batch_sizes)})", fix=fix)
+        return self.space
+
+    def with_overrides(self, overrides: Mapping[str, Json]) -> StudyDefinition:
+        """This definition as the command line's options change it: the search space's, by their names."""
+        if not overrides:
+            return self
+        space = self.space.with_overrides(overrides)
+        return replace(self, space=space, batch_size=None if "batch_size" in overrides else self.batch_size)
+
+    def make_model(self, extra: Mapping[str, Json]) -> Any:
+        """Call `build_model`, with the further searched values where it takes an argument."""
+        build = self._function("build_model")
+        return build(dict(extra)) if takes_argument(build) else build()
+
+    def read_data(self, batch_size: int | None) -> Any:
+        """Call `load_data`, with the batch size where it takes an argument."""
+        load = self._function("load_data")
+        return load(batch_size) if takes_argument(load) else load()
+
+    @property
+    def data_depends_on_batch(self) -> bool:
+        return takes_argument(self._function("load_data"))
+
+    def _function(self, name: str) -> Callable[..., Any]:
+        function = getattr(self, name)
+        if function is None:
+            fix = f"Define a function {name} in the study file, or give {name}= to StudyDefinition."
+            raise InvalidValue(name, got=None, allowed="a function", fix=fix)
+        return function  # type: ignore[no-any-return]
+
+
+def takes_argument(function: Callable[..., Any]) -> bool:
+    """Whether a function has to be, or can be, called with one positional argument."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return any(each.kind in kinds for each in inspect.signature(function).parameters.values())
+
+
+def check_fields(given: Mapping[str, Any]) -> None:
+    """Refuse names that are no field of StudyDefinition, suggesting the nearest."""
+    known = [each.name for each in fields(StudyDefinition)]
+    for name in given:
+        if name not in known:
+            raise UnknownName("field of StudyDefinition", got=name, known=known)
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidValue(name, got=value, allowed="a name that an epoch logs, such as 'val_loss'")
+
+
+def _check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
+    if value not in allowed:
+        raise InvalidValue(name, got=value, allowed=" or ".join(repr(str(each)) for each in allowed if each is not None))
+
+
+def _check_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidValue(name, got=value, allowed="a whole number of at least 1")
+
+
+def _check_callable(name: str, value: object) -> None:
+    if value is not None and not callable(value):
+        raise InvalidValue(name, got=value, allowed="a function")

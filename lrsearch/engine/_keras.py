@@ -1,0 +1,63 @@
+"""Everything private of Keras that the engines need. Read in Keras 3.15.1; the oldest version that is tested is 3.13.2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras.src.random.seed_generator import global_seed_generator
+from keras.src.trainers.trainer import Trainer
+
+LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
+
+
+def overrides_compile(model: Any) -> bool:
+    """Whether the model's class has a `compile` of its own."""
+    return type(model).compile is not Trainer.compile
+
+
+def needs_loss_scaling(model: Any) -> bool:
+    """Whether `compile` would have wrapped the optimizer for mixed_float16."""
+    return bool(model.dtype_policy.name == "mixed_float16")
+
+
+def copy_decay_exclusions(source: Any, target: Any) -> None:
+    """Leave out of weight decay what `source` leaves out; before `target` is built."""
+    for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
+        if getattr(source, name, None):
+            setattr(target, name, getattr(source, name))
+
+
+def rate_of(optimizer: Any) -> Any:
+    """The optimizer's learning rate as it was given: a schedule, a variable, or a callable."""
+    return optimizer._learning_rate  # noqa: SLF001
+
+
+def build_fully(model: Any, batch: tuple[Any, ...]) -> None:
+    """Make every variable of the model, its metrics and its optimizer, without a step."""
+    if not all(layer.built for layer in model._flatten_layers()):  # noqa: SLF001
+        model(batch[0])
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+
+
+def seed_state() -> Any:
+    """The variable behind Keras' global seed generator, which layers and ops without a seed of their own draw from."""
+    return global_seed_generator().state
+
+
+def averaged_weights(optimizer: Any, variables: list[Any]) -> list[Any] | None:
+    """ScheduleFreeAdamW's averaged weights, which are what it means to be evaluated at; None before its first step.
+
+    It trains at y = (1 - beta_1) z + beta_1 x and keeps y and z: hence x (Defazio 2024, equation 1).
+    """
+    if not optimizer.built:
+        return None
+    pairs = zip(variables, optimizer._momentums, strict=True)  # noqa: SLF001
+    return [(y - (1 - optimizer.beta_1) * z) / optimizer.beta_1 for y, z in pairs]
+
+
+def known_direction(metric: Any) -> str | None:
+    """Which way a Keras metric improves, where Keras knows: "up" or "down"."""
+    found = getattr(metric, "_direction", None)
+    return found if found in {"up", "down"} else None

@@ -1,0 +1,86 @@
+"""The user's compile is kept, but for the optimizer and its rate.
+
+The searched optimizer takes the place of the user's before anything is traced: assigning it after a first `fit` would silently train on
+with the old one. Loss, metrics, jit_compile and the rest are not touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import tree
+
+from lrsearch.definition import StudyDefinition
+from lrsearch.engine import _keras
+from lrsearch.errors import InvalidValue
+from lrsearch.space import build_optimizer
+from lrsearch.values import Json, Setting
+
+YOURS_RATE = 1e-3  # of the Adam that stands for yours where the model is uncompiled
+_CARRIED = ("clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum", "ema_overwrite_frequency", "loss_scale_factor")
+
+
+def fresh_model(definition: StudyDefinition, extra: Mapping[str, Json]) -> Any:
+    """A new model as the user compiles it, or, where it comes uncompiled, with the definition's loss and metrics and Adam.
+
+    Raises InvalidValue for a model whose rate lrsearch could not set.
+    """
+    model = definition.make_model(extra)
+    if not isinstance(model, keras.Model):
+        raise InvalidValue("build_model", got=f"a {type(model).__name__}", allowed="a function that returns a keras.Model")
+    if _keras.overrides_compile(model):
+        what = f"{type(model).__name__}, which has a compile() of its own"
+        raise InvalidValue(
+            "build_model", got=what, allowed="a model with Keras' compile()", fix="Set losses in train_step or __init__."
+        )
+    if not model.compiled or model.optimizer is None:
+        _compile_yours(model, definition)
+    _check_one_optimizer(model)
+    return model
+
+
+def _compile_yours(model: Any, definition: StudyDefinition) -> None:
+    if definition.loss is None and type(model).train_step is keras.Model.train_step:
+        fix = "Compile the model in build_model, or give loss= to StudyDefinition."
+        raise InvalidValue("loss", got=None, allowed="given where build_model returns an uncompiled model", fix=fix)
+    k = definition.gradient_accumulation_steps
+    optimizer = keras.optimizers.Adam(YOURS_RATE, gradient_accumulation_steps=k if k is not None and k > 1 else None)
+    model.compile(optimizer=optimizer, loss=definition.loss, metrics=definition.metrics)
+
+
+def _check_one_optimizer(model: Any) -> None:
+    optimizer = inner(model.optimizer)
+    nested = [each for each in tree.flatten(list(vars(optimizer).values())) if isinstance(each, keras.optimizers.Optimizer)]
+    others = [
+        name
+        for name, each in vars(model).items()
+        if isinstance(each, keras.optimizers.Optimizer) and inner(each) is not optimizer
+    ]
+    if nested or others:
+        what = f"several optimizers ({', '.join(others) or type(optimizer).__name__})"
+        fix = "lrsearch searches one rate for the whole model."
+        raise InvalidValue("build_model", got=what, allowed="a model with one optimizer and one learning rate", fix=fix)
+
+
+def inner(optimizer: Any) -> Any:
+    """The optimizer itself, out of its loss scaling."""
+    return optimizer.inner_optimizer if isinstance(optimizer, _keras.LossScaleOptimizer) else optimizer
+
+
+def accumulation_of(model: Any, definition: StudyDefinition) -> int:
+    """Batches an update: the definition's word, else the user's optimizer's."""
+    return int(definition.gradient_accumulation_steps or inner(model.optimizer).gradient_accumulation_steps or 1)
+
+
+def set_searched(model: Any, setting: Setting, *, total_steps: int, accumulation: int) -> None:
+    """Give a fresh model the setting's optimizer, with what is kept of the user's."""
+    yours = inner(model.optimizer)
+    carried = {name: value for name in _CARRIED if (value := getattr(yours, name, None)) not in {None, False}}
+    if not carried.get("use_ema"):
+        carried = {name: value for name, value in carried.items() if not name.startswith("ema_")}
+    optimizer = build_optimizer(setting, total_steps, accumulation, carried=carried, model=model)
+    _keras.copy_decay_exclusions(yours, optimizer)
+    scaled = isinstance(model.optimizer, _keras.LossScaleOptimizer)
+    model.optimizer = _keras.LossScaleOptimizer(optimizer) if scaled else optimizer

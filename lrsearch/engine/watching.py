@@ -1,0 +1,175 @@
+"""The callback that joins `model.fit` to the engine's contract: progress, verdicts, divergence, snapshots."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+from keras import ops
+
+from lrsearch.engine import _keras
+from lrsearch.engine.compiling import inner
+from lrsearch.engine.divergence import DivergenceRule
+from lrsearch.engine.snapshot import take_snapshot
+from lrsearch.values import Direction, Progress, Save, Status, TrialSpec, Verdict, Watch
+
+WATCH_SECONDS = 0.5  # within an epoch
+
+
+class Stop(Exception):  # noqa: N818 - it says what to do, not what went wrong
+    """Leaves `fit` at once: stop_training would still run the validation first."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+_STOPS = {
+    Verdict.PRUNE: Stop(Status.PRUNED, "pruned"),
+    Verdict.INTERRUPT: Stop(Status.INTERRUPTED, "interrupted"),
+    Verdict.LOST: Stop(Status.LOST, "the lease was lost"),
+}
+
+
+@dataclass(kw_only=True)
+class Track:
+    """How far an attempt is, and its best."""
+
+    direction: Direction
+    epoch: int = 0
+    batches: int = 0
+    last_value: float | None = None
+    best_value: float | None = None
+    best_epoch: int | None = None
+    logs: Mapping[str, float] = field(default_factory=dict)
+
+    def epoch_ended(self, value: float | None, logs: Mapping[str, float]) -> None:
+        self.epoch += 1
+        self.last_value, self.logs = value, logs
+        if (
+            value is not None
+            and math.isfinite(value)
+            and (self.best_value is None or self.direction.better(value, self.best_value))
+        ):
+            self.best_value, self.best_epoch = value, self.epoch
+
+
+class WatchCallback(keras.callbacks.Callback):  # type: ignore[misc] - Keras has no types
+    """Comes last in the list, so that the user's callbacks have seen an epoch before it can be the last."""
+
+    def __init__(
+        self,
+        spec: TrialSpec,
+        *,
+        objective: str,
+        track: Track,
+        epochs: int,
+        total_steps: int,
+        accumulation: int,
+        steps_per_epoch: int,
+        rate: Callable[[int], float],
+        watch: Watch,
+        save: Save,
+    ) -> None:
+        super().__init__()
+        self.spec, self.objective, self.track = spec, objective, track
+        self.epochs, self.total_steps, self.accumulation, self.steps_per_epoch = (
+            epochs,
+            total_steps,
+            accumulation,
+            steps_per_epoch,
+        )
+        self.rate, self.watch, self.save = rate, watch, save
+        self.rule = DivergenceRule()
+        self._began = self._watched = time.monotonic()
+        self._before = self.track.batches
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        del epoch, logs
+        self.rule.new_epoch()
+        self._before = self.track.batches
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.track.batches = self._before + batch + 1
+        if logs and "loss" in logs:
+            why = self.rule.check(float(logs["loss"]), batch + 1)
+            if why:
+                raise Stop(Status.DIVERGED, f"{why}, at update {self.updates} of {self.total_steps}")
+        now = time.monotonic()
+        if now - self._watched >= WATCH_SECONDS and batch + 1 < self.steps_per_epoch:
+            self._watched = now
+            self._obey(self.watch(self.progress()))
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        del epoch
+        found = {name: float(value) for name, value in (logs or {}).items()}
+        if self.objective not in found:
+            raise KeyError(f"objective {self.objective!r} is not among what the epoch logged: {', '.join(sorted(found))}")
+        value = found[self.objective]
+        self.track.epoch_ended(value if math.isfinite(value) else None, found)
+        progress = self.progress(found, value if math.isfinite(value) else None)
+        if math.isfinite(value) and self.track.epoch < self.epochs:
+            self.save(progress, self.snapshot)
+        self._obey(self.watch(progress))
+        if not math.isfinite(value):
+            raise Stop(Status.DIVERGED, f"{self.objective} became {value}, after epoch {self.track.epoch}")
+
+    @property
+    def updates(self) -> int:
+        return self.track.batches // self.accumulation
+
+    def progress(self, logs: Mapping[str, float] | None = None, value: float | None = None) -> Progress:
+        """Where the attempt stands."""
+        return Progress(
+            trial_id=self.spec.trial_id,
+            attempt=self.spec.attempt,
+            epoch=self.track.epoch,
+            epochs=self.epochs,
+            step=self.updates,
+            total_steps=self.total_steps,
+            rate=self.rate(max(self.updates - 1, 0)),
+            seconds=time.monotonic() - self._began,
+            logs=logs or {},
+            value=value,
+        )
+
+    def snapshot(self) -> Any:
+        track = self.track
+        meta = {"batches": track.batches, "best_value": track.best_value, "best_epoch": track.best_epoch}
+        return take_snapshot(self.model, epoch=track.epoch, step=self.updates, meta=meta)
+
+    def _obey(self, verdict: Verdict) -> None:
+        stop = _STOPS.get(verdict)
+        if stop is not None:
+            raise Stop(stop.status, stop.reason)
+
+
+class AveragedEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
+    """Evaluates ScheduleFreeAdamW at its averaged weights, which is what it optimises; training goes on at its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: list[Any] = []
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        del logs
+        variables = self.model.trainable_variables
+        averaged = _keras.averaged_weights(inner(self.model.optimizer), variables)
+        if averaged is not None:
+            self._kept = [ops.copy(each) for each in variables]
+            _assign(variables, averaged)
+
+    def on_test_end(self, logs: Any = None) -> None:
+        del logs
+        if self._kept:
+            _assign(self.model.trainable_variables, self._kept)
+            self._kept = []
+
+
+def _assign(variables: list[Any], values: list[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
