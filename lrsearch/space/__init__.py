@@ -7,4 +7,16 @@ from lrsearch.space.schedules import SHAPES, Shape, rate, rates
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.space.suggestion import Suggestion
 
-__all__ = ["OPTIMIZERS", "SHAPES", "Dimension", "OptimizerSpec", "SearchSpace", "Shape", "Suggestion", "build_optimizer", "build_schedule", "rate", "rates"]
+__all__ = [
+    "OPTIMIZERS",
+    "SHAPES",
+    "Dimension",
+    "OptimizerSpec",
+    "SearchSpace",
+    "Shape",
+    "Suggestion",
+    "build_optimizer",
+    "build_schedule",
+    "rate",
+    "rates",
+]

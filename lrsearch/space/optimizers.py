@@ -49,23 +49,80 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
         # Gradient noise falls as 1/batch: a linear rule for plain gradients (Goyal 2017), a square root for normalised ones (Malladi 2022).
         _spec("sgd", "SGD", 1e-1, {"weight_decay": _DECAY}, batch_exponent=1.0),
         _spec("momentum", "SGD", 1e-2, {"momentum": _MOMENTUM, "weight_decay": _DECAY}, batch_exponent=1.0, high=1.0),
-        _spec("nesterov", "SGD", 1e-2, {"momentum": _MOMENTUM, "weight_decay": _DECAY}, fixed={"nesterov": True}, batch_exponent=1.0, high=1.0),
+        _spec(
+            "nesterov",
+            "SGD",
+            1e-2,
+            {"momentum": _MOMENTUM, "weight_decay": _DECAY},
+            fixed={"nesterov": True},
+            batch_exponent=1.0,
+            high=1.0,
+        ),
         # Keras' default of 0.001 is ten times below the usual scale.
-        _spec("adagrad", "Adagrad", 1e-2, {"initial_accumulator_value": Knob(default=0.1, low=1e-3, high=1.0, log=True), "epsilon": _EPSILON, "weight_decay": _DECAY}),
-        _spec("rmsprop", "RMSprop", 1e-3, {"rho": Knob(default=0.9, low=0.8, high=0.999), "momentum": Knob(default=0.0, low=0.0, high=0.95), "epsilon": _EPSILON, "weight_decay": _DECAY}),
+        _spec(
+            "adagrad",
+            "Adagrad",
+            1e-2,
+            {
+                "initial_accumulator_value": Knob(default=0.1, low=1e-3, high=1.0, log=True),
+                "epsilon": _EPSILON,
+                "weight_decay": _DECAY,
+            },
+        ),
+        _spec(
+            "rmsprop",
+            "RMSprop",
+            1e-3,
+            {
+                "rho": Knob(default=0.9, low=0.8, high=0.999),
+                "momentum": Knob(default=0.0, low=0.0, high=0.95),
+                "epsilon": _EPSILON,
+                "weight_decay": _DECAY,
+            },
+        ),
         _spec("adam", "Adam", 1e-3, _ADAM),
         _spec("adamw", "AdamW", 1e-3, {**_ADAM, "weight_decay": Knob(default=4e-3, low=1e-5, high=1.0, log=True)}),
         _spec("nadam", "Nadam", 1e-3, _ADAM),
         _spec("adamax", "Adamax", 2e-3, _ADAM),
         # Keras' default of 0.001 is a thousandth of the usual scale (Zeiler 2012 has no rate at all: 1).
-        _spec("adadelta", "Adadelta", 1.0, {"rho": Knob(default=0.95, low=0.8, high=0.999), "epsilon": _EPSILON, "weight_decay": _DECAY}),
-        _spec("ftrl", "Ftrl", 5e-2, {"l1_regularization_strength": Knob(default=0.0, low=1e-6, high=1e-1, log=True), "l2_regularization_strength": Knob(default=0.0, low=1e-6, high=1e-1, log=True)}),
-        _spec("lion", "Lion", 1e-4, {"beta_1": _BETA_1, "beta_2": Knob(default=0.99, low=0.9, high=0.999), "weight_decay": _DECAY}),
+        _spec(
+            "adadelta",
+            "Adadelta",
+            1.0,
+            {"rho": Knob(default=0.95, low=0.8, high=0.999), "epsilon": _EPSILON, "weight_decay": _DECAY},
+        ),
+        _spec(
+            "ftrl",
+            "Ftrl",
+            5e-2,
+            {
+                "l1_regularization_strength": Knob(default=0.0, low=1e-6, high=1e-1, log=True),
+                "l2_regularization_strength": Knob(default=0.0, low=1e-6, high=1e-1, log=True),
+            },
+        ),
+        _spec(
+            "lion", "Lion", 1e-4, {"beta_1": _BETA_1, "beta_2": Knob(default=0.99, low=0.9, high=0.999), "weight_decay": _DECAY}
+        ),
         _spec("lamb", "Lamb", 2e-3, {**_ADAM}, elementwise=False),
         # Clamped to 1/sqrt(t) by Keras: rates above 1 are all the same, so the range ends there.
-        _spec("adafactor", "Adafactor", 1e-2, {"weight_decay": _DECAY}, fixed={"relative_step": False}, high=0.3, elementwise=False),
-        _spec("muon", "Muon", 2e-2, {"momentum": Knob(default=0.95, low=0.8, high=0.99), "weight_decay": _DECAY}, high=0.3, elementwise=False),
-        _spec("schedule_free_adamw", "ScheduleFreeAdamW", 2.5e-3, {"beta_1": _BETA_1, "beta_2": _BETA_2, "weight_decay": _DECAY}, averaged=True),
+        _spec(
+            "adafactor", "Adafactor", 1e-2, {"weight_decay": _DECAY}, fixed={"relative_step": False}, high=0.3, elementwise=False
+        ),
+        _spec(
+            "muon",
+            "Muon",
+            2e-2,
+            {"momentum": Knob(default=0.95, low=0.8, high=0.99), "weight_decay": _DECAY},
+            high=0.3,
+            elementwise=False,
+        ),
+        _spec(
+            "schedule_free_adamw",
+            "ScheduleFreeAdamW",
+            2.5e-3,
+            {"beta_1": _BETA_1, "beta_2": _BETA_2, "weight_decay": _DECAY},
+            averaged=True,
+        ),
     )
 }
 

@@ -96,15 +96,40 @@ SHAPES: dict[str, Shape] = {
     for each in (
         Shape(name="constant", summary="the peak rate throughout", curve=_constant, falls=False),
         Shape(name="linear", summary="straight down", curve=_linear),
-        Shape(name="polynomial", summary="`(1 - p) ** power`", curve=_polynomial, knobs={"power": Knob(default=2.0, low=0.5, high=4.0)}),
+        Shape(
+            name="polynomial",
+            summary="`(1 - p) ** power`",
+            curve=_polynomial,
+            knobs={"power": Knob(default=2.0, low=0.5, high=4.0)},
+        ),
         Shape(name="cosine", summary="half a cosine", curve=_cosine),
-        Shape(name="cosine_restarts", summary="`cycles` half cosines of equal length", curve=_cosine_restarts, knobs={"cycles": _CYCLES}),
+        Shape(
+            name="cosine_restarts",
+            summary="`cycles` half cosines of equal length",
+            curve=_cosine_restarts,
+            knobs={"cycles": _CYCLES},
+        ),
         Shape(name="exponential", summary="down by a constant factor an update, to a hundredth", curve=_exponential),
-        Shape(name="step", summary="`drops` drops to a tenth, evenly spaced", curve=_step, knobs={"drops": Knob(default=2, low=1, high=4, whole=True)}),
+        Shape(
+            name="step",
+            summary="`drops` drops to a tenth, evenly spaced",
+            curve=_step,
+            knobs={"drops": Knob(default=2, low=1, high=4, whole=True)},
+        ),
         Shape(name="inverse_time", summary="a hyperbola in time, to a hundredth", curve=_inverse_time),
         Shape(name="inverse_sqrt", summary="one over the square root of time, to a hundredth", curve=_inverse_sqrt),
-        Shape(name="one_cycle", summary="up for a fraction `rise` of the run, then down, both cosines", curve=_one_cycle, knobs={"rise": Knob(default=0.3, low=0.1, high=0.5)}),
-        Shape(name="warmup_stable_decay", summary="level until `decay_start`, then straight down", curve=_warmup_stable_decay, knobs={"decay_start": Knob(default=0.8, low=0.5, high=0.95)}),
+        Shape(
+            name="one_cycle",
+            summary="up for a fraction `rise` of the run, then down, both cosines",
+            curve=_one_cycle,
+            knobs={"rise": Knob(default=0.3, low=0.1, high=0.5)},
+        ),
+        Shape(
+            name="warmup_stable_decay",
+            summary="level until `decay_start`, then straight down",
+            curve=_warmup_stable_decay,
+            knobs={"decay_start": Knob(default=0.8, low=0.5, high=0.95)},
+        ),
         Shape(name="cyclic", summary="`cycles` triangles between the peak and a tenth", curve=_cyclic, knobs={"cycles": _CYCLES}),
     )
 }

@@ -183,7 +183,9 @@ class SearchSpace:
         for optimizer, knobs in self.hyper.items():
             for name, value in knobs.items():
                 if not isinstance(value, int | float):
-                    found[f"{optimizer}.{name}"] = _knob_dimension(f"{optimizer}.{name}", OPTIMIZERS[optimizer].hyper[name], value)
+                    found[f"{optimizer}.{name}"] = _knob_dimension(
+                        f"{optimizer}.{name}", OPTIMIZERS[optimizer].hyper[name], value
+                    )
         if len(self.batch_sizes) > 1:
             found["batch_size"] = Dimension(name="batch_size", kind="categorical", choices=self.batch_sizes)
         for name, value in self.extra.items():
@@ -243,7 +245,9 @@ class SearchSpace:
         known: dict[str, Json] = {"optimizer": setting.optimizer, "schedule": setting.schedule, rate_name: rate}
         known |= {"batch_size": setting.batch_size, **setting.shape, **setting.extra}
         known |= {f"{setting.optimizer}.{name}": value for name, value in setting.hyper.items()}
-        return {each.name: known.get(each.name, _canonical(each)) for each in (*self._names(), *self._knobs())} | {rate_name: rate}
+        return {each.name: known.get(each.name, _canonical(each)) for each in (*self._names(), *self._knobs())} | {
+            rate_name: rate
+        }
 
     def references(self) -> tuple[Setting, ...]:
         """Each optimizer at its reference rate, clipped into what was asked for, on the study's plainest falling schedule.
@@ -293,7 +297,12 @@ def _knob_dimension(name: str, knob: Knob, between: Sequence[float]) -> Dimensio
 def _extra_dimension(name: str, value: Any) -> Dimension:
     if isinstance(value, list) and value:
         return Dimension(name=name, kind="categorical", choices=tuple(value))
-    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(each, int | float) for each in value) and value[0] < value[1]:  # noqa: PLR2004
+    if (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(isinstance(each, int | float) for each in value)
+        and value[0] < value[1]
+    ):  # noqa: PLR2004
         whole = all(isinstance(each, int) for each in value)
         return Dimension(name=name, kind="int" if whole else "float", low=value[0], high=value[1])
     raise InvalidValue(f"extra[{name!r}]", got=value, allowed="a (low, high) pair of numbers or a list of choices")
