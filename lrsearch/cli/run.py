@@ -81,10 +81,10 @@ def start_study(
     A study that exists goes on where it stood, if its definition is the same; --trials is its total, so a larger one adds
     trials. Ctrl-C puts running trials back; a second one leaves at once.
     """
-    from lrsearch.launch import run_study, screen
+    from lrsearch.launch import run_study, watching
 
     overrides = space_overrides(options)
-    with screen(quiet=quiet or as_json, verbose=verbose, log_file=log_file) as listen:
+    with watching(quiet=quiet or as_json, verbose=verbose, log_file=log_file) as listen:
         study = run_study(study_file, storage=storage, overrides=overrides, listen=listen, **options)
     tell_answer(study.name, storage, as_json=as_json)
 
