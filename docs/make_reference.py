@@ -1,6 +1,6 @@
 """Writes docs/reference.md from the code itself: commands, study fields, optimizers and shapes.
 
-    python docs/make_reference.py        # tests/unit/test_documents.py holds the file equal to what this writes
+python docs/make_reference.py        # tests/unit/test_documents.py holds the file equal to what this writes
 """
 
 from __future__ import annotations
@@ -16,6 +16,11 @@ from lrsearch import SearchSpace, StudyDefinition
 from lrsearch.cli.main import SECTIONS
 from lrsearch.space import OPTIMIZERS, SHAPES
 
+COMMANDS = """## Commands
+
+`lrsearch --debug COMMAND` shows an error's traceback. Exit codes: 0 well; 1 the study is broken or failed; 2 the caller's
+mistake; 3 the environment (database, device); 4 the study refuses (fingerprint, schema, versions); 130 and 143 after Ctrl-C
+and SIGTERM."""
 TARGET = Path(__file__).with_name("reference.md")
 
 
@@ -23,9 +28,7 @@ def reference() -> str:
     """The whole page."""
     parts = [
         "# Reference\n\nWritten by `docs/make_reference.py` from the code; do not edit by hand.",
-        "## Commands\n\n`lrsearch --debug COMMAND` shows an error's traceback. Exit codes: 0 well; 1 the study is broken or failed;"
-        " 2 the caller's mistake; 3 the environment (database, device); 4 the study refuses (fingerprint, schema, versions);"
-        " 130 and 143 after Ctrl-C and SIGTERM.",
+        COMMANDS,
         *(part for title, commands in SECTIONS.items() for part in section(title, commands)),
         f"## StudyDefinition\n\n{inspect.getdoc(StudyDefinition)}",
         f"## SearchSpace\n\n{inspect.getdoc(SearchSpace)}",

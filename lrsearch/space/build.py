@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from lrsearch.space.optimizers import OptimizerSpec, optimizer_named
+from lrsearch.space.optimizers import optimizer_named
 from lrsearch.values import Json, Setting
-
-EXCLUSIONS = ("var_list", "var_names")
 
 
 def build_schedule(setting: Setting, total_steps: int, accumulation: int = 1) -> Any:
@@ -23,20 +22,31 @@ def build_optimizer(
 ) -> Any:
     """The setting's Keras optimizer with its schedule.
 
-    `carried` are arguments kept from the user's own optimizer (clipnorm, use_ema, loss_scale_factor, ...). `model` lets Muon leave
-    out the output layer, which it must not orthogonalise.
+    `carried` are arguments kept from the user's own optimizer (clipnorm, use_ema, loss_scale_factor, ...). `model` lets Muon
+    leave out the output layer, which it must not orthogonalise.
     """
     import keras
 
     spec = optimizer_named(setting.optimizer)
-    arguments: dict[str, Any] = {**spec.fixed, **_hyper(spec, setting), **(carried or {})}
+    arguments: dict[str, Any] = {**spec.fixed, **_hyper(setting), **(carried or {})}
     if accumulation > 1:  # Keras refuses 1
         arguments["gradient_accumulation_steps"] = accumulation
     if spec.name == "muon" and model is not None:
-        arguments["exclude_layers"] = [layer.name for layer in model.layers[-1:]]
+        arguments["exclude_layers"] = output_layers(model)
     return getattr(keras.optimizers, spec.keras)(build_schedule(setting, total_steps, accumulation), **arguments)
 
 
-def _hyper(spec: OptimizerSpec, setting: Setting) -> dict[str, float]:
+def output_layers(model: Any) -> list[str]:
+    """Patterns for the paths of the output layers' variables, which Muon must not orthogonalise."""
+    outputs = getattr(model, "outputs", None) or ()
+    names = {each._keras_history.operation.name for each in outputs} or {layer.name for layer in model.layers[-1:]}  # noqa: SLF001
+    return [f"(^|/){re.escape(name)}/" for name in sorted(names)]
+
+
+def _hyper(setting: Setting) -> dict[str, float]:
+    hyper = dict(setting.hyper)
+    independent = hyper.pop("independent_weight_decay", 0.0)
+    if independent:  # Keras multiplies the decay by the rate: divided by the peak, it follows the schedule's shape alone
+        hyper["weight_decay"] = independent / setting.learning_rate
     # A decay of zero is left out: Keras would add a useless multiplication to every update.
-    return {name: value for name, value in setting.hyper.items() if not (name == "weight_decay" and value == 0)}
+    return {name: value for name, value in hyper.items() if name != "weight_decay" or value}

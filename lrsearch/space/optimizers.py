@@ -37,8 +37,13 @@ _MOMENTUM = Knob(default=0.9, low=0.5, high=0.99)
 _ADAM = {"beta_1": _BETA_1, "beta_2": _BETA_2, "epsilon": _EPSILON, "weight_decay": _DECAY}
 
 
+_INDEPENDENT = Knob(default=0.0, low=1e-7, high=1e-2, log=True)
+
+
 def _spec(name: str, keras: str, reference: float, hyper: Mapping[str, Knob], **more: Json) -> OptimizerSpec:
     # Three decades below the reference crawl; one and a half above mostly diverge (see docs/decisions.md).
+    if "weight_decay" in hyper:  # a fraction of the weights an update, whatever the peak rate (Loshchilov 2019, section 3)
+        hyper = {**hyper, "independent_weight_decay": _INDEPENDENT}
     low, high = more.pop("low", reference * 1e-3), more.pop("high", reference * 30)
     return OptimizerSpec(name=name, keras=keras, reference=reference, low=low, high=high, hyper=hyper, **more)
 
@@ -46,7 +51,8 @@ def _spec(name: str, keras: str, reference: float, hyper: Mapping[str, Knob], **
 OPTIMIZERS: dict[str, OptimizerSpec] = {
     each.name: each
     for each in (
-        # Gradient noise falls as 1/batch: a linear rule for plain gradients (Goyal 2017), a square root for normalised ones (Malladi 2022).
+        # Gradient noise falls as 1/batch: a linear rule for plain gradients (Goyal 2017), a square root for normalised
+        # ones (Malladi 2022).
         _spec("sgd", "SGD", 1e-1, {"weight_decay": _DECAY}, batch_exponent=1.0),
         _spec("momentum", "SGD", 1e-2, {"momentum": _MOMENTUM, "weight_decay": _DECAY}, batch_exponent=1.0, high=1.0),
         _spec(

@@ -1,7 +1,8 @@
 """Schedule shapes: pure functions from an update's index to a multiplier of the peak learning rate.
 
-Knows nothing of Keras and Optuna. A curve is written once, over a namespace `xp` that is NumPy here and keras.ops in the Keras schedule. Every shape is a function of progress over the run; warm-up and the final fraction lie over every
-shape alike. `rates` is the reference that every engine and export is held against, to 1e-6 of the peak.
+Knows nothing of Keras and Optuna. A curve is written once, over a namespace `xp` that is NumPy here and keras.ops in the Keras
+schedule. Every shape is a function of progress over the run; warm-up and the final fraction lie over every shape alike. `rates`
+is the reference that every engine and export is held against, to 1e-6 of the peak.
 """
 
 from __future__ import annotations

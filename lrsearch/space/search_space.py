@@ -1,8 +1,8 @@
 """The search space: what a study tries, as a flat list of dimensions and as settings.
 
-Knows nothing of Optuna and Keras. The sampler sees one learning-rate axis for all optimizers, relative to each one's reference rate
-(`lr_over_reference`); people see real rates. Every knob is sampled in every trial and made canonical where it has no effect, so
-that the distributions never change (design notes in docs/decisions.md).
+Knows nothing of Optuna and Keras. The sampler sees one learning-rate axis for all optimizers, relative to each one's
+reference rate (`lr_over_reference`); people see real rates. Every knob is sampled in every trial and made canonical where
+it has no effect, so that the distributions never change (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class SearchSpace:
             shape_named(each)
         self._check_rates()
         for name, limit in (("warmup", 0.9), ("final", 1.0)):
-            _check_fraction(name, getattr(self, name), limit)
+            object.__setattr__(self, name, _fraction(name, getattr(self, name), limit))
         object.__setattr__(self, "batch_size", _batch_sizes(self.batch_size))
         self._check_hyper()
         self._check_extra()
@@ -90,13 +90,13 @@ class SearchSpace:
                     raise UnknownName("optimizer in learning_rate", got=name, known=self.optimizers)
             pairs = {name: _pair(f"learning_rate[{name!r}]", pair) for name, pair in given.items()}
             object.__setattr__(self, "learning_rate", pairs)
-            checked = list(pairs.items())
         else:
-            object.__setattr__(self, "learning_rate", _pair("learning_rate", given))
-            checked = [(name, self.learning_rate) for name in self.optimizers]
-        for name, (low, high) in checked:
+            pair = _pair("learning_rate", given)
+            object.__setattr__(self, "learning_rate", pair)
+            pairs = dict.fromkeys(self.optimizers, pair)
+        for name, (low, high) in pairs.items():
             reference = OPTIMIZERS[name].reference
-            if not (0 < low and AXIS[0] * reference <= low and high <= AXIS[1] * reference):
+            if low < AXIS[0] * reference or high > AXIS[1] * reference:
                 allowed = f"within {AXIS[0] * reference:g} to {AXIS[1] * reference:g} for {name}"
                 raise InvalidValue("learning_rate", got=(low, high), allowed=allowed)
 
@@ -104,8 +104,11 @@ class SearchSpace:
         for optimizer, knobs in self.hyper.items():
             if optimizer not in self.optimizers:
                 raise UnknownName("optimizer in hyper", got=optimizer, known=self.optimizers)
+            known = OPTIMIZERS[optimizer].hyper
+            if {"weight_decay", "independent_weight_decay"} <= set(knobs):
+                fix = "Choose one: weight_decay is multiplied by the learning rate, the other is not."
+                raise InvalidValue(f"hyper[{optimizer!r}]", got=sorted(knobs), allowed="one kind of weight decay", fix=fix)
             for name, value in knobs.items():
-                known = OPTIMIZERS[optimizer].hyper
                 if name not in known:
                     raise UnknownName(f"hyperparameter of {optimizer}", got=name, known=known)
                 if isinstance(value, int | float):
@@ -133,7 +136,8 @@ class SearchSpace:
         for name in overrides:
             if name not in OVERRIDES:
                 raise UnknownName("option of the search space", got=name, known=OVERRIDES)
-        return replace(self, **{name: tuple(value) if isinstance(value, list) else value for name, value in overrides.items()})
+        changes: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in overrides.items()}
+        return replace(self, **changes)
 
     def to_json(self) -> dict[str, Json]:
         return asdict(self)
@@ -229,6 +233,8 @@ class SearchSpace:
         chosen = {name: knob.default for name, knob in spec.hyper.items()}
         for name, value in asked.items():
             chosen[name] = value if isinstance(value, int | float) else params[f"{spec.name}.{name}"]
+        if "independent_weight_decay" in asked:
+            chosen["weight_decay"] = 0.0  # the two would add up
         return chosen
 
     def params_of(self, setting: Setting) -> dict[str, Json]:
@@ -297,15 +303,14 @@ def _knob_dimension(name: str, knob: Knob, between: Sequence[float]) -> Dimensio
 def _extra_dimension(name: str, value: Any) -> Dimension:
     if isinstance(value, list) and value:
         return Dimension(name=name, kind="categorical", choices=tuple(value))
-    if (
-        isinstance(value, tuple)
-        and len(value) == 2
-        and all(isinstance(each, int | float) for each in value)
-        and value[0] < value[1]
-    ):  # noqa: PLR2004
+    if isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value)) and value[0] < value[1]:  # noqa: PLR2004
         whole = all(isinstance(each, int) for each in value)
         return Dimension(name=name, kind="int" if whole else "float", low=value[0], high=value[1])
     raise InvalidValue(f"extra[{name!r}]", got=value, allowed="a (low, high) pair of numbers or a list of choices")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _fixed_or(given: float | Range, sampled: float | None) -> float:
@@ -330,10 +335,13 @@ def _pair(field_name: str, given: Any) -> Range:
     return low, high
 
 
-def _check_fraction(name: str, given: Any, limit: float) -> None:
-    numbers = _pair(name, given) if isinstance(given, tuple | list) else (given,)
-    if not all(isinstance(each, int | float) and 0 <= each <= limit for each in numbers):
+def _fraction(name: str, given: Any, limit: float) -> float | Range:
+    """A fraction, or a pair of them."""
+    checked = _pair(name, given) if isinstance(given, tuple | list) else given
+    numbers = checked if isinstance(checked, tuple) else (checked,)
+    if not all(isinstance(each, int | float) and not isinstance(each, bool) and 0 <= each <= limit for each in numbers):
         raise InvalidValue(name, got=given, allowed=f"a fraction from 0 to {limit:g}, or a pair of them")
+    return checked if isinstance(checked, tuple) else float(checked)
 
 
 def _batch_sizes(given: Any) -> tuple[int | None, ...] | None:
