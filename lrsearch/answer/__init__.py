@@ -1,0 +1,20 @@
+"""The answer of a study: which setting is best, how sure that is, and what else is worth knowing.
+
+Pure functions of the ledger's records; knows nothing of SQL, Keras, Optuna or how an answer is shown.
+"""
+
+from lrsearch.answer.answer import Answer, Contender, summarise
+from lrsearch.answer.optimizers import OptimizerRow
+from lrsearch.answer.ranking import ranking, retest_candidates, setting_key
+from lrsearch.answer.spread import Retested
+
+__all__ = [
+    "Answer",
+    "Contender",
+    "OptimizerRow",
+    "Retested",
+    "ranking",
+    "retest_candidates",
+    "setting_key",
+    "summarise",
+]

@@ -1,0 +1,165 @@
+"""What a reader of the answer should be warned of: each rule a small function, all of them in one table.
+
+Knows the records, the table by optimizer and the study's plan. Each caution is one sentence that says what and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from lrsearch.answer.optimizers import OptimizerRow, value_of
+from lrsearch.space import OPTIMIZERS
+from lrsearch.values import Direction, Kind, Origin, StudyPlan, TrialRecord, TrialState
+
+if TYPE_CHECKING:
+    from lrsearch.answer.answer import Contender
+
+NEAR_EDGE = 1.5  # a best rate within this factor of the range's end says that the range may be too small
+FEW = 10  # fewer complete trials than this are a first impression: the sampler drew most of them at random
+FAIR = 3  # trials of each of two methods before they are compared
+
+INCLUDES = (  # (general, special): the first can do whatever the second does (Choi et al. 2019)
+    ("momentum", "sgd"),
+    ("nesterov", "sgd"),
+    ("adam", "rmsprop"),
+    ("adam", "momentum"),
+    ("nadam", "rmsprop"),
+    ("nadam", "nesterov"),
+    ("adamw", "adam"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """What the rules look at."""
+
+    plan: StudyPlan
+    records: Sequence[TrialRecord]
+    rows: Sequence[OptimizerRow]
+    best: Contender | None
+    yours: Contender | None
+    retested: Sequence[Contender]  # best first
+    not_separable: frozenset[int]
+    tolerance: float
+
+    @property
+    def direction(self) -> Direction:
+        return self.plan.facts.direction
+
+    def states(self, *, kind: Kind = Kind.SEARCH) -> list[TrialState]:
+        return [each.state for each in self.records if each.kind is kind]
+
+
+Rule: TypeAlias = Callable[[Seen], Iterator[str]]
+
+
+def cautions(seen: Seen) -> tuple[str, ...]:
+    """Every caution that applies, the gravest first."""
+    return tuple(text for rule in RULES for text in rule(seen))
+
+
+def _nothing_ended_well(seen: Seen) -> Iterator[str]:
+    states = seen.states()
+    ended = [each for each in states if each.terminal]
+    if not ended or TrialState.COMPLETE in ended:
+        return
+    if set(ended) == {TrialState.DIVERGED}:
+        yield f"Every trial diverged ({len(ended)}): search lower rates (learning_rate), and check the scale of the data."
+    else:
+        yield f"No trial ran to its end ({len(ended)} ended): see lrsearch trials {seen.plan.name}."
+
+
+def _failures(seen: Seen) -> Iterator[str]:
+    failed = [each.number for each in seen.records if each.kind is Kind.SEARCH and each.state is TrialState.FAILED]
+    if failed:
+        count = f"{len(failed)} trials" if len(failed) > 1 else "1 trial"
+        yield f"{count} failed: lrsearch show {seen.plan.name} {failed[0]} tells why."
+
+
+def _yours(seen: Seen) -> Iterator[str]:
+    record = next((each for each in seen.records if each.kind is Kind.SEARCH and each.origin is Origin.YOURS), None)
+    if record is not None and record.state is TrialState.DIVERGED:
+        yield "Yours diverged: there is no value of your own compile to compare with."
+    if record is not None and record.state is TrialState.FAILED:
+        yield "Yours failed: there is no value of your own compile to compare with."
+    if not seen.best or not seen.yours or seen.yours.value is None:
+        return
+    if seen.best.trial == seen.yours.trial:
+        yield "Nothing beat yours: keep your compile, or give the search more trials."
+    elif seen.yours.trial in seen.not_separable:
+        yield "The best is not separable from yours: the difference may be chance."
+
+
+def _not_retested(seen: Seen) -> Iterator[str]:
+    if not seen.best:
+        return
+    states = seen.states(kind=Kind.RETEST)
+    open_ones = sum(not each.terminal for each in states)
+    if open_ones:
+        yield f"{open_ones} retests are still to be done: the answer may change."
+    if not seen.retested:
+        yield "Values are of single trainings, and the best of many is flattered by luck: retests tell how much."
+    for each in seen.retested:
+        if each.retest and each.retest.lost:
+            seeds = each.retest.n + each.retest.lost
+            yield f"Trial {each.trial} went wrong on {each.retest.lost} of {seeds} fresh seeds: it ranks after those that did not."
+
+
+def _few(seen: Seen) -> Iterator[str]:
+    complete = seen.states().count(TrialState.COMPLETE)
+    if 0 < complete < FEW:
+        counted = "1 trial" if complete == 1 else f"{complete} trials"
+        yield f"Only {counted} ran to the end: a first impression. lrsearch extend {seen.plan.name} --trials 20 goes on."
+
+
+def _edge(seen: Seen) -> Iterator[str]:
+    """The best rate near an end of what was searched: the plausible range of its optimizer, cut to the range asked for."""
+    if not seen.best or seen.best.origin is Origin.YOURS or seen.best.setting.optimizer not in OPTIMIZERS:
+        return
+    name, rate = seen.best.setting.optimizer, seen.best.setting.learning_rate
+    low, high = searched_rates(seen.plan, name)
+    for edge, near, way in ((low, rate < low * NEAR_EDGE, "lower"), (high, rate > high / NEAR_EDGE, "higher")):
+        if near:
+            yield (
+                f"The best rate {rate:.1e} lies at the edge of what was searched for {name} ({low:.1e} to {high:.1e}): "
+                f"{way} rates than {edge:.1e} may do better; widen learning_rate in a new study."
+            )
+
+
+def searched_rates(plan: StudyPlan, optimizer: str) -> tuple[float, float]:
+    """The rates that the study could propose for an optimizer: its plausible range, cut to the study's own where they meet."""
+    low, high = OPTIMIZERS[optimizer].plausible
+    asked = next((each for each in plan.dimensions if each["name"] == "learning_rate"), None)
+    if asked is None or asked["low"] >= high or asked["high"] <= low:
+        return low, high
+    return max(low, asked["low"]), min(high, asked["high"])
+
+
+def _general_loses(seen: Seen) -> Iterator[str]:
+    groups = {row.optimizer: _complete_in_order(seen, row.optimizer) for row in seen.rows}
+    for general, special in INCLUDES:
+        one, other = groups.get(general, []), groups.get(special, [])
+        fair = min(len(one), len(other))
+        if fair < FAIR:
+            continue
+        best = min if seen.direction is Direction.MINIMIZE else max
+        mine, theirs = best(one[:fair]), best(other[:fair])
+        if seen.direction.better(theirs, mine) and abs(mine - theirs) > seen.tolerance:
+            yield (
+                f"{general} can do what {special} does, yet its best of {fair} is {mine:.4g} against {theirs:.4g}: "
+                f"it was not searched enough to be judged."
+            )
+
+
+def _complete_in_order(seen: Seen, optimizer: str) -> list[float]:
+    found = (
+        each
+        for each in sorted(seen.records, key=lambda record: record.number)
+        if each.kind is Kind.SEARCH and each.origin is not Origin.YOURS and each.state is TrialState.COMPLETE
+    )
+    return [value_of(each) for each in found if each.setting and each.setting.optimizer == optimizer]
+
+
+RULES: tuple[Rule, ...] = (_nothing_ended_well, _yours, _failures, _not_retested, _few, _edge, _general_loses)

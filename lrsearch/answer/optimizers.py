@@ -1,0 +1,92 @@
+"""The table by optimizer: best, median, how many diverged and from which rate on, and how wide the good rates are.
+
+Knows records; nothing of retests. Yours is not counted: its optimizer may be none of the space's.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from lrsearch.values import Direction, Json, Kind, Origin, TrialRecord, TrialState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimizerRow:
+    """What the search learned of one optimizer."""
+
+    optimizer: str
+    trials: int  # that ended: complete, diverged, pruned or failed
+    complete: int
+    diverged: int
+    pruned: int
+    failed: int
+    best: float | None
+    best_trial: int | None
+    best_rate: float | None
+    median: float | None  # of the complete ones
+    diverges_from: float | None  # the lowest diverged rate above every rate that held; None where there is none
+    good_rates: tuple[float, float] | None  # lowest and highest rate whose trial is within the tolerance of its best
+
+    def to_json(self) -> dict[str, Json]:
+        return {**asdict(self), "good_rates": list(self.good_rates) if self.good_rates else None}
+
+
+def by_optimizer(records: Sequence[TrialRecord], direction: Direction, *, tolerance: float) -> tuple[OptimizerRow, ...]:
+    """A row for each optimizer that was tried, best first; those without a complete trial last, by name.
+
+    `tolerance` is how far below the best a value may lie and still count as good, in the objective's unit.
+    """
+    groups: dict[str, list[TrialRecord]] = defaultdict(list)
+    for record in records:
+        if record.kind is Kind.SEARCH and record.origin is not Origin.YOURS and record.state.terminal and record.setting:
+            groups[record.setting.optimizer].append(record)
+    rows = [_row(name, group, direction, tolerance) for name, group in groups.items()]
+    sign = 1.0 if direction is Direction.MINIMIZE else -1.0
+    return tuple(sorted(rows, key=lambda row: (row.best is None, sign * (row.best or 0.0), row.optimizer)))
+
+
+def rate_of(record: TrialRecord) -> float:
+    assert record.setting is not None  # groups hold no other
+    return record.setting.learning_rate
+
+
+def value_of(record: TrialRecord) -> float:
+    assert record.value is not None  # complete trials have one
+    return record.value
+
+
+def _row(name: str, group: Sequence[TrialRecord], direction: Direction, tolerance: float) -> OptimizerRow:
+    state = {each: [record for record in group if record.state is each] for each in TrialState}
+    complete = [each for each in state[TrialState.COMPLETE] if each.value is not None]
+    sign = 1.0 if direction is Direction.MINIMIZE else -1.0
+    best = min(complete, key=lambda each: (sign * value_of(each), each.number), default=None)
+    return OptimizerRow(
+        optimizer=name,
+        trials=len(group),
+        complete=len(complete),
+        diverged=len(state[TrialState.DIVERGED]),
+        pruned=len(state[TrialState.PRUNED]),
+        failed=len(state[TrialState.FAILED]),
+        best=best.value if best else None,
+        best_trial=best.number if best else None,
+        best_rate=rate_of(best) if best else None,
+        median=statistics.median(map(value_of, complete)) if complete else None,
+        diverges_from=_diverges_from(complete + state[TrialState.PRUNED], state[TrialState.DIVERGED]),
+        good_rates=_good_rates(complete, best, tolerance),
+    )
+
+
+def _diverges_from(held: Sequence[TrialRecord], diverged: Sequence[TrialRecord]) -> float | None:
+    highest = max(map(rate_of, held), default=0.0)
+    return min((rate for rate in map(rate_of, diverged) if rate > highest), default=None)
+
+
+def _good_rates(complete: Sequence[TrialRecord], best: TrialRecord | None, tolerance: float) -> tuple[float, float] | None:
+    """The sensitivity to the rate, as the range that still does well (after Wortsman et al. 2023)."""
+    if best is None:
+        return None
+    good = [rate_of(each) for each in complete if abs(value_of(each) - value_of(best)) <= tolerance]
+    return min(good), max(good)

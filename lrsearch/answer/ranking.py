@@ -1,0 +1,50 @@
+"""Which trials ended well, best first, and which of them deserve a retest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from lrsearch.values import Direction, Kind, Origin, Setting, TrialRecord, TrialState
+
+
+def ranking(records: Iterable[TrialRecord], direction: Direction) -> tuple[TrialRecord, ...]:
+    """The search trials that ran to their end, best first; of equals, the lower number first."""
+    complete = [
+        each for each in records if each.kind is Kind.SEARCH and each.state is TrialState.COMPLETE and each.value is not None
+    ]
+    sign = 1.0 if direction is Direction.MINIMIZE else -1.0
+    return tuple(sorted(complete, key=lambda each: (sign * _value(each), each.number)))
+
+
+def yours_of(records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """The trial of the user's own compile, however it ended."""
+    return next((each for each in records if each.kind is Kind.SEARCH and each.origin is Origin.YOURS), None)
+
+
+def retest_candidates(records: Sequence[TrialRecord], direction: Direction, *, top: int = 3) -> tuple[int, ...]:
+    """Numbers of the trials to train again on fresh seeds: the best `top` distinct settings, and yours.
+
+    Best first. Yours is retested only where it ran to its end; it takes none of the `top` places. A setting that was
+    trained twice is retested once, as its better trial.
+    """
+    chosen: list[int] = []
+    seen: set[str] = set()
+    yours: tuple[int, ...] = ()
+    for record in ranking(records, direction):
+        if record.origin is Origin.YOURS:
+            yours = (record.number,)
+        elif len(chosen) < top and (key := setting_key(record.setting)) not in seen:
+            chosen.append(record.number)
+            seen.add(key)
+    return (*chosen, *yours)
+
+
+def setting_key(setting: Setting | None) -> str:
+    """Equal for equal settings."""
+    return "" if setting is None else json.dumps(setting.to_json(), sort_keys=True)
+
+
+def _value(record: TrialRecord) -> float:
+    assert record.value is not None  # ranking keeps no other
+    return record.value

@@ -1,0 +1,158 @@
+"""The answer: ranking, retests, table by optimizer, cautions."""
+
+import json
+
+import pytest
+
+from lrsearch.answer import retest_candidates, summarise
+from lrsearch.values import Direction, Kind, Origin, TrialState
+
+UP, DOWN = Direction.MAXIMIZE, Direction.MINIMIZE
+
+
+@pytest.fixture
+def some(trial):
+    """Yours, five complete trials of three optimizers, and two that diverged."""
+    return [
+        trial(0, value=0.95),
+        trial(1, "adam", 1e-3, 0.96),
+        trial(2, "sgd", 1e-1, 0.97),
+        trial(3, "sgd", 3e-1, 0.98),
+        trial(4, "lion", 2e-4, 0.985),
+        trial(5, "lion", 1e-4, 0.975),
+        trial(6, "lion", 1e-2),
+        trial(7, "lion", 3e-3),
+    ]
+
+
+def test_candidates_are_the_best_three_and_yours(some):
+    assert retest_candidates(some, UP) == (4, 3, 5, 0)
+    assert retest_candidates(some, DOWN) == (1, 2, 5, 0)
+    assert retest_candidates(some, UP, top=1) == (4, 0)
+
+
+def test_equal_settings_are_retested_once_and_only_complete_trials_are(some, trial):
+    twin = trial(8, "lion", 2e-4, 0.984, origin=Origin.RETRY)
+    pruned = trial(9, "sgd", 2e-1, 0.999, state=TrialState.PRUNED)
+    assert retest_candidates([*some, twin, pruned], UP) == (4, 3, 5, 0)
+
+
+def test_yours_is_not_retested_where_it_diverged(trial):
+    assert retest_candidates([trial(0), trial(1, value=0.9)], UP) == (1,)
+    assert retest_candidates([], UP) == ()
+
+
+def test_without_retests_the_best_trial_is_the_answer(study, some):
+    answer = summarise(study(), some)
+    assert (answer.best.trial, answer.best.value, answer.best.retest) == (4, 0.985, None)
+    assert (answer.yours.trial, answer.yours.value) == (0, 0.95)
+    assert [each.trial for each in answer.runners_up] == [3, 5, 2]
+    assert any("single trainings" in each for each in answer.warnings)
+
+
+def test_the_best_mean_of_the_retested_is_the_answer(study, some, retests):
+    records = [*some, *retests(4, [0.97, 0.96, 0.965]), *retests(3, [0.98, 0.979, 0.981]), *retests(0, [0.95, 0.951, 0.949])]
+    answer = summarise(study(), records)
+    assert answer.best.trial == 3
+    assert answer.best.value == pytest.approx(0.98)
+    assert answer.not_separable == ()
+    assert [each.trial for each in answer.retested] == [3, 4, 0]
+
+
+def test_overlapping_retests_are_not_separable(study, some, retests):
+    records = [*some, *retests(4, [0.98, 0.985, 0.99]), *retests(3, [0.98, 0.975, 0.985]), *retests(0, [0.95, 0.951, 0.949])]
+    assert summarise(study(), records).not_separable == (3,)
+
+
+def test_a_setting_that_lost_a_seed_ranks_after_those_that_did_not(study, some, retests):
+    records = [*some, *retests(4, [0.99, 0.99, None]), *retests(3, [0.98, 0.979, 0.981])]
+    answer = summarise(study(), records)
+    assert answer.best.trial == 3
+    assert any("1 of 3 fresh seeds" in each for each in answer.warnings)
+
+
+def test_the_smallest_mean_wins_where_less_is_better(study, some, retests):
+    records = [*some, *retests(1, [0.4, 0.41, 0.42]), *retests(0, [0.3, 0.31, 0.32])]
+    answer = summarise(study(DOWN), records)
+    assert answer.best.trial == 0
+    assert any("Nothing beat yours" in each for each in answer.warnings)
+
+
+def test_by_optimizer_tells_from_which_rate_on_it_diverges(study, some, trial):
+    rows = {row.optimizer: row for row in summarise(study(), some).by_optimizer}
+    assert list(rows) == ["lion", "sgd", "adam"]
+    lion = rows["lion"]
+    assert (lion.best, lion.best_trial, lion.best_rate, lion.median) == (0.985, 4, 2e-4, pytest.approx(0.98))
+    assert (lion.trials, lion.complete, lion.diverged, lion.diverges_from) == (4, 2, 2, 3e-3)
+    assert rows["adam"].trials == 1  # yours is not counted
+    assert rows["sgd"].diverges_from is None
+    unlucky = summarise(study(), [*some, trial(8, "lion", 5e-3, 0.5)]).by_optimizer
+    assert next(row for row in unlucky if row.optimizer == "lion").diverges_from == 1e-2  # 3e-3 alone is below a rate that held
+
+
+def test_good_rates_are_those_within_one_percent_or_the_noise(study, some, trial, retests):
+    more = [*some, trial(8, "lion", 5e-5, 0.9)]
+    rows = {row.optimizer: row for row in summarise(study(), more).by_optimizer}
+    assert rows["lion"].good_rates == (2e-4, 2e-4)  # 0.975 is 0.010 below, a little more than 1 %
+    noisy = [*more, *retests(4, [0.93, 0.98, 1.0])]
+    rows = {row.optimizer: row for row in summarise(study(), noisy).by_optimizer}
+    assert rows["lion"].good_rates == (1e-4, 2e-4)
+
+
+def test_json_has_every_key_with_and_without_an_answer(study, some, trial):
+    full = summarise(study(), some).to_json()
+    bare = summarise(study(), [trial(0), trial(1)]).to_json()
+    assert full.keys() == bare.keys()
+    assert {"trial", "value", "optimizer", "learning_rate", "schedule", "params", "retest", "yours"} <= full.keys()
+    assert (full["trial"], full["optimizer"], full["learning_rate"]) == (4, "lion", 2e-4)
+    assert full["params"] == {"batch_size": 32, "warmup": 0.05}
+    assert bare["trial"] is None
+    json.loads(json.dumps(full, allow_nan=False))
+
+
+def test_every_trial_diverged_is_said(study, trial):
+    warnings = summarise(study(), [trial(0), trial(1)]).warnings
+    assert any("Every trial diverged (2)" in each for each in warnings)
+    assert any("Yours diverged" in each for each in warnings)
+
+
+def test_nothing_is_said_of_a_study_that_has_just_begun(study, trial):
+    assert (
+        summarise(study(), [trial(0, state=TrialState.RUNNING), trial(1, state=TrialState.WAITING, setting=None)]).warnings == ()
+    )
+
+
+def test_too_few_trials_and_failures_are_said(study, some, trial):
+    warnings = summarise(study(), [*some, trial(8, state=TrialState.FAILED)]).warnings
+    assert any("Only 6 trials ran to the end" in each for each in warnings)
+    assert any("1 trial failed: lrsearch show digits 8" in each for each in warnings)
+
+
+def test_a_best_rate_at_the_edge_of_the_range_is_said(study, some):
+    axis = {"name": "learning_rate", "kind": "float", "low": 1e-5, "high": 2.2e-4, "log": True}
+    inner = {**axis, "high": 1e-3}
+    assert any("higher rates than 2.2e-04" in each for each in summarise(study(dimensions=(axis,)), some).warnings)
+    assert not any("edge" in each for each in summarise(study(dimensions=(inner,)), some).warnings)
+
+
+def test_a_general_method_that_loses_to_one_it_includes_is_said(study, trial):
+    special = [trial(number, "sgd", 0.1 + number / 100, 0.95) for number in range(1, 4)]
+    general = [trial(number, "momentum", 0.01 + number / 100, 0.90) for number in range(4, 7)]
+    late = trial(8, "momentum", 0.5, 0.96)  # beyond the budget that both had
+    said = [each for each in summarise(study(), [*special, *general]).warnings if "momentum can do what sgd does" in each]
+    assert len(said) == 1
+    assert said[0] in summarise(study(), [*special, *general, late]).warnings
+    assert not any("can do what" in each for each in summarise(study(), [*special, *general[:2]]).warnings)
+
+
+def test_retests_to_come_are_counted(study, some, retests, trial):
+    waiting = trial(200, kind=Kind.RETEST, parent=3, repeat=0, state=TrialState.WAITING)
+    answer = summarise(study(), [*some, *retests(4, [0.98, 0.97, 0.985]), waiting])
+    assert any("1 retests are still to be done" in each for each in answer.warnings)
+
+
+def test_values_on_the_test_split_are_kept_beside(study, some, retests):
+    from dataclasses import replace
+
+    tested = [replace(each, logs={"test_accuracy": 0.9}) for each in retests(4, [0.98, 0.97, 0.985])]
+    assert summarise(study(), [*some, *tested]).best.retest.test == (0.9, 0.9, 0.9)
