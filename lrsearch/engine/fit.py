@@ -155,10 +155,11 @@ class _Run:
         return {"validation_data": split.source}
 
     def final_value(self) -> float | None:
-        """The objective of a run that came to its end: on the test split for a retest that has one."""
+        """The objective of a run that came to its end; a retest adds what the test split says to the logs, as `test_...`."""
         track = self.track
-        if self.spec.test_split and self.data.test is not None and self.definition.objective.startswith("val_"):
-            return self._evaluate(self.data.test)[self.definition.objective.removeprefix("val_")]
+        if self.spec.test_split and self.data.test is not None:
+            found = self._evaluate(self.data.test)
+            track.logs = {**track.logs, **{f"test_{name}": value for name, value in found.items()}}
         return track.best_value if self.definition.objective_epoch == "best" else track.last_value
 
     def _evaluate(self, split: Split) -> dict[str, float]:
