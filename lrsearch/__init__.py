@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lrsearch.version import VERSION
+
 if TYPE_CHECKING:
     from lrsearch.api import SearchResult, search
     from lrsearch.definition import StudyDefinition
     from lrsearch.errors import LrSearchError
     from lrsearch.space import SearchSpace
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = ["LrSearchError", "SearchResult", "SearchSpace", "StudyDefinition", "search"]
 
 # Loaded on first use, so that `lrsearch --help` and a study file's import stay fast.

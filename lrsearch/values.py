@@ -253,6 +253,7 @@ class StudyFacts:
     fingerprint: Mapping[str, Json]  # what changes results, by field; canonical JSON
     versions: Mapping[str, str]  # lrsearch, keras, tensorflow, optuna, numpy, python
     notes: tuple[str, ...] = ()  # said once to the user
+    carried: Mapping[str, Json] = field(default_factory=dict)  # arguments of yours that every optimizer keeps: clipnorm, ...
 
     def total_steps(self, batch_size: int | None) -> int:
         """Optimizer updates of a full run: `(epochs * steps per epoch) // accumulation`."""

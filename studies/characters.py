@@ -13,6 +13,7 @@ from lrsearch import SearchSpace, StudyDefinition
 
 ORIGIN = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
 LENGTH = 64  # characters an example
+VOCABULARY = 65  # characters that the text has
 
 
 def read_text():
@@ -24,7 +25,7 @@ def read_text():
 def load_data():
     characters = np.array(list(read_text()[:200_000]))
     vocabulary, ids = np.unique(characters, return_inverse=True)
-    assert len(vocabulary) <= 65
+    assert len(vocabulary) <= VOCABULARY
     windows = np.lib.stride_tricks.sliding_window_view(ids.astype("int32"), LENGTH + 1)[::LENGTH]
     x, y = windows[:, :-1], windows[:, 1:]
     split = len(x) * 9 // 10  # the last tenth of the text validates
@@ -36,9 +37,9 @@ def build_model():
     model = keras.Sequential(
         [
             layers.Input((LENGTH,), dtype="int32"),
-            layers.Embedding(65, 48),
+            layers.Embedding(VOCABULARY, 48),
             layers.GRU(96, return_sequences=True),
-            layers.Dense(65),
+            layers.Dense(VOCABULARY),
         ]
     )
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))

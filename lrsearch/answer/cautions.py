@@ -5,7 +5,7 @@ Knows the records, the table by optimizer and the study's plan. Each caution is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -104,7 +104,7 @@ def _not_retested(seen: Seen) -> Iterator[str]:
     for each in seen.retested:
         if each.retest and each.retest.lost:
             seeds = each.retest.n + each.retest.lost
-            yield f"Trial {each.trial} went wrong on {each.retest.lost} of {seeds} fresh seeds: it ranks after those that did not."
+            yield f"Trial {each.trial} went wrong on {each.retest.lost} of {seeds} fresh seeds: it ranks after the others."
 
 
 def _few(seen: Seen) -> Iterator[str]:
@@ -129,12 +129,12 @@ def _edge(seen: Seen) -> Iterator[str]:
 
 
 def searched_rates(plan: StudyPlan, optimizer: str) -> tuple[float, float]:
-    """The rates that the study could propose for an optimizer: its plausible range, cut to the study's own where they meet."""
-    low, high = OPTIMIZERS[optimizer].plausible
-    asked = next((each for each in plan.dimensions if each["name"] == "learning_rate"), None)
-    if asked is None or asked["low"] >= high or asked["high"] <= low:
-        return low, high
-    return max(low, asked["low"]), min(high, asked["high"])
+    """The rates that the study could propose for an optimizer: those that the study file asks for, else its plausible range."""
+    asked = plan.facts.fingerprint.get("space.learning_rate")
+    if isinstance(asked, Mapping):
+        asked = asked.get(optimizer)
+    low, high = asked or (OPTIMIZERS[optimizer].low, OPTIMIZERS[optimizer].high)
+    return float(low), float(high)
 
 
 def _general_loses(seen: Seen) -> Iterator[str]:

@@ -13,9 +13,9 @@ from lrsearch.cli.options import storage_option
     "--host", default="127.0.0.1", show_default=True, help="Address to serve; another than this machine's needs a token."
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: a free one.")
-@click.option("--allow-writes", is_flag=True, help="Let the page change and delete studies. [default: look only]")
+@click.option("--allow-notes", is_flag=True, help="Let the page save notes; results it can never change. [default: look only]")
 @storage_option
-def dashboard(*, host: str, port: int, allow_writes: bool, storage: str | None) -> None:
+def dashboard(*, host: str, port: int, allow_notes: bool, storage: str | None) -> None:
     """Browse the studies in optuna-dashboard, read-only; Ctrl-C ends it.
 
     Served to another machine, it asks for the token in LRSEARCH_DASHBOARD_TOKEN.
@@ -26,10 +26,10 @@ def dashboard(*, host: str, port: int, allow_writes: bool, storage: str | None) 
 
     with opened_ledger(storage) as ledger:
         serve(
-            ledger.optuna_storage(),
+            ledger,
             host=host,
             port=port,
-            allow_writes=allow_writes,
+            allow_notes=allow_notes,
             token=os.environ.get("LRSEARCH_DASHBOARD_TOKEN") or None,
             started=lambda url: click.echo(f"{url}  (Ctrl-C ends it)"),
         )

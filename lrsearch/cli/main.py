@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import click
 
-from lrsearch import __version__
 from lrsearch.cli import answers, dashboard, manage, run, server, show
 from lrsearch.errors import LrSearchError, StudyBroken, StudyFileError
+from lrsearch.version import VERSION
 
 SECTIONS = {
     "Search": (run.new_study, run.start_study, run.attach),
@@ -32,7 +32,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, message="lrsearch %(version)s")
+@click.version_option(VERSION, message="lrsearch %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(*, debug: bool) -> None:
     """Learn which optimizer, peak learning rate and schedule to train a Keras model with, and how sure to be.

@@ -14,6 +14,8 @@ from lrsearch.values import Json
 F = TypeVar("F", bound=Callable[..., Any])
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"k": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kMGT])")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 
 
@@ -26,6 +28,16 @@ def duration(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     if "".join(number + unit for number, unit in parts) != value or seconds <= 0:
         raise click.BadParameter(f"{value!r} is no duration above 0. Write it like 90s, 45m, 8h or 1h30m.")
     return seconds
+
+
+def size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+    """Bytes from `800k`, `500M`, `20G`."""
+    if value is None:
+        return None
+    found = _SIZE.fullmatch(value)
+    if found is None or not float(found[1]):
+        raise click.BadParameter(f"{value!r} is no size above 0. Write it like 500M or 20G.")
+    return int(float(found[1]) * _BYTES[found[2]])
 
 
 def names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[str] | None:

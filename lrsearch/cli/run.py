@@ -13,6 +13,7 @@ from lrsearch.cli.options import (
     echo_json,
     json_option,
     output_options,
+    size,
     space_options,
     space_overrides,
     storage_option,
@@ -60,6 +61,8 @@ training_options = together(
     click.option("--trial-timeout", callback=duration, metavar="TIME", help="Take an attempt that runs longer for hung."),
     click.option("--checkpoints", type=click.Path(file_okay=False), help="Folder of checkpoints. [default: beside the database]"),
     click.option("--checkpoint-every", callback=duration, metavar="TIME", help="Time between checkpoints. [default: 60s]"),
+    click.option("--checkpoint-quota", callback=size, metavar="SIZE", help="Most room for checkpoints: 500M, 20G."),
+    click.option("--allow-version-drift", is_flag=True, help="Go on under other Optuna, Keras or TensorFlow versions."),
 )
 
 
@@ -71,6 +74,7 @@ training_options = together(
 @space_options
 @worker_options
 @training_options
+@click.option("--create-only", is_flag=True, help="Make the study and leave; workers attach later.")
 @output_options
 @json_option
 def start_study(
@@ -86,7 +90,45 @@ def start_study(
     overrides = space_overrides(options)
     with watching(quiet=quiet or as_json, verbose=verbose, log_file=log_file) as listen:
         study = run_study(study_file, storage=storage, overrides=overrides, listen=listen, **options)
+    if options["create_only"]:
+        tell_created(study.name, as_json=as_json)
+        return
     tell_answer(study.name, storage, as_json=as_json)
+
+
+@click.command("attach")
+@click.argument("study")
+@click.option("--study-file", type=click.Path(path_type=Path), help="Its file here. [default: the path it was started with]")
+@click.option(
+    "--until",
+    type=click.Choice(["done", "idle"]),
+    default="done",
+    show_default=True,
+    help="Leave when the study is done, or already when there is nothing to train now.",
+)
+@storage_option
+@worker_options
+@training_options
+@output_options
+def attach(study: str, *, quiet: bool, verbose: bool, log_file: str | None, **options: Any) -> None:
+    """Train trials of STUDY with this machine's workers too, while it runs elsewhere or after it was stopped.
+
+    Any number of machines may attach and leave at any time; the budget stays exact.
+    """
+    from lrsearch.launch import attach as attach_workers
+    from lrsearch.launch import watching
+
+    with watching(quiet=quiet, verbose=verbose, log_file=log_file) as listen:
+        record = attach_workers(study, listen=listen, **options)
+    click.echo(f"{study} is {record.state.value}. Its answer: lrsearch best {study}")
+
+
+def tell_created(name: str, *, as_json: bool) -> None:
+    """Say that the study is there, and how to train it."""
+    if as_json:
+        echo_json({"study": name, "created": True})
+    else:
+        click.echo(f"{name} is ready; attach workers with: lrsearch attach {name}")
 
 
 def tell_answer(name: str, storage: str | None, *, as_json: bool) -> None:

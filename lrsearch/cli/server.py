@@ -9,6 +9,31 @@ import click
 from lrsearch.cli.options import echo_json, json_option, storage_option
 
 
+@click.command("doctor")
+@click.argument("study_file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--devices", metavar="LIST", help="gpu, gpu:0,1 or cpu. [default: every GPU, else the CPU]")
+@storage_option
+@json_option
+def doctor(*, study_file: Path | None, devices: str | None, storage: str | None, as_json: bool) -> None:
+    """Check this machine: libraries, devices, database, memory, a training of two steps; with STUDY_FILE, that study's.
+
+    Leaves with 3 where something is not well, having said what to do.
+    """
+    from lrsearch.launch import diagnose
+
+    checks = []
+    for check in diagnose(storage=storage, study_file=study_file, devices=devices):
+        checks.append(check)
+        if not as_json:
+            click.echo(
+                f"{'ok ' if check.well else 'NOT'}  {check.name:<12} {check.text}" + (f"\n     {check.fix}" if check.fix else "")
+            )
+    if as_json:
+        echo_json([each.to_json() for each in checks])
+    if not all(each.well for each in checks):
+        raise click.exceptions.Exit(3)
+
+
 @click.group("database")
 def database() -> None:
     """Run a private PostgreSQL of your own, for clusters without a database server."""

@@ -35,7 +35,9 @@ def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> No
         while True:
             ledger.reap()
             record = ledger.study(study)
-            data = status_data(record, ledger.counts(record.id), ledger.trials(record.id), ledger.workers(record.id))
+            data = status_data(
+                record, ledger.counts(record.id), ledger.trials(record.id), ledger.workers(record.id), now=ledger.now()
+            )
             if watch and not as_json:
                 click.clear()
             _show(data, status_text(data), as_json=as_json)
@@ -74,7 +76,7 @@ def show(study: str, trial: int, *, storage: str | None, as_json: bool) -> None:
             known = f"0 to {max(found)}" if found else "none yet"
             raise UnknownName("trial", got=str(trial), known=(), fix=f"{study} has {known}.")
         data = trial_data(found[trial], ledger.curve(found[trial].id), ledger.attempts(found[trial].id))
-    _show(data, trial_text(data), as_json=as_json)
+    _show(data, trial_text(found[trial], data), as_json=as_json)
 
 
 @click.command("workers")
@@ -94,18 +96,9 @@ def workers(study: str, *, storage: str | None, as_json: bool) -> None:
 @json_option
 def version(*, as_json: bool) -> None:
     """Print the versions of lrsearch and of the libraries under it."""
-    import platform
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as version_of
+    from lrsearch.version import installed, versions
 
-    from lrsearch import __version__
-
-    found = {"lrsearch": __version__, "python": platform.python_version()}
-    for name in ("keras", "tensorflow", "optuna", "optuna-dashboard", "sqlalchemy", "numpy"):
-        try:
-            found[name] = version_of(name)
-        except PackageNotFoundError:  # tensorflow-cpu and its kin bear other names
-            found[name] = "not installed under this name"
+    found = versions() | {name: installed(name) for name in ("optuna-dashboard", "sqlalchemy")}
     _show(found, "\n".join(f"{name:<17} {number}" for name, number in found.items()), as_json=as_json)
 
 

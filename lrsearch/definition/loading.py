@@ -57,7 +57,7 @@ def _run(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except LrSearchError as error:
         raise type_kept(error, path) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         text = own_traceback(error, path)
         raise StudyFileError(f"{path.name} does not load: {type(error).__name__}: {error}", traceback_text=text) from None
     finally:

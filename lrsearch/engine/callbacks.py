@@ -1,4 +1,4 @@
-"""The user's callbacks in a searched trial: what would fight the schedule is taken out, what writes files gets a folder of its own."""
+"""The user's callbacks in a searched trial: what would fight the schedule is taken out, what writes files gets a folder."""
 
 from __future__ import annotations
 

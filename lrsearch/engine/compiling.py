@@ -1,7 +1,7 @@
 """The user's compile is kept, but for the optimizer and its rate.
 
-The searched optimizer takes the place of the user's before anything is traced: assigning it after a first `fit` would silently train on
-with the old one. Loss, metrics, jit_compile and the rest are not touched.
+The searched optimizer takes the place of the user's before anything is traced: assigning it after a first `fit` would silently
+train on with the old one. Loss, metrics, jit_compile and the rest are not touched.
 """
 
 from __future__ import annotations
@@ -74,13 +74,19 @@ def accumulation_of(model: Any, definition: StudyDefinition) -> int:
     return int(definition.gradient_accumulation_steps or inner(model.optimizer).gradient_accumulation_steps or 1)
 
 
-def set_searched(model: Any, setting: Setting, *, total_steps: int, accumulation: int) -> None:
-    """Give a fresh model the setting's optimizer, with what is kept of the user's."""
+def carried_of(model: Any) -> dict[str, Json]:
+    """Arguments of the user's optimizer that every searched one keeps."""
     yours = inner(model.optimizer)
     carried = {name: value for name in _CARRIED if (value := getattr(yours, name, None)) not in {None, False}}
     if not carried.get("use_ema"):
-        carried = {name: value for name, value in carried.items() if not name.startswith("ema_")}
-    optimizer = build_optimizer(setting, total_steps, accumulation, carried=carried, model=model)
+        return {name: value for name, value in carried.items() if not name.startswith("ema_")}
+    return carried
+
+
+def set_searched(model: Any, setting: Setting, *, total_steps: int, accumulation: int) -> None:
+    """Give a fresh model the setting's optimizer, with what is kept of the user's."""
+    yours = inner(model.optimizer)
+    optimizer = build_optimizer(setting, total_steps, accumulation, carried=carried_of(model), model=model)
     _keras.copy_decay_exclusions(yours, optimizer)
     scaled = isinstance(model.optimizer, _keras.LossScaleOptimizer)
     model.optimizer = _keras.LossScaleOptimizer(optimizer) if scaled else optimizer

@@ -1,7 +1,7 @@
 """Training data: checked once, then fed in an order that is ours.
 
-Arrays are served in the order `permutation(seed, epoch)`, the same in every engine, so that a trial can be repeated and resumed exactly.
-Datasets and PyDatasets keep the order they have. Knows nothing of models.
+Arrays are served in the order `permutation(seed, epoch)`, the same in every engine, so that a trial can be repeated and resumed
+exactly. Datasets and PyDatasets keep the order they have. Knows nothing of models.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _check_finite(label: str, array: np.ndarray) -> None:
 
 
 def permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
-    """The order of an epoch's examples, int64 (examples,): a function of seed and epoch alone (Philox counts, it does not step)."""
+    """The order of an epoch's examples, int64 (examples,): a function of seed and epoch alone."""
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(examples)
 
 

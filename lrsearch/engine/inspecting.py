@@ -7,26 +7,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
-from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import keras
 
-from lrsearch import __version__
 from lrsearch.definition import StudyDefinition, fingerprint_of
 from lrsearch.definition.loading import own_traceback
 from lrsearch.engine import _keras
 from lrsearch.engine.callbacks import callbacks_for
-from lrsearch.engine.compiling import accumulation_of, fresh_model
+from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model
 from lrsearch.engine.data import Arrays, Split, digest_parts, sample_batch
 from lrsearch.engine.fit import user_traceback
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.yours import describe
 from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
 from lrsearch.values import Direction, Json, StudyFacts
+from lrsearch.version import versions
 
-_LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "optuna", "numpy")
 _INEXACT = "the training data brings its own order, so a trial that is interrupted resumes inexactly"
 
 
@@ -44,7 +42,8 @@ def open_study(definition: StudyDefinition) -> LoadedStudy:
 def inspect_study(definition: StudyDefinition) -> StudyFacts:
     """Everything that a parent must know of the study.
 
-    Raises InvalidValue and UnknownName for what the definition says, StudyFileError with the study's own traceback where its code fails.
+    Raises InvalidValue and UnknownName for what the definition says, StudyFileError with the study's own traceback where its
+    code fails.
     """
     loaded = LoadedStudy(definition=definition)
     metrics, loaded.direction = _look(loaded)
@@ -71,6 +70,7 @@ def inspect_study(definition: StudyDefinition) -> StudyFacts:
         fingerprint=fingerprint_of(definition) | _measured_fingerprint(loaded, model),
         versions=versions(),
         notes=(*notes, *(() if exact else (_INEXACT,))),
+        carried=carried_of(model),
     )
 
 
@@ -165,26 +165,15 @@ def _digest(parts: Json) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def versions() -> dict[str, str]:
-    """Of lrsearch, Python and the libraries that change results."""
-    found = {"lrsearch": __version__, "python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name.removesuffix("-cpu")] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def _own(definition: StudyDefinition, call: Any) -> Any:
     """`call`, whose failure is the study's own."""
     try:
         return call()
     except LrSearchError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the study's code may raise anything
         path = getattr(getattr(definition.build_model, "__code__", None), "co_filename", "")
-        text = own_traceback(error, path) if path else user_traceback(error)
+        text = own_traceback(error, Path(path)) if path else user_traceback(error)
         raise StudyFileError(
             f"the study's own code failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
             traceback_text=text,

@@ -1,7 +1,7 @@
 """A model's whole training state, taken and put back at an epoch's end.
 
-`save_weights` and `.keras` files lose seed states, so the variables are taken one by one: weights, statistics, seeds, the optimizer's own,
-and Keras' global seed. The data order needs none: it is a function of seed and epoch.
+`save_weights` and `.keras` files lose seed states, so the variables are taken one by one: weights, statistics, seeds, the
+optimizer's own, and Keras' global seed. The data order needs none: it is a function of seed and epoch.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
+import keras
 
 from lrsearch.engine import _keras
 from lrsearch.values import Json, Snapshot
@@ -17,7 +17,7 @@ from lrsearch.values import Json, Snapshot
 
 def take_snapshot(model: Any, *, epoch: int, step: int, meta: Mapping[str, Json]) -> Snapshot:
     """The state after `epoch` epochs and `step` updates."""
-    arrays = {name: np.array(variable) for name, variable in _variables(model).items()}
+    arrays = {name: keras.ops.convert_to_numpy(variable) for name, variable in _variables(model).items()}
     return Snapshot(epoch=epoch, step=step, arrays=arrays, meta=meta)
 
 

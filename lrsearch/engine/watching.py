@@ -20,7 +20,7 @@ from lrsearch.values import Direction, Progress, Save, Status, TrialSpec, Verdic
 WATCH_SECONDS = 0.5  # within an epoch
 
 
-class Stop(Exception):  # noqa: N818 - it says what to do, not what went wrong
+class Stop(Exception):
     """Leaves `fit` at once: stop_training would still run the validation first."""
 
     def __init__(self, status: Status, reason: str) -> None:
@@ -58,7 +58,7 @@ class Track:
             self.best_value, self.best_epoch = value, self.epoch
 
 
-class WatchCallback(keras.callbacks.Callback):  # type: ignore[misc] - Keras has no types
+class WatchCallback(keras.callbacks.Callback):
     """Comes last in the list, so that the user's callbacks have seen an epoch before it can be the last."""
 
     def __init__(
@@ -148,7 +148,7 @@ class WatchCallback(keras.callbacks.Callback):  # type: ignore[misc] - Keras has
             raise Stop(stop.status, stop.reason)
 
 
-class AveragedEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
+class AveragedEvaluation(keras.callbacks.Callback):
     """Evaluates ScheduleFreeAdamW at its averaged weights, which is what it optimises; training goes on at its own."""
 
     def __init__(self) -> None:

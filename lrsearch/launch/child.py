@@ -37,6 +37,7 @@ class Child:
         self.ready = False
         self.working = False
         self.done = False
+        self.worker_id: int | None = None  # in the ledger, once it trains
         self.error: dict[str, Json] | None = None
         self.holds: dict[tuple[int, int], float] = {}  # (trial, attempt): when it began, monotonic
         self.verdict = ""  # why the parent killed it; empty where it did not

@@ -16,8 +16,9 @@ from lrsearch.launch.events import Event, Listener, silent
 from lrsearch.launch.parent import Watcher, checkpoint_root, opened
 from lrsearch.launch.request import Request, create_or_resume
 from lrsearch.values import Json, StudyRecord, StudyState
+from lrsearch.version import versions
 from lrsearch.worker.config import WorkerConfig
-from lrsearch.worker.workshop import Inspection, Workshop, host_name, inspection_of, open_definition, versions
+from lrsearch.worker.workshop import Inspection, Workshop, host_name, inspection_of, open_definition
 
 if TYPE_CHECKING:
     from lrsearch.definition import StudyDefinition

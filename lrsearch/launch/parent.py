@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lrsearch.answer import ranking
 from lrsearch.errors import LrSearchError
 from lrsearch.launch.events import Event, Listener
 from lrsearch.values import Kind, Origin, Outcome, Status, StudyRecord, StudyState, TrialRecord, TrialState
@@ -28,17 +29,25 @@ class LedgerUndertaker:
     def __init__(self, ledger: Ledger, study_id: int) -> None:
         self._ledger, self._study_id = ledger, study_id
 
-    def lost(self, trial_id: int, attempt: int, reason: str) -> None:
+    def lost(self, worker_id: int, reason: str) -> None:
         with suppress(LrSearchError):
-            self._ledger.lose(trial_id, attempt, reason=reason)
+            for trial in self._held(worker_id):
+                self._ledger.lose(trial.id, trial.attempt, reason=reason)
+            self._ledger.worker_seen(worker_id, "gone")
             cause = breaking_failure(self._ledger.trials(self._study_id, kind=Kind.SEARCH))
             if cause is not None:
                 self._ledger.set_state(self._study_id, StudyState.BROKEN, reason=cause.reason)
 
-    def put_back(self, trial_id: int, attempt: int, reason: str) -> None:
-        outcome = Outcome(trial_id=trial_id, attempt=attempt, status=Status.INTERRUPTED, engine="", reason=reason)
+    def put_back(self, worker_id: int, reason: str) -> None:
         with suppress(LrSearchError):
-            self._ledger.finish(outcome, ())
+            for trial in self._held(worker_id):
+                back = Outcome(trial_id=trial.id, attempt=trial.attempt, status=Status.INTERRUPTED, engine="", reason=reason)
+                self._ledger.finish(back, ())
+            self._ledger.worker_seen(worker_id, "gone")
+
+    def _held(self, worker_id: int) -> list[TrialRecord]:
+        running = (each for each in self._ledger.trials(self._study_id) if each.state is TrialState.RUNNING)
+        return [each for each in running if each.worker == worker_id]
 
 
 class Watcher:
@@ -52,11 +61,8 @@ class Watcher:
         """The `study` event: budget, what is done, best and yours so far."""
         study, facts = self._study, self._study.plan.facts
         records = self._ledger.trials(study.id, kind=Kind.SEARCH)
-        done = [each for each in records if each.state is TrialState.COMPLETE and each.value is not None]
-        best = None
-        for each in done:
-            if best is None or facts.direction.better(each.value, best.value):
-                best = each
+        done = ranking(records, facts.direction)
+        best = next(iter(done), None)
         yours = next((each for each in done if each.origin is Origin.YOURS), None)
         told = {
             "study": study.name,
@@ -105,6 +111,9 @@ def opened(url: str) -> Iterator[Ledger]:
 
 def check_storage(url: str) -> None:
     """Raise StorageProblem or SchemaMismatch where `url` cannot be used, without making anything."""
+    from lrsearch.storage import check_storage as check
+
+    check(url)
 
 
 def checkpoint_root(given: str | Path | None, url: str) -> Path:

@@ -31,14 +31,14 @@ STARTS = 3  # deaths in a row without a trial's end, of a worker that never got 
 
 
 class Undertaker(Protocol):
-    """Closes attempts whose worker is gone, instead of waiting for their leases to lapse. Must not raise."""
+    """Closes what a worker held that is gone, instead of waiting for its leases to lapse. Must not raise."""
 
-    def lost(self, trial_id: int, attempt: int, reason: str) -> None:
-        """The worker crashed or was killed: the attempt counts as lost."""
+    def lost(self, worker_id: int, reason: str) -> None:
+        """The worker crashed or was killed: its attempts count as lost."""
         ...
 
-    def put_back(self, trial_id: int, attempt: int, reason: str) -> None:
-        """The worker was ended by an interruption: the attempt does not count."""
+    def put_back(self, worker_id: int, reason: str) -> None:
+        """The worker was ended by an interruption: its attempts do not count."""
         ...
 
 
@@ -51,7 +51,8 @@ class _Post:
     deaths: int = 0  # in a row, with no trial ended in between
     starts_failed: int = 0  # in a row, before training began
     due: float | None = None  # when to start the next, monotonic
-    tail: str = ""
+    tail: str = ""  # the last words of the newest that ended, and how it ended
+    ending: str = ""
 
 
 class Pool:
@@ -101,7 +102,8 @@ class Pool:
             if self._failure is not None:
                 raise self._failure
             if inspector.child is None:
-                raise StudyBroken("the worker that inspected the study file died", traceback_text=inspector.tail)
+                text = f"the worker that loaded the study file died ({inspector.ending})"
+                raise StudyBroken(text, traceback_text=inspector.tail)
         return self._facts
 
     def work(self, study: str, undertaker: Undertaker) -> None:
@@ -186,7 +188,7 @@ class Pool:
         self._post(child).deaths = 0
 
     def _on_working(self, child: Child, facts: dict[str, Json]) -> None:
-        del facts
+        child.worker_id = facts["worker"]
         self._post(child).starts_failed = 0
 
     def _on_broken(self, child: Child, facts: dict[str, Json]) -> None:
@@ -208,24 +210,25 @@ class Pool:
 
     def _on_exit(self, child: Child, facts: dict[str, Json]) -> None:
         post = self._post(child)
-        post.child, post.tail = None, child.tail() or (child.error or {}).get("traceback", "")
         self._hear_output_of(child)
+        post.child, post.tail = None, child.tail() or (child.error or {}).get("traceback", "")
+        post.ending = child.verdict or ending(facts["code"])
         child.close()
-        why = child.verdict or f"its worker ended by {ending(facts['code'])}"
-        for trial_id, attempt in child.holds:
-            self._bury(trial_id, attempt, why)
+        if child.worker_id is not None and not child.done:
+            self._bury(child.worker_id, child.verdict or f"its worker ended by {post.ending}")
         if child.done or self._stop_at is not None or self._failure is not None or self._study is None:
             return
-        self._replace(post, child, ending(facts["code"]))
+        self._replace(post, child)
 
-    def _bury(self, trial_id: int, attempt: int, why: str) -> None:
+    def _bury(self, worker_id: int, why: str) -> None:
+        """Close what the ledger says it held: its own last words may have died with it."""
         assert self._undertaker is not None
         if self._stop_at is not None:
-            self._undertaker.put_back(trial_id, attempt, why)
+            self._undertaker.put_back(worker_id, why)
         else:
-            self._undertaker.lost(trial_id, attempt, why)
+            self._undertaker.lost(worker_id, why)
 
-    def _replace(self, post: _Post, child: Child, how: str) -> None:
+    def _replace(self, post: _Post, child: Child) -> None:
         """Start another after a while, unless this slot's workers never get as far as training."""
         post.deaths += 1
         if not child.working or not child.holds:
@@ -234,7 +237,7 @@ class Pool:
         if post.starts_failed >= STARTS or self._finished:
             delay = None
         post.due = None if delay is None else time.monotonic() + delay
-        facts = {"ending": child.verdict or how, "tail": post.tail, "retry_seconds": delay}
+        facts = {"ending": post.ending, "tail": post.tail, "retry_seconds": delay}
         self._listen(Event(name="worker.died", slot=post.slot.name, facts=facts))
 
     def _watch_clocks(self) -> None:

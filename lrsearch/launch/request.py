@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lrsearch.errors import FingerprintMismatch, InvalidValue, UnknownName
+from lrsearch.errors import FingerprintMismatch, InvalidValue, UnknownName, VersionMismatch
 from lrsearch.values import Json, Origin, StudyPlan, StudyRecord, StudyState
 from lrsearch.worker.workshop import Inspection
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 TRIALS = 40  # a study's total where neither trials nor a timeout is given
 RETEST_SEEDS = 3
 RETRIES = 2
+_PINNED = ("optuna", "keras", "tensorflow")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +31,7 @@ class Request:
     retest: int | None = None  # seeds
     retries: int | None = None
     overrides: Mapping[str, Json] = field(default_factory=dict)
+    allow_version_drift: bool = False
 
     def __post_init__(self) -> None:
         for name, low in (("trials", 1), ("retest", 0), ("retries", 0), ("seed", 0)):
@@ -73,6 +75,7 @@ def create_or_resume(ledger: Ledger, request: Request, name: str, study_file: st
     plan = request.plan(name, study_file, found)
     if known is not None:
         check_same(known, request)
+        check_versions(known.plan.facts.versions, found.facts.versions, allow_drift=request.allow_version_drift)
     study = ledger.create_study(plan)
     if known is None:
         return study
@@ -95,6 +98,26 @@ def check_same(known: StudyRecord, request: Request) -> None:
     differing = {name: pair for name, pair in pairs.items() if pair[1] is not None and pair[0] != pair[1]}
     if differing:
         raise FingerprintMismatch(known.name, differences=dict(differing))
+
+
+def check_versions(stored: Mapping[str, str], here: Mapping[str, str], *, allow_drift: bool = False) -> list[str]:
+    """Refuse libraries of another minor version than the study began with: their results must not be mixed unawares.
+
+    Returns what to say where that is allowed; the ledger keeps each worker's versions. Raises VersionMismatch.
+    """
+    differing = [
+        f"{name} {stored[name]} in the study, {here[name]} here"
+        for name in _PINNED
+        if name in stored and name in here and _minor(stored[name]) != _minor(here[name])
+    ]
+    if differing and not allow_drift:
+        fix = "Install the study's versions, or allow it with --allow-version-drift."
+        raise VersionMismatch(f"results of other library versions would be mixed: {'; '.join(differing)}. {fix}")
+    return [f"other library versions, as allowed: {each}" for each in differing]
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
 
 
 def stored(ledger: Ledger, name: str) -> StudyRecord | None:

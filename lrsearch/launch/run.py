@@ -46,12 +46,16 @@ def run_study(
     trial_timeout: float | None = None,
     checkpoints: str | Path | None = None,
     checkpoint_every: float | None = None,
+    checkpoint_quota: int | None = None,
+    allow_version_drift: bool = False,
+    create_only: bool = False,
     listen: Listener = silent,
     engine_factory: str | None = None,
 ) -> StudyRecord:
     """Search the study of `study_file` with worker processes until its budget is spent; returns it as it stands then.
 
-    A study of that name that exists goes on where it stood, if its definition is the same. Times are in seconds.
+    A study of that name that exists goes on where it stood, if its definition is the same. Times are in seconds. With
+    `create_only` the study is made and nothing is trained.
 
     Raises CallerError (bad input, broken study file), EnvironmentProblem (database, devices), Refused (the stored study is
     another one), StudyBroken (its code fails on every trial), Interrupted (a signal; trials are back in the queue).
@@ -68,6 +72,7 @@ def run_study(
         retest=retest,
         retries=retries,
         overrides=overrides or {},
+        allow_version_drift=allow_version_drift,
     )
     path = check_file(study_file)
     name = study_name(path) if name is None else check_study_name(name) or name
@@ -82,14 +87,17 @@ def run_study(
         engine=engine,
         engine_factory=engine_factory,
         checkpoint_seconds=checkpoint_every or 60.0,
+        checkpoint_quota_bytes=checkpoint_quota,
     )
-    with Pool(slots, config, listen, trial_timeout=trial_timeout) as pool:
+    with Pool(slots[:1] if create_only else slots, config, listen, trial_timeout=trial_timeout) as pool:
         check_storage(url)  # while TensorFlow loads in the workers
         found = pool.inspect()
         for note in found.facts.notes:
             listen(Event(name="note", facts={"text": note}))
         with opened(url) as ledger:
             study = create_or_resume(ledger, request, name, str(study_file), found)
+            if create_only:
+                return study
             work_with(pool, ledger, study, listen)
             return ledger.study(name)
 

@@ -51,8 +51,8 @@ class _History(InMemoryStorage):
     def get_all_trials(
         self,
         study_id: int,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,  # noqa: FBT001, FBT002 - Optuna's signature
+        deepcopy: bool = True,  # noqa: FBT001, FBT002 - Optuna's signature
+        states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
         del study_id
         found = [trial for trial in self._shown if states is None or trial.state in states]

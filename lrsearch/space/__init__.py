@@ -1,9 +1,9 @@
 """What a study searches: optimizers, schedule shapes, and the space over them."""
 
-from lrsearch.space.build import build_optimizer, build_schedule
+from lrsearch.space.build import build_optimizer, build_schedule, keras_arguments
 from lrsearch.space.dimensions import Dimension
 from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec
-from lrsearch.space.schedules import SHAPES, Shape, rate, rates
+from lrsearch.space.schedules import SHAPES, Shape, rate, rates, warmup_steps
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.space.suggestion import Suggestion
 
@@ -17,6 +17,8 @@ __all__ = [
     "Suggestion",
     "build_optimizer",
     "build_schedule",
+    "keras_arguments",
     "rate",
     "rates",
+    "warmup_steps",
 ]

@@ -28,12 +28,18 @@ def build_optimizer(
     import keras
 
     spec = optimizer_named(setting.optimizer)
-    arguments: dict[str, Any] = {**spec.fixed, **_hyper(setting), **(carried or {})}
-    if accumulation > 1:  # Keras refuses 1
-        arguments["gradient_accumulation_steps"] = accumulation
+    arguments = keras_arguments(setting, accumulation, carried or {})
     if spec.name == "muon" and model is not None:
         arguments["exclude_layers"] = output_layers(model)
     return getattr(keras.optimizers, spec.keras)(build_schedule(setting, total_steps, accumulation), **arguments)
+
+
+def keras_arguments(setting: Setting, accumulation: int, carried: Mapping[str, Json]) -> dict[str, Any]:
+    """What the setting's optimizer takes beside its schedule, and beside the layers that Muon leaves out."""
+    arguments: dict[str, Any] = {**optimizer_named(setting.optimizer).fixed, **_hyper(setting), **carried}
+    if accumulation > 1:  # Keras refuses 1
+        arguments["gradient_accumulation_steps"] = accumulation
+    return arguments
 
 
 def output_layers(model: Any) -> list[str]:

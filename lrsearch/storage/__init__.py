@@ -1,10 +1,12 @@
 """The ledger of studies in a SQL database, and Optuna's rows that mirror it."""
 
-from lrsearch.storage.claims import Answer, Beat, Claim, Done, PlanRetests, Retest, Wait
+from lrsearch.storage.claims import Answer, Claim, Done, PlanRetests, Wait
+from lrsearch.storage.ends import Beat
 from lrsearch.storage.ledger import Ledger
 from lrsearch.storage.mirror import Mirror
 from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records
-from lrsearch.storage.schema import migrate_database, open_ledger
+from lrsearch.storage.schema import check_storage, migrate_database, open_ledger
+from lrsearch.storage.studies import Retest
 from lrsearch.storage.url import mask, resolve_url
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "Records",
     "Retest",
     "Wait",
+    "check_storage",
     "mask",
     "migrate_database",
     "open_ledger",

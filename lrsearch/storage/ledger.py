@@ -1,29 +1,36 @@
 """The ledger: a study's budget, trials, attempts, curves and workers in a SQL database; the one truth.
 
-Every method is one short transaction, repeated with backoff while the database is away, and safe to repeat. Raises StorageUnavailable
-when an outage outlasts the ledger's patience. Safe to use from several threads; a connection is each thread's own.
+Every method is one short transaction, repeated with backoff while the database is away, and safe to repeat. Raises
+StorageUnavailable when an outage outlasts the ledger's patience. Safe to use from several threads; a connection is each thread's
+own.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import Connection, Engine, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from lrsearch.errors import FingerprintMismatch, Refused, UnknownName
-from lrsearch.storage import claims, records
-from lrsearch.storage.claims import Answer, Beat, Move, Retest
-from lrsearch.storage.database import now_expression, patiently
+from lrsearch.errors import FingerprintMismatch, StorageProblem, UnknownName
+from lrsearch.storage import claims, ends, records
+from lrsearch.storage import studies as study_moves
+from lrsearch.storage.claims import Answer, Done
+from lrsearch.storage.database import Database, new_id, where
+from lrsearch.storage.ends import Beat
+from lrsearch.storage.move import Move, StudyGone, study_of
 from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records
+from lrsearch.storage.studies import Retest
 from lrsearch.storage.tables import attempts, checkpoints, curves, studies, trials, workers
+from lrsearch.storage.url import is_sqlite
 from lrsearch.values import (
     CurvePoint,
     Json,
     Kind,
-    Origin,
     Outcome,
     Setting,
     Status,
@@ -35,78 +42,96 @@ from lrsearch.values import (
 )
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
+    from optuna.storages import RDBStorage
 
 T = TypeVar("T")
 
 
-class Ledger:
-    """See the module. Made by `open_ledger`."""
+def no_seam(_label: str) -> None:
+    """Where a drill kills the process."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self._clock = now_expression(engine.dialect.name)
+
+class Ledger:
+    """See the module. Made by `open_ledger`.
+
+    `seam` is called with "NAME.written" just before the transaction of a worker's step commits, and with "NAME.committed" after.
+    """
+
+    def __init__(self, database: Database, *, seam: Callable[[str], None] = no_seam) -> None:
+        self.database = database
+        self._clock = database.clock
+        self._seam = seam
+        self._optuna: RDBStorage | None = None
+        self._opening = threading.Lock()
 
     def close(self) -> None:
         """Give the connections back."""
-        self.engine.dispose()
+        if self._optuna is not None:
+            from lrsearch.storage._optuna import close_optuna
+
+            close_optuna(self._optuna)
+        self.database.close()
 
     def now(self) -> float:
         """The database's clock, seconds since 1970."""
-        return float(self._run(lambda connection: connection.execute(select(self._clock)).scalar_one()))
+        return float(self.database.read(lambda connection: connection.execute(select(self._clock)).scalar_one()))
 
-    def _run(self, work: Callable[[Connection], T]) -> T:
-        return patiently(self.engine, work)
+    def optuna_storage(self) -> RDBStorage:
+        """Optuna's own storage in the same database, with our time-outs and transactions; closed with the ledger."""
+        from lrsearch.storage._optuna import open_optuna
 
-    def _move(self, study_id: int, work: Callable[[Move], T]) -> T:
-        return self._run(lambda connection: work(Move(connection, study_id)))
+        with self._opening:
+            if self._optuna is None:
+                self._optuna = open_optuna(self.database.url)
+            return self._optuna
 
-    def _trial_move(self, trial_id: int, work: Callable[[Move], T], otherwise: T) -> T:
-        """`work` on the study that owns the trial; `otherwise` where there is no such trial any more."""
+    def move(self, study_id: int, work: Callable[[Move], T], *, gone: T, seam: str = "") -> T:
+        """`work` with the study locked; `gone` where it was deleted meanwhile."""
+        return self._moved(study_id, work, gone, seam)
 
+    def _moved(self, which: object, work: Callable[[Move], T], gone: T, seam: str) -> T:
         def moved(connection: Connection) -> T:
-            study_id = connection.execute(select(trials.c.study_id).where(trials.c.id == trial_id)).scalar_one_or_none()
-            return otherwise if study_id is None else work(Move(connection, study_id))
-
-        return self._run(moved)
-
-    # -- studies ---------------------------------------------------------------------------------------------------------
-
-    def create_study(self, plan: StudyPlan) -> StudyRecord:
-        """Make the study, or find it: any number of processes may try at once.
-
-        Raises FingerprintMismatch where the stored one was made from another definition.
-        """
-        from lrsearch.storage.mirror import ensure_optuna_study
-
-        stored = self._find(plan.name) or self._insert_study(plan)
-        ours, theirs = plan.facts.fingerprint, stored.plan.facts.fingerprint
-        differing = {
-            name: (theirs.get(name), ours.get(name)) for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)
-        }
-        if differing:
-            raise FingerprintMismatch(plan.name, differences=differing)
-        ensure_optuna_study(self, stored)
-        return self.study(plan.name)
-
-    def _insert_study(self, plan: StudyPlan) -> StudyRecord:
-        def inserted(connection: Connection) -> None:
-            now = connection.execute(select(self._clock)).scalar_one()
-            deadline = None if plan.timeout_seconds is None else float(now) + plan.timeout_seconds
-            row = {
-                "name": plan.name,
-                "plan": records.plan_text(plan),
-                "state": StudyState.OPEN.value,
-                "reason": "",
-                "trials": plan.trials,
-            }
-            zero = {"revision": 0, "searched": 0, "retests_for": 0}
-            connection.execute(insert(studies).values(**row, **zero, deadline=deadline, created_at=now))
+            result = work(Move(connection, self._clock, which))
+            if seam:
+                self._seam(f"{seam}.written")
+            return result
 
         try:
-            self._run(inserted)
-        except IntegrityError:  # another process was quicker, or our own commit's answer was lost
-            pass
+            result = self.database.write(moved)
+        except StudyGone:
+            return gone
+        if seam:
+            self._seam(f"{seam}.committed")
+        return result
+
+    def _change(self, study_id: int, work: Callable[[Move], T]) -> T:
+        """The same for what is asked of a study by hand: one that is gone is an error."""
+        return self.database.write(lambda connection: work(Move(connection, self._clock, study_id)))
+
+    # -- studies -----------------------------------------------------------------------------------------------------------------
+
+    def create_study(self, plan: StudyPlan) -> StudyRecord:
+        """Make the study with its first trials, or find it: any number of processes may try at once.
+
+        Raises FingerprintMismatch where the stored one was made from another definition, InvalidValue where Optuna has a study of
+        that name with trials that are not ours.
+        """
+        from lrsearch.storage._optuna import make_study, refuse_foreign_study
+
+        stored = self._find(plan.name)
+        if stored is None:
+            refuse_foreign_study(self.optuna_storage(), plan.name)  # before anything is made
+            stored = self._insert(plan)
+        _refuse_other(stored, plan)
+        if not stored.optuna_study_id:
+            facts = stored.plan.facts
+            made = make_study(self.optuna_storage(), stored.name, facts.direction, facts.objective)
+            self._change(stored.id, lambda move: move.change_study(optuna_study_id=made))
+        return self.study(plan.name)
+
+    def _insert(self, plan: StudyPlan) -> StudyRecord:
+        with suppress(IntegrityError):  # another process was quicker, or our own commit's answer was lost
+            self.database.write(lambda connection: study_moves.insert_study(connection, self._clock, plan))
         return self.study(plan.name)
 
     def study(self, name: str) -> StudyRecord:
@@ -118,134 +143,124 @@ class Ledger:
         return found
 
     def _find(self, name: str) -> StudyRecord | None:
-        row = self._run(lambda connection: connection.execute(select(studies).where(studies.c.name == name)).one_or_none())
+        query = select(studies).where(studies.c.name == name)
+        row = self.database.read(lambda connection: connection.execute(query).one_or_none())
         return None if row is None else records.study_from(row)
 
     def studies(self) -> list[StudyRecord]:
         """Every study, the oldest first."""
-        rows = self._run(lambda connection: connection.execute(select(studies).order_by(studies.c.id)).all())
+        rows = self.database.read(lambda connection: connection.execute(select(studies).order_by(studies.c.id)).all())
         return [records.study_from(row) for row in rows]
 
     def set_budget(self, study_id: int, *, trials: int | None = None, timeout_seconds: float | None = None) -> None:
-        """Set the study's total of trials, never below what has begun, and its end, so many seconds from now; None keeps."""
+        """Set the study's total of trials, never below what has begun, and its end, so many seconds from now; None keeps.
 
-        def changed(move: Move) -> None:
-            columns: dict[str, Any] = {}
-            if trials is not None:
-                columns["trials"] = max(trials, move.study.searched)
-            if timeout_seconds is not None:
-                columns["deadline"] = move.now + timeout_seconds
-            elif trials is not None:
-                columns["deadline"] = None  # an old deadline must not end the new budget
-            if move.study.state == StudyState.FINISHED:
-                columns["state"] = StudyState.OPEN.value
-            move.change_study(**columns)
-
-        self._move(study_id, changed)
+        A finished study is open again; a deadline that has passed goes when trials are given.
+        """
+        self._change(study_id, lambda move: study_moves.set_budget(move, total=trials, timeout_seconds=timeout_seconds))
 
     def extend(self, study_id: int, *, trials: int | None = None, timeout_seconds: float | None = None) -> StudyRecord:
         """Raise the total by `trials`, or end the study so many seconds from now."""
-        record = self._by_id(study_id)
-        total = None if trials is None else (record.trials if record.trials is not None else self.counts(study_id).total) + trials
-        self.set_budget(study_id, trials=total, timeout_seconds=timeout_seconds)
-        return self._by_id(study_id)
+        goal: list[int] = []  # filled by the first try: a second one, whose commit had arrived, must not add again
 
-    def _by_id(self, study_id: int) -> StudyRecord:
-        row = self._run(lambda connection: connection.execute(select(studies).where(studies.c.id == study_id)).one())
-        return records.study_from(row)
+        def extended(move: Move) -> StudyRecord:
+            if trials is not None and not goal:
+                begun = move.study.trials if move.study.trials is not None else move.study.searched
+                goal.append(begun + trials)
+            study_moves.set_budget(move, total=goal[0] if goal else None, timeout_seconds=timeout_seconds)
+            row = move.connection.execute(select(studies).where(studies.c.id == study_id)).one()
+            return records.study_from(row)
+
+        return self._change(study_id, extended)
 
     def set_state(self, study_id: int, state: StudyState, reason: str = "") -> None:
         """Say what the study's workers may do."""
-        self._move(study_id, lambda move: move.change_study(state=state.value, reason=reason))
+        text = records.clean(reason)
+        self._change(study_id, lambda move: move.change_study(state=state.value, reason=text))
 
     def retry_failed(self, study_id: int) -> list[int]:
-        """Queue each failed trial's setting once more as a new trial, and raise the budget by as many; returns their numbers."""
+        """Queue each failed trial's setting once more as a new trial, and raise the budget by as many; returns their numbers.
 
-        def queued(move: Move) -> list[int]:
-            again = select(trials.c.parent).where(trials.c.study_id == study_id, trials.c.origin == Origin.RETRY.value)
-            failed = select(trials).where(
-                trials.c.study_id == study_id,
-                trials.c.kind == Kind.SEARCH.value,
-                trials.c.state == TrialState.FAILED.value,
-                trials.c.setting.is_not(None),
-                trials.c.number.not_in(again),
-            )
-            rows = move.connection.execute(failed.order_by(trials.c.number)).all()
-            numbers = [move.study.searched + place for place in range(len(rows))]
-            for number, row in zip(numbers, rows, strict=True):
-                new = claims.new_trial(move, number=number, kind=Kind.SEARCH, origin=Origin.RETRY, setting=None)
-                move.connection.execute(insert(trials).values(**{**new, "setting": row.setting, "parent": row.number}))
-            budget = None if move.study.trials is None else move.study.trials + len(rows)
-            state = StudyState.OPEN.value if rows and move.study.state == StudyState.FINISHED else move.study.state
-            move.change_study(searched=move.study.searched + len(rows), trials=budget, state=state)
-            return numbers
-
-        return self._move(study_id, queued)
+        A failed trial is retried once; its retry, should it fail, may be retried in turn.
+        """
+        return self._change(study_id, study_moves.retry_failed)
 
     def delete_study(self, study_id: int) -> None:
         """Delete the study here and at Optuna. Raises Refused while a worker holds a trial."""
-        from lrsearch.storage.mirror import delete_optuna_study
+        from lrsearch.storage._optuna import drop_study
+        from lrsearch.storage.database import PATIENCE_SECONDS, patiently
 
-        def deleted(move: Move) -> None:
-            claims.reap(move)
-            running = move.connection.execute(
-                select(func.count()).select_from(trials).where(claims._running(study_id))
-            ).scalar_one()  # noqa: SLF001
-            if running:
-                raise Refused(
-                    f"study {move.plan.name!r} has {running} trials in training. Stop it first: lrsearch stop --now {move.plan.name}"
-                )
-            mine = select(trials.c.id).where(trials.c.study_id == study_id)
-            for table in (attempts, curves, checkpoints):
-                move.connection.execute(delete(table).where(table.c.trial_id.in_(mine)))
-            for table in (trials, workers):
-                move.connection.execute(delete(table).where(table.c.study_id == study_id))
-            move.connection.execute(delete(studies).where(studies.c.id == study_id))
+        optuna_id = self._change(study_id, study_moves.part_from_optuna)
+        if optuna_id is not None:
+            engine = self.optuna_storage().engine
+            patiently(engine, lambda connection: drop_study(connection, optuna_id), patience_seconds=PATIENCE_SECONDS)
+        self._change(study_id, study_moves.delete_rows)
 
-        record = self._by_id(study_id)
-        self._move(study_id, deleted)
-        delete_optuna_study(self, record)
+    # -- workers -----------------------------------------------------------------------------------------------------------------
 
-    # -- workers ---------------------------------------------------------------------------------------------------------
+    def add_worker(self, study_id: int, *, host: str, pid: int, slot: str, versions: Mapping[str, str]) -> int:
+        """Enter a worker; returns its id. Raises StorageProblem for a second host's on SQLite, whose locks hold on one alone."""
+        host, slot = host[:255], slot[:64]
 
-    def add_worker(self, study_id: int, *, host: str, pid: int, slot: str, versions: Json) -> int:
-        """Enter a worker; returns its id."""
+        def added(move: Move) -> int:
+            if is_sqlite(self.database.url):
+                self._refuse_second_host(move, host)
+            row = {"study_id": study_id, "host": host, "pid": pid, "slot": slot, "versions": records.dump(dict(versions))}
+            begun = {"state": "starting", "started_at": move.now, "last_seen": move.now}
+            return new_id(move.connection.execute(insert(workers).values(**row, **begun)))
 
-        def added(connection: Connection) -> int:
-            now = connection.execute(select(self._clock)).scalar_one()
-            row = {"study_id": study_id, "host": host[:255], "pid": pid, "slot": slot, "versions": records.dump(dict(versions))}
-            begun = {"state": "starting", "started_at": now, "last_seen": now}
-            return int(connection.execute(insert(workers).values(**row, **begun)).inserted_primary_key[0])
+        return self._change(study_id, added)
 
-        return self._run(added)
+    def _refuse_second_host(self, move: Move, host: str) -> None:
+        seen = and_(workers.c.state != "gone", workers.c.last_seen > move.now - claims.WORKER_GONE_SECONDS)
+        others = select(workers.c.host).where(workers.c.study_id == move.study_id, seen, workers.c.host != host).limit(1)
+        other = move.connection.execute(others).scalar_one_or_none()
+        if other is not None:
+            fix = "Use PostgreSQL: lrsearch database start --dir DIR."
+            raise StorageProblem(
+                f"{where(self.database.url)} has workers on host {other}; SQLite serves one host, not {host} too. {fix}"
+            )
 
     def worker_seen(self, worker_id: int, state: str) -> None:
         """Note a worker's state: starting, training, idle, gone."""
         seen = update(workers).where(workers.c.id == worker_id).values(state=state, last_seen=self._clock)
-        self._run(lambda connection: connection.execute(seen) and None)
+        self.database.write(lambda connection: connection.execute(seen) and None)
 
     def workers(self, study_id: int) -> list[WorkerRecord]:
         """The study's workers, gone ones too, the oldest first."""
         query = select(workers).where(workers.c.study_id == study_id).order_by(workers.c.id)
-        return [records.worker_from(row) for row in self._run(lambda connection: connection.execute(query).all())]
+        return [records.worker_from(row) for row in self.database.read(lambda connection: connection.execute(query).all())]
 
-    # -- a trial's way ---------------------------------------------------------------------------------------------------
+    # -- a trial's way -----------------------------------------------------------------------------------------------------------
 
     def claim(self, study_id: int, worker_id: int, *, lease_seconds: float) -> Answer:
-        """The next trial for this worker, or why there is none; lapsed leases are reaped on the way."""
-        token = secrets.token_hex(16)
-        return self._run(
-            lambda connection: claims.claim(connection, study_id, worker_id, lease_seconds=lease_seconds, token=token)
-        )
+        """The next trial for this worker, or why there is none; lapsed leases are reaped on the way.
 
-    def bind(self, trial_id: int, attempt: int, *, setting: Setting, params: Json, seed: int) -> bool:
-        """Give a claimed trial its setting; False where the attempt is not the holder's any more."""
-        bound = lambda move: claims.bind(move, trial_id, attempt, setting=setting, params=params, seed=seed)  # noqa: E731
-        return self._trial_move(trial_id, bound, otherwise=False)
+        A worker may hold several. A claim whose commit arrived and whose answer was lost is answered again by the next try.
+        """
+        token = secrets.token_hex(16)
+        gone: Answer = Done("the study was deleted")
+
+        def claimed(move: Move) -> Answer:
+            return claims.claim(move, worker_id, lease_seconds=lease_seconds, token=token)
+
+        return self._moved(study_id, claimed, gone, "claim")
+
+    def bind(self, trial_id: int, attempt: int, *, setting: Setting, params: Mapping[str, Json], seed: int) -> bool:
+        """Give a claimed trial its setting; `params` are for Optuna's row. False where it was fenced off."""
+
+        def bound(move: Move) -> bool:
+            return ends.bind(move, trial_id, attempt, setting=setting, params=params, seed=seed)
+
+        return self._moved(study_of(trial_id), bound, gone=False, seam="bind")
 
     def beat(self, holds: Sequence[tuple[int, int]], *, worker_id: int, lease_seconds: float) -> Beat:
-        """Renew the leases of (trial id, attempt) pairs; learn which are lost."""
-        return self._run(lambda connection: claims.beat(connection, holds, worker_id=worker_id, lease_seconds=lease_seconds))
+        """Renew the leases of (trial id, attempt) pairs; learn which are lost, and what the study wants."""
+
+        def beaten(connection: Connection) -> Beat:
+            return ends.beat(connection, self._clock, holds, worker_id=worker_id, lease_seconds=lease_seconds)
+
+        return self.database.write(beaten)
 
     def finish(self, outcome: Outcome, points: Sequence[CurvePoint]) -> bool:
         """Record an attempt's end and its last epochs in one transaction, once; False where it was fenced off.
@@ -254,53 +269,29 @@ class Ledger:
         """
         if outcome.status is Status.LOST:
             return False
-        return self._trial_move(outcome.trial_id, lambda move: claims.finish(move, outcome, points), otherwise=False)
+        return self._moved(study_of(outcome.trial_id), lambda move: ends.finish(move, outcome, points), gone=False, seam="finish")
 
     def lose(self, trial_id: int, attempt: int, *, reason: str) -> bool:
         """Close an attempt whose worker is known to be dead; the trial goes back, or fails after too many losses."""
-        return self._trial_move(trial_id, lambda move: claims.lose(move, trial_id, attempt, reason), otherwise=False)
+        return self._moved(study_of(trial_id), lambda move: ends.lose(move, trial_id, attempt, reason), gone=False, seam="lose")
 
     def reap(self) -> int:
         """Put back every trial whose lease has lapsed, in every study; returns how many."""
-
-        def reaped(move: Move) -> int:
-            count = claims.reap(move)
-            if count:
-                move.change_study()
-            return count
-
-        lapsed = select(trials.c.study_id).where(trials.c.state == "running", trials.c.lease_until < self._clock).distinct()
-        found = self._run(lambda connection: connection.execute(lapsed).scalars().all())
-        return sum(self._move(study_id, reaped) for study_id in found)
+        lapsed = select(trials.c.study_id).where(trials.c.state == TrialState.RUNNING.value, trials.c.lease_until < self._clock)
+        found = self.database.read(lambda connection: connection.execute(lapsed.distinct()).scalars().all())
+        return sum(self._moved(study_id, ends.reap, gone=0, seam="reap") for study_id in found)
 
     def plan_retests(self, study_id: int, retests: Sequence[Retest]) -> None:
         """Queue retests; those that exist already, from an earlier plan, stay as they are."""
+        self._moved(study_id, lambda move: study_moves.plan_retests(move, retests), gone=None, seam="plan")
 
-        def planned(move: Move) -> None:
-            mine = and_(trials.c.study_id == study_id, trials.c.kind == Kind.RETEST.value)
-            there = {
-                (row.parent, row.repeat_no)
-                for row in move.connection.execute(select(trials.c.parent, trials.c.repeat_no).where(mine))
-            }
-            new = [each for each in retests if (each.parent, each.repeat) not in there]
-            for place, each in enumerate(new):
-                self._insert_retest(move, each, number=len(there) + place)
-            done = claims._states(move)[Kind.SEARCH, "done"]  # noqa: SLF001
-            move.change_study(retests_for=done)
-
-        self._move(study_id, planned)
-
-    def _insert_retest(self, move: Move, retest: Retest, *, number: int) -> None:
-        of_parent = and_(trials.c.study_id == move.study_id, trials.c.kind == Kind.SEARCH.value, trials.c.number == retest.parent)
-        parent = move.connection.execute(select(trials.c.setting, trials.c.origin).where(of_parent)).one()
-        row = claims.new_trial(move, number=number, kind=Kind.RETEST, origin=Origin(parent.origin), setting=None)
-        more = {"setting": parent.setting, "parent": retest.parent, "repeat_no": retest.repeat, "seed": retest.seed}
-        move.connection.execute(insert(trials).values(**{**row, **more}))
-
-    # -- reading ---------------------------------------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------------------------------------------
 
     def trials(self, study_id: int, *, kind: Kind | None = None, changed_since: int | None = None) -> Records:
-        """The study's trials by kind and number; with `changed_since`, those that changed after that revision."""
+        """The study's trials, search before retests, by number; with `changed_since`, those that changed after that revision.
+
+        The answer's `revision` is what to ask with next time.
+        """
         query = select(trials).where(trials.c.study_id == study_id)
         if kind is not None:
             query = query.where(trials.c.kind == kind.value)
@@ -310,92 +301,73 @@ class Ledger:
         def read(connection: Connection) -> Records:
             # The revision first: what changes in between is then read again next time, never missed.
             revision = connection.execute(select(studies.c.revision).where(studies.c.id == study_id)).scalar_one_or_none()
-            rows = connection.execute(query.order_by(trials.c.kind.desc(), trials.c.number))
-            found = Records(records.trial_from(row) for row in rows)
-            found.revision = revision or 0
-            return found
+            rows = connection.execute(query.order_by(trials.c.kind.desc(), trials.c.number)).all()
+            return Records((records.trial_from(row) for row in rows), revision=int(revision or 0))
 
-        return self._run(read)
+        return self.database.read(read)
 
     def counts(self, study_id: int) -> Counts:
         """How many search trials stand where, and how many retests there are."""
         query = select(trials.c.kind, trials.c.state, func.count().label("number")).where(trials.c.study_id == study_id)
-        rows = self._run(lambda connection: connection.execute(query.group_by(trials.c.kind, trials.c.state)).all())
-        search = {row.state: row.number for row in rows if row.kind == Kind.SEARCH.value}
-        retests = {row.state: row.number for row in rows if row.kind == Kind.RETEST.value}
+        rows = self.database.read(lambda connection: connection.execute(query.group_by(trials.c.kind, trials.c.state)).all())
+        search = {row.state: int(row.number) for row in rows if row.kind == Kind.SEARCH.value}
+        retests = {row.state: int(row.number) for row in rows if row.kind == Kind.RETEST.value}
         done = sum(number for state, number in retests.items() if TrialState(state).terminal)
         return Counts(**search, retests=sum(retests.values()), retests_done=done)
 
     def attempts(self, trial_id: int) -> list[AttemptRecord]:
         """A trial's attempts, the first one first."""
         query = select(attempts).where(attempts.c.trial_id == trial_id).order_by(attempts.c.attempt)
-        return [records.attempt_from(row) for row in self._run(lambda connection: connection.execute(query).all())]
+        return [records.attempt_from(row) for row in self.database.read(lambda connection: connection.execute(query).all())]
 
-    # -- curves ----------------------------------------------------------------------------------------------------------
+    # -- curves ------------------------------------------------------------------------------------------------------------------
 
     def add_curve(self, trial_id: int, attempt: int, points: Sequence[CurvePoint]) -> bool:
-        """Add epochs of a running attempt; False where it was fenced off."""
+        """Add epochs of a running attempt; False where it was fenced off.
 
-        def added(connection: Connection) -> bool:
-            held = and_(trials.c.id == trial_id, trials.c.attempt == attempt, trials.c.state == "running")
-            row = connection.execute(select(trials.c.id, trials.c.study_id, trials.c.kind).where(held)).one_or_none()
-            if row is not None:
-                claims.write_points(connection, row, attempt, points)
-            return row is not None
-
-        return self._run(added)
+        One try: training goes on through an outage, and the caller keeps what was not written. Raises StorageUnavailable.
+        """
+        return self.database.hurriedly(lambda connection: ends.add_points(connection, trial_id, attempt, points))
 
     def curve(self, trial_id: int) -> list[CurvePoint]:
-        """A trial's epochs in order."""
+        """A trial's epochs, in order."""
         query = select(curves).where(curves.c.trial_id == trial_id).order_by(curves.c.epoch)
-        return [records.point_from(row) for row in self._run(lambda connection: connection.execute(query).all())]
+        return [records.point_from(row) for row in self.database.read(lambda connection: connection.execute(query).all())]
 
     def curves(self, study_id: int) -> dict[int, list[CurvePoint]]:
         """Every trial's epochs, by trial id."""
         query = select(curves).where(curves.c.study_id == study_id).order_by(curves.c.trial_id, curves.c.epoch)
-        return records.by_trial(self._run(lambda connection: connection.execute(query).all()))
+        return records.by_trial(self.database.read(lambda connection: connection.execute(query).all()))
 
     def rung_values(self, study_id: int, epoch: int) -> list[float]:
-        """The objective of every search trial at the end of `epoch`, where it is finite."""
-        at = and_(
-            curves.c.study_id == study_id,
-            curves.c.kind == Kind.SEARCH.value,
-            curves.c.epoch == epoch,
-            curves.c.value.is_not(None),
-        )
-        return list(self._run(lambda connection: connection.execute(select(curves.c.value).where(at)).scalars().all()))
+        """The objective of every search trial at the end of `epoch`, where it is finite; the asking trial's own included."""
+        here = and_(curves.c.study_id == study_id, curves.c.kind == Kind.SEARCH.value, curves.c.epoch == epoch)
+        query = select(curves.c.value).where(here, curves.c.value.is_not(None))
+        return list(self.database.read(lambda connection: connection.execute(query).scalars().all()))
 
-    # -- checkpoints -----------------------------------------------------------------------------------------------------
+    # -- checkpoints -------------------------------------------------------------------------------------------------------------
 
     def checkpoint_written(self, trial_id: int, attempt: int, *, epoch: int, path: str, sha256: str, size: int) -> bool:
         """Enter a checkpoint in the trial's manifest; False where the attempt was fenced off."""
-
-        def entered(connection: Connection) -> bool:
-            held = and_(trials.c.id == trial_id, trials.c.attempt == attempt, trials.c.state == "running")
-            if connection.execute(select(trials.c.id).where(held)).one_or_none() is None:
-                return False
-            key = {"trial_id": trial_id, "attempt": attempt, "epoch": epoch}
-            connection.execute(delete(checkpoints).filter_by(**key))
-            now = connection.execute(select(self._clock)).scalar_one()
-            connection.execute(insert(checkpoints).values(**key, path=path, sha256=sha256, size=size, written_at=now))
-            return True
-
-        return self._run(entered)
+        line = {"epoch": epoch, "path": path, "sha256": sha256, "size": size}
+        return self.database.write(lambda connection: ends.add_checkpoint(connection, self._clock, trial_id, attempt, line))
 
     def checkpoints(self, trial_id: int) -> list[CheckpointRecord]:
         """A trial's manifest, the newest first."""
         newest = (checkpoints.c.epoch.desc(), checkpoints.c.attempt.desc())
         query = select(checkpoints).where(checkpoints.c.trial_id == trial_id).order_by(*newest)
-        return [records.checkpoint_from(row) for row in self._run(lambda connection: connection.execute(query).all())]
+        return [records.checkpoint_from(row) for row in self.database.read(lambda connection: connection.execute(query).all())]
 
     def forget_checkpoints(self, trial_id: int) -> None:
         """Empty a trial's manifest; its files are the caller's."""
-        self._run(lambda connection: connection.execute(delete(checkpoints).where(checkpoints.c.trial_id == trial_id)) and None)
+        mine = delete(checkpoints).where(checkpoints.c.trial_id == trial_id)
+        self.database.write(lambda connection: connection.execute(mine) and None)
 
-    # -- Optuna ----------------------------------------------------------------------------------------------------------
 
-    def optuna_storage(self) -> BaseStorage:
-        """Optuna's own storage in the same database."""
-        from lrsearch.storage._optuna import open_optuna
-
-        return open_optuna(self.engine.url)
+def _refuse_other(stored: StudyRecord, plan: StudyPlan) -> None:
+    """Raises FingerprintMismatch, naming the fields."""
+    given, known = plan.facts.fingerprint, stored.plan.facts.fingerprint
+    names = [*known, *(name for name in given if name not in known)]
+    differing = {name: (known.get(name), given.get(name)) for name in names if known.get(name) != given.get(name)}
+    if differing:
+        raise FingerprintMismatch(plan.name, differences=differing)

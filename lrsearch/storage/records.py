@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -73,11 +73,18 @@ class Counts:
 class Records(list[TrialRecord]):
     """Trial records, and the study's revision that they were read at."""
 
-    revision: int = 0
+    def __init__(self, found: Iterable[TrialRecord] = (), *, revision: int = 0) -> None:
+        super().__init__(found)
+        self.revision = revision
 
 
 def dump(data: Json) -> str:
     return json.dumps(data, separators=(",", ":"), allow_nan=False)
+
+
+def clean(text: str) -> str:
+    """Text that every database stores: PostgreSQL takes no NUL, and none takes half a surrogate pair."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\0")
 
 
 def finite(number: float | None) -> float | None:
@@ -156,9 +163,9 @@ def outcome_columns(outcome: Outcome) -> dict[str, Any]:
         "epochs": outcome.epochs,
         "steps": outcome.steps,
         "seconds": outcome.seconds,
-        "engine": outcome.engine,
-        "reason": outcome.reason,
-        "traceback": outcome.traceback_text,
+        "engine": outcome.engine[:32],
+        "reason": clean(outcome.reason),
+        "traceback": clean(outcome.traceback_text),
         "notes": dump(list(outcome.notes)),
         "logs": dump(finite_logs(outcome.logs)),
     }

@@ -1,68 +1,93 @@
 """Our tables' versions: made on an empty database, checked on every opening, migrated only when asked to.
 
-Alembic's own version table is `lrsearch_alembic_version`; Optuna's tables have theirs.
+Alembic's own version table is `lrsearch_alembic_version`; Optuna's tables have theirs, which is only looked at here.
 """
 
 from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from alembic.runtime.migration import RevisionStep
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, exc, inspect, text
+from sqlalchemy import URL, ColumnElement, Connection, exc, inspect, text
 
 from lrsearch.errors import SchemaMismatch, StorageProblem
-from lrsearch.storage.database import make_engine, patiently, problem, where
-from lrsearch.storage.ledger import Ledger
+from lrsearch.storage._optuna import check_version
+from lrsearch.storage.database import PATIENCE_SECONDS, Database, problem, where
+from lrsearch.storage.ledger import Ledger, no_seam
+from lrsearch.storage.tables import metadata
 from lrsearch.storage.url import check_file, is_sqlite, parse
 
 VERSION_TABLE = "lrsearch_alembic_version"
-_OPENING_SECONDS = 30.0  # a server that is starting is waited for; one that is not there is said soon
+OPENING_SECONDS = 30.0  # a server that is starting is waited for; one that is not there is said soon
 _TRIES = 8
 _LOCK = 5_377_121  # any number that nobody else locks
+_LOCK_NAME = f"lrsearch-{_LOCK}"
 
 
-def open_ledger(url: str, *, create: bool = False, patience_seconds: float = 600.0) -> Ledger:
+def open_ledger(
+    url: str,
+    *,
+    create: bool = False,
+    patience_seconds: float = PATIENCE_SECONDS,
+    seam: Callable[[str], None] = no_seam,
+    clock: ColumnElement[float] | None = None,
+) -> Ledger:
     """The ledger in the database at `url`, a resolved URL; with `create`, its tables are made where there are none.
 
+    `seam` and `clock` are for drills: a hook around each commit, and an SQL expression in place of the database's clock.
     Raises StorageProblem (not there, no database, read-only, unreachable), SchemaMismatch (another version's tables).
     """
     parsed = parse(url)
     if is_sqlite(parsed):
         check_file(parsed, create=create)
-    engine = make_engine(url, patience_seconds=patience_seconds)
+    database = Database(_text(parsed), patience_seconds=patience_seconds, clock=clock)
     try:
-        _check(engine, create=create)
+        _check(database, create=create)
     except BaseException:
-        engine.dispose()
+        database.close()
         raise
-    return Ledger(engine)
+    return Ledger(database, seam=seam)
+
+
+def check_storage(url: str) -> None:
+    """Raise StorageProblem or SchemaMismatch where a study could not be stored at `url`; makes nothing there."""
+    parsed = parse(url)
+    if is_sqlite(parsed):
+        check_file(parsed, create=True)
+        if not Path(parsed.database or "").exists():
+            return
+    database = Database(_text(parsed), patience_seconds=OPENING_SECONDS)
+    try:
+        if _version(database) is not None:
+            _check(database, create=False)
+    finally:
+        database.close()
 
 
 def migrate_database(url: str) -> tuple[str, str]:
-    """Bring our tables to this version; returns the versions before and after."""
-    engine = make_engine(url)
+    """Bring our tables to this version; returns the versions before and after. Makes none in a database that has none.
+
+    Raises StorageProblem, SchemaMismatch.
+    """
+    parsed = parse(url)
+    if is_sqlite(parsed):
+        check_file(parsed, create=False)
+    database = Database(_text(parsed), patience_seconds=OPENING_SECONDS)
     try:
-        before = _version(engine) or "none"
-        _upgrade(engine)
-        return before, _version(engine) or "none"
+        before = _version(database)
+        if before is None or before not in _known():
+            _check(database, create=False)  # raises
+        _upgrade(database)
+        return str(before), head()
     finally:
-        engine.dispose()
-
-
-def _check(engine: Engine, *, create: bool) -> None:
-    version, newest = _version(engine), head()
-    if version is None and not create:
-        raise StorageProblem(f"{where(engine.url)} holds no studies of lrsearch. Start one: lrsearch start-study FILE")
-    if version is None:
-        _upgrade(engine)
-    elif version != newest:
-        known = {script.revision for script in _scripts().walk_revisions()}
-        fix = "Stop every worker, then: lrsearch migrate" if version in known else "Install the newer lrsearch that made them."
-        raise SchemaMismatch(f"the tables in {where(engine.url)} are of version {version}, this lrsearch reads {newest}. {fix}")
+        database.close()
 
 
 def head() -> str:
@@ -70,49 +95,84 @@ def head() -> str:
     return str(_scripts().get_current_head())
 
 
+def _check(database: Database, *, create: bool) -> None:
+    version, newest = _version(database), head()
+    if version is None:
+        if not create:
+            raise StorageProblem(f"{where(database.url)} holds no studies of lrsearch. Start one: lrsearch start-study FILE")
+        _upgrade(database)
+    elif version != newest:
+        old = "Stop every worker, then: lrsearch migrate"
+        fix = old if version in _known() else "Install the newer lrsearch that made them."
+        raise SchemaMismatch(f"the tables in {where(database.url)} are of version {version}, this lrsearch reads {newest}. {fix}")
+
+
+def _text(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
+
+
 def _scripts() -> ScriptDirectory:
     return ScriptDirectory(str(Path(__file__).with_name("migrations")))
 
 
-def _version(engine: Engine) -> str | None:
+def _known() -> set[str]:
+    return {script.revision for script in _scripts().walk_revisions()}
+
+
+def _version(database: Database) -> str | None:
     def read(connection: Connection) -> str | None:
-        if not inspect(connection).has_table(VERSION_TABLE):
-            return None
-        found = connection.execute(text(f"select version_num from {VERSION_TABLE}")).scalar_one_or_none()  # noqa: S608 - a constant
-        return None if found is None else str(found)
+        check_version(connection)
+        return _found(connection)
 
-    return patiently(engine, read, patience_seconds=_OPENING_SECONDS)
+    return database.read(read, patience_seconds=OPENING_SECONDS)
 
 
-def _upgrade(engine: Engine) -> None:
-    """Run what is missing. Any number of processes may try at once: they queue where the database can, else all but one try again."""
+def _found(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found = connection.execute(text(f"select version_num from {VERSION_TABLE}")).scalar_one_or_none()  # noqa: S608 - a constant
+    return None if found is None else str(found)
+
+
+def _upgrade(database: Database) -> None:
+    """Run what is missing. Any number of processes may try at once: they queue, and those that come later find it done."""
     for attempt in range(1, _TRIES + 1):
         try:
-            with engine.begin() as connection:
-                _locked(connection)
+            with database.engine.begin() as connection, _queue(connection):
                 _run_migrations(connection)
-            return
         except exc.DBAPIError as error:
             if attempt == _TRIES:
-                raise problem(engine.url, error) from error
+                raise problem(database.url, error) from error
             time.sleep(random.uniform(0.05, 0.3) * attempt)  # noqa: S311 - not for secrets
+        else:
+            return
 
 
-def _locked(connection: Connection) -> None:
-    """Queue here; SQLite's transaction is a lock already. MySQL's DDL commits by itself, so its lock is a session's."""
-    if connection.dialect.name == "postgresql":
+@contextmanager
+def _queue(connection: Connection) -> Iterator[None]:
+    """One at a time: SQLite's transaction is a lock already, PostgreSQL's lock ends with it, MySQL's is the session's."""
+    kind = connection.dialect.name
+    if kind == "postgresql":
         connection.execute(text(f"select pg_advisory_xact_lock({_LOCK})"))
-    elif connection.dialect.name == "mysql":
-        connection.execute(text(f"select get_lock('lrsearch-{_LOCK}', 60)"))
+    if kind not in {"mysql", "mariadb"}:
+        yield
+        return
+    connection.execute(text(f"select get_lock('{_LOCK_NAME}', 60)"))
+    try:
+        if _found(connection) is None:
+            # Its DDL commits by itself: a version that was never noted down means that a crash left some of the tables, empty.
+            metadata.drop_all(connection)
+        yield
+    finally:
+        connection.execute(text(f"select release_lock('{_LOCK_NAME}')"))
 
 
 def _run_migrations(connection: Connection) -> None:
     scripts = _scripts()
-    context = MigrationContext.configure(
-        connection,
-        opts={"version_table": VERSION_TABLE, "fn": lambda revision, _context: scripts._upgrade_revs("head", revision)},  # noqa: SLF001
-    )
+
+    def steps(revision: str, _context: MigrationContext) -> list[RevisionStep]:
+        return scripts._upgrade_revs("head", revision)  # noqa: SLF001 - what alembic's own `upgrade` command calls
+
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "fn": steps})
     with context.begin_transaction(_per_migration=True), Operations.context(context):
         context.run_migrations()
-    if connection.dialect.name == "mysql":
-        connection.execute(text(f"select release_lock('lrsearch-{_LOCK}')"))

@@ -1,7 +1,7 @@
 """The ledger's tables, beside Optuna's in the same database.
 
-All times are seconds since 1970 by the database's clock, as floats: no time zone can touch them. Values that only travel are JSON text;
-what is counted, compared or fenced is a column.
+All times are seconds since 1970 by the database's clock, as floats: no time zone can touch them. Values that only travel are JSON
+text; what is counted, compared or fenced is a column.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ studies = Table(
     Column("optuna_study_id", Integer, nullable=True),  # NULL until the first mirror
     Column("revision", BigInteger, nullable=False),  # rises with every change of a trial
     Column("searched", Integer, nullable=False),  # search trials there are: the budget's slots taken
-    Column("retests_for", Integer, nullable=False),  # search trials there were when retests were last planned
+    Column("retests_for", Integer, nullable=False),  # search trials that had ended when retests were last planned
     Column("mirror_owner", String(64), nullable=True),
     Column("mirror_until", Double, nullable=True),
 )
@@ -69,7 +69,7 @@ trials = Table(
     Column("setting", LongText, nullable=True),
     Column("params", LongText, nullable=True),
     Column("seed", BigInteger, nullable=True),
-    Column("parent", Integer, nullable=True),
+    Column("parent", Integer, nullable=True),  # of a retest or a retry: the search trial's number
     Column("repeat_no", Integer, nullable=True),  # "repeat" is a word of MySQL's
     Column("value", Double, nullable=True),
     Column("last_value", Double, nullable=True),
@@ -149,7 +149,7 @@ checkpoints = Table(
     _trial(primary=True),
     Column("attempt", Integer, primary_key=True, autoincrement=False),
     Column("epoch", Integer, primary_key=True, autoincrement=False),
-    Column("path", String(1024), nullable=False),
+    Column("path", LongText, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("written_at", Double, nullable=False),

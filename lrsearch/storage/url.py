@@ -34,8 +34,8 @@ NETWORK_FILE_SYSTEMS = frozenset(
 def resolve_url(given: str | None, environ: Mapping[str, str]) -> str:
     """The database's URL: `given` on the command line, else LRSEARCH_STORAGE, else lrsearch.db in the working folder.
 
-    Either may be `file:PATH`, a file that holds the URL and that its owner alone can read; LRSEARCH_STORAGE_PASSWORD_FILE names a file
-    with the password alone. SQLite's path becomes absolute. Raises InvalidValue and StorageProblem.
+    Either may be `file:PATH`, a file that holds the URL and that its owner alone can read; LRSEARCH_STORAGE_PASSWORD_FILE names a
+    file with the password alone. SQLite's path becomes absolute. Raises InvalidValue and StorageProblem.
     """
     source = "--storage" if given is not None else VARIABLE
     text = given if given is not None else environ.get(VARIABLE) or DEFAULT

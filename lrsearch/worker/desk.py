@@ -19,6 +19,7 @@ from lrsearch.values import (
     Origin,
     Outcome,
     Progress,
+    Setting,
     Snapshot,
     Status,
     StudyRecord,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from lrsearch.storage import Ledger, Mirror
 
 SAY_EVERY_SECONDS = 0.5  # progress within an epoch, for people
+NEVER_PRUNED = frozenset({Origin.YOURS, Origin.REFERENCE})
 EPOCH_GRACE_SECONDS = 3.0  # an interruption waits for an epoch's end that is nearer than this: a checkpoint can be taken there
 
 
@@ -127,7 +129,7 @@ class Desk:
         self._say_begun(trial, spec)
         return spec
 
-    def _propose(self, number: int):  # noqa: ANN202 - Setting
+    def _propose(self, number: int) -> Setting:
         records = self.ledger.trials(self.study.id, kind=Kind.SEARCH, changed_since=self._revision)
         self._revision = records.revision
         self.proposer.observe(records)
@@ -188,9 +190,9 @@ class Desk:
             self.heart.lose(progress.trial_id, progress.attempt)
 
     def _judge(self, held: _Held, progress: Progress) -> Verdict:
-        """What the pruning rule says at its rungs; yours and retests are never pruned: answers rest on them."""
+        """What the pruning rule says at its rungs; only what was sampled is ever pruned: answers are held against the rest."""
         trial = held.trial
-        if trial.kind is Kind.RETEST or trial.origin is Origin.YOURS or progress.value is None:
+        if trial.kind is Kind.RETEST or trial.origin in NEVER_PRUNED or progress.value is None:
             return Verdict.KEEP
         warmup = float(held.spec.setting.shape.get("warmup", 0.0))
         if progress.epoch not in self.rule.rungs(trial.number, warmup):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from lrsearch.values import Kind, TrialRecord, TrialState
 
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 ALIKE = 3  # identical failures at the very start; one or two may be a setting's own
 
 
@@ -17,5 +19,5 @@ def breaking_failure(records: Iterable[TrialRecord]) -> TrialRecord | None:
     ended = sorted((each for each in records if each.kind is Kind.SEARCH and each.state.terminal), key=lambda each: each.number)
     if len(ended) < ALIKE or any(each.state is not TrialState.FAILED for each in ended):
         return None
-    alike = {each.reason for each in ended}
+    alike = {_ADDRESS.sub("", each.reason) for each in ended}
     return ended[0] if len(alike) == 1 else None

@@ -7,8 +7,10 @@ from lrsearch.storage import Done, PlanRetests, Wait
 from lrsearch.worker.desk import Desk
 
 
-def work(desk: Desk, engine: Engine) -> str:
+def work(desk: Desk, engine: Engine, *, until: str = "done") -> str:
     """Train a study's trials until its budget is spent or the worker is told to stop; returns why it ended.
+
+    `until` "idle" ends it also where others still train and nothing is left for this worker now.
 
     The desk claims and samples when the engine asks for an attempt, and records what the engine yields. An exception that
     leaves the engine ends the loop: a signal's puts back what is held; any other (the engine's own fault) leaves the
@@ -24,6 +26,8 @@ def work(desk: Desk, engine: Engine) -> str:
                 case PlanRetests():
                     desk.plan_retests()
                 case Wait(seconds):
+                    if until == "idle":
+                        return "nothing to train now"
                     desk.heart.rest(seconds)
     except (KeyboardInterrupt, SystemExit):
         desk.abandon("interrupted")

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from lrsearch.errors import LrSearchError
 from lrsearch.values import StudyRecord
+from lrsearch.version import versions
 from lrsearch.worker.channel import Ear, Mouth, private_input, private_output
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.heart import Heart
-from lrsearch.worker.opening import desk_for
 from lrsearch.worker.wire import told
-from lrsearch.worker.workshop import Workshop, host_name, versions, workshop_of
+from lrsearch.worker.workshop import Workshop, host_name, workshop_of
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -83,6 +83,7 @@ class WorkerProcess:
 
     def _train(self, config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: StudyRecord) -> str:
         from lrsearch.worker.loop import work
+        from lrsearch.worker.opening import desk_for
 
         space, engine = workshop.open(study)
         worker_id = ledger.add_worker(
@@ -95,7 +96,7 @@ class WorkerProcess:
         self._mouth.say("working", worker=worker_id)
         heart.start()
         try:
-            return work(desk, engine)
+            return work(desk, engine, until=config.until)
         finally:
             heart.close()
             self._heart = None

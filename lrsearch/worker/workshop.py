@@ -6,10 +6,9 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
-from lrsearch import __version__
 from lrsearch.errors import FingerprintMismatch, InvalidValue
 from lrsearch.values import Json, Setting, StudyFacts, StudyRecord
 from lrsearch.worker.config import WorkerConfig
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from lrsearch.definition import StudyDefinition
     from lrsearch.engine.contract import Engine
     from lrsearch.space import SearchSpace
-
-_LIBRARIES = ("keras", "tensorflow", "optuna", "numpy")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,17 +133,6 @@ def workshop_of(config: WorkerConfig) -> Workshop:
     module, _, name = config.engine_factory.partition(":")
     made: Workshop = getattr(import_module(module), name)(config)
     return made
-
-
-def versions() -> dict[str, str]:
-    """Of lrsearch, Python and the libraries that change results, without importing them."""
-    found = {"lrsearch": __version__, "python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "unknown"
-    return found
 
 
 def host_name() -> str:

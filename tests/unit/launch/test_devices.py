@@ -32,7 +32,10 @@ def test_the_drivers_files_do_where_nvidia_smi_is_missing(tmp_path):
     for bus, uuid in (("0000:65:00.0", "GPU-b"), ("0000:17:00.0", "GPU-a")):
         (tmp_path / bus).mkdir()
         (tmp_path / bus / "information").write_text(f"Model: \t\t NVIDIA T4\nIRQ: 1\nGPU UUID: \t {uuid}\n")
-    assert [(gpu.index, gpu.uuid, gpu.name) for gpu in _from_driver(tmp_path)] == [(0, "GPU-a", "NVIDIA T4"), (1, "GPU-b", "NVIDIA T4")]
+    assert [(gpu.index, gpu.uuid, gpu.name) for gpu in _from_driver(tmp_path)] == [
+        (0, "GPU-a", "NVIDIA T4"),
+        (1, "GPU-b", "NVIDIA T4"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +64,9 @@ def test_one_worker_a_gpu_bound_by_uuid_with_memory_that_grows():
     slots = plan_slots(machine())
     assert [slot.name for slot in slots] == ["gpu:0", "gpu:1"]
     assert [slot.env["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["GPU-aa", "GPU-ab"]
-    assert all(slot.env["TF_FORCE_GPU_ALLOW_GROWTH"] == "true" and slot.memory_mib is None and slot.threads == 4 for slot in slots)
+    assert all(
+        slot.env["TF_FORCE_GPU_ALLOW_GROWTH"] == "true" and slot.memory_mib is None and slot.threads == 4 for slot in slots
+    )
 
 
 def test_sharing_a_gpu_sets_a_hard_limit_and_never_growth_too():
@@ -82,7 +87,9 @@ def test_fewer_workers_than_gpus_take_the_first():
 
 
 def test_a_missing_device_is_refused_with_what_there_is():
-    with pytest.raises(DeviceProblem, match=r"no gpu:7 on this machine. There is: gpu:0 \(NVIDIA A100-SXM4-40GB\).*cpu \(8 cores\)"):
+    with pytest.raises(
+        DeviceProblem, match=r"no gpu:7 on this machine. There is: gpu:0 \(NVIDIA A100-SXM4-40GB\).*cpu \(8 cores\)"
+    ):
         plan_slots(machine(), devices="gpu:0,7")
     with pytest.raises(DeviceProblem, match="no GPU on this machine"):
         plan_slots(machine(gpus=()), devices="gpu")

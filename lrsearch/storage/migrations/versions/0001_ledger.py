@@ -112,7 +112,7 @@ def upgrade() -> None:
         sa.Column("trial_id", ID, nullable=False),
         sa.Column("attempt", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("epoch", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("path", sa.String(length=1024), nullable=False),
+        sa.Column("path", LONG_TEXT, nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("written_at", sa.Double(), nullable=False),

@@ -1,0 +1,109 @@
+"""Attaches more workers to a study that exists, from this machine or another."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lrsearch.errors import FingerprintMismatch, InvalidValue, StudyFileError
+from lrsearch.launch.devices import plan_slots, this_machine
+from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.launch.parent import checkpoint_root
+from lrsearch.launch.pool import Pool
+from lrsearch.launch.request import check_versions
+from lrsearch.launch.run import work_with
+from lrsearch.values import StudyRecord, StudyState
+from lrsearch.worker.config import WorkerConfig
+from lrsearch.worker.workshop import host_name
+
+if TYPE_CHECKING:
+    from lrsearch.worker.workshop import Inspection
+
+UNTIL = ("done", "idle")
+
+
+def attach(
+    name: str,
+    *,
+    study_file: str | Path | None = None,
+    storage: str | None = None,
+    devices: str | None = None,
+    workers: int | None = None,
+    per_device: int | None = None,
+    until: str = "done",
+    allow_version_drift: bool = False,
+    engine: str = "auto",
+    trial_timeout: float | None = None,
+    checkpoints: str | Path | None = None,
+    checkpoint_every: float | None = None,
+    checkpoint_quota: int | None = None,
+    listen: Listener = silent,
+    engine_factory: str | None = None,
+) -> StudyRecord:
+    """Train trials of the study `name` with this machine's workers; returns the study as it stands then.
+
+    `until` "done": until nothing is left of the study; "idle": until there is nothing to train now. The study file must be on
+    this machine; the options that the study was started with are applied again.
+
+    Raises UnknownName, StudyFileError, EnvironmentProblem, FingerprintMismatch where the file is another one here,
+    VersionMismatch where the libraries are, StudyBroken, Interrupted.
+    """
+    from lrsearch.storage import open_ledger, resolve_url
+
+    if until not in UNTIL:
+        raise InvalidValue("--until", got=until, allowed=" or ".join(UNTIL))
+    url = resolve_url(storage, os.environ)
+    ledger = open_ledger(url)  # never makes a database: there is nothing to attach to in a new one
+    try:
+        study = ledger.study(name)
+        if study.state is StudyState.FINISHED:
+            listen(Event(name="note", facts={"text": f"{name} is finished; lrsearch extend {name} --trials N gives it more."}))
+            return study
+        slots = plan_slots(this_machine(), devices=devices, workers=workers, per_device=per_device, trials=None)
+        config = WorkerConfig(
+            storage=url,
+            study_file=str(file_of(study, study_file)),
+            checkpoints=str(checkpoint_root(checkpoints, url)),
+            overrides=study.plan.overrides,
+            host=host_name(),
+            engine=engine,
+            engine_factory=engine_factory,
+            checkpoint_seconds=checkpoint_every or 60.0,
+            checkpoint_quota_bytes=checkpoint_quota,
+            until=until,
+        )
+        with Pool(slots, config, listen, trial_timeout=trial_timeout) as pool:
+            check_same_study(study, pool.inspect(), allow_version_drift=allow_version_drift, listen=listen)
+            work_with(pool, ledger, study, listen)
+        return ledger.study(name)
+    finally:
+        ledger.close()
+
+
+def file_of(study: StudyRecord, given: str | Path | None) -> Path:
+    """The study file on this machine: as given, else where it was started from, seen from the working folder."""
+    text = given if given is not None else study.plan.study_file
+    if text is None:
+        fix = "Write its definition to a file and give it with --study-file."
+        raise StudyFileError(f"study {study.name!r} was defined in a notebook. {fix}")
+    path = Path(text).expanduser()
+    if not path.is_file():
+        fix = "Go to the folder that it was started from, or give --study-file."
+        raise StudyFileError(f"the file of study {study.name!r}, {str(path)!r}, is not here. {fix}")
+    return path.resolve()
+
+
+def check_same_study(study: StudyRecord, found: Inspection, *, allow_version_drift: bool, listen: Listener) -> None:
+    """Refuse workers that would train something else under the study's name."""
+    stored, here = study.plan.facts, found.facts
+    names = {*stored.fingerprint, *here.fingerprint}
+    differing = {
+        name: (stored.fingerprint.get(name), here.fingerprint.get(name))
+        for name in sorted(names)
+        if stored.fingerprint.get(name) != here.fingerprint.get(name)
+    }
+    if differing:
+        raise FingerprintMismatch(study.name, differences=differing)
+    for text in check_versions(stored.versions, here.versions, allow_drift=allow_version_drift):
+        listen(Event(name="note", facts={"text": text}))

@@ -1,0 +1,77 @@
+"""Numbers and settings in words, the same in every table, note and plot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from lrsearch.values import Setting
+
+_SHAPES = {"warmup_stable_decay": "level, then down", "cosine_restarts": "cosine restarts", "one_cycle": "one cycle"}
+
+
+def rate_text(rate: float) -> str:
+    """`2.1e-4`: two digits, as people write rates."""
+    if not math.isfinite(rate) or rate <= 0:
+        return f"{rate:g}"
+    digits, power = f"{rate:.1e}".split("e")
+    return f"{digits}e{int(power)}"
+
+
+def percent(fraction: float) -> str:
+    """`5 %`, `0.5 %`: no more digits than tell."""
+    return f"{100 * fraction:.2g} %"
+
+
+def schedule_text(setting: Setting) -> str:
+    """`linear, 5 % warm-up, to 3 %`."""
+    parts = [_SHAPES.get(setting.schedule, setting.schedule.replace("_", " "))]
+    warmup, final = setting.shape.get("warmup", 0.0), setting.shape.get("final", 0.0)
+    if warmup >= 0.0005:  # noqa: PLR2004 - what rounds to 0 % is no warm-up
+        parts.append(f"{percent(warmup)} warm-up")
+    if final >= 0.0005:  # noqa: PLR2004
+        parts.append(f"to {percent(final)}")
+    knobs = {name: value for name, value in setting.shape.items() if name not in {"warmup", "final"}}
+    parts += [f"{name.replace('_', ' ')} {value:.3g}" for name, value in knobs.items()]
+    return ", ".join(parts)
+
+
+def extra_text(setting: Setting) -> str:
+    """What else was searched: `dropout 0.23, batch 64`."""
+    return ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in setting.extra.items()
+    )
+
+
+def value_digits(values: Sequence[float]) -> int:
+    """Digits after the point that tell `values` apart, at least three."""
+    finite = [abs(each) for each in values if math.isfinite(each) and each]
+    return max(3, 3 - math.floor(math.log10(min(finite)))) if finite and min(finite) < 0.1 else 3  # noqa: PLR2004
+
+
+def value_text(value: float | None, digits: int = 4) -> str:
+    """A value of the objective, or a dash."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{value:.{digits}f}" if abs(value) < 1e4 else f"{value:.4g}"  # noqa: PLR2004
+
+
+def duration_text(seconds: float) -> str:
+    """`12 s`, `4 min`, `1 h 20 min`."""
+    if seconds < 90:  # noqa: PLR2004
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004
+
+
+def columns(rows: Sequence[Sequence[str]], *, gap: str = "  ", right: Sequence[int] = ()) -> list[str]:
+    """Rows as aligned lines; columns in `right` are set flush right."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))] if rows else []
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(gap.join(cells).rstrip())
+    return lines

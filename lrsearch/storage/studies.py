@@ -1,0 +1,164 @@
+"""A study's own row: made, given a budget, asked to retry or retest, deleted. Each function is a move or a part of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
+
+from lrsearch.errors import Refused
+from lrsearch.storage import records
+from lrsearch.storage.claims import count_ended, new_trial
+from lrsearch.storage.database import new_id
+from lrsearch.storage.ends import reap
+from lrsearch.storage.move import Move
+from lrsearch.storage.tables import attempts, checkpoints, curves, studies, trials, workers
+from lrsearch.values import Kind, Origin, StudyPlan, StudyState, TrialState
+
+_FIRST = (Origin.YOURS.value, Origin.REFERENCE.value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retest:
+    """A search trial's setting, once more, under a fresh seed."""
+
+    parent: int
+    repeat: int
+    seed: int
+
+
+def insert_study(connection: Connection, clock: ColumnElement[float], plan: StudyPlan) -> None:
+    """The study's row and its first trials. Raises IntegrityError where there is one of that name."""
+    row: dict[str, Any] = {"name": plan.name, "plan": records.plan_text(plan), "trials": plan.trials}
+    row |= {"state": StudyState.OPEN.value, "reason": "", "revision": 0, "searched": 0, "retests_for": 0}
+    deadline = None if plan.timeout_seconds is None else clock + plan.timeout_seconds
+    made = connection.execute(insert(studies).values(**row, deadline=deadline, created_at=clock))
+    move = Move(connection, clock, new_id(made))
+    move.change_study(searched=_queue_first(move, plan.trials))
+
+
+def _queue_first(move: Move, budget: int | None) -> int:
+    """Queue those of the plan's first trials that the budget has room for and that are not there; returns the slots taken."""
+    first = move.plan.first
+    mine = and_(trials.c.study_id == move.study_id, trials.c.kind == Kind.SEARCH.value, trials.c.origin.in_(_FIRST))
+    there = move.connection.execute(select(func.count()).select_from(trials).where(mine)).scalar_one()
+    taken: int = move.study.searched
+    room = len(first) if budget is None else max(0, budget - taken)
+    missing = first[there : there + room]
+    rows = [
+        new_trial(move, number=taken + place, kind=Kind.SEARCH, origin=origin, setting=setting.to_json())
+        for place, (origin, setting) in enumerate(missing)
+    ]
+    if rows:
+        move.connection.execute(insert(trials), rows)
+    return taken + len(rows)
+
+
+def set_budget(move: Move, *, total: int | None, timeout_seconds: float | None) -> None:
+    """The study's total of trials, never below what has begun, and its end, so many seconds from now; None keeps.
+
+    A deadline that has passed goes when trials are given: it must not end the new budget. A finished study is open again.
+    """
+    columns: dict[str, Any] = {}
+    if total is not None:
+        columns["trials"] = max(total, move.study.searched)
+        columns["searched"] = _queue_first(move, columns["trials"])
+        if move.study.deadline is not None and move.study.deadline <= move.now:
+            columns["deadline"] = None
+    if timeout_seconds is not None:
+        columns["deadline"] = move.now + timeout_seconds
+    if move.study.state == StudyState.FINISHED:
+        columns["state"] = StudyState.OPEN.value
+    move.change_study(**columns)
+
+
+def retry_failed(move: Move) -> list[int]:
+    """Queue each failed trial's setting once more as a new trial, and raise the budget by as many; returns their numbers."""
+    rows = move.connection.execute(_failed_once(move).order_by(trials.c.number)).all()
+    # The first trials that are still to come keep their places before them.
+    taken = _queue_first(move, move.study.trials)
+    new = [
+        {
+            **new_trial(move, number=taken + place, kind=Kind.SEARCH, origin=Origin.RETRY),
+            "setting": row.setting,
+            "parent": row.number,
+        }
+        for place, row in enumerate(rows)
+    ]
+    if new:
+        move.connection.execute(insert(trials), new)
+    columns: dict[str, Any] = {"searched": taken + len(new)}
+    if move.study.trials is not None:
+        columns["trials"] = move.study.trials + len(new)
+    if new and move.study.state == StudyState.FINISHED:
+        columns["state"] = StudyState.OPEN.value
+    move.change_study(**columns)
+    return [row["number"] for row in new]
+
+
+def _failed_once(move: Move) -> Any:
+    """Failed trials with a setting that are not being retried already."""
+    again = select(trials.c.parent).where(trials.c.study_id == move.study_id, trials.c.origin == Origin.RETRY.value)
+    mine = and_(trials.c.study_id == move.study_id, trials.c.state == TrialState.FAILED.value, trials.c.kind == Kind.SEARCH.value)
+    return select(trials.c.number, trials.c.setting).where(mine, trials.c.setting.is_not(None), trials.c.number.not_in(again))
+
+
+def plan_retests(move: Move, retests: Sequence[Retest]) -> None:
+    """Queue retests; those that exist already, from an earlier plan, stay as they are."""
+    mine = and_(trials.c.study_id == move.study_id, trials.c.kind == Kind.RETEST.value)
+    found = move.connection.execute(select(trials.c.parent, trials.c.repeat_no).where(mine))
+    there = {(row.parent, row.repeat_no) for row in found}
+    new = {(each.parent, each.repeat): each for each in retests if (each.parent, each.repeat) not in there}
+    parents = _settings(move, {each.parent for each in new.values()})
+    rows = [
+        {
+            **new_trial(move, number=len(there) + place, kind=Kind.RETEST, origin=Origin(parents[each.parent].origin)),
+            "setting": parents[each.parent].setting,
+            "parent": each.parent,
+            "repeat_no": each.repeat,
+            "seed": each.seed,
+        }
+        for place, each in enumerate(new.values())
+    ]
+    if rows:
+        move.connection.execute(insert(trials), rows)
+    move.change_study(retests_for=count_ended(move))
+
+
+def _settings(move: Move, numbers: set[int]) -> dict[int, Any]:
+    mine = and_(trials.c.study_id == move.study_id, trials.c.kind == Kind.SEARCH.value, trials.c.number.in_(numbers))
+    rows = move.connection.execute(select(trials.c.number, trials.c.setting, trials.c.origin).where(mine))
+    return {row.number: row for row in rows}
+
+
+def part_from_optuna(move: Move) -> int | None:
+    """The first half of a deletion: nothing runs or begins, and Optuna's rows are not ours any more; returns their study."""
+    refuse_while_running(move)
+    move.change_study(state=StudyState.STOPPED.value, reason="it is being deleted", optuna_study_id=None)
+    mine = trials.c.study_id == move.study_id
+    move.connection.execute(update(trials).where(mine).values(mirrored=0, optuna_trial_id=None))
+    stored: int | None = move.study.optuna_study_id
+    return stored
+
+
+def refuse_while_running(move: Move) -> None:
+    """Raises Refused while a worker holds a trial."""
+    reap(move)
+    running = and_(trials.c.study_id == move.study_id, trials.c.state == TrialState.RUNNING.value)
+    number = move.connection.execute(select(func.count()).select_from(trials).where(running)).scalar_one()
+    if number:
+        name = move.study.name
+        raise Refused(f"study {name!r} has {number} trials in training. Stop it first: lrsearch stop --now {name}")
+
+
+def delete_rows(move: Move) -> None:
+    """The second half: every row of the study."""
+    refuse_while_running(move)
+    mine = select(trials.c.id).where(trials.c.study_id == move.study_id)
+    for table in (attempts, curves, checkpoints):
+        move.connection.execute(delete(table).where(table.c.trial_id.in_(mine)))
+    for table in (trials, workers):
+        move.connection.execute(delete(table).where(table.c.study_id == move.study_id))
+    move.connection.execute(delete(studies).where(studies.c.id == move.study_id))

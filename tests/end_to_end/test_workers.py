@@ -1,0 +1,340 @@
+"""Workers as real processes on a real SQLite file: killed, interrupted, orphaned, poisoned. Training is a cheap stand-in."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lrsearch.errors import DeviceProblem, FingerprintMismatch, Interrupted, InvalidValue, StudyBroken, StudyFileError
+from lrsearch.launch import run_study
+from lrsearch.storage import open_ledger
+from lrsearch.values import Kind, StudyState, TrialState
+
+HERE = Path(__file__).parent
+DRIVER = """
+import json, sys
+from lrsearch.errors import LrSearchError
+from lrsearch.launch import run_study
+def listen(event):
+    print(json.dumps(event.to_json()), flush=True)
+try:
+    run_study(listen=listen, **json.loads(sys.argv[1]))
+except LrSearchError as error:
+    print(json.dumps({"event": "raised", "kind": type(error).__name__, "text": str(error)}), flush=True)
+    sys.exit(error.exit_code)
+"""
+
+
+@pytest.fixture
+def study(tmp_path, monkeypatch):
+    """A maker of toy studies in a folder of their own; returns the arguments of `run_study`."""
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    monkeypatch.delenv("LRSEARCH_STORAGE", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def make(*, workers=2, trials=6, retest=0, **says):
+        says.setdefault("journal", str(tmp_path / "journal"))
+        (tmp_path / "toy.json").write_text(json.dumps(says))
+        return {
+            "study_file": str(tmp_path / "toy.json"),
+            "storage": f"sqlite:///{tmp_path}/toy.db",
+            "engine_factory": "worker_toy:workshop",
+            "devices": "cpu",
+            "workers": workers,
+            "trials": trials,
+            "retest": retest,
+            "sampler": "random",
+        }
+
+    return make
+
+
+@contextmanager
+def ledger_of(arguments):
+    ledger = open_ledger(arguments["storage"])
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def records(arguments, kind=Kind.SEARCH):
+    with ledger_of(arguments) as ledger:
+        return list(ledger.trials(ledger.study("toy").id, kind=kind))
+
+
+def states(arguments):
+    return Counter(each.state for each in records(arguments))
+
+
+def journal(path):
+    return [json.loads(line) for line in Path(path, "journal").read_text().splitlines()]
+
+
+class Driver:
+    """`run_study` in a process of its own, its events read as they come."""
+
+    def __init__(self, arguments):
+        self.process = subprocess.Popen([sys.executable, "-c", DRIVER, json.dumps(arguments)], stdout=subprocess.PIPE, text=True)
+        self.seen = []
+        self.pids = set()
+
+    def until(self, *names):
+        """The next event of one of these names."""
+        for line in self.process.stdout:
+            event = json.loads(line)
+            self.seen.append(event)
+            if event["event"] == "ready":
+                self.pids.add(event["pid"])
+            if event["event"] in names:
+                return event
+        raise AssertionError(f"it ended before {names}: {self.seen[-3:]}")
+
+    def end(self, timeout):
+        """Exit code, once it and its last words are there."""
+        rest, _ = self.process.communicate(timeout=timeout)
+        self.seen += [json.loads(line) for line in rest.splitlines()]
+        return self.process.returncode
+
+
+@contextmanager
+def driven(arguments):
+    driver = Driver(arguments)
+    try:
+        yield driver
+    finally:
+        driver.process.kill()
+        driver.process.communicate()
+
+
+def alive(pids):
+    return [
+        pid for pid in pids if Path(f"/proc/{pid}").exists() and "lrsearch.worker" in Path(f"/proc/{pid}/cmdline").read_text()
+    ]
+
+
+def gone_within(pids, seconds):
+    until = time.monotonic() + seconds
+    while alive(pids) and time.monotonic() < until:
+        time.sleep(0.05)
+    return not alive(pids)
+
+
+# -- a study's way ---------------------------------------------------------------------------------------------------
+
+
+def test_a_study_is_searched_to_its_budget_exactly_and_retested(study):
+    arguments = study(trials=7, retest=2)
+    events = []
+    done = run_study(**arguments, listen=events.append)
+    assert done.state is StudyState.FINISHED
+    assert states(arguments) == {TrialState.COMPLETE: 7}
+    assert [each.number for each in sorted(records(arguments), key=lambda each: each.number)] == list(range(7))
+    retests = records(arguments, Kind.RETEST)
+    assert all(each.state is TrialState.COMPLETE for each in retests)
+    assert {each.parent for each in retests} >= {0}
+    assert len({each.seed for each in retests}) == 2, "all are retested on the same fresh seeds"
+    ended = [event for event in events if event.name == "trial.ended"]
+    assert len(ended) == 7 + len(retests)
+
+
+def test_the_same_command_goes_on_to_a_larger_budget_and_refuses_another_definition(study):
+    run_study(**study(trials=3))
+    arguments = study(trials=5)
+    assert run_study(**arguments).trials == 5
+    assert states(arguments) == {TrialState.COMPLETE: 5}
+    with pytest.raises(FingerprintMismatch, match="toy: 1 in the study, 2 here"):
+        run_study(**study(trials=5, fingerprint=2))
+    with pytest.raises(FingerprintMismatch, match="sampler: random in the study, tpe here"):
+        run_study(**(arguments | {"sampler": "tpe"}))
+
+
+def test_one_worker_and_one_seed_give_one_study(study, tmp_path):
+    first = study(workers=1, trials=6)
+    run_study(**first, seed=3)
+    settings = [each.setting for each in records(first)]
+    second = first | {"storage": f"sqlite:///{tmp_path}/again.db"}
+    run_study(**second, seed=3)
+    assert [each.setting for each in records(second)] == settings
+
+
+def test_what_the_users_code_prints_cannot_corrupt_the_pipe_and_can_be_shown(study):
+    events = []
+    run_study(**study(trials=2, print='{"event": "done"}'), listen=events.append)
+    assert {"text": '{"event": "done"}'} in [event.facts for event in events if event.name == "output"]
+
+
+# -- refused ---------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_created_when_the_inspection_fails(study, tmp_path):
+    with pytest.raises(StudyFileError, match="has no definition") as raised:
+        run_study(**study(inspect="refuse"))
+    assert raised.value.traceback_text == "Traceback: line 1"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["toy.json"]
+
+
+def test_a_study_file_that_kills_its_process_is_a_broken_study(study, tmp_path):
+    with pytest.raises(StudyBroken, match="SIGKILL"):
+        run_study(**study(inspect="kill"))
+    assert not (tmp_path / "toy.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"study_file": "nowhere.py"}, StudyFileError),
+        ({"trials": 0}, InvalidValue),
+        ({"timeout": -1.0}, InvalidValue),
+        ({"retest": -1}, InvalidValue),
+        ({"devices": "gpu:99"}, DeviceProblem),
+    ],
+)
+def test_bad_input_is_refused_before_any_process_starts(study, given, error):
+    events = []
+    with pytest.raises(error):
+        run_study(**(study() | given), listen=events.append)
+    assert events == []
+
+
+# -- poison ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_exception_fails_its_trial_and_the_worker_goes_on(study):
+    arguments = study(behave={"trial 2": "raise"})
+    run_study(**arguments)
+    assert states(arguments) == {TrialState.COMPLETE: 5, TrialState.FAILED: 1}
+    failed = next(each for each in records(arguments) if each.state is TrialState.FAILED)
+    assert (failed.number, failed.reason, failed.attempt) == (2, "ValueError: the toy raises", 1)
+    assert "worker_toy.py" in failed.traceback_text
+
+
+def test_three_alike_at_the_start_break_the_study_with_its_traceback(study):
+    arguments = study(trials=40, all="raise")
+    with pytest.raises(StudyBroken, match="the toy raises") as raised:
+        run_study(**arguments)
+    assert "worker_toy.py" in raised.value.traceback_text
+    with ledger_of(arguments) as ledger:
+        assert ledger.study("toy").state is StudyState.BROKEN
+    assert states(arguments)[TrialState.FAILED] <= 4
+
+
+def test_a_trial_that_kills_its_worker_is_retried_by_another_and_then_failed(study):
+    arguments = study(behave={"trial 1": "kill"}) | {"retries": 1}
+    events = []
+    run_study(**arguments, listen=events.append)
+    poison = next(each for each in records(arguments) if each.number == 1)
+    assert (poison.state, poison.lost) == (TrialState.FAILED, 2)
+    assert "SIGKILL" in poison.reason
+    assert states(arguments) == {TrialState.COMPLETE: 5, TrialState.FAILED: 1}
+    assert [event.facts["ending"] for event in events if event.name == "worker.died"] == ["signal SIGKILL"] * 2
+
+
+def test_a_trial_that_kills_its_worker_once_is_trained_at_once_by_another(study):
+    arguments = study(behave={"trial 1": "kill-once"}, trials=4)
+    run_study(**arguments)
+    retried = next(each for each in records(arguments) if each.number == 1)
+    assert (retried.state, retried.attempt, retried.lost) == (TrialState.COMPLETE, 2, 1)
+
+
+def test_a_trial_that_hangs_is_cut_off_at_the_trial_timeout(study):
+    arguments = study(behave={"trial 1": "hang-once"}, trials=4) | {"trial_timeout": 1.5}
+    run_study(**arguments)
+    hung = next(each for each in records(arguments) if each.number == 1)
+    assert (hung.state, hung.attempt, hung.lost) == (TrialState.COMPLETE, 2, 1)
+
+
+def test_a_data_set_that_kills_every_worker_ends_the_run(study):
+    from lrsearch.errors import EnvironmentProblem
+
+    with pytest.raises(EnvironmentProblem, match="no worker stays alive"):
+        run_study(**study(open="kill", workers=1))
+
+
+# -- signals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_puts_trials_back_which_go_on_from_their_checkpoints(study, tmp_path, number, code):
+    arguments = study(trials=2, epochs=8, epoch_seconds=0.2)
+    with driven(arguments) as driver:
+        while driver.until("trial.progress")["epoch"] < 3:
+            pass
+        driver.process.send_signal(number)
+        began = time.monotonic()
+        assert driver.end(timeout=10) == code
+    assert time.monotonic() - began < 10
+    assert gone_within(driver.pids, 1)
+    assert states(arguments) == {TrialState.WAITING: 2}
+    assert all(each.lost == 0 for each in records(arguments))
+    run_study(**arguments)
+    assert states(arguments) == {TrialState.COMPLETE: 2}
+    lines = journal(tmp_path)
+    for trial in {line["trial"] for line in lines}:
+        epochs = [line["epoch"] for line in lines if line["trial"] == trial]
+        assert epochs == list(range(1, 9)), "no epoch is trained twice, none left out"
+    assert not list((tmp_path / "lrsearch-checkpoints").glob("*/*/*/*.npz")), "checkpoints go when their trial ends"
+
+
+def test_a_worker_in_a_long_call_is_ended_and_its_trial_put_back(study):
+    arguments = study(trials=1, workers=1, all="stuck")
+    with driven(arguments) as driver:
+        driver.until("trial.started")
+        driver.process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        assert driver.end(timeout=12) == 130
+    assert time.monotonic() - began < 10
+    assert states(arguments) == {TrialState.WAITING: 1}
+    assert records(arguments)[0].lost == 0
+
+
+def test_the_second_signal_ends_everything_within_a_second(study):
+    arguments = study(trials=2, all="stuck")
+    with driven(arguments) as driver:
+        driver.until("trial.started")
+        driver.process.send_signal(signal.SIGINT)
+        driver.until("stopping")
+        driver.process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        assert driver.end(timeout=5) == 130
+        assert time.monotonic() - began < 1
+    assert gone_within(driver.pids, 0.5)
+
+
+@pytest.mark.parametrize("behaviour", [{"epochs": 1000, "epoch_seconds": 0.1}, {"all": "stuck"}])
+def test_workers_die_with_their_parent_within_five_seconds(study, behaviour):
+    arguments = study(trials=2, **behaviour)
+    with driven(arguments) as driver:
+        driver.until("trial.started")
+        driver.process.kill()
+        driver.process.wait()
+        assert gone_within(driver.pids, 5)
+    assert driver.pids
+
+
+def test_a_killed_worker_is_replaced_and_its_trial_goes_on(study):
+    arguments = study(trials=4, epochs=4, epoch_seconds=0.1)
+    with driven(arguments) as driver:
+        driver.until("trial.started")
+        os.kill(min(driver.pids), signal.SIGKILL)
+        driver.until("worker.died")
+        assert driver.end(timeout=60) == 0
+    assert states(arguments) == {TrialState.COMPLETE: 4}
+    assert sum(each.lost for each in records(arguments)) <= 1
+
+
+def test_an_interruption_before_the_study_begins_leaves_nothing(study, tmp_path):
+    with driven(study(inspect="hang")) as driver:
+        driver.until("ready")
+        driver.process.send_signal(signal.SIGINT)
+        assert driver.end(timeout=5) == 130
+    assert driver.seen[-1]["kind"] == Interrupted.__name__
+    assert gone_within(driver.pids, 1)
+    assert not (tmp_path / "toy.db").exists()

@@ -1,0 +1,171 @@
+"""A workshop for worker processes in Keras' place: the "study file" is JSON that says how trials behave.
+
+Keys: `epochs`, `epoch_seconds`, `journal` (a file that gets a line an epoch, fsynced), `behave` {label: what} with what one of
+raise, kill, kill-once, hang, hang-once, stuck (one long call that no verdict reaches), `all` (what every trial does), `inspect` (raise,
+kill, refuse), `open` (kill), `print` (text that each epoch prints).
+"""
+
+import json
+import math
+import os
+import signal
+import time
+import traceback
+from pathlib import Path
+
+import numpy as np
+
+from lrsearch.errors import StudyFileError
+from lrsearch.values import Direction, Outcome, Progress, Snapshot, Status, StudyFacts, Verdict
+from lrsearch.version import versions
+from lrsearch.worker.workshop import Inspection
+
+_ENDS = {Verdict.PRUNE: Status.PRUNED, Verdict.INTERRUPT: Status.INTERRUPTED, Verdict.LOST: Status.LOST}
+
+
+def workshop(config):
+    return ToyWorkshop(Path(config.study_file))
+
+
+class ToyWorkshop:
+    def __init__(self, path):
+        self.path = path
+        self.says = json.loads(path.read_text()) if path.suffix == ".json" else {}
+
+    def prepare(self):
+        print("this must not corrupt the pipe")
+
+    def inspect(self):
+        what = self.says.get("inspect")
+        if what == "refuse":
+            raise StudyFileError("toy.json has no definition", traceback_text="Traceback: line 1")
+        _behave(what)
+        from lrsearch.space import SearchSpace
+
+        space = SearchSpace(optimizers=("sgd", "adam"), schedules=("constant",))
+        references = space.references()
+        facts = StudyFacts(
+            objective="val_accuracy",
+            direction=Direction.MAXIMIZE,
+            metrics=("loss", "val_accuracy"),
+            epochs=self.says.get("epochs", 3),
+            accumulation=1,
+            steps_per_epoch={"None": 10},
+            train_examples=None,
+            validation_examples=None,
+            has_test=False,
+            parameters=1,
+            yours=references[1],
+            exact_order=True,
+            fingerprint={"toy": self.says.get("fingerprint", 1)},
+            versions=versions(),
+        )
+        return Inspection(
+            facts=facts, dimensions=tuple(d.to_json() for d in space.public_dimensions()), references=references, seed=0
+        )
+
+    def open(self, study):
+        from lrsearch.space import SearchSpace
+
+        _behave(self.says.get("open"))
+        return SearchSpace(optimizers=("sgd", "adam"), schedules=("constant",)), ToyEngine(self.says)
+
+
+def _behave(what):
+    if what == "raise":
+        raise ValueError("the toy raises")
+    if what == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    while what == "hang":
+        time.sleep(0.05)
+    if what == "stuck":
+        time.sleep(3600)
+
+
+class ToyEngine:
+    """The value climbs towards 1 - (log10(rate) + 2)**2 / 10; its state is one number that only whole epochs reach."""
+
+    name = "toy"
+
+    def __init__(self, says):
+        self.says = says
+
+    def train(self, source, watch, save):
+        while (spec := source()) is not None:
+            yield self._one(spec, watch, save)
+
+    def _one(self, spec, watch, save):
+        began = time.monotonic()
+        epochs = self.says.get("epochs", 3)
+        goal = 1 - (math.log10(spec.setting.learning_rate) + 2) ** 2 / 10
+        epoch, state = (spec.resume.epoch, float(spec.resume.arrays["state"])) if spec.resume else (0, 0.0)
+        try:
+            self._misbehave(spec)
+            while epoch < epochs:
+                verdict = self._wait(spec, epoch, epochs, watch, began)
+                if verdict is Verdict.KEEP:
+                    epoch, state = epoch + 1, state + (goal - state) / 2
+                    self._journal(spec, epoch, state)
+                    progress = self._progress(spec, epoch, epochs, epoch * 10, began, state)
+                    verdict = watch(progress)
+                    arrays = {"state": np.array(state)}
+                    snapshot = Snapshot(epoch=epoch, step=epoch * 10, arrays=arrays, meta={})
+                    save(progress, lambda snapshot=snapshot: snapshot)
+                if verdict is not Verdict.KEEP:
+                    return self._outcome(spec, _ENDS[verdict], epoch, state, began, reason=verdict.value)
+        except Exception as error:  # noqa: BLE001 - as a real engine does
+            text = traceback.format_exc()
+            return self._outcome(spec, Status.FAILED, epoch, None, began, reason=f"{type(error).__name__}: {error}", text=text)
+        return self._outcome(spec, Status.COMPLETE, epoch, state, began)
+
+    def _misbehave(self, spec):
+        what = self.says.get("behave", {}).get(spec.label) or self.says.get("all") or ""
+        if what.endswith("-once"):
+            what = what.removesuffix("-once") if spec.attempt == 1 else ""
+        _behave(what)
+
+    def _wait(self, spec, epoch, epochs, watch, began):
+        if text := self.says.get("print"):
+            print(text)
+        until = time.monotonic() + self.says.get("epoch_seconds", 0.0)
+        steps = 0
+        while time.monotonic() < until:
+            time.sleep(0.02)
+            steps = min(9, steps + 1)
+            verdict = watch(self._progress(spec, epoch, epochs, epoch * 10 + steps, began, None))
+            if verdict is not Verdict.KEEP:
+                return verdict
+        return Verdict.KEEP
+
+    def _progress(self, spec, epoch, epochs, step, began, value):
+        return Progress(
+            trial_id=spec.trial_id, attempt=spec.attempt, epoch=epoch, epochs=epochs, step=step, total_steps=epochs * 10,
+            rate=spec.setting.learning_rate, seconds=time.monotonic() - began,
+            logs={} if value is None else {"val_accuracy": value}, value=value,
+        )  # fmt: skip
+
+    def _outcome(self, spec, status, epoch, value, began, *, reason="", text=""):
+        return Outcome(
+            trial_id=spec.trial_id, attempt=spec.attempt, status=status, engine=self.name, value=value, last_value=value,
+            best_value=value, best_epoch=epoch or None, epochs=epoch, steps=epoch * 10, seconds=time.monotonic() - began,
+            reason=reason, traceback_text=text,
+        )  # fmt: skip
+
+    def _journal(self, spec, epoch, state):
+        path = self.says.get("journal")
+        if path is None:
+            return
+        line = json.dumps(
+            {
+                "trial": spec.trial_id,
+                "label": spec.label,
+                "attempt": spec.attempt,
+                "epoch": epoch,
+                "state": state,
+                "pid": os.getpid(),
+            }
+        )
+        with Path(path).open("a") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
