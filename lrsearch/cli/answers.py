@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lrsearch.cli.opening import existing_study
 from lrsearch.cli.options import echo_json, json_option, storage_option
+
+if TYPE_CHECKING:
+    from lrsearch.answer import Answer
+    from lrsearch.values import StudyRecord
 
 
 @click.command("best")
@@ -32,8 +37,13 @@ def best(study: str, *, storage: str | None, as_json: bool) -> None:
 @click.option("--format", "form", type=click.Choice(["python", "json", "keras"]), default="python", show_default=True)
 @click.option("--trial", type=int, help="Export this trial. [default: the best]")
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write here. [default: the terminal]")
+@click.option(
+    "--study-file", type=click.Path(path_type=Path), help="Its file, for keras. [default: the path it was started with]"
+)
 @storage_option
-def export(study: str, *, form: str, trial: int | None, output: Path | None, storage: str | None) -> None:
+def export(
+    study: str, *, form: str, trial: int | None, output: Path | None, study_file: Path | None, storage: str | None
+) -> None:
     """Print the best setting of STUDY as code to paste beside model.compile, as JSON, or as a compiled .keras model.
 
     The Python needs Keras alone. The .keras file holds the untrained model with its optimizer and schedule; import
@@ -43,16 +53,40 @@ def export(study: str, *, form: str, trial: int | None, output: Path | None, sto
     from lrsearch.errors import InvalidValue
     from lrsearch.report import export_text
 
-    if form == "keras" and output is None:
-        raise InvalidValue("--output", got=None, allowed="a file that ends in .keras with --format keras")
+    if form == "keras" and (output is None or output.suffix != ".keras"):
+        raise InvalidValue(
+            "--output", got=None if output is None else str(output), allowed="a file that ends in .keras with --format keras"
+        )
     with existing_study(study, storage) as (ledger, record):
         answer = summarise(record, ledger.trials(record.id))
+    if form == "keras" and output is not None:
+        _write_keras(record, answer, trial, output, study_file)
+        return
     text = export_text(record, answer, form=form, trial=trial)
     if output is None:
         click.echo(text)
     else:
         output.write_text(text + "\n", encoding="utf-8")
         click.echo(f"wrote {output}", err=True)
+
+
+def _write_keras(record: StudyRecord, answer: Answer, trial: int | None, output: Path, study_file: Path | None) -> None:
+    from lrsearch.launch.attach import file_of
+    from lrsearch.report import choose
+    from lrsearch.values import Origin
+    from lrsearch.worker.export import export_model
+
+    chosen = choose(answer, trial)
+    seed = next((each.seed for each in answer.ranked if each.number == chosen.trial), None) or 0
+    export_model(
+        record,
+        chosen.setting,
+        study_file=file_of(record, study_file),
+        output=output,
+        seed=seed,
+        yours=chosen.origin is Origin.YOURS,
+    )
+    click.echo(f"wrote {output}: untrained and compiled; `import lrsearch.keras` before loading it.", err=True)
 
 
 @click.command("plot")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sys
 import traceback
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from lrsearch.definition.study import StudyDefinition
-from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError
+from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
+from lrsearch.space import SearchSpace
 
 MODULE = "lrsearch_study_file"
 BACKEND = "tensorflow"
@@ -58,11 +60,23 @@ def _run(path: Path) -> ModuleType:
     except LrSearchError as error:
         raise type_kept(error, path) from None
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        unknown = unknown_field(error)
+        if unknown is not None:
+            raise type_kept(unknown, path) from None
         text = own_traceback(error, path)
         raise StudyFileError(f"{path.name} does not load: {type(error).__name__}: {error}", traceback_text=text) from None
     finally:
         sys.dont_write_bytecode = before
     return module
+
+
+def unknown_field(error: Exception) -> LrSearchError | None:
+    """A misspelt field of StudyDefinition or SearchSpace, as Python's TypeError tells it, with the nearest name."""
+    for kind in (StudyDefinition, SearchSpace):
+        found = re.fullmatch(rf"{kind.__name__}.__init__\(\) got an unexpected keyword argument '(\w+)'.*", str(error))
+        if found is not None and isinstance(error, TypeError):
+            return UnknownName(f"field of {kind.__name__}", got=found[1], known=[each.name for each in fields(kind)])
+    return None
 
 
 def type_kept(error: LrSearchError, path: Path) -> LrSearchError:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lrsearch.errors import InvalidValue, UnknownName
+from lrsearch.errors import InvalidValue
 from lrsearch.space import SearchSpace
 from lrsearch.values import Direction, Json
 
@@ -76,7 +76,9 @@ class StudyDefinition:
     def effective_space(self) -> SearchSpace:
         """The space with the definition's batch sizes; raises InvalidValue where both name some and differ."""
         given = self.batch_size
-        sizes = tuple(given) if isinstance(given, Sequence) else (given,)
+        sizes = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
+        if given is not None and (not sizes or len(set(sizes)) != len(sizes)):
+            raise InvalidValue("batch_size", got=given, allowed="a whole number, or a list of different ones")
         for size in sizes:
             if size is not None:
                 _check_count("batch_size", size)
@@ -100,16 +102,16 @@ class StudyDefinition:
     def make_model(self, extra: Mapping[str, Json]) -> Any:
         """Call `build_model`, with the further searched values where it takes an argument."""
         build = self._function("build_model")
-        return build(dict(extra)) if takes_argument(build) else build()
+        return build(dict(extra)) if takes_argument(build, "params") else build()
 
     def read_data(self, batch_size: int | None) -> Any:
         """Call `load_data`, with the batch size where it takes an argument."""
         load = self._function("load_data")
-        return load(batch_size) if takes_argument(load) else load()
+        return load(batch_size) if takes_argument(load, "batch_size") else load()
 
     @property
     def data_depends_on_batch(self) -> bool:
-        return takes_argument(self._function("load_data"))
+        return takes_argument(self._function("load_data"), "batch_size")
 
     def _function(self, name: str) -> Callable[..., Any]:
         function = getattr(self, name)
@@ -119,18 +121,14 @@ class StudyDefinition:
         return function  # type: ignore[no-any-return]
 
 
-def takes_argument(function: Callable[..., Any]) -> bool:
-    """Whether a function has to be, or can be, called with one positional argument."""
+def takes_argument(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function wants the argument: its first one has no default, or bears that name.
+
+    Others with defaults are the user's own: `build_model(width=64)` is called as it is.
+    """
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return any(each.kind in kinds for each in inspect.signature(function).parameters.values())
-
-
-def check_fields(given: Mapping[str, Any]) -> None:
-    """Refuse names that are no field of StudyDefinition, suggesting the nearest."""
-    known = [each.name for each in fields(StudyDefinition)]
-    for name in given:
-        if name not in known:
-            raise UnknownName("field of StudyDefinition", got=name, known=known)
+    first = next((each for each in inspect.signature(function).parameters.values() if each.kind in kinds), None)
+    return first is not None and (first.default is inspect.Parameter.empty or first.name == name)
 
 
 def _check_text(name: str, value: object) -> None:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from lrsearch.engine.binding import bind_memory, bind_threads
 from lrsearch.engine.contract import Engine
+from lrsearch.engine.exporting import write_model
 from lrsearch.engine.fit import FitEngine
 from lrsearch.engine.inspecting import inspect_study, open_study
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.errors import UnknownName
 
-__all__ = ["Engine", "FitEngine", "LoadedStudy", "bind_memory", "bind_threads", "create_engine", "inspect_study", "open_study"]
+__all__ = [
+    "Engine",
+    "FitEngine",
+    "LoadedStudy",
+    "bind_memory",
+    "bind_threads",
+    "create_engine",
+    "inspect_study",
+    "open_study",
+    "write_model",
+]
 
 ENGINES = {"auto": FitEngine, "fit": FitEngine}
 

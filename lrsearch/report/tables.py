@@ -210,8 +210,8 @@ def trial_text(record: TrialRecord, data: dict[str, Json]) -> str:
         f"value    {value_text(record.value)}"
         + (f"; best {value_text(record.best_value)} at epoch {record.best_epoch}" if record.best_epoch else ""),
     ]
-    if record.setting is not None and record.setting.hyper:
-        lines.append("hyper    " + ", ".join(f"{name} {value:g}" for name, value in record.setting.hyper.items()))
+    if record.setting is not None and any(record.setting.hyper.values()):
+        lines.append("hyper    " + ", ".join(f"{name} {value:g}" for name, value in record.setting.hyper.items() if value))
     lines += [f"note     {note}" for note in record.notes]
     lines += [
         f"attempt  {each['attempt']}: {each['status']}" + (f" ({each['reason']})" if each["reason"] else "")

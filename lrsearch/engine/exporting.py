@@ -1,0 +1,35 @@
+"""Writes a setting as an untrained, compiled `.keras` model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+
+from lrsearch.definition import StudyDefinition
+from lrsearch.engine import _keras
+from lrsearch.engine.compiling import accumulation_of, fresh_model, set_searched
+from lrsearch.engine.data import sample_batch
+from lrsearch.engine.inspecting import open_study
+from lrsearch.errors import InvalidValue
+from lrsearch.values import Setting
+
+
+def write_model(definition: StudyDefinition, setting: Setting, path: Path, *, seed: int, yours: bool = False) -> None:
+    """Build the model under `seed`, compile it with the setting's optimizer and schedule, and save it to `path`.
+
+    To load it, `import lrsearch.keras` first: the schedule is registered there. Raises InvalidValue where Keras cannot save it.
+    """
+    loaded = open_study(definition)
+    keras.utils.set_random_seed(seed)
+    model = fresh_model(definition, setting.extra)
+    accumulation = accumulation_of(model, definition)
+    if not yours:
+        total = loaded.total_steps(setting.batch_size, accumulation)
+        set_searched(model, setting, total_steps=total, accumulation=accumulation)
+    _keras.build_fully(model, sample_batch(loaded.data(setting.batch_size).train, setting.batch_size))
+    try:
+        model.save(path)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        fix = "Use --format python, which needs no saved model."
+        raise InvalidValue("--format", got="keras", allowed=f"another one for this model ({error})", fix=fix) from None
