@@ -71,7 +71,7 @@ def export(
 
 
 def _write_keras(record: StudyRecord, answer: Answer, trial: int | None, output: Path, study_file: Path | None) -> None:
-    from lrsearch.launch.attach import file_of
+    from lrsearch.launch.attaching import file_of
     from lrsearch.report import choose
     from lrsearch.values import Origin
     from lrsearch.worker.export import export_model

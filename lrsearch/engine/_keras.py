@@ -28,6 +28,11 @@ def copy_decay_exclusions(source: Any, target: Any) -> None:
             setattr(target, name, getattr(source, name))
 
 
+def compile_again(model: Any, optimizer: Any) -> None:
+    """Compile with the same arguments but another optimizer: what `save` writes is what `compile` was given."""
+    model.compile(**{**dict(model._compile_config.config), "optimizer": optimizer})  # noqa: SLF001
+
+
 def rate_of(optimizer: Any) -> Any:
     """The optimizer's learning rate as it was given: a schedule, a variable, or a callable."""
     return optimizer._learning_rate  # noqa: SLF001

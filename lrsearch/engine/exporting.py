@@ -8,7 +8,7 @@ import keras
 
 from lrsearch.definition import StudyDefinition
 from lrsearch.engine import _keras
-from lrsearch.engine.compiling import accumulation_of, fresh_model, set_searched
+from lrsearch.engine.compiling import accumulation_of, fresh_model, inner, set_searched
 from lrsearch.engine.data import sample_batch
 from lrsearch.engine.inspecting import open_study
 from lrsearch.errors import InvalidValue
@@ -27,6 +27,7 @@ def write_model(definition: StudyDefinition, setting: Setting, path: Path, *, se
     if not yours:
         total = loaded.total_steps(setting.batch_size, accumulation)
         set_searched(model, setting, total_steps=total, accumulation=accumulation)
+        _keras.compile_again(model, inner(model.optimizer))
     _keras.build_fully(model, sample_batch(loaded.data(setting.batch_size).train, setting.batch_size))
     try:
         model.save(path)

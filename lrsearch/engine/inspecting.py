@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,10 @@ def inspect_study(definition: StudyDefinition) -> StudyFacts:
         validation_examples=data.validation.examples,
         has_test=data.test is not None,
         parameters=int(model.count_params()) if model.built else 0,
-        yours=describe(model, total_steps=loaded.total_steps(base, accumulation), accumulation=accumulation, batch_size=base),
+        yours=replace(
+            describe(model, total_steps=loaded.total_steps(base, accumulation), accumulation=accumulation, batch_size=base),
+            extra=_first_extra(definition),
+        ),
         exact_order=exact,
         fingerprint=fingerprint_of(definition) | _measured_fingerprint(loaded, model),
         versions=versions(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lrsearch.launch.attach import attach
+    from lrsearch.launch.attaching import attach
     from lrsearch.launch.doctor import diagnose
     from lrsearch.launch.inline import run_inline
     from lrsearch.launch.progress import watching
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["attach", "diagnose", "run_inline", "run_study", "watching"]
 
 # Loaded on first use: a parent that only starts a database server needs none of them.
-_HOMES = {"attach": "attach", "diagnose": "doctor", "run_inline": "inline", "run_study": "run", "watching": "progress"}
+_HOMES = {"attach": "attaching", "diagnose": "doctor", "run_inline": "inline", "run_study": "run", "watching": "progress"}
 
 
 def __getattr__(name: str) -> Any:

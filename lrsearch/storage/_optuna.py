@@ -26,7 +26,7 @@ from optuna.distributions import (
     IntDistribution,
     distribution_to_json,
 )
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
@@ -165,6 +165,12 @@ def refuse_foreign_study(storage: RDBStorage, name: str) -> None:
         study_id = storage.get_study_id_from_name(name)
     except KeyError:
         return
+    except StorageInternalError as error:
+        if name.isascii():
+            raise
+        # MySQL's tables that somebody made in its default alphabet.
+        allowed = "in ASCII: Optuna's tables in this database take no other"
+        raise InvalidValue("the study's name", got=name, allowed=allowed, fix="Choose another with --name.") from error
     # The trials first: ours are marked before they have any.
     if storage.get_n_trials(study_id) and MARK not in storage.get_study_user_attrs(study_id):
         allowed = "another one than that of a study which Optuna alone made in this database"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from alembic.migration import MigrationContext
@@ -159,12 +159,21 @@ def _queue(connection: Connection) -> Iterator[None]:
         return
     connection.execute(text(f"select get_lock('{_LOCK_NAME}', 60)"))
     try:
+        if not inspect(connection).has_table("studies"):
+            _widen_alphabet(connection)
         if _found(connection) is None:
             # Its DDL commits by itself: a version that was never noted down means that a crash left some of the tables, empty.
             metadata.drop_all(connection)
         yield
     finally:
         connection.execute(text(f"select release_lock('{_LOCK_NAME}')"))
+
+
+def _widen_alphabet(connection: Connection) -> None:
+    """Let the tables that Optuna will make take every name: MariaDB's own default is latin1. Needs a right that not all have."""
+    name = str(connection.engine.url.database).replace("`", "``")
+    with suppress(exc.DBAPIError):
+        connection.execute(text(f"alter database `{name}` character set utf8mb4 collate utf8mb4_bin"))
 
 
 def _run_migrations(connection: Connection) -> None:

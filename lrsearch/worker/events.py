@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from lrsearch.report.words import extra_text, rate_text, schedule_text
 from lrsearch.values import Json, Setting
 
 
@@ -29,9 +30,6 @@ class Say(Protocol):
 
 
 def setting_in_short(setting: Setting) -> str:
-    """A setting in one short line: optimizer, rate, schedule, what else was searched."""
-    parts = [setting.optimizer, f"{setting.learning_rate:.1e}", setting.schedule]
-    if warmup := setting.shape.get("warmup"):
-        parts.append(f"warm-up {warmup:.0%}")
-    parts += [f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in setting.extra.items()]
-    return " ".join(parts)
+    """A setting in one short line, in the words of every table."""
+    words = f"{setting.optimizer} {rate_text(setting.learning_rate)} {schedule_text(setting)}"
+    return f"{words}; {extra_text(setting)}" if setting.extra else words

@@ -129,10 +129,11 @@ def test_too_few_trials_and_failures_are_said(study, some, trial):
 
 
 def test_a_best_rate_at_the_edge_of_the_range_is_said(study, some):
-    axis = {"name": "learning_rate", "kind": "float", "low": 1e-5, "high": 2.2e-4, "log": True}
-    inner = {**axis, "high": 1e-3}
-    assert any("higher rates than 2.2e-04" in each for each in summarise(study(dimensions=(axis,)), some).warnings)
-    assert not any("edge" in each for each in summarise(study(dimensions=(inner,)), some).warnings)
+    for asked in ([1e-5, 2.2e-4], {"lion": [1e-5, 2.2e-4]}):
+        narrow = study(fingerprint={"space.learning_rate": asked})
+        assert any("higher rates than 2.2e-04" in each for each in summarise(narrow, some).warnings)
+    wide = study(fingerprint={"space.learning_rate": [1e-5, 1e-3]})
+    assert not any("edge" in each for each in summarise(wide, some).warnings)
 
 
 def test_a_general_method_that_loses_to_one_it_includes_is_said(study, trial):

@@ -1,0 +1,50 @@
+"""Databases for every test that wants one: SQLite files, and one throw-away server of each kind a session."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from servers import MariaDB, PostgreSQL
+
+_KINDS = {"postgresql": PostgreSQL, "mariadb": MariaDB}
+_count = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def servers():
+    """Starts a server of a kind when it is first asked for; all are stopped at the end."""
+    running = {}
+
+    def server(kind):
+        if kind not in running:
+            why = _KINDS[kind].missing()
+            if why:
+                if os.environ.get("LRSEARCH_TEST_NO_SKIP"):
+                    pytest.fail(f"{why}, and LRSEARCH_TEST_NO_SKIP is set")
+                pytest.skip(why)
+            folder = Path(tempfile.mkdtemp(prefix="lrs-", dir="/tmp"))
+            running[kind] = _KINDS[kind](folder)
+            running[kind].start()
+        return running[kind]
+
+    yield server
+    for each in running.values():
+        each.stop()
+        shutil.rmtree(each.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def new_database(servers, tmp_path):
+    """A maker of new, empty databases of a kind; returns a URL."""
+
+    def make(kind):
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path}/{next(_count)}.db"
+        return servers(kind).create(f"lrsearch_{next(_count)}")
+
+    return make

@@ -1,0 +1,274 @@
+"""What every engine promises its worker, held by the engines that train and by the stand-in that drills use."""
+
+import json
+import math
+import os
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+import keras
+import numpy as np
+import pytest
+from worker_toy import ToyEngine
+
+from lrsearch import StudyDefinition
+from lrsearch.engine import create_engine, open_study
+from lrsearch.space import rates
+from lrsearch.values import Setting, Status, TrialSpec, Verdict
+
+pytestmark = pytest.mark.tensorflow
+EPOCHS, EXAMPLES, BATCH = 4, 37, 8
+
+
+def data():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(EXAMPLES, 5)).astype("float32")
+    y = (x[:, :1] * 2 - x[:, 1:2]).astype("float32")
+    return (x, y), (x[:11], y[:11]), (x[5:19], y[5:19])
+
+
+def model():
+    layers = keras.layers
+    made = keras.Sequential(
+        [layers.Input((5,)), layers.Dense(8, "relu"), layers.BatchNormalization(), layers.Dropout(0.2), layers.Dense(1)]
+    )
+    made.compile(keras.optimizers.Adam(1e-2), "mse", metrics=["mae"])
+    return made
+
+
+def definition(**changes):
+    known = {"objective": "val_mae", "epochs": EPOCHS, "batch_size": BATCH, "build_model": model, "load_data": data}
+    return StudyDefinition(**(known | changes))
+
+
+def spec(trial_id=1, *, rate=1e-2, optimizer="adam", schedule="linear", **changes):
+    shape = {"warmup": 0.2, "final": 0.1} if schedule == "linear" else {"warmup": 0.0}
+    chosen = Setting(optimizer=optimizer, learning_rate=rate, schedule=schedule, batch_size=BATCH, shape=shape)
+    known = {"trial_id": trial_id, "attempt": 1, "label": f"trial {trial_id}", "setting": chosen, "seed": 7}
+    return TrialSpec(**(known | changes))
+
+
+class World:
+    """A source, a watcher and a keeper of snapshots that note what an engine tells them."""
+
+    def __init__(self, *specs, verdicts=None, keep=False):
+        self.specs = list(specs)
+        self.progress, self.snapshots, self.verdicts, self.keep = [], [], verdicts or {}, keep
+
+    def source(self):
+        return self.specs.pop(0) if self.specs else None
+
+    def watch(self, progress):
+        self.progress.append(progress)
+        return self.verdicts.get(progress.epoch, Verdict.KEEP) if progress.epoch_end else Verdict.KEEP
+
+    def save(self, progress, take):
+        if self.keep:
+            self.snapshots.append(take())
+
+    def run(self, engine):
+        return list(engine.train(self.source, self.watch, self.save))
+
+    @property
+    def ends(self):
+        return [each for each in self.progress if each.epoch_end]
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return create_engine("fit", open_study(definition()))
+
+
+@pytest.fixture(params=["fit", "toy"])
+def engine(request, fit):
+    return fit if request.param == "fit" else ToyEngine({"epochs": EPOCHS})
+
+
+# -- the contract ----------------------------------------------------------------------------------------------------
+
+
+def test_it_trains_what_the_source_hands_out_and_yields_an_outcome_each(engine):
+    outcomes = World(spec(1), spec(2)).run(engine)
+    assert [(each.trial_id, each.attempt, each.status) for each in outcomes] == [(1, 1, Status.COMPLETE), (2, 1, Status.COMPLETE)]
+    assert all(each.epochs == EPOCHS and math.isfinite(each.value) and each.engine == engine.name for each in outcomes)
+
+
+def test_it_tells_of_every_epochs_end_in_order(engine):
+    world = World(spec())
+    world.run(engine)
+    assert [each.epoch for each in world.ends] == [1, 2, 3, 4]
+    assert all(each.value is not None and each.logs for each in world.ends)
+    steps = [each.step for each in world.ends]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == world.ends[-1].total_steps
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status"),
+    [(Verdict.PRUNE, Status.PRUNED), (Verdict.INTERRUPT, Status.INTERRUPTED), (Verdict.LOST, Status.LOST)],
+)
+def test_it_obeys_a_verdict_at_once_and_goes_on_with_the_next_trial(engine, verdict, status):
+    world = World(spec(1), spec(2), verdicts={2: verdict})
+    world.verdicts = {2: verdict}
+    first, second = world.run(engine)
+    assert (first.status, first.epochs) == (status, 2)
+    assert second.trial_id == 2
+
+
+def test_it_offers_a_snapshot_at_every_epochs_end_but_the_last_and_resumes_from_it(engine):
+    whole = World(spec(), keep=True)
+    [alone] = whole.run(engine)
+    snapshots = {each.epoch: each for each in whole.snapshots}
+    assert {1, 2, 3} <= set(snapshots)
+    resumed = World(spec(attempt=2, resume=snapshots[2]))
+    [again] = resumed.run(engine)
+    assert [each.epoch for each in resumed.ends] == [3, 4]
+    assert again.value == alone.value, "bitwise"
+    assert json.dumps(snapshots[2].meta), "meta is JSON"
+
+
+# -- the fit engine itself ---------------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_trains_the_same_and_another_one_does_not(fit):
+    one, two, other = World(spec(1), spec(2), spec(3, seed=8)).run(fit)
+    assert one.value == two.value
+    assert one.value != other.value
+
+
+def test_it_follows_the_schedule_to_the_last_update(fit):
+    world = World(spec())
+    world.run(fit)
+    wanted = rates(spec().setting, world.ends[0].total_steps)
+    assert [each.rate for each in world.ends] == pytest.approx([wanted[each.step - 1] for each in world.ends])
+
+
+@pytest.mark.parametrize("rate", [1e6, 1e25])
+def test_a_rate_that_is_far_too_high_is_divergence_within_a_few_updates_and_not_a_failure(fit, rate):
+    [outcome] = World(spec(rate=rate, optimizer="sgd", schedule="constant")).run(fit)
+    assert outcome.status is Status.DIVERGED
+    assert outcome.value is None
+    assert outcome.steps <= 10
+    assert "update" in outcome.reason
+
+
+def test_yours_is_the_users_own_compile_unchanged_and_a_searched_trial_is_not():
+    seen = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            seen.append((type(self.model.optimizer).__name__, float(self.model.optimizer.learning_rate)))
+
+    engine = create_engine("fit", open_study(definition(callbacks=lambda: [Look()])))
+    World(spec(1, yours=True), spec(2, optimizer="sgd", schedule="constant", rate=0.05)).run(engine)
+    assert seen == [("Adam", pytest.approx(1e-2)), ("SGD", pytest.approx(0.05))]
+
+
+def test_an_exception_of_the_users_code_fails_its_trial_with_a_traceback_of_their_own():
+    class Broken(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise RuntimeError("my own mistake")
+
+    engine = create_engine("fit", open_study(definition(callbacks=lambda: [Broken()])))
+    first, second = World(spec(1), spec(2)).run(engine)
+    assert (first.status, second.status) == (Status.FAILED, Status.FAILED)
+    assert "my own mistake" in first.reason
+    assert "on_epoch_end" in first.traceback_text
+    assert "lrsearch/engine" not in first.traceback_text
+
+
+def test_callbacks_that_fight_the_schedule_are_taken_out_aloud_but_stay_in_yours(tmp_path):
+    def made():
+        early = keras.callbacks.EarlyStopping(monitor="loss", patience=0, min_delta=10.0)
+        return [early, keras.callbacks.ModelCheckpoint("best.keras")]
+
+    engine = create_engine("fit", open_study(definition(callbacks=made)))
+    searched, yours = World(spec(1, folder=str(tmp_path / "a")), spec(2, yours=True, folder=str(tmp_path / "b"))).run(engine)
+    assert searched.epochs == EPOCHS
+    assert "EarlyStopping" in searched.notes[0]
+    assert yours.epochs < EPOCHS
+    assert (tmp_path / "a" / "best.keras").exists()
+    assert (tmp_path / "b" / "best.keras").exists()
+
+
+def test_a_retest_sees_the_test_split(fit):
+    plain, retest = World(spec(1), spec(2, test_split=True)).run(fit)
+    assert not [name for name in plain.logs if name.startswith("test_")]
+    assert math.isfinite(retest.logs["test_mae"])
+    assert retest.value == plain.value, "the objective stays the validation's"
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "schedule_free_adamw", "lion"])
+def test_resume_is_exact_for_optimizers_with_state_of_their_own(fit, optimizer):
+    whole = World(spec(optimizer=optimizer), keep=True)
+    [alone] = whole.run(fit)
+    [again] = World(spec(optimizer=optimizer, attempt=2, resume=whole.snapshots[1])).run(fit)
+    assert again.value == alone.value
+    assert again.best_value == alone.best_value
+
+
+def test_clipping_ema_and_decay_exclusions_are_kept_of_the_users_optimizer():
+    def mine():
+        made = model()
+        optimizer = keras.optimizers.AdamW(1e-3, clipnorm=0.5, use_ema=True, ema_momentum=0.9)
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+        made.compile(optimizer, "mse", metrics=["mae"])
+        return made
+
+    from lrsearch.engine.compiling import fresh_model, set_searched
+
+    ours = fresh_model(definition(build_model=mine), {})
+    set_searched(ours, spec(optimizer="lion").setting, total_steps=20, accumulation=1)
+    optimizer = ours.optimizer
+    assert (type(optimizer).__name__, optimizer.clipnorm, optimizer.use_ema, optimizer.ema_momentum) == ("Lion", 0.5, True, 0.9)
+    assert optimizer._exclude_from_weight_decay_pattern.search("dense/bias")
+    plain = fresh_model(definition(), {})
+    set_searched(plain, spec().setting, total_steps=20, accumulation=1)
+    assert not plain.optimizer.use_ema
+
+
+def test_accumulation_counts_updates_and_feeds_each_rate_k_times():
+    engine = create_engine("fit", open_study(definition(gradient_accumulation_steps=3)))
+    world = World(spec())
+    [outcome] = world.run(engine)
+    batches = EPOCHS * math.ceil(EXAMPLES / BATCH)
+    assert world.ends[-1].total_steps == outcome.steps == batches // 3
+
+
+def test_steps_per_epoch_shortens_an_epoch():
+    engine = create_engine("fit", open_study(definition(steps_per_epoch=2)))
+    [outcome] = World(spec()).run(engine)
+    assert outcome.steps == 2 * EPOCHS
+
+
+def test_the_best_epochs_value_can_be_the_objective():
+    engine = create_engine("fit", open_study(definition(objective_epoch="best")))
+    [outcome] = World(spec(rate=0.3, schedule="constant")).run(engine)
+    assert outcome.value == outcome.best_value
+    assert outcome.best_value <= outcome.last_value
+
+
+def test_mixed_precision_keeps_its_loss_scaling():
+    def mine():
+        policy = keras.mixed_precision.dtype_policy()
+        keras.mixed_precision.set_dtype_policy("mixed_float16")
+        try:
+            return model()
+        finally:
+            keras.mixed_precision.set_dtype_policy(policy)
+
+    [outcome] = World(spec()).run(create_engine("fit", open_study(definition(build_model=mine))))
+    assert outcome.status is Status.COMPLETE
+
+
+def test_memory_of_trials_does_not_add_up(fit):
+    import gc
+
+    def objects():
+        gc.collect()
+        return sum(isinstance(each, keras.Model) for each in gc.get_objects())
+
+    World(spec(1)).run(fit)
+    before = objects()
+    World(*(spec(number) for number in range(2, 5))).run(fit)
+    assert objects() <= before

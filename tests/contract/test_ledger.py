@@ -1,0 +1,495 @@
+"""One contract for the ledger on SQLite, PostgreSQL and MariaDB: budget, leases, fencing, curves, retests, Optuna's rows."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import optuna
+import pytest
+from ledger_tools import OPTIMUM, add_worker, claim, finish, outcome, plan, setting, train
+from sqlalchemy import event, literal
+
+from lrsearch.errors import FingerprintMismatch, InvalidValue, Refused, SchemaMismatch, StorageProblem, UnknownName
+from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Retest, Wait, open_ledger
+from lrsearch.values import CurvePoint, Kind, Origin, Status, StudyState, TrialState
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def url(request, new_database):
+    return new_database(request.param)
+
+
+@pytest.fixture
+def ledger(url):
+    opened = open_ledger(url, create=True)
+    yield opened
+    opened.close()
+
+
+class Clock:
+    """The database's clock, set by hand."""
+
+    def __init__(self, url):
+        self.at = 1_000_000.0
+        self.ledger = open_ledger(url, create=True, clock=literal(0.0))
+        self.set(0)
+
+    def set(self, seconds):
+        self.at += seconds
+        self.ledger._clock = self.ledger.database.clock = literal(self.at)
+
+
+@pytest.fixture
+def clock(url):
+    made = Clock(url)
+    yield made
+    made.ledger.close()
+
+
+# -- budget --------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_budget_is_exact_with_many_claimers_at_once(ledger):
+    study = ledger.create_study(plan(trials=13, retest_seeds=0))
+    workers = [add_worker(ledger, study, slot=f"cpu:{n}") for n in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        done = [number for numbers in pool.map(lambda worker: train(ledger, study, worker), workers) for number in numbers]
+    assert sorted(done) == list(range(13)), "each number once, none beyond the budget"
+    assert ledger.counts(study.id).complete == 13
+    assert ledger.study(study.name).state is StudyState.FINISHED
+
+
+def test_the_first_trials_are_yours_and_the_references_and_take_slots_of_the_budget(ledger):
+    study = ledger.create_study(plan(trials=2))
+    kinds = [(each.number, each.origin) for each in ledger.trials(study.id)]
+    assert kinds == [(0, Origin.YOURS), (1, Origin.REFERENCE)]
+    assert ledger.counts(study.id).total == 2
+
+
+def test_a_trial_that_is_put_back_keeps_its_number_and_setting_and_does_not_count(ledger):
+    study = ledger.create_study(plan(trials=1, retest_seeds=0))
+    worker = add_worker(ledger, study)
+    first = claim(ledger, study, worker)
+    assert finish(ledger, first, status=Status.INTERRUPTED)
+    again = claim(ledger, study, worker)
+    assert (again.trial.number, again.attempt, again.trial.lost) == (0, 2, 0)
+    assert finish(ledger, again)
+    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Done)
+
+
+def test_the_budget_can_be_raised_and_a_finished_study_opens_again(ledger):
+    study = ledger.create_study(plan(trials=2, retest_seeds=0))
+    worker = add_worker(ledger, study)
+    train(ledger, study, worker)
+    assert ledger.extend(study.id, trials=3).trials == 5
+    assert train(ledger, study, worker) == [2, 3, 4]
+
+
+def test_failed_trials_are_retried_once_as_new_trials(ledger):
+    study = ledger.create_study(plan(trials=2, retest_seeds=0))
+    worker = add_worker(ledger, study)
+    for _ in range(2):
+        finish(ledger, claim(ledger, study, worker), status=Status.FAILED)
+    assert ledger.retry_failed(study.id) == [2, 3]
+    assert ledger.retry_failed(study.id) == []
+    assert ledger.study(study.name).trials == 4
+    assert train(ledger, study, worker) == [2, 3]
+
+
+# -- leases and fencing --------------------------------------------------------------------------------------------------------
+
+
+def test_a_lapsed_lease_is_reaped_by_the_next_claim_and_its_holder_is_fenced_off(clock):
+    ledger = clock.ledger
+    study = ledger.create_study(plan(trials=1, retest_seeds=0))
+    one, two = add_worker(ledger, study), add_worker(ledger, study)
+    lapsed = claim(ledger, study, one, lease_seconds=60)
+    clock.set(61)
+    taken = claim(ledger, study, two, lease_seconds=60)
+    assert (taken.trial.id, taken.attempt, taken.trial.lost) == (lapsed.trial.id, 2, 1)
+    beat = ledger.beat([(lapsed.trial.id, lapsed.attempt)], worker_id=one, lease_seconds=60)
+    assert beat.lost == {lapsed.trial.id}
+    assert not finish(ledger, lapsed)
+    assert not ledger.add_curve(lapsed.trial.id, lapsed.attempt, [point(1)])
+    assert not ledger.checkpoint_written(lapsed.trial.id, lapsed.attempt, epoch=1, path="p", sha256="s", size=1)
+    assert finish(ledger, taken, value=0.5)
+    assert ledger.trials(study.id)[0].value == 0.5
+
+
+def test_a_beat_keeps_a_lease_alive(clock):
+    ledger = clock.ledger
+    study = ledger.create_study(plan(trials=1))
+    worker = add_worker(ledger, study)
+    held = claim(ledger, study, worker, lease_seconds=60)
+    for _ in range(5):
+        clock.set(50)
+        assert not ledger.beat([(held.trial.id, held.attempt)], worker_id=worker, lease_seconds=60).lost
+    assert ledger.reap() == 0
+
+
+def test_a_trial_fails_when_its_workers_were_lost_more_often_than_it_may(clock):
+    ledger = clock.ledger
+    study = ledger.create_study(plan(trials=1, retries=2, retest_seeds=0))
+    worker = add_worker(ledger, study)
+    for _ in range(3):
+        claim(ledger, study, worker, lease_seconds=10)
+        clock.set(11)
+        assert ledger.reap() == 1
+    trial = ledger.trials(study.id)[0]
+    assert (trial.state, trial.lost, trial.attempt) == (TrialState.FAILED, 3, 3)
+    assert [each.status for each in ledger.attempts(trial.id)] == ["lost"] * 3
+
+
+def test_finishing_and_reaping_at_once_leave_one_result(url):
+    one, two = open_ledger(url, create=True), open_ledger(url, create=True)
+    study = one.create_study(plan(trials=40, retest_seeds=0))
+    worker = add_worker(one, study)
+    for _ in range(20):
+        held = claim(one, study, worker, lease_seconds=0.0)  # lapsed at once: the reaper may take it
+        go = threading.Barrier(2)
+
+        def ending(held=held, go=go):
+            go.wait()
+            return finish(one, held, value=0.25)
+
+        def reaping(go=go):
+            go.wait()
+            return two.reap()
+
+        with ThreadPoolExecutor(2) as pool:
+            kept, reaped = pool.submit(ending), pool.submit(reaping)
+        trial = next(each for each in one.trials(study.id) if each.id == held.trial.id)
+        assert kept.result() != bool(reaped.result())
+        assert (trial.value == 0.25) == kept.result()
+        if not kept.result():
+            finish(one, claim(one, study, worker))
+    one.close()
+    two.close()
+
+
+def test_an_acknowledged_result_is_acknowledged_again_and_never_changed(ledger):
+    study = ledger.create_study(plan(trials=1, retest_seeds=0))
+    held = claim(ledger, study, add_worker(ledger, study))
+    assert finish(ledger, held, value=0.75)
+    assert finish(ledger, held, value=0.75)
+    assert not finish(ledger, held, value=0.1)
+    assert not finish(ledger, held, status=Status.FAILED)
+    assert ledger.trials(study.id)[0].value == 0.75
+
+
+def test_workers_that_wait_are_told_so_until_the_last_trial_ends(ledger):
+    study = ledger.create_study(plan(trials=1, retest_seeds=0))
+    one, two = add_worker(ledger, study), add_worker(ledger, study)
+    held = claim(ledger, study, one)
+    assert isinstance(ledger.claim(study.id, two, lease_seconds=60), Wait)
+    finish(ledger, held)
+    assert isinstance(ledger.claim(study.id, two, lease_seconds=60), Done)
+
+
+# -- deadline, retests, states -------------------------------------------------------------------------------------------------
+
+
+def test_no_search_trial_begins_when_it_and_the_retests_would_pass_the_deadline(clock):
+    ledger = clock.ledger
+    study = ledger.create_study(plan(trials=None, timeout_seconds=100, retest_seeds=1))
+    worker = add_worker(ledger, study)
+    begun = 0
+    while isinstance(answer := ledger.claim(study.id, worker, lease_seconds=60), Claim):
+        begun += 1
+        bind_and_finish(ledger, answer, seconds=10)
+        clock.set(10)
+    # One more trial and up to four retests of 10 s each have to fit: the last one begins at second 40.
+    assert begun == 5
+    assert isinstance(answer, PlanRetests)
+
+
+def bind_and_finish(ledger, claimed, seconds):
+    ledger.bind(claimed.trial.id, claimed.attempt, setting=setting(0.01), params={"learning_rate": 0.01}, seed=1)
+    ledger.finish(replace(outcome(claimed, value=0.5), seconds=seconds), [])
+
+
+def test_retests_are_planned_once_and_run_after_the_search(ledger):
+    study = ledger.create_study(plan(trials=2, retest_seeds=2))
+    worker = add_worker(ledger, study)
+    train(ledger, study, worker)
+    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), PlanRetests)
+    wanted = [Retest(parent=parent, repeat=repeat, seed=100 + repeat) for repeat in range(2) for parent in (0, 1)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: ledger.plan_retests(study.id, wanted), range(3)))
+    assert ledger.counts(study.id).retests == 4
+    assert len(train(ledger, study, worker)) == 4
+    assert {each.seed for each in ledger.trials(study.id, kind=Kind.RETEST)} == {100, 101}
+    assert ledger.counts(study.id).retests_done == 4
+
+
+@pytest.mark.parametrize("state", [StudyState.DRAINING, StudyState.STOPPED, StudyState.BROKEN])
+def test_nothing_begins_in_a_study_that_was_stopped(ledger, state):
+    study = ledger.create_study(plan(trials=5))
+    worker = add_worker(ledger, study)
+    held = claim(ledger, study, worker)
+    ledger.set_state(study.id, state, reason="why\0not \ud800")
+    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Done)
+    assert ledger.beat([(held.trial.id, held.attempt)], worker_id=worker, lease_seconds=60).study_state is state
+    ledger.set_state(study.id, StudyState.OPEN)
+    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Claim)
+
+
+def test_deleting_is_refused_while_a_trial_runs_and_leaves_no_row_behind(ledger):
+    study = ledger.create_study(plan(trials=2, retest_seeds=0))
+    kept = ledger.create_study(plan(name="kept", trials=1))
+    worker = add_worker(ledger, study)
+    held = claim(ledger, study, worker)
+    with pytest.raises(Refused, match="stop"):
+        ledger.delete_study(study.id)
+    finish(ledger, held, points=[point(1)])
+    Mirror(ledger).sync(study.id)
+    ledger.delete_study(study.id)
+    assert [each.name for each in ledger.studies()] == ["kept"]
+    assert optuna.get_all_study_names(ledger.optuna_storage()) == ["kept"]
+    assert ledger.trials(kept.id)
+    assert ledger.beat([], worker_id=worker, lease_seconds=60).study_state is StudyState.STOPPED
+
+
+# -- creation ------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_study_is_made_once_by_any_number_of_creators(ledger):
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: ledger.create_study(plan(trials=3)), range(4)))
+    assert {each.id for each in made} == {made[0].id}
+    assert len(ledger.trials(made[0].id)) == 2
+
+
+@pytest.mark.parametrize("name", ["日本語 ☃", "a" * 255, "Digits", "digits "[:-1] + "_", "x'; drop table lrsearch_studies; --"])
+def test_names_come_back_as_they_were_given(ledger, name):
+    assert ledger.create_study(plan(name=name)).name == name
+    assert ledger.study(name).name == name
+
+
+def test_names_differ_by_case(ledger):
+    assert ledger.create_study(plan(name="digits")).id != ledger.create_study(plan(name="DIGITS")).id
+
+
+def test_another_definition_under_the_same_name_is_refused_naming_the_field(ledger):
+    ledger.create_study(plan(fingerprint={"epochs": 3, "code": "a"}))
+    with pytest.raises(FingerprintMismatch, match="epochs: 3 in the study, 4 here") as caught:
+        ledger.create_study(plan(fingerprint={"epochs": 4, "code": "a"}))
+    assert set(caught.value.differences) == {"epochs"}
+
+
+def test_a_study_that_optuna_alone_made_is_not_taken_over(ledger):
+    theirs = optuna.create_study(study_name="theirs", storage=ledger.optuna_storage())
+    theirs.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    with pytest.raises(InvalidValue, match="--name"):
+        ledger.create_study(plan(name="theirs"))
+    assert ledger.studies() == []
+
+
+def test_an_unknown_study_is_named_with_the_nearest(ledger):
+    ledger.create_study(plan(name="digits"))
+    with pytest.raises(UnknownName, match="Did you mean 'digits'"):
+        ledger.study("digitz")
+
+
+OPENERS = """
+import sys
+from lrsearch.storage import open_ledger
+from ledger_tools import plan
+ledger = open_ledger(sys.argv[1], create=True)
+print(ledger.create_study(plan(trials=3)).id)
+"""
+
+
+def test_schema_and_study_can_be_made_by_many_processes_at_once(url):
+    command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{OPENERS}", url]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(6)]
+    ended = [each.communicate(timeout=120) for each in started]
+    assert [each.returncode for each in started] == [0] * 6, ended
+    assert len({out for out, _ in ended}) == 1
+
+
+def test_a_database_without_our_tables_is_not_opened_and_not_touched(url, tmp_path):
+    with pytest.raises(StorageProblem, match=r"start-study|Start"):
+        open_ledger(url)
+
+
+def test_tables_of_another_version_are_refused_and_never_migrated_unasked(url):
+    open_ledger(url, create=True).close()
+    ledger = open_ledger(url)
+    ledger.database.write(lambda c: c.exec_driver_sql("update lrsearch_alembic_version set version_num = '9999'") and None)
+    ledger.close()
+    with pytest.raises(SchemaMismatch, match="9999"):
+        open_ledger(url)
+
+
+# -- curves, checkpoints, records ----------------------------------------------------------------------------------------------
+
+
+def point(epoch, value=0.5):
+    return CurvePoint(epoch=epoch, step=epoch * 10, rate=0.1, seconds=float(epoch), value=value, logs={"loss": 1.0 / epoch})
+
+
+def test_curves_of_a_later_attempt_replace_those_of_the_earlier(ledger):
+    study = ledger.create_study(plan(trials=1, retest_seeds=0))
+    worker = add_worker(ledger, study)
+    first = claim(ledger, study, worker)
+    assert ledger.add_curve(first.trial.id, 1, [point(1), point(2, 0.1), point(3, 0.1)])
+    finish(ledger, first, status=Status.INTERRUPTED)
+    second = claim(ledger, study, worker)
+    assert ledger.add_curve(second.trial.id, 2, [point(2, 0.6)])
+    assert finish(ledger, second, epochs=2)
+    assert [(each.epoch, each.value) for each in ledger.curve(second.trial.id)] == [(1, 0.5), (2, 0.6)]
+    assert ledger.rung_values(study.id, 2) == [0.6]
+
+
+def test_numbers_that_json_and_sql_do_not_know_are_kept_as_unknown(ledger):
+    study = ledger.create_study(plan(trials=1, retest_seeds=0))
+    held = claim(ledger, study, add_worker(ledger, study))
+    wild = replace(point(1), value=float("nan"), logs={"loss": float("inf"), "mae": 1.0})
+    assert finish(ledger, held, value=float("inf"), points=[wild], status=Status.DIVERGED)
+    trial = ledger.trials(study.id)[0]
+    assert trial.value is None
+    assert ledger.curve(trial.id)[0].logs == {"mae": 1.0}
+
+
+def test_only_what_changed_is_read_again(ledger):
+    study = ledger.create_study(plan(trials=5, retest_seeds=0))
+    worker = add_worker(ledger, study)
+    seen = ledger.trials(study.id)
+    finish(ledger, claim(ledger, study, worker))
+    changed = ledger.trials(study.id, changed_since=seen.revision)
+    assert [each.number for each in changed] == [0]
+    assert ledger.trials(study.id, changed_since=changed.revision) == []
+
+
+def test_a_manifest_lists_the_newest_checkpoint_first(ledger):
+    study = ledger.create_study(plan(trials=1))
+    held = claim(ledger, study, add_worker(ledger, study))
+    for epoch in (1, 2, 3):
+        assert ledger.checkpoint_written(held.trial.id, 1, epoch=epoch, path=f"p{epoch}", sha256="0" * 64, size=10)
+    assert [each.epoch for each in ledger.checkpoints(held.trial.id)] == [3, 2, 1]
+    ledger.forget_checkpoints(held.trial.id)
+    assert ledger.checkpoints(held.trial.id) == []
+
+
+# -- Optuna's rows -------------------------------------------------------------------------------------------------------------
+
+
+def test_optunas_rows_follow_the_ledger_number_by_number(ledger):
+    study = ledger.create_study(plan(trials=6, retest_seeds=0))
+    worker = add_worker(ledger, study)
+    ends = [Status.COMPLETE, Status.DIVERGED, Status.PRUNED, Status.FAILED, Status.COMPLETE]
+    for number, status in enumerate(ends):
+        held = claim(ledger, study, worker)
+        finish(
+            ledger, held, value=None if status is Status.FAILED else number / 10, status=status, points=[point(1, number / 10)]
+        )
+    running = claim(ledger, study, worker)
+    Mirror(ledger).sync(study.id)
+    theirs = optuna.load_study(study_name=study.name, storage=ledger.optuna_storage())
+    states = [each.state.name for each in theirs.trials]
+    assert states == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL", "COMPLETE", "RUNNING"]
+    assert theirs.best_trial.number == 4, "a diverged trial is never the best"
+    assert theirs.trials[0].params["learning_rate"] == pytest.approx(ledger.trials(study.id)[0].setting.learning_rate)
+    assert theirs.trials[4].intermediate_values == {1: 0.4}
+    assert theirs.metric_names == ["val_accuracy"]
+    assert finish(ledger, running, value=0.9)
+    Mirror(ledger).sync(study.id)
+    assert optuna.load_study(study_name=study.name, storage=ledger.optuna_storage()).best_value == 0.9
+
+
+def test_two_mirrors_at_once_write_each_row_once(url):
+    ledgers = [open_ledger(url, create=True) for _ in range(2)]
+    study = ledgers[0].create_study(plan(trials=12, retest_seeds=0))
+    train(ledgers[0], study, add_worker(ledgers[0], study))
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda each: Mirror(each).sync(study.id), ledgers))
+    Mirror(ledgers[0]).sync(study.id)
+    theirs = optuna.load_study(study_name=study.name, storage=ledgers[0].optuna_storage())
+    assert [each.number for each in theirs.trials] == list(range(12))
+    assert all(each.state.name == "COMPLETE" for each in theirs.trials)
+    for each in ledgers:
+        each.close()
+
+
+class Crash(BaseException):
+    """A process that ends here."""
+
+
+@pytest.mark.parametrize("seam", ["made", "concluded", "settled"])
+def test_a_mirror_that_dies_between_two_writes_is_completed_by_the_next(clock, seam):
+    ledger = clock.ledger
+    study = ledger.create_study(plan(trials=3, retest_seeds=0))
+    train(ledger, study, add_worker(ledger, study))
+
+    def crash(label):
+        if label == seam:
+            raise Crash
+
+    with pytest.raises(Crash):
+        Mirror(ledger, seam=crash).sync(study.id)
+    clock.set(60)
+    Mirror(ledger).sync(study.id)
+    theirs = optuna.load_study(study_name=study.name, storage=ledger.optuna_storage())
+    assert [each.number for each in theirs.trials] == [0, 1, 2]
+    assert all(each.state.name == "COMPLETE" for each in theirs.trials)
+
+
+def test_a_trial_takes_at_most_45_statements_however_many_epochs_it_has(ledger):
+    study = ledger.create_study(plan(trials=40, retest_seeds=0))
+    worker = add_worker(ledger, study)
+    mirror = Mirror(ledger)
+    counted = Counter()
+    for name, engine in {"ours": ledger.database.engine, "optuna": ledger.optuna_storage().engine}.items():
+        # A transaction's BEGIN is no statement on servers; on SQLite we send it ourselves.
+        def count(_connection, _cursor, statement, *_rest, name=name):
+            counted.update([] if statement.startswith("BEGIN") else [name])
+
+        event.listen(engine, "before_cursor_execute", count)
+
+    def one(epochs):
+        before = counted.total()
+        ledger.trials(study.id, changed_since=10**9)  # what a worker reads before it samples
+        held = claim(ledger, study, worker)
+        mirror.sync(study.id)
+        finish(ledger, held, points=[point(epoch) for epoch in range(1, epochs + 1)])
+        ledger.forget_checkpoints(held.trial.id)
+        mirror.sync(study.id)
+        return counted.total() - before
+
+    one(3)
+    few, many = [one(3) for _ in range(3)], [one(200) for _ in range(3)]
+    assert max(few) <= 45
+    assert max(many) <= max(few)
+
+
+def test_results_are_best_where_the_toy_has_its_optimum(ledger):
+    study = ledger.create_study(plan(trials=8, retest_seeds=0))
+    train(ledger, study, add_worker(ledger, study))
+    best = max(ledger.trials(study.id), key=lambda each: each.value or 0)
+    assert abs(best.setting.learning_rate - OPTIMUM) < 0.1
+
+
+def test_a_second_host_is_refused_on_sqlite_and_welcome_elsewhere(ledger, url):
+    study = ledger.create_study(plan())
+    add_worker(ledger, study, host="one")
+    if url.startswith("sqlite"):
+        with pytest.raises(StorageProblem, match=r"one.*PostgreSQL"):
+            add_worker(ledger, study, host="two")
+    else:
+        assert add_worker(ledger, study, host="two")
+
+
+def test_the_plan_comes_back_as_it_was(ledger):
+    given = plan(trials=7, timeout_seconds=60.0)
+    assert json.loads(json.dumps(ledger.create_study(given).plan.facts.to_json())) == json.loads(
+        json.dumps(given.facts.to_json())
+    )
+    assert ledger.now() == pytest.approx(time.time(), abs=30)

@@ -1,0 +1,265 @@
+"""The command line from a study file to its answer, as a user types it: real processes, SQLite, Keras."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
+
+STUDY = """
+import keras, numpy as np
+from lrsearch import SearchSpace, StudyDefinition
+
+def load_data():
+    x = np.random.default_rng(0).normal(size=(200, 6)).astype("float32")
+    y = (x[:, 0] + x[:, 1] > 0).astype("int32")
+    return (x[:150], y[:150]), (x[150:], y[150:])
+
+def build_model():
+    model = keras.Sequential([keras.layers.Input((6,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(1, "sigmoid")])
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+    return model
+
+definition = StudyDefinition(
+    objective="val_accuracy", epochs=3, batch_size=32, space=SearchSpace(optimizers=["sgd", "adam"], schedules=["linear", "constant"])
+)
+"""
+
+
+def environment(**more):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LRSEARCH", "PYTEST"))}
+    return kept | {"CUDA_VISIBLE_DEVICES": "-1"} | more
+
+
+def lrsearch(folder, *arguments, code=0, **more):
+    done = subprocess.run(
+        [sys.executable, "-m", "lrsearch", *map(str, arguments)], cwd=folder, env=environment(**more), capture_output=True, text=True,
+        timeout=180, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def told(folder, *arguments):
+    return json.loads(lrsearch(folder, *arguments, "--json").stdout)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A study of five trials and two seeds of retests, with the text that it ended with."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "toy.py").write_text(STUDY)
+    done = lrsearch(folder, "start-study", "toy.py", "--trials", 5, "--retest", 2, "--workers", 2, "--log-file", "log.jsonl")
+    return folder, done
+
+
+def test_it_ends_with_the_answer_and_a_line_for_each_finished_trial(searched):
+    folder, done = searched
+    assert re.search(r"yours\s+adam\s+1.0e-3\s+constant", done.stdout)
+    assert re.search(r"best\s+\w+\s+\d", done.stdout)
+    assert "lrsearch export toy" in done.stdout
+    lines = done.stderr.splitlines()
+    assert sum(bool(re.match(r"\[\d/5\] trial \d +0\.\d+ ", line)) for line in lines) >= 5
+    assert any(re.search(r"s a trial, 2 slots: about", line) for line in lines)
+    assert lrsearch(folder, "best", "toy").stdout.strip() in done.stdout
+
+
+def test_the_log_file_is_json_lines(searched):
+    folder, _ = searched
+    events = [json.loads(line)["event"] for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert events.count("trial.ended") >= 5
+
+
+def test_best_and_status_have_the_keys_that_programs_rely_on(searched):
+    folder, _ = searched
+    best, status = told(folder, "best", "toy"), told(folder, "status", "toy")
+    assert {"trial", "value", "optimizer", "learning_rate", "schedule", "params", "retest", "yours"} <= set(best)
+    assert {"study", "state", "budget", "done", "running", "workers"} <= set(status)
+    assert (status["state"], status["budget"], status["done"], status["running"]) == ("finished", 5, 5, 0)
+    assert best["retest"]["n"] == 2
+    assert best["yours"]["trial"] == 0
+
+
+def test_every_looking_command_answers_in_text_and_json(searched):
+    folder, _ = searched
+    for command in (["studies"], ["status", "toy"], ["trials", "toy"], ["show", "toy", "1"], ["workers", "toy"], ["version"]):
+        assert lrsearch(folder, *command).stdout.strip()
+        assert told(folder, *command)
+    assert len(told(folder, "trials", "toy")) == 5 + told(folder, "status", "toy")["retests"]["done"]
+    assert [each["epoch"] for each in told(folder, "show", "toy", "1")["curve"]] == [1, 2, 3]
+
+
+def test_the_same_command_adds_nothing_and_a_larger_total_adds_the_rest(searched):
+    folder, _ = searched
+    lrsearch(folder, "start-study", "toy.py", "--trials", 5, "--workers", 1, "-q")
+    assert told(folder, "status", "toy")["done"] == 5
+    lrsearch(folder, "extend", "toy", "--trials", 1)
+    lrsearch(folder, "attach", "toy", "--workers", 1, "-q")
+    status = told(folder, "status", "toy")
+    assert (status["budget"], status["done"], status["state"]) == (6, 6, "finished")
+
+
+def test_a_changed_study_file_is_refused_naming_the_field(searched):
+    folder, _ = searched
+    (folder / "changed.py").write_text(STUDY.replace("epochs=3", "epochs=4"))
+    done = lrsearch(folder, "start-study", "changed.py", "--name", "toy", "--workers", 1, code=4)
+    assert "epochs: 3 in the study, 4 here" in done.stderr.splitlines()[-1]
+    assert "--name NEW" in done.stderr.splitlines()[-1]
+    lrsearch(folder, "extend", "toy", "--trials", 1)
+    assert "--study-file" in lrsearch(folder, "attach", "toy", "--study-file", "nowhere.py", code=2).stderr
+    refused = lrsearch(folder, "attach", "toy", "--study-file", "changed.py", "--workers", 1, code=4)
+    assert "epochs" in refused.stderr
+
+
+def test_options_of_the_space_are_stored_and_shown_as_a_difference(searched):
+    folder, _ = searched
+    done = lrsearch(folder, "start-study", "toy.py", "--optimizers", "adam", "--workers", 1, code=4)
+    assert "space.optimizers" in done.stderr
+
+
+def test_exports_are_python_that_runs_json_and_a_model_that_loads(searched):
+    folder, _ = searched
+    trial = next(each["trial"] for each in told(folder, "trials", "toy") if each["origin"] == "reference")
+    lrsearch(folder, "export", "toy", "--trial", trial, "-o", "setting.py")
+    compile((folder / "setting.py").read_text(), "setting.py", "exec")
+    assert json.loads(lrsearch(folder, "export", "toy", "--format", "json").stdout)["total_steps"] == 15
+    lrsearch(folder, "export", "toy", "--trial", trial, "--format", "keras", "-o", "model.keras")
+    load = "import lrsearch.keras, keras; m = keras.saving.load_model('model.keras'); print(type(m.optimizer._learning_rate).__name__)"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", load], cwd=folder, capture_output=True, text=True, check=True, env=environment()
+    )
+    assert done.stdout.strip() == "Schedule"
+
+
+def test_pictures_are_written(searched):
+    folder, _ = searched
+    written = told(folder, "plot", "toy", "-o", "pictures")
+    assert sorted(Path(each).name for each in written) == ["curves.png", "rates.png", "schedules.png"]
+    assert all((folder / each).read_bytes().startswith(b"\x89PNG") for each in written)
+
+
+def test_unknown_studies_and_trials_are_named_with_the_nearest(searched):
+    folder, _ = searched
+    assert "Did you mean 'toy'" in lrsearch(folder, "best", "toi", code=2).stderr
+    assert "0 to" in lrsearch(folder, "show", "toy", "99", code=2).stderr
+
+
+def test_doctor_finds_this_machine_well(searched):
+    folder, _ = searched
+    found = {each["name"]: each["well"] for each in told(folder, "doctor", "toy.py", "--devices", "cpu")}
+    assert {"libraries", "devices", "database", "tensorflow", "training", "memory"} <= set(found)
+    assert all(found.values())
+
+
+def test_the_starter_file_can_be_searched_as_it_is(tmp_path):
+    lrsearch(tmp_path, "new-study", "mine.py")
+    lrsearch(tmp_path, "start-study", "mine.py", "--trials", 1, "--retest", 0, "--workers", 1, "-q")
+    assert told(tmp_path, "best", "mine")["trial"] == 0
+
+
+def test_create_only_makes_the_study_and_attach_trains_it(tmp_path):
+    (tmp_path / "toy.py").write_text(STUDY)
+    lrsearch(tmp_path, "start-study", "toy.py", "--trials", 2, "--retest", 0, "--create-only")
+    assert told(tmp_path, "status", "toy")["done"] == 0
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    database = f"sqlite:///{tmp_path}/lrsearch.db"
+    refused = lrsearch(other, "attach", "toy", "--storage", database, code=2)
+    assert "--study-file" in refused.stderr
+    (other / "same.py").write_text("# the same code under another name\n" + STUDY)
+    lrsearch(other, "attach", "toy", "--storage", database, "--study-file", "same.py", "--workers", 1, "-q")
+    assert told(tmp_path, "status", "toy")["done"] == 2
+
+
+def test_ctrl_c_puts_the_running_trial_back_and_the_same_command_goes_on(tmp_path):
+    (tmp_path / "toy.py").write_text(STUDY.replace("epochs=3", "epochs=300"))
+    command = [
+        sys.executable,
+        "-m",
+        "lrsearch",
+        "start-study",
+        "toy.py",
+        "--trials",
+        "1",
+        "--retest",
+        "0",
+        "--workers",
+        "1",
+        "--log-file",
+        "log",
+    ]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    until = time.monotonic() + 60
+    while not (tmp_path / "log").exists() or "trial.started" not in (tmp_path / "log").read_text():
+        assert time.monotonic() < until
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    time.sleep(3)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, text = process.communicate(timeout=30)
+    assert time.monotonic() - began < 10
+    assert process.returncode == 130, text
+    assert "back in the queue" in text
+    status = told(tmp_path, "status", "toy")
+    assert (status["done"], status["running"], status["waiting"]) == (0, 0, 1)
+    lrsearch(tmp_path, "start-study", "toy.py", "--workers", 1, "-q")
+    trial = told(tmp_path, "show", "toy", "0")
+    assert trial["state"] == "complete"
+    assert trial["attempts"] == 2
+    assert [each["epoch"] for each in trial["curve"]] == list(range(1, 301)), "it went on where it stood"
+
+
+def test_the_dashboard_serves_reads_and_refuses_the_rest(searched):
+    folder, _ = searched
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lrsearch", "dashboard", "--port", str(port)],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert f"127.0.0.1:{port}" in process.stdout.readline()
+        until = time.monotonic() + 30
+        while "Written by lrsearch" not in (page := read(port, "/api/studies/1")[1]) and time.monotonic() < until:
+            time.sleep(0.5)
+        assert "Written by lrsearch" in page, "trial and study notes"
+        assert '"val_accuracy"' in page, "metric names"
+        assert read(port, "/dashboard")[0] == 200
+        before = (folder / "lrsearch.db").read_bytes()
+        assert read(port, "/api/studies/1", method="DELETE")[0] == 405
+        assert read(port, "/api/trials/1/tell", method="POST", body=b'{"state":"Complete","values":[NaN]}')[0] == 405
+        assert read(port, "/incompatible-rdb-schema", method="POST")[0] in {404, 405}
+        assert read(port, "/api/studies", host="evil.example")[0] == 403
+        assert (folder / "lrsearch.db").read_bytes() == before
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+
+
+def read(port, path, *, method="GET", body=None, host=None):
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method, data=body)
+    if host:
+        request.add_header("Host", host)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()

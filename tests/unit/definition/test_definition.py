@@ -1,0 +1,188 @@
+"""Study files: loaded, checked in one line, and told apart by what changes results."""
+
+import textwrap
+
+import pytest
+
+from lrsearch import SearchSpace, StudyDefinition
+from lrsearch.definition import check_study_name, fingerprint_of, load_study_file
+from lrsearch.errors import InvalidValue, StudyFileError, UnknownName
+
+FILE = '''
+"""A study."""
+from lrsearch import SearchSpace, StudyDefinition
+
+def build_model():
+    return "a model"
+
+def load_data():
+    return "data"
+
+definition = StudyDefinition(objective="val_loss", epochs=3, batch_size=8)
+'''
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(source, name="study.py"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(textwrap.dedent(source))
+        return path
+
+    return write
+
+
+def fingerprint(path):
+    return fingerprint_of(load_study_file(path))
+
+
+def differing(one, other):
+    return {name for name in {*one, *other} if one.get(name) != other.get(name)}
+
+
+def test_a_study_file_gives_a_definition_with_its_functions(write):
+    definition = load_study_file(write(FILE))
+    assert definition.make_model({}) == "a model"
+    assert definition.read_data(8) == "data"
+    assert definition.effective_space().batch_sizes == (8,)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    {
+        "no definition": (FILE.replace("definition =", "other ="), ["study.py", "definition"]),
+        "another type": (FILE + "definition = 3\n", ["StudyDefinition", "int"]),
+        "no build_model": (FILE.replace("def build_model", "def built"), ["build_model", "new-study"]),
+        "no load_data": (FILE.replace("def load_data", "def load"), ["load_data"]),
+    }.values(),
+)
+def test_what_is_missing_is_said_in_one_line(write, source, words):
+    with pytest.raises(StudyFileError) as caught:
+        load_study_file(write(source))
+    assert "\n" not in str(caught.value)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_a_file_that_fails_shows_its_own_traceback_and_not_ours(write):
+    with pytest.raises(StudyFileError, match="ZeroDivisionError") as caught:
+        load_study_file(write("def half():\n    return 1 / 0\nhalf()\n"))
+    assert "half()" in caught.value.traceback_text
+    assert "lrsearch/definition" not in caught.value.traceback_text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "near"),
+    [("epochs=3", "epoch=3", "epochs"), ("epochs=3", "space=SearchSpace(optimisers=['adam'])", "optimizers")],
+)
+def test_a_misspelt_field_is_named_with_the_nearest(write, old, new, near):
+    with pytest.raises(UnknownName, match=f"Did you mean '{near}'"):
+        load_study_file(write(FILE.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("objective", ""), ("objective", 3), ("direction", "up"), ("objective_epoch", "first"), ("epochs", 0), ("epochs", 2.5),
+        ("epochs", True), ("batch_size", 0), ("batch_size", "32"), ("batch_size", []), ("batch_size", [32, 32]), ("batch_size", [32, -1]),
+        ("steps_per_epoch", 0), ("validation_steps", -1), ("gradient_accumulation_steps", 0), ("callbacks", []), ("shuffle", 1),
+        ("space", {}), ("seed", -1), ("seed", 2**31), ("class_weight", [1, 2]), ("build_model", "model"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_refused_naming_the_field(field, value):
+    with pytest.raises(InvalidValue, match=field):
+        StudyDefinition(**{field: value})
+
+
+def test_batch_sizes_are_said_in_one_place():
+    with pytest.raises(InvalidValue, match="one place"):
+        StudyDefinition(batch_size=16, space=SearchSpace(batch_size=[32, 64]))
+    assert StudyDefinition(batch_size=[16, 32]).effective_space().batch_sizes == (16, 32)
+
+
+def test_the_command_lines_options_change_the_space():
+    changed = StudyDefinition(batch_size=16).with_overrides({"optimizers": ["lion"], "batch_size": [8, 16], "warmup": 0.1})
+    space = changed.effective_space()
+    assert (space.optimizers, space.batch_sizes, space.warmup) == (("lion",), (8, 16), 0.1)
+
+
+def test_build_model_gets_params_only_where_it_asks_for_them():
+    assert StudyDefinition(build_model=lambda params: params).make_model({"dropout": 0.1}) == {"dropout": 0.1}
+    assert StudyDefinition(build_model=lambda params=None: params).make_model({"dropout": 0.1}) == {"dropout": 0.1}
+    assert StudyDefinition(build_model=lambda width=64: width).make_model({"dropout": 0.1}) == 64
+    assert StudyDefinition(load_data=lambda batch_size: batch_size).read_data(32) == 32
+    assert StudyDefinition(load_data=lambda split=0.1: split).read_data(32) == 0.1
+
+
+# -- fingerprint -----------------------------------------------------------------------------------------------------
+
+
+def test_comments_docstrings_and_layout_make_no_difference(write):
+    before = fingerprint(write(FILE))
+    changed = FILE.replace('"""A study."""', '"""Another text."""  # with a comment').replace(
+        'return "data"', 'return (\n        "data"\n    )'
+    )
+    assert not differing(before, fingerprint(write(changed)))
+
+
+def test_code_makes_a_difference(write):
+    before = fingerprint(write(FILE))
+    assert differing(before, fingerprint(write(FILE.replace("a model", "a better model")))) == {"code"}
+
+
+def test_a_changed_field_is_named_and_is_not_taken_for_code(write):
+    before = fingerprint(write(FILE))
+    assert differing(before, fingerprint(write(FILE.replace("epochs=3", "epochs=4")))) == {"epochs"}
+    after = fingerprint(write(FILE.replace("epochs=3", "epochs=3, space=SearchSpace(warmup=0.1)")))
+    assert differing(before, after) == {"space.warmup"}
+
+
+def test_the_seed_and_the_objectives_defaults_make_no_difference(write):
+    before = fingerprint(write(FILE))
+    assert not differing(before, fingerprint(write(FILE.replace("epochs=3", "epochs=3, seed=7, shuffle=True"))))
+
+
+def test_loss_metrics_and_callbacks_count_as_code(write):
+    before = fingerprint(write(FILE))
+    assert differing(before, fingerprint(write(FILE.replace("epochs=3", "epochs=3, loss='mse'")))) == {"code"}
+    assert differing(before, fingerprint(write(FILE.replace("epochs=3", "epochs=3, callbacks=lambda: []")))) == {"code"}
+
+
+def test_modules_beside_the_file_count_and_those_elsewhere_do_not(write):
+    source = "import helper_of_this_study\nfrom package_of_this_study import layers\n" + FILE
+    write("WIDTH = 3\n", "helper_of_this_study.py")
+    write("", "package_of_this_study/__init__.py")
+    write("from . import deep\n", "package_of_this_study/layers.py")
+    write("DEPTH = 1\n", "package_of_this_study/deep.py")
+    write("UNUSED = 1\n", "unused.py")
+    before = fingerprint(write(source))
+    write("UNUSED = 2\n", "unused.py")
+    assert not differing(before, fingerprint(write(source)))
+    write("DEPTH = 2\n", "package_of_this_study/deep.py")
+    assert differing(before, fingerprint(write(source))) == {"code"}
+
+
+def test_a_notebooks_functions_count_and_so_does_its_loss():
+    def build():
+        return 1
+
+    def other():
+        return 2
+
+    one = fingerprint_of(StudyDefinition(build_model=build, load_data=build))
+    assert differing(one, fingerprint_of(StudyDefinition(build_model=other, load_data=build))) == {"code"}
+    assert differing(one, fingerprint_of(StudyDefinition(build_model=build, load_data=build, loss="mse"))) == {"code"}
+
+
+# -- names -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["digits", "日本語", "a b", "x" * 255, "v1.2-b_c"])
+def test_a_name_that_every_database_takes(name):
+    assert check_study_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", " a", "a ", "a\tb", "a\0b", "../x", "a/b", ".hidden", "-rf", "x" * 256, "\ud800", "a\nb"])
+def test_a_name_that_some_database_shell_or_folder_refuses(name):
+    with pytest.raises(InvalidValue, match="study name"):
+        check_study_name(name)
