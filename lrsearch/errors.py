@@ -27,6 +27,7 @@ class LrSearchError(Exception):
     """The trunk. Its text is one line for a person: what, where, what is allowed, the next move."""
 
     exit_code = 1
+    traceback_text = ""  # the study's own traceback, where there is one
 
 
 class CallerError(LrSearchError):

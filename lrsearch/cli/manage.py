@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from lrsearch.cli.opening import existing_study
@@ -72,15 +74,20 @@ def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> No
 @click.command("delete")
 @click.argument("study")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--checkpoints", type=click.Path(file_okay=False), help="Folder of checkpoints. [default: beside the database]")
 @storage_option
 @json_option
-def delete(study: str, *, yes: bool, storage: str | None, as_json: bool) -> None:
+def delete(study: str, *, yes: bool, checkpoints: str | None, storage: str | None, as_json: bool) -> None:
     """Delete STUDY: its trials, curves and checkpoints. Refused while a worker trains it."""
+    from lrsearch.launch import remove_checkpoints
+    from lrsearch.storage import resolve_url
+
     with existing_study(study, storage) as (ledger, record):
         counts = ledger.counts(record.id)
         if not yes:
             click.confirm(f"Delete {study} and its {counts.total} trials?", abort=True, err=True)
         ledger.delete_study(record.id)
+    remove_checkpoints(record, checkpoints, resolve_url(storage, os.environ))
     _say({"study": study, "deleted": True}, f"deleted {study}.", as_json=as_json)
 
 

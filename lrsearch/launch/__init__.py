@@ -8,13 +8,21 @@ if TYPE_CHECKING:
     from lrsearch.launch.attaching import attach
     from lrsearch.launch.doctor import diagnose
     from lrsearch.launch.inline import run_inline
+    from lrsearch.launch.parent import remove_checkpoints
     from lrsearch.launch.progress import watching
     from lrsearch.launch.run import run_study
 
-__all__ = ["attach", "diagnose", "run_inline", "run_study", "watching"]
+__all__ = ["attach", "diagnose", "remove_checkpoints", "run_inline", "run_study", "watching"]
 
 # Loaded on first use: a parent that only starts a database server needs none of them.
-_HOMES = {"attach": "attaching", "diagnose": "doctor", "run_inline": "inline", "run_study": "run", "watching": "progress"}
+_HOMES = {
+    "attach": "attaching",
+    "diagnose": "doctor",
+    "remove_checkpoints": "parent",
+    "run_inline": "inline",
+    "run_study": "run",
+    "watching": "progress",
+}
 
 
 def __getattr__(name: str) -> Any:

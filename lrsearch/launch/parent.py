@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from lrsearch.launch.events import Event, Listener
 from lrsearch.values import Kind, Origin, Outcome, Status, StudyRecord, StudyState, TrialRecord, TrialState
 from lrsearch.worker.events import setting_in_short
 from lrsearch.worker.faults import breaking_failure
+from lrsearch.worker.opening import folder_of
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -114,6 +116,11 @@ def check_storage(url: str) -> None:
     from lrsearch.storage import check_storage as check
 
     check(url)
+
+
+def remove_checkpoints(study: StudyRecord, given: str | Path | None, url: str) -> None:
+    """Remove a deleted study's folder of checkpoints, where it is on this machine."""
+    shutil.rmtree(checkpoint_root(given, url) / folder_of(study), ignore_errors=True)
 
 
 def checkpoint_root(given: str | Path | None, url: str) -> Path:

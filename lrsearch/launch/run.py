@@ -60,7 +60,7 @@ def run_study(
     Raises CallerError (bad input, broken study file), EnvironmentProblem (database, devices), Refused (the stored study is
     another one), StudyBroken (its code fails on every trial), Interrupted (a signal; trials are back in the queue).
     """
-    from lrsearch.definition import check_study_name, study_name
+    from lrsearch.definition import check_backend, check_study_name, study_name
     from lrsearch.storage import resolve_url
 
     request = Request(
@@ -74,6 +74,7 @@ def run_study(
         overrides=overrides or {},
         allow_version_drift=allow_version_drift,
     )
+    check_backend()
     path = check_file(study_file)
     name = study_name(path) if name is None else check_study_name(name) or name
     url = resolve_url(storage, os.environ)

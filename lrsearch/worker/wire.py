@@ -31,6 +31,5 @@ def raised(facts: Mapping[str, Json]) -> LrSearchError:
         return StudyBroken(f"a worker failed: {facts['text']}", traceback_text=facts["traceback"])
     error = known.__new__(known)
     Exception.__init__(error, facts["text"])
-    if hasattr(known, "traceback_text") or facts["traceback"]:
-        error.traceback_text = facts["traceback"]  # type: ignore[attr-defined]
+    error.traceback_text = facts["traceback"]
     return error

@@ -69,6 +69,9 @@ class KerasWorkshop:
         self._config = config
 
     def prepare(self) -> None:
+        from lrsearch.definition import check_backend
+
+        check_backend()  # before Keras is imported under another one
         from lrsearch import engine, sampling, storage
 
         del sampling, storage  # loaded now, while the parent or another worker is busy

@@ -34,6 +34,8 @@ class ToyWorkshop:
 
     def prepare(self):
         print("this must not corrupt the pipe")
+        if "seam" in self.says:
+            _set_trap(self.says["seam"], Path(self.says["journal"]).parent / "trap")
 
     def inspect(self):
         what = self.says.get("inspect")
@@ -69,6 +71,22 @@ class ToyWorkshop:
 
         _behave(self.says.get("open"))
         return SearchSpace(optimizers=("sgd", "adam"), schedules=("constant",)), ToyEngine(self.says)
+
+
+def _set_trap(label, sprung):
+    """Kill the first process that comes to this seam of the ledger or its mirror."""
+    from lrsearch.storage import mirror, schema
+
+    def trap(found):
+        if found == label:
+            try:
+                sprung.touch(exist_ok=False)
+            except FileExistsError:
+                return
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    schema.open_ledger.__kwdefaults__["seam"] = trap
+    mirror.Mirror.__init__.__kwdefaults__["seam"] = trap
 
 
 def _behave(what):
