@@ -4,8 +4,9 @@ ARG EXTRA=examples
 WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./
 COPY lrsearch ./lrsearch
-RUN pip install --no-cache-dir ".[postgresql,${EXTRA}]" \
-    && useradd --create-home --uid 1000 lrsearch
+RUN pip install --no-cache-dir ".[postgresql,plot,${EXTRA}]" \
+    && useradd --create-home --uid 1000 lrsearch \
+    && mkdir -p /work /checkpoints && chown lrsearch /work /checkpoints
 USER lrsearch
 WORKDIR /work
 ENTRYPOINT ["lrsearch"]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
 import click
 
 from lrsearch.cli.opening import opened_ledger
@@ -18,10 +22,9 @@ from lrsearch.cli.options import storage_option
 def dashboard(*, host: str, port: int, allow_notes: bool, storage: str | None) -> None:
     """Browse the studies in optuna-dashboard, read-only; Ctrl-C ends it.
 
-    Served to another machine, it asks for the token in LRSEARCH_DASHBOARD_TOKEN.
+    Served to another machine, it asks for the token in LRSEARCH_DASHBOARD_TOKEN, or in the file that
+    LRSEARCH_DASHBOARD_TOKEN_FILE names.
     """
-    import os
-
     from lrsearch.dashboard import serve
 
     with opened_ledger(storage) as ledger:
@@ -30,6 +33,19 @@ def dashboard(*, host: str, port: int, allow_notes: bool, storage: str | None) -
             host=host,
             port=port,
             allow_notes=allow_notes,
-            token=os.environ.get("LRSEARCH_DASHBOARD_TOKEN") or None,
+            token=_token(os.environ),
             started=lambda url: click.echo(f"{url}  (Ctrl-C ends it)"),
         )
+
+
+def _token(environ: Mapping[str, str]) -> str | None:
+    """The token from the environment, or from a file that it names."""
+    file = environ.get("LRSEARCH_DASHBOARD_TOKEN_FILE")
+    if not file:
+        return environ.get("LRSEARCH_DASHBOARD_TOKEN") or None
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        from lrsearch.errors import EnvironmentProblem
+
+        raise EnvironmentProblem(f"cannot read LRSEARCH_DASHBOARD_TOKEN_FILE {file}: {error.strerror}.") from None
