@@ -65,7 +65,8 @@ def report_growth(url, sizes):
         attach, sample = attaching(url)
         together = 1000 * statistics.median(map(sum, spent))
         print(
-            f"{size:>8} {claim:>9.1f} {finish:>10.1f} {together:>9.1f} {1000 * statistics.median(mirrored):>10.1f} {attach:>9.2f} {sample:>10.1f}"
+            f"{size:>8} {claim:>9.1f} {finish:>10.1f} {together:>9.1f} {1000 * statistics.median(mirrored):>10.1f}"
+            f" {attach:>9.2f} {sample:>10.1f}"
         )
     ledger.close()
 
@@ -117,8 +118,8 @@ def report_capacity(url, clients, seconds):
     ends = [each.communicate()[0].split() for each in started]
     total = sum(int(done) for done, _ in ends)
     print(
-        f"{clients} clients: {total / seconds:.1f} cycles a second (claim, bind, finish with 30 epochs, mirror), worst claim + finish"
-        f" {max(float(worst) for _, worst in ends):.2f} s"
+        f"{clients} clients: {total / seconds:.1f} cycles a second (claim, bind, finish with 30 epochs, mirror),"
+        f" worst claim + finish {max(float(worst) for _, worst in ends):.2f} s"
     )
     ledger.close()
 

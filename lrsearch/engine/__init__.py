@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lrsearch.engine.binding import bind_memory, bind_threads
 from lrsearch.engine.contract import Engine
 from lrsearch.engine.exporting import write_model
 from lrsearch.engine.fit import FitEngine
+from lrsearch.engine.graph import GraphEngine
 from lrsearch.engine.inspecting import inspect_study, open_study
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.errors import UnknownName
@@ -13,6 +16,7 @@ from lrsearch.errors import UnknownName
 __all__ = [
     "Engine",
     "FitEngine",
+    "GraphEngine",
     "LoadedStudy",
     "bind_memory",
     "bind_threads",
@@ -22,7 +26,8 @@ __all__ = [
     "write_model",
 ]
 
-ENGINES = {"auto": FitEngine, "fit": FitEngine}
+# `auto` is the graph, which hands to `fit` what it cannot carry.
+ENGINES: dict[str, Callable[[LoadedStudy], Engine]] = {"auto": GraphEngine, "graph": GraphEngine, "fit": FitEngine}
 
 
 def create_engine(name: str, loaded: LoadedStudy) -> Engine:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
+from keras.src.backend.common import global_state
 from keras.src.random.seed_generator import global_seed_generator
+from keras.src.trainers.data_adapters import data_adapter_utils
 from keras.src.trainers.trainer import Trainer
 
 LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
@@ -28,9 +31,44 @@ def copy_decay_exclusions(source: Any, target: Any) -> None:
             setattr(target, name, getattr(source, name))
 
 
+def optimizer_state(optimizer: Any) -> list[Any]:
+    """The optimizer's variables; a searched optimizer's rate is none of its state, whether a schedule or a fed variable."""
+    wrapped = optimizer.inner_optimizer if isinstance(optimizer, LossScaleOptimizer) else optimizer
+    fed = getattr(wrapped, "lrsearch_feeds_rate", False)
+    return [each for each in optimizer.variables if not (fed and each is wrapped._learning_rate)]  # noqa: SLF001
+
+
 def compile_again(model: Any, optimizer: Any) -> None:
     """Compile with the same arguments but another optimizer: what `save` writes is what `compile` was given."""
     model.compile(**{**dict(model._compile_config.config), "optimizer": optimizer})  # noqa: SLF001
+
+
+def asked_for_jit(model: Any) -> bool:
+    """Whether the user's compile says jit_compile=True; "auto" is ours to choose: graphs of many steps are quick."""
+    return dict(model._compile_config.config).get("jit_compile") is True  # noqa: SLF001
+
+
+def adopt_seed_generator(generator: Any) -> None:
+    """Make `generator` the global one, so that a kept graph and what runs outside it draw from one state."""
+    global_state.set_global_attribute("global_seed_generator", generator)
+
+
+def flat_logs(results: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics' results under the names that `fit` logs them: a metric of several results gives several."""
+    found: dict[str, float] = {}
+    for name, value in results.items():
+        found |= flat_logs(value) if isinstance(value, Mapping) else {name: float(value)}
+    return found
+
+
+def finalize(model: Any) -> None:
+    """What `fit` does after the last epoch: weights become their moving average where the optimizer keeps one."""
+    model.optimizer.finalize_variable_values(model.trainable_weights)
+
+
+def class_weights(y: Any, weights: dict[int, float]) -> Any:
+    """The sample weights that `fit` makes of class weights."""
+    return data_adapter_utils.class_weight_to_sample_weights(y, weights)
 
 
 def rate_of(optimizer: Any) -> Any:

@@ -83,10 +83,14 @@ def carried_of(model: Any) -> dict[str, Json]:
     return carried
 
 
-def set_searched(model: Any, setting: Setting, *, total_steps: int, accumulation: int) -> None:
-    """Give a fresh model the setting's optimizer, with what is kept of the user's."""
+def set_searched(
+    model: Any, setting: Setting, *, total_steps: int, accumulation: int, learning_rate: float | None = None
+) -> None:
+    """Give a fresh model the setting's optimizer, with what is kept of the user's; `learning_rate` in place of its schedule."""
     yours = inner(model.optimizer)
-    optimizer = build_optimizer(setting, total_steps, accumulation, carried=carried_of(model), model=model)
+    kept = carried_of(model)
+    optimizer = build_optimizer(setting, total_steps, accumulation, carried=kept, model=model, learning_rate=learning_rate)
+    optimizer.lrsearch_feeds_rate = learning_rate is not None
     _keras.copy_decay_exclusions(yours, optimizer)
     scaled = isinstance(model.optimizer, _keras.LossScaleOptimizer)
     model.optimizer = _keras.LossScaleOptimizer(optimizer) if scaled else optimizer

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from lrsearch.engine import _keras
 from lrsearch.engine.callbacks import callbacks_for
 from lrsearch.engine.compiling import accumulation_of, fresh_model, inner, set_searched
 from lrsearch.engine.data import Arrays, Data, Split, sample_batch, training_stream
@@ -35,11 +36,12 @@ class FitEngine:
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Train what `source` hands out, one after another."""
         while (spec := source()) is not None:
-            yield self._attempt(spec, watch, save)
+            yield self.attempt(spec, watch, save)
 
-    def _attempt(self, spec: TrialSpec, watch: Watch, save: Save) -> Outcome:
+    def attempt(self, spec: TrialSpec, watch: Watch, save: Save, *, notes: tuple[str, ...] = ()) -> Outcome:
+        """Train one attempt; `notes` go with its outcome."""
         began = time.monotonic()
-        run = _Run(self.loaded, spec)
+        run = Run(self.loaded, spec, notes)
         try:
             status, reason = run.train(watch, save)
             value = run.final_value() if status is Status.COMPLETE else None
@@ -55,13 +57,15 @@ class FitEngine:
             gc.collect()
 
 
-class _Run:
+class Run:
     """One attempt: model, data and callbacks, from start values to the final objective."""
 
-    def __init__(self, loaded: LoadedStudy, spec: TrialSpec) -> None:
+    engine = FitEngine.name
+
+    def __init__(self, loaded: LoadedStudy, spec: TrialSpec, notes: tuple[str, ...] = ()) -> None:
         self.loaded, self.spec, self.definition = loaded, spec, loaded.definition
         self.track = Track(direction=loaded.direction)
-        self.notes: tuple[str, ...] = ()
+        self.notes = notes
         self.accumulation = 1
         self.model: Any = None
 
@@ -78,10 +82,13 @@ class _Run:
         total = self.loaded.total_steps(spec.setting.batch_size, self.accumulation)
         if not spec.yours:
             set_searched(model, spec.setting, total_steps=total, accumulation=self.accumulation)
+            if averaged_of(spec):  # built inside fit's graph, ScheduleFreeAdamW would begin at zeros (docs/decisions.md)
+                _keras.build_fully(model, sample_batch(self.data.train, spec.setting.batch_size))
         if spec.resume is not None:
             self._resume()
-        callbacks, self.notes = callbacks_for(definition, yours=spec.yours, folder=spec.folder)
-        if spec.setting.optimizer in OPTIMIZERS and OPTIMIZERS[spec.setting.optimizer].averaged and not spec.yours:
+        callbacks, said = callbacks_for(definition, yours=spec.yours, folder=spec.folder)
+        self.notes += said
+        if averaged_of(spec):
             callbacks.append(AveragedEvaluation())
         callbacks.append(self._watcher(total, watch, save))
         try:
@@ -95,8 +102,7 @@ class _Run:
         snapshot = self.spec.resume
         assert snapshot is not None
         restore_snapshot(self.model, snapshot, sample_batch(self.data.train, self.spec.setting.batch_size))
-        self.track.epoch, self.track.batches = snapshot.epoch, int(snapshot.meta["batches"])
-        self.track.best_value, self.track.best_epoch = snapshot.meta["best_value"], snapshot.meta["best_epoch"]
+        self.track.resume(snapshot)
 
     def _watcher(self, total: int, watch: Watch, save: Save) -> WatchCallback:
         return WatchCallback(
@@ -163,7 +169,7 @@ class _Run:
         return track.best_value if self.definition.objective_epoch == "best" else track.last_value
 
     def _evaluate(self, split: Split) -> dict[str, float]:
-        averaged = [AveragedEvaluation()] if self.spec.setting.optimizer == "schedule_free_adamw" and not self.spec.yours else []
+        averaged = [AveragedEvaluation()] if averaged_of(self.spec) else []
         options: dict[str, Any] = {"return_dict": True, "verbose": 0, "callbacks": averaged}
         if isinstance(split, Arrays):
             x, y, weight = (*split.structure, None)[:3]
@@ -178,7 +184,7 @@ class _Run:
             trial_id=self.spec.trial_id,
             attempt=self.spec.attempt,
             status=status,
-            engine=FitEngine.name,
+            engine=self.engine,
             value=value if status is Status.COMPLETE else track.last_value if status is Status.PRUNED else None,
             last_value=track.last_value,
             best_value=track.best_value,
@@ -191,6 +197,12 @@ class _Run:
             traceback_text=text,
             notes=self.notes,
         )
+
+
+def averaged_of(spec: TrialSpec) -> bool:
+    """Whether the searched optimizer is evaluated at averaged weights."""
+    name = spec.setting.optimizer
+    return not spec.yours and name in OPTIMIZERS and OPTIMIZERS[name].averaged
 
 
 def _repeated(source: Any) -> Any:

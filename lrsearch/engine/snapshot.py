@@ -22,11 +22,12 @@ def take_snapshot(model: Any, *, epoch: int, step: int, meta: Mapping[str, Json]
 
 
 def restore_snapshot(model: Any, snapshot: Snapshot, batch: tuple[Any, ...]) -> None:
-    """Put a state back into a fresh, compiled model; `batch` shapes whatever is not built yet.
+    """Put a state back into a fresh, compiled model; `batch` shapes whatever is not built yet (empty: all is).
 
     Raises ValueError where the model is another one: a changed study file is refused before, by its fingerprint.
     """
-    _keras.build_fully(model, batch)
+    if batch:
+        _keras.build_fully(model, batch)
     variables = _variables(model)
     if set(variables) != set(snapshot.arrays):
         raise ValueError("the checkpoint is of another model: its variables differ")
@@ -38,7 +39,7 @@ def _variables(model: Any) -> dict[str, Any]:
     """By place, not by name: names need not differ, places never do."""
     groups = {
         "model": model.variables,
-        "optimizer": model.optimizer.variables,
+        "optimizer": _keras.optimizer_state(model.optimizer),
         "seed": [_keras.seed_state()],
     }
     return {f"{group}/{place}": variable for group, found in groups.items() for place, variable in enumerate(found)}

@@ -15,7 +15,7 @@ from lrsearch.engine import _keras
 from lrsearch.engine.compiling import inner
 from lrsearch.engine.divergence import DivergenceRule
 from lrsearch.engine.snapshot import take_snapshot
-from lrsearch.values import Direction, Progress, Save, Status, TrialSpec, Verdict, Watch
+from lrsearch.values import Direction, Progress, Save, Snapshot, Status, TrialSpec, Verdict, Watch
 
 WATCH_SECONDS = 0.5  # within an epoch
 
@@ -46,6 +46,11 @@ class Track:
     best_value: float | None = None
     best_epoch: int | None = None
     logs: Mapping[str, float] = field(default_factory=dict)
+
+    def resume(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot."""
+        self.epoch, self.batches = snapshot.epoch, int(snapshot.meta["batches"])
+        self.best_value, self.best_epoch = snapshot.meta["best_value"], snapshot.meta["best_epoch"]
 
     def epoch_ended(self, value: float | None, logs: Mapping[str, float]) -> None:
         self.epoch += 1

@@ -74,13 +74,16 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def make_optimizer({parameter}):
-    return {call}
+    optimizer = {call}{build}
+    return optimizer
 
 {finalize}
 # model.compile(optimizer=make_optimizer({argument}), loss=..., metrics=[...])
 # model.fit(x, y, {fit}epochs=EPOCHS, ...)
 '''
 
+_BUILD = """
+    optimizer.build(model.trainable_variables)  # the model must be built: inside fit, Keras 3.15 would lose its start values"""
 _FINALIZE = '''
 def finalize(model):
     """After the last epoch: set the averaged weights, which the value was measured at (Keras trains at others)."""
@@ -147,7 +150,7 @@ def as_python(study: StudyRecord, answer: Answer, chosen: Contender) -> str:
         return _keep_yours(study, chosen)
     facts, setting = study.plan.facts, chosen.setting
     total = facts.total_steps(setting.batch_size)
-    muon = setting.optimizer == "muon"
+    muon, averaged = setting.optimizer == "muon", OPTIMIZERS[setting.optimizer].averaged
     return _PYTHON.format(
         title=f"The best setting of study {study.name!r}" if chosen is answer.best else f"A setting of study {study.name!r}",
         about=_about(study, answer, chosen, total),
@@ -161,11 +164,12 @@ def as_python(study: StudyRecord, answer: Answer, chosen: Contender) -> str:
         warmup=warmup_steps(setting, total),
         final=setting.shape.get("final", 0.0) if setting.schedule != "constant" else 0.0,
         curve=_CURVES[setting.schedule].format(**setting.shape),
-        parameter="model" if muon else "",
-        argument="model" if muon else "",
+        parameter="model" if muon or averaged else "",
+        argument="model" if muon or averaged else "",
+        build=_BUILD if averaged else "",
         call=_call(setting, facts.accumulation, facts.carried),
         fit="batch_size=BATCH_SIZE, " if setting.batch_size else "",
-        finalize=_FINALIZE if OPTIMIZERS[setting.optimizer].averaged else "",
+        finalize=_FINALIZE if averaged else "",
     )
 
 

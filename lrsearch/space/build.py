@@ -18,12 +18,19 @@ def build_schedule(setting: Setting, total_steps: int, accumulation: int = 1) ->
 
 
 def build_optimizer(
-    setting: Setting, total_steps: int, accumulation: int = 1, *, carried: Mapping[str, Json] | None = None, model: Any = None
+    setting: Setting,
+    total_steps: int,
+    accumulation: int = 1,
+    *,
+    carried: Mapping[str, Json] | None = None,
+    model: Any = None,
+    learning_rate: float | None = None,
 ) -> Any:
     """The setting's Keras optimizer with its schedule.
 
     `carried` are arguments kept from the user's own optimizer (clipnorm, use_ema, loss_scale_factor, ...). `model` lets Muon
-    leave out the output layer, which it must not orthogonalise.
+    leave out the output layer, which it must not orthogonalise. With `learning_rate`, the rate is a variable in place of the
+    schedule, for whoever feeds it.
     """
     import keras
 
@@ -31,7 +38,8 @@ def build_optimizer(
     arguments = keras_arguments(setting, accumulation, carried or {})
     if spec.name == "muon" and model is not None:
         arguments["exclude_layers"] = output_layers(model)
-    return getattr(keras.optimizers, spec.keras)(build_schedule(setting, total_steps, accumulation), **arguments)
+    given = build_schedule(setting, total_steps, accumulation) if learning_rate is None else learning_rate
+    return getattr(keras.optimizers, spec.keras)(given, **arguments)
 
 
 def keras_arguments(setting: Setting, accumulation: int, carried: Mapping[str, Json]) -> dict[str, Any]:

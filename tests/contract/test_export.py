@@ -23,7 +23,7 @@ import numpy as np, keras
 found = {}
 for name in json.loads(sys.argv[1]):
     module = runpy.run_path(name)
-    optimizer = module["make_optimizer"](*([keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1)])] if "muon" in name else []))
+    optimizer = module["make_optimizer"](*([keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1)])] if "muon" in name or "schedule_free" in name else []))
     schedule = optimizer._learning_rate
     steps = module["TOTAL_STEPS"] * module["ACCUMULATION"]
     found[name] = {

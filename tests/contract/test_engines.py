@@ -2,76 +2,17 @@
 
 import json
 import math
-import os
-
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import keras
-import numpy as np
 import pytest
+from engine_world import BATCH, EPOCHS, EXAMPLES, World, definition, model, spec
 from worker_toy import ToyEngine
 
-from lrsearch import StudyDefinition
 from lrsearch.engine import create_engine, open_study
 from lrsearch.space import rates
-from lrsearch.values import Setting, Status, TrialSpec, Verdict
+from lrsearch.values import Status, Verdict
 
 pytestmark = pytest.mark.tensorflow
-EPOCHS, EXAMPLES, BATCH = 4, 37, 8
-
-
-def data():
-    random = np.random.default_rng(0)
-    x = random.normal(size=(EXAMPLES, 5)).astype("float32")
-    y = (x[:, :1] * 2 - x[:, 1:2]).astype("float32")
-    return (x, y), (x[:11], y[:11]), (x[5:19], y[5:19])
-
-
-def model():
-    layers = keras.layers
-    made = keras.Sequential(
-        [layers.Input((5,)), layers.Dense(8, "relu"), layers.BatchNormalization(), layers.Dropout(0.2), layers.Dense(1)]
-    )
-    made.compile(keras.optimizers.Adam(1e-2), "mse", metrics=["mae"])
-    return made
-
-
-def definition(**changes):
-    known = {"objective": "val_mae", "epochs": EPOCHS, "batch_size": BATCH, "build_model": model, "load_data": data}
-    return StudyDefinition(**(known | changes))
-
-
-def spec(trial_id=1, *, rate=1e-2, optimizer="adam", schedule="linear", **changes):
-    shape = {"warmup": 0.2, "final": 0.1} if schedule == "linear" else {"warmup": 0.0}
-    chosen = Setting(optimizer=optimizer, learning_rate=rate, schedule=schedule, batch_size=BATCH, shape=shape)
-    known = {"trial_id": trial_id, "attempt": 1, "label": f"trial {trial_id}", "setting": chosen, "seed": 7}
-    return TrialSpec(**(known | changes))
-
-
-class World:
-    """A source, a watcher and a keeper of snapshots that note what an engine tells them."""
-
-    def __init__(self, *specs, verdicts=None, keep=False):
-        self.specs = list(specs)
-        self.progress, self.snapshots, self.verdicts, self.keep = [], [], verdicts or {}, keep
-
-    def source(self):
-        return self.specs.pop(0) if self.specs else None
-
-    def watch(self, progress):
-        self.progress.append(progress)
-        return self.verdicts.get(progress.epoch, Verdict.KEEP) if progress.epoch_end else Verdict.KEEP
-
-    def save(self, progress, take):
-        if self.keep:
-            self.snapshots.append(take())
-
-    def run(self, engine):
-        return list(engine.train(self.source, self.watch, self.save))
-
-    @property
-    def ends(self):
-        return [each for each in self.progress if each.epoch_end]
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +20,14 @@ def fit():
     return create_engine("fit", open_study(definition()))
 
 
-@pytest.fixture(params=["fit", "toy"])
-def engine(request, fit):
-    return fit if request.param == "fit" else ToyEngine({"epochs": EPOCHS})
+@pytest.fixture(scope="module")
+def graph():
+    return create_engine("graph", open_study(definition()))
+
+
+@pytest.fixture(params=["fit", "graph", "toy"])
+def engine(request, fit, graph):
+    return {"fit": fit, "graph": graph, "toy": ToyEngine({"epochs": EPOCHS})}[request.param]
 
 
 # -- the contract ----------------------------------------------------------------------------------------------------
