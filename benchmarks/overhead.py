@@ -23,9 +23,11 @@ def main() -> None:
     parser.add_argument("study_file", nargs="?", default=str(ROOT / "studies" / "digits.py"))
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--engine", default="auto")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         options = ["--trials", str(given.trials), "--workers", str(given.workers), "--log-file", "log", "-q"]
+        options += ["--engine", given.engine]
         command = [sys.executable, "-m", "lrsearch", "start-study", given.study_file, *options]
         began = time.time()
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

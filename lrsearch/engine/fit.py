@@ -53,7 +53,7 @@ class FitEngine:
             return run.outcome(Status.FAILED, began, reason=reason, text=user_traceback(error))
         finally:
             del run
-            keras.backend.clear_session()  # or every trial's graph stays for ever (keras-tuner #1031)
+            keras.backend.clear_session(free_memory=False)  # or every trial's graph stays for ever (keras-tuner #1031)
             gc.collect()
 
 

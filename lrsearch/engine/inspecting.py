@@ -29,11 +29,12 @@ from lrsearch.version import versions
 _INEXACT = "the training data brings its own order, so a trial that is interrupted resumes inexactly"
 
 
-def open_study(definition: StudyDefinition) -> LoadedStudy:
-    """Load the study's data and learn its objective's direction."""
+def open_study(definition: StudyDefinition, direction: Direction | None = None) -> LoadedStudy:
+    """Load the study's data; its objective's direction is learned by a real step where nobody knows it."""
     loaded = LoadedStudy(definition=definition)
-    if definition.direction is not None:
-        loaded.direction = Direction(definition.direction)
+    known = direction or definition.direction
+    if known is not None:
+        loaded.direction = Direction(known)
         _load(loaded)
     else:
         _, loaded.direction = _look(loaded)
@@ -109,6 +110,7 @@ def _logged(model: Any, loaded: LoadedStudy, batch_size: int | None) -> tuple[st
     weights = dict(loaded.definition.class_weight) if loaded.definition.class_weight else None
     train, validation = (_one_batch(split, batch_size) for split in (data.train, data.validation))
     keras.config.disable_traceback_filtering()
+    model.jit_compile = model.jit_compile and _keras.asked_for_jit(model)  # compiling for one step would take longer than it
     try:
         options = {
             "epochs": 1,

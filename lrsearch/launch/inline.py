@@ -44,8 +44,7 @@ class DefinitionWorkshop:
         return inspection_of(self._definition, inspect_study(self._definition))
 
     def open(self, study: StudyRecord) -> tuple[SearchSpace, Engine]:
-        del study  # just inspected, and create_study has compared it
-        return open_definition(self._definition, self._engine)
+        return open_definition(self._definition, self._engine, study)  # just inspected, and create_study has compared it
 
 
 def run_inline(

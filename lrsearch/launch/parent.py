@@ -16,7 +16,6 @@ from lrsearch.launch.events import Event, Listener
 from lrsearch.values import Kind, Origin, Outcome, Status, StudyRecord, StudyState, TrialRecord, TrialState
 from lrsearch.worker.events import setting_in_short
 from lrsearch.worker.faults import breaking_failure
-from lrsearch.worker.opening import folder_of
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -120,6 +119,8 @@ def check_storage(url: str) -> None:
 
 def remove_checkpoints(study: StudyRecord, given: str | Path | None, url: str) -> None:
     """Remove a deleted study's folder of checkpoints, where it is on this machine."""
+    from lrsearch.worker.opening import folder_of
+
     shutil.rmtree(checkpoint_root(given, url) / folder_of(study), ignore_errors=True)
 
 

@@ -1,21 +1,27 @@
 """How a study is shown: tables, pages, pictures, exports, notes. Reads records and answers; changes nothing."""
 
-from lrsearch.report.answer_page import answer_text
-from lrsearch.report.exporting import choose, export_text
-from lrsearch.report.notes import write_notes
-from lrsearch.report.pictures import curves_figure, rates_figure, schedules_figure, write_plots
-from lrsearch.report.tables import (
-    status_data,
-    status_text,
-    studies_table,
-    study_rows,
-    trial_data,
-    trial_row,
-    trial_text,
-    trials_table,
-    worker_rows,
-    workers_table,
-)
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lrsearch.report.answer_page import answer_text
+    from lrsearch.report.exporting import choose, export_text
+    from lrsearch.report.notes import write_notes
+    from lrsearch.report.pictures import curves_figure, rates_figure, schedules_figure, write_plots
+    from lrsearch.report.tables import (
+        status_data,
+        status_text,
+        studies_table,
+        study_rows,
+        trial_data,
+        trial_row,
+        trial_text,
+        trials_table,
+        worker_rows,
+        workers_table,
+    )
 
 __all__ = [
     "answer_text",
@@ -37,3 +43,31 @@ __all__ = [
     "write_notes",
     "write_plots",
 ]
+
+_HOMES = {
+    "answer_text": "lrsearch.report.answer_page",
+    "choose": "lrsearch.report.exporting",
+    "curves_figure": "lrsearch.report.pictures",
+    "export_text": "lrsearch.report.exporting",
+    "rates_figure": "lrsearch.report.pictures",
+    "schedules_figure": "lrsearch.report.pictures",
+    "status_data": "lrsearch.report.tables",
+    "status_text": "lrsearch.report.tables",
+    "studies_table": "lrsearch.report.tables",
+    "study_rows": "lrsearch.report.tables",
+    "trial_data": "lrsearch.report.tables",
+    "trial_row": "lrsearch.report.tables",
+    "trial_text": "lrsearch.report.tables",
+    "trials_table": "lrsearch.report.tables",
+    "worker_rows": "lrsearch.report.tables",
+    "workers_table": "lrsearch.report.tables",
+    "write_notes": "lrsearch.report.notes",
+    "write_plots": "lrsearch.report.pictures",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loaded on first use: words alone need neither SQL nor pictures."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lrsearch.report' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -88,7 +88,7 @@ class KerasWorkshop:
     def open(self, study: StudyRecord) -> tuple[SearchSpace, Engine]:
         definition = self._definition()
         check_unchanged(definition, study)
-        return open_definition(definition, self._config.engine)
+        return open_definition(definition, self._config.engine, study)
 
     def _definition(self) -> StudyDefinition:
         from lrsearch.definition import load_study_file
@@ -109,11 +109,11 @@ def inspection_of(definition: StudyDefinition, facts: StudyFacts) -> Inspection:
     )
 
 
-def open_definition(definition: StudyDefinition, engine: str) -> tuple[SearchSpace, Engine]:
+def open_definition(definition: StudyDefinition, engine: str, study: StudyRecord) -> tuple[SearchSpace, Engine]:
     """Load `definition`'s data and make the engine that trains it."""
     from lrsearch.engine import create_engine, open_study
 
-    loaded = open_study(definition)
+    loaded = open_study(definition, study.plan.facts.direction)
     return definition.effective_space(), create_engine(engine, loaded)
 
 
