@@ -88,7 +88,7 @@ class WorkerProcess:
 
         space, engine = workshop.open(study)
         gc.collect()
-        gc.freeze()  # TensorFlow's million objects stay for ever: without them a collection after a trial takes a tenth of the time
+        gc.freeze()  # TensorFlow's million objects stay: a collection without them takes a tenth of the time
         worker_id = ledger.add_worker(
             study.id, host=config.host or host_name(), pid=os.getpid(), slot=config.slot, versions=versions()
         )
