@@ -1,0 +1,134 @@
+"""Steering and looking commands on a real SQLite study, without training: stop, resume, extend, retry, delete, status, migrate."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from ledger_tools import add_worker, claim, finish, plan, train
+
+from lrsearch.cli.main import cli
+from lrsearch.errors import LrSearchError
+from lrsearch.storage import open_ledger
+from lrsearch.values import Status, StudyState
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs a command in a folder of its own; returns its output, parsed where it is JSON, or the error's line."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LRSEARCH_STORAGE", raising=False)
+
+    def run(*arguments, code=0, answer=None):
+        done = CliRunner().invoke(cli, list(map(str, arguments)), input=answer)
+        if isinstance(done.exception, LrSearchError):
+            assert done.exception.exit_code == code, str(done.exception)
+            return str(done.exception)
+        assert done.exit_code == code, done.output
+        return json.loads(done.stdout) if "--json" in arguments else done.output
+
+    return run
+
+
+@pytest.fixture
+def ledger(run, tmp_path):
+    opened = open_ledger(f"sqlite:///{tmp_path}/lrsearch.db", create=True)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def study(ledger):
+    """A study of six trials: one complete, one failed."""
+    made = ledger.create_study(plan(trials=6, retest_seeds=0))
+    worker = add_worker(ledger, made)
+    finish(ledger, claim(ledger, made, worker), value=0.9)
+    finish(ledger, claim(ledger, made, worker), status=Status.FAILED, value=None)
+    return made
+
+
+def test_stop_drains_or_interrupts_and_resume_opens_again(run, ledger, study):
+    assert run("stop", "toy", "--json") == {"study": "toy", "state": "draining", "running": 0}
+    assert ledger.study("toy").state is StudyState.DRAINING
+    assert "interrupted" in run("stop", "toy", "--now")
+    assert ledger.study("toy").state is StudyState.STOPPED
+    assert run("status", "toy", "--json")["state"] == "stopped"
+    assert "attach" in run("resume", "toy")
+    assert ledger.study("toy").state is StudyState.OPEN
+
+
+def test_extend_says_the_new_budget_and_wants_to_know_by_how_much(run, study):
+    assert run("extend", "toy", "--trials", 4, "--json")["budget"] == 10
+    assert "--trials" in run("extend", "toy", code=2)
+    run("extend", "toy", "--timeout", "1h")
+    assert 3500 < run("status", "toy", "--json")["seconds_left"] <= 3600
+
+
+def test_retry_queues_failed_settings_and_raises_the_budget(run, study):
+    assert run("retry", "toy", "--failed", "--json")["enqueued"] == [2]
+    status = run("status", "toy", "--json")
+    assert (status["budget"], status["waiting"], status["failed"]) == (7, 1, 1)
+    assert run("retry", "toy", "--failed", "--json")["enqueued"] == []
+
+
+def test_delete_asks_and_leaves_nothing_not_even_checkpoints(run, study, tmp_path):
+    folder = tmp_path / "lrsearch-checkpoints" / f"toy-{int(study.created_at):x}" / "1"
+    folder.mkdir(parents=True)
+    assert "Aborted" in run("delete", "toy", code=1, answer="n\n")
+    assert run("studies", "--json")
+    assert "deleted" in run("delete", "toy", answer="y\n")
+    assert run("studies", "--json") == []
+    assert not folder.exists()
+
+
+def test_delete_is_refused_while_a_worker_trains(run, ledger, study):
+    claim(ledger, study, add_worker(ledger, study))
+    assert "stop --now" in run("delete", "toy", "--yes", code=4)
+
+
+def test_status_watches_until_the_end_and_puts_back_what_lapsed(run, ledger, study):
+    worker = add_worker(ledger, study)
+    claim(ledger, study, worker, lease_seconds=0.0)
+    assert run("status", "toy", "--json")["running"] == 0, "a look reaps"
+    train(ledger, study, worker)
+    text = run("status", "toy", "--watch")
+    assert "finished" in text
+    assert "6 of 6 done" in text
+
+
+def test_status_says_what_to_do_where_nobody_works(run, study):
+    text = run("status", "toy")
+    assert "best     0.9000" in text
+    assert "1 failed" in text
+
+
+def test_trials_and_show_tell_of_failures(run, study):
+    rows = run("trials", "toy", "--json")
+    assert [each["state"] for each in rows[:2]] == ["complete", "failed"]
+    assert "failed" in run("show", "toy", "1")
+    assert run("show", "toy", "1", "--json")["attempt_list"][0]["status"] == "failed"
+
+
+def test_workers_are_listed_with_versions(run, study):
+    [row] = run("workers", "toy", "--json")
+    assert (row["host"], row["slot"], row["versions"]) == ("here", "cpu:0", {"lrsearch": "0"})
+    assert "here" in run("workers", "toy")
+
+
+def test_migrate_finds_nothing_to_do_and_refuses_what_it_does_not_know(run, ledger, study):
+    found = run("migrate", "--json")
+    assert found["before"] == found["after"]
+    ledger.database.write(lambda c: c.exec_driver_sql("update lrsearch_alembic_version set version_num = '9999'") and None)
+    assert "newer lrsearch" in run("migrate", code=4)
+    assert "9999" in run("studies", code=4)
+
+
+def test_best_and_plot_of_a_study_without_a_result_say_so(run, ledger):
+    ledger.create_study(plan(name="new"))
+    assert "No trial" in run("best", "new")
+    assert run("best", "new", "--json")["trial"] is None
+    assert "status" in run("export", "new", code=2)
+    assert "without a finished trial" in run("plot", "new", "-o", "pictures", code=2)
+
+
+def test_no_studies_yet(run, ledger):
+    assert "start-study" in run("studies")

@@ -1,0 +1,37 @@
+"""Numbers and settings in words, the same everywhere."""
+
+import pytest
+from ledger_tools import setting
+
+from lrsearch.report.words import columns, duration_text, rate_text, schedule_text, value_text
+from lrsearch.values import Setting
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(1e-3, "1.0e-3"), (0.21, "2.1e-1"), (2.0, "2.0e0"), (1.25e-10, "1.2e-10"), (0.0, "0")]
+)
+def test_rates_read_as_people_write_them(rate, text):
+    assert rate_text(rate) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.98765, "0.9877"), (None, "-"), (float("nan"), "-"), (123456.0, "1.235e+05")])
+def test_values_have_four_digits_and_unknown_ones_a_dash(value, text):
+    assert value_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(1.23, "1.2 s"), (42, "42 s"), (240, "4 min"), (4800, "80 min"), (9000, "2 h 30 min")]
+)
+def test_durations(seconds, text):
+    assert duration_text(seconds) == text
+
+
+def test_a_schedule_says_its_warmup_foot_and_knobs_and_nothing_that_is_zero():
+    shape = {"warmup": 0.05, "final": 0.03, "power": 2.0}
+    chosen = Setting(optimizer="adam", learning_rate=1e-3, schedule="polynomial", batch_size=None, shape=shape)
+    assert schedule_text(chosen) == "polynomial, 5 % warm-up, to 3 %, power 2"
+    assert schedule_text(setting()) == "constant"
+
+
+def test_columns_are_aligned():
+    assert columns([["a", "1"], ["long", "22"]], right=(1,)) == ["a      1", "long  22"]
