@@ -34,7 +34,9 @@ def best(study: str, *, storage: str | None, as_json: bool) -> None:
 
 @click.command("export")
 @click.argument("study")
-@click.option("--format", "form", type=click.Choice(["python", "json", "keras"]), default="python", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["python", "json", "keras"]), default="python", show_default=True, help="What to write."
+)
 @click.option("--trial", type=int, help="Export this trial. [default: the best]")
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write here. [default: the terminal]")
 @click.option(

@@ -216,5 +216,5 @@ def test_memory_of_trials_does_not_add_up(fit):
 
     World(spec(1)).run(fit)
     before = objects()
-    World(*(spec(number) for number in range(2, 5))).run(fit)
+    World(spec(2), spec(3)).run(fit)
     assert objects() <= before

@@ -33,7 +33,7 @@ def assert_equal(ours, theirs, *, engine="graph"):
         assert one.value == pytest.approx(other.value, rel=2e-4)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "rmsprop", "adamw", "nadam", "schedule_free_adamw", "ftrl", "lamb"])
+@pytest.mark.parametrize("optimizer", ["nesterov", "adamw", "nadam", "schedule_free_adamw", "lamb"])
 def test_graph_trains_as_fit_does(graph, fit, optimizer):
     specs = [spec(number, optimizer=optimizer, seed=number, rate=3e-3) for number in (1, 2)]
     assert_equal(World(*specs).run(graph), World(*specs).run(fit))
