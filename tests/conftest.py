@@ -58,3 +58,16 @@ def pytest_collection_modifyitems(items):
     """Files that take longest come first; within a file nothing changes."""
     rank = {name: place for place, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
+@pytest.fixture(autouse=True)
+def _optimizer_is_there(request):
+    """Skip what trains an optimizer that the oldest Keras does not have yet."""
+    name = getattr(request.node, "callspec", None) and request.node.callspec.params.get("optimizer")
+    if name and request.node.get_closest_marker("tensorflow"):
+        import keras
+
+        from lrsearch.space import OPTIMIZERS
+
+        if not hasattr(keras.optimizers, OPTIMIZERS[name].keras):
+            pytest.skip(f"Keras {keras.__version__} has no {OPTIMIZERS[name].keras}")

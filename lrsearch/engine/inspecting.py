@@ -23,6 +23,7 @@ from lrsearch.engine.fit import user_traceback
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.yours import describe
 from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
+from lrsearch.space import keras_class
 from lrsearch.values import Direction, Json, StudyFacts
 from lrsearch.version import versions
 
@@ -47,6 +48,8 @@ def inspect_study(definition: StudyDefinition) -> StudyFacts:
     Raises InvalidValue and UnknownName for what the definition says, StudyFileError with the study's own traceback where its
     code fails.
     """
+    for name in definition.effective_space().optimizers:
+        keras_class(name)  # raises where this Keras does not have it
     loaded = LoadedStudy(definition=definition)
     metrics, loaded.direction = _look(loaded)
     space = definition.effective_space()

@@ -1,6 +1,6 @@
 """What a study searches: optimizers, schedule shapes, and the space over them."""
 
-from lrsearch.space.build import build_optimizer, build_schedule, keras_arguments
+from lrsearch.space.build import build_optimizer, build_schedule, keras_arguments, keras_class
 from lrsearch.space.dimensions import Dimension
 from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec
 from lrsearch.space.schedules import SHAPES, Shape, rate, rates, warmup_steps
@@ -18,6 +18,7 @@ __all__ = [
     "build_optimizer",
     "build_schedule",
     "keras_arguments",
+    "keras_class",
     "rate",
     "rates",
     "warmup_steps",

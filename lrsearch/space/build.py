@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from lrsearch.errors import InvalidValue
 from lrsearch.space.optimizers import optimizer_named
 from lrsearch.values import Json, Setting
 
@@ -32,14 +33,23 @@ def build_optimizer(
     leave out the output layer, which it must not orthogonalise. With `learning_rate`, the rate is a variable in place of the
     schedule, for whoever feeds it.
     """
-    import keras
-
     spec = optimizer_named(setting.optimizer)
     arguments = keras_arguments(setting, accumulation, carried or {})
     if spec.name == "muon" and model is not None:
         arguments["exclude_layers"] = output_layers(model)
     given = build_schedule(setting, total_steps, accumulation) if learning_rate is None else learning_rate
-    return getattr(keras.optimizers, spec.keras)(given, **arguments)
+    return keras_class(spec.name)(given, **arguments)
+
+
+def keras_class(optimizer: str) -> Any:
+    """The class in keras.optimizers; raises InvalidValue where the installed Keras does not have it yet."""
+    import keras
+
+    found = getattr(keras.optimizers, optimizer_named(optimizer).keras, None)
+    if found is None:
+        allowed = f"an optimizer that Keras {keras.__version__} has"
+        raise InvalidValue("optimizers", got=optimizer, allowed=allowed, fix="Update it: pip install -U keras")
+    return found
 
 
 def keras_arguments(setting: Setting, accumulation: int, carried: Mapping[str, Json]) -> dict[str, Any]:
