@@ -111,7 +111,9 @@ def _few(seen: Seen) -> Iterator[str]:
     complete = seen.states().count(TrialState.COMPLETE)
     if 0 < complete < FEW:
         counted = "1 trial" if complete == 1 else f"{complete} trials"
-        yield f"Only {counted} ran to the end: a first impression. lrsearch extend {seen.plan.name} --trials 20 goes on."
+        name = seen.plan.name
+        more = f"lrsearch extend {name} --trials 20, then lrsearch attach {name}, goes on."
+        yield f"Only {counted} ran to the end: a first impression. {more}"
 
 
 def _edge(seen: Seen) -> Iterator[str]:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from lrsearch.launch.events import Event
 from lrsearch.launch.picture import Picture, Row, duration, number
+from lrsearch.report.words import rate_text
 
 if TYPE_CHECKING:
     from lrsearch.launch.picture import Result
@@ -84,7 +85,7 @@ def _workers(picture: Picture) -> RenderableType:
 def _cells(row: Row, objective: str) -> list[RenderableType]:
     if row.state != "training":
         return [Text(row.state, style="dim")]
-    rate = "" if row.rate is None else f"rate {row.rate:.1e}"
+    rate = "" if row.rate is None else f"rate {rate_text(row.rate)}"
     value = "" if row.value is None else f"{objective} {number(row.value)}"
     return [
         Text(row.label),
