@@ -143,7 +143,7 @@ class Fleet:
             )
             time.sleep(0.05)
 
-    def end(self, seconds=120):
+    def end(self, seconds=300):
         """Wait until the study is finished and every worker has left; the last ones must leave well."""
         self.until(lambda: self.ledger.study("drill").state is StudyState.FINISHED, seconds, "the end of the study")
         self.until(lambda: not self.alive, 30, "the last worker's leave")
