@@ -104,17 +104,15 @@ def run_study(
 
 
 def work_with(pool: Pool, ledger: Ledger, study: StudyRecord, listen: Listener) -> None:
-    """Let `pool` train `study`, telling how it stands; whatever happens, Optuna's rows follow the ledger at the end."""
+    """Let `pool` train `study`, telling how it stands; at a good end Optuna's rows have followed the ledger."""
     watcher = Watcher(ledger, study, listen)
     watcher.begin()
     pool.tick = watcher.look
-    try:
-        pool.work(study.name, LedgerUndertaker(ledger, study.id))
-    finally:
-        from lrsearch.storage import Mirror
+    pool.work(study.name, LedgerUndertaker(ledger, study.id))  # an interruption leaves Optuna's rows to whoever goes on
+    from lrsearch.storage import Mirror
 
-        with suppress(LrSearchError):  # any later claim completes it
-            Mirror(ledger).sync(study.id)
+    with suppress(LrSearchError):  # any later look completes it
+        Mirror(ledger).complete(study.id)
 
 
 def check_file(study_file: str | Path) -> Path:

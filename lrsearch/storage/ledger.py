@@ -348,9 +348,12 @@ class Ledger:
     # -- checkpoints -------------------------------------------------------------------------------------------------------------
 
     def checkpoint_written(self, trial_id: int, attempt: int, *, epoch: int, path: str, sha256: str, size: int) -> bool:
-        """Enter a checkpoint in the trial's manifest; False where the attempt was fenced off."""
+        """Enter a checkpoint in the trial's manifest; False where the attempt was fenced off.
+
+        One try, as for curves: training goes on through an outage. Raises StorageUnavailable.
+        """
         line = {"epoch": epoch, "path": path, "sha256": sha256, "size": size}
-        return self.database.write(lambda connection: ends.add_checkpoint(connection, self._clock, trial_id, attempt, line))
+        return self.database.hurriedly(lambda connection: ends.add_checkpoint(connection, self._clock, trial_id, attempt, line))
 
     def checkpoints(self, trial_id: int) -> list[CheckpointRecord]:
         """A trial's manifest, the newest first."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -69,6 +70,16 @@ class Mirror:
     def __init__(self, ledger: Ledger, *, seam: Callable[[str], None] = no_seam) -> None:
         self._ledger, self._seam = ledger, seam
         self._me = secrets.token_hex(16)
+        self._blocked = False  # another process held the lease at the last look
+
+    def complete(self, study_id: int) -> int:
+        """`sync`, but wait for a process that is at it, or that died at it, until its lease has lapsed: for a study's end."""
+        until = time.monotonic() + LEASE_SECONDS + 1.0
+        written = self.sync(study_id)
+        while self._blocked and time.monotonic() < until:
+            time.sleep(0.5)
+            written += self.sync(study_id)
+        return written
 
     def sync(self, study_id: int) -> int:
         """Bring Optuna's rows up to date, unless another process is at it; returns how many trials were written.
@@ -95,8 +106,8 @@ class Mirror:
 
         def taken(move: Move) -> _Batch | None:
             row = move.study
-            held = row.mirror_owner not in {None, self._me} and row.mirror_until > move.now
-            if held or row.optuna_study_id is None:
+            self._blocked = row.mirror_owner not in {None, self._me} and row.mirror_until > move.now
+            if self._blocked or row.optuna_study_id is None:
                 return None
             batch = _behind(move)
             if batch is not None:

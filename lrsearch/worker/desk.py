@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import retest_candidates
+from lrsearch.errors import StorageUnavailable
 from lrsearch.storage import Claim, Done, PlanRetests, Retest, Wait
 from lrsearch.values import (
     Kind,
@@ -29,7 +30,7 @@ from lrsearch.values import (
     TrialState,
     Verdict,
 )
-from lrsearch.worker.checkpoints import CheckpointStore, NoRoom
+from lrsearch.worker.checkpoints import CheckpointStore, NoRoom, Written
 from lrsearch.worker.curves import CurveBuffer
 from lrsearch.worker.events import Say, setting_in_short
 from lrsearch.worker.faults import breaking_failure
@@ -175,7 +176,19 @@ class Desk:
         except NoRoom as error:
             self._warn_once("checkpoint", str(error))
             return
-        accepted = self.ledger.checkpoint_written(
+        try:
+            accepted = self._enter(progress, written)
+        except StorageUnavailable:  # the one before stays the newest that anybody knows of
+            self.store.discard(written)
+            return
+        if accepted:
+            self.store.trim(progress.trial_id, progress.attempt)
+        else:
+            self.store.discard(written)
+            self.heart.lose(progress.trial_id, progress.attempt)
+
+    def _enter(self, progress: Progress, written: Written) -> bool:
+        return self.ledger.checkpoint_written(
             progress.trial_id,
             progress.attempt,
             epoch=written.epoch,
@@ -183,11 +196,6 @@ class Desk:
             sha256=written.sha256,
             size=written.size,
         )
-        if accepted:
-            self.store.trim(progress.trial_id, progress.attempt)
-        else:
-            self.store.discard(written)
-            self.heart.lose(progress.trial_id, progress.attempt)
 
     def _judge(self, held: _Held, progress: Progress) -> Verdict:
         """What the pruning rule says at its rungs; only what was sampled is ever pruned: answers are held against the rest."""

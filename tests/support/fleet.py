@@ -205,7 +205,7 @@ class Fleet:
                     )
 
     def _check_mirror(self, records):
-        Mirror(self.ledger).sync(self.study.id)
+        Mirror(self.ledger).complete(self.study.id)
         theirs = optuna.load_study(study_name="drill", storage=self.ledger.optuna_storage()).trials
         assert [each.number for each in theirs] == list(range(self.trials)), "Optuna has each trial once"
         values = {each.number: each.value for each in records if each.state.value == "complete"}
