@@ -2,7 +2,7 @@
 
     python benchmarks/ledger.py URL [--clients 32] [--seconds 20]
 
-URL is an empty database. Sampling is reported apart. Results and what they mean: docs/capacity.md.
+URL is an empty database. Sampling is reported apart.
 """
 
 import argparse

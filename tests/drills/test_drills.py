@@ -349,11 +349,10 @@ def test_14_a_full_disk_is_waited_for_and_nothing_is_corrupt(fleet, small_disk, 
         ours.start(1)
         ours.until(lambda: ours.done() >= 1, 60)
         filler = small_disk / "filler"
-        with filler.open("wb") as file:
+        with filler.open("wb", buffering=0) as file:
             try:
                 while True:
                     file.write(b"0" * 4096)
-                    file.flush()
             except OSError:
                 pass
         ours.faults["full"] += 1
@@ -438,16 +437,15 @@ def children(pid):
 def test_keras_two_of_three_workers_killed_and_two_attached_from_elsewhere(new_database, tmp_path, kind, monkeypatch):
     monkeypatch.setenv("LRSEARCH_STORAGE", new_database(kind))
     (tmp_path / "toy.py").write_text(KERAS)
-    start = keras_study(
-        tmp_path, "start-study", "toy.py", "--trials", "10", "--retest", "0", "--workers", "3", "--log-file", "log"
-    )
+    options = ["--trials", "10", "--retest", "0", "--workers", "3", "--engine", "fit", "--log-file", "log"]
+    start = keras_study(tmp_path, "start-study", "toy.py", *options)
     deadline = time.monotonic() + 90
     while not (tmp_path / "log").exists() or "trial.started" not in (tmp_path / "log").read_text():
         assert time.monotonic() < deadline, start.communicate()
         time.sleep(0.2)
     for pid in children(start.pid)[:2]:
         os.kill(pid, signal.SIGKILL)
-    other = keras_study(tmp_path, "attach", "toy", "--workers", "2")
+    other = keras_study(tmp_path, "attach", "toy", "--workers", "2", "--engine", "fit")
     assert start.wait(300) == 0, start.communicate()
     assert other.wait(60) == 0, other.communicate()
     ledger = open_ledger(os.environ["LRSEARCH_STORAGE"])
@@ -468,7 +466,20 @@ def test_keras_two_of_three_workers_killed_and_two_attached_from_elsewhere(new_d
 @pytest.mark.tensorflow
 def test_keras_a_trial_killed_half_way_ends_as_if_it_had_not_been(tmp_path):
     (tmp_path / "toy.py").write_text(KERAS.replace("epochs=40", "epochs=400"))
-    options = ["--trials", "2", "--retest", "0", "--workers", "1", "--checkpoint-every", "1s", "--log-file", "log"]
+    options = [
+        "--trials",
+        "2",
+        "--retest",
+        "0",
+        "--workers",
+        "1",
+        "--checkpoint-every",
+        "1s",
+        "--engine",
+        "fit",
+        "--log-file",
+        "log",
+    ]
     quiet = keras_study(tmp_path, "start-study", "toy.py", "--name", "undisturbed", *options)
     assert quiet.wait(300) == 0, quiet.communicate()
     (tmp_path / "log").unlink()
