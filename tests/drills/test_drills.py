@@ -421,9 +421,8 @@ definition = StudyDefinition(objective="val_loss", epochs=40, batch_size=30, spa
 def keras_study(folder, *arguments):
     command = [sys.executable, "-m", "lrsearch", *arguments]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"}
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    with (folder / "output").open("a") as output:  # a pipe that nobody reads would hold it up
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True)
 
 
 def children(pid):
