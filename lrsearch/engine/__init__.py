@@ -11,6 +11,7 @@ from lrsearch.engine.fit import FitEngine
 from lrsearch.engine.graph import GraphEngine
 from lrsearch.engine.inspecting import inspect_study, open_study
 from lrsearch.engine.loaded import LoadedStudy
+from lrsearch.engine.vectorized import VectorizedEngine
 from lrsearch.errors import UnknownName
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "FitEngine",
     "GraphEngine",
     "LoadedStudy",
+    "VectorizedEngine",
     "bind_memory",
     "bind_threads",
     "create_engine",
@@ -27,7 +29,12 @@ __all__ = [
 ]
 
 # `auto` is the graph, which hands to `fit` what it cannot carry.
-ENGINES: dict[str, Callable[[LoadedStudy], Engine]] = {"auto": GraphEngine, "graph": GraphEngine, "fit": FitEngine}
+ENGINES: dict[str, Callable[[LoadedStudy], Engine]] = {
+    "auto": GraphEngine,
+    "vectorized": VectorizedEngine,
+    "graph": GraphEngine,
+    "fit": FitEngine,
+}
 
 
 def create_engine(name: str, loaded: LoadedStudy) -> Engine:

@@ -53,12 +53,17 @@ def adopt_seed_generator(generator: Any) -> None:
     global_state.set_global_attribute("global_seed_generator", generator)
 
 
-def flat_logs(results: Mapping[str, Any]) -> dict[str, float]:
+def flat_results(results: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics' results under the names that `fit` logs them: a metric of several results gives several."""
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
     for name, value in results.items():
-        found |= flat_logs(value) if isinstance(value, Mapping) else {name: float(value)}
+        found |= flat_results(value) if isinstance(value, Mapping) else {name: value}
     return found
+
+
+def flat_logs(results: Mapping[str, Any]) -> dict[str, float]:
+    """The same as numbers."""
+    return {name: float(value) for name, value in flat_results(results).items()}
 
 
 def finalize(model: Any) -> None:

@@ -23,14 +23,13 @@ from lrsearch.engine.compiling import accumulation_of, fresh_model, set_searched
 from lrsearch.engine.data import Arrays, Data, permutation
 from lrsearch.engine.fit import FitEngine, Run, averaged_of
 from lrsearch.engine.loaded import LoadedStudy
+from lrsearch.engine.pace import Stretch
 from lrsearch.engine.program import CannotTrace, Held, Program
 from lrsearch.engine.snapshot import restore_snapshot
 from lrsearch.engine.watching import AveragedEvaluation, Stop
 from lrsearch.space import rates
 from lrsearch.values import Outcome, Save, Source, Status, TrialSpec, Watch
 
-CALL_SECONDS = 0.5  # batches a call are chosen for this: how late a signal, a prune or a divergence may be noticed
-_FIRST_CALL = 16  # batches, before the pace is known
 MOST_PROGRAMS = 16  # models kept with their graphs; the default space needs one for each optimizer and yours
 MOST_VARIABLES = 50_000_000  # parameters kept in all: the more a model has, the fewer programs are kept
 MOST_BYTES = 4 * 2**30  # of data on the device; more streams through `fit`
@@ -53,14 +52,15 @@ class GraphEngine:
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Train what `source` hands out, one after another."""
         while (spec := source()) is not None:
-            yield self._attempt(spec, watch, save)
+            yield self.attempt(spec, watch, save)
 
-    def _attempt(self, spec: TrialSpec, watch: Watch, save: Save) -> Outcome:
+    def attempt(self, spec: TrialSpec, watch: Watch, save: Save, *, notes: tuple[str, ...] = ()) -> Outcome:
+        """Train one attempt; `notes` go with its outcome."""
         key = program_key(spec)
         why = self._refused.get(key) or cannot_carry(self.loaded, spec)
         if not why:
             began = time.monotonic()
-            run = _GraphRun(self.loaded, spec, self._program)
+            run = _GraphRun(self.loaded, spec, self._program, notes)
             try:
                 return self._finished(run, run.train(watch, save), began)
             except CannotTrace as error:
@@ -74,7 +74,7 @@ class GraphEngine:
                     f"{type(error).__name__} in the graph: {str(error).splitlines()[0][:200] if str(error) else ''}"
                 )
                 self._programs.pop(key, None)
-        return self._fit.attempt(spec, watch, save, notes=(f"trained by fit: {why}",))
+        return self._fit.attempt(spec, watch, save, notes=(*notes, f"trained by fit: {why}"))
 
     def _finished(self, run: _GraphRun, ended: tuple[Status, str], began: float) -> Outcome:
         status, reason = ended
@@ -120,8 +120,8 @@ class _GraphRun(Run):
 
     engine = GraphEngine.name
 
-    def __init__(self, loaded: LoadedStudy, spec: TrialSpec, program_of: Any) -> None:
-        super().__init__(loaded, spec)
+    def __init__(self, loaded: LoadedStudy, spec: TrialSpec, program_of: Any, notes: tuple[str, ...]) -> None:
+        super().__init__(loaded, spec, notes)
         self._program_of = program_of
 
     def train(self, watch: Watch, save: Save) -> tuple[Status, str]:
@@ -134,7 +134,8 @@ class _GraphRun(Run):
         self.accumulation = accumulation_of(self.model, definition)
         if spec.resume is not None:
             self._resume()
-        _, self.notes = callbacks_for(definition, yours=spec.yours, folder=spec.folder)
+        _, said = callbacks_for(definition, yours=spec.yours, folder=spec.folder)
+        self.notes += said
         total = self.loaded.total_steps(spec.setting.batch_size, self.accumulation)
         watcher = self._watcher(total, watch, save)
         watcher.set_model(self.model)
@@ -156,7 +157,7 @@ class _GraphRun(Run):
     def _epochs(self, program: Program, watcher: Any, table: np.ndarray) -> None:
         split = self.data.train
         assert isinstance(split, Arrays)
-        shuffle, stretch = self.definition.shuffle, _Stretch()
+        shuffle, stretch = self.definition.shuffle, Stretch()
         for epoch in range(self.track.epoch, self.definition.epochs):
             order = permutation(self.spec.seed, epoch, split.examples) if shuffle else np.arange(split.examples)
             watcher.on_epoch_begin(epoch)
@@ -189,29 +190,6 @@ class _GraphRun(Run):
         assert snapshot is not None
         restore_snapshot(self.model, snapshot, ())
         self.track.resume(snapshot)
-
-
-class _Stretch:
-    """How many batches a call trains, so that it takes about CALL_SECONDS."""
-
-    def __init__(self) -> None:
-        self.batches = _FIRST_CALL
-        self._began = self._calls = 0.0
-        self._count = 0
-
-    def timed(self, count: int) -> _Stretch:
-        self._count = count
-        return self
-
-    def __enter__(self) -> None:
-        self._began = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        seconds = time.monotonic() - self._began
-        self._calls += 1
-        if self._calls > 1:  # the first call may have traced
-            wanted = CALL_SECONDS * self._count / max(seconds, 1e-6)
-            self.batches = int(min(max(wanted, 1.0), 4.0 * self.batches))
 
 
 def program_key(spec: TrialSpec) -> str:
