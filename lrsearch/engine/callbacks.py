@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,26 @@ _C = keras.callbacks
 # Each would change the rate or the length that the trial is about.
 TAKEN_OUT = (_C.EarlyStopping, _C.ReduceLROnPlateau, _C.LearningRateScheduler)
 _PATHS = {_C.ModelCheckpoint: "filepath", _C.BackupAndRestore: "backup_dir", _C.CSVLogger: "filename", _C.TensorBoard: "log_dir"}
+
+_BATCH_HOOKS = tuple(f"on_{kind}batch_{end}" for kind in ("", "train_", "test_") for end in ("begin", "end"))
+# Batch hooks of Keras' own that do nothing here.
+_IDLE: dict[Any, Callable[[Any], bool]] = {
+    _C.ModelCheckpoint.on_train_batch_end: lambda each: each.save_freq == "epoch",
+    _C.TerminateOnNaN.on_batch_end: lambda _each: True,  # the divergence rule ends the trial at the same batch
+}
+
+
+def watching_batches(callbacks: Sequence[Any]) -> tuple[str, ...]:
+    """The classes of those callbacks that must be called at every batch."""
+    return tuple(sorted({type(each).__name__ for each in callbacks if any(_acts(each, hook) for hook in _BATCH_HOOKS)}))
+
+
+def _acts(callback: Any, hook: str) -> bool:
+    found = getattr(callback, hook)
+    function = getattr(found, "__func__", found)  # LambdaCallback has plain functions on the object
+    if function is getattr(_C.Callback, hook):
+        return False
+    return function not in _IDLE or not _IDLE[function](callback)
 
 
 def callbacks_for(definition: StudyDefinition, *, yours: bool, folder: str | None) -> tuple[list[Any], tuple[str, ...]]:

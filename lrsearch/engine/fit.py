@@ -96,7 +96,10 @@ class Run:
             self._fit(callbacks)
         except Stop as stop:
             return stop.status, stop.reason
-        early = self.track.epoch < definition.epochs
+        return self._completed()
+
+    def _completed(self) -> tuple[Status, str]:
+        early = self.track.epoch < self.definition.epochs
         return Status.COMPLETE, f"stopped by a callback after epoch {self.track.epoch}" if early else ""
 
     def _resume(self) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -22,8 +21,7 @@ from lrsearch.engine.data import Arrays, Split, permutation
 from lrsearch.engine.families import COLUMNS, Family
 from lrsearch.engine.fit import Run
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.pace import Stretch
-from lrsearch.engine.program import Held
+from lrsearch.engine.program import Held, Pace
 from lrsearch.engine.stacked import StackedProgram, State
 from lrsearch.engine.watching import Stop, WatchCallback
 from lrsearch.space import rates
@@ -55,7 +53,7 @@ class RowRun(Run):
         self.began = time.monotonic()
         self.stack = stack
         definition = self.definition
-        keras.utils.set_random_seed(spec.seed)
+        _keras.set_seeds(spec.seed, kernels=stack.program.draws)
         self.model = fresh_model(definition, spec.setting.extra)
         self.accumulation = accumulation_of(self.model, definition)
         _, self.notes = callbacks_for(definition, yours=False, folder=spec.folder)
@@ -99,7 +97,7 @@ class Stack:
         self.loaded, self.program = loaded, program
         self.rows: list[Row] = []
         self.state: State | None = None
-        self.stretch = Stretch()
+        self.pace = Pace()
         self._families: dict[Any, int] = {}
         self._tests: dict[int, Held] = {}
 
@@ -210,11 +208,10 @@ class Stack:
         state = {**self._checked_state(), "metrics": program.unmetered(len(self.rows))}
         place = 0
         while place < program.steps and any(row.stop is None for row in self.rows):
-            count = min(self.stretch.batches, program.steps - place)
-            with self.stretch.timed(count):
-                state, losses = program.train(
-                    state, self._counts(), self._hyper(), orders, place, tables[:, place : place + count]
-                )
+            count = min(self.pace.batches, program.steps - place)
+            began = time.monotonic()
+            state, losses = program.train(state, self._counts(), self._hyper(), orders, place, tables[:, place : place + count])
+            self.pace.learn(count, time.monotonic() - began)
             for row, found in zip(self.rows, losses.T, strict=True):
                 self._told(row, place, found)
             place += count

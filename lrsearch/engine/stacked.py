@@ -30,10 +30,11 @@ State = dict[str, Any]
 
 
 class StackedProgram:
-    """One model's graphs for any number of rows; see the module."""
+    """One model's graphs for any number of rows; see the module. `draws` as in `Program`."""
 
-    def __init__(self, model: Any, train: Held, validation: Held, *, batch_size: int | None) -> None:
+    def __init__(self, model: Any, train: Held, validation: Held, *, batch_size: int | None, draws: bool) -> None:
         teach_vectorized_map()
+        self.draws = draws
         self.model, self.train_data, self.validation_data = model, train, validation
         self.batch = batch_size or DEFAULT_BATCH
         first = train.batch(tf.range(min(self.batch, train.examples)))
@@ -137,9 +138,11 @@ class StackedProgram:
         key = (len(self.families), rest)
         if key not in self._graphs:
             size = self.train_data.examples % self.batch if rest else self.batch
-            self._graphs[key] = tf.function(
-                lambda *given: self._train(size, *given), autograph=False, input_signature=self._signature()
-            )
+            made = tf.function(lambda *given: self._train(size, *given), autograph=False, input_signature=self._signature())
+            why = _keras.why_not_kept(made.get_concrete_function(), ())
+            if why:
+                raise CannotTrace(why)
+            self._graphs[key] = made
         return self._graphs[key]
 
     def _signature(self) -> list[Any]:
@@ -244,7 +247,7 @@ class StackedProgram:
     def _results_of(self, metrics: Any) -> dict[str, Any]:
         def one(row: Any) -> dict[str, Any]:
             with keras.StatelessScope(state_mapping=list(zip(self.metrics, row, strict=True))):
-                return _keras.flat_results(self.model.get_metrics_result())
+                return _keras.flat_logs(self.model.get_metrics_result())
 
         return dict(tf.vectorized_map(one, metrics))
 

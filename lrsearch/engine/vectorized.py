@@ -12,12 +12,12 @@ import keras
 import tensorflow as tf
 
 from lrsearch.engine import _keras
+from lrsearch.engine.callbacks import callbacks_for
 from lrsearch.engine.compiling import fresh_model, inner
-from lrsearch.engine.data import Arrays
 from lrsearch.engine.families import ADAPTERS
-from lrsearch.engine.graph import GraphEngine, cannot_carry
+from lrsearch.engine.graph import GraphEngine
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.program import Held
+from lrsearch.engine.program import CannotTrace
 from lrsearch.engine.stack import Stack
 from lrsearch.engine.stacked import StackedProgram
 from lrsearch.space import OPTIMIZERS
@@ -59,7 +59,7 @@ class VectorizedEngine:
             spec = source()
             if spec is None:
                 break
-            why = cannot_stack(self.loaded, spec) or self._model_refused()
+            why = cannot_stack(spec) or self._model_refused()
             if why:
                 yield self._alone(spec, why, watch, save)
             else:
@@ -104,17 +104,19 @@ class VectorizedEngine:
 
     def _stack(self, size: int | None) -> Stack:
         if size not in self._stacks:
-            data = self.loaded.data(size)
-            assert isinstance(data.train, Arrays)
-            assert isinstance(data.validation, Arrays)
-            weights = self.loaded.definition.class_weight
-            held = Held(data.train, weights, floats=False), Held(data.validation, None, floats=True)
+            train, validation = self.graph.on_device(self.loaded.data(size))
+            if train is None or validation is None:
+                raise CannotTrace("the data does not fit on the device, or is a dataset")
+            _keras.set_seeds(self.loaded.definition.seed, kernels=False)
+            before = _keras.draws_of_tensorflow()
             model = fresh_model(self.loaded.definition, {})
-            self._stacks[size] = Stack(self.loaded, StackedProgram(model, *held, batch_size=size))
+            draws = before != _keras.draws_of_tensorflow()
+            program = StackedProgram(model, train, validation, batch_size=size, draws=draws)
+            self._stacks[size] = Stack(self.loaded, program)
         return self._stacks[size]
 
 
-def cannot_stack(loaded: LoadedStudy, spec: TrialSpec) -> str:
+def cannot_stack(spec: TrialSpec) -> str:
     """Why this attempt cannot be a row beside others, or empty."""
     setting = spec.setting
     known = OPTIMIZERS.get(setting.optimizer)
@@ -123,14 +125,19 @@ def cannot_stack(loaded: LoadedStudy, spec: TrialSpec) -> str:
         f"{setting.optimizer} looks at whole matrices": known is None or known.keras not in ADAPTERS,
         "build_model takes searched arguments": bool(setting.extra),
     }
-    return next((reason for reason, holds in checks.items() if holds), "") or cannot_carry(loaded, spec)
+    return next((reason for reason, holds in checks.items() if holds), "")
 
 
 def model_cannot_stack(loaded: LoadedStudy) -> str:
-    """Why this study's model cannot be called on many rows of weights, or empty. Builds one."""
-    model = fresh_model(loaded.definition, {})
+    """Why this study cannot train many rows at once, or empty. Builds a model."""
+    definition = loaded.definition
+    model = fresh_model(definition, {})
+    callbacks, _ = callbacks_for(definition, yours=False, folder=None)
     kind, optimizer = type(model), inner(model.optimizer)
     checks = {
+        "the study has callbacks": bool(callbacks),
+        "steps_per_epoch or validation_steps is set": definition.steps_per_epoch is not None
+        or definition.validation_steps is not None,
         "the model has a train_step of its own": kind.train_step is not keras.Model.train_step,
         "the model has a test_step of its own": kind.test_step is not keras.Model.test_step,
         "the loss is scaled": isinstance(model.optimizer, _keras.LossScaleOptimizer) or bool(optimizer.loss_scale_factor),

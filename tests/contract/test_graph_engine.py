@@ -45,7 +45,7 @@ def test_graph_keeps_one_program_for_all_rates_and_schedules(graph):
     World(spec(9, optimizer="adamax", schedule="constant")).run(graph)
     assert len(graph._programs) == before + 1
     [program] = [each for key, each in graph._programs.items() if "adamax" in key]
-    assert program.run_train.experimental_get_tracing_count() == 1
+    assert program.traced == 2, "the training and the validation, once each"
 
 
 def test_graph_trains_yours_under_its_own_schedule():
