@@ -90,6 +90,8 @@ class WatchCallback(keras.callbacks.Callback):
         )
         self.rate, self.watch, self.save = rate, watch, save
         self.rule = DivergenceRule()
+        if spec.resume is not None:
+            self.rule.resume(spec.resume.meta.get("divergence"))
         self._began = self._watched = time.monotonic()
         self._before = self.track.batches
 
@@ -122,6 +124,10 @@ class WatchCallback(keras.callbacks.Callback):
         self._obey(self.watch(progress))
         if not math.isfinite(value):
             raise Stop(Status.DIVERGED, f"{self.objective} became {value}, after epoch {self.track.epoch}")
+        if self.track.epoch >= self.epochs or self.model.stop_training:
+            why = self.rule.at_end()
+            if why:
+                raise Stop(Status.DIVERGED, why)
 
     @property
     def updates(self) -> int:
@@ -144,7 +150,12 @@ class WatchCallback(keras.callbacks.Callback):
 
     def snapshot(self) -> Any:
         track = self.track
-        meta = {"batches": track.batches, "best_value": track.best_value, "best_epoch": track.best_epoch}
+        meta = {
+            "batches": track.batches,
+            "best_value": track.best_value,
+            "best_epoch": track.best_epoch,
+            "divergence": self.rule.state(),
+        }
         return take_snapshot(self.model, epoch=track.epoch, step=self.updates, meta=meta)
 
     def _obey(self, verdict: Verdict) -> None:
