@@ -36,10 +36,10 @@ class RowWatch(WatchCallback):
     row: Row
     stack: Stack
 
+    told_to_stop = False  # a study with callbacks is not vectorized
+
     def snapshot(self) -> Snapshot:
-        track = self.track
-        meta = {"batches": track.batches, "best_value": track.best_value, "best_epoch": track.best_epoch}
-        return Snapshot(epoch=track.epoch, step=self.updates, arrays=self.stack.arrays(self.row), meta=meta)
+        return Snapshot(epoch=self.track.epoch, step=self.updates, arrays=self.stack.arrays(self.row), meta=self.meta())
 
 
 class RowRun(Run):
