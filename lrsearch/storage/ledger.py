@@ -233,8 +233,10 @@ class Ledger:
 
     # -- a trial's way -----------------------------------------------------------------------------------------------------------
 
-    def claim(self, study_id: int, worker_id: int, *, lease_seconds: float) -> Answer:
+    def claim(self, study_id: int, worker_id: int, *, lease_seconds: float, sampled: int = 0) -> Answer:
         """The next trial for this worker, or why there is none; lapsed leases are reaped on the way.
+
+        `sampled` is how many sampled trials the worker has in training: where they are its share, no new one is handed out.
 
         A worker may hold several. A claim whose commit arrived and whose answer was lost is answered again by the next try.
         """
@@ -242,7 +244,7 @@ class Ledger:
         gone: Answer = Done("the study was deleted")
 
         def claimed(move: Move) -> Answer:
-            return claims.claim(move, worker_id, lease_seconds=lease_seconds, token=token)
+            return claims.claim(move, worker_id, lease_seconds=lease_seconds, token=token, sampled=sampled)
 
         return self._moved(study_id, claimed, gone, "claim")
 
@@ -322,12 +324,17 @@ class Ledger:
 
     # -- curves ------------------------------------------------------------------------------------------------------------------
 
-    def add_curve(self, trial_id: int, attempt: int, points: Sequence[CurvePoint]) -> bool:
-        """Add epochs of a running attempt; False where it was fenced off.
+    def add_curves(self, points: Mapping[tuple[int, int], Sequence[CurvePoint]]) -> frozenset[tuple[int, int]]:
+        """Add epochs of running attempts, by (trial id, attempt), in one transaction; returns those that were fenced off.
 
         One try: training goes on through an outage, and the caller keeps what was not written. Raises StorageUnavailable.
         """
-        return self.database.hurriedly(lambda connection: ends.add_points(connection, trial_id, attempt, points))
+
+        def added(connection: Connection) -> frozenset[tuple[int, int]]:
+            # By trial, as a reaper goes: two that lock the same rows never wait for each other.
+            return frozenset(pair for pair in sorted(points) if not ends.add_points(connection, *pair, points[pair]))
+
+        return self.database.hurriedly(added)
 
     def curve(self, trial_id: int) -> list[CurvePoint]:
         """A trial's epochs, in order."""
