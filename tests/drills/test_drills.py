@@ -13,15 +13,20 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from fleet import Fleet
 from ledger_tools import add_worker, claim, finish, plan
-from sqlalchemy import create_engine, text
+from relay import Relay
+from sqlalchemy import create_engine, make_url, text
 
+from lrsearch.errors import StorageUnavailable
 from lrsearch.storage import Claim, Done, open_ledger
+from lrsearch.storage.database import CONNECT_SECONDS, HURRY_SECONDS
+from lrsearch.storage.limits import ANSWER_SECONDS
 from lrsearch.values import Status, StudyState, TrialState
 
 SEEDS = [int(each) for each in os.environ.get("LRSEARCH_DRILL_SEEDS", "0,1,2").split(",")]
@@ -43,12 +48,21 @@ def cases(*smoke):
 
 
 @pytest.fixture
+def relayed(servers, new_database):
+    """A new PostgreSQL database behind a relay: its URL, and the relay."""
+    url = make_url(new_database("postgresql"))
+    relay = Relay(servers("postgresql").port)
+    yield url.set(port=relay.port).render_as_string(), relay
+    relay.close()
+
+
+@pytest.fixture
 def fleet(new_database, tmp_path, request):
     """A maker of fleets; at the end it notes what the checker counted."""
     made = []
 
-    def make(kind, **says):
-        made.append(Fleet(new_database(kind), tmp_path, **says))
+    def make(kind, *, url=None, **says):
+        made.append(Fleet(url or new_database(kind), tmp_path, **says))
         return made[-1]
 
     make.figures = {}
@@ -142,6 +156,71 @@ def test_05_a_server_is_gone_for_a_while_and_training_goes_on(fleet, servers):
     fleet.figures = ours.check()
     assert [each.process.returncode for each in workers] == [0, 0]
     assert all(len(ours.ledger.curve(each.id)) == 60 for each in ours.ledger.trials(ours.study.id)), "what was buffered is there"
+
+
+OUTAGES = {  # how the way to the server is lost, and found again
+    "refused": (Relay.close, Relay.open),
+    "black hole": (Relay.hole, Relay.open),
+}
+
+
+@pytest.mark.parametrize(
+    ("how", "seconds"),
+    [
+        pytest.param("refused", 5, marks=pytest.mark.drill),
+        pytest.param("refused", 60, marks=pytest.mark.drill),
+        pytest.param("black hole", 5, marks=pytest.mark.drill),
+        pytest.param("black hole", 60, marks=pytest.mark.drill),
+    ],
+)
+def test_05_the_way_to_the_server_is_lost_and_training_goes_on(fleet, servers, relayed, how, seconds):
+    url, relay = relayed
+    ours = fleet("postgresql", url=url, trials=4, epochs=40 + 8 * seconds, epoch_seconds=0.1, lease_seconds=max(6.0, seconds / 3))
+    workers = ours.start(2)
+    ours.until(lambda: len(ours.lines()) > 8, 60)
+    lose, find = OUTAGES[how]
+    lose(relay)
+    ours.faults[how] += 1
+    before, began = Counter(each["pid"] for each in ours.lines()), time.monotonic()
+    time.sleep(seconds)
+    after = Counter(each["pid"] for each in ours.lines())
+    trained = {pid: (after[pid] - before[pid]) / (time.monotonic() - began) for pid in before}
+    find(relay)
+    # Ten epochs a second where nothing holds them up; hurried calls may take 2 s in every 17.
+    assert all(each > 6 for each in trained.values()), f"training goes on: {trained} epochs a second"
+    assert len(ours.alive) == 2
+    ours.end()
+    figures = ours.check()
+    fleet.figures = figures
+    assert figures["lost"] == 0, "no living worker is taken for dead, though every lease lapsed"
+    assert [each.process.returncode for each in workers] == [0, 0]
+    assert all(len(ours.ledger.curve(each.id)) == ours.says["epochs"] for each in ours.ledger.trials(ours.study.id)), "buffered"
+
+
+@pytest.mark.drill
+def test_05_calls_into_a_black_hole_end_within_their_time_outs(servers, relayed):
+    url, relay = relayed
+    ledger = open_ledger(url, create=True, patience_seconds=0.0)
+    study = ledger.create_study(plan(trials=3))
+    worker = add_worker(ledger, study)
+    held = claim(ledger, study, worker)
+    relay.hole()
+    calls = {
+        "on an open connection, then a new one": (
+            ANSWER_SECONDS + CONNECT_SECONDS,
+            lambda: ledger.claim(study.id, worker, lease_seconds=9.0),
+        ),
+        "hurried": (HURRY_SECONDS, lambda: ledger.add_curve(held.trial.id, held.attempt, [])),
+        "connecting": (CONNECT_SECONDS, lambda: ledger.counts(study.id)),
+    }
+    for name, (limit, call) in calls.items():
+        began = time.monotonic()
+        with pytest.raises(StorageUnavailable):
+            call()
+        assert time.monotonic() - began < limit + 3, name
+    relay.open()
+    assert ledger.counts(study.id).running == 1
+    ledger.close()
 
 
 @pytest.mark.drill
