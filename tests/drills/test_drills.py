@@ -29,6 +29,7 @@ from lrsearch.storage.database import CONNECT_SECONDS, HURRY_SECONDS
 from lrsearch.storage.limits import ANSWER_SECONDS
 from lrsearch.values import Status, StudyState, TrialState
 
+SUPPORT = Path(__file__).parents[1] / "support"
 SEEDS = [int(each) for each in os.environ.get("LRSEARCH_DRILL_SEEDS", "0,1,2").split(",")]
 KINDS = ("sqlite", "postgresql")
 SEAMS = [
@@ -376,7 +377,9 @@ def test_11_a_killed_trial_goes_on_from_its_newest_checkpoint_and_past_a_corrupt
     assert any("not usable" in event.get("text", "") for event in second.events), "aloud"
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=[]), pytest.param(signal.SIGINT, marks=pytest.mark.drill)])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.drill) for each in (signal.SIGINT, signal.SIGHUP))]
+)
 def test_12_a_signal_puts_the_trial_back_uncounted_within_ten_seconds(fleet, number):
     ours = fleet("sqlite", trials=2, epochs=20, epoch_seconds=0.1)
     [first] = ours.start(1)
@@ -392,6 +395,57 @@ def test_12_a_signal_puts_the_trial_back_uncounted_within_ten_seconds(fleet, num
     figures = ours.check()
     assert figures["lost"] == 0
     fleet.figures = figures
+
+
+PARENT = """
+import json, sys
+from lrsearch.errors import LrSearchError
+from lrsearch.launch import run_study
+try:
+    run_study(listen=lambda event: print(event.name, flush=True), **json.loads(sys.argv[1]))
+except LrSearchError as error:
+    sys.exit(error.exit_code)
+"""
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("kind", KINDS)
+def test_12_a_second_ctrl_c_ends_all_within_a_second_and_what_ran_is_trained_later(new_database, tmp_path, kind, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")]))
+    url = new_database(kind)
+    (tmp_path / "toy.json").write_text(json.dumps({"behave": {"trial 0": "stuck-once", "trial 1": "stuck-once"}}))
+    toy = {"study_file": str(tmp_path / "toy.json"), "engine_factory": "worker_toy:workshop", "checkpoints": str(tmp_path / "c")}
+    asked = {**toy, "storage": url, "devices": "cpu", "workers": 2, "trials": 4, "retest": 0, "sampler": "random"}
+    command = [sys.executable, "-c", PARENT, json.dumps(asked)]
+
+    def parent():
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+
+    first = parent()
+    heard = Counter()
+    while heard["trial.started"] < 2:
+        heard[first.stdout.readline().strip()] += 1
+    workers = children(first.pid)
+    first.send_signal(signal.SIGINT)
+    while first.stdout.readline().strip() != "stopping":
+        pass
+    began = time.monotonic()
+    first.send_signal(signal.SIGINT)
+    assert first.wait(5) == 130
+    assert time.monotonic() - began < 1
+    assert len(workers) == 2
+    time.sleep(0.5)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    second = parent()  # waits for the leases of a minute that nobody gave back
+    second.communicate(timeout=150)
+    assert second.returncode == 0
+    ledger = open_ledger(url)
+    records = ledger.trials(ledger.study("toy").id)
+    assert [(each.state, each.attempt, each.lost) for each in records] == [
+        *[(TrialState.COMPLETE, 2, 1)] * 2,
+        *[(TrialState.COMPLETE, 1, 0)] * 2,
+    ]
+    ledger.close()
 
 
 @pytest.mark.drill
@@ -464,6 +518,35 @@ def test_15_time_zones_and_wrong_clocks_of_workers_make_no_difference(fleet):
     ours.end()
     figures = ours.check()
     assert figures["lost"] == 0, "no living worker is taken for dead"
+    fleet.figures = figures
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("kind", KINDS)
+def test_15_workers_whose_clocks_are_off_by_an_hour_make_no_difference(fleet, kind):
+    ours = fleet(kind, trials=9, epoch_seconds=0.3)
+    for ahead in (-3600, 0, 3600):
+        ours.start(1, DRILL_CLOCK_AHEAD=str(ahead))
+    ours.end()
+    figures = ours.check()
+    assert figures["lost"] == 0, "no living worker is taken for dead"
+    fleet.figures = figures
+
+
+@pytest.mark.drill
+def test_15_the_databases_clock_stepped_back_takes_nobody_for_dead_and_the_dead_are_found(fleet):
+    ours = fleet("postgresql", trials=12, epoch_seconds=0.3, clock=True)
+    workers = ours.start(3)
+    ours.until(lambda: ours.done() >= 2, 60)
+    ours.run("update drill_clock set ahead = -5")
+    ours.faults["step"] += 1
+    ours.until(lambda: ours.done() >= 6, 60)
+    assert sum(each.lost for each in ours.ledger.trials(ours.study.id)) == 0
+    workers[0].signal(signal.SIGKILL)
+    ours.faults["kill"] += 1
+    ours.end()
+    figures = ours.check()
+    assert figures["lost"] <= 1
     fleet.figures = figures
 
 
