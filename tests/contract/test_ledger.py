@@ -147,6 +147,25 @@ def test_a_trial_fails_when_its_workers_were_lost_more_often_than_it_may(clock):
     assert [each.status for each in ledger.attempts(trial.id)] == ["lost"] * 3
 
 
+def test_whoever_was_cut_off_itself_takes_nobody_for_dead_until_a_lease_has_passed(url):
+    one, two = open_ledger(url, create=True), open_ledger(url, create=True)
+    study = one.create_study(plan(trials=2, retest_seeds=0, first=()))
+    worker = add_worker(one, study)
+    held = claim(one, study, worker, lease_seconds=0.0)
+    one.database._note_trouble()
+    assert claim(one, study, worker).trial.number == 1, "it works on"
+    assert one.reap() == 0
+    assert isinstance(one.claim(study.id, worker, lease_seconds=60.0), Wait), "the lapsed trial is not given to another"
+    assert finish(one, held), "its holder came back and ended it"
+    one.set_budget(study.id, trials=3)
+    claim(one, study, worker, lease_seconds=0.0)
+    assert one.reap(lease_seconds=0.0) == 1, "once the time has passed"
+    claim(one, study, worker, lease_seconds=0.0)
+    assert two.reap() == 1, "others are not concerned"
+    one.close()
+    two.close()
+
+
 def test_finishing_and_reaping_at_once_leave_one_result(url):
     one, two = open_ledger(url, create=True), open_ledger(url, create=True)
     study = one.create_study(plan(trials=40, retest_seeds=0))
