@@ -12,10 +12,10 @@ from dataclasses import replace
 import optuna
 import pytest
 from ledger_tools import OPTIMUM, add_worker, claim, finish, outcome, plan, setting, train
-from sqlalchemy import event, literal
+from sqlalchemy import event, literal, make_url
 
 from lrsearch.errors import FingerprintMismatch, InvalidValue, Refused, SchemaMismatch, StorageProblem, UnknownName
-from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Retest, Wait, open_ledger
+from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Retest, Wait, open_ledger, resolve_url
 from lrsearch.values import CurvePoint, Kind, Origin, Status, StudyState, TrialState
 
 pytestmark = pytest.mark.slow
@@ -512,3 +512,13 @@ def test_the_plan_comes_back_as_it_was(ledger):
         json.dumps(given.facts.to_json())
     )
     assert ledger.now() == pytest.approx(time.time(), abs=30)
+
+
+def test_libpqs_service_file_says_where_the_database_is(servers, new_database, tmp_path, monkeypatch):
+    new = make_url(new_database("postgresql"))
+    lines = ["[flowers]", "host=127.0.0.1", f"port={new.port}", f"user={new.username}", f"dbname={new.database}"]
+    (tmp_path / "services").write_text("\n".join(lines) + "\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    opened = open_ledger(resolve_url("postgresql:///?service=flowers", {}), create=True)
+    assert opened.studies() == []
+    opened.close()
