@@ -79,12 +79,13 @@ class Done:
 Answer = Claim | Wait | PlanRetests | Done
 
 
-def claim(move: Move, worker_id: int, *, lease_seconds: float, token: str, sampled: int = 0) -> Answer:
+def claim(move: Move, worker_id: int, *, lease_seconds: float, token: str, reaps: bool = True, sampled: int = 0) -> Answer:
     """Reap what lapsed, then hand out the lowest waiting trial, or a new one while the budget has room.
 
-    `token` is the call's own: when its commit arrived and the answer did not, the next try finds the trial that it was given.
+    `reaps` is False for whoever was itself cut off. `token` is the call's own: when its commit arrived and the answer did not,
+    the next try finds the trial that it was given.
     """
-    again, lapsed = _given_before(move, token)
+    again, lapsed = _given_before(move, token, reaps=reaps)
     if again is not None:
         return Claim(replace(records.trial_from(again), attempt=again.attempt - 1), again.attempt)
     for row in lapsed:
@@ -99,9 +100,10 @@ def claim(move: Move, worker_id: int, *, lease_seconds: float, token: str, sampl
     return _begin_new(move, lease) if found is _NEW else _begin(move, found, lease)
 
 
-def _given_before(move: Move, token: str) -> tuple[Any | None, Sequence[Any]]:
-    """The trial that this very call was given already, and the trials whose lease has lapsed."""
-    concerned = or_(trials.c.token == token, trials.c.lease_until < move.now)
+def _given_before(move: Move, token: str, *, reaps: bool) -> tuple[Any | None, Sequence[Any]]:
+    """The trial that this very call was given already, and where it `reaps` the trials whose lease has lapsed."""
+    lapsed = [trials.c.lease_until < move.now] if reaps else []
+    concerned = or_(trials.c.token == token, *lapsed)
     query = select(trials).where(_in(move, _RUNNING), concerned).order_by(trials.c.id)
     # Locked: a beat that comes at this moment either renewed the lease before, or finds the trial gone after.
     rows = move.connection.execute(query.with_for_update()).all()

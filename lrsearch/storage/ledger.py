@@ -244,7 +244,9 @@ class Ledger:
         gone: Answer = Done("the study was deleted")
 
         def claimed(move: Move) -> Answer:
-            return claims.claim(move, worker_id, lease_seconds=lease_seconds, token=token, sampled=sampled)
+            # After an outage every lease may have lapsed, of workers that live: they get a lease's time to renew them.
+            reaps = not self.database.cut_off_within(lease_seconds)
+            return claims.claim(move, worker_id, lease_seconds=lease_seconds, token=token, reaps=reaps, sampled=sampled)
 
         return self._moved(study_id, claimed, gone, "claim")
 
@@ -277,8 +279,13 @@ class Ledger:
         """Close an attempt whose worker is known to be dead; the trial goes back, or fails after too many losses."""
         return self._moved(study_of(trial_id), lambda move: ends.lose(move, trial_id, attempt, reason), gone=False, seam="lose")
 
-    def reap(self) -> int:
-        """Put back every trial whose lease has lapsed, in every study; returns how many."""
+    def reap(self, *, lease_seconds: float = 60.0) -> int:
+        """Put back every trial whose lease has lapsed, in every study; returns how many.
+
+        None within `lease_seconds` of an outage that this very ledger saw: living workers may just be coming back.
+        """
+        if self.database.cut_off_within(lease_seconds):
+            return 0
         lapsed = select(trials.c.study_id).where(trials.c.state == TrialState.RUNNING.value, trials.c.lease_until < self._clock)
         found = self.database.read(lambda connection: connection.execute(lapsed.distinct()).scalars().all())
         return sum(self._moved(study_id, ends.reap, gone=0, seam="reap") for study_id in found)
@@ -347,10 +354,13 @@ class Ledger:
         return records.by_trial(self.database.read(lambda connection: connection.execute(query).all()))
 
     def rung_values(self, study_id: int, epoch: int) -> list[float]:
-        """The objective of every search trial at the end of `epoch`, where it is finite; the asking trial's own included."""
+        """The objective of every search trial at the end of `epoch`, where it is finite; the asking trial's own included.
+
+        One try, as for curves. Raises StorageUnavailable.
+        """
         here = and_(curves.c.study_id == study_id, curves.c.kind == Kind.SEARCH.value, curves.c.epoch == epoch)
         query = select(curves.c.value).where(here, curves.c.value.is_not(None))
-        return list(self.database.read(lambda connection: connection.execute(query).scalars().all()))
+        return list(self.database.hurriedly(lambda connection: connection.execute(query).scalars().all()))
 
     # -- checkpoints -------------------------------------------------------------------------------------------------------------
 

@@ -220,7 +220,10 @@ class Desk:
         if progress.epoch not in self.rule.rungs(trial.number, warmup):
             return Verdict.KEEP
         self.curves.flush()
-        others = self.ledger.rung_values(self.study.id, progress.epoch)
+        try:
+            others = self.ledger.rung_values(self.study.id, progress.epoch)
+        except StorageUnavailable:  # nobody to compare with: training goes on
+            return Verdict.KEEP
         return self.rule.verdict(progress.epoch, progress.value, others)
 
     def _epoch_ends_soon(self, held: _Held, progress: Progress) -> bool:

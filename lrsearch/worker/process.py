@@ -48,6 +48,7 @@ class WorkerProcess:
             self._ear.start()
             workshop = workshop_of(config)
             workshop.prepare()
+            gc.freeze()  # TensorFlow's million objects stay: a collection without them takes a tenth of the time
             self._mouth.say("ready", pid=os.getpid())
             self._obey(config, workshop)
         except EOFError:
@@ -88,7 +89,7 @@ class WorkerProcess:
 
         space, engine = workshop.open(study)
         gc.collect()
-        gc.freeze()  # TensorFlow's million objects stay: a collection without them takes a tenth of the time
+        gc.freeze()  # what the study holds stays too
         worker_id = ledger.add_worker(
             study.id, host=config.host or host_name(), pid=os.getpid(), slot=config.slot, versions=versions()
         )

@@ -12,10 +12,10 @@ from dataclasses import replace
 import optuna
 import pytest
 from ledger_tools import OPTIMUM, add_worker, claim, finish, outcome, plan, setting, train
-from sqlalchemy import event, literal
+from sqlalchemy import event, literal, make_url
 
 from lrsearch.errors import FingerprintMismatch, InvalidValue, Refused, SchemaMismatch, StorageProblem, UnknownName
-from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Retest, Wait, open_ledger
+from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Retest, Wait, open_ledger, resolve_url
 from lrsearch.values import CurvePoint, Kind, Origin, Status, StudyState, TrialState
 
 pytestmark = pytest.mark.slow
@@ -161,6 +161,25 @@ def test_a_trial_fails_when_its_workers_were_lost_more_often_than_it_may(clock):
     trial = ledger.trials(study.id)[0]
     assert (trial.state, trial.lost, trial.attempt) == (TrialState.FAILED, 3, 3)
     assert [each.status for each in ledger.attempts(trial.id)] == ["lost"] * 3
+
+
+def test_whoever_was_cut_off_itself_takes_nobody_for_dead_until_a_lease_has_passed(url):
+    one, two = open_ledger(url, create=True), open_ledger(url, create=True)
+    study = one.create_study(plan(trials=2, retest_seeds=0, first=()))
+    worker = add_worker(one, study)
+    held = claim(one, study, worker, lease_seconds=0.0)
+    one.database._note_trouble()
+    assert claim(one, study, worker).trial.number == 1, "it works on"
+    assert one.reap() == 0
+    assert isinstance(one.claim(study.id, worker, lease_seconds=60.0), Wait), "the lapsed trial is not given to another"
+    assert finish(one, held), "its holder came back and ended it"
+    one.set_budget(study.id, trials=3)
+    claim(one, study, worker, lease_seconds=0.0)
+    assert one.reap(lease_seconds=0.0) == 1, "once the time has passed"
+    claim(one, study, worker, lease_seconds=0.0)
+    assert two.reap() == 1, "others are not concerned"
+    one.close()
+    two.close()
 
 
 def test_finishing_and_reaping_at_once_leave_one_result(url):
@@ -509,3 +528,13 @@ def test_the_plan_comes_back_as_it_was(ledger):
         json.dumps(given.facts.to_json())
     )
     assert ledger.now() == pytest.approx(time.time(), abs=30)
+
+
+def test_libpqs_service_file_says_where_the_database_is(servers, new_database, tmp_path, monkeypatch):
+    new = make_url(new_database("postgresql"))
+    lines = ["[flowers]", "host=127.0.0.1", f"port={new.port}", f"user={new.username}", f"dbname={new.database}"]
+    (tmp_path / "services").write_text("\n".join(lines) + "\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    opened = open_ledger(resolve_url("postgresql:///?service=flowers", {}), create=True)
+    assert opened.studies() == []
+    opened.close()
