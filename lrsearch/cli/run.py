@@ -56,7 +56,11 @@ search_options = together(
 )
 training_options = together(
     click.option(
-        "--engine", type=click.Choice(["auto", "vectorized", "graph", "fit"]), default="auto", show_default=True, help="How trials are trained."
+        "--engine",
+        type=click.Choice(["auto", "vectorized", "graph", "fit"]),
+        default="auto",
+        show_default=True,
+        help="How trials are trained.",
     ),
     click.option("--trial-timeout", callback=duration, metavar="TIME", help="Take an attempt that runs longer for hung."),
     click.option("--checkpoints", type=click.Path(file_okay=False), help="Folder of checkpoints. [default: beside the database]"),

@@ -87,7 +87,6 @@ class Row:
     family: int  # its place among the program's families
     hyper: np.ndarray  # float64 (1, varying)
     stop: Stop | None = None  # why it ended within an epoch
-    logs: dict[str, float] | None = None
 
 
 class Stack:
@@ -192,7 +191,6 @@ class Stack:
     def epoch(self) -> Iterator[Outcome]:
         """One epoch of every row; yields those that ended with it or within."""
         self._train()
-        self._end_epoch()
         ended = [row for row in self.rows if row.stop is not None]
         outcomes = [self._outcome(row) for row in ended]
         if ended:
@@ -200,47 +198,46 @@ class Stack:
         yield from outcomes
 
     def _train(self) -> None:
-        program = self.program
-        orders = np.stack([row.run.order(row.run.track.epoch) for row in self.rows])
-        tables = np.stack([self._rates(row) for row in self.rows])
-        for row in self.rows:
+        program, rows = self.program, self.rows
+        order = np.stack([row.run.order(row.run.track.epoch) for row in rows])
+        table = np.stack([self._rates(row) for row in rows])
+        given = (self._counts(), self._hyper(), order)
+        for row in rows:
             row.run.watching.on_epoch_begin(row.run.track.epoch)
-        state = {**self._checked_state(), "metrics": program.unmetered(len(self.rows))}
-        place = 0
-        while place < program.steps and any(row.stop is None for row in self.rows):
-            count = min(self.pace.batches, program.steps - place)
+        state = {**self._checked_state(), "metrics": program.unmetered(len(rows))}
+        place, whole = 0, program.full_steps
+        while place < whole and any(row.stop is None for row in rows):
+            count = min(self.pace.batches, whole - place)
             began = time.monotonic()
-            state, losses = program.train(state, self._counts(), self._hyper(), orders, place, tables[:, place : place + count])
+            state, losses = program.train(state, *given, place, table[:, place : place + count])
             self.pace.learn(count, time.monotonic() - began)
-            for row, found in zip(self.rows, losses.T, strict=True):
-                self._told(row, place, found)
+            self._told(place, losses)
             place += count
-        logs = program.logs(state)
-        for row, found in zip(self.rows, logs, strict=True):
-            row.logs = found
-        self.state = {name: each for name, each in state.items() if name != "metrics"}
+        if any(row.stop is None for row in rows):
+            state, losses, logs = program.end_epoch(state, *given, table[:, whole:])
+            self.state = {name: each for name, each in state.items() if name != "metrics"}
+            self._told(whole, losses)
+            self._ended(logs)
 
-    def _told(self, row: Row, place: int, losses: np.ndarray) -> None:
-        """What `fit` would tell a row's watcher after each batch, until it has to stop."""
-        if row.stop is not None:
-            return
-        try:
-            for offset, loss in enumerate(losses):
-                row.run.watching.on_train_batch_end(place + offset, {"loss": loss})
-        except Stop as stop:
-            row.stop = stop
+    def _told(self, place: int, losses: np.ndarray) -> None:
+        """What `fit` would tell each row's watcher after each of these batches, until it has to stop."""
+        for row, own in zip(self.rows, losses.T.tolist(), strict=True):
+            if row.stop is not None:
+                continue
+            tell = row.run.watching.on_train_batch_end
+            try:
+                for offset, loss in enumerate(own):
+                    tell(place + offset, {"loss": loss})
+            except Stop as stop:
+                row.stop = stop
 
-    def _end_epoch(self) -> None:
-        if all(row.stop is not None for row in self.rows):
-            return
-        found = self.program.evaluate(self._evaluated(), self._checked_state()["rest"])
-        for row, logs in zip(self.rows, found, strict=True):
+    def _ended(self, logs: Sequence[dict[str, float]]) -> None:
+        """What `fit` would tell them at the epoch's end."""
+        for row, own in zip(self.rows, logs, strict=True):
             if row.stop is not None:
                 continue
             try:
-                assert row.logs is not None
-                merged = {**row.logs, **{f"val_{name}": value for name, value in logs.items()}}
-                row.run.watching.on_epoch_end(row.run.track.epoch, merged)
+                row.run.watching.on_epoch_end(row.run.track.epoch, own)
             except Stop as stop:
                 row.stop = stop
             else:
@@ -280,18 +277,6 @@ class Stack:
     def _slots(self, row: Row) -> dict[str, Any]:
         place = [each for each in self.rows if each.family == row.family].index(row)
         return {name: each[place : place + 1] for name, each in self._checked_state()["slots"][row.family].items()}
-
-    def _evaluated(self) -> Any:
-        """The weights that the rows are evaluated at."""
-        state, families, counts = self._checked_state(), self.program.families, self._counts()
-        parts = tf.split(state["weights"], counts)
-        return tf.concat(
-            [
-                family.evaluated(part, slots, own)
-                for family, part, slots, own in zip(families, parts, state["slots"], self._hyper(), strict=True)
-            ],
-            axis=0,
-        )
 
     def _rates(self, row: Row) -> np.ndarray:
         begin = row.run.track.epoch * self.program.steps

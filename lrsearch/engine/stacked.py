@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -48,9 +49,8 @@ class StackedProgram:
         self.sizes = [math.prod(each.shape) for each in self.trainable]
         self.families: list[Family] = []
         self._unmetered = [each.numpy() for each in self.metrics]
-        self._graphs: dict[tuple[int, bool], Any] = {}
+        self._graphs: dict[tuple[int, str], Any] = {}
         self._tests: dict[int, Any] = {}
-        self._results = tf.function(self._results_of, autograph=False, reduce_retracing=True)
         self._check()
 
     def _check(self) -> None:
@@ -104,41 +104,36 @@ class StackedProgram:
     def train(
         self, state: State, counts: Sequence[int], hyper: Sequence[np.ndarray], order: np.ndarray, first: int, rates: np.ndarray
     ) -> tuple[State, np.ndarray]:
-        """Train the batches from `first` on, as many as `rates` (R, batches) has; the running losses come as (batches, R).
+        """Train whole batches from `first` on, as many as `rates` (R, batches) has; the running losses come as (batches, R).
 
         `order` is (R, examples), each row's own; `counts` the rows of each family, `hyper` their hyperparameters.
         """
-        whole = min(rates.shape[1], self.full_steps - first)
         given = (np.asarray(counts, np.int32), tuple(hyper), order)
-        losses = []
-        if whole > 0:
-            state, found = self._graph(rest=False)(state, *given, np.int32(first), np.int32(first + whole), rates[:, :whole])
-            losses.append(found.numpy())
-        if whole < rates.shape[1]:
-            last = np.int32(self.full_steps)
-            state, found = self._graph(rest=True)(state, *given, last, last + 1, rates[:, max(whole, 0) :])
-            losses.append(found.numpy())
-        return state, np.concatenate(losses)
+        state, losses = self._graph("train")(state, *given, np.int32(first), np.int32(first + rates.shape[1]), rates)
+        return state, losses.numpy()
 
-    def logs(self, state: State) -> list[dict[str, float]]:
-        """Each row's metrics now."""
-        return _by_row(self._results(tuple(state["metrics"])))
+    def end_epoch(
+        self, state: State, counts: Sequence[int], hyper: Sequence[np.ndarray], order: np.ndarray, rates: np.ndarray
+    ) -> tuple[State, np.ndarray, list[dict[str, float]]]:
+        """Train the last, shorter batch, if there is one, and validate: what `train` returns, and each row's logs."""
+        given, last = (np.asarray(counts, np.int32), tuple(hyper), order), np.int32(self.full_steps)
+        state, losses, logs = self._graph("end")(state, *given, last, np.int32(last + rates.shape[1]), rates)
+        return state, losses.numpy(), _by_row(logs)
 
-    def evaluate(self, weights: Any, rest: Sequence[Any], split: Held | None = None) -> list[dict[str, float]]:
-        """Each row's logs on the validation split, or another one; without their prefix."""
-        split = split or self.validation_data
+    def evaluate(self, weights: Any, rest: Sequence[Any], split: Held) -> list[dict[str, float]]:
+        """Each row's logs on a split; without a prefix."""
         if id(split) not in self._tests:
             self._tests[id(split)] = tf.function(lambda w, r: self._test(split, w, r), autograph=False, reduce_retracing=True)
         return _by_row(self._tests[id(split)](weights, tuple(rest)))
 
     # -- graphs ----------------------------------------------------------------------------------------------------
 
-    def _graph(self, *, rest: bool) -> Any:
-        """The training graph of the families there are now, for whole batches or for the epoch's last, shorter one."""
-        key = (len(self.families), rest)
+    def _graph(self, which: str) -> Any:
+        """The graph for the families there are now: "train" for whole batches, "end" for what comes after them."""
+        key = (len(self.families), which)
         if key not in self._graphs:
-            size = self.train_data.examples % self.batch if rest else self.batch
-            made = tf.function(lambda *given: self._train(size, *given), autograph=False, input_signature=self._signature())
+            step = {"train": partial(self._train, self.batch), "end": self._end}[which]
+            made = tf.function(step, autograph=False, input_signature=self._signature())
             why = _keras.why_not_kept(made.get_concrete_function(), ())
             if why:
                 raise CannotTrace(why)
@@ -179,6 +174,21 @@ class StackedProgram:
         begin = (first, state, tf.TensorArray(tf.float32, size=last - first, element_shape=[None]))
         _, state, losses = tf.while_loop(lambda place, *_: place < last, step, begin, parallel_iterations=1)
         return state, losses.stack()
+
+    def _end(self, state: State, counts: Any, hyper: Any, order: Any, first: Any, last: Any, rates: Any) -> Any:
+        size = self.train_data.examples % self.batch
+        losses = tf.zeros([0, tf.shape(order)[0]])
+        if size:
+            state, losses = self._train(size, state, counts, hyper, order, first, last, rates)
+        found = self._results_of(tuple(state["metrics"]))
+        validated = self._test(self.validation_data, self._evaluated(state, counts, hyper), tuple(state["rest"]))
+        return state, losses, {**found, **{f"val_{name}": value for name, value in validated.items()}}
+
+    def _evaluated(self, state: State, counts: Any, hyper: Any) -> Any:
+        """The weights that the rows are evaluated at."""
+        parts = tf.split(state["weights"], counts, num=len(self.families))
+        pairs = zip(self.families, parts, state["slots"], hyper, strict=True)
+        return tf.concat([family.evaluated(part, slots, own) for family, part, slots, own in pairs], axis=0)
 
     def _row_gradient(self, row: Any) -> Any:
         """One row's gradient (parameters,), the rest and the metrics after its batch, and the running mean of the loss."""
