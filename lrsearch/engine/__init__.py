@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lrsearch.engine.binding import bind_memory, bind_threads
+from lrsearch.engine.calibrating import AutoEngine
 from lrsearch.engine.contract import Engine
 from lrsearch.engine.exporting import write_model
 from lrsearch.engine.fit import FitEngine
@@ -15,6 +16,7 @@ from lrsearch.engine.vectorized import VectorizedEngine
 from lrsearch.errors import UnknownName
 
 __all__ = [
+    "AutoEngine",
     "Engine",
     "FitEngine",
     "GraphEngine",
@@ -28,9 +30,9 @@ __all__ = [
     "write_model",
 ]
 
-# `auto` is the graph, which hands to `fit` what it cannot carry.
+# Each hands what it cannot carry to the next: auto -> vectorized -> graph -> fit.
 ENGINES: dict[str, Callable[[LoadedStudy], Engine]] = {
-    "auto": GraphEngine,
+    "auto": AutoEngine,
     "vectorized": VectorizedEngine,
     "graph": GraphEngine,
     "fit": FitEngine,

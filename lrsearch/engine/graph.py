@@ -7,7 +7,9 @@ batches, strings, models that do not trace) goes to `fit`, with the reason.
 from __future__ import annotations
 
 import gc
+import itertools
 import json
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -75,6 +77,14 @@ class GraphEngine:
             self._refused[key] = why
             self._programs.pop(key, None)
         return self._fit.attempt(spec, watch, save, notes=(*notes, f"trained by fit: {self._refused[key]}"))
+
+    def batch_seconds(self, spec: TrialSpec, *, enough: float) -> float:
+        """What a batch of this trial takes, timed for about `enough` seconds; the trial is not trained to its end."""
+        run = _GraphRun(self.loaded, spec, self._program, self.on_device, ())
+        try:
+            return run.batch_seconds(enough)
+        finally:
+            run.close()
 
     def _trained(self, spec: TrialSpec, watch: Watch, save: Save, notes: tuple[str, ...]) -> Outcome:
         began = time.monotonic()
@@ -156,6 +166,19 @@ class _GraphRun(Run):
         kept, said = callbacks_for(definition, yours=spec.yours, folder=spec.folder)
         self.notes += said
         _check_carried(self.data, kept)
+        program, total = self._begun()
+        watcher = self._watcher(total, watch, save)
+        averaged = [AveragedEvaluation()] if averaged_of(spec) else []
+        self._begin_callbacks(kept, [*averaged, watcher])
+        try:
+            self._epochs(program, watcher, watched=bool(kept))
+        except Stop as stop:
+            return stop.status, stop.reason
+        return self._completed()
+
+    def _begun(self) -> tuple[Program, int]:
+        """The program with this trial's start values and rates, and the updates of a full run."""
+        definition, spec = self.definition, self.spec
         program = self._program_of(spec)
         _keras.set_seeds(spec.seed, kernels=program.draws)
         program.begin(fresh_model(definition, spec.setting.extra), _keras.seed_state())
@@ -167,14 +190,24 @@ class _GraphRun(Run):
         total = self.loaded.total_steps(spec.setting.batch_size, self.accumulation)
         if not spec.yours:
             program.follow(rates(spec.setting, total).astype(np.float32))
-        watcher = self._watcher(total, watch, save)
-        averaged = [AveragedEvaluation()] if averaged_of(spec) else []
-        self._begin_callbacks(kept, [*averaged, watcher])
-        try:
-            self._epochs(program, watcher, watched=bool(kept))
-        except Stop as stop:
-            return stop.status, stop.reason
-        return self._completed()
+        return program, total
+
+    def batch_seconds(self, enough: float) -> float:
+        """See the engine."""
+        program, _ = self._begun()
+        feed, spent, best = self._feed("train"), 0.0, math.inf
+        feed.begin(0)
+        for call in itertools.count():
+            began = time.monotonic()
+            losses = program.run("train", feed)
+            seconds = time.monotonic() - began
+            if losses is None:
+                feed.begin(0)
+            elif call:  # the first one traces
+                spent, best = spent + seconds, min(best, seconds / len(losses))
+            if spent >= enough:
+                return best
+        raise AssertionError
 
     def close(self) -> None:
         """Free what streams still hold."""

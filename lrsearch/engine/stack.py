@@ -6,6 +6,8 @@ progress and snapshots, so that what is said of a trial is what the other engine
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from keras import tree
 
 from lrsearch.engine import _keras
 from lrsearch.engine.callbacks import callbacks_for
@@ -25,7 +28,7 @@ from lrsearch.engine.program import Held, Pace
 from lrsearch.engine.stacked import StackedProgram, State
 from lrsearch.engine.watching import Stop, WatchCallback
 from lrsearch.space import rates
-from lrsearch.values import Outcome, Save, Setting, Snapshot, Status, TrialSpec, Watch
+from lrsearch.values import Outcome, Save, Setting, Snapshot, Status, TrialSpec, Verdict, Watch
 
 _SEARCHED_RATE = 1e-3  # stands in the optimizer's variable; the rows' rates come from their tables
 
@@ -248,6 +251,38 @@ class Stack:
         assert row.stop is not None
         value = row.run.final_value() if row.stop.status is Status.COMPLETE else None
         return row.run.outcome(row.stop.status, row.run.began, reason=row.stop.reason, value=value)
+
+    def batch_seconds(self, spec: TrialSpec, width: int, *, batches: int, enough: float) -> float:
+        """What a batch takes each of `width` trials like this one: timed for about `enough` seconds, in calls of `batches`.
+
+        Only while nobody trains here.
+        """
+        row = self._row(RowRun(self.loaded, spec, self, lambda _progress: Verdict.KEEP, lambda _progress, _take: None))
+        self._join([row], [self._begun(row)])
+        state, program = self._checked_state(), self.program
+        self.state, self.rows = None, []
+        many = tree.map_structure(lambda each: tf.repeat(each, width, axis=0), state)
+        given = (
+            [width if family == row.family else 0 for family in range(len(program.families))],
+            [np.repeat(row.hyper, width if family == row.family else 0, axis=0) for family in range(len(program.families))],
+            np.tile(row.run.order(0), (width, 1)),
+        )
+        batches = min(batches, program.full_steps)
+        table = np.tile(row.run.table[: batches or 1], (width, 1))
+        many["metrics"] = program.unmetered(width)
+        spent, best = 0.0, math.inf
+        for call in itertools.count():
+            began = time.monotonic()
+            if batches:
+                program.train(many, *given, 0, table)
+            else:
+                program.end_epoch(many, *given, table)
+            seconds = time.monotonic() - began
+            if call:  # the first one traces
+                spent, best = spent + seconds, min(best, seconds / (width * (batches or 1)))
+            if spent >= enough:
+                return best
+        raise AssertionError
 
     # -- a row's own ---------------------------------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ class VectorizedEngine:
             spec = source()
             if spec is None:
                 break
-            why = cannot_stack(spec) or self._model_refused()
+            why = cannot_stack(spec) or self.why_not()
             if why:
                 yield self._alone(spec, why, watch, save)
             else:
@@ -67,14 +67,15 @@ class VectorizedEngine:
         for size, specs in joining.items():
             yield from self._join(size, specs, watch, save)
 
-    def _model_refused(self) -> str:
+    def why_not(self) -> str:
+        """Why this study's trials cannot be rows, or empty."""
         if self._refused is None:
             self._refused = model_cannot_stack(self.loaded)
         return self._refused
 
     def _join(self, size: int | None, specs: list[TrialSpec], watch: Watch, save: Save) -> Iterator[Outcome]:
         try:
-            self._stack(size).add(specs, watch, save)
+            self.stack(size).add(specs, watch, save)
         except Exception as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
             self._refused = reason_of(error)
             for spec in specs:
@@ -102,7 +103,8 @@ class VectorizedEngine:
     def _alone(self, spec: TrialSpec, why: str, watch: Watch, save: Save) -> Outcome:
         return self.graph.attempt(spec, watch, save, notes=(f"trained alone: {why}",))
 
-    def _stack(self, size: int | None) -> Stack:
+    def stack(self, size: int | None) -> Stack:
+        """The stack of trials with this batch size. Raises CannotTrace where there can be none."""
         if size not in self._stacks:
             train, validation = self.graph.on_device(self.loaded.data(size))
             if train is None or validation is None:

@@ -7,6 +7,7 @@ own.
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,7 @@ from lrsearch.storage.ends import Beat
 from lrsearch.storage.move import Move, StudyGone, study_of
 from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records
 from lrsearch.storage.studies import Retest
-from lrsearch.storage.tables import attempts, checkpoints, curves, studies, trials, workers
+from lrsearch.storage.tables import attempts, calibrations, checkpoints, curves, studies, trials, workers
 from lrsearch.storage.url import is_sqlite
 from lrsearch.values import (
     CurvePoint,
@@ -230,6 +231,26 @@ class Ledger:
         """The study's workers, gone ones too, the oldest first."""
         query = select(workers).where(workers.c.study_id == study_id).order_by(workers.c.id)
         return [records.worker_from(row) for row in self.database.read(lambda connection: connection.execute(query).all())]
+
+    # -- engines -----------------------------------------------------------------------------------------------------------------
+
+    def calibration(self, study_id: int, machine: str) -> Json | None:
+        """What the engines' figures on such a machine are, where somebody measured them."""
+        query = select(calibrations.c.figures).where(calibrations.c.study_id == study_id, calibrations.c.machine == machine[:255])
+        found = self.database.read(lambda connection: connection.execute(query).scalar_one_or_none())
+        return None if found is None else json.loads(found)
+
+    def calibrations(self, study_id: int) -> dict[str, Json]:
+        """All of them, by machine."""
+        query = select(calibrations.c.machine, calibrations.c.figures).where(calibrations.c.study_id == study_id)
+        rows = self.database.read(lambda connection: connection.execute(query.order_by(calibrations.c.machine)).all())
+        return {row.machine: json.loads(row.figures) for row in rows}
+
+    def note_calibration(self, study_id: int, machine: str, figures: Json) -> None:
+        """Keep a machine's figures; the first to measure has the word."""
+        row = {"study_id": study_id, "machine": machine[:255], "figures": records.dump(figures)}
+        with suppress(IntegrityError):
+            self.database.write(lambda connection: connection.execute(insert(calibrations).values(**row)) and None)
 
     # -- a trial's way -----------------------------------------------------------------------------------------------------------
 

@@ -85,9 +85,10 @@ class WorkerProcess:
 
     def _train(self, config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: StudyRecord) -> str:
         from lrsearch.worker.loop import work
-        from lrsearch.worker.opening import desk_for
+        from lrsearch.worker.opening import desk_for, settle_engine
 
         space, engine = workshop.open(study)
+        settle_engine(config, ledger, study, engine, say=self._mouth.say)
         gc.collect()
         gc.freeze()  # what the study holds stays too
         worker_id = ledger.add_worker(
