@@ -156,6 +156,11 @@ def without_optionals(model: Any, step: Any) -> Any:
     return model._autoconvert_optionals(step)  # noqa: SLF001
 
 
+def tracks_each_loss(model: Any) -> bool:
+    """Whether several outputs have a mean of their loss each; it is weighted by the batch's size where that is static."""
+    return bool(getattr(model._compile_loss, "metrics", ()))  # noqa: SLF001
+
+
 def finalize(model: Any) -> None:
     """What `fit` does after the last epoch: weights become their moving average where the optimizer keeps one."""
     model.optimizer.finalize_variable_values(model.trainable_weights)

@@ -19,7 +19,8 @@ from lrsearch.values import Json, Outcome, Save, Source, TrialSpec, Watch
 WIDTHS = (2, 4, 8, 16, 32)  # 64 rows were no faster than 32 on any model measured, and fall out of the cache
 ENOUGH = 0.05  # of a trial's seconds: a narrower stack that is so near the best is taken, since samplers learn more from it
 GAIN = 0.9  # of graph's seconds: below that `vectorized` is worth it
-WORSE = 1.1  # times the best: wider stacks are not tried after that
+WORSE = 1.1  # times the best
+PATIENCE = 2  # widths in a row that were worse: one may have been disturbed
 LONG_BATCH_SECONDS = 0.5  # a batch that long keeps the device busy by itself
 TIMED_SECONDS = 0.1  # a candidate's steps, beside the first call
 LONGEST_TRY_SECONDS = 1.0  # a stack that would take longer is not tried
@@ -103,7 +104,7 @@ def choose(milliseconds: Mapping[str, float]) -> Calibration:
 def _row_seconds(stack: Stack, spec: TrialSpec, alone: float) -> dict[str, float]:
     """A trial's batch's seconds by width, until more rows cost more, would not fit, or would take too long to try."""
     found: dict[str, float] = {}
-    room, before, best = free_bytes() / _SHARE_OF_MEMORY, resident_bytes(), alone
+    room, before, best, worse = free_bytes() / _SHARE_OF_MEMORY, resident_bytes(), alone, 0
     for width in WIDTHS:
         if _CALLS * width * best > LONGEST_TRY_SECONDS:
             break
@@ -112,7 +113,9 @@ def _row_seconds(stack: Stack, spec: TrialSpec, alone: float) -> dict[str, float
             seconds = stack.batch_seconds(spec, width, batches=batches, enough=TIMED_SECONDS)
         except tf.errors.ResourceExhaustedError:
             break
-        found[f"{width} rows"], best = seconds, min(best, seconds)
-        if seconds > WORSE * min(found.values()) or 2 * (resident_bytes() - before) > room:
+        found[f"{width} rows"] = seconds
+        worse = worse + 1 if seconds > WORSE * best else 0
+        best = min(best, seconds)
+        if worse == PATIENCE or 2 * (resident_bytes() - before) > room:
             break
     return found

@@ -94,8 +94,15 @@ def check_split(name: str, split: Any) -> Split:
         allowed = "(x, y) or (x, y, sample_weight) of arrays, a tf.data.Dataset or a keras.utils.PyDataset"
         raise InvalidValue(f"the {name} split of load_data", got=f"a {type(split).__name__}", allowed=allowed)
     x, y, weight = (*split, None)[:3]
-    x, y, weight = (None if part is None else tree.map_structure(_array, part) for part in (x, y, weight))
+    x, y, weight = (None if part is None else tree.map_structure(_array, _tuples(part)) for part in (x, y, weight))
     return Arrays(x=x, y=y, weight=weight, examples=_check_arrays(name, {"x": x, "y": y, "sample_weight": weight}))
+
+
+def _tuples(part: Any) -> Any:
+    """Lists as tuples: tf.data would make one tensor of a list."""
+    if isinstance(part, dict):
+        return {name: _tuples(each) for name, each in part.items()}
+    return tuple(_tuples(each) for each in part) if isinstance(part, list | tuple) else part
 
 
 def _array(value: Any) -> np.ndarray:

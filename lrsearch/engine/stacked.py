@@ -47,6 +47,8 @@ class StackedProgram:
         self.rest = [*model.non_trainable_variables, self.seeds.state]
         self.metrics = list(model.metrics_variables)
         self.sizes = [math.prod(each.shape) for each in self.trainable]
+        # `fit` does not know a batch's size while it traces, and some means depend on that; elsewhere it makes kernels quicker.
+        self._static = not _keras.tracks_each_loss(model)
         self.families: list[Family] = []
         self._unmetered = [each.numpy() for each in self.metrics]
         self._graphs: dict[tuple[int, str], Any] = {}
@@ -162,7 +164,8 @@ class StackedProgram:
     def _train(self, size: int, state: State, counts: Any, hyper: Any, order: Any, first: Any, last: Any, rates: Any) -> Any:
         def step(place: Any, state: State, losses: Any) -> Any:
             begin = place * self.batch
-            batch = self.train_data.batch(tf.ensure_shape(order[:, begin : begin + size], [None, size]))
+            indices = order[:, begin : begin + size]
+            batch = self.train_data.batch(tf.ensure_shape(indices, [None, size if self._static else None]))
             gradient, rest, metrics, loss = tf.vectorized_map(
                 self._row_gradient, (state["weights"], state["rest"], state["metrics"], batch)
             )
@@ -221,7 +224,8 @@ class StackedProgram:
         whole, left = divmod(split.examples, self.batch)
 
         def measured(indices: Any, metrics: Any) -> Any:
-            batch = split.batch(indices)  # one for all rows
+            unknown = tf.raw_ops.PlaceholderWithDefault(input=indices, shape=[None])
+            batch = split.batch(indices if self._static else unknown)  # one for all rows
             return tf.vectorized_map(lambda row: self._row_test(row, batch), (weights, rest, metrics))
 
         def step(place: Any, metrics: Any) -> Any:

@@ -246,11 +246,14 @@ class Ledger:
         rows = self.database.read(lambda connection: connection.execute(query.order_by(calibrations.c.machine)).all())
         return {row.machine: json.loads(row.figures) for row in rows}
 
-    def note_calibration(self, study_id: int, machine: str, figures: Json) -> None:
-        """Keep a machine's figures; the first to measure has the word."""
+    def note_calibration(self, study_id: int, machine: str, figures: Json) -> bool:
+        """Keep a machine's figures; False where another worker has done so: the first has the word."""
         row = {"study_id": study_id, "machine": machine[:255], "figures": records.dump(figures)}
-        with suppress(IntegrityError):
+        try:
             self.database.write(lambda connection: connection.execute(insert(calibrations).values(**row)) and None)
+        except IntegrityError:
+            return False
+        return True
 
     # -- a trial's way -----------------------------------------------------------------------------------------------------------
 

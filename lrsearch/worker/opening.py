@@ -55,9 +55,12 @@ def settle_engine(config: WorkerConfig, ledger: Ledger, study: StudyRecord, engi
     machine = f"{config.host}/{config.slot.partition(':')[0]}/{config.threads or 'all'}"
     known = ledger.calibration(study.id, machine)
     found = calibrate(known)
-    if known is None:
-        ledger.note_calibration(study.id, machine, dict(found))
-        say("note", text=f"{config.slot}: {found['reason']}")
+    if known is not None:
+        return
+    if ledger.note_calibration(study.id, machine, dict(found)):
+        say("note", text=str(found["reason"]))
+    else:
+        calibrate(ledger.calibration(study.id, machine))  # another worker was quicker: all of a machine go one way
 
 
 def folder_of(study: StudyRecord) -> str:
