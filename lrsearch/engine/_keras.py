@@ -132,7 +132,7 @@ def element_spec(iterator: Any) -> Any:
 def batches_left(iterator: Any, place: int) -> int:
     """How many batches the iterator will still give in this epoch after the one at `place`, where the data does not run out."""
     known: int | None = iterator._num_batches  # noqa: SLF001
-    left: int = (iterator.steps_per_epoch or known) - place - 1
+    left = int(iterator.steps_per_epoch or known or 0) - place - 1
     return min(left, known - iterator._steps_seen) if known else left  # noqa: SLF001
 
 

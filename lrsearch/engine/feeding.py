@@ -87,7 +87,7 @@ class StreamFeed:
         del epoch
         if self._anew:
             self._iterator.reset()
-        self._places = iter(self._iterator)
+        self._places = (each for each in self._iterator)  # asked for `iter` again, Keras' iterator would begin again
 
     def take(self, most: int) -> tuple[Any, int]:
         first = next(self._places, None)

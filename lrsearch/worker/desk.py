@@ -85,7 +85,7 @@ class Desk:
         self.answer: Wait | PlanRetests | Done = Wait(0.0)  # why there was nothing to train, last time
         self._held: dict[int, _Held] = {}
         self._revision: int | None = None
-        self._warned: set[str] = set()
+        self._warned = set(study.plan.facts.notes)  # the inspector has said those
 
     # -- source ----------------------------------------------------------------------------------------------------
 
@@ -235,6 +235,8 @@ class Desk:
             self.store.forget(outcome.trial_id)
             self.mirror.sync(self.study.id)
         self._say_ended(held, outcome if recorded else replace(outcome, status=Status.LOST))
+        for note in outcome.notes:
+            self._warn_once(note, note)
         if recorded and outcome.status is Status.FAILED:
             self._break_if_poisoned()
 
