@@ -77,7 +77,8 @@ class StreamFeed:
         self.read = _next
         self._iterator, self._anew = iterator, anew
         self._places: Iterator[Any] = iter(())
-        iterator.reset()
+        if not anew:
+            iterator.reset()
 
     @property
     def signature(self) -> Any:

@@ -70,9 +70,12 @@ class World:
 
 
 def both(*specs, **fields):
-    """Outcomes of the same specs by `graph` and by `fit`."""
-    loaded = open_study(definition(**fields))
-    return [World(*specs).run(create_engine(name, loaded)) for name in ("graph", "fit")]
+    """Outcomes of the same specs by `graph` and by `fit`, each with data of its own: a dataset may go on from trial to trial."""
+    outcomes = []
+    for name in ("graph", "fit"):
+        keras.utils.set_random_seed(0)  # a dataset's shuffling is seeded where it is made
+        outcomes.append(World(*specs).run(create_engine(name, open_study(definition(**fields)))))
+    return outcomes
 
 
 def assert_equal(ours, theirs, *, engine="graph"):
