@@ -158,11 +158,16 @@ def test_strings_go_to_fit():
         made.compile("sgd", "mse", metrics=["mae"], jit_compile=False)
         return made
 
-    for load_data in (words, lambda: tuple(dataset(each) for each in words())):
-        engine = create_engine("graph", open_study(definition(load_data=load_data, build_model=mine)))
-        [outcome] = World(spec()).run(engine)
-        assert (outcome.engine, outcome.status) == ("fit", Status.COMPLETE), outcome.reason
-        assert outcome.notes == ("trained by fit: the data is not numbers",)
+    def streamed():
+        return tuple(dataset(each) for each in words())
+
+    engines = [
+        create_engine("graph", open_study(definition(load_data=each, build_model=mine, direction="minimize")))
+        for each in (words, streamed)
+    ]
+    arrays, stream = [World(spec()).run(each)[0] for each in engines]
+    assert (stream.engine, stream.status) == ("fit", Status.COMPLETE), stream.reason
+    assert arrays.notes == stream.notes == ("trained by fit: the data is not numbers",)
 
 
 def test_a_subclassed_model_without_a_shape_is_built_from_a_dataset():
