@@ -89,7 +89,8 @@ class GraphEngine:
         finally:
             run.close()
             self._trials += 1
-            if self._trials % 50 == 0:  # fresh models are cycles of objects: collected now and then, not in every trial
+            # Fresh models are cycles of objects, collected now and then; a stream's copy of large arrays goes at once.
+            if self._trials % 50 == 0 or run.streams_arrays:
                 gc.collect()
 
     def _program(self, spec: TrialSpec) -> Program:
@@ -172,6 +173,11 @@ class _GraphRun(Run):
         except Stop as stop:
             return stop.status, stop.reason
         return self._completed()
+
+    @property
+    def streams_arrays(self) -> bool:
+        """Whether the training data are arrays that do not lie on the device."""
+        return isinstance(self.data.train, Arrays) and isinstance(self._feeds.get("train"), StreamFeed)
 
     def close(self) -> None:
         """Free what streams still hold."""
