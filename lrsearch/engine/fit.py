@@ -61,6 +61,7 @@ class Run:
     """One attempt: model, data and callbacks, from start values to the final objective."""
 
     engine = FitEngine.name
+    watcher: type[WatchCallback] = WatchCallback
 
     def __init__(self, loaded: LoadedStudy, spec: TrialSpec, notes: tuple[str, ...] = ()) -> None:
         self.loaded, self.spec, self.definition = loaded, spec, loaded.definition
@@ -108,7 +109,7 @@ class Run:
         self.track.resume(snapshot)
 
     def _watcher(self, total: int, watch: Watch, save: Save) -> WatchCallback:
-        return WatchCallback(
+        return self.watcher(
             self.spec,
             objective=self.definition.objective,
             track=self.track,

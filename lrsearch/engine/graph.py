@@ -7,7 +7,9 @@ batches, strings, models that do not trace) goes to `fit`, with the reason.
 from __future__ import annotations
 
 import gc
+import itertools
 import json
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -57,13 +59,14 @@ class GraphEngine:
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Train what `source` hands out, one after another."""
         while (spec := source()) is not None:
-            yield self._attempt(spec, watch, save)
+            yield self.attempt(spec, watch, save)
 
-    def _attempt(self, spec: TrialSpec, watch: Watch, save: Save) -> Outcome:
+    def attempt(self, spec: TrialSpec, watch: Watch, save: Save, *, notes: tuple[str, ...] = ()) -> Outcome:
+        """Train one attempt; `notes` go with its outcome."""
         key = program_key(spec)
         if key not in self._refused:
             try:
-                return self._trained(spec, watch, save)
+                return self._trained(spec, watch, save, notes)
             except CannotTrace as error:
                 why = str(error)
             except tf.errors.ResourceExhaustedError:
@@ -73,11 +76,19 @@ class GraphEngine:
                 why = f"{type(error).__name__} in the graph: {first_line(error)[:200]}"
             self._refused[key] = why
             self._programs.pop(key, None)
-        return self._fit.attempt(spec, watch, save, notes=(f"trained by fit: {self._refused[key]}",))
+        return self._fit.attempt(spec, watch, save, notes=(*notes, f"trained by fit: {self._refused[key]}"))
 
-    def _trained(self, spec: TrialSpec, watch: Watch, save: Save) -> Outcome:
+    def batch_seconds(self, spec: TrialSpec, *, enough: float) -> float:
+        """What a batch of this trial takes, timed for about `enough` seconds; the trial is not trained to its end."""
+        run = _GraphRun(self.loaded, spec, self._program, self.on_device, ())
+        try:
+            return run.batch_seconds(enough)
+        finally:
+            run.close()
+
+    def _trained(self, spec: TrialSpec, watch: Watch, save: Save, notes: tuple[str, ...]) -> Outcome:
         began = time.monotonic()
-        run = _GraphRun(self.loaded, spec, self._program, self._on_device)
+        run = _GraphRun(self.loaded, spec, self._program, self.on_device, notes)
         try:
             status, reason = run.train(watch, save)
             value = run.final_value() if status is Status.COMPLETE else None
@@ -120,7 +131,7 @@ class GraphEngine:
         sample = sample_batch(self.loaded.data(setting.batch_size).train, setting.batch_size)
         return Program(model, sample, accumulation=accumulation, feeds=not spec.yours, draws=draws)
 
-    def _on_device(self, data: Data) -> tuple[Held | None, Held | None]:
+    def on_device(self, data: Data) -> tuple[Held | None, Held | None]:
         """The training and the validation split where they are arrays that fit on the device."""
         if id(data) not in self._held:
             weights = self.loaded.definition.class_weight
@@ -142,8 +153,9 @@ class _GraphRun(Run):
         spec: TrialSpec,
         program_of: Callable[[TrialSpec], Program],
         held_of: Callable[[Data], tuple[Held | None, Held | None]],
+        notes: tuple[str, ...],
     ) -> None:
-        super().__init__(loaded, spec)
+        super().__init__(loaded, spec, notes)
         self._program_of, self._held_of = program_of, held_of
         self._feeds: dict[str, Feed] = {}
         self._callbacks: Any = None
@@ -152,8 +164,22 @@ class _GraphRun(Run):
     def train(self, watch: Watch, save: Save) -> tuple[Status, str]:
         """Copy start values in, train epoch by epoch; how it ended."""
         definition, spec = self.definition, self.spec
-        kept, self.notes = callbacks_for(definition, yours=spec.yours, folder=spec.folder)
+        kept, said = callbacks_for(definition, yours=spec.yours, folder=spec.folder)
+        self.notes += said
         _check_carried(self.data, kept)
+        program, total = self._begun()
+        watcher = self._watcher(total, watch, save)
+        averaged = [AveragedEvaluation()] if averaged_of(spec) else []
+        self._begin_callbacks(kept, [*averaged, watcher])
+        try:
+            self._epochs(program, watcher, watched=bool(kept))
+        except Stop as stop:
+            return stop.status, stop.reason
+        return self._completed()
+
+    def _begun(self) -> tuple[Program, int]:
+        """The program with this trial's start values and rates, and the updates of a full run."""
+        definition, spec = self.definition, self.spec
         program = self._program_of(spec)
         _keras.set_seeds(spec.seed, kernels=program.draws)
         program.begin(fresh_model(definition, spec.setting.extra), _keras.seed_state())
@@ -165,14 +191,24 @@ class _GraphRun(Run):
         total = self.loaded.total_steps(spec.setting.batch_size, self.accumulation)
         if not spec.yours:
             program.follow(rates(spec.setting, total).astype(np.float32))
-        watcher = self._watcher(total, watch, save)
-        averaged = [AveragedEvaluation()] if averaged_of(spec) else []
-        self._begin_callbacks(kept, [*averaged, watcher])
-        try:
-            self._epochs(program, watcher, watched=bool(kept))
-        except Stop as stop:
-            return stop.status, stop.reason
-        return self._completed()
+        return program, total
+
+    def batch_seconds(self, enough: float) -> float:
+        """See the engine."""
+        program, _ = self._begun()
+        feed, spent, best = self._feed("train"), 0.0, math.inf
+        feed.begin(0)
+        for call in itertools.count():
+            began = time.monotonic()
+            losses = program.run("train", feed)
+            seconds = time.monotonic() - began
+            if losses is None:
+                feed.begin(0)
+            elif call and len(losses):  # the first one traces
+                spent, best = spent + seconds, min(best, seconds / len(losses))
+            if spent >= enough:
+                return best
+        raise AssertionError
 
     @property
     def streams_arrays(self) -> bool:
