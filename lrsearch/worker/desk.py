@@ -16,6 +16,7 @@ from lrsearch.answer import retest_candidates
 from lrsearch.errors import StorageUnavailable
 from lrsearch.storage import Claim, Done, PlanRetests, Retest, Wait
 from lrsearch.values import (
+    BY_FIT,
     Kind,
     Origin,
     Outcome,
@@ -86,7 +87,7 @@ class Desk:
         self.answer: Wait | PlanRetests | Done = Wait(0.0)  # why there was nothing to train, last time
         self._held: dict[int, _Held] = {}
         self._revision: int | None = None
-        self._warned = set(study.plan.facts.notes)  # the inspector has said those
+        self._warned: set[str] = set()
         self._mirrored_at = -MIRROR_EVERY_SECONDS
 
     # -- source ----------------------------------------------------------------------------------------------------
@@ -253,7 +254,8 @@ class Desk:
             self._mirror()
         self._say_ended(held, outcome if recorded else replace(outcome, status=Status.LOST))
         for note in outcome.notes:
-            self._warn_once(note, note)
+            if note.startswith(BY_FIT):
+                self._warn_once(note, note)
         if recorded and outcome.status is Status.FAILED:
             self._break_if_poisoned()
 
