@@ -6,6 +6,7 @@ Read in Keras 3.15.1 and TensorFlow 2.21; the oldest versions that are tested ar
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -131,9 +132,10 @@ def element_spec(iterator: Any) -> Any:
 
 def batches_left(iterator: Any, place: int) -> int:
     """How many batches the iterator will still give in this epoch after the one at `place`, where the data does not run out."""
-    known: int | None = iterator._num_batches  # noqa: SLF001
-    left = int(iterator.steps_per_epoch or known or 0) - place - 1
-    return min(left, known - iterator._steps_seen) if known else left  # noqa: SLF001
+    steps, known = iterator.steps_per_epoch, iterator._num_batches  # noqa: SLF001
+    bounds = [steps - place - 1] if steps else []
+    bounds += [known - iterator._steps_seen] if known else []  # noqa: SLF001
+    return min(bounds, default=sys.maxsize)
 
 
 def ran_out(iterator: Any, missing: int) -> None:

@@ -13,7 +13,9 @@ from lrsearch.definition import StudyDefinition
 _C = keras.callbacks
 # Each would change the rate or the length that the trial is about.
 TAKEN_OUT = (_C.EarlyStopping, _C.ReduceLROnPlateau, _C.LearningRateScheduler)
-_PATHS = {_C.ModelCheckpoint: "filepath", _C.BackupAndRestore: "backup_dir", _C.CSVLogger: "filename", _C.TensorBoard: "log_dir"}
+# Out of yours too: it would begin a resumed trial in an epoch of its own.
+NEEDLESS = (_C.BackupAndRestore,)
+_PATHS = {_C.ModelCheckpoint: "filepath", _C.CSVLogger: "filename", _C.TensorBoard: "log_dir"}
 
 _BATCH_HOOKS = tuple(f"on_{kind}batch_{end}" for kind in ("", "train_", "test_") for end in ("begin", "end"))
 # Batch hooks of Keras' own that do nothing here.
@@ -39,13 +41,17 @@ def _acts(callback: Any, hook: str) -> bool:
 def callbacks_for(definition: StudyDefinition, *, yours: bool, folder: str | None) -> tuple[list[Any], tuple[str, ...]]:
     """The callbacks of one attempt, and what to say about them."""
     made = list(definition.callbacks()) if definition.callbacks is not None else []
-    out = () if yours else TAKEN_OUT
-    kept = [each for each in made if not isinstance(each, out)]
-    names = sorted({type(each).__name__ for each in made if isinstance(each, out)})
-    for each in kept:
+    reasons: dict[tuple[type, ...], str] = {NEEDLESS: "trials are resumed from checkpoints of lrsearch's own"}
+    if not yours:
+        reasons[TAKEN_OUT] = "the schedule and the length are what is searched"
+    notes = []
+    for kinds, reason in reasons.items():
+        names = sorted({type(each).__name__ for each in made if isinstance(each, kinds)})
+        notes += [f"{', '.join(names)} taken out: {reason}"] if names else []
+        made = [each for each in made if not isinstance(each, kinds)]
+    for each in made:
         _redirect(each, folder)
-    notes = (f"{', '.join(names)} taken out: the schedule and the length are what is searched",) if names else ()
-    return kept, notes
+    return made, tuple(notes)
 
 
 def _redirect(callback: Any, folder: str | None) -> None:

@@ -77,7 +77,8 @@ class StreamFeed:
         self.read = _next
         self._iterator, self._anew = iterator, anew
         self._places: Iterator[Any] = iter(())
-        iterator.reset()
+        if not anew:
+            iterator.reset()
 
     @property
     def signature(self) -> Any:
@@ -87,7 +88,7 @@ class StreamFeed:
         del epoch
         if self._anew:
             self._iterator.reset()
-        self._places = iter(self._iterator)
+        self._places = (each for each in self._iterator)  # asked for `iter` again, Keras' iterator would begin again
 
     def take(self, most: int) -> tuple[Any, int]:
         first = next(self._places, None)

@@ -31,7 +31,7 @@ from lrsearch.engine.program import CannotTrace, Held, Program
 from lrsearch.engine.snapshot import restore_snapshot
 from lrsearch.engine.watching import AveragedEvaluation, Stop, WatchCallback
 from lrsearch.space import rates
-from lrsearch.values import Outcome, Save, Source, Status, TrialSpec, Watch
+from lrsearch.values import BY_FIT, Outcome, Save, Source, Status, TrialSpec, Watch
 
 MOST_PROGRAMS = 16  # models kept with their graphs; the default space needs one for each optimizer and yours
 MOST_VARIABLES = 50_000_000  # parameters kept in all: the more a model has, the fewer programs are kept
@@ -76,7 +76,7 @@ class GraphEngine:
                 why = f"{type(error).__name__} in the graph: {first_line(error)[:200]}"
             self._refused[key] = why
             self._programs.pop(key, None)
-        return self._fit.attempt(spec, watch, save, notes=(*notes, f"trained by fit: {self._refused[key]}"))
+        return self._fit.attempt(spec, watch, save, notes=(*notes, f"{BY_FIT}{self._refused[key]}"))
 
     def batch_seconds(self, spec: TrialSpec, *, enough: float) -> float:
         """What a batch of this trial takes, timed for about `enough` seconds; the trial is not trained to its end."""
@@ -100,7 +100,8 @@ class GraphEngine:
         finally:
             run.close()
             self._trials += 1
-            if self._trials % 50 == 0:  # fresh models are cycles of objects: collected now and then, not in every trial
+            # Fresh models are cycles of objects, collected now and then; a stream's copy of large arrays goes at once.
+            if self._trials % 50 == 0 or run.streams_arrays:
                 gc.collect()
 
     def _program(self, spec: TrialSpec) -> Program:
@@ -203,11 +204,16 @@ class _GraphRun(Run):
             seconds = time.monotonic() - began
             if losses is None:
                 feed.begin(0)
-            elif call:  # the first one traces
+            elif call and len(losses):  # the first one traces
                 spent, best = spent + seconds, min(best, seconds / len(losses))
             if spent >= enough:
                 return best
         raise AssertionError
+
+    @property
+    def streams_arrays(self) -> bool:
+        """Whether the training data are arrays that do not lie on the device."""
+        return isinstance(self.data.train, Arrays) and isinstance(self._feeds.get("train"), StreamFeed)
 
     def close(self) -> None:
         """Free what streams still hold."""

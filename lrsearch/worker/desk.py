@@ -16,6 +16,7 @@ from lrsearch.answer import retest_candidates
 from lrsearch.errors import StorageUnavailable
 from lrsearch.storage import Claim, Done, PlanRetests, Retest, Wait
 from lrsearch.values import (
+    BY_FIT,
     Kind,
     Origin,
     Outcome,
@@ -252,6 +253,9 @@ class Desk:
             self.store.forget(outcome.trial_id)
             self._mirror()
         self._say_ended(held, outcome if recorded else replace(outcome, status=Status.LOST))
+        for note in outcome.notes:
+            if note.startswith(BY_FIT):
+                self._warn_once(note, note)
         if recorded and outcome.status is Status.FAILED:
             self._break_if_poisoned()
 
