@@ -146,12 +146,12 @@ class _GraphRun(Run):
         return Status.COMPLETE, ""
 
     def _table(self, total: int, program: Program) -> np.ndarray:
-        """The rate of every batch of the run, float32 (epochs * batches,): an update's rate stands for each of its batches."""
+        """The rate of every batch of the run, float64 (epochs * batches,): an update's rate stands for each of its batches."""
         batches = self.definition.epochs * program.steps
         if self.spec.yours:
-            return np.zeros(batches, np.float32)
+            return np.zeros(batches)
         update = np.minimum(np.arange(batches) // self.accumulation, total - 1)
-        return rates(self.spec.setting, total)[update].astype(np.float32)
+        return rates(self.spec.setting, total)[update]
 
     def _epochs(self, program: Program, watcher: Any, table: np.ndarray) -> None:
         split = self.data.train

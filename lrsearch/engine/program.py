@@ -63,7 +63,7 @@ class Program:
         self._steps = {"train": self._compiled(model.train_step), "test": self._compiled(model.test_step)}
         self._names: dict[str, tuple[str, ...]] = {}
         # Signatures, so that neither the number of batches nor the place in the epoch traces anew.
-        order, place, rates = tf.TensorSpec([None], tf.int64), tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.float32)
+        order, place, rates = tf.TensorSpec([None], tf.int64), tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.float64)
         self.run_train = tf.function(self._train, autograph=False, input_signature=[order, place, place, rates])
         self.run_test = tf.function(self._test, autograph=False, input_signature=[])
 
@@ -89,7 +89,7 @@ class Program:
     def train(self, order: np.ndarray, first: int, rates: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
         """Train `len(rates)` batches of an epoch in `order`, from batch `first` on; the running losses and the logs."""
         losses, last = self.run_train(
-            tf.constant(order, tf.int64), tf.constant(first), tf.constant(first + len(rates)), tf.constant(rates, tf.float32)
+            tf.constant(order, tf.int64), tf.constant(first), tf.constant(first + len(rates)), tf.constant(rates, tf.float64)
         )
         return losses.numpy(), self._logs("train", last)
 
@@ -111,7 +111,7 @@ class Program:
 
         def step(place: Any, losses: Any, _logs: Any) -> Any:
             if variable is not None:
-                variable.assign(rates[place - first])
+                variable.assign(rates[place - first])  # brings it to its own type, as the schedules do
             logs = self._steps["train"](batch(place))
             if "loss" in logs:
                 losses = losses.write(place - first, tf.cast(logs["loss"], tf.float32))
