@@ -205,8 +205,9 @@ def _rearranged(count, seed):
 def own_spec(cell: Cell, *, trial_id: int = 1, seed: int = 7) -> TrialSpec:
     """The cell's trial, at the optimizer's reference rate under a warm-up."""
     row = OPTIMIZERS[cell.optimizer]
-    decay = next((name for name in ("weight_decay", "l2_regularization_strength") if name in row.hyper), None)
-    hyper = {decay: 0.05} if decay and VARIANTS[cell.variant].decay else {}
+    hyper = {name: knob.default for name, knob in row.hyper.items() if name != "independent_weight_decay"}
+    if VARIANTS[cell.variant].decay:
+        hyper["weight_decay" if "weight_decay" in hyper else "l2_regularization_strength"] = 0.05  # Ftrl's own kind of decay
     setting = Setting(
         optimizer=cell.optimizer,
         learning_rate=row.reference,
