@@ -190,7 +190,7 @@ class _GraphRun(Run):
             self.track.resume(spec.resume)
         total = self.loaded.total_steps(spec.setting.batch_size, self.accumulation)
         if not spec.yours:
-            program.follow(rates(spec.setting, total).astype(np.float32))
+            program.follow(rates(spec.setting, total))
         return program, total
 
     def batch_seconds(self, enough: float) -> float:

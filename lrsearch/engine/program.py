@@ -71,7 +71,7 @@ class Program:
         self._sample = sample
         self._accumulation = accumulation
         self._rate = inner(model.optimizer).learning_rate if feeds else None
-        self._rates = tf.zeros([1])
+        self._rates = tf.zeros([1], tf.float64)
         self._steps = {"train": self._compiled(model.train_step), "test": self._compiled(model.test_step)}
         self._functions: dict[Any, Any] = {}
         self._names: dict[str, tuple[str, ...]] = {}
@@ -94,8 +94,8 @@ class Program:
         _keras.adopt_seed_generator(self._seeds)
 
     def follow(self, rates: np.ndarray) -> None:
-        """The rates to train with: float32 (updates,), from the optimizer's own count on."""
-        self._rates = tf.constant(rates, tf.float32)
+        """The rates to train with: float64 (updates,), from the optimizer's own count on."""
+        self._rates = tf.constant(rates, tf.float64)
         self._set_rate(self._rates)
 
     @property
@@ -137,7 +137,7 @@ class Program:
         key, read = (which, feed.signature), feed.read
         if key not in self._functions:
             # A signature, so that the number of batches does not trace anew.
-            signature = [feed.signature, tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.float32)]
+            signature = [feed.signature, tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.float64)]
             made = tf.function(
                 lambda source, count, rates: self._loop(which, read, source, count, rates),
                 autograph=False,
@@ -173,7 +173,7 @@ class Program:
         return losses.stack(), place, self._values(which, dict(zip(own, last, strict=True)))
 
     def _set_rate(self, rates: Any) -> None:
-        """Set the next update's rate, out of float32 (updates,)."""
+        """Set the next update's rate, out of float64 (updates,); the variable brings it to its own type, as the schedules do."""
         if self._rate is not None:
             update = inner(self.model.optimizer).iterations.value // self._accumulation
             self._rate.assign(tf.gather(rates, tf.minimum(update, tf.size(rates, update.dtype) - 1)))

@@ -66,10 +66,10 @@ class RowRun(Run):
         self.watching: Any = self._watcher(total, watch, save)
 
     def _table(self, total: int) -> np.ndarray:
-        """The rate of every batch of the run, float32 (epochs * batches,)."""
+        """The rate of every batch of the run, float64 (epochs * batches,)."""
         batches = self.definition.epochs * self.stack.program.steps
         update = np.minimum(np.arange(batches) // self.accumulation, total - 1)
-        return rates(self.spec.setting, total)[update].astype(np.float32)
+        return rates(self.spec.setting, total)[update]
 
     def order(self, epoch: int) -> np.ndarray:
         """This epoch's examples, int32 (examples,)."""

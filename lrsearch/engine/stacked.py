@@ -159,7 +159,7 @@ class StackedProgram:
         hyper = tuple(tf.TensorSpec([None, len(family.varying)], tf.float64) for family in self.families)
         place = tf.TensorSpec([], tf.int32)
         counts, order = tf.TensorSpec([len(self.families)], tf.int32), tf.TensorSpec([None, None], tf.int32)
-        return [state, counts, hyper, order, place, place, tf.TensorSpec([None, None], tf.float32)]
+        return [state, counts, hyper, order, place, place, tf.TensorSpec([None, None], tf.float64)]
 
     def _train(self, size: int, state: State, counts: Any, hyper: Any, order: Any, first: Any, last: Any, rates: Any) -> Any:
         def step(place: Any, state: State, losses: Any) -> Any:
