@@ -1,4 +1,4 @@
-"""What a trial costs: the same list of settings through lrsearch's engines, its bare training loop, Optuna, KerasTuner and Ray Tune.
+"""What a trial costs: one list of settings through lrsearch's engines, their bare loops, Optuna, KerasTuner and Ray Tune.
 
     python benchmarks/throughput.py WORKLOAD --peers-python PATH [--rounds 3] [--engines auto,vectorized,graph,fit] [--quick]
 
@@ -65,7 +65,8 @@ def main() -> int:
     workload = WORKLOADS[given.workload]
     lengths = given.lengths or (workload.quick if given.quick else workload.lengths)
     contenders = chosen(given)
-    about = {"machine": machine(), "versions": versions(), "peers": peers_versions(given.peers_python) if given.peers_python else {}}
+    peers = peers_versions(given.peers_python) if given.peers_python else {}
+    about = {"machine": machine(), "versions": versions(), "peers": peers}
     tell_versions(about)
     contest = Contest.opened(Path(given.output))
     until = time.monotonic() + given.stop_after
@@ -131,7 +132,8 @@ def show(contest: Contest, workload: str, contenders: list[str], lengths: tuple[
     runs = [each for each in contest.runs if each["workload"] == workload]
     flops, rates = measured_rates(runs)
     rows = against_peers([figures(runs, each, lengths, flops, rates) for each in contenders])
-    print(f"\n{workload}: {lengths[1]} trials whole; a further trial between {lengths[0]} and {lengths[1]}; medians\n\n{table(rows)}\n")
+    low, high = lengths
+    print(f"\n{workload}: {high} trials whole; a further trial between {low} and {high}; medians\n\n{table(rows)}\n")
     if rates:
         shown = ", ".join(f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in rates.items())
         print(f"useful arithmetic {flops / 1e9:.2f} GFLOP a trial; matmul {shown}")
@@ -145,16 +147,26 @@ def show(contest: Contest, workload: str, contenders: list[str], lengths: tuple[
 def machine() -> dict[str, Any]:
     """What the figures hold for."""
     info = Path("/proc/cpuinfo")
-    models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {"cpu": (models or [platform.processor()])[0], "cores": len(os.sched_getaffinity(0)), "system": platform.platform()}
 
 
 def tell_versions(about: dict[str, Any]) -> None:
     ours, peers = about["versions"], about["peers"]
-    print(f"{about['machine']['cpu']}, {about['machine']['cores']} cores; TensorFlow {ours['tensorflow']}, Keras {ours['keras']}; {peers}")
+    here = about["machine"]
+    print(f"{here['cpu']}, {here['cores']} cores; TensorFlow {ours['tensorflow']}, Keras {ours['keras']}; the peers' {peers}")
     for name in ("tensorflow", "keras"):
         if peers and peers[name] != ours[name]:
             print(f"CAUTION: the peers have {name} {peers[name]}, lrsearch {ours[name]}")
+
+
+def two_numbers(text: str) -> tuple[int, int]:
+    """SHORT,LONG as numbers."""
+    short, long = map(int, text.split(","))
+    if not 0 < short < long:
+        raise ValueError(text)
+    return short, long
 
 
 def arguments() -> argparse.Namespace:
@@ -165,7 +177,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peers", default=",".join(PEERS))
     parser.add_argument("--no-loops", action="store_true", help="leave out the training loops without a study")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--lengths", type=lambda text: tuple(map(int, text.split(","))), metavar="SHORT,LONG", help="numbers of trials")
+    parser.add_argument("--lengths", type=two_numbers, metavar="SHORT,LONG", help="numbers of trials")
     parser.add_argument("--quick", action="store_true", help="one round of few trials: about two minutes; figures are rough")
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds that one run may take")
     parser.add_argument("--stop-after", type=float, default=float("inf"), metavar="SECONDS", help="begin no run after this time")

@@ -55,23 +55,23 @@ def products(model: Any, batch: int) -> list[Product]:
     trained_before = False
     for layer in model.layers:
         if layer.weights:
-            found += LAYERS[type(layer).__name__](layer, batch, not trained_before)
+            found += LAYERS[type(layer).__name__](layer, batch, first=not trained_before)
             trained_before = True
     return found
 
 
-def _dense(layer: Any, batch: int, first: bool) -> list[Product]:  # noqa: FBT001
+def _dense(layer: Any, batch: int, *, first: bool) -> list[Product]:
     inner, columns = layer.kernel.shape
     return [Product(stack=1, rows=batch * math.prod(layer.output.shape[1:-1]), inner=inner, columns=columns, first=first)]
 
 
-def _convolution(layer: Any, batch: int, first: bool) -> list[Product]:  # noqa: FBT001
+def _convolution(layer: Any, batch: int, *, first: bool) -> list[Product]:
     *window, columns = layer.kernel.shape
     rows = batch * math.prod(layer.output.shape[1:-1])
     return [Product(stack=1, rows=rows, inner=math.prod(window), columns=columns, first=first)]
 
 
-def _attention(layer: Any, batch: int, first: bool) -> list[Product]:  # noqa: FBT001
+def _attention(layer: Any, batch: int, *, first: bool) -> list[Product]:
     _, length, width = layer.output.shape
     heads, depth = layer.num_heads, layer.key_dim
     project = Product(stack=1, rows=batch * length, inner=width, columns=heads * depth, first=first)
@@ -81,18 +81,18 @@ def _attention(layer: Any, batch: int, first: bool) -> list[Product]:  # noqa: F
     return [project, project, project, score, mix, back]
 
 
-def _gru(layer: Any, batch: int, first: bool) -> list[Product]:  # noqa: FBT001
+def _gru(layer: Any, batch: int, *, first: bool) -> list[Product]:
     length = layer.output.shape[1]
     sizes = [(layer.cell.kernel.shape, first), (layer.cell.recurrent_kernel.shape, False)]
-    return [Product(stack=length, rows=batch, inner=inner, columns=columns, first=is_first) for (inner, columns), is_first in sizes]
+    return [Product(stack=length, rows=batch, inner=inner, columns=columns, first=new) for (inner, columns), new in sizes]
 
 
-def _nothing(layer: Any, batch: int, first: bool) -> list[Product]:  # noqa: FBT001
+def _nothing(layer: Any, batch: int, *, first: bool) -> list[Product]:
     del layer, batch, first
     return []
 
 
-LAYERS: dict[str, Callable[[Any, int, bool], list[Product]]] = {
+LAYERS: dict[str, Callable[..., list[Product]]] = {
     "Dense": _dense,
     "Conv2D": _convolution,
     "MultiHeadAttention": _attention,
@@ -134,7 +134,7 @@ def seconds_of(shape: tuple[int, int, int], stack: int) -> float:
 
     rows, inner, columns = shape
     left, right = tf.random.normal((stack, rows, inner)), tf.random.normal((stack, inner, columns))
-    product = tf.function(lambda one, other: tf.matmul(one, other))
+    product = tf.function(tf.matmul)
     product(left, right)
     spent: list[float] = []
     while sum(spent) < SECONDS or len(spent) < 3:

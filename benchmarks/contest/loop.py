@@ -1,7 +1,9 @@
 """lrsearch's training loop alone: an engine fed from the list in processes like the workers', without ledger, parent or curves.
 
-    python loop.py inspect WORKLOAD                 what a new study's row needs, as JSON
-    python loop.py train WORKLOAD TRIALS ENGINE     the last line is JSON: seconds from a common start to the last end, and trials
+    python loop.py inspect WORKLOAD
+    python loop.py train WORKLOAD TRIALS ENGINE
+
+The last line printed is JSON: what a new study's row needs, or the seconds from a common start to the last end and the trials.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python peers.py PEER WORKLOAD TRIALS
 
-PEER: optuna (two processes on SQLite), kerastuner, raytune. Each trains with `model.fit`, as its own documentation shows. The last
-line printed is JSON: a list of [setting's number, epochs trained, last validation accuracy]. Settings come from our list in
-every peer, so no peer pays for a sampler; each writes what it writes for every trial.
+PEER: optuna (two processes on SQLite), kerastuner, raytune. Each trains with `model.fit`, as its own documentation shows. The
+last line printed is JSON: a list of [setting's number, epochs trained, last validation accuracy]. Settings come from our list
+in every peer, so no peer pays for a sampler; each writes what it writes for every trial.
 """
 
 from __future__ import annotations
@@ -37,9 +37,11 @@ def optimizer_of(point: Point, steps: int) -> Any:
     made = {
         "constant": lambda: rate,
         "linear": lambda: schedules.PolynomialDecay(rate, steps, 0.0),
-        "cosine": lambda: schedules.CosineDecay(rate, steps)
-        if not warm
-        else schedules.CosineDecay(0.0, steps - warm, warmup_target=rate, warmup_steps=warm),
+        "cosine": lambda: (
+            schedules.CosineDecay(0.0, steps - warm, warmup_target=rate, warmup_steps=warm)
+            if warm
+            else schedules.CosineDecay(rate, steps)
+        ),
     }[point.schedule]()
     return {
         "sgd": lambda: optimizers.SGD(made),

@@ -26,6 +26,7 @@ def figures(runs: Sequence[Run], contender: str, lengths: tuple[int, int], flops
         "failed runs": failed,
         "trials": high,
         "trial-epochs": statistics.median(long["epochs"] for _, long in pairs),
+        "mean value": statistics.median(statistics.mean(long["values"]) for _, long in pairs),
         "whole": statistics.median(long[clock] for _, long in pairs),
         "start-up": statistics.median(short[clock] - low * each for (short, _), each in zip(pairs, further, strict=True)),
         "further": cost,
@@ -78,6 +79,7 @@ COLUMNS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
     ("contender", "contender", str),
     ("rounds", "rounds", str),
     ("trial-epochs", "epochs", "{:.0f}".format),
+    ("mean value", "mean value", "{:.4f}".format),
     ("whole", "whole s", "{:.1f}".format),
     ("start-up", "start-up s", "{:.1f}".format),
     ("further", "further trial s", "{:.3f}".format),
@@ -94,8 +96,9 @@ def table(rows: Sequence[Figures]) -> str:
     cells = [[title for _, title, _ in COLUMNS]]
     cells += [[write(row[key]) if key in row else "-" for key, _, write in COLUMNS] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return "\n".join("  ".join(_aligned(cell, width, place) for place, (cell, width) in enumerate(zip(line, widths, strict=True))) for line in cells)
+    return "\n".join(_line(line, widths) for line in cells)
 
 
-def _aligned(cell: str, width: int, place: int) -> str:
-    return cell.rjust(width) if place else cell.ljust(width)
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+    return "  ".join([first.strip().ljust(widths[0]), *others])

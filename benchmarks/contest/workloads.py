@@ -25,7 +25,7 @@ LENGTH = 64  # characters an example
 VOCABULARY = 65  # characters that the text has
 WIDTH, HEADS, BLOCKS = 64, 4, 2
 TEXT = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
-_IDX = {"images": ("t10k-images-idx3-ubyte.gz", 16), "labels": ("t10k-labels-idx1-ubyte.gz", 8)}  # file, bytes of its header
+_IDX = (("t10k-images-idx3-ubyte.gz", 16), ("t10k-labels-idx1-ubyte.gz", 8))  # file, bytes of its header
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +79,8 @@ def _mnist() -> tuple[np.ndarray, np.ndarray]:
     if (Path(folder) / "mnist.npz").exists():
         with np.load(Path(folder) / "mnist.npz") as file:
             return file["x_test"], file["y_test"]
-    images, labels = (np.frombuffer(gzip.decompress((Path(folder) / name).read_bytes())[skip:], np.uint8) for name, skip in _IDX.values())
-    return images, labels
+    images, labels = (gzip.decompress((Path(folder) / name).read_bytes())[skip:] for name, skip in _IDX)
+    return np.frombuffer(images, np.uint8), np.frombuffer(labels, np.uint8)
 
 
 def mnist_model() -> Any:

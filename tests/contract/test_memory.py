@@ -1,0 +1,43 @@
+"""A worker trains for days: what a trial needed is given back, whatever the engine."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STUDY = """
+import keras
+import numpy as np
+from lrsearch import SearchSpace, StudyDefinition
+
+
+def load_data():
+    x = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
+    return (x, x[:, :1]), (x[:8], x[:8, :1])
+
+
+def build_model():
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    return model
+
+
+definition = StudyDefinition(epochs=1, batch_size=16, space=SearchSpace(optimizers=["momentum", "adam"]))
+"""
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.slow, pytest.mark.long]
+
+
+@pytest.mark.parametrize("engine", ["graph"])
+def test_memory_grows_by_less_than_five_percent_over_450_trials(engine, tmp_path):
+    file = tmp_path / "tiny.py"
+    file.write_text(STUDY)
+    # A process of its own: in this one, what other tests left free would hide a leak.
+    command = [sys.executable, str(ROOT / "benchmarks" / "memory.py"), str(file), "--engine", engine, "--epochs", "1", "--json"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    resident = {int(trials): mebibytes for trials, mebibytes in json.loads(ended.stdout).items()}
+    assert resident[500] < 1.05 * resident[50], resident
