@@ -120,7 +120,7 @@ def chosen(given: argparse.Namespace) -> list[str]:
         if each not in known:
             print(f"skipped: engine {each}, which this lrsearch does not have ({', '.join(known)})")
     engines = [each for each in engines if each in known]
-    loops = [] if given.no_loops else [f"loop {each}" for each in engines]
+    loops = [] if given.no_loops or given.quick else [f"loop {each}" for each in engines]
     peers = [each for each in given.peers.split(",") if each]
     if peers and not given.peers_python:
         print(f"skipped: {', '.join(peers)}; give --peers-python")
@@ -178,7 +178,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--no-loops", action="store_true", help="leave out the training loops without a study")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--lengths", type=two_numbers, metavar="SHORT,LONG", help="numbers of trials")
-    parser.add_argument("--quick", action="store_true", help="one round of few trials: about two minutes; figures are rough")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one round of few trials without the loops, two or three minutes: rough, with tracing in a further trial's cost",
+    )
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds that one run may take")
     parser.add_argument("--stop-after", type=float, default=float("inf"), metavar="SECONDS", help="begin no run after this time")
     parser.add_argument("--output", default="throughput.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -34,7 +35,7 @@ def figures(runs: Sequence[Run], contender: str, lengths: tuple[int, int], flops
     }
     if clock == "seconds" and pairs[0][1]["span"] is not None:
         found["first start to last end"] = statistics.median(long["span"] for _, long in pairs)
-    return found | {f"share of {name}": flops / cost / rate if cost > 0 else float("nan") for name, rate in rates.items()}
+    return found | {f"share of {name}": flops / cost / rate if cost > 0 else math.nan for name, rate in rates.items()}
 
 
 def by_round(runs: Sequence[Run], contender: str, lengths: tuple[int, int]) -> dict[int, tuple[Run, Run]]:
@@ -59,7 +60,7 @@ def against_peers(rows: Sequence[Figures]) -> list[Figures]:
     peers = [each for each in rows if each["contender"].startswith("peer ") and each["rounds"]]
     if not peers:
         return list(rows)
-    best = {name: min(each[name] for each in peers) for name in ("whole", "further")}
+    best = {name: min((each[name] for each in peers if each[name] > 0), default=math.nan) for name in ("whole", "further")}
     return [row | {f"{name} of peers'": row[name] / best[name] for name in best if row["rounds"]} for row in rows]
 
 

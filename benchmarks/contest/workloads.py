@@ -146,8 +146,8 @@ def gru_model() -> Any:
 
 
 WORKLOADS = {
-    "digits": Workload(data=digits_data, model=digits_model, epochs=20, batch_size=64, lengths=(40, 200), quick=(2, 8)),
-    "mnist": Workload(data=mnist_data, model=mnist_model, epochs=5, batch_size=128, lengths=(10, 30), quick=(2, 6)),
+    "digits": Workload(data=digits_data, model=digits_model, epochs=20, batch_size=64, lengths=(40, 200), quick=(2, 6)),
+    "mnist": Workload(data=mnist_data, model=mnist_model, epochs=5, batch_size=128, lengths=(10, 30), quick=(2, 4)),
     "transformer": Workload(data=text_data, model=transformer_model, epochs=3, batch_size=32, lengths=(10, 20), quick=(2, 4)),
-    "gru": Workload(data=text_data, model=gru_model, epochs=3, batch_size=32, lengths=(10, 30), quick=(2, 6)),
+    "gru": Workload(data=text_data, model=gru_model, epochs=3, batch_size=32, lengths=(10, 30), quick=(2, 4)),
 }
