@@ -53,8 +53,7 @@ class Contest:
     def has(self, **key: Any) -> bool:
         return any(all(run[name] == value for name, value in key.items()) for run in self.runs)
 
-    def add(self, run: dict[str, Any], about: dict[str, Any]) -> None:
-        self.runs.append(run)
+    def write(self, about: dict[str, Any]) -> None:
         new = self.file.with_suffix(".new")
         new.write_text(json.dumps({**about, "runs": self.runs}, indent=1) + "\n")
         new.replace(self.file)
@@ -79,8 +78,9 @@ def main() -> int:
             print("stopped after --stop-after; the same command goes on")
             break
         task = Task(workload=given.workload, count=count, peers_python=given.peers_python, timeout=given.timeout)
-        contest.add(one_run(contender, place, task), about)
-    show(contest, given.workload, contenders, lengths)
+        contest.runs.append(one_run(contender, place, task))
+        contest.write(about)
+    contest.write({**about, "figures": show(contest, given.workload, contenders, lengths)})
     return int(any(each["problems"] for each in contest.runs if each["workload"] == given.workload))
 
 
@@ -91,8 +91,8 @@ def one_run(contender: str, place: int, task: Task) -> dict[str, Any]:
     run |= {"at": time.time(), "load": os.getloadavg()[0], "seconds": None, "span": None, "epochs": 0, "facts": {}}
     try:
         result = KINDS[kind](name, task)
-    except RunFailed as error:
-        run["problems"] = [str(error)]
+    except (RunFailed, OSError, ValueError, LookupError) as error:  # the others: what it printed or logged is not what it should
+        run["problems"] = [f"{type(error).__name__}: {error}"]
     else:
         run |= {"seconds": result.seconds, "span": result.span, "facts": result.facts}
         run |= {"epochs": sum(epochs for _, epochs, _ in result.trials), "problems": result.problems(task) if task.count else []}
@@ -127,8 +127,8 @@ def chosen(given: argparse.Namespace) -> list[str]:
     return [f"lrsearch {each}" for each in engines] + loops + [f"peer {each}" for each in peers if given.peers_python]
 
 
-def show(contest: Contest, workload: str, contenders: list[str], lengths: tuple[int, int]) -> None:
-    """The table, the loop's comparison, and every problem."""
+def show(contest: Contest, workload: str, contenders: list[str], lengths: tuple[int, int]) -> list[dict[str, Any]]:
+    """Print the table, the loop's comparison, and every problem; returns the table's figures."""
     runs = [each for each in contest.runs if each["workload"] == workload]
     flops, rates = measured_rates(runs)
     rows = against_peers([figures(runs, each, lengths, flops, rates) for each in contenders])
@@ -142,6 +142,7 @@ def show(contest: Contest, workload: str, contenders: list[str], lengths: tuple[
     for run in runs:
         for problem in run["problems"]:
             print(f"NOT COUNTED: round {run['round']}, {run['contender']}, {run['count']} trials: {problem}")
+    return rows
 
 
 def machine() -> dict[str, Any]:

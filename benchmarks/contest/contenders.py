@@ -66,8 +66,12 @@ Runner = Callable[[str, Task], Result]
 
 
 def timed(command: Sequence[str], folder: str, timeout: float, **variables: str) -> tuple[float, str]:
-    """Run a command in `folder` to its end: seconds, and what it printed. Raises RunFailed, with its last words."""
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT), **variables}
+    """Run a command in `folder` to its end: seconds, and what it printed. Raises RunFailed, with its last words.
+
+    On the CPU, unless CUDA_VISIBLE_DEVICES says otherwise: several of the peers' processes would not share a GPU by themselves.
+    """
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "-1")}
+    environment = {**os.environ, **quiet, "PYTHONPATH": str(ROOT), **variables}
     began = time.perf_counter()
     with Path(folder, "errors").open("w+") as errors:
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": errors, "text": True}
