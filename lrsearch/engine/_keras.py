@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras.src.backend.common import global_state
 from keras.src.random.seed_generator import global_seed_generator
 from keras.src.trainers.data_adapters import data_adapter_utils
@@ -36,6 +37,16 @@ def optimizer_state(optimizer: Any) -> list[Any]:
     wrapped = optimizer.inner_optimizer if isinstance(optimizer, LossScaleOptimizer) else optimizer
     fed = getattr(wrapped, "lrsearch_feeds_rate", False)
     return [each for each in optimizer.variables if not (fed and each is wrapped._learning_rate)]  # noqa: SLF001
+
+
+def leave_out_reduction(optimizer: Any) -> None:
+    """Hand gradients on as they are, which is what their reduction over a single replica does.
+
+    TensorFlow's reduction registers a gradient function in every trace and keeps it for ever, and with it the trace and its
+    model: 3.5 MiB a trial of the smallest model (TensorFlow 2.21).
+    """
+    if not tf.distribute.has_strategy():
+        optimizer._all_reduce_sum_gradients = list  # noqa: SLF001
 
 
 def compile_again(model: Any, optimizer: Any) -> None:
