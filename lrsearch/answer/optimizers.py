@@ -1,4 +1,4 @@
-"""The table by optimizer: best, median, how many diverged and from which rate on, and how wide the good rates are.
+"""The table by optimizer: best, median, up to which rate training crawls, how wide the good rates are, from where it diverges.
 
 Knows records; nothing of retests. Yours is not counted: its optimizer may be none of the space's.
 """
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from lrsearch.values import Direction, Json, Kind, Origin, TrialRecord, TrialState
+
+FARTHER = 0.1  # of the best trial's training loss: a loss that ended this much above it did not get as far
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +29,7 @@ class OptimizerRow:
     best_trial: int | None
     best_rate: float | None
     median: float | None  # of the complete ones
+    crawls_to: float | None  # the highest rate that crawled below every rate that did not; None where there is none
     diverges_from: float | None  # the lowest diverged rate above every rate that held; None where there is none
     good_rates: tuple[float, float] | None  # lowest and highest rate whose trial is within the tolerance of its best
 
@@ -74,6 +77,7 @@ def _row(name: str, group: Sequence[TrialRecord], direction: Direction, toleranc
         best_trial=best.number if best else None,
         best_rate=rate_of(best) if best else None,
         median=statistics.median(map(value_of, complete)) if complete else None,
+        crawls_to=_crawls_to(complete, best, tolerance),
         diverges_from=_diverges_from(complete + state[TrialState.PRUNED], state[TrialState.DIVERGED]),
         good_rates=_good_rates(complete, best, tolerance),
     )
@@ -82,6 +86,25 @@ def _row(name: str, group: Sequence[TrialRecord], direction: Direction, toleranc
 def _diverges_from(held: Sequence[TrialRecord], diverged: Sequence[TrialRecord]) -> float | None:
     highest = max(map(rate_of, held), default=0.0)
     return min((rate for rate in map(rate_of, diverged) if rate > highest), default=None)
+
+
+def _crawls_to(complete: Sequence[TrialRecord], best: TrialRecord | None, tolerance: float) -> float | None:
+    if best is None:
+        return None
+    crawled = [rate_of(each) for each in complete if _crawled(each, best, tolerance)]
+    lowest = min(rate_of(each) for each in complete if not _crawled(each, best, tolerance))  # the best's own is one
+    return max((rate for rate in crawled if rate < lowest), default=None)
+
+
+def _crawled(record: TrialRecord, best: TrialRecord, tolerance: float) -> bool:
+    """Whether a rate was too small: a lower one than the best's, a worse value, and training that did not get as far.
+
+    How far training got is the last epoch's training loss. A worse value alone may be overfitting, or another schedule.
+    """
+    loss, reached = record.logs.get("loss"), best.logs.get("loss")
+    if loss is None or reached is None or rate_of(record) >= rate_of(best):
+        return False
+    return abs(value_of(record) - value_of(best)) > tolerance and loss > reached + FARTHER * abs(reached)
 
 
 def _good_rates(complete: Sequence[TrialRecord], best: TrialRecord | None, tolerance: float) -> tuple[float, float] | None:
