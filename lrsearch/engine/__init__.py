@@ -9,7 +9,7 @@ from lrsearch.engine.contract import Engine
 from lrsearch.engine.exporting import write_model
 from lrsearch.engine.fit import FitEngine
 from lrsearch.engine.graph import GraphEngine
-from lrsearch.engine.inspecting import inspect_study, open_study
+from lrsearch.engine.inspecting import inspect_study, load_study, open_study
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.errors import UnknownName
 
@@ -22,6 +22,7 @@ __all__ = [
     "bind_threads",
     "create_engine",
     "inspect_study",
+    "load_study",
     "open_study",
     "write_model",
 ]

@@ -191,7 +191,9 @@ def curves_figure(
     panel.set_xlabel("epoch")
     panel.set_ylabel(study.plan.facts.objective)
     panel.grid(alpha=0.25)
-    panel.xaxis.get_major_locator().set_params(integer=True)
+    from matplotlib.ticker import MaxNLocator
+
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     _one_legend(figure, [panel], columns=2)
     figure.suptitle(f"{study.name}: {study.plan.facts.objective} by epoch")
     return figure

@@ -1,7 +1,8 @@
 """A worker as a process: told what to do by JSON lines on standard input, saying what it does on standard output.
 
-Commands: {"do": "inspect"}, {"do": "work", "study": NAME}, {"do": "interrupt"}, {"do": "quit"}. The end of input means that
-the parent is dead: running attempts are put back and the process is gone within five seconds, whatever holds it.
+Commands: {"do": "load"}, {"do": "inspect"}, {"do": "work", "study": NAME}, {"do": "interrupt"}, {"do": "quit"}. The end of
+input means that the parent is dead: running attempts are put back and the process is gone within five seconds, whatever
+holds it.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ class WorkerProcess:
         while not self._stopping:
             command = self._ear.commands.get()
             match command["do"]:
+                case "load":
+                    workshop.load()
                 case "inspect":
                     self._mouth.say("facts", inspection=workshop.inspect().to_json())
                 case "work":
