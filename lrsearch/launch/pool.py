@@ -189,6 +189,9 @@ class Pool:
     def _on_ended(self, child: Child, facts: dict[str, Json]) -> None:
         child.holds.pop((facts["trial_id"], facts["attempt"]), None)
         self._post(child).deaths = 0
+        for other in self._children():  # one that waits for the others' ends need not sleep its second out
+            if other is not child and other.working and not other.holds:
+                other.tell({"do": "wake"})
 
     def _on_working(self, child: Child, facts: dict[str, Json]) -> None:
         child.worker_id = facts["worker"]

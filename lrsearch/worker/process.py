@@ -1,8 +1,8 @@
 """A worker as a process: told what to do by JSON lines on standard input, saying what it does on standard output.
 
-Commands: {"do": "load"}, {"do": "inspect"}, {"do": "work", "study": NAME}, {"do": "interrupt"}, {"do": "quit"}. The end of
-input means that the parent is dead: running attempts are put back and the process is gone within five seconds, whatever
-holds it.
+Commands: {"do": "load"}, {"do": "inspect"}, {"do": "work", "study": NAME}, {"do": "wake"}, {"do": "interrupt"},
+{"do": "quit"}. The end of input means that the parent is dead: running attempts are put back and the process is gone within
+five seconds, whatever holds it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class WorkerProcess:
 
     def __init__(self) -> None:
         self._mouth = Mouth(private_output())
-        self._ear = Ear(private_input(), interrupted=self._interrupt, orphaned=self._orphan)
+        self._ear = Ear(private_input(), interrupted=self._interrupt, woken=self._wake, orphaned=self._orphan)
         self._heart: Heart | None = None
         self._stopping = ""
         self._orphaned = threading.Event()
@@ -123,6 +123,11 @@ class WorkerProcess:
         self._ear.commands.put({"do": "quit"})
         if first and reason.startswith("SIG"):
             _end_after(SIGNAL_SECONDS, 128 + signal.Signals[reason])
+
+    def _wake(self) -> None:
+        """Called on the ear's thread when another worker has ended a trial."""
+        if self._heart is not None:
+            self._heart.wake()
 
     def _orphan(self) -> None:
         """Called on the ear's thread when the parent is dead."""
