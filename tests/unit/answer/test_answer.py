@@ -99,7 +99,8 @@ def test_by_optimizer_tells_up_to_which_rate_it_crawls(study, trial):
     assert row(*slow) == 1e-5
     assert row(*slow, trial(4, "adam", 1e-4, 0.965, logs={"loss": 0.12})) == 1e-5  # within 1 % of the best value
     assert row(*slow, trial(4, "adam", 5e-6, 0.97, logs={"loss": 0.1})) == 1e-6  # 1e-5 alone is above a rate that did well
-    assert row(trial(2, "adam", 1e-5, 0.5, logs={"loss": 0.105})) is None  # its training got as far: another cause
+    assert row(*slow, trial(4, "adam", 1e-4, 0.9, logs={"loss": 0.3})) == 1e-5  # a tenth of the way back: another cause
+    assert row(*slow, trial(4, "adam", 1e-4, 0.9, logs={"loss": 0.4})) == 1e-4
     assert row(trial(2, "adam", 1e-2, 0.5, logs={"loss": 1.5})) is None  # too high is not too low
     assert row(trial(2, "adam", 1e-5, 0.5)) is None  # a train_step that logs no loss
     assert row(trial(2, "adam", 1e-5)) is None  # diverged
