@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -258,4 +259,13 @@ def _figure(width: float, height: float) -> Figure:
         from matplotlib.figure import Figure as Drawn
     except ModuleNotFoundError:
         raise EnvironmentProblem("pictures need matplotlib: pip install 'lrsearch[plot]'") from None
-    return Drawn(figsize=(width, height), layout="constrained")
+
+    class Shown(Drawn):
+        """A figure that a notebook shows although pyplot, which teaches it to, was never imported."""
+
+        def _repr_png_(self) -> bytes:
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png", dpi=100)
+            return buffer.getvalue()
+
+    return Shown(figsize=(width, height), layout="constrained")

@@ -45,3 +45,8 @@ def test_no_panel_has_a_legend_on_its_trials_and_one_names_what_all_of_them_show
     [legend] = figure.legends
     shown = [each.get_text() for each in legend.get_texts()]
     assert shown == ["trial", "worse than shown", "diverged", "best", "yours", "crawls", "diverges"]
+
+
+def test_a_notebook_shows_the_picture(study, records):
+    figure = rates_figure(study(), records, summarise(study(), records))
+    assert figure._repr_png_().startswith(b"\x89PNG")
