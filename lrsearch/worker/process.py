@@ -69,6 +69,7 @@ class WorkerProcess:
                     workshop.load()
                 case "inspect":
                     self._mouth.say("facts", inspection=workshop.inspect().to_json())
+                    gc.collect()  # the inspected model goes, while the parent makes the study
                 case "work":
                     reason = self._work(config, workshop, command["study"])
                     self._mouth.say("done", reason=reason)
@@ -90,7 +91,6 @@ class WorkerProcess:
         from lrsearch.worker.opening import desk_for
 
         space, engine = workshop.open(study)
-        gc.collect()
         gc.freeze()  # TensorFlow's million objects stay: a collection without them takes a tenth of the time
         worker_id = ledger.add_worker(
             study.id, host=config.host or host_name(), pid=os.getpid(), slot=config.slot, versions=versions()
