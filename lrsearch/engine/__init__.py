@@ -10,7 +10,7 @@ from lrsearch.engine.contract import Engine
 from lrsearch.engine.exporting import write_model
 from lrsearch.engine.fit import FitEngine
 from lrsearch.engine.graph import GraphEngine
-from lrsearch.engine.inspecting import inspect_study, open_study
+from lrsearch.engine.inspecting import inspect_study, load_study, open_study
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.vectorized import VectorizedEngine
 from lrsearch.errors import UnknownName
@@ -26,6 +26,7 @@ __all__ = [
     "bind_threads",
     "create_engine",
     "inspect_study",
+    "load_study",
     "open_study",
     "write_model",
 ]
