@@ -175,7 +175,7 @@ class Program:
     def _set_rate(self, rates: Any) -> None:
         """Set the next update's rate, out of float64 (updates,); the variable brings it to its own type, as the schedules do."""
         if self._rate is not None:
-            update = inner(self.model.optimizer).iterations.value // self._accumulation
+            update = _keras.batches_done(inner(self.model.optimizer)) // self._accumulation
             self._rate.assign(tf.gather(rates, tf.minimum(update, tf.size(rates, update.dtype) - 1)))
 
     def _own_names(self, which: str) -> tuple[str, ...]:
