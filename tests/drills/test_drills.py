@@ -432,6 +432,7 @@ def test_12_a_second_ctrl_c_ends_all_within_a_second_and_what_ran_is_trained_lat
     first.send_signal(signal.SIGINT)
     assert first.wait(5) == 130
     assert time.monotonic() - began < 1
+    first.stdout.close()
     assert len(workers) == 2
     time.sleep(0.5)
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
