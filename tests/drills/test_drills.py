@@ -147,6 +147,7 @@ def test_05_a_server_is_gone_for_a_while_and_training_goes_on(fleet, servers):
     ours.until(lambda: len(ours.lines()) > 5, 60)
     server = servers("postgresql")
     server.stop()
+    ours.faults["stop"] += 1
     before = len(ours.lines())
     time.sleep(5)
     after = len(ours.lines())
@@ -230,6 +231,7 @@ def test_05_a_frozen_server_is_a_time_out_and_not_a_hang(fleet, servers):
     ours.until(lambda: ours.done() >= 1, 60)
     server = servers("postgresql")
     os.killpg(server.process.pid, signal.SIGSTOP)
+    ours.faults["freeze"] += 1
     time.sleep(8)
     os.killpg(server.process.pid, signal.SIGCONT)
     ours.end()
@@ -244,6 +246,7 @@ def test_05_a_locked_sqlite_file_is_waited_for(fleet):
     other = create_engine(ours.url)
     with other.connect() as holder:
         holder.exec_driver_sql("BEGIN EXCLUSIVE")
+        ours.faults["lock"] += 1
         time.sleep(10)
         holder.exec_driver_sql("ROLLBACK")
     other.dispose()
@@ -385,6 +388,7 @@ def test_12_a_signal_puts_the_trial_back_uncounted_within_ten_seconds(fleet, num
     ours.until(lambda: len(ours.lines()) >= 5, 60)
     began = time.monotonic()
     first.process.send_signal(number)
+    ours.faults[signal.Signals(number).name] += 1
     first.wait(10)
     assert time.monotonic() - began < 10
     counts = ours.ledger.counts(ours.study.id)
