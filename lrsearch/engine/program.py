@@ -172,7 +172,7 @@ class Program:
         return losses.stack(), place, self._values(which, dict(zip(own, last, strict=True)))
 
     def _set_rate(self, rates: Any) -> None:
-        """Set the next update's rate, out of float32 (updates,)."""
+        """Set the next update's rate, out of float64 (updates,); the variable brings it to its own type, as the schedules do."""
         if self._rate is not None:
             update = tf.convert_to_tensor(inner(self.model.optimizer).iterations)  # updates, also where it accumulates
             self._rate.assign(tf.gather(rates, tf.minimum(update, tf.size(rates, update.dtype) - 1)))

@@ -16,7 +16,7 @@ from scipy import stats
 from lrsearch.space import OPTIMIZERS
 from lrsearch.values import Status
 
-ENGINES_UNDER_TEST = ("graph",)
+ENGINES_UNDER_TEST = ("graph", "vectorized")
 MAY_HAND_OVER = frozenset({"vectorized"})  # these train what they do not carry by another engine, and agree all the same
 FLOAT64 = 1e-9  # of an array's largest entry
 DRIFTS = 10  # how many times the drift float32 may differ

@@ -35,7 +35,7 @@ definition = StudyDefinition(epochs=1, batch_size=16, space=SearchSpace(optimize
 pytestmark = pytest.mark.tensorflow
 
 
-@pytest.mark.parametrize("engine", ["graph", "fit"])
+@pytest.mark.parametrize("engine", ["vectorized", "graph", "fit"])
 def test_a_trial_leaves_no_gradient_in_tensorflows_registry_which_would_keep_its_model_for_ever(engine):
     before = set(ops.gradient_registry.list())
     ends = World(spec(1), spec(2, yours=True)).run(create_engine(engine, open_study(definition())))
@@ -46,7 +46,7 @@ def test_a_trial_leaves_no_gradient_in_tensorflows_registry_which_would_keep_its
 @pytest.mark.slow
 @pytest.mark.long
 # `fit` takes a second a trial, so it has fewer; what it once left behind were 3.2 MiB a trial: 37 % over these hundred.
-@pytest.mark.parametrize(("engine", "trials"), [("graph", 500), ("fit", 150)])
+@pytest.mark.parametrize(("engine", "trials"), [("vectorized", 500), ("graph", 500), ("fit", 150)])
 def test_memory_grows_by_less_than_five_percent_from_trial_50_on(engine, trials, tmp_path):
     file = tmp_path / "tiny.py"
     file.write_text(STUDY)
