@@ -19,8 +19,8 @@ from lrsearch.space import OPTIMIZERS, SHAPES
 COMMANDS = """## Commands
 
 `lrsearch --debug COMMAND` shows an error's traceback. Exit codes: 0 well; 1 the study is broken or failed; 2 the caller's
-mistake; 3 the environment (database, device); 4 the study refuses (fingerprint, schema, versions); 130 and 143 after Ctrl-C
-and SIGTERM."""
+mistake; 3 the environment (database, device); 4 the study refuses (fingerprint, schema, versions); 130, 143 and 129
+after Ctrl-C, SIGTERM and SIGHUP."""
 TARGET = Path(__file__).with_name("reference.md")
 
 

@@ -144,6 +144,9 @@ class Progress:
         return bool(self.logs)
 
 
+BY_FIT = "trained by fit: "  # begins the note of an outcome whose engine could not carry the trial
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """How an attempt ended."""

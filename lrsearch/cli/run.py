@@ -56,7 +56,11 @@ search_options = together(
 )
 training_options = together(
     click.option(
-        "--engine", type=click.Choice(["auto", "graph", "fit"]), default="auto", show_default=True, help="How trials are trained."
+        "--engine",
+        type=click.Choice(["auto", "vectorized", "graph", "fit"]),
+        default="auto",
+        show_default=True,
+        help="How trials are trained.",
     ),
     click.option("--trial-timeout", callback=duration, metavar="TIME", help="Take an attempt that runs longer for hung."),
     click.option("--checkpoints", type=click.Path(file_okay=False), help="Folder of checkpoints. [default: beside the database]"),
@@ -110,7 +114,8 @@ def start_study(
 @worker_options
 @training_options
 @output_options
-def attach(study: str, *, quiet: bool, verbose: bool, log_file: str | None, **options: Any) -> None:
+@json_option
+def attach(study: str, *, quiet: bool, verbose: bool, log_file: str | None, as_json: bool, **options: Any) -> None:
     """Train trials of STUDY with this machine's workers too. It may run elsewhere, or have been stopped.
 
     Any number of machines may attach and leave at any time; the budget stays exact.
@@ -118,9 +123,12 @@ def attach(study: str, *, quiet: bool, verbose: bool, log_file: str | None, **op
     from lrsearch.launch import attach as attach_workers
     from lrsearch.launch import watching
 
-    with watching(quiet=quiet, verbose=verbose, log_file=log_file) as listen:
+    with watching(quiet=quiet or as_json, verbose=verbose, log_file=log_file) as listen:
         record = attach_workers(study, listen=listen, **options)
-    click.echo(f"{study} is {record.state.value}. Its answer: lrsearch best {study}")
+    if as_json:
+        echo_json({"study": study, "state": record.state.value})
+    else:
+        click.echo(f"{study} is {record.state.value}. Its answer: lrsearch best {study}")
 
 
 def tell_created(name: str, *, as_json: bool) -> None:

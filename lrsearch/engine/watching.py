@@ -15,7 +15,7 @@ from lrsearch.engine import _keras
 from lrsearch.engine.compiling import inner
 from lrsearch.engine.divergence import DivergenceRule
 from lrsearch.engine.snapshot import take_snapshot
-from lrsearch.values import Direction, Progress, Save, Snapshot, Status, TrialSpec, Verdict, Watch
+from lrsearch.values import Direction, Json, Progress, Save, Snapshot, Status, TrialSpec, Verdict, Watch
 
 WATCH_SECONDS = 0.5  # within an epoch
 
@@ -124,7 +124,7 @@ class WatchCallback(keras.callbacks.Callback):
         self._obey(self.watch(progress))
         if not math.isfinite(value):
             raise Stop(Status.DIVERGED, f"{self.objective} became {value}, after epoch {self.track.epoch}")
-        if self.track.epoch >= self.epochs or self.model.stop_training:
+        if self.track.epoch >= self.epochs or self.told_to_stop:
             why = self.rule.at_end()
             if why:
                 raise Stop(Status.DIVERGED, why)
@@ -148,15 +148,19 @@ class WatchCallback(keras.callbacks.Callback):
             value=value,
         )
 
-    def snapshot(self) -> Any:
-        track = self.track
-        meta = {
-            "batches": track.batches,
-            "best_value": track.best_value,
-            "best_epoch": track.best_epoch,
-            "divergence": self.rule.state(),
-        }
-        return take_snapshot(self.model, epoch=track.epoch, step=self.updates, meta=meta)
+    def snapshot(self) -> Snapshot:
+        """The state at this epoch's end."""
+        return take_snapshot(self.model, epoch=self.track.epoch, step=self.updates, meta=self.meta())
+
+    def meta(self) -> dict[str, Json]:
+        """What a snapshot keeps beside the variables."""
+        track, rule = self.track, self.rule.state()
+        return {"batches": track.batches, "best_value": track.best_value, "best_epoch": track.best_epoch, "divergence": rule}
+
+    @property
+    def told_to_stop(self) -> bool:
+        """Whether a callback of the user's ended the training."""
+        return bool(self.model.stop_training)
 
     def _obey(self, verdict: Verdict) -> None:
         stop = _STOPS.get(verdict)

@@ -105,7 +105,7 @@ def run_inline(
 
 def _train(config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: StudyRecord, listen: Listener) -> None:
     from lrsearch.worker.loop import work
-    from lrsearch.worker.opening import desk_for
+    from lrsearch.worker.opening import desk_for, settle_engine
 
     watcher = Watcher(ledger, study, listen)
     watcher.begin()
@@ -115,6 +115,7 @@ def _train(config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: Stud
         watcher.look()
 
     space, engine = workshop.open(study)
+    settle_engine(config, ledger, study, engine, say=say)
     worker_id = ledger.add_worker(study.id, host=config.host, pid=os.getpid(), slot=SLOT, versions=versions())
     desk, heart = desk_for(config, ledger, study, worker_id=worker_id, space=space, say=say)
     heart.start()

@@ -58,15 +58,23 @@ class Proposer:
         self._dimensions = tuple(space.dimensions())
         self._distributions = {each.name: _distribution(each) for each in self._dimensions}
         self._trials: dict[int, FrozenTrial] = {}
+        # What a history with divergence in it shows instead; made once, since ten thousand anew take half a second.
+        self._feasible: dict[int, FrozenTrial] = {}
+        self._diverged: dict[int, FrozenTrial] = {}  # with the worst value of the last history
 
     def observe(self, records: Iterable[TrialRecord]) -> None:
         """Take in search trials' records, new and changed, in any order; the newest of a number counts."""
         for record in records:
             trial = self._frozen(record)
+            for known in (self._trials, self._feasible, self._diverged):
+                known.pop(record.number, None)
             if trial is None:
-                self._trials.pop(record.number, None)
+                continue
+            self._trials[record.number] = trial
+            if _diverged(trial):
+                self._diverged[record.number] = trial
             else:
-                self._trials[record.number] = trial
+                self._feasible[record.number] = _constrained(trial, self._distributions)
 
     def propose(self, number: int) -> Setting:
         """The setting for trial `number`, given what was observed of the others."""
@@ -93,12 +101,17 @@ class Proposer:
 
         Where one diverged, all carry a constraint: the Gaussian process wants it on every trial.
         """
-        trials = [self._trials[each] for each in sorted(self._trials) if each != number]
-        well = [float(trial.values[0]) for trial in trials if trial.state is TrialState.COMPLETE and not _diverged(trial)]
-        worst = (min if self._direction is Direction.MAXIMIZE else max)(well, default=0.0)
-        if not any(_diverged(trial) for trial in trials):
-            return trials
-        return [_constrained(trial, worst, self._distributions) for trial in trials]
+        others = [each for each in sorted(self._trials) if each != number]
+        diverged = [each for each in others if each in self._diverged]
+        if not diverged:
+            return [self._trials[each] for each in others]
+        well = (self._feasible[each] for each in others if each in self._feasible)
+        values = [trial.values[0] for trial in well if trial.state is TrialState.COMPLETE]
+        worst = float((min if self._direction is Direction.MAXIMIZE else max)(values, default=0.0))
+        for each in diverged:
+            if self._diverged[each].values[0] != worst:
+                self._diverged[each] = _constrained(self._trials[each], self._distributions, value=worst)
+        return [self._feasible.get(each) or self._diverged[each] for each in others]
 
     def _seed_for(self, number: int) -> int:
         digest = hashlib.sha256(f"{self._seed}/propose/{number}".encode()).digest()
@@ -212,16 +225,16 @@ def _diverged(trial: FrozenTrial) -> bool:
     return any(violation > 0 for violation in trial.constraints.values())
 
 
-def _constrained(trial: FrozenTrial, worst: float, distributions: _Distributions) -> FrozenTrial:
+def _constrained(trial: FrozenTrial, distributions: _Distributions, *, value: float | None = None) -> FrozenTrial:
+    """The trial with its constraint; a diverged one with the `value` that it is shown with."""
     if trial.state is TrialState.RUNNING:
         return trial
-    diverged = _diverged(trial)
     return frozen_trial(
         trial.number,
         trial.state,
         params=trial.params,
         distributions=distributions,
-        value=worst if diverged else trial.value,
+        value=trial.value if value is None else value,
         last=next(iter(trial.intermediate_values.items()), None),
-        violation=_VIOLATION if diverged else -_VIOLATION,
+        violation=_VIOLATION if _diverged(trial) else -_VIOLATION,
     )

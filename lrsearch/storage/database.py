@@ -5,6 +5,7 @@ Knows no tables.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from sqlalchemy import (
 )
 
 from lrsearch.errors import EnvironmentProblem, StorageProblem, StorageUnavailable
+from lrsearch.storage.limits import Errand, limit_answers
 from lrsearch.storage.url import is_sqlite, mask_url
 
 T = TypeVar("T")
@@ -36,6 +38,8 @@ STATEMENT_SECONDS = 30  # the longest of ours takes 0.1 s on 10,000 trials
 IDLE_SECONDS = 60
 PATIENCE_SECONDS = 600.0  # an outage that lasts longer ends the worker; its lease lapses long before
 AWAY_SECONDS = 15.0  # after a hurried call found nobody, others are not tried for so long
+HURRY_SECONDS = 2.0  # a hurried call takes milliseconds; training never stands still for longer
+SLOW_SECONDS = 5.0  # a call that took longer counts as cut off, whatever held it
 
 _EXTRAS = {"postgresql": "postgresql", "mysql": "mysql"}
 _CLOCKS = {
@@ -76,6 +80,8 @@ class Database:
         self._reader = self.engine.execution_options(lrsearch_reads=True)
         self._patience = patience_seconds
         self._away_until = 0.0
+        self._errand: Errand[Any] | None = None
+        self._troubled_at = -math.inf  # monotonic
         self.clock = clock_of(self.engine) if clock is None else clock
 
     @property
@@ -84,25 +90,44 @@ class Database:
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """`work` in one transaction, repeated through outages: it must be safe to repeat."""
-        return patiently(self.engine, work, patience_seconds=self._patience)
+        return self._patiently(self.engine, work, self._patience)
 
     def read(self, work: Callable[[Connection], T], *, patience_seconds: float | None = None) -> T:
         """The same for what only reads."""
-        patience = self._patience if patience_seconds is None else patience_seconds
-        return patiently(self._reader, work, patience_seconds=patience)
+        return self._patiently(self._reader, work, self._patience if patience_seconds is None else patience_seconds)
 
     def hurriedly(self, work: Callable[[Connection], T]) -> T:
         """`work` in one try, for callers that can come back later: training must not wait for a database that is away.
 
-        Raises StorageUnavailable; at once, for a while, when the last try just failed.
+        Raises StorageUnavailable; at once, for a while, when the last try just failed. One that is still being awaited by then
+        goes on by itself, so that `work` must be safe to repeat, and to be repeated late.
         """
-        if time.monotonic() < self._away_until:
+        if time.monotonic() < self._away_until or (self._errand is not None and self._errand.running):
             raise StorageUnavailable(f"{where(self.url)} did not answer a moment ago.")
+        self._errand = errand = Errand(lambda: self._patiently(self.engine, work, 0.0))
         try:
-            return patiently(self.engine, work, patience_seconds=0.0)
+            return errand.result(HURRY_SECONDS)
+        except TimeoutError:
+            self._away_until = time.monotonic() + AWAY_SECONDS
+            raise StorageUnavailable(f"{where(self.url)} does not answer within {HURRY_SECONDS:g} s.") from None
         except StorageUnavailable:
             self._away_until = time.monotonic() + AWAY_SECONDS
             raise
+
+    def cut_off_within(self, seconds: float) -> bool:
+        """Whether this process could not reach the database at some time in the last `seconds`: others may not have either."""
+        return time.monotonic() - self._troubled_at < seconds
+
+    def _patiently(self, engine: Engine, work: Callable[[Connection], T], patience_seconds: float) -> T:
+        began = time.monotonic()
+        try:
+            return patiently(engine, work, patience_seconds=patience_seconds, troubled=self._note_trouble)
+        finally:
+            if time.monotonic() - began > SLOW_SECONDS:
+                self._note_trouble()
+
+    def _note_trouble(self) -> None:
+        self._troubled_at = time.monotonic()
 
     def close(self) -> None:
         """Give the connections back."""
@@ -146,6 +171,8 @@ def engine_options(url: URL) -> dict[str, Any]:
     options: dict[str, Any] = {"connect_args": kinds[url.get_backend_name()]}
     if is_sqlite(url):
         return options
+    if url.get_backend_name() == "postgresql":
+        options["pool_events"] = [(limit_answers, "connect")]  # pymysql's own read_timeout does it there
     isolation = {"isolation_level": "READ COMMITTED"}  # MySQL's own default would hide what others committed while we waited
     return {**options, **isolation, "pool_pre_ping": True, "pool_recycle": 300, "pool_size": 3, "max_overflow": 5}
 
@@ -178,11 +205,17 @@ def clock_of(engine: Engine) -> ColumnElement[float]:
     return literal_column(_CLOCKS[engine.dialect.name], Double)
 
 
-def patiently(engine: Engine, work: Callable[[Connection], T], *, patience_seconds: float) -> T:
+def patiently(
+    engine: Engine,
+    work: Callable[[Connection], T],
+    *,
+    patience_seconds: float,
+    troubled: Callable[[], None] = lambda: None,
+) -> T:
     """Run `work` in one transaction, again and again with backoff while the database is away.
 
-    `work` must be safe to repeat: a commit may have arrived though its answer was lost. Raises StorageUnavailable when patience
-    ends, StorageProblem at once for what waiting does not mend.
+    `work` must be safe to repeat: a commit may have arrived though its answer was lost. `troubled` hears of every try that found
+    the database away. Raises StorageUnavailable when patience ends, StorageProblem at once for what waiting does not mend.
     """
     began, pause = time.monotonic(), 0.1
     while True:
@@ -192,6 +225,8 @@ def patiently(engine: Engine, work: Callable[[Connection], T], *, patience_secon
         except exc.DBAPIError as error:
             if not passing(error):
                 raise problem(engine.url, error) from error
+            if not deadlocked(error):
+                troubled()
             if time.monotonic() - began + pause > patience_seconds:
                 raise StorageUnavailable(f"{where(engine.url)} does not answer: {reason(error)}") from error
         except exc.TimeoutError as error:  # every connection of the pool is in use
@@ -216,6 +251,11 @@ def passing(error: exc.DBAPIError) -> bool:
     if any(words in text for words in _REFUSALS):
         return False
     return error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError | exc.InternalError)
+
+
+def deadlocked(error: exc.DBAPIError) -> bool:
+    """Whether the database was there, and only asks for another try."""
+    return "deadlock" in reason(error).lower()
 
 
 def problem(url: URL, error: exc.DBAPIError) -> Exception:

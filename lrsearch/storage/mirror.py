@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
@@ -95,7 +94,7 @@ class Mirror:
                 written += len(noted)
                 if not noted:
                     break
-        except (StorageUnavailable, StorageInternalError):
+        except StorageUnavailable:
             return written
         return written
 
@@ -164,7 +163,8 @@ class Mirror:
         return made
 
     def _optuna(self, work: Callable[[Connection], Any]) -> Any:
-        return patiently(self._ledger.optuna_storage().engine, work, patience_seconds=PATIENCE_SECONDS)
+        # Our own engine: Optuna's would open one more connection a worker, and load Optuna's storage there.
+        return patiently(self._ledger.database.engine, work, patience_seconds=PATIENCE_SECONDS)
 
 
 def _behind(move: Move) -> _Batch | None:

@@ -27,7 +27,11 @@ DRIVERS = {
 }
 # Where SQLite's locks cannot be trusted: statfs magic numbers and /proc/mounts names.
 NETWORK_FILE_SYSTEMS = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "afs", "9p", "fuse.sshfs", "ncpfs"}
+    {
+        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "9p", "vboxsf"),
+        *("lustre", "gpfs", "beegfs", "ceph", "glusterfs", "orangefs", "panfs", "wekafs"),
+        *("fuse.sshfs", "fuse.glusterfs", "fuse.ceph-fuse", "fuse.s3fs", "fuse.gcsfuse", "fuse.rclone"),
+    }
 )
 
 

@@ -49,6 +49,7 @@ class WorkerProcess:
             self._ear.start()
             workshop = workshop_of(config)
             workshop.prepare()
+            gc.freeze()  # TensorFlow's million objects stay: a collection without them takes a tenth of the time
             self._mouth.say("ready", pid=os.getpid())
             self._obey(config, workshop)
         except EOFError:
@@ -88,10 +89,11 @@ class WorkerProcess:
 
     def _train(self, config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: StudyRecord) -> str:
         from lrsearch.worker.loop import work
-        from lrsearch.worker.opening import desk_for
+        from lrsearch.worker.opening import desk_for, settle_engine
 
         space, engine = workshop.open(study)
-        gc.freeze()  # TensorFlow's million objects stay: a collection without them takes a tenth of the time
+        settle_engine(config, ledger, study, engine, say=self._mouth.say)
+        gc.freeze()  # what the study holds stays too
         worker_id = ledger.add_worker(
             study.id, host=config.host or host_name(), pid=os.getpid(), slot=config.slot, versions=versions()
         )

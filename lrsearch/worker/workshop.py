@@ -80,9 +80,11 @@ class KerasWorkshop:
         from lrsearch.definition import check_backend
 
         check_backend()  # before Keras is imported under another one
-        from lrsearch import engine, sampling, storage
+        from lrsearch import engine
+        from lrsearch.sampling import Proposer
+        from lrsearch.storage import open_ledger
 
-        del sampling, storage  # loaded now, while the parent or another worker is busy
+        del Proposer, open_ledger  # their libraries are loaded now, while the parent or another worker is busy
         if self._config.threads is not None:
             engine.bind_threads(self._config.threads)
         engine.bind_memory(self._config.memory_mib)

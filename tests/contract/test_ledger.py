@@ -12,10 +12,10 @@ from dataclasses import replace
 import optuna
 import pytest
 from ledger_tools import OPTIMUM, add_worker, claim, finish, outcome, plan, setting, train
-from sqlalchemy import event, literal
+from sqlalchemy import event, literal, make_url
 
 from lrsearch.errors import FingerprintMismatch, InvalidValue, Refused, SchemaMismatch, StorageProblem, UnknownName
-from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Retest, Wait, open_ledger
+from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Retest, Wait, open_ledger, resolve_url
 from lrsearch.values import CurvePoint, Kind, Origin, Status, StudyState, TrialState
 
 pytestmark = pytest.mark.slow
@@ -51,6 +51,21 @@ def clock(url):
     made = Clock(url)
     yield made
     made.ledger.close()
+
+
+# -- what is in flight -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_with_its_share_in_training_gets_what_waits_and_nothing_new(ledger):
+    study = ledger.create_study(plan(trials=10, first=()))  # a fifth of 10 for the only worker
+    worker = add_worker(ledger, study)
+    mine = [claim(ledger, study, worker) for _ in range(2)]
+    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60.0, sampled=2), Wait)
+    assert finish(ledger, mine[0], status=Status.INTERRUPTED)
+    again = ledger.claim(study.id, worker, lease_seconds=60.0, sampled=2)
+    assert isinstance(again, Claim)
+    assert again.trial.id == mine[0].trial.id
+    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60.0, sampled=1), Claim), "one below its share"
 
 
 # -- budget --------------------------------------------------------------------------------------------------------------------
@@ -117,7 +132,8 @@ def test_a_lapsed_lease_is_reaped_by_the_next_claim_and_its_holder_is_fenced_off
     beat = ledger.beat([(lapsed.trial.id, lapsed.attempt)], worker_id=one, lease_seconds=60)
     assert beat.lost == {lapsed.trial.id}
     assert not finish(ledger, lapsed)
-    assert not ledger.add_curve(lapsed.trial.id, lapsed.attempt, [point(1)])
+    pair = (lapsed.trial.id, lapsed.attempt)
+    assert ledger.add_curves({pair: [point(1)]}) == {pair}
     assert not ledger.checkpoint_written(lapsed.trial.id, lapsed.attempt, epoch=1, path="p", sha256="s", size=1)
     assert finish(ledger, taken, value=0.5)
     assert ledger.trials(study.id)[0].value == 0.5
@@ -145,6 +161,25 @@ def test_a_trial_fails_when_its_workers_were_lost_more_often_than_it_may(clock):
     trial = ledger.trials(study.id)[0]
     assert (trial.state, trial.lost, trial.attempt) == (TrialState.FAILED, 3, 3)
     assert [each.status for each in ledger.attempts(trial.id)] == ["lost"] * 3
+
+
+def test_whoever_was_cut_off_itself_takes_nobody_for_dead_until_a_lease_has_passed(url):
+    one, two = open_ledger(url, create=True), open_ledger(url, create=True)
+    study = one.create_study(plan(trials=2, retest_seeds=0, first=()))
+    worker = add_worker(one, study)
+    held = claim(one, study, worker, lease_seconds=0.0)
+    one.database._note_trouble()
+    assert claim(one, study, worker).trial.number == 1, "it works on"
+    assert one.reap() == 0
+    assert isinstance(one.claim(study.id, worker, lease_seconds=60.0), Wait), "the lapsed trial is not given to another"
+    assert finish(one, held), "its holder came back and ended it"
+    one.set_budget(study.id, trials=3)
+    claim(one, study, worker, lease_seconds=0.0)
+    assert one.reap(lease_seconds=0.0) == 1, "once the time has passed"
+    claim(one, study, worker, lease_seconds=0.0)
+    assert two.reap() == 1, "others are not concerned"
+    one.close()
+    two.close()
 
 
 def test_finishing_and_reaping_at_once_leave_one_result(url):
@@ -340,10 +375,10 @@ def test_curves_of_a_later_attempt_replace_those_of_the_earlier(ledger):
     study = ledger.create_study(plan(trials=1, retest_seeds=0))
     worker = add_worker(ledger, study)
     first = claim(ledger, study, worker)
-    assert ledger.add_curve(first.trial.id, 1, [point(1), point(2, 0.1), point(3, 0.1)])
+    assert not ledger.add_curves({(first.trial.id, 1): [point(1), point(2, 0.1), point(3, 0.1)]})
     finish(ledger, first, status=Status.INTERRUPTED)
     second = claim(ledger, study, worker)
-    assert ledger.add_curve(second.trial.id, 2, [point(2, 0.6)])
+    assert not ledger.add_curves({(second.trial.id, 2): [point(2, 0.6)]})
     assert finish(ledger, second, epochs=2)
     assert [(each.epoch, each.value) for each in ledger.curve(second.trial.id)] == [(1, 0.5), (2, 0.6)]
     assert ledger.rung_values(study.id, 2) == [0.6]
@@ -493,3 +528,13 @@ def test_the_plan_comes_back_as_it_was(ledger):
         json.dumps(given.facts.to_json())
     )
     assert ledger.now() == pytest.approx(time.time(), abs=30)
+
+
+def test_libpqs_service_file_says_where_the_database_is(servers, new_database, tmp_path, monkeypatch):
+    new = make_url(new_database("postgresql"))
+    lines = ["[flowers]", "host=127.0.0.1", f"port={new.port}", f"user={new.username}", f"dbname={new.database}"]
+    (tmp_path / "services").write_text("\n".join(lines) + "\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    opened = open_ledger(resolve_url("postgresql:///?service=flowers", {}), create=True)
+    assert opened.studies() == []
+    opened.close()

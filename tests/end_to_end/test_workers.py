@@ -261,7 +261,7 @@ def test_a_data_set_that_kills_every_worker_ends_the_run(study):
 # -- signals ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_puts_trials_back_which_go_on_from_their_checkpoints(study, tmp_path, number, code):
     arguments = study(trials=2, epochs=8, epoch_seconds=0.2)
     with driven(arguments) as driver:

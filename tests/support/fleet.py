@@ -20,6 +20,7 @@ from pathlib import Path
 
 import optuna
 from ledger_tools import SPACE, facts, plan
+from sqlalchemy import make_url
 
 from lrsearch.storage import Mirror, open_ledger
 from lrsearch.values import Kind, Origin, StudyState
@@ -27,6 +28,25 @@ from lrsearch.worker.config import WorkerConfig
 
 SUPPORT = Path(__file__).parent
 LEASE_SECONDS = 3.0
+SECRET = "not-to-be-seen"  # the password in PostgreSQL's URL, where the server trusts anybody
+TERMINAL = {"complete", "diverged", "pruned", "failed"}
+
+# The database's own witness of every change of a trial's state, whoever makes it.
+AUDIT = "create table drill_audit (trial integer, before varchar(16), after varchar(16), was double precision, value double precision)"
+_NOTE = "insert into drill_audit values (new.id, old.state, new.state, old.value, new.value);"
+_CHANGED = "(old.state <> new.state or coalesce(old.value, -9e9) <> coalesce(new.value, -9e9))"
+WATCH = {
+    "sqlite": (f"create trigger drill_watch after update on lrsearch_trials when {_CHANGED} begin {_NOTE} end",),
+    "postgresql": (
+        f"create function drill_note() returns trigger as $$ begin {_NOTE} return new; end $$ language plpgsql",
+        (
+            "create trigger drill_watch after update on lrsearch_trials for each row"
+            f" when {_CHANGED} execute function drill_note()"
+        ),
+    ),
+}
+# The database's clock as a drill sets it: see worker_toy's `clock`.
+CLOCK = "create table drill_clock (ahead double precision)"
 
 
 class Worker:
@@ -86,6 +106,7 @@ class Fleet:
     def __init__(
         self, url, folder, *, trials, seed=0, retries=2, retest_seeds=0, lease_seconds=LEASE_SECONDS, environment=None, **says
     ):
+        url = with_secret(url)
         self.url, self.folder, self.trials, self.retries = url, folder, trials, retries
         self.random, self.environment = random.Random(seed), environment or {}
         self.journal = folder / "journal"
@@ -103,6 +124,8 @@ class Fleet:
         made = plan(name="drill", trials=trials, retries=retries, retest_seeds=retest_seeds)
         made = type(made)(**{**{name: getattr(made, name) for name in made.__slots__}, "first": first, "facts": known})
         self.study = self.ledger.create_study(made)
+        for statement in (AUDIT, CLOCK, "insert into drill_clock values (0)", *WATCH[make_url(url).get_backend_name()]):
+            self.run(statement)
 
     def __enter__(self):
         return self
@@ -119,6 +142,10 @@ class Fleet:
         made = [Worker(self.config, "drill", self.environment | environment) for _ in range(count)]
         self.workers += made
         return made
+
+    def run(self, statement):
+        """A statement of the drill's own, committed."""
+        self.ledger.database.write(lambda connection: connection.exec_driver_sql(statement) and None)
 
     @property
     def alive(self):
@@ -149,6 +176,7 @@ class Fleet:
         self.until(lambda: not self.alive, 30, "the last worker's leave")
         for each in self.workers:
             each.wait(10)
+        self.until(lambda: not any(map(led, self.workers)), 5, "I9: the end of all that workers started")
 
     def last_words(self):
         words = [each.errors.read_text(errors="replace")[-500:] for each in self.workers[-3:]]
@@ -171,6 +199,8 @@ class Fleet:
         assert sorted(each.number for each in records) == list(range(self.trials)), "I8: numbers without a gap"
         self._check_attempts(lines)
         self._check_acknowledged(records)
+        self._check_audit(records)
+        self._check_secret()
         for each in records:
             assert each.lost <= self.retries + (each.state.value == "failed"), "I5: no more losses than a trial may have"
             if each.state.value == "complete":
@@ -204,12 +234,42 @@ class Fleet:
                         "I4: what was acknowledged stands"
                     )
 
+    def _check_audit(self, records):
+        query = "select trial, before, after, was, value from drill_audit"
+        changes = self.ledger.database.read(lambda connection: connection.exec_driver_sql(query).all())
+        assert not [each for each in changes if each.before in TERMINAL], "I1: what has ended never changes"
+        ends = Counter(each.trial for each in changes if each.after in TERMINAL)
+        assert ends == Counter(each.id for each in records), "I1: every trial ends once"
+        best = [each.value for each in records if each.state.value == "complete"]
+        seen = [each.value for each in changes if each.after == "complete"]
+        assert max(best, default=None) == max(seen, default=None), "I7: the best is the best that was ever recorded"
+
+    def _check_secret(self):
+        told = [json.dumps(each.events) for each in self.workers]
+        told += [path.read_text(errors="replace") for path in self.folder.glob("errors-*")]
+        assert not any(SECRET in each for each in told), "I10: no secret in what workers say"
+
     def _check_mirror(self, records):
         Mirror(self.ledger).complete(self.study.id)
         theirs = optuna.load_study(study_name="drill", storage=self.ledger.optuna_storage()).trials
         assert [each.number for each in theirs] == list(range(self.trials)), "Optuna has each trial once"
         values = {each.number: each.value for each in records if each.state.value == "complete"}
         assert {each.number: each.value for each in theirs if each.number in values} == values
+
+
+def with_secret(url):
+    """The URL with a password, where there is a server."""
+    parsed = make_url(url)
+    return url if parsed.get_backend_name() == "sqlite" else parsed.set(password=SECRET).render_as_string(hide_password=False)
+
+
+def led(worker):
+    """Whether any process of the worker's session is left."""
+    try:
+        os.killpg(worker.process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def expected(rate, epochs):

@@ -41,8 +41,8 @@ class Server:
     kind = ""
     ending = signal.SIGTERM
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        self.folder, self.port, self.durable = folder, free_port(), durable  # durable: commits reach the disk, as a user's do
         self.user: str | None = None
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -101,8 +101,8 @@ class PostgreSQL(Server):
     ending = signal.SIGINT
     places = ("/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql*/bin")
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        super().__init__(folder, durable=durable)
         self.user = _account("postgres")
         self._give()
         self.run(
@@ -114,7 +114,8 @@ class PostgreSQL(Server):
         return "" if find("initdb", *cls.places) else "PostgreSQL's initdb is not installed"
 
     def command(self) -> list[str]:
-        settings = {"unix_socket_directories": "", "fsync": "off", "max_connections": "300", "listen_addresses": "127.0.0.1"}
+        settings = {"unix_socket_directories": "", "max_connections": "300", "listen_addresses": "127.0.0.1"}
+        settings["fsync"] = "on" if self.durable else "off"
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [str(find("postgres", *self.places)), "-D", f"{self.folder}/data", "-p", str(self.port), *options]
 
@@ -142,8 +143,8 @@ class PostgreSQL(Server):
 class MariaDB(Server):
     kind = "MariaDB"
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
+        super().__init__(folder, durable=durable)
         self.user = _account("mysql")
         self._give()
         install = str(find("mariadb-install-db") or find("mysql_install_db"))
@@ -158,7 +159,8 @@ class MariaDB(Server):
 
     def command(self) -> list[str]:
         options = ["--no-defaults", f"--datadir={self.folder}/data", f"--port={self.port}", "--bind-address=127.0.0.1"]
-        return [str(find("mariadbd")), *options, f"--socket={self.folder}/s", "--innodb-flush-log-at-trx-commit=0"]
+        options += [f"--socket={self.folder}/s", f"--innodb-flush-log-at-trx-commit={int(self.durable)}"]
+        return [str(find("mariadbd")), *options]
 
     def url(self, database: str) -> str:
         return f"mysql+pymysql://root@127.0.0.1:{self.port}/{database}"

@@ -2,7 +2,8 @@
 
 Keys: `epochs`, `epoch_seconds`, `journal` (a file that gets a line an epoch, fsynced), `behave` {label: what} with what one of
 raise, kill, kill-once, hang, hang-once, stuck (one long call that no verdict reaches), `all` (what every trial does), `inspect` (raise,
-kill, refuse), `open` (kill), `print` (text that each epoch prints).
+kill, refuse), `open` (kill), `print` (text that each epoch prints), `clock` (true: the database's clock is ahead by what the table
+drill_clock says). The variable DRILL_CLOCK_AHEAD sets this process' own clock, in seconds.
 """
 
 import json
@@ -34,6 +35,11 @@ class ToyWorkshop:
 
     def prepare(self):
         print("this must not corrupt the pipe")
+        if ahead := float(os.environ.get("DRILL_CLOCK_AHEAD", "0")):
+            right = time.time
+            time.time = lambda: right() + ahead
+        if self.says.get("clock"):
+            _set_clock()
         if "seam" in self.says:
             _set_trap(self.says["seam"], Path(self.says["journal"]).parent / "trap")
 
@@ -74,6 +80,17 @@ class ToyWorkshop:
 
         _behave(self.says.get("open"))
         return SearchSpace(optimizers=("sgd", "adam"), schedules=("constant",)), ToyEngine(self.says)
+
+
+def _set_clock():
+    """The database's clock, ahead by what a table says, for all that this process asks it."""
+    from sqlalchemy import Double, literal_column
+
+    from lrsearch.storage import schema
+    from lrsearch.storage.database import _CLOCKS
+
+    ahead = "(select ahead from drill_clock)"
+    schema.open_ledger.__kwdefaults__["clock"] = literal_column(f"({_CLOCKS['postgresql']} + {ahead})", Double)
 
 
 def _set_trap(label, sprung):

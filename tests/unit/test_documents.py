@@ -50,7 +50,7 @@ def test_every_option_has_help_and_stands_in_the_reference(name):
 
 def test_every_command_prints_json_unless_its_output_is_a_file_or_a_server():
     without = {name for name, each in COMMANDS.items() if not any("--json" in option.opts for option in each.params)}
-    assert without == {"attach", "dashboard", "export", "new-study"}
+    assert without == {"dashboard", "export", "new-study"}
 
 
 def test_ci_runs_the_readmes_second_command_word_for_word():

@@ -1,0 +1,78 @@
+"""Ends of waiting that no server keeps: for an answer that never comes, and for work that must not hold up its caller.
+
+A server's own time-outs end nothing when the server, or the way to it, stands still: a frozen process, a relay that accepts and
+forwards nothing. TCP's end nothing either while something on the way acknowledges. Knows no tables.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+ANSWER_SECONDS = 35.0  # the server itself ends a statement after 30
+_NOTHING_YET = 0  # what psycopg sends into its generator when a tenth of a second brought nothing
+
+
+def limit_answers(connection: Any, _record: Any) -> None:
+    """Let every wait of a psycopg connection end after ANSWER_SECONDS; a pool's "connect" event.
+
+    psycopg 3.2 and 3.3 await each statement in `Connection.wait`, whose generator hears ten times a second that nothing came.
+    """
+    wait = connection.wait
+
+    def limited(generator: Generator[Any, Any, T], *arguments: Any, **options: Any) -> T:
+        ended: T = wait(_until(generator, time.monotonic() + ANSWER_SECONDS, connection), *arguments, **options)
+        return ended
+
+    connection.wait = limited
+
+
+def _until(generator: Generator[Any, Any, T], end: float, connection: Any) -> Generator[Any, Any, T]:
+    """`generator`, but for an OperationalError on a closed connection once `end`, monotonic, has come and nothing else."""
+    import psycopg
+
+    try:
+        wanted = next(generator)
+        while True:
+            ready = yield wanted
+            if ready == _NOTHING_YET and time.monotonic() > end:
+                connection.pgconn.finish()  # what it would say now belongs to nobody
+                raise psycopg.OperationalError(f"no answer within {ANSWER_SECONDS:g} s")
+            wanted = generator.send(ready)
+    except StopIteration as stop:
+        ended: T = stop.value
+        return ended
+
+
+class Errand(Generic[T]):
+    """Work on a thread of its own, which its caller awaits for a while and then leaves to itself."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="lrsearch-errand", daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def result(self, seconds: float) -> T:
+        """What the work returned or raised; TimeoutError where it has not by then."""
+        self._thread.join(seconds)
+        if self.running:
+            raise TimeoutError(f"not done within {seconds:g} s")
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[return-value]  # the work's own, None included
+
+    def _run(self) -> None:
+        try:
+            self._result = self._work()
+        except BaseException as error:  # noqa: BLE001 - raised again where the result is asked for
+            self._error = error
