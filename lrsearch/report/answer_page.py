@@ -9,7 +9,7 @@ from lrsearch.report.words import columns, extra_text, rate_text, schedule_text,
 def answer_text(answer: Answer) -> str:
     """The whole page of `lrsearch best`."""
     parts = [_head(answer), _contenders(answer), _optimizers(answer), *(f"note: {each}" for each in answer.warnings)]
-    return "\n".join(part for part in parts if part)
+    return "\n".join(part for part in parts if part).rstrip()
 
 
 def _head(answer: Answer) -> str:

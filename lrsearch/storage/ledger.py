@@ -314,9 +314,9 @@ class Ledger:
         found = self.database.read(lambda connection: connection.execute(lapsed.distinct()).scalars().all())
         return sum(self._moved(study_id, ends.reap, gone=0, seam="reap") for study_id in found)
 
-    def plan_retests(self, study_id: int, retests: Sequence[Retest]) -> None:
-        """Queue retests; those that exist already, from an earlier plan, stay as they are."""
-        self._moved(study_id, lambda move: study_moves.plan_retests(move, retests), gone=None, seam="plan")
+    def plan_retests(self, study_id: int, retests: Sequence[Retest]) -> bool:
+        """Queue retests; those that exist already, from an earlier plan, stay as they are. Whether there were new ones."""
+        return self._moved(study_id, lambda move: study_moves.plan_retests(move, retests), gone=False, seam="plan")
 
     # -- reading -----------------------------------------------------------------------------------------------------------------
 

@@ -105,8 +105,8 @@ def _failed_once(move: Move) -> Any:
     return select(trials.c.number, trials.c.setting).where(mine, trials.c.setting.is_not(None), trials.c.number.not_in(again))
 
 
-def plan_retests(move: Move, retests: Sequence[Retest]) -> None:
-    """Queue retests; those that exist already, from an earlier plan, stay as they are."""
+def plan_retests(move: Move, retests: Sequence[Retest]) -> bool:
+    """Queue retests; those that exist already, from an earlier plan, stay as they are. Whether there were new ones."""
     mine = and_(trials.c.study_id == move.study_id, trials.c.kind == Kind.RETEST.value)
     found = move.connection.execute(select(trials.c.parent, trials.c.repeat_no).where(mine))
     there = {(row.parent, row.repeat_no) for row in found}
@@ -125,6 +125,7 @@ def plan_retests(move: Move, retests: Sequence[Retest]) -> None:
     if rows:
         move.connection.execute(insert(trials), rows)
     move.change_study(retests_for=count_ended(move))
+    return bool(rows)
 
 
 def _settings(move: Move, numbers: set[int]) -> dict[int, Any]:

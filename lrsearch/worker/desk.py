@@ -276,8 +276,8 @@ class Desk:
             for repeat in range(plan.retest_seeds)
             for number in chosen
         ]
-        self.ledger.plan_retests(self.study.id, retests)
-        self.say("retests.planned", trials=list(chosen), seeds=plan.retest_seeds)
+        if self.ledger.plan_retests(self.study.id, retests):  # two workers may ask at once; one of them tells
+            self.say("retests.planned", trials=list(chosen), seeds=plan.retest_seeds)
 
     def _break_if_poisoned(self) -> None:
         """Stop the study for everybody when it fails alike from the start."""
