@@ -36,7 +36,12 @@ def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> No
             ledger.reap()
             record = ledger.study(study)
             data = status_data(
-                record, ledger.counts(record.id), ledger.trials(record.id), ledger.workers(record.id), now=ledger.now()
+                record,
+                ledger.counts(record.id),
+                ledger.trials(record.id),
+                ledger.workers(record.id),
+                engines=ledger.calibrations(record.id),
+                now=ledger.now(),
             )
             if watch and not as_json:
                 click.clear()

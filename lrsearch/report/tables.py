@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lrsearch.report.words import columns, duration_text, extra_text, rate_text, schedule_text, value_text
 from lrsearch.storage import AttemptRecord, Counts
@@ -49,9 +49,15 @@ def studies_table(rows: Sequence[dict[str, Json]]) -> str:
 
 
 def status_data(
-    study: StudyRecord, counts: Counts, records: Sequence[TrialRecord], workers: Sequence[WorkerRecord], *, now: float
+    study: StudyRecord,
+    counts: Counts,
+    records: Sequence[TrialRecord],
+    workers: Sequence[WorkerRecord],
+    *,
+    engines: Mapping[str, Json],
+    now: float,
 ) -> dict[str, Json]:
-    """How far a study is. `ended` says that nothing will happen any more."""
+    """How far a study is. `ended` says that nothing will happen any more; `engines` are the figures by machine."""
     alive = [each for each in workers if each.state != "gone" and now - each.last_seen < GONE_SECONDS]
     search = [each for each in records if each.kind is Kind.SEARCH]
     best = _best(study, search)
@@ -71,6 +77,7 @@ def status_data(
         **{state: getattr(counts, state) for state in ("complete", "diverged", "pruned", "failed")},
         "retests": {"planned": counts.retests, "done": counts.retests_done},
         "workers": worker_rows(alive, now=now),
+        "engines": dict(engines),
         "training": [_training(each) for each in records if each.state is TrialState.RUNNING],
         "best": _short(best),
         "yours": _short(yours),
@@ -97,6 +104,7 @@ def status_text(data: dict[str, Json]) -> str:
     ]
     lines += [f"running  {each['label']}  {each['setting']}" for each in data["training"]]
     lines += [f"worker   {row['host']}:{row['pid']} {row['slot']} {row['state']}" for row in data["workers"]]
+    lines += [f"engine   {machine}: {figures['reason']}" for machine, figures in data["engines"].items()]
     if not data["workers"] and not data["ended"]:
         lines.append(f"no worker. Attach some: lrsearch attach {data['study']}")
     if not data["exact_resume"]:
