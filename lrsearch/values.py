@@ -144,6 +144,9 @@ class Progress:
         return bool(self.logs)
 
 
+BY_FIT = "trained by fit: "  # begins the note of an outcome whose engine could not carry the trial
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """How an attempt ended."""
@@ -157,7 +160,7 @@ class Outcome:
     best_value: float | None = None
     best_epoch: int | None = None  # 1-based
     epochs: int = 0  # epochs finished
-    steps: int = 0  # updates done; where it diverged, the update that did it
+    steps: int = 0  # updates done; where divergence stopped it, the update that did it
     seconds: float = 0.0
     logs: Mapping[str, float] = field(default_factory=dict)  # the last epoch's
     reason: str = ""  # one line: why it diverged, failed or stopped

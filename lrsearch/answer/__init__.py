@@ -6,13 +6,14 @@ Pure functions of the ledger's records; knows nothing of SQL, Keras, Optuna or h
 from lrsearch.answer.answer import Answer, Contender, summarise
 from lrsearch.answer.optimizers import OptimizerRow
 from lrsearch.answer.ranking import ranking, retest_candidates, setting_key
-from lrsearch.answer.spread import Retested
+from lrsearch.answer.spread import Retested, prepare_answer
 
 __all__ = [
     "Answer",
     "Contender",
     "OptimizerRow",
     "Retested",
+    "prepare_answer",
     "ranking",
     "retest_candidates",
     "setting_key",

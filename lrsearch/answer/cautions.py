@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from lrsearch.answer.optimizers import OptimizerRow, value_of
+from lrsearch.answer.words import rate_text
 from lrsearch.space import OPTIMIZERS
 from lrsearch.values import Direction, Kind, Origin, StudyPlan, TrialRecord, TrialState
 
@@ -125,8 +126,9 @@ def _edge(seen: Seen) -> Iterator[str]:
     for edge, near, way in ((low, rate < low * NEAR_EDGE, "lower"), (high, rate > high / NEAR_EDGE, "higher")):
         if near:
             yield (
-                f"The best rate {rate:.1e} lies at the edge of what was searched for {name} ({low:.1e} to {high:.1e}): "
-                f"{way} rates than {edge:.1e} may do better; widen learning_rate in a new study."
+                f"The best rate {rate_text(rate)} lies at the edge of what was searched for {name} "
+                f"({rate_text(low)} to {rate_text(high)}): {way} rates than {rate_text(edge)} may do better; "
+                f"widen learning_rate in a new study."
             )
 
 

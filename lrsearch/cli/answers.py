@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @storage_option
 @json_option
 def best(study: str, *, storage: str | None, as_json: bool) -> None:
-    """Show the answer of STUDY: the best setting beside yours, retested, and what is not separable from it."""
+    """Show the answer of STUDY: the best setting beside yours. Retested, with what is not separable from it."""
     from lrsearch.answer import summarise
     from lrsearch.report import answer_text
 
@@ -46,7 +46,7 @@ def best(study: str, *, storage: str | None, as_json: bool) -> None:
 def export(
     study: str, *, form: str, trial: int | None, output: Path | None, study_file: Path | None, storage: str | None
 ) -> None:
-    """Print the best setting of STUDY as code to paste beside model.compile, as JSON, or as a compiled .keras model.
+    """Print the best setting of STUDY as Python, JSON or .keras. The Python stands beside model.compile.
 
     The Python needs Keras alone. The .keras file holds the untrained model with its optimizer and schedule; import
     lrsearch.keras before loading it.
@@ -97,7 +97,7 @@ def _write_keras(record: StudyRecord, answer: Answer, trial: int | None, output:
 @storage_option
 @json_option
 def plot(study: str, *, output: Path, storage: str | None, as_json: bool) -> None:
-    """Draw STUDY as PNG files: value against learning rate, the top trials' schedules, learning curves."""
+    """Draw STUDY as PNG files. Value against rate with where it crawls and diverges, schedules, learning curves."""
     from lrsearch.answer import summarise
     from lrsearch.report import write_plots
 

@@ -63,6 +63,19 @@ def numbers(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
     return parts[0] if len(parts) == 1 else parts
 
 
+def peak_rates(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> float | list[float] | dict[str, float | list[float] | None] | None:
+    """`LOW,HIGH` for every optimizer, or several `NAME=LOW,HIGH`, each for one."""
+    pairs = [value.rpartition("=") for value in values]
+    by_name = {name: numbers(ctx, param, given) for name, mark, given in pairs if mark}
+    if by_name and len(by_name) == len(values):
+        return by_name
+    if len(values) > 1:
+        raise click.BadParameter("give it once as LOW,HIGH, or once for each optimizer as NAME=LOW,HIGH.")
+    return numbers(ctx, param, values[0]) if values else None
+
+
 def sizes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[int] | None:
     """Whole numbers separated by commas."""
     if value is None:
@@ -95,7 +108,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 space_options = together(
     click.option("--optimizers", callback=names, metavar="A,B,...", help="Search these optimizers."),
     click.option("--schedules", callback=names, metavar="A,B,...", help="Search these schedule shapes."),
-    click.option("--learning-rate", callback=numbers, metavar="LOW,HIGH", help="Search peak rates between these."),
+    click.option(
+        "--learning-rate",
+        callback=peak_rates,
+        multiple=True,
+        metavar="[NAME=]LOW,HIGH",
+        help="Search peak rates between these; with NAME= for one optimizer, and again for another.",
+    ),
     click.option("--warmup", callback=numbers, metavar="F|LOW,HIGH", help="Warm-up, as a fraction of the run."),
     click.option("--final", callback=numbers, metavar="F|LOW,HIGH", help="Final rate, as a fraction of the peak."),
     click.option("--batch-size", callback=sizes, metavar="N,...", help="Search these batch sizes."),

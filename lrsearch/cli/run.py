@@ -56,7 +56,11 @@ search_options = together(
 )
 training_options = together(
     click.option(
-        "--engine", type=click.Choice(["auto", "graph", "fit"]), default="auto", show_default=True, help="How trials are trained."
+        "--engine",
+        type=click.Choice(["auto", "vectorized", "graph", "fit"]),
+        default="auto",
+        show_default=True,
+        help="How trials are trained.",
     ),
     click.option("--trial-timeout", callback=duration, metavar="TIME", help="Take an attempt that runs longer for hung."),
     click.option("--checkpoints", type=click.Path(file_okay=False), help="Folder of checkpoints. [default: beside the database]"),
@@ -80,7 +84,7 @@ training_options = together(
 def start_study(
     study_file: Path, *, storage: str | None, quiet: bool, verbose: bool, log_file: str | None, as_json: bool, **options: Any
 ) -> None:
-    """Search optimizer, peak learning rate and schedule for the model in STUDY_FILE, and end with the answer.
+    """Search optimizer, peak rate and schedule for the model in STUDY_FILE. It ends with the answer.
 
     A study that exists goes on where it stood, if its definition is the same; --trials is its total, so a larger one adds
     trials. Ctrl-C puts running trials back; a second one leaves at once.
@@ -112,7 +116,7 @@ def start_study(
 @output_options
 @json_option
 def attach(study: str, *, quiet: bool, verbose: bool, log_file: str | None, as_json: bool, **options: Any) -> None:
-    """Train trials of STUDY with this machine's workers too, while it runs elsewhere or after it was stopped.
+    """Train trials of STUDY with this machine's workers too. It may run elsewhere, or have been stopped.
 
     Any number of machines may attach and leave at any time; the budget stays exact.
     """

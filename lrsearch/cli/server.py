@@ -15,7 +15,7 @@ from lrsearch.cli.options import echo_json, json_option, storage_option
 @storage_option
 @json_option
 def doctor(*, study_file: Path | None, devices: str | None, storage: str | None, as_json: bool) -> None:
-    """Check this machine: libraries, devices, database, memory, a training of two steps; with STUDY_FILE, that study's.
+    """Check this machine, and STUDY_FILE on it. Libraries, devices, database, memory, a training of two steps.
 
     Leaves with 3 where something is not well, having said what to do.
     """

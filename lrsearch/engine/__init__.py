@@ -5,29 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lrsearch.engine.binding import bind_memory, bind_threads
+from lrsearch.engine.calibrating import AutoEngine
 from lrsearch.engine.contract import Engine
 from lrsearch.engine.exporting import write_model
 from lrsearch.engine.fit import FitEngine
 from lrsearch.engine.graph import GraphEngine
-from lrsearch.engine.inspecting import inspect_study, open_study
+from lrsearch.engine.inspecting import inspect_study, load_study, open_study
 from lrsearch.engine.loaded import LoadedStudy
+from lrsearch.engine.vectorized import VectorizedEngine
 from lrsearch.errors import UnknownName
 
 __all__ = [
+    "AutoEngine",
     "Engine",
     "FitEngine",
     "GraphEngine",
     "LoadedStudy",
+    "VectorizedEngine",
     "bind_memory",
     "bind_threads",
     "create_engine",
     "inspect_study",
+    "load_study",
     "open_study",
     "write_model",
 ]
 
-# `auto` is the graph, which hands to `fit` what it cannot carry.
-ENGINES: dict[str, Callable[[LoadedStudy], Engine]] = {"auto": GraphEngine, "graph": GraphEngine, "fit": FitEngine}
+# Each hands what it cannot carry to the next: auto -> vectorized -> graph -> fit.
+ENGINES: dict[str, Callable[[LoadedStudy], Engine]] = {
+    "auto": AutoEngine,
+    "vectorized": VectorizedEngine,
+    "graph": GraphEngine,
+    "fit": FitEngine,
+}
 
 
 def create_engine(name: str, loaded: LoadedStudy) -> Engine:

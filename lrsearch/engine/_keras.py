@@ -1,15 +1,25 @@
-"""Everything private of Keras that the engines need. Read in Keras 3.15.1; the oldest version that is tested is 3.13.2."""
+"""Everything private of Keras, and of TensorFlow, that the engines need.
+
+Read in Keras 3.15.1 and TensorFlow 2.21; the oldest versions that are tested are 3.13.2 and 2.18.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 from keras.src.backend.common import global_state
+from keras.src.backend.tensorflow.trainer import TFEpochIterator
 from keras.src.random.seed_generator import global_seed_generator
 from keras.src.trainers.data_adapters import data_adapter_utils
 from keras.src.trainers.trainer import Trainer
+from tensorflow.python.eager import context as tf_context
 
 LossScaleOptimizer = keras.optimizers.LossScaleOptimizer
 
@@ -38,6 +48,16 @@ def optimizer_state(optimizer: Any) -> list[Any]:
     return [each for each in optimizer.variables if not (fed and each is wrapped._learning_rate)]  # noqa: SLF001
 
 
+def leave_out_reduction(optimizer: Any) -> None:
+    """Hand gradients on as they are, which is what their reduction over a single replica does.
+
+    TensorFlow's reduction registers a gradient function in every trace and keeps it for ever, and with it the trace and its
+    model: 3.5 MiB a trial of the smallest model (TensorFlow 2.21).
+    """
+    if not tf.distribute.has_strategy():
+        optimizer._all_reduce_sum_gradients = list  # noqa: SLF001
+
+
 def compile_again(model: Any, optimizer: Any) -> None:
     """Compile with the same arguments but another optimizer: what `save` writes is what `compile` was given."""
     model.compile(**{**dict(model._compile_config.config), "optimizer": optimizer})  # noqa: SLF001
@@ -48,17 +68,109 @@ def asked_for_jit(model: Any) -> bool:
     return dict(model._compile_config.config).get("jit_compile") is True  # noqa: SLF001
 
 
+def set_seeds(seed: int, *, kernels: bool) -> None:
+    """What `keras.utils.set_random_seed` does; without `kernels`, TensorFlow's kernels keep the state that they have.
+
+    `tf.random.set_seed` throws every kernel away, and with them what TensorFlow made of kept graphs: making it anew costs 0.15 s
+    a trial for the small model of studies/digits.py. Nothing that takes a seed of its own, as Keras' operations do, needs it.
+    """
+    if kernels:
+        keras.utils.set_random_seed(seed)
+        return
+    global_state.set_global_attribute("global_random_seed", seed)
+    global_state.set_global_attribute("global_seed_generator", None)
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - the generator that a study's own code may draw from
+    eager = tf_context.context()
+    eager._seed, eager._rng = seed, random.Random(seed)  # noqa: SLF001, S311
+
+
+def draws_of_tensorflow() -> object:
+    """Changes with every eager draw from tf.random that has no seed of its own; after `set_seeds`."""
+    return tf_context.context()._rng.getstate()  # noqa: SLF001
+
+
 def adopt_seed_generator(generator: Any) -> None:
     """Make `generator` the global one, so that a kept graph and what runs outside it draw from one state."""
     global_state.set_global_attribute("global_seed_generator", generator)
 
 
-def flat_logs(results: Mapping[str, Any]) -> dict[str, float]:
+def flat_logs(results: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics' results under the names that `fit` logs them: a metric of several results gives several."""
-    found: dict[str, float] = {}
+    found: dict[str, Any] = {}
     for name, value in results.items():
-        found |= flat_logs(value) if isinstance(value, Mapping) else {name: float(value)}
+        found |= flat_logs(value) if isinstance(value, Mapping) else {name: value}
     return found
+
+
+# Operations whose state sits in a kernel, where no trial can begin it anew.
+_DRAWS = {
+    "Multinomial",
+    "ParameterizedTruncatedNormal",
+    "RandomGamma",
+    "RandomPoissonV2",
+    "RandomShuffle",
+    "RandomStandardNormal",
+    "RandomUniform",
+    "RandomUniformInt",
+    "StatefulRandomBinomial",
+    "TruncatedNormal",
+}
+
+
+def why_not_kept(concrete: Any, known: Iterable[Any]) -> str:
+    """Why a traced function cannot begin anew for another trial, or empty; `known` are the variables that do."""
+    definition = concrete.graph.as_graph_def()
+    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    drawn = sorted({node.op for node in nodes} & _DRAWS)
+    if drawn:
+        return f"it draws from tf.random ({drawn[0]}), whose state no trial can begin anew; keras.random can"
+    ours = {id(each.value) for each in known}
+    others = [each.name for each in concrete.graph.variables if id(each) not in ours]
+    return f"it has a variable that Keras does not know of ({others[0]})" if others else ""
+
+
+def epoch_iterator(**options: Any) -> Any:
+    """Keras' own iterator over the epochs of any input: adapters, workers, class weights and steps are as in `fit`."""
+    return TFEpochIterator(distribute_strategy=tf.distribute.get_strategy(), **options)
+
+
+def element_spec(iterator: Any) -> Any:
+    """The types and shapes of an epoch iterator's batches."""
+    return iterator._distributed_dataset.element_spec  # noqa: SLF001
+
+
+def batches_left(iterator: Any, place: int) -> int:
+    """How many batches the iterator will still give in this epoch after the one at `place`, where the data does not run out."""
+    steps, known = iterator.steps_per_epoch, iterator._num_batches  # noqa: SLF001
+    bounds = [steps - place - 1] if steps else []
+    bounds += [known - iterator._steps_seen] if known else []  # noqa: SLF001
+    return min(bounds, default=sys.maxsize)
+
+
+def ran_out(iterator: Any, missing: int) -> None:
+    """The data ended `missing` batches before those that the iterator counts: what `fit` does then, its warning included."""
+    iterator._steps_seen -= missing - 1  # noqa: SLF001 - Keras counts the one that was not there
+    with iterator.catch_stop_iteration():
+        raise StopIteration
+
+
+def stop_workers(iterator: Any) -> None:
+    """End the threads or processes of a PyDataset whose epoch was left early."""
+    enqueuer = getattr(iterator.data_adapter, "enqueuer", None)
+    if enqueuer is not None and enqueuer.is_running():
+        with suppress(Exception):
+            enqueuer.stop()
+
+
+def without_optionals(model: Any, step: Any) -> Any:
+    """`step`, given None where a batch of a stream has an empty Optional in its place."""
+    return model._autoconvert_optionals(step)  # noqa: SLF001
+
+
+def tracks_each_loss(model: Any) -> bool:
+    """Whether several outputs have a mean of their loss each; it is weighted by the batch's size where that is static."""
+    return bool(getattr(model._compile_loss, "metrics", ()))  # noqa: SLF001
 
 
 def finalize(model: Any) -> None:
@@ -71,15 +183,25 @@ def class_weights(y: Any, weights: dict[int, float]) -> Any:
     return data_adapter_utils.class_weight_to_sample_weights(y, weights)
 
 
+def batches_done(optimizer: Any) -> Any:
+    """The optimizer's own count: batches, where it accumulates their gradients, and updates elsewhere."""
+    return optimizer._iterations.value  # noqa: SLF001
+
+
 def rate_of(optimizer: Any) -> Any:
     """The optimizer's learning rate as it was given: a schedule, a variable, or a callable."""
     return optimizer._learning_rate  # noqa: SLF001
 
 
-def build_fully(model: Any, batch: tuple[Any, ...]) -> None:
-    """Make every variable of the model, its metrics and its optimizer, without a step."""
+def build_layers(model: Any, batch: Any) -> None:
+    """Make every variable of the model's layers; the batch shapes them."""
     if not all(layer.built for layer in model._flatten_layers()):  # noqa: SLF001
-        model(batch[0])
+        model(keras.utils.unpack_x_y_sample_weight(batch)[0])
+
+
+def build_fully(model: Any, batch: Any) -> None:
+    """Make every variable of the model and its optimizer, without a step."""
+    build_layers(model, batch)
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
 

@@ -38,6 +38,7 @@ def fresh_model(definition: StudyDefinition, extra: Mapping[str, Json]) -> Any:
     if not model.compiled or model.optimizer is None:
         _compile_yours(model, definition)
     _check_one_optimizer(model)
+    _keras.leave_out_reduction(inner(model.optimizer))
     return model
 
 
@@ -92,5 +93,6 @@ def set_searched(
     optimizer = build_optimizer(setting, total_steps, accumulation, carried=kept, model=model, learning_rate=learning_rate)
     optimizer.lrsearch_feeds_rate = learning_rate is not None
     _keras.copy_decay_exclusions(yours, optimizer)
+    _keras.leave_out_reduction(optimizer)
     scaled = isinstance(model.optimizer, _keras.LossScaleOptimizer)
     model.optimizer = _keras.LossScaleOptimizer(optimizer) if scaled else optimizer

@@ -16,6 +16,9 @@ class Engine(Protocol):
 
     Owes exactly one `Outcome` for each `TrialSpec`; an exception of the user's code becomes a FAILED outcome with its
     traceback, never an exception of `train`. KeyboardInterrupt and SystemExit pass through.
+
+    One that measures before it trains has a method `calibrate(known)`, which takes a machine's figures, or None, and returns
+    figures to keep, as JSON, with a line for people as `reason`.
     """
 
     name: str

@@ -7,7 +7,7 @@ exactly. Datasets and PyDatasets keep the order they have. Knows nothing of mode
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,8 +94,15 @@ def check_split(name: str, split: Any) -> Split:
         allowed = "(x, y) or (x, y, sample_weight) of arrays, a tf.data.Dataset or a keras.utils.PyDataset"
         raise InvalidValue(f"the {name} split of load_data", got=f"a {type(split).__name__}", allowed=allowed)
     x, y, weight = (*split, None)[:3]
-    x, y, weight = (None if part is None else tree.map_structure(_array, part) for part in (x, y, weight))
+    x, y, weight = (None if part is None else tree.map_structure(_array, _tuples(part)) for part in (x, y, weight))
     return Arrays(x=x, y=y, weight=weight, examples=_check_arrays(name, {"x": x, "y": y, "sample_weight": weight}))
+
+
+def _tuples(part: Any) -> Any:
+    """Lists as tuples: tf.data would make one tensor of a list."""
+    if isinstance(part, dict):
+        return {name: _tuples(each) for name, each in part.items()}
+    return tuple(_tuples(each) for each in part) if isinstance(part, list | tuple) else part
 
 
 def _array(value: Any) -> np.ndarray:
@@ -145,7 +152,8 @@ def training_stream(
 ) -> tf.data.Dataset:
     """The epochs from `first_epoch` on, one after another, in batches."""
     batch, examples = batch_size or DEFAULT_BATCH, split.examples
-    held = tree.map_structure(tf.convert_to_tensor, split.structure)
+    with tf.device("CPU:0"):  # a data set is often larger than what the model leaves free on the device
+        held = tree.map_structure(tf.convert_to_tensor, split.structure)
 
     def order(epoch: np.ndarray) -> np.ndarray:
         return permutation(seed, int(epoch), examples) if shuffle else np.arange(examples)
@@ -157,7 +165,6 @@ def training_stream(
     def gather(indices: Any) -> Any:
         return tree.map_structure(lambda each: tf.gather(each, indices), held)
 
-    # Held on the host: a data set is often larger than what the model leaves free on the device.
     stream = tf.data.Dataset.range(first_epoch, epochs).flat_map(batches).map(gather, num_parallel_calls=tf.data.AUTOTUNE)
     return stream.prefetch(tf.data.AUTOTUNE)
 
@@ -181,11 +188,24 @@ def digest_parts(split: Split | None) -> list[Any]:
     return found
 
 
-def sample_batch(split: Split, batch_size: int | None) -> tuple[Any, ...]:
-    """One batch as the model will see it."""
+def sample_batch(split: Split, batch_size: int | None) -> Any:
+    """One batch of the shapes that the model will see; a dataset's own only where its shapes are not known."""
     if isinstance(split, Arrays):
         return split.take(batch_size or DEFAULT_BATCH)
     if isinstance(split.source, keras.utils.PyDataset):
-        return tuple(split.source[0])
-    batch = next(iter(split.source))
-    return tuple(batch) if isinstance(batch, Sequence) else (batch,)
+        return _standard(split.source[0])
+    # A look at the dataset itself would move its shuffling on by an epoch.
+    return _standard(_zeros(split.source.element_spec) or next(iter(split.source)))
+
+
+def _standard(batch: Any) -> Any:
+    """As Keras' adapters understand a batch: a tuple, or a dict of inputs."""
+    return batch if isinstance(batch, dict) else tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+
+
+def _zeros(spec: Any) -> Any:
+    """A batch of zeros, one example where the batch size is open; None where more than that is open."""
+    specs = tree.flatten(spec)
+    if any(not isinstance(each, tf.TensorSpec) or each.shape.rank is None or None in each.shape[1:] for each in specs):
+        return None
+    return tree.map_structure(lambda each: tf.zeros([size or 1 for size in each.shape], each.dtype), spec)

@@ -1,28 +1,39 @@
-"""When training has diverged: the loss is not a number any more, or far above where it began.
+"""When training has diverged: the loss is not a number any more, far above where it began, or rose and never came back.
 
-A pure rule over batch losses; knows nothing of Keras.
+A pure rule over batch losses; knows nothing of Keras. Thresholds rest on docs/decisions.md. An engine calls, for each attempt,
+`new_epoch` as an epoch begins, `check` with every batch's running mean, and `at_end` after the last epoch.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
-FACTOR = 1000.0  # ordinary training, warm-up overshoot included, stayed below 30 times its start (docs/decisions.md)
+from lrsearch.values import Json
+
+FACTOR = 1000.0  # ordinary training, warm-up overshoot included, stayed below 30 times its start
 PATIENCE = 5  # batches in a row: one bad batch is no divergence
 FLOOR = 1e-3  # a start this low says nothing about scale
 
+OVERSHOT = 2.0  # times the start, and times the last epoch's highest batch: noise alone reaches that again in the last epoch
+NO_BETTER = 0.9  # of the start
+FEW = 0.05  # of the last epoch's batches may lie below that: a first batch that is low by luck has more below it
+
 
 class DivergenceRule:
-    """Watches one attempt's running means of the loss, as `fit` logs them, and says when to stop."""
+    """Watches one attempt's running means of the loss, as `fit` logs them, and says when to stop and how it ended."""
 
     def __init__(self) -> None:
         self._start: float | None = None
-        self._high = 0
-        self._mean, self._count = 0.0, 0
+        self._peak, self._peak_batch = 0.0, 0  # the highest batch loss and its place, from 1
+        self._seen = 0  # batches
+        self._high = 0  # in a row
+        self.new_epoch()
 
     def new_epoch(self) -> None:
         """The running mean begins anew."""
         self._mean, self._count = 0.0, 0
+        self._lowest, self._highest, self._below = math.inf, -math.inf, 0  # of this epoch's batches
 
     def check(self, mean: float, batches: int) -> str:
         """Why training has diverged, or empty; `mean` is the running mean over the epoch's first `batches` batches."""
@@ -31,9 +42,42 @@ class DivergenceRule:
         step = batches - self._count
         own = (mean * batches - self._mean * self._count) / max(step, 1)
         self._mean, self._count = mean, batches
+        self._seen += step
         if self._start is None:
             self._start = own
-            return ""
+        self._note(own, step)
         limit = FACTOR * max(abs(self._start), FLOOR)
         self._high = self._high + 1 if own > limit else 0
         return f"the loss rose to {own:.3g}, from {self._start:.3g} at the start" if self._high >= PATIENCE else ""
+
+    def at_end(self) -> str:
+        """Why the attempt, its last epoch over, counts as diverged, or empty: it overshot its start and never recovered.
+
+        Some batch's loss was twice the start and twice the last epoch's highest (or the whole last epoch is above twice the
+        start), and the last epoch is no better than the start: neither its mean nor, but for a few, its batches.
+        """
+        start = self._start
+        if start is None or start < FLOOR or not self._count:
+            return ""
+        overshot = self._peak >= OVERSHOT * max(start, self._highest) or self._lowest >= OVERSHOT * start
+        if not overshot or self._mean <= NO_BETTER * start or self._below > FEW * self._count:
+            return ""
+        rose = f"the loss rose to {self._peak:.3g} at batch {self._peak_batch}"
+        return f"{rose} and ended at {self._mean:.3g}, no better than the start's {start:.3g}"
+
+    def state(self) -> dict[str, Json]:
+        """What a checkpoint between two epochs keeps, as JSON."""
+        return {"start": self._start, "peak": self._peak, "peak_batch": self._peak_batch, "seen": self._seen}
+
+    def resume(self, state: Mapping[str, Json] | None) -> None:
+        """Go on from a checkpoint's `state`; None where it is older than this rule."""
+        if state is not None and state["start"] is not None:
+            self._start, self._peak = float(state["start"]), float(state["peak"])
+            self._peak_batch, self._seen = int(state["peak_batch"]), int(state["seen"])
+
+    def _note(self, own: float, step: int) -> None:
+        assert self._start is not None
+        if own > self._peak:
+            self._peak, self._peak_batch = own, self._seen
+        self._lowest, self._highest = min(self._lowest, own), max(self._highest, own)
+        self._below += step if own < NO_BETTER * self._start else 0

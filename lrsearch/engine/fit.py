@@ -61,6 +61,7 @@ class Run:
     """One attempt: model, data and callbacks, from start values to the final objective."""
 
     engine = FitEngine.name
+    watcher: type[WatchCallback] = WatchCallback
 
     def __init__(self, loaded: LoadedStudy, spec: TrialSpec, notes: tuple[str, ...] = ()) -> None:
         self.loaded, self.spec, self.definition = loaded, spec, loaded.definition
@@ -95,7 +96,10 @@ class Run:
             self._fit(callbacks)
         except Stop as stop:
             return stop.status, stop.reason
-        early = self.track.epoch < definition.epochs
+        return self._completed()
+
+    def _completed(self) -> tuple[Status, str]:
+        early = self.track.epoch < self.definition.epochs
         return Status.COMPLETE, f"stopped by a callback after epoch {self.track.epoch}" if early else ""
 
     def _resume(self) -> None:
@@ -105,7 +109,7 @@ class Run:
         self.track.resume(snapshot)
 
     def _watcher(self, total: int, watch: Watch, save: Save) -> WatchCallback:
-        return WatchCallback(
+        return self.watcher(
             self.spec,
             objective=self.definition.objective,
             track=self.track,

@@ -1,15 +1,18 @@
 """The engine `graph`: whole stretches of an epoch in one graph, traced once in a worker's life and kept for later trials.
 
-What it cannot carry (datasets, the user's callbacks, strings, models that do not trace) goes to `fit`, the reason said once.
+Arrays that fit lie on the device; larger ones, datasets and PyDatasets stream. What it cannot carry (callbacks that act on
+batches, strings, models that do not trace) goes to `fit`, with the reason.
 """
 
 from __future__ import annotations
 
 import gc
+import itertools
 import json
+import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -18,23 +21,26 @@ import tensorflow as tf
 from keras import tree
 
 from lrsearch.engine import _keras
-from lrsearch.engine.callbacks import callbacks_for
+from lrsearch.engine.callbacks import callbacks_for, watching_batches
 from lrsearch.engine.compiling import accumulation_of, fresh_model, set_searched
-from lrsearch.engine.data import Arrays, Data, permutation
-from lrsearch.engine.fit import FitEngine, Run, averaged_of
+from lrsearch.engine.data import DEFAULT_BATCH, Arrays, Data, permutation, sample_batch
+from lrsearch.engine.feeding import ArrayFeed, Feed, StreamFeed
+from lrsearch.engine.fit import FitEngine, Run, averaged_of, first_line, user_traceback
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.program import CannotTrace, Held, Program
 from lrsearch.engine.snapshot import restore_snapshot
-from lrsearch.engine.watching import AveragedEvaluation, Stop
+from lrsearch.engine.watching import AveragedEvaluation, Stop, WatchCallback
 from lrsearch.space import rates
-from lrsearch.values import Outcome, Save, Source, Status, TrialSpec, Watch
+from lrsearch.values import BY_FIT, Outcome, Save, Source, Status, TrialSpec, Watch
 
-CALL_SECONDS = 0.5  # batches a call are chosen for this: how late a signal, a prune or a divergence may be noticed
-_FIRST_CALL = 16  # batches, before the pace is known
 MOST_PROGRAMS = 16  # models kept with their graphs; the default space needs one for each optimizer and yours
 MOST_VARIABLES = 50_000_000  # parameters kept in all: the more a model has, the fewer programs are kept
-MOST_BYTES = 4 * 2**30  # of data on the device; more streams through `fit`
+MOST_BYTES = 4 * 2**30  # of arrays on the device; more of them stream
 _SEARCHED_RATE = 1e-3  # stands in the rate's variable until the table is fed
+
+
+class CallbackFailed(Exception):
+    """What a callback of the user's raised is the trial's end, and this error's cause."""
 
 
 class GraphEngine:
@@ -46,44 +52,57 @@ class GraphEngine:
         self.loaded = loaded
         self._fit = FitEngine(loaded)
         self._programs: OrderedDict[str, Program] = OrderedDict()
-        self._held: dict[int, tuple[Held, Held]] = {}
+        self._held: dict[int, tuple[Held | None, Held | None]] = {}
         self._refused: dict[str, str] = {}  # programs that did not trace, and why
         self._trials = 0
 
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Train what `source` hands out, one after another."""
         while (spec := source()) is not None:
-            yield self._attempt(spec, watch, save)
+            yield self.attempt(spec, watch, save)
 
-    def _attempt(self, spec: TrialSpec, watch: Watch, save: Save) -> Outcome:
+    def attempt(self, spec: TrialSpec, watch: Watch, save: Save, *, notes: tuple[str, ...] = ()) -> Outcome:
+        """Train one attempt; `notes` go with its outcome."""
         key = program_key(spec)
-        why = self._refused.get(key) or cannot_carry(self.loaded, spec)
-        if not why:
-            began = time.monotonic()
-            run = _GraphRun(self.loaded, spec, self._program)
+        if key not in self._refused:
             try:
-                return self._finished(run, run.train(watch, save), began)
+                return self._trained(spec, watch, save, notes)
             except CannotTrace as error:
-                why = self._refused[key] = str(error)
-                self._programs.pop(key, None)
+                why = str(error)
             except tf.errors.ResourceExhaustedError:
                 self._programs.clear()  # `fit` frees a model before it makes the next
-                why = self._refused[key] = "the graphs do not fit into memory"
+                why = "the graphs do not fit into memory"
             except Exception as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
-                why = self._refused[key] = (
-                    f"{type(error).__name__} in the graph: {str(error).splitlines()[0][:200] if str(error) else ''}"
-                )
-                self._programs.pop(key, None)
-        return self._fit.attempt(spec, watch, save, notes=(f"trained by fit: {why}",))
+                why = f"{type(error).__name__} in the graph: {first_line(error)[:200]}"
+            self._refused[key] = why
+            self._programs.pop(key, None)
+        return self._fit.attempt(spec, watch, save, notes=(*notes, f"{BY_FIT}{self._refused[key]}"))
 
-    def _finished(self, run: _GraphRun, ended: tuple[Status, str], began: float) -> Outcome:
-        status, reason = ended
-        value = run.final_value() if status is Status.COMPLETE else None
-        outcome = run.outcome(status, began, reason=reason, value=value)
-        self._trials += 1
-        if self._trials % 50 == 0:  # fresh models are cycles of objects: collected now and then, not in every trial
-            gc.collect()
-        return outcome
+    def batch_seconds(self, spec: TrialSpec, *, enough: float) -> float:
+        """What a batch of this trial takes, timed for about `enough` seconds; the trial is not trained to its end."""
+        run = _GraphRun(self.loaded, spec, self._program, self.on_device, ())
+        try:
+            return run.batch_seconds(enough)
+        finally:
+            run.close()
+
+    def _trained(self, spec: TrialSpec, watch: Watch, save: Save, notes: tuple[str, ...]) -> Outcome:
+        began = time.monotonic()
+        run = _GraphRun(self.loaded, spec, self._program, self.on_device, notes)
+        try:
+            status, reason = run.train(watch, save)
+            value = run.final_value() if status is Status.COMPLETE else None
+            return run.outcome(status, began, reason=reason, value=value)
+        except CallbackFailed as failed:
+            error = failed.__cause__ or failed
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            return run.outcome(Status.FAILED, began, reason=reason, text=user_traceback(error))
+        finally:
+            run.close()
+            self._trials += 1
+            # Fresh models are cycles of objects, collected now and then; a stream's copy of large arrays goes at once.
+            if self._trials % 50 == 0 or run.streams_arrays:
+                gc.collect()
 
     def _program(self, spec: TrialSpec) -> Program:
         """The kept program of this structure, or a new one; the least recently used goes."""
@@ -91,27 +110,35 @@ class GraphEngine:
         if key in self._programs:
             self._programs.move_to_end(key)
             return self._programs[key]
-        definition, setting = self.loaded.definition, spec.setting
-        model = fresh_model(definition, setting.extra)
-        if not spec.yours:
-            accumulation = accumulation_of(model, definition)
-            total = self.loaded.total_steps(setting.batch_size, accumulation)
-            set_searched(model, setting, total_steps=total, accumulation=accumulation, learning_rate=_SEARCHED_RATE)
-        data = self.loaded.data(setting.batch_size)
-        program = Program(model, *self._on_device(data), batch_size=setting.batch_size, feeds=not spec.yours)
-        room = max(2, min(MOST_PROGRAMS, MOST_VARIABLES // max(1, model.count_params())))
+        program = self._new_program(spec)
+        room = max(2, min(MOST_PROGRAMS, MOST_VARIABLES // max(1, program.model.count_params())))
         while len(self._programs) >= room:
             self._programs.popitem(last=False)
             gc.collect()
         self._programs[key] = program
         return program
 
-    def _on_device(self, data: Data) -> tuple[Held, Held]:
+    def _new_program(self, spec: TrialSpec) -> Program:
+        definition, setting = self.loaded.definition, spec.setting
+        _keras.set_seeds(spec.seed, kernels=False)
+        before = _keras.draws_of_tensorflow()
+        model = fresh_model(definition, setting.extra)
+        draws = before != _keras.draws_of_tensorflow()
+        accumulation = accumulation_of(model, definition)
+        if not spec.yours:
+            total = self.loaded.total_steps(setting.batch_size, accumulation)
+            set_searched(model, setting, total_steps=total, accumulation=accumulation, learning_rate=_SEARCHED_RATE)
+        sample = sample_batch(self.loaded.data(setting.batch_size).train, setting.batch_size)
+        return Program(model, sample, accumulation=accumulation, feeds=not spec.yours, draws=draws)
+
+    def on_device(self, data: Data) -> tuple[Held | None, Held | None]:
+        """The training and the validation split where they are arrays that fit on the device."""
         if id(data) not in self._held:
-            assert isinstance(data.train, Arrays)
-            assert isinstance(data.validation, Arrays)
             weights = self.loaded.definition.class_weight
-            self._held[id(data)] = Held(data.train, weights, floats=False), Held(data.validation, None, floats=True)
+            fits = sum(each.nbytes for each in _arrays(data)) <= MOST_BYTES
+            train = Held(data.train, weights, floats=False) if isinstance(data.train, Arrays) and fits else None
+            validation = Held(data.validation, None, floats=True) if isinstance(data.validation, Arrays) and fits else None
+            self._held[id(data)] = train, validation
         return self._held[id(data)]
 
 
@@ -120,98 +147,180 @@ class _GraphRun(Run):
 
     engine = GraphEngine.name
 
-    def __init__(self, loaded: LoadedStudy, spec: TrialSpec, program_of: Any) -> None:
-        super().__init__(loaded, spec)
-        self._program_of = program_of
+    def __init__(
+        self,
+        loaded: LoadedStudy,
+        spec: TrialSpec,
+        program_of: Callable[[TrialSpec], Program],
+        held_of: Callable[[Data], tuple[Held | None, Held | None]],
+        notes: tuple[str, ...],
+    ) -> None:
+        super().__init__(loaded, spec, notes)
+        self._program_of, self._held_of = program_of, held_of
+        self._feeds: dict[str, Feed] = {}
+        self._callbacks: Any = None
+        self._rate: float | None = None
 
     def train(self, watch: Watch, save: Save) -> tuple[Status, str]:
         """Copy start values in, train epoch by epoch; how it ended."""
         definition, spec = self.definition, self.spec
-        program: Program = self._program_of(spec)
-        keras.utils.set_random_seed(spec.seed)
+        kept, said = callbacks_for(definition, yours=spec.yours, folder=spec.folder)
+        self.notes += said
+        _check_carried(self.data, kept)
+        program, total = self._begun()
+        watcher = self._watcher(total, watch, save)
+        averaged = [AveragedEvaluation()] if averaged_of(spec) else []
+        self._begin_callbacks(kept, [*averaged, watcher])
+        try:
+            self._epochs(program, watcher, watched=bool(kept))
+        except Stop as stop:
+            return stop.status, stop.reason
+        return self._completed()
+
+    def _begun(self) -> tuple[Program, int]:
+        """The program with this trial's start values and rates, and the updates of a full run."""
+        definition, spec = self.definition, self.spec
+        program = self._program_of(spec)
+        _keras.set_seeds(spec.seed, kernels=program.draws)
         program.begin(fresh_model(definition, spec.setting.extra), _keras.seed_state())
         self.model = program.model
         self.accumulation = accumulation_of(self.model, definition)
         if spec.resume is not None:
-            self._resume()
-        _, self.notes = callbacks_for(definition, yours=spec.yours, folder=spec.folder)
+            restore_snapshot(self.model, spec.resume, ())
+            self.track.resume(spec.resume)
         total = self.loaded.total_steps(spec.setting.batch_size, self.accumulation)
-        watcher = self._watcher(total, watch, save)
-        watcher.set_model(self.model)
+        if not spec.yours:
+            program.follow(rates(spec.setting, total))
+        return program, total
+
+    def batch_seconds(self, enough: float) -> float:
+        """See the engine."""
+        program, _ = self._begun()
+        feed, spent, best = self._feed("train"), 0.0, math.inf
+        feed.begin(0)
+        for call in itertools.count():
+            began = time.monotonic()
+            losses = program.run("train", feed)
+            seconds = time.monotonic() - began
+            if losses is None:
+                feed.begin(0)
+            elif call and len(losses):  # the first one traces
+                spent, best = spent + seconds, min(best, seconds / len(losses))
+            if spent >= enough:
+                return best
+        raise AssertionError
+
+    @property
+    def streams_arrays(self) -> bool:
+        """Whether the training data are arrays that do not lie on the device."""
+        return isinstance(self.data.train, Arrays) and isinstance(self._feeds.get("train"), StreamFeed)
+
+    def close(self) -> None:
+        """Free what streams still hold."""
+        for feed in self._feeds.values():
+            feed.close()
+
+    def _begin_callbacks(self, kept: Sequence[Any], ours: Sequence[Any]) -> None:
+        steps = self.loaded.steps_per_epoch(self.spec.setting.batch_size)
+        options = {"epochs": self.definition.epochs, "steps": steps, "verbose": 0}
+        self._callbacks = keras.callbacks.CallbackList([*kept, *ours], add_history=True, model=self.model, **options)
+        self.model.stop_training = False
+
+    def _tell(self, hook: str, *arguments: Any) -> None:
+        """Call the user's callbacks and ours, as `fit` does."""
         try:
-            self._epochs(program, watcher, self._table(total, program))
-        except Stop as stop:
-            return stop.status, stop.reason
-        _keras.finalize(self.model)
-        return Status.COMPLETE, ""
+            getattr(self._callbacks, hook)(*arguments)
+        except Stop:
+            raise
+        except Exception as error:
+            raise CallbackFailed from error
 
-    def _table(self, total: int, program: Program) -> np.ndarray:
-        """The rate of every batch of the run, float32 (epochs * batches,): an update's rate stands for each of its batches."""
-        batches = self.definition.epochs * program.steps
-        if self.spec.yours:
-            return np.zeros(batches, np.float32)
-        update = np.minimum(np.arange(batches) // self.accumulation, total - 1)
-        return rates(self.spec.setting, total)[update].astype(np.float32)
+    def _epochs(self, program: Program, watcher: WatchCallback, *, watched: bool) -> None:
+        """The order in which `fit` does things."""
+        self._rate = program.rate if watched else None
+        self._tell("on_train_begin")
+        logs: dict[str, float] = {}
+        for epoch in range(self.track.epoch, self.definition.epochs):
+            program.model.reset_metrics()
+            self._tell("on_epoch_begin", epoch)
+            logs = self._stretches(program, watcher, epoch)
+            logs = {**logs, **self._validated(program, epoch)}
+            self._tell("on_epoch_end", epoch, logs)
+            if program.model.stop_training:
+                break
+        _keras.finalize(program.model)
+        self._tell("on_train_end", logs)
 
-    def _epochs(self, program: Program, watcher: Any, table: np.ndarray) -> None:
+    def _stretches(self, program: Program, watcher: WatchCallback, epoch: int) -> dict[str, float]:
+        """Train an epoch, some batches a call; what it logs."""
+        feed, done = self._feed("train"), 0
+        feed.begin(epoch)
+        while (losses := self._call(program, feed)) is not None:
+            for loss in losses.tolist():
+                watcher.on_train_batch_end(done, {"loss": loss})
+                done += 1
+            if program.model.stop_training:
+                break
+        return program.logs
+
+    def _call(self, program: Program, feed: Feed) -> np.ndarray | None:
+        if self._rate is not None and program.rate != self._rate:
+            raise CannotTrace("a callback sets the optimizer's rate")
+        losses = program.run("train", feed, one=program.model.stop_training)
+        self._rate = None if self._rate is None else program.rate
+        return losses
+
+    def _validated(self, program: Program, epoch: int) -> dict[str, float]:
+        feed = self._feed("validation")
+        self._tell("on_test_begin")
+        program.model.reset_metrics()
+        feed.begin(epoch)
+        while program.run("test", feed) is not None:
+            pass
+        self._tell("on_test_end", program.logs)
+        return {f"val_{name}": value for name, value in program.logs.items()}
+
+    # -- feeds -----------------------------------------------------------------------------------------------------
+
+    def _feed(self, name: str) -> Feed:
+        if name not in self._feeds:
+            self._feeds[name] = self._training_feed() if name == "train" else self._validation_feed()
+        return self._feeds[name]
+
+    def _training_feed(self) -> Feed:
+        batch = self.spec.setting.batch_size
+        steps = self.loaded.steps_per_epoch(batch)
+        held, _ = self._held_of(self.data)
+        if held is not None:
+            return ArrayFeed(held, batch=batch or DEFAULT_BATCH, steps=steps, order=self._order)
+        weights = self.definition.class_weight
+        options = {"steps_per_epoch": steps, "class_weight": dict(weights) if weights else None, "shuffle": False}
+        return _stream(_keras.epoch_iterator(x=self._training(steps), **options), anew=False)
+
+    def _order(self, epoch: int) -> np.ndarray:
         split = self.data.train
         assert isinstance(split, Arrays)
-        shuffle, stretch = self.definition.shuffle, _Stretch()
-        for epoch in range(self.track.epoch, self.definition.epochs):
-            order = permutation(self.spec.seed, epoch, split.examples) if shuffle else np.arange(split.examples)
-            watcher.on_epoch_begin(epoch)
-            program.model.reset_metrics()
-            logs: dict[str, float] = {}
-            place = 0
-            while place < program.steps:
-                count = min(stretch.batches, program.steps - place)
-                begin = epoch * program.steps + place
-                with stretch.timed(count):
-                    losses, logs = program.train(order, place, table[begin : begin + count])
-                for offset, loss in enumerate(losses):
-                    watcher.on_train_batch_end(place + offset, {"loss": loss})
-                place += count
-            watcher.on_epoch_end(epoch, {**logs, **self._validated(program)})
+        return permutation(self.spec.seed, epoch, split.examples) if self.definition.shuffle else np.arange(split.examples)
 
-    def _validated(self, program: Program) -> dict[str, float]:
-        averaged = AveragedEvaluation() if averaged_of(self.spec) else None
-        if averaged is not None:
-            averaged.set_model(program.model)
-            averaged.on_test_begin()
-        try:
-            return {f"val_{name}": value for name, value in program.evaluate().items()}
-        finally:
-            if averaged is not None:
-                averaged.on_test_end()
-
-    def _resume(self) -> None:
-        snapshot = self.spec.resume
-        assert snapshot is not None
-        restore_snapshot(self.model, snapshot, ())
-        self.track.resume(snapshot)
+    def _validation_feed(self) -> Feed:
+        batch, split, given = self.spec.setting.batch_size, self.data.validation, self.definition.validation_steps
+        _, held = self._held_of(self.data)
+        if held is not None:
+            order = np.arange(held.examples)
+            steps = given or -(-held.examples // (batch or DEFAULT_BATCH))
+            return ArrayFeed(held, batch=batch or DEFAULT_BATCH, steps=steps, order=lambda _epoch: order)
+        if isinstance(split, Arrays):
+            x, y, weight = (*split.structure, None)[:3]
+            options = {"x": x, "y": y, "sample_weight": weight, "batch_size": batch}
+        else:
+            options = {"x": split.source}
+        return _stream(_keras.epoch_iterator(**options, steps_per_epoch=given, shuffle=False), anew=True)
 
 
-class _Stretch:
-    """How many batches a call trains, so that it takes about CALL_SECONDS."""
-
-    def __init__(self) -> None:
-        self.batches = _FIRST_CALL
-        self._began = self._calls = 0.0
-        self._count = 0
-
-    def timed(self, count: int) -> _Stretch:
-        self._count = count
-        return self
-
-    def __enter__(self) -> None:
-        self._began = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        seconds = time.monotonic() - self._began
-        self._calls += 1
-        if self._calls > 1:  # the first call may have traced
-            wanted = CALL_SECONDS * self._count / max(seconds, 1e-6)
-            self.batches = int(min(max(wanted, 1.0), 4.0 * self.batches))
+def _stream(iterator: Any, *, anew: bool) -> StreamFeed:
+    if any(getattr(each, "dtype", None) == tf.string for each in tree.flatten(_keras.element_spec(iterator))):
+        raise CannotTrace("the data is not numbers")
+    return StreamFeed(iterator, anew=anew)
 
 
 def program_key(spec: TrialSpec) -> str:
@@ -225,22 +334,17 @@ def program_key(spec: TrialSpec) -> str:
     return json.dumps(built, sort_keys=True)
 
 
-def cannot_carry(loaded: LoadedStudy, spec: TrialSpec) -> str:
-    """Why this trial has to be trained by `fit`, or empty."""
-    definition, data = loaded.definition, loaded.data(spec.setting.batch_size)
-    kept, _ = callbacks_for(definition, yours=spec.yours, folder=None)
-    checks = {
-        "the study has callbacks": bool(kept),
-        "the data is a dataset": not isinstance(data.train, Arrays) or not isinstance(data.validation, Arrays),
-        "steps_per_epoch or validation_steps is set": definition.steps_per_epoch is not None
-        or definition.validation_steps is not None,
-    }
-    for reason, holds in checks.items():
-        if holds:
-            return reason
-    arrays = [each for split in (data.train, data.validation) for each in tree.flatten(getattr(split, "structure", ()))]
-    if any(each.dtype.kind not in "biufc" for each in arrays):
-        return "the data is not numbers"
-    if sum(each.nbytes for each in arrays) > MOST_BYTES:
-        return f"the data is larger than {MOST_BYTES // 2**30} GiB"
-    return ""
+def _check_carried(data: Data, callbacks: Sequence[Any]) -> None:
+    """Raises CannotTrace for what `fit` must train."""
+    watching = watching_batches(callbacks)
+    if watching:
+        raise CannotTrace(f"{', '.join(watching)} must be called at every batch")
+    if any(each.dtype.kind not in "biufc" for each in _arrays(data)):
+        raise CannotTrace("the data is not numbers")
+
+
+def _arrays(data: Data) -> list[np.ndarray]:
+    """The arrays that training and validation read."""
+    return [
+        each for split in (data.train, data.validation) if isinstance(split, Arrays) for each in tree.flatten(split.structure)
+    ]

@@ -30,9 +30,15 @@ from lrsearch.version import versions
 _INEXACT = "the training data brings its own order, so a trial that is interrupted resumes inexactly"
 
 
-def open_study(definition: StudyDefinition, direction: Direction | None = None) -> LoadedStudy:
-    """Load the study's data; its objective's direction is learned by a real step where nobody knows it."""
-    loaded = LoadedStudy(definition=definition)
+def open_study(
+    definition: StudyDefinition, direction: Direction | None = None, *, loaded: LoadedStudy | None = None
+) -> LoadedStudy:
+    """Load the study's data; its objective's direction is learned by a real step where nobody knows it.
+
+    What is `loaded` already is taken, unless it is a dataset, which the inspection's step may have moved on.
+    """
+    if loaded is None or not loaded.replayable:
+        loaded = LoadedStudy(definition=definition)
     known = direction or definition.direction
     if known is not None:
         loaded.direction = Direction(known)
@@ -42,15 +48,22 @@ def open_study(definition: StudyDefinition, direction: Direction | None = None) 
     return loaded
 
 
-def inspect_study(definition: StudyDefinition) -> StudyFacts:
-    """Everything that a parent must know of the study.
+def load_study(definition: StudyDefinition) -> LoadedStudy:
+    """The study with its data. Raises as `inspect_study` does."""
+    loaded = LoadedStudy(definition=definition)
+    _load(loaded)
+    return loaded
+
+
+def inspect_study(definition: StudyDefinition, *, loaded: LoadedStudy | None = None) -> StudyFacts:
+    """Everything that a parent must know of the study; its data stays in `loaded` where that is given.
 
     Raises InvalidValue and UnknownName for what the definition says, StudyFileError with the study's own traceback where its
     code fails.
     """
     for name in definition.effective_space().optimizers:
         keras_class(name)  # raises where this Keras does not have it
-    loaded = LoadedStudy(definition=definition)
+    loaded = loaded or LoadedStudy(definition=definition)
     metrics, loaded.direction = _look(loaded)
     space = definition.effective_space()
     model = _own(definition, lambda: fresh_model(definition, _first_extra(definition)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lrsearch.definition import StudyDefinition
-from lrsearch.engine.data import Data, Split, Stream, check_data
+from lrsearch.engine.data import Arrays, Data, Split, Stream, check_data
 from lrsearch.errors import InvalidValue
 from lrsearch.values import Direction
 
@@ -24,6 +24,12 @@ class LoadedStudy:
         if key not in self._data:
             self._data[key] = check_data(self.definition.read_data(batch_size))
         return self._data[key]
+
+    @property
+    def replayable(self) -> bool:
+        """Whether all that was loaded is arrays, which a step of inspection leaves as they were."""
+        splits = (split for data in self._data.values() for split in (data.train, data.validation, data.test))
+        return all(split is None or isinstance(split, Arrays) for split in splits)
 
     def steps_per_epoch(self, batch_size: int | None) -> int:
         """Batches an epoch. Raises InvalidValue where nobody says how many."""

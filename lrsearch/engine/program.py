@@ -1,14 +1,15 @@
 """One model with its training and validation loops as TensorFlow graphs, traced once and used for many trials.
 
-A graph runs many batches a call: it gathers each from arrays that lie on the device, sets the rate from a table, and calls the
-model's own `train_step`. So it covers what that covers: losses, metrics, weights, seeds, moving statistics, accumulation,
-clipping, EMA, loss scaling. Between trials the start values that `build_model()` gives under the trial's seed are copied in, and
-the optimizer and the metrics begin anew.
+A graph runs many batches a call: it reads each from its feed, sets the rate from a table, and calls the model's own `train_step`.
+So it covers what that covers: losses, metrics, weights, seeds, moving statistics, accumulation, clipping, EMA, loss scaling.
+Between trials the start values that `build_model()` gives under the trial's seed are copied in, and the optimizer and the metrics
+begin anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -18,7 +19,12 @@ from keras import tree
 
 from lrsearch.engine import _keras
 from lrsearch.engine.compiling import inner
-from lrsearch.engine.data import DEFAULT_BATCH, Arrays
+from lrsearch.engine.data import Arrays
+from lrsearch.engine.feeding import Feed
+
+CALL_SECONDS = 0.5  # batches a call are chosen for this: how late a signal, a prune or a divergence may be noticed
+_FIRST_CALL = 2  # batches, before the pace is known
+_MOST_CALL = 4096  # batches
 
 
 class CannotTrace(Exception):
@@ -31,6 +37,8 @@ class Held:
     def __init__(self, split: Arrays, class_weight: Mapping[int, float] | None, *, floats: bool) -> None:
         self.examples = split.examples
         weight = split.weight
+        if class_weight and weight is not None:
+            raise CannotTrace("class_weight and sample weights are both given")
         if class_weight:
             weight = _keras.class_weights(split.y, dict(class_weight))
         parts = (split.x, split.y) if weight is None else (split.x, split.y, weight)
@@ -47,33 +55,32 @@ def _tensor(array: np.ndarray, *, floats: bool) -> Any:
 
 
 class Program:
-    """See the module. `feeds` tells whether the rates come from a table; the user's own compile keeps its own."""
+    """See the module.
 
-    def __init__(self, model: Any, train: Held, validation: Held, *, batch_size: int | None, feeds: bool) -> None:
-        self.model, self.train_data, self.validation_data = model, train, validation
-        self.batch = batch_size or DEFAULT_BATCH
-        self.feeds = feeds
-        first = train.batch(tf.range(min(self.batch, train.examples)))
-        _keras.build_fully(model, first)
-        model.test_step(first)  # makes the metrics' variables: made within a graph, they would cost a second trace
+    `feeds`: the rates come from a table by update, of `accumulation` batches each; else they are the model's own optimizer's.
+    `draws`: the model's start values come from tf.random, so that its kernels have to begin anew with every trial.
+    """
+
+    def __init__(self, model: Any, sample: Any, *, accumulation: int, feeds: bool, draws: bool) -> None:
+        self.model, self.draws = model, draws
+        _keras.build_fully(model, sample)
+        model.test_step(sample)  # makes the metrics' variables: made within a graph, they would cost a second trace
         self._optimizer = [each.numpy() for each in model.optimizer.variables]
         self._copied = _slots_that_begin_as_weights(model)
         self._seeds = keras.random.SeedGenerator(0)
-        _keras.adopt_seed_generator(self._seeds)
+        self._sample = sample
+        self._accumulation = accumulation
+        self._rate = inner(model.optimizer).learning_rate if feeds else None
+        self._rates = tf.zeros([1], tf.float64)
         self._steps = {"train": self._compiled(model.train_step), "test": self._compiled(model.test_step)}
+        self._functions: dict[Any, Any] = {}
         self._names: dict[str, tuple[str, ...]] = {}
-        # Signatures, so that neither the number of batches nor the place in the epoch traces anew.
-        order, place, rates = tf.TensorSpec([None], tf.int64), tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.float32)
-        self.run_train = tf.function(self._train, autograph=False, input_signature=[order, place, place, rates])
-        self.run_test = tf.function(self._test, autograph=False, input_signature=[])
-
-    @property
-    def steps(self) -> int:
-        """Batches of an epoch."""
-        return -(-self.train_data.examples // self.batch)
+        self._paces = {"train": Pace(), "test": Pace()}
+        self.logs: dict[str, float] = {}  # what the steps so far of an epoch or a validation log
 
     def begin(self, fresh: Any, seed_state: Any) -> None:
-        """Copy a fresh model's start values in; the optimizer and the metrics begin anew."""
+        """Copy a fresh model's start values in; the optimizer begins anew. Raises CannotTrace for a model of other variables."""
+        _keras.build_layers(fresh, self._sample)
         kept, given = self.model.variables, fresh.variables
         if [tuple(each.shape) for each in kept] != [tuple(each.shape) for each in given]:
             raise CannotTrace("build_model() does not build the same model twice")
@@ -86,79 +93,121 @@ class Program:
         self._seeds.state.assign(seed_state)
         _keras.adopt_seed_generator(self._seeds)
 
-    def train(self, order: np.ndarray, first: int, rates: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
-        """Train `len(rates)` batches of an epoch in `order`, from batch `first` on; the running losses and the logs."""
-        losses, last = self.run_train(
-            tf.constant(order, tf.int64), tf.constant(first), tf.constant(first + len(rates)), tf.constant(rates, tf.float32)
-        )
-        return losses.numpy(), self._logs("train", last)
+    def follow(self, rates: np.ndarray) -> None:
+        """The rates to train with: float64 (updates,), from the optimizer's own count on."""
+        self._rates = tf.constant(rates, tf.float64)
+        self._set_rate(self._rates)
 
-    def evaluate(self) -> dict[str, float]:
-        """The validation split's logs, without their prefix."""
-        self.model.reset_metrics()
-        return self._logs("test", self.run_test())
+    @property
+    def rate(self) -> float | None:
+        """The next update's; None where the model's own optimizer knows it."""
+        return None if self._rate is None else float(self._rate)
+
+    def run(self, which: str, feed: Feed, *, one: bool = False) -> np.ndarray | None:
+        """Run "train" or "test" steps for about CALL_SECONDS, or `one`; their running losses, None at the feed's end."""
+        pace = self._paces[which]
+        source, count = feed.take(1 if one else pace.batches)
+        if not count:
+            return None
+        function = self._function(which, feed)
+        began = time.monotonic()
+        losses, done, values = function(source, tf.constant(count), self._rates)
+        self.logs = dict(zip(self._names[which], values.numpy().tolist(), strict=True))
+        pace.learn(int(done), time.monotonic() - began)
+        if done < count:
+            feed.ran_out(count - int(done))
+        found: np.ndarray = losses.numpy()[: int(done)]
+        return found
+
+    @property
+    def traced(self) -> int:
+        """How often something was traced."""
+        return sum(each.experimental_get_tracing_count() for each in self._functions.values())
 
     # -- graphs ----------------------------------------------------------------------------------------------------
 
     def _compiled(self, step: Any) -> Any:
         """The step itself, or under XLA where the user asked for it aloud."""
-        return tf.function(step, jit_compile=True, autograph=False) if _keras.asked_for_jit(self.model) else step
+        if _keras.asked_for_jit(self.model):
+            step = tf.function(step, jit_compile=True, autograph=False)
+        return _keras.without_optionals(self.model, step)
 
-    def _train(self, order: Any, first: Any, last: Any, rates: Any) -> Any:
-        batch = self._batch_of(self.train_data, order)
-        names = self._learn_names("train", batch(0))
-        variable = inner(self.model.optimizer).learning_rate if self.feeds else None
+    def _function(self, which: str, feed: Feed) -> Any:
+        """The traced loop over batches of this kind. Raises CannotTrace for a model that cannot begin anew."""
+        key, read = (which, feed.signature), feed.read
+        if key not in self._functions:
+            # A signature, so that the number of batches does not trace anew.
+            signature = [feed.signature, tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.float64)]
+            made = tf.function(
+                lambda source, count, rates: self._loop(which, read, source, count, rates),
+                autograph=False,
+                input_signature=signature,
+            )
+            metrics = [each for metric in self.model.metrics for each in metric.variables]
+            known = [*self.model.variables, *metrics, *self.model.optimizer.variables, self._seeds.state]
+            why = _keras.why_not_kept(made.get_concrete_function(), known)
+            if why:
+                raise CannotTrace(why)
+            self._functions[key] = made
+        return self._functions[key]
 
-        def step(place: Any, losses: Any, _logs: Any) -> Any:
-            if variable is not None:
-                variable.assign(rates[place - first])
-            logs = self._steps["train"](batch(place))
-            if "loss" in logs:
-                losses = losses.write(place - first, tf.cast(logs["loss"], tf.float32))
-            return place + 1, losses, tuple(tf.cast(logs[name], tf.float32) for name in names)
+    def _loop(self, which: str, read: Any, source: Any, count: Any, rates: Any) -> Any:
+        """`count` steps, or as many as the data has: running losses (count,), steps done, the logs' values (names,)."""
+        own = self._own_names(which)
 
-        begin = (first, tf.TensorArray(tf.float32, size=last - first), tuple(tf.constant(0.0) for _ in names))
-        _, losses, logs = tf.while_loop(lambda place, *_: place < last, step, begin, parallel_iterations=1)
-        return losses.stack(), logs
+        def use(batch: Any) -> Any:
+            if which == "train":
+                self._set_rate(rates)
+            logs = self._steps[which](batch)
+            return True, tf.cast(logs.get("loss", 0.0), tf.float32), tuple(tf.cast(logs[name], tf.float64) for name in own)
 
-    def _test(self) -> Any:
-        batch = self._batch_of(self.validation_data, tf.range(self.validation_data.examples, dtype=tf.int64))
-        names = self._learn_names("test", batch(0))
-        batches = -(-self.validation_data.examples // self.batch)
+        def step(place: Any, _more: Any, losses: Any, last: Any) -> Any:
+            more, loss, last = read(source, place, use, lambda: (False, 0.0, last))
+            return place + tf.cast(more, tf.int32), more, losses.write(place, loss), last
 
-        def step(place: Any, _logs: Any) -> Any:
-            logs = self._steps["test"](batch(place))
-            return place + 1, tuple(tf.cast(logs[name], tf.float32) for name in names)
+        losses = tf.TensorArray(tf.float32, size=count, element_shape=())
+        begin = (tf.constant(0), tf.constant(value=True), losses, tuple(tf.constant(0.0, tf.float64) for _ in own))
+        place, _, losses, last = tf.while_loop(lambda place, more, *_: more & (place < count), step, begin, parallel_iterations=1)
+        if which == "train":
+            self._set_rate(rates)  # callbacks see the next update's, as in `fit`
+        return losses.stack(), place, self._values(which, dict(zip(own, last, strict=True)))
 
-        begin = (tf.constant(0), tuple(tf.constant(0.0) for _ in names))
-        return tf.while_loop(lambda place, *_: place < batches, step, begin, parallel_iterations=1)[1]
+    def _set_rate(self, rates: Any) -> None:
+        """Set the next update's rate, out of float64 (updates,); the variable brings it to its own type, as the schedules do."""
+        if self._rate is not None:
+            update = _keras.batches_done(inner(self.model.optimizer)) // self._accumulation
+            self._rate.assign(tf.gather(rates, tf.minimum(update, tf.size(rates, update.dtype) - 1)))
 
-    def _batch_of(self, held: Held, order: Any) -> Any:
-        def batch(place: Any) -> Any:
-            begin = place * self.batch
-            return held.batch(order[begin : tf.minimum(begin + self.batch, held.examples)])
+    def _own_names(self, which: str) -> tuple[str, ...]:
+        """What a step of the user's own logs, by tracing it; empty for Keras' own, which logs the metrics' results."""
+        method = f"{which}_step"
+        if getattr(type(self.model), method) is getattr(keras.Model, method):
+            return ()
+        spec = tree.map_structure(lambda each: tf.TensorSpec(each.shape, each.dtype), self._sample)
+        traced = tf.function(getattr(self.model, method), autograph=False).get_concrete_function(spec)
+        return tuple(traced.structured_outputs)
 
-        return batch
-
-    def _learn_names(self, which: str, batch: Any) -> tuple[str, ...]:
-        """The names that a step logs: the metrics' own, or, for a step of the user's, what tracing it says."""
-        if which not in self._names:
-            known = getattr(keras.Model, f"{which}_step")
-            if getattr(type(self.model), f"{which}_step") is known:
-                self._names[which] = ()  # its logs are the metrics' results, which are read afterwards
-            else:
-                spec = tree.map_structure(lambda each: tf.TensorSpec(each.shape, each.dtype), batch)
-                traced = tf.function(getattr(self.model, f"{which}_step"), autograph=False).get_concrete_function(spec)
-                self._names[which] = tuple(traced.structured_outputs)
-        return self._names[which]
-
-    def _logs(self, which: str, last: Sequence[Any]) -> dict[str, float]:
-        """What `fit` logs: the metrics' results, or the last step's own where its names are others."""
+    def _values(self, which: str, own: Mapping[str, Any]) -> Any:
+        """What `fit` logs: the metrics' results, or the last step's own where its names are others; learns the names."""
         metrics = _keras.flat_logs(self.model.get_metrics_result())
-        names = self._names[which]
-        if not names or set(names) == set(metrics):
-            return metrics
-        return {name: float(value) for name, value in zip(names, last, strict=True)}
+        found = own if own and set(own) != set(metrics) else metrics
+        self._names[which] = tuple(found)
+        return tf.stack([tf.cast(each, tf.float64) for each in found.values()])
+
+
+class Pace:
+    """How many batches a call runs, so that it takes about CALL_SECONDS; kept for later trials."""
+
+    def __init__(self) -> None:
+        self.batches = _FIRST_CALL
+        self._calls = 0
+
+    def learn(self, count: int, seconds: float) -> None:
+        """So many batches took so long."""
+        self._calls += 1
+        if self._calls > 1 and count:  # the first call may have made kernels
+            wanted = CALL_SECONDS * count / max(seconds, 1e-6)
+            self.batches = int(min(max(wanted, 1.0), 4.0 * self.batches, _MOST_CALL))
 
 
 def _slots_that_begin_as_weights(model: Any) -> list[tuple[Any, Any]]:

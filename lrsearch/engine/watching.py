@@ -15,7 +15,7 @@ from lrsearch.engine import _keras
 from lrsearch.engine.compiling import inner
 from lrsearch.engine.divergence import DivergenceRule
 from lrsearch.engine.snapshot import take_snapshot
-from lrsearch.values import Direction, Progress, Save, Snapshot, Status, TrialSpec, Verdict, Watch
+from lrsearch.values import Direction, Json, Progress, Save, Snapshot, Status, TrialSpec, Verdict, Watch
 
 WATCH_SECONDS = 0.5  # within an epoch
 
@@ -90,6 +90,8 @@ class WatchCallback(keras.callbacks.Callback):
         )
         self.rate, self.watch, self.save = rate, watch, save
         self.rule = DivergenceRule()
+        if spec.resume is not None:
+            self.rule.resume(spec.resume.meta.get("divergence"))
         self._began = self._watched = time.monotonic()
         self._before = self.track.batches
 
@@ -122,6 +124,10 @@ class WatchCallback(keras.callbacks.Callback):
         self._obey(self.watch(progress))
         if not math.isfinite(value):
             raise Stop(Status.DIVERGED, f"{self.objective} became {value}, after epoch {self.track.epoch}")
+        if self.track.epoch >= self.epochs or self.told_to_stop:
+            why = self.rule.at_end()
+            if why:
+                raise Stop(Status.DIVERGED, why)
 
     @property
     def updates(self) -> int:
@@ -142,10 +148,19 @@ class WatchCallback(keras.callbacks.Callback):
             value=value,
         )
 
-    def snapshot(self) -> Any:
-        track = self.track
-        meta = {"batches": track.batches, "best_value": track.best_value, "best_epoch": track.best_epoch}
-        return take_snapshot(self.model, epoch=track.epoch, step=self.updates, meta=meta)
+    def snapshot(self) -> Snapshot:
+        """The state at this epoch's end."""
+        return take_snapshot(self.model, epoch=self.track.epoch, step=self.updates, meta=self.meta())
+
+    def meta(self) -> dict[str, Json]:
+        """What a snapshot keeps beside the variables."""
+        track, rule = self.track, self.rule.state()
+        return {"batches": track.batches, "best_value": track.best_value, "best_epoch": track.best_epoch, "divergence": rule}
+
+    @property
+    def told_to_stop(self) -> bool:
+        """Whether a callback of the user's ended the training."""
+        return bool(self.model.stop_training)
 
     def _obey(self, verdict: Verdict) -> None:
         stop = _STOPS.get(verdict)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lrsearch.errors import DeviceProblem, InvalidValue
+from lrsearch.machine import free_memory_mib, usable_cores
 
 OVERHEAD_MIB = 614  # 0.6 GiB a process for CUDA's context and libraries, when several share a GPU
 CPU_WORKER_MIB = 1024  # TensorFlow, a small data set and room: more workers than fit would be killed
@@ -123,33 +124,6 @@ def _from_driver(folder: Path) -> tuple[Gpu, ...]:
         if uuid := facts.get("GPU UUID"):
             gpus.append(Gpu(index=len(gpus), uuid=uuid, name=facts.get("Model", "GPU"), memory_mib=None))
     return tuple(gpus)
-
-
-def usable_cores() -> int:
-    """CPU cores that this process may use: its affinity, and the container's quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return max(1, cores)
-    return max(1, cores if quota == "max" else min(cores, int(quota) // int(period)))
-
-
-def free_memory_mib() -> int | None:
-    """Memory that is free for new processes: the machine's, or what the container has left. None where it is not known."""
-    try:
-        text = Path("/proc/meminfo").read_text(encoding="ascii")
-    except OSError:
-        return None
-    known = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
-    free = int(known.group(1)) // 1024 if known else None
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return free
-    left = (limit - used) // 2**20
-    return left if free is None else min(free, left)
 
 
 def plan_slots(

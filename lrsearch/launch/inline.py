@@ -22,6 +22,7 @@ from lrsearch.worker.workshop import Inspection, Workshop, host_name, inspection
 
 if TYPE_CHECKING:
     from lrsearch.definition import StudyDefinition
+    from lrsearch.engine import LoadedStudy
     from lrsearch.engine.contract import Engine
     from lrsearch.space import SearchSpace
     from lrsearch.storage import Ledger
@@ -34,17 +35,24 @@ class DefinitionWorkshop:
 
     def __init__(self, definition: StudyDefinition, engine: str) -> None:
         self._definition, self._engine = definition, engine
+        self._loaded: LoadedStudy | None = None
 
     def prepare(self) -> None:
         """Nothing: TensorFlow is as the caller has set it up."""
 
-    def inspect(self) -> Inspection:
-        from lrsearch.engine import inspect_study
+    def load(self) -> None:
+        """Nothing: `inspect` comes next."""
 
-        return inspection_of(self._definition, inspect_study(self._definition))
+    def inspect(self) -> Inspection:
+        from lrsearch.engine import LoadedStudy, inspect_study
+
+        self._loaded = LoadedStudy(definition=self._definition)
+        return inspection_of(self._definition, inspect_study(self._definition, loaded=self._loaded))
 
     def open(self, study: StudyRecord) -> tuple[SearchSpace, Engine]:
-        return open_definition(self._definition, self._engine, study)  # just inspected, and create_study has compared it
+        return open_definition(
+            self._definition, self._engine, study, loaded=self._loaded
+        )  # just inspected, and create_study has compared it
 
 
 def run_inline(
@@ -97,7 +105,7 @@ def run_inline(
 
 def _train(config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: StudyRecord, listen: Listener) -> None:
     from lrsearch.worker.loop import work
-    from lrsearch.worker.opening import desk_for
+    from lrsearch.worker.opening import desk_for, settle_engine
 
     watcher = Watcher(ledger, study, listen)
     watcher.begin()
@@ -107,6 +115,7 @@ def _train(config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: Stud
         watcher.look()
 
     space, engine = workshop.open(study)
+    settle_engine(config, ledger, study, engine, say=say)
     worker_id = ledger.add_worker(study.id, host=config.host, pid=os.getpid(), slot=SLOT, versions=versions())
     desk, heart = desk_for(config, ledger, study, worker_id=worker_id, space=space, say=say)
     heart.start()

@@ -88,7 +88,7 @@ def _cells(row: Row, objective: str) -> list[RenderableType]:
     rate = "" if row.rate is None else f"rate {rate_text(row.rate)}"
     value = "" if row.value is None else f"{objective} {number(row.value)}"
     return [
-        Text(row.label),
+        Text(row.label + (f" of {len(row.held)} at once" if len(row.held) > 1 else "")),
         Text(row.short, overflow="ellipsis", no_wrap=True),
         Text(f"epoch {row.epoch}/{row.epochs}" if row.epochs else "", style="dim"),
         Text(rate, style="dim"),

@@ -27,6 +27,7 @@ class Row:
     share: float = 0.0  # of the trial's updates done
     rate: float | None = None
     value: float | None = None
+    held: dict[int, tuple[str, str]] = field(default_factory=dict)  # label and setting of what it trains, by trial id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +61,7 @@ class Picture:
     began: float | None = None  # seconds since 1970
     ended_here: int = 0  # trials and retests that ended since
     trial_seconds: list[float] = field(default_factory=list)
+    most_at_once: int = 0  # trials in training
     stopping: str = ""
 
     def take(self, event: Event) -> None:
@@ -88,10 +90,14 @@ class Picture:
     def _by_pace(self, now: float) -> float | None:
         if self.left is None or not self.trial_seconds or self.began is None:
             return None
-        slots = max(1, len(self.rows))
-        if self.ended_here < 2 * slots:
-            return self.left * self.mean_seconds / slots
+        if self.ended_here < 2 * self.at_once:
+            return self.left * self.mean_seconds / self.at_once
         return self.left * (now - self.began) / self.ended_here
+
+    @property
+    def at_once(self) -> int:
+        """Trials in training at a time: as many as were seen, and at least one a slot."""
+        return max(1, len(self.rows), self.most_at_once)
 
     @property
     def mean_seconds(self) -> float:
@@ -121,17 +127,26 @@ class Picture:
         self.rows[event.slot] = Row(state="waiting")
 
     def _on_started(self, event: Event) -> None:
-        self.rows[event.slot] = Row(state="training", label=event.facts["label"], short=event.facts["short"])
+        facts, held = event.facts, self._held(event)
+        held[facts["trial_id"]] = (facts["label"], facts["short"])
+        self.rows[event.slot] = Row(state="training", label=facts["label"], short=facts["short"], held=held)
+        self.most_at_once = max(self.most_at_once, sum(len(row.held) for row in self.rows.values()))
+
+    def _held(self, event: Event) -> dict[int, tuple[str, str]]:
+        row = self.rows.get(event.slot)
+        return {} if row is None else dict(row.held)
 
     def _on_progress(self, event: Event) -> None:
         row, facts = self.rows.setdefault(event.slot, Row()), event.facts
+        row.label, row.short = row.held.get(facts["trial_id"], (row.label, row.short))
         row.state, row.epoch, row.epochs, row.rate = "training", facts["epoch"], facts["epochs"], facts["rate"]
         row.share = facts["step"] / facts["total_steps"] if facts["total_steps"] else 0.0
         row.value = row.value if facts["value"] is None else facts["value"]
 
     def _on_ended(self, event: Event) -> None:
-        facts = event.facts
-        self.rows[event.slot] = Row(state="waiting")
+        facts, held = event.facts, self._held(event)
+        held.pop(facts["trial_id"], None)
+        self.rows[event.slot] = Row(state="training" if held else "waiting", held=held)
         if not Status(facts["status"]).terminal:
             return
         self.ended_here += 1

@@ -91,10 +91,11 @@ class Pool:
             self._signals.__exit__(kind, error, trace)
 
     def inspect(self) -> Inspection:
-        """What the first worker learns of the study file, while the others load TensorFlow. Raises what it raised."""
+        """What the first worker learns of the study file, while the others load it and its data. Raises what it raised."""
         inspector = self._posts[0]
         assert inspector.child is not None
-        inspector.child.tell({"do": "inspect"})
+        for child in self._children():
+            child.tell({"do": "inspect" if child is inspector.child else "load"})
         while self._facts is None:
             self._step()
             if self._signal is not None:
@@ -113,9 +114,11 @@ class Pool:
         worker stays alive, or the error that a worker reported.
         """
         self._study, self._undertaker = study, undertaker
-        for child in self._children():
-            if child.ready:
-                self._put_to_work(child)
+        for post in self._posts:
+            if post.child is None:  # it died loading
+                self._start(post)
+            elif post.child.ready:
+                self._put_to_work(post.child)
         while self._children() or any(post.due is not None for post in self._posts):
             self._step()
         self._tell("pool.ended", reason="interrupted" if self._signal is not None else str(self._failure or ""))
@@ -186,6 +189,9 @@ class Pool:
     def _on_ended(self, child: Child, facts: dict[str, Json]) -> None:
         child.holds.pop((facts["trial_id"], facts["attempt"]), None)
         self._post(child).deaths = 0
+        for other in self._children():  # one that waits for the others' ends need not sleep its second out
+            if other is not child and other.working and not other.holds:
+                other.tell({"do": "wake"})
 
     def _on_working(self, child: Child, facts: dict[str, Json]) -> None:
         child.worker_id = facts["worker"]

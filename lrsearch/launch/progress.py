@@ -146,9 +146,10 @@ class Lines:
         if left is None or not self._picture.trial_seconds:
             return
         self._estimated = True
-        slots = len(self._picture.rows)
+        slots, at_once = len(self._picture.rows), self._picture.at_once
+        many = f", {at_once} trials at once" if at_once > slots else ""
         a_trial = duration(self._picture.mean_seconds)
-        self._print(f"{a_trial} a trial, {slots} slot{'s' * (slots != 1)}: about {duration(left)}")
+        self._print(f"{a_trial} a trial, {slots} slot{'s' * (slots != 1)}{many}: about {duration(left)}")
 
     _WRITERS: ClassVar[Mapping[str, Callable[[Lines, Event], str]]] = {
         "study": _study,

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lrsearch.answer import prepare_answer
 from lrsearch.errors import LrSearchError, StudyFileError
 from lrsearch.launch.devices import plan_slots, this_machine
 from lrsearch.launch.events import Event, Listener, silent
@@ -107,7 +108,12 @@ def work_with(pool: Pool, ledger: Ledger, study: StudyRecord, listen: Listener) 
     """Let `pool` train `study`, telling how it stands; at a good end Optuna's rows have followed the ledger."""
     watcher = Watcher(ledger, study, listen)
     watcher.begin()
-    pool.tick = watcher.look
+
+    def tick() -> None:
+        watcher.look()
+        prepare_answer()  # once, while the workers train: at the end everybody would wait for it
+
+    pool.tick = tick
     pool.work(study.name, LedgerUndertaker(ledger, study.id))  # an interruption leaves Optuna's rows to whoever goes on
     from lrsearch.storage import Mirror
 

@@ -64,21 +64,26 @@ def _apart(answer: Answer, each: Contender) -> str:
 
 
 def _optimizers(answer: Answer) -> str:
-    """A line an optimizer: best, median, trials, diverged, where it begins to diverge, and the good rates."""
+    """A line an optimizer: best, median, trials, diverged; then its rates from low to high: crawling, good, diverging."""
     if not answer.by_optimizer:
         return ""
-    head = ["optimizer", "best", "at rate", "median", "trials", "diverged", "diverges from", "as good at rates"]
+    head = ["optimizer", "best", "at rate", "median", "trials", "diverged", "crawls up to", "as good at", "diverges from"]
     rows = [
         [
             row.optimizer,
             value_text(row.best),
-            rate_text(row.best_rate) if row.best_rate is not None else "-",
+            _edge(row.best_rate),
             value_text(row.median),
             str(row.trials),
             str(row.diverged),
-            rate_text(row.diverges_from) if row.diverges_from is not None else "-",
+            _edge(row.crawls_to),
             f"{rate_text(row.good_rates[0])} to {rate_text(row.good_rates[1])}" if row.good_rates else "-",
+            _edge(row.diverges_from),
         ]
         for row in answer.by_optimizer
     ]
-    return "\n".join(f"  {line}" for line in columns([head, *rows], right=(1, 2, 3, 4, 5, 6))) + "\n"
+    return "\n".join(f"  {line}" for line in columns([head, *rows], right=(1, 2, 3, 4, 5, 6, 8))) + "\n"
+
+
+def _edge(rate: float | None) -> str:
+    return rate_text(rate) if rate is not None else "-"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrsearch.answer import Answer
+from lrsearch.answer import Answer, OptimizerRow
 from lrsearch.errors import EnvironmentProblem, InvalidValue
 from lrsearch.report.words import rate_text, schedule_text
 from lrsearch.space import rates
@@ -18,9 +19,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TOP = 5  # trials in the pictures of schedules and curves
-_YOURS, _DIVERGED = "#000000", "#c0392b"
+_YOURS, _BEST, _TRIAL, _DIVERGED, _CRAWLS = "#000000", "#1e8449", "#2471a3", "#c0392b", "#7f8c8d"
+_LEGEND = ("trial", "worse than shown", "diverged", "best", "yours", "crawls", "diverges")  # in this order
+_ROOM = 1.6  # times the outermost rates: where the axis ends
+_LEAST_SPAN = 15.0  # times the middle on either side, or a single trial would have an axis without a second number
+_BESIDE = 1.15  # a region ends this factor beside its outermost trial, so that the trial's mark lies inside
 _COLUMNS = 3
-_SHOWN_SHARE = 0.9  # of the complete values; the worst are drawn at the frame's edge, or they would flatten the rest
+_SHOWN_SHARE = 0.8  # of the complete values; the worst are drawn at the frame's edge, or they would flatten the rest
 _POINTS = 400  # of a schedule's line
 
 
@@ -53,13 +58,13 @@ def write_plots(
 
 
 def rates_figure(study: StudyRecord, records: Sequence[TrialRecord], answer: Answer) -> Figure:
-    """A panel an optimizer: the value of every trial against its peak rate, where it diverges, and yours as a line."""
+    """A panel an optimizer: every trial's value against its peak rate, where it crawls, where it diverges; yours as a line."""
     groups = _by_optimizer(records, answer)
     if not groups:
         raise InvalidValue("plot", got="a study without a finished trial", allowed="one with some", fix="Let it go on.")
     width = min(_COLUMNS, len(groups))
     height = -(-len(groups) // width)
-    figure = _figure(4.2 * width, 3.0 * height + 0.7)
+    figure = _figure(4.2 * width, 3.1 * height + 1.1)
     panels = figure.subplots(height, width, squeeze=False, sharey=True)
     low, high = _frame(study, records)
     for panel, (name, group) in zip(panels.flat, groups.items(), strict=False):
@@ -70,45 +75,84 @@ def rates_figure(study: StudyRecord, records: Sequence[TrialRecord], answer: Ans
         row[0].set_ylabel(study.plan.facts.objective)
     better = "higher" if study.plan.facts.direction is Direction.MAXIMIZE else "lower"
     figure.suptitle(f"{study.name}: {study.plan.facts.objective} ({better} is better) by peak learning rate")
+    _one_legend(figure, panels.flat)
     return figure
 
 
 def _rates_panel(panel: Axes, name: str, group: Sequence[TrialRecord], answer: Answer, frame: tuple[float, float]) -> None:
-    low, high = frame
-    done = [each for each in group if each.state is TrialState.COMPLETE and each.value is not None and each.setting]
-    wild = [each for each in group if each.state is TrialState.DIVERGED and each.setting]
-    xs = [each.setting.learning_rate for each in done if each.setting]
-    ys = [min(max(each.value or 0.0, low), high) for each in done]
-    panel.scatter(xs, ys, s=28, color="#2471a3", alpha=0.85, label="trial", zorder=3)
-    if wild:
-        edge = low if answer.direction is Direction.MAXIMIZE else high
-        at = [each.setting.learning_rate for each in wild if each.setting]
-        panel.scatter(at, [edge] * len(at), marker="x", s=34, color=_DIVERGED, label="diverged", zorder=3, clip_on=False)
     row = next((each for each in answer.by_optimizer if each.optimizer == name), None)
     panel.set_xscale("log")
-    if row is not None and row.diverges_from is not None:
-        right = max([*xs, *(each.setting.learning_rate for each in wild if each.setting)]) * 1.6
-        panel.axvspan(row.diverges_from, right, color=_DIVERGED, alpha=0.12, lw=0, label="diverges from here")
-    if answer.best is not None and answer.best.setting.optimizer == name and answer.best.origin is not Origin.YOURS:
-        best = answer.best
-        value = best.searched if best.searched is not None else 0.0
-        panel.scatter(
-            [best.setting.learning_rate], [value], s=150, facecolors="none", edgecolors="#1e8449", lw=1.8, label="best", zorder=4
-        )
+    rates_seen = [each.setting.learning_rate for each in group if each.setting]
+    middle = math.sqrt(min(rates_seen) * max(rates_seen))
+    span = max(max(rates_seen) / middle * _ROOM, _LEAST_SPAN)
+    panel.set_xlim(middle / span, middle * span)
+    panel.set_ylim(*_padded(frame))
+    if row is not None:
+        _regions(panel, row)
+    _points(panel, group, answer.direction, frame)
     if answer.yours is not None and answer.yours.searched is not None:
-        panel.axhline(min(max(answer.yours.searched, low), high), color=_YOURS, lw=1, ls="--", label="yours", zorder=2)
-    pad = 0.06 * (high - low or abs(high) or 1.0)
-    panel.set_ylim(low - pad, high + pad)
-    panel.set_title(name)
+        panel.axhline(_within(answer.yours.searched, frame), color=_YOURS, lw=1, ls="--", label="yours", zorder=2)
+    if answer.best is not None and answer.best.setting.optimizer == name and answer.best.origin is not Origin.YOURS:
+        at = answer.best.setting.learning_rate, _within(answer.best.searched or 0.0, frame)
+        panel.scatter(*at, s=170, facecolors="none", edgecolors=_BEST, lw=2, label="best", zorder=4, clip_on=False)
     panel.grid(alpha=0.25)
     panel.set_xlabel("peak learning rate")
-    panel.legend(fontsize=7, loc="best")
+
+
+def _regions(panel: Axes, row: OptimizerRow) -> None:
+    """Shade where training crawls and where it diverges, and say from which rate on."""
+    said = []
+    if row.crawls_to is not None:
+        panel.axvspan(panel.get_xlim()[0], row.crawls_to * _BESIDE, color=_CRAWLS, alpha=0.16, lw=0, label="crawls")
+        said.append(f"crawls up to {rate_text(row.crawls_to)}")
+    if row.diverges_from is not None:
+        panel.axvspan(row.diverges_from / _BESIDE, panel.get_xlim()[1], color=_DIVERGED, alpha=0.13, lw=0, label="diverges")
+        said.append(f"diverges from {rate_text(row.diverges_from)}")
+    panel.set_title(row.optimizer, loc="left", fontweight="bold")
+    panel.set_title(", ".join(said), loc="right", fontsize=8, color="#555555")
+
+
+def _points(panel: Axes, group: Sequence[TrialRecord], direction: Direction, frame: tuple[float, float]) -> None:
+    """Values inside the frame as dots, worse ones as arrows at its edge, diverged ones as crosses there."""
+    up = direction is Direction.MAXIMIZE
+    edge = _padded(frame)[0 if up else 1]
+    done = [(each.setting.learning_rate, each.value) for each in group if _has_value(each) and each.setting]
+    inside = [(rate, value) for rate, value in done if value is not None and _within(value, frame) == value]
+    worse = [(rate, edge) for rate, value in done if value is not None and _within(value, frame) != value]
+    wild = [(each.setting.learning_rate, edge) for each in group if each.state is TrialState.DIVERGED and each.setting]
+    styles: tuple[tuple[list[tuple[float, float]], dict[str, Any]], ...] = (
+        (inside, {"marker": "o", "s": 28, "color": _TRIAL, "alpha": 0.85, "label": "trial"}),
+        (worse, {"marker": "v" if up else "^", "s": 34, "color": _TRIAL, "alpha": 0.85, "label": "worse than shown"}),
+        (wild, {"marker": "x", "s": 38, "color": _DIVERGED, "label": "diverged"}),
+    )
+    for points, style in styles:
+        if points:
+            panel.scatter(*zip(*points, strict=True), zorder=3, clip_on=False, **style)
+
+
+def _one_legend(figure: Figure, panels: Iterable[Axes], *, columns: int | None = None) -> None:
+    """One legend for all panels, below them: inside they would lie on trials. `columns` by default one a label."""
+    found: dict[str, Any] = {}
+    for panel in panels:
+        handles, labels = panel.get_legend_handles_labels()
+        found |= {label: handle for handle, label in zip(handles, labels, strict=True) if label not in found}
+    ordered = sorted(found, key=lambda label: _LEGEND.index(label) if label in _LEGEND else -1)
+    handles = [found[label] for label in ordered]
+    figure.legend(handles, ordered, loc="outside lower center", ncols=columns or len(ordered), fontsize=8.5, frameon=False)
+
+
+def _has_value(record: TrialRecord) -> bool:
+    return record.state is TrialState.COMPLETE and record.value is not None
+
+
+def _within(value: float, frame: tuple[float, float]) -> float:
+    return min(max(value, frame[0]), frame[1])
 
 
 def schedules_figure(study: StudyRecord, records: Sequence[TrialRecord], answer: Answer) -> Figure:
     """The rate over the run, relative to each peak, of the best trials; the peak is in the legend."""
     del records
-    figure = _figure(8, 4.5)
+    figure = _figure(8, 5.2)
     panel = figure.subplots()
     import numpy as np
 
@@ -123,7 +167,7 @@ def schedules_figure(study: StudyRecord, records: Sequence[TrialRecord], answer:
     panel.set_ylabel("learning rate / peak")
     panel.set_ylim(-0.03, 1.06)
     panel.grid(alpha=0.25)
-    panel.legend(fontsize=8)
+    _one_legend(figure, [panel], columns=2)
     figure.suptitle(f"{study.name}: schedules of the best trials")
     return figure
 
@@ -132,7 +176,7 @@ def curves_figure(
     study: StudyRecord, records: Sequence[TrialRecord], curves: Mapping[int, Sequence[CurvePoint]], answer: Answer
 ) -> Figure:
     """The objective by epoch: yours and the best trials in colour, the others grey."""
-    figure = _figure(8, 4.5)
+    figure = _figure(8, 5.2)
     panel = figure.subplots()
     top = _top(answer)
     yours = next((each for each in records if each.kind is Kind.SEARCH and each.origin is Origin.YOURS), None)
@@ -148,7 +192,10 @@ def curves_figure(
     panel.set_xlabel("epoch")
     panel.set_ylabel(study.plan.facts.objective)
     panel.grid(alpha=0.25)
-    panel.legend(fontsize=8)
+    from matplotlib.ticker import MaxNLocator
+
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _one_legend(figure, [panel], columns=2)
     figure.suptitle(f"{study.name}: {study.plan.facts.objective} by epoch")
     return figure
 
@@ -212,4 +259,13 @@ def _figure(width: float, height: float) -> Figure:
         from matplotlib.figure import Figure as Drawn
     except ModuleNotFoundError:
         raise EnvironmentProblem("pictures need matplotlib: pip install 'lrsearch[plot]'") from None
-    return Drawn(figsize=(width, height), layout="constrained")
+
+    class Shown(Drawn):
+        """A figure that a notebook shows although pyplot, which teaches it to, was never imported."""
+
+        def _repr_png_(self) -> bytes:
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png", dpi=100)
+            return buffer.getvalue()
+
+    return Shown(figsize=(width, height), layout="constrained")

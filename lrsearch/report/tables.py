@@ -170,7 +170,7 @@ def trials_table(records: Sequence[TrialRecord]) -> str:
             each.state.value,
             ("yours: " if each.origin is Origin.YOURS else "") + setting_text(each),
             f"{each.seconds:.1f}" if each.state.terminal else "",
-            each.reason.splitlines()[0][:70] if each.reason else "",
+            each.reason.splitlines()[0][:90] if each.reason else "",
         ]
         for each in records
     ]

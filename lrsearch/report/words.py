@@ -5,17 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from lrsearch.answer.words import rate_text
 from lrsearch.values import Setting
 
+__all__ = ["columns", "duration_text", "extra_text", "percent", "rate_text", "schedule_text", "value_digits", "value_text"]
+
 _SHAPES = {"warmup_stable_decay": "level, then down", "cosine_restarts": "cosine restarts", "one_cycle": "one cycle"}
-
-
-def rate_text(rate: float) -> str:
-    """`2.1e-4`: two digits, as people write rates."""
-    if not math.isfinite(rate) or rate <= 0:
-        return f"{rate:g}"
-    digits, power = f"{rate:.1e}".split("e")
-    return f"{digits}e{int(power)}"
 
 
 def percent(fraction: float) -> str:

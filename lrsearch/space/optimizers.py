@@ -38,6 +38,7 @@ _ADAM = {"beta_1": _BETA_1, "beta_2": _BETA_2, "epsilon": _EPSILON, "weight_deca
 
 
 _INDEPENDENT = Knob(default=0.0, low=1e-7, high=1e-2, log=True)
+_NO_DECAY = {"weight_decay": 0.0}  # where a setting's is zero: left out, Keras would take its own 0.004
 
 
 def _spec(name: str, keras: str, reference: float, hyper: Mapping[str, Knob], **more: Json) -> OptimizerSpec:
@@ -87,7 +88,13 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
             },
         ),
         _spec("adam", "Adam", 1e-3, _ADAM),
-        _spec("adamw", "AdamW", 1e-3, {**_ADAM, "weight_decay": Knob(default=4e-3, low=1e-5, high=1.0, log=True)}),
+        _spec(
+            "adamw",
+            "AdamW",
+            1e-3,
+            {**_ADAM, "weight_decay": Knob(default=4e-3, low=1e-5, high=1.0, log=True)},
+            fixed=_NO_DECAY,
+        ),
         _spec("nadam", "Nadam", 1e-3, _ADAM),
         _spec("adamax", "Adamax", 2e-3, _ADAM),
         # Keras' default of 0.001 is a thousandth of the usual scale (Zeiler 2012 has no rate at all: 1).
@@ -119,6 +126,7 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
             "Muon",
             2e-2,
             {"momentum": Knob(default=0.95, low=0.8, high=0.99), "weight_decay": _DECAY},
+            fixed=_NO_DECAY,
             high=0.3,
             elementwise=False,
         ),

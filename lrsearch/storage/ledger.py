@@ -7,6 +7,7 @@ own.
 
 from __future__ import annotations
 
+import json
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,7 @@ from lrsearch.storage.ends import Beat
 from lrsearch.storage.move import Move, StudyGone, study_of
 from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records
 from lrsearch.storage.studies import Retest
-from lrsearch.storage.tables import attempts, checkpoints, curves, studies, trials, workers
+from lrsearch.storage.tables import attempts, calibrations, checkpoints, curves, studies, trials, workers
 from lrsearch.storage.url import is_sqlite
 from lrsearch.values import (
     CurvePoint,
@@ -231,10 +232,35 @@ class Ledger:
         query = select(workers).where(workers.c.study_id == study_id).order_by(workers.c.id)
         return [records.worker_from(row) for row in self.database.read(lambda connection: connection.execute(query).all())]
 
+    # -- engines -----------------------------------------------------------------------------------------------------------------
+
+    def calibration(self, study_id: int, machine: str) -> Json | None:
+        """What the engines' figures on such a machine are, where somebody measured them."""
+        query = select(calibrations.c.figures).where(calibrations.c.study_id == study_id, calibrations.c.machine == machine[:255])
+        found = self.database.read(lambda connection: connection.execute(query).scalar_one_or_none())
+        return None if found is None else json.loads(found)
+
+    def calibrations(self, study_id: int) -> dict[str, Json]:
+        """All of them, by machine."""
+        query = select(calibrations.c.machine, calibrations.c.figures).where(calibrations.c.study_id == study_id)
+        rows = self.database.read(lambda connection: connection.execute(query.order_by(calibrations.c.machine)).all())
+        return {row.machine: json.loads(row.figures) for row in rows}
+
+    def note_calibration(self, study_id: int, machine: str, figures: Json) -> bool:
+        """Keep a machine's figures; False where another worker has done so: the first has the word."""
+        row = {"study_id": study_id, "machine": machine[:255], "figures": records.dump(figures)}
+        try:
+            self.database.write(lambda connection: connection.execute(insert(calibrations).values(**row)) and None)
+        except IntegrityError:
+            return False
+        return True
+
     # -- a trial's way -----------------------------------------------------------------------------------------------------------
 
-    def claim(self, study_id: int, worker_id: int, *, lease_seconds: float) -> Answer:
+    def claim(self, study_id: int, worker_id: int, *, lease_seconds: float, sampled: int = 0) -> Answer:
         """The next trial for this worker, or why there is none; lapsed leases are reaped on the way.
+
+        `sampled` is how many sampled trials the worker has in training: where they are its share, no new one is handed out.
 
         A worker may hold several. A claim whose commit arrived and whose answer was lost is answered again by the next try.
         """
@@ -244,7 +270,7 @@ class Ledger:
         def claimed(move: Move) -> Answer:
             # After an outage every lease may have lapsed, of workers that live: they get a lease's time to renew them.
             reaps = not self.database.cut_off_within(lease_seconds)
-            return claims.claim(move, worker_id, lease_seconds=lease_seconds, token=token, reaps=reaps)
+            return claims.claim(move, worker_id, lease_seconds=lease_seconds, token=token, reaps=reaps, sampled=sampled)
 
         return self._moved(study_id, claimed, gone, "claim")
 
@@ -329,12 +355,17 @@ class Ledger:
 
     # -- curves ------------------------------------------------------------------------------------------------------------------
 
-    def add_curve(self, trial_id: int, attempt: int, points: Sequence[CurvePoint]) -> bool:
-        """Add epochs of a running attempt; False where it was fenced off.
+    def add_curves(self, points: Mapping[tuple[int, int], Sequence[CurvePoint]]) -> frozenset[tuple[int, int]]:
+        """Add epochs of running attempts, by (trial id, attempt), in one transaction; returns those that were fenced off.
 
         One try: training goes on through an outage, and the caller keeps what was not written. Raises StorageUnavailable.
         """
-        return self.database.hurriedly(lambda connection: ends.add_points(connection, trial_id, attempt, points))
+
+        def added(connection: Connection) -> frozenset[tuple[int, int]]:
+            # By trial, as a reaper goes: two that lock the same rows never wait for each other.
+            return frozenset(pair for pair in sorted(points) if not ends.add_points(connection, *pair, points[pair]))
+
+        return self.database.hurriedly(added)
 
     def curve(self, trial_id: int) -> list[CurvePoint]:
         """A trial's epochs, in order."""

@@ -14,7 +14,7 @@ from lrsearch.storage.claims import count_ended, new_trial
 from lrsearch.storage.database import new_id
 from lrsearch.storage.ends import reap
 from lrsearch.storage.move import Move
-from lrsearch.storage.tables import attempts, checkpoints, curves, studies, trials, workers
+from lrsearch.storage.tables import attempts, calibrations, checkpoints, curves, studies, trials, workers
 from lrsearch.values import Kind, Origin, StudyPlan, StudyState, TrialState
 
 _FIRST = (Origin.YOURS.value, Origin.REFERENCE.value)
@@ -159,6 +159,6 @@ def delete_rows(move: Move) -> None:
     mine = select(trials.c.id).where(trials.c.study_id == move.study_id)
     for table in (attempts, curves, checkpoints):
         move.connection.execute(delete(table).where(table.c.trial_id.in_(mine)))
-    for table in (trials, workers):
+    for table in (trials, workers, calibrations):
         move.connection.execute(delete(table).where(table.c.study_id == move.study_id))
     move.connection.execute(delete(studies).where(studies.c.id == move.study_id))

@@ -127,6 +127,14 @@ workers = Table(
     Index("lrsearch_workers_study", "study_id"),
 )
 
+calibrations = Table(
+    "lrsearch_calibrations",
+    metadata,
+    Column("study_id", Id, ForeignKey("lrsearch_studies.id", ondelete="CASCADE"), primary_key=True),
+    Column("machine", String(255), primary_key=True),  # host, kind of slot, threads
+    Column("figures", LongText, nullable=False),
+)
+
 curves = Table(
     "lrsearch_curves",
     metadata,

@@ -2,7 +2,7 @@
 
 Out: a thread writes events to a private copy of standard output, so that nothing the user prints can corrupt them and a
 parent that is slow (or stopped) never holds up training. In: a thread reads commands, and at once passes on what must
-not wait for the main thread: an interruption, a signal, and the end of input, which means that the parent is dead.
+not wait for the main thread: an interruption, a wake-up, a signal, and the end of input, which means that the parent is dead.
 Knows nothing of studies.
 """
 
@@ -70,9 +70,11 @@ class Mouth:
 class Ear:
     """Hears commands and signals on a thread of its own, even while a long graph call holds the main thread."""
 
-    def __init__(self, handle: int, *, interrupted: Callable[[str], None], orphaned: Callable[[], None]) -> None:
+    def __init__(
+        self, handle: int, *, interrupted: Callable[[str], None], woken: Callable[[], None], orphaned: Callable[[], None]
+    ) -> None:
         self.commands: SimpleQueue[dict[str, Json]] = SimpleQueue()
-        self._handle, self._interrupted, self._orphaned = handle, interrupted, orphaned
+        self._handle, self._interrupted, self._woken, self._orphaned = handle, interrupted, woken, orphaned
         self._rest = b""
         self._signals = _signal_pipe()
         self._thread = threading.Thread(target=self._run, name="lrsearch-ear", daemon=True)
@@ -113,7 +115,10 @@ class Ear:
             command = json.loads(line)
             if command["do"] == "interrupt":
                 self._interrupted("interrupted")
-            self.commands.put(command)
+            if command["do"] == "wake":
+                self._woken()
+            else:
+                self.commands.put(command)
 
 
 def _signal_pipe() -> int:

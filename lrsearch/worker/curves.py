@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from lrsearch.errors import StorageUnavailable
 from lrsearch.values import CurvePoint, Progress
 
-Write = Callable[[int, int, Sequence[CurvePoint]], bool]  # trial, attempt, points -> False where fenced off
+Write = Callable[[Mapping[tuple[int, int], Sequence[CurvePoint]]], object]  # by (trial, attempt)
 
 
 class CurveBuffer:
@@ -34,14 +34,15 @@ class CurveBuffer:
             self.flush()
 
     def flush(self) -> None:
-        """Write everything now, one call an attempt."""
+        """Write everything now, in one call."""
         self._last = self._now()
-        for trial_id, attempt in list(self._points):
-            try:
-                self._write(trial_id, attempt, self._points[trial_id, attempt])
-            except StorageUnavailable:
-                return
-            del self._points[trial_id, attempt]
+        if not self._points:
+            return
+        try:
+            self._write(self._points)
+        except StorageUnavailable:
+            return
+        self._points.clear()
 
     def take(self, trial_id: int, attempt: int) -> tuple[CurvePoint, ...]:
         """Hand over the points that are not written yet, to be written with the attempt's end."""

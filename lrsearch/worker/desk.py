@@ -16,6 +16,7 @@ from lrsearch.answer import retest_candidates
 from lrsearch.errors import StorageUnavailable
 from lrsearch.storage import Claim, Done, PlanRetests, Retest, Wait
 from lrsearch.values import (
+    BY_FIT,
     Kind,
     Origin,
     Outcome,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from lrsearch.storage import Ledger, Mirror
 
 SAY_EVERY_SECONDS = 0.5  # progress within an epoch, for people
+MIRROR_EVERY_SECONDS = 1.0  # Optuna's rows follow in bulk: two looks a trial would cost short trials a tenth of their time
 NEVER_PRUNED = frozenset({Origin.YOURS, Origin.REFERENCE})
 EPOCH_GRACE_SECONDS = 3.0  # an interruption waits for an epoch's end that is nearer than this: a checkpoint can be taken there
 
@@ -81,20 +83,22 @@ class Desk:
         self.ledger, self.mirror, self.study, self.worker_id = ledger, mirror, study, worker_id
         self.space, self.proposer, self.rule = space, proposer, rule
         self.heart, self.store, self.say, self.lease_seconds = heart, store, say, lease_seconds
-        self.curves = CurveBuffer(ledger.add_curve, time.monotonic)
+        self.curves = CurveBuffer(ledger.add_curves, time.monotonic)
         self.answer: Wait | PlanRetests | Done = Wait(0.0)  # why there was nothing to train, last time
         self._held: dict[int, _Held] = {}
         self._revision: int | None = None
         self._warned: set[str] = set()
+        self._mirrored_at = -MIRROR_EVERY_SECONDS
 
     # -- source ----------------------------------------------------------------------------------------------------
 
     def source(self) -> TrialSpec | None:
         """Claim the next trial, sample it where it has no setting yet, and bind both; None when there is none now."""
         while not self.heart.stopping:
-            claimed = self.ledger.claim(self.study.id, self.worker_id, lease_seconds=self.lease_seconds)
+            claimed = self.ledger.claim(self.study.id, self.worker_id, lease_seconds=self.lease_seconds, sampled=self._sampled)
             if not isinstance(claimed, Claim):
                 self.answer = claimed
+                self._mirror(now=not self._held)
                 return None
             spec = self._begin(claimed.trial, claimed.attempt)
             if spec is not None:
@@ -110,7 +114,7 @@ class Desk:
         if not self.ledger.bind(trial.id, attempt, setting=setting, params=params, seed=seed):
             self.heart.release(trial.id, attempt)
             return None
-        self.mirror.sync(self.study.id)
+        self._mirror()
         resume = self._resume(trial)
         label = label_of(trial)
         spec = TrialSpec(
@@ -129,6 +133,17 @@ class Desk:
         self._held[trial.id] = _Held(trial=trial, spec=spec, saved_epoch=begun, saved_at=now, epoch_began=now)
         self._say_begun(trial, spec)
         return spec
+
+    @property
+    def _sampled(self) -> int:
+        """How many sampled trials this worker has in training."""
+        return sum(held.trial.origin is Origin.SAMPLED and held.trial.kind is Kind.SEARCH for held in self._held.values())
+
+    def _mirror(self, *, now: bool = False) -> None:
+        """Let Optuna's rows follow, about once a second, and always when there is nothing to train."""
+        if now or time.monotonic() - self._mirrored_at >= MIRROR_EVERY_SECONDS:
+            self.mirror.sync(self.study.id)
+            self._mirrored_at = time.monotonic()
 
     def _propose(self, number: int) -> Setting:
         records = self.ledger.trials(self.study.id, kind=Kind.SEARCH, changed_since=self._revision)
@@ -236,8 +251,11 @@ class Desk:
         if recorded and outcome.status.terminal:
             self.ledger.forget_checkpoints(outcome.trial_id)
             self.store.forget(outcome.trial_id)
-            self.mirror.sync(self.study.id)
+            self._mirror()
         self._say_ended(held, outcome if recorded else replace(outcome, status=Status.LOST))
+        for note in outcome.notes:
+            if note.startswith(BY_FIT):
+                self._warn_once(note, note)
         if recorded and outcome.status is Status.FAILED:
             self._break_if_poisoned()
 
@@ -246,6 +264,7 @@ class Desk:
         for trial_id, held in list(self._held.items()):
             attempt = held.spec.attempt
             self.tell(Outcome(trial_id=trial_id, attempt=attempt, status=Status.INTERRUPTED, engine="", reason=reason))
+        self._mirror(now=True)
 
     def plan_retests(self) -> None:
         """Plan the retests of the best few and yours, on seeds that all of them share, so that their spread can be compared."""

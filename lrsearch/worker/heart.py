@@ -44,7 +44,7 @@ class Heart:
         self._lost: set[tuple[int, int]] = set()
         self._lock = threading.Lock()
         self._stopping = ""
-        self._wake = threading.Event()  # set when there is reason not to wait: stopping, or closing
+        self._wake = threading.Event()  # set when there is reason not to wait: stopping, closing, or work to look for
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lrsearch-heart", daemon=True)
 
@@ -98,8 +98,14 @@ class Heart:
             self._lost.add((trial_id, attempt))
 
     def rest(self, seconds: float) -> None:
-        """Sleep, but no longer than until an interruption."""
-        self._wake.wait(seconds)
+        """Sleep, but no longer than until an interruption or `wake`."""
+        if not self._stopping:
+            self._wake.wait(seconds)
+            self._wake.clear()
+
+    def wake(self) -> None:
+        """End a `rest`, or the next one: another worker ended something."""
+        self._wake.set()
 
     def _run(self) -> None:
         delay, fails = self._interval, 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from lrsearch.sampling import Proposer, pruning_rule
 from lrsearch.storage import Mirror
+from lrsearch.values import Json
 from lrsearch.worker.checkpoints import CheckpointStore
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.desk import Desk
@@ -13,6 +15,7 @@ from lrsearch.worker.events import Say
 from lrsearch.worker.heart import Heart
 
 if TYPE_CHECKING:
+    from lrsearch.engine.contract import Engine
     from lrsearch.space import SearchSpace
     from lrsearch.storage import Ledger
     from lrsearch.values import StudyRecord
@@ -42,6 +45,22 @@ def desk_for(
         lease_seconds=config.lease_seconds,
     )
     return desk, heart
+
+
+def settle_engine(config: WorkerConfig, ledger: Ledger, study: StudyRecord, engine: Engine, *, say: Say) -> None:
+    """Let an engine that measures take the study's figures for this machine; the first worker measures and says what it chose."""
+    calibrate: Callable[[Json], Mapping[str, Json]] | None = getattr(engine, "calibrate", None)
+    if calibrate is None:
+        return
+    machine = f"{config.host}/{config.slot.partition(':')[0]}/{config.threads or 'all'}"
+    known = ledger.calibration(study.id, machine)
+    found = calibrate(known)
+    if known is not None:
+        return
+    if ledger.note_calibration(study.id, machine, dict(found)):
+        say("note", text=str(found["reason"]))
+    else:
+        calibrate(ledger.calibration(study.id, machine))  # another worker was quicker: all of a machine go one way
 
 
 def folder_of(study: StudyRecord) -> str:

@@ -1,7 +1,8 @@
 """A worker as a process: told what to do by JSON lines on standard input, saying what it does on standard output.
 
-Commands: {"do": "inspect"}, {"do": "work", "study": NAME}, {"do": "interrupt"}, {"do": "quit"}. The end of input means that
-the parent is dead: running attempts are put back and the process is gone within five seconds, whatever holds it.
+Commands: {"do": "load"}, {"do": "inspect"}, {"do": "work", "study": NAME}, {"do": "wake"}, {"do": "interrupt"},
+{"do": "quit"}. The end of input means that the parent is dead: running attempts are put back and the process is gone within
+five seconds, whatever holds it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class WorkerProcess:
 
     def __init__(self) -> None:
         self._mouth = Mouth(private_output())
-        self._ear = Ear(private_input(), interrupted=self._interrupt, orphaned=self._orphan)
+        self._ear = Ear(private_input(), interrupted=self._interrupt, woken=self._wake, orphaned=self._orphan)
         self._heart: Heart | None = None
         self._stopping = ""
         self._orphaned = threading.Event()
@@ -65,8 +66,11 @@ class WorkerProcess:
         while not self._stopping:
             command = self._ear.commands.get()
             match command["do"]:
+                case "load":
+                    workshop.load()
                 case "inspect":
                     self._mouth.say("facts", inspection=workshop.inspect().to_json())
+                    gc.collect()  # the inspected model goes, while the parent makes the study
                 case "work":
                     reason = self._work(config, workshop, command["study"])
                     self._mouth.say("done", reason=reason)
@@ -85,10 +89,10 @@ class WorkerProcess:
 
     def _train(self, config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: StudyRecord) -> str:
         from lrsearch.worker.loop import work
-        from lrsearch.worker.opening import desk_for
+        from lrsearch.worker.opening import desk_for, settle_engine
 
         space, engine = workshop.open(study)
-        gc.collect()
+        settle_engine(config, ledger, study, engine, say=self._mouth.say)
         gc.freeze()  # what the study holds stays too
         worker_id = ledger.add_worker(
             study.id, host=config.host or host_name(), pid=os.getpid(), slot=config.slot, versions=versions()
@@ -121,6 +125,11 @@ class WorkerProcess:
         self._ear.commands.put({"do": "quit"})
         if first and reason.startswith("SIG"):
             _end_after(SIGNAL_SECONDS, 128 + signal.Signals[reason])
+
+    def _wake(self) -> None:
+        """Called on the ear's thread when another worker has ended a trial."""
+        if self._heart is not None:
+            self._heart.wake()
 
     def _orphan(self) -> None:
         """Called on the ear's thread when the parent is dead."""

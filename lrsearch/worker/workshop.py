@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
@@ -15,6 +16,7 @@ from lrsearch.worker.config import WorkerConfig
 
 if TYPE_CHECKING:
     from lrsearch.definition import StudyDefinition
+    from lrsearch.engine import LoadedStudy
     from lrsearch.engine.contract import Engine
     from lrsearch.space import SearchSpace
 
@@ -53,6 +55,10 @@ class Workshop(Protocol):
         """Load what is slow and needs no study file, and bind it to the slot."""
         ...
 
+    def load(self) -> None:
+        """Load the study ahead, while another worker inspects it; what goes wrong is for the others to say."""
+        ...
+
     def inspect(self) -> Inspection:
         """Load the study and try one real step. Raises what `engine.inspect_study` raises."""
         ...
@@ -67,6 +73,8 @@ class KerasWorkshop:
 
     def __init__(self, config: WorkerConfig) -> None:
         self._config = config
+        self._found: StudyDefinition | None = None
+        self._loaded: LoadedStudy | None = None
 
     def prepare(self) -> None:
         from lrsearch.definition import check_backend
@@ -81,23 +89,32 @@ class KerasWorkshop:
             engine.bind_threads(self._config.threads)
         engine.bind_memory(self._config.memory_mib)
 
+    def load(self) -> None:
+        from lrsearch.engine import load_study
+
+        with suppress(Exception):
+            self._loaded = load_study(self._definition())
+
     def inspect(self) -> Inspection:
-        from lrsearch.engine import inspect_study
+        from lrsearch.engine import LoadedStudy, inspect_study
 
         definition = self._definition()
-        return inspection_of(definition, inspect_study(definition))
+        self._loaded = LoadedStudy(definition=definition)
+        return inspection_of(definition, inspect_study(definition, loaded=self._loaded))
 
     def open(self, study: StudyRecord) -> tuple[SearchSpace, Engine]:
         definition = self._definition()
         check_unchanged(definition, study)
-        return open_definition(definition, self._config.engine, study)
+        return open_definition(definition, self._config.engine, study, loaded=self._loaded)
 
     def _definition(self) -> StudyDefinition:
         from lrsearch.definition import load_study_file
 
         if self._config.study_file is None:
             raise InvalidValue("study file", got=None, allowed="a path", fix="Give --study-file.")
-        return load_study_file(self._config.study_file).with_overrides(self._config.overrides)
+        if self._found is None:
+            self._found = load_study_file(self._config.study_file).with_overrides(self._config.overrides)
+        return self._found
 
 
 def inspection_of(definition: StudyDefinition, facts: StudyFacts) -> Inspection:
@@ -111,11 +128,13 @@ def inspection_of(definition: StudyDefinition, facts: StudyFacts) -> Inspection:
     )
 
 
-def open_definition(definition: StudyDefinition, engine: str, study: StudyRecord) -> tuple[SearchSpace, Engine]:
-    """Load `definition`'s data and make the engine that trains it."""
+def open_definition(
+    definition: StudyDefinition, engine: str, study: StudyRecord, *, loaded: LoadedStudy | None = None
+) -> tuple[SearchSpace, Engine]:
+    """Load `definition`'s data, where it is not yet `loaded`, and make the engine that trains it."""
     from lrsearch.engine import create_engine, open_study
 
-    loaded = open_study(definition, study.plan.facts.direction)
+    loaded = open_study(definition, study.plan.facts.direction, loaded=loaded)
     return definition.effective_space(), create_engine(engine, loaded)
 
 

@@ -25,9 +25,14 @@ def graph():
     return create_engine("graph", open_study(definition()))
 
 
-@pytest.fixture(params=["fit", "graph", "toy"])
-def engine(request, fit, graph):
-    return {"fit": fit, "graph": graph, "toy": ToyEngine({"epochs": EPOCHS})}[request.param]
+@pytest.fixture(scope="module")
+def vectorized():
+    return create_engine("vectorized", open_study(definition()))
+
+
+@pytest.fixture(params=["fit", "graph", "vectorized", "toy"])
+def engine(request, fit, graph, vectorized):
+    return {"fit": fit, "graph": graph, "vectorized": vectorized, "toy": ToyEngine({"epochs": EPOCHS})}[request.param]
 
 
 # -- the contract ----------------------------------------------------------------------------------------------------

@@ -1,11 +1,14 @@
 """The graph engine trains as fit does, many batches a call, and hands over what it cannot carry."""
 
 import keras
+import numpy as np
 import pytest
-from engine_world import World, data, definition, model, spec
+import tensorflow as tf
+from engine_world import World, assert_equal, both, data, definition, model, spec
 
 from lrsearch.engine import create_engine, open_study
-from lrsearch.values import Status
+from lrsearch.engine.program import Pace
+from lrsearch.values import Status, Verdict
 
 pytestmark = pytest.mark.tensorflow
 
@@ -20,19 +23,6 @@ def graph():
     return create_engine("graph", open_study(definition()))
 
 
-def both(*specs, **fields):
-    """Outcomes of the same specs by `graph` and by `fit`."""
-    loaded = open_study(definition(**fields))
-    return [World(*specs).run(create_engine(name, loaded)) for name in ("graph", "fit")]
-
-
-def assert_equal(ours, theirs, *, engine="graph"):
-    for one, other in zip(ours, theirs, strict=True):
-        assert (one.engine, one.status, one.epochs, one.steps) == (engine, other.status, other.epochs, other.steps), one.notes
-        assert one.logs == pytest.approx(other.logs, rel=2e-4, abs=1e-6)
-        assert one.value == pytest.approx(other.value, rel=2e-4)
-
-
 @pytest.mark.parametrize("optimizer", ["nesterov", "adamw", "nadam", "schedule_free_adamw", "lamb"])
 def test_graph_trains_as_fit_does(graph, fit, optimizer):
     specs = [spec(number, optimizer=optimizer, seed=number, rate=3e-3) for number in (1, 2)]
@@ -45,7 +35,7 @@ def test_graph_keeps_one_program_for_all_rates_and_schedules(graph):
     World(spec(9, optimizer="adamax", schedule="constant")).run(graph)
     assert len(graph._programs) == before + 1
     [program] = [each for key, each in graph._programs.items() if "adamax" in key]
-    assert program.run_train.experimental_get_tracing_count() == 1
+    assert program.traced == 2, "the training and the validation, once each"
 
 
 def test_graph_trains_yours_under_its_own_schedule():
@@ -104,14 +94,238 @@ def test_a_checkpoint_of_one_engine_is_resumed_by_the_other(graph, fit):
         assert again.value == pytest.approx(alone.value, rel=2e-4)
 
 
-def test_what_graph_cannot_carry_goes_to_fit_with_the_reason():
-    engine = create_engine("graph", open_study(definition(callbacks=lambda: [keras.callbacks.Callback()])))
-    [outcome] = World(spec()).run(engine)
-    assert (outcome.engine, outcome.status) == ("fit", Status.COMPLETE)
-    assert "callbacks" in outcome.notes[0]
-
-
 def test_divergence_in_a_graph_is_noticed_within_a_call(graph):
     [outcome] = World(spec(rate=1e25, optimizer="sgd", schedule="constant")).run(graph)
     assert (outcome.engine, outcome.status, outcome.value) == ("graph", Status.DIVERGED, None)
     assert outcome.steps <= 10
+
+
+# -- callbacks -------------------------------------------------------------------------------------------------------
+
+
+class Notes(keras.callbacks.Callback):
+    """Notes the hooks of epochs, tests and training, with what they are told."""
+
+    def __init__(self, seen):
+        super().__init__()
+        self.seen = seen
+
+    def _note(self, hook, logs=None):
+        rate = self.model.optimizer.learning_rate
+        self.seen.append((hook, dict(logs or {}), float(rate), dict(self.params)))
+
+    def on_train_begin(self, logs=None):
+        self._note("train begins", logs)
+
+    def on_train_end(self, logs=None):
+        self._note("train ends", logs)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._note(f"epoch {epoch} begins", logs)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._note(f"epoch {epoch} ends", logs)
+
+    def on_test_begin(self, logs=None):
+        self._note("test begins", logs)
+
+    def on_test_end(self, logs=None):
+        self._note("test ends", logs)
+
+
+def test_callbacks_of_epochs_are_called_in_the_graph_as_fit_calls_them():
+    seen = []
+    assert_equal(*both(spec(), callbacks=lambda: [Notes(seen)]))
+    ours, theirs = seen[: len(seen) // 2], seen[len(seen) // 2 :]
+    assert [each[0] for each in ours] == [each[0] for each in theirs]
+    assert ours[-1][0] == "train ends"
+    for (_, logs, rate, params), (_, other_logs, other_rate, other_params) in zip(ours, theirs, strict=True):
+        assert list(logs) == list(other_logs)
+        assert logs == pytest.approx(other_logs, rel=2e-4)
+        assert rate == pytest.approx(other_rate, rel=1e-5), "the next update's"
+        assert params == other_params
+
+
+C = keras.callbacks
+KEPT_FOR_YOURS = {
+    "stops early and restores its best": lambda: [
+        C.EarlyStopping("val_mae", patience=0, min_delta=0.3, restore_best_weights=True)
+    ],
+    "lowers its rate on a plateau": lambda: [C.ReduceLROnPlateau("val_mae", factor=0.1, patience=0, min_delta=9.0)],
+    "sets its rate by epoch": lambda: [C.LearningRateScheduler(lambda epoch, rate: rate * 0.5**epoch)],
+}
+
+
+@pytest.mark.parametrize("name", KEPT_FOR_YOURS)
+def test_yours_keeps_its_own_callbacks_in_the_graph_and(name):
+    ours, theirs = both(spec(1, yours=True), spec(2, yours=True, test_split=True), callbacks=KEPT_FOR_YOURS[name])
+    assert_equal(ours, theirs)
+    assert [each.reason for each in ours] == [each.reason for each in theirs]
+    assert list(ours[0].logs) == list(theirs[0].logs)
+
+
+def test_callbacks_that_write_files_write_the_same_in_the_graph(tmp_path):
+    def made():
+        return [C.ModelCheckpoint("kept.weights.h5", save_weights_only=True), C.CSVLogger("log.csv"), C.TerminateOnNaN()]
+
+    loaded = open_study(definition(callbacks=made))
+    for name in ("graph", "fit"):
+        [outcome] = World(spec(folder=str(tmp_path / name))).run(create_engine(name, loaded))
+        assert outcome.engine == name
+    logs = [np.genfromtxt(tmp_path / name / "log.csv", delimiter=",", names=True) for name in ("graph", "fit")]
+    assert logs[0].dtype.names == logs[1].dtype.names
+    assert np.allclose(logs[0].tolist(), logs[1].tolist(), rtol=2e-4)
+    assert (tmp_path / "graph" / "kept.weights.h5").exists()
+
+
+class Batches(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+class Validations(keras.callbacks.Callback):
+    def on_test_batch_begin(self, batch, logs=None):
+        pass
+
+
+ACTING = {
+    "a batch hook": (lambda: [Batches()], "Batches must be called at every batch"),
+    "a test batch hook": (lambda: [Validations()], "Validations must be called at every batch"),
+    "a batch function": (lambda: [C.LambdaCallback(on_train_batch_end=lambda batch, logs: None)], "LambdaCallback"),
+    "a checkpoint every few batches": (lambda: [C.ModelCheckpoint("a.keras", save_freq=10**6)], "ModelCheckpoint"),
+    "a progress bar": (lambda: [C.ProgbarLogger()], "ProgbarLogger"),
+}
+
+
+@pytest.mark.parametrize("name", ACTING)
+def test_what_acts_on_batches_goes_to_fit_with_the_reason(name, tmp_path):
+    callbacks, reason = ACTING[name]
+    [outcome] = World(spec(folder=str(tmp_path))).run(create_engine("graph", open_study(definition(callbacks=callbacks))))
+    assert (outcome.engine, outcome.status) == ("fit", Status.COMPLETE), outcome.reason
+    assert reason in outcome.notes[0]
+
+
+def test_a_backup_is_taken_out_of_yours_too_since_trials_are_resumed_otherwise():
+    engine = create_engine("graph", open_study(definition(callbacks=lambda: [C.BackupAndRestore("backup")])))
+    [outcome] = World(spec(yours=True)).run(engine)
+    assert (outcome.engine, outcome.status) == ("graph", Status.COMPLETE), outcome.reason
+    assert outcome.notes == ("BackupAndRestore taken out: trials are resumed from checkpoints of lrsearch's own",)
+
+
+def test_functions_of_epochs_stay_in_the_graph():
+    engine = create_engine("graph", open_study(definition(callbacks=lambda: [C.LambdaCallback(on_epoch_end=lambda *_: None)])))
+    [outcome] = World(spec()).run(engine)
+    assert outcome.engine == "graph"
+
+
+def test_a_callback_that_sets_a_searched_rate_goes_to_fit_which_says_that_it_cannot():
+    class Mine(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.optimizer.learning_rate = 0.5
+
+    [outcome] = World(spec()).run(create_engine("graph", open_study(definition(callbacks=lambda: [Mine()]))))
+    assert (outcome.engine, outcome.status) == ("fit", Status.FAILED)
+    assert "sets the optimizer's rate" in outcome.notes[0]
+    assert "LearningRateSchedule" in outcome.reason
+
+
+def test_an_exception_of_a_callback_ends_the_trial_at_once_with_a_traceback_of_the_users_own():
+    calls = []
+
+    class Broken(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            calls.append(epoch)
+            raise RuntimeError("my own mistake")
+
+    [outcome] = World(spec()).run(create_engine("graph", open_study(definition(callbacks=lambda: [Broken()]))))
+    assert (outcome.engine, outcome.status, outcome.reason) == ("graph", Status.FAILED, "RuntimeError: my own mistake")
+    assert "on_epoch_end" in outcome.traceback_text
+    assert "lrsearch/engine" not in outcome.traceback_text
+    assert calls == [0]
+
+
+# -- what a kept graph cannot begin anew -------------------------------------------------------------------------------
+
+
+def test_start_values_from_tf_random_are_those_of_the_seed():
+    def mine():
+        made = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(1, use_bias=False)])
+        made.compile("sgd", "mse", metrics=["mae"])
+        made.set_weights([tf.random.normal((5, 1)).numpy()])
+        return made
+
+    specs = [spec(1, seed=3), spec(2, seed=4), spec(3, seed=3)]
+    ours, theirs = both(*specs, build_model=mine)
+    assert_equal(ours, theirs)
+    assert ours[0].value == ours[2].value != ours[1].value
+
+
+class Drawing(keras.layers.Layer):
+    def call(self, x):
+        return x + 0.1 * tf.random.normal(tf.shape(x))
+
+
+class Counting(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.hidden = [tf.Variable(0.0)]
+
+    def call(self, x):
+        self.hidden[0].assign_add(1.0)
+        return x / self.hidden[0]
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"), [(Drawing, "draws from tf.random"), (Counting, "a variable that Keras does not know")]
+)
+def test_state_that_no_trial_could_begin_anew_goes_to_fit(layer, reason):
+    def mine():
+        made = keras.Sequential([keras.layers.Input((5,)), layer(), keras.layers.Dense(1)])
+        made.compile("sgd", "mse", metrics=["mae"], jit_compile=False)
+        return made
+
+    [outcome] = World(spec()).run(create_engine("graph", open_study(definition(build_model=mine))))
+    assert (outcome.engine, outcome.status) == ("fit", Status.COMPLETE), outcome.reason
+    assert reason in outcome.notes[0]
+
+
+def test_mixed_precision_follows_its_schedule_by_the_updates_that_loss_scaling_lets_through():
+    def mine():
+        policy = keras.mixed_precision.dtype_policy()
+        keras.mixed_precision.set_dtype_policy("mixed_float16")
+        try:
+            made = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(1)])
+            made.compile("sgd", "mse", metrics=["mae"])
+            return made
+        finally:
+            keras.mixed_precision.set_dtype_policy(policy)
+
+    trial = spec(rate=0.05, optimizer="momentum")
+    engine = create_engine("graph", open_study(definition(build_model=mine)))
+    [ours] = World(trial).run(engine)
+    [theirs] = World(trial).run(create_engine("fit", open_study(definition(build_model=mine))))
+    assert_equal([ours], [theirs])
+    [program] = engine._programs.values()
+    assert 0 < int(program.model.optimizer.inner_optimizer.iterations) < ours.steps, "some were left out"
+
+
+# -- within a call -----------------------------------------------------------------------------------------------------
+
+
+def test_a_verdict_within_an_epoch_is_obeyed(graph, monkeypatch):
+    monkeypatch.setattr("lrsearch.engine.watching.WATCH_SECONDS", 0.0)
+    world = World(spec())
+    world.watch = lambda _progress: Verdict.INTERRUPT
+    [outcome] = world.run(graph)
+    assert (outcome.engine, outcome.status, outcome.epochs, outcome.steps) == ("graph", Status.INTERRUPTED, 0, 1)
+
+
+def test_a_call_takes_as_many_batches_as_its_pace_allows():
+    pace = Pace()
+    first = pace.batches
+    pace.learn(first, 100.0)
+    assert pace.batches == first, "the first call makes the kernels"
+    pace.learn(first, 0.001)
+    assert pace.batches == 4 * first, "and no more at once"
+    pace.learn(8, 16.0)
+    assert pace.batches == 1

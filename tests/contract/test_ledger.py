@@ -53,6 +53,21 @@ def clock(url):
     made.ledger.close()
 
 
+# -- what is in flight -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_with_its_share_in_training_gets_what_waits_and_nothing_new(ledger):
+    study = ledger.create_study(plan(trials=10, first=()))  # a fifth of 10 for the only worker
+    worker = add_worker(ledger, study)
+    mine = [claim(ledger, study, worker) for _ in range(2)]
+    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60.0, sampled=2), Wait)
+    assert finish(ledger, mine[0], status=Status.INTERRUPTED)
+    again = ledger.claim(study.id, worker, lease_seconds=60.0, sampled=2)
+    assert isinstance(again, Claim)
+    assert again.trial.id == mine[0].trial.id
+    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60.0, sampled=1), Claim), "one below its share"
+
+
 # -- budget --------------------------------------------------------------------------------------------------------------------
 
 
@@ -117,7 +132,8 @@ def test_a_lapsed_lease_is_reaped_by_the_next_claim_and_its_holder_is_fenced_off
     beat = ledger.beat([(lapsed.trial.id, lapsed.attempt)], worker_id=one, lease_seconds=60)
     assert beat.lost == {lapsed.trial.id}
     assert not finish(ledger, lapsed)
-    assert not ledger.add_curve(lapsed.trial.id, lapsed.attempt, [point(1)])
+    pair = (lapsed.trial.id, lapsed.attempt)
+    assert ledger.add_curves({pair: [point(1)]}) == {pair}
     assert not ledger.checkpoint_written(lapsed.trial.id, lapsed.attempt, epoch=1, path="p", sha256="s", size=1)
     assert finish(ledger, taken, value=0.5)
     assert ledger.trials(study.id)[0].value == 0.5
@@ -359,10 +375,10 @@ def test_curves_of_a_later_attempt_replace_those_of_the_earlier(ledger):
     study = ledger.create_study(plan(trials=1, retest_seeds=0))
     worker = add_worker(ledger, study)
     first = claim(ledger, study, worker)
-    assert ledger.add_curve(first.trial.id, 1, [point(1), point(2, 0.1), point(3, 0.1)])
+    assert not ledger.add_curves({(first.trial.id, 1): [point(1), point(2, 0.1), point(3, 0.1)]})
     finish(ledger, first, status=Status.INTERRUPTED)
     second = claim(ledger, study, worker)
-    assert ledger.add_curve(second.trial.id, 2, [point(2, 0.6)])
+    assert not ledger.add_curves({(second.trial.id, 2): [point(2, 0.6)]})
     assert finish(ledger, second, epochs=2)
     assert [(each.epoch, each.value) for each in ledger.curve(second.trial.id)] == [(1, 0.5), (2, 0.6)]
     assert ledger.rung_values(study.id, 2) == [0.6]

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -97,6 +98,12 @@ def test_an_independent_decay_shrinks_by_its_own_fraction_whatever_the_peak():
         made.build(weights)
         made.apply([np.zeros((4, 3), "float32"), np.zeros(3, "float32")], weights)
         assert numpy(weights[0]) == pytest.approx(0.5 * 0.99, rel=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", sorted(name for name, row in OPTIMIZERS.items() if "weight_decay" in row.hyper))
+def test_a_decay_of_zero_is_none_whatever_keras_would_take(optimizer):
+    chosen = replace(setting(optimizer), hyper={"weight_decay": 0.0})
+    assert not build_optimizer(chosen, 10).weight_decay
 
 
 def test_muon_leaves_the_output_layer_to_adam():

@@ -6,8 +6,10 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import keras
 import numpy as np
+import pytest
 
 from lrsearch import StudyDefinition
+from lrsearch.engine import create_engine, open_study
 from lrsearch.values import Setting, TrialSpec, Verdict
 
 EPOCHS, EXAMPLES, BATCH = 4, 37, 8
@@ -65,3 +67,19 @@ class World:
     @property
     def ends(self):
         return [each for each in self.progress if each.epoch_end]
+
+
+def both(*specs, **fields):
+    """Outcomes of the same specs by `graph` and by `fit`, each with data of its own: a dataset may go on from trial to trial."""
+    outcomes = []
+    for name in ("graph", "fit"):
+        keras.utils.set_random_seed(0)  # a dataset's shuffling is seeded where it is made
+        outcomes.append(World(*specs).run(create_engine(name, open_study(definition(**fields)))))
+    return outcomes
+
+
+def assert_equal(ours, theirs, *, engine="graph"):
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one.engine, one.status, one.epochs, one.steps) == (engine, other.status, other.epochs, other.steps), one.notes
+        assert one.logs == pytest.approx(other.logs, rel=2e-4, abs=1e-6)
+        assert one.value == pytest.approx(other.value, rel=2e-4)

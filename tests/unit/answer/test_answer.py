@@ -90,6 +90,22 @@ def test_by_optimizer_tells_from_which_rate_on_it_diverges(study, some, trial):
     assert next(row for row in unlucky if row.optimizer == "lion").diverges_from == 1e-2  # 3e-3 alone is below a rate that held
 
 
+def test_by_optimizer_tells_up_to_which_rate_it_crawls(study, trial):
+    def row(*more):
+        [found] = summarise(study(), [trial(1, "adam", 1e-3, 0.97, logs={"loss": 0.1}), *more]).by_optimizer
+        return found.crawls_to
+
+    slow = [trial(2, "adam", 1e-6, 0.1, logs={"loss": 2.3}), trial(3, "adam", 1e-5, 0.5, logs={"loss": 1.5})]
+    assert row(*slow) == 1e-5
+    assert row(*slow, trial(4, "adam", 1e-4, 0.965, logs={"loss": 0.12})) == 1e-5  # within 1 % of the best value
+    assert row(*slow, trial(4, "adam", 5e-6, 0.97, logs={"loss": 0.1})) == 1e-6  # 1e-5 alone is above a rate that did well
+    assert row(*slow, trial(4, "adam", 1e-4, 0.9, logs={"loss": 0.3})) == 1e-5  # a tenth of the way back: another cause
+    assert row(*slow, trial(4, "adam", 1e-4, 0.9, logs={"loss": 0.4})) == 1e-4
+    assert row(trial(2, "adam", 1e-2, 0.5, logs={"loss": 1.5})) is None  # too high is not too low
+    assert row(trial(2, "adam", 1e-5, 0.5)) is None  # a train_step that logs no loss
+    assert row(trial(2, "adam", 1e-5)) is None  # diverged
+
+
 def test_good_rates_are_those_within_one_percent_or_the_noise(study, some, trial, retests):
     more = [*some, trial(8, "lion", 5e-5, 0.9)]
     rows = {row.optimizer: row for row in summarise(study(), more).by_optimizer}
@@ -131,7 +147,7 @@ def test_too_few_trials_and_failures_are_said(study, some, trial):
 def test_a_best_rate_at_the_edge_of_the_range_is_said(study, some):
     for asked in ([1e-5, 2.2e-4], {"lion": [1e-5, 2.2e-4]}):
         narrow = study(fingerprint={"space.learning_rate": asked})
-        assert any("higher rates than 2.2e-04" in each for each in summarise(narrow, some).warnings)
+        assert any("higher rates than 2.2e-4" in each for each in summarise(narrow, some).warnings)
     wide = study(fingerprint={"space.learning_rate": [1e-5, 1e-3]})
     assert not any("edge" in each for each in summarise(wide, some).warnings)
 

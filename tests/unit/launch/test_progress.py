@@ -133,7 +133,7 @@ def test_the_live_view_shows_budget_workers_best_and_yours():
         "seconds": 2.0,
         "value": 0.95,
     }
-    started = {"label": "trial 1", "short": "lion 2.1e-04 linear"}
+    started = {"trial_id": 2, "label": "trial 1", "short": "lion 2.1e-04 linear"}
     picture = picture_of(
         *begun(),
         ended(0, 0.9, origin="yours"),
@@ -154,6 +154,23 @@ def test_the_live_view_shows_budget_workers_best_and_yours():
         "yours",
     ):
         assert part in text
+
+
+def test_a_worker_that_trains_many_trials_at_once_shows_them_and_the_estimate_counts_them():
+    started = [
+        Event(name="trial.started", slot="cpu:0", facts={"trial_id": each + 1, "label": f"trial {each}", "short": f"rate {each}"})
+        for each in range(4)
+    ]
+    told = {"epoch": 1, "epochs": 9, "step": 1, "total_steps": 9, "rate": 0.1, "value": 0.5, "trial_id": 2}
+    picture = picture_of(*begun(), *started, Event(name="trial.progress", slot="cpu:0", facts=told))
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(draw(picture, 30.0))
+    assert "trial 1 of 4 at once" in console.export_text()
+    picture.take(ended(0))
+    assert picture.rows["cpu:0"].state == "training"
+    assert picture.seconds_left(22.0) == 9 * 12 / 4
+    lines = lines_of(*begun(), *started, ended(0))
+    assert lines[-1] == "12 s a trial, 2 slots, 4 trials at once: about 27 s"
 
 
 def test_before_the_study_is_known_the_view_says_what_it_waits_for():

@@ -13,11 +13,10 @@ class Table:
     def __init__(self):
         self.away, self.writes = False, []
 
-    def write(self, trial_id, attempt, points):
+    def write(self, points):
         if self.away:
             raise StorageUnavailable("away")
-        self.writes.append((trial_id, attempt, [each.epoch for each in points]))
-        return True
+        self.writes.append({pair: [each.epoch for each in own] for pair, own in points.items()})
 
 
 def progress(epoch, trial_id=1, value=0.5):
@@ -34,7 +33,7 @@ def test_points_wait_for_the_second_to_pass():
         buffer.add(progress(epoch))
         buffer.flush_if_due()
         clock[0] += 0.4
-    assert table.writes == [(1, 1, [1, 2, 3, 4])]
+    assert table.writes == [{(1, 1): [1, 2, 3, 4]}]
 
 
 def test_an_outage_delays_points_and_loses_none():
@@ -46,7 +45,16 @@ def test_an_outage_delays_points_and_loses_none():
     table.away = False
     buffer.add(progress(2))
     buffer.flush()
-    assert table.writes == [(1, 1, [1, 2])]
+    assert table.writes == [{(1, 1): [1, 2]}]
+
+
+def test_all_attempts_of_a_worker_are_written_at_once():
+    table = Table()
+    buffer = CurveBuffer(table.write, lambda: 0.0)
+    for trial_id in (1, 2, 1):
+        buffer.add(progress(1 + trial_id, trial_id=trial_id))
+    buffer.flush()
+    assert table.writes == [{(1, 1): [2, 2], (2, 1): [3]}]
 
 
 def test_what_is_taken_is_not_written_again():
@@ -56,7 +64,7 @@ def test_what_is_taken_is_not_written_again():
     buffer.add(progress(1, trial_id=2))
     assert [each.epoch for each in buffer.take(1, 1)] == [1]
     buffer.flush()
-    assert table.writes == [(2, 1, [1])]
+    assert table.writes == [{(2, 1): [1]}]
 
 
 def test_what_is_not_finite_becomes_absent():

@@ -91,3 +91,13 @@ def test_a_fenced_write_is_as_good_as_a_beat():
     assert heart.verdict(1, 3) is Verdict.LOST
     heart.release(1, 3)
     assert heart.holds == ()
+
+
+def test_who_rests_is_woken_to_look_for_work():
+    heart = Heart(Ledger().beat, lease_seconds=30.0)
+    resting = threading.Thread(target=heart.rest, args=(3600.0,), daemon=True)
+    resting.start()
+    heart.wake()
+    resting.join(timeout=10)
+    assert not resting.is_alive()
+    assert heart.stopping == ""

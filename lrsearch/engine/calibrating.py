@@ -1,0 +1,121 @@
+"""Chooses between `graph` and `vectorized`, and how many trials train at once, by timing a few steps of each.
+
+Once for a study on a machine: the figures stay with the study. The graphs that are timed are those that train later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+
+import tensorflow as tf
+
+from lrsearch.engine.loaded import LoadedStudy
+from lrsearch.engine.stack import Stack
+from lrsearch.engine.vectorized import VectorizedEngine, cannot_stack, reason_of
+from lrsearch.machine import free_bytes, resident_bytes
+from lrsearch.values import Json, Outcome, Save, Source, TrialSpec, Watch
+
+WIDTHS = (2, 4, 8, 16, 32)  # 64 rows were no faster than 32 on any model measured, and fall out of the cache
+ENOUGH = 0.05  # of a trial's seconds: a narrower stack that is so near the best is taken, since samplers learn more from it
+GAIN = 0.9  # of graph's seconds: below that `vectorized` is worth it
+WORSE = 1.1  # times the best
+PATIENCE = 2  # widths in a row that were worse: one may have been disturbed
+LONG_BATCH_SECONDS = 0.5  # a batch that long keeps the device busy by itself
+TIMED_SECONDS = 0.1  # a candidate's steps, beside the first call
+LONGEST_TRY_SECONDS = 1.0  # a stack that would take longer is not tried
+MOST_BATCHES = 8  # a call
+_CALLS = 2  # one that may trace, one that counts
+_SHARE_OF_MEMORY = 8  # one worker's stack may grow to this part of the memory that is free
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibration:
+    """What was chosen, and why."""
+
+    engine: str  # "graph" or "vectorized"
+    width: int  # trials at once
+    reason: str  # one line, for people
+    milliseconds: Mapping[str, float] = field(default_factory=dict)  # a trial's batch, by candidate: "graph", "8 rows"
+
+    def to_json(self) -> dict[str, Json]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Calibration:
+        return cls(**data)
+
+
+class AutoEngine:
+    """The engine `auto`: `vectorized` or `graph`, whichever its calibration says; the contract is `lrsearch.engine.contract`."""
+
+    name = "auto"
+
+    def __init__(self, loaded: LoadedStudy) -> None:
+        self.loaded = loaded
+        self.vectorized = VectorizedEngine(loaded)
+        self.calibration: Calibration | None = None
+
+    def calibrate(self, known: Mapping[str, Json] | None) -> Mapping[str, Json]:
+        """Take the figures that are `known` of this study and machine, or measure; returns them as JSON."""
+        self.calibration = Calibration.from_json(known) if known else measure(self.loaded, self.vectorized)
+        self.vectorized.width = self.calibration.width
+        return self.calibration.to_json()
+
+    def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
+        """Train what `source` hands out."""
+        if self.calibration is None:
+            self.calibrate(None)
+        assert self.calibration is not None
+        chosen = self.vectorized if self.calibration.engine == "vectorized" else self.vectorized.graph
+        yield from chosen.train(source, watch, save)
+
+
+def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
+    """Time the first reference setting in each candidate. Never raises for what cannot be vectorized: that is `graph`'s."""
+    setting = loaded.definition.effective_space().references()[0]
+    spec = TrialSpec(trial_id=-1, attempt=0, label="calibration", setting=setting, seed=loaded.definition.seed)
+    why = cannot_stack(spec) or vectorized.why_not()
+    if why:
+        return Calibration(engine="graph", width=1, reason=f"one trial at a time: {why}")
+    found: dict[str, float] = {}
+    try:
+        found["graph"] = vectorized.graph.batch_seconds(spec, enough=TIMED_SECONDS)
+        if found["graph"] < LONG_BATCH_SECONDS:
+            found |= _row_seconds(vectorized.stack(setting.batch_size), spec, found["graph"])
+    except Exception as error:  # noqa: BLE001 - the study's own code may raise anything, and trials will tell it better
+        return Calibration(engine="graph", width=1, reason=f"one trial at a time: {reason_of(error)}")
+    return choose({name: 1000 * seconds for name, seconds in found.items()})
+
+
+def choose(milliseconds: Mapping[str, float]) -> Calibration:
+    """The engine and width for these figures: a trial's batch in "graph", and in stacks of "N rows"."""
+    rows = {int(name.split()[0]): value for name, value in milliseconds.items() if name != "graph"}
+    best = min(rows.values(), default=float("inf"))
+    alone = milliseconds["graph"]
+    if best > GAIN * alone:
+        shown = f"a batch takes {alone:.2g} ms" + (f", and {best:.2g} ms beside others" if rows else "")
+        return Calibration(engine="graph", width=1, reason=f"one trial at a time: {shown}", milliseconds=milliseconds)
+    width = min(each for each, value in rows.items() if value <= best * (1 + ENOUGH))
+    text = f"{width} trials at once: a trial's batch takes {rows[width]:.2g} ms, alone {alone:.2g} ms"
+    return Calibration(engine="vectorized", width=width, reason=text, milliseconds=milliseconds)
+
+
+def _row_seconds(stack: Stack, spec: TrialSpec, alone: float) -> dict[str, float]:
+    """A trial's batch's seconds by width, until more rows cost more, would not fit, or would take too long to try."""
+    found: dict[str, float] = {}
+    room, before, best, worse = free_bytes() / _SHARE_OF_MEMORY, resident_bytes(), alone, 0
+    for width in WIDTHS:
+        if _CALLS * width * best > LONGEST_TRY_SECONDS:
+            break
+        batches = max(1, min(MOST_BATCHES, int(TIMED_SECONDS / (width * best))))
+        try:
+            seconds = stack.batch_seconds(spec, width, batches=batches, enough=TIMED_SECONDS)
+        except tf.errors.ResourceExhaustedError:
+            break
+        found[f"{width} rows"] = seconds
+        worse = worse + 1 if seconds > WORSE * best else 0
+        best = min(best, seconds)
+        if worse == PATIENCE or 2 * (resident_bytes() - before) > room:
+            break
+    return found

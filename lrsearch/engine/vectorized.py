@@ -1,0 +1,155 @@
+"""The engine `vectorized`: many trials in one graph, each a row with its own optimizer, rates, data order and seeds.
+
+Rows that end are filled again from the source at the next epoch. What cannot be a row (yours, optimizers that look at whole
+matrices, a `train_step` of the user's, searched arguments of `build_model`) is trained by `graph` between two epochs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from lrsearch.engine import _keras
+from lrsearch.engine.callbacks import callbacks_for
+from lrsearch.engine.compiling import fresh_model, inner
+from lrsearch.engine.families import ADAPTERS
+from lrsearch.engine.graph import GraphEngine
+from lrsearch.engine.loaded import LoadedStudy
+from lrsearch.engine.program import CannotTrace
+from lrsearch.engine.stack import Stack
+from lrsearch.engine.stacked import StackedProgram
+from lrsearch.space import OPTIMIZERS
+from lrsearch.values import Outcome, Save, Source, TrialSpec, Watch
+
+WIDTH = 16  # rows where nothing was measured
+
+
+class VectorizedEngine:
+    """See the module; the contract is `lrsearch.engine.contract`. `width` is how many trials train at once."""
+
+    name = "vectorized"
+
+    def __init__(self, loaded: LoadedStudy, *, width: int = WIDTH) -> None:
+        self.loaded, self.width = loaded, width
+        self.graph = GraphEngine(loaded)
+        self._stacks: dict[int | None, Stack] = {}  # by batch size
+        self._refused: str | None = None  # why this study's model cannot be vectorized; "" while it can, None before a look
+
+    @property
+    def rows(self) -> int:
+        """Trials in training now."""
+        return sum(len(stack.rows) for stack in self._stacks.values())
+
+    def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
+        """Train what `source` hands out, up to `width` at a time."""
+        while True:
+            yield from self._fill(source, watch, save)
+            if not self.rows:
+                return
+            for stack in self._stacks.values():
+                if stack.rows:
+                    yield from self._epoch(stack, watch, save)
+
+    def _fill(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
+        """Take attempts until all rows are taken or there is none now; what cannot be a row is trained at once."""
+        joining: dict[int | None, list[TrialSpec]] = {}
+        while self.rows + sum(map(len, joining.values())) < self.width:
+            spec = source()
+            if spec is None:
+                break
+            why = cannot_stack(spec) or self.why_not()
+            if why:
+                yield self._alone(spec, why, watch, save)
+            else:
+                joining.setdefault(spec.setting.batch_size, []).append(spec)
+        for size, specs in joining.items():
+            yield from self._join(size, specs, watch, save)
+
+    def why_not(self) -> str:
+        """Why this study's trials cannot be rows, or empty."""
+        if self._refused is None:
+            self._refused = model_cannot_stack(self.loaded)
+        return self._refused
+
+    def _join(self, size: int | None, specs: list[TrialSpec], watch: Watch, save: Save) -> Iterator[Outcome]:
+        try:
+            self.stack(size).add(specs, watch, save)
+        except Exception as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
+            self._refused = reason_of(error)
+            for spec in specs:
+                yield self._alone(spec, self._refused, watch, save)
+
+    def _epoch(self, stack: Stack, watch: Watch, save: Save) -> Iterator[Outcome]:
+        """An epoch of a stack; where it cannot be traced or does not fit, its rows begin again one by one."""
+        try:
+            outcomes = list(stack.epoch())
+        except tf.errors.ResourceExhaustedError:
+            self.width = max(1, self.width // 2)
+            yield from self._dissolve(stack, "the rows do not fit into memory together", watch, save)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._refused = reason_of(error)
+            yield from self._dissolve(stack, self._refused, watch, save)
+        else:
+            yield from outcomes
+
+    def _dissolve(self, stack: Stack, why: str, watch: Watch, save: Save) -> Iterator[Outcome]:
+        specs = [row.run.spec for row in stack.rows]
+        self._stacks = {size: each for size, each in self._stacks.items() if each is not stack}
+        for spec in specs:
+            yield self._alone(spec, why, watch, save)
+
+    def _alone(self, spec: TrialSpec, why: str, watch: Watch, save: Save) -> Outcome:
+        return self.graph.attempt(spec, watch, save, notes=(f"trained alone: {why}",))
+
+    def stack(self, size: int | None) -> Stack:
+        """The stack of trials with this batch size. Raises CannotTrace where there can be none."""
+        if size not in self._stacks:
+            train, validation = self.graph.on_device(self.loaded.data(size))
+            if train is None or validation is None:
+                raise CannotTrace("the data does not fit on the device, or is a dataset")
+            _keras.set_seeds(self.loaded.definition.seed, kernels=False)
+            before = _keras.draws_of_tensorflow()
+            model = fresh_model(self.loaded.definition, {})
+            draws = before != _keras.draws_of_tensorflow()
+            program = StackedProgram(model, train, validation, batch_size=size, draws=draws)
+            self._stacks[size] = Stack(self.loaded, program)
+        return self._stacks[size]
+
+
+def cannot_stack(spec: TrialSpec) -> str:
+    """Why this attempt cannot be a row beside others, or empty."""
+    setting = spec.setting
+    known = OPTIMIZERS.get(setting.optimizer)
+    checks = {
+        "yours is trained as it is": spec.yours,
+        f"{setting.optimizer} looks at whole matrices": known is None or known.keras not in ADAPTERS,
+        "build_model takes searched arguments": bool(setting.extra),
+    }
+    return next((reason for reason, holds in checks.items() if holds), "")
+
+
+def model_cannot_stack(loaded: LoadedStudy) -> str:
+    """Why this study cannot train many rows at once, or empty. Builds a model."""
+    definition = loaded.definition
+    model = fresh_model(definition, {})
+    callbacks, _ = callbacks_for(definition, yours=False, folder=None)
+    kind, optimizer = type(model), inner(model.optimizer)
+    checks = {
+        "the study has callbacks": bool(callbacks),
+        "steps_per_epoch or validation_steps is set": definition.steps_per_epoch is not None
+        or definition.validation_steps is not None,
+        "the model has a train_step of its own": kind.train_step is not keras.Model.train_step,
+        "the model has a test_step of its own": kind.test_step is not keras.Model.test_step,
+        "the loss is scaled": isinstance(model.optimizer, _keras.LossScaleOptimizer) or bool(optimizer.loss_scale_factor),
+        "compile asks for jit_compile": _keras.asked_for_jit(model),
+        "compile asks to run eagerly": bool(model.run_eagerly),
+    }
+    return next((reason for reason, holds in checks.items() if holds), "")
+
+
+def reason_of(error: Exception) -> str:
+    """One line of why many rows cannot train together."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

@@ -1,0 +1,152 @@
+"""The engines train alike: same start values and same batches give the same weights, optimizer state and values as `fit`.
+
+In float64 to 1e-9. In float32 within ten times the drift that merely permuting examples inside batches causes, which each test
+measures for its own cell: two trainings by `fit` that differ in nothing else. The marked cells are the whole matrix
+(docs/decisions.md has its command and what it found); the others are a part that is run every time: every optimizer, every model, every
+pair of variants.
+"""
+
+import gc
+from dataclasses import replace
+
+import pytest
+from equality_world import MODELS, PAIRWISE, Cell, apart, final_values, trained, values_apart
+from scipy import stats
+
+from lrsearch.space import OPTIMIZERS
+from lrsearch.values import Status
+
+ENGINES_UNDER_TEST = ("graph", "vectorized")
+MAY_HAND_OVER = frozenset({"vectorized"})  # these train what they do not carry by another engine, and agree all the same
+FLOAT64 = 1e-9  # of an array's largest entry
+DRIFTS = 10  # how many times the drift float32 may differ
+ROUNDING = 1.2e-7  # of float32: two orders of summation may happen to drift by nothing
+
+SEEDS = 30
+LEVEL = 0.01  # of the two-sample Kolmogorov-Smirnov test: below it, two distributions differ
+
+pytestmark = pytest.mark.tensorflow
+each_engine = pytest.mark.parametrize("engine", ENGINES_UNDER_TEST)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_objects_to_collect():
+    """Set TensorFlow's million objects aside, as workers do: `fit` collects after every trial, 0.4 s each with them."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+    trained.cache_clear()
+
+
+# -- the cells ---------------------------------------------------------------------------------------------------------
+
+NAMES = list(OPTIMIZERS)
+OTHERS = [name for name in MODELS if name != "mlp"]
+
+
+def turn(place):
+    """One variant after another, so that a few cells see them all."""
+    return PAIRWISE[place % len(PAIRWISE)]
+
+
+MLP = [("mlp", name, turn(place)) for place, name in enumerate(NAMES)]
+OTHER = [(model, name, turn(place + shift)) for shift, model in enumerate(OTHERS) for place, name in enumerate(NAMES)]
+MATRIX = [
+    *(("mlp", name, variant) for name in NAMES for variant in PAIRWISE),
+    *(("mlp", name, "decay_norm_jit") for name in ("momentum", "adam", "lamb")),
+    *OTHER,
+]
+QUICK = {
+    "float64": {
+        *MLP,
+        *(each for each in OTHER if each[:2] in {("cnn", "nadam"), ("transformer", "adamw"), ("gru", "rmsprop")}),
+        *(each for each in OTHER if each[:2] == ("pretrained", "momentum")),
+    },
+    "one update": {each for each in MLP if each[1] == "adamw"},
+    "float32": {each for each in MLP if each[1] == "nadam"},
+}
+
+
+def cells(claim):
+    """The whole matrix, of which all but the claim's quick part is marked."""
+    marked = [pytest.param(*each, marks=() if each in QUICK[claim] else pytest.mark.slow_matrix) for each in MATRIX]
+    return pytest.mark.parametrize(("model", "optimizer", "variant"), marked)
+
+
+def by_both(engine, cell):
+    """The cell by `fit` and by the engine, whose outcome says who really trained it."""
+    reference, other = trained("fit", cell), trained(engine, cell)
+    assert other.outcome.engine == engine or engine in MAY_HAND_OVER, other.outcome.notes
+    assert reference.outcome.status is other.outcome.status is Status.COMPLETE
+    assert (reference.outcome.epochs, reference.outcome.steps) == (other.outcome.epochs, other.outcome.steps)
+    return reference, other
+
+
+# -- the claims --------------------------------------------------------------------------------------------------------
+
+
+@each_engine
+@cells("float64")
+def test_in_float64_weights_and_optimizer_state_agree_after_10_and_50_updates(engine, model, optimizer, variant):
+    reference, other = by_both(engine, Cell(model=model, optimizer=optimizer, variant=variant))
+    found = {updates: apart(other, reference, updates) for updates in (10, 50)}
+    print(found)  # pytest -rP shows it
+    assert max(max(each.values()) for each in found.values()) <= FLOAT64, found
+    assert values_apart(other, reference) <= FLOAT64
+
+
+@each_engine
+@cells("one update")
+def test_in_float64_weights_and_optimizer_state_agree_after_one_update(engine, model, optimizer, variant):
+    reference, other = by_both(engine, Cell(model=model, optimizer=optimizer, variant=variant, updates=1))
+    found = apart(other, reference, 1)
+    print(found)  # pytest -rP shows it
+    assert max(found.values()) <= FLOAT64, found
+
+
+@each_engine
+@cells("float32")
+def test_in_float32_they_differ_by_at_most_ten_times_what_the_order_within_batches_does(engine, model, optimizer, variant):
+    found = {}
+    for updates in (10, 1):
+        cell = Cell(model=model, optimizer=optimizer, variant=variant, floatx="float32", updates=updates, shuffle=False)
+        found |= drifts_and_differences(engine, cell)
+    print(found)  # pytest -rP shows it
+    for where, (drift, difference) in found.items():
+        assert difference <= DRIFTS * max(drift, ROUNDING), (where, found)
+
+
+def drifts_and_differences(engine, cell):
+    """By state and group: the drift between two orders within batches under `fit`, and the engine's difference from `fit`."""
+    reference, other = by_both(engine, cell)
+    rearranged = trained("fit", replace(cell, rearranged=1))
+    found = {"values": (values_apart(rearranged, reference), values_apart(other, reference))}
+    for updates in (10, 50) if cell.updates > 1 else (1,):
+        drift, difference = apart(rearranged, reference, updates), apart(other, reference, updates)
+        found |= {f"{group} after {updates}": (drift[group], difference[group]) for group in drift}
+    return found
+
+
+# -- dropout -----------------------------------------------------------------------------------------------------------
+
+DROPOUT = Cell(model="mlp", optimizer="sgd", variant="plain", dropout=0.2)
+# Thirty trainings by `fit` take half a minute; `graph`, which is held against it there, stands for it in the short run.
+PAIRS = [
+    *((engine, "graph") for engine in ENGINES_UNDER_TEST if engine != "graph"),
+    *(pytest.param(engine, "fit", marks=pytest.mark.slow_matrix) for engine in ENGINES_UNDER_TEST),
+]
+
+
+@pytest.mark.parametrize(("engine", "reference"), PAIRS)
+def test_with_dropout_the_final_values_over_30_seeds_have_one_distribution(engine, reference):
+    ours, theirs = final_values(engine, DROPOUT, SEEDS), final_values(reference, DROPOUT, SEEDS)
+    assert len(set(ours)) == SEEDS, "every seed has its own masks"
+    assert stats.ks_2samp(ours, theirs).pvalue >= LEVEL
+
+
+@pytest.mark.slow_matrix
+@each_engine
+def test_the_test_of_distributions_tells_one_dropout_rate_from_another(engine):
+    ours, others = final_values(engine, DROPOUT, SEEDS), final_values(engine, replace(DROPOUT, dropout=0.35), SEEDS)
+    assert stats.ks_2samp(ours, others).pvalue < LEVEL

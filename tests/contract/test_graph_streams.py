@@ -1,0 +1,188 @@
+"""The graph engine reads datasets, PyDatasets and large arrays as fit does: the same batches in the same order."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from engine_world import BATCH, EPOCHS, World, assert_equal, both, data, definition, model, spec
+
+from lrsearch.engine import create_engine, open_study
+from lrsearch.engine import graph as graph_module
+from lrsearch.values import Status
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:Your input ran out of data")]
+
+
+def dataset(split, *, shuffled=False, unknown=False):
+    found = tf.data.Dataset.from_tensor_slices(split)
+    if shuffled:
+        found = found.shuffle(100, seed=3)
+    found = found.batch(BATCH)
+    return found.filter(lambda *_: True) if unknown else found
+
+
+class Rows(keras.utils.PyDataset):
+    """Batches of rows, in an order that may change at every epoch's end; `epochs` counts their beginnings and ends."""
+
+    def __init__(self, split, *, changing=True, **options):
+        super().__init__(**options)
+        self.changing = changing
+        self.x, self.y = split
+        self.order, self.random = np.arange(len(self.x)), np.random.default_rng(1)
+        self.epochs = [0, 0]
+
+    def __len__(self):
+        return math.ceil(len(self.x) / BATCH)
+
+    def __getitem__(self, place):
+        rows = self.order[place * BATCH : (place + 1) * BATCH]
+        return self.x[rows], self.y[rows]
+
+    def on_epoch_begin(self):
+        self.epochs[0] += 1
+
+    def on_epoch_end(self):
+        self.epochs[1] += 1
+        if self.changing:
+            self.order = self.random.permutation(len(self.x))
+
+
+def of(make, **options):
+    """A `load_data` whose splits are made by `make`."""
+    train, validation, _ = data()
+    return lambda: (make(train, **options), make(validation))
+
+
+def classes(split):
+    """A dataset of two classes."""
+    x, y = split
+    return dataset((x, (y > 0).astype("int32")))
+
+
+INPUTS = {
+    "a dataset": ({"load_data": of(dataset, shuffled=True)}, 20),
+    "a dataset that is longer than an epoch": ({"load_data": of(dataset, shuffled=True), "steps_per_epoch": 3}, 12),
+    "a dataset without an end": (
+        {"load_data": of(lambda split: dataset(split).repeat()), "steps_per_epoch": 7, "validation_steps": 3},
+        28,
+    ),
+    "a PyDataset": ({"load_data": of(Rows)}, 20),
+    # Read ahead over an epoch's end, a changing order would be a race in `fit` too.
+    "a PyDataset that is longer than an epoch": ({"load_data": of(Rows, changing=False), "steps_per_epoch": 3}, 10),
+    "a PyDataset with threads": ({"load_data": of(Rows, workers=2, max_queue_size=3)}, 20),
+    "a class-weighted dataset": ({"load_data": of(classes), "class_weight": {0: 1.0, 1: 3.0}}, 20),
+    "arrays, few steps": ({"batch_size": BATCH, "steps_per_epoch": 3, "validation_steps": 1}, 12),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_graph_trains_on_the_batches_that_fit_trains_on(name):
+    fields, updates = INPUTS[name]
+    ours, theirs = both(spec(1), spec(2, rate=3e-3), **({"batch_size": None} | fields))
+    assert_equal(ours, theirs)
+    assert ours[0].steps == updates
+
+
+def test_an_epoch_ends_where_the_dataset_runs_out_as_in_fit():
+    def plain():
+        made = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(1)])
+        made.compile("adam", "mse", metrics=["mae"])
+        return made
+
+    # A count or a seed would tell them apart: Keras' step for the batch that is not there moves on what needs no batch.
+    trial = spec(optimizer="sgd", schedule="constant")
+    fields = {"load_data": of(dataset, unknown=True), "steps_per_epoch": 4, "validation_steps": 2, "batch_size": None}
+    ours, theirs = both(trial, build_model=plain, **fields)
+    assert_equal(ours, theirs)
+    assert ours[0].steps == 4 + 1 + 4 + 1
+
+
+def test_graph_tells_a_pydataset_of_its_epochs_as_often_as_fit_does():
+    told = {}
+    for name in ("graph", "fit"):
+        loaded = open_study(definition(load_data=of(Rows), batch_size=None, direction="minimize"))
+        World(spec()).run(create_engine(name, loaded))
+        splits = loaded.data(None)
+        told[name] = [splits.train.source.epochs, splits.validation.source.epochs]
+    assert told["graph"] == told["fit"]
+    assert told["graph"][0][0] == EPOCHS
+
+
+@pytest.fixture
+def _small_device(monkeypatch):
+    monkeypatch.setattr(graph_module, "MOST_BYTES", 0)
+
+
+@pytest.mark.usefixtures("_small_device")
+@pytest.mark.parametrize("fields", [{}, {"steps_per_epoch": 3, "validation_steps": 1}, {"shuffle": False}])
+def test_arrays_larger_than_the_device_stream_in_our_order(fields):
+    assert_equal(*both(spec(1), spec(2, seed=3), **fields))
+
+
+@pytest.mark.usefixtures("_small_device")
+def test_streamed_arrays_resume_exactly():
+    engine = create_engine("graph", open_study(definition()))
+    whole = World(spec(), keep=True)
+    [alone] = whole.run(engine)
+    [again] = World(spec(attempt=2, resume=whole.snapshots[1])).run(engine)
+    assert again.value == alone.value, "bitwise"
+
+
+def test_a_stream_is_traced_once_for_all_trials():
+    engine = create_engine("graph", open_study(definition(load_data=of(dataset), batch_size=None)))
+    World(*(spec(number, rate=rate) for number, rate in enumerate((1e-3, 1e-2)))).run(engine)
+    [program] = engine._programs.values()
+    assert program.traced == 2, "the training and the validation, once each"
+
+
+def test_a_pydataset_that_is_left_early_ends_its_threads():
+    engine = create_engine("graph", open_study(definition(load_data=of(Rows, workers=2), batch_size=None)))
+    [outcome] = World(spec(rate=1e25, optimizer="sgd", schedule="constant")).run(engine)
+    assert (outcome.engine, outcome.status) == ("graph", Status.DIVERGED)
+    import threading
+
+    assert not [each for each in threading.enumerate() if "_run" in each.name]
+
+
+def test_strings_go_to_fit():
+    def words():
+        (x, y), _, _ = data()
+        split = (np.array(["up", "down"])[(x[:, 0] > 0).astype(int)], y)
+        return split, split
+
+    def mine():
+        lookup = keras.layers.StringLookup(vocabulary=["up", "down"], output_mode="one_hot")
+        made = keras.Sequential([keras.layers.Input((), dtype="string"), lookup, keras.layers.Dense(1)])
+        made.compile("sgd", "mse", metrics=["mae"], jit_compile=False)
+        return made
+
+    def streamed():
+        return tuple(dataset(each) for each in words())
+
+    engines = [
+        create_engine("graph", open_study(definition(load_data=each, build_model=mine, direction="minimize")))
+        for each in (words, streamed)
+    ]
+    arrays, stream = [World(spec()).run(each)[0] for each in engines]
+    assert (stream.engine, stream.status) == ("fit", Status.COMPLETE), stream.reason
+    assert arrays.notes == stream.notes == ("trained by fit: the data is not numbers",)
+
+
+def test_a_subclassed_model_without_a_shape_is_built_from_a_dataset():
+    class Mine(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.first, self.drop, self.last = keras.layers.Dense(4, "tanh"), keras.layers.Dropout(0.5), keras.layers.Dense(1)
+
+        def call(self, x, training=False):
+            return self.last(self.drop(self.first(x), training=training))
+
+    def mine():
+        made = Mine()
+        made.compile("adam", "mse", metrics=["mae"])
+        return made
+
+    assert_equal(*both(spec(1), spec(2, seed=3), build_model=mine, load_data=of(dataset), batch_size=None))
+    assert model().built

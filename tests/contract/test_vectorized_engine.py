@@ -1,0 +1,270 @@
+"""The vectorized engine trains many trials at once as the graph engine trains each, and hands over what cannot be a row."""
+
+import keras
+import numpy as np
+import pytest
+from engine_world import BATCH, EPOCHS, World, data, definition, model, spec
+
+from lrsearch import SearchSpace
+from lrsearch.engine import AutoEngine, GraphEngine, VectorizedEngine, open_study
+from lrsearch.space import OPTIMIZERS
+from lrsearch.values import Setting, Status, Verdict
+
+pytestmark = pytest.mark.tensorflow
+
+ROWS = [name for name, each in OPTIMIZERS.items() if each.elementwise]
+
+
+@pytest.fixture(scope="module")
+def vectorized():
+    return VectorizedEngine(open_study(definition()))
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return GraphEngine(open_study(definition()))
+
+
+def has(name):
+    """Whether this Keras has the optimizer."""
+    return hasattr(keras.optimizers, OPTIMIZERS[name].keras)
+
+
+def with_hyper(trial_id, optimizer, **hyper):
+    made = Setting(optimizer=optimizer, learning_rate=1e-2, schedule="constant", batch_size=BATCH, hyper=hyper)
+    return spec(trial_id, seed=trial_id, setting=made)
+
+
+def by_id(outcomes):
+    return {each.trial_id: each for each in outcomes}
+
+
+def assert_alike(ours, theirs, *, engine="vectorized"):
+    ours, theirs = by_id(ours), by_id(theirs)
+    assert set(ours) == set(theirs)
+    for number, one in ours.items():
+        other = theirs[number]
+        assert (one.engine, one.status, one.epochs, one.steps) == (engine, other.status, other.epochs, other.steps), one.notes
+        assert one.logs == pytest.approx(other.logs, rel=2e-4, abs=1e-6)
+        assert one.value == pytest.approx(other.value, rel=2e-4)
+
+
+def both(*specs, **fields):
+    """Outcomes of the same specs by `vectorized` and by `graph`."""
+    loaded = open_study(definition(**fields))
+    return [World(*specs).run(engine(loaded)) for engine in (VectorizedEngine, GraphEngine)]
+
+
+# -- the same training ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_elementwise_optimizer_trains_beside_the_others_as_it_does_alone(vectorized, graph):
+    names = [name for name in ROWS if has(name)]
+    specs = [spec(number, optimizer=name, seed=number, rate=3e-3) for number, name in enumerate(names)]
+    assert_alike(World(*specs).run(vectorized), World(*specs).run(graph))
+
+
+def test_accumulation_clipping_averages_and_class_weights_reach_every_row():
+    def mine():
+        made = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1, "sigmoid")])
+        made.compile(keras.optimizers.Adam(1e-2, clipnorm=0.1, use_ema=True), "binary_crossentropy", metrics=["mae", "AUC"])
+        return made
+
+    def classes():
+        (x, y), _, _ = data()
+        kinds = (y > 0).astype("int32")
+        return (x, kinds), (x, kinds), (x, kinds)
+
+    fields = {"build_model": mine, "load_data": classes, "gradient_accumulation_steps": 3, "class_weight": {0: 1.0, 1: 4.0}}
+    specs = [spec(1, optimizer="momentum"), spec(2, optimizer="nadam", seed=9), spec(3, test_split=True)]
+    ours, theirs = both(*specs, **fields)
+    assert_alike(ours, theirs)
+    assert by_id(ours)[3].logs["test_mae"] == pytest.approx(by_id(theirs)[3].logs["test_mae"], rel=2e-4)
+
+
+def test_several_inputs_and_outputs_and_sample_weights_are_rows_too():
+    def mine():
+        left, right = keras.Input((5,), name="left"), keras.Input((5,), name="right")
+        joined = keras.layers.Concatenate()([keras.layers.Dense(4, "relu")(left), right])
+        made = keras.Model({"left": left, "right": right}, [keras.layers.Dense(1, name=name)(joined) for name in ("one", "two")])
+        made.compile("sgd", ["mse", "mae"], metrics=[["mae"], ["mae"]])
+        return made
+
+    def pairs():
+        (x, y), _, _ = data()
+        weight = np.linspace(0.5, 2.0, len(x)).astype("float32")
+        split = ({"left": x, "right": x[:, ::-1].copy()}, [y, -y], [weight, weight])
+        return split, split
+
+    fields = {"build_model": mine, "load_data": pairs, "objective": "val_loss"}
+    assert_alike(*both(spec(1), spec(2, optimizer="adagrad", seed=3), **fields))
+
+
+def test_searched_hyperparameters_are_columns_of_one_family():
+    space = SearchSpace(
+        hyper={"adamw": {"beta_2": (0.9, 0.999), "weight_decay": (1e-4, 1e-1)}, "momentum": {"momentum": (0.5, 0.9)}}
+    )
+    loaded = open_study(definition(space=space))
+    specs = [
+        with_hyper(1, "adamw", beta_2=0.95, weight_decay=0.01), with_hyper(2, "adamw", beta_2=0.99, weight_decay=0.05),
+        with_hyper(3, "momentum", momentum=0.6), with_hyper(4, "momentum", momentum=0.9),
+    ]  # fmt: skip
+    engine = VectorizedEngine(loaded)
+    assert_alike(World(*specs).run(engine), World(*specs).run(GraphEngine(loaded)))
+    assert len(engine.stack(BATCH).program.families) == 2
+
+
+# -- rows come and go ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_that_ends_is_filled_again_at_the_next_epoch(vectorized):
+    vectorized.width = 2
+    world = World(*(spec(number, seed=number) for number in range(5)), verdicts={1: Verdict.PRUNE})
+    outcomes = world.run(vectorized)
+    vectorized.width = 16
+    assert sorted(each.trial_id for each in outcomes) == [0, 1, 2, 3, 4]
+    assert {each.status for each in outcomes} == {Status.PRUNED}
+    assert [each.trial_id for each in world.ends] == [0, 1, 2, 3, 4]
+
+
+def test_it_holds_as_many_attempts_as_it_is_wide_and_never_more(vectorized):
+    vectorized.width, held = 3, []
+    world = World(*(spec(number, seed=number) for number in range(7)))
+    source, watch, most = world.source, world.watch, []
+
+    def counted():
+        found = source()
+        held.extend([] if found is None else [found.trial_id])
+        return found
+
+    def watched(progress):
+        most.append(len(held))
+        return watch(progress)
+
+    for outcome in vectorized.train(counted, watched, world.save):
+        held.remove(outcome.trial_id)
+    vectorized.width = 16
+    assert max(most) == 3
+    assert not held
+
+
+def test_a_neighbour_that_diverges_changes_nothing(vectorized):
+    wild = spec(9, rate=1e25, optimizer="sgd", schedule="constant")
+    beside = by_id(World(spec(1), wild, spec(2, seed=8)).run(vectorized))
+    calm = by_id(World(spec(1), spec(2, seed=8)).run(vectorized))
+    assert (beside[9].status, beside[9].value) == (Status.DIVERGED, None)
+    assert beside[9].steps <= 10
+    for number in (1, 2):
+        assert beside[number].value == pytest.approx(calm[number].value, rel=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "nadam", "schedule_free_adamw"])
+def test_a_checkpoint_of_one_engine_is_resumed_by_the_other(vectorized, graph, optimizer):
+    if not has(optimizer):
+        pytest.skip("not in this Keras")
+    for first, second in ((graph, vectorized), (vectorized, graph)):
+        whole = World(spec(optimizer=optimizer), keep=True)
+        [alone] = whole.run(first)
+        [again] = World(spec(attempt=2, resume=whole.snapshots[1], optimizer=optimizer)).run(second)
+        assert again.engine == second.name
+        assert again.value == pytest.approx(alone.value, rel=2e-4)
+
+
+def test_each_batch_size_has_a_stack_of_its_own():
+    loaded = open_study(definition(batch_size=[4, 8]))
+    small = Setting(optimizer="adam", learning_rate=1e-2, schedule="constant", batch_size=4)
+    specs = [spec(1), spec(2, setting=small), spec(3, seed=9)]
+    assert_alike(World(*specs).run(VectorizedEngine(loaded)), World(*specs).run(GraphEngine(loaded)))
+
+
+# -- what cannot be a row --------------------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_a_row_is_trained_alone_with_the_reason(vectorized):
+    outcomes = by_id(World(spec(1, yours=True), spec(2, optimizer="lamb"), spec(3)).run(vectorized))
+    assert {number: each.engine for number, each in outcomes.items()} == {1: "graph", 2: "graph", 3: "vectorized"}
+    assert "yours" in outcomes[1].notes[0]
+    assert "lamb looks at whole matrices" in outcomes[2].notes[0]
+
+
+class Custom(keras.Sequential):
+    def train_step(self, batch):
+        return super().train_step(batch)
+
+
+def custom_step():
+    made = Custom([keras.layers.Input((5,)), keras.layers.Dense(1)])
+    made.compile("sgd", "mse", metrics=["mae"])
+    return made
+
+
+def constrained():
+    layer = keras.layers.Dense(1, kernel_constraint=keras.constraints.MaxNorm(0.5))
+    made = keras.Sequential([keras.layers.Input((5,)), layer])
+    made.compile("sgd", "mse", metrics=["mae"])
+    return made
+
+
+def compiled_with_xla():
+    made = model()
+    made.compile("sgd", "mse", metrics=["mae"], jit_compile=True)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"build_model": custom_step}, "train_step of its own"),
+        ({"build_model": constrained}, "constraints"),
+        ({"build_model": compiled_with_xla}, "jit_compile"),
+        ({"callbacks": lambda: [keras.callbacks.Callback()]}, "callbacks"),
+        ({"steps_per_epoch": 2}, "steps_per_epoch"),
+    ],
+    ids=["train_step", "constraint", "xla", "callbacks", "steps"],
+)
+def test_a_study_that_cannot_be_vectorized_is_trained_all_the_same(fields, reason):
+    outcomes = World(spec(1), spec(2, seed=8)).run(VectorizedEngine(open_study(definition(**fields))))
+    assert [(each.trial_id, each.status) for each in outcomes] == [(1, Status.COMPLETE), (2, Status.COMPLETE)]
+    assert all(each.engine != "vectorized" and reason in each.notes[0] for each in outcomes)
+
+
+def test_a_failure_in_the_middle_of_an_epoch_trains_every_row_alone(monkeypatch):
+    from lrsearch.engine.stacked import StackedProgram
+
+    def broken(*_):
+        raise ValueError("no such operation")
+
+    monkeypatch.setattr(StackedProgram, "end_epoch", broken)
+    outcomes = World(spec(1), spec(2, seed=8)).run(VectorizedEngine(open_study(definition())))
+    assert [(each.trial_id, each.engine, each.status) for each in outcomes] == [
+        (1, "graph", Status.COMPLETE), (2, "graph", Status.COMPLETE)
+    ]  # fmt: skip
+    assert "no such operation" in outcomes[0].notes[0]
+
+
+# -- auto ------------------------------------------------------------------------------------------------------------------------
+
+
+def test_auto_measures_once_says_why_and_trains_with_what_it_chose():
+    engine = AutoEngine(open_study(definition()))
+    figures = engine.calibrate(None)
+    assert figures["reason"]
+    assert {"graph", "2 rows"} <= set(figures["milliseconds"])
+    assert all(value > 0 for value in figures["milliseconds"].values())
+    outcomes = World(spec(1), spec(2, seed=8)).run(engine)
+    assert {each.engine for each in outcomes} == {figures["engine"]}
+    assert all(each.epochs == EPOCHS for each in outcomes)
+
+
+def test_auto_takes_figures_that_are_known():
+    engine = AutoEngine(open_study(definition()))
+    engine.calibrate({"engine": "vectorized", "width": 3, "reason": "as before", "milliseconds": {}})
+    assert engine.vectorized.width == 3
+    [outcome] = World(spec(1)).run(engine)
+    assert outcome.engine == "vectorized"
+
+
+def test_auto_says_why_a_study_trains_one_at_a_time():
+    figures = AutoEngine(open_study(definition(build_model=custom_step))).calibrate(None)
+    assert figures["engine"] == "graph"
+    assert "train_step" in figures["reason"]

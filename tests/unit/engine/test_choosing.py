@@ -1,0 +1,24 @@
+"""What the figures of a calibration decide."""
+
+import pytest
+
+pytest.importorskip("tensorflow")
+from lrsearch.engine.calibrating import Calibration, choose
+
+
+def test_the_narrowest_stack_that_is_about_as_fast_as_the_best_is_taken():
+    chosen = choose({"graph": 1.0, "2 rows": 0.8, "4 rows": 0.51, "8 rows": 0.5, "16 rows": 0.6})
+    assert (chosen.engine, chosen.width) == ("vectorized", 4)
+    assert "4 trials at once" in chosen.reason
+
+
+@pytest.mark.parametrize("milliseconds", [{"graph": 1.0, "2 rows": 0.95}, {"graph": 1.0}])
+def test_a_gain_that_is_too_small_leaves_trials_alone(milliseconds):
+    chosen = choose(milliseconds)
+    assert (chosen.engine, chosen.width) == ("graph", 1)
+    assert chosen.reason
+
+
+def test_a_calibration_survives_its_json():
+    chosen = choose({"graph": 1.0, "2 rows": 0.5})
+    assert Calibration.from_json(chosen.to_json()) == chosen
