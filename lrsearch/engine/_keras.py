@@ -183,11 +183,6 @@ def class_weights(y: Any, weights: dict[int, float]) -> Any:
     return data_adapter_utils.class_weight_to_sample_weights(y, weights)
 
 
-def batches_done(optimizer: Any) -> Any:
-    """The optimizer's own count: batches, where it accumulates their gradients, and updates elsewhere."""
-    return optimizer._iterations.value  # noqa: SLF001
-
-
 def rate_of(optimizer: Any) -> Any:
     """The optimizer's learning rate as it was given: a schedule, a variable, or a callable."""
     return optimizer._learning_rate  # noqa: SLF001

@@ -29,5 +29,10 @@ class Engine(Protocol):
         `watch` is called at least at every epoch's end, and about once a second within an epoch; its verdict is obeyed at
         the next batch. After PRUNE the outcome is PRUNED; after INTERRUPT, INTERRUPTED; after LOST, LOST.
         `save` is offered a snapshot at every epoch's end.
+
+        Divergence is `lrsearch.engine.divergence.DivergenceRule`, one for each attempt: `new_epoch` as an epoch begins,
+        `check` with the running mean of the loss after every batch, `at_end` once after the last epoch that is trained. A
+        reason from either is a DIVERGED outcome without a value. `state` goes into the snapshot's meta as "divergence", and
+        `resume` takes it back.
         """
         ...

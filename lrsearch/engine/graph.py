@@ -124,12 +124,12 @@ class GraphEngine:
         before = _keras.draws_of_tensorflow()
         model = fresh_model(definition, setting.extra)
         draws = before != _keras.draws_of_tensorflow()
-        accumulation = accumulation_of(model, definition)
         if not spec.yours:
+            accumulation = accumulation_of(model, definition)
             total = self.loaded.total_steps(setting.batch_size, accumulation)
             set_searched(model, setting, total_steps=total, accumulation=accumulation, learning_rate=_SEARCHED_RATE)
         sample = sample_batch(self.loaded.data(setting.batch_size).train, setting.batch_size)
-        return Program(model, sample, accumulation=accumulation, feeds=not spec.yours, draws=draws)
+        return Program(model, sample, feeds=not spec.yours, draws=draws)
 
     def on_device(self, data: Data) -> tuple[Held | None, Held | None]:
         """The training and the validation split where they are arrays that fit on the device."""

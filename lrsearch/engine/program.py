@@ -57,11 +57,11 @@ def _tensor(array: np.ndarray, *, floats: bool) -> Any:
 class Program:
     """See the module.
 
-    `feeds`: the rates come from a table by update, of `accumulation` batches each; else they are the model's own optimizer's.
+    `feeds`: the rates come from a table by update; else they are the model's own optimizer's.
     `draws`: the model's start values come from tf.random, so that its kernels have to begin anew with every trial.
     """
 
-    def __init__(self, model: Any, sample: Any, *, accumulation: int, feeds: bool, draws: bool) -> None:
+    def __init__(self, model: Any, sample: Any, *, feeds: bool, draws: bool) -> None:
         self.model, self.draws = model, draws
         _keras.build_fully(model, sample)
         model.test_step(sample)  # makes the metrics' variables: made within a graph, they would cost a second trace
@@ -69,7 +69,6 @@ class Program:
         self._copied = _slots_that_begin_as_weights(model)
         self._seeds = keras.random.SeedGenerator(0)
         self._sample = sample
-        self._accumulation = accumulation
         self._rate = inner(model.optimizer).learning_rate if feeds else None
         self._rates = tf.zeros([1], tf.float64)
         self._steps = {"train": self._compiled(model.train_step), "test": self._compiled(model.test_step)}
@@ -175,7 +174,7 @@ class Program:
     def _set_rate(self, rates: Any) -> None:
         """Set the next update's rate, out of float64 (updates,); the variable brings it to its own type, as the schedules do."""
         if self._rate is not None:
-            update = _keras.batches_done(inner(self.model.optimizer)) // self._accumulation
+            update = tf.convert_to_tensor(inner(self.model.optimizer).iterations)  # updates, also where it accumulates
             self._rate.assign(tf.gather(rates, tf.minimum(update, tf.size(rates, update.dtype) - 1)))
 
     def _own_names(self, which: str) -> tuple[str, ...]:

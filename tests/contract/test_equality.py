@@ -57,14 +57,14 @@ MATRIX = [
     *(("mlp", name, "decay_norm_jit") for name in ("momentum", "adam", "lamb")),
     *OTHER,
 ]
+SHORT = {("cnn", "adam"), ("transformer", "rmsprop"), ("gru", "rmsprop"), ("pretrained", "momentum")}
 QUICK = {
     "float64": {
         *MLP,
-        *(each for each in OTHER if each[:2] in {("cnn", "nadam"), ("transformer", "adamw"), ("gru", "rmsprop")}),
-        *(each for each in OTHER if each[:2] == ("pretrained", "momentum")),
+        *(each for each in OTHER if each[:2] in SHORT),
     },
     "one update": {each for each in MLP if each[1] == "adamw"},
-    "float32": {each for each in MLP if each[1] == "nadam"},
+    "float32": {each for each in MLP if each[1] == "adam"},
 }
 
 
