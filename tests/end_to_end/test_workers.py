@@ -35,7 +35,7 @@ except LrSearchError as error:
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     """A maker of toy studies in a folder of their own; returns the arguments of `run_study`."""
-    monkeypatch.setenv("PYTHONPATH", str(HERE.parent / "support"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE.parent / "support"), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.delenv("LRSEARCH_STORAGE", raising=False)
     monkeypatch.chdir(tmp_path)
 
