@@ -119,6 +119,7 @@ class TrialSpec:
     setting: Setting
     seed: int
     yours: bool = False  # train the user's compile unchanged
+    alone: bool = False  # its worker was lost before: whoever trains beside it might be lost with it
     test_split: bool = False  # evaluate on the test split where there is one (retests)
     resume: Snapshot | None = None
     folder: str | None = None  # where the user's checkpointing callbacks may write

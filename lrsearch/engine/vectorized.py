@@ -6,6 +6,8 @@ matrices, a `train_step` of the user's, searched arguments of `build_model`) is 
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 
 import keras
@@ -24,6 +26,7 @@ from lrsearch.space import OPTIMIZERS
 from lrsearch.values import Outcome, Save, Source, TrialSpec, Watch
 
 WIDTH = 16  # rows where nothing was measured
+ASK_SECONDS = 1.0  # a source that had nothing is not asked in every epoch: each time is a transaction
 
 
 class VectorizedEngine:
@@ -35,6 +38,8 @@ class VectorizedEngine:
         self.loaded, self.width = loaded, width
         self.graph = GraphEngine(loaded)
         self._stacks: dict[int | None, Stack] = {}  # by batch size
+        self._apart: TrialSpec | None = None  # waits to be trained with nobody beside it
+        self._ask_again = -math.inf  # monotonic: the source had nothing, and no row has ended since
         self._refused: str | None = None  # why this study's model cannot be vectorized; "" while it can, None before a look
 
     @property
@@ -43,10 +48,14 @@ class VectorizedEngine:
         return sum(len(stack.rows) for stack in self._stacks.values())
 
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
-        """Train what `source` hands out, up to `width` at a time."""
+        """Train what `source` hands out, up to `width` at a time; a spec that must train alone waits until the others ended."""
         while True:
-            yield from self._fill(source, watch, save)
-            if not self.rows:
+            if self._apart is not None and not self.rows:
+                apart, self._apart = self._apart, None
+                yield self._alone(apart, "its worker was lost before", watch, save)
+            if self._apart is None and (not self.rows or time.monotonic() >= self._ask_again):
+                yield from self._fill(source, watch, save)
+            if not self.rows and self._apart is None:
                 return
             for stack in self._stacks.values():
                 if stack.rows:
@@ -55,12 +64,15 @@ class VectorizedEngine:
     def _fill(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Take attempts until all rows are taken or there is none now; what cannot be a row is trained at once."""
         joining: dict[int | None, list[TrialSpec]] = {}
-        while self.rows + sum(map(len, joining.values())) < self.width:
+        while self._apart is None and self.rows + sum(map(len, joining.values())) < self.width:
             spec = source()
             if spec is None:
+                self._ask_again = time.monotonic() + ASK_SECONDS
                 break
             why = cannot_stack(spec) or self.why_not()
-            if why:
+            if spec.alone:
+                self._apart = spec
+            elif why:
                 yield self._alone(spec, why, watch, save)
             else:
                 joining.setdefault(spec.setting.batch_size, []).append(spec)
@@ -92,6 +104,7 @@ class VectorizedEngine:
             self._refused = reason_of(error)
             yield from self._dissolve(stack, self._refused, watch, save)
         else:
+            self._ask_again = -math.inf if outcomes else self._ask_again
             yield from outcomes
 
     def _dissolve(self, stack: Stack, why: str, watch: Watch, save: Save) -> Iterator[Outcome]:

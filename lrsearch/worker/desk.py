@@ -124,6 +124,7 @@ class Desk:
             setting=setting,
             seed=seed,
             yours=trial.origin is Origin.YOURS,
+            alone=trial.lost > 0,
             test_split=trial.kind is Kind.RETEST,
             resume=resume,
             folder=str(self.store.files_folder(label, attempt)),

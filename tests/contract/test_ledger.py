@@ -68,6 +68,23 @@ def test_a_worker_with_its_share_in_training_gets_what_waits_and_nothing_new(led
     assert isinstance(ledger.claim(study.id, worker, lease_seconds=60.0, sampled=1), Claim), "one below its share"
 
 
+# -- engines' figures ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_to_calibrate_a_machine_has_the_word_and_a_deleted_study_keeps_nothing(ledger):
+    study = ledger.create_study(plan())
+    assert ledger.calibration(study.id, "here/cpu/1") is None
+    assert ledger.note_calibration(study.id, "here/cpu/1", {"engine": "graph", "reason": "first"})
+    assert not ledger.note_calibration(study.id, "here/cpu/1", {"engine": "vectorized", "reason": "second"})
+    assert ledger.note_calibration(study.id, "there/gpu/4", {"engine": "vectorized", "reason": "other"})
+    assert ledger.calibration(study.id, "here/cpu/1")["reason"] == "first"
+    assert {machine: each["reason"] for machine, each in ledger.calibrations(study.id).items()} == {
+        "here/cpu/1": "first", "there/gpu/4": "other"
+    }  # fmt: skip
+    ledger.delete_study(study.id)
+    assert ledger.calibrations(study.id) == {}
+
+
 # -- budget --------------------------------------------------------------------------------------------------------------------
 
 

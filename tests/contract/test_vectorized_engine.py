@@ -177,6 +177,26 @@ def test_each_batch_size_has_a_stack_of_its_own():
     assert_alike(World(*specs).run(VectorizedEngine(loaded)), World(*specs).run(GraphEngine(loaded)))
 
 
+def test_an_attempt_whose_worker_was_lost_before_trains_with_nobody_beside_it(vectorized):
+    world = World(spec(1), spec(2, seed=8, alone=True), spec(3, seed=9))
+    outcomes = world.run(vectorized)
+    assert [(each.trial_id, each.engine) for each in outcomes] == [(1, "vectorized"), (2, "graph"), (3, "vectorized")]
+    assert [each.trial_id for each in world.ends] == [1] * EPOCHS + [2] * EPOCHS + [3] * EPOCHS
+    assert "lost before" in outcomes[1].notes[0]
+
+
+def test_a_source_that_has_nothing_is_not_asked_in_every_epoch(vectorized):
+    world, asked = World(spec(1)), []
+
+    def source():
+        asked.append(len(world.ends))
+        return world.source()
+
+    list(vectorized.train(source, world.watch, world.save))
+    assert asked[:2] == [0, 0]
+    assert asked[2:] == [EPOCHS], "again when its row has ended"
+
+
 # -- what cannot be a row --------------------------------------------------------------------------------------------------------
 
 
