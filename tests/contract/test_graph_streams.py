@@ -92,7 +92,7 @@ def test_an_epoch_ends_where_the_dataset_runs_out_as_in_fit():
         return made
 
     # A count or a seed would tell them apart: Keras' step for the batch that is not there moves on what needs no batch.
-    trial = spec(optimizer="sgd", schedule="constant")
+    trial = spec(optimizer="sgd", schedule="constant", rate=0.1)
     fields = {"load_data": of(dataset, unknown=True), "steps_per_epoch": 4, "validation_steps": 2, "batch_size": None}
     ours, theirs = both(trial, build_model=plain, **fields)
     assert_equal(ours, theirs)
