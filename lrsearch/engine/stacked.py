@@ -63,6 +63,11 @@ class StackedProgram:
             raise CannotTrace("some weights have constraints")
 
     @property
+    def _accumulates(self) -> bool:
+        """Whether gradients are added up, and dense by that, before an optimizer sees them."""
+        return any(family.rule.gradient_accumulation_steps for family in self.families)
+
+    @property
     def steps(self) -> int:
         """Batches of an epoch."""
         return -(-self.train_data.examples // self.batch)
@@ -205,6 +210,8 @@ class StackedProgram:
         found = tape.gradient(loss, weights)
         if any(each is None for each in found):
             raise CannotTrace("some trained weights have no gradient")
+        if any(isinstance(each, tf.IndexedSlices) for each in found) and not self._accumulates:
+            raise CannotTrace("an embedding's gradient is sparse, which Keras' optimizers square piece by piece")
         gradient = tf.concat([tf.reshape(tf.convert_to_tensor(each), [-1]) for each in found], axis=0)
         return gradient, _now(scope, self.rest), _now(scope, self.metrics), mean
 

@@ -165,4 +165,6 @@ def model_cannot_stack(loaded: LoadedStudy) -> str:
 def reason_of(error: Exception) -> str:
     """One line of why many rows cannot train together."""
     text = str(error).strip().splitlines()
+    if isinstance(error, CannotTrace):
+        return text[0]
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

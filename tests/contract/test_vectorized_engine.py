@@ -231,16 +231,31 @@ def compiled_with_xla():
     return made
 
 
+def embedded():
+    made = keras.Sequential(
+        [keras.layers.Input((5,)), keras.layers.Embedding(9, 3), keras.layers.Flatten(), keras.layers.Dense(1)]
+    )
+    made.compile("adam", "mse", metrics=["mae"])
+    return made
+
+
+def words():
+    (x, y), _, _ = data()
+    split = (np.abs(x * 3).astype("int32") % 9, y)
+    return split, split
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
+        ({"build_model": embedded, "load_data": words}, "embedding"),
         ({"build_model": custom_step}, "train_step of its own"),
         ({"build_model": constrained}, "constraints"),
         ({"build_model": compiled_with_xla}, "jit_compile"),
         ({"callbacks": lambda: [keras.callbacks.Callback()]}, "callbacks"),
         ({"steps_per_epoch": 2}, "steps_per_epoch"),
     ],
-    ids=["train_step", "constraint", "xla", "callbacks", "steps"],
+    ids=["embedding", "train_step", "constraint", "xla", "callbacks", "steps"],
 )
 def test_a_study_that_cannot_be_vectorized_is_trained_all_the_same(fields, reason):
     outcomes = World(spec(1), spec(2, seed=8)).run(VectorizedEngine(open_study(definition(**fields))))
