@@ -151,8 +151,7 @@ class Stack:
 
     def _join(self, rows: Sequence[Row], begun: Sequence[tuple[Any, Any, Any]]) -> None:
         old, families = self.state, range(len(self.program.families))
-        parts = [[each] for each in (old["weights"],)] if old else [[]]
-        weights = tf.concat([*parts[0], *(each for each, _, _ in begun)], axis=0)
+        weights = tf.concat([*([old["weights"]] if old else []), *(each for each, _, _ in begun)], axis=0)
         rest = [
             tf.concat([*([old["rest"][place]] if old else []), *(each[place] for _, each, _ in begun)], axis=0)
             for place in range(len(self.program.rest))
