@@ -70,22 +70,61 @@ class AutoEngine:
         chosen = self.vectorized if self.calibration.engine == "vectorized" else self.vectorized.graph
         yield from chosen.train(source, watch, save)
 
+    def pace(self, seconds: float) -> float | None:
+        """Batches a second of what was chosen, those of all rows counted, over about so many seconds; None where it is `fit`."""
+        assert self.calibration is not None
+        spec = first_setting(self.loaded)
+        try:
+            if self.calibration.engine == "vectorized":
+                stack, width = self.vectorized.stack(spec.setting.batch_size), self.calibration.width
+                return rate_of(stack.timed_calls(spec, width, batches=MOST_BATCHES), enough=seconds)
+            return rate_of(self.vectorized.graph.timed_calls(spec), enough=seconds)
+        except Exception:  # noqa: BLE001 - the study's own code may raise anything, and trials will tell it better
+            return None
+
+
+def first_setting(loaded: LoadedStudy) -> TrialSpec:
+    """The first reference setting: what candidates are timed with."""
+    definition = loaded.definition
+    setting = definition.effective_space().references()[0]
+    return TrialSpec(trial_id=-1, attempt=0, label="calibration", setting=setting, seed=definition.seed)
+
 
 def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
     """Time the first reference setting in each candidate. Never raises for what cannot be vectorized: that is `graph`'s."""
-    setting = loaded.definition.effective_space().references()[0]
-    spec = TrialSpec(trial_id=-1, attempt=0, label="calibration", setting=setting, seed=loaded.definition.seed)
+    spec = first_setting(loaded)
     why = cannot_stack(spec) or vectorized.why_not()
-    if why:
-        return Calibration(engine="graph", width=1, reason=f"one trial at a time: {why}")
     found: dict[str, float] = {}
     try:
-        found["graph"] = vectorized.graph.batch_seconds(spec, enough=TIMED_SECONDS)
-        if found["graph"] < LONG_BATCH_SECONDS:
-            found |= _row_seconds(vectorized.stack(setting.batch_size), spec, found["graph"])
+        found["graph"] = seconds_of(vectorized.graph.timed_calls(spec), enough=TIMED_SECONDS)
+        if not why and found["graph"] < LONG_BATCH_SECONDS:
+            found |= _row_seconds(vectorized.stack(spec.setting.batch_size), spec, found["graph"])
     except Exception as error:  # noqa: BLE001 - the study's own code may raise anything, and trials will tell it better
-        return Calibration(engine="graph", width=1, reason=f"one trial at a time: {reason_of(error)}")
-    return choose({name: 1000 * seconds for name, seconds in found.items()})
+        why = why or reason_of(error)
+    milliseconds = {name: 1000 * seconds for name, seconds in found.items()}
+    if why:
+        return Calibration(engine="graph", width=1, reason=f"one trial at a time: {why}", milliseconds=milliseconds)
+    return choose(milliseconds)
+
+
+def seconds_of(calls: Iterator[tuple[float, int]], *, enough: float) -> float:
+    """A batch's seconds in the best of these calls, of which there are about `enough` seconds."""
+    spent, best = 0.0, float("inf")
+    for seconds, batches in calls:
+        spent, best = spent + seconds, min(best, seconds / batches)
+        if spent >= enough:
+            break
+    return best
+
+
+def rate_of(calls: Iterator[tuple[float, int]], *, enough: float) -> float:
+    """Batches a second over `enough` seconds of calls."""
+    spent, done = 0.0, 0
+    for seconds, batches in calls:
+        spent, done = spent + seconds, done + batches
+        if spent >= enough:
+            break
+    return done / spent
 
 
 def choose(milliseconds: Mapping[str, float]) -> Calibration:
@@ -110,7 +149,7 @@ def _row_seconds(stack: Stack, spec: TrialSpec, alone: float) -> dict[str, float
             break
         batches = max(1, min(MOST_BATCHES, int(TIMED_SECONDS / (width * best))))
         try:
-            seconds = stack.batch_seconds(spec, width, batches=batches, enough=TIMED_SECONDS)
+            seconds = seconds_of(stack.timed_calls(spec, width, batches=batches), enough=TIMED_SECONDS)
         except tf.errors.ResourceExhaustedError:
             break
         found[f"{width} rows"] = seconds

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import itertools
 import json
-import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -67,22 +66,28 @@ class GraphEngine:
         if key not in self._refused:
             try:
                 return self._trained(spec, watch, save, notes)
-            except CannotTrace as error:
-                why = str(error)
-            except tf.errors.ResourceExhaustedError:
-                self._programs.clear()  # `fit` frees a model before it makes the next
-                why = "the graphs do not fit into memory"
             except Exception as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
-                why = f"{type(error).__name__} in the graph: {first_line(error)[:200]}"
-            self._refused[key] = why
-            self._programs.pop(key, None)
+                self._refuse(key, error)
         return self._fit.attempt(spec, watch, save, notes=(*notes, f"{BY_FIT}{self._refused[key]}"))
 
-    def batch_seconds(self, spec: TrialSpec, *, enough: float) -> float:
-        """What a batch of this trial takes, timed for about `enough` seconds; the trial is not trained to its end."""
+    def _refuse(self, key: str, error: Exception) -> None:
+        """Leave this structure to `fit` from now on."""
+        if isinstance(error, tf.errors.ResourceExhaustedError):
+            self._programs.clear()  # `fit` frees a model before it makes the next
+            self._refused[key] = "the graphs do not fit into memory"
+            return
+        self._programs.pop(key, None)
+        known = isinstance(error, CannotTrace)
+        self._refused[key] = str(error) if known else f"{type(error).__name__} in the graph: {first_line(error)[:200]}"
+
+    def timed_calls(self, spec: TrialSpec) -> Iterator[tuple[float, int]]:
+        """Train this trial for as long as it is asked to; yields each call's seconds and batches, the tracing one's aside."""
         run = _GraphRun(self.loaded, spec, self._program, self.on_device, ())
         try:
-            return run.batch_seconds(enough)
+            yield from run.timed_calls()
+        except Exception as error:
+            self._refuse(program_key(spec), error)
+            raise
         finally:
             run.close()
 
@@ -193,22 +198,18 @@ class _GraphRun(Run):
             program.follow(rates(spec.setting, total))
         return program, total
 
-    def batch_seconds(self, enough: float) -> float:
+    def timed_calls(self) -> Iterator[tuple[float, int]]:
         """See the engine."""
         program, _ = self._begun()
-        feed, spent, best = self._feed("train"), 0.0, math.inf
+        feed = self._feed("train")
         feed.begin(0)
         for call in itertools.count():
             began = time.monotonic()
             losses = program.run("train", feed)
-            seconds = time.monotonic() - began
             if losses is None:
                 feed.begin(0)
-            elif call and len(losses):  # the first one traces
-                spent, best = spent + seconds, min(best, seconds / len(losses))
-            if spent >= enough:
-                return best
-        raise AssertionError
+            elif call and len(losses):
+                yield time.monotonic() - began, len(losses)
 
     @property
     def streams_arrays(self) -> bool:

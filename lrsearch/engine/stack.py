@@ -7,7 +7,6 @@ progress and snapshots, so that what is said of a trial is what the other engine
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -251,10 +250,11 @@ class Stack:
         value = row.run.final_value() if row.stop.status is Status.COMPLETE else None
         return row.run.outcome(row.stop.status, row.run.began, reason=row.stop.reason, value=value)
 
-    def batch_seconds(self, spec: TrialSpec, width: int, *, batches: int, enough: float) -> float:
-        """What a batch takes each of `width` trials like this one: timed for about `enough` seconds, in calls of `batches`.
+    def timed_calls(self, spec: TrialSpec, width: int, *, batches: int) -> Iterator[tuple[float, int]]:
+        """Train `width` trials like this one, `batches` of each a call, for as long as it is asked to.
 
-        Only while nobody trains here.
+        Yields every call's seconds and its batches, those of all rows counted; not the first, which traces. Only while nobody
+        trains here.
         """
         row = self._row(RowRun(self.loaded, spec, self, lambda _progress: Verdict.KEEP, lambda _progress, _take: None))
         self._join([row], [self._begun(row)])
@@ -269,19 +269,14 @@ class Stack:
         batches = min(batches, program.full_steps)
         table = np.tile(row.run.table[: batches or 1], (width, 1))
         many["metrics"] = program.unmetered(width)
-        spent, best = 0.0, math.inf
         for call in itertools.count():
             began = time.monotonic()
             if batches:
                 program.train(many, *given, 0, table)
             else:
                 program.end_epoch(many, *given, table)
-            seconds = time.monotonic() - began
-            if call:  # the first one traces
-                spent, best = spent + seconds, min(best, seconds / (width * (batches or 1)))
-            if spent >= enough:
-                return best
-        raise AssertionError
+            if call:
+                yield time.monotonic() - began, width * (batches or 1)
 
     # -- a row's own ---------------------------------------------------------------------------------------------------
 

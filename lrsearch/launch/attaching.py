@@ -13,6 +13,7 @@ from lrsearch.launch.parent import checkpoint_root
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.request import check_versions
 from lrsearch.launch.run import work_with
+from lrsearch.launch.slots import SlotChoice, alternatives
 from lrsearch.values import StudyRecord, StudyState
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.workshop import host_name
@@ -60,7 +61,8 @@ def attach(
         if study.state is StudyState.FINISHED:
             listen(Event(name="note", facts={"text": f"{name} is finished; lrsearch extend {name} --trials N gives it more."}))
             return study
-        slots = plan_slots(this_machine(), devices=devices, workers=workers, per_device=per_device, trials=None)
+        machine = this_machine()
+        slots = plan_slots(machine, devices=devices, workers=workers, per_device=per_device, trials=None)
         config = WorkerConfig(
             storage=url,
             study_file=str(file_of(study, study_file)),
@@ -75,7 +77,10 @@ def attach(
         )
         with Pool(slots, config, listen, trial_timeout=trial_timeout) as pool:
             check_same_study(study, pool.inspect(), allow_version_drift=allow_version_drift, listen=listen)
-            work_with(pool, ledger, study, listen)
+            others = alternatives(machine, slots) if workers is None and engine == "auto" else ()
+            choice = SlotChoice(pool=pool, others=others, config=config, ledger=ledger, study=study, listen=listen)
+            with choice.settled() as chosen:
+                work_with(chosen, ledger, study, listen)
         return ledger.study(name)
     finally:
         ledger.close()

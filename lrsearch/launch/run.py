@@ -19,6 +19,7 @@ from lrsearch.launch.events import Event, Listener, silent
 from lrsearch.launch.parent import LedgerUndertaker, Watcher, check_storage, checkpoint_root, opened
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.request import Request, create_or_resume
+from lrsearch.launch.slots import SlotChoice, alternatives
 from lrsearch.values import Json, StudyRecord
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.workshop import host_name
@@ -79,7 +80,8 @@ def run_study(
     path = check_file(study_file)
     name = study_name(path) if name is None else check_study_name(name) or name
     url = resolve_url(storage, os.environ)
-    slots = plan_slots(this_machine(), devices=devices, workers=workers, per_device=per_device, trials=request.total)
+    machine = this_machine()
+    slots = plan_slots(machine, devices=devices, workers=workers, per_device=per_device, trials=request.total)
     config = WorkerConfig(
         storage=url,
         study_file=str(path),
@@ -100,7 +102,10 @@ def run_study(
             study = create_or_resume(ledger, request, name, str(study_file), found)
             if create_only:
                 return study
-            work_with(pool, ledger, study, listen)
+            others = alternatives(machine, slots) if workers is None and engine == "auto" else ()
+            choice = SlotChoice(pool=pool, others=others, config=config, ledger=ledger, study=study, listen=listen)
+            with choice.settled() as chosen:
+                work_with(chosen, ledger, study, listen)
             return ledger.study(name)
 
 

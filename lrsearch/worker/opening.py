@@ -47,20 +47,25 @@ def desk_for(
     return desk, heart
 
 
-def settle_engine(config: WorkerConfig, ledger: Ledger, study: StudyRecord, engine: Engine, *, say: Say) -> None:
-    """Let an engine that measures take the study's figures for this machine; the first worker measures and says what it chose."""
+def settle_engine(
+    config: WorkerConfig, ledger: Ledger, study: StudyRecord, engine: Engine, *, say: Say
+) -> Mapping[str, Json] | None:
+    """Let an engine that measures take the study's figures for this machine; the first worker measures and says what it chose.
+
+    Returns the figures; None where the engine does not measure.
+    """
     calibrate: Callable[[Json], Mapping[str, Json]] | None = getattr(engine, "calibrate", None)
     if calibrate is None:
-        return
+        return None
     machine = f"{config.host}/{config.slot.partition(':')[0]}/{config.threads or 'all'}"
     known = ledger.calibration(study.id, machine)
     found = calibrate(known)
     if known is not None:
-        return
+        return found
     if ledger.note_calibration(study.id, machine, dict(found)):
         say("note", text=str(found["reason"]))
-    else:
-        calibrate(ledger.calibration(study.id, machine))  # another worker was quicker: all of a machine go one way
+        return found
+    return calibrate(ledger.calibration(study.id, machine))  # another worker was quicker: all of a machine go one way
 
 
 def folder_of(study: StudyRecord) -> str:
