@@ -17,6 +17,7 @@ FLOOR = 1e-3  # a start this low says nothing about scale
 
 OVERSHOT = 2.0  # times the start, and times the last epoch's highest batch: noise alone reaches that again in the last epoch
 NO_BETTER = 0.9  # of the start
+ENOUGH = 20  # batches: of fewer, one batch's luck says too much
 FEW = 0.05  # of the last epoch's batches may lie below that: a first batch that is low by luck has more below it
 
 
@@ -54,10 +55,11 @@ class DivergenceRule:
         """Why the attempt, its last epoch over, counts as diverged, or empty: it overshot its start and never recovered.
 
         Some batch's loss was twice the start and twice the last epoch's highest (or the whole last epoch is above twice the
-        start), and the last epoch is no better than the start: neither its mean nor, but for a few, its batches.
+        start), and the last epoch is no better than the start: neither its mean nor, but for a few, its batches. Runs of less
+        than twenty batches are never judged.
         """
         start = self._start
-        if start is None or start < FLOOR or not self._count:
+        if start is None or start < FLOOR or not self._count or self._seen < ENOUGH:
             return ""
         overshot = self._peak >= OVERSHOT * max(start, self._highest) or self._lowest >= OVERSHOT * start
         if not overshot or self._mean <= NO_BETTER * start or self._below > FEW * self._count:

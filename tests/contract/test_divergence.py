@@ -53,6 +53,7 @@ def test_a_loss_that_rose_and_stays_far_above_its_start_has_diverged():
         ("learns", [near(2.0, by=0.3), near(0.5)]),
         ("overshoots in its warm-up and recovers", [[2.3, 6.0, 24.0, *near(3.0)], near(1.5, by=0.2)]),
         ("overshoots, and has begun to recover", [[2.3, 6.0, 24.0, *near(3.0)], [*near(2.2), *near(1.9)]]),
+        ("has a handful of batches", [[0.14, 0.48], [0.47, 0.48]]),
         ("is negative", [near(-1.0), near(-1.0)]),
         ("begins at zero", [[0.0, 5.0, *near(1.0)], near(1.0)]),
         ("ends at zero", [[2.3, 9.0, *near(1.0)], np.zeros(20)]),
