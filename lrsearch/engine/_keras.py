@@ -5,10 +5,11 @@ Read in Keras 3.15.1 and TensorFlow 2.21; the oldest versions that are tested ar
 
 from __future__ import annotations
 
+import inspect
 import random
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import keras
@@ -63,9 +64,31 @@ def compile_again(model: Any, optimizer: Any) -> None:
     model.compile(**{**dict(model._compile_config.config), "optimizer": optimizer})  # noqa: SLF001
 
 
-def asked_for_jit(model: Any) -> bool:
-    """Whether the user's compile says jit_compile=True; "auto" is ours to choose: graphs of many steps are quick."""
+@contextmanager
+def noting_auto_jit() -> Iterator[None]:
+    """Within, a model notes whether its compile leaves jit_compile to Keras, whose record of it keeps only what comes of that."""
+    own = Trainer.compile
+    signature = inspect.signature(own)
+
+    def noted(model: Any, *given: Any, **named: Any) -> None:
+        model.lrsearch_auto_jit = signature.bind(model, *given, **named).arguments.get("jit_compile", "auto") == "auto"
+        own(model, *given, **named)
+
+    Trainer.compile = noted
+    try:
+        yield
+    finally:
+        Trainer.compile = own
+
+
+def trains_under_jit(model: Any) -> bool:
+    """Whether `fit` would compile with XLA: the user asked for it, or left it to Keras, which does so on a GPU."""
     return dict(model._compile_config.config).get("jit_compile") is True  # noqa: SLF001
+
+
+def asked_for_jit(model: Any) -> bool:
+    """Whether the user's own compile says jit_compile=True, in a model that was made under `noting_auto_jit`."""
+    return trains_under_jit(model) and not getattr(model, "lrsearch_auto_jit", False)
 
 
 def set_seeds(seed: int, *, kernels: bool) -> None:

@@ -27,7 +27,8 @@ def fresh_model(definition: StudyDefinition, extra: Mapping[str, Json]) -> Any:
 
     Raises InvalidValue for a model whose rate lrsearch could not set.
     """
-    model = definition.make_model(extra)
+    with _keras.noting_auto_jit():
+        model = definition.make_model(extra)
     if not isinstance(model, keras.Model):
         raise InvalidValue("build_model", got=f"a {type(model).__name__}", allowed="a function that returns a keras.Model")
     if _keras.overrides_compile(model):
@@ -36,7 +37,8 @@ def fresh_model(definition: StudyDefinition, extra: Mapping[str, Json]) -> Any:
             "build_model", got=what, allowed="a model with Keras' compile()", fix="Set losses in train_step or __init__."
         )
     if not model.compiled or model.optimizer is None:
-        _compile_yours(model, definition)
+        with _keras.noting_auto_jit():
+            _compile_yours(model, definition)
     _check_one_optimizer(model)
     _keras.leave_out_reduction(inner(model.optimizer))
     return model

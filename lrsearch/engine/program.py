@@ -126,8 +126,8 @@ class Program:
     # -- graphs ----------------------------------------------------------------------------------------------------
 
     def _compiled(self, step: Any) -> Any:
-        """The step itself, or under XLA where the user asked for it aloud."""
-        if _keras.asked_for_jit(self.model):
+        """The step itself, or under XLA where `fit` would do so."""
+        if _keras.trains_under_jit(self.model):
             step = tf.function(step, jit_compile=True, autograph=False)
         return _keras.without_optionals(self.model, step)
 

@@ -277,6 +277,14 @@ def test_a_failure_in_the_middle_of_an_epoch_trains_every_row_alone(monkeypatch)
     assert "no such operation" in outcomes[0].notes[0]
 
 
+def test_rows_train_where_it_is_keras_that_chooses_xla_as_it_does_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(keras.Model, "_resolve_auto_jit_compile", lambda _model: True)
+    engine = VectorizedEngine(open_study(definition()))
+    assert model().jit_compile, "as on a GPU"
+    [outcome] = World(spec(1)).run(engine)
+    assert outcome.engine == "vectorized"
+
+
 # -- auto ------------------------------------------------------------------------------------------------------------------------
 
 
