@@ -123,7 +123,11 @@ SPACE_NAMES = ("optimizers", "schedules", "learning_rate", "warmup", "final", "b
 
 worker_options = together(
     click.option("--devices", metavar="LIST", help="gpu, gpu:0,1 or cpu. [default: every GPU, else the CPU]"),
-    click.option("--workers", type=click.IntRange(min=1), help="Worker processes. [default: one a GPU, or one a CPU core]"),
+    click.option(
+        "--workers",
+        type=click.IntRange(min=1),
+        help="Worker processes. [default: one a GPU; one a CPU core, or fewer where a long study is faster so]",
+    ),
     click.option("--per-device", type=click.IntRange(min=1), help="Workers that share each GPU. [default: 1]"),
 )
 output_options = together(
