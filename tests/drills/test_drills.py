@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,11 +28,12 @@ from lrsearch.errors import StorageUnavailable
 from lrsearch.storage import Claim, Done, open_ledger
 from lrsearch.storage.database import CONNECT_SECONDS, HURRY_SECONDS
 from lrsearch.storage.limits import ANSWER_SECONDS
-from lrsearch.values import Status, StudyState, TrialState
+from lrsearch.values import CurvePoint, Status, StudyState, TrialState
 
 SUPPORT = Path(__file__).parents[1] / "support"
 SEEDS = [int(each) for each in os.environ.get("LRSEARCH_DRILL_SEEDS", "0,1,2").split(",")]
 KINDS = ("sqlite", "postgresql")
+POINT = CurvePoint(epoch=1, step=10, rate=0.1, seconds=1.0, value=0.5, logs={})
 SEAMS = [
     *(f"{step}.{when}" for step in ("claim", "bind", "finish") for when in ("written", "committed")),
     "made",
@@ -201,27 +203,26 @@ def test_05_the_way_to_the_server_is_lost_and_training_goes_on(fleet, servers, r
 @pytest.mark.drill
 def test_05_calls_into_a_black_hole_end_within_their_time_outs(servers, relayed):
     url, relay = relayed
-    ledger = open_ledger(url, create=True, patience_seconds=0.0)
-    study = ledger.create_study(plan(trials=3))
-    worker = add_worker(ledger, study)
-    held = claim(ledger, study, worker)
-    relay.hole()
-    calls = {
-        "on an open connection, then a new one": (
-            ANSWER_SECONDS + CONNECT_SECONDS,
-            lambda: ledger.claim(study.id, worker, lease_seconds=9.0),
-        ),
-        "hurried": (HURRY_SECONDS, lambda: ledger.add_curve(held.trial.id, held.attempt, [])),
-        "connecting": (CONNECT_SECONDS, lambda: ledger.counts(study.id)),
-    }
-    for name, (limit, call) in calls.items():
-        began = time.monotonic()
-        with pytest.raises(StorageUnavailable):
-            call()
-        assert time.monotonic() - began < limit + 3, name
-    relay.open()
-    assert ledger.counts(study.id).running == 1
-    ledger.close()
+    with closing(open_ledger(url, create=True, patience_seconds=0.0)) as ledger:
+        study = ledger.create_study(plan(trials=3))
+        worker = add_worker(ledger, study)
+        held = claim(ledger, study, worker)
+        relay.hole()
+        calls = {
+            "on an open connection, then a new one": (
+                ANSWER_SECONDS + CONNECT_SECONDS,
+                lambda: ledger.claim(study.id, worker, lease_seconds=9.0),
+            ),
+            "hurried": (HURRY_SECONDS, lambda: ledger.add_curves({(held.trial.id, held.attempt): [POINT]})),
+            "connecting": (CONNECT_SECONDS, lambda: ledger.counts(study.id)),
+        }
+        for name, (limit, call) in calls.items():
+            began = time.monotonic()
+            with pytest.raises(StorageUnavailable):
+                call()
+            assert time.monotonic() - began < limit + 3, name
+        relay.open()
+        assert ledger.counts(study.id).running == 1
 
 
 @pytest.mark.drill
@@ -426,32 +427,30 @@ def test_12_a_second_ctrl_c_ends_all_within_a_second_and_what_ran_is_trained_lat
     def parent():
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
 
-    first = parent()
-    heard = Counter()
-    while heard["trial.started"] < 2:
-        heard[first.stdout.readline().strip()] += 1
-    workers = children(first.pid)
-    first.send_signal(signal.SIGINT)
-    while first.stdout.readline().strip() != "stopping":
-        pass
-    began = time.monotonic()
-    first.send_signal(signal.SIGINT)
-    assert first.wait(5) == 130
-    assert time.monotonic() - began < 1
-    first.stdout.close()
+    with parent() as first:
+        heard = Counter()
+        while heard["trial.started"] < 2:
+            heard[first.stdout.readline().strip()] += 1
+        workers = children(first.pid)
+        first.send_signal(signal.SIGINT)
+        while first.stdout.readline().strip() != "stopping":
+            pass
+        began = time.monotonic()
+        first.send_signal(signal.SIGINT)
+        assert first.wait(5) == 130
+        assert time.monotonic() - began < 1
     assert len(workers) == 2
     time.sleep(0.5)
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
-    second = parent()  # waits for the leases of a minute that nobody gave back
-    second.communicate(timeout=150)
-    assert second.returncode == 0
-    ledger = open_ledger(url)
-    records = ledger.trials(ledger.study("toy").id)
+    with parent() as second:  # waits for the leases of a minute that nobody gave back
+        second.communicate(timeout=150)
+        assert second.returncode == 0
+    with closing(open_ledger(url)) as ledger:
+        records = ledger.trials(ledger.study("toy").id)
     assert [(each.state, each.attempt, each.lost) for each in records] == [
         *[(TrialState.COMPLETE, 2, 1)] * 2,
         *[(TrialState.COMPLETE, 1, 0)] * 2,
     ]
-    ledger.close()
 
 
 @pytest.mark.drill
