@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from lrsearch.engine.contract import Engine
+from typing import TYPE_CHECKING
+
 from lrsearch.storage import Done, PlanRetests, Wait
 from lrsearch.worker.desk import Desk
+
+if TYPE_CHECKING:
+    from lrsearch.engine.contract import Engine  # its package loads TensorFlow
 
 
 def work(desk: Desk, engine: Engine, *, until: str = "done") -> str:
