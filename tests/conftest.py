@@ -62,8 +62,11 @@ def pytest_collection():
         gc.enable()
 
 
-# Minutes each: begun first, so that the short files fill what is left of the other processes' time.
-_LONGEST = ("test_workers.py", "test_engines.py", "test_cli.py", "test_drills.py", "test_strangers.py", "test_ledger.py")
+# A minute or more each: begun first, so that the short files fill what is left of the other processes' time.
+_LONGEST = (
+    "test_cli.py", "test_workers.py", "test_equality.py", "test_ledger.py", "test_graph_engine.py", "test_strangers.py",
+    "test_bad_input.py", "test_drills.py", "test_vectorized_engine.py", "test_engines.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items):
