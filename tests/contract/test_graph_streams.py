@@ -77,13 +77,9 @@ INPUTS = {
 }
 
 
-# What one trial leaves to the next: where a source stands, its order, its threads. Of the others one trial says it all.
-GO_ON = {
-    "a dataset",
-    "a dataset that is longer than an epoch",
-    "a PyDataset that is longer than an epoch",
-    "a PyDataset with threads",
-}
+# What one trial leaves to the next: an order, threads. Of the others one trial says it all; and of a shuffled dataset that is
+# longer than an epoch no more can be said: how often it was shuffled ahead when its trial ends is a race.
+GO_ON = {"a dataset", "a PyDataset that is longer than an epoch", "a PyDataset with threads"}
 
 
 @pytest.mark.parametrize("name", INPUTS)
