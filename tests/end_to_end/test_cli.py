@@ -1,4 +1,4 @@
-"""The command line from a study file to its answer, as a user types it: real processes, SQLite, Keras."""
+"""The command line from a study file to its answer, as a user types it: SQLite, Keras, and real processes but for what only looks."""
 
 import json
 import os
