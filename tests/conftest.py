@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import shutil
@@ -50,8 +51,22 @@ def new_database(servers, tmp_path):
     return make
 
 
-# Minutes each: begun first, so that the short files fill what is left of the other processes' time.
-_LONGEST = ("test_workers.py", "test_engines.py", "test_cli.py", "test_drills.py", "test_strangers.py", "test_ledger.py")
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Set the objects of TensorFlow aside, a million: collecting them again and again slows its import and every trial by `fit`."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+# A minute or more each: begun first, so that the short files fill what is left of the other processes' time.
+_LONGEST = (
+    "test_cli.py", "test_workers.py", "test_equality.py", "test_ledger.py", "test_graph_engine.py", "test_strangers.py",
+    "test_bad_input.py", "test_drills.py", "test_vectorized_engine.py", "test_engines.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items):

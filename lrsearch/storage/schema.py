@@ -101,7 +101,7 @@ def _check(database: Database, *, create: bool) -> None:
         if not create:
             raise StorageProblem(f"{where(database.url)} holds no studies of lrsearch. Start one: lrsearch start-study FILE")
         _upgrade(database)
-    elif version != newest:
+    elif version != newest and _settled(database) != newest:
         old = "Stop every worker, then: lrsearch migrate"
         fix = old if version in _known() else "Install the newer lrsearch that made them."
         raise SchemaMismatch(f"the tables in {where(database.url)} are of version {version}, this lrsearch reads {newest}. {fix}")
@@ -132,6 +132,15 @@ def _found(connection: Connection) -> str | None:
         return None
     found = connection.execute(text(f"select version_num from {VERSION_TABLE}")).scalar_one_or_none()  # noqa: S608 - a constant
     return None if found is None else str(found)
+
+
+def _settled(database: Database) -> str | None:
+    """The version when nobody is at work on it: MariaDB commits each migration by itself, and others see those in between."""
+    try:
+        with database.engine.begin() as connection, _queue(connection):
+            return _found(connection)
+    except exc.DBAPIError as error:
+        raise problem(database.url, error) from error
 
 
 def _upgrade(database: Database) -> None:

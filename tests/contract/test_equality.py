@@ -6,7 +6,6 @@ measures for its own cell: trainings by `fit` that differ in nothing else. The m
 pair of variants.
 """
 
-import gc
 from dataclasses import replace
 
 import pytest
@@ -31,12 +30,8 @@ each_engine = pytest.mark.parametrize("engine", ENGINES_UNDER_TEST)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _few_objects_to_collect():
-    """Set TensorFlow's million objects aside, as workers do: `fit` collects after every trial, 0.4 s each with them."""
-    gc.collect()
-    gc.freeze()
+def _no_cell_outlives_the_module():
     yield
-    gc.unfreeze()
     trained.cache_clear()
 
 

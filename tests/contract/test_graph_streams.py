@@ -77,10 +77,16 @@ INPUTS = {
 }
 
 
+# What one trial leaves to the next: an order, threads. Of the others one trial says it all; and of a shuffled dataset that is
+# longer than an epoch no more can be said: how often it was shuffled ahead when its trial ends is a race.
+GO_ON = {"a dataset", "a PyDataset that is longer than an epoch", "a PyDataset with threads"}
+
+
 @pytest.mark.parametrize("name", INPUTS)
 def test_graph_trains_on_the_batches_that_fit_trains_on(name):
     fields, updates = INPUTS[name]
-    ours, theirs = both(spec(1), spec(2, rate=3e-3), **({"batch_size": None} | fields))
+    second = [spec(2, rate=3e-3)] if name in GO_ON else []
+    ours, theirs = both(spec(1), *second, **({"batch_size": None} | fields))
     assert_equal(ours, theirs)
     assert ours[0].steps == updates
 
@@ -102,7 +108,7 @@ def test_an_epoch_ends_where_the_dataset_runs_out_as_in_fit():
 def test_graph_tells_a_pydataset_of_its_epochs_as_often_as_fit_does():
     told = {}
     for name in ("graph", "fit"):
-        loaded = open_study(definition(load_data=of(Rows), batch_size=None, direction="minimize"))
+        loaded = open_study(definition(load_data=of(Rows), batch_size=None))
         World(spec()).run(create_engine(name, loaded))
         splits = loaded.data(None)
         told[name] = [splits.train.source.epochs, splits.validation.source.epochs]
@@ -118,7 +124,8 @@ def _small_device(monkeypatch):
 @pytest.mark.usefixtures("_small_device")
 @pytest.mark.parametrize("fields", [{}, {"steps_per_epoch": 3, "validation_steps": 1}, {"shuffle": False}])
 def test_arrays_larger_than_the_device_stream_in_our_order(fields):
-    assert_equal(*both(spec(1), spec(2, seed=3), **fields))
+    second = [] if fields else [spec(2, seed=3)]  # another seed is another order
+    assert_equal(*both(spec(1), *second, **fields))
 
 
 @pytest.mark.usefixtures("_small_device")
@@ -161,10 +168,7 @@ def test_strings_go_to_fit():
     def streamed():
         return tuple(dataset(each) for each in words())
 
-    engines = [
-        create_engine("graph", open_study(definition(load_data=each, build_model=mine, direction="minimize")))
-        for each in (words, streamed)
-    ]
+    engines = [create_engine("graph", open_study(definition(load_data=each, build_model=mine))) for each in (words, streamed)]
     arrays, stream = [World(spec()).run(each)[0] for each in engines]
     assert (stream.engine, stream.status) == ("fit", Status.COMPLETE), stream.reason
     assert arrays.notes == stream.notes == ("trained by fit: the data is not numbers",)

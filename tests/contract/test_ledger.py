@@ -7,15 +7,16 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 
 import optuna
 import pytest
 from ledger_tools import OPTIMUM, add_worker, claim, finish, outcome, plan, setting, train
-from sqlalchemy import event, literal, make_url
+from sqlalchemy import event, literal, make_url, text
 
 from lrsearch.errors import FingerprintMismatch, InvalidValue, Refused, SchemaMismatch, StorageProblem, UnknownName
-from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Retest, Wait, open_ledger, resolve_url
+from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Retest, Wait, open_ledger, resolve_url, schema
 from lrsearch.values import CurvePoint, Kind, Origin, Status, StudyState, TrialState
 
 pytestmark = pytest.mark.slow
@@ -366,6 +367,23 @@ def test_schema_and_study_can_be_made_by_many_processes_at_once(url):
     ended = [each.communicate(timeout=120) for each in started]
     assert [each.returncode for each in started] == [0] * 6, ended
     assert len({out for out, _ in ended}) == 1
+
+
+def test_mariadbs_tables_are_not_judged_between_two_migrations_of_another_process(new_database):
+    url = new_database("mariadb")
+    made = open_ledger(url, create=True)
+    note = "update lrsearch_alembic_version set version_num = '{}'"
+    with closing(made), made.database.engine.connect() as other, ThreadPoolExecutor() as threads:
+        other.execute(text(f"select get_lock('{schema._LOCK_NAME}', 60)"))
+        other.execute(text(note.format("0001")))
+        other.commit()  # as MariaDB does by itself
+        opening = threads.submit(lambda: open_ledger(url, create=True).close())
+        with pytest.raises(TimeoutError):
+            opening.result(timeout=1)
+        other.execute(text(note.format(schema.head())))
+        other.commit()
+        other.execute(text(f"select release_lock('{schema._LOCK_NAME}')"))
+        opening.result(timeout=30)
 
 
 def test_a_database_without_our_tables_is_not_opened_and_not_touched(url, tmp_path):

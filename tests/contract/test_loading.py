@@ -22,7 +22,7 @@ def test_what_was_inspected_is_trained(load, times):
         calls.append(1)
         return load()
 
-    study = definition(load_data=counted, batch_size=BATCH if load is data else None)
+    study = definition(direction=None, load_data=counted, batch_size=BATCH if load is data else None)
     loaded = LoadedStudy(definition=study)
     facts = inspect_study(study, loaded=loaded)
     opened = open_study(study, facts.direction, loaded=loaded)

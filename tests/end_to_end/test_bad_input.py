@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from lrsearch.errors import LrSearchError
+from lrsearch.worker.config import WorkerConfig
+
 GOOD = """
 import keras, numpy as np
 from lrsearch import SearchSpace, StudyDefinition
@@ -105,8 +108,25 @@ FILES = {  # the study file itself; a worker has to load it
 
 
 @pytest.mark.tensorflow
-@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(FILES))
+def test_a_study_file_that_cannot_be_searched_is_refused_by_what_a_worker_asks_of_it(folder, name):
+    from lrsearch.worker.workshop import KerasWorkshop
+
+    source, words = FILES[name]
+    (folder / "study.py").write_text(source)
+    config = WorkerConfig(storage="sqlite:///lrsearch.db", study_file=str(folder / "study.py"), checkpoints="checkpoints")
+    with pytest.raises(LrSearchError) as raised:
+        KerasWorkshop(config).inspect()
+    text = str(raised.value)
+    assert raised.value.exit_code == 2
+    assert "\n" not in text
+    assert all(word in text for word in words), text
+    assert "/lrsearch/" not in getattr(raised.value, "traceback_text", "")
+
+
+@pytest.mark.tensorflow
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["broken", "unlogged objective"])  # as it loads, and after a step; a worker passes on any error
 def test_a_study_file_that_cannot_be_searched_is_refused_in_one_line(folder, name):
     source, words = FILES[name]
     (folder / "study.py").write_text(source)

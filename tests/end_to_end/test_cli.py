@@ -1,4 +1,4 @@
-"""The command line from a study file to its answer, as a user types it: real processes, SQLite, Keras."""
+"""The command line from a study file to its answer, as a user types it: SQLite, Keras, and real processes but for what only looks."""
 
 import json
 import os
@@ -10,10 +10,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import closing
+from contextlib import chdir, closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from lrsearch.cli.main import cli
+from lrsearch.errors import LrSearchError
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
@@ -51,8 +55,20 @@ def lrsearch(folder, *arguments, code=0, **more):
     return done
 
 
+def looked(folder, *arguments, code=0):
+    """What a command says that starts nothing, run in this process: its output, or its error's line."""
+    nothing = {name: None for name in os.environ if name.startswith("LRSEARCH")}
+    with chdir(folder):
+        done = CliRunner(env=nothing).invoke(cli, list(map(str, arguments)))
+    if isinstance(done.exception, LrSearchError):
+        assert done.exception.exit_code == code, str(done.exception)
+        return str(done.exception)
+    assert done.exit_code == code, (done.output, done.exception)
+    return done.stdout
+
+
 def told(folder, *arguments):
-    return json.loads(lrsearch(folder, *arguments, "--json").stdout)
+    return json.loads(looked(folder, *arguments, "--json"))
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +110,7 @@ def test_best_and_status_have_the_keys_that_programs_rely_on(searched):
 def test_every_looking_command_answers_in_text_and_json(searched):
     folder, _ = searched
     for command in (["studies"], ["status", "toy"], ["trials", "toy"], ["show", "toy", "1"], ["workers", "toy"], ["version"]):
-        assert lrsearch(folder, *command).stdout.strip()
+        assert looked(folder, *command).strip()
         assert told(folder, *command)
     assert len(told(folder, "trials", "toy")) == 5 + told(folder, "status", "toy")["retests"]["done"]
     assert [each["epoch"] for each in told(folder, "show", "toy", "1")["curve"]] == [1, 2, 3]
@@ -104,36 +120,32 @@ def test_the_same_command_adds_nothing_and_a_larger_total_adds_the_rest(searched
     folder, _ = searched
     lrsearch(folder, "start-study", "toy.py", "--trials", 5, "--workers", 1, "-q")
     assert told(folder, "status", "toy")["done"] == 5
-    lrsearch(folder, "extend", "toy", "--trials", 1)
+    looked(folder, "extend", "toy", "--trials", 1)
     lrsearch(folder, "attach", "toy", "--workers", 1, "-q")
     status = told(folder, "status", "toy")
     assert (status["budget"], status["done"], status["state"]) == (6, 6, "finished")
 
 
-def test_a_changed_study_file_is_refused_naming_the_field(searched):
+def test_a_changed_study_file_or_space_is_refused_naming_the_fields(searched):
     folder, _ = searched
     (folder / "changed.py").write_text(STUDY.replace("epochs=3", "epochs=4"))
-    done = lrsearch(folder, "start-study", "changed.py", "--name", "toy", "--workers", 1, code=4)
-    assert "epochs: 3 in the study, 4 here" in done.stderr.splitlines()[-1]
-    assert "--name NEW" in done.stderr.splitlines()[-1]
-    lrsearch(folder, "extend", "toy", "--trials", 1)
-    assert "--study-file" in lrsearch(folder, "attach", "toy", "--study-file", "nowhere.py", code=2).stderr
+    command = ["start-study", "changed.py", "--name", "toy", "--optimizers", "adam", "--workers", 1]
+    line = lrsearch(folder, *command, code=4).stderr.splitlines()[-1]
+    assert "epochs: 3 in the study, 4 here" in line
+    assert "space.optimizers" in line, "options of the space are stored too"
+    assert "--name NEW" in line
+    looked(folder, "extend", "toy", "--trials", 1)
+    assert "--study-file" in looked(folder, "attach", "toy", "--study-file", "nowhere.py", code=2)
     refused = lrsearch(folder, "attach", "toy", "--study-file", "changed.py", "--workers", 1, code=4)
     assert "epochs" in refused.stderr
-
-
-def test_options_of_the_space_are_stored_and_shown_as_a_difference(searched):
-    folder, _ = searched
-    done = lrsearch(folder, "start-study", "toy.py", "--optimizers", "adam", "--workers", 1, code=4)
-    assert "space.optimizers" in done.stderr
 
 
 def test_exports_are_python_that_runs_json_and_a_model_that_loads(searched):
     folder, _ = searched
     trial = next(each["trial"] for each in told(folder, "trials", "toy") if each["origin"] == "reference")
-    lrsearch(folder, "export", "toy", "--trial", trial, "-o", "setting.py")
+    looked(folder, "export", "toy", "--trial", trial, "-o", "setting.py")
     compile((folder / "setting.py").read_text(), "setting.py", "exec")
-    assert json.loads(lrsearch(folder, "export", "toy", "--format", "json").stdout)["total_steps"] == 15
+    assert json.loads(looked(folder, "export", "toy", "--format", "json"))["total_steps"] == 15
     lrsearch(folder, "export", "toy", "--trial", trial, "--format", "keras", "-o", "model.keras")
     load = "import lrsearch.keras, keras; m = keras.saving.load_model('model.keras'); print(type(m.optimizer._learning_rate).__name__)"
     done = subprocess.run(
@@ -144,15 +156,15 @@ def test_exports_are_python_that_runs_json_and_a_model_that_loads(searched):
 
 def test_pictures_are_written(searched):
     folder, _ = searched
-    written = told(folder, "plot", "toy", "-o", "pictures")
+    written = json.loads(lrsearch(folder, "plot", "toy", "-o", "pictures", "--json").stdout)
     assert sorted(Path(each).name for each in written) == ["curves.png", "rates.png", "schedules.png"]
     assert all((folder / each).read_bytes().startswith(b"\x89PNG") for each in written)
 
 
 def test_unknown_studies_and_trials_are_named_with_the_nearest(searched):
     folder, _ = searched
-    assert "Did you mean 'toy'" in lrsearch(folder, "best", "toi", code=2).stderr
-    assert "0 to" in lrsearch(folder, "show", "toy", "99", code=2).stderr
+    assert "Did you mean 'toy'" in looked(folder, "best", "toi", code=2)
+    assert "0 to" in looked(folder, "show", "toy", "99", code=2)
 
 
 def test_doctor_finds_this_machine_well(searched):
@@ -163,7 +175,7 @@ def test_doctor_finds_this_machine_well(searched):
 
 
 def test_the_starter_file_can_be_searched_as_it_is(tmp_path):
-    lrsearch(tmp_path, "new-study", "mine.py")
+    looked(tmp_path, "new-study", "mine.py")
     lrsearch(tmp_path, "start-study", "mine.py", "--trials", 1, "--retest", 0, "--workers", 1, "-q")
     assert told(tmp_path, "best", "mine")["trial"] == 0
 
@@ -175,8 +187,7 @@ def test_create_only_makes_the_study_and_attach_trains_it(tmp_path):
     other = tmp_path / "elsewhere"
     other.mkdir()
     database = f"sqlite:///{tmp_path}/lrsearch.db"
-    refused = lrsearch(other, "attach", "toy", "--storage", database, code=2)
-    assert "--study-file" in refused.stderr
+    assert "--study-file" in looked(other, "attach", "toy", "--storage", database, code=2)
     (other / "same.py").write_text("# the same code under another name\n" + STUDY)
     lrsearch(other, "attach", "toy", "--storage", database, "--study-file", "same.py", "--workers", 1, "-q")
     assert told(tmp_path, "status", "toy")["done"] == 2

@@ -70,16 +70,22 @@ def composed(new_database, tmp_path):
         text = text.replace("/run/secrets", str(tmp_path)).replace("/checkpoints", str(tmp_path / "checkpoints"))
         return text.replace("8080", str(port))
 
-    def start(name):
+    def start(name, *, core=None):
+        """With `core`, the service has this one alone: as small as a container may be, it starts one worker."""
         service = COMPOSE["services"][name]
         command = [sys.executable, "-m", "lrsearch", *map(filled, service["command"])]
         clean = {key: value for key, value in os.environ.items() if not key.startswith("LRSEARCH")}
         environment = (
             clean | {key: filled(value) for key, value in service["environment"].items()} | {"CUDA_VISIBLE_DEVICES": "-1"}
         )
-        return subprocess.Popen(
-            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        ours = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, ours if core is None else {core})  # inherited
+        try:
+            return subprocess.Popen(
+                command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+        finally:
+            os.sched_setaffinity(0, ours)
 
     start.port = port
     return start
@@ -91,7 +97,8 @@ def test_its_services_search_a_study_and_show_it(composed):
     starter = composed("starter")
     text, _ = starter.communicate(timeout=120)
     assert starter.returncode == 0, text
-    workers = [composed("worker") for _ in range(2)]  # --scale worker=2
+    cores = sorted(os.sched_getaffinity(0))
+    workers = [composed("worker", core=core) for core in (cores[0], cores[-1])]  # --scale worker=2
     for each in workers:
         text, _ = each.communicate(timeout=180)
         assert each.returncode == 0, text

@@ -32,7 +32,9 @@ def model():
 
 
 def definition(**changes):
-    known = {"objective": "val_mae", "epochs": EPOCHS, "batch_size": BATCH, "build_model": model, "load_data": data}
+    """A study whose direction is known, as a worker knows it of the stored study: else each engine would try a step to learn it."""
+    known = {"objective": "val_mae", "direction": "minimize", "epochs": EPOCHS, "batch_size": BATCH}
+    known |= {"build_model": model, "load_data": data}
     return StudyDefinition(**(known | changes))
 
 
