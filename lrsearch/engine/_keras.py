@@ -8,9 +8,11 @@ from __future__ import annotations
 import inspect
 import random
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -62,6 +64,32 @@ def leave_out_reduction(optimizer: Any) -> None:
 def compile_again(model: Any, optimizer: Any) -> None:
     """Compile with the same arguments but another optimizer: what `save` writes is what `compile` was given."""
     model.compile(**{**dict(model._compile_config.config), "optimizer": optimizer})  # noqa: SLF001
+
+
+_NAMES = "object_name_uids"  # Keras' counters behind dense, dense_1, ...
+_counted: WeakKeyDictionary[Any, dict[str, int]] = WeakKeyDictionary()
+
+
+@contextmanager
+def same_names(maker: Any) -> Iterator[None]:
+    """Within, what is made gets the same names every time after the first, by `maker` (weakly kept).
+
+    TensorFlow keeps a kernel for every name that a variable ever had: 20 KiB each, 0.3 MiB a trial of a tiny model. Outside,
+    Keras goes on counting, so that no layer of the user's own ever gets a name that another has. Counters of the first time's end
+    are those of every later beginning: what a maker keeps from its first time has other names.
+    """
+    before = dict(global_state.get_global_attribute(_NAMES, default={}))
+    with suppress(TypeError):  # what cannot be kept weakly is not known the next time
+        if (known := _counted.get(maker)) is not None:
+            global_state.set_global_attribute(_NAMES, defaultdict(int, known))
+    try:
+        yield
+    finally:
+        after = dict(global_state.get_global_attribute(_NAMES, default={}))
+        with suppress(TypeError):
+            _counted.setdefault(maker, after)
+        largest = {name: max(before.get(name, 0), after.get(name, 0)) for name in {*before, *after}}
+        global_state.set_global_attribute(_NAMES, defaultdict(int, largest))
 
 
 @contextmanager
@@ -226,7 +254,8 @@ def build_fully(model: Any, batch: Any) -> None:
 
 def seed_state() -> Any:
     """The variable behind Keras' global seed generator, which layers and ops without a seed of their own draw from."""
-    return global_seed_generator().state
+    with same_names(global_seed_generator):
+        return global_seed_generator().state
 
 
 def averaged_weights(optimizer: Any, variables: list[Any]) -> list[Any] | None:

@@ -15,7 +15,7 @@ from keras import tree
 from lrsearch.definition import StudyDefinition
 from lrsearch.engine import _keras
 from lrsearch.errors import InvalidValue
-from lrsearch.space import build_optimizer
+from lrsearch.space import build_optimizer, keras_class
 from lrsearch.values import Json, Setting
 
 YOURS_RATE = 1e-3  # of the Adam that stands for yours where the model is uncompiled
@@ -27,8 +27,17 @@ def fresh_model(definition: StudyDefinition, extra: Mapping[str, Json]) -> Any:
 
     Raises InvalidValue for a model whose rate lrsearch could not set.
     """
-    with _keras.noting_auto_jit():
+    with _keras.same_names(definition.build_model), _keras.noting_auto_jit():
         model = definition.make_model(extra)
+        _check_model(model)
+        if not model.compiled or model.optimizer is None:
+            _compile_yours(model, definition)
+    _check_one_optimizer(model)
+    _keras.leave_out_reduction(inner(model.optimizer))
+    return model
+
+
+def _check_model(model: Any) -> None:
     if not isinstance(model, keras.Model):
         raise InvalidValue("build_model", got=f"a {type(model).__name__}", allowed="a function that returns a keras.Model")
     if _keras.overrides_compile(model):
@@ -36,12 +45,6 @@ def fresh_model(definition: StudyDefinition, extra: Mapping[str, Json]) -> Any:
         raise InvalidValue(
             "build_model", got=what, allowed="a model with Keras' compile()", fix="Set losses in train_step or __init__."
         )
-    if not model.compiled or model.optimizer is None:
-        with _keras.noting_auto_jit():
-            _compile_yours(model, definition)
-    _check_one_optimizer(model)
-    _keras.leave_out_reduction(inner(model.optimizer))
-    return model
 
 
 def _compile_yours(model: Any, definition: StudyDefinition) -> None:
@@ -92,7 +95,8 @@ def set_searched(
     """Give a fresh model the setting's optimizer, with what is kept of the user's; `learning_rate` in place of its schedule."""
     yours = inner(model.optimizer)
     kept = carried_of(model)
-    optimizer = build_optimizer(setting, total_steps, accumulation, carried=kept, model=model, learning_rate=learning_rate)
+    with _keras.same_names(keras_class(setting.optimizer)):
+        optimizer = build_optimizer(setting, total_steps, accumulation, carried=kept, model=model, learning_rate=learning_rate)
     optimizer.lrsearch_feeds_rate = learning_rate is not None
     _keras.copy_decay_exclusions(yours, optimizer)
     _keras.leave_out_reduction(optimizer)

@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
 from engine_world import World, definition, spec
 from tensorflow.python.framework import ops
 
 from lrsearch.engine import create_engine, open_study
+from lrsearch.engine.compiling import fresh_model
 
 ROOT = Path(__file__).parents[2]
 STUDY = """
@@ -56,3 +58,15 @@ def test_memory_grows_by_less_than_five_percent_from_trial_50_on(engine, trials,
     assert ended.returncode == 0, ended.stderr[-2000:]
     resident = json.loads(ended.stdout)
     assert resident[str(trials)] < 1.05 * resident["50"], resident
+
+
+def test_a_later_models_variables_bear_the_names_of_the_one_before_and_the_users_own_layers_never_do():
+    def mine():
+        made = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(4), keras.layers.Dense(1)])
+        made.compile("sgd", "mse", metrics=["mae"])
+        return made
+
+    study, before = definition(build_model=mine), keras.layers.Dense(1).name
+    first, second, third = ([each.path for each in fresh_model(study, {}).variables] for _ in range(3))
+    assert second == third != first
+    assert keras.layers.Dense(1).name not in {before, *(path.split("/")[-2] for path in (*first, *second))}
