@@ -23,7 +23,9 @@ ORDERS = 8  # within batches, of which the drift is the largest; more than one a
 ROUNDING = 1.2e-7  # of float32: two orders of summation may happen to drift by nothing
 
 SEEDS = 30
-LEVEL = 0.01  # of the two-sample Kolmogorov-Smirnov test: below it, two distributions differ
+LEVEL = (
+    0.01  # of the two-sample Kolmogorov-Smirnov test, asymptotic (the exact one fails on equal samples): below it, they differ
+)
 
 pytestmark = pytest.mark.tensorflow
 each_engine = pytest.mark.parametrize("engine", ENGINES_UNDER_TEST)
@@ -141,11 +143,11 @@ PAIRS = [
 def test_with_dropout_the_final_values_over_30_seeds_have_one_distribution(engine, reference):
     ours, theirs = final_values(engine, DROPOUT, SEEDS), final_values(reference, DROPOUT, SEEDS)
     assert len(set(ours)) == SEEDS, "every seed has its own masks"
-    assert stats.ks_2samp(ours, theirs).pvalue >= LEVEL
+    assert stats.ks_2samp(ours, theirs, method="asymp").pvalue >= LEVEL
 
 
 @pytest.mark.slow_matrix
 @each_engine
 def test_the_test_of_distributions_tells_one_dropout_rate_from_another(engine):
     ours, others = final_values(engine, DROPOUT, SEEDS), final_values(engine, replace(DROPOUT, dropout=0.35), SEEDS)
-    assert stats.ks_2samp(ours, others).pvalue < LEVEL
+    assert stats.ks_2samp(ours, others, method="asymp").pvalue < LEVEL
