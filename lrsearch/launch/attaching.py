@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 from lrsearch.errors import FingerprintMismatch, InvalidValue, StudyFileError
 from lrsearch.launch.devices import plan_slots, this_machine
 from lrsearch.launch.events import Event, Listener, silent
-from lrsearch.launch.parent import checkpoint_root
+from lrsearch.launch.parent import config_of
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.request import check_versions
 from lrsearch.launch.run import work_with
 from lrsearch.launch.slots import SlotChoice, alternatives
 from lrsearch.values import StudyRecord, StudyState
-from lrsearch.worker.config import WorkerConfig
-from lrsearch.worker.workshop import host_name
 
 if TYPE_CHECKING:
     from lrsearch.worker.workshop import Inspection
@@ -63,23 +61,14 @@ def attach(
             return study
         machine = this_machine()
         slots = plan_slots(machine, devices=devices, workers=workers, per_device=per_device, trials=None)
-        config = WorkerConfig(
-            storage=url,
-            study_file=str(file_of(study, study_file)),
-            checkpoints=str(checkpoint_root(checkpoints, url)),
-            overrides=study.plan.overrides,
-            host=host_name(),
-            engine=engine,
-            engine_factory=engine_factory,
-            checkpoint_seconds=checkpoint_every or 60.0,
-            checkpoint_quota_bytes=checkpoint_quota,
-            until=until,
+        others = alternatives(machine, slots, workers=workers, engine=engine)
+        path, kept = file_of(study, study_file), study.plan.overrides
+        config = config_of(
+            url, path, kept, engine, engine_factory, checkpoints, every=checkpoint_every, quota=checkpoint_quota, until=until
         )
         with Pool(slots, config, listen, trial_timeout=trial_timeout) as pool:
             check_same_study(study, pool.inspect(), allow_version_drift=allow_version_drift, listen=listen)
-            others = alternatives(machine, slots) if workers is None and engine == "auto" else ()
-            choice = SlotChoice(pool=pool, others=others, config=config, ledger=ledger, study=study, listen=listen)
-            with choice.settled() as chosen:
+            with SlotChoice(pool=pool, others=others, ledger=ledger, study=study, listen=listen).settled() as chosen:
                 work_with(chosen, ledger, study, listen)
         return ledger.study(name)
     finally:

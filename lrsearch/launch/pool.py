@@ -61,9 +61,9 @@ class Pool:
     def __init__(
         self, slots: Sequence[Slot], config: WorkerConfig, listen: Listener, *, trial_timeout: float | None = None
     ) -> None:
-        self.slots = tuple(slots)
+        self.slots, self.config = tuple(slots), config
         self._posts = [_Post(slot=slot) for slot in slots]
-        self._config, self._listen, self._trial_timeout = config, listen, trial_timeout
+        self._listen, self._trial_timeout = listen, trial_timeout
         self._inbox: Inbox = SimpleQueue()
         self._signals = Signals(first=self._hear_signal, second=self._kill_all)
         self._study: str | None = None
@@ -132,7 +132,7 @@ class Pool:
 
     def like(self, slots: Sequence[Slot], listen: Listener) -> Pool:
         """Another pool, not begun, that differs in its slots."""
-        return Pool(slots, self._config, listen, trial_timeout=self._trial_timeout)
+        return Pool(slots, self.config, listen, trial_timeout=self._trial_timeout)
 
     def dismiss(self) -> None:
         """End the workers, which hold nothing: another pool works."""
@@ -243,10 +243,12 @@ class Pool:
         child.tell({"do": "quit"})
 
     def _on_error(self, child: Child, facts: dict[str, Json]) -> None:
-        """An error that the same file or database would give to every worker ends the run; a crash is a death like others."""
+        """An error that the same file or database would give to every worker ends the run, and so does a crash before anybody has
+        seen the study; a later one is a death like others.
+        """
         error = raised(facts)
         child.error = facts
-        if isinstance(error, (CallerError, Refused, EnvironmentProblem)) or not child.working:
+        if isinstance(error, (CallerError, Refused, EnvironmentProblem)) or not (child.working or self._facts):
             self._fail(error)
 
     def _on_exit(self, child: Child, facts: dict[str, Json]) -> None:
@@ -300,7 +302,7 @@ class Pool:
     # -- small things ----------------------------------------------------------------------------------------------
 
     def _start(self, post: _Post) -> None:
-        post.child = Child(post.slot, self._config, self._inbox)
+        post.child = Child(post.slot, self.config, self._inbox)
 
     def _put_to_work(self, child: Child) -> None:
         child.working = True

@@ -16,13 +16,11 @@ from lrsearch.answer import prepare_answer
 from lrsearch.errors import LrSearchError, StudyFileError
 from lrsearch.launch.devices import plan_slots, this_machine
 from lrsearch.launch.events import Event, Listener, silent
-from lrsearch.launch.parent import LedgerUndertaker, Watcher, check_storage, checkpoint_root, opened
+from lrsearch.launch.parent import LedgerUndertaker, Watcher, check_storage, config_of, opened
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.request import Request, create_or_resume
 from lrsearch.launch.slots import SlotChoice, alternatives
 from lrsearch.values import Json, StudyRecord
-from lrsearch.worker.config import WorkerConfig
-from lrsearch.worker.workshop import host_name
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -82,16 +80,9 @@ def run_study(
     url = resolve_url(storage, os.environ)
     machine = this_machine()
     slots = plan_slots(machine, devices=devices, workers=workers, per_device=per_device, trials=request.total)
-    config = WorkerConfig(
-        storage=url,
-        study_file=str(path),
-        checkpoints=str(checkpoint_root(checkpoints, url)),
-        overrides=request.overrides,
-        host=host_name(),
-        engine=engine,
-        engine_factory=engine_factory,
-        checkpoint_seconds=checkpoint_every or 60.0,
-        checkpoint_quota_bytes=checkpoint_quota,
+    others = alternatives(machine, slots, workers=workers, engine=engine)
+    config = config_of(
+        url, path, request.overrides, engine, engine_factory, checkpoints, every=checkpoint_every, quota=checkpoint_quota
     )
     with Pool(slots[:1] if create_only else slots, config, listen, trial_timeout=trial_timeout) as pool:
         check_storage(url)  # while TensorFlow loads in the workers
@@ -100,12 +91,9 @@ def run_study(
             listen(Event(name="note", facts={"text": note}))
         with opened(url) as ledger:
             study = create_or_resume(ledger, request, name, str(study_file), found)
-            if create_only:
-                return study
-            others = alternatives(machine, slots) if workers is None and engine == "auto" else ()
-            choice = SlotChoice(pool=pool, others=others, config=config, ledger=ledger, study=study, listen=listen)
-            with choice.settled() as chosen:
-                work_with(chosen, ledger, study, listen)
+            if not create_only:
+                with SlotChoice(pool=pool, others=others, ledger=ledger, study=study, listen=listen).settled() as chosen:
+                    work_with(chosen, ledger, study, listen)
             return ledger.study(name)
 
 

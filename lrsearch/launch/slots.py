@@ -7,6 +7,7 @@ The figures stay with the study, so that whoever goes on or attaches from the sa
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from lrsearch.launch.devices import Machine, Slot, plan_slots
 from lrsearch.launch.events import Event, Listener
 from lrsearch.launch.pool import Pool
 from lrsearch.values import Json, StudyRecord
-from lrsearch.worker.config import WorkerConfig
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -29,9 +29,12 @@ _MANY_CORES = 8  # from here on, workers of some threads are tried too
 _SOME_THREADS = 4
 
 
-def alternatives(machine: Machine, slots: Sequence[Slot]) -> tuple[tuple[Slot, ...], ...]:
-    """The machine's cores in fewer workers than `slots`; none where these are on a GPU or just one."""
-    if any(slot.gpu for slot in slots):
+def alternatives(machine: Machine, slots: Sequence[Slot], *, workers: int | None, engine: str) -> tuple[tuple[Slot, ...], ...]:
+    """The machine's cores in fewer workers than `slots`.
+
+    None where these are on a GPU or just one, or where the caller has chosen the `workers` or an `engine` that measures nothing.
+    """
+    if workers is not None or engine != "auto" or any(slot.gpu for slot in slots):
         return ()
     counts = (1, machine.cores // _SOME_THREADS) if machine.cores >= _MANY_CORES else (1,)
     return tuple(plan_slots(machine, devices="cpu", workers=count) for count in counts if count < len(slots))
@@ -43,11 +46,9 @@ class SlotChoice:
 
     pool: Pool
     others: Sequence[Sequence[Slot]]
-    config: WorkerConfig
     ledger: Ledger
     study: StudyRecord
     listen: Listener
-    worth_seconds: float = WORTH_SECONDS
 
     @contextmanager
     def settled(self) -> Iterator[Pool]:
@@ -66,7 +67,7 @@ class SlotChoice:
 
     @property
     def _key(self) -> str:
-        return f"{self.config.host}/cpu/workers"
+        return f"{self.pool.config.host}/cpu/workers"
 
     def _as_known(self, workers: int, stack: ExitStack) -> Pool:
         chosen = next((each for each in self.others if len(each) == workers), None)
@@ -78,8 +79,8 @@ class SlotChoice:
     def _worth_it(self) -> bool:
         answers = self.pool.ask({"do": "open", "study": self.study.name}, first=True)
         done = self.ledger.counts(self.study.id).done
-        ahead = seconds_ahead(self.study, answers[0]["figures"] if answers else {}, done=done)
-        return ahead / len(self.pool.slots) >= self.worth_seconds
+        figures = answers[0]["figures"] if answers else {}
+        return seconds_ahead(self.study, figures, done=done, workers=len(self.pool.slots)) >= WORTH_SECONDS
 
     def _fastest(self, stack: ExitStack) -> Pool:
         """Time them one after another; the fastest stays, the others are ended."""
@@ -144,16 +145,16 @@ class _Gate:
         self._listen(Event(name="pool.started", facts={"slots": [each.name for each in slots]}))
 
 
-def seconds_ahead(study: StudyRecord, figures: Mapping[str, Json], *, done: int) -> float:
-    """About how long one worker trains what is left, by an engine's figures; 0 where it has none."""
+def seconds_ahead(study: StudyRecord, figures: Mapping[str, Json], *, done: int, workers: int) -> float:
+    """About how long so many workers will train, by an engine's figures and the study's deadline; 0 without figures."""
     milliseconds = [float(each) for each in figures.get("milliseconds", {}).values()]
     if not milliseconds:
         return 0.0
     facts = study.plan.facts
     batches = facts.epochs * sum(facts.steps_per_epoch.values()) / len(facts.steps_per_epoch)
     trials = math.inf if study.trials is None else max(0, study.trials - done)
-    longest = math.inf if study.plan.timeout_seconds is None else study.plan.timeout_seconds
-    return min(longest, trials * batches * min(milliseconds) / 1000)
+    until_deadline = math.inf if study.deadline is None else study.deadline - time.time()
+    return min(until_deadline, trials * batches * min(milliseconds) / 1000 / workers)
 
 
 def named(slots: Sequence[Slot]) -> str:

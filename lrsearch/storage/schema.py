@@ -29,6 +29,7 @@ OPENING_SECONDS = 30.0  # a server that is starting is waited for; one that is n
 _TRIES = 8
 _LOCK = 5_377_121  # any number that nobody else locks
 _LOCK_NAME = f"lrsearch-{_LOCK}"
+_COMMITS_EACH = frozenset({"mysql", "mariadb"})  # statements that change tables
 
 
 def open_ledger(
@@ -101,7 +102,7 @@ def _check(database: Database, *, create: bool) -> None:
         if not create:
             raise StorageProblem(f"{where(database.url)} holds no studies of lrsearch. Start one: lrsearch start-study FILE")
         _upgrade(database)
-    elif version != newest and _settled(database) != newest:
+    elif version != newest and _settled(database, version) != newest:
         old = "Stop every worker, then: lrsearch migrate"
         fix = old if version in _known() else "Install the newer lrsearch that made them."
         raise SchemaMismatch(f"the tables in {where(database.url)} are of version {version}, this lrsearch reads {newest}. {fix}")
@@ -134,8 +135,10 @@ def _found(connection: Connection) -> str | None:
     return None if found is None else str(found)
 
 
-def _settled(database: Database) -> str | None:
-    """The version when nobody is at work on it: MariaDB commits each migration by itself, and others see those in between."""
+def _settled(database: Database, version: str) -> str | None:
+    """`version`, or what another process is making of it: MariaDB commits each migration by itself, and others see it."""
+    if database.engine.dialect.name not in _COMMITS_EACH:
+        return version
     try:
         with database.engine.begin() as connection, _queue(connection):
             return _found(connection)
@@ -163,7 +166,7 @@ def _queue(connection: Connection) -> Iterator[None]:
     kind = connection.dialect.name
     if kind == "postgresql":
         connection.execute(text(f"select pg_advisory_xact_lock({_LOCK})"))
-    if kind not in {"mysql", "mariadb"}:
+    if kind not in _COMMITS_EACH:
         yield
         return
     connection.execute(text(f"select get_lock('{_LOCK_NAME}', 60)"))

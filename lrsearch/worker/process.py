@@ -1,8 +1,8 @@
 """A worker as a process: told what to do by JSON lines on standard input, saying what it does on standard output.
 
 Commands: {"do": "load"}, {"do": "inspect"}, {"do": "open", "study": NAME}, {"do": "pace", "seconds": S}, {"do": "work",
-"study": NAME}, {"do": "wake"}, {"do": "interrupt"}, {"do": "quit"}. The end of input means that the
-parent is dead: running attempts are put back and the process is gone within five seconds, whatever holds it.
+"study": NAME}, {"do": "wake"}, {"do": "interrupt"}, {"do": "quit"}. The end of input means that the parent is dead: running
+attempts are put back and the process is gone within five seconds, whatever holds it.
 """
 
 from __future__ import annotations

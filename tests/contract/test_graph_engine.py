@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from engine_world import World, assert_equal, both, data, definition, model, spec
+from engine_world import World, all_at_once, assert_equal, both, definition, model, spec
 
 from lrsearch.engine import create_engine, open_study
 from lrsearch.engine.program import Pace
@@ -48,18 +48,7 @@ def test_graph_trains_yours_under_its_own_schedule():
 
 
 def test_graph_accumulates_clips_averages_and_weighs_classes_as_fit_does():
-    def mine():
-        made = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1, "sigmoid")])
-        made.compile(keras.optimizers.Adam(1e-2, clipnorm=0.1, use_ema=True), "binary_crossentropy", metrics=["mae"])
-        return made
-
-    def classes():
-        (x, y), _, _ = data()
-        kinds = (y > 0).astype("int32")
-        return (x, kinds), (x, kinds), (x, kinds)
-
-    fields = {"build_model": mine, "load_data": classes, "gradient_accumulation_steps": 3, "class_weight": {0: 1.0, 1: 4.0}}
-    assert_equal(*both(spec(1, optimizer="momentum"), spec(2, test_split=True), **fields))
+    assert_equal(*both(spec(1, optimizer="momentum"), spec(2, test_split=True), **all_at_once("mae")))
 
 
 def test_a_custom_train_step_is_traced_with_what_it_logs_itself():

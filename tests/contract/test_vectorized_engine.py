@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from engine_world import BATCH, EPOCHS, World, data, definition, model, spec
+from engine_world import BATCH, EPOCHS, World, all_at_once, data, definition, model, spec
 
 from lrsearch import SearchSpace
 from lrsearch.engine import AutoEngine, GraphEngine, VectorizedEngine, open_study
@@ -65,19 +65,8 @@ def test_different_optimizers_train_beside_each_other_as_they_do_alone(vectorize
 
 
 def test_accumulation_clipping_averages_and_class_weights_reach_every_row():
-    def mine():
-        made = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1, "sigmoid")])
-        made.compile(keras.optimizers.Adam(1e-2, clipnorm=0.1, use_ema=True), "binary_crossentropy", metrics=["mae", "AUC"])
-        return made
-
-    def classes():
-        (x, y), _, _ = data()
-        kinds = (y > 0).astype("int32")
-        return (x, kinds), (x, kinds), (x, kinds)
-
-    fields = {"build_model": mine, "load_data": classes, "gradient_accumulation_steps": 3, "class_weight": {0: 1.0, 1: 4.0}}
     specs = [spec(1, optimizer="momentum"), spec(2, optimizer="nadam", seed=9), spec(3, test_split=True)]
-    ours, theirs = both(*specs, **fields)
+    ours, theirs = both(*specs, **all_at_once("mae", "AUC"))
     assert_alike(ours, theirs)
     assert by_id(ours)[3].logs["test_mae"] == pytest.approx(by_id(theirs)[3].logs["test_mae"], rel=2e-4)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from lrsearch.errors import StudyBroken
 from lrsearch.launch import attach, devices, run_study
 from lrsearch.launch import attaching as attaching_module
 from lrsearch.launch import run as run_module
@@ -83,7 +82,8 @@ def test_nothing_is_measured_for_a_short_study_or_where_the_caller_has_chosen(se
     assert not any("threads" in note for note in notes(events))
 
 
-def test_a_study_that_cannot_be_opened_ends_with_its_error(search):
-    with pytest.raises(StudyBroken, match="toy") as broken:
-        search(pace={"1": 3.0}, open="raise", trials=3)
-    assert "the toy raises" in broken.value.traceback_text
+def test_a_worker_that_fails_as_it_opens_the_study_is_replaced_and_nothing_is_measured_without_it(search):
+    events, slots = search(pace={"1": 3.0, "2": 7.0}, open="raise-once", trials=3, retest=0)
+    assert "worker.died" not in [event.name for event in events], "it had nothing in hand"
+    assert slots == ONE_A_CORE
+    assert not any("batches a second" in note for note in notes(events))

@@ -86,3 +86,20 @@ def assert_equal(ours, theirs, *, engine="graph"):
         assert one.logs == pytest.approx(other.logs, rel=2e-4, abs=1e-6)
         assert (one.value is None) is (other.value is None)  # neither has one where both diverged
         assert one.last_value == pytest.approx(other.last_value, rel=2e-4)
+
+
+def all_at_once(*metrics):
+    """A study's fields: a classifier with accumulation, clipping, averaged weights and class weights."""
+
+    def build_model():
+        made = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1, "sigmoid")])
+        made.compile(keras.optimizers.Adam(1e-2, clipnorm=0.1, use_ema=True), "binary_crossentropy", metrics=list(metrics))
+        return made
+
+    def load_data():
+        (x, y), _, _ = data()
+        kinds = (y > 0).astype("int32")
+        return (x, kinds), (x, kinds), (x, kinds)
+
+    weights = {0: 1.0, 1: 4.0}
+    return {"build_model": build_model, "load_data": load_data, "gradient_accumulation_steps": 3, "class_weight": weights}

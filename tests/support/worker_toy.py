@@ -2,7 +2,7 @@
 
 Keys: `epochs`, `epoch_seconds`, `journal` (a file that gets a line an epoch, fsynced), `behave` {label: what} with what one of
 raise, kill, kill-once, hang, hang-once, stuck (one long call that no verdict reaches), `all` (what every trial does), `inspect` (raise,
-kill, refuse), `open` (kill), `print` (text that each epoch prints), `clock` (true: the database's clock is ahead by what the table
+kill, refuse), `open` (kill, raise-once), `print` (text that each epoch prints), `clock` (true: the database's clock is ahead by what the table
 drill_clock says), `pace` {threads: batches a second} for an engine that measures, with `milliseconds` a batch. The variable
 DRILL_CLOCK_AHEAD sets this process' own clock, in seconds.
 """
@@ -79,9 +79,20 @@ class ToyWorkshop:
     def open(self, study):
         from lrsearch.space import SearchSpace
 
-        _behave(self.says.get("open"))
+        _behave(self._opening())
         engine = MeasuringToyEngine(self.says, self.threads) if "pace" in self.says else ToyEngine(self.says)
         return SearchSpace(optimizers=("sgd", "adam"), schedules=("constant",)), engine
+
+    def _opening(self):
+        """What `open` says; with -once, the first process alone does it."""
+        what = self.says.get("open", "")
+        if not what.endswith("-once"):
+            return what
+        try:
+            self.path.with_suffix(".opened").touch(exist_ok=False)
+        except FileExistsError:
+            return ""
+        return what.removesuffix("-once")
 
 
 def _set_clock():
