@@ -2,9 +2,10 @@
 
     python benchmarks/overhead.py [STUDY_FILE] [--trials 40]
 
-Runs `lrsearch start-study` in a new folder with its log file on, and adds up from the log: the workers' time inside `fit` (each
-attempt's own seconds) and their import of TensorFlow (until the first worker is ready). What is left of workers x wall time is
-overhead: inspection, claims, sampling, curves, mirrors, waiting for the last retests, the answer.
+Runs `lrsearch start-study` in a new folder with its log file on, and adds up from the log: the workers' time in training (each
+attempt's own seconds; those that trained beside each other count once) and their import of TensorFlow (until the first worker is
+ready). What is left of workers x wall time is overhead: inspection, calibration, claims, sampling, curves, mirrors, waiting for
+the last retests, the answer.
 """
 
 import argparse
@@ -16,6 +17,15 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+
+
+def covered(spans: list[tuple[float, float]]) -> float:
+    """Seconds that lie in at least one of these spans."""
+    seconds, until = 0.0, 0.0
+    for begin, end in sorted(spans):
+        seconds += max(0.0, end - max(begin, until))
+        until = max(until, end)
+    return seconds
 
 
 def main() -> None:
@@ -35,18 +45,21 @@ def main() -> None:
         events = [json.loads(line) for line in Path(folder, "log").read_text().splitlines()]
     ready = [each["at"] - began for each in events if each["event"] == "ready"]
     ends = [each for each in events if each["event"] == "trial.ended"]
-    fit = sum(each["seconds"] for each in ends)
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for each in ends:
+        spans.setdefault(each["slot"], []).append((each["at"] - each["seconds"], each["at"]))
+    training = sum(map(covered, spans.values()))
     slots = len(ready)
     imports = sum(ready)
     starts = min(each["at"] for each in events if each["event"] == "trial.started") - began
     last = {each["slot"]: each["at"] - began for each in ends}
     idle_end = sum(max(last.values()) - each for each in last.values())
-    left = slots * wall - imports - fit
+    left = slots * wall - imports - training
     report = {
         "wall seconds": wall,
         "attempts": len(ends),
         "workers": slots,
-        "inside fit, per worker": fit / slots,
+        "in training, per worker": training / slots,
         "TensorFlow's import, per worker": imports / slots,
         "until the first trial begins": starts,
         "a worker idle while the last retest runs, per worker": idle_end / slots,
