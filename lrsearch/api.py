@@ -51,7 +51,8 @@ class SearchResult:
         if self.best is None:
             raise InvalidValue("result", got="no trial that ended well", allowed="a search with a best setting")
         setting = self.best.setting
-        return Suggestion(setting=setting, total_steps=self.study.plan.facts.total_steps(setting.batch_size))
+        facts = self.study.plan.facts
+        return Suggestion(setting=setting, total_steps=facts.total_steps(setting.batch_size), accumulation=facts.accumulation)
 
     def plot_rates(self) -> Figure:
         """Value against learning rate by optimizer, with the region where training diverges."""
@@ -157,8 +158,10 @@ def _row(record: TrialRecord) -> dict[str, Json]:
         found |= {"optimizer": setting.optimizer, "learning_rate": setting.learning_rate, "schedule": setting.schedule}
     found |= {"value": record.value, "best_value": record.best_value, "epochs": record.epochs, "seconds": record.seconds}
     if setting is not None:
-        found |= {"batch_size": setting.batch_size, **setting.shape, **setting.hyper, **setting.extra}
-    return {**found, "reason": record.reason}
+        found |= {"batch_size": setting.batch_size, **setting.shape, **setting.hyper}
+    found["reason"] = record.reason
+    extra = setting.extra if setting is not None else {}
+    return found | {f"extra.{name}" if name in found else name: value for name, value in extra.items()}
 
 
 def _pandas() -> Any:

@@ -50,8 +50,8 @@ class UnknownName(CallerError):
     def __init__(self, kind: str, *, got: str, known: Iterable[str], fix: str = "") -> None:
         names = sorted(known)
         near = difflib.get_close_matches(got, names, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(names) or 'none'}."
-        super().__init__(f"no {kind} named {got!r}. {hint} {fix}".rstrip())
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(names) or 'none'}." if names or not fix else ""
+        super().__init__(" ".join(filter(None, [f"no {kind} named {got!r}.", hint, fix])))
         self.kind, self.got, self.known = kind, got, names
 
 
@@ -93,7 +93,8 @@ class FingerprintMismatch(Refused):
     def __init__(self, study: str, *, differences: Mapping[str, tuple[object, object]]) -> None:
         shown = "; ".join(f"{field}: {old} in the study, {new} here" for field, (old, new) in differences.items())
         super().__init__(
-            f"study {study!r} was made from another definition ({shown}). Give this one a name of its own with --name NEW."
+            f"study {study!r} was made from another definition ({shown}). Go on with the file and options that it began with, "
+            "or give this one a name of its own with --name NEW."
         )
         self.differences = dict(differences)
 

@@ -258,6 +258,7 @@ class StudyFacts:
     versions: Mapping[str, str]  # lrsearch, keras, tensorflow, optuna, numpy, python
     notes: tuple[str, ...] = ()  # said once to the user
     carried: Mapping[str, Json] = field(default_factory=dict)  # arguments of yours that every optimizer keeps: clipnorm, ...
+    decay_exclusions: Mapping[str, Json] = field(default_factory=dict)  # likewise: `var_names`, `places` among trained variables
 
     def total_steps(self, batch_size: int | None) -> int:
         """Optimizer updates of a full run: `(epochs * steps per epoch) // accumulation`."""

@@ -5,11 +5,13 @@ Knows the records, the table by optimizer and the study's plan. Each caution is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from lrsearch.answer.optimizers import OptimizerRow, value_of
+from lrsearch.answer.ranking import retest_candidates, yours_of
 from lrsearch.answer.words import rate_text
 from lrsearch.space import OPTIMIZERS
 from lrsearch.values import Direction, Kind, Origin, StudyPlan, TrialRecord, TrialState
@@ -80,7 +82,7 @@ def _failures(seen: Seen) -> Iterator[str]:
 
 
 def _yours(seen: Seen) -> Iterator[str]:
-    record = next((each for each in seen.records if each.kind is Kind.SEARCH and each.origin is Origin.YOURS), None)
+    record = yours_of(seen.records)
     if record is not None and record.state is TrialState.DIVERGED:
         yield "Yours diverged: there is no value of your own compile to compare with."
     if record is not None and record.state is TrialState.FAILED:
@@ -102,6 +104,11 @@ def _not_retested(seen: Seen) -> Iterator[str]:
         yield f"{open_ones} retests are still to be done: the answer may change."
     if not seen.retested:
         yield "Values are of single trainings, and the best of many is flattered by luck: retests tell how much."
+    done = {each.trial for each in seen.retested}
+    newer = [each for each in retest_candidates(seen.records, seen.direction) if each not in done]
+    if done and newer and not open_ones:
+        names = f"trials {', '.join(map(str, newer))} are" if len(newer) > 1 else f"trial {newer[0]} is"
+        yield f"Since the retests {names} among the best and not retested yet: the answer may change."
     for each in seen.retested:
         if each.retest and each.retest.lost:
             seeds = each.retest.n + each.retest.lost
@@ -122,9 +129,9 @@ def _edge(seen: Seen) -> Iterator[str]:
     if not seen.best or seen.best.origin is Origin.YOURS or seen.best.setting.optimizer not in OPTIMIZERS:
         return
     name, rate = seen.best.setting.optimizer, seen.best.setting.learning_rate
-    low, high = searched_rates(seen.plan, name)
+    low, high = searched_rates(seen.plan, name, seen.best.setting.batch_size)
     for edge, near, way in ((low, rate < low * NEAR_EDGE, "lower"), (high, rate > high / NEAR_EDGE, "higher")):
-        if near:
+        if near and edge < OPTIMIZERS[name].clamp:
             yield (
                 f"The best rate {rate_text(rate)} lies at the edge of what was searched for {name} "
                 f"({rate_text(low)} to {rate_text(high)}): {way} rates than {rate_text(edge)} may do better; "
@@ -132,13 +139,33 @@ def _edge(seen: Seen) -> Iterator[str]:
             )
 
 
-def searched_rates(plan: StudyPlan, optimizer: str) -> tuple[float, float]:
-    """The rates that the study could propose for an optimizer: those that the study file asks for, else its plausible range."""
+def searched_rates(plan: StudyPlan, optimizer: str, batch_size: int | None) -> tuple[float, float]:
+    """The rates that the study could propose for an optimizer: those that the study file asks for, else its plausible range.
+
+    That range grows with the batch size, from the study's first one.
+    """
     asked = plan.facts.fingerprint.get("space.learning_rate")
     if isinstance(asked, Mapping):
         asked = asked.get(optimizer)
-    low, high = asked or (OPTIMIZERS[optimizer].low, OPTIMIZERS[optimizer].high)
-    return float(low), float(high)
+    if asked:
+        return float(asked[0]), float(asked[1])
+    spec, base = OPTIMIZERS[optimizer], plan.facts.yours.batch_size
+    scale = (batch_size / base) ** spec.batch_exponent if batch_size and base else 1.0
+    return spec.low * scale, spec.high * scale
+
+
+def _clamped(seen: Seen) -> Iterator[str]:
+    """Adafactor, whose rate Keras keeps at or below 1/sqrt(update): a high one is another schedule than it says."""
+    if not seen.best or seen.best.origin is Origin.YOURS or not math.isfinite(OPTIMIZERS[seen.best.setting.optimizer].clamp):
+        return
+    rate = seen.best.setting.learning_rate
+    begins = int(rate**-2)
+    total = seen.plan.facts.total_steps(seen.best.setting.batch_size)
+    if begins < total:
+        yield (
+            f"Keras lets {seen.best.setting.optimizer} train at no more than 1/sqrt(update), which falls below {rate_text(rate)} "
+            f"after {begins} of {total} updates: where the schedule lies above that, it was not followed."
+        )
 
 
 def _general_loses(seen: Seen) -> Iterator[str]:
@@ -166,4 +193,4 @@ def _complete_in_order(seen: Seen, optimizer: str) -> list[float]:
     return [value_of(each) for each in found if each.setting and each.setting.optimizer == optimizer]
 
 
-RULES: tuple[Rule, ...] = (_nothing_ended_well, _yours, _failures, _not_retested, _few, _edge, _general_loses)
+RULES: tuple[Rule, ...] = (_nothing_ended_well, _yours, _failures, _not_retested, _few, _edge, _clamped, _general_loses)

@@ -18,8 +18,9 @@ def ranking(records: Iterable[TrialRecord], direction: Direction) -> tuple[Trial
 
 
 def yours_of(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The trial of the user's own compile, however it ended."""
-    return next((each for each in records if each.kind is Kind.SEARCH and each.origin is Origin.YOURS), None)
+    """The trial of the user's own compile, however it ended; its retry, where it had one."""
+    found = (each for each in records if each.kind is Kind.SEARCH and each.origin is Origin.YOURS)
+    return max(found, key=lambda each: each.number, default=None)
 
 
 def retest_candidates(records: Sequence[TrialRecord], direction: Direction, *, top: int = 3) -> tuple[int, ...]:

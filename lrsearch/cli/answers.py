@@ -59,6 +59,9 @@ def export(
         raise InvalidValue(
             "--output", got=None if output is None else str(output), allowed="a file that ends in .keras with --format keras"
         )
+    if output is not None and not output.parent.is_dir():
+        fix = f"Create {output.parent} first."
+        raise InvalidValue("--output", got=str(output), allowed="in a folder that exists", fix=fix)
     with existing_study(study, storage) as (ledger, record):
         answer = summarise(record, ledger.trials(record.id))
     if form == "keras" and output is not None:
@@ -68,7 +71,10 @@ def export(
     if output is None:
         click.echo(text)
     else:
-        output.write_text(text + "\n", encoding="utf-8")
+        try:
+            output.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InvalidValue("--output", got=str(output), allowed=f"a file that can be written ({error.strerror})") from None
         click.echo(f"wrote {output}", err=True)
 
 

@@ -86,6 +86,29 @@ def sizes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> li
         raise click.BadParameter(f"{value!r} is no list of whole numbers like 32,64.") from None
 
 
+def extras(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, Json] | None:
+    """`NAME=LOW,HIGH` is a range, whole where both are whole numbers; `NAME=A/B/C` a choice."""
+    return dict(map(_extra, values)) or None
+
+
+def _extra(text: str) -> tuple[str, Json]:
+    name, mark, given = text.partition("=")
+    ends, choices = given.split(","), given.split("/")
+    if mark and len(ends) == 2 and len(choices) == 1:  # noqa: PLR2004
+        return name, {"between": [_plain(each) for each in ends]}
+    if mark and len(ends) == 1 and len(choices) > 1:
+        return name, {"choices": [_plain(each) for each in choices]}
+    raise click.BadParameter(f"{text!r} is neither NAME=LOW,HIGH nor NAME=A/B/C.")
+
+
+def _plain(text: str) -> Json:
+    """A number, true, false or null where it reads as one, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     """Several decorators as one, the first shown first in the help."""
 
@@ -118,8 +141,16 @@ space_options = together(
     click.option("--warmup", callback=numbers, metavar="F|LOW,HIGH", help="Warm-up, as a fraction of the run."),
     click.option("--final", callback=numbers, metavar="F|LOW,HIGH", help="Final rate, as a fraction of the peak."),
     click.option("--batch-size", callback=sizes, metavar="N,...", help="Search these batch sizes."),
+    click.option(
+        "--extra",
+        callback=extras,
+        multiple=True,
+        metavar="NAME=LOW,HIGH|NAME=A/B/...",
+        help="Search a value that build_model(params) reads, between two numbers or among choices; again for another.",
+    ),
+    click.option("--fine-tuning", is_flag=True, default=None, help="Begin from the space for pretrained models."),
 )
-SPACE_NAMES = ("optimizers", "schedules", "learning_rate", "warmup", "final", "batch_size")
+SPACE_NAMES = ("optimizers", "schedules", "learning_rate", "warmup", "final", "batch_size", "extra", "fine_tuning")
 
 worker_options = together(
     click.option("--devices", metavar="LIST", help="gpu, gpu:0,1 or cpu. [default: every GPU, else the CPU]"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import sys
 import traceback
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +32,8 @@ def load_study_file(path: str | Path) -> StudyDefinition:
     path = Path(path)
     if not path.is_file():
         raise StudyFileError(f"study file {str(path)!r} does not exist. Write one with: lrsearch new-study FILE.py")
+    if path.suffix != ".py":
+        raise StudyFileError(f"study file {str(path)!r} is no Python file: its name must end in .py.")
     module = _run(path)
     definition = getattr(module, "definition", None)
     if not isinstance(definition, StudyDefinition):
@@ -40,9 +44,17 @@ def load_study_file(path: str | Path) -> StudyDefinition:
 
 def check_backend() -> None:
     """Refuse a Keras backend that no engine trains on, before Keras is imported under it."""
-    backend = os.environ.get("KERAS_BACKEND", BACKEND)
+    backend = os.environ.get("KERAS_BACKEND") or _configured_backend()
     if backend != BACKEND:
-        raise InvalidValue("KERAS_BACKEND", got=backend, allowed=BACKEND, fix="Unset it, or set it to tensorflow.")
+        raise InvalidValue("KERAS_BACKEND", got=backend, allowed=BACKEND, fix="Set it to tensorflow.")
+
+
+def _configured_backend() -> str:
+    """The backend in Keras' own file, which counts where the variable is not set."""
+    file = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"
+    with suppress(OSError, ValueError, AttributeError):
+        return str(json.loads(file.read_text(encoding="utf-8")).get("backend", BACKEND))
+    return BACKEND
 
 
 def _run(path: Path) -> ModuleType:

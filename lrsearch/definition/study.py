@@ -71,7 +71,13 @@ class StudyDefinition:
             raise InvalidValue("seed", got=self.seed, allowed="a whole number from 0 to 2147483647")
         if self.class_weight is not None and not isinstance(self.class_weight, Mapping):
             raise InvalidValue("class_weight", got=self.class_weight, allowed="a dict from class to weight")
-        self.effective_space()
+        self._check_extra(self.effective_space())
+
+    def _check_extra(self, space: SearchSpace) -> None:
+        """Refuse further values that nobody would read: the search would report a best one that had no effect."""
+        if space.extra and self.build_model is not None and not takes_argument(self.build_model, "params"):
+            fix = f"It is called with the searched {', '.join(space.extra)}: def build_model(params)."
+            raise InvalidValue("build_model", got="a function without an argument", allowed="one that takes params", fix=fix)
 
     def effective_space(self) -> SearchSpace:
         """The space with the definition's batch sizes; raises InvalidValue where both name some and differ."""

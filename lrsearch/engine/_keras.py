@@ -32,6 +32,33 @@ def overrides_compile(model: Any) -> bool:
     return type(model).compile is not Trainer.compile
 
 
+def own_loop(model: Any) -> str:
+    """The first part of Keras' training loop that the model's class replaces, which only `fit` would call; or empty."""
+    parts = ("fit", "evaluate", "make_train_function", "make_test_function")
+    return next((name for name in parts if getattr(type(model), name) is not getattr(keras.Model, name)), "")
+
+
+def own_metrics(model: Any) -> bool:
+    """Whether the model says itself what its steps log."""
+    return type(model).compute_metrics is not keras.Model.compute_metrics
+
+
+def scaled_like(yours: Any, optimizer: Any) -> Any:
+    """`optimizer` in a loss scaling of the same options as yours."""
+    return LossScaleOptimizer(optimizer, initial_scale=yours.initial_scale, dynamic_growth_steps=yours.dynamic_growth_steps)
+
+
+_SETTINGS = ("dtype_policy", "flash_attention", "interactive_logging", "traceback_filtering")
+
+
+def clear_session() -> None:
+    """What `keras.backend.clear_session` does, but for what a study file may have set at its top: a policy of mixed precision."""
+    kept = {name: found for name in _SETTINGS if (found := global_state.get_global_attribute(name)) is not None}
+    keras.backend.clear_session(free_memory=False)
+    for name, value in kept.items():
+        global_state.set_global_attribute(name, value)
+
+
 def needs_loss_scaling(model: Any) -> bool:
     """Whether `compile` would have wrapped the optimizer for mixed_float16."""
     return bool(model.dtype_policy.name == "mixed_float16")
@@ -42,6 +69,14 @@ def copy_decay_exclusions(source: Any, target: Any) -> None:
     for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
         if getattr(source, name, None):
             setattr(target, name, getattr(source, name))
+
+
+def decay_exclusions(optimizer: Any, variables: list[Any]) -> dict[str, Any]:
+    """What `exclude_from_weight_decay` was told, as JSON: patterns of names, and places in `variables`; empty for nothing."""
+    pattern = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
+    ids = getattr(optimizer, "_exclude_from_weight_decay", None) or ()
+    places = [place for place, each in enumerate(variables) if optimizer._var_key(each) in ids]  # noqa: SLF001
+    return ({"var_names": [pattern.pattern]} if pattern else {}) | ({"places": places} if places else {})
 
 
 def optimizer_state(optimizer: Any) -> list[Any]:
@@ -267,6 +302,13 @@ def averaged_weights(optimizer: Any, variables: list[Any]) -> list[Any] | None:
         return None
     pairs = zip(variables, optimizer._momentums, strict=True)  # noqa: SLF001
     return [(y - (1 - optimizer.beta_1) * z) / optimizer.beta_1 for y, z in pairs]
+
+
+def output_names(model: Any) -> list[str]:
+    """The outputs' names, as they stand before their metrics' names in what an epoch logs."""
+    compiled = (getattr(model, each, None) for each in ("_compile_metrics", "_compile_loss"))
+    found = [getattr(model, "output_names", None), *(getattr(each, "output_names", None) for each in compiled)]
+    return [str(name) for names in found for name in names or ()]
 
 
 def known_direction(metric: Any) -> str | None:

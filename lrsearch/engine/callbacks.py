@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from lrsearch.definition import StudyDefinition
+from lrsearch.errors import InvalidValue
 
 _C = keras.callbacks
 # Each would change the rate or the length that the trial is about.
@@ -38,9 +39,11 @@ def _acts(callback: Any, hook: str) -> bool:
     return function not in _IDLE or not _IDLE[function](callback)
 
 
-def callbacks_for(definition: StudyDefinition, *, yours: bool, folder: str | None) -> tuple[list[Any], tuple[str, ...]]:
-    """The callbacks of one attempt, and what to say about them."""
-    made = list(definition.callbacks()) if definition.callbacks is not None else []
+def callbacks_for(
+    definition: StudyDefinition, *, yours: bool, folder: str | None, resumed: bool = False
+) -> tuple[list[Any], tuple[str, ...]]:
+    """The callbacks of one attempt, and what to say about them. Raises InvalidValue for what is no list of callbacks."""
+    made = _made(definition)
     reasons: dict[tuple[type, ...], str] = {NEEDLESS: "trials are resumed from checkpoints of lrsearch's own"}
     if not yours:
         reasons[TAKEN_OUT] = "the schedule and the length are what is searched"
@@ -51,7 +54,19 @@ def callbacks_for(definition: StudyDefinition, *, yours: bool, folder: str | Non
         made = [each for each in made if not isinstance(each, kinds)]
     for each in made:
         _redirect(each, folder)
+    remembering = sorted({type(each).__name__ for each in made if isinstance(each, TAKEN_OUT)})
+    if resumed and remembering:
+        notes.append(f"{', '.join(remembering)} began anew where the trial was resumed")
     return made, tuple(notes)
+
+
+def _made(definition: StudyDefinition) -> list[Any]:
+    if definition.callbacks is None:
+        return []
+    made = definition.callbacks()
+    if not isinstance(made, list | tuple) or not all(isinstance(each, _C.Callback) for each in made):
+        raise InvalidValue("callbacks", got=made, allowed="a function that returns a list of Keras callbacks")
+    return list(made)
 
 
 def _redirect(callback: Any, folder: str | None) -> None:

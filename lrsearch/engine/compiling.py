@@ -61,7 +61,8 @@ def _check_one_optimizer(model: Any) -> None:
     nested = [each for each in tree.flatten(list(vars(optimizer).values())) if isinstance(each, keras.optimizers.Optimizer)]
     others = [
         name
-        for name, each in vars(model).items()
+        for name, value in vars(model).items()
+        for each in _members(value)
         if isinstance(each, keras.optimizers.Optimizer) and inner(each) is not optimizer
     ]
     if nested or others:
@@ -70,14 +71,22 @@ def _check_one_optimizer(model: Any) -> None:
         raise InvalidValue("build_model", got=what, allowed="a model with one optimizer and one learning rate", fix=fix)
 
 
+def _members(value: Any) -> list[Any]:
+    """An attribute's value, or what a list or dict of them holds."""
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
 def inner(optimizer: Any) -> Any:
     """The optimizer itself, out of its loss scaling."""
     return optimizer.inner_optimizer if isinstance(optimizer, _keras.LossScaleOptimizer) else optimizer
 
 
-def accumulation_of(model: Any, definition: StudyDefinition) -> int:
-    """Batches an update: the definition's word, else the user's optimizer's."""
-    return int(definition.gradient_accumulation_steps or inner(model.optimizer).gradient_accumulation_steps or 1)
+def accumulation_of(model: Any, definition: StudyDefinition, *, yours: bool = False) -> int:
+    """Batches an update: the definition's word, else the user's optimizer's, which alone counts for `yours`."""
+    asked = None if yours else definition.gradient_accumulation_steps
+    return int(asked or inner(model.optimizer).gradient_accumulation_steps or 1)
 
 
 def carried_of(model: Any) -> dict[str, Json]:
@@ -101,4 +110,4 @@ def set_searched(
     _keras.copy_decay_exclusions(yours, optimizer)
     _keras.leave_out_reduction(optimizer)
     scaled = isinstance(model.optimizer, _keras.LossScaleOptimizer)
-    model.optimizer = _keras.LossScaleOptimizer(optimizer) if scaled else optimizer
+    model.optimizer = _keras.scaled_like(model.optimizer, optimizer) if scaled else optimizer

@@ -52,6 +52,7 @@ class Stream:
     length: int | None  # batches; None where it is unknown or infinite
 
     examples: None = None
+    endless: bool = False
 
     def steps(self, batch_size: int | None) -> int | None:
         del batch_size
@@ -86,10 +87,11 @@ def check_split(name: str, split: Any) -> Split:
     """One split: arrays `(x, y)` or `(x, y, sample_weight)`, a Dataset or a PyDataset."""
     if isinstance(split, tf.data.Dataset):
         length = int(split.cardinality())
-        return Stream(source=split, length=length if length >= 0 else None)
+        endless = length == tf.data.INFINITE_CARDINALITY
+        return Stream(source=split, length=length if length >= 0 else None, endless=endless)
     if isinstance(split, keras.utils.PyDataset):
         count = split.num_batches
-        return Stream(source=split, length=None if count is None else int(count))
+        return Stream(source=split, length=None if count is None else int(count), endless=count is None)
     if not isinstance(split, tuple | list) or len(split) not in {2, 3}:
         allowed = "(x, y) or (x, y, sample_weight) of arrays, a tf.data.Dataset or a keras.utils.PyDataset"
         raise InvalidValue(f"the {name} split of load_data", got=f"a {type(split).__name__}", allowed=allowed)

@@ -53,7 +53,7 @@ class FitEngine:
             return run.outcome(Status.FAILED, began, reason=reason, text=user_traceback(error))
         finally:
             del run
-            keras.backend.clear_session(free_memory=False)  # or every trial's graph stays for ever (keras-tuner #1031)
+            _keras.clear_session()  # or every trial's graph stays for ever (keras-tuner #1031)
             gc.collect()
 
 
@@ -79,7 +79,7 @@ class Run:
         definition, spec = self.definition, self.spec
         keras.utils.set_random_seed(spec.seed)
         self.model = model = fresh_model(definition, spec.setting.extra)
-        self.accumulation = accumulation_of(model, definition)
+        self.accumulation = accumulation_of(model, definition, yours=spec.yours)
         total = self.loaded.total_steps(spec.setting.batch_size, self.accumulation)
         if not spec.yours:
             set_searched(model, spec.setting, total_steps=total, accumulation=self.accumulation)
@@ -87,7 +87,7 @@ class Run:
                 _keras.build_fully(model, sample_batch(self.data.train, spec.setting.batch_size))
         if spec.resume is not None:
             self._resume()
-        callbacks, said = callbacks_for(definition, yours=spec.yours, folder=spec.folder)
+        callbacks, said = callbacks_for(definition, yours=spec.yours, folder=spec.folder, resumed=spec.resume is not None)
         self.notes += said
         if averaged_of(spec):
             callbacks.append(AveragedEvaluation())

@@ -74,6 +74,7 @@ class GraphEngine:
         """Leave this structure to `fit` from now on."""
         if isinstance(error, tf.errors.ResourceExhaustedError):
             self._programs.clear()  # `fit` frees a model before it makes the next
+            self._held.clear()
             self._refused[key] = "the graphs do not fit into memory"
             return
         self._programs.pop(key, None)
@@ -129,6 +130,7 @@ class GraphEngine:
         before = _keras.draws_of_tensorflow()
         model = fresh_model(definition, setting.extra)
         draws = before != _keras.draws_of_tensorflow()
+        _check_loop(model)
         if not spec.yours:
             accumulation = accumulation_of(model, definition)
             total = self.loaded.total_steps(setting.batch_size, accumulation)
@@ -169,7 +171,7 @@ class _GraphRun(Run):
     def train(self, watch: Watch, save: Save) -> tuple[Status, str]:
         """Copy start values in, train epoch by epoch; how it ended."""
         definition, spec = self.definition, self.spec
-        kept, said = callbacks_for(definition, yours=spec.yours, folder=spec.folder)
+        kept, said = callbacks_for(definition, yours=spec.yours, folder=spec.folder, resumed=spec.resume is not None)
         self.notes += said
         _check_carried(self.data, kept)
         program, total = self._begun()
@@ -189,7 +191,7 @@ class _GraphRun(Run):
         _keras.set_seeds(spec.seed, kernels=program.draws)
         program.begin(fresh_model(definition, spec.setting.extra), _keras.seed_state())
         self.model = program.model
-        self.accumulation = accumulation_of(self.model, definition)
+        self.accumulation = accumulation_of(self.model, definition, yours=spec.yours)
         if spec.resume is not None:
             restore_snapshot(self.model, spec.resume, ())
             self.track.resume(spec.resume)
@@ -333,6 +335,14 @@ def program_key(spec: TrialSpec) -> str:
     peak = setting.learning_rate if setting.hyper.get("independent_weight_decay") else None
     built = (setting.optimizer, dict(setting.hyper), setting.batch_size, dict(setting.extra), peak)
     return json.dumps(built, sort_keys=True)
+
+
+def _check_loop(model: Any) -> None:
+    """Raises CannotTrace for a model whose steps or loop a kept graph would not call."""
+    if model.run_eagerly:
+        raise CannotTrace("compile asks to run eagerly")
+    if part := _keras.own_loop(model):
+        raise CannotTrace(f"the model has a {part}() of its own")
 
 
 def _check_carried(data: Data, callbacks: Sequence[Any]) -> None:

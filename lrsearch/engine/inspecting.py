@@ -17,7 +17,7 @@ from lrsearch.definition import StudyDefinition, fingerprint_of
 from lrsearch.definition.loading import own_traceback
 from lrsearch.engine import _keras
 from lrsearch.engine.callbacks import callbacks_for
-from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model
+from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, inner
 from lrsearch.engine.data import Arrays, Split, digest_parts, sample_batch
 from lrsearch.engine.fit import user_traceback
 from lrsearch.engine.loaded import LoadedStudy
@@ -71,14 +71,14 @@ def inspect_study(definition: StudyDefinition, *, loaded: LoadedStudy | None = N
     base = space.batch_sizes[0]
     data = loaded.data(base)
     exact = isinstance(data.train, Arrays)
-    _, notes = callbacks_for(definition, yours=False, folder=None)
+    _, notes = _own(definition, lambda: callbacks_for(definition, yours=False, folder=None))
     return StudyFacts(
         objective=definition.objective,
         direction=loaded.direction,
         metrics=metrics,
         epochs=definition.epochs,
         accumulation=accumulation,
-        steps_per_epoch={str(size): _checked_steps(loaded, size) for size in space.batch_sizes},
+        steps_per_epoch={str(size): _checked_steps(loaded, size, accumulation) for size in space.batch_sizes},
         train_examples=data.train.examples,
         validation_examples=data.validation.examples,
         has_test=data.test is not None,
@@ -90,14 +90,24 @@ def inspect_study(definition: StudyDefinition, *, loaded: LoadedStudy | None = N
         exact_order=exact,
         fingerprint=fingerprint_of(definition) | _measured_fingerprint(loaded, model),
         versions=versions(),
-        notes=(*notes, *(() if exact else (_INEXACT,))),
+        notes=(*notes, *(() if exact else (_INEXACT,)), *_of_yours(model)),
         carried=carried_of(model),
+        decay_exclusions=_keras.decay_exclusions(inner(model.optimizer), model.trainable_variables),
     )
 
 
-def _checked_steps(loaded: LoadedStudy, batch_size: int | None) -> int:
+def _checked_steps(loaded: LoadedStudy, batch_size: int | None, accumulation: int = 1) -> int:
     loaded.check_validation(batch_size)
+    loaded.check_test(batch_size)
+    loaded.check_accumulation(batch_size, accumulation)
     return loaded.steps_per_epoch(batch_size)
+
+
+def _of_yours(model: Any) -> tuple[str, ...]:
+    """What to know of a comparison with yours."""
+    if type(inner(model.optimizer)).__name__ != "ScheduleFreeAdamW":
+        return ()
+    return ("yours is validated at the weights that Keras trains, searched ScheduleFreeAdamW at its averaged ones",)
 
 
 def _look(loaded: LoadedStudy) -> tuple[tuple[str, ...], Direction]:
@@ -105,6 +115,7 @@ def _look(loaded: LoadedStudy) -> tuple[tuple[str, ...], Direction]:
     definition = loaded.definition
     base = definition.effective_space().batch_sizes[0]
     _load(loaded)
+    loaded.check_sizes(definition.effective_space().batch_sizes)
     _checked_steps(loaded, base)
     keras.utils.set_random_seed(definition.seed)
     model = _own(definition, lambda: fresh_model(definition, _first_extra(definition)))
@@ -157,12 +168,12 @@ def _direction(definition: StudyDefinition, model: Any) -> Direction:
     """The definition's word, else what Keras knows of the metric."""
     if definition.direction is not None:
         return Direction(definition.direction)
-    name = definition.objective.removeprefix("val_")
-    if name == "loss" or name.endswith("_loss"):
+    name, prefixes = definition.objective.removeprefix("val_"), ("", *(f"{each}_" for each in _keras.output_names(model)))
+    if name in {f"{prefix}loss" for prefix in prefixes}:
         return Direction.MINIMIZE
     for metric in model.metrics:
         for each in (metric, *getattr(metric, "metrics", ())):
-            known = _keras.known_direction(each) if name == each.name or name.endswith("_" + each.name) else None
+            known = _keras.known_direction(each) if name in {prefix + each.name for prefix in prefixes} else None
             if known is not None:
                 return Direction.MAXIMIZE if known == "up" else Direction.MINIMIZE
     fix = f"Keras does not know which way {definition.objective!r} improves."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lrsearch.definition import StudyDefinition
@@ -41,6 +42,26 @@ class LoadedStudy:
             "validation", self.data(batch_size).validation, self.definition.validation_steps, "validation_steps", batch_size
         )
 
+    def check_test(self, batch_size: int | None) -> None:
+        """Refuse a test split without an end: a retest reads it once, to its end."""
+        split = self.data(batch_size).test
+        if isinstance(split, Stream) and split.endless:
+            got, fix = "a dataset without an end", "Cut it in load_data: dataset.take(N)."
+            raise InvalidValue("the test split", got=got, allowed="a dataset that ends", fix=fix)
+
+    def check_accumulation(self, batch_size: int | None, accumulation: int) -> None:
+        """Refuse more batches an update than a run has: nothing would ever be updated."""
+        batches = self.definition.epochs * self.steps_per_epoch(batch_size)
+        if accumulation > batches:
+            allowed = f"at most the {batches} batches of a run"
+            raise InvalidValue("gradient_accumulation_steps", got=accumulation, allowed=allowed)
+
+    def check_sizes(self, sizes: Sequence[int | None]) -> None:
+        """Refuse to search batch sizes where datasets bring their own: every size would train the same batches."""
+        if len(sizes) > 1 and not self.definition.data_depends_on_batch and isinstance(self.data(sizes[0]).train, Stream):
+            fix = "Take it as an argument: def load_data(batch_size)."
+            raise InvalidValue("batch_size", got=list(sizes), allowed="one, where load_data() returns datasets", fix=fix)
+
     def _steps(self, name: str, split: Split, given: int | None, option: str, batch_size: int | None) -> int:
         steps = split.steps(batch_size)
         if given is not None and (steps is None or isinstance(split, Stream) or given <= steps):
@@ -58,4 +79,4 @@ class LoadedStudy:
 
     def total_steps(self, batch_size: int | None, accumulation: int) -> int:
         """Updates of a full run."""
-        return max(1, self.definition.epochs * self.steps_per_epoch(batch_size) // accumulation)
+        return self.definition.epochs * self.steps_per_epoch(batch_size) // accumulation

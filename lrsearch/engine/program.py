@@ -180,7 +180,7 @@ class Program:
     def _own_names(self, which: str) -> tuple[str, ...]:
         """What a step of the user's own logs, by tracing it; empty for Keras' own, which logs the metrics' results."""
         method = f"{which}_step"
-        if getattr(type(self.model), method) is getattr(keras.Model, method):
+        if getattr(type(self.model), method) is getattr(keras.Model, method) and not _keras.own_metrics(self.model):
             return ()
         spec = tree.map_structure(lambda each: tf.TensorSpec(each.shape, each.dtype), self._sample)
         traced = tf.function(getattr(self.model, method), autograph=False).get_concrete_function(spec)

@@ -57,6 +57,8 @@ class RowRun(Run):
         definition = self.definition
         _keras.set_seeds(spec.seed, kernels=stack.program.draws)
         self.model = fresh_model(definition, spec.setting.extra)
+        _keras.build_layers(self.model, stack.program.sample)
+        self.seed_state = _keras.seed_state().numpy()  # before another row's seeds take its place
         self.accumulation = accumulation_of(self.model, definition)
         _, self.notes = callbacks_for(definition, yours=False, folder=spec.folder)
         total = self.loaded.total_steps(spec.setting.batch_size, self.accumulation)
@@ -138,7 +140,7 @@ class Stack:
     def _begun(self, row: Row) -> tuple[np.ndarray, list[np.ndarray], dict[str, np.ndarray]]:
         """A new row's weights, rest and slots: fresh ones, or those of its checkpoint."""
         run, family, program = row.run, self.program.families[row.family], self.program
-        weights, rest = program.begin(run.model, _keras.seed_state())
+        weights, rest = program.begin(run.model, run.seed_state)
         run.model = None  # its start values are all that was wanted
         snapshot = run.spec.resume
         if snapshot is None:

@@ -38,9 +38,9 @@ class StackedProgram:
         self.draws = draws
         self.model, self.train_data, self.validation_data = model, train, validation
         self.batch = batch_size or DEFAULT_BATCH
-        first = train.batch(tf.range(min(self.batch, train.examples)))
-        _keras.build_fully(model, first)
-        model.test_step(first)  # makes the metrics' variables
+        self.sample = train.batch(tf.range(min(self.batch, train.examples)))
+        _keras.build_fully(model, self.sample)
+        model.test_step(self.sample)  # makes the metrics' variables
         model.reset_metrics()
         self.seeds = keras.random.SeedGenerator(0)
         self.trainable = list(model.trainable_variables)
@@ -79,13 +79,13 @@ class StackedProgram:
 
     # -- rows ------------------------------------------------------------------------------------------------------
 
-    def begin(self, fresh: Any, seed_state: Any) -> tuple[np.ndarray, list[np.ndarray]]:
-        """A fresh model's start values as a row: weights (1, parameters), and the rest, each (1, ...)."""
+    def begin(self, fresh: Any, seed_state: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """A fresh, built model's start values as a row: weights (1, parameters), and the rest, each (1, ...)."""
         kept, given = [*self.trainable, *self.rest[:-1]], [*fresh.trainable_variables, *fresh.non_trainable_variables]
         if [tuple(each.shape) for each in kept] != [tuple(each.shape) for each in given]:
             raise CannotTrace("build_model() does not build the same model twice")
         weights = np.concatenate([each.numpy().ravel() for each in fresh.trainable_variables])[None, :]
-        rest = [each.numpy()[None] for each in (*fresh.non_trainable_variables, seed_state)]
+        rest = [each[None] for each in (*(each.numpy() for each in fresh.non_trainable_variables), seed_state)]
         return weights, rest
 
     def unmetered(self, rows: int) -> list[Any]:
@@ -205,7 +205,10 @@ class StackedProgram:
         with tf.GradientTape() as tape:
             tape.watch(weights)
             with self._scope(weights, rest, metrics) as scope:
+                before = _now(scope, self.trainable)
                 loss = self._measured("train", batch)
+                if _differ(before, _now(scope, self.trainable)):
+                    raise CannotTrace("the model sets trained weights itself")
                 mean = self.model._loss_tracker.result()  # noqa: SLF001
         found = tape.gradient(loss, weights)
         if any(each is None for each in found):
@@ -250,7 +253,10 @@ class StackedProgram:
     def _row_test(self, row: Any, batch: Any) -> Any:
         flat, rest, metrics = row
         with self._scope(self._unflatten(flat), rest, metrics) as scope:
+            before = _now(scope, self.rest)
             self._measured("test", batch)
+            if _differ(before, _now(scope, self.rest)):
+                raise CannotTrace("the model changes its state in evaluation, by random numbers or a counter")
         return tuple(_now(scope, self.metrics))
 
     def _measured(self, which: str, batch: Any) -> Any:
@@ -284,6 +290,11 @@ class StackedProgram:
 
 def _now(scope: Any, variables: Sequence[Any]) -> list[Any]:
     return [scope.get_current_value(each) for each in variables]
+
+
+def _differ(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    """Whether something was assigned in between."""
+    return any(before is not after for before, after in zip(one, other, strict=True))
 
 
 def _by_row(results: Mapping[str, Any]) -> list[dict[str, float]]:

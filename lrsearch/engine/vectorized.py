@@ -16,6 +16,7 @@ import tensorflow as tf
 from lrsearch.engine import _keras
 from lrsearch.engine.callbacks import callbacks_for
 from lrsearch.engine.compiling import fresh_model, inner
+from lrsearch.engine.data import Stream
 from lrsearch.engine.families import ADAPTERS
 from lrsearch.engine.graph import GraphEngine
 from lrsearch.engine.loaded import LoadedStudy
@@ -69,7 +70,7 @@ class VectorizedEngine:
             if spec is None:
                 self._ask_again = time.monotonic() + ASK_SECONDS
                 break
-            why = cannot_stack(spec) or self.why_not()
+            why = cannot_stack(spec) or self._cannot_test(spec) or self.why_not()
             if spec.alone:
                 self._apart = spec
             elif why:
@@ -78,6 +79,11 @@ class VectorizedEngine:
                 joining.setdefault(spec.setting.batch_size, []).append(spec)
         for size, specs in joining.items():
             yield from self._join(size, specs, watch, save)
+
+    def _cannot_test(self, spec: TrialSpec) -> str:
+        """Why a retest cannot be a row beside others, or empty: rows are tested on arrays."""
+        streams = spec.test_split and isinstance(self.loaded.data(spec.setting.batch_size).test, Stream)
+        return "the test split is a dataset" if streams else ""
 
     def why_not(self) -> str:
         """Why this study's trials cannot be rows, or empty."""
@@ -157,6 +163,9 @@ def model_cannot_stack(loaded: LoadedStudy) -> str:
         "the model has a test_step of its own": kind.test_step is not keras.Model.test_step,
         "the loss is scaled": isinstance(model.optimizer, _keras.LossScaleOptimizer) or bool(optimizer.loss_scale_factor),
         "compile asks for jit_compile": _keras.asked_for_jit(model),
+        "the model has compute_metrics of its own": _keras.own_metrics(model),
+        "the model has a step of its own": not {"train_step", "test_step"}.isdisjoint(vars(model)),
+        "the model has a training loop of its own": bool(_keras.own_loop(model)),
         "compile asks to run eagerly": bool(model.run_eagerly),
     }
     return next((reason for reason, holds in checks.items() if holds), "")

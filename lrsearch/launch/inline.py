@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lrsearch.errors import StudyBroken
 from lrsearch.launch.events import Event, Listener, silent
 from lrsearch.launch.parent import Watcher, checkpoint_root, opened
-from lrsearch.launch.request import Request, create_or_resume
+from lrsearch.launch.request import Request, check_methods, create_or_resume
 from lrsearch.values import Json, StudyRecord, StudyState
 from lrsearch.version import versions
 from lrsearch.worker.config import WorkerConfig
@@ -71,9 +71,10 @@ def run_inline(
     Ctrl-C puts the running trial back and raises KeyboardInterrupt; the same call goes on later. Raises what
     `lrsearch.launch.run_study` raises, devices aside.
     """
-    from lrsearch.definition import StudyDefinition, check_study_name
+    from lrsearch.definition import StudyDefinition, check_backend, check_study_name
     from lrsearch.storage import resolve_url
 
+    check_backend()
     check_study_name(name)
     request = request or Request()
     workshop: Workshop = (
@@ -94,6 +95,9 @@ def run_inline(
     listen(Event(name="pool.started", facts={"slots": [SLOT]}))
     workshop.prepare()
     found = workshop.inspect()
+    for note in found.facts.notes:
+        listen(Event(name="note", facts={"text": note}))
+    check_methods(request, found.facts)
     with opened(url) as ledger:
         study = create_or_resume(ledger, request, name, None, found)
         _train(config, workshop, ledger, study, listen)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import FingerprintMismatch, InvalidValue, UnknownName, VersionMismatch
-from lrsearch.values import Json, Origin, StudyPlan, StudyRecord, StudyState
+from lrsearch.values import Json, Origin, StudyFacts, StudyPlan, StudyRecord, StudyState
 from lrsearch.worker.workshop import Inspection
 
 if TYPE_CHECKING:
@@ -98,6 +98,16 @@ def check_same(known: StudyRecord, request: Request) -> None:
     differing = {name: pair for name, pair in pairs.items() if pair[1] is not None and pair[0] != pair[1]}
     if differing:
         raise FingerprintMismatch(known.name, differences=dict(differing))
+
+
+def check_methods(request: Request, facts: StudyFacts) -> None:
+    """Refuse a sampler or pruner that is unknown, or cannot run here, before anything is made."""
+    from lrsearch.sampling import check_sampler, pruning_rule
+
+    if request.sampler is not None:
+        check_sampler(request.sampler)
+    if request.pruner is not None:
+        pruning_rule(request.pruner, epochs=facts.epochs, direction=facts.direction)
 
 
 def check_versions(stored: Mapping[str, str], here: Mapping[str, str], *, allow_drift: bool = False) -> list[str]:

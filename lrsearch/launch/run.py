@@ -18,7 +18,7 @@ from lrsearch.launch.devices import plan_slots, this_machine
 from lrsearch.launch.events import Event, Listener, silent
 from lrsearch.launch.parent import LedgerUndertaker, Watcher, check_storage, config_of, opened
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.request import Request, create_or_resume
+from lrsearch.launch.request import Request, check_methods, create_or_resume
 from lrsearch.launch.slots import SlotChoice, alternatives
 from lrsearch.values import Json, StudyRecord
 
@@ -89,6 +89,7 @@ def run_study(
         found = pool.inspect()
         for note in found.facts.notes:
             listen(Event(name="note", facts={"text": note}))
+        check_methods(request, found.facts)
         with opened(url) as ledger:
             study = create_or_resume(ledger, request, name, str(study_file), found)
             if not create_only:

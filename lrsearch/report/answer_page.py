@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from statistics import fmean, stdev
+
 from lrsearch.answer import Answer, Contender
-from lrsearch.report.words import columns, extra_text, rate_text, schedule_text, value_text
+from lrsearch.report.words import columns, further_text, rate_text, schedule_text, value_digits, value_text, varying_of
+from lrsearch.values import Origin
 
 
 def answer_text(answer: Answer) -> str:
@@ -22,34 +25,40 @@ def _contenders(answer: Answer) -> str:
     """`yours` and `best`, then the other retested settings."""
     if answer.best is None:
         return "No trial has run to its end with a value yet."
-    rows = [_row("yours", answer.yours)] if answer.yours is not None else []
     same = answer.yours is not None and answer.yours.trial == answer.best.trial
-    rows.append([*_row("best", answer.best)[:-1], "it is yours" if same else _aside(answer)])
     others = [each for each in answer.runners_up if each.trial != answer.best.trial]
-    rows += [[*_row(f"#{place}", each)[:-1], _apart(answer, each)] for place, each in enumerate(others, start=2)]
+    shown = [("yours", answer.yours, ""), ("best", answer.best, "it is yours" if same else _aside(answer))]
+    shown += [(f"#{place}", each, _apart(answer, each)) for place, each in enumerate(others, start=2)]
+    digits = value_digits(each.value for _, each, _ in shown if each is not None)
+    varying = varying_of(each.setting for each in answer.ranked if each.setting is not None and each.origin is not Origin.YOURS)
+    rows = [[label, *_row(each, digits, varying), aside] for label, each, aside in shown if each is not None]
     return "\n".join(f"  {line}" for line in columns(rows)) + "\n"
 
 
-def _row(label: str, each: Contender) -> list[str]:
+def _row(each: Contender, digits: int, varying: frozenset[str]) -> list[str]:
     setting = each.setting
-    words = schedule_text(setting)
-    if setting.extra:
-        words += f"; {extra_text(setting)}"
-    return [label, setting.optimizer, rate_text(setting.learning_rate), words, _value(each), _seeds(each), ""]
+    words = "; ".join(filter(None, [schedule_text(setting), further_text(setting, varying)]))
+    return [setting.optimizer, rate_text(setting.learning_rate), words, _value(each, digits), _seeds(each, digits)]
 
 
-def _value(each: Contender) -> str:
+def _value(each: Contender, digits: int) -> str:
     if each.retest is None:
-        return value_text(each.searched, 3) if each.searched is not None else each.state.value
-    spread = each.retest.spread
-    return value_text(each.retest.mean, 3) + (f" +- {value_text(spread, 3)}" if spread is not None else "")
+        return value_text(each.searched, digits) if each.searched is not None else each.state.value
+    return _mean(each.retest.mean, each.retest.spread, digits)
 
 
-def _seeds(each: Contender) -> str:
+def _mean(mean: float, spread: float | None, digits: int) -> str:
+    return value_text(mean, digits) + (f" +- {spread:.{digits}f}" if spread is not None else "")
+
+
+def _seeds(each: Contender, digits: int) -> str:
+    """How many trainings the value is of, and what the test split said, where there is one."""
     if each.retest is None:
         return "(1 training)"
     lost = f", {each.retest.lost} lost" if each.retest.lost else ""
-    return f"({each.retest.n} seeds{lost})"
+    seen = each.retest.test
+    test = f", test {_mean(fmean(seen), stdev(seen) if len(seen) > 1 else None, digits)}" if seen else ""
+    return f"({each.retest.n} seeds{lost}{test})"
 
 
 def _aside(answer: Answer) -> str:
@@ -67,13 +76,14 @@ def _optimizers(answer: Answer) -> str:
     """A line an optimizer: best, median, trials, diverged; then its rates from low to high: crawling, good, diverging."""
     if not answer.by_optimizer:
         return ""
+    digits = max(4, value_digits(each for row in answer.by_optimizer for each in (row.best, row.median)))
     head = ["optimizer", "best", "at rate", "median", "trials", "diverged", "crawls up to", "as good at", "diverges from"]
     rows = [
         [
             row.optimizer,
-            value_text(row.best),
+            value_text(row.best, digits),
             _edge(row.best_rate),
-            value_text(row.median),
+            value_text(row.median, digits),
             str(row.trials),
             str(row.diverged),
             _edge(row.crawls_to),

@@ -6,15 +6,17 @@ reference in `lrsearch.space` to 1e-6 of the peak, wherever Keras runs on Tensor
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from lrsearch.answer import Answer, Contender
 from lrsearch.errors import InvalidValue, UnknownName
 from lrsearch.report.words import rate_text, schedule_text, value_text
-from lrsearch.space import OPTIMIZERS, keras_arguments, warmup_steps
-from lrsearch.values import Json, Origin, Setting, StudyRecord
+from lrsearch.space import OPTIMIZERS, keras_arguments, output_layers, warmup_steps
+from lrsearch.values import Json, Origin, Setting, StudyFacts, StudyRecord
 from lrsearch.version import VERSION
 
 # Each shape's curve over progress `p` in [0, 1), as in lrsearch/space/schedules.py, with its knobs filled in.
@@ -41,7 +43,7 @@ _PYTHON = '''"""{title}
 """
 
 import math
-
+{imports}
 import keras
 from keras import ops
 
@@ -73,8 +75,8 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return {{}}
 
 
-def make_optimizer({parameter}):
-    optimizer = {call}{build}
+{helper}def make_optimizer({parameter}):
+    optimizer = {call}{exclude}{build}
     return optimizer
 
 {finalize}
@@ -147,10 +149,12 @@ def as_json(study: StudyRecord, answer: Answer, chosen: Contender) -> dict[str, 
 def as_python(study: StudyRecord, answer: Answer, chosen: Contender) -> str:
     """A module to paste or to import, with a `make_optimizer`."""
     if chosen.origin is Origin.YOURS:
-        return _keep_yours(study, chosen)
+        return _keep_yours(study, answer, chosen)
     facts, setting = study.plan.facts, chosen.setting
     total = facts.total_steps(setting.batch_size)
     muon, averaged = setting.optimizer == "muon", OPTIMIZERS[setting.optimizer].averaged
+    exclude = _exclude(facts, setting)
+    parameter = "model" if muon or averaged or "model." in exclude else ""
     return _PYTHON.format(
         title=f"The best setting of study {study.name!r}" if chosen is answer.best else f"A setting of study {study.name!r}",
         about=_about(study, answer, chosen, total),
@@ -164,8 +168,11 @@ def as_python(study: StudyRecord, answer: Answer, chosen: Contender) -> str:
         warmup=warmup_steps(setting, total),
         final=setting.shape.get("final", 0.0) if setting.schedule != "constant" else 0.0,
         curve=_CURVES[setting.schedule].format(**setting.shape),
-        parameter="model" if muon or averaged else "",
-        argument="model" if muon or averaged else "",
+        imports="import re\nfrom typing import Any\n" if muon else "",
+        helper=f"{_source_of(output_layers)}\n\n" if muon else "",
+        parameter=parameter,
+        argument=parameter,
+        exclude=exclude,
         build=_BUILD if averaged else "",
         call=_call(setting, facts.accumulation, facts.carried),
         fit="batch_size=BATCH_SIZE, " if setting.batch_size else "",
@@ -173,11 +180,15 @@ def as_python(study: StudyRecord, answer: Answer, chosen: Contender) -> str:
     )
 
 
-def _keep_yours(study: StudyRecord, chosen: Contender) -> str:
-    setting = chosen.setting
+def _keep_yours(study: StudyRecord, answer: Answer, chosen: Contender) -> str:
+    setting, best = chosen.setting, answer.best
+    if best is not None and best.trial != chosen.trial:
+        verdict = f"This is your own compile, which study {study.name!r} did not find best: trial {best.trial} is."
+    else:
+        verdict = f"Yours is the setting: study {study.name!r} found none that is better than your own compile."
     return (
-        f'"""Yours is the setting: study {study.name!r} found none that is better than your own compile.\n\n'
-        f"Keep it as it is: {setting.optimizer} at {rate_text(setting.learning_rate)}, {setting.schedule}; "
+        f'"""{verdict}\n\n'
+        f"It is {setting.optimizer} at {rate_text(setting.learning_rate)}, {setting.schedule}; "
         f'{study.plan.facts.objective} {value_text(chosen.value)}.\n"""\n'
     )
 
@@ -210,9 +221,24 @@ def _call(setting: Setting, accumulation: int, carried: Mapping[str, Json]) -> s
     if accumulation > 1:
         written.append("gradient_accumulation_steps=ACCUMULATION")
     if setting.optimizer == "muon":
-        # Hidden matrices only: the output layer must not be orthogonalised.
-        written.append('exclude_layers=[f"(^|/){model.layers[-1].name}/"]')
+        written.append("exclude_layers=output_layers(model)")  # hidden matrices only
     return f"keras.optimizers.{spec.keras}({', '.join(['Schedule()', *written])})"
+
+
+def _source_of(function: Any) -> str:
+    """A function as it stands in lrsearch, for code that must run without it."""
+    return re.sub(r"  # noqa.*", "", inspect.getsource(function))
+
+
+def _exclude(facts: StudyFacts, setting: Setting) -> str:
+    """The line that leaves out of weight decay what the user's own compile leaves out."""
+    told = facts.decay_exclusions
+    if not told or not keras_arguments(setting, 1, {}).get("weight_decay"):
+        return ""
+    places = f"[model.trainable_variables[place] for place in {told['places']}]" if told.get("places") else None
+    given = {"var_list": places, "var_names": repr(told["var_names"]) if told.get("var_names") else None}
+    written = ", ".join(f"{name}={value}" for name, value in given.items() if value)
+    return f"\n    optimizer.exclude_from_weight_decay({written})"
 
 
 def _seed(answer: Answer, chosen: Contender) -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrsearch.answer import Answer, OptimizerRow
+from lrsearch.answer import Answer, OptimizerRow, yours_of
 from lrsearch.errors import EnvironmentProblem, InvalidValue
 from lrsearch.report.words import rate_text, schedule_text
 from lrsearch.space import rates
@@ -179,7 +179,7 @@ def curves_figure(
     figure = _figure(8, 5.2)
     panel = figure.subplots()
     top = _top(answer)
-    yours = next((each for each in records if each.kind is Kind.SEARCH and each.origin is Origin.YOURS), None)
+    yours = yours_of(records)
     named = {each.id for each in top} | ({yours.id} if yours else set())
     for each in records:
         if each.kind is Kind.SEARCH and each.id not in named:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lrsearch.report.words import columns, duration_text, extra_text, rate_text, schedule_text, value_text
+from lrsearch.answer import yours_of
+from lrsearch.report.words import (
+    columns,
+    duration_text,
+    further_text,
+    rate_text,
+    schedule_text,
+    value_digits,
+    value_text,
+    varying_of,
+)
 from lrsearch.storage import AttemptRecord, Counts
 from lrsearch.values import CurvePoint, Json, Kind, Origin, StudyRecord, StudyState, TrialRecord, TrialState, WorkerRecord
 
@@ -61,7 +71,7 @@ def status_data(
     alive = [each for each in workers if each.state != "gone" and now - each.last_seen < GONE_SECONDS]
     search = [each for each in records if each.kind is Kind.SEARCH]
     best = _best(study, search)
-    yours = next((each for each in search if each.origin is Origin.YOURS), None)
+    yours = yours_of(search)
     return {
         "study": study.name,
         "state": study.state.value,
@@ -133,12 +143,12 @@ def _short(record: TrialRecord | None) -> dict[str, Json] | None:
     return {"trial": record.number, "value": record.value, "setting": setting_text(record)}
 
 
-def setting_text(record: TrialRecord) -> str:
-    """A trial's setting in one line."""
+def setting_text(record: TrialRecord, varying: frozenset[str] = frozenset()) -> str:
+    """A trial's setting in one line; `varying` as for `further_text`."""
     setting = record.setting
     if setting is None:
         return "(not sampled yet)"
-    words = [f"{setting.optimizer} {rate_text(setting.learning_rate)} {schedule_text(setting)}", extra_text(setting)]
+    words = [f"{setting.optimizer} {rate_text(setting.learning_rate)} {schedule_text(setting)}", further_text(setting, varying)]
     return "; ".join(each for each in words if each)
 
 
@@ -170,13 +180,15 @@ def trials_table(records: Sequence[TrialRecord]) -> str:
     """A line a trial; retests after the search."""
     if not records:
         return "no trials yet."
+    digits = max(4, value_digits(each.value for each in records))
+    varying = varying_of(each.setting for each in records if each.setting is not None and each.origin is not Origin.YOURS)
     head = ["trial", "value", "state", "setting", "seconds", "why"]
     body = [
         [
             str(each.number) if each.kind is Kind.SEARCH else f"{each.parent}/{(each.repeat or 0) + 1}",
-            value_text(each.value),
+            value_text(each.value, digits),
             each.state.value,
-            ("yours: " if each.origin is Origin.YOURS else "") + setting_text(each),
+            ("yours: " if each.origin is Origin.YOURS else "") + setting_text(each, varying),
             f"{each.seconds:.1f}" if each.state.terminal else "",
             each.reason.splitlines()[0][:90] if each.reason else "",
         ]
@@ -211,13 +223,17 @@ def trial_data(record: TrialRecord, curve: Sequence[CurvePoint], attempts: Seque
 
 def trial_text(record: TrialRecord, data: dict[str, Json]) -> str:
     """The same for people: setting, attempts, the curve's end, the error."""
+    retest = record.kind is Kind.RETEST
+    name = f"retest {(record.repeat or 0) + 1} of trial {record.parent}" if retest else f"trial {record.number}"
     lines = [
-        f"trial {record.number}: {record.state.value}" + (f" ({record.reason})" if record.reason else ""),
+        f"{name}: {record.state.value}" + (f" ({record.reason})" if record.reason else ""),
         f"setting  {setting_text(record)}",
         f"origin   {record.origin.value}; seed {record.seed}; engine {record.engine or '-'}; {duration_text(record.seconds)}",
         f"value    {value_text(record.value)}"
         + (f"; best {value_text(record.best_value)} at epoch {record.best_epoch}" if record.best_epoch else ""),
     ]
+    if record.setting is not None and record.setting.batch_size is not None:
+        lines.append(f"batch    {record.setting.batch_size}")
     if record.setting is not None and any(record.setting.hyper.values()):
         lines.append("hyper    " + ", ".join(f"{name} {value:g}" for name, value in record.setting.hyper.items() if value))
     lines += [f"note     {note}" for note in record.notes]

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from lrsearch.answer.words import rate_text
 from lrsearch.values import Setting
 
-__all__ = ["columns", "duration_text", "extra_text", "percent", "rate_text", "schedule_text", "value_digits", "value_text"]
+__all__ = [
+    "columns",
+    "duration_text",
+    "further_text",
+    "percent",
+    "rate_text",
+    "schedule_text",
+    "value_digits",
+    "value_text",
+    "varying_of",
+]
 
 _SHAPES = {"warmup_stable_decay": "level, then down", "cosine_restarts": "cosine restarts", "one_cycle": "one cycle"}
 
@@ -31,24 +41,36 @@ def schedule_text(setting: Setting) -> str:
     return ", ".join(parts)
 
 
-def extra_text(setting: Setting) -> str:
-    """What else was searched: `dropout 0.23, batch 64`."""
-    return ", ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in setting.extra.items()
-    )
+def varying_of(settings: Iterable[Setting]) -> frozenset[str]:
+    """What differs between these, beside optimizer, rate, schedule and extra: `batch_size`, hyperparameters as `adamw.beta_2`."""
+    seen: dict[str, set[float | None]] = {}
+    for each in settings:
+        seen.setdefault("batch_size", set()).add(each.batch_size)
+        for name, value in each.hyper.items():
+            seen.setdefault(f"{each.optimizer}.{name}", set()).add(value)
+    return frozenset(name for name, values in seen.items() if len(values) > 1)
 
 
-def value_digits(values: Sequence[float]) -> int:
-    """Digits after the point that tell `values` apart, at least three."""
-    finite = [abs(each) for each in values if math.isfinite(each) and each]
-    return max(3, 3 - math.floor(math.log10(min(finite)))) if finite and min(finite) < 0.1 else 3  # noqa: PLR2004
+def further_text(setting: Setting, varying: frozenset[str] = frozenset()) -> str:
+    """What else was searched: `dropout 0.23, batch 64, weight decay 0.01`; `varying` says what of it is worth a word."""
+    shown = dict(setting.extra)
+    shown |= {"batch": setting.batch_size} if "batch_size" in varying else {}
+    shown |= {name.replace("_", " "): value for name, value in setting.hyper.items() if f"{setting.optimizer}.{name}" in varying}
+    return ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in shown.items())
+
+
+def value_digits(values: Iterable[float | None]) -> int:
+    """Digits after the point that show three figures of the smallest of `values`; at least three."""
+    sizes = [abs(each) for each in values if each is not None and math.isfinite(each) and each]
+    return min(9, max(3, 2 - math.floor(math.log10(min(sizes))))) if sizes else 3
 
 
 def value_text(value: float | None, digits: int = 4) -> str:
-    """A value of the objective, or a dash."""
+    """A value of the objective, or a dash; three figures of what `digits` would show as nothing."""
     if value is None or not math.isfinite(value):
         return "-"
-    return f"{value:.{digits}f}" if abs(value) < 1e4 else f"{value:.4g}"  # noqa: PLR2004
+    shown = f"{value:.{digits}f}" if abs(value) < 1e4 else f"{value:.4g}"  # noqa: PLR2004
+    return shown if not value or abs(value) >= 10.0 ** (1 - digits) else f"{value:.3g}"
 
 
 def duration_text(seconds: float) -> str:

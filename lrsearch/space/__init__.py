@@ -1,6 +1,6 @@
 """What a study searches: optimizers, schedule shapes, and the space over them."""
 
-from lrsearch.space.build import build_optimizer, build_schedule, keras_arguments, keras_class
+from lrsearch.space.build import build_optimizer, build_schedule, keras_arguments, keras_class, output_layers
 from lrsearch.space.dimensions import Dimension
 from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec
 from lrsearch.space.schedules import SHAPES, Shape, rate, rates, warmup_steps
@@ -19,6 +19,7 @@ __all__ = [
     "build_schedule",
     "keras_arguments",
     "keras_class",
+    "output_layers",
     "rate",
     "rates",
     "warmup_steps",

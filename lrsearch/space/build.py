@@ -61,10 +61,21 @@ def keras_arguments(setting: Setting, accumulation: int, carried: Mapping[str, J
 
 
 def output_layers(model: Any) -> list[str]:
-    """Patterns for the paths of the output layers' variables, which Muon must not orthogonalise."""
-    outputs = getattr(model, "outputs", None) or ()
-    names = {each._keras_history.operation.name for each in outputs} or {layer.name for layer in model.layers[-1:]}  # noqa: SLF001
-    return [f"(^|/){re.escape(name)}/" for name in sorted(names)]
+    """Patterns of the paths of the weights that give the outputs: Muon must not orthogonalise them.
+
+    The layer that an output comes from may have none (an activation after the last Dense): then those before it count.
+    """
+
+    def weighted(tensor: Any) -> set[str]:
+        layer, node, _ = tensor._keras_history  # noqa: SLF001
+        if getattr(layer, "weights", None):
+            inside = [weighted(each) for each in getattr(layer, "outputs", None) or ()]  # a model in a model
+            return set().union(*inside) or {layer.name}
+        return set().union(*(weighted(each) for each in layer._inbound_nodes[node].input_tensors))  # noqa: SLF001
+
+    names = set().union(*(weighted(each) for each in getattr(model, "outputs", None) or ()))
+    last = (each.name for each in reversed(model.layers) if each.weights or not each.built)
+    return [f"(^|/){re.escape(name)}/" for name in sorted(names or {next(last)})]
 
 
 def _hyper(setting: Setting) -> dict[str, float]:

@@ -5,6 +5,7 @@ Knows nothing of Keras; `build` makes the objects. Rates are peak rates for the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ class OptimizerSpec:
     hyper: Mapping[str, Knob] = field(default_factory=dict)
     fixed: Mapping[str, Json] = field(default_factory=dict)
     batch_exponent: float = 0.5  # the reference rate grows as (batch / base batch) ** this
+    clamp: float = math.inf  # Keras trains at no higher rate, whatever it is given
     averaged: bool = False  # evaluated at averaged weights, which differ from those it trains
     elementwise: bool = True
 
@@ -117,9 +119,16 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
             "lion", "Lion", 1e-4, {"beta_1": _BETA_1, "beta_2": Knob(default=0.99, low=0.9, high=0.999), "weight_decay": _DECAY}
         ),
         _spec("lamb", "Lamb", 2e-3, {**_ADAM}, elementwise=False),
-        # Clamped to 1/sqrt(t) by Keras: rates above 1 are all the same, so the range ends there.
+        # Clamped to 1/sqrt(t) by Keras: rates above 1 are all the same, and above 0.3 those of all but the first ten updates.
         _spec(
-            "adafactor", "Adafactor", 1e-2, {"weight_decay": _DECAY}, fixed={"relative_step": False}, high=0.3, elementwise=False
+            "adafactor",
+            "Adafactor",
+            1e-2,
+            {"weight_decay": _DECAY},
+            fixed={"relative_step": False},
+            high=0.3,
+            clamp=1.0,
+            elementwise=False,
         ),
         _spec(
             "muon",

@@ -26,8 +26,11 @@ Range = tuple[float, float]
 
 AXIS = (1e-4, 1e4)  # of lr_over_reference: wider than every range, and the same in every study
 PUBLIC_AXIS = (1e-9, 1e4)  # of learning_rate, where people read it
-OVERRIDES = ("optimizers", "schedules", "learning_rate", "warmup", "final", "batch_size")
-RESERVED = {"optimizer", "schedule", "learning_rate", "lr_over_reference", "warmup", "final", "batch_size"}
+OVERRIDES = ("optimizers", "schedules", "learning_rate", "warmup", "final", "batch_size", "extra", "fine_tuning")
+RESERVED = {"optimizer", "schedule", "learning_rate", "lr_over_reference", "warmup", "final", "batch_size"} | {
+    name for shape in SHAPES.values() for name in shape.knobs
+}
+_BELOW_ONE = frozenset({"beta_1", "beta_2", "rho", "momentum"})  # decay rates of averages; the other knobs have no upper end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,8 @@ class SearchSpace:
     final: the last rate as a fraction of the peak; likewise.
     batch_size: one or several; by default the definition's. Reference rates hold for the first.
     hyper: further hyperparameters by optimizer, such as `{"adamw": {"weight_decay": (1e-4, 1e-1)}}`; a number fixes one.
-    extra: values for `build_model(params)`: a pair of floats is a range, a pair of ints a whole-number range, a list a choice.
+    extra: values for `build_model(params)`: a pair of floats is a range, a pair of ints a whole-number range, a list a choice
+    of numbers, strings, booleans or None.
     """
 
     optimizers: Sequence[str] = ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw")
@@ -76,6 +80,8 @@ class SearchSpace:
             "learning_rate": {"adam": (1e-6, 1e-3), "adamw": (1e-6, 1e-3), "lion": (1e-7, 1e-4)},
             "warmup": (0.02, 0.2),
         }
+        if "optimizers" in changes and "learning_rate" not in changes:
+            chosen["learning_rate"] = _only(chosen["learning_rate"], changes["optimizers"])
         return cls(**{**chosen, **changes})
 
     # -- checks ------------------------------------------------------------------------------------------------------
@@ -99,6 +105,9 @@ class SearchSpace:
             if low < AXIS[0] * reference or high > AXIS[1] * reference:
                 allowed = f"within {AXIS[0] * reference:g} to {AXIS[1] * reference:g} for {name}"
                 raise InvalidValue("learning_rate", got=(low, high), allowed=allowed)
+            if high > OPTIMIZERS[name].clamp:
+                fix = f"Keras takes no more than 1/sqrt(update) with {name}: rates above it are all the same."
+                raise InvalidValue("learning_rate", got=(low, high), allowed=f"at most {OPTIMIZERS[name].clamp:g}", fix=fix)
 
     def _check_hyper(self) -> None:
         for optimizer, knobs in self.hyper.items():
@@ -111,14 +120,13 @@ class SearchSpace:
             for name, value in knobs.items():
                 if name not in known:
                     raise UnknownName(f"hyperparameter of {optimizer}", got=name, known=known)
-                if isinstance(value, int | float):
-                    continue
-                _pair(f"hyper[{optimizer!r}][{name!r}]", value)
+                _check_knob(f"hyper[{optimizer!r}][{name!r}]", name, known[name], value)
 
     def _check_extra(self) -> None:
         for name, value in self.extra.items():
             if not name.isidentifier() or name in RESERVED:
                 raise InvalidValue("extra", got=name, allowed="an identifier that is no name of lrsearch's own")
+            _check_choices(name, value)
             _extra_dimension(name, value)
 
     # -- derived -----------------------------------------------------------------------------------------------------
@@ -132,11 +140,21 @@ class SearchSpace:
         return replace(self, batch_size=tuple(sizes))
 
     def with_overrides(self, overrides: Mapping[str, Json]) -> SearchSpace:
-        """This space with some fields replaced, as the command line's options of the same names do."""
+        """This space with some fields replaced, as the command line's options of the same names do.
+
+        Optimizers that are left out take what is said of them along; `fine_tuning` replaces what the others do not name.
+        """
         for name in overrides:
             if name not in OVERRIDES:
                 raise UnknownName("option of the search space", got=name, known=OVERRIDES)
         changes: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in overrides.items()}
+        if "extra" in changes:
+            changes["extra"] = {**self.extra, **{name: _from_json(value) for name, value in changes["extra"].items()}}
+        if changes.pop("fine_tuning", False):
+            return SearchSpace.fine_tuning(**{"batch_size": self.batch_size, "extra": self.extra, **changes})
+        if "optimizers" in changes:
+            for name in ("learning_rate", "hyper"):
+                changes.setdefault(name, _only(getattr(self, name), changes["optimizers"]))
         return replace(self, **changes)
 
     def to_json(self) -> dict[str, Json]:
@@ -258,7 +276,7 @@ class SearchSpace:
     def references(self) -> tuple[Setting, ...]:
         """Each optimizer at its reference rate, clipped into what was asked for, on the study's plainest falling schedule.
 
-        Linear decay to zero with a short warm-up is a hard default to beat (Li 2020; Bergsma 2025).
+        Linear decay to zero, or as near as was asked for, with a short warm-up is a hard default to beat (Li 2020; Bergsma 2025).
         """
         preferred = ("linear", "cosine", "warmup_stable_decay", *self.schedules)
         schedule = next(name for name in preferred if name in self.schedules)
@@ -272,6 +290,8 @@ class SearchSpace:
         params |= {"optimizer": name, "schedule": schedule, "batch_size": batch, "lr_over_reference": 1.0}
         if isinstance(self.warmup, tuple):
             params["warmup"] = min(max(0.05, self.warmup[0]), self.warmup[1])
+        if isinstance(self.final, tuple):
+            params["final"] = self.final[0]
         made = self.setting_from(params)
         return replace(made, learning_rate=min(max(spec.reference, low), high))
 
@@ -307,6 +327,36 @@ def _extra_dimension(name: str, value: Any) -> Dimension:
         whole = all(isinstance(each, int) for each in value)
         return Dimension(name=name, kind="int" if whole else "float", low=value[0], high=value[1])
     raise InvalidValue(f"extra[{name!r}]", got=value, allowed="a (low, high) pair of numbers or a list of choices")
+
+
+def _check_choices(name: str, value: Any) -> None:
+    """Choices are stored as JSON and compared when they come back, so they must be plain and differ."""
+    if not isinstance(value, list):
+        return
+    plain = all(each is None or isinstance(each, str | bool) or _is_number(each) for each in value)
+    if not plain or len({(type(each), each) for each in value}) != len(value):
+        fix = "Choose by name, and look the thing up in build_model(params)."
+        raise InvalidValue(f"extra[{name!r}]", got=value, allowed="numbers, strings, booleans or None that differ", fix=fix)
+
+
+def _check_knob(field_name: str, name: str, knob: Knob, value: Any) -> None:
+    """A hyperparameter: one number, or a range of them, in which Keras can train."""
+    pair = (value, value) if _is_number(value) else _pair(field_name, value)
+    if pair[0] < 0 or (name in _BELOW_ONE and pair[1] >= 1):
+        raise InvalidValue(field_name, got=value, allowed="from 0 to below 1" if name in _BELOW_ONE else "at least 0")
+    if knob.log and not _is_number(value) and pair[0] == 0:
+        allowed = "a range that begins above 0, since it is searched on a log axis"
+        raise InvalidValue(field_name, got=value, allowed=allowed, fix=f"Begin it at {knob.low:g}, or fix it at 0.")
+
+
+def _only(given: Any, optimizers: Sequence[str]) -> Any:
+    """Of a dict by optimizer, what these say; anything else as it is."""
+    return {name: each for name, each in given.items() if name in optimizers} if isinstance(given, Mapping) else given
+
+
+def _from_json(value: Json) -> Any:
+    """A value of `extra` as the command line writes it: {"between": [low, high]} or {"choices": [...]}."""
+    return tuple(value["between"]) if "between" in value else list(value["choices"])
 
 
 def _is_number(value: Any) -> bool:
@@ -356,4 +406,4 @@ def _batch_sizes(given: Any) -> tuple[int | None, ...] | None:
     return sizes
 
 
-assert {each.name for each in fields(SearchSpace)} >= set(OVERRIDES)
+assert {each.name for each in fields(SearchSpace)} >= set(OVERRIDES) - {"fine_tuning"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from lrsearch.errors import InvalidValue
 from lrsearch.space.build import build_optimizer, build_schedule
 from lrsearch.space.dimensions import Dimension
 from lrsearch.space.schedules import rate
@@ -22,10 +23,11 @@ class SuggestingTrial(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Suggestion:
-    """A setting and the length of the run it is for."""
+    """A setting and the length of the run it is for: updates, each of `accumulation` batches."""
 
     setting: Setting
     total_steps: int
+    accumulation: int = 1
 
     def rate(self, step: int) -> float:
         """The learning rate of update `step`, counted from 0."""
@@ -33,11 +35,17 @@ class Suggestion:
 
     def schedule(self) -> Any:
         """The Keras schedule."""
-        return build_schedule(self.setting, self.total_steps)
+        return build_schedule(self.setting, self.total_steps, self.accumulation)
 
-    def optimizer(self) -> Any:
-        """The Keras optimizer, schedule included."""
-        return build_optimizer(self.setting, self.total_steps)
+    def optimizer(self, model: Any = None) -> Any:
+        """The Keras optimizer, schedule included. Muon needs the model, whose output layers it leaves out.
+
+        Raises InvalidValue for Muon without a model.
+        """
+        if self.setting.optimizer == "muon" and model is None:
+            fix = "It must not orthogonalise the output layer."
+            raise InvalidValue("optimizer(model)", got=None, allowed="given the keras.Model where it is Muon", fix=fix)
+        return build_optimizer(self.setting, self.total_steps, self.accumulation, model=model)
 
 
 def suggest(space: SearchSpace, trial: SuggestingTrial, *, total_steps: int, batch_size: int | None = None) -> Suggestion:

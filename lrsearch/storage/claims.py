@@ -6,9 +6,9 @@
 Rows of kind `search` are the budget's slots: their number can never exceed it.
 
 **The deadline's rule.** A search trial begins only while `now + trial * (1 + rounds) < deadline`, where `trial` is the median
-duration of the last 31 complete trials (0 before the first) and `rounds` is how many retests each live worker will have to train:
-(the best three and yours, fewer when fewer have ended) times the seeds, over the workers seen within three minutes, rounded up.
-What runs at that time ends; retests begin until the deadline itself.
+duration of the last 31 complete trials (0 before the first) and `rounds` is how often each live worker must train retests: (the
+best three and yours, fewer when fewer have ended) times the seeds, over the workers seen within three minutes and the trials that
+one of them trains beside each other, rounded up. What runs at that time ends; retests begin until the deadline itself.
 
 **What is in flight.** A sampler learns only from what has ended. With up to a fifth of the budget in training at once the best
 of 40 trials was as good as with one at a time (regret 0.018 and 0.019, synthetic, 24 tasks), with a half worse (0.022). So a
@@ -18,6 +18,7 @@ setting (yours, references, retests, retries) is handed out without end.
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from lrsearch.storage import records
 from lrsearch.storage.database import new_id
 from lrsearch.storage.ends import give_up
 from lrsearch.storage.move import Move
-from lrsearch.storage.tables import trials, workers
+from lrsearch.storage.tables import calibrations, trials, workers
 from lrsearch.values import TERMINAL, Json, Kind, Origin, StudyState, TrialRecord, TrialState
 
 WAIT_SECONDS = 1.0  # between looks for work while others still train
@@ -218,13 +219,21 @@ def _may_search(move: Move) -> bool:
 def _still_needed(move: Move) -> float:
     """Seconds that one more trial and the retests will take."""
     complete = and_(_in(move, TrialState.COMPLETE.value), trials.c.kind == Kind.SEARCH.value)
-    newest = select(trials.c.seconds).where(complete).order_by(trials.c.number.desc()).limit(SAMPLE)
-    durations = list(move.connection.execute(newest).scalars())
-    if not durations:
+    newest = select(trials.c.seconds, trials.c.engine).where(complete).order_by(trials.c.number.desc()).limit(SAMPLE)
+    sample = move.connection.execute(newest).all()
+    if not sample:
         return 0.0
-    retests = min(RETESTED, len(durations)) * int(move.rules["retest_seeds"])
-    rounds = -(-retests // max(1, live_workers(move)))
-    return float(statistics.median(durations)) * (1 + rounds)
+    retests = min(RETESTED, len(sample)) * int(move.rules["retest_seeds"])
+    beside = _rows(move) if sample[0].engine == "vectorized" else 1
+    rounds = -(-retests // max(1, live_workers(move) * beside))
+    return float(statistics.median(each.seconds for each in sample)) * (1 + rounds)
+
+
+def _rows(move: Move) -> int:
+    """Trials that one worker trains beside each other, by what the study's machines measured: the fewest; 1 where none did."""
+    query = select(calibrations.c.figures).where(calibrations.c.study_id == move.study_id)
+    found = [json.loads(each) for each in move.connection.execute(query).scalars()]
+    return min((int(each["width"]) for each in found if each.get("engine") == "vectorized"), default=1)
 
 
 def live_workers(move: Move) -> int:

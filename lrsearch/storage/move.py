@@ -10,17 +10,17 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 
-from lrsearch.errors import UnknownName
+from lrsearch.errors import CallerError
 from lrsearch.storage import records
 from lrsearch.storage.tables import attempts, studies, trials
 from lrsearch.values import StudyPlan, TrialState
 
 
-class StudyGone(UnknownName):
+class StudyGone(CallerError):
     """The study was deleted meanwhile."""
 
     def __init__(self) -> None:
-        super().__init__("study", got="that this belongs to", known=(), fix="It was deleted.")
+        super().__init__("the study was deleted meanwhile. lrsearch studies lists those that are left.")
 
 
 class Move:

@@ -81,7 +81,7 @@ def retry_failed(move: Move) -> list[int]:
     taken = _queue_first(move, move.study.trials)
     new = [
         {
-            **new_trial(move, number=taken + place, kind=Kind.SEARCH, origin=Origin.RETRY),
+            **new_trial(move, number=taken + place, kind=Kind.SEARCH, origin=_retried(row.origin)),
             "setting": row.setting,
             "parent": row.number,
         }
@@ -99,10 +99,16 @@ def retry_failed(move: Move) -> list[int]:
 
 
 def _failed_once(move: Move) -> Any:
-    """Failed trials with a setting that are not being retried already."""
-    again = select(trials.c.parent).where(trials.c.study_id == move.study_id, trials.c.origin == Origin.RETRY.value)
-    mine = and_(trials.c.study_id == move.study_id, trials.c.state == TrialState.FAILED.value, trials.c.kind == Kind.SEARCH.value)
-    return select(trials.c.number, trials.c.setting).where(mine, trials.c.setting.is_not(None), trials.c.number.not_in(again))
+    """Failed trials with a setting that are not being retried already: search trials with a parent are retries."""
+    search = and_(trials.c.study_id == move.study_id, trials.c.kind == Kind.SEARCH.value)
+    again = select(trials.c.parent).where(search, trials.c.parent.is_not(None))
+    failed = and_(search, trials.c.state == TrialState.FAILED.value, trials.c.setting.is_not(None))
+    return select(trials.c.number, trials.c.setting, trials.c.origin).where(failed, trials.c.number.not_in(again))
+
+
+def _retried(origin: str) -> Origin:
+    """Yours stays yours, which is compiled by the user and not by its setting."""
+    return Origin.YOURS if origin == Origin.YOURS else Origin.RETRY
 
 
 def plan_retests(move: Move, retests: Sequence[Retest]) -> bool:

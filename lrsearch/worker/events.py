@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from lrsearch.report.words import extra_text, rate_text, schedule_text
+from lrsearch.report.words import further_text, rate_text, schedule_text
 from lrsearch.values import Json, Setting
 
 
@@ -32,4 +32,4 @@ class Say(Protocol):
 def setting_in_short(setting: Setting) -> str:
     """A setting in one short line, in the words of every table."""
     words = f"{setting.optimizer} {rate_text(setting.learning_rate)} {schedule_text(setting)}"
-    return f"{words}; {extra_text(setting)}" if setting.extra else words
+    return f"{words}; {further_text(setting)}" if setting.extra else words

@@ -44,6 +44,24 @@ def test_it_trains_what_the_source_hands_out_and_yields_an_outcome_each(engine):
     assert all(each.epochs == EPOCHS and math.isfinite(each.value) and each.engine == engine.name for each in outcomes)
 
 
+def test_a_policy_of_the_study_files_top_holds_for_every_trial(engine):
+    seen = []
+
+    def mine():
+        made = model()
+        seen.append(made.layers[-1].compute_dtype)
+        return made
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        if not isinstance(engine, ToyEngine):
+            World(spec(1), spec(2)).run(create_engine(engine.name, open_study(definition(build_model=mine))))
+            assert set(seen) == {"bfloat16"}
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def test_it_tells_of_every_epochs_end_in_order(engine):
     world = World(spec())
     world.run(engine)
@@ -140,6 +158,24 @@ def test_callbacks_that_fight_the_schedule_are_taken_out_aloud_but_stay_in_yours
     assert yours.epochs < EPOCHS
     assert (tmp_path / "a" / "best.keras").exists()
     assert (tmp_path / "b" / "best.keras").exists()
+
+
+@pytest.mark.parametrize("name", ["fit", "graph"])
+def test_every_callback_that_sets_rates_is_taken_out_and_yours_begins_it_anew_when_resumed(name):
+    def made():
+        plateau = keras.callbacks.ReduceLROnPlateau(monitor="loss", patience=0, factor=0.1)
+        return [plateau, keras.callbacks.LearningRateScheduler(lambda _epoch, rate: rate / 2)]
+
+    engine = create_engine(name, open_study(definition(callbacks=made)))
+    whole = World(spec(1), spec(2, yours=True), keep=True)
+    searched, _ = whole.run(engine)
+    assert searched.notes[0].startswith("LearningRateScheduler, ReduceLROnPlateau taken out")
+    assert [each.rate for each in whole.ends[:EPOCHS]] == pytest.approx(
+        [rates(spec().setting, 20)[5 * epoch - 1] for epoch in range(1, EPOCHS + 1)], rel=1e-5
+    )
+    snapshot = next(each for each in whole.snapshots if each.epoch == 2)
+    [again] = World(spec(2, attempt=2, yours=True, resume=snapshot)).run(engine)
+    assert any("began anew where the trial was resumed" in note for note in again.notes)
 
 
 def test_a_retest_sees_the_test_split(fit):

@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 from ledger_tools import facts, plan
@@ -44,8 +46,8 @@ def setting(optimizer="adam", schedule="linear", **changes):
     return Setting(optimizer=optimizer, schedule=schedule, **(known | changes))
 
 
-def study_of(chosen, *, origin=Origin.SAMPLED, carried=None):
-    known = facts(epochs=EPOCHS, accumulation=ACCUMULATION, steps_per_epoch={"8": BATCHES}, carried=carried or {})
+def study_of(chosen, *, origin=Origin.SAMPLED, **more):
+    known = facts(epochs=EPOCHS, accumulation=ACCUMULATION, steps_per_epoch={"8": BATCHES}, **more)
     made = plan()
     made = StudyRecord(
         id=1, plan=type(made)(**{**{name: getattr(made, name) for name in made.__slots__}, "facts": known}), state=StudyState.FINISHED,
@@ -104,8 +106,33 @@ def test_the_python_says_what_it_was_found_with():
 
 def test_yours_as_the_best_is_said_and_not_rewritten():
     text = export_text(*study_of(setting(), origin=Origin.YOURS), form="python")
-    assert "Keep it as it is" in text
+    assert "found none that is better" in text
     compile(text, "export.py", "exec")
+
+
+def test_yours_that_is_not_the_best_is_not_called_so():
+    study, _ = study_of(setting(), origin=Origin.YOURS)
+    yours = TrialRecord(
+        id=1, number=0, kind=Kind.SEARCH, origin=Origin.YOURS, state=TrialState.COMPLETE, setting=setting(), seed=5, value=0.8,
+    )  # fmt: skip
+    better = replace(yours, id=2, number=4, origin=Origin.SAMPLED, value=0.9)
+    text = export_text(study, summarise(study, [yours, better]), form="python", trial=0)
+    assert "trial 4 is" in text
+    assert "found none" not in text
+
+
+@pytest.mark.tensorflow
+def test_what_yours_leaves_out_of_weight_decay_is_left_out_of_the_exports():
+    excluded = {"var_names": ["bias"], "places": [0]}
+    chosen = setting("adamw")
+    text = export_text(*study_of(chosen, decay_exclusions=excluded), form="python")
+    module = {}
+    exec(compile(text, "export.py", "exec"), module)
+    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1)])
+    optimizer = module["make_optimizer"](model)
+    optimizer.build(model.trainable_variables)
+    assert [optimizer._use_weight_decay(each) for each in model.trainable_variables] == [False, False, True, False]
+    assert "exclude" not in export_text(*study_of(setting("adam"), decay_exclusions=excluded), form="python"), "nothing decays"
 
 
 def test_the_json_has_all_that_a_retrain_needs():

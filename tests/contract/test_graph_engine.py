@@ -51,6 +51,57 @@ def test_graph_accumulates_clips_averages_and_weighs_classes_as_fit_does():
     assert_equal(*both(spec(1, optimizer="momentum"), spec(2, test_split=True), **all_at_once("mae")))
 
 
+class Rates(keras.Sequential):
+    """Logs what it makes of its metrics."""
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        found = super().compute_metrics(x, y, y_pred, sample_weight)
+        return {**found, "twice": 2 * found["mae"]}
+
+
+class Loop(keras.Sequential):
+    def make_train_function(self, force=False):
+        return super().make_train_function(force)
+
+
+def small(kind, **options):
+    made = kind([keras.layers.Input((5,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1)])
+    made.compile("adam", "mse", metrics=["mae"], **options)
+    return made
+
+
+def test_what_a_model_makes_of_its_metrics_is_logged():
+    fields = {"build_model": lambda: small(Rates), "objective": "val_twice"}
+    ours, theirs = both(spec(1), spec(2, seed=3), **fields)
+    assert_equal(ours, theirs)
+    assert ours[0].logs["val_twice"] == pytest.approx(2 * ours[0].logs["val_mae"])
+
+
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [(lambda: small(keras.Sequential, run_eagerly=True), "eagerly"), (lambda: small(Loop), "make_train_function")],
+    ids=["eager", "a loop of its own"],
+)
+def test_steps_and_loops_that_a_graph_would_not_call_are_left_to_fit(build, reason):
+    [outcome] = World(spec()).run(create_engine("graph", open_study(definition(build_model=build))))
+    assert (outcome.engine, outcome.status) == ("fit", Status.COMPLETE)
+    assert reason in outcome.notes[0]
+
+
+def test_loss_scaling_keeps_the_users_options():
+    def mine():
+        made = small(keras.Sequential)
+        scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-2), initial_scale=8.0, dynamic_growth_steps=7)
+        made.compile(scaled, "mse", metrics=["mae"])
+        return made
+
+    engine = create_engine("graph", open_study(definition(build_model=mine)))
+    World(spec()).run(engine)
+    [program] = engine._programs.values()
+    kept = program.model.optimizer
+    assert (kept.initial_scale, kept.dynamic_growth_steps) == (8.0, 7)
+
+
 def test_a_custom_train_step_is_traced_with_what_it_logs_itself():
     class Custom(keras.Sequential):
         def train_step(self, batch):

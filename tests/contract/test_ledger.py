@@ -134,6 +134,8 @@ def test_failed_trials_are_retried_once_as_new_trials(ledger):
     assert ledger.retry_failed(study.id) == []
     assert ledger.study(study.name).trials == 4
     assert train(ledger, study, worker) == [2, 3]
+    origins = [each.origin for each in ledger.trials(study.id)]
+    assert origins == [Origin.YOURS, Origin.REFERENCE, Origin.YOURS, Origin.RETRY], "yours is compiled by its user, also again"
 
 
 # -- leases and fencing --------------------------------------------------------------------------------------------------------
@@ -263,9 +265,24 @@ def test_no_search_trial_begins_when_it_and_the_retests_would_pass_the_deadline(
     assert isinstance(answer, PlanRetests)
 
 
-def bind_and_finish(ledger, claimed, seconds):
+def test_retests_that_train_beside_each_other_need_less_of_the_time(clock):
+    ledger = clock.ledger
+    study = ledger.create_study(plan(trials=None, timeout_seconds=100, retest_seeds=3))
+    worker = add_worker(ledger, study)
+    ledger.note_calibration(study.id, "here/cpu/1", {"engine": "vectorized", "width": 6})
+    begun = 0
+    while isinstance(answer := ledger.claim(study.id, worker, lease_seconds=60), Claim):
+        begun += 1
+        bind_and_finish(ledger, answer, seconds=10, engine="vectorized")
+        clock.set(10)
+    # One more trial and two rounds of six retests of 10 s each have to fit: the last one begins at second 60.
+    assert begun == 7
+    assert isinstance(answer, PlanRetests)
+
+
+def bind_and_finish(ledger, claimed, seconds, engine="fit"):
     ledger.bind(claimed.trial.id, claimed.attempt, setting=setting(0.01), params={"learning_rate": 0.01}, seed=1)
-    ledger.finish(replace(outcome(claimed, value=0.5), seconds=seconds), [])
+    ledger.finish(replace(outcome(claimed, value=0.5), seconds=seconds, engine=engine), [])
 
 
 def test_retests_are_planned_once_and_run_after_the_search(ledger):
@@ -398,6 +415,28 @@ def test_tables_of_another_version_are_refused_and_never_migrated_unasked(url):
     ledger.close()
     with pytest.raises(SchemaMismatch, match="9999"):
         open_ledger(url)
+
+
+def test_optunas_tables_of_another_version_are_refused_and_left_as_they_are(url):
+    opened = open_ledger(url, create=True)
+    opened.create_study(plan())
+    opened.database.write(lambda c: c.exec_driver_sql("update alembic_version set version_num = 'v9.9.9.a'") and None)
+    opened.close()
+    with pytest.raises(SchemaMismatch, match=r"Optuna.*v9\.9\.9\.a.*Install the newer Optuna"):
+        open_ledger(url)
+
+
+def test_a_database_that_cannot_be_written_is_refused_in_one_line(tmp_path):
+    url = f"sqlite:///{tmp_path}/lrsearch.db"
+    opened = open_ledger(url, create=True)
+    opened.database.write(lambda c: c.exec_driver_sql("pragma user_version = 1") and None)
+    # As root writes what it may not, SQLite itself is told.
+    opened.database.engine.dispose()
+    event.listen(opened.database.engine, "connect", lambda connection, _: connection.execute("pragma query_only = on"))
+    with pytest.raises(StorageProblem, match="readonly") as raised:
+        opened.create_study(plan())
+    assert "\n" not in str(raised.value)
+    opened.close()
 
 
 # -- curves, checkpoints, records ----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lrsearch.keras
-from lrsearch.space import OPTIMIZERS, SHAPES, SearchSpace, build_optimizer, build_schedule, rates
+from lrsearch.space import OPTIMIZERS, SHAPES, SearchSpace, build_optimizer, build_schedule, output_layers, rates
 from lrsearch.values import Setting
 
 pytestmark = pytest.mark.tensorflow
@@ -47,15 +47,17 @@ GRADIENTS = [np.full((4, 3), 0.1, "float32"), np.full(3, -0.2, "float32")]
 @pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
 def test_two_updates_move_the_weights_at_the_schedules_rates(optimizer, schedule):
     chosen = setting(optimizer, schedule, warmup=0.5)
-    made, weights = build_optimizer(chosen, 4), variables()
-    made.build(weights)
     expected = rates(chosen, 4)
-    for update in range(2):
-        assert float(made.learning_rate) == pytest.approx(expected[update], abs=1e-6 * chosen.learning_rate)
-        made.apply(GRADIENTS, weights)
-    assert int(made.iterations) == 2
-    assert not np.allclose(numpy(weights[0]), 0.5, atol=1e-9)
-    assert np.isfinite(numpy(weights[0])).all()
+    for accumulation in (1, 3):
+        made, weights = build_optimizer(chosen, 4, accumulation), variables()
+        made.build(weights)
+        for batch in range(2 * accumulation):
+            wanted = expected[batch // accumulation]
+            assert float(made.learning_rate) == pytest.approx(wanted, abs=1e-6 * chosen.learning_rate)
+            made.apply(GRADIENTS, weights)
+        assert int(made.iterations) == 2, "updates, not batches"
+        assert not np.allclose(numpy(weights[0]), 0.5, atol=1e-9)
+        assert np.isfinite(numpy(weights[0])).all()
 
 
 @pytest.mark.parametrize("schedule", sorted(SHAPES))
@@ -115,6 +117,24 @@ def test_muon_leaves_the_output_layer_to_adam():
     kernels = [each for each in model.trainable_variables if each.path.endswith("kernel")]
     assert [made._should_use_adamw(each) for each in kernels] == [False, True]
     assert "hidden_11" in by_adam
+
+
+@pytest.mark.parametrize("last", [[], ["activation"], ["activation", "dropout"]])
+def test_muon_leaves_the_last_weights_out_also_where_layers_without_any_come_after_them(last):
+    layers = keras.layers
+    made = {"activation": lambda: layers.Activation("softmax"), "dropout": lambda: layers.Dropout(0.1)}
+    after = [made[name]() for name in last]
+    hidden = [layers.Input((4,)), layers.Dense(8, name="hidden"), layers.Dense(3, name="answer"), *after]
+    assert output_layers(keras.Sequential(hidden)) == ["(^|/)answer/"]
+    assert output_layers(keras.Sequential(hidden[1:])) == (["(^|/)answer/"]), "before its data has built it"
+
+
+def test_muon_leaves_every_output_out_and_looks_into_models():
+    layers = keras.layers
+    inputs = keras.Input((4,))
+    inner = keras.Sequential([layers.Input((4,)), layers.Dense(4, name="inside"), layers.Dense(4, name="inside_last")])
+    outputs = [layers.Dense(1, name="size")(inner(inputs)), inner(layers.Dense(4, name="before")(inputs))]
+    assert output_layers(keras.Model(inputs, outputs)) == ["(^|/)inside_last/", "(^|/)size/"]
 
 
 def test_what_is_carried_from_the_users_optimizer_reaches_ours():

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from engine_world import BATCH, EPOCHS, World, all_at_once, data, definition, model, spec
 
 from lrsearch import SearchSpace
@@ -101,6 +102,43 @@ def test_searched_hyperparameters_are_columns_of_one_family():
     engine = VectorizedEngine(loaded)
     assert_alike(World(*specs).run(engine), World(*specs).run(GraphEngine(loaded)))
     assert len(engine.stack(BATCH).program.families) == 2
+
+
+class Noise(keras.layers.Layer):
+    """Draws from Keras' global generator, whose state is a trial's own."""
+
+    def call(self, x, training=False):
+        return x + keras.random.normal(keras.ops.shape(x), stddev=0.3) if training else x
+
+
+def test_rows_that_join_together_draw_each_from_its_own_seed():
+    def mine():
+        made = keras.Sequential([keras.layers.Input((5,)), Noise(), keras.layers.Dense(1)])
+        made.compile("sgd", "mse", metrics=["mae"])
+        return made
+
+    assert_alike(*both(spec(1), spec(2, seed=3), spec(3, seed=5), build_model=mine))
+
+
+def test_a_model_that_its_data_has_to_build_is_a_row_too():
+    def mine():
+        made = keras.Sequential([keras.layers.Dense(4, "relu"), keras.layers.Dense(1)])
+        made.compile("sgd", "mse", metrics=["mae"])
+        return made
+
+    assert_alike(*both(spec(1), spec(2, seed=3), build_model=mine))
+
+
+def test_a_retest_on_a_dataset_is_trained_alone():
+    def load():
+        train, validation, test = data()
+        return train, validation, tf.data.Dataset.from_tensor_slices(test).batch(BATCH)
+
+    specs = [spec(1), spec(2, seed=3, test_split=True)]
+    outcomes = by_id(World(*specs).run(VectorizedEngine(open_study(definition(load_data=load)))))
+    assert (outcomes[1].engine, outcomes[2].engine) == ("vectorized", "graph")
+    assert "dataset" in outcomes[2].notes[0]
+    assert "test_mae" in outcomes[2].logs
 
 
 # -- rows come and go ----------------------------------------------------------------------------------------------------------
@@ -234,6 +272,38 @@ def words():
     return split, split
 
 
+class MonteCarlo(keras.layers.Dropout):
+    """Draws in evaluation too."""
+
+    def call(self, inputs):
+        return super().call(inputs, training=True)
+
+
+def noisy_always():
+    made = keras.Sequential([keras.layers.Input((5,)), MonteCarlo(0.5), keras.layers.Dense(1)])
+    made.compile("sgd", "mse", metrics=["mae"])
+    return made
+
+
+def normalised_by_itself():
+    made = keras.Sequential(
+        [keras.layers.Input((5,)), keras.layers.SpectralNormalization(keras.layers.Dense(4)), keras.layers.Dense(1)]
+    )
+    made.compile("sgd", "mse", metrics=["mae"])
+    return made
+
+
+class OwnMetrics(keras.Sequential):
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+
+def own_metrics():
+    made = OwnMetrics([keras.layers.Input((5,)), keras.layers.Dense(1)])
+    made.compile("sgd", "mse", metrics=["mae"])
+    return made
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
@@ -243,8 +313,11 @@ def words():
         ({"build_model": compiled_with_xla}, "jit_compile"),
         ({"callbacks": lambda: [keras.callbacks.Callback()]}, "callbacks"),
         ({"steps_per_epoch": 2}, "steps_per_epoch"),
+        ({"build_model": noisy_always}, "state in evaluation"),
+        ({"build_model": normalised_by_itself}, "sets trained weights itself"),
+        ({"build_model": own_metrics}, "compute_metrics"),
     ],
-    ids=["embedding", "train_step", "constraint", "xla", "callbacks", "steps"],
+    ids=["embedding", "train_step", "constraint", "xla", "callbacks", "steps", "noise", "spectral", "metrics"],
 )
 def test_a_study_that_cannot_be_vectorized_is_trained_all_the_same(fields, reason):
     outcomes = World(spec(1), spec(2, seed=8)).run(VectorizedEngine(open_study(definition(**fields))))

@@ -116,12 +116,9 @@ def test_every_looking_command_answers_in_text_and_json(searched):
     assert [each["epoch"] for each in told(folder, "show", "toy", "1")["curve"]] == [1, 2, 3]
 
 
-def test_the_same_command_adds_nothing_and_a_larger_total_adds_the_rest(searched):
+def test_the_same_command_with_a_larger_total_adds_the_rest(searched):
     folder, _ = searched
-    lrsearch(folder, "start-study", "toy.py", "--trials", 5, "--workers", 1, "-q")
-    assert told(folder, "status", "toy")["done"] == 5
-    looked(folder, "extend", "toy", "--trials", 1)
-    lrsearch(folder, "attach", "toy", "--workers", 1, "-q")
+    lrsearch(folder, "start-study", "toy.py", "--trials", 6, "--workers", 1, "-q")
     status = told(folder, "status", "toy")
     assert (status["budget"], status["done"], status["state"]) == (6, 6, "finished")
 
@@ -146,7 +143,7 @@ def test_exports_are_python_that_runs_json_and_a_model_that_loads(searched):
     looked(folder, "export", "toy", "--trial", trial, "-o", "setting.py")
     compile((folder / "setting.py").read_text(), "setting.py", "exec")
     assert json.loads(looked(folder, "export", "toy", "--format", "json"))["total_steps"] == 15
-    lrsearch(folder, "export", "toy", "--trial", trial, "--format", "keras", "-o", "model.keras")
+    looked(folder, "export", "toy", "--trial", trial, "--format", "keras", "-o", "model.keras")
     load = "import lrsearch.keras, keras; m = keras.saving.load_model('model.keras'); print(type(m.optimizer._learning_rate).__name__)"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", load], cwd=folder, capture_output=True, text=True, check=True, env=environment()
@@ -164,7 +161,18 @@ def test_pictures_are_written(searched):
 def test_unknown_studies_and_trials_are_named_with_the_nearest(searched):
     folder, _ = searched
     assert "Did you mean 'toy'" in looked(folder, "best", "toi", code=2)
-    assert "0 to" in looked(folder, "show", "toy", "99", code=2)
+    assert looked(folder, "show", "toy", "99", code=2) == "no trial named '99'. toy has 0 to 5, and retests like 0/1."
+
+
+def test_a_retest_is_shown_under_its_trial(searched):
+    folder, _ = searched
+    assert looked(folder, "show", "toy", "0/2").startswith("retest 2 of trial 0: complete")
+    assert told(folder, "show", "toy", "0/2")["repeat"] == 1
+
+
+def test_an_export_into_a_folder_that_is_not_there_is_refused(searched):
+    folder, _ = searched
+    assert "Create nowhere first" in looked(folder, "export", "toy", "-o", "nowhere/setting.py", code=2)
 
 
 def test_doctor_finds_this_machine_well(searched):

@@ -1,5 +1,6 @@
 """Strangers' models are searched with nothing changed but the study file: one definition each, trained in this process."""
 
+import importlib.util
 import os
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -11,7 +12,7 @@ import tensorflow as tf
 
 import lrsearch
 from lrsearch import SearchSpace, StudyDefinition
-from lrsearch.errors import InvalidValue, StudyFileError
+from lrsearch.errors import EnvironmentProblem, InvalidValue, StudyFileError, UnknownName
 from lrsearch.values import Origin, TrialState
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
@@ -271,6 +272,20 @@ def test_an_objective_without_a_known_direction_needs_one(tmp_path, monkeypatch)
         search(tmp_path, monkeypatch, build, lambda: (points(), points()), objective="val_odd")
     result = search(tmp_path, monkeypatch, build, lambda: (points(), points()), objective="val_odd", direction="maximize")
     assert_all_trained(result)
+
+
+def test_a_sampler_that_cannot_run_here_is_refused_before_there_is_a_study(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    known = {"build_model": lambda: dense(optimizer="adam", loss="mse"), "load_data": lambda: (points(), points())}
+    definition = StudyDefinition(**known, objective="val_loss", epochs=1, batch_size=16)
+    with pytest.raises(EnvironmentProblem, match="PyTorch"):
+        lrsearch.search(definition, sampler="gp", quiet=True)
+    with pytest.raises(UnknownName, match="'tpe'"):
+        lrsearch.search(definition, sampler="tp", quiet=True)
+    with pytest.raises(UnknownName, match="'asha'"):
+        lrsearch.search(definition, pruner="ash", quiet=True)
+    assert not list(tmp_path.iterdir())
 
 
 # -- the notebook's own ------------------------------------------------------------------------------------------------

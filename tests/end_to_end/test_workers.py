@@ -145,9 +145,11 @@ def test_a_study_is_searched_to_its_budget_exactly_and_retested(study):
     assert len(ended) == 7 + len(retests)
 
 
-def test_the_same_command_goes_on_to_a_larger_budget_and_refuses_another_definition(study):
+def test_the_same_command_adds_nothing_goes_on_to_a_larger_budget_and_refuses_another_definition(study):
     run_study(**study(trials=3))
+    assert run_study(**study(trials=3)).trials == 3
     arguments = study(trials=5)
+    assert states(arguments) == {TrialState.COMPLETE: 3}
     assert run_study(**arguments).trials == 5
     assert states(arguments) == {TrialState.COMPLETE: 5}
     with pytest.raises(FingerprintMismatch, match="toy: 1 in the study, 2 here"):

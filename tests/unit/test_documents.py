@@ -48,6 +48,14 @@ def test_every_option_has_help_and_stands_in_the_reference(name):
             assert option.opts[0] in section, f"{option.opts[0]} of {name} is missing from docs/reference.md"
 
 
+def test_the_reference_is_what_its_writer_writes():
+    done = subprocess.run(
+        [sys.executable, "-c", "import make_reference; print(make_reference.reference(), end='')"],
+        cwd=ROOT / "docs", capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == REFERENCE, "run docs/make_reference.py"
+
+
 def test_every_command_prints_json_unless_its_output_is_a_file_or_a_server():
     without = {name for name, each in COMMANDS.items() if not any("--json" in option.opts for option in each.params)}
     assert without == {"dashboard", "export", "new-study"}

@@ -152,6 +152,38 @@ def test_a_best_rate_at_the_edge_of_the_range_is_said(study, some):
     assert not any("edge" in each for each in summarise(wide, some).warnings)
 
 
+def test_the_edge_of_a_larger_batch_is_further_out(study, trial):
+    from dataclasses import replace
+
+    best = trial(1, "sgd", 5.0, 0.9)
+    wide = replace(best, setting=replace(best.setting, batch_size=512))  # 16 times the base: sgd is searched up to 48
+    assert any("edge" in each for each in summarise(study(), [best]).warnings)
+    assert not any("edge" in each for each in summarise(study(), [wide]).warnings)
+
+
+def test_a_rate_that_keras_did_not_follow_is_said_and_no_edge(study, trial):
+    asked = study(fingerprint={"space.learning_rate": [1e-3, 1.0]})
+    said = summarise(asked, [trial(1, "adafactor", 0.9, 0.9)]).warnings
+    assert any("1/sqrt(update)" in each for each in said)
+    assert not any("edge" in each for each in said)
+    assert not any("1/sqrt" in each for each in summarise(asked, [trial(1, "adafactor", 1e-3, 0.9)]).warnings)
+
+
+def test_yours_that_was_retried_is_its_retry(study, some, trial):
+    failed = trial(0, state=TrialState.FAILED)
+    again = trial(9, value=0.95, origin=Origin.YOURS)
+    answer = summarise(study(), [failed, *some[1:], again])
+    assert (answer.yours.trial, answer.yours.searched) == (9, 0.95)
+    assert not any("Yours failed" in each for each in answer.warnings)
+
+
+def test_better_trials_since_the_retests_are_named(study, some, retests, trial):
+    done = [*retests(4, [0.98, 0.97]), *retests(3, [0.97, 0.97]), *retests(5, [0.97, 0.96]), *retests(0, [0.95, 0.94])]
+    assert not any("Since the retests" in each for each in summarise(study(), [*some, *done]).warnings)
+    later = summarise(study(), [*some, *done, trial(9, "adam", 2e-3, 0.99)])
+    assert any("Since the retests trial 9 is among the best" in each for each in later.warnings)
+
+
 def test_a_general_method_that_loses_to_one_it_includes_is_said(study, trial):
     special = [trial(number, "sgd", 0.1 + number / 100, 0.95) for number in range(1, 4)]
     general = [trial(number, "momentum", 0.01 + number / 100, 0.90) for number in range(4, 7)]

@@ -14,7 +14,7 @@ from lrsearch.errors import LrSearchError
 def overrides(**options):
     """Prints the space that the options make."""
     space = SearchSpace().with_overrides(space_overrides(options))
-    click.echo(f"{space.learning_rate} {space.optimizers}")
+    click.echo(f"{space.learning_rate} {space.optimizers} {space.extra}")
 
 
 def read(*words):
@@ -27,6 +27,15 @@ def test_rates_are_read_for_all_optimizers_or_for_each():
     assert "'adam': (1e-05, 0.01)" in each
     assert "'sgd': (0.001, 1.0)" in each
     assert read().output.startswith("None")
+
+
+def test_further_values_are_read_as_ranges_and_choices():
+    words = ("--extra", "dropout=0.0,0.5", "--extra", "units=8,64", "--extra", "kind=relu/true/3", "--fine-tuning")
+    output = read(*words).output
+    assert "{'dropout': (0.0, 0.5), 'units': (8, 64), 'kind': ['relu', True, 3]}" in output
+    assert "'lion'" in output
+    for wrong in ("dropout", "dropout=0.5", "dropout=1,2,3", "kind=a,b/c"):
+        assert "neither NAME=LOW,HIGH nor NAME=A/B/C" in read("--extra", wrong).output
 
 
 @pytest.mark.parametrize(

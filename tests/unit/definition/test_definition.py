@@ -64,6 +64,31 @@ def test_what_is_missing_is_said_in_one_line(write, source, words):
     assert all(word in str(caught.value) for word in words)
 
 
+def test_a_file_that_is_no_python_is_refused_by_its_name(write):
+    with pytest.raises(StudyFileError, match=r"must end in \.py"):
+        load_study_file(write("# Read me", name="README.md"))
+
+
+def test_further_values_that_build_model_does_not_take_are_refused(write):
+    searched = FILE.replace("batch_size=8", "batch_size=8, space=SearchSpace(extra={'dropout': (0.0, 0.5)})")
+    with pytest.raises(InvalidValue, match="takes params"):
+        load_study_file(write(searched))
+    definition = load_study_file(write(searched.replace("build_model()", "build_model(params)")))
+    with pytest.raises(InvalidValue, match="takes params"):
+        load_study_file(write(FILE)).with_overrides({"extra": {"dropout": {"between": [0.0, 0.5]}}})
+    assert definition.make_model({"dropout": 0.1}) == "a model"
+
+
+def test_the_backend_in_keras_own_file_counts_where_the_variable_is_not_set(write, tmp_path, monkeypatch):
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    with pytest.raises(InvalidValue, match="tensorflow; got 'jax'"):
+        load_study_file(write(FILE))
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    load_study_file(write(FILE))
+
+
 def test_a_file_that_fails_shows_its_own_traceback_and_not_ours(write):
     with pytest.raises(StudyFileError, match="ZeroDivisionError") as caught:
         load_study_file(write("def half():\n    return 1 / 0\nhalf()\n"))

@@ -3,7 +3,16 @@
 import pytest
 from ledger_tools import setting
 
-from lrsearch.report.words import columns, duration_text, rate_text, schedule_text, value_text
+from lrsearch.report.words import (
+    columns,
+    duration_text,
+    further_text,
+    rate_text,
+    schedule_text,
+    value_digits,
+    value_text,
+    varying_of,
+)
 from lrsearch.values import Setting
 
 
@@ -14,9 +23,38 @@ def test_rates_read_as_people_write_them(rate, text):
     assert rate_text(rate) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.98765, "0.9877"), (None, "-"), (float("nan"), "-"), (123456.0, "1.235e+05")])
-def test_values_have_four_digits_and_unknown_ones_a_dash(value, text):
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.98765, "0.9877"),
+        (None, "-"),
+        (float("nan"), "-"),
+        (123456.0, "1.235e+05"),
+        (3.214e-4, "0.000321"),
+        (0.0, "0.0000"),
+        (-2e-9, "-2e-09"),
+    ],
+)
+def test_values_have_four_digits_small_ones_three_figures_and_unknown_ones_a_dash(value, text):
     assert value_text(value) == text
+
+
+def test_what_varies_is_said_of_a_setting_and_nothing_else():
+    def adamw(batch, decay):
+        hyper = {"weight_decay": decay, "beta_1": 0.9}
+        return Setting(
+            optimizer="adamw", learning_rate=1e-3, schedule="constant", batch_size=batch, hyper=hyper, extra={"units": 8}
+        )
+
+    varying = varying_of([adamw(32, 0.01), adamw(64, 0.02)])
+    assert varying == {"batch_size", "adamw.weight_decay"}
+    assert further_text(adamw(64, 0.02), varying) == "units 8, batch 64, weight decay 0.02"
+    assert further_text(adamw(64, 0.02)) == "units 8"
+
+
+@pytest.mark.parametrize(("values", "digits"), [([0.967, 0.985], 3), ([3.2e-4, 0.5], 6), ([0.0, None], 3), ([0.051], 4)])
+def test_digits_show_three_figures_of_the_smallest(values, digits):
+    assert value_digits(values) == digits
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,26 @@ def test_overrides_change_fields_by_name():
     assert (space.optimizers, space.learning_rate, space.warmup, space.batch_sizes) == (("lion",), (1e-5, 1e-3), 0.1, (16,))
 
 
+def test_optimizers_that_are_left_out_take_what_is_said_of_them_along():
+    whole = SearchSpace(learning_rate={"adam": (1e-4, 1e-2), "sgd": (1e-3, 1.0)}, hyper={"adam": {"beta_1": 0.8}})
+    space = whole.with_overrides({"optimizers": ["sgd"]})
+    assert (space.learning_rate, space.hyper) == ({"sgd": (1e-3, 1.0)}, {})
+    assert SearchSpace.fine_tuning(optimizers=["adamw"]).learning_rate == {"adamw": (1e-6, 1e-3)}
+
+
+def test_the_command_lines_extra_and_fine_tuning_are_the_spaces_own():
+    space = SearchSpace(batch_size=[8, 16], extra={"units": (8, 64)}).with_overrides(
+        {"fine_tuning": True, "warmup": 0.1, "extra": {"dropout": {"between": [0.0, 0.5]}, "kind": {"choices": ["a", True]}}}
+    )
+    assert space.extra == {"units": (8, 64), "dropout": (0.0, 0.5), "kind": ["a", True]}
+    assert (space.optimizers, space.warmup, space.batch_sizes) == (("adam", "adamw", "lion"), 0.1, (8, 16))
+
+
+def test_references_fall_as_low_as_was_asked_for():
+    assert {each.shape["final"] for each in SearchSpace().references()} == {0.0}
+    assert {each.shape["final"] for each in SearchSpace(final=(0.02, 0.1)).references()} == {0.02}
+
+
 def test_suggest_asks_any_trial_and_answers_with_rates():
     class Trial:
         def __init__(self):
@@ -158,6 +178,14 @@ BAD = {
     "two decays": ({"hyper": {"adam": {"weight_decay": 1e-3, "independent_weight_decay": 1e-4}}}, InvalidValue, "one kind"),
     "extra": ({"extra": {"optimizer": (0.0, 1.0)}}, InvalidValue, "identifier"),
     "extra range": ({"extra": {"dropout": 0.5}}, InvalidValue, "pair of numbers or a list"),
+    "extra named as a knob": ({"extra": {"power": (0.0, 1.0)}}, InvalidValue, "identifier"),
+    "extra of tuples": ({"extra": {"sizes": [(64, 64), (128,)]}}, InvalidValue, "Choose by name"),
+    "extra twice": ({"extra": {"kind": ["a", "a"]}}, InvalidValue, "differ"),
+    "a log range from 0": ({"hyper": {"adam": {"weight_decay": (0.0, 0.1)}}}, InvalidValue, "above 0"),
+    "an average of everything": ({"hyper": {"adam": {"beta_1": 1.0}}}, InvalidValue, "below 1"),
+    "a negative knob": ({"hyper": {"adam": {"weight_decay": (-1.0, 0.1)}}}, InvalidValue, "at least 0"),
+    "a knob that is no number": ({"hyper": {"adam": {"beta_2": math.nan}}}, InvalidValue, "low below high"),
+    "above Keras' clamp": ({"optimizers": ["adafactor"], "learning_rate": (1e-3, 10.0)}, InvalidValue, "1/sqrt"),
 }
 
 

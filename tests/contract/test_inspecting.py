@@ -1,0 +1,97 @@
+"""What an inspection finds of a study, and what it refuses before there is one."""
+
+import keras
+import pytest
+import tensorflow as tf
+from engine_world import BATCH, EPOCHS, data, definition, model
+
+from lrsearch.engine import inspect_study
+from lrsearch.errors import InvalidValue, StudyFileError
+from lrsearch.values import Direction
+
+pytestmark = pytest.mark.tensorflow
+C = keras.callbacks
+
+
+def dataset(split):
+    return tf.data.Dataset.from_tensor_slices(split).batch(BATCH)
+
+
+def endless_test():
+    train, validation, test = data()
+    return train, validation, dataset(test).repeat()
+
+
+class SeveralInAList(keras.Sequential):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.both = [keras.optimizers.Adam(), keras.optimizers.SGD()]
+
+
+def several():
+    made = SeveralInAList([keras.layers.Input((5,)), keras.layers.Dense(1)])
+    made.compile("adam", "mse", metrics=["mae"])
+    return made
+
+
+REFUSED = {
+    "sizes of datasets": ({"load_data": lambda: tuple(map(dataset, data())), "batch_size": [4, 8]}, "load_data\\(batch_size\\)"),
+    "a test split without an end": ({"load_data": endless_test}, "the test split"),
+    "more batches an update than there are": ({"gradient_accumulation_steps": 5 * EPOCHS + 1}, "at most the 20 batches"),
+    "optimizers in a list": ({"build_model": several}, "one optimizer"),
+    "callbacks that are none": ({"callbacks": lambda: [3]}, "a list of Keras callbacks"),
+    "no list of callbacks": ({"callbacks": C.TerminateOnNaN}, "a list of Keras callbacks"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_could_not_be_searched_is_refused(name):
+    fields, words = REFUSED[name]
+    with pytest.raises(InvalidValue, match=words):
+        inspect_study(definition(**fields))
+
+
+def test_callbacks_that_fail_are_the_studys_own_code():
+    def broken():
+        raise RuntimeError("no such logger")
+
+    with pytest.raises(StudyFileError, match="no such logger"):
+        inspect_study(definition(callbacks=broken))
+
+
+@pytest.mark.parametrize(
+    ("metric", "name"),
+    [("one_minus_accuracy", "val_one_minus_accuracy"), ("balanced_loss", "val_balanced_loss"), ("mae", "val_loss")],
+)
+def test_a_direction_is_taken_from_keras_and_never_guessed_from_a_name(metric, name):
+    def odd(y, p):
+        return keras.ops.mean(y * p)
+
+    odd.__name__ = metric
+
+    def mine():
+        made = model()
+        made.compile("adam", "mse", metrics=["accuracy", odd])
+        return made
+
+    study = definition(build_model=mine, objective=name, direction=None)
+    if name == "val_loss":
+        assert inspect_study(study).direction is Direction.MINIMIZE
+        return
+    with pytest.raises(InvalidValue, match="direction"):
+        inspect_study(study)
+
+
+def test_yours_counts_the_updates_of_its_own_compile():
+    facts = inspect_study(definition(gradient_accumulation_steps=4))
+    assert facts.accumulation == 4
+    assert facts.total_steps(BATCH) == 5
+
+
+def test_what_is_left_out_of_weight_decay_is_known():
+    def mine():
+        made = model()
+        made.optimizer.exclude_from_weight_decay(var_list=[made.trainable_variables[1]], var_names=["gamma"])
+        return made
+
+    assert inspect_study(definition(build_model=mine)).decay_exclusions == {"var_names": ["gamma"], "places": [1]}
