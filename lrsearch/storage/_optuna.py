@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +116,18 @@ def check_version(connection: Connection) -> None:
     if not inspect(connection).has_table("alembic_version"):
         return
     found = connection.execute(text("select version_num from alembic_version")).scalars().first()
-    scripts = ScriptDirectory(str(Path(optuna.storages.__file__).parent / "_rdb" / "alembic"))
+    scripts = _migrations()
     if found is None or found == scripts.get_current_head():
         return
     known = {script.revision for script in scripts.walk_revisions()}
     old = "Stop every worker, then: optuna storage upgrade --storage URL"
     raise _mismatch(connection.engine.url, f"{found}. {old if found in known else 'Install the newer Optuna that made them.'}")
+
+
+@cache
+def _migrations() -> ScriptDirectory:
+    """Optuna's migrations; read once, since alembic imports each of them."""
+    return ScriptDirectory(str(Path(optuna.storages.__file__).parent / "_rdb" / "alembic"))
 
 
 def _mismatch(url: URL, what: str) -> SchemaMismatch:

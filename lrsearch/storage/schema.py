@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from alembic.migration import MigrationContext
@@ -112,7 +113,9 @@ def _text(url: URL) -> str:
     return url.render_as_string(hide_password=False)
 
 
+@cache
 def _scripts() -> ScriptDirectory:
+    """The migrations; read once, since alembic imports each of them."""
     return ScriptDirectory(str(Path(__file__).with_name("migrations")))
 
 

@@ -5,7 +5,7 @@ import math
 
 import keras
 import pytest
-from engine_world import BATCH, EPOCHS, EXAMPLES, World, definition, model, spec
+from engine_world import BATCH, EPOCHS, EXAMPLES, World, definition, model, normed, spec
 from worker_toy import ToyEngine
 
 from lrsearch.engine import create_engine, open_study
@@ -22,12 +22,12 @@ def fit():
 
 @pytest.fixture(scope="module")
 def graph():
-    return create_engine("graph", open_study(definition()))
+    return create_engine("graph", open_study(definition(build_model=normed)))
 
 
 @pytest.fixture(scope="module")
 def vectorized():
-    return create_engine("vectorized", open_study(definition()))
+    return create_engine("vectorized", open_study(definition(build_model=normed)))
 
 
 @pytest.fixture(params=["fit", "graph", "vectorized", "toy"])
@@ -173,8 +173,9 @@ def test_every_callback_that_sets_rates_is_taken_out_and_yours_begins_it_anew_wh
     assert [each.rate for each in whole.ends[:EPOCHS]] == pytest.approx(
         [rates(spec().setting, 20)[5 * epoch - 1] for epoch in range(1, EPOCHS + 1)], rel=1e-5
     )
-    snapshot = next(each for each in whole.snapshots if each.epoch == 2)
+    snapshot = [each for each in whole.snapshots if each.epoch == 2][-1]
     [again] = World(spec(2, attempt=2, yours=True, resume=snapshot)).run(engine)
+    assert again.status is Status.COMPLETE
     assert any("began anew where the trial was resumed" in note for note in again.notes)
 
 

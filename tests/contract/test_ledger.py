@@ -13,7 +13,7 @@ from dataclasses import replace
 import optuna
 import pytest
 from ledger_tools import OPTIMUM, add_worker, claim, finish, outcome, plan, setting, train
-from sqlalchemy import event, literal, make_url, text
+from sqlalchemy import create_engine, event, inspect, literal, make_url, text
 
 from lrsearch.errors import FingerprintMismatch, InvalidValue, Refused, SchemaMismatch, StorageProblem, UnknownName
 from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Retest, Wait, open_ledger, resolve_url, schema
@@ -23,13 +23,51 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def url(request, new_database):
-    return new_database(request.param)
+def kind(request):
+    return request.param
 
 
 @pytest.fixture
-def ledger(url):
-    opened = open_ledger(url, create=True)
+def url(kind, new_database):
+    """A database without tables."""
+    return new_database(kind)
+
+
+@pytest.fixture(scope="module")
+def kept():
+    """By kind of server, the URL of a database whose tables are made once, which takes most of a second."""
+    return {}
+
+
+@pytest.fixture
+def tables(kind, kept, new_database):
+    """The URL of a database with our tables and Optuna's, all of them empty."""
+    if kind == "sqlite":
+        return new_database(kind)
+    if kind not in kept:
+        kept[kind] = new_database(kind)
+        open_ledger(kept[kind], create=True).close()
+    empty(kept[kind])
+    return kept[kind]
+
+
+def empty(url):
+    """Delete every row but the versions'."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        names = [each for each in inspect(connection).get_table_names() if "version" not in each]
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"truncate {', '.join(names)} cascade")
+        else:
+            connection.exec_driver_sql("set foreign_key_checks = 0")
+            for name in names:
+                connection.exec_driver_sql(f"delete from {name}")
+    engine.dispose()
+
+
+@pytest.fixture
+def ledger(tables):
+    opened = open_ledger(tables, create=True)
     yield opened
     opened.close()
 
@@ -48,8 +86,8 @@ class Clock:
 
 
 @pytest.fixture
-def clock(url):
-    made = Clock(url)
+def clock(tables):
+    made = Clock(tables)
     yield made
     made.ledger.close()
 
@@ -183,8 +221,8 @@ def test_a_trial_fails_when_its_workers_were_lost_more_often_than_it_may(clock):
     assert [each.status for each in ledger.attempts(trial.id)] == ["lost"] * 3
 
 
-def test_whoever_was_cut_off_itself_takes_nobody_for_dead_until_a_lease_has_passed(url):
-    one, two = open_ledger(url, create=True), open_ledger(url, create=True)
+def test_whoever_was_cut_off_itself_takes_nobody_for_dead_until_a_lease_has_passed(tables):
+    one, two = open_ledger(tables, create=True), open_ledger(tables, create=True)
     study = one.create_study(plan(trials=2, retest_seeds=0, first=()))
     worker = add_worker(one, study)
     held = claim(one, study, worker, lease_seconds=0.0)
@@ -202,8 +240,8 @@ def test_whoever_was_cut_off_itself_takes_nobody_for_dead_until_a_lease_has_pass
     two.close()
 
 
-def test_finishing_and_reaping_at_once_leave_one_result(url):
-    one, two = open_ledger(url, create=True), open_ledger(url, create=True)
+def test_finishing_and_reaping_at_once_leave_one_result(tables):
+    one, two = open_ledger(tables, create=True), open_ledger(tables, create=True)
     study = one.create_study(plan(trials=40, retest_seeds=0))
     worker = add_worker(one, study)
     for _ in range(20):
@@ -515,8 +553,8 @@ def test_optunas_rows_follow_the_ledger_number_by_number(ledger):
     assert optuna.load_study(study_name=study.name, storage=ledger.optuna_storage()).best_value == 0.9
 
 
-def test_two_mirrors_at_once_write_each_row_once(url):
-    ledgers = [open_ledger(url, create=True) for _ in range(2)]
+def test_two_mirrors_at_once_write_each_row_once(tables):
+    ledgers = [open_ledger(tables, create=True) for _ in range(2)]
     study = ledgers[0].create_study(plan(trials=12, retest_seeds=0))
     train(ledgers[0], study, add_worker(ledgers[0], study))
     with ThreadPoolExecutor(2) as pool:
@@ -587,10 +625,10 @@ def test_results_are_best_where_the_toy_has_its_optimum(ledger):
     assert abs(best.setting.learning_rate - OPTIMUM) < 0.1
 
 
-def test_a_second_host_is_refused_on_sqlite_and_welcome_elsewhere(ledger, url):
+def test_a_second_host_is_refused_on_sqlite_and_welcome_elsewhere(ledger, tables):
     study = ledger.create_study(plan())
     add_worker(ledger, study, host="one")
-    if url.startswith("sqlite"):
+    if tables.startswith("sqlite"):
         with pytest.raises(StorageProblem, match=r"one.*PostgreSQL"):
             add_worker(ledger, study, host="two")
     else:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from engine_world import BATCH, EPOCHS, World, all_at_once, data, definition, model, spec
+from engine_world import BATCH, EPOCHS, World, all_at_once, data, definition, model, normed, spec
 
 from lrsearch import SearchSpace
 from lrsearch.engine import AutoEngine, GraphEngine, VectorizedEngine, open_study
@@ -18,12 +18,12 @@ MIXED = ("momentum", "adagrad", "nadam", "ftrl", "schedule_free_adamw")  # tests
 
 @pytest.fixture(scope="module")
 def vectorized():
-    return VectorizedEngine(open_study(definition()))
+    return VectorizedEngine(open_study(definition(build_model=normed)))
 
 
 @pytest.fixture(scope="module")
 def graph():
-    return GraphEngine(open_study(definition()))
+    return GraphEngine(open_study(definition(build_model=normed)))
 
 
 def has(name):
@@ -47,7 +47,7 @@ def assert_alike(ours, theirs, *, engine="vectorized"):
         other = theirs[number]
         assert (one.engine, one.status, one.epochs, one.steps) == (engine, other.status, other.epochs, other.steps), one.notes
         assert one.logs == pytest.approx(other.logs, rel=2e-4, abs=1e-6)
-        assert one.value == pytest.approx(other.value, rel=2e-4)
+        assert one.last_value == pytest.approx(other.last_value, rel=2e-4)
 
 
 def both(*specs, **fields):

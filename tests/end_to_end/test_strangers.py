@@ -17,7 +17,7 @@ from lrsearch.values import Origin, TrialState
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 layers = keras.layers
-SPACE = SearchSpace(optimizers=["momentum", "adam"], schedules=["linear"])
+SPACE = SearchSpace(optimizers=["momentum"], schedules=["linear"])  # beside yours one more model to trace
 
 
 def points(count=60, width=4, seed=0):
@@ -293,7 +293,7 @@ def test_a_sampler_that_cannot_run_here_is_refused_before_there_is_a_study(tmp_p
 
 def test_search_gives_a_result_that_a_notebook_can_show(run, tmp_path):
     result = run(lambda: dense(optimizer="adam", loss="mse", metrics=["mae"]), lambda: (points(), points(seed=1)))
-    assert list(result.trials["optimizer"])[1:] == ["momentum", "adam"]
+    assert list(result.trials["optimizer"]) == ["adam", "momentum", "momentum"]
     assert result.trials.index.tolist() == [0, 1, 2]
     assert result.best.value == min(each.value for each in result.records)
     assert result.yours.trial == 0

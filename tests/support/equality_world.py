@@ -22,7 +22,6 @@ from lrsearch.space import OPTIMIZERS
 from lrsearch.values import Outcome, Save, Setting, TrialSpec, Verdict
 
 BATCH = 8
-NEIGHBOUR = 2  # a trial of another seed and rate in the same engine, which must leave no trace in the cell's own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,9 +219,9 @@ def own_spec(cell: Cell, *, trial_id: int = 1, seed: int = 7) -> TrialSpec:
 
 
 def with_neighbour(own: TrialSpec) -> list[TrialSpec]:
-    """The trial, with one before it or beside it whose seed, rate and schedule differ."""
+    """The trial, with one before it or beside it whose seed, rate and schedule differ, and which must leave no trace in it."""
     other = replace(own.setting, learning_rate=own.setting.learning_rate / 3, schedule="linear")
-    return [replace(own, trial_id=NEIGHBOUR, setting=other, seed=own.seed + 1), own]
+    return [replace(own, trial_id=-own.trial_id, setting=other, seed=own.seed + 1), own]
 
 
 # -- training --------------------------------------------------------------------------------------------------------
@@ -262,6 +261,20 @@ def trained(engine: str, cell: Cell) -> Trained:
 
     outcomes = run(engine, cell, [own] if engine == "fit" else with_neighbour(own), save)
     return Trained(outcome=outcomes[own.trial_id], states=states)
+
+
+@functools.lru_cache(maxsize=16)
+def trained_together(engine: str, cells: tuple[Cell, ...]) -> dict[Cell, Trained]:
+    """Cells that differ in their optimizers alone, each with its neighbour, handed to one engine at once."""
+    own = {place: own_spec(cell, trial_id=place) for place, cell in enumerate(cells, start=1)}
+    states: dict[int, dict[int, State]] = {place: {} for place in own}
+
+    def save(progress, take):
+        if progress.trial_id in states:
+            states[progress.trial_id][progress.step] = take().arrays
+
+    outcomes = run(engine, cells[0], [each for one in own.values() for each in with_neighbour(one)], save)
+    return {cell: Trained(outcome=outcomes[place], states=states[place]) for place, cell in enumerate(cells, start=1)}
 
 
 def run(engine: str, cell: Cell, specs: list[TrialSpec], save: Save = lambda _progress, _take: None) -> dict[int, Outcome]:
