@@ -208,7 +208,7 @@ def decode(data: bytes) -> Snapshot:
 def _array(stored: np.ndarray, described: Mapping[str, Json]) -> np.ndarray:
     if "dtype" not in described:
         return stored
-    import ml_dtypes  # NumPy's bfloat16 and float8; TensorFlow brings it
+    import ml_dtypes  # bfloat16 and float8 for NumPy
 
     return np.frombuffer(stored.tobytes(), getattr(ml_dtypes, described["dtype"])).reshape(described["shape"])
 
