@@ -44,7 +44,8 @@ def test_it_trains_what_the_source_hands_out_and_yields_an_outcome_each(engine):
     assert all(each.epochs == EPOCHS and math.isfinite(each.value) and each.engine == engine.name for each in outcomes)
 
 
-def test_a_policy_of_the_study_files_top_holds_for_every_trial(engine):
+@pytest.mark.parametrize("name", ["fit", "graph", "vectorized"])
+def test_a_policy_of_the_study_files_top_holds_for_every_trial(name):
     seen = []
 
     def mine():
@@ -55,9 +56,8 @@ def test_a_policy_of_the_study_files_top_holds_for_every_trial(engine):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        if not isinstance(engine, ToyEngine):
-            World(spec(1), spec(2)).run(create_engine(engine.name, open_study(definition(build_model=mine))))
-            assert set(seen) == {"bfloat16"}
+        World(spec(1), spec(2)).run(create_engine(name, open_study(definition(build_model=mine))))
+        assert set(seen) == {"bfloat16"}
     finally:
         keras.config.set_dtype_policy(before)
 

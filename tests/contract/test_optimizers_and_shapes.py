@@ -126,7 +126,7 @@ def test_muon_leaves_the_last_weights_out_also_where_layers_without_any_come_aft
     after = [made[name]() for name in last]
     hidden = [layers.Input((4,)), layers.Dense(8, name="hidden"), layers.Dense(3, name="answer"), *after]
     assert output_layers(keras.Sequential(hidden)) == ["(^|/)answer/"]
-    assert output_layers(keras.Sequential(hidden[1:])) == (["(^|/)answer/"]), "before its data has built it"
+    assert output_layers(keras.Sequential(hidden[1:])) == ["(^|/)answer/"], "before its data has built it"
 
 
 def test_muon_leaves_every_output_out_and_looks_into_models():
