@@ -86,7 +86,7 @@ class GraphEngine:
         run = _GraphRun(self.loaded, spec, self._program, self.on_device, ())
         try:
             yield from run.timed_calls()
-        except Exception as error:
+        except Exception as error:  # whatever it is, trials of this structure go to `fit`, and the caller says why
             self._refuse(program_key(spec), error)
             raise
         finally:
@@ -235,7 +235,7 @@ class _GraphRun(Run):
             getattr(self._callbacks, hook)(*arguments)
         except Stop:
             raise
-        except Exception as error:
+        except Exception as error:  # the user's code may raise anything
             raise CallbackFailed from error
 
     def _epochs(self, program: Program, watcher: WatchCallback, *, watched: bool) -> None:

@@ -13,6 +13,16 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from lrsearch.errors import InvalidValue, UnknownName
+from lrsearch.space.checks import (
+    Range,
+    check_choices,
+    check_knob,
+    checked_batch_sizes,
+    checked_fraction,
+    checked_names,
+    checked_pair,
+    is_number,
+)
 from lrsearch.space.dimensions import Dimension
 from lrsearch.space.knobs import Knob
 from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec, optimizer_named
@@ -22,15 +32,12 @@ from lrsearch.values import Json, Setting
 if TYPE_CHECKING:
     from lrsearch.space.suggestion import Suggestion
 
-Range = tuple[float, float]
-
 AXIS = (1e-4, 1e4)  # of lr_over_reference: wider than every range, and the same in every study
 PUBLIC_AXIS = (1e-9, 1e4)  # of learning_rate, where people read it
 OVERRIDES = ("optimizers", "schedules", "learning_rate", "warmup", "final", "batch_size", "extra", "fine_tuning")
 RESERVED = {"optimizer", "schedule", "learning_rate", "lr_over_reference", "warmup", "final", "batch_size"} | {
     name for shape in SHAPES.values() for name in shape.knobs
 }
-_BELOW_ONE = frozenset({"beta_1", "beta_2", "rho", "momentum"})  # decay rates of averages; the other knobs have no upper end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +66,15 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         for name in ("optimizers", "schedules"):
-            object.__setattr__(self, name, _names(name, getattr(self, name)))
+            object.__setattr__(self, name, checked_names(name, getattr(self, name)))
         for each in self.optimizers:
             optimizer_named(each)
         for each in self.schedules:
             shape_named(each)
         self._check_rates()
         for name, limit in (("warmup", 0.9), ("final", 1.0)):
-            object.__setattr__(self, name, _fraction(name, getattr(self, name), limit))
-        object.__setattr__(self, "batch_size", _batch_sizes(self.batch_size))
+            object.__setattr__(self, name, checked_fraction(name, getattr(self, name), limit))
+        object.__setattr__(self, "batch_size", checked_batch_sizes(self.batch_size))
         self._check_hyper()
         self._check_extra()
 
@@ -94,10 +101,10 @@ class SearchSpace:
             for name in given:
                 if name not in self.optimizers:
                     raise UnknownName("optimizer in learning_rate", got=name, known=self.optimizers)
-            pairs = {name: _pair(f"learning_rate[{name!r}]", pair) for name, pair in given.items()}
+            pairs = {name: checked_pair(f"learning_rate[{name!r}]", pair) for name, pair in given.items()}
             object.__setattr__(self, "learning_rate", pairs)
         else:
-            pair = _pair("learning_rate", given)
+            pair = checked_pair("learning_rate", given)
             object.__setattr__(self, "learning_rate", pair)
             pairs = dict.fromkeys(self.optimizers, pair)
         for name, (low, high) in pairs.items():
@@ -120,13 +127,13 @@ class SearchSpace:
             for name, value in knobs.items():
                 if name not in known:
                     raise UnknownName(f"hyperparameter of {optimizer}", got=name, known=known)
-                _check_knob(f"hyper[{optimizer!r}][{name!r}]", name, known[name], value)
+                check_knob(f"hyper[{optimizer!r}][{name!r}]", name, known[name], value)
 
     def _check_extra(self) -> None:
         for name, value in self.extra.items():
             if not name.isidentifier() or name in RESERVED:
                 raise InvalidValue("extra", got=name, allowed="an identifier that is no name of lrsearch's own")
-            _check_choices(name, value)
+            check_choices(name, value)
             _extra_dimension(name, value)
 
     # -- derived -----------------------------------------------------------------------------------------------------
@@ -323,30 +330,10 @@ def _knob_dimension(name: str, knob: Knob, between: Sequence[float]) -> Dimensio
 def _extra_dimension(name: str, value: Any) -> Dimension:
     if isinstance(value, list) and value:
         return Dimension(name=name, kind="categorical", choices=tuple(value))
-    if isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value)) and value[0] < value[1]:  # noqa: PLR2004
+    if isinstance(value, tuple) and len(value) == 2 and all(map(is_number, value)) and value[0] < value[1]:  # noqa: PLR2004
         whole = all(isinstance(each, int) for each in value)
         return Dimension(name=name, kind="int" if whole else "float", low=value[0], high=value[1])
     raise InvalidValue(f"extra[{name!r}]", got=value, allowed="a (low, high) pair of numbers or a list of choices")
-
-
-def _check_choices(name: str, value: Any) -> None:
-    """Choices are stored as JSON and compared when they come back, so they must be plain and differ."""
-    if not isinstance(value, list):
-        return
-    plain = all(each is None or isinstance(each, str | bool) or _is_number(each) for each in value)
-    if not plain or len({(type(each), each) for each in value}) != len(value):
-        fix = "Choose by name, and look the thing up in build_model(params)."
-        raise InvalidValue(f"extra[{name!r}]", got=value, allowed="numbers, strings, booleans or None that differ", fix=fix)
-
-
-def _check_knob(field_name: str, name: str, knob: Knob, value: Any) -> None:
-    """A hyperparameter: one number, or a range of them, in which Keras can train."""
-    pair = (value, value) if _is_number(value) else _pair(field_name, value)
-    if pair[0] < 0 or (name in _BELOW_ONE and pair[1] >= 1):
-        raise InvalidValue(field_name, got=value, allowed="from 0 to below 1" if name in _BELOW_ONE else "at least 0")
-    if knob.log and not _is_number(value) and pair[0] == 0:
-        allowed = "a range that begins above 0, since it is searched on a log axis"
-        raise InvalidValue(field_name, got=value, allowed=allowed, fix=f"Begin it at {knob.low:g}, or fix it at 0.")
 
 
 def _only(given: Any, optimizers: Sequence[str]) -> Any:
@@ -359,51 +346,8 @@ def _from_json(value: Json) -> Any:
     return tuple(value["between"]) if "between" in value else list(value["choices"])
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _fixed_or(given: float | Range, sampled: float | None) -> float:
     return given if not isinstance(given, tuple) else float(sampled if sampled is not None else given[0])
-
-
-def _names(field_name: str, given: Any) -> tuple[str, ...]:
-    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
-        raise InvalidValue(field_name, got=given, allowed="a list of names, at least one")
-    if len(set(given)) != len(given):
-        raise InvalidValue(field_name, got=list(given), allowed="names that differ")
-    return tuple(given)
-
-
-def _pair(field_name: str, given: Any) -> Range:
-    try:
-        low, high = (float(each) for each in given)
-    except (TypeError, ValueError):
-        low = high = math.nan
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        raise InvalidValue(field_name, got=given, allowed="a pair (low, high) with low below high")
-    return low, high
-
-
-def _fraction(name: str, given: Any, limit: float) -> float | Range:
-    """A fraction, or a pair of them."""
-    checked = _pair(name, given) if isinstance(given, tuple | list) else given
-    numbers = checked if isinstance(checked, tuple) else (checked,)
-    if not all(isinstance(each, int | float) and not isinstance(each, bool) and 0 <= each <= limit for each in numbers):
-        raise InvalidValue(name, got=given, allowed=f"a fraction from 0 to {limit:g}, or a pair of them")
-    return checked if isinstance(checked, tuple) else float(checked)
-
-
-def _batch_sizes(given: Any) -> tuple[int | None, ...] | None:
-    if given is None:
-        return None
-    sizes = tuple(given) if isinstance(given, Sequence) else (given,)
-    for size in sizes:
-        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
-            raise InvalidValue("batch_size", got=given, allowed="whole numbers of at least 1")
-    if not sizes or len(set(sizes)) != len(sizes):
-        raise InvalidValue("batch_size", got=given, allowed="sizes that differ, at least one")
-    return sizes
 
 
 assert {each.name for each in fields(SearchSpace)} >= set(OVERRIDES) - {"fine_tuning"}

@@ -1,0 +1,84 @@
+"""What the fields of a search space may hold: each check raises InvalidValue, which says what is allowed.
+
+Those named `checked_...` return the value as it is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from lrsearch.errors import InvalidValue
+from lrsearch.space.knobs import Knob
+
+Range = tuple[float, float]
+
+_BELOW_ONE = frozenset({"beta_1", "beta_2", "rho", "momentum"})  # decay rates of averages; the other knobs have no upper end
+
+
+def checked_names(field_name: str, given: Any) -> tuple[str, ...]:
+    """Names that differ, at least one."""
+    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
+        raise InvalidValue(field_name, got=given, allowed="a list of names, at least one")
+    if len(set(given)) != len(given):
+        raise InvalidValue(field_name, got=list(given), allowed="names that differ")
+    return tuple(given)
+
+
+def checked_pair(field_name: str, given: Any) -> Range:
+    """Two finite numbers, the lower first."""
+    try:
+        low, high = (float(each) for each in given)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise InvalidValue(field_name, got=given, allowed="a pair (low, high) with low below high")
+    return low, high
+
+
+def checked_fraction(name: str, given: Any, limit: float) -> float | Range:
+    """A fraction, or a pair of them."""
+    checked = checked_pair(name, given) if isinstance(given, tuple | list) else given
+    numbers = checked if isinstance(checked, tuple) else (checked,)
+    if not all(isinstance(each, int | float) and not isinstance(each, bool) and 0 <= each <= limit for each in numbers):
+        raise InvalidValue(name, got=given, allowed=f"a fraction from 0 to {limit:g}, or a pair of them")
+    return checked if isinstance(checked, tuple) else float(checked)
+
+
+def checked_batch_sizes(given: Any) -> tuple[int | None, ...] | None:
+    """One or several sizes that differ; None where nothing was said."""
+    if given is None:
+        return None
+    sizes = tuple(given) if isinstance(given, Sequence) else (given,)
+    for size in sizes:
+        if size is not None and (not isinstance(size, int) or isinstance(size, bool) or size < 1):
+            raise InvalidValue("batch_size", got=given, allowed="whole numbers of at least 1")
+    if not sizes or len(set(sizes)) != len(sizes):
+        raise InvalidValue("batch_size", got=given, allowed="sizes that differ, at least one")
+    return sizes
+
+
+def check_knob(field_name: str, name: str, knob: Knob, value: Any) -> None:
+    """A hyperparameter: one number, or a range of them, in which Keras can train."""
+    pair = (value, value) if is_number(value) else checked_pair(field_name, value)
+    if pair[0] < 0 or (name in _BELOW_ONE and pair[1] >= 1):
+        raise InvalidValue(field_name, got=value, allowed="from 0 to below 1" if name in _BELOW_ONE else "at least 0")
+    if knob.log and not is_number(value) and pair[0] == 0:
+        allowed = "a range that begins above 0, since it is searched on a log axis"
+        raise InvalidValue(field_name, got=value, allowed=allowed, fix=f"Begin it at {knob.low:g}, or fix it at 0.")
+
+
+def check_choices(name: str, value: Any) -> None:
+    """Choices are stored as JSON and compared when they come back, so they must be plain and differ."""
+    if not isinstance(value, list):
+        return
+    plain = all(each is None or isinstance(each, str | bool) or is_number(each) for each in value)
+    if not plain or len({(type(each), each) for each in value}) != len(value):
+        fix = "Choose by name, and look the thing up in build_model(params)."
+        raise InvalidValue(f"extra[{name!r}]", got=value, allowed="numbers, strings, booleans or None that differ", fix=fix)
+
+
+def is_number(value: Any) -> bool:
+    """A finite number, which a boolean is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
