@@ -79,7 +79,7 @@ class AutoEngine:
                 stack, width = self.vectorized.stack(spec.setting.batch_size), self.calibration.width
                 return rate_of(stack.timed_calls(spec, width, batches=MOST_BATCHES), enough=seconds)
             return rate_of(self.vectorized.graph.timed_calls(spec), enough=seconds)
-        except Exception:  # noqa: BLE001 - the study's own code may raise anything, and trials will tell it better
+        except (Exception, SystemExit):  # noqa: BLE001 - the study's own code may raise anything, and trials will tell it better
             return None
 
 
@@ -99,7 +99,7 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
         found["graph"] = seconds_of(vectorized.graph.timed_calls(spec), enough=TIMED_SECONDS)
         if not why and found["graph"] < LONG_BATCH_SECONDS:
             found |= _row_seconds(vectorized.stack(spec.setting.batch_size), spec, found["graph"])
-    except Exception as error:  # noqa: BLE001 - the study's own code may raise anything, and trials will tell it better
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials tell it better
         why = why or reason_of(error)
     milliseconds = {name: 1000 * seconds for name, seconds in found.items()}
     if why:
