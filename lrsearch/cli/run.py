@@ -166,13 +166,13 @@ def check_result(study: StudyRecord, records: Sequence[TrialRecord]) -> None:
     """Raise NoResult where the study is done, and its search found nothing that could be compared."""
     from lrsearch.answer import nothing_to_compare, ranking
     from lrsearch.errors import NoResult
-    from lrsearch.values import Kind, StudyState
+    from lrsearch.values import Kind, Origin, StudyState
 
     if study.state is not StudyState.FINISHED:
         return
     fix = f"See lrsearch trials {study.name}."
     if not ranking(records, study.plan.facts.direction):
         raise NoResult(f"study {study.name!r} is done, and no trial ran to its end with a value. {fix}")
-    searched = sum(each.kind is Kind.SEARCH for each in records) > 1
+    searched = any(each.kind is Kind.SEARCH and each.origin is not Origin.YOURS for each in records)
     if searched and nothing_to_compare(records):
         raise NoResult(f"study {study.name!r} is done, and no searched trial ran well: there is nothing to compare. {fix}")
