@@ -90,9 +90,9 @@ class Database:
     def url(self) -> URL:
         return self.engine.url
 
-    def write(self, work: Callable[[Connection], T]) -> T:
+    def write(self, work: Callable[[Connection], T], *, patience_seconds: float | None = None) -> T:
         """`work` in one transaction, repeated through outages: it must be safe to repeat."""
-        return self._patiently(self.engine, work, self._patience)
+        return self._patiently(self.engine, work, self._patience if patience_seconds is None else patience_seconds)
 
     def read(self, work: Callable[[Connection], T], *, patience_seconds: float | None = None) -> T:
         """The same for what only reads."""
@@ -125,6 +125,10 @@ class Database:
         self._refuse_other_file()
         try:
             result = patiently(engine, work, patience_seconds=patience_seconds, troubled=self._note_trouble)
+        except StorageProblem:
+            self._refuse_other_file()
+            raise
+        else:
             if self._file is None and is_sqlite(self.url):
                 self._file = file_of(self.url)
             return result
@@ -140,6 +144,7 @@ class Database:
 
     def _note_trouble(self) -> None:
         self._troubled_at = time.monotonic()
+        self._refuse_other_file()  # no patience brings it back
 
     def close(self) -> None:
         """Give the connections back."""
