@@ -5,14 +5,19 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from driven import driven, gone_within, ledger_of, records, states
 from driven import study as study  # noqa: PLC0414 - a fixture
+from worker_toy import ToyWorkshop
 
 from lrsearch.errors import EnvironmentProblem, StudyBroken
 from lrsearch.launch import run_study
+from lrsearch.launch.inline import run_inline
+from lrsearch.launch.request import Request
 from lrsearch.values import StudyState, TrialState
 from lrsearch.worker.opening import folder_of
 
@@ -176,6 +181,36 @@ def test_a_worker_that_fails_before_it_trains_says_why_first_and_is_entered_as_g
     assert "lies outside the checkpoint folder" in str(raised.value).splitlines()[0]
     with ledger_of(arguments) as ledger:
         assert {each.state for each in ledger.workers(made.id)} == {"gone"}
+
+
+# -- in a notebook's own process -----------------------------------------------------------------------------------------------
+
+
+def search_here(arguments, tmp_path, *, listen=lambda _event: None):
+    request = Request(trials=arguments["trials"], retest=0, sampler="random")
+    toy = ToyWorkshop(tmp_path / "toy.json")
+    return run_inline(toy, name="toy", request=request, storage=arguments["storage"], listen=listen)
+
+
+def test_an_exit_in_a_notebook_fails_its_trial(study, tmp_path):
+    arguments = study(trials=3, behave={"trial 1": "exit", "trial 2": "keyboard"})
+    search_here(arguments, tmp_path)
+    assert states(arguments) == {TrialState.COMPLETE: 1, TrialState.FAILED: 2}
+
+
+@pytest.mark.parametrize("behaviour", [{"epochs": 1000, "epoch_seconds": 0.1}, {"all": "stuck"}])
+def test_a_ctrl_c_in_a_notebook_puts_the_trial_back_and_a_second_one_does_not_wait(study, tmp_path, behaviour):
+    def press(event):
+        if event.name == "trial.started":
+            for seconds in (0.2, 0.4) if "all" in behaviour else (0.2,):
+                threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    arguments = study(trials=2, **behaviour)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        search_here(arguments, tmp_path, listen=press)
+    assert time.monotonic() - began < 10
+    assert [(each.state, each.lost) for each in records(arguments)] == [(TrialState.WAITING, 0)] * 2
 
 
 # -- Keras -------------------------------------------------------------------------------------------------------------------

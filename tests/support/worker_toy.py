@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lrsearch.errors import StudyFileError
+from lrsearch.errors import AskedToLeave, StudyFileError
 from lrsearch.values import Direction, Outcome, Progress, Snapshot, Status, StudyFacts, Verdict
 from lrsearch.version import versions
 from lrsearch.worker.workshop import Inspection
@@ -217,6 +217,8 @@ class ToyEngine:
         epoch, state = (spec.resume.epoch, float(spec.resume.arrays["state"])) if spec.resume else (0, 0.0)
         try:
             self._misbehave(spec)
+        except AskedToLeave:
+            raise
         except BaseException as error:  # noqa: BLE001 - as a real engine does; the rest is not the study's own code
             text, left = traceback.format_exc(), isinstance(error, SystemExit | KeyboardInterrupt)
             failed = self._outcome(spec, Status.FAILED, epoch, None, began, reason=f"{type(error).__name__}: {error}", text=text)
