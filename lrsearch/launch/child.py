@@ -101,12 +101,14 @@ class Child:
 
     @property
     def reason(self) -> str:
-        """What it said of the error that it could not go on from; empty where it said nothing."""
-        return "" if self.error is None else str(self.error["text"])
+        """What it said of the error that it could not go on from, in one line; empty where it said nothing."""
+        return "" if self.error is None else " ".join(str(self.error["text"]).split())
 
     def close(self) -> None:
         """Let go of its files; it is gone."""
-        for file in (self._process.stdin, self._process.stdout, self._printed):
+        # A process that it left behind in a session of its own may hold its output open: a reader of that cannot be interrupted.
+        output = None if self._reader.is_alive() else self._process.stdout
+        for file in (self._process.stdin, output, self._printed):
             with suppress(OSError):
                 if file is not None:
                     file.close()

@@ -76,6 +76,12 @@ def test_a_worker_that_closes_every_descriptor_does_not_outlive_its_parent(study
         assert gone_within(driver.pids, 5)
 
 
+def test_a_process_that_outlives_its_worker_holds_up_nobody(study):
+    began = time.monotonic()
+    run_study(**study(workers=1, trials=1, all="daemon"))
+    assert time.monotonic() - began < 20
+
+
 def test_a_study_that_kills_every_worker_alike_ends_as_broken_and_not_with_an_answer(study):
     arguments = study(workers=2, trials=6, all="kill") | {"retries": 0}
     with pytest.raises(StudyBroken, match="broken"):

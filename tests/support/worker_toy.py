@@ -164,6 +164,14 @@ def _close_descriptors():
         _hang()
 
 
+def _daemon():
+    """Leave a process behind that no signal to the worker's session reaches, and that holds what the worker had open."""
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(30)
+        os._exit(0)
+
+
 def _garble():
     """Write to the pipe that the worker speaks through: the highest one that it opened."""
     for number in range(3, 64):
@@ -189,6 +197,7 @@ _BEHAVIOURS = {
     "stuck": lambda: time.sleep(3600),  # one long call that no verdict reaches
     "signals": _signals_of_its_own,
     "close": _close_descriptors,
+    "daemon": _daemon,
     "garble": _garble,
 }
 
