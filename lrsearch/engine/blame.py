@@ -18,7 +18,7 @@ from lrsearch.errors import AskedToLeave
 from lrsearch.values import Outcome, Progress, Save, Snapshot, Source, Verdict, Watch
 
 LEAVING = (SystemExit, KeyboardInterrupt)  # raised by the study's code, unless this process was told to stop
-_trainer = 0  # the process that trains
+_home: int | None = None  # the process that trains, or measures before that
 
 
 class Ours(BaseException):
@@ -42,8 +42,7 @@ def blaming(train: Train) -> Train:
 
     @wraps(train)
     def blamed(self: Any, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
-        global _trainer  # noqa: PLW0603 - a fork has the number of the process that it comes from
-        _trainer = os.getpid()
+        settle()
         try:
             for outcome in train(self, source, _marked(watch), _marked_save(save)):
                 end_fork()
@@ -89,9 +88,15 @@ def _marked_save(save: Save) -> Save:
     return marked
 
 
+def settle() -> None:
+    """Remember that this process trains: what it forks has the same memory, and another number."""
+    global _home  # noqa: PLW0603 - a process is one thing
+    _home = os.getpid()
+
+
 def end_fork(error: BaseException | None = None) -> None:
     """End this process, as Python would for `error`, where the study's code forked it from the one that trains."""
-    if os.getpid() != _trainer:
+    if _home is not None and os.getpid() != _home:
         _leave(error)
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 
 import tensorflow as tf
 
+from lrsearch.engine.blame import end_fork, settle
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.stack import Stack
 from lrsearch.engine.vectorized import VectorizedEngine, cannot_stack, reason_of
@@ -58,6 +59,7 @@ class AutoEngine:
 
     def calibrate(self, known: Mapping[str, Json] | None) -> Mapping[str, Json]:
         """Take the figures that are `known` of this study and machine, or measure; returns them as JSON."""
+        settle()
         self.calibration = Calibration.from_json(known) if known else measure(self.loaded, self.vectorized)
         self.vectorized.width = self.calibration.width
         return self.calibration.to_json()
@@ -100,6 +102,7 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
         if not why and found["graph"] < LONG_BATCH_SECONDS:
             found |= _row_seconds(vectorized.stack(spec.setting.batch_size), spec, found["graph"])
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials tell it better
+        end_fork(error)
         why = why or reason_of(error)
     milliseconds = {name: 1000 * seconds for name, seconds in found.items()}
     if why:

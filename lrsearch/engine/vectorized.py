@@ -74,7 +74,7 @@ class VectorizedEngine:
             if spec is None:
                 self._ask_again = time.monotonic() + ASK_SECONDS
                 break
-            why = cannot_stack(spec) or self.why_not() or _asked(partial(self._cannot_test, spec))
+            why = cannot_stack(spec) or _asked(partial(self._cannot_test, spec)) or self.why_not()
             if spec.alone:
                 self._apart = spec
             elif why:

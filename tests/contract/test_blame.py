@@ -58,6 +58,13 @@ def test_whatever_build_model_raises_is_a_failed_trial_with_its_traceback(name, 
         assert each.left is isinstance(error, SystemExit | KeyboardInterrupt)
 
 
+def test_what_build_model_raises_as_engines_are_measured_is_left_to_its_trials():
+    engine = create_engine("auto", open_study(definition(build_model=raising(SystemExit(3)))))
+    assert engine.calibrate(None)["engine"] == "graph"
+    [outcome] = World(spec(1)).run(engine)
+    assert outcome.reason == "SystemExit: 3"
+
+
 @pytest.mark.parametrize("name", ["fit", "graph"])
 def test_an_exit_of_a_callback_fails_its_trial_once_and_the_next_is_trained(name):
     built = []
