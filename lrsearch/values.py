@@ -166,6 +166,7 @@ class Outcome:
     logs: Mapping[str, float] = field(default_factory=dict)  # the last epoch's
     reason: str = ""  # one line: why it diverged, failed or stopped
     traceback_text: str = ""
+    left: bool = False  # failed by SystemExit or KeyboardInterrupt: the study's own, or the answer to a signal
     notes: tuple[str, ...] = ()  # "EarlyStopping was taken out", ...
 
 

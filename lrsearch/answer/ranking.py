@@ -17,6 +17,12 @@ def ranking(records: Iterable[TrialRecord], direction: Direction) -> tuple[Trial
     return tuple(sorted(complete, key=lambda each: (sign * _value(each), each.number)))
 
 
+def nothing_to_compare(records: Iterable[TrialRecord]) -> bool:
+    """Whether no searched trial ran well: neither to its end, nor until a pruner stopped it."""
+    searched = (each for each in records if each.kind is Kind.SEARCH and each.origin is not Origin.YOURS)
+    return not any(each.state in {TrialState.COMPLETE, TrialState.PRUNED} for each in searched)
+
+
 def yours_of(records: Iterable[TrialRecord]) -> TrialRecord | None:
     """The trial of the user's own compile, however it ended; its retry, where it had one."""
     found = (each for each in records if each.kind is Kind.SEARCH and each.origin is Origin.YOURS)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +21,9 @@ from lrsearch.cli.options import (
     together,
     worker_options,
 )
+
+if TYPE_CHECKING:
+    from lrsearch.values import StudyRecord, TrialRecord
 
 STARTER = Path(__file__).with_name("starter.txt")
 
@@ -129,6 +133,8 @@ def attach(study: str, *, quiet: bool, verbose: bool, log_file: str | None, as_j
         echo_json({"study": study, "state": record.state.value})
     else:
         click.echo(f"{study} is {record.state.value}. Its answer: lrsearch best {study}")
+    with existing_study(study, options["storage"]) as (ledger, record):
+        check_result(record, ledger.trials(record.id))
 
 
 def tell_created(name: str, *, as_json: bool) -> None:
@@ -145,9 +151,28 @@ def tell_answer(name: str, storage: str | None, *, as_json: bool) -> None:
     from lrsearch.report import answer_text
 
     with existing_study(name, storage) as (ledger, record):
-        answer = summarise(record, ledger.trials(record.id))
+        records = ledger.trials(record.id)
+    answer = summarise(record, records)
     if as_json:
         echo_json(answer.to_json())
+        check_result(record, records)
         return
     click.echo(answer_text(answer))
+    check_result(record, records)
     click.echo(f"\nPaste it: lrsearch export {name}    See it: lrsearch plot {name} -o pictures    Browse it: lrsearch dashboard")
+
+
+def check_result(study: StudyRecord, records: Sequence[TrialRecord]) -> None:
+    """Raise NoResult where the study is done, and its search found nothing that could be compared."""
+    from lrsearch.answer import nothing_to_compare, ranking
+    from lrsearch.errors import NoResult
+    from lrsearch.values import Kind, Origin, StudyState
+
+    if study.state is not StudyState.FINISHED:
+        return
+    fix = f"See lrsearch trials {study.name}."
+    if not ranking(records, study.plan.facts.direction):
+        raise NoResult(f"study {study.name!r} is done, and no trial ran to its end with a value. {fix}")
+    searched = any(each.kind is Kind.SEARCH and each.origin is not Origin.YOURS for each in records)
+    if searched and nothing_to_compare(records):
+        raise NoResult(f"study {study.name!r} is done, and no searched trial ran well: there is nothing to compare. {fix}")

@@ -6,7 +6,7 @@ pool.started     slots: names
 study            name, trials, deadline, done, state, best, yours: the study as it stands when work begins
 counts           done, running, waiting, trials: now and then, the study's and not this pool's alone
 output           text: a line that a worker printed
-worker.died      ending, tail, retry_seconds
+worker.died      ending, reason, tail, retry_seconds: how it ended, the error that it told of, the last that it printed
 stopping         signal, seconds: running trials are being put back
 pool.ended       reason
 """

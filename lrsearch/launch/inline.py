@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from lrsearch.errors import StudyBroken
+from lrsearch.errors import AskedToLeave, StudyBroken
 from lrsearch.launch.events import Event, Listener, silent
 from lrsearch.launch.parent import Watcher, checkpoint_root, opened
 from lrsearch.launch.request import Request, check_methods, create_or_resume
@@ -121,14 +121,16 @@ def _train(config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: Stud
     space, engine = workshop.open(study)
     settle_engine(config, ledger, study, engine, say=say)
     worker_id = ledger.add_worker(study.id, host=config.host, pid=os.getpid(), slot=SLOT, versions=versions())
-    desk, heart = desk_for(config, ledger, study, worker_id=worker_id, space=space, say=say)
-    heart.start()
     try:
-        with _first_interrupt(heart.interrupt) as interrupted:
-            reason = work(desk, engine)
-        say("done", reason=reason)
+        desk, heart = desk_for(config, ledger, study, worker_id=worker_id, space=space, say=say)
+        heart.start()
+        try:
+            with _first_interrupt(heart.interrupt) as interrupted:
+                reason = work(desk, engine)
+            say("done", reason=reason)
+        finally:
+            heart.close()
     finally:
-        heart.close()
         ledger.worker_seen(worker_id, "gone")
     if interrupted.is_set():
         raise KeyboardInterrupt
@@ -142,9 +144,9 @@ def _first_interrupt(interrupt: Callable[[str], None]) -> Iterator[threading.Eve
         yield came
         return
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle(_number: int, _frame: FrameType | None) -> None:
         if came.is_set():
-            signal.default_int_handler(number, frame)
+            raise AskedToLeave
         came.set()
         interrupt("interrupted")
 

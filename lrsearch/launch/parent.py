@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import ranking
-from lrsearch.errors import LrSearchError
+from lrsearch.errors import LrSearchError, StorageGone
 from lrsearch.launch.events import Event, Listener
 from lrsearch.values import Json, Kind, Origin, Outcome, Status, StudyRecord, StudyState, TrialRecord, TrialState
 from lrsearch.worker.config import WorkerConfig
@@ -47,6 +47,10 @@ class LedgerUndertaker:
                 back = Outcome(trial_id=trial.id, attempt=trial.attempt, status=Status.INTERRUPTED, engine="", reason=reason)
                 self._ledger.finish(back, ())
             self._ledger.worker_seen(worker_id, "gone")
+
+    def state(self) -> StudyState | None:
+        """How the study stands; None where it was deleted."""
+        return next((each.state for each in self._ledger.studies() if each.id == self._study_id), None)
 
     def _held(self, worker_id: int) -> list[TrialRecord]:
         running = (each for each in self._ledger.trials(self._study_id) if each.state is TrialState.RUNNING)
@@ -84,8 +88,12 @@ class Watcher:
         """The `counts` event, when it is time."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + COUNT_EVERY_SECONDS
-            with suppress(LrSearchError):  # an outage: the workers say so
+            try:
                 self._count()
+            except StorageGone:  # nothing that is trained now would be found
+                raise
+            except LrSearchError:  # an outage: the workers say so
+                pass
 
     def _count(self) -> None:
         counts = self._ledger.counts(self._study.id)

@@ -116,9 +116,9 @@ class Lines:
     def _died(self, event: Event) -> str:
         delay = event.facts["retry_seconds"]
         then = "its slot is given up" if delay is None else f"another starts in {duration(delay)}"
-        tail = str(event.facts["tail"])
-        last = tail if self._verbose or delay is None else "\n".join(tail.splitlines()[-1:])
-        return f"worker {event.slot} died ({event.facts['ending']}); {then}" + (f"\n{last}" if last else "")
+        tail, reason = str(event.facts["tail"]), str(event.facts.get("reason", ""))
+        last = tail if self._verbose or delay is None else "" if reason else "\n".join(tail.splitlines()[-1:])
+        return "\n".join(filter(None, [f"worker {event.slot} died ({event.facts['ending']}); {then}", reason, last]))
 
     def _study(self, event: Event) -> str:
         del event  # the picture has it

@@ -39,7 +39,16 @@ class Signals:
             os.set_blocking(write, False)
             self._old_wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
             threading.Thread(target=self._guard, args=(read,), name="lrsearch-signals", daemon=True).start()
+            os.register_at_fork(after_in_child=self._forget)
         return self
+
+    def _forget(self) -> None:
+        """A process that the caller's own code forked: a signal to it is its own, and none of ours."""
+        if self._pipe is not None:
+            self._pipe = None
+            signal.set_wakeup_fd(self._old_wakeup)
+            for number, handler in self._old.items():
+                signal.signal(number, handler)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._pipe is None:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 SAY_EVERY_SECONDS = 0.5  # progress within an epoch, for people
 MIRROR_EVERY_SECONDS = 1.0  # Optuna's rows follow in bulk: two looks a trial would cost short trials a tenth of their time
 NEVER_PRUNED = frozenset({Origin.YOURS, Origin.REFERENCE})
+HEARING_SECONDS = 0.2  # a signal that ended the training may not have been heard yet
 EPOCH_GRACE_SECONDS = 3.0  # an interruption waits for an epoch's end that is nearer than this: a checkpoint can be taken there
 
 
@@ -243,6 +244,7 @@ class Desk:
 
     def tell(self, outcome: Outcome) -> None:
         """Record how an attempt ended, exactly once; what was fenced off is dropped."""
+        outcome = self._excused(outcome)
         held = self._held.pop(outcome.trial_id)
         points = self.curves.take(outcome.trial_id, outcome.attempt)
         recorded = False
@@ -259,6 +261,19 @@ class Desk:
                 self._warn_once(note, note)
         if recorded and outcome.status is Status.FAILED:
             self._break_if_poisoned()
+
+    def _excused(self, outcome: Outcome) -> Outcome:
+        """What an exit of the study's own code ended goes back to the queue where this worker was told to stop, and failed where
+        nobody asked for it: it would be trained for ever.
+        """
+        if not outcome.left or not self.told_to_stop():
+            return outcome
+        return replace(outcome, status=Status.INTERRUPTED, value=None, reason=self.heart.stopping, traceback_text="")
+
+    def told_to_stop(self) -> bool:
+        """Whether this worker was told to stop, or is within a moment."""
+        self.heart.rest(HEARING_SECONDS)
+        return bool(self.heart.stopping)
 
     def abandon(self, reason: str) -> None:
         """Put back whatever is still held, its engine having been left by an exception."""

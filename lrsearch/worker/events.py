@@ -11,7 +11,9 @@ trial.ended      trial_id, attempt, number, kind, origin, label, short, status, 
 retests.planned  trials, seeds
 note             text: one line for a person
 broken           reason, traceback: the study's own code fails on every trial
-done             reason: nothing is left for this worker
+signalled        signal: a signal told this worker to stop; it puts back what it holds
+interrupted      reason: it was told to stop, by a signal or its parent, and holds nothing any more
+done             reason: the ledger has nothing left for this worker
 error            kind, text, traceback, exit_code: the process cannot go on
 """
 

@@ -2,7 +2,8 @@
 
 Commands: {"do": "load"}, {"do": "inspect"}, {"do": "open", "study": NAME}, {"do": "pace", "seconds": S}, {"do": "work",
 "study": NAME}, {"do": "wake"}, {"do": "interrupt"}, {"do": "quit"}. The end of input means that the parent is dead: running
-attempts are put back and the process is gone within five seconds, whatever holds it.
+attempts are put back and the process is gone within five seconds, whatever holds it. A worker that can neither hear nor speak any
+more is gone at once.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ class WorkerProcess:
     """One process, one slot; usually one study."""
 
     def __init__(self) -> None:
-        self._mouth = Mouth(private_output())
-        self._ear = Ear(private_input(), interrupted=self._interrupt, woken=self._wake, orphaned=self._orphan)
+        self._mouth = Mouth(private_output(), failed=_cut_off)
+        self._ear = Ear(private_input(), interrupted=self._interrupt, woken=self._wake, orphaned=self._orphan, failed=_cut_off)
         self._heart: Heart | None = None
         self._stopping = ""
         self._orphaned = threading.Event()
@@ -70,7 +71,9 @@ class WorkerProcess:
         except EOFError:
             return 0
         except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
-            if not self._stopping:
+            if self._stopping:
+                self._mouth.say("interrupted", reason=self._stopping)
+            else:
                 self._mouth.say("error", **told(error))
             return error.exit_code if isinstance(error, LrSearchError) else 1
         finally:
@@ -93,7 +96,10 @@ class WorkerProcess:
                     self._mouth.say("answer", to="pace", batches=self._pace(command["seconds"]))
                 case "work":
                     reason = self._work(config, workshop, command["study"])
-                    self._mouth.say("done", reason=reason)
+                    if self._stopping:
+                        self._mouth.say("interrupted", reason=self._stopping)
+                    else:
+                        self._mouth.say("done", reason=reason)
                 case "quit":
                     return
 
@@ -133,16 +139,17 @@ class WorkerProcess:
         worker_id = ledger.add_worker(
             study.id, host=config.host or host_name(), pid=os.getpid(), slot=config.slot, versions=versions()
         )
-        desk, heart = desk_for(config, ledger, study, worker_id=worker_id, space=opened.space, say=self._mouth.say)
-        self._heart = heart
-        if self._stopping:
-            heart.interrupt(self._stopping)
-        self._mouth.say("working", worker=worker_id)
-        heart.start()
+        self._mouth.say("working", worker=worker_id)  # first of all: the parent closes the entry of a worker that dies
         try:
+            desk, heart = desk_for(config, ledger, study, worker_id=worker_id, space=opened.space, say=self._mouth.say)
+            self._heart = heart
+            if self._stopping:
+                heart.interrupt(self._stopping)
+            heart.start()
             return work(desk, opened.engine, until=config.until)
         finally:
-            heart.close()
+            if self._heart is not None:
+                self._heart.close()
             self._heart = None
             with suppress(LrSearchError):
                 ledger.worker_seen(worker_id, "gone")
@@ -155,6 +162,8 @@ class WorkerProcess:
     def _interrupt(self, reason: str) -> None:
         """Called on the ear's thread."""
         first = not self._stopping
+        if first and reason.startswith("SIG"):
+            self._mouth.say("signalled", signal=reason)  # now: a long call may hold the main thread to its end
         self._stopping = self._stopping or reason
         if self._heart is not None:
             self._heart.interrupt(reason)
@@ -193,6 +202,17 @@ def _end_after(seconds: float, code: int) -> None:
         leave(code, sweep=code == 1)
 
     threading.Thread(target=end, name="lrsearch-end", daemon=True).start()
+
+
+def _cut_off(error: BaseException) -> None:
+    """End this process, which can neither be told anything nor tell: its parent counts what it held as lost, and goes on.
+
+    It is not put back: what the study's code does to every worker would be tried for ever.
+    """
+    text = f"lrsearch: this worker cannot speak with its parent any more: {type(error).__name__}: {error}. Does the study's code"
+    with suppress(OSError):
+        os.write(2, f"{text} close file descriptors that are not its own?\n".encode())
+    leave(1, sweep=True)
 
 
 def leave(code: int, *, sweep: bool = False) -> None:

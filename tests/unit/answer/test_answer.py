@@ -5,6 +5,7 @@ import json
 import pytest
 
 from lrsearch.answer import retest_candidates, summarise
+from lrsearch.report import answer_text
 from lrsearch.values import Direction, Kind, Origin, TrialState
 
 UP, DOWN = Direction.MAXIMIZE, Direction.MINIMIZE
@@ -76,6 +77,19 @@ def test_the_smallest_mean_wins_where_less_is_better(study, some, retests):
     answer = summarise(study(DOWN), records)
     assert answer.best.trial == 0
     assert any("Nothing beat yours" in each for each in answer.warnings)
+
+
+@pytest.mark.parametrize("state", [TrialState.FAILED, TrialState.DIVERGED])
+def test_where_no_searched_trial_ran_well_nothing_is_compared(study, trial, state):
+    records = [trial(0, value=0.9), *(trial(n, "sgd", 0.1, state=state) for n in (1, 2))]
+    answer = summarise(study(), records)
+    assert not any("beat" in each for each in answer.warnings)
+    assert any("No searched trial ran well" in each for each in answer.warnings)
+    page = answer_text(answer)
+    assert "  yours" in page
+    assert "  best" not in page.partition("optimizer")[0]
+    alone = summarise(study(), records[:1])
+    assert not any("beat" in each for each in alone.warnings)
 
 
 def test_by_optimizer_tells_from_which_rate_on_it_diverges(study, some, trial):

@@ -121,6 +121,13 @@ def test_a_worker_that_died_is_told_with_its_last_line():
     ]
 
 
+def test_the_error_of_a_worker_that_died_comes_before_what_libraries_print():
+    facts = {"ending": "exit code 1", "reason": "KeyError: 'x'", "tail": "I0000 no GPU", "retry_seconds": None}
+    told = lines_of(Event(name="worker.died", slot="cpu:1", facts=facts))
+    assert told[1:] == ["KeyError: 'x'", "I0000 no GPU"]
+    assert lines_of(Event(name="worker.died", slot="cpu:1", facts=facts | {"retry_seconds": 1.0}))[1:] == ["KeyError: 'x'"]
+
+
 def test_the_live_view_shows_budget_workers_best_and_yours():
     progress = {
         "trial_id": 2,
