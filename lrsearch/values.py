@@ -308,6 +308,7 @@ class StudyRecord:
     deadline: float | None  # seconds since 1970 on the database's clock
     created_at: float
     optuna_study_id: int
+    threads: int | None = None  # of each CPU worker; None before the first one trained, or where a resume is inexact anyway
 
     @property
     def name(self) -> str:

@@ -112,11 +112,14 @@ def opened(url: str) -> Iterator[Ledger]:
         ledger.close()
 
 
-def check_storage(url: str) -> None:
-    """Raise StorageProblem or SchemaMismatch where `url` cannot be used, without making anything."""
+def check_storage(url: str) -> bool:
+    """Raise StorageProblem or SchemaMismatch where `url` cannot be used, without making anything.
+
+    Returns whether our tables are there.
+    """
     from lrsearch.storage import check_storage as check
 
-    check(url)
+    return check(url)
 
 
 def remove_checkpoints(study: StudyRecord, given: str | Path | None, url: str) -> None:

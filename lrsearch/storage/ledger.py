@@ -179,6 +179,10 @@ class Ledger:
         text = records.clean(reason)
         self._change(study_id, lambda move: move.change_study(state=state.value, reason=text))
 
+    def keep_threads(self, study_id: int, threads: int | None) -> None:
+        """Note how many threads each of the study's CPU workers has."""
+        self._change(study_id, lambda move: move.change_study(threads=threads))
+
     def retry_failed(self, study_id: int) -> list[int]:
         """Queue each failed trial's setting once more as a new trial, and raise the budget by as many; returns their numbers.
 

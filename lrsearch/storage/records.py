@@ -118,6 +118,7 @@ def study_from(row: Any) -> StudyRecord:
         deadline=row.deadline,
         created_at=row.created_at,
         optuna_study_id=row.optuna_study_id or 0,
+        threads=row.threads,
     )
 
 

@@ -3,7 +3,7 @@
 Keys: `epochs`, `epoch_seconds`, `journal` (a file that gets a line an epoch, fsynced), `behave` {label: what} with what one of
 raise, kill, kill-once, hang, hang-once, stuck (one long call that no verdict reaches), `all` (what every trial does), `inspect` (raise,
 kill, refuse), `open` (kill, raise-once), `print` (text that each epoch prints), `clock` (true: the database's clock is ahead by what the table
-drill_clock says), `pace` {threads: batches a second} for an engine that measures, with `milliseconds` a batch. The variable
+drill_clock says), `pace` {threads: batches a second} for an engine that measures; nobody asks it any more. The variable
 DRILL_CLOCK_AHEAD sets this process' own clock, in seconds.
 """
 
