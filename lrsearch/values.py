@@ -163,6 +163,7 @@ class Outcome:
     epochs: int = 0  # epochs finished
     steps: int = 0  # updates done; where divergence stopped it, the update that did it
     seconds: float = 0.0
+    worker_seconds: float | None = None  # its share of its worker's time; the worker says it, not the engine
     logs: Mapping[str, float] = field(default_factory=dict)  # the last epoch's
     reason: str = ""  # one line: why it diverged, failed or stopped
     traceback_text: str = ""

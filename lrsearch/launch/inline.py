@@ -127,6 +127,7 @@ def _train(config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: Stud
         with _first_interrupt(heart.interrupt) as interrupted:
             reason = work(desk, engine)
         say("done", reason=reason)
+        watcher.end()
     finally:
         heart.close()
         ledger.worker_seen(worker_id, "gone")

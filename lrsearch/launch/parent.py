@@ -20,7 +20,7 @@ from lrsearch.worker.faults import breaking_failure
 from lrsearch.worker.workshop import host_name
 
 if TYPE_CHECKING:
-    from lrsearch.storage import Ledger
+    from lrsearch.storage import Counts, Ledger
 
 COUNT_EVERY_SECONDS = 2.0
 CHECKPOINTS = "lrsearch-checkpoints"
@@ -87,11 +87,34 @@ class Watcher:
             with suppress(LrSearchError):  # an outage: the workers say so
                 self._count()
 
+    def end(self) -> None:
+        """A note of what the study's time had no room for."""
+        with suppress(LrSearchError):
+            study = self._ledger.study(self._study.name)
+            text = left_undone(study, self._ledger.counts(study.id))
+            if text:
+                self._listen(Event(name="note", facts={"text": text}))
+
     def _count(self) -> None:
         counts = self._ledger.counts(self._study.id)
         done = counts.complete + counts.diverged + counts.pruned + counts.failed
         told = {"done": done, "running": counts.running, "waiting": counts.waiting, "failed": counts.failed}
         self._listen(Event(name="counts", facts=told))
+
+
+def left_undone(study: StudyRecord, counts: Counts) -> str:
+    """What a study that its time-out ended has not done; empty where it has done all."""
+    if study.deadline is None or study.state is not StudyState.FINISHED:
+        return ""
+    undone = counts.retests - counts.retests_done
+    found = {
+        f"{counts.done} of {study.trials} trials were trained": study.trials is not None and counts.done < study.trials,
+        "no trial could begin": study.trials is None and not counts.total,
+        f"{undone} of {counts.retests} retests were not done": undone > 0,
+        "there was no time for retests": bool(counts.complete and study.plan.retest_seeds and not counts.retests),
+    }
+    said = ", ".join(text for text, holds in found.items() if holds)
+    return f"the time is over: {said}; lrsearch extend {study.name} --timeout TIME gives it more" if said else ""
 
 
 def _told(record: TrialRecord | None) -> dict[str, object] | None:

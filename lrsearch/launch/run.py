@@ -7,6 +7,7 @@ written to the database before the study file has been inspected.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -51,13 +52,15 @@ def run_study(
     checkpoint_quota: int | None = None,
     allow_version_drift: bool = False,
     create_only: bool = False,
+    began: float | None = None,
     listen: Listener = silent,
     engine_factory: str | None = None,
 ) -> StudyRecord:
     """Search the study of `study_file` with worker processes until its budget is spent; returns it as it stands then.
 
-    A study of that name that exists goes on where it stood, if its definition is the same. Times are in seconds. With
-    `create_only` the study is made and nothing is trained.
+    A study of that name that exists goes on where it stood, if its definition is the same. Times are in seconds; `timeout`
+    counts from `began`, by the monotonic clock, which is now where it is None. With `create_only` the study is made and
+    nothing is trained.
 
     Raises CallerError (bad input, broken study file), EnvironmentProblem (database, devices), Refused (the stored study is
     another one), StudyBroken (its code fails on every trial), Interrupted (a signal; trials are back in the queue).
@@ -75,6 +78,7 @@ def run_study(
         retries=retries,
         overrides=overrides or {},
         allow_version_drift=allow_version_drift,
+        began=time.monotonic() if began is None else began,
     )
     asked = SlotRequest(devices=devices, workers=workers, threads=threads, per_device=per_device)
     check_backend()
@@ -113,6 +117,7 @@ def work_with(pool: Pool, ledger: Ledger, study: StudyRecord, plan: SlotPlan, li
 
     pool.tick = tick
     pool.work(study.name, LedgerUndertaker(ledger, study.id))  # an interruption leaves Optuna's rows to whoever goes on
+    watcher.end()
 
 
 def completed(url: str, name: str) -> StudyRecord:

@@ -164,6 +164,7 @@ def outcome_columns(outcome: Outcome) -> dict[str, Any]:
         "epochs": outcome.epochs,
         "steps": outcome.steps,
         "seconds": outcome.seconds,
+        "worker_seconds": outcome.seconds if outcome.worker_seconds is None else outcome.worker_seconds,
         "engine": outcome.engine[:32],
         "reason": clean(outcome.reason),
         "traceback": clean(outcome.traceback_text),
