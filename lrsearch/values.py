@@ -115,7 +115,7 @@ class TrialSpec:
 
     trial_id: int
     attempt: int  # the fencing number
-    label: str  # "trial 12", "retest 12/2": for people
+    label: str  # "trial 12", "retest 2 of trial 12": for people
     setting: Setting
     seed: int
     yours: bool = False  # train the user's compile unchanged
@@ -227,6 +227,13 @@ class TrialRecord:
     started_at: float | None = None
     finished_at: float | None = None
     worker: int | None = None
+
+    @property
+    def label(self) -> str:
+        """`trial 12`, or `retest 2 of trial 12`: for people; repeats count from 1."""
+        if self.kind is Kind.RETEST:
+            return f"retest {(self.repeat or 0) + 1} of trial {self.parent}"
+        return f"trial {self.number}"
 
 
 class StudyState(StrEnum):

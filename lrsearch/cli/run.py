@@ -48,7 +48,9 @@ PRUNERS = ["none", "median", "asha", "hyperband"]
 
 search_options = together(
     click.option("--trials", type=int, help="The study's total of trials. [default: 40; no limit under --timeout alone]"),
-    click.option("--timeout", callback=duration, metavar="TIME", help="End within this time from now, retests included: 90s, 45m, 8h."),
+    click.option(
+        "--timeout", callback=duration, metavar="TIME", help="End within this time from now, retests included: 90s, 45m, 8h."
+    ),
     click.option("--sampler", type=click.Choice(SAMPLERS), help="What proposes settings. [default: tpe]"),
     click.option("--pruner", type=click.Choice(PRUNERS), help="What stops weak trials early. [default: none]"),
     click.option("--seed", type=int, help="Seed of the search; repeats it with one worker. [default: the study file's]"),

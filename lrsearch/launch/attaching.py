@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lrsearch.errors import FingerprintMismatch, InvalidValue, StudyFileError
 from lrsearch.launch.devices import this_machine
-from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.launch.events import Event, Listener, silent, to_all
 from lrsearch.launch.parent import config_of
 from lrsearch.launch.planning import plan_further
 from lrsearch.launch.pool import Pool
@@ -54,6 +54,7 @@ def attach(
 
     if until not in UNTIL:
         raise InvalidValue("--until", got=until, allowed=" or ".join(UNTIL))
+    listen = to_all({"progress": listen})  # whatever it raises, training goes on
     asked = SlotRequest(devices=devices, workers=workers, threads=threads, per_device=per_device)
     url = resolve_url(storage, os.environ)
     ledger = open_ledger(url)  # never makes a database: there is nothing to attach to in a new one

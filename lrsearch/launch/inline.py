@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lrsearch.errors import StudyBroken
-from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.launch.events import Event, Listener, silent, to_all
 from lrsearch.launch.parent import Watcher, checkpoint_root, opened
 from lrsearch.launch.request import Request, check_methods, create_or_resume
 from lrsearch.values import Json, StudyRecord, StudyState
@@ -77,6 +77,7 @@ def run_inline(
     check_backend()
     check_study_name(name)
     request = request or Request()
+    listen = to_all({"progress": listen})  # whatever it raises, training goes on
     workshop: Workshop = (
         DefinitionWorkshop(definition.with_overrides(request.overrides), engine)
         if isinstance(definition, StudyDefinition)

@@ -59,6 +59,7 @@ class Watcher:
     def __init__(self, ledger: Ledger, study: StudyRecord, listen: Listener) -> None:
         self._ledger, self._study, self._listen = ledger, study, listen
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
+        self._revision: int | None = None  # what has changed since is looked at next time
 
     def begin(self) -> None:
         """The `study` event: budget, what is done, best and yours so far."""
@@ -72,6 +73,7 @@ class Watcher:
             "objective": facts.objective,
             "direction": facts.direction.value,
             "trials": study.trials,
+            "done": sum(each.state.terminal for each in records),
             "deadline": study.deadline,
             "retest": study.plan.retest_seeds,
             "best": _told(best),
@@ -96,9 +98,20 @@ class Watcher:
                 self._listen(Event(name="note", facts={"text": text}))
 
     def _count(self) -> None:
-        counts = self._ledger.counts(self._study.id)
-        done = counts.complete + counts.diverged + counts.pruned + counts.failed
-        told = {"done": done, "running": counts.running, "waiting": counts.waiting, "failed": counts.failed}
+        study, counts = self._ledger.study(self._study.name), self._ledger.counts(self._study.id)
+        changed = self._ledger.trials(self._study.id, changed_since=self._revision)
+        self._revision = changed.revision
+        ended = [each for each in changed if each.state.terminal]
+        told = {
+            "ended": [each.label for each in ended if each.kind is Kind.SEARCH],
+            "retests_ended": [each.label for each in ended if each.kind is Kind.RETEST],
+            "retests": counts.retests,
+            "running": counts.running,
+            "waiting": counts.waiting,
+            "failed": counts.failed,
+            "trials": study.trials,
+            "deadline": study.deadline,
+        }
         self._listen(Event(name="counts", facts=told))
 
 

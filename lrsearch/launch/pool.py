@@ -15,9 +15,9 @@ from typing import ClassVar, Protocol, Self
 
 from lrsearch.errors import CallerError, EnvironmentProblem, Interrupted, LrSearchError, Refused, StudyBroken
 from lrsearch.launch.child import Child, Inbox, ending
-from lrsearch.launch.slots import Slot
 from lrsearch.launch.events import Event, Listener
 from lrsearch.launch.signals import Signals
+from lrsearch.launch.slots import Slot
 from lrsearch.values import Json
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.wire import raised

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from lrsearch.answer import prepare_answer
 from lrsearch.errors import LrSearchError, StudyFileError
 from lrsearch.launch.devices import this_machine
-from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.launch.events import Event, Listener, silent, to_all
 from lrsearch.launch.parent import LedgerUndertaker, Watcher, check_storage, config_of, opened
 from lrsearch.launch.planning import keep_threads, plan_workers
 from lrsearch.launch.pool import Pool
@@ -80,6 +80,7 @@ def run_study(
         allow_version_drift=allow_version_drift,
         began=time.monotonic() if began is None else began,
     )
+    listen = to_all({"progress": listen})  # whatever it raises, training goes on
     asked = SlotRequest(devices=devices, workers=workers, threads=threads, per_device=per_device)
     check_backend()
     path = check_file(study_file)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from lrsearch.errors import DeviceProblem, InvalidValue
 from lrsearch.launch.devices import Gpu, Machine, chosen_gpus
+from lrsearch.report.words import counted
 
 OVERHEAD_MIB = 614  # 0.6 GiB a process for CUDA's context and libraries, when several share a GPU
 CPU_WORKER_MIB = 819  # 0.8 GiB: TensorFlow, a small data set and room; more workers than fit would be killed
@@ -84,11 +85,6 @@ def plan_slots(
     return _cpu_plan(machine, asked, trials=trials, kept=kept)
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 worker`, `2 workers`."""
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
 # -- CPU cores -----------------------------------------------------------------------------------------------------
 
 
@@ -150,9 +146,7 @@ def _gpu_slot(gpu: Gpu, part: int, sharing: int, threads: int) -> Slot:
         raise DeviceProblem(f"{what}, so it cannot be shared. Leave --per-device out.")
     limit = (gpu.memory_mib - sharing * OVERHEAD_MIB) // sharing
     if limit < OVERHEAD_MIB:
-        raise DeviceProblem(
-            f"gpu:{gpu.index} has {gpu.memory_mib} MiB: too little for {sharing} workers. Lower --per-device."
-        )
+        raise DeviceProblem(f"gpu:{gpu.index} has {gpu.memory_mib} MiB: too little for {sharing} workers. Lower --per-device.")
     name = f"gpu:{gpu.index}/{part}"
     return Slot(name=name, threads=threads, memory_mib=limit, env=env, unset=("TF_FORCE_GPU_ALLOW_GROWTH",))
 

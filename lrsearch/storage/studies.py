@@ -42,9 +42,7 @@ def _seconds_until(end: float) -> float:
     return end - time.monotonic()
 
 
-def insert_study(
-    connection: Connection, clock: ColumnElement[float], plan: StudyPlan, end: float | None = None
-) -> None:
+def insert_study(connection: Connection, clock: ColumnElement[float], plan: StudyPlan, end: float | None = None) -> None:
     """The study's row and its first trials. Raises IntegrityError where there is one of that name."""
     row: dict[str, Any] = {"name": plan.name, "plan": records.plan_text(plan), "trials": plan.trials}
     row |= {"state": StudyState.OPEN.value, "reason": "", "revision": 0, "searched": 0, "retests_for": 0}

@@ -28,7 +28,6 @@ from lrsearch.values import (
     StudyState,
     TrialRecord,
     TrialSpec,
-    TrialState,
     Verdict,
 )
 from lrsearch.worker.checkpoints import CheckpointStore, NoRoom, Written
@@ -120,7 +119,7 @@ class Desk:
             return None
         self._mirror()
         resume = self._resume(trial)
-        label = label_of(trial)
+        label = trial.label
         spec = TrialSpec(
             trial_id=trial.id,
             attempt=attempt,
@@ -163,7 +162,7 @@ class Desk:
         snapshot, troubles = self.store.newest(self.ledger.checkpoints(trial.id))
         for trouble in troubles:
             then = f"going on from epoch {snapshot.epoch}" if snapshot else "beginning anew"
-            self.say("note", text=f"{label_of(trial)}: checkpoint not usable, {then}: {trouble}")
+            self.say("note", text=f"{trial.label}: checkpoint not usable, {then}: {trouble}")
         return snapshot
 
     # -- watch and save --------------------------------------------------------------------------------------------
@@ -364,15 +363,3 @@ def seed_of(study_seed: int, kind: Kind, number: int) -> int:
     """The seed of a trial (or of a retest's repeat): a hash, so that neighbours share nothing; below 2**31."""
     digest = hashlib.sha256(f"{study_seed}/{kind.value}/{number}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
-
-
-def label_of(trial: TrialRecord) -> str:
-    """`trial 12`, or `retest 12/2`: for people; repeats count from 1."""
-    if trial.kind is Kind.RETEST:
-        return f"retest {trial.parent}/{(trial.repeat or 0) + 1}"
-    return f"trial {trial.number}"
-
-
-def finished(trial: TrialRecord) -> bool:
-    """Whether a trial has ended for good."""
-    return trial.state in {TrialState.COMPLETE, TrialState.DIVERGED, TrialState.PRUNED, TrialState.FAILED}
