@@ -122,7 +122,7 @@ def left_undone(study: StudyRecord, counts: Counts) -> str:
     undone = counts.retests - counts.retests_done
     found = {
         f"{counts.done} of {study.trials} trials were trained": study.trials is not None and counts.done < study.trials,
-        "no trial could begin": study.trials is None and not counts.total,
+        "no trial could begin": study.trials is None and not counts.done,
         f"{undone} of {counts.retests} retests were not done": undone > 0,
         "there was no time for retests": bool(counts.complete and study.plan.retest_seeds and not counts.retests),
     }

@@ -178,6 +178,7 @@ def test_a_reader_of_the_progress_that_leaves_ends_nothing(study):
     with driven(arguments) as driver:
         driver.until("trial.started")
         driver.process.stdout.close()
+        driver.process.stdout = None
         driver.process.wait(timeout=60)
     assert states(arguments) == {TrialState.COMPLETE: 5}
     with ledger_of(arguments) as ledger:
