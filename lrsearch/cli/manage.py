@@ -8,7 +8,6 @@ import click
 
 from lrsearch.cli.opening import existing_study
 from lrsearch.cli.options import duration, echo_json, json_option, storage_option
-from lrsearch.report.words import counted
 from lrsearch.values import StudyState
 
 
@@ -35,6 +34,8 @@ def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
 @json_option
 def resume(study: str, *, storage: str | None, as_json: bool) -> None:
     """Open STUDY again after stop; attached workers go on, others attach or start-study again."""
+    from lrsearch.report.words import counted
+
     with existing_study(study, storage) as (ledger, record):
         ledger.set_state(record.id, StudyState.OPEN)
         counts = ledger.counts(record.id)
@@ -50,6 +51,8 @@ def resume(study: str, *, storage: str | None, as_json: bool) -> None:
 @json_option
 def extend(study: str, *, trials: int | None, timeout: float | None, storage: str | None, as_json: bool) -> None:
     """Raise the budget of STUDY by more trials, or give it time."""
+    from lrsearch.report.words import counted
+
     if trials is None and timeout is None:
         raise click.UsageError("say by how much: --trials N, --timeout TIME, or both.")
     with existing_study(study, storage) as (ledger, record):
@@ -66,6 +69,8 @@ def extend(study: str, *, trials: int | None, timeout: float | None, storage: st
 @json_option
 def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> None:
     """Train failed settings of STUDY once more, as new trials; the budget rises by as many."""
+    from lrsearch.report.words import counted
+
     del failed  # the one choice there is, said aloud on purpose
     with existing_study(study, storage) as (ledger, record):
         numbers = ledger.retry_failed(record.id)
@@ -82,6 +87,7 @@ def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> No
 def delete(study: str, *, yes: bool, checkpoints: str | None, storage: str | None, as_json: bool) -> None:
     """Delete STUDY: its trials, curves and checkpoints. Refused while a worker trains it."""
     from lrsearch.launch import remove_checkpoints
+    from lrsearch.report.words import counted
     from lrsearch.storage import resolve_url
 
     with existing_study(study, storage) as (ledger, record):
