@@ -5,7 +5,7 @@ Pure functions of the ledger's records; knows nothing of SQL, Keras, Optuna or h
 
 from lrsearch.answer.answer import Answer, Contender, summarise
 from lrsearch.answer.optimizers import OptimizerRow
-from lrsearch.answer.ranking import nothing_to_compare, ranking, retest_candidates, setting_key, yours_of
+from lrsearch.answer.ranking import fitting_retests, nothing_to_compare, ranking, retest_candidates, setting_key, yours_of
 from lrsearch.answer.spread import Retested, prepare_answer
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Contender",
     "OptimizerRow",
     "Retested",
+    "fitting_retests",
     "nothing_to_compare",
     "prepare_answer",
     "ranking",

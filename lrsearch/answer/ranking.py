@@ -47,6 +47,25 @@ def retest_candidates(records: Sequence[TrialRecord], direction: Direction, *, t
     return (*chosen, *yours)
 
 
+def fitting_retests(
+    wanted: Sequence[int], yours: TrialRecord | None, *, seeds: int, room: int | None
+) -> tuple[tuple[int, ...], int]:
+    """Which of the `wanted` trials, best first, to retest on how many seeds, where `room` retests fit into the time.
+
+    The leader and yours come first. A setting is retested on every seed or not at all, since means of fewer seeds do not
+    compare; only where not even these two fit, they have fewer seeds, the same for both. A room of None is enough for all.
+    """
+    mine = [number for number in wanted if yours is not None and number == yours.number]
+    order = (*wanted[:1], *(each for each in mine if each not in wanted[:1]))
+    order = (*order, *(each for each in wanted if each not in order))
+    if room is None or room >= len(order) * seeds or not order:
+        return order, seeds
+    first = order[: min(2, len(order))]
+    if room < len(first) * seeds:
+        return first, room // len(first)
+    return order[: room // seeds], seeds
+
+
 def setting_key(setting: Setting | None) -> str:
     """Equal for equal settings."""
     return "" if setting is None else json.dumps(setting.to_json(), sort_keys=True)

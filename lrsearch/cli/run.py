@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,9 @@ PRUNERS = ["none", "median", "asha", "hyperband"]
 
 search_options = together(
     click.option("--trials", type=int, help="The study's total of trials. [default: 40; no limit under --timeout alone]"),
-    click.option("--timeout", callback=duration, metavar="TIME", help="End within this time, retests included: 90s, 45m, 8h."),
+    click.option(
+        "--timeout", callback=duration, metavar="TIME", help="End within this time from now, retests included: 90s, 45m, 8h."
+    ),
     click.option("--sampler", type=click.Choice(SAMPLERS), help="What proposes settings. [default: tpe]"),
     click.option("--pruner", type=click.Choice(PRUNERS), help="What stops weak trials early. [default: none]"),
     click.option("--seed", type=int, help="Seed of the search; repeats it with one worker. [default: the study file's]"),
@@ -93,11 +96,12 @@ def start_study(
     A study that exists goes on where it stood, if its definition is the same; --trials is its total, so a larger one adds
     trials. Ctrl-C puts running trials back; a second one leaves at once.
     """
+    began = time.monotonic()  # --timeout counts from here
     from lrsearch.launch import run_study, watching
 
     overrides = space_overrides(options)
     with watching(quiet=quiet or as_json, verbose=verbose, log_file=log_file) as listen:
-        study = run_study(study_file, storage=storage, overrides=overrides, listen=listen, **options)
+        study = run_study(study_file, storage=storage, overrides=overrides, began=began, listen=listen, **options)
     if options["create_only"]:
         tell_created(study.name, as_json=as_json)
         return

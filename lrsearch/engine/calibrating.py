@@ -72,18 +72,6 @@ class AutoEngine:
         chosen = self.vectorized if self.calibration.engine == "vectorized" else self.vectorized.graph
         yield from chosen.train(source, watch, save)
 
-    def pace(self, seconds: float) -> float | None:
-        """Batches a second of what was chosen, those of all rows counted, over about so many seconds; None where it is `fit`."""
-        assert self.calibration is not None
-        spec = first_setting(self.loaded)
-        try:
-            if self.calibration.engine == "vectorized":
-                stack, width = self.vectorized.stack(spec.setting.batch_size), self.calibration.width
-                return rate_of(stack.timed_calls(spec, width, batches=MOST_BATCHES), enough=seconds)
-            return rate_of(self.vectorized.graph.timed_calls(spec), enough=seconds)
-        except (Exception, SystemExit):  # noqa: BLE001 - the study's own code may raise anything, and trials will tell it better
-            return None
-
 
 def first_setting(loaded: LoadedStudy) -> TrialSpec:
     """The first reference setting: what candidates are timed with."""
@@ -118,16 +106,6 @@ def seconds_of(calls: Iterator[tuple[float, int]], *, enough: float) -> float:
         if spent >= enough:
             break
     return best
-
-
-def rate_of(calls: Iterator[tuple[float, int]], *, enough: float) -> float:
-    """Batches a second over `enough` seconds of calls."""
-    spent, done = 0.0, 0
-    for seconds, batches in calls:
-        spent, done = spent + seconds, done + batches
-        if spent >= enough:
-            break
-    return done / spent
 
 
 def choose(milliseconds: Mapping[str, float]) -> Calibration:

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import replace
 from queue import SimpleQueue
 
-from lrsearch.launch.devices import Slot
+from lrsearch.launch.slots import Slot
 from lrsearch.values import Json
 from lrsearch.worker.config import WorkerConfig
 

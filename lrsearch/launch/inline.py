@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lrsearch.errors import AskedToLeave, StudyBroken
-from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.launch.events import Event, Listener, silent, to_all
 from lrsearch.launch.parent import Watcher, checkpoint_root, opened
 from lrsearch.launch.request import Request, check_methods, create_or_resume
 from lrsearch.values import Json, StudyRecord, StudyState
@@ -77,6 +77,7 @@ def run_inline(
     check_backend()
     check_study_name(name)
     request = request or Request()
+    listen = to_all({"progress": listen})  # whatever it raises, training goes on
     workshop: Workshop = (
         DefinitionWorkshop(definition.with_overrides(request.overrides), engine)
         if isinstance(definition, StudyDefinition)
@@ -128,6 +129,7 @@ def _train(config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: Stud
             with _first_interrupt(heart.interrupt) as interrupted:
                 reason = work(desk, engine)
             say("done", reason=reason)
+            watcher.end()
         finally:
             heart.close()
     finally:

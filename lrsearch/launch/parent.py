@@ -20,7 +20,7 @@ from lrsearch.worker.faults import breaking_failure
 from lrsearch.worker.workshop import host_name
 
 if TYPE_CHECKING:
-    from lrsearch.storage import Ledger
+    from lrsearch.storage import Counts, Ledger
 
 COUNT_EVERY_SECONDS = 2.0
 CHECKPOINTS = "lrsearch-checkpoints"
@@ -63,6 +63,7 @@ class Watcher:
     def __init__(self, ledger: Ledger, study: StudyRecord, listen: Listener) -> None:
         self._ledger, self._study, self._listen = ledger, study, listen
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
+        self._revision: int | None = None  # what has changed since is looked at next time
 
     def begin(self) -> None:
         """The `study` event: budget, what is done, best and yours so far."""
@@ -76,6 +77,7 @@ class Watcher:
             "objective": facts.objective,
             "direction": facts.direction.value,
             "trials": study.trials,
+            "done": sum(each.state.terminal for each in records),
             "deadline": study.deadline,
             "retest": study.plan.retest_seeds,
             "best": _told(best),
@@ -95,11 +97,45 @@ class Watcher:
             except LrSearchError:  # an outage: the workers say so
                 pass
 
+    def end(self) -> None:
+        """A note of what the study's time had no room for."""
+        with suppress(LrSearchError):
+            study = self._ledger.study(self._study.name)
+            text = left_undone(study, self._ledger.counts(study.id))
+            if text:
+                self._listen(Event(name="note", facts={"text": text}))
+
     def _count(self) -> None:
-        counts = self._ledger.counts(self._study.id)
-        done = counts.complete + counts.diverged + counts.pruned + counts.failed
-        told = {"done": done, "running": counts.running, "waiting": counts.waiting, "failed": counts.failed}
+        study, counts = self._ledger.study(self._study.name), self._ledger.counts(self._study.id)
+        changed = self._ledger.trials(self._study.id, changed_since=self._revision)
+        self._revision = changed.revision
+        ended = [each for each in changed if each.state.terminal]
+        told = {
+            "ended": [each.label for each in ended if each.kind is Kind.SEARCH],
+            "retests_ended": [each.label for each in ended if each.kind is Kind.RETEST],
+            "retests": counts.retests,
+            "running": counts.running,
+            "waiting": counts.waiting,
+            "failed": counts.failed,
+            "trials": study.trials,
+            "deadline": study.deadline,
+        }
         self._listen(Event(name="counts", facts=told))
+
+
+def left_undone(study: StudyRecord, counts: Counts) -> str:
+    """What a study that its time-out ended has not done; empty where it has done all."""
+    if study.deadline is None or study.state is not StudyState.FINISHED:
+        return ""
+    undone = counts.retests - counts.retests_done
+    found = {
+        f"{counts.done} of {study.trials} trials were trained": study.trials is not None and counts.done < study.trials,
+        "no trial could begin": study.trials is None and not counts.done,
+        f"{undone} of {counts.retests} retests were not done": undone > 0,
+        "there was no time for retests": bool(counts.complete and study.plan.retest_seeds and not counts.retests),
+    }
+    said = ", ".join(text for text, holds in found.items() if holds)
+    return f"the time is over: {said}; lrsearch extend {study.name} --timeout TIME gives it more" if said else ""
 
 
 def _told(record: TrialRecord | None) -> dict[str, object] | None:
@@ -120,11 +156,14 @@ def opened(url: str) -> Iterator[Ledger]:
         ledger.close()
 
 
-def check_storage(url: str) -> None:
-    """Raise StorageProblem or SchemaMismatch where `url` cannot be used, without making anything."""
+def check_storage(url: str) -> bool:
+    """Raise StorageProblem or SchemaMismatch where `url` cannot be used, without making anything.
+
+    Returns whether our tables are there.
+    """
     from lrsearch.storage import check_storage as check
 
-    check(url)
+    return check(url)
 
 
 def remove_checkpoints(study: StudyRecord, given: str | Path | None, url: str) -> None:

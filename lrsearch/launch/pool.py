@@ -15,10 +15,10 @@ from typing import ClassVar, Protocol, Self
 
 from lrsearch.errors import CallerError, EnvironmentProblem, Interrupted, LrSearchError, Refused, StudyBroken
 from lrsearch.launch.child import Child, Inbox
-from lrsearch.launch.devices import Slot
 from lrsearch.launch.events import Event, Listener
 from lrsearch.launch.post import Post
 from lrsearch.launch.signals import Signals
+from lrsearch.launch.slots import Slot
 from lrsearch.values import Json, Status, StudyState
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.wire import raised
@@ -58,7 +58,6 @@ class Pool:
         self._study: str | None = None
         self._undertaker: Undertaker | None = None
         self._facts: Inspection | None = None
-        self._answers: dict[tuple[Child, str], Mapping[str, Json]] = {}
         self._failure: LrSearchError | None = None
         self._stop_at: float | None = None  # when what is left is killed, monotonic
         self._signal: int | None = None
@@ -97,36 +96,6 @@ class Pool:
                 text = f"the worker that loaded the study file died ({inspector.ending})"
                 raise StudyBroken(text, traceback_text="\n".join(filter(None, [inspector.reason, inspector.tail])))
         return self._facts
-
-    def ask(self, command: Mapping[str, Json], *, first: bool = False) -> list[Mapping[str, Json]]:
-        """Give every worker a command and return their answers, or only the first; fewer where workers died.
-
-        Raises what a worker raised, and Interrupted.
-        """
-        asked = self._children()
-        self._answers = {}
-        for child in asked:
-            child.tell(command)
-        wanted = str(command["do"])
-        while True:
-            found = [self._answers[child, wanted] for child in asked if (child, wanted) in self._answers]
-            waited_for = [child for child in self._children() if (child, wanted) not in self._answers]
-            if not waited_for or (first and found):
-                return found
-            self._step()
-            if self._signal is not None:
-                raise Interrupted(self._signal, "interrupted before training began")
-            if self._failure is not None:
-                raise self._failure
-
-    def like(self, slots: Sequence[Slot], listen: Listener) -> Pool:
-        """Another pool, not begun, that differs in its slots."""
-        return Pool(slots, self.config, listen, trial_timeout=self._trial_timeout)
-
-    def dismiss(self) -> None:
-        """End the workers, which hold nothing: another pool works."""
-        self._kill_all()
-        self._drain()
 
     def work(self, study: str, undertaker: Undertaker) -> None:
         """Let every worker train `study` until nothing is left.
@@ -195,7 +164,7 @@ class Pool:
             return
         if (handler := self._HANDLERS.get(name)) is not None:
             handler(self, child, facts)
-        if name not in {"exit", "facts", "error", "answer"}:
+        if name not in {"exit", "facts", "error"}:
             self._listen(Event(name=name, slot=child.slot.name, facts=facts))
 
     def _on_signal(self, number: int) -> None:
@@ -212,9 +181,6 @@ class Pool:
     def _on_facts(self, child: Child, facts: dict[str, Json]) -> None:
         del child
         self._facts = Inspection.from_json(facts["inspection"])
-
-    def _on_answer(self, child: Child, facts: dict[str, Json]) -> None:
-        self._answers[child, facts["to"]] = facts
 
     def _on_started(self, child: Child, facts: dict[str, Json]) -> None:
         child.holds[facts["trial_id"], facts["attempt"]] = time.monotonic()
@@ -359,7 +325,6 @@ class Pool:
     _HANDLERS: ClassVar[Mapping[str, Callable[[Pool, Child, dict[str, Json]], None]]] = {
         "ready": _on_ready,
         "facts": _on_facts,
-        "answer": _on_answer,
         "working": _on_working,
         "trial.started": _on_started,
         "trial.ended": _on_ended,

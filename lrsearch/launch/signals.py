@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -84,6 +85,7 @@ class Signals:
         if self._pipe is None:  # the main thread did it
             return
         self._second()
-        if sys.stderr.isatty():
-            os.write(2, _SHOW_CURSOR)
+        with suppress(OSError, ValueError):  # a terminal that is gone must not keep us
+            if sys.stderr.isatty():
+                os.write(2, _SHOW_CURSOR)
         os._exit(128 + (self.number or signal.SIGINT))

@@ -5,7 +5,16 @@ from __future__ import annotations
 from statistics import fmean, stdev
 
 from lrsearch.answer import Answer, Contender
-from lrsearch.report.words import columns, further_text, rate_text, schedule_text, value_digits, value_text, varying_of
+from lrsearch.report.words import (
+    columns,
+    counted,
+    further_text,
+    rate_text,
+    schedule_text,
+    value_digits,
+    value_text,
+    varying_of,
+)
 from lrsearch.values import Origin
 
 
@@ -60,7 +69,7 @@ def _seeds(each: Contender, digits: int) -> str:
     lost = f", {each.retest.lost} lost" if each.retest.lost else ""
     seen = each.retest.test
     test = f", test {_mean(fmean(seen), stdev(seen) if len(seen) > 1 else None, digits)}" if seen else ""
-    return f"({each.retest.n} seeds{lost}{test})"
+    return f"({counted(each.retest.n, 'seed')}{lost}{test})"
 
 
 def _aside(answer: Answer) -> str:

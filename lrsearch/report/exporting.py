@@ -14,7 +14,7 @@ from typing import Any
 
 from lrsearch.answer import Answer, Contender
 from lrsearch.errors import InvalidValue, UnknownName
-from lrsearch.report.words import rate_text, schedule_text, value_text
+from lrsearch.report.words import counted, rate_text, schedule_text, value_text
 from lrsearch.space import OPTIMIZERS, keras_arguments, output_layers, warmup_steps
 from lrsearch.values import Json, Origin, Setting, StudyFacts, StudyRecord
 from lrsearch.version import VERSION
@@ -211,7 +211,7 @@ def _value(chosen: Contender) -> str:
     if chosen.retest is None:
         return f"{value_text(chosen.searched)} in one training"
     spread = f" +- {value_text(chosen.retest.spread)}" if chosen.retest.spread is not None else ""
-    return f"{value_text(chosen.retest.mean)}{spread} over {chosen.retest.n} fresh seeds {list(chosen.retest.seeds)}"
+    return f"{value_text(chosen.retest.mean)}{spread} over {counted(chosen.retest.n, 'fresh seed')} {list(chosen.retest.seeds)}"
 
 
 def _call(setting: Setting, accumulation: int, carried: Mapping[str, Json]) -> str:

@@ -10,6 +10,7 @@ from lrsearch.values import Setting
 
 __all__ = [
     "columns",
+    "counted",
     "duration_text",
     "further_text",
     "percent",
@@ -21,6 +22,11 @@ __all__ = [
 ]
 
 _SHAPES = {"warmup_stable_decay": "level, then down", "cosine_restarts": "cosine restarts", "one_cycle": "one cycle"}
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def percent(fraction: float) -> str:

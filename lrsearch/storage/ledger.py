@@ -27,6 +27,7 @@ from lrsearch.storage.move import Move, StudyGone, study_of
 from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records
 from lrsearch.storage.studies import Retest
 from lrsearch.storage.tables import attempts, calibrations, checkpoints, curves, studies, trials, workers
+from lrsearch.storage.timing import WORKER_GONE_SECONDS
 from lrsearch.storage.url import is_sqlite
 from lrsearch.values import (
     CurvePoint,
@@ -111,9 +112,10 @@ class Ledger:
 
     # -- studies -----------------------------------------------------------------------------------------------------------------
 
-    def create_study(self, plan: StudyPlan) -> StudyRecord:
+    def create_study(self, plan: StudyPlan, *, began: float | None = None) -> StudyRecord:
         """Make the study with its first trials, or find it: any number of processes may try at once.
 
+        Its time-out counts from `began`, by this process' monotonic clock; from now where that is None.
         Raises FingerprintMismatch where the stored one was made from another definition, InvalidValue where Optuna has a study of
         that name with trials that are not ours.
         """
@@ -122,7 +124,7 @@ class Ledger:
         stored = self._find(plan.name)
         if stored is None:
             refuse_foreign_study(self.optuna_storage(), plan.name)  # before anything is made
-            stored = self._insert(plan)
+            stored = self._insert(plan, began)
         _refuse_other(stored, plan)
         if not stored.optuna_study_id:
             facts = stored.plan.facts
@@ -130,9 +132,10 @@ class Ledger:
             self._change(stored.id, lambda move: move.change_study(optuna_study_id=made))
         return self.study(plan.name)
 
-    def _insert(self, plan: StudyPlan) -> StudyRecord:
+    def _insert(self, plan: StudyPlan, began: float | None) -> StudyRecord:
+        end = study_moves.end_of(plan.timeout_seconds, began)
         with suppress(IntegrityError):  # another process was quicker, or our own commit's answer was lost
-            self.database.write(lambda connection: study_moves.insert_study(connection, self._clock, plan))
+            self.database.write(lambda connection: study_moves.insert_study(connection, self._clock, plan, end))
         return self.study(plan.name)
 
     def study(self, name: str) -> StudyRecord:
@@ -153,22 +156,32 @@ class Ledger:
         rows = self.database.read(lambda connection: connection.execute(select(studies).order_by(studies.c.id)).all())
         return [records.study_from(row) for row in rows]
 
-    def set_budget(self, study_id: int, *, trials: int | None = None, timeout_seconds: float | None = None) -> None:
-        """Set the study's total of trials, never below what has begun, and its end, so many seconds from now; None keeps.
+    def set_budget(
+        self,
+        study_id: int,
+        *,
+        trials: int | None = None,
+        timeout_seconds: float | None = None,
+        began: float | None = None,
+    ) -> None:
+        """Set the study's total of trials, never below what has begun, and its end, so many seconds after `began`; None keeps.
 
-        A finished study is open again; a deadline that has passed goes when trials are given.
+        `began` is by this process' monotonic clock, now where it is None. A finished study is open again; a deadline that
+        has passed goes when trials are given.
         """
-        self._change(study_id, lambda move: study_moves.set_budget(move, total=trials, timeout_seconds=timeout_seconds))
+        end = study_moves.end_of(timeout_seconds, began)
+        self._change(study_id, lambda move: study_moves.set_budget(move, total=trials, end=end))
 
     def extend(self, study_id: int, *, trials: int | None = None, timeout_seconds: float | None = None) -> StudyRecord:
         """Raise the total by `trials`, or end the study so many seconds from now."""
+        end = study_moves.end_of(timeout_seconds, None)
         goal: list[int] = []  # filled by the first try: a second one, whose commit had arrived, must not add again
 
         def extended(move: Move) -> StudyRecord:
             if trials is not None and not goal:
                 begun = move.study.trials if move.study.trials is not None else move.study.searched
                 goal.append(begun + trials)
-            study_moves.set_budget(move, total=goal[0] if goal else None, timeout_seconds=timeout_seconds)
+            study_moves.set_budget(move, total=goal[0] if goal else None, end=end)
             row = move.connection.execute(select(studies).where(studies.c.id == study_id)).one()
             return records.study_from(row)
 
@@ -178,6 +191,10 @@ class Ledger:
         """Say what the study's workers may do."""
         text = records.clean(reason)
         self._change(study_id, lambda move: move.change_study(state=state.value, reason=text))
+
+    def keep_threads(self, study_id: int, threads: int | None) -> None:
+        """Note how many threads each of the study's CPU workers has."""
+        self._change(study_id, lambda move: move.change_study(threads=threads))
 
     def retry_failed(self, study_id: int) -> list[int]:
         """Queue each failed trial's setting once more as a new trial, and raise the budget by as many; returns their numbers.
@@ -213,7 +230,7 @@ class Ledger:
         return self._change(study_id, added)
 
     def _refuse_second_host(self, move: Move, host: str) -> None:
-        seen = and_(workers.c.state != "gone", workers.c.last_seen > move.now - claims.WORKER_GONE_SECONDS)
+        seen = and_(workers.c.state != "gone", workers.c.last_seen > move.now - WORKER_GONE_SECONDS)
         others = select(workers.c.host).where(workers.c.study_id == move.study_id, seen, workers.c.host != host).limit(1)
         other = move.connection.execute(others).scalar_one_or_none()
         if other is not None:

@@ -27,8 +27,8 @@ def work(desk: Desk, engine: Engine, *, until: str = "done") -> str:
             match desk.answer:
                 case Done(reason):
                     return reason
-                case PlanRetests():
-                    desk.plan_retests()
+                case PlanRetests(room):
+                    desk.plan_retests(room)
                 case Wait(seconds):
                     if until == "idle":
                         return "nothing to train now"

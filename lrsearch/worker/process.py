@@ -1,9 +1,8 @@
 """A worker as a process: told what to do by JSON lines on standard input, saying what it does on standard output.
 
-Commands: {"do": "load"}, {"do": "inspect"}, {"do": "open", "study": NAME}, {"do": "pace", "seconds": S}, {"do": "work",
-"study": NAME}, {"do": "wake"}, {"do": "interrupt"}, {"do": "quit"}. The end of input means that the parent is dead: running
-attempts are put back and the process is gone within five seconds, whatever holds it. A worker that can neither hear nor speak any
-more is gone at once.
+Commands: {"do": "load"}, {"do": "inspect"}, {"do": "work", "study": NAME}, {"do": "wake"}, {"do": "interrupt"}, {"do":
+"quit"}. The end of input means that the parent is dead: running attempts are put back and the process is gone within five
+seconds, whatever holds it. A worker that can neither hear nor speak any more is gone at once.
 """
 
 from __future__ import annotations
@@ -14,13 +13,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import LrSearchError
-from lrsearch.values import Json, StudyRecord
+from lrsearch.values import StudyRecord
 from lrsearch.version import versions
 from lrsearch.worker.channel import Ear, Mouth, private_input, private_output
 from lrsearch.worker.config import WorkerConfig
@@ -45,7 +43,6 @@ class _Opened:
     study: StudyRecord
     space: SearchSpace
     engine: Engine
-    figures: Mapping[str, Json] | None  # what the engine was chosen by, where it measures
 
 
 class WorkerProcess:
@@ -57,7 +54,6 @@ class WorkerProcess:
         self._heart: Heart | None = None
         self._stopping = ""
         self._orphaned = threading.Event()
-        self._opened: _Opened | None = None
 
     def run(self) -> int:
         """Obey commands until told to quit; returns the exit code."""
@@ -89,11 +85,6 @@ class WorkerProcess:
                 case "inspect":
                     self._mouth.say("facts", inspection=workshop.inspect().to_json())
                     gc.collect()  # the inspected model goes, while the parent makes the study
-                case "open":
-                    opened = self._open(config, workshop, command["study"])
-                    self._mouth.say("answer", to="open", figures=dict(opened.figures or {}))
-                case "pace":
-                    self._mouth.say("answer", to="pace", batches=self._pace(command["seconds"]))
                 case "work":
                     reason = self._work(config, workshop, command["study"])
                     if self._stopping:
@@ -104,31 +95,22 @@ class WorkerProcess:
                     return
 
     def _open(self, config: WorkerConfig, workshop: Workshop, name: str) -> _Opened:
-        """Everything that training the study needs, once."""
+        """Everything that training the study needs."""
         from lrsearch.storage import open_ledger
         from lrsearch.worker.opening import settle_engine
 
-        if self._opened is None:
-            ledger = open_ledger(config.storage)
-            study = ledger.study(name)
-            space, engine = workshop.open(study)
-            figures = settle_engine(config, ledger, study, engine, say=self._mouth.say)
-            gc.freeze()  # what the study holds stays too
-            self._opened = _Opened(ledger=ledger, study=study, space=space, engine=engine, figures=figures)
-        return self._opened
-
-    def _pace(self, seconds: float) -> float | None:
-        """Batches a second, where the engine measures."""
-        assert self._opened is not None
-        pace: Callable[[float], float | None] | None = getattr(self._opened.engine, "pace", None)
-        return None if pace is None else pace(seconds)
+        ledger = open_ledger(config.storage)
+        study = ledger.study(name)
+        space, engine = workshop.open(study)
+        settle_engine(config, ledger, study, engine, say=self._mouth.say)
+        gc.freeze()  # what the study holds stays too
+        return _Opened(ledger=ledger, study=study, space=space, engine=engine)
 
     def _work(self, config: WorkerConfig, workshop: Workshop, name: str) -> str:
         opened = self._open(config, workshop, name)
         try:
             return self._train(config, opened)
         finally:
-            self._opened = None
             opened.ledger.close()
 
     def _train(self, config: WorkerConfig, opened: _Opened) -> str:

@@ -58,6 +58,18 @@ def test_what_the_users_code_prints_cannot_corrupt_the_pipe_and_can_be_shown(stu
     assert {"text": '{"event": "done"}'} in [event.facts for event in events if event.name == "output"]
 
 
+def test_a_reader_of_the_progress_that_leaves_ends_nothing(study):
+    arguments = study(trials=5, epochs=3, epoch_seconds=0.1)
+    with driven(arguments) as driver:
+        driver.until("trial.started")
+        driver.process.stdout.close()
+        driver.process.stdout = None
+        driver.process.wait(timeout=60)
+    assert states(arguments) == {TrialState.COMPLETE: 5}
+    with ledger_of(arguments) as ledger:
+        assert ledger.study("toy").state is StudyState.FINISHED
+
+
 # -- refused ---------------------------------------------------------------------------------------------------------
 
 

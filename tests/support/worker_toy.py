@@ -3,7 +3,7 @@
 Keys: `epochs`, `epoch_seconds`, `journal` (a file that gets a line an epoch, fsynced), `behave` {label: what} with what one of
 _BEHAVIOURS, `-once` after it for the first attempt alone, `all` (what every trial does), `inspect` (raise, kill, refuse), `open`
 (any of them, `-once` for the first process alone), `print` (text that each epoch prints), `clock` (true: the database's clock is ahead by what the table
-drill_clock says), `pace` {threads: batches a second} for an engine that measures, with `milliseconds` a batch. The variable
+drill_clock says). The variable
 DRILL_CLOCK_AHEAD sets this process' own clock, in seconds.
 """
 
@@ -33,12 +33,12 @@ _ENDS = {Verdict.PRUNE: Status.PRUNED, Verdict.INTERRUPT: Status.INTERRUPTED, Ve
 
 
 def workshop(config):
-    return ToyWorkshop(Path(config.study_file), config.threads)
+    return ToyWorkshop(Path(config.study_file))
 
 
 class ToyWorkshop:
-    def __init__(self, path, threads=None):
-        self.path, self.threads = path, threads
+    def __init__(self, path):
+        self.path = path
         self.says = json.loads(path.read_text()) if path.suffix == ".json" else {}
 
     def prepare(self):
@@ -87,7 +87,7 @@ class ToyWorkshop:
         from lrsearch.space import SearchSpace
 
         _behave(self._opening())
-        engine = MeasuringToyEngine(self.says, self.threads) if "pace" in self.says else ToyEngine(self.says)
+        engine = ToyEngine(self.says)
         return SearchSpace(optimizers=("sgd", "adam"), schedules=("constant",)), engine
 
     def _opening(self):
@@ -297,22 +297,3 @@ class ToyEngine:
             file.write(line + "\n")
             file.flush()
             os.fsync(file.fileno())
-
-
-class MeasuringToyEngine(ToyEngine):
-    """As `auto`, it has figures: a worker of so many threads trains so many batches a second."""
-
-    def __init__(self, says, threads):
-        super().__init__(says)
-        self.threads = threads
-
-    def calibrate(self, known):
-        return known or {
-            "engine": "toy",
-            "width": 1,
-            "reason": "toys train alone",
-            "milliseconds": {"toy": self.says.get("milliseconds", 60_000.0)},
-        }
-
-    def pace(self, _seconds):
-        return self.says["pace"].get(str(self.threads))
