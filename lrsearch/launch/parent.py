@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import ranking
+from lrsearch.answer import Contender, evidence_text, seconds_left, standing
 from lrsearch.errors import LrSearchError
 from lrsearch.launch.events import Event, Listener
 from lrsearch.values import Json, Kind, Origin, Outcome, Status, StudyRecord, StudyState, TrialRecord, TrialState
@@ -54,19 +54,22 @@ class LedgerUndertaker:
 
 
 class Watcher:
-    """Tells listeners how the study stands, all its workers taken together, on any machine."""
+    """Tells listeners how the study stands, all its workers taken together, on any machine: counts, best, yours, time left.
+
+    All of it comes from the ledger and from the answer's own functions, so that every view of a study shows the same.
+    """
 
     def __init__(self, ledger: Ledger, study: StudyRecord, listen: Listener) -> None:
         self._ledger, self._study, self._listen = ledger, study, listen
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
+        self._records: dict[int, TrialRecord] = {}
+        self._revision: int | None = None
+        self._stands = standing(study.plan.facts, ())
 
     def begin(self) -> None:
         """The `study` event: budget, what is done, best and yours so far."""
         study, facts = self._study, self._study.plan.facts
-        records = self._ledger.trials(study.id, kind=Kind.SEARCH)
-        done = ranking(records, facts.direction)
-        best = next(iter(done), None)
-        yours = next((each for each in done if each.origin is Origin.YOURS), None)
+        self._read()
         told = {
             "study": study.name,
             "objective": facts.objective,
@@ -74,8 +77,7 @@ class Watcher:
             "trials": study.trials,
             "deadline": study.deadline,
             "retest": study.plan.retest_seeds,
-            "best": _told(best),
-            "yours": _told(yours),
+            **self._told(),
         }
         self._listen(Event(name="study", facts=told))
         self._count()
@@ -83,21 +85,59 @@ class Watcher:
     def look(self) -> None:
         """The `counts` event, when it is time."""
         if time.monotonic() >= self._next:
-            self._next = time.monotonic() + COUNT_EVERY_SECONDS
-            with suppress(LrSearchError):  # an outage: the workers say so
-                self._count()
+            self._count()
+
+    def hear(self, event: Event) -> None:
+        """The `counts` event before the end of a trial is told that may have changed the answer."""
+        if event.name == "trial.ended" and self._may_change(event.facts):
+            self._count()
+
+    def _may_change(self, ended: Mapping[str, Json]) -> bool:
+        if not Status(ended["status"]).terminal:
+            return False
+        best, value = self._stands.best, ended["value"]
+        if ended["kind"] == Kind.RETEST or ended["origin"] == Origin.YOURS or best is None:
+            return True
+        better = self._study.plan.facts.direction.better
+        return value is not None and (best.value is None or better(value, best.value))
 
     def _count(self) -> None:
-        counts = self._ledger.counts(self._study.id)
-        done = counts.complete + counts.diverged + counts.pruned + counts.failed
-        told = {"done": done, "running": counts.running, "waiting": counts.waiting, "failed": counts.failed}
-        self._listen(Event(name="counts", facts=told))
+        self._next = time.monotonic() + COUNT_EVERY_SECONDS
+        with suppress(LrSearchError):  # an outage: the workers say so
+            self._read()
+            counts = self._ledger.counts(self._study.id)
+            told = {"done": counts.done, "running": counts.running, "waiting": counts.waiting, "failed": counts.failed}
+            self._listen(Event(name="counts", facts={**told, **self._told(), "seconds_left": self._seconds_left()}))
+
+    def _read(self) -> None:
+        """Take in what changed in the ledger since the last look."""
+        changed = self._ledger.trials(self._study.id, changed_since=self._revision)
+        self._revision = changed.revision
+        self._records |= {each.id: each for each in changed}
+        if changed:
+            self._stands = standing(self._study.plan.facts, list(self._records.values()))
+
+    def _told(self) -> dict[str, Json]:
+        return {name: brief(getattr(self._stands, name)) for name in ("best", "yours")}
+
+    def _seconds_left(self) -> float | None:
+        study = self._ledger.study(self._study.name)  # another may have given it more
+        now, workers = self._ledger.now(), self._ledger.workers(study.id)
+        return seconds_left(study, list(self._records.values()), workers, now=now)
 
 
-def _told(record: TrialRecord | None) -> dict[str, object] | None:
-    if record is None or record.setting is None:
+def brief(contender: Contender | None) -> dict[str, Json] | None:
+    """A contender as events tell of it."""
+    if contender is None:
         return None
-    return {"number": record.number, "value": record.value, "short": setting_in_short(record.setting)}
+    return {
+        "number": contender.trial,
+        "value": contender.value,
+        "short": setting_in_short(contender.setting),
+        "state": contender.state.value,
+        "seeds": contender.seeds,
+        "evidence": evidence_text(contender.retest),
+    }
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from lrsearch.launch.events import Event
-from lrsearch.values import Direction, Json, Kind, Origin, Status
+from lrsearch.values import Direction, Json, Kind, Status
 
 RETESTED = 4  # the best three and yours
 
@@ -32,11 +32,14 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """A finished trial that counts as an answer."""
+    """The best or yours, as the study's answer has it."""
 
     number: int
-    value: float
+    value: float | None
     short: str
+    state: str = "complete"
+    seeds: int = 0  # retests that the value is the mean of; 0: a single training
+    evidence: str = "1 training"
 
 
 @dataclass(slots=True)
@@ -63,6 +66,7 @@ class Picture:
     trial_seconds: list[float] = field(default_factory=list)
     most_at_once: int = 0  # trials in training
     stopping: str = ""
+    told_left: tuple[float, float] | None = None  # the study's seconds left, all its workers taken together, and when told
 
     def take(self, event: Event) -> None:
         """Take an event in; unknown ones change nothing."""
@@ -81,7 +85,10 @@ class Picture:
         return max(0, self.trials - self.done) + max(0, retests - self.retests_done)
 
     def seconds_left(self, now: float) -> float | None:
-        """An estimate from the trials so far: by pace once several ended, before that by the first one's length."""
+        """The study's estimate, as the ledger gave it; before that, one from this process' own trials."""
+        if self.told_left is not None:
+            left, at = self.told_left
+            return max(0.0, left - max(0.0, now - at))
         by_deadline = None if self.deadline is None else max(0.0, self.deadline - now)
         by_pace = self._by_pace(now)
         known = [each for each in (by_deadline, by_pace) if each is not None]
@@ -113,12 +120,20 @@ class Picture:
         facts = event.facts
         self.study, self.objective, self.direction = facts["study"], facts["objective"], Direction(facts["direction"])
         self.trials, self.deadline, self.retest_seeds = facts["trials"], facts["deadline"], facts["retest"]
-        self.best, self.yours = _result(facts["best"]), _result(facts["yours"])
+        self._on_answer(event)
         self.began = event.at
 
     def _on_counts(self, event: Event) -> None:
         facts = event.facts
         self.done, self.running, self.waiting, self.failed = (facts[name] for name in ("done", "running", "waiting", "failed"))
+        self._on_answer(event)
+
+    def _on_answer(self, event: Event) -> None:
+        """Best, yours and time left are the study's, whoever trained what: this process' own trials do not change them."""
+        facts = event.facts
+        self.best, self.yours = _result(facts["best"]), _result(facts["yours"])
+        if facts.get("seconds_left") is not None:
+            self.told_left = facts["seconds_left"], event.at
 
     def _on_ready(self, event: Event) -> None:
         self.rows[event.slot] = Row(state="ready")
@@ -155,14 +170,6 @@ class Picture:
             self.retests_done += 1
             return
         self.done += 1
-        if facts["status"] == Status.COMPLETE and facts["value"] is not None:
-            self._note(Result(number=facts["number"], value=facts["value"], short=facts["short"]), facts)
-
-    def _note(self, result: Result, facts: Mapping[str, Json]) -> None:
-        if self.best is None or self.direction.better(result.value, self.best.value):
-            self.best = result
-        if facts["origin"] == Origin.YOURS:
-            self.yours = result
 
     def _on_retests(self, event: Event) -> None:
         self.retests_planned = len(event.facts["trials"]) * event.facts["seeds"]
@@ -195,7 +202,7 @@ class Picture:
 
 
 def _result(facts: Mapping[str, Json] | None) -> Result | None:
-    return None if facts is None else Result(number=facts["number"], value=facts["value"], short=facts["short"])
+    return None if facts is None else Result(**facts)
 
 
 def duration(seconds: float) -> str:

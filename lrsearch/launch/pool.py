@@ -16,7 +16,7 @@ from typing import ClassVar, Protocol, Self
 from lrsearch.errors import CallerError, EnvironmentProblem, Interrupted, LrSearchError, Refused, StudyBroken
 from lrsearch.launch.child import Child, Inbox, ending
 from lrsearch.launch.devices import Slot
-from lrsearch.launch.events import Event, Listener
+from lrsearch.launch.events import Event, Listener, silent
 from lrsearch.launch.signals import Signals
 from lrsearch.values import Json
 from lrsearch.worker.config import WorkerConfig
@@ -75,6 +75,7 @@ class Pool:
         self._signal: int | None = None
         self._finished = False  # some worker found nothing left
         self.tick: Callable[[], None] = lambda: None  # called a few times a second while waiting
+        self.before: Listener = silent  # hears what workers say before the listener does
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -197,7 +198,9 @@ class Pool:
         if (handler := self._HANDLERS.get(name)) is not None:
             handler(self, child, facts)
         if name not in {"exit", "facts", "error", "answer"}:
-            self._listen(Event(name=name, slot=child.slot.name, facts=facts))
+            event = Event(name=name, slot=child.slot.name, facts=facts)
+            self.before(event)
+            self._listen(event)
 
     def _on_signal(self, number: int) -> None:
         self._signal = number

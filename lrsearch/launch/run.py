@@ -107,7 +107,7 @@ def work_with(pool: Pool, ledger: Ledger, study: StudyRecord, listen: Listener) 
         watcher.look()
         prepare_answer()  # once, while the workers train: at the end everybody would wait for it
 
-    pool.tick = tick
+    pool.tick, pool.before = tick, watcher.hear
     pool.work(study.name, LedgerUndertaker(ledger, study.id))  # an interruption leaves Optuna's rows to whoever goes on
     from lrsearch.storage import Mirror
 

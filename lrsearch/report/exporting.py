@@ -12,9 +12,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from lrsearch.answer import Answer, Contender
+from lrsearch.answer import Answer, Contender, lost_text
 from lrsearch.errors import InvalidValue, UnknownName
-from lrsearch.report.words import rate_text, schedule_text, value_text
+from lrsearch.report.words import counted, rate_text, schedule_text, value_text
 from lrsearch.space import OPTIMIZERS, keras_arguments, output_layers, warmup_steps
 from lrsearch.values import Json, Origin, Setting, StudyFacts, StudyRecord
 from lrsearch.version import VERSION
@@ -208,10 +208,11 @@ def _about(study: StudyRecord, answer: Answer, chosen: Contender, total: int) ->
 
 
 def _value(chosen: Contender) -> str:
-    if chosen.retest is None:
-        return f"{value_text(chosen.searched)} in one training"
+    if chosen.retest is None or chosen.retest.mean is None:
+        lost = f", whose retests went wrong ({lost_text(chosen.retest)})" if chosen.retest else ""
+        return f"{value_text(chosen.searched)} in one training{lost}"
     spread = f" +- {value_text(chosen.retest.spread)}" if chosen.retest.spread is not None else ""
-    return f"{value_text(chosen.retest.mean)}{spread} over {chosen.retest.n} fresh seeds {list(chosen.retest.seeds)}"
+    return f"{value_text(chosen.retest.mean)}{spread} over {counted(chosen.retest.n, 'fresh seed')} {list(chosen.retest.seeds)}"
 
 
 def _call(setting: Setting, accumulation: int, carried: Mapping[str, Json]) -> str:

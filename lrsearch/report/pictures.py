@@ -213,7 +213,10 @@ def _legend(record: TrialRecord) -> str:
 
 
 def _top(answer: Answer) -> list[TrialRecord]:
-    return [each for each in answer.ranked if each.setting is not None and each.origin is not Origin.YOURS][:TOP]
+    """The best, as the answer has it, then the best single trainings; without yours."""
+    best = answer.best.trial if answer.best else None
+    searched = [each for each in answer.ranked if each.setting is not None and each.origin is not Origin.YOURS]
+    return sorted(searched, key=lambda each: each.number != best)[:TOP]
 
 
 def _by_optimizer(records: Sequence[TrialRecord], answer: Answer) -> dict[str, list[TrialRecord]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from lrsearch.answer.words import rate_text
+from lrsearch.answer.words import counted, rate_text
 from lrsearch.values import Setting
 
 __all__ = [
     "columns",
+    "counted",
     "duration_text",
     "further_text",
     "percent",

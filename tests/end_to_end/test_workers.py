@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from lrsearch.answer import summarise
 from lrsearch.errors import DeviceProblem, FingerprintMismatch, Interrupted, InvalidValue, StudyBroken, StudyFileError
-from lrsearch.launch import run_study
+from lrsearch.launch import attach, run_study
 from lrsearch.storage import open_ledger
 from lrsearch.values import Kind, StudyState, TrialState
 
@@ -143,6 +144,16 @@ def test_a_study_is_searched_to_its_budget_exactly_and_retested(study):
     assert len({each.seed for each in retests}) == 2, "all are retested on the same fresh seeds"
     ended = [event for event in events if event.name == "trial.ended"]
     assert len(ended) == 7 + len(retests)
+    with ledger_of(arguments) as ledger:
+        best = summarise(done, ledger.trials(done.id)).best
+        ledger.extend(done.id, trials=1)
+    told = [event for event in events if event.name == "counts"][-1].facts["best"]
+    assert (told["number"], told["value"], told["evidence"]) == (best.trial, best.value, "2 seeds")
+    heard = []
+    kept = {name: arguments[name] for name in ("study_file", "storage", "engine_factory", "devices", "workers")}
+    attach("toy", **kept, listen=heard.append)
+    first = next(event for event in heard if event.name == "study").facts["best"]
+    assert first == told, "who attaches names the study's best before it has trained anything"
 
 
 def test_the_same_command_adds_nothing_goes_on_to_a_larger_budget_and_refuses_another_definition(study):
