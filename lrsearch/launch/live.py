@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _REFRESH = 4  # a second
 _BAR_WIDTH = 30
 _WORKERS_SHOWN = 16
+_LEAST_ROOM = 8  # characters: a setting that is cut to fewer says nothing
 
 
 class LiveView:
@@ -115,5 +116,6 @@ class _Results:
             value = number(each.value) if each.value is not None else each.state
             room = options.max_width - len(f"  {title:<12}{value:<9}  {rests}")
             setting = Text(each.short)
-            setting.truncate(max(0, room), overflow="ellipsis")
-            yield Text.assemble((f"  {title:<12}", "bold"), f"{value:<9}", setting, "  ", (rests, "dim"), no_wrap=True)
+            setting.truncate(max(1, room), overflow="ellipsis")
+            shown = (setting, "  ") if room >= _LEAST_ROOM else ()
+            yield Text.assemble((f"  {title:<12}", "bold"), f"{value:<9}", *shown, (rests, "dim"), no_wrap=True)

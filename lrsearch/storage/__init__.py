@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lrsearch.storage.ends import Beat
     from lrsearch.storage.ledger import Ledger
     from lrsearch.storage.mirror import Mirror
-    from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records
+    from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records, RungValue
     from lrsearch.storage.schema import check_storage, migrate_database, open_ledger
     from lrsearch.storage.studies import Retest
     from lrsearch.storage.url import mask, resolve_url
@@ -28,6 +28,7 @@ __all__ = [
     "PlanRetests",
     "Records",
     "Retest",
+    "RungValue",
     "Wait",
     "check_storage",
     "mask",
@@ -49,6 +50,7 @@ _HOMES = {
     "PlanRetests": "lrsearch.storage.claims",
     "Records": "lrsearch.storage.records",
     "Retest": "lrsearch.storage.studies",
+    "RungValue": "lrsearch.storage.records",
     "Wait": "lrsearch.storage.claims",
     "check_storage": "lrsearch.storage.schema",
     "mask": "lrsearch.storage.url",

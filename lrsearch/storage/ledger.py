@@ -24,7 +24,7 @@ from lrsearch.storage.claims import Answer, Done
 from lrsearch.storage.database import Database, new_id, where
 from lrsearch.storage.ends import Beat
 from lrsearch.storage.move import Move, StudyGone, study_of
-from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records
+from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records, RungValue
 from lrsearch.storage.studies import Retest
 from lrsearch.storage.tables import attempts, calibrations, checkpoints, curves, studies, trials, workers
 from lrsearch.storage.url import is_sqlite
@@ -377,14 +377,18 @@ class Ledger:
         query = select(curves).where(curves.c.study_id == study_id).order_by(curves.c.trial_id, curves.c.epoch)
         return records.by_trial(self.database.read(lambda connection: connection.execute(query).all()))
 
-    def rung_values(self, study_id: int, epoch: int) -> list[float]:
+    def rung_values(self, study_id: int, epoch: int) -> list[RungValue]:
         """The objective of every search trial at the end of `epoch`, where it is finite; the asking trial's own included.
 
         One try, as for curves. Raises StorageUnavailable.
         """
         here = and_(curves.c.study_id == study_id, curves.c.kind == Kind.SEARCH.value, curves.c.epoch == epoch)
-        query = select(curves.c.value).where(here, curves.c.value.is_not(None))
-        return list(self.database.hurriedly(lambda connection: connection.execute(query).scalars().all()))
+        known = and_(here, curves.c.value.is_not(None), trials.c.setting.is_not(None))
+        query = (
+            select(curves.c.value, trials.c.origin, trials.c.setting).join(trials, trials.c.id == curves.c.trial_id).where(known)
+        )
+        rows = self.database.hurriedly(lambda connection: connection.execute(query).all())
+        return [records.rung_value_from(row) for row in rows]
 
     # -- checkpoints -------------------------------------------------------------------------------------------------------------
 

@@ -89,7 +89,7 @@ def test_a_setting_that_diverged_in_every_retest_is_said_to_and_ranks_after_all_
     assert "Trial 4 went wrong on 3 of 3 fresh seeds (3 diverged): it ranks after the others. See lrsearch show digits 4/1." in (
         answer.warnings
     )
-    assert "(1 training; its retests: 3 diverged)" in answer_text(answer)
+    assert "(1 training; retests: 3 diverged)" in answer_text(answer)
 
 
 def test_where_every_retest_diverged_the_best_that_did_not_is_of_a_single_training_and_that_is_said(study, some, retests):

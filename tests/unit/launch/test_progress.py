@@ -98,6 +98,8 @@ def test_the_view_says_what_the_best_rests_on_also_on_a_narrow_terminal():
     assert "best so far" not in after
     assert "trial 3, 2 seeds, 1 diverged" in after
     assert all(len(line) <= 80 for line in after.splitlines())
+    lost = "1 training; retests: 2 diverged, 1 failed"
+    assert f"trial 333, {lost}" in view_of(picture_of(*begun(), counted(best=retested | {"number": 333, "evidence": lost})), 80)
 
 
 def test_what_is_put_back_is_not_done():
