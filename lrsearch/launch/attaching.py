@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import FingerprintMismatch, InvalidValue, StudyFileError
@@ -57,7 +58,9 @@ def attach(
     try:
         study = ledger.study(name)
         if study.state is StudyState.FINISHED:
-            listen(Event(name="note", facts={"text": f"{name} is finished; lrsearch extend {name} --trials N gives it more."}))
+            listen(
+                Event(name="note", facts={"text": f"{name} is finished; lrsearch extend {quote(name)} --trials N gives it more."})
+            )
             return study
         machine = this_machine()
         slots = plan_slots(machine, devices=devices, workers=workers, per_device=per_device, trials=None)

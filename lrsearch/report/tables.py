@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from shlex import quote
 
 from lrsearch.answer import Contender, evidence_text, seconds_left, standing
 from lrsearch.report.words import (
@@ -122,7 +123,7 @@ def status_text(data: dict[str, Json]) -> str:
     lines += [f"worker   {row['host']}:{row['pid']} {row['slot']} {row['state']}" for row in data["workers"]]
     lines += [f"engine   {machine}: {figures['reason']}" for machine, figures in data["engines"].items()]
     if not data["workers"] and not data["ended"]:
-        lines.append(f"no worker. Attach some: lrsearch attach {data['study']}")
+        lines.append(f"no worker. Attach some: lrsearch attach {quote(data['study'])}")
     if not data["exact_resume"]:
         lines.append("an interrupted trial resumes inexactly: the data brings its own order")
     return "\n".join(lines)
