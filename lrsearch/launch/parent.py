@@ -60,10 +60,11 @@ class Watcher:
     """
 
     def __init__(self, ledger: Ledger, study: StudyRecord, listen: Listener) -> None:
+        from lrsearch.storage import Follower
+
         self._ledger, self._study, self._listen = ledger, study, listen
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
-        self._records: dict[int, TrialRecord] = {}
-        self._revision: int | None = None
+        self._follower = Follower(ledger, study.id)
         self._stands = standing(study.plan.facts, ())
 
     def begin(self) -> None:
@@ -111,11 +112,8 @@ class Watcher:
 
     def _read(self) -> None:
         """Take in what changed in the ledger since the last look."""
-        changed = self._ledger.trials(self._study.id, changed_since=self._revision)
-        self._revision = changed.revision
-        self._records |= {each.id: each for each in changed}
-        if changed:
-            self._stands = standing(self._study.plan.facts, list(self._records.values()))
+        if self._follower.read():
+            self._stands = standing(self._study.plan.facts, self._follower.records)
 
     def _told(self) -> dict[str, Json]:
         return {name: brief(getattr(self._stands, name)) for name in ("best", "yours")}
@@ -123,7 +121,7 @@ class Watcher:
     def _seconds_left(self) -> float | None:
         study = self._ledger.study(self._study.name)  # another may have given it more
         now, workers = self._ledger.now(), self._ledger.workers(study.id)
-        return seconds_left(study, list(self._records.values()), workers, now=now)
+        return seconds_left(study, self._follower.records, workers, now=now)
 
 
 def brief(contender: Contender | None) -> dict[str, Json] | None:

@@ -45,6 +45,8 @@ from lrsearch.values import (
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
+    from lrsearch.storage._optuna import AttrChange
+
 T = TypeVar("T")
 
 
@@ -85,6 +87,14 @@ class Ledger:
             if self._optuna is None:
                 self._optuna = open_optuna(self.database.url)
             return self._optuna
+
+    def change_optuna_attrs(self, optuna_study_id: int, change: AttrChange) -> None:
+        """Write, in one transaction, the system attributes that `change` gives, asked with those that are there and with the ids
+        of Optuna's trials by number. A study that is gone is left. Raises StorageUnavailable.
+        """
+        from lrsearch.storage._optuna import change_attrs
+
+        self.database.write(lambda connection: change_attrs(connection, optuna_study_id, change))
 
     def move(self, study_id: int, work: Callable[[Move], T], *, gone: T, seam: str = "") -> T:
         """`work` with the study locked; `gone` where it was deleted meanwhile."""
