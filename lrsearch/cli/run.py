@@ -79,7 +79,7 @@ training_options = together(
 @space_options
 @worker_options
 @training_options
-@click.option("--create-only", is_flag=True, help="Make the study and leave; workers attach later.")
+@click.option("--create-only", is_flag=True, help="Make the study and leave; one that exists is left as it is.")
 @output_options
 @json_option
 def start_study(

@@ -18,8 +18,9 @@ from lrsearch.launch.devices import plan_slots, this_machine
 from lrsearch.launch.events import Event, Listener, silent
 from lrsearch.launch.parent import LedgerUndertaker, Watcher, check_storage, config_of, opened
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.request import Request, check_methods, create_or_resume
+from lrsearch.launch.request import Request, check_methods, create_or_resume, stored
 from lrsearch.launch.slots import SlotChoice, alternatives
+from lrsearch.report.words import counted
 from lrsearch.values import Json, StudyRecord
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def run_study(
     """Search the study of `study_file` with worker processes until its budget is spent; returns it as it stands then.
 
     A study of that name that exists goes on where it stood, if its definition is the same. Times are in seconds. With
-    `create_only` the study is made and nothing is trained.
+    `create_only` the study is made and nothing is trained; one that exists is not changed.
 
     Raises CallerError (bad input, broken study file), EnvironmentProblem (database, devices), Refused (the stored study is
     another one), StudyBroken (its code fails on every trial), Interrupted (a signal; trials are back in the queue).
@@ -91,7 +92,10 @@ def run_study(
             listen(Event(name="note", facts={"text": note}))
         check_methods(request, found.facts)
         with opened(url) as ledger:
-            study = create_or_resume(ledger, request, name, str(study_file), found)
+            there = stored(ledger, name) if create_only else None
+            study = create_or_resume(ledger, request, name, str(study_file), found, resume=not create_only)
+            if there is not None:
+                listen(Event(name="note", facts={"text": _left_alone(study)}))
             if not create_only:
                 with SlotChoice(pool=pool, others=others, ledger=ledger, study=study, listen=listen).settled() as chosen:
                     work_with(chosen, ledger, study, listen)
@@ -113,6 +117,11 @@ def work_with(pool: Pool, ledger: Ledger, study: StudyRecord, listen: Listener) 
 
     with suppress(LrSearchError):  # any later look completes it
         Mirror(ledger).complete(study.id)
+
+
+def _left_alone(study: StudyRecord) -> str:
+    budget = "any number of trials" if study.trials is None else counted(study.trials, "trial")
+    return f"{study.name} is there already and stays as it is: {study.state.value}, with a budget of {budget}"
 
 
 def check_file(study_file: str | Path) -> Path:

@@ -156,6 +156,20 @@ def test_a_study_is_searched_to_its_budget_exactly_and_retested(study):
     assert first == told, "who attaches names the study's best before it has trained anything"
 
 
+def test_only_creating_a_study_that_is_there_changes_nothing(study):
+    arguments = study(trials=3) | {"create_only": True}
+    assert run_study(**arguments).state is StudyState.OPEN
+    with ledger_of(arguments) as ledger:
+        before = ledger.extend(ledger.study("toy").id, trials=2)
+        ledger.set_state(before.id, StudyState.STOPPED, reason="stopped by hand")
+        before, notes = ledger.study("toy"), []
+        run_study(**arguments, listen=lambda event: notes.append(event.facts.get("text", "")))
+        assert ledger.study("toy") == before
+    assert "toy is there already and stays as it is: stopped, with a budget of 5 trials" in notes
+    with pytest.raises(FingerprintMismatch):
+        run_study(**study(trials=3, fingerprint=2), create_only=True)
+
+
 def test_the_same_command_adds_nothing_goes_on_to_a_larger_budget_and_refuses_another_definition(study):
     run_study(**study(trials=3))
     assert run_study(**study(trials=3)).trials == 3
