@@ -25,8 +25,9 @@ def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
         state = StudyState.STOPPED if now else StudyState.DRAINING
         ledger.set_state(record.id, state, reason="stopped by hand")
         running = ledger.counts(record.id).running
-    what = f"{counted(running, 'running trial')} {'are' if running != 1 else 'is'}"
-    message = f"{what} {'interrupted' if now else 'let end'}; lrsearch resume {quote(study)} lets workers go on."
+    one = running == 1
+    what = f"{'is' if one else 'are'} interrupted" if now else f"end{'s' * one}"
+    message = f"{counted(running, 'running trial')} {what}; lrsearch resume {quote(study)} lets workers go on."
     _say({"study": study, "state": state.value, "running": running}, message, as_json=as_json)
 
 
