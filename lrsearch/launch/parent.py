@@ -20,7 +20,7 @@ from lrsearch.worker.faults import breaking_failure
 from lrsearch.worker.workshop import host_name
 
 if TYPE_CHECKING:
-    from lrsearch.storage import Ledger
+    from lrsearch.storage import Glance, Ledger
 
 COUNT_EVERY_SECONDS = 2.0
 CHECKPOINTS = "lrsearch-checkpoints"
@@ -70,7 +70,8 @@ class Watcher:
     def begin(self) -> None:
         """The `study` event: budget, what is done, best and yours so far."""
         study, facts = self._study, self._study.plan.facts
-        self._read()
+        self._follower.read()
+        self._stands = standing(facts, self._follower.records)
         told = {
             "study": study.name,
             "objective": facts.objective,
@@ -105,23 +106,20 @@ class Watcher:
     def _count(self) -> None:
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
         with suppress(LrSearchError):  # an outage: the workers say so
-            self._read()
-            counts = self._ledger.counts(self._study.id)
-            told = {"done": counts.done, "running": counts.running, "waiting": counts.waiting, "failed": counts.failed}
-            self._listen(Event(name="counts", facts={**told, **self._told(), "seconds_left": self._seconds_left()}))
+            seen = self._follower.glance()
+            if seen is not None:
+                self._tell(seen)
 
-    def _read(self) -> None:
-        """Take in what changed in the ledger since the last look."""
-        if self._follower.read():
-            self._stands = standing(self._study.plan.facts, self._follower.records)
+    def _tell(self, seen: Glance) -> None:
+        counts, records = seen.counts, self._follower.records
+        if seen.changed:
+            self._stands = standing(self._study.plan.facts, records)
+        told = {"done": counts.done, "running": counts.running, "waiting": counts.waiting, "failed": counts.failed}
+        left = seconds_left(seen.study, records, seen.workers, now=seen.now)
+        self._listen(Event(name="counts", facts={**told, **self._told(), "seconds_left": left}))
 
     def _told(self) -> dict[str, Json]:
         return {name: brief(getattr(self._stands, name)) for name in ("best", "yours")}
-
-    def _seconds_left(self) -> float | None:
-        study = self._ledger.study(self._study.name)  # another may have given it more
-        now, workers = self._ledger.now(), self._ledger.workers(study.id)
-        return seconds_left(study, self._follower.records, workers, now=now)
 
 
 def brief(contender: Contender | None) -> dict[str, Json] | None:

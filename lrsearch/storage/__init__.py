@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from lrsearch.storage.claims import Answer, Claim, Done, PlanRetests, Wait
     from lrsearch.storage.ends import Beat
     from lrsearch.storage.follower import Follower
+    from lrsearch.storage.glance import Glance
     from lrsearch.storage.ledger import Ledger
     from lrsearch.storage.mirror import Mirror
     from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records, RungValue
@@ -25,6 +26,7 @@ __all__ = [
     "Counts",
     "Done",
     "Follower",
+    "Glance",
     "Ledger",
     "Mirror",
     "PlanRetests",
@@ -48,6 +50,7 @@ _HOMES = {
     "Counts": "lrsearch.storage.records",
     "Done": "lrsearch.storage.claims",
     "Follower": "lrsearch.storage.follower",
+    "Glance": "lrsearch.storage.glance",
     "Ledger": "lrsearch.storage.ledger",
     "Mirror": "lrsearch.storage.mirror",
     "PlanRetests": "lrsearch.storage.claims",

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from lrsearch.values import TrialRecord
 
 if TYPE_CHECKING:
+    from lrsearch.storage.glance import Glance
     from lrsearch.storage.ledger import Ledger
+    from lrsearch.storage.records import Records
 
 
 class Follower:
@@ -25,7 +27,16 @@ class Follower:
 
     def read(self) -> bool:
         """Take in what changed; whether anything did. Raises StorageUnavailable."""
-        changed = self._ledger.trials(self._study_id, changed_since=self._revision)
+        return self._take(self._ledger.trials(self._study_id, changed_since=self._revision))
+
+    def glance(self) -> Glance | None:
+        """The same in one try, with all that a view shows of the study; None where it was deleted. Raises StorageUnavailable."""
+        seen = self._ledger.glance(self._study_id, changed_since=self._revision)
+        if seen is not None:
+            self._take(seen.changed)
+        return seen
+
+    def _take(self, changed: Records) -> bool:
         self._revision = changed.revision
         self._records |= {each.id: each for each in changed}
         return bool(changed)
