@@ -4,15 +4,14 @@ Beside those of `lrsearch.worker.events`:
 
 pool.started     slots: names
 study            study, objective, direction, trials, deadline, retest, best, yours: the study as it stands when work begins
-counts           done, running, waiting, failed, best, yours, seconds_left: now and then, and before the end of a trial is told
-                 that may change the best; the study's, all its workers taken together, and not this pool's alone
-
-`best` and `yours` are null, or the answer's: number, value, short, state, seeds (0: a single training), evidence (in words).
-
+counts           done, running, waiting, failed: now and then, the study's and not this pool's alone
+answer           best, yours, seconds_left: the same, and also before the end of a trial is told that may have changed the best
 output           text: a line that a worker printed
 worker.died      ending, tail, retry_seconds
 stopping         signal, seconds: running trials are being put back
 pool.ended       reason
+
+`best` and `yours` are null, or the answer's: number, value, short, state, seeds (0: a single training), evidence (in words).
 """
 
 from __future__ import annotations

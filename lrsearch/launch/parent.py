@@ -79,20 +79,20 @@ class Watcher:
             "trials": study.trials,
             "deadline": study.deadline,
             "retest": study.plan.retest_seeds,
-            **self._told(),
+            **self._best_and_yours(),
         }
         self._listen(Event(name="study", facts=told))
-        self._count()
+        self._look()
 
     def look(self) -> None:
-        """The `counts` event, when it is time."""
+        """The `counts` and `answer` events, when it is time."""
         if time.monotonic() >= self._next:
-            self._count()
+            self._look()
 
     def hear(self, event: Event) -> None:
-        """The `counts` event before the end of a trial is told that may have changed the answer."""
-        if event.name == "trial.ended" and self._may_change(event.facts):
-            self._count()
+        """The `answer` event before the end of a trial is told that may have changed it."""
+        if event.name == "trial.ended" and self._may_change(event.facts) and (seen := self._glance()) is not None:
+            self._answer(seen)
 
     def _may_change(self, ended: Mapping[str, Json]) -> bool:
         if not Status(ended["status"]).terminal:
@@ -103,23 +103,31 @@ class Watcher:
         better = self._study.plan.facts.direction.better
         return value is not None and (best.value is None or better(value, best.value))
 
-    def _count(self) -> None:
+    def _look(self) -> None:
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
-        with suppress(LrSearchError):  # an outage: the workers say so
-            seen = self._follower.glance()
-            if seen is not None:
-                self._tell(seen)
+        if (seen := self._glance()) is not None:
+            self._count(seen)
+            self._answer(seen)
 
-    def _tell(self, seen: Glance) -> None:
-        counts, records = seen.counts, self._follower.records
+    def _glance(self) -> Glance | None:
+        with suppress(LrSearchError):  # an outage: the workers say so
+            return self._follower.glance()
+        return None
+
+    def _count(self, seen: Glance) -> None:
+        counts = seen.counts
+        told = {"done": counts.done, "running": counts.running, "waiting": counts.waiting, "failed": counts.failed}
+        self._listen(Event(name="counts", facts=told))
+
+    def _answer(self, seen: Glance) -> None:
+        records = self._follower.records
         if seen.changed:
             self._stands = standing(self._study.plan.facts, records)
-        told = {"done": counts.done, "running": counts.running, "waiting": counts.waiting, "failed": counts.failed}
         left = seconds_left(seen.study, records, seen.workers, now=seen.now)
-        self._listen(Event(name="counts", facts={**told, **self._told(), "seconds_left": left}))
+        self._listen(Event(name="answer", facts={**self._best_and_yours(), "seconds_left": left}))
 
-    def _told(self) -> dict[str, Json]:
-        return {name: brief(getattr(self._stands, name)) for name in ("best", "yours")}
+    def _best_and_yours(self) -> dict[str, Json]:
+        return {"best": brief(self._stands.best), "yours": brief(self._stands.yours)}
 
 
 def brief(contender: Contender | None) -> dict[str, Json] | None:

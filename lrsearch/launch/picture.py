@@ -126,7 +126,6 @@ class Picture:
     def _on_counts(self, event: Event) -> None:
         facts = event.facts
         self.done, self.running, self.waiting, self.failed = (facts[name] for name in ("done", "running", "waiting", "failed"))
-        self._on_answer(event)
 
     def _on_answer(self, event: Event) -> None:
         """Best, yours and time left are the study's, whoever trained what: this process' own trials do not change them."""
@@ -189,6 +188,7 @@ class Picture:
         "pool.started": _on_pool,
         "study": _on_study,
         "counts": _on_counts,
+        "answer": _on_answer,
         "ready": _on_ready,
         "working": _on_working,
         "trial.started": _on_started,

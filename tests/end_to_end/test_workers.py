@@ -147,7 +147,7 @@ def test_a_study_is_searched_to_its_budget_exactly_and_retested(study):
     with ledger_of(arguments) as ledger:
         best = summarise(done, ledger.trials(done.id)).best
         ledger.extend(done.id, trials=1)
-    told = [event for event in events if event.name == "counts"][-1].facts["best"]
+    told = [event for event in events if event.name == "answer"][-1].facts["best"]
     assert (told["number"], told["value"], told["evidence"]) == (best.trial, best.value, "2 seeds")
     heard = []
     kept = {name: arguments[name] for name in ("study_file", "storage", "engine_factory", "devices", "workers")}
