@@ -49,7 +49,10 @@ class Guard:
         if self._token is not None and (given := _query_token(environ)) and self._fits(given):
             return _welcome(start, given)
         looks = environ["REQUEST_METHOD"] in {"GET", "HEAD"}
-        body = b"" if looks else environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        try:
+            body = b"" if looks else environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        except TimeoutError:
+            return _answer(start, "408 Request Timeout", "the note did not arrive in time")
         passed = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
         passed.setdefault("HTTP_ACCEPT_ENCODING", "")  # without one, its static files are errors
         return self._application(passed, _guarded(start))

@@ -77,14 +77,31 @@ class _Arriving(io.RawIOBase):
             self._connection.settimeout(DELIVERY_SECONDS)
 
 
-class _Handler(WSGIRequestHandler):
-    timeout = DELIVERY_SECONDS
+class _Leaving(io.RawIOBase):
+    """What goes to a client; one that does not read it in time has gone away, which wsgiref takes without a word."""
 
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        """Raises ConnectionError."""
+        try:
+            self._connection.sendall(data)
+        except TimeoutError:
+            raise ConnectionAbortedError from None
+        return len(data)
+
+
+class _Handler(WSGIRequestHandler):
     def setup(self) -> None:
         """As inherited, but reading under a deadline."""
         super().setup()
         self.rfile.close()
         self.rfile = io.BufferedReader(_Arriving(self.connection))
+        self.wfile = _Leaving(self.connection)  # type: ignore[assignment]
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Say nothing: a line a request would bury everything else."""

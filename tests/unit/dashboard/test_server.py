@@ -78,6 +78,37 @@ def test_clients_that_say_nothing_or_drip_or_reset_lose_their_connection_and_not
     assert capfd.readouterr().err == ""
 
 
+def test_a_client_that_does_not_read_its_answer_is_left_without_a_word(monkeypatch, capfd):
+    monkeypatch.setattr(server, "DELIVERY_SECONDS", 0.3)
+    ended = threading.Event()
+
+    def long(_environ, start):
+        start("200 OK", [("Content-Type", "text/plain")])
+        try:
+            yield from [b"x" * 10_000_000] * 5
+        finally:
+            ended.set()
+
+    with served(long) as port:
+        idle = socket.create_connection(("127.0.0.1", port))
+        idle.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert ended.wait(10)
+        idle.close()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_note_that_does_not_arrive_whole_is_told_so(monkeypatch, capfd):
+    monkeypatch.setattr(server, "ARRIVAL_SECONDS", 0.4)
+    with served(Guard(page, allow_notes=True)) as port:
+        half = socket.create_connection(("127.0.0.1", port))
+        head = f"PUT /api/studies/1/note HTTP/1.0\r\nHost: localhost:{port}\r\nOrigin: http://localhost:{port}\r\n"
+        half.sendall(f"{head}Content-Length: 100\r\n\r\nhalf".encode())
+        half.settimeout(10)
+        assert half.recv(100).startswith(b"HTTP/1.0 408")
+        half.close()
+    assert capfd.readouterr().err == ""
+
+
 def test_more_connections_than_may_be_are_told_so_and_their_places_come_back(monkeypatch):
     monkeypatch.setattr(server, "MOST_CONNECTIONS", 2)
     monkeypatch.setattr(server, "ARRIVAL_SECONDS", 1.0)
