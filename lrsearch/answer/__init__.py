@@ -3,22 +3,30 @@
 Pure functions of the ledger's records; knows nothing of SQL, Keras, Optuna or how an answer is shown.
 """
 
-from lrsearch.answer.answer import Answer, Contender, summarise
+from lrsearch.answer.answer import Answer, summarise
 from lrsearch.answer.optimizers import OptimizerRow
+from lrsearch.answer.pace import seconds_left
 from lrsearch.answer.ranking import fitting_retests, nothing_to_compare, ranking, retest_candidates, setting_key, yours_of
 from lrsearch.answer.spread import Retested, prepare_answer
+from lrsearch.answer.standing import Contender, Standing, standing
+from lrsearch.answer.words import evidence_text, lost_text
 
 __all__ = [
     "Answer",
     "Contender",
     "OptimizerRow",
     "Retested",
+    "Standing",
+    "evidence_text",
     "fitting_retests",
+    "lost_text",
     "nothing_to_compare",
     "prepare_answer",
     "ranking",
     "retest_candidates",
+    "seconds_left",
     "setting_key",
+    "standing",
     "summarise",
     "yours_of",
 ]

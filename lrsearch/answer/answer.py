@@ -1,7 +1,6 @@
-"""Makes the answer of a study from its records: yours, the best, what is not separable from it, and what to beware of.
+"""Makes the answer of a study from its records: how it stands, what is not separable from the best, and what to beware of.
 
-The best is the best mean among the retested, or the best single training where nothing was retested. Knows nothing of
-how an answer is shown.
+Knows nothing of how an answer is shown.
 """
 
 from __future__ import annotations
@@ -13,42 +12,11 @@ from dataclasses import dataclass
 
 from lrsearch.answer.cautions import Seen, cautions
 from lrsearch.answer.optimizers import OptimizerRow, by_optimizer
-from lrsearch.answer.ranking import ranking, yours_of
-from lrsearch.answer.spread import Retested, separable
-from lrsearch.values import Direction, Json, Kind, Origin, Setting, StudyRecord, TrialRecord, TrialState
+from lrsearch.answer.spread import separable
+from lrsearch.answer.standing import Contender, contender, standing
+from lrsearch.values import Direction, Json, Kind, Origin, StudyRecord, TrialRecord, TrialState
 
 AS_GOOD = 0.01  # within 1 % of the best value, or within the noise, counts as equally good
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Contender:
-    """A trial as the answer speaks of it."""
-
-    trial: int
-    origin: Origin
-    state: TrialState
-    setting: Setting
-    searched: float | None  # the search trial's own value
-    retest: Retested | None
-
-    @property
-    def value(self) -> float | None:
-        """The mean of the retests, else the search trial's value."""
-        return self.retest.mean if self.retest else self.searched
-
-    def to_json(self) -> dict[str, Json]:
-        return {
-            "trial": self.trial,
-            "origin": self.origin.value,
-            "state": self.state.value,
-            "value": self.value,
-            "search_value": self.searched,
-            "optimizer": self.setting.optimizer,
-            "learning_rate": self.setting.learning_rate,
-            "schedule": self.setting.schedule,
-            "params": params_of(self.setting),
-            "retest": self.retest.to_json() if self.retest else None,
-        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +40,7 @@ class Answer:
     def runners_up(self) -> tuple[Contender, ...]:
         """The other retested settings; where nothing was retested, the next three of the search."""
         mine = self.best.trial if self.best else -1
-        others = self.retested or tuple(_contender(each, None) for each in self.ranked[:4])
+        others = self.retested or tuple(contender(each, None) for each in self.ranked[:4])
         return tuple(each for each in others if each.trial != mine and each.origin is not Origin.YOURS)
 
     def to_json(self) -> dict[str, Json]:
@@ -97,29 +65,19 @@ _BEST_KEYS = (
 )  # fmt: skip
 
 
-def params_of(setting: Setting) -> dict[str, Json]:
-    """What a setting holds beyond optimizer, rate and schedule, in one flat dict: batch size, shape, hyper, extra."""
-    return {"batch_size": setting.batch_size, **setting.shape, **setting.hyper, **setting.extra}
-
-
 def summarise(study: StudyRecord, records: Sequence[TrialRecord]) -> Answer:
     """The answer, from all the study's records, search trials and retests."""
     direction = study.plan.facts.direction
-    ranked = ranking(records, direction)
-    retests = _retests(records, study.plan.facts.objective)
-    retested = _by_mean([_contender(each, retests[each.number]) for each in ranked if each.number in retests], direction)
-    best = retested[0] if retested else next((_contender(each, None) for each in ranked), None)
+    now = standing(study.plan.facts, records)
+    best, retested = now.best, now.retested
     not_separable = _not_separable(best, retested)
     tolerance = _tolerance(best, retested)
     rows = by_optimizer(records, direction, tolerance=tolerance)
-    yours = _yours(records, retests)
     seen = Seen(
         plan=study.plan,
         records=records,
         rows=rows,
-        best=best,
-        yours=yours,
-        retested=retested,
+        standing=now,
         not_separable=frozenset(not_separable),
         tolerance=tolerance,
     )
@@ -128,10 +86,10 @@ def summarise(study: StudyRecord, records: Sequence[TrialRecord]) -> Answer:
         objective=study.plan.facts.objective,
         direction=direction,
         best=best,
-        yours=yours,
+        yours=now.yours,
         retested=retested,
         not_separable=not_separable,
-        ranked=ranked,
+        ranked=now.ranked,
         by_optimizer=rows,
         counts=_counts(records),
         tolerance=tolerance,
@@ -139,60 +97,10 @@ def summarise(study: StudyRecord, records: Sequence[TrialRecord]) -> Answer:
     )
 
 
-def _retests(records: Sequence[TrialRecord], objective: str) -> dict[int, Retested]:
-    """By search trial: its retests as one `Retested`, in the order of their seeds; trials without a complete retest have none."""
-    by_parent: dict[int, list[TrialRecord]] = {}
-    for each in sorted(records, key=lambda record: record.repeat or 0):
-        if each.kind is Kind.RETEST and each.parent is not None and each.state.terminal:
-            by_parent.setdefault(each.parent, []).append(each)
-    found = {}
-    test = "test_" + objective.removeprefix("val_")
-    for parent, group in by_parent.items():
-        good = [each for each in group if each.state is TrialState.COMPLETE and each.value is not None]
-        if good:
-            found[parent] = Retested(
-                values=tuple(each.value for each in good if each.value is not None),
-                seeds=tuple(each.seed or 0 for each in good),
-                lost=len(group) - len(good),
-                test=tuple(each.logs[test] for each in good if test in each.logs),
-            )
-    return found
-
-
-def _contender(record: TrialRecord, retest: Retested | None) -> Contender:
-    assert record.setting is not None  # a trial that ran has one
-    return Contender(
-        trial=record.number,
-        origin=record.origin,
-        state=record.state,
-        setting=record.setting,
-        searched=record.value,
-        retest=retest,
-    )
-
-
-def _yours(records: Sequence[TrialRecord], retests: Mapping[int, Retested]) -> Contender | None:
-    record = yours_of(records)
-    if record is None or record.setting is None or not record.state.terminal:
-        return None
-    return _contender(record, retests.get(record.number))
-
-
-def _by_mean(contenders: Sequence[Contender], direction: Direction) -> tuple[Contender, ...]:
-    """Best mean first; a setting that lost a seed comes after all that lost none, however good its other values."""
-    sign = 1.0 if direction is Direction.MINIMIZE else -1.0
-
-    def key(each: Contender) -> tuple[bool, float, int]:
-        assert each.retest is not None
-        return each.retest.lost > 0, sign * each.retest.mean, each.trial
-
-    return tuple(sorted(contenders, key=key))
-
-
 def _not_separable(best: Contender | None, retested: Sequence[Contender]) -> tuple[int, ...]:
-    if best is None or best.retest is None:
+    if best is None or best.retest is None or not best.seeds:
         return ()
-    others = [each for each in retested if each.trial != best.trial and each.retest]
+    others = [each for each in retested if each.trial != best.trial and each.seeds]
     return tuple(each.trial for each in others if each.retest and not separable(best.retest.values, each.retest.values))
 
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING, TypeAlias
 
 from lrsearch.answer.optimizers import OptimizerRow, value_of
 from lrsearch.answer.ranking import nothing_to_compare, retest_candidates, yours_of
-from lrsearch.answer.words import rate_text
+from lrsearch.answer.words import counted, lost_text, rate_text
 from lrsearch.space import OPTIMIZERS
 from lrsearch.values import Direction, Kind, Origin, StudyPlan, TrialRecord, TrialState
 
 if TYPE_CHECKING:
-    from lrsearch.answer.answer import Contender
+    from lrsearch.answer.standing import Contender, Standing
 
 NEAR_EDGE = 1.5  # a best rate within this factor of the range's end says that the range may be too small
 FEW = 10  # fewer complete trials than this are a first impression: the sampler drew most of them at random
@@ -41,18 +42,30 @@ class Seen:
     plan: StudyPlan
     records: Sequence[TrialRecord]
     rows: Sequence[OptimizerRow]
-    best: Contender | None
-    yours: Contender | None
-    retested: Sequence[Contender]  # best first
+    standing: Standing
     not_separable: frozenset[int]
     tolerance: float
+
+    @property
+    def best(self) -> Contender | None:
+        return self.standing.best
+
+    @property
+    def yours(self) -> Contender | None:
+        return self.standing.yours
+
+    @property
+    def name(self) -> str:
+        """The study's, as a shell takes it."""
+        return quote(self.plan.name)
 
     @property
     def direction(self) -> Direction:
         return self.plan.facts.direction
 
-    def states(self, *, kind: Kind = Kind.SEARCH) -> list[TrialState]:
-        return [each.state for each in self.records if each.kind is kind]
+    def states(self) -> list[TrialState]:
+        """Of the search trials."""
+        return [each.state for each in self.records if each.kind is Kind.SEARCH]
 
 
 Rule: TypeAlias = Callable[[Seen], Iterator[str]]
@@ -73,14 +86,13 @@ def _nothing_ended_well(seen: Seen) -> Iterator[str]:
     if set(ended) == {TrialState.DIVERGED}:
         yield f"Every trial diverged ({len(ended)}): search lower rates (learning_rate), and check the scale of the data."
     else:
-        yield f"No trial ran to its end ({len(ended)} ended): see lrsearch trials {seen.plan.name}."
+        yield f"No trial ran to its end ({len(ended)} ended): see lrsearch trials {seen.name}."
 
 
 def _failures(seen: Seen) -> Iterator[str]:
     failed = [each.number for each in seen.records if each.kind is Kind.SEARCH and each.state is TrialState.FAILED]
     if failed:
-        count = f"{len(failed)} trials" if len(failed) > 1 else "1 trial"
-        yield f"{count} failed: lrsearch show {seen.plan.name} {failed[0]} tells why."
+        yield f"{counted(len(failed), 'trial')} failed: lrsearch show {seen.name} {failed[0]} tells why."
 
 
 def _yours(seen: Seen) -> Iterator[str]:
@@ -93,39 +105,62 @@ def _yours(seen: Seen) -> Iterator[str]:
         return
     if nothing_to_compare(seen.records):
         return
-    if seen.best.trial == seen.yours.trial:
+    if seen.best.trial == seen.yours.trial and any(not each.seeds for each in seen.standing.retested):
+        yield "Yours is the best of what ran well on fresh seeds."
+    elif seen.best.trial == seen.yours.trial:
         yield "Nothing beat yours: keep your compile, or give the search more trials."
     elif seen.yours.trial in seen.not_separable:
         yield "The best is not separable from yours: the difference may be chance."
 
 
 def _not_retested(seen: Seen) -> Iterator[str]:
+    """What of the answer rests on single trainings, and why."""
     if not seen.best:
         return
-    states = seen.states(kind=Kind.RETEST)
-    open_ones = sum(not each.terminal for each in states)
+    open_ones, retested = seen.standing.open_retests, seen.standing.retested
     if open_ones:
-        yield f"{open_ones} retests are still to be done: the answer may change."
-    if not seen.retested:
+        yield f"{counted(open_ones, 'retest')} {'are' if open_ones > 1 else 'is'} still to be done: the answer may change."
+    if not retested:
         yield "Values are of single trainings, and the best of many is flattered by luck: retests tell how much."
-    done = {each.trial for each in seen.retested}
+    elif not seen.best.seeds:
+        yield "No retest gave a value: the best is of a single training, flattered by luck."
+    done = {each.trial for each in retested}
     newer = [each for each in retest_candidates(seen.records, seen.direction) if each not in done]
     if done and newer and not open_ones:
         names = f"trials {', '.join(map(str, newer))} are" if len(newer) > 1 else f"trial {newer[0]} is"
         yield f"Since the retests {names} among the best and not retested yet: the answer may change."
-    for each in seen.retested:
-        if each.retest and each.retest.lost:
-            seeds = each.retest.n + each.retest.lost
-            yield f"Trial {each.trial} went wrong on {each.retest.lost} of {seeds} fresh seeds: it ranks after the others."
+
+
+def _lost_retests(seen: Seen) -> Iterator[str]:
+    for each in seen.standing.retested:
+        if not each.retest or not each.retest.lost:
+            continue
+        seeds = each.retest.n + each.retest.lost
+        yield (
+            f"Trial {each.trial} went wrong on {each.retest.lost} of {counted(seeds, 'fresh seed')} "
+            f"({lost_text(each.retest)}): {_rank(seen, each)}. See lrsearch show {seen.name} {_first_lost(seen, each.trial)}."
+        )
+
+
+def _rank(seen: Seen, lossy: Contender) -> str:
+    if seen.best and lossy.trial == seen.best.trial:
+        return "no other setting did better"
+    ranks_last = lossy.seeds or (lossy.retest and lossy.retest.diverged)
+    return "it ranks after the others" if ranks_last else "its value is of a single training"
+
+
+def _first_lost(seen: Seen, trial: int) -> str:
+    """The first retest of a trial that has no value, as `lrsearch show` names it."""
+    mine = (each for each in seen.records if each.kind is Kind.RETEST and each.parent == trial and each.state.terminal)
+    lost = (each.repeat or 0 for each in mine if each.state is not TrialState.COMPLETE or each.value is None)
+    return f"{trial}/{min(lost) + 1}"
 
 
 def _few(seen: Seen) -> Iterator[str]:
     complete = seen.states().count(TrialState.COMPLETE)
     if 0 < complete < FEW:
-        counted = "1 trial" if complete == 1 else f"{complete} trials"
-        name = seen.plan.name
-        more = f"lrsearch extend {name} --trials 20, then lrsearch attach {name}, goes on."
-        yield f"Only {counted} ran to the end: a first impression. {more}"
+        more = f"lrsearch extend {seen.name} --trials 20, then lrsearch attach {seen.name}, goes on."
+        yield f"Only {counted(complete, 'trial')} ran to the end: a first impression. {more}"
 
 
 def _edge(seen: Seen) -> Iterator[str]:
@@ -197,4 +232,14 @@ def _complete_in_order(seen: Seen, optimizer: str) -> list[float]:
     return [value_of(each) for each in found if each.setting and each.setting.optimizer == optimizer]
 
 
-RULES: tuple[Rule, ...] = (_nothing_ended_well, _yours, _failures, _not_retested, _few, _edge, _clamped, _general_loses)
+RULES: tuple[Rule, ...] = (
+    _nothing_ended_well,
+    _yours,
+    _failures,
+    _not_retested,
+    _lost_retests,
+    _few,
+    _edge,
+    _clamped,
+    _general_loses,
+)

@@ -17,11 +17,12 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retested:
-    """One setting's retests. `lost` of its seeds diverged, failed or were pruned and have no value."""
+    """One setting's retests. `lost` of its seeds have no value: `diverged` of them diverged, the others failed."""
 
-    values: tuple[float, ...]  # in the order of `seeds`; at least one
+    values: tuple[float, ...]  # in the order of `seeds`; none where every seed was lost
     seeds: tuple[int, ...]
     lost: int = 0
+    diverged: int = 0
     test: tuple[float, ...] = ()  # the objective on the test split, where there is one
 
     @property
@@ -29,21 +30,22 @@ class Retested:
         return len(self.values)
 
     @property
-    def mean(self) -> float:
-        return statistics.fmean(self.values)
+    def mean(self) -> float | None:
+        """None where every seed was lost."""
+        return statistics.fmean(self.values) if self.values else None
 
     @property
     def spread(self) -> float | None:
-        """The sample standard deviation; None of a single value."""
+        """The sample standard deviation; None of fewer than two values."""
         return statistics.stdev(self.values) if self.n > 1 else None
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Where one more training on a fresh seed falls in 95 of 100 cases, if values are normal; None of a single value.
+        """Where one more training on a fresh seed falls in 95 of 100 cases, if values are normal; None of fewer than two.
 
         mean +- t(0.975, n - 1) * spread * sqrt(1 + 1/n): wide for few seeds, which is the truth.
         """
-        if self.spread is None:
+        if self.spread is None or self.mean is None:
             return None
         from scipy.special import stdtrit
 
@@ -59,6 +61,7 @@ class Retested:
             "seeds": list(self.seeds),
             "interval": list(self.interval) if self.interval else None,
             "lost": self.lost,
+            "diverged": self.diverged,
             "test": list(self.test),
         }
 

@@ -1,8 +1,12 @@
-"""A rate in words, the same in every sentence, table and plot. Knows numbers only."""
+"""A rate, a count and a value's evidence in words, the same in every sentence, table and plot."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lrsearch.answer.spread import Retested
 
 
 def rate_text(rate: float) -> str:
@@ -11,3 +15,23 @@ def rate_text(rate: float) -> str:
         return f"{rate:g}"
     digits, power = f"{rate:.1e}".split("e")
     return f"{digits}e{int(power)}"
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def lost_text(retest: Retested) -> str:
+    """How the retests without a value ended: `2 diverged`, `1 failed`, `2 diverged, 1 failed`."""
+    ends = {"diverged": retest.diverged, "failed": retest.lost - retest.diverged}
+    return ", ".join(f"{number} {end}" for end, number in ends.items() if number)
+
+
+def evidence_text(retest: Retested | None) -> str:
+    """What a value rests on: `1 training`, `3 seeds`, `2 seeds, 1 diverged`, `1 training; retests: 3 diverged`."""
+    if retest is None:
+        return "1 training"
+    if not retest.n:
+        return f"1 training; retests: {lost_text(retest)}"
+    return ", ".join(filter(None, [counted(retest.n, "seed"), lost_text(retest)]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -44,7 +45,7 @@ def new_study(file: Path) -> None:
     if not file.parent.is_dir():
         raise InvalidValue("FILE", got=str(file), allowed="in a folder that exists", fix=f"Create {file.parent} first.")
     file.write_text(STARTER.read_text(encoding="utf-8"), encoding="utf-8")
-    click.echo(f"wrote {file}. Put your model and data into it, then: lrsearch start-study {file}")
+    click.echo(f"wrote {file}. Put your model and data into it, then: lrsearch start-study {quote(str(file))}")
 
 
 SAMPLERS = ["tpe", "random", "qmc", "gp"]
@@ -85,7 +86,7 @@ training_options = together(
 @space_options
 @worker_options
 @training_options
-@click.option("--create-only", is_flag=True, help="Make the study and leave; workers attach later.")
+@click.option("--create-only", is_flag=True, help="Make the study and leave; one that exists is left as it is.")
 @output_options
 @json_option
 def start_study(
@@ -136,7 +137,7 @@ def attach(study: str, *, quiet: bool, verbose: bool, log_file: str | None, as_j
     if as_json:
         echo_json({"study": study, "state": record.state.value})
     else:
-        click.echo(f"{study} is {record.state.value}. Its answer: lrsearch best {study}")
+        click.echo(f"{study} is {record.state.value}. Its answer: lrsearch best {quote(study)}")
     with existing_study(study, options["storage"]) as (ledger, record):
         check_result(record, ledger.trials(record.id))
 
@@ -146,7 +147,7 @@ def tell_created(name: str, *, as_json: bool) -> None:
     if as_json:
         echo_json({"study": name, "created": True})
     else:
-        click.echo(f"{name} is ready; attach workers with: lrsearch attach {name}")
+        click.echo(f"{name} is ready; attach workers with: lrsearch attach {quote(name)}")
 
 
 def tell_answer(name: str, storage: str | None, *, as_json: bool) -> None:
@@ -163,6 +164,7 @@ def tell_answer(name: str, storage: str | None, *, as_json: bool) -> None:
         return
     click.echo(answer_text(answer))
     check_result(record, records)
+    name = quote(name)
     click.echo(f"\nPaste it: lrsearch export {name}    See it: lrsearch plot {name} -o pictures    Browse it: lrsearch dashboard")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -62,7 +63,7 @@ def start(*, folder: Path, listen: str, port: int | None, as_json: bool) -> None
         echo_json({"storage": server.storage, "address": server.address, "port": server.port})
         return
     click.echo(f"PostgreSQL serves {server.address}:{server.port}. For every worker:\n")
-    click.echo(f"  export LRSEARCH_STORAGE={server.storage}")
+    click.echo(f"  export LRSEARCH_STORAGE={quote(server.storage)}")
 
 
 @database.command("stop")
@@ -90,7 +91,9 @@ def server_status(*, folder: Path, as_json: bool) -> None:
     if as_json:
         echo_json({"running": runs, "storage": server.storage, "address": server.address, "port": server.port})
     else:
-        click.echo(f"{'runs' if runs else 'does not run'} at {server.address}:{server.port}; LRSEARCH_STORAGE={server.storage}")
+        click.echo(
+            f"{'runs' if runs else 'does not run'} at {server.address}:{server.port}; LRSEARCH_STORAGE={quote(server.storage)}"
+        )
 
 
 @click.command("migrate")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import FingerprintMismatch, InvalidValue, StudyFileError
@@ -61,7 +62,9 @@ def attach(
     try:
         study = ledger.study(name)
         if study.state is StudyState.FINISHED:
-            listen(Event(name="note", facts={"text": f"{name} is finished; lrsearch extend {name} --trials N gives it more."}))
+            listen(
+                Event(name="note", facts={"text": f"{name} is finished; lrsearch extend {quote(name)} --trials N gives it more."})
+            )
             return study
         slots = plan_further(this_machine(), asked, ledger, study)
         path, kept = file_of(study, study_file), study.plan.overrides

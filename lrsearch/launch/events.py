@@ -3,13 +3,16 @@
 Beside those of `lrsearch.worker.events`:
 
 pool.started     slots: names
-study            name, trials, deadline, done, state, best, yours: the study as it stands when work begins
+study            study, objective, direction, trials, done, deadline, retest, best, yours: the study as it stands when work begins
 counts           ended, retests_ended, retests, running, waiting, failed, trials, deadline: now and then, the study's and
                  not this pool's alone; the first two are the labels of what has ended since the last time
+answer           best, yours, seconds_left: the same, and also before the end of a trial is told that may have changed the best
 output           text: a line that a worker printed
 worker.died      ending, reason, tail, retry_seconds: how it ended, the error that it told of, the last that it printed
 stopping         signal, seconds: running trials are being put back
 pool.ended       reason
+
+`best` and `yours` are null, or the answer's: number, value, short, state, seeds (0: a single training), evidence (in words).
 """
 
 from __future__ import annotations

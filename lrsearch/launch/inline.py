@@ -116,7 +116,9 @@ def _train(config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: Stud
     watcher.begin()
 
     def say(event: str, /, **facts: Json) -> None:
-        listen(Event(name=event, slot=SLOT, facts=facts))
+        said = Event(name=event, slot=SLOT, facts=facts)
+        watcher.hear(said)
+        listen(said)
         watcher.look()
 
     space, engine = workshop.open(study)

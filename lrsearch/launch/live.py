@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _REFRESH = 4  # a second
 _BAR_WIDTH = 30
 _WORKERS_SHOWN = 16
+_LEAST_ROOM = 8  # characters: a setting that is cut to fewer says nothing
 
 
 class LiveView:
@@ -51,8 +53,7 @@ def draw(picture: Picture, now: float) -> RenderableType:
     """The whole view."""
     if not picture.study:
         return Text("loading TensorFlow and the study file ...", style="dim")
-    parts: list[RenderableType] = [_budget(picture, now), _workers(picture)]
-    parts += [line for line in (_result("best so far", picture.best), _result("yours", picture.yours)) if line is not None]
+    parts: list[RenderableType] = [_budget(picture, now), _workers(picture), _Results(picture)]
     if picture.stopping:
         parts.append(Text(picture.stopping, style="yellow"))
     return Group(*parts)
@@ -94,7 +95,25 @@ def _cells(row: Row, objective: str) -> list[RenderableType]:
     ]
 
 
-def _result(title: str, result: Result | None) -> RenderableType | None:
-    if result is None:
-        return None
-    return Text.assemble((f"  {title:<12}", "bold"), f"{number(result.value):<8} {result.short}  (trial {result.number})")
+def best_label(best: Result | None) -> str:
+    """What the best may be called: before it is retested, it is the luckiest of single trainings."""
+    return "best" if best is not None and best.seeds else "best so far"
+
+
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """The best and yours, aligned. Where the terminal is narrow the settings are cut, and what a value rests on is not."""
+
+    picture: Picture
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        del console
+        found = {best_label(self.picture.best): self.picture.best, "yours": self.picture.yours}
+        rows = [(title, each, f"(trial {each.number}, {each.evidence})") for title, each in found.items() if each is not None]
+        for title, each, rests in rows:
+            value = number(each.value) if each.value is not None else each.state
+            room = options.max_width - len(f"  {title:<12}{value:<9}  {rests}")
+            setting = Text(each.short)
+            setting.truncate(max(1, room), overflow="ellipsis")
+            shown = (setting, "  ") if room >= _LEAST_ROOM else ()
+            yield Text.assemble((f"  {title:<12}", "bold"), f"{value:<9}", *shown, (rests, "dim"), no_wrap=True)

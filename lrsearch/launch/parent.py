@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import ranking
+from lrsearch.answer import Contender, evidence_text, seconds_left, standing
 from lrsearch.errors import LrSearchError, StorageGone
 from lrsearch.launch.events import Event, Listener
 from lrsearch.values import Json, Kind, Origin, Outcome, Status, StudyRecord, StudyState, TrialRecord, TrialState
@@ -20,7 +21,7 @@ from lrsearch.worker.faults import breaking_failure
 from lrsearch.worker.workshop import host_name
 
 if TYPE_CHECKING:
-    from lrsearch.storage import Counts, Ledger
+    from lrsearch.storage import Counts, Glance, Ledger
 
 COUNT_EVERY_SECONDS = 2.0
 CHECKPOINTS = "lrsearch-checkpoints"
@@ -58,44 +59,57 @@ class LedgerUndertaker:
 
 
 class Watcher:
-    """Tells listeners how the study stands, all its workers taken together, on any machine."""
+    """Tells listeners how the study stands, all its workers taken together, on any machine: counts, best, yours, time left.
+
+    All of it comes from the ledger and from the answer's own functions, so that every view of a study shows the same.
+    """
 
     def __init__(self, ledger: Ledger, study: StudyRecord, listen: Listener) -> None:
+        from lrsearch.storage import Follower
+
         self._ledger, self._study, self._listen = ledger, study, listen
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
-        self._revision: int | None = None  # what has changed since is looked at next time
+        self._follower = Follower(ledger, study.id)
+        self._stands = standing(study.plan.facts, ())
+        self._untold: list[TrialRecord] = []  # what has changed since the last `counts` event
 
     def begin(self) -> None:
         """The `study` event: budget, what is done, best and yours so far."""
         study, facts = self._study, self._study.plan.facts
-        records = self._ledger.trials(study.id, kind=Kind.SEARCH)
-        done = ranking(records, facts.direction)
-        best = next(iter(done), None)
-        yours = next((each for each in done if each.origin is Origin.YOURS), None)
+        self._follower.read()
+        records = self._untold = self._follower.records
+        self._stands = standing(facts, records)
         told = {
             "study": study.name,
             "objective": facts.objective,
             "direction": facts.direction.value,
             "trials": study.trials,
-            "done": sum(each.state.terminal for each in records),
+            "done": sum(each.state.terminal for each in records if each.kind is Kind.SEARCH),
             "deadline": study.deadline,
             "retest": study.plan.retest_seeds,
-            "best": _told(best),
-            "yours": _told(yours),
+            **self._best_and_yours(),
         }
         self._listen(Event(name="study", facts=told))
-        self._count()
+        self._look()
 
     def look(self) -> None:
-        """The `counts` event, when it is time."""
+        """The `counts` and `answer` events, when it is time."""
         if time.monotonic() >= self._next:
-            self._next = time.monotonic() + COUNT_EVERY_SECONDS
-            try:
-                self._count()
-            except StorageGone:  # nothing that is trained now would be found
-                raise
-            except LrSearchError:  # an outage: the workers say so
-                pass
+            self._look()
+
+    def hear(self, event: Event) -> None:
+        """The `answer` event before the end of a trial is told that may have changed it."""
+        if event.name == "trial.ended" and self._may_change(event.facts) and (seen := self._glance()) is not None:
+            self._answer(seen)
+
+    def _may_change(self, ended: Mapping[str, Json]) -> bool:
+        if not Status(ended["status"]).terminal:
+            return False
+        best, value = self._stands.best, ended["value"]
+        if ended["kind"] == Kind.RETEST or ended["origin"] == Origin.YOURS or best is None:
+            return True
+        better = self._study.plan.facts.direction.better
+        return value is not None and (best.value is None or better(value, best.value))
 
     def end(self) -> None:
         """A note of what the study's time had no room for."""
@@ -105,11 +119,25 @@ class Watcher:
             if text:
                 self._listen(Event(name="note", facts={"text": text}))
 
-    def _count(self) -> None:
-        study, counts = self._ledger.study(self._study.name), self._ledger.counts(self._study.id)
-        changed = self._ledger.trials(self._study.id, changed_since=self._revision)
-        self._revision = changed.revision
-        ended = [each for each in changed if each.state.terminal]
+    def _look(self) -> None:
+        self._next = time.monotonic() + COUNT_EVERY_SECONDS
+        if (seen := self._glance()) is not None:
+            self._count(seen)
+            self._answer(seen)
+
+    def _glance(self) -> Glance | None:
+        try:
+            seen = self._follower.glance()
+        except StorageGone:  # nothing that is trained now would be found
+            raise
+        except LrSearchError:  # an outage: the workers say so
+            return None
+        self._untold = [*self._untold, *(seen.changed if seen is not None else ())]
+        return seen
+
+    def _count(self, seen: Glance) -> None:
+        counts = seen.counts
+        ended = [each for each in self._untold if each.state.terminal]
         told = {
             "ended": [each.label for each in ended if each.kind is Kind.SEARCH],
             "retests_ended": [each.label for each in ended if each.kind is Kind.RETEST],
@@ -117,10 +145,21 @@ class Watcher:
             "running": counts.running,
             "waiting": counts.waiting,
             "failed": counts.failed,
-            "trials": study.trials,
-            "deadline": study.deadline,
+            "trials": seen.study.trials,
+            "deadline": seen.study.deadline,
         }
+        self._untold = []
         self._listen(Event(name="counts", facts=told))
+
+    def _answer(self, seen: Glance) -> None:
+        records = self._follower.records
+        if seen.changed:
+            self._stands = standing(self._study.plan.facts, records)
+        left = seconds_left(seen.study, records, seen.workers, now=seen.now)
+        self._listen(Event(name="answer", facts={**self._best_and_yours(), "seconds_left": left}))
+
+    def _best_and_yours(self) -> dict[str, Json]:
+        return {"best": brief(self._stands.best), "yours": brief(self._stands.yours)}
 
 
 def left_undone(study: StudyRecord, counts: Counts) -> str:
@@ -135,13 +174,21 @@ def left_undone(study: StudyRecord, counts: Counts) -> str:
         "there was no time for retests": bool(counts.complete and study.plan.retest_seeds and not counts.retests),
     }
     said = ", ".join(text for text, holds in found.items() if holds)
-    return f"the time is over: {said}; lrsearch extend {study.name} --timeout TIME gives it more" if said else ""
+    return f"the time is over: {said}; lrsearch extend {quote(study.name)} --timeout TIME gives it more" if said else ""
 
 
-def _told(record: TrialRecord | None) -> dict[str, object] | None:
-    if record is None or record.setting is None:
+def brief(contender: Contender | None) -> dict[str, Json] | None:
+    """A contender as events tell of it."""
+    if contender is None:
         return None
-    return {"number": record.number, "value": record.value, "short": setting_in_short(record.setting)}
+    return {
+        "number": contender.trial,
+        "value": contender.value,
+        "short": setting_in_short(contender.setting),
+        "state": contender.state.value,
+        "seeds": contender.seeds,
+        "evidence": evidence_text(contender.retest),
+    }
 
 
 @contextmanager

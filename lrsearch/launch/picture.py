@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from lrsearch.launch.events import Event
 from lrsearch.report.words import counted
-from lrsearch.values import Direction, Json, Kind, Origin, Status
+from lrsearch.values import Direction, Json, Kind, Status
 
 RETESTED = 4  # the best three and yours
 
@@ -38,11 +38,14 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """A finished trial that counts as an answer."""
+    """The best or yours, as the study's answer has it."""
 
     number: int
-    value: float
+    value: float | None
     short: str
+    state: str = "complete"
+    seeds: int = 0  # retests that the value is the mean of; 0: a single training
+    evidence: str = "1 training"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +99,7 @@ class Picture:
     told: dict[Kind, set[str]] = field(default_factory=_by_kind)  # labels of what ended, by the workers' own events
     stored: dict[Kind, set[str]] = field(default_factory=_by_kind)  # the same by the ledger, on every machine
     recent: dict[Kind, set[str]] = field(default_factory=_by_kind)  # the ledger's newest, whose events may be on their way
+    told_left: tuple[float, float] | None = None  # the study's seconds left, all its workers taken together, and when told
 
     def take(self, event: Event) -> None:
         """Take an event in; unknown ones change nothing."""
@@ -128,7 +132,10 @@ class Picture:
         return max(0, self.trials - self.done) + max(0, retests - self.retests_done)
 
     def seconds_left(self, now: float) -> float | None:
-        """An estimate from the trials so far: by pace once several ended, before that by the first one's length."""
+        """The study's estimate, as the ledger gave it; before that, one from this process' own trials."""
+        if self.told_left is not None:
+            left, at = self.told_left
+            return max(0.0, left - max(0.0, now - at))
         by_deadline = None if self.deadline is None else max(0.0, self.deadline - now)
         by_pace = self._by_pace(now)
         known = [each for each in (by_deadline, by_pace) if each is not None]
@@ -178,7 +185,7 @@ class Picture:
         facts = event.facts
         self.study, self.objective, self.direction = facts["study"], facts["objective"], Direction(facts["direction"])
         self.trials, self.deadline, self.retest_seeds = facts["trials"], facts["deadline"], facts["retest"]
-        self.best, self.yours = _result(facts["best"]), _result(facts["yours"])
+        self._on_answer(event)
         self.began = event.at
 
     def _on_counts(self, event: Event) -> None:
@@ -191,6 +198,13 @@ class Picture:
             self.stored[kind] |= self.recent[kind] if self.counted else set(labels)
             self.recent[kind] = set(labels)
         self.counted = True
+
+    def _on_answer(self, event: Event) -> None:
+        """Best, yours and time left are the study's, whoever trained what: this process' own trials do not change them."""
+        facts = event.facts
+        self.best, self.yours = _result(facts["best"]), _result(facts["yours"])
+        if facts.get("seconds_left") is not None:
+            self.told_left = facts["seconds_left"], event.at
 
     def _on_ready(self, event: Event) -> None:
         self.rows[event.slot] = Row(state="ready")
@@ -226,14 +240,6 @@ class Picture:
         self.told[Kind(facts["kind"])].add(facts["label"])
         if facts["kind"] == Kind.RETEST:
             return
-        if facts["status"] == Status.COMPLETE and facts["value"] is not None:
-            self._note(Result(number=facts["number"], value=facts["value"], short=facts["short"]), facts)
-
-    def _note(self, result: Result, facts: Mapping[str, Json]) -> None:
-        if self.best is None or self.direction.better(result.value, self.best.value):
-            self.best = result
-        if facts["origin"] == Origin.YOURS:
-            self.yours = result
 
     def _on_retests(self, event: Event) -> None:
         self.retests_planned = len(event.facts["trials"]) * event.facts["seeds"]
@@ -253,6 +259,7 @@ class Picture:
         "pool.started": _on_pool,
         "study": _on_study,
         "counts": _on_counts,
+        "answer": _on_answer,
         "ready": _on_ready,
         "working": _on_working,
         "trial.started": _on_started,
@@ -266,7 +273,7 @@ class Picture:
 
 
 def _result(facts: Mapping[str, Json] | None) -> Result | None:
-    return None if facts is None else Result(number=facts["number"], value=facts["value"], short=facts["short"])
+    return None if facts is None else Result(**facts)
 
 
 def duration(seconds: float) -> str:

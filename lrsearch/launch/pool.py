@@ -15,7 +15,7 @@ from typing import ClassVar, Protocol, Self
 
 from lrsearch.errors import CallerError, EnvironmentProblem, Interrupted, LrSearchError, Refused, StudyBroken
 from lrsearch.launch.child import Child, Inbox
-from lrsearch.launch.events import Event, Listener
+from lrsearch.launch.events import Event, Listener, silent
 from lrsearch.launch.post import Post
 from lrsearch.launch.signals import Signals
 from lrsearch.launch.slots import Slot
@@ -63,6 +63,7 @@ class Pool:
         self._signal: int | None = None
         self._finished = False  # some worker found nothing left
         self.tick: Callable[[], None] = lambda: None  # called a few times a second while waiting
+        self.before: Listener = silent  # hears what workers say before the listener does
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -165,7 +166,9 @@ class Pool:
         if (handler := self._HANDLERS.get(name)) is not None:
             handler(self, child, facts)
         if name not in {"exit", "facts", "error"}:
-            self._listen(Event(name=name, slot=child.slot.name, facts=facts))
+            event = Event(name=name, slot=child.slot.name, facts=facts)
+            self.before(event)
+            self._listen(event)
 
     def _on_signal(self, number: int) -> None:
         self._signal = number

@@ -68,8 +68,12 @@ class Request:
         )
 
 
-def create_or_resume(ledger: Ledger, request: Request, name: str, study_file: str | None, found: Inspection) -> StudyRecord:
+def create_or_resume(
+    ledger: Ledger, request: Request, name: str, study_file: str | None, found: Inspection, *, resume: bool = True
+) -> StudyRecord:
     """The study `name`: made from what was found, or the stored one, opened again with what was asked anew.
+
+    Without `resume` a stored study is compared and stays as it is: its state, its budget and its end.
 
     Raises FingerprintMismatch where the stored one has another definition, sampler, pruner, seed or number of retests.
     """
@@ -79,7 +83,7 @@ def create_or_resume(ledger: Ledger, request: Request, name: str, study_file: st
         check_same(known, request)
         check_versions(known.plan.facts.versions, found.facts.versions, allow_drift=request.allow_version_drift)
     study = ledger.create_study(plan, began=request.began)
-    if known is None:
+    if known is None or not resume:
         return study
     if request.trials is not None or request.timeout is not None:
         ledger.set_budget(study.id, trials=request.trials, timeout_seconds=request.timeout, began=request.began)

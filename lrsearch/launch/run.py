@@ -20,8 +20,9 @@ from lrsearch.launch.events import Event, Listener, silent, to_all
 from lrsearch.launch.parent import LedgerUndertaker, Watcher, check_storage, config_of, opened
 from lrsearch.launch.planning import keep_threads, plan_workers
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.request import Request, check_methods, create_or_resume
+from lrsearch.launch.request import Request, check_methods, create_or_resume, stored
 from lrsearch.launch.slots import SlotPlan, SlotRequest
+from lrsearch.report.words import counted
 from lrsearch.values import Json, StudyRecord
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def run_study(
 
     A study of that name that exists goes on where it stood, if its definition is the same. Times are in seconds; `timeout`
     counts from `began`, by the monotonic clock, which is now where it is None. With `create_only` the study is made and
-    nothing is trained.
+    nothing is trained; one that exists is not changed.
 
     Raises CallerError (bad input, broken study file), EnvironmentProblem (database, devices), Refused (the stored study is
     another one), StudyBroken (its code fails on every trial), Interrupted (a signal; trials are back in the queue).
@@ -98,7 +99,10 @@ def run_study(
             listen(Event(name="note", facts={"text": note}))
         check_methods(request, found.facts)
         with opened(url) as ledger:
-            study = create_or_resume(ledger, request, name, str(study_file), found)
+            there = stored(ledger, name) if create_only else None
+            study = create_or_resume(ledger, request, name, str(study_file), found, resume=not create_only)
+            if there is not None:
+                listen(Event(name="note", facts={"text": _left_alone(study)}))
             if create_only:
                 return study
             work_with(pool, ledger, study, plan, listen)
@@ -116,7 +120,7 @@ def work_with(pool: Pool, ledger: Ledger, study: StudyRecord, plan: SlotPlan, li
         watcher.look()
         prepare_answer()  # once, while the workers train: at the end everybody would wait for it
 
-    pool.tick = tick
+    pool.tick, pool.before = tick, watcher.hear
     pool.work(study.name, LedgerUndertaker(ledger, study.id))  # an interruption leaves Optuna's rows to whoever goes on
     watcher.end()
 
@@ -133,6 +137,11 @@ def completed(url: str, name: str) -> StudyRecord:
         with suppress(LrSearchError):  # any later look completes it
             Mirror(ledger).complete(study.id)
         return study
+
+
+def _left_alone(study: StudyRecord) -> str:
+    budget = "any number of trials" if study.trials is None else counted(study.trials, "trial")
+    return f"{study.name} is there already and stays as it is: {study.state.value}, with a budget of {budget}"
 
 
 def check_file(study_file: str | Path) -> Path:

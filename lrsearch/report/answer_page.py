@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import fmean, stdev
 
-from lrsearch.answer import Answer, Contender
+from lrsearch.answer import Answer, Contender, evidence_text
 from lrsearch.report.words import (
     columns,
     counted,
@@ -49,34 +49,31 @@ def _contenders(answer: Answer) -> str:
 def _row(each: Contender, digits: int, varying: frozenset[str]) -> list[str]:
     setting = each.setting
     words = "; ".join(filter(None, [schedule_text(setting), further_text(setting, varying)]))
-    return [setting.optimizer, rate_text(setting.learning_rate), words, _value(each, digits), _seeds(each, digits)]
+    return [setting.optimizer, rate_text(setting.learning_rate), words, _value(each, digits), _evidence(each, digits)]
 
 
 def _value(each: Contender, digits: int) -> str:
-    if each.retest is None:
-        return value_text(each.searched, digits) if each.searched is not None else each.state.value
-    return _mean(each.retest.mean, each.retest.spread, digits)
+    if each.retest is not None and each.retest.mean is not None:
+        return _mean(each.retest.mean, each.retest.spread, digits)
+    return value_text(each.searched, digits) if each.searched is not None else each.state.value
 
 
 def _mean(mean: float, spread: float | None, digits: int) -> str:
     return value_text(mean, digits) + (f" +- {spread:.{digits}f}" if spread is not None else "")
 
 
-def _seeds(each: Contender, digits: int) -> str:
+def _evidence(each: Contender, digits: int) -> str:
     """How many trainings the value is of, and what the test split said, where there is one."""
-    if each.retest is None:
-        return "(1 training)"
-    lost = f", {each.retest.lost} lost" if each.retest.lost else ""
-    seen = each.retest.test
+    seen = each.retest.test if each.retest else ()
     test = f", test {_mean(fmean(seen), stdev(seen) if len(seen) > 1 else None, digits)}" if seen else ""
-    return f"({counted(each.retest.n, 'seed')}{lost}{test})"
+    return f"({evidence_text(each.retest)}{test})"
 
 
 def _aside(answer: Answer) -> str:
     others = [each for each in answer.not_separable if answer.best is None or each != answer.best.trial]
     if not others:
         return ""
-    return f"{len(others)} other{'s' if len(others) > 1 else ''} not separable from it"
+    return f"{counted(len(others), 'other')} not separable from it"
 
 
 def _apart(answer: Answer, each: Contender) -> str:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from lrsearch.answer import Answer, Contender
+from lrsearch.answer import Answer, Contender, lost_text
 from lrsearch.errors import InvalidValue, UnknownName
 from lrsearch.report.words import counted, rate_text, schedule_text, value_text
 from lrsearch.space import OPTIMIZERS, keras_arguments, output_layers, warmup_steps
@@ -37,11 +37,7 @@ _CURVES = {
     "cyclic": "0.1 + 0.9 * ops.abs(2 * ((p * {cycles!r}) % 1.0) - 1)",
 }
 
-_PYTHON = '''"""{title}
-
-{about}
-"""
-
+_PYTHON = '''{doc}
 import math
 {imports}
 import keras
@@ -155,9 +151,9 @@ def as_python(study: StudyRecord, answer: Answer, chosen: Contender) -> str:
     muon, averaged = setting.optimizer == "muon", OPTIMIZERS[setting.optimizer].averaged
     exclude = _exclude(facts, setting)
     parameter = "model" if muon or averaged or "model." in exclude else ""
+    title = f"The best setting of study {study.name!r}" if chosen is answer.best else f"A setting of study {study.name!r}"
     return _PYTHON.format(
-        title=f"The best setting of study {study.name!r}" if chosen is answer.best else f"A setting of study {study.name!r}",
-        about=_about(study, answer, chosen, total),
+        doc=_docstring(f"{title}\n\n{_about(study, answer, chosen, total)}\n"),
         batch=f"{setting.batch_size!r}" + ("" if setting.batch_size else "  # the dataset brings its own"),
         epochs=facts.epochs,
         accumulation=facts.accumulation,
@@ -186,11 +182,16 @@ def _keep_yours(study: StudyRecord, answer: Answer, chosen: Contender) -> str:
         verdict = f"This is your own compile, which study {study.name!r} did not find best: trial {best.trial} is."
     else:
         verdict = f"Yours is the setting: study {study.name!r} found none that is better than your own compile."
-    return (
-        f'"""{verdict}\n\n'
-        f"It is {setting.optimizer} at {rate_text(setting.learning_rate)}, {setting.schedule}; "
-        f'{study.plan.facts.objective} {value_text(chosen.value)}.\n"""\n'
+    return _docstring(
+        f"{verdict}\n\nIt is {setting.optimizer} at {rate_text(setting.learning_rate)}, {setting.schedule}; "
+        f"{study.plan.facts.objective} {value_text(chosen.value)}.\n"
     )
+
+
+def _docstring(text: str) -> str:
+    """`text` as a module's docstring, whatever names and values it quotes."""
+    inside = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    return f'"""{inside}"""\n'
 
 
 def _about(study: StudyRecord, answer: Answer, chosen: Contender, total: int) -> str:
@@ -208,8 +209,9 @@ def _about(study: StudyRecord, answer: Answer, chosen: Contender, total: int) ->
 
 
 def _value(chosen: Contender) -> str:
-    if chosen.retest is None:
-        return f"{value_text(chosen.searched)} in one training"
+    if chosen.retest is None or chosen.retest.mean is None:
+        lost = f", whose retests went wrong ({lost_text(chosen.retest)})" if chosen.retest else ""
+        return f"{value_text(chosen.searched)} in one training{lost}"
     spread = f" +- {value_text(chosen.retest.spread)}" if chosen.retest.spread is not None else ""
     return f"{value_text(chosen.retest.mean)}{spread} over {counted(chosen.retest.n, 'fresh seed')} {list(chosen.retest.seeds)}"
 

@@ -6,7 +6,7 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from lrsearch.answer import Answer, OptimizerRow, yours_of
 from lrsearch.errors import EnvironmentProblem, InvalidValue
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TOP = 5  # trials in the pictures of schedules and curves
 _YOURS, _BEST, _TRIAL, _DIVERGED, _CRAWLS = "#000000", "#1e8449", "#2471a3", "#c0392b", "#7f8c8d"
+_AS_IT_IS: Final[dict[str, Any]] = {"parse_math": False}  # names are the user's: a dollar in one begins no formula
 _LEGEND = ("trial", "worse than shown", "diverged", "best", "yours", "crawls", "diverges")  # in this order
 _ROOM = 1.6  # times the outermost rates: where the axis ends
 _LEAST_SPAN = 15.0  # times the middle on either side, or a single trial would have an axis without a second number
@@ -72,9 +73,9 @@ def rates_figure(study: StudyRecord, records: Sequence[TrialRecord], answer: Ans
     for panel in list(panels.flat)[len(groups) :]:
         panel.axis("off")
     for row in panels:
-        row[0].set_ylabel(study.plan.facts.objective)
+        row[0].set_ylabel(study.plan.facts.objective, **_AS_IT_IS)
     better = "higher" if study.plan.facts.direction is Direction.MAXIMIZE else "lower"
-    figure.suptitle(f"{study.name}: {study.plan.facts.objective} ({better} is better) by peak learning rate")
+    figure.suptitle(f"{study.name}: {study.plan.facts.objective} ({better} is better) by peak learning rate", **_AS_IT_IS)
     _one_legend(figure, panels.flat)
     return figure
 
@@ -168,7 +169,7 @@ def schedules_figure(study: StudyRecord, records: Sequence[TrialRecord], answer:
     panel.set_ylim(-0.03, 1.06)
     panel.grid(alpha=0.25)
     _one_legend(figure, [panel], columns=2)
-    figure.suptitle(f"{study.name}: schedules of the best trials")
+    figure.suptitle(f"{study.name}: schedules of the best trials", **_AS_IT_IS)
     return figure
 
 
@@ -190,13 +191,13 @@ def curves_figure(
         _curve(panel, curves.get(yours.id, ()), color=_YOURS, lw=1.6, ls="--", label="yours")
     panel.set_ylim(*_padded(_curve_frame(study, records, curves)))
     panel.set_xlabel("epoch")
-    panel.set_ylabel(study.plan.facts.objective)
+    panel.set_ylabel(study.plan.facts.objective, **_AS_IT_IS)
     panel.grid(alpha=0.25)
     from matplotlib.ticker import MaxNLocator
 
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     _one_legend(figure, [panel], columns=2)
-    figure.suptitle(f"{study.name}: {study.plan.facts.objective} by epoch")
+    figure.suptitle(f"{study.name}: {study.plan.facts.objective} by epoch", **_AS_IT_IS)
     return figure
 
 
@@ -213,7 +214,10 @@ def _legend(record: TrialRecord) -> str:
 
 
 def _top(answer: Answer) -> list[TrialRecord]:
-    return [each for each in answer.ranked if each.setting is not None and each.origin is not Origin.YOURS][:TOP]
+    """The best, as the answer has it, then the best single trainings; without yours."""
+    best = answer.best.trial if answer.best else None
+    searched = [each for each in answer.ranked if each.setting is not None and each.origin is not Origin.YOURS]
+    return sorted(searched, key=lambda each: each.number != best)[:TOP]
 
 
 def _by_optimizer(records: Sequence[TrialRecord], answer: Answer) -> dict[str, list[TrialRecord]]:

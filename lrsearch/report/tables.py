@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from shlex import quote
 
-from lrsearch.answer import yours_of
+from lrsearch.answer import Contender, evidence_text, seconds_left, standing
 from lrsearch.report.words import (
     columns,
     duration_text,
@@ -16,7 +17,18 @@ from lrsearch.report.words import (
     varying_of,
 )
 from lrsearch.storage import AttemptRecord, Counts
-from lrsearch.values import CurvePoint, Json, Kind, Origin, StudyRecord, StudyState, TrialRecord, TrialState, WorkerRecord
+from lrsearch.values import (
+    CurvePoint,
+    Json,
+    Kind,
+    Origin,
+    Setting,
+    StudyRecord,
+    StudyState,
+    TrialRecord,
+    TrialState,
+    WorkerRecord,
+)
 
 GONE_SECONDS = 180.0  # three leases without a word: the worker is taken for gone
 _LATEST = 12  # epochs of a curve that the page of a trial shows
@@ -69,9 +81,7 @@ def status_data(
 ) -> dict[str, Json]:
     """How far a study is. `ended` says that nothing will happen any more; `engines` are the figures by machine."""
     alive = [each for each in workers if each.state != "gone" and now - each.last_seen < GONE_SECONDS]
-    search = [each for each in records if each.kind is Kind.SEARCH]
-    best = _best(study, search)
-    yours = yours_of(search)
+    stands = standing(study.plan.facts, records)
     return {
         "study": study.name,
         "state": study.state.value,
@@ -81,6 +91,7 @@ def status_data(
         "budget": study.trials,
         "deadline": study.deadline,
         "seconds_left": max(0.0, study.deadline - now) if study.deadline is not None else None,
+        "estimated_seconds_left": seconds_left(study, records, alive, now=now),
         "done": counts.done,
         "running": counts.running,
         "waiting": counts.waiting,
@@ -89,8 +100,8 @@ def status_data(
         "workers": worker_rows(alive, now=now),
         "engines": dict(engines),
         "training": [_training(each) for each in records if each.state is TrialState.RUNNING],
-        "best": _short(best),
-        "yours": _short(yours),
+        "best": _short(stands.best),
+        "yours": _short(stands.yours),
         "exact_resume": study.plan.facts.exact_order,
         "ended": study.state in {StudyState.FINISHED, StudyState.BROKEN} and not counts.running,
     }
@@ -105,21 +116,31 @@ def status_text(data: dict[str, Json]) -> str:
     ]
     if data["retests"]["planned"]:
         lines.append(f"retests  {data['retests']['done']} of {data['retests']['planned']} done")
-    if data["seconds_left"] is not None:
-        lines.append(f"time     {duration_text(data['seconds_left'])} left")
-    lines += [
-        f"{label:<8} {value_text(data[label]['value'])}  trial {data[label]['trial']}  {data[label]['setting']}"
-        for label in ("best", "yours")
-        if data[label]
-    ]
+    if time := _time_line(data):
+        lines.append(time)
+    lines += [_result_line(label, data[label]) for label in ("best", "yours") if data[label]]
     lines += [f"running  {each['label']}  {each['setting']}" for each in data["training"]]
     lines += [f"worker   {row['host']}:{row['pid']} {row['slot']} {row['state']}" for row in data["workers"]]
     lines += [f"engine   {machine}: {figures['reason']}" for machine, figures in data["engines"].items()]
     if not data["workers"] and not data["ended"]:
-        lines.append(f"no worker. Attach some: lrsearch attach {data['study']}")
+        lines.append(f"no worker. Attach some: lrsearch attach {quote(data['study'])}")
     if not data["exact_resume"]:
         lines.append("an interrupted trial resumes inexactly: the data brings its own order")
     return "\n".join(lines)
+
+
+def _time_line(data: dict[str, Json]) -> str:
+    """The deadline, and the estimate while something is trained."""
+    deadline, estimated = data["seconds_left"], data["estimated_seconds_left"]
+    parts = [] if deadline is None else [f"{duration_text(deadline)} left"]
+    if estimated and data["running"] + len(data["training"]) and estimated != deadline:
+        parts.append(f"about {duration_text(estimated)} to go")
+    return f"time     {', '.join(parts)}" if parts else ""
+
+
+def _result_line(label: str, result: dict[str, Json]) -> str:
+    value = result["state"] if result["value"] is None else value_text(result["value"])
+    return f"{label:<8} {value}  trial {result['trial']} ({result['evidence']})  {result['setting']}"
 
 
 def _kinds(data: dict[str, Json]) -> str:
@@ -130,23 +151,24 @@ def _training(record: TrialRecord) -> dict[str, Json]:
     return {"label": record.label, "attempt": record.attempt, "worker": record.worker, "setting": setting_text(record)}
 
 
-def _best(study: StudyRecord, search: Sequence[TrialRecord]) -> TrialRecord | None:
-    done = [each for each in search if each.state is TrialState.COMPLETE and each.value is not None]
-    sign = 1.0 if study.plan.facts.direction == "minimize" else -1.0
-    return min(done, key=lambda each: sign * (each.value or 0.0), default=None)
-
-
-def _short(record: TrialRecord | None) -> dict[str, Json] | None:
-    if record is None:
+def _short(each: Contender | None) -> dict[str, Json] | None:
+    if each is None:
         return None
-    return {"trial": record.number, "value": record.value, "setting": setting_text(record)}
+    return {
+        "trial": each.trial,
+        "state": each.state.value,
+        "value": each.value,
+        "evidence": evidence_text(each.retest),
+        "setting": _in_words(each.setting),
+    }
 
 
 def setting_text(record: TrialRecord, varying: frozenset[str] = frozenset()) -> str:
     """A trial's setting in one line; `varying` as for `further_text`."""
-    setting = record.setting
-    if setting is None:
-        return "(not sampled yet)"
+    return "(not sampled yet)" if record.setting is None else _in_words(record.setting, varying)
+
+
+def _in_words(setting: Setting, varying: frozenset[str] = frozenset()) -> str:
     words = [f"{setting.optimizer} {rate_text(setting.learning_rate)} {schedule_text(setting)}", further_text(setting, varying)]
     return "; ".join(each for each in words if each)
 

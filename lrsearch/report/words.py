@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from lrsearch.answer.words import rate_text
-from lrsearch.values import Setting
+from lrsearch.answer.words import counted, rate_text
+from lrsearch.values import Json, Setting
 
 __all__ = [
     "columns",
@@ -22,11 +22,6 @@ __all__ = [
 ]
 
 _SHAPES = {"warmup_stable_decay": "level, then down", "cosine_restarts": "cosine restarts", "one_cycle": "one cycle"}
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 seed`, `3 seeds`."""
-    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def percent(fraction: float) -> str:
@@ -62,7 +57,15 @@ def further_text(setting: Setting, varying: frozenset[str] = frozenset()) -> str
     shown = dict(setting.extra)
     shown |= {"batch": setting.batch_size} if "batch_size" in varying else {}
     shown |= {name.replace("_", " "): value for name, value in setting.hyper.items() if f"{setting.optimizer}.{name}" in varying}
-    return ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in shown.items())
+    return ", ".join(f"{name} {_word(value)}" for name, value in shown.items())
+
+
+def _word(value: Json) -> str:
+    """A searched value in a line: a text that would break the line, or could not be seen, as Python writes it."""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    text = str(value)
+    return text if text.strip() and text.isprintable() else repr(value)
 
 
 def value_digits(values: Iterable[float | None]) -> int:

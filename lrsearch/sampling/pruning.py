@@ -1,8 +1,9 @@
 """When to stop a trial early: rules that look at an epoch's objective beside the other trials' at the same epoch.
 
 Pure functions of numbers. Who may be pruned at all is the caller's business: trial 0 (yours), references that answers are
-held against and retests never are. A rung inside a trial's warm-up is not looked at: its value is not comparable with that
-of a schedule that is past its own (stop-only halving on such values kept the true best 0 of 20 times).
+held against and retests never are. A rung before the rate has risen for the last time (`space.rise_of`: warm-up, one_cycle's
+rise, cyclic shapes and restarts throughout) is not looked at, nor compared with: its value is not comparable with that of a
+schedule that is past its own rise (stop-only halving on such values kept the true best 0 of 20 times).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ REDUCTION: Final = 3  # asha and hyperband keep about one trial in three at a ru
 ENOUGH: Final = 5  # the median of fewer values than this stops nobody
 
 Rungs: TypeAlias = Callable[[int, int], Sequence[int]]
-"""(epochs, trial number) -> epochs to look at, before warm-up is considered."""
+"""(epochs, trial number) -> epochs to look at, before the rise of the rate is considered."""
 Worse: TypeAlias = Callable[[float, Sequence[float], Direction], bool]
 """(value, the others' values, direction) -> whether the trial should stop."""
 
@@ -35,9 +36,11 @@ class PruneRule:
     _rungs: Rungs
     _worse: Worse
 
-    def rungs(self, number: int, warmup_fraction: float) -> frozenset[int]:
-        """The epochs (1-based, finished) at which trial `number` is looked at: past its warm-up, before its last epoch."""
-        first = warmup_fraction * self.epochs
+    def rungs(self, number: int, rise: float) -> frozenset[int]:
+        """The epochs (1-based, finished) at which trial `number` is looked at: past its rise, a fraction of the run, and before
+        its last epoch.
+        """
+        first = rise * self.epochs
         return frozenset(epoch for epoch in self._rungs(self.epochs, number) if first < epoch < self.epochs)
 
     def verdict(self, epoch: int, value: float, others: Sequence[float]) -> Verdict:

@@ -3,7 +3,7 @@
 from lrsearch.space.build import build_optimizer, build_schedule, keras_arguments, keras_class, output_layers
 from lrsearch.space.dimensions import Dimension
 from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec
-from lrsearch.space.schedules import SHAPES, Shape, rate, rates, warmup_steps
+from lrsearch.space.schedules import SHAPES, Shape, rate, rates, rise_of, warmup_steps
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.space.suggestion import Suggestion
 
@@ -22,5 +22,6 @@ __all__ = [
     "output_layers",
     "rate",
     "rates",
+    "rise_of",
     "warmup_steps",
 ]

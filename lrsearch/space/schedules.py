@@ -26,6 +26,17 @@ Curve = Callable[[Any, Any, Mapping[str, float]], Any]  # (xp, progress in [0, 1
 RATIO = 0.01
 
 
+Rise = Callable[[Mapping[str, float]], float]  # knobs -> the progress from which on the curve never rises again
+
+
+def _never_rises(_k: Mapping[str, float]) -> float:
+    return 0.0
+
+
+def _always_rises_again(_k: Mapping[str, float]) -> float:
+    return 1.0
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shape:
     """A shape: `curve` maps progress in [0, 1) to 1..0; the final fraction then lifts its foot."""
@@ -35,6 +46,7 @@ class Shape:
     curve: Curve
     knobs: Mapping[str, Knob] = field(default_factory=dict)
     falls: bool = True  # a constant has no final fraction
+    rise: Rise = _never_rises
 
 
 def _constant(xp: Any, p: Any, _k: Mapping[str, float]) -> Any:
@@ -109,6 +121,7 @@ SHAPES: dict[str, Shape] = {
             summary="`cycles` half cosines of equal length",
             curve=_cosine_restarts,
             knobs={"cycles": _CYCLES},
+            rise=_always_rises_again,
         ),
         Shape(name="exponential", summary="down by a constant factor an update, to a hundredth", curve=_exponential),
         Shape(
@@ -124,6 +137,7 @@ SHAPES: dict[str, Shape] = {
             summary="up for a fraction `rise` of the run, then down, both cosines",
             curve=_one_cycle,
             knobs={"rise": Knob(default=0.3, low=0.1, high=0.5)},
+            rise=lambda k: k.get("rise", 1.0),
         ),
         Shape(
             name="warmup_stable_decay",
@@ -131,7 +145,13 @@ SHAPES: dict[str, Shape] = {
             curve=_warmup_stable_decay,
             knobs={"decay_start": Knob(default=0.8, low=0.5, high=0.95)},
         ),
-        Shape(name="cyclic", summary="`cycles` triangles between the peak and a tenth", curve=_cyclic, knobs={"cycles": _CYCLES}),
+        Shape(
+            name="cyclic",
+            summary="`cycles` triangles between the peak and a tenth",
+            curve=_cyclic,
+            knobs={"cycles": _CYCLES},
+            rise=_always_rises_again,
+        ),
     )
 }
 
@@ -146,6 +166,18 @@ def shape_named(name: str) -> Shape:
 def warmup_steps(setting: Setting, total_steps: int) -> int:
     """Updates of the warm-up: its fraction of the run, rounded, and always fewer than the run."""
     return min(round(setting.shape.get("warmup", 0.0) * total_steps), total_steps - 1)
+
+
+def rise_of(setting: Setting) -> float:
+    """The fraction of the run from which on the rate never rises again: warm-up, and the shape's own rise after it.
+
+    1 where it rises to the end (cyclic, restarts), and for a schedule that is not one of ours: before this fraction, values
+    of different schedules do not compare.
+    """
+    if setting.schedule not in SHAPES:
+        return 1.0
+    warmup = setting.shape.get("warmup", 0.0)
+    return float(warmup + (1 - warmup) * SHAPES[setting.schedule].rise(setting.shape))
 
 
 def multiplier_of(xp: Any, setting: Setting, index: Any, total_steps: int) -> Any:

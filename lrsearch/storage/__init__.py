@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lrsearch.storage.claims import Answer, Claim, Done, PlanRetests, Wait
     from lrsearch.storage.ends import Beat
+    from lrsearch.storage.follower import Follower
+    from lrsearch.storage.glance import Glance
     from lrsearch.storage.ledger import Ledger
     from lrsearch.storage.mirror import Mirror
-    from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records
+    from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records, RungValue
     from lrsearch.storage.schema import check_storage, migrate_database, open_ledger
     from lrsearch.storage.studies import Retest
     from lrsearch.storage.url import mask, resolve_url
@@ -23,11 +25,14 @@ __all__ = [
     "Claim",
     "Counts",
     "Done",
+    "Follower",
+    "Glance",
     "Ledger",
     "Mirror",
     "PlanRetests",
     "Records",
     "Retest",
+    "RungValue",
     "Wait",
     "check_storage",
     "mask",
@@ -44,11 +49,14 @@ _HOMES = {
     "Claim": "lrsearch.storage.claims",
     "Counts": "lrsearch.storage.records",
     "Done": "lrsearch.storage.claims",
+    "Follower": "lrsearch.storage.follower",
+    "Glance": "lrsearch.storage.glance",
     "Ledger": "lrsearch.storage.ledger",
     "Mirror": "lrsearch.storage.mirror",
     "PlanRetests": "lrsearch.storage.claims",
     "Records": "lrsearch.storage.records",
     "Retest": "lrsearch.storage.studies",
+    "RungValue": "lrsearch.storage.records",
     "Wait": "lrsearch.storage.claims",
     "check_storage": "lrsearch.storage.schema",
     "mask": "lrsearch.storage.url",

@@ -98,7 +98,7 @@ class Database:
         """The same for what only reads."""
         return self._patiently(self._reader, work, self._patience if patience_seconds is None else patience_seconds)
 
-    def hurriedly(self, work: Callable[[Connection], T]) -> T:
+    def hurriedly(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
         """`work` in one try, for callers that can come back later: training must not wait for a database that is away.
 
         Raises StorageUnavailable; at once, for a while, when the last try just failed. One that is still being awaited by then
@@ -106,7 +106,8 @@ class Database:
         """
         if time.monotonic() < self._away_until or (self._errand is not None and self._errand.running):
             raise StorageUnavailable(f"{where(self.url)} did not answer a moment ago.")
-        self._errand = errand = Errand(lambda: self._patiently(self.engine, work, 0.0))
+        engine = self._reader if reads else self.engine
+        self._errand = errand = Errand(lambda: self._patiently(engine, work, 0.0))
         try:
             return errand.result(HURRY_SECONDS)
         except TimeoutError:

@@ -14,17 +14,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from lrsearch.errors import FingerprintMismatch, StorageProblem, UnknownName
 from lrsearch.storage import claims, ends, records
+from lrsearch.storage import glance as glances
 from lrsearch.storage import studies as study_moves
 from lrsearch.storage.claims import Answer, Done
 from lrsearch.storage.database import Database, new_id, where
 from lrsearch.storage.ends import Beat
+from lrsearch.storage.glance import Glance
 from lrsearch.storage.move import Move, StudyGone, study_of
-from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records
+from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records, RungValue
 from lrsearch.storage.studies import Retest
 from lrsearch.storage.tables import attempts, calibrations, checkpoints, curves, studies, trials, workers
 from lrsearch.storage.timing import WORKER_GONE_SECONDS
@@ -45,6 +47,8 @@ from lrsearch.values import (
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
+
+    from lrsearch.storage._optuna import AttrChange
 
 T = TypeVar("T")
 
@@ -86,6 +90,14 @@ class Ledger:
             if self._optuna is None:
                 self._optuna = open_optuna(self.database.url)
             return self._optuna
+
+    def change_optuna_attrs(self, optuna_study_id: int, change: AttrChange) -> None:
+        """Write, in one transaction, the system attributes that `change` gives, asked with those that are there and with the ids
+        of Optuna's trials by number. A study that is gone is left. Raises StorageUnavailable.
+        """
+        from lrsearch.storage._optuna import change_attrs
+
+        self.database.write(lambda connection: change_attrs(connection, optuna_study_id, change))
 
     def move(self, study_id: int, work: Callable[[Move], T], *, gone: T, seam: str = "") -> T:
         """`work` with the study locked; `gone` where it was deleted meanwhile."""
@@ -246,8 +258,7 @@ class Ledger:
 
     def workers(self, study_id: int) -> list[WorkerRecord]:
         """The study's workers, gone ones too, the oldest first."""
-        query = select(workers).where(workers.c.study_id == study_id).order_by(workers.c.id)
-        return [records.worker_from(row) for row in self.database.read(lambda connection: connection.execute(query).all())]
+        return self.database.read(lambda connection: glances.read_workers(connection, study_id))
 
     # -- engines -----------------------------------------------------------------------------------------------------------------
 
@@ -342,28 +353,21 @@ class Ledger:
 
         The answer's `revision` is what to ask with next time.
         """
-        query = select(trials).where(trials.c.study_id == study_id)
-        if kind is not None:
-            query = query.where(trials.c.kind == kind.value)
-        if changed_since is not None:
-            query = query.where(trials.c.revision > changed_since)
-
-        def read(connection: Connection) -> Records:
-            # The revision first: what changes in between is then read again next time, never missed.
-            revision = connection.execute(select(studies.c.revision).where(studies.c.id == study_id)).scalar_one_or_none()
-            rows = connection.execute(query.order_by(trials.c.kind.desc(), trials.c.number)).all()
-            return Records((records.trial_from(row) for row in rows), revision=int(revision or 0))
-
-        return self.database.read(read)
+        return self.database.read(
+            lambda connection: glances.read_trials(connection, study_id, kind=kind, changed_since=changed_since)
+        )
 
     def counts(self, study_id: int) -> Counts:
         """How many search trials stand where, and how many retests there are."""
-        query = select(trials.c.kind, trials.c.state, func.count().label("number")).where(trials.c.study_id == study_id)
-        rows = self.database.read(lambda connection: connection.execute(query.group_by(trials.c.kind, trials.c.state)).all())
-        search = {row.state: int(row.number) for row in rows if row.kind == Kind.SEARCH.value}
-        retests = {row.state: int(row.number) for row in rows if row.kind == Kind.RETEST.value}
-        done = sum(number for state, number in retests.items() if TrialState(state).terminal)
-        return Counts(**search, retests=sum(retests.values()), retests_done=done)
+        return self.database.read(lambda connection: glances.read_counts(connection, study_id))
+
+    def glance(self, study_id: int, *, changed_since: int | None) -> Glance | None:
+        """How a study stands, for views; None where it was deleted.
+
+        One try, as for curves: whoever shows a study must hear signals meanwhile. Raises StorageUnavailable.
+        """
+        clock = self._clock
+        return self.database.hurriedly(lambda connection: glances.glance(connection, clock, study_id, changed_since), reads=True)
 
     def attempts(self, trial_id: int) -> list[AttemptRecord]:
         """A trial's attempts, the first one first."""
@@ -394,14 +398,18 @@ class Ledger:
         query = select(curves).where(curves.c.study_id == study_id).order_by(curves.c.trial_id, curves.c.epoch)
         return records.by_trial(self.database.read(lambda connection: connection.execute(query).all()))
 
-    def rung_values(self, study_id: int, epoch: int) -> list[float]:
+    def rung_values(self, study_id: int, epoch: int) -> list[RungValue]:
         """The objective of every search trial at the end of `epoch`, where it is finite; the asking trial's own included.
 
         One try, as for curves. Raises StorageUnavailable.
         """
         here = and_(curves.c.study_id == study_id, curves.c.kind == Kind.SEARCH.value, curves.c.epoch == epoch)
-        query = select(curves.c.value).where(here, curves.c.value.is_not(None))
-        return list(self.database.hurriedly(lambda connection: connection.execute(query).scalars().all()))
+        known = and_(here, curves.c.value.is_not(None), trials.c.setting.is_not(None))
+        query = (
+            select(curves.c.value, trials.c.origin, trials.c.setting).join(trials, trials.c.id == curves.c.trial_id).where(known)
+        )
+        rows = self.database.hurriedly(lambda connection: connection.execute(query).all())
+        return [records.rung_value_from(row) for row in rows]
 
     # -- checkpoints -------------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
@@ -176,7 +177,7 @@ def refuse_while_running(move: Move) -> None:
     number = move.connection.execute(select(func.count()).select_from(trials).where(running)).scalar_one()
     if number:
         name = move.study.name
-        raise Refused(f"study {name!r} has {number} trials in training. Stop it first: lrsearch stop --now {name}")
+        raise Refused(f"study {name!r} has {number} trials in training. Stop it first: lrsearch stop --now {quote(name)}")
 
 
 def delete_rows(move: Move) -> None:

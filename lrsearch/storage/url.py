@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -127,7 +128,7 @@ def _read_private(text: str) -> str:
     except OSError as error:
         raise StorageProblem(f"cannot read the storage file {path}: {error.strerror}.") from None
     if mode & 0o077:
-        raise StorageProblem(f"the storage file {path} can be read by others. Make it private: chmod 600 {path}")
+        raise StorageProblem(f"the storage file {path} can be read by others. Make it private: chmod 600 {quote(str(path))}")
     return path.read_text(encoding="utf-8").strip()
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lrsearch.answer import fitting_retests, retest_candidates, yours_of
 from lrsearch.errors import StorageUnavailable
+from lrsearch.space import rise_of
 from lrsearch.storage import Claim, Done, PlanRetests, Retest, Wait
 from lrsearch.values import (
     BY_FIT,
@@ -40,7 +41,7 @@ from lrsearch.worker.shares import Shares
 if TYPE_CHECKING:
     from lrsearch.sampling import Proposer, PruneRule
     from lrsearch.space import SearchSpace
-    from lrsearch.storage import Ledger, Mirror
+    from lrsearch.storage import Ledger, Mirror, RungValue
 
 SAY_EVERY_SECONDS = 0.5  # progress within an epoch, for people
 MIRROR_EVERY_SECONDS = 1.0  # Optuna's rows follow in bulk: two looks a trial would cost short trials a tenth of their time
@@ -222,14 +223,14 @@ class Desk:
         trial = held.trial
         if trial.kind is Kind.RETEST or trial.origin in NEVER_PRUNED or progress.value is None:
             return Verdict.KEEP
-        warmup = float(held.spec.setting.shape.get("warmup", 0.0))
-        if progress.epoch not in self.rule.rungs(trial.number, warmup):
+        if progress.epoch not in self.rule.rungs(trial.number, rise_of(held.spec.setting)):
             return Verdict.KEEP
         self.curves.flush()
         try:
-            others = self.ledger.rung_values(self.study.id, progress.epoch)
+            rung = self.ledger.rung_values(self.study.id, progress.epoch)
         except StorageUnavailable:  # nobody to compare with: training goes on
             return Verdict.KEEP
+        others = [each.value for each in rung if _comparable(each, progress)]
         return self.rule.verdict(progress.epoch, progress.value, others)
 
     def _epoch_ends_soon(self, held: _Held, progress: Progress) -> bool:
@@ -372,6 +373,13 @@ class Desk:
         if about not in self._warned:
             self._warned.add(about)
             self.say("note", text=text)
+
+
+def _comparable(there: RungValue, progress: Progress) -> bool:
+    """Whether a trial's rate is past its last rise at this epoch; what schedule yours follows is known of a constant alone."""
+    if there.origin is Origin.YOURS and there.setting.schedule != "constant":
+        return False
+    return rise_of(there.setting) * progress.epochs < progress.epoch
 
 
 def seed_of(study_seed: int, kind: Kind, number: int) -> int:

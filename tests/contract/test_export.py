@@ -147,3 +147,29 @@ def test_a_trial_that_did_not_end_well_cannot_be_exported():
         export_text(study, answer, form="json", trial=9)
     with pytest.raises(InvalidValue, match="status"):
         export_text(study, summarise(study, []), form="python")
+
+
+NASTY = [
+    '"""', "'''", "a\\", r"\N{x}", r'\"""', "line\nbreak\r", "{peak}", "%s", "λ \u2028 \ud800", "\x00", '"""""', '"', r"\u12", "#", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NASTY, ids=ascii)
+def test_whatever_a_searched_choice_holds_the_file_runs_and_says_it(text):
+    chosen = setting(extra={"mark": text, "other": "'\""})
+    made, answer = study_of(chosen)
+    made = replace(made, plan=replace(made.plan, name="a 'b' λ {x} $y"))
+    written = export_text(made, answer, form="python").encode("utf-8").decode("utf-8")
+    module = {}
+    exec(compile(written, "exported.py", "exec"), module)
+    assert f"build_model(params) was called with {dict(chosen.extra)!r}." in module["__doc__"]
+    assert "study \"a 'b' λ {x} $y\"" in module["__doc__"]
+    assert float(module["Schedule"]()(10**6)) == pytest.approx(rates(chosen, module["TOTAL_STEPS"])[-1])
+
+
+def test_what_keeps_yours_is_python_whatever_its_schedule_is_called():
+    odd = Setting(optimizer='"""', learning_rate=1e-3, schedule="a\\", batch_size=8)
+    module = {}
+    exec(export_text(*study_of(odd, origin=Origin.YOURS), form="python"), module)
+    assert '"""' in module["__doc__"]
+    assert "a\\;" in module["__doc__"]

@@ -531,7 +531,8 @@ def test_curves_of_a_later_attempt_replace_those_of_the_earlier(ledger):
     assert not ledger.add_curves({(second.trial.id, 2): [point(2, 0.6)]})
     assert finish(ledger, second, epochs=2)
     assert [(each.epoch, each.value) for each in ledger.curve(second.trial.id)] == [(1, 0.5), (2, 0.6)]
-    assert ledger.rung_values(study.id, 2) == [0.6]
+    [there] = ledger.rung_values(study.id, 2)
+    assert (there.value, there.origin, there.setting.optimizer) == (0.6, Origin.YOURS, "adam")
 
 
 def test_numbers_that_json_and_sql_do_not_know_are_kept_as_unknown(ledger):

@@ -8,8 +8,9 @@ import pytest
 from driven import driven, gone_within, journal, ledger_of, records, states
 from driven import study as study  # noqa: PLC0414 - a fixture
 
+from lrsearch.answer import summarise
 from lrsearch.errors import DeviceProblem, FingerprintMismatch, Interrupted, InvalidValue, StudyBroken, StudyFileError
-from lrsearch.launch import run_study
+from lrsearch.launch import attach, run_study
 from lrsearch.values import Kind, StudyState, TrialState
 
 # -- a study's way ---------------------------------------------------------------------------------------------------
@@ -28,6 +29,30 @@ def test_a_study_is_searched_to_its_budget_exactly_and_retested(study):
     assert len({each.seed for each in retests}) == 2, "all are retested on the same fresh seeds"
     ended = [event for event in events if event.name == "trial.ended"]
     assert len(ended) == 7 + len(retests)
+    with ledger_of(arguments) as ledger:
+        best = summarise(done, ledger.trials(done.id)).best
+        ledger.extend(done.id, trials=1)
+    told = [event for event in events if event.name == "answer"][-1].facts["best"]
+    assert (told["number"], told["value"], told["evidence"]) == (best.trial, best.value, "2 seeds")
+    heard = []
+    kept = {name: arguments[name] for name in ("study_file", "storage", "engine_factory", "devices", "workers")}
+    attach("toy", **kept, listen=heard.append)
+    first = next(event for event in heard if event.name == "study").facts["best"]
+    assert first == told, "who attaches names the study's best before it has trained anything"
+
+
+def test_only_creating_a_study_that_is_there_changes_nothing(study):
+    arguments = study(trials=3) | {"create_only": True}
+    assert run_study(**arguments).state is StudyState.OPEN
+    with ledger_of(arguments) as ledger:
+        before = ledger.extend(ledger.study("toy").id, trials=2)
+        ledger.set_state(before.id, StudyState.STOPPED, reason="stopped by hand")
+        before, notes = ledger.study("toy"), []
+        run_study(**arguments, listen=lambda event: notes.append(event.facts.get("text", "")))
+        assert ledger.study("toy") == before
+    assert "toy is there already and stays as it is: stopped, with a budget of 5 trials" in notes
+    with pytest.raises(FingerprintMismatch):
+        run_study(**study(trials=3, fingerprint=2), create_only=True)
 
 
 def test_the_same_command_adds_nothing_goes_on_to_a_larger_budget_and_refuses_another_definition(study):

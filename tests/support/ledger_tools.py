@@ -44,7 +44,7 @@ def plan(*, name="toy", trials=10, timeout_seconds=None, retest_seeds=3, retries
         "seed": 0,
         "first": ((Origin.YOURS, setting(0.001)), (Origin.REFERENCE, setting(0.1, "sgd"))),
     }
-    given = facts() if fingerprint is None else facts(fingerprint=fingerprint)
+    given = changes.pop("facts", None) or (facts() if fingerprint is None else facts(fingerprint=fingerprint))
     return StudyPlan(
         name=name, facts=given, trials=trials, timeout_seconds=timeout_seconds, retest_seeds=retest_seeds, retries=retries,
         **(known | changes),

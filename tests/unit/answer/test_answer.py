@@ -94,6 +94,65 @@ def test_a_setting_that_lost_a_seed_ranks_after_those_that_did_not(study, some, 
     assert any("1 of 3 fresh seeds" in each for each in answer.warnings)
 
 
+def failing(retests):
+    from dataclasses import replace
+
+    return [replace(each, state=TrialState.FAILED, reason="OSError: no test split") for each in retests]
+
+
+def test_a_setting_that_diverged_in_every_retest_is_said_to_and_ranks_after_all_others(study, some, retests):
+    lost = retests(4, [None, None, None])
+    answer = summarise(
+        study(), [*some, *lost, *retests(3, [0.97, 0.969, 0.971]), *retests(5, [0.96, 0.961, 0.962]), *retests(0, [0.9])]
+    )
+    assert [each.trial for each in answer.retested] == [3, 5, 0, 4]
+    assert (answer.best.trial, answer.best.seeds) == (3, 3)
+    assert [each for each in answer.warnings if "not retested" in each] == []
+    assert "Trial 4 went wrong on 3 of 3 fresh seeds (3 diverged): it ranks after the others. See lrsearch show digits 4/1." in (
+        answer.warnings
+    )
+    assert "(1 training; retests: 3 diverged)" in answer_text(answer)
+
+
+def test_where_every_retest_diverged_the_best_that_did_not_is_of_a_single_training_and_that_is_said(study, some, retests):
+    lost = [each for trial in (4, 3, 5, 0) for each in retests(trial, [None, None, None])]
+    answer = summarise(study(), [*some, *lost])
+    assert (answer.best.trial, answer.best.value, answer.best.seeds) == (2, 0.97, 0)
+    assert any("No retest gave a value" in each for each in answer.warnings)
+    assert not any("retests tell how much" in each for each in answer.warnings), "the words of a study never retested"
+    only = summarise(study(), [some[4], *retests(4, [None, None])])
+    assert only.best.trial == 4
+    assert any("(2 diverged): no other setting did better" in each for each in only.warnings)
+
+
+def test_retests_that_all_failed_leave_the_order_of_the_search_and_are_named(study, some, retests):
+    records = [*some, *failing([each for trial in (4, 3, 5, 0) for each in retests(trial, [None, None])])]
+    answer = summarise(study(), records)
+    assert (answer.best.trial, answer.best.value) == (4, 0.985), "a failure that meets all says nothing of one"
+    assert any("Trial 4 went wrong on 2 of 2 fresh seeds (2 failed)" in each for each in answer.warnings)
+    assert not any("not retested yet" in each or "tell how much" in each for each in answer.warnings)
+    full = answer.to_json()["retest"]
+    assert (full["mean"], full["n"], full["lost"], full["diverged"]) == (None, 0, 2, 0)
+    json.loads(json.dumps(answer.to_json(), allow_nan=False))
+
+
+def test_yours_is_no_winner_where_the_others_retests_gave_no_value(study, some, retests):
+    answer = summarise(study(), [*some, *failing(retests(4, [None])), *retests(0, [0.95])])
+    assert answer.best.trial == 0
+    assert any("Yours is the best of what ran well" in each for each in answer.warnings)
+    assert not any("Nothing beat yours" in each for each in answer.warnings)
+
+
+def test_commands_quote_a_study_with_a_space(study, some, trial):
+    from dataclasses import replace
+
+    spaced = study()
+    spaced = replace(spaced, plan=replace(spaced.plan, name="my digits $x"))
+    said = summarise(spaced, [*some, trial(8, state=TrialState.FAILED)]).warnings
+    assert any("lrsearch show 'my digits $x' 8" in each for each in said)
+    assert any("lrsearch extend 'my digits $x' --trials 20, then lrsearch attach 'my digits $x'" in each for each in said)
+
+
 def test_the_smallest_mean_wins_where_less_is_better(study, some, retests):
     records = [*some, *retests(1, [0.4, 0.41, 0.42]), *retests(0, [0.3, 0.31, 0.32])]
     answer = summarise(study(DOWN), records)
@@ -233,7 +292,7 @@ def test_a_general_method_that_loses_to_one_it_includes_is_said(study, trial):
 def test_retests_to_come_are_counted(study, some, retests, trial):
     waiting = trial(200, kind=Kind.RETEST, parent=3, repeat=0, state=TrialState.WAITING)
     answer = summarise(study(), [*some, *retests(4, [0.98, 0.97, 0.985]), waiting])
-    assert any("1 retests are still to be done" in each for each in answer.warnings)
+    assert any("1 retest is still to be done" in each for each in answer.warnings)
 
 
 def test_values_on_the_test_split_are_kept_beside(study, some, retests):

@@ -63,3 +63,19 @@ def test_no_panel_has_a_legend_on_its_trials_and_one_names_what_all_of_them_show
 def test_a_notebook_shows_the_picture(study, records):
     figure = rates_figure(study(), records, summarise(study(), records))
     assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_dollar_in_a_name_is_no_formula_in_a_picture(study, records):
+    from dataclasses import replace
+
+    odd = study()
+    odd = replace(odd, plan=replace(odd.plan, name="$_$ a^$"))
+    assert rates_figure(odd, records, summarise(odd, records))._repr_png_()
+
+
+def test_the_pictures_of_the_best_trials_begin_with_the_answers_best(study, records, retests):
+    from lrsearch.report import schedules_figure
+
+    tested = [*records, *retests(3, [None]), *retests(6, [0.9])]
+    figure = schedules_figure(study(), tested, summarise(study(), tested))
+    assert figure.axes[0].get_lines()[0].get_label().startswith("trial 6: sgd")

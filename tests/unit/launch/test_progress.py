@@ -43,6 +43,16 @@ def ended(number, value=0.9, *, status="complete", seconds=12.0, at=22.0, kind="
     return Event(name="trial.ended", slot="cpu:0", facts=facts, at=at)
 
 
+def result(number, value, *, state="complete", seeds=0, evidence="1 training"):
+    short = "adam 1.0e-03 constant"
+    return {"number": number, "value": value, "short": short, "state": state, "seeds": seeds, "evidence": evidence}
+
+
+def answered(*, best=None, yours=None, seconds_left=None, at=20.0):
+    """What the ledger says of the whole study."""
+    return Event(name="answer", facts={"best": best, "yours": yours, "seconds_left": seconds_left}, at=at)
+
+
 def picture_of(*events):
     picture = Picture()
     for event in events:
@@ -58,15 +68,42 @@ def lines_of(*events, **options):
     return stream.getvalue().splitlines()
 
 
-def test_the_best_and_yours_follow_the_direction():
-    picture = picture_of(*begun(), ended(0, 0.8, origin="yours"), ended(1, 0.9), ended(2, 0.7))
-    assert (picture.best.number, picture.yours.number, picture.done) == (1, 0, 3)
+def test_the_best_and_yours_are_the_studys_and_not_this_process_own():
+    there = answered(best=result(7, 0.95), yours=result(0, 0.8))
+    picture = picture_of(*begun(), there, ended(1, 0.99))
+    assert (picture.best.number, picture.best.value, picture.yours.number) == (7, 0.95, 0)
 
 
-def test_only_complete_trials_are_results():
-    picture = picture_of(*begun(), ended(0, 0.99, status="diverged"), ended(1, None, status="failed"), ended(2, 0.5))
-    assert picture.best.number == 2
-    assert picture.done == 3
+def test_the_trial_that_the_study_then_calls_best_is_marked():
+    lines = lines_of(*begun(), answered(best=result(1, 0.9)), ended(1, 0.9), ended(2, 0.99))
+    assert [line.endswith("best so far") for line in lines if line.startswith("[")] == [True, False]
+
+
+def test_the_time_left_is_the_studys_whoever_trains():
+    picture = picture_of(*begun(), ended(0, seconds=60.0), answered(seconds_left=40.0, at=30.0))
+    assert (picture.seconds_left(30.0), picture.seconds_left(35.0), picture.seconds_left(99.0)) == (40.0, 35.0, 0.0)
+
+
+def view_of(picture, width):
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(draw(picture, 30.0))
+    return console.export_text()
+
+
+def test_the_view_says_what_the_best_rests_on_also_on_a_narrow_terminal():
+    searching = view_of(picture_of(*begun(), answered(best=result(4, 0.985), yours=result(0, None, state="diverged"))), 80)
+    assert "best so far 0.985" in searching
+    assert "trial 4, 1 training" in searching
+    assert "yours       diverged" in searching
+    retested = result(3, 0.98, seeds=2, evidence="2 seeds, 1 diverged") | {
+        "short": "adamw 1.0e-3 level, then down, 12 % warm-up " * 2
+    }
+    after = view_of(picture_of(*begun(), answered(best=retested)), 80)
+    assert "best so far" not in after
+    assert "trial 3, 2 seeds, 1 diverged" in after
+    assert all(len(line) <= 80 for line in after.splitlines())
+    lost = "1 training; retests: 2 diverged, 1 failed"
+    assert f"trial 333, {lost}" in view_of(picture_of(*begun(), answered(best=retested | {"number": 333, "evidence": lost})), 80)
 
 
 def test_what_is_put_back_is_not_done():
@@ -260,12 +297,11 @@ def test_the_live_view_shows_budget_workers_best_and_yours():
     picture = picture_of(
         *begun(),
         ended(0, 0.9, origin="yours"),
+        answered(best=result(0, 0.9), yours=result(0, 0.9)),
         Event(name="trial.started", slot="cpu:1", facts=started),
         Event(name="trial.progress", slot="cpu:1", facts=progress),
     )
-    console = Console(width=120, record=True, file=io.StringIO())
-    console.print(draw(picture, 30.0))
-    text = console.export_text()
+    text = view_of(picture, 120)
     for part in (
         "digits",
         "1 of 10 trials",

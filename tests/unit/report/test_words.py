@@ -52,6 +52,12 @@ def test_what_varies_is_said_of_a_setting_and_nothing_else():
     assert further_text(adamw(64, 0.02)) == "units 8"
 
 
+def test_a_searched_text_cannot_break_its_line():
+    extra = {"mark": "a\nb\x1b[2J", "empty": "", "plain": "x y", "greek": "λ"}
+    chosen = Setting(optimizer="adam", learning_rate=1e-3, schedule="constant", batch_size=8, extra=extra)
+    assert further_text(chosen) == r"mark 'a\nb\x1b[2J', empty '', plain x y, greek λ"
+
+
 @pytest.mark.parametrize(("values", "digits"), [([0.967, 0.985], 3), ([3.2e-4, 0.5], 6), ([0.0, None], 3), ([0.051], 4)])
 def test_digits_show_three_figures_of_the_smallest(values, digits):
     assert value_digits(values) == digits

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsearch.errors import InvalidValue, UnknownName
-from lrsearch.space import SHAPES, rate, rates
+from lrsearch.space import SHAPES, rate, rates, rise_of
 from lrsearch.values import Setting
 
 
@@ -79,6 +79,23 @@ def test_every_rate_lies_between_zero_and_the_peak_and_none_is_wasted(schedule, 
     assert curve.shape == (total,)
     assert (curve <= peak * (1 + 1e-12)).all()
     assert (curve > 0).all()
+
+
+@pytest.mark.parametrize("schedule", sorted(SHAPES))
+@pytest.mark.parametrize("warmup", [0.0, 0.2])
+def test_past_its_rise_no_shape_rises_again_and_before_it_each_does(schedule, warmup):
+    chosen = setting(schedule, warmup=warmup)
+    curve, begins = rates(chosen, 1000), rise_of(chosen)
+    falling = curve[round(begins * 1000) :]
+    assert (np.diff(falling) <= 1e-12).all()
+    assert begins == 0 or (np.diff(curve[: round(begins * 1000)]) > 0).any()
+
+
+def test_what_rises_to_the_end_and_what_is_no_shape_of_ours_is_never_past_its_rise():
+    assert [rise_of(setting(name)) for name in ("cyclic", "cosine_restarts", "one_cycle", "linear")] == [1, 1, 0.3, 0]
+    assert rise_of(setting("one_cycle", rise=0.5)) == 0.5
+    assert rise_of(setting("step", warmup=0.1)) == pytest.approx(0.1)
+    assert rise_of(Setting(optimizer="adam", learning_rate=1.0, schedule="TheirOwn", batch_size=1)) == 1
 
 
 def test_a_run_without_steps_and_an_unknown_shape_are_refused():

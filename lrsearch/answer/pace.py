@@ -1,0 +1,56 @@
+"""How long a study still takes: the trainings to come, at the pace of all its workers on every machine.
+
+A pure function of the ledger's records. An estimate for people: what is trained now counts as not begun.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from lrsearch.answer.ranking import retest_candidates
+from lrsearch.values import Kind, StudyRecord, TrialRecord, TrialState, WorkerRecord
+
+SAMPLE = 31  # trainings whose mean length stands for the next one's, the newest
+GONE_SECONDS = 180.0  # three leases without a word: the worker is taken for gone
+_CANDIDATES = 4  # settings that are retested: the best three and yours
+
+
+def seconds_left(
+    study: StudyRecord, records: Sequence[TrialRecord], workers: Sequence[WorkerRecord], *, now: float
+) -> float | None:
+    """Seconds to the study's end, or to its deadline where that is nearer; None where nothing is known yet."""
+    by_deadline = None if study.deadline is None else max(0.0, study.deadline - now)
+    known = [each for each in (by_deadline, _by_pace(study, records, workers, now)) if each is not None]
+    return min(known, default=None)
+
+
+def trainings_left(study: StudyRecord, records: Sequence[TrialRecord]) -> int | None:
+    """Trainings to come, retests included; None where time alone limits them."""
+    if study.trials is None:
+        return None
+    search = [each for each in records if each.kind is Kind.SEARCH]
+    retests = [each for each in records if each.kind is Kind.RETEST]
+    to_search = study.trials - sum(each.state.terminal for each in search)
+    return max(0, to_search) + sum(not each.state.terminal for each in retests) + _unplanned(study, search, retests, to_search)
+
+
+def _unplanned(study: StudyRecord, search: Sequence[TrialRecord], retests: Sequence[TrialRecord], to_search: int) -> int:
+    """Retests that will be planned once the search is over."""
+    if to_search > 0:
+        return study.plan.retest_seeds * min(_CANDIDATES, study.trials or _CANDIDATES)
+    there = {each.parent for each in retests}
+    chosen = retest_candidates(search, study.plan.facts.direction)
+    return study.plan.retest_seeds * sum(each not in there for each in chosen)
+
+
+def _by_pace(study: StudyRecord, records: Sequence[TrialRecord], workers: Sequence[WorkerRecord], now: float) -> float | None:
+    left = trainings_left(study, records)
+    ended = [each for each in records if each.state.terminal and each.finished_at is not None]
+    if left is None or not ended:
+        return None
+    newest = sorted(ended, key=lambda each: each.finished_at or 0.0)[-SAMPLE:]
+    running = sum(each.state is TrialState.RUNNING for each in records)
+    alive = sum(each.state != "gone" and now - each.last_seen < GONE_SECONDS for each in workers)
+    at_once = max(1, min(left, max(running, alive)))
+    return left * statistics.fmean(each.seconds for each in newest) / at_once

@@ -1,0 +1,146 @@
+"""Which setting is best and where yours stands: the one place that says so, for every view of a study.
+
+The retests decide. Of the settings whose retests gave a value the best mean is best, and one that lost a seed ranks after
+those that did not. Where no retest gave a value, or none was made, the best single training is best; a setting that diverged
+in every retest ranks after all others there. Pure functions of the ledger's records.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from lrsearch.answer.ranking import ranking, yours_of
+from lrsearch.answer.spread import Retested
+from lrsearch.values import Direction, Json, Kind, Origin, Setting, StudyFacts, TrialRecord, TrialState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contender:
+    """A trial as the answer speaks of it."""
+
+    trial: int
+    origin: Origin
+    state: TrialState
+    setting: Setting
+    searched: float | None  # the search trial's own value
+    retest: Retested | None  # None: no retest of it has ended
+
+    @property
+    def value(self) -> float | None:
+        """The mean of the retests; the search trial's value where none gave one."""
+        return self.searched if self.retest is None or self.retest.mean is None else self.retest.mean
+
+    @property
+    def seeds(self) -> int:
+        """How many retests the value is the mean of; 0: it is of the search trial's single training."""
+        return self.retest.n if self.retest else 0
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "trial": self.trial,
+            "origin": self.origin.value,
+            "state": self.state.value,
+            "value": self.value,
+            "search_value": self.searched,
+            "optimizer": self.setting.optimizer,
+            "learning_rate": self.setting.learning_rate,
+            "schedule": self.setting.schedule,
+            "params": params_of(self.setting),
+            "retest": self.retest.to_json() if self.retest else None,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """How a study stands. `best` is None until a trial ended well, `yours` until trial 0 ended."""
+
+    best: Contender | None
+    yours: Contender | None
+    retested: tuple[Contender, ...]  # best first, yours among them; those that lost a seed last
+    ranked: tuple[TrialRecord, ...]  # the search trials that ran to their end, best single value first
+    open_retests: int  # planned, and not ended
+
+
+def standing(facts: StudyFacts, records: Sequence[TrialRecord]) -> Standing:
+    """How the study with these records, search trials and retests, stands."""
+    ranked = ranking(records, facts.direction)
+    retests = _retests(records, facts.objective)
+    retested = _by_mean([contender(each, retests[each.number]) for each in ranked if each.number in retests], facts.direction)
+    return Standing(
+        best=_best(ranked, retests, retested),
+        yours=_yours(records, retests),
+        retested=retested,
+        ranked=ranked,
+        open_retests=sum(each.kind is Kind.RETEST and not each.state.terminal for each in records),
+    )
+
+
+def contender(record: TrialRecord, retest: Retested | None) -> Contender:
+    """The contender that a search trial with a setting is."""
+    assert record.setting is not None  # a trial that ran has one
+    return Contender(
+        trial=record.number,
+        origin=record.origin,
+        state=record.state,
+        setting=record.setting,
+        searched=record.value,
+        retest=retest,
+    )
+
+
+def params_of(setting: Setting) -> dict[str, Json]:
+    """What a setting holds beyond optimizer, rate and schedule, in one flat dict: batch size, shape, hyper, extra."""
+    return {"batch_size": setting.batch_size, **setting.shape, **setting.hyper, **setting.extra}
+
+
+def _best(ranked: Sequence[TrialRecord], retests: Mapping[int, Retested], retested: Sequence[Contender]) -> Contender | None:
+    if retested and retested[0].seeds:
+        return retested[0]
+    contenders = (contender(each, retests.get(each.number)) for each in ranked)
+    # A failure may be the file's fault, and would then meet every setting alike; divergence is the setting's own.
+    return min(contenders, key=lambda each: bool(each.retest and each.retest.diverged), default=None)  # of equals the first
+
+
+def _retests(records: Sequence[TrialRecord], objective: str) -> dict[int, Retested]:
+    """By search trial: its ended retests as one `Retested`, in the order of their seeds; trials without one are left out."""
+    by_parent: dict[int, list[TrialRecord]] = {}
+    for each in sorted(records, key=lambda record: record.repeat or 0):
+        if each.kind is Kind.RETEST and each.parent is not None and each.state.terminal:
+            by_parent.setdefault(each.parent, []).append(each)
+    test = "test_" + objective.removeprefix("val_")
+    return {parent: _retested(group, test) for parent, group in by_parent.items()}
+
+
+def _retested(group: Sequence[TrialRecord], test: str) -> Retested:
+    good = [each for each in group if each.state is TrialState.COMPLETE and each.value is not None]
+    ends = Counter(each.state for each in group)
+    return Retested(
+        values=tuple(each.value for each in good if each.value is not None),
+        seeds=tuple(each.seed or 0 for each in good),
+        lost=len(group) - len(good),
+        diverged=ends[TrialState.DIVERGED],
+        test=tuple(each.logs[test] for each in good if test in each.logs),
+    )
+
+
+def _yours(records: Sequence[TrialRecord], retests: Mapping[int, Retested]) -> Contender | None:
+    record = yours_of(records)
+    if record is None or record.setting is None or not record.state.terminal:
+        return None
+    return contender(record, retests.get(record.number))
+
+
+def _by_mean(contenders: Sequence[Contender], direction: Direction) -> tuple[Contender, ...]:
+    """Best mean first; after all that lost no seed those that lost some, however good their other values, then those that
+    lost every one, by their single training.
+    """
+    sign = 1.0 if direction is Direction.MINIMIZE else -1.0
+
+    def key(each: Contender) -> tuple[bool, bool, float, int]:
+        assert each.retest is not None
+        assert each.value is not None
+        return not each.seeds, each.retest.lost > 0, sign * each.value, each.trial
+
+    return tuple(sorted(contenders, key=key))
