@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from ledger_tools import add_worker, plan, train
@@ -47,7 +48,7 @@ def test_an_error_keeps_its_code_where_nobody_reads_it(study, unread):
 
 
 def test_a_full_disk_under_the_output_is_one_line(study):
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         done = run(study, "trials", "toy", stdout=full)
     assert done.returncode == 3
     assert done.stderr == "lrsearch: the output cannot be written: No space left on device; the study is not affected.\n"
