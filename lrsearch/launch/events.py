@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from lrsearch.errors import Interrupted
 from lrsearch.values import Json
 
 
@@ -49,6 +50,8 @@ def to_all(listeners: Mapping[str, Listener]) -> Listener:
         for name, each in tuple(left.items()):
             try:
                 each(event)
+            except Interrupted:  # the second Ctrl-C, which came while a line was printed
+                raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it is not worth the training
                 del left[name]
                 listen(_dropped(name, error))
