@@ -48,6 +48,8 @@ def to_all(listeners: Mapping[str, Listener]) -> Listener:
 
     def listen(event: Event) -> None:
         for name, each in tuple(left.items()):
+            if name not in left:  # it failed at the news of another's end
+                continue
             try:
                 each(event)
             except Interrupted:  # the second Ctrl-C, which came while a line was printed
