@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lrsearch.answer import Answer
 from lrsearch.report.answer_page import answer_text
-from lrsearch.report.words import duration_text, rate_text, schedule_text, value_text
+from lrsearch.report.words import counted, duration_text, rate_text, schedule_text, value_text
 from lrsearch.values import Kind, TrialRecord
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ def trial_note(record: TrialRecord, objective: str) -> str:
     value = f"{objective} {value_text(record.value)}"
     if record.best_epoch is not None:
         value += f"; best {value_text(record.best_value)} at epoch {record.best_epoch}"
-    lines.append(f"{value}; {record.epochs} epochs, {record.steps} updates in {duration_text(record.seconds)}")
+    lines.append(
+        f"{value}; {counted(record.epochs, 'epoch')}, {counted(record.steps, 'update')} in {duration_text(record.seconds)}"
+    )
     lines += record.notes
     if record.traceback_text:
         lines.append(f"```\n{record.traceback_text[-_LONGEST_TRACEBACK:].rstrip()}\n```")
