@@ -123,11 +123,10 @@ def _memory(machine: Machine, slots: tuple[Slot, ...], found: dict[str, Json]) -
     """Each worker holds the data set once, beside TensorFlow."""
     each = max(CPU_WORKER_MIB, found["peak_mib"])
     needed = round(each * len(slots))
+    text = f"{needed} MiB for {counted(len(slots), 'worker')}"
     if machine.memory_mib is None:
-        return Check(
-            name="memory", well=True, text=f"{needed} MiB for {counted(len(slots), 'worker')}; what is free is not known here"
-        )
+        return Check(name="memory", well=True, text=f"{text}; what is free is not known here")
     well = needed <= machine.memory_mib
     fits = max(1, int(machine.memory_mib // each))
-    text = f"{needed} MiB for {counted(len(slots), 'worker')} ({found['data_mib']:.0f} MiB of data in each), {machine.memory_mib} MiB free"
+    text = f"{text} ({found['data_mib']:.0f} MiB of data in each), {machine.memory_mib} MiB free"
     return Check(name="memory", well=well, text=text, fix="" if well else f"Start fewer: --workers {fits}")
