@@ -162,7 +162,7 @@ worker_options = together(
     click.option(
         "--threads",
         type=click.IntRange(min=1),
-        help="CPU threads of each worker. [default: the cores, divided; a study that goes on keeps its number]",
+        help="CPU threads of each worker. [default: the cores, divided; what was interrupted keeps its number]",
     ),
     click.option("--per-device", type=click.IntRange(min=1), help="Workers that share each GPU. [default: 1]"),
 )

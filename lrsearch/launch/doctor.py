@@ -15,6 +15,7 @@ from lrsearch.launch.child import environment
 from lrsearch.launch.devices import Machine, this_machine
 from lrsearch.launch.parent import checkpoint_root
 from lrsearch.launch.slots import CPU_WORKER_MIB, Slot, SlotPlan, SlotRequest, plan_slots
+from lrsearch.report.words import counted
 from lrsearch.values import Json
 from lrsearch.version import versions
 
@@ -63,7 +64,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _devices(machine: Machine, plan: SlotPlan) -> str:
     gpus = ", ".join(f"gpu:{each.index} {each.name}" for each in machine.gpus) or "no GPU"
-    return f"{gpus}; {machine.cores} CPU cores; {plan} ({', '.join(each.name for each in plan.slots)})"
+    return f"{gpus}; {counted(machine.cores, 'CPU core')}; {plan} ({', '.join(each.name for each in plan.slots)})"
 
 
 def _database(storage: str | None) -> Iterator[Check]:
@@ -122,9 +123,10 @@ def _memory(machine: Machine, slots: tuple[Slot, ...], found: dict[str, Json]) -
     """Each worker holds the data set once, beside TensorFlow."""
     each = max(CPU_WORKER_MIB, found["peak_mib"])
     needed = round(each * len(slots))
+    text = f"{needed} MiB for {counted(len(slots), 'worker')}"
     if machine.memory_mib is None:
-        return Check(name="memory", well=True, text=f"{needed} MiB for {len(slots)} workers; what is free is not known here")
+        return Check(name="memory", well=True, text=f"{text}; what is free is not known here")
     well = needed <= machine.memory_mib
     fits = max(1, int(machine.memory_mib // each))
-    text = f"{needed} MiB for {len(slots)} workers ({found['data_mib']:.0f} MiB of data in each), {machine.memory_mib} MiB free"
+    text = f"{text} ({found['data_mib']:.0f} MiB of data in each), {machine.memory_mib} MiB free"
     return Check(name="memory", well=well, text=text, fix="" if well else f"Start fewer: --workers {fits}")

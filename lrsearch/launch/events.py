@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from lrsearch.errors import Interrupted
 from lrsearch.values import Json
 
 
@@ -50,8 +51,12 @@ def to_all(listeners: Mapping[str, Listener]) -> Listener:
 
     def listen(event: Event) -> None:
         for name, each in tuple(left.items()):
+            if name not in left:  # it failed at the news of another's end
+                continue
             try:
                 each(event)
+            except Interrupted:  # the second Ctrl-C, which came while a line was printed
+                raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it is not worth the training
                 del left[name]
                 listen(_dropped(name, error))

@@ -95,7 +95,7 @@ class Picture:
     trial_seconds: list[float] = field(default_factory=list)
     most_at_once: int = 0  # trials in training
     stopping: str = ""
-    counted: bool = False  # the ledger has told once
+    ledger_told: bool = False  # of the study's trials, at least once
     told: dict[Kind, set[str]] = field(default_factory=_by_kind)  # labels of what ended, by the workers' own events
     stored: dict[Kind, set[str]] = field(default_factory=_by_kind)  # the same by the ledger, on every machine
     recent: dict[Kind, set[str]] = field(default_factory=_by_kind)  # the ledger's newest, whose events may be on their way
@@ -195,9 +195,9 @@ class Picture:
         self.retests_planned = max(self.retests_planned, facts["retests"])
         for kind, labels in ((Kind.SEARCH, facts["ended"]), (Kind.RETEST, facts["retests_ended"])):
             # A trial that began and ended a moment ago may be here before the events that it did so.
-            self.stored[kind] |= self.recent[kind] if self.counted else set(labels)
+            self.stored[kind] |= self.recent[kind] if self.ledger_told else set(labels)
             self.recent[kind] = set(labels)
-        self.counted = True
+        self.ledger_told = True
 
     def _on_answer(self, event: Event) -> None:
         """Best, yours and time left are the study's, whoever trained what: this process' own trials do not change them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,10 +34,21 @@ def plan_workers(machine: Machine, asked: SlotRequest, request: Request, *, url:
 def plan_further(
     machine: Machine, asked: SlotRequest, ledger: Ledger, study: StudyRecord, *, total: int | None = None
 ) -> SlotPlan:
-    """The workers of a study that goes on."""
+    """The workers of a study that goes on: with the threads that it had, while a trial may have to be resumed."""
     budget = study.trials if total is None else total
     left = None if budget is None else trainings_left(study, ledger.counts(study.id), budget)
-    return plan_slots(machine, asked, trials=left, kept=study.threads)
+    if not study.plan.facts.exact_order or not _in_progress(ledger, study):
+        return plan_slots(machine, asked, trials=left)
+    plan = plan_slots(machine, asked, trials=left, kept=study.threads)
+    if study.threads is None and plan.threads is not None:  # version 0.1.0 noted it for some engines alone
+        unknown = "how many threads the study began with is not known, so what was interrupted may not resume bitwise"
+        return replace(plan, reason=f"{plan.reason}; {unknown}")
+    return plan
+
+
+def _in_progress(ledger: Ledger, study: StudyRecord) -> bool:
+    """Whether some trial has begun and not ended: it may have a checkpoint, or be put back with one."""
+    return any(each.attempt and not each.state.terminal for each in ledger.trials(study.id))
 
 
 def trainings_left(study: StudyRecord, counts: Counts, budget: int) -> int:

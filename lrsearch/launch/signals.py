@@ -35,7 +35,7 @@ class Signals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._old = {number: signal.signal(number, self._handle) for number in NUMBERS}
+            self._old = {number: signal.signal(number, self._handle) for number in NUMBERS if not _nohup(number)}
             read, write = self._pipe = os.pipe()
             os.set_blocking(write, False)
             self._old_wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
@@ -89,3 +89,8 @@ class Signals:
             if sys.stderr.isatty():
                 os.write(2, _SHOW_CURSOR)
         os._exit(128 + (self.number or signal.SIGINT))
+
+
+def _nohup(number: int) -> bool:
+    """Whether whoever started us wants us to outlive the terminal: `nohup` has SIGHUP ignored."""
+    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN

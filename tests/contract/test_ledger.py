@@ -350,9 +350,9 @@ def test_fewer_retests_are_planned_where_time_is_short_and_the_rest_once_there_i
 
 def test_the_time_counts_from_the_commands_start(clock):
     study = clock.ledger.create_study(plan(trials=None, timeout_seconds=100), began=time.monotonic() - 30)
-    assert study.deadline - study.created_at == pytest.approx(70, abs=0.5)
+    assert 60 < study.deadline - study.created_at <= 70, "what the making takes counts too"
     clock.ledger.set_budget(study.id, timeout_seconds=50, began=time.monotonic() - 10)
-    assert clock.ledger.study("toy").deadline - study.created_at == pytest.approx(40, abs=0.5)
+    assert 30 < clock.ledger.study("toy").deadline - study.created_at <= 40
 
 
 def bind_and_finish(ledger, claimed, seconds, worker_seconds=None):

@@ -9,12 +9,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from ledger_tools import add_worker, claim, finish
 
 from lrsearch.launch import attach, devices, run_study
 from lrsearch.launch import attaching as attaching_module
 from lrsearch.launch import run as run_module
 from lrsearch.storage import open_ledger
-from lrsearch.values import TrialState
+from lrsearch.values import Status, TrialState
+from lrsearch.worker.workshop import host_name
 
 SUPPORT = Path(__file__).parents[1] / "support"
 # A study whose cores version 0.1.0 measured: one worker per core stayed, and the other pool kept its signal handlers.
@@ -61,16 +63,38 @@ def search(options, monkeypatch):
     return run
 
 
-def test_a_study_goes_on_with_the_threads_that_it_began_with_unless_told_otherwise(search, options):
+def put_back(options, *, total):
+    """Raise the budget to `total`, and begin and interrupt a trial, as a Ctrl-C does."""
+    with closing(open_ledger(options["storage"])) as ledger:
+        study = ledger.study("toy")
+        ledger.set_budget(study.id, trials=total)
+        assert finish(ledger, claim(ledger, study, add_worker(ledger, study, host=host_name())), status=Status.INTERRUPTED)
+
+
+def test_a_study_with_an_interrupted_trial_goes_on_with_its_threads_unless_told_otherwise(search, options):
     kept = "as many threads as the study began with, which resumes bitwise (--threads changes it)"
     assert search(trials=3, retest=0) == ["2 workers of 1 thread: one per core"]
+    put_back(options, total=4)
     assert search(trials=4, retest=0) == [f"1 worker of 1 thread: {kept}"]
-    with closing(open_ledger(options["storage"])) as ledger:
-        ledger.set_budget(ledger.study("toy").id, trials=6, timeout_seconds=None)
-    assert search(attach, "toy") == ["2 workers of 1 thread: one per core"]
+    put_back(options, total=6)
     changed = "the study began with 1, so what was interrupted does not resume bitwise"
-    assert search(trials=7, retest=0, threads=2) == [f"1 worker of 2 threads: --threads 2; {changed}"]
-    assert search(trials=9, retest=0) == [f"1 worker of 2 threads: {kept}"]
+    assert search(trials=6, retest=0, threads=2) == [f"1 worker of 2 threads: --threads 2; {changed}"]
+    put_back(options, total=9)
+    assert search(attach, "toy") == [f"1 worker of 2 threads: {kept}"]
+
+
+def test_a_study_with_nothing_in_progress_gets_workers_anew(search):
+    assert search(trials=1, retest=0) == ["1 worker of 2 threads: 1 trial to train"]
+    assert search(trials=4, retest=0) == ["2 workers of 1 thread: one per core"]
+
+
+def test_threads_that_nobody_noted_are_said_to_be_unknown(search, options):
+    search(trials=3, retest=0)
+    put_back(options, total=5)
+    with closing(open_ledger(options["storage"])) as ledger:
+        ledger.keep_threads(ledger.study("toy").id, None)
+    (said,) = search(trials=5, retest=0)
+    assert said.startswith("2 workers of 1 thread: one per core; how many threads the study began with is not known")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])

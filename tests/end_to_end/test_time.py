@@ -50,6 +50,15 @@ def test_nothing_ends_later_than_one_trial_after_the_limit_and_loading_counts(se
     assert any("retests were not done" in note for note in notes) == (TrialState.WAITING in retests)
 
 
+def test_what_a_trial_took_of_its_workers_time_is_kept(search, tmp_path):
+    search(trials=3, retest=0)
+    with closing(open_ledger(f"sqlite:///{tmp_path}/toy.db")) as ledger:
+        query = "select worker_seconds, seconds from lrsearch_trials"
+        rows = ledger.database.read(lambda connection: connection.exec_driver_sql(query).all())
+    assert len(rows) == 3
+    assert all(each.seconds <= each.worker_seconds < each.seconds + 2.0 for each in rows), "sampling included"
+
+
 def test_a_time_that_has_no_room_for_retests_says_so(search):
     study, found, _ = search(timeout=4.0, retest=40)
     assert study.state is StudyState.FINISHED

@@ -7,7 +7,8 @@ import json
 import pytest
 from rich.console import Console
 
-from lrsearch.launch.events import Event
+from lrsearch.errors import Interrupted
+from lrsearch.launch.events import Event, to_all
 from lrsearch.launch.live import draw
 from lrsearch.launch.picture import Picture, duration
 from lrsearch.launch.progress import watching
@@ -245,6 +246,30 @@ def test_a_full_disk_under_the_log_file_is_said_once_on_the_terminal():
     lines = lines_of(*begun(), ended(0), ended(1), log_file="/dev/full")
     assert lines[0] == "the log file ends here (No space left on device); training goes on"
     assert prefixes(lines) == ["[1/10]", "[2/10]"]
+
+
+def test_two_listeners_that_fail_at_once_leave_the_third():
+    def failing(_event):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    heard = []
+    listen = to_all({"the log file": failing, "progress": failing, "the third": heard.append})
+    listen(ended(0))
+    listen(ended(1))
+    assert [event.facts.get("text", event.name) for event in heard] == [
+        "progress ends here (No space left on device); training goes on",
+        "the log file ends here (No space left on device); training goes on",
+        "trial.ended",
+        "trial.ended",
+    ]
+
+
+def test_a_second_signal_that_comes_while_a_line_is_printed_is_no_failed_listener():
+    def listener(_event):
+        raise Interrupted(2, "ended at once")
+
+    with pytest.raises(Interrupted):
+        to_all({"progress": listener})(ended(0))
 
 
 def test_quiet_says_nothing():
