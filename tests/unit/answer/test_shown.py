@@ -69,7 +69,7 @@ def test_a_dollar_in_a_name_is_no_formula_in_a_picture(study, records):
     from dataclasses import replace
 
     odd = study()
-    odd = replace(odd, plan=replace(odd.plan, name="$_$ a^$"))
+    odd = replace(odd, plan=replace(odd.plan, name="$_$ a"))
     assert rates_figure(odd, records, summarise(odd, records))._repr_png_()
 
 
