@@ -61,6 +61,8 @@ class StreamKeeper:
         """What a checkpoint keeps; of arrays and PyDatasets nothing."""
         if not isinstance(self._source, tf.data.Dataset) or self._iterator is None:
             return Kept()
+        if _keras.current_iterator(self._iterator) is None:
+            return Kept(meta={"stream": {"anew": True}})  # the data ran out: the next epoch begins a new pass by itself
         state = b"" if self._why else self._state()
         if not state:
             return Kept(meta={"stream": {"why": self._why}})
@@ -88,7 +90,6 @@ class StreamKeeper:
             return b""
         return state
 
-
     def _restored(self, iterator: Any, state: bytes) -> Any:
         """A dataset's iterator that goes on from `state`, or a fresh one where this TensorFlow cannot read it."""
         begun = iter(_keras.dataset_of(iterator))
@@ -114,8 +115,9 @@ def notes_of(resume: Snapshot | None, split: Split, callbacks: Sequence[Any]) ->
         names = ", ".join(sorted({type(each).__name__ for each in callbacks}))
         said.append(f"{names} began anew within {epoch}: on_train_begin and on_epoch_begin were called again")
     source = None if isinstance(split, Arrays) else split.source
-    if isinstance(source, tf.data.Dataset) and _STATE not in resume.arrays:
-        why = resume.meta.get("stream", {}).get("why", "")
+    stream = resume.meta.get("stream", {})
+    if isinstance(source, tf.data.Dataset) and _STATE not in resume.arrays and not stream.get("anew"):
+        why = stream.get("why", "")
         said.append(f"the rest of {epoch} was trained on a fresh pass over the dataset" + (f": {why}" if why else ""))
     if isinstance(source, keras.utils.PyDataset) and (hooks := _hooks(source)):
         said.append(f"{type(source).__name__} has {hooks} of its own, so the rest of {epoch} may have other batches")
