@@ -1,13 +1,23 @@
 """A trial that is stopped within an epoch goes on at the very update, and ends as if it had not been stopped."""
 
+import shutil
+from contextlib import nullcontext
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from engine_world import BATCH, EPOCHS, World, all_at_once, data, definition, normed, spec
 
-from lrsearch.engine import create_engine, open_study, program, watching
-from lrsearch.values import Status, Verdict
+from lrsearch.engine import create_engine, open_study, program, resuming, watching
+from lrsearch.storage import open_ledger
+from lrsearch.storage.schema import migrate_database
+from lrsearch.values import Status, TrialSpec, Verdict
+from lrsearch.worker.checkpoints import CheckpointStore
+from lrsearch.worker.opening import folder_of
 
 pytestmark = pytest.mark.tensorflow
 
@@ -280,8 +290,6 @@ def fresh(name, load_data, **fields):
 
 def free(**changes):
     """A spec without a batch size."""
-    from dataclasses import replace
-
     made = spec(**changes)
     return replace(made, setting=replace(made.setting, batch_size=None))
 
@@ -324,8 +332,6 @@ def test_a_dataset_that_cannot_be_kept_gives_a_fresh_pass_aloud_and_the_updates_
 
 
 def test_a_large_shuffle_buffer_is_not_written_aloud(monkeypatch):
-    from lrsearch.engine import resuming
-
     monkeypatch.setattr(resuming, "MOST_STREAM_BYTES", 500)
     taken = stopped_stream(fresh("graph", shuffled), (1, 3))
     assert not [name for name in taken.arrays if name.startswith("stream")]
@@ -334,8 +340,6 @@ def test_a_large_shuffle_buffer_is_not_written_aloud(monkeypatch):
 
 
 def test_a_state_that_cannot_be_read_gives_a_fresh_pass_aloud():
-    from dataclasses import replace
-
     taken = stopped_stream(fresh("fit", shuffled), (1, 3))
     other = stopped_stream(fresh("fit", repeated, steps_per_epoch=4), (1, 3))
     mixed = replace(taken, arrays={**taken.arrays, "stream/state": other.arrays["stream/state"]})
@@ -372,18 +376,12 @@ def test_a_pydataset_goes_on_with_the_batch_that_comes_next(name, options, steps
         return Batches(**options), validation, test
 
     fields = {} if steps is None else {"steps_per_epoch": steps}
-    with pytest.warns() if steps else _quiet():
+    with pytest.warns() if steps else nullcontext():
         [alone] = World(free()).run(fresh(name, load_data, **fields))
         taken = stopped_stream(fresh(name, load_data, **fields), (2, 2) if steps else (1, 3))
         [again] = World(free(attempt=2, resume=taken)).run(fresh(name, load_data, **fields))
     assert_same(again, alone)
     assert len(again.notes) == len(alone.notes)
-
-
-def _quiet():
-    from contextlib import nullcontext
-
-    return nullcontext()
 
 
 def test_a_pydataset_that_changes_between_epochs_is_said_to_be_inexact():
@@ -395,3 +393,27 @@ def test_a_pydataset_that_changes_between_epochs_is_said_to_be_inexact():
     [again] = World(free(attempt=2, resume=taken)).run(fresh("graph", load_data))
     assert again.epochs == EPOCHS
     assert "Turning has on_epoch_end of its own, so the rest of epoch 2 may have other batches" in again.notes
+
+
+# -- checkpoints of 0.1.0 ------------------------------------------------------------------------------------------------
+
+
+def test_a_trial_goes_on_from_a_checkpoint_that_0_1_0_wrote(tmp_path, monkeypatch):
+    folder = tmp_path / "v0_1_0"
+    shutil.copytree(Path(__file__).parents[1] / "fixtures/v0_1_0", folder)
+    monkeypatch.syspath_prepend(folder)
+    url = f"sqlite:///{folder}/studies.db"
+    migrate_database(url)
+    ledger = open_ledger(url)
+    study = ledger.study("begun")
+    [trial, _] = [each for each in ledger.trials(study.id) if ledger.checkpoints(each.id)]
+    snapshot, troubles = CheckpointStore(folder / "checkpoints", folder_of(study)).newest(ledger.checkpoints(trial.id))
+    ledger.close()
+    assert (snapshot.place, troubles) == ((5, 0), ())
+    known = {"trial_id": 1, "label": "trial 1", "setting": trial.setting, "seed": trial.seed}
+    specs = (TrialSpec(**known, attempt=2, resume=snapshot), TrialSpec(**known, attempt=3))
+    begun = import_module("begun")
+    known = {"build_model": begun.build_model, "load_data": begun.load_data, "direction": "minimize"}
+    again, whole = World(*specs).run(create_engine("fit", open_study(replace(begun.definition, **known))))
+    assert (again.status, again.epochs, again.steps) == (Status.COMPLETE, 6, whole.steps)
+    assert again.value == pytest.approx(whole.value, rel=1e-4)
