@@ -221,7 +221,8 @@ def why_not_kept(concrete: Any, known: Iterable[Any]) -> str:
 class EpochIterator(TFEpochIterator):
     """Keras' own iterator over the epochs of any input, which can begin within an epoch."""
 
-    _within: tuple[int, int, Callable[[Any], Any] | None] | None = None
+    _asked: tuple[int, int, Callable[[Any], Any] | None] | None = None
+    _within: tuple[int, int, Callable[[Any], Any] | None] | None = None  # until the first epoch begins
     rest: Any = None  # the adapter of a PyDataset's pass that was begun before
 
     def begin_within(self, *, done: int, seen: int, first: Callable[[Any], Any] | None) -> None:
@@ -229,7 +230,12 @@ class EpochIterator(TFEpochIterator):
 
         `first` makes the pass's iterator, which stands there; without it the data itself begins there.
         """
-        self._within = (done, seen, first)
+        self._asked = self._within = (done, seen, first)
+
+    def reset(self) -> None:
+        """Begin anew: under a strategy `fit` has looked at a batch by now, to build the model."""
+        super().reset()
+        self._within = self._asked
 
     def _enumerate_iterator(self) -> Iterator[Any]:
         within, self._within = self._within, None

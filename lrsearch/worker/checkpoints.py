@@ -192,7 +192,8 @@ class CheckpointStore:
 
     def _through_link(self, folder: Path) -> Path | None:
         """The first link on the way from the root down to `folder`, itself included."""
-        way = [self.root.joinpath(*folder.relative_to(self.root).parts[: depth + 1]) for depth in range(len(folder.parts))]
+        parts = folder.relative_to(self.root).parts
+        way = (self.root.joinpath(*parts[: depth + 1]) for depth in range(len(parts)))
         return next((each for each in way if each.is_symlink()), None)
 
     def _inside(self, path: str) -> Path:

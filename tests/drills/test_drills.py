@@ -702,3 +702,41 @@ def test_keras_a_trial_killed_half_way_ends_as_if_it_had_not_been(tmp_path):
     ledger.close()
     assert max(attempts) == 2
     assert values["disturbed"] == values["undisturbed"], "bitwise"
+
+
+LONG = (
+    KERAS.replace("400", "24_000")
+    .replace("300", "23_000")
+    .replace("epochs=40", "epochs=2")
+    .replace("batch_size=30", "batch_size=2")
+)
+
+
+@pytest.mark.drill
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("engine", ["fit", "graph"])
+def test_keras_a_job_preempted_within_epochs_ends_as_if_it_had_not_been(tmp_path, engine):
+    (tmp_path / "toy.py").write_text(LONG)
+    options = ["--trials", "1", "--retest", "0", "--workers", "1", "--checkpoint-every", "1s", "--engine", engine, "--log-file"]
+    quiet = keras_study(tmp_path, "start-study", "toy.py", "--name", "undisturbed", *options, "quiet")
+    assert quiet.wait(300) == 0, (tmp_path / "output").read_text()[-3000:]
+    codes, log = [], tmp_path / "log"
+    while 0 not in codes:
+        assert len(codes) < 12, log.read_text()[-3000:]
+        log.unlink(missing_ok=True)
+        job = keras_study(tmp_path, "start-study", "toy.py", "--name", "disturbed", *options, "log")
+        deadline = time.monotonic() + 90
+        while job.poll() is None and (not log.exists() or "trial.started" not in log.read_text()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(3)
+        if job.poll() is None:
+            job.send_signal(signal.SIGTERM)
+        codes.append(job.wait(60))
+    ledger = open_ledger(f"sqlite:///{tmp_path}/lrsearch.db")
+    [undisturbed], [disturbed] = (ledger.trials(ledger.study(name).id) for name in ("undisturbed", "disturbed"))
+    ledger.close()
+    assert disturbed.lost == 0
+    assert disturbed.attempt > 2, codes
+    assert "update" in disturbed.notes[0], "went on within an epoch"
+    assert (disturbed.value, disturbed.steps) == (undisturbed.value, undisturbed.steps), "bitwise"
