@@ -102,6 +102,7 @@ class WatchCallback(keras.callbacks.Callback):
         self.batch = 0  # done of the epoch in progress
         self.last_logs: Mapping[str, Any] = {}  # of the steps so far
         self._aside: dict[int, Any] = {}  # what an evaluation changes, as it was before, by the variable's id
+        self._tests_long, self._tested = True, 0.0  # copies would cost a short validation more than they are worth
         self._within = spec.resume if spec.resume is not None and spec.resume.batch else None  # until its epoch goes on
         self.rule = DivergenceRule()
         if spec.resume is not None:
@@ -146,15 +147,19 @@ class WatchCallback(keras.callbacks.Callback):
     def on_test_begin(self, logs: Any = None) -> None:
         del logs
         self.batch = self.steps_per_epoch  # also where the data ended before: only the validation is left
-        self._aside = {id(each): ops.copy(each) for each in _keras.changed_by_evaluation(self.model)}
+        self._tested = time.monotonic()
+        if self._tests_long:
+            self._aside = {id(each): ops.copy(each) for each in _keras.changed_by_evaluation(self.model)}
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         del batch, logs
-        self.look(self.batch, self.last_logs)
+        if self._aside:
+            self.look(self.batch, self.last_logs)
 
     def on_test_end(self, logs: Any = None) -> None:
         del logs
         self._aside = {}
+        self._tests_long = time.monotonic() - self._tested >= WATCH_SECONDS
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         del epoch

@@ -194,7 +194,7 @@ class CheckpointStore:
         """The first link on the way from the root down to `folder`, itself included."""
         parts = folder.relative_to(self.root).parts
         way = (self.root.joinpath(*parts[: depth + 1]) for depth in range(len(parts)))
-        return next((each for each in way if each.is_symlink()), None)
+        return next((each for each in way if os.path.islink(each)), None)  # noqa: PTH114 - never raises
 
     def _inside(self, path: str) -> Path:
         """`path` below the root, links followed; a path from a database is never trusted to stay there."""
