@@ -6,6 +6,7 @@ import gc
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +72,7 @@ class Run:
         self.accumulation = 1
         self.model: Any = None
         self.averaged = AveragedEvaluation() if averaged_of(spec) else None
-        self._keeper: StreamKeeper | None = None
-
-    @property
-    def keeper(self) -> StreamKeeper:
-        """Of the training's stream."""
-        if self._keeper is None:
-            self._keeper = StreamKeeper(self.data.train)
-        return self._keeper
+        self.keeper = StreamKeeper()
 
     @property
     def data(self) -> Data:
@@ -143,7 +137,7 @@ class Run:
     def _fit(self, callbacks: list[Any]) -> None:
         definition, batch = self.definition, self.spec.setting.batch_size
         steps = self.loaded.steps_per_epoch(batch)
-        with _keras.taking_epoch_iterator(lambda iterator: self.keeper.begin(iterator, self.spec.resume)):
+        with _keras.taking_epoch_iterator(partial(self.keeper.begin, self.data.train, self.spec.resume)):
             self.model.fit(
                 self._training(steps),
                 epochs=definition.epochs,

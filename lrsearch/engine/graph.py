@@ -302,7 +302,7 @@ class _GraphRun(Run):
         weights = self.definition.class_weight
         options = {"steps_per_epoch": steps, "class_weight": dict(weights) if weights else None, "shuffle": False}
         iterator = _keras.epoch_iterator(x=self._training(steps), **options)
-        self.keeper.begin(iterator, self.spec.resume)
+        self.keeper.begin(self.data.train, self.spec.resume, iterator)
         return _stream(iterator, anew=False)
 
     def _order(self, epoch: int) -> np.ndarray:

@@ -34,15 +34,16 @@ class Kept:
 class StreamKeeper:
     """Where one attempt's training stream stands: kept at any batch's end, and begun from there."""
 
-    def __init__(self, split: Split) -> None:
-        self._source = None if isinstance(split, Arrays) else split.source
+    def __init__(self) -> None:
+        self._source: Any = None
         self._iterator: Any = None
         self._why = ""  # the stream cannot be kept
         self.notes: tuple[str, ...] = ()
 
-    def begin(self, iterator: Any, resume: Snapshot | None) -> None:
+    def begin(self, split: Split, resume: Snapshot | None, iterator: Any) -> None:
         """Take on Keras' epoch iterator before its first epoch, and let it begin where the checkpoint was taken."""
         self._iterator = iterator
+        self._source = None if isinstance(split, Arrays) else split.source
         if resume is None:
             return
         done, place = resume.batch, resume.batch

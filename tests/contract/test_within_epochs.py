@@ -28,6 +28,13 @@ def _asks_after_every_batch(monkeypatch):
     monkeypatch.setattr(program, "CALL_SECONDS", 0.0)
 
 
+@pytest.fixture(scope="module")
+def engines():
+    """Of one study whose model has dropout and batch normalisation; each keeps its graphs."""
+    vectorized = engine_of("vectorized", build_model=normed)
+    return {"fit": engine_of("fit", build_model=normed), "graph": vectorized.graph, "vectorized": vectorized}
+
+
 class Stopper(World):
     """Keeps the snapshot of one place, and lets the trial be interrupted there."""
 
@@ -70,7 +77,7 @@ def assert_same(ours, theirs):
 
 
 CASES = {
-    "dropout and batch norm": {"build_model": normed},
+    "dropout and batch norm": {},
     "accumulation, clipping, averages, class weights": all_at_once("accuracy") | {"objective": "val_loss"},
     "fewer steps than batches": {"steps_per_epoch": 4},
 }
@@ -79,8 +86,8 @@ PLACES = dict(zip(CASES, ((1, 3), (2, 4), (1, 2)), strict=True))
 
 @pytest.mark.parametrize("name", ["fit", "graph"])
 @pytest.mark.parametrize("case", CASES)
-def test_arrays_go_on_at_the_very_update(name, case):
-    engine, place = engine_of(name, **CASES[case]), PLACES[case]
+def test_arrays_go_on_at_the_very_update(engines, name, case):
+    engine, place = engine_of(name, **CASES[case]) if CASES[case] else engines[name], PLACES[case]
     whole = World(spec())
     [alone] = whole.run(engine)
     resumed = World(spec(attempt=2, resume=stopped(engine, place)))
@@ -93,8 +100,8 @@ def test_arrays_go_on_at_the_very_update(name, case):
 @pytest.mark.parametrize(
     ("name", "optimizer"), [("fit", "schedule_free_adamw"), ("graph", "adam"), ("graph", "schedule_free_adamw")]
 )
-def test_a_trial_stopped_in_its_validation_trains_no_batch_of_the_epoch_again(name, optimizer):
-    engine = engine_of(name, build_model=normed)
+def test_a_trial_stopped_in_its_validation_trains_no_batch_of_the_epoch_again(engines, name, optimizer):
+    engine = engines[name]
     whole = World(spec(optimizer=optimizer))
     [alone] = whole.run(engine)
     taken = _in_validation(engine, spec(optimizer=optimizer))
@@ -121,30 +128,24 @@ def _in_validation(engine, asked):
 
 
 @pytest.mark.parametrize(("first", "second"), [("fit", "graph"), ("graph", "fit")])
-def test_a_checkpoint_within_an_epoch_of_one_engine_is_resumed_by_the_other(first, second):
-    fields = {"build_model": normed}
-    [alone] = World(spec()).run(engine_of("fit", **fields))
-    [again] = World(spec(attempt=2, resume=stopped(engine_of(first, **fields), (1, 3)))).run(engine_of(second, **fields))
+def test_a_checkpoint_within_an_epoch_of_one_engine_is_resumed_by_the_other(engines, first, second):
+    [alone] = World(spec()).run(engines["graph"])
+    [again] = World(spec(attempt=2, resume=stopped(engines[first], (1, 3)))).run(engines[second])
     assert again.engine == second
     assert again.value == pytest.approx(alone.value, rel=1e-4)
     assert again.steps == alone.steps
 
 
-def test_rows_leave_a_trial_that_was_stopped_within_an_epoch_to_graph_and_keep_epochs_ends_themselves():
-    fields = {"build_model": normed}
-    [alone] = World(spec()).run(engine_of("graph", **fields))
-    taken = stopped(engine_of("graph", **fields), (1, 3))
-    vectorized = engine_of("vectorized", **fields)
-    [again] = World(spec(attempt=2, resume=taken)).run(vectorized)
+def test_rows_leave_a_trial_that_was_stopped_within_an_epoch_to_graph(engines):
+    [alone] = World(spec()).run(engines["graph"])
+    taken = stopped(engines["graph"], (1, 3))
+    [again] = World(spec(attempt=2, resume=taken)).run(engines["vectorized"])
     assert_same(again, alone)
     assert "trained alone: its checkpoint stands within an epoch" in again.notes
-    world = World(spec(1), spec(2, seed=8), keep=True)
-    world.run(vectorized)
-    assert {each.batch for each in world.snapshots} == {0}
 
 
-def test_rows_that_are_stopped_within_an_epoch_keep_their_last_epochs_end():
-    vectorized = engine_of("vectorized", build_model=normed)
+def test_rows_that_are_stopped_within_an_epoch_keep_their_last_epochs_end(engines):
+    vectorized = engines["vectorized"]
     [alone] = World(spec()).run(vectorized)
 
     class Within(World):
@@ -166,11 +167,11 @@ def test_rows_that_are_stopped_within_an_epoch_keep_their_last_epochs_end():
 
 
 @pytest.mark.parametrize("name", ["fit", "graph"])
-def test_a_snapshot_is_taken_only_when_somebody_wants_it(name, monkeypatch):
+def test_a_snapshot_is_taken_only_when_somebody_wants_it(engines, name, monkeypatch):
     taken = []
     real = watching.take_snapshot
     monkeypatch.setattr(watching, "take_snapshot", lambda *given, **named: taken.append(1) or real(*given, **named))
-    World(spec()).run(engine_of(name))
+    World(spec()).run(engines[name])
     assert taken == []
 
 
