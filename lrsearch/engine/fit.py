@@ -111,6 +111,8 @@ class Run:
         assert snapshot is not None
         restore_snapshot(self.model, snapshot, sample_batch(self.data.train, self.spec.setting.batch_size))
         if snapshot.batch:
+            if snapshot.batch % self.model.steps_per_execution:
+                self.model.steps_per_execution = 1  # `graph` stops between the batches of an execution, too
             _keras.set_last_logs(self.model, snapshot.meta["logs"])
         self.track.resume(snapshot)
 
