@@ -98,7 +98,7 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """A trial's whole training state at an epoch boundary, enough to go on from.
+    """A trial's whole training state at a batch's end, enough to go on from.
 
     `arrays` are NumPy arrays by name (variables, optimizer, metrics, seeds); `meta` is JSON (epoch, step, curve so far).
     """
@@ -107,6 +107,12 @@ class Snapshot:
     step: int  # optimizer updates done
     arrays: Mapping[str, np.ndarray]
     meta: Mapping[str, Json]
+    batch: int = 0  # batches done of the epoch in progress; all of them where only its validation is left
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Orders an attempt's snapshots."""
+        return self.epoch, self.batch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,10 +145,16 @@ class Progress:
     seconds: float  # since the attempt began
     logs: Mapping[str, float] = field(default_factory=dict)
     value: float | None = None  # the objective at this epoch's end
+    batch: int = 0  # of the epoch in progress, what a snapshot taken now would hold: `Snapshot.batch`
 
     @property
     def epoch_end(self) -> bool:
         return bool(self.logs)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where a snapshot taken now would stand: `Snapshot.place`."""
+        return self.epoch, self.batch
 
 
 BY_FIT = "trained by fit: "  # begins the note of an outcome whose engine could not carry the trial
@@ -343,4 +355,4 @@ Source: TypeAlias = Callable[[], TrialSpec | None]
 Watch: TypeAlias = Callable[[Progress], Verdict]
 """Told of progress at least at every epoch's end and about once a second within."""
 Save: TypeAlias = Callable[[Progress, Callable[[], Snapshot]], None]
-"""Offered a snapshot at every epoch's end, and before an interruption at one; it calls the function if it wants it."""
+"""Offered a snapshot at every epoch's end, and about once a second within; it calls the function if it wants it."""

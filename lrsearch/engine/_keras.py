@@ -9,7 +9,7 @@ import inspect
 import random
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,9 +18,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras.src.backend.common import global_state
+from keras.src.backend.tensorflow import trainer as tensorflow_trainer
 from keras.src.backend.tensorflow.trainer import TFEpochIterator
 from keras.src.random.seed_generator import global_seed_generator
 from keras.src.trainers.data_adapters import data_adapter_utils
+from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from keras.src.trainers.trainer import Trainer
 from tensorflow.python.eager import context as tf_context
 
@@ -216,9 +218,98 @@ def why_not_kept(concrete: Any, known: Iterable[Any]) -> str:
     return f"it has a variable that Keras does not know of ({others[0]})" if others else ""
 
 
+class EpochIterator(TFEpochIterator):
+    """Keras' own iterator over the epochs of any input, which can begin within an epoch."""
+
+    _asked: tuple[int, int, Callable[[Any], Any] | None] | None = None
+    _within: tuple[int, int, Callable[[Any], Any] | None] | None = None  # until the first epoch begins
+    rest: Any = None  # the adapter of a PyDataset's pass that was begun before
+
+    def begin_within(self, *, done: int, seen: int, first: Callable[[Any], Any] | None) -> None:
+        """Let the first epoch begin after `done` batches, at the place `seen` of its pass over the data.
+
+        `first` makes the pass's iterator, which stands there; without it the data itself begins there.
+        """
+        self._asked = self._within = (done, seen, first)
+
+    def reset(self) -> None:
+        """Begin anew: under a strategy `fit` has looked at a batch by now, to build the model."""
+        super().reset()
+        self._within = self._asked
+
+    def _enumerate_iterator(self) -> Iterator[Any]:
+        within, self._within = self._within, None
+        done = 0
+        if within is not None:
+            done, seen, first = within
+            self._current_iterator = iter(self._get_iterator()) if first is None else first(self)
+            self._steps_seen = seen - done  # Keras counts the steps that are left out below
+        for found in super()._enumerate_iterator():
+            if found[0] >= done:
+                yield found
+
+
+class _Rest(keras.utils.PyDataset):
+    """A PyDataset from one of its batches on."""
+
+    def __init__(self, source: Any, place: int) -> None:
+        super().__init__(
+            workers=source.workers, use_multiprocessing=source.use_multiprocessing, max_queue_size=source.max_queue_size
+        )
+        self._source, self._place = source, place
+
+    @property
+    def num_batches(self) -> int | None:
+        count = self._source.num_batches
+        return None if count is None else count - self._place
+
+    def __getitem__(self, index: int) -> Any:
+        return self._source[self._place + index]
+
+
+def rest_of_pass(iterator: EpochIterator, *, place: int) -> Any:
+    """An iterator over a PyDataset's batches from `place` on, by as many workers as it asks for."""
+    adapter = iterator.data_adapter
+    iterator.rest = PyDatasetAdapter(_Rest(adapter.py_dataset, place), class_weight=adapter.class_weight)
+    iterator.rest._output_signature = adapter._output_signature  # noqa: SLF001
+    return iter(iterator.rest.get_tf_dataset())
+
+
 def epoch_iterator(**options: Any) -> Any:
-    """Keras' own iterator over the epochs of any input: adapters, workers, class weights and steps are as in `fit`."""
-    return TFEpochIterator(distribute_strategy=tf.distribute.get_strategy(), **options)
+    """An iterator for graphs: adapters, workers, class weights and steps are as in `fit`."""
+    return EpochIterator(distribute_strategy=tf.distribute.get_strategy(), **options)
+
+
+@contextmanager
+def taking_epoch_iterator(take: Callable[[EpochIterator], None]) -> Iterator[None]:
+    """Within, the next `fit` trains by an iterator that `take` is given before its first epoch."""
+
+    def made(*given: Any, **named: Any) -> EpochIterator:
+        tensorflow_trainer.TFEpochIterator = TFEpochIterator  # the validation's, and those of callbacks, are Keras' own
+        iterator = EpochIterator(*given, **named)
+        take(iterator)
+        return iterator
+
+    tensorflow_trainer.TFEpochIterator = made
+    try:
+        yield
+    finally:
+        tensorflow_trainer.TFEpochIterator = TFEpochIterator
+
+
+def dataset_of(iterator: EpochIterator) -> Any:
+    """What an epoch iterator makes its passes over."""
+    return iterator._get_iterator()  # noqa: SLF001
+
+
+def current_iterator(iterator: EpochIterator) -> Any:
+    """The pass that is under way, or that comes next."""
+    return iterator._current_iterator  # noqa: SLF001
+
+
+def batches_seen(iterator: EpochIterator) -> int:
+    """How many batches of the pass under way Keras has counted."""
+    return int(iterator._steps_seen)  # noqa: SLF001
 
 
 def element_spec(iterator: Any) -> Any:
@@ -243,10 +334,11 @@ def ran_out(iterator: Any, missing: int) -> None:
 
 def stop_workers(iterator: Any) -> None:
     """End the threads or processes of a PyDataset whose epoch was left early."""
-    enqueuer = getattr(iterator.data_adapter, "enqueuer", None)
-    if enqueuer is not None and enqueuer.is_running():
-        with suppress(Exception):
-            enqueuer.stop()
+    for adapter in (iterator.data_adapter, iterator.rest):
+        enqueuer = getattr(adapter, "enqueuer", None)
+        if enqueuer is not None and enqueuer.is_running():
+            with suppress(Exception):
+                enqueuer.stop()
 
 
 def without_optionals(model: Any, step: Any) -> Any:
@@ -285,6 +377,18 @@ def build_fully(model: Any, batch: Any) -> None:
     build_layers(model, batch)
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
+
+
+def set_last_logs(model: Any, logs: Mapping[str, float]) -> None:
+    """Let `fit` know what its steps logged last, for an epoch whose steps are all done: it would log none of them."""
+    own = model._get_metrics_result_or_logs  # noqa: SLF001
+    model._get_metrics_result_or_logs = lambda found: own(found or dict(logs))  # noqa: SLF001
+
+
+def changed_by_evaluation(model: Any) -> list[Any]:
+    """The variables that an evaluation may change: metrics, seeds and what layers count, but no weights, trained or frozen."""
+    weights = {id(each) for layer in model._flatten_layers() for each in layer._trainable_variables}  # noqa: SLF001
+    return [each for each in [*model.variables, *model.metrics_variables, seed_state()] if id(each) not in weights]
 
 
 def seed_state() -> Any:

@@ -30,7 +30,10 @@ class Engine(Protocol):
 
         `watch` is called at least at every epoch's end, and about once a second within an epoch; its verdict is obeyed at
         the next batch. After PRUNE the outcome is PRUNED; after INTERRUPT, INTERRUPTED; after LOST, LOST.
-        `save` is offered a snapshot at every epoch's end.
+        `save` is offered a snapshot at every epoch's end and, where the verdict lets the trial go on now or later, about once a
+        second within an epoch, at the place that `Progress.place` names: after whole batches, or in the epoch's validation. An
+        engine that can take none there offers the one of the last epoch's end. It is taken only if `save` calls for it, and a
+        trial that goes on from it ends as if it had not been stopped.
 
         Divergence is `lrsearch.engine.divergence.DivergenceRule`, one for each attempt: `new_epoch` as an epoch begins,
         `check` with the running mean of the loss after every batch, `at_end` once after the last epoch that is trained. A

@@ -150,9 +150,9 @@ def permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
 
 
 def training_stream(
-    split: Arrays, *, batch_size: int | None, seed: int, first_epoch: int, epochs: int, shuffle: bool
+    split: Arrays, *, batch_size: int | None, seed: int, first_epoch: int, epochs: int, shuffle: bool, first_batch: int = 0
 ) -> tf.data.Dataset:
-    """The epochs from `first_epoch` on, one after another, in batches."""
+    """The epochs from `first_epoch` on, one after another, in batches; the first one from `first_batch` on."""
     batch, examples = batch_size or DEFAULT_BATCH, split.examples
     with tf.device("CPU:0"):  # a data set is often larger than what the model leaves free on the device
         held = tree.map_structure(tf.convert_to_tensor, split.structure)
@@ -162,7 +162,8 @@ def training_stream(
 
     def batches(epoch: Any) -> tf.data.Dataset:
         indices = tf.ensure_shape(tf.numpy_function(order, [epoch], tf.int64, stateful=False), (examples,))
-        return tf.data.Dataset.from_tensor_slices(indices).batch(batch)
+        done = tf.where(epoch == first_epoch, first_batch, 0)
+        return tf.data.Dataset.from_tensor_slices(indices).batch(batch).skip(tf.cast(done, tf.int64))
 
     def gather(indices: Any) -> Any:
         return tree.map_structure(lambda each: tf.gather(each, indices), held)

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lrsearch.engine.callbacks import callbacks_for
 from lrsearch.engine.compiling import accumulation_of, fresh_model, inner, set_searched
 from lrsearch.engine.data import Arrays, Data, Split, sample_batch, training_stream
 from lrsearch.engine.loaded import LoadedStudy
+from lrsearch.engine.resuming import StreamKeeper, notes_of
 from lrsearch.engine.snapshot import restore_snapshot
 from lrsearch.engine.watching import AveragedEvaluation, Stop, Track, WatchCallback
 from lrsearch.errors import text_of
@@ -72,6 +74,8 @@ class Run:
         self.notes = notes
         self.accumulation = 1
         self.model: Any = None
+        self.averaged = AveragedEvaluation() if averaged_of(spec) else None
+        self.keeper = StreamKeeper()
 
     @property
     def data(self) -> Data:
@@ -91,14 +95,14 @@ class Run:
         if spec.resume is not None:
             self._resume()
         callbacks, said = callbacks_for(definition, yours=spec.yours, folder=spec.folder, resumed=spec.resume is not None)
-        self.notes += said
-        if averaged_of(spec):
-            callbacks.append(AveragedEvaluation())
-        callbacks.append(self._watcher(total, watch, save))
+        self.notes += (*said, *notes_of(spec.resume, self.data.train, callbacks))
+        ours = [self._watcher(total, watch, save)]
         try:
-            self._fit(callbacks)
+            self._fit([*callbacks, *([self.averaged] if self.averaged else []), *ours])
         except Stop as stop:
             return stop.status, stop.reason
+        finally:
+            self.keeper.close()
         return self._completed()
 
     def _completed(self) -> tuple[Status, str]:
@@ -109,6 +113,10 @@ class Run:
         snapshot = self.spec.resume
         assert snapshot is not None
         restore_snapshot(self.model, snapshot, sample_batch(self.data.train, self.spec.setting.batch_size))
+        if snapshot.batch:
+            if snapshot.batch % self.model.steps_per_execution:
+                self.model.steps_per_execution = 1  # `graph` stops between the batches of an execution, too
+            _keras.set_last_logs(self.model, snapshot.meta["logs"])
         self.track.resume(snapshot)
 
     def _watcher(self, total: int, watch: Watch, save: Save) -> WatchCallback:
@@ -123,6 +131,8 @@ class Run:
             rate=self._yours_rate if self.spec.yours else lambda step: rate(self.spec.setting, step, total),
             watch=watch,
             save=save,
+            keep_stream=self.keeper.keep,
+            averaged=self.averaged,
         )
 
     def _yours_rate(self, step: int) -> float:
@@ -132,34 +142,36 @@ class Run:
     def _fit(self, callbacks: list[Any]) -> None:
         definition, batch = self.definition, self.spec.setting.batch_size
         steps = self.loaded.steps_per_epoch(batch)
-        self.model.fit(
-            self._training(steps),
-            epochs=definition.epochs,
-            initial_epoch=self.track.epoch,
-            steps_per_epoch=steps,
-            validation_steps=definition.validation_steps,
-            class_weight=dict(definition.class_weight) if definition.class_weight else None,
-            callbacks=callbacks,
-            shuffle=False,  # the order is ours, or the dataset's own
-            verbose=0,
-            **self._validation(batch),
-        )
+        with _keras.taking_epoch_iterator(partial(self.keeper.begin, self.data.train, self.spec.resume)):
+            self.model.fit(
+                self._training(steps),
+                epochs=definition.epochs,
+                initial_epoch=self.track.epoch,
+                steps_per_epoch=steps,
+                validation_steps=definition.validation_steps,
+                class_weight=dict(definition.class_weight) if definition.class_weight else None,
+                callbacks=callbacks,
+                shuffle=False,  # the order is ours, or the dataset's own
+                verbose=0,
+                **self._validation(batch),
+            )
 
     def _training(self, steps: int) -> Any:
         split, spec = self.data.train, self.spec
         if not isinstance(split, Arrays):
             return split.source if self.definition.steps_per_epoch is None or split.length is None else _repeated(split.source)
-        epochs = self.definition.epochs
+        epochs, done = self.definition.epochs, spec.resume.batch if spec.resume else 0
         stream = training_stream(
             split,
             batch_size=spec.setting.batch_size,
             seed=spec.seed,
             first_epoch=self.track.epoch,
+            first_batch=done,
             epochs=epochs,
             shuffle=self.definition.shuffle,
         )
         whole = split.steps(spec.setting.batch_size)
-        return stream if steps == whole else _shortened(stream, whole, steps)
+        return stream if steps == whole else _shortened(stream, whole, steps, done)
 
     def _validation(self, batch: int | None) -> dict[str, Any]:
         split = self.data.validation
@@ -176,7 +188,7 @@ class Run:
         return track.best_value if self.definition.objective_epoch == "best" else track.last_value
 
     def _evaluate(self, split: Split) -> dict[str, float]:
-        averaged = [AveragedEvaluation()] if averaged_of(self.spec) else []
+        averaged = [self.averaged] if self.averaged else []
         options: dict[str, Any] = {"return_dict": True, "verbose": 0, "callbacks": averaged}
         if isinstance(split, Arrays):
             x, y, weight = (*split.structure, None)[:3]
@@ -210,7 +222,7 @@ class Run:
             logs=track.logs,
             reason=reason,
             traceback_text=text,
-            notes=self.notes,
+            notes=(*self.notes, *self.keeper.notes),
         )
 
 
@@ -225,9 +237,9 @@ def _repeated(source: Any) -> Any:
     return source.repeat() if isinstance(source, tf.data.Dataset) else source
 
 
-def _shortened(stream: tf.data.Dataset, whole: int, steps: int) -> tf.data.Dataset:
-    """The first `steps` of every `whole` batches."""
-    return stream.enumerate().filter(lambda place, _batch: place % whole < steps).map(lambda _place, batch: batch)
+def _shortened(stream: tf.data.Dataset, whole: int, steps: int, done: int) -> tf.data.Dataset:
+    """The first `steps` of every `whole` batches, where `done` of the first `whole` are left out already."""
+    return stream.enumerate(done).filter(lambda place, _batch: place % whole < steps).map(lambda _place, batch: batch)
 
 
 def first_line(error: BaseException) -> str:

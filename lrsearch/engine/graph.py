@@ -25,11 +25,12 @@ from lrsearch.engine.callbacks import callbacks_for, watching_batches
 from lrsearch.engine.compiling import accumulation_of, fresh_model, set_searched
 from lrsearch.engine.data import DEFAULT_BATCH, Arrays, Data, permutation, sample_batch
 from lrsearch.engine.feeding import ArrayFeed, Feed, StreamFeed
-from lrsearch.engine.fit import FitEngine, Run, averaged_of, first_line
+from lrsearch.engine.fit import FitEngine, Run, first_line
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.program import CannotTrace, Held, Program
+from lrsearch.engine.resuming import notes_of
 from lrsearch.engine.snapshot import restore_snapshot
-from lrsearch.engine.watching import AveragedEvaluation, Stop, WatchCallback
+from lrsearch.engine.watching import Stop, WatchCallback
 from lrsearch.space import rates
 from lrsearch.values import BY_FIT, Outcome, Save, Source, Status, TrialSpec, Watch
 
@@ -175,12 +176,11 @@ class _GraphRun(Run):
         """Copy start values in, train epoch by epoch; how it ended."""
         definition, spec = self.definition, self.spec
         kept, said = callbacks_for(definition, yours=spec.yours, folder=spec.folder, resumed=spec.resume is not None)
-        self.notes += said
+        self.notes += (*said, *notes_of(spec.resume, self.data.train, kept))
         _check_carried(self.data, kept)
         program, total = self._begun()
         watcher = self._watcher(total, watch, save)
-        averaged = [AveragedEvaluation()] if averaged_of(spec) else []
-        self._begin_callbacks(kept, [*averaged, watcher])
+        self._begin_callbacks(kept, [*([self.averaged] if self.averaged else []), watcher])
         try:
             self._epochs(program, watcher, watched=bool(kept))
         except Stop as stop:
@@ -225,6 +225,7 @@ class _GraphRun(Run):
         """Free what streams still hold."""
         for feed in self._feeds.values():
             feed.close()
+        self.keeper.close()
 
     def _begin_callbacks(self, kept: Sequence[Any], ours: Sequence[Any]) -> None:
         steps = self.loaded.steps_per_epoch(self.spec.setting.batch_size)
@@ -250,7 +251,7 @@ class _GraphRun(Run):
             program.model.reset_metrics()
             self._tell("on_epoch_begin", epoch)
             logs = self._stretches(program, watcher, epoch)
-            logs = {**logs, **self._validated(program, epoch)}
+            logs = {**logs, **self._validated(program, watcher, epoch)}
             self._tell("on_epoch_end", epoch, logs)
             if program.model.stop_training:
                 break
@@ -258,13 +259,15 @@ class _GraphRun(Run):
         self._tell("on_train_end", logs)
 
     def _stretches(self, program: Program, watcher: WatchCallback, epoch: int) -> dict[str, float]:
-        """Train an epoch, some batches a call; what it logs."""
-        feed, done = self._feed("train"), 0
-        feed.begin(epoch)
+        """Train an epoch, or the rest of it, some batches a call; what it logs."""
+        feed, done = self._feed("train"), watcher.batch
+        feed.begin(epoch, done)
+        program.logs = dict(watcher.last_logs)
         while (losses := self._call(program, feed)) is not None:
             for loss in losses.tolist():
-                watcher.on_train_batch_end(done, {"loss": loss})
+                watcher.note_batch(done, {"loss": loss})
                 done += 1
+            watcher.look(done, program.logs)
             if program.model.stop_training:
                 break
         return program.logs
@@ -276,13 +279,13 @@ class _GraphRun(Run):
         self._rate = None if self._rate is None else program.rate
         return losses
 
-    def _validated(self, program: Program, epoch: int) -> dict[str, float]:
+    def _validated(self, program: Program, watcher: WatchCallback, epoch: int) -> dict[str, float]:
         feed = self._feed("validation")
         self._tell("on_test_begin")
         program.model.reset_metrics()
         feed.begin(epoch)
         while program.run("test", feed) is not None:
-            pass
+            watcher.on_test_batch_end(0)
         self._tell("on_test_end", program.logs)
         return {f"val_{name}": value for name, value in program.logs.items()}
 
@@ -301,7 +304,9 @@ class _GraphRun(Run):
             return ArrayFeed(held, batch=batch or DEFAULT_BATCH, steps=steps, order=self._order)
         weights = self.definition.class_weight
         options = {"steps_per_epoch": steps, "class_weight": dict(weights) if weights else None, "shuffle": False}
-        return _stream(_keras.epoch_iterator(x=self._training(steps), **options), anew=False)
+        iterator = _keras.epoch_iterator(x=self._training(steps), **options)
+        self.keeper.begin(self.data.train, self.spec.resume, iterator)
+        return _stream(iterator, anew=False)
 
     def _order(self, epoch: int) -> np.ndarray:
         split = self.data.train

@@ -39,9 +39,17 @@ class RowWatch(WatchCallback):
     stack: Stack
 
     told_to_stop = False  # a study with callbacks is not vectorized
+    within = False  # the stack keeps the state of the last epoch's end until the next
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        super().on_epoch_begin(epoch, logs)
+        self._kept = (self.track.epoch, self.updates, self.meta())
 
     def snapshot(self) -> Snapshot:
-        return Snapshot(epoch=self.track.epoch, step=self.updates, arrays=self.stack.arrays(self.row), meta=self.meta())
+        """At the last epoch's end, also within the next."""
+        now = (self.track.epoch, self.updates, self.meta())
+        epoch, step, meta = self._kept if self._kept[0] == self.track.epoch else now
+        return Snapshot(epoch=epoch, step=step, arrays=self.stack.arrays(self.row), meta=meta)
 
 
 class RowRun(Run):
@@ -225,8 +233,8 @@ class Stack:
             place += count
         if any(row.stop is None for row in rows):
             state, losses, logs = program.end_epoch(state, *given, table[:, whole:])
-            self.state = {name: each for name, each in state.items() if name != "metrics"}
             self._told(whole, losses)
+            self.state = {name: each for name, each in state.items() if name != "metrics"}
             self._ended(logs)
 
     def _told(self, place: int, losses: np.ndarray) -> None:

@@ -155,6 +155,7 @@ def cannot_stack(spec: TrialSpec) -> str:
         "yours is trained as it is": spec.yours,
         f"{setting.optimizer} looks at whole matrices": known is None or known.keras not in ADAPTERS,
         "build_model takes searched arguments": bool(setting.extra),
+        "its checkpoint stands within an epoch": spec.resume is not None and spec.resume.batch > 0,
     }
     return next((reason for reason, holds in checks.items() if holds), "")
 

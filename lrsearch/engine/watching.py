@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -14,7 +14,8 @@ from keras import ops
 from lrsearch.engine import _keras
 from lrsearch.engine.compiling import inner
 from lrsearch.engine.divergence import DivergenceRule
-from lrsearch.engine.snapshot import take_snapshot
+from lrsearch.engine.resuming import Kept
+from lrsearch.engine.snapshot import restore_metrics, take_snapshot
 from lrsearch.values import Direction, Json, Progress, Save, Snapshot, Status, TrialSpec, Verdict, Watch
 
 WATCH_SECONDS = 0.5  # within an epoch
@@ -28,6 +29,7 @@ class Stop(Exception):
         self.status, self.reason = status, reason
 
 
+_GOES_ON = frozenset({Verdict.KEEP, Verdict.INTERRUPT})  # now or later: a checkpoint is worth taking
 _STOPS = {
     Verdict.PRUNE: Stop(Status.PRUNED, "pruned"),
     Verdict.INTERRUPT: Stop(Status.INTERRUPTED, "interrupted"),
@@ -64,7 +66,12 @@ class Track:
 
 
 class WatchCallback(keras.callbacks.Callback):
-    """Comes last in the list, so that the user's callbacks have seen an epoch before it can be the last."""
+    """Comes last in the list, so that the user's callbacks have seen an epoch before it can be the last.
+
+    Within an epoch it asks the clock after every batch, and about twice a second the watcher, who may want a snapshot.
+    """
+
+    within = True  # a snapshot can be taken at any batch's end
 
     def __init__(
         self,
@@ -79,6 +86,8 @@ class WatchCallback(keras.callbacks.Callback):
         rate: Callable[[int], float],
         watch: Watch,
         save: Save,
+        keep_stream: Callable[[], Kept] = Kept,
+        averaged: AveragedEvaluation | None = None,
     ) -> None:
         super().__init__()
         self.spec, self.objective, self.track = spec, objective, track
@@ -89,6 +98,12 @@ class WatchCallback(keras.callbacks.Callback):
             steps_per_epoch,
         )
         self.rate, self.watch, self.save = rate, watch, save
+        self.keep_stream, self.averaged = keep_stream, averaged
+        self.batch = 0  # done of the epoch in progress
+        self.last_logs: Mapping[str, Any] = {}  # of the steps so far
+        self._aside: dict[int, Any] = {}  # what an evaluation changes, as it was before, by the variable's id
+        self._tests_long, self._tested = True, 0.0  # copies would cost a short validation more than they are worth
+        self._within = spec.resume if spec.resume is not None and spec.resume.batch else None  # until its epoch goes on
         self.rule = DivergenceRule()
         if spec.resume is not None:
             self.rule.resume(spec.resume.meta.get("divergence"))
@@ -97,31 +112,68 @@ class WatchCallback(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         del epoch, logs
-        self.rule.new_epoch()
-        self._before = self.track.batches
+        within, self._within = self._within, None
+        if within is None:
+            self.rule.new_epoch()
+        else:
+            restore_metrics(self.model, within)
+        self.batch, self.last_logs = (within.batch, within.meta["logs"]) if within else (0, {})
+        self._before = self.track.batches - self.batch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.note_batch(batch, logs)
+        self.look(batch + 1, logs or {})
+
+    def note_batch(self, batch: int, logs: Any) -> None:
+        """Count a batch, and stop where training has diverged."""
         self.track.batches = self._before + batch + 1
         if logs and "loss" in logs:
             why = self.rule.check(float(logs["loss"]), batch + 1)
             if why:
                 raise Stop(Status.DIVERGED, f"{why}, at update {self.updates} of {self.total_steps}")
+
+    def look(self, batch: int, logs: Mapping[str, Any]) -> None:
+        """The model's state is that after `batch` batches of the epoch: tell of it and offer a snapshot, if it is time."""
+        self.batch, self.last_logs = batch, logs
         now = time.monotonic()
-        if now - self._watched >= WATCH_SECONDS and batch + 1 < self.steps_per_epoch:
-            self._watched = now
-            self._obey(self.watch(self.progress()))
+        if now - self._watched < WATCH_SECONDS:
+            return
+        self._watched = now
+        verdict = self.watch(self.progress())
+        if verdict in _GOES_ON and not self.told_to_stop:
+            self.save(self.progress(), self.snapshot)
+        self._obey(verdict)
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        del logs
+        self.batch = self.steps_per_epoch  # also where the data ended before: only the validation is left
+        self._tested = time.monotonic()
+        if self._tests_long:
+            self._aside = {id(each): ops.copy(each) for each in _keras.changed_by_evaluation(self.model)}
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        del batch, logs
+        if self._aside:
+            self.look(self.batch, self.last_logs)
+
+    def on_test_end(self, logs: Any = None) -> None:
+        del logs
+        self._aside = {}
+        self._tests_long = time.monotonic() - self._tested >= WATCH_SECONDS
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         del epoch
+        self.batch = 0
         found = {name: float(value) for name, value in (logs or {}).items()}
         if self.objective not in found:
             raise KeyError(f"objective {self.objective!r} is not among what the epoch logged: {', '.join(sorted(found))}")
         value = found[self.objective]
         self.track.epoch_ended(value if math.isfinite(value) else None, found)
         progress = self.progress(found, value if math.isfinite(value) else None)
-        if math.isfinite(value) and self.track.epoch < self.epochs:
+        verdict = self.watch(progress)
+        if verdict in _GOES_ON and math.isfinite(value) and self.track.epoch < self.epochs:
             self.save(progress, self.snapshot)
-        self._obey(self.watch(progress))
+        self._obey(verdict)
         if not math.isfinite(value):
             raise Stop(Status.DIVERGED, f"{self.objective} became {value}, after epoch {self.track.epoch}")
         if self.track.epoch >= self.epochs or self.told_to_stop:
@@ -146,16 +198,23 @@ class WatchCallback(keras.callbacks.Callback):
             seconds=time.monotonic() - self._began,
             logs=logs or {},
             value=value,
+            batch=self.batch if self.within else 0,
         )
 
     def snapshot(self) -> Snapshot:
-        """The state at this epoch's end."""
-        return take_snapshot(self.model, epoch=self.track.epoch, step=self.updates, meta=self.meta())
+        """The state after the last batch; the epoch's validation may have begun."""
+        kept = self.keep_stream()
+        aside = self._aside | (self.averaged.kept if self.averaged is not None else {})
+        places = {"epoch": self.track.epoch, "batch": self.batch, "step": self.updates}
+        taken = take_snapshot(self.model, **places, meta={**self.meta(), **kept.meta}, aside=aside)
+        return replace(taken, arrays={**taken.arrays, **kept.arrays})
 
     def meta(self) -> dict[str, Json]:
         """What a snapshot keeps beside the variables."""
         track, rule = self.track, self.rule.state()
-        return {"batches": track.batches, "best_value": track.best_value, "best_epoch": track.best_epoch, "divergence": rule}
+        best = {"best_value": track.best_value, "best_epoch": track.best_epoch}
+        logs = {name: value for name, value in self.last_logs.items() if isinstance(value, float)} if self.batch else {}
+        return {"batches": track.batches, **best, "divergence": rule, "logs": logs}
 
     @property
     def told_to_stop(self) -> bool:
@@ -173,21 +232,21 @@ class AveragedEvaluation(keras.callbacks.Callback):
 
     def __init__(self) -> None:
         super().__init__()
-        self._kept: list[Any] = []
+        self.kept: dict[int, Any] = {}  # the weights that training goes on at, by the variable's id
 
     def on_test_begin(self, logs: Any = None) -> None:
         del logs
         variables = self.model.trainable_variables
         averaged = _keras.averaged_weights(inner(self.model.optimizer), variables)
         if averaged is not None:
-            self._kept = [ops.copy(each) for each in variables]
+            self.kept = {id(each): ops.copy(each) for each in variables}
             _assign(variables, averaged)
 
     def on_test_end(self, logs: Any = None) -> None:
         del logs
-        if self._kept:
-            _assign(self.model.trainable_variables, self._kept)
-            self._kept = []
+        if self.kept:
+            _assign(self.model.trainable_variables, list(self.kept.values()))
+            self.kept = {}
 
 
 def _assign(variables: list[Any], values: list[Any]) -> None:

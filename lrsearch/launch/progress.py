@@ -102,9 +102,11 @@ class Lines:
         return writer(self, event) if writer is not None else ""
 
     def _started(self, event: Event) -> str:
-        if not self._verbose or self._terse:
+        facts, epoch, update = event.facts, event.facts.get("resumed_from"), event.facts.get("resumed_update")
+        if self._terse or not (self._verbose or epoch or update):
             return ""
-        return f"{event.slot}: {event.facts['label']} begins: {event.facts['short']}"
+        how = f"goes on from epoch {epoch}, update {update}" if epoch or update else "begins"
+        return f"{event.slot}: {facts['label']} {how}: {facts['short']}"
 
     def _retests(self, event: Event) -> str:
         trials, seeds, left_out = (event.facts[name] for name in ("trials", "seeds", "left_out"))

@@ -413,17 +413,19 @@ class Ledger:
 
     # -- checkpoints -------------------------------------------------------------------------------------------------------------
 
-    def checkpoint_written(self, trial_id: int, attempt: int, *, epoch: int, path: str, sha256: str, size: int) -> bool:
+    def checkpoint_written(
+        self, trial_id: int, attempt: int, *, epoch: int, batch: int = 0, path: str, sha256: str, size: int
+    ) -> bool:
         """Enter a checkpoint in the trial's manifest; False where the attempt was fenced off.
 
         One try, as for curves: training goes on through an outage. Raises StorageUnavailable.
         """
-        line = {"epoch": epoch, "path": path, "sha256": sha256, "size": size}
+        line = {"epoch": epoch, "batch": batch, "path": path, "sha256": sha256, "size": size}
         return self.database.hurriedly(lambda connection: ends.add_checkpoint(connection, self._clock, trial_id, attempt, line))
 
     def checkpoints(self, trial_id: int) -> list[CheckpointRecord]:
         """A trial's manifest, the newest first."""
-        newest = (checkpoints.c.epoch.desc(), checkpoints.c.attempt.desc())
+        newest = (checkpoints.c.epoch.desc(), checkpoints.c.batch.desc(), checkpoints.c.attempt.desc())
         query = select(checkpoints).where(checkpoints.c.trial_id == trial_id).order_by(*newest)
         return [records.checkpoint_from(row) for row in self.database.read(lambda connection: connection.execute(query).all())]
 

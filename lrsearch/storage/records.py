@@ -44,6 +44,7 @@ class CheckpointRecord:
 
     attempt: int
     epoch: int
+    batch: int  # done of the epoch in progress; 0 at an epoch's end
     path: str
     sha256: str
     size: int
@@ -235,7 +236,9 @@ def attempt_from(row: Any) -> AttemptRecord:
 
 
 def checkpoint_from(row: Any) -> CheckpointRecord:
-    return CheckpointRecord(attempt=row.attempt, epoch=row.epoch, path=row.path, sha256=row.sha256, size=row.size)
+    return CheckpointRecord(
+        attempt=row.attempt, epoch=row.epoch, batch=row.batch, path=row.path, sha256=row.sha256, size=row.size
+    )
 
 
 def by_trial(rows: Sequence[Any]) -> dict[int, list[CurvePoint]]:

@@ -159,6 +159,7 @@ checkpoints = Table(
     _trial(primary=True),
     Column("attempt", Integer, primary_key=True, autoincrement=False),
     Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("batch", Integer, primary_key=True, autoincrement=False),  # done of the epoch in progress; 0 at an epoch's end
     Column("path", LongText, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("size", BigInteger, nullable=False),

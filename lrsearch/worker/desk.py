@@ -47,7 +47,6 @@ SAY_EVERY_SECONDS = 0.5  # progress within an epoch, for people
 MIRROR_EVERY_SECONDS = 1.0  # Optuna's rows follow in bulk: two looks a trial would cost short trials a tenth of their time
 NEVER_PRUNED = frozenset({Origin.YOURS, Origin.REFERENCE})
 HEARING_SECONDS = 0.2  # a signal that ended the training may not have been heard yet
-EPOCH_GRACE_SECONDS = 3.0  # an interruption waits for an epoch's end that is nearer than this: a checkpoint can be taken there
 
 
 @dataclass(slots=True)
@@ -56,11 +55,8 @@ class _Held:
 
     trial: TrialRecord
     spec: TrialSpec
-    saved_epoch: int  # at the newest checkpoint
+    saved: tuple[int, int]  # the place of the newest checkpoint: epochs, and batches of the next
     saved_at: float  # monotonic
-    epoch_began: float  # monotonic
-    epoch: int = -1
-    epoch_step: int = 0
     said_at: float = 0.0
 
 
@@ -134,9 +130,8 @@ class Desk:
             resume=resume,
             folder=str(self.store.files_folder(label, attempt)),
         )
-        now = time.monotonic()
-        begun = resume.epoch if resume else 0
-        self._held[trial.id] = _Held(trial=trial, spec=spec, saved_epoch=begun, saved_at=now, epoch_began=now)
+        begun = resume.place if resume else (0, 0)
+        self._held[trial.id] = _Held(trial=trial, spec=spec, saved=begun, saved_at=time.monotonic())
         self._say_begun(trial, spec)
         return spec
 
@@ -163,7 +158,7 @@ class Desk:
             return None
         snapshot, troubles = self.store.newest(self.ledger.checkpoints(trial.id))
         for trouble in troubles:
-            then = f"going on from epoch {snapshot.epoch}" if snapshot else "beginning anew"
+            then = f"going on from {place_text(snapshot)}" if snapshot else "beginning anew"
             self.say("note", text=f"{trial.label}: checkpoint not usable, {then}: {trouble}")
         return snapshot
 
@@ -179,19 +174,16 @@ class Desk:
             if verdict is Verdict.KEEP:
                 verdict = self._judge(held, progress)
         self.curves.flush_if_due()
-        if verdict is Verdict.INTERRUPT and self._epoch_ends_soon(held, progress):
-            return Verdict.KEEP
         return verdict
 
     def save(self, progress: Progress, take: Callable[[], Snapshot]) -> None:
         """Write a checkpoint where one is due, or where the attempt is about to be interrupted."""
         held = self._held[progress.trial_id]
         now = time.monotonic()
-        due = self.store.policy.due(epochs=progress.epoch - held.saved_epoch, seconds=now - held.saved_at)
-        leaving = bool(self.heart.stopping) and progress.epoch > held.saved_epoch
-        if progress.epoch >= progress.epochs or not (due or leaving):
+        due = self.store.policy.due(epochs=progress.epoch - held.saved[0], seconds=now - held.saved_at)
+        if progress.place <= held.saved or progress.epoch >= progress.epochs or not (due or self.heart.stopping):
             return
-        held.saved_epoch, held.saved_at = progress.epoch, now  # also when it fails: a full disk is not asked every epoch
+        held.saved, held.saved_at = progress.place, now  # also when it fails: a full disk is not asked every time
         try:
             written = self.store.write(progress.trial_id, progress.attempt, take())
         except NoRoom as error:
@@ -213,6 +205,7 @@ class Desk:
             progress.trial_id,
             progress.attempt,
             epoch=written.epoch,
+            batch=written.batch,
             path=written.path,
             sha256=written.sha256,
             size=written.size,
@@ -233,17 +226,6 @@ class Desk:
         others = [each.value for each in rung if _comparable(each, progress)]
         return self.rule.verdict(progress.epoch, progress.value, others)
 
-    def _epoch_ends_soon(self, held: _Held, progress: Progress) -> bool:
-        """Whether the epoch's end, where a checkpoint can be taken, is a few seconds off."""
-        if progress.epoch_end:
-            return False
-        steps_an_epoch = max(1.0, progress.total_steps / max(1, progress.epochs))
-        done = progress.step - held.epoch_step
-        if done <= 0:
-            return False
-        pace = (time.monotonic() - held.epoch_began) / done
-        return pace * max(0.0, steps_an_epoch - done) < EPOCH_GRACE_SECONDS
-
     # -- tell ------------------------------------------------------------------------------------------------------
 
     def tell(self, outcome: Outcome) -> None:
@@ -251,6 +233,8 @@ class Desk:
         outcome = self._excused(outcome)
         held = self._held.pop(outcome.trial_id)
         outcome = replace(outcome, worker_seconds=self.shares.end(outcome.trial_id))
+        if held.spec.resume is not None:
+            outcome = replace(outcome, notes=(f"went on from {place_text(held.spec.resume)}", *outcome.notes))
         points = self.curves.take(outcome.trial_id, outcome.attempt)
         recorded = False
         if outcome.status is not Status.LOST:
@@ -328,12 +312,11 @@ class Desk:
             setting=spec.setting.to_json(),
             short=setting_in_short(spec.setting),
             resumed_from=spec.resume.epoch if spec.resume else 0,
+            resumed_update=spec.resume.step if spec.resume else 0,
         )
 
     def _say_progress(self, held: _Held, progress: Progress) -> None:
         now = time.monotonic()
-        if progress.epoch != held.epoch:
-            held.epoch, held.epoch_step, held.epoch_began = progress.epoch, progress.step, now
         if now - held.said_at < SAY_EVERY_SECONDS:
             return
         held.said_at = now
@@ -386,3 +369,8 @@ def seed_of(study_seed: int, kind: Kind, number: int) -> int:
     """The seed of a trial (or of a retest's repeat): a hash, so that neighbours share nothing; below 2**31."""
     digest = hashlib.sha256(f"{study_seed}/{kind.value}/{number}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
+
+
+def place_text(snapshot: Snapshot) -> str:
+    """Where a checkpoint stands, for people: `epoch 3`, or `epoch 3, update 1200` for a place after it."""
+    return f"epoch {snapshot.epoch}" + (f", update {snapshot.step}" if snapshot.batch else "")

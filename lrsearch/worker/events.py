@@ -5,7 +5,7 @@ The names, and who listens, are the whole interface between a worker and whoever
 ready            the process is up: pid
 facts            an inspection's answer: facts
 working          the study is open and data is loaded: worker
-trial.started    trial_id, attempt, number, kind, origin, label, setting, short, resumed_from
+trial.started    trial_id, attempt, number, kind, origin, label, setting, short, resumed_from (epochs), resumed_update
 trial.progress   trial_id, attempt, epoch, epochs, step, total_steps, rate, seconds, value
 trial.ended      trial_id, attempt, number, kind, origin, label, short, status, value, epochs, seconds, reason, notes
 retests.planned  trials, seeds, left_out: retests that do not fit into the time

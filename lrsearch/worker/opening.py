@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from lrsearch.space import SearchSpace
     from lrsearch.storage import Ledger
     from lrsearch.values import StudyRecord
+
+LONGEST_FOLDER = 255  # bytes of a file's name: ext4, XFS, APFS, NTFS
 
 
 def desk_for(
@@ -64,5 +67,14 @@ def settle_engine(config: WorkerConfig, ledger: Ledger, study: StudyRecord, engi
 
 
 def folder_of(study: StudyRecord) -> str:
-    """A study's folder below the checkpoint root: its name and birth, since two databases may share a root and a name."""
-    return f"{study.name}-{int(study.created_at):x}"
+    """A study's folder below the checkpoint root: its name and birth, since two databases may share a root and a name.
+
+    Where that is longer than file systems allow, the name is cut, and a hash of all of it keeps it apart from others.
+    """
+    birth = f"{int(study.created_at):x}"
+    whole = f"{study.name}-{birth}"
+    if len(whole.encode()) <= LONGEST_FOLDER:
+        return whole
+    digest = hashlib.sha256(study.name.encode()).hexdigest()[:16]
+    room = LONGEST_FOLDER - len(f"-{digest}-{birth}")
+    return f"{study.name.encode()[:room].decode(errors='ignore')}-{digest}-{birth}"

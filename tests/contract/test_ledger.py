@@ -9,9 +9,12 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from importlib import import_module
 
 import optuna
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from ledger_tools import OPTIMUM, add_worker, claim, finish, outcome, plan, setting, train
 from sqlalchemy import create_engine, event, inspect, literal, make_url, text
 
@@ -558,11 +561,36 @@ def test_only_what_changed_is_read_again(ledger):
 def test_a_manifest_lists_the_newest_checkpoint_first(ledger):
     study = ledger.create_study(plan(trials=1))
     held = claim(ledger, study, add_worker(ledger, study))
-    for epoch in (1, 2, 3):
-        assert ledger.checkpoint_written(held.trial.id, 1, epoch=epoch, path=f"p{epoch}", sha256="0" * 64, size=10)
-    assert [each.epoch for each in ledger.checkpoints(held.trial.id)] == [3, 2, 1]
+    for epoch, batch in ((1, 0), (2, 0), (2, 90), (2, 100), (2, 100)):
+        known = {"epoch": epoch, "batch": batch, "path": f"p{epoch}-{batch}", "sha256": "0" * 64, "size": 10}
+        assert ledger.checkpoint_written(held.trial.id, 1, **known)
+    assert [(each.epoch, each.batch) for each in ledger.checkpoints(held.trial.id)] == [(2, 100), (2, 90), (2, 0), (1, 0)]
     ledger.forget_checkpoints(held.trial.id)
     assert ledger.checkpoints(held.trial.id) == []
+
+
+def test_a_manifest_of_0_1_0_keeps_its_lines_and_takes_places_within_epochs(ledger):
+    study = ledger.create_study(plan(trials=1))
+    trial = claim(ledger, study, add_worker(ledger, study)).trial.id
+    number = "integer" if ledger.database.engine.dialect.name == "sqlite" else "bigint"
+    columns = (
+        f"trial_id {number} not null, attempt integer not null, epoch integer not null, path text not null,"
+        " sha256 varchar(64) not null, size bigint not null, written_at double precision not null"
+    )
+    keys = "primary key (trial_id, attempt, epoch), foreign key (trial_id) references lrsearch_trials (id) on delete cascade"
+    migration = import_module("lrsearch.storage.migrations.versions.0004_checkpoints_within_epochs")
+    with ledger.database.engine.begin() as connection:
+        connection.exec_driver_sql("drop table lrsearch_checkpoints")
+        connection.exec_driver_sql(f"create table lrsearch_checkpoints ({columns}, {keys})")
+        connection.exec_driver_sql(f"insert into lrsearch_checkpoints values ({trial}, 1, 5, 'p5', '0', 10, 0.0)")
+    for _ in range(2):  # MariaDB may have been cut off before it noted the version
+        with ledger.database.engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+            migration.upgrade()
+    assert ledger.checkpoint_written(trial, 1, epoch=5, batch=30, path="p5-30", sha256="1", size=10)
+    assert [(each.epoch, each.batch, each.path) for each in ledger.checkpoints(trial)] == [(5, 30, "p5-30"), (5, 0, "p5")]
+    with ledger.database.engine.begin() as connection:
+        connection.exec_driver_sql(f"delete from lrsearch_trials where id = {trial}")
+    assert ledger.checkpoints(trial) == []
 
 
 # -- Optuna's rows -------------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import tempfile
 import time
 import traceback
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -208,7 +209,7 @@ def _behave(what):
 
 
 class ToyEngine:
-    """The value climbs towards 1 - (log10(rate) + 2)**2 / 10; its state is one number that only whole epochs reach."""
+    """The value climbs towards 1 - (log10(rate) + 2)**2 / 10 at epochs' ends; an epoch is ten batches that take their time."""
 
     name = "toy"
 
@@ -223,7 +224,7 @@ class ToyEngine:
         began = time.monotonic()
         epochs = self.says.get("epochs", 3)
         goal = 1 - (math.log10(spec.setting.learning_rate) + 2) ** 2 / 10
-        epoch, state = (spec.resume.epoch, float(spec.resume.arrays["state"])) if spec.resume else (0, 0.0)
+        (epoch, batch), state = (spec.resume.place, float(spec.resume.arrays["state"])) if spec.resume else ((0, 0), 0.0)
         try:
             self._misbehave(spec)
         except AskedToLeave:
@@ -233,15 +234,14 @@ class ToyEngine:
             failed = self._outcome(spec, Status.FAILED, epoch, None, began, reason=f"{type(error).__name__}: {error}", text=text)
             return replace(failed, left=left)
         while epoch < epochs:
-            verdict = self._wait(spec, epoch, epochs, watch, began)
+            verdict = self._train(spec, (epoch, batch), epochs, state, watch, save, began)
             if verdict is Verdict.KEEP:
                 epoch, state = epoch + 1, state + (goal - state) / 2
-                self._journal(spec, epoch, state)
-                progress = self._progress(spec, epoch, epochs, epoch * 10, began, state)
+                self._journal(spec, epoch, state, batch)
+                batch = 0
+                progress = self._progress(spec, (epoch, 0), epochs, began, state)
                 verdict = watch(progress)
-                arrays = {"state": np.array(state)}
-                snapshot = Snapshot(epoch=epoch, step=epoch * 10, arrays=arrays, meta={})
-                save(progress, lambda snapshot=snapshot: snapshot)
+                save(progress, partial(_snapshot, (epoch, 0), state))
             if verdict is not Verdict.KEEP:
                 return self._outcome(spec, _ENDS[verdict], epoch, state, began, reason=verdict.value)
         return self._outcome(spec, Status.COMPLETE, epoch, state, began)
@@ -252,22 +252,27 @@ class ToyEngine:
             what = what.removesuffix("-once") if spec.attempt == 1 else ""
         _behave(what)
 
-    def _wait(self, spec, epoch, epochs, watch, began):
+    def _train(self, spec, place, epochs, state, watch, save, began):
         if text := self.says.get("print"):
             print(text)
-        until = time.monotonic() + self.says.get("epoch_seconds", 0.0)
-        steps = 0
-        while time.monotonic() < until:
-            time.sleep(0.02)
-            steps = min(9, steps + 1)
-            verdict = watch(self._progress(spec, epoch, epochs, epoch * 10 + steps, began, None))
-            if verdict is not Verdict.KEEP:
-                return verdict
+        epoch, first = place
+        batch_seconds = self.says.get("epoch_seconds", 0.0) / 10
+        begun = time.monotonic()
+        for batch in range(first, 10) if batch_seconds else ():
+            while time.monotonic() < begun + (batch - first + 1) * batch_seconds:
+                time.sleep(min(0.02, batch_seconds))
+                progress = self._progress(spec, (epoch, batch), epochs, began, None)
+                verdict = watch(progress)
+                save(progress, partial(_snapshot, (epoch, batch), state))
+                if verdict is not Verdict.KEEP:
+                    return verdict
         return Verdict.KEEP
 
-    def _progress(self, spec, epoch, epochs, step, began, value):
+    def _progress(self, spec, place, epochs, began, value):
+        epoch, batch = place
         return Progress(
-            trial_id=spec.trial_id, attempt=spec.attempt, epoch=epoch, epochs=epochs, step=step, total_steps=epochs * 10,
+            trial_id=spec.trial_id, attempt=spec.attempt, epoch=epoch, batch=batch, epochs=epochs, step=epoch * 10 + batch,
+            total_steps=epochs * 10,
             rate=spec.setting.learning_rate, seconds=time.monotonic() - began,
             logs={} if value is None else {"val_accuracy": value}, value=value,
         )  # fmt: skip
@@ -279,7 +284,7 @@ class ToyEngine:
             reason=reason, traceback_text=text,
         )  # fmt: skip
 
-    def _journal(self, spec, epoch, state):
+    def _journal(self, spec, epoch, state, begun):
         path = self.says.get("journal")
         if path is None:
             return
@@ -290,6 +295,7 @@ class ToyEngine:
                 "attempt": spec.attempt,
                 "epoch": epoch,
                 "state": state,
+                "begun": begun,
                 "pid": os.getpid(),
             }
         )
@@ -297,3 +303,8 @@ class ToyEngine:
             file.write(line + "\n")
             file.flush()
             os.fsync(file.fileno())
+
+
+def _snapshot(place, state):
+    epoch, batch = place
+    return Snapshot(epoch=epoch, batch=batch, step=epoch * 10 + batch, arrays={"state": np.array(state)}, meta={})

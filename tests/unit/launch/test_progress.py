@@ -372,3 +372,12 @@ def test_durations_read_well():
         "1 h 30 min",
         "2 h 13 min",
     ]
+
+
+def test_a_trial_that_goes_on_from_a_checkpoint_says_from_where():
+    facts = {"trial_id": 4, "attempt": 2, "number": 3, "kind": "search", "origin": "sampled", "label": "trial 3", "short": "adam"}
+    began = Event(name="trial.started", slot="cpu:0", facts=facts | {"resumed_from": 2, "resumed_update": 140}, at=11.0)
+    anew = Event(name="trial.started", slot="cpu:0", facts=facts | {"resumed_from": 0, "resumed_update": 0}, at=11.0)
+    assert [line for line in lines_of(*begun(), began, anew) if "trial 3" in line] == [
+        "cpu:0: trial 3 goes on from epoch 2, update 140: adam"
+    ]
