@@ -15,7 +15,7 @@ from lrsearch.answer.cautions import Seen, cautions
 from lrsearch.answer.optimizers import OptimizerRow, by_optimizer
 from lrsearch.answer.ranking import ranking, yours_of
 from lrsearch.answer.spread import Retested, separable
-from lrsearch.values import Direction, Json, Kind, Origin, Setting, StudyRecord, TrialRecord, TrialState
+from lrsearch.values import Change, Direction, Json, Kind, Origin, Setting, StudyRecord, TrialRecord, TrialState
 
 AS_GOOD = 0.01  # within 1 % of the best value, or within the noise, counts as equally good
 
@@ -67,6 +67,7 @@ class Answer:
     counts: Mapping[str, int]  # search trials by state
     tolerance: float  # values this close count as equally good
     warnings: tuple[str, ...]
+    changes: tuple[Change, ...] = ()  # of the definition, since the study began
 
     @property
     def runners_up(self) -> tuple[Contender, ...]:
@@ -88,6 +89,7 @@ class Answer:
             "runners_up": [each.to_json() for each in self.runners_up],
             "by_optimizer": [row.to_json() for row in self.by_optimizer],
             "counts": dict(self.counts),
+            "changes": [each.to_json() for each in self.changes],
             "warnings": list(self.warnings),
         }
 
@@ -122,6 +124,7 @@ def summarise(study: StudyRecord, records: Sequence[TrialRecord]) -> Answer:
         retested=retested,
         not_separable=frozenset(not_separable),
         tolerance=tolerance,
+        changes=study.changes,
     )
     return Answer(
         study=study.name,
@@ -135,6 +138,7 @@ def summarise(study: StudyRecord, records: Sequence[TrialRecord]) -> Answer:
         by_optimizer=rows,
         counts=_counts(records),
         tolerance=tolerance,
+        changes=study.changes,
         warnings=cautions(seen),
     )
 

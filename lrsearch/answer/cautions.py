@@ -14,7 +14,7 @@ from lrsearch.answer.optimizers import OptimizerRow, value_of
 from lrsearch.answer.ranking import retest_candidates, yours_of
 from lrsearch.answer.words import rate_text
 from lrsearch.space import OPTIMIZERS
-from lrsearch.values import Direction, Kind, Origin, StudyPlan, TrialRecord, TrialState
+from lrsearch.values import Change, Direction, Kind, Origin, StudyPlan, TrialRecord, TrialState
 
 if TYPE_CHECKING:
     from lrsearch.answer.answer import Contender
@@ -46,6 +46,7 @@ class Seen:
     retested: Sequence[Contender]  # best first
     not_separable: frozenset[int]
     tolerance: float
+    changes: Sequence[Change] = ()  # of the definition, since the study began
 
     @property
     def direction(self) -> Direction:
@@ -113,6 +114,13 @@ def _not_retested(seen: Seen) -> Iterator[str]:
         if each.retest and each.retest.lost:
             seeds = each.retest.n + each.retest.lost
             yield f"Trial {each.trial} went wrong on {each.retest.lost} of {seeds} fresh seeds: it ranks after the others."
+
+
+def _changed(seen: Seen) -> Iterator[str]:
+    """The definition changed under way: what trained before is not what trained after."""
+    for each in seen.changes:
+        begun = f"{each.trials} trials" if each.trials != 1 else "1 trial"
+        yield f"{each.field} changed after {begun} had begun, and the study went on: values before and after may differ by that."
 
 
 def _few(seen: Seen) -> Iterator[str]:
@@ -193,4 +201,4 @@ def _complete_in_order(seen: Seen, optimizer: str) -> list[float]:
     return [value_of(each) for each in found if each.setting and each.setting.optimizer == optimizer]
 
 
-RULES: tuple[Rule, ...] = (_nothing_ended_well, _yours, _failures, _not_retested, _few, _edge, _clamped, _general_loses)
+RULES: tuple[Rule, ...] = (_nothing_ended_well, _changed, _yours, _failures, _not_retested, _few, _edge, _clamped, _general_loses)

@@ -8,6 +8,7 @@ import click
 
 from lrsearch.cli.opening import existing_study
 from lrsearch.cli.options import duration, echo_json, json_option, storage_option
+from lrsearch.errors import Refused
 from lrsearch.values import StudyState
 
 
@@ -17,14 +18,14 @@ from lrsearch.values import StudyState
 @storage_option
 @json_option
 def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
-    """Let no further trial of STUDY begin, on any machine."""
+    """Let no further trial of STUDY begin, on any machine. A study that has ended stays as it is."""
     with existing_study(study, storage) as (ledger, record):
-        state = StudyState.STOPPED if now else StudyState.DRAINING
-        ledger.set_state(record.id, state, reason="stopped by hand")
+        wanted = StudyState.STOPPED if now else StudyState.DRAINING
+        state = ledger.set_state(record.id, wanted, reason="stopped by hand")
         running = ledger.counts(record.id).running
-    message = (
-        f"{running} running {'trials are interrupted' if now else 'trials end'}; lrsearch resume {study} lets workers go on."
-    )
+    ends = "are interrupted" if now else "end"
+    stopped = f"{running} running trials {ends}; lrsearch resume {study} lets workers go on."
+    message = stopped if state is wanted else f"{study} is {state.value}: there is nothing to stop."
     _say({"study": study, "state": state.value, "running": running}, message, as_json=as_json)
 
 
@@ -33,12 +34,17 @@ def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
 @storage_option
 @json_option
 def resume(study: str, *, storage: str | None, as_json: bool) -> None:
-    """Open STUDY again after stop; attached workers go on, others attach or start-study again."""
+    """Open STUDY again after stop; attached workers go on, others attach or start-study again.
+
+    Refused where nothing is left to train.
+    """
     with existing_study(study, storage) as (ledger, record):
-        ledger.set_state(record.id, StudyState.OPEN)
+        state = ledger.set_state(record.id, StudyState.OPEN)
         counts = ledger.counts(record.id)
+    if state is not StudyState.OPEN:
+        raise Refused(f"{study} is {state.value}, and nothing is left to train. {_MORE[state].format(study)}")
     message = f"{study} is open. {counts.waiting} trials wait; attach workers with: lrsearch attach {study}"
-    _say({"study": study, "state": StudyState.OPEN.value, "waiting": counts.waiting}, message, as_json=as_json)
+    _say({"study": study, "state": state.value, "waiting": counts.waiting}, message, as_json=as_json)
 
 
 @click.command("extend")
@@ -53,7 +59,7 @@ def extend(study: str, *, trials: int | None, timeout: float | None, storage: st
         raise click.UsageError("say by how much: --trials N, --timeout TIME, or both.")
     with existing_study(study, storage) as (ledger, record):
         extended = ledger.extend(record.id, trials=trials, timeout_seconds=timeout)
-    message = f"{study} has a budget of {extended.trials or 'any number of'} trials now; lrsearch attach {study} trains them."
+    message = f"{study} has a budget of {extended.trials or 'any number of'} trials now; {_next(study, extended.state)}"
     _say({"study": study, "budget": extended.trials, "state": extended.state.value}, message, as_json=as_json)
 
 
@@ -63,12 +69,14 @@ def extend(study: str, *, trials: int | None, timeout: float | None, storage: st
 @storage_option
 @json_option
 def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> None:
-    """Train failed settings of STUDY once more, as new trials; the budget rises by as many."""
+    """Train failed settings of STUDY once more, as new trials; the budget rises by as many, and a broken study is open again."""
     del failed  # the one choice there is, said aloud on purpose
     with existing_study(study, storage) as (ledger, record):
         numbers = ledger.retry_failed(record.id)
-    message = f"{len(numbers)} failed trials wait to be trained again; lrsearch attach {study} trains them."
-    _say({"study": study, "enqueued": numbers}, message, as_json=as_json)
+        state = ledger.study(study).state
+    waiting = f"{len(numbers)} failed trials wait to be trained again; {_next(study, state)}"
+    message = waiting if numbers else f"no trial of {study} has failed and waits for a retry: nothing was changed."
+    _say({"study": study, "enqueued": numbers, "state": state.value}, message, as_json=as_json)
 
 
 @click.command("delete")
@@ -89,6 +97,19 @@ def delete(study: str, *, yes: bool, checkpoints: str | None, storage: str | Non
         ledger.delete_study(record.id)
     remove_checkpoints(record, checkpoints, resolve_url(storage, os.environ))
     _say({"study": study, "deleted": True}, f"deleted {study}.", as_json=as_json)
+
+
+_MORE = {
+    StudyState.FINISHED: "More trials: lrsearch extend {0} --trials N.",
+    StudyState.BROKEN: "Mend its file, then: lrsearch retry {0} --failed.",
+}
+
+
+def _next(study: str, state: StudyState) -> str:
+    """What lets workers train what waits."""
+    if state in {StudyState.OPEN, StudyState.FINISHED}:
+        return f"lrsearch attach {study} trains them."
+    return f"{study} is {state.value}: lrsearch resume {study}, then lrsearch attach {study}."
 
 
 def _say(data: dict[str, object], message: str, *, as_json: bool) -> None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from lrsearch.errors import FingerprintMismatch, InvalidValue, StudyFileError
+from lrsearch.errors import InvalidValue, StudyFileError
 from lrsearch.launch.devices import plan_slots, this_machine
 from lrsearch.launch.events import Event, Listener, silent
 from lrsearch.launch.parent import config_of
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.request import check_versions
+from lrsearch.launch.request import broken, check_identity
 from lrsearch.launch.run import work_with
 from lrsearch.launch.slots import SlotChoice, alternatives
 from lrsearch.values import StudyRecord, StudyState
-
-if TYPE_CHECKING:
-    from lrsearch.worker.workshop import Inspection
 
 UNTIL = ("done", "idle")
 
@@ -32,6 +29,7 @@ def attach(
     per_device: int | None = None,
     until: str = "done",
     allow_version_drift: bool = False,
+    accept_change: Sequence[str] = (),
     engine: str = "auto",
     trial_timeout: float | None = None,
     checkpoints: str | Path | None = None,
@@ -59,6 +57,8 @@ def attach(
         if study.state is StudyState.FINISHED:
             listen(Event(name="note", facts={"text": f"{name} is finished; lrsearch extend {name} --trials N gives it more."}))
             return study
+        if study.state is StudyState.BROKEN:
+            raise broken(study)
         machine = this_machine()
         slots = plan_slots(machine, devices=devices, workers=workers, per_device=per_device, trials=None)
         others = alternatives(machine, slots, workers=workers, engine=engine)
@@ -67,7 +67,9 @@ def attach(
             url, path, kept, engine, engine_factory, checkpoints, every=checkpoint_every, quota=checkpoint_quota, until=until
         )
         with Pool(slots, config, listen, trial_timeout=trial_timeout) as pool:
-            check_same_study(study, pool.inspect(), allow_version_drift=allow_version_drift, listen=listen)
+            check_identity(
+                ledger, study, pool.inspect(), accept=accept_change, allow_drift=allow_version_drift, listen=listen
+            )
             with SlotChoice(pool=pool, others=others, ledger=ledger, study=study, listen=listen).settled() as chosen:
                 work_with(chosen, ledger, study, listen)
         return ledger.study(name)
@@ -86,18 +88,3 @@ def file_of(study: StudyRecord, given: str | Path | None) -> Path:
         fix = "Go to the folder that it was started from, or give --study-file."
         raise StudyFileError(f"the file of study {study.name!r}, {str(path)!r}, is not here. {fix}")
     return path.resolve()
-
-
-def check_same_study(study: StudyRecord, found: Inspection, *, allow_version_drift: bool, listen: Listener) -> None:
-    """Refuse workers that would train something else under the study's name."""
-    stored, here = study.plan.facts, found.facts
-    names = {*stored.fingerprint, *here.fingerprint}
-    differing = {
-        name: (stored.fingerprint.get(name), here.fingerprint.get(name))
-        for name in sorted(names)
-        if stored.fingerprint.get(name) != here.fingerprint.get(name)
-    }
-    if differing:
-        raise FingerprintMismatch(study.name, differences=differing)
-    for text in check_versions(stored.versions, here.versions, allow_drift=allow_version_drift):
-        listen(Event(name="note", facts={"text": text}))

@@ -7,7 +7,7 @@ written to the database before the study file has been inspected.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +48,7 @@ def run_study(
     checkpoint_every: float | None = None,
     checkpoint_quota: int | None = None,
     allow_version_drift: bool = False,
+    accept_change: Sequence[str] = (),
     create_only: bool = False,
     listen: Listener = silent,
     engine_factory: str | None = None,
@@ -73,6 +74,7 @@ def run_study(
         retries=retries,
         overrides=overrides or {},
         allow_version_drift=allow_version_drift,
+        accept_changes=tuple(accept_change),
     )
     check_backend()
     path = check_file(study_file)
@@ -91,7 +93,7 @@ def run_study(
             listen(Event(name="note", facts={"text": note}))
         check_methods(request, found.facts)
         with opened(url) as ledger:
-            study = create_or_resume(ledger, request, name, str(study_file), found)
+            study = create_or_resume(ledger, request, name, str(study_file), found, listen=listen)
             if not create_only:
                 with SlotChoice(pool=pool, others=others, ledger=ledger, study=study, listen=listen).settled() as chosen:
                     work_with(chosen, ledger, study, listen)

@@ -159,7 +159,7 @@ def _study_made(storage: RDBStorage, name: str, direction: Direction, objective:
     try:
         study_id = storage.create_new_study([_DIRECTIONS[direction]], study_name=name)
     except DuplicatedStudyError:
-        study_id = storage.get_study_id_from_name(name)
+        study_id = _id_of(storage, name)
     if MARK not in storage.get_study_user_attrs(study_id):
         storage.set_study_system_attr(study_id, _METRIC_NAMES, [objective])
         storage.set_study_user_attr(study_id, MARK, name)
@@ -167,9 +167,9 @@ def _study_made(storage: RDBStorage, name: str, direction: Direction, objective:
 
 
 def refuse_foreign_study(storage: RDBStorage, name: str) -> None:
-    """Raises InvalidValue where Optuna has a study of that name with trials that are not ours."""
+    """Raises InvalidValue where Optuna has a study of that name with trials that are not ours, or takes it for another's name."""
     try:
-        study_id = storage.get_study_id_from_name(name)
+        study_id = _id_of(storage, name)
     except KeyError:
         return
     except StorageInternalError as error:
@@ -182,6 +182,28 @@ def refuse_foreign_study(storage: RDBStorage, name: str) -> None:
     if storage.get_n_trials(study_id) and MARK not in storage.get_study_user_attrs(study_id):
         allowed = "another one than that of a study which Optuna alone made in this database"
         raise InvalidValue("the study's name", got=name, allowed=allowed, fix="Choose another with --name.")
+
+
+def _id_of(storage: RDBStorage, name: str) -> int:
+    """The id of Optuna's study of that very name. Raises KeyError, and InvalidValue where the database takes two names for one.
+
+    MySQL and MariaDB compare without case and accents in tables that were made in their default alphabet.
+    """
+    study_id = storage.get_study_id_from_name(name)
+    found = storage.get_study_name_from_id(study_id)
+    if found != name:
+        allowed = f"one that Optuna's tables in this database can tell from {found!r}: they do not see case and accents"
+        raise InvalidValue("the study's name", got=name, allowed=allowed, fix="Choose another with --name.")
+    return study_id
+
+
+def own_study(storage: RDBStorage, name: str) -> int | None:
+    """The id of the Optuna study that mirrors ours of that name; None where there is none."""
+    try:
+        study_id = _id_of(storage, name)
+    except (KeyError, InvalidValue, StorageInternalError):
+        return None
+    return study_id if storage.get_study_user_attrs(study_id).get(MARK) == name else None
 
 
 def drop_study(connection: Connection, study_id: int) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from lrsearch.errors import FingerprintMismatch, StorageProblem, UnknownName
-from lrsearch.storage import claims, ends, records
+from lrsearch.storage import claims, ends, records, states
 from lrsearch.storage import studies as study_moves
 from lrsearch.storage.claims import Answer, Done
 from lrsearch.storage.database import Database, new_id, where
@@ -29,6 +29,7 @@ from lrsearch.storage.studies import Retest
 from lrsearch.storage.tables import attempts, calibrations, checkpoints, curves, studies, trials, workers
 from lrsearch.storage.url import is_sqlite
 from lrsearch.values import (
+    Change,
     CurvePoint,
     Json,
     Kind,
@@ -106,13 +107,16 @@ class Ledger:
         return result
 
     def _change(self, study_id: int, work: Callable[[Move], T]) -> T:
-        """The same for what is asked of a study by hand: one that is gone is an error."""
-        return self.database.write(lambda connection: work(Move(connection, self._clock, study_id)))
+        """The same for what is asked of a study by hand: one that is gone is an error. Served once, however often it is tried."""
+        token = secrets.token_hex(16)
+        return self.database.write(lambda connection: Move(connection, self._clock, study_id).once(token, work))
 
     # -- studies -----------------------------------------------------------------------------------------------------------------
 
     def create_study(self, plan: StudyPlan) -> StudyRecord:
         """Make the study with its first trials, or find it: any number of processes may try at once.
+
+        Nobody can make a second one of a name, so that a commit whose answer was lost is found again by it.
 
         Raises FingerprintMismatch where the stored one was made from another definition, InvalidValue where Optuna has a study of
         that name with trials that are not ours.
@@ -162,40 +166,40 @@ class Ledger:
 
     def extend(self, study_id: int, *, trials: int | None = None, timeout_seconds: float | None = None) -> StudyRecord:
         """Raise the total by `trials`, or end the study so many seconds from now."""
-        goal: list[int] = []  # filled by the first try: a second one, whose commit had arrived, must not add again
+        self._change(study_id, lambda move: study_moves.extend(move, more=trials, timeout_seconds=timeout_seconds))
+        return self._reread(study_id)
 
-        def extended(move: Move) -> StudyRecord:
-            if trials is not None and not goal:
-                begun = move.study.trials if move.study.trials is not None else move.study.searched
-                goal.append(begun + trials)
-            study_moves.set_budget(move, total=goal[0] if goal else None, timeout_seconds=timeout_seconds)
-            row = move.connection.execute(select(studies).where(studies.c.id == study_id)).one()
-            return records.study_from(row)
+    def _reread(self, study_id: int) -> StudyRecord:
+        query = select(studies).where(studies.c.id == study_id)
+        return records.study_from(self.database.read(lambda connection: connection.execute(query).one()))
 
-        return self._change(study_id, extended)
+    def set_state(self, study_id: int, state: StudyState, reason: str = "") -> StudyState:
+        """Say what the study's workers may do; returns its state then, another one where `state` may not follow (`states`)."""
+        return StudyState(self._change(study_id, lambda move: states.change_state(move, state, reason).value))
 
-    def set_state(self, study_id: int, state: StudyState, reason: str = "") -> None:
-        """Say what the study's workers may do."""
-        text = records.clean(reason)
-        self._change(study_id, lambda move: move.change_study(state=state.value, reason=text))
+    def record_changes(self, study_id: int, changes: Sequence[Change]) -> StudyRecord:
+        """Keep with the study what changed of its definition; its waiting trials begin anew where that touches their training."""
+        self._change(study_id, lambda move: study_moves.record_changes(move, changes))
+        return self._reread(study_id)
 
     def retry_failed(self, study_id: int) -> list[int]:
         """Queue each failed trial's setting once more as a new trial, and raise the budget by as many; returns their numbers.
 
-        A failed trial is retried once; its retry, should it fail, may be retried in turn.
+        A failed trial is retried once; its retry, should it fail, may be retried in turn. A broken study is open again.
         """
         return self._change(study_id, study_moves.retry_failed)
 
     def delete_study(self, study_id: int) -> None:
         """Delete the study here and at Optuna. Raises Refused while a worker holds a trial."""
-        from lrsearch.storage._optuna import drop_study
+        from lrsearch.storage._optuna import drop_study, own_study
         from lrsearch.storage.database import PATIENCE_SECONDS, patiently
 
-        optuna_id = self._change(study_id, study_moves.part_from_optuna)
+        name = self._change(study_id, study_moves.part_from_optuna)
+        storage = self.optuna_storage()
+        optuna_id = own_study(storage, name)  # by name: a deletion that was cut short has lost the number
         if optuna_id is not None:
-            engine = self.optuna_storage().engine
-            patiently(engine, lambda connection: drop_study(connection, optuna_id), patience_seconds=PATIENCE_SECONDS)
-        self._change(study_id, study_moves.delete_rows)
+            patiently(storage.engine, lambda connection: drop_study(connection, optuna_id), patience_seconds=PATIENCE_SECONDS)
+        self._moved(study_id, study_moves.delete_rows, gone=None, seam="")  # gone: by our own commit, whose answer was lost
 
     # -- workers -----------------------------------------------------------------------------------------------------------------
 
@@ -252,7 +256,7 @@ class Ledger:
         try:
             self.database.write(lambda connection: connection.execute(insert(calibrations).values(**row)) and None)
         except IntegrityError:
-            return False
+            return bool(self.calibration(study_id, machine) == figures)  # by our own commit, whose answer was lost
         return True
 
     # -- a trial's way -----------------------------------------------------------------------------------------------------------
@@ -297,7 +301,14 @@ class Ledger:
         """
         if outcome.status is Status.LOST:
             return False
-        return self._moved(study_of(outcome.trial_id), lambda move: ends.finish(move, outcome, points), gone=False, seam="finish")
+
+        def finished(move: Move) -> bool:
+            recorded = ends.finish(move, outcome, points)
+            if recorded and outcome.status.terminal:
+                states.close_if_over(move)
+            return recorded
+
+        return self._moved(study_of(outcome.trial_id), finished, gone=False, seam="finish")
 
     def lose(self, trial_id: int, attempt: int, *, reason: str) -> bool:
         """Close an attempt whose worker is known to be dead; the trial goes back, or fails after too many losses."""
@@ -316,7 +327,12 @@ class Ledger:
 
     def plan_retests(self, study_id: int, retests: Sequence[Retest]) -> bool:
         """Queue retests; those that exist already, from an earlier plan, stay as they are. Whether there were new ones."""
-        return self._moved(study_id, lambda move: study_moves.plan_retests(move, retests), gone=False, seam="plan")
+        token = secrets.token_hex(16)
+
+        def planned(move: Move) -> bool:
+            return move.once(token, lambda move: study_moves.plan_retests(move, retests))
+
+        return self._moved(study_id, planned, gone=False, seam="plan")
 
     # -- reading -----------------------------------------------------------------------------------------------------------------
 
@@ -410,8 +426,8 @@ class Ledger:
 
 def _refuse_other(stored: StudyRecord, plan: StudyPlan) -> None:
     """Raises FingerprintMismatch, naming the fields."""
-    given, known = plan.facts.fingerprint, stored.plan.facts.fingerprint
-    names = [*known, *(name for name in given if name not in known)]
-    differing = {name: (known.get(name), given.get(name)) for name in names if known.get(name) != given.get(name)}
+    from lrsearch.definition import compare
+
+    differing = compare(stored, plan.facts).differing
     if differing:
         raise FingerprintMismatch(plan.name, differences=differing)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lrsearch.values import (
+    Change,
     CurvePoint,
     Json,
     Kind,
@@ -118,6 +119,7 @@ def study_from(row: Any) -> StudyRecord:
         deadline=row.deadline,
         created_at=row.created_at,
         optuna_study_id=row.optuna_study_id or 0,
+        changes=tuple(Change(**each) for each in json.loads(row.changes or "[]")),
     )
 
 

@@ -55,6 +55,15 @@ studies = Table(
     Column("retests_for", Integer, nullable=False),  # search trials that had ended when retests were last planned
     Column("mirror_owner", String(64), nullable=True),
     Column("mirror_until", Double, nullable=True),
+    Column("changes", LongText, nullable=True),  # of the definition, that were accepted: a JSON list; NULL: none
+)
+
+requests = Table(
+    "lrsearch_requests",
+    metadata,
+    Column("token", String(32), primary_key=True),  # of one call: whose answer was lost is answered again by it
+    _study(),
+    Column("answer", LongText, nullable=False),
 )
 
 trials = Table(

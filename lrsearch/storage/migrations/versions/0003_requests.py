@@ -1,0 +1,27 @@
+"""Requests that were served, so that one whose answer was lost is not served twice; changes that a study accepted."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import mysql
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+
+
+def upgrade() -> None:
+    op.create_table(
+        "lrsearch_requests",
+        sa.Column("token", sa.String(length=32), nullable=False),
+        sa.Column("study_id", ID, nullable=False),
+        sa.Column("answer", LONG_TEXT, nullable=False),
+        sa.ForeignKeyConstraint(["study_id"], ["lrsearch_studies.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("token"),
+    )
+    op.add_column("lrsearch_studies", sa.Column("changes", LONG_TEXT, nullable=True))
