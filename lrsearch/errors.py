@@ -93,9 +93,7 @@ class FingerprintMismatch(Refused):
     `acceptable` are those of them that --accept-change may name.
     """
 
-    def __init__(
-        self, study: str, *, differences: Mapping[str, tuple[object, object]], acceptable: Collection[str] = ()
-    ) -> None:
+    def __init__(self, study: str, *, differences: Mapping[str, tuple[object, object]], acceptable: Collection[str] = ()) -> None:
         shown = "; ".join(f"{field}: {old} in the study, {new} here" for field, (old, new) in differences.items())
         options = " ".join(f"--accept-change {field}" for field in differences)
         accept = f", go on with this one by {options}" if set(differences) <= set(acceptable) else ""

@@ -90,5 +90,3 @@ def _content(cell: Any) -> Any:
 def _names(code: CodeType) -> set[str]:
     inner = (each for each in code.co_consts if isinstance(each, CodeType))
     return set(code.co_names).union(code.co_freevars, *map(_names, inner))
-
-

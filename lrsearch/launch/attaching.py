@@ -67,9 +67,7 @@ def attach(
             url, path, kept, engine, engine_factory, checkpoints, every=checkpoint_every, quota=checkpoint_quota, until=until
         )
         with Pool(slots, config, listen, trial_timeout=trial_timeout) as pool:
-            check_identity(
-                ledger, study, pool.inspect(), accept=accept_change, allow_drift=allow_version_drift, listen=listen
-            )
+            check_identity(ledger, study, pool.inspect(), accept=accept_change, allow_drift=allow_version_drift, listen=listen)
             with SlotChoice(pool=pool, others=others, ledger=ledger, study=study, listen=listen).settled() as chosen:
                 work_with(chosen, ledger, study, listen)
         return ledger.study(name)

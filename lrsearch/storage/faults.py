@@ -64,18 +64,19 @@ def fault_of(error: exc.DBAPIError) -> Fault:
     found = _by_code(error.orig)
     if found is not None:
         return found
-    outage = error.connection_invalidated or isinstance(error, _OUTAGES)
-    return Fault.PASSING if outage else Fault.OURS
+    if error.connection_invalidated or isinstance(error, _OUTAGES):
+        return Fault.PASSING
+    return Fault.REFUSED if isinstance(error, exc.ProgrammingError) else Fault.OURS  # a driver that does not know an option
 
 
 def _by_code(orig: Any) -> Fault | None:
     if isinstance(getattr(orig, "sqlite_errorcode", None), int):
         return _SQLITE.get(orig.sqlite_errorcode & 0xFF)
-    if hasattr(orig, "sqlstate"):
-        state = orig.sqlstate or _state_at_login(orig)
-        return next((_POSTGRESQL[state[:size]] for size in (5, 2) if state[:size] in _POSTGRESQL), None)
     number = next(iter(getattr(orig, "args", ())), None)
-    return _MYSQL.get(number) if isinstance(number, int) else None
+    if isinstance(number, int):
+        return _MYSQL.get(number)
+    state = getattr(orig, "sqlstate", None) or _state_at_login(orig)
+    return next((_POSTGRESQL[state[:size]] for size in (5, 2) if state[:size] in _POSTGRESQL), None)
 
 
 def _state_at_login(orig: Any) -> str:
@@ -103,6 +104,7 @@ def _traced_state(options: Mapping[str, str]) -> str:
         try:
             connection.trace(trace.fileno())
             _await_login(connection, pq.PollingStatus)
+            connection.untrace()  # writes out what is buffered
         finally:
             connection.finish()
         trace.seek(0)

@@ -1,13 +1,14 @@
 """What is asked of a study: which state may follow which, and that a request whose answer was lost is served once."""
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import optuna
 import pytest
 from ledger_tools import add_worker, claim, finish, plan, train
 from sqlalchemy import exc
 
-from lrsearch.storage import Mirror, Retest
+from lrsearch.errors import InvalidValue
+from lrsearch.storage import Mirror, Retest, open_ledger
 from lrsearch.values import Change, Status, StudyState
 
 pytestmark = pytest.mark.slow
@@ -191,3 +192,22 @@ def test_an_accepted_change_is_kept_and_trials_that_wait_begin_anew(ledger):
     assert kept.fingerprint == {"version": 2, "code.model": "b"}
     assert ledger.checkpoints(held.trial.id) == []
     assert ledger.create_study(plan(fingerprint={"version": 2, "code.model": "b"})).id == study.id
+
+
+# -- names that Optuna's tables cannot tell apart ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("other", ["digits", "Dïgits"])
+def test_names_that_optunas_tables_take_for_one_are_refused(new_database, other):
+    url = new_database("mariadb")
+    optuna.create_study(study_name="theirs", storage=url)  # in MariaDB's own alphabet
+    with closing(open_ledger(url, create=True)) as ledger:
+        first = ledger.create_study(plan(name="Digits", trials=1, retest_seeds=0))
+        with pytest.raises(InvalidValue, match=r"'Digits'.*--name"):
+            ledger.create_study(plan(name=other))
+        assert [each.name for each in ledger.studies()] == ["Digits"]
+        # A database of 0.1.0 may hold two that share Optuna's study: to delete one leaves the other's rows.
+        shared = f"update lrsearch_studies set optuna_study_id = {first.optuna_study_id}, name = 'digits' where id = {first.id}"
+        ledger.database.write(lambda connection: connection.exec_driver_sql(shared) and None)
+        ledger.delete_study(first.id)
+        assert "Digits" in optuna.get_all_study_names(ledger.optuna_storage())

@@ -16,6 +16,15 @@ LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
 
 def upgrade() -> None:
+    # MariaDB commits each of the two by itself: a crash in between must not bar the next try.
+    there = sa.inspect(op.get_bind())
+    if not there.has_table("lrsearch_requests"):
+        _make_requests()
+    if "changes" not in {each["name"] for each in there.get_columns("lrsearch_studies")}:
+        op.add_column("lrsearch_studies", sa.Column("changes", LONG_TEXT, nullable=True))
+
+
+def _make_requests() -> None:
     op.create_table(
         "lrsearch_requests",
         sa.Column("token", sa.String(length=32), nullable=False),
@@ -24,4 +33,3 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["study_id"], ["lrsearch_studies.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("token"),
     )
-    op.add_column("lrsearch_studies", sa.Column("changes", LONG_TEXT, nullable=True))
