@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lrsearch.definition.sources import Sources, read_sources
+from lrsearch.definition.sources import read_sources
 from lrsearch.definition.study import StudyDefinition
 from lrsearch.definition.version1 import MODULE
 from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
@@ -35,7 +35,7 @@ def load_study_file(path: str | Path) -> StudyDefinition:
         raise StudyFileError(f"study file {str(path)!r} does not exist. Write one with: lrsearch new-study FILE.py")
     if path.suffix != ".py":
         raise StudyFileError(f"study file {str(path)!r} is no Python file: its name must end in .py.")
-    sources = _read(path)
+    sources = read_sources(path)  # before it runs: what is edited meanwhile is another definition
     module = _run(path)
     definition = getattr(module, "definition", None)
     if not isinstance(definition, StudyDefinition):
@@ -58,13 +58,6 @@ def _configured_backend() -> str:
     with suppress(OSError, ValueError, AttributeError):
         return str(json.loads(file.read_text(encoding="utf-8")).get("backend", BACKEND))
     return BACKEND
-
-
-def _read(path: Path) -> Sources | None:
-    """The texts before they run; None where they do not parse: the file's own traceback comes when it runs."""
-    with suppress(SyntaxError, ValueError):
-        return read_sources(path)
-    return None
 
 
 def _run(path: Path) -> ModuleType:

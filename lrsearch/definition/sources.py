@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tokenize
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,11 @@ class Sources:
     def trees(self) -> dict[Path, ast.Module]:
         """The files parsed, the study file first, then by path."""
         order = sorted(self.texts, key=lambda path: (path != self.home, path))
-        return {path: ast.parse(self.texts[path]) for path in order}
+        return {path: _parsed(self.texts[path]) for path in order}
 
 
 def read_sources(path: Path) -> Sources:
-    """The study file, the modules in its folder that it imports, and those that they import. Raises SyntaxError."""
+    """The study file, the modules in its folder that it imports, and those that they import."""
     home = path.resolve()
     texts: dict[Path, str] = {}
     waiting = [home]
@@ -35,11 +36,28 @@ def read_sources(path: Path) -> Sources:
         each = waiting.pop()
         if each in texts:
             continue
-        texts[each] = each.read_text(encoding="utf-8")
-        for node in ast.walk(ast.parse(texts[each])):
+        texts[each] = _text(each)
+        for node in ast.walk(_parsed(texts[each])):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 waiting += imported_files(node, each, home.parent)
     return Sources(home=home, texts=texts)
+
+
+def _text(path: Path) -> str:
+    """The text in the encoding that it names; one that nobody can read so, byte by byte."""
+    try:
+        with tokenize.open(path) as file:
+            return file.read()
+    except (SyntaxError, ValueError):
+        return path.read_bytes().decode("latin-1")
+
+
+def _parsed(text: str) -> ast.Module:
+    """What is no Python of this version counts as the text that it is: its import may stand in a `try`."""
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError):
+        return ast.parse(f"{{'text': {text!a}}}")
 
 
 def imported_files(node: ast.Import | ast.ImportFrom, path: Path, root: Path) -> list[Path]:

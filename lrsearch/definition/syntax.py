@@ -1,6 +1,7 @@
 """Python source as text in which only what runs counts, the same under every Python that reads it.
 
-`ast.dump` will not do: 3.12 added fields to functions and classes, and 3.13 leaves empty ones out. Knows nothing of studies; imports the standard library alone, so that any interpreter can be asked.
+`ast.dump` will not do: 3.12 added fields to functions and classes, and 3.13 leaves empty ones out. Knows nothing
+of studies, and imports the standard library alone, so that any interpreter can be asked.
 """
 
 from __future__ import annotations

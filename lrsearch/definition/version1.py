@@ -1,7 +1,8 @@
 """The code digest of version 0.1.0, by which its studies are still told apart. Kept as it was; not to be mended.
 
-It took code as one piece, callbacks included. It wrote it by `ast.dump`, whose text differs between minor versions of Python. It knew
-a study file by the module of `build_model`, so that modules beside the file did not count where `build_model` came from one.
+It took code as one piece, callbacks included, and wrote it by `ast.dump`, whose text differs between minor versions of Python.
+It knew a study file by the module of `build_model`, so that modules beside the file did not count where `build_model` came from
+one of them.
 """
 
 from __future__ import annotations
@@ -21,8 +22,18 @@ MODULE = "lrsearch_study_file"  # the module that a study file is loaded as
 _CODE_FIELDS = ("loss", "metrics", "callbacks", "build_model", "load_data")
 
 
-def code_digest(definition: StudyDefinition) -> str:
-    """Equal for code that differs in comments, docstrings and layout only, under one minor version of Python."""
+def code_digest(definition: StudyDefinition) -> str | None:
+    """Equal for code that differs in comments, docstrings and layout only, under one minor version of Python.
+
+    None where 0.1.0 could not read the code, and so could not have made a study of it.
+    """
+    try:
+        return _digest(definition)
+    except SyntaxError:
+        return None
+
+
+def _digest(definition: StudyDefinition) -> str:
     sources, here = definition.sources, getattr(definition.build_model, "__module__", None) == MODULE
     if sources is not None and here:
         parts = _file_parts(sources)

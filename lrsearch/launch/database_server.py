@@ -42,8 +42,8 @@ def start(folder: Path, *, listen: str = "127.0.0.1", port: int | None = None) -
     """Start the server in `folder`, made if it is not there; a running one is left as it is.
 
     `listen` is the address that it serves: 127.0.0.1 for this machine alone, a host's own address for a cluster.
-    Raises EnvironmentProblem when PostgreSQL is missing, is asked for by root, or does not start; InvalidValue, before anything is
-    changed, for a folder with other things in it and for an address that is not this machine's.
+    Raises EnvironmentProblem when PostgreSQL is missing, is asked for by root, or does not start. Raises InvalidValue, before
+    anything is changed, for a folder with other things in it and for an address that is not this machine's.
     """
     programs = find_programs()
     _refuse_root()
@@ -95,7 +95,7 @@ def _pid(data: Path) -> int | None:
 
 
 def _is_postgres(pid: int | None) -> bool:
-    """Whether a process is PostgreSQL's: after a restart of the machine its number may be any program's, which pg_ctl takes for it."""
+    """Whether a process is PostgreSQL's: after a restart of the machine any program may have its number, which fools pg_ctl."""
     name = Path(f"/proc/{pid}/comm")
     try:
         return "post" in name.read_text(encoding="utf-8")  # postgres; older ones: postmaster

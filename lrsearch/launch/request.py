@@ -33,7 +33,7 @@ class Request:
     retries: int | None = None
     overrides: Mapping[str, Json] = field(default_factory=dict)
     allow_version_drift: bool = False
-    accept_changes: tuple[str, ...] = ()  # fields of the fingerprint
+    accept_change: tuple[str, ...] = ()  # fields of the fingerprint
 
     def __post_init__(self) -> None:
         for name, low in (("trials", 1), ("retest", 0), ("retries", 0), ("seed", 0)):
@@ -80,7 +80,7 @@ def create_or_resume(
     if known is not None:
         check_same(known, request)
         check_identity(
-            ledger, known, found, accept=request.accept_changes, allow_drift=request.allow_version_drift, listen=listen
+            ledger, known, found, accept=request.accept_change, allow_drift=request.allow_version_drift, listen=listen
         )
     study = ledger.create_study(request.plan(name, study_file, found))
     if known is None:

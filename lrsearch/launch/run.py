@@ -74,7 +74,7 @@ def run_study(
         retries=retries,
         overrides=overrides or {},
         allow_version_drift=allow_version_drift,
-        accept_changes=tuple(accept_change),
+        accept_change=tuple(accept_change),
     )
     check_backend()
     path = check_file(study_file)

@@ -103,7 +103,7 @@ def test_changes_that_were_accepted_are_recorded_and_stand_in_the_answer(run, le
     found = Inspection(facts=facts, dimensions=study.plan.dimensions, references=(), seed=0)
     with pytest.raises(FingerprintMismatch, match=r"--accept-change code\.model"):
         create_or_resume(ledger, Request(), "toy", "toy.py", found)
-    accepting = Request(accept_changes=("code.model",))
+    accepting = Request(accept_change=("code.model",))
     create_or_resume(ledger, accepting, "toy", "toy.py", found, listen=lambda event: told.append(event.facts["text"]))
     assert told == ["code.model changed since the study began, and is recorded"]
     create_or_resume(ledger, Request(), "toy", "toy.py", found)

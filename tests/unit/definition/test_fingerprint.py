@@ -174,6 +174,15 @@ def test_an_import_inside_a_function_and_a_star_count(write):
         assert differing(before, everything(write(source))) == {"code.model"}
 
 
+def test_a_module_that_this_python_cannot_read_counts_as_its_text(write):
+    tried = "try:\n    from other_python_of_this_study import HELP\nexcept SyntaxError:\n    HELP = 0"
+    source = FILE.replace("WIDTH = 8", tried).replace("width=WIDTH", "width=HELP")
+    write("print 1\n", "other_python_of_this_study.py")
+    before = everything(write(source))
+    write("print 2\n", "other_python_of_this_study.py")
+    assert "code.model" in differing(before, everything(write(source)))
+
+
 def test_a_file_that_is_edited_after_it_was_loaded_counts_as_it_was_loaded(write):
     definition = load_study_file(write(FILE))
     before = fingerprint_of(definition)
