@@ -79,9 +79,7 @@ def create_or_resume(
     known = stored(ledger, name)
     if known is not None:
         check_same(known, request)
-        check_identity(
-            ledger, known, found, accept=request.accept_change, allow_drift=request.allow_version_drift, listen=listen
-        )
+        check_identity(ledger, known, found, accept=request.accept_change, allow_drift=request.allow_version_drift, listen=listen)
     study = ledger.create_study(request.plan(name, study_file, found))
     if known is None:
         return study
