@@ -17,7 +17,7 @@ from lrsearch.definition.syntax import without_docstring
 
 Place: TypeAlias = tuple[Path, int]  # a statement at the top of a file
 
-_DYNAMIC = frozenset({"globals", "exec", "eval", "__import__", "importlib", "import_module", "__init_subclass__"})
+_DYNAMIC = frozenset({"globals", "exec", "eval", "__import__", "importlib", "sys.modules", "__init_subclass__"})
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IMPORTS = (ast.Import, ast.ImportFrom)
 
@@ -138,8 +138,8 @@ def _bound(statement: ast.stmt) -> set[str]:
 def _words(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Name):
         yield node.id
-    elif isinstance(node, ast.Attribute):
-        yield node.attr
+    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        yield f"{node.value.id}.{node.attr}"
     elif isinstance(node, ast.FunctionDef):
         yield node.name
     elif isinstance(node, _IMPORTS):

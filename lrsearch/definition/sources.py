@@ -50,6 +50,8 @@ def _text(path: Path) -> str:
             return file.read()
     except (SyntaxError, ValueError):
         return path.read_bytes().decode("latin-1")
+    except OSError:  # said when it is run
+        return ""
 
 
 def _parsed(text: str) -> ast.Module:

@@ -56,6 +56,7 @@ _intermediate: Table = models.TrialIntermediateValueModel.__table__
 _user_attrs: Table = models.TrialUserAttributeModel.__table__
 _system_attrs: Table = models.TrialSystemAttributeModel.__table__
 _heartbeats: Table = models.TrialHeartbeatModel.__table__
+_marks: Table = models.StudyUserAttributeModel.__table__
 _study_rows: tuple[Table, ...] = tuple(
     model.__table__ for model in (models.StudyUserAttributeModel, models.StudySystemAttributeModel, models.StudyDirectionModel)
 )
@@ -197,17 +198,16 @@ def _id_of(storage: RDBStorage, name: str) -> int:
     return study_id
 
 
-def own_study(storage: RDBStorage, name: str) -> int | None:
-    """The id of the Optuna study that mirrors ours of that name; None where there is none."""
-    try:
-        study_id = _id_of(storage, name)
-    except (KeyError, InvalidValue, StorageInternalError):
-        return None
-    return study_id if storage.get_study_user_attrs(study_id).get(MARK) == name else None
+def drop_study(connection: Connection, name: str) -> None:
+    """Delete the Optuna study that mirrors ours of that very name, and all its rows, in a few statements."""
+    query = select(_studies.c.study_id, _studies.c.study_name).where(_studies.c.study_name == name)
+    for study_id in [row.study_id for row in connection.execute(query) if row.study_name == name]:
+        marked = select(_marks.c.value_json).where(_marks.c.study_id == study_id, _marks.c.key == MARK)
+        if connection.execute(marked).scalars().first() == json.dumps(name):
+            _drop_rows(connection, study_id)
 
 
-def drop_study(connection: Connection, study_id: int) -> None:
-    """Delete an Optuna study and all its rows, in a few statements."""
+def _drop_rows(connection: Connection, study_id: int) -> None:
     mine = select(_trials.c.trial_id).where(_trials.c.study_id == study_id)
     for table in (_params, _values, _intermediate, _user_attrs, _system_attrs, _heartbeats):
         connection.execute(delete(table).where(table.c.trial_id.in_(mine)))

@@ -43,6 +43,7 @@ _MYSQL: Mapping[int, Fault] = {
     1213: Fault.DEADLOCK,
     **dict.fromkeys((1044, 1045, 1130, 1142, 1143, 1227, 1698, 1820, 1862, 2059), Fault.REFUSED),  # login and rights
     **dict.fromkeys((1049, 1054, 1064, 1146), Fault.REFUSED),  # no database, column, table; syntax
+    1267: Fault.REFUSED,  # text that the table's alphabet does not have
     **dict.fromkeys((1290, 1792, 1836), Fault.REFUSED),  # read-only
     **dict.fromkeys((1021, 1205), Fault.PASSING),  # disk full, lock
 }
@@ -66,7 +67,8 @@ def fault_of(error: exc.DBAPIError) -> Fault:
         return found
     if error.connection_invalidated or isinstance(error, _OUTAGES):
         return Fault.PASSING
-    return Fault.REFUSED if isinstance(error, exc.ProgrammingError) else Fault.OURS  # a driver that does not know an option
+    at_login = isinstance(error, exc.ProgrammingError) and error.statement is None
+    return Fault.REFUSED if at_login else Fault.OURS  # of a login: an option that the driver does not know
 
 
 def _by_code(orig: Any) -> Fault | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from lrsearch.errors import FingerprintMismatch, StorageProblem, UnknownName
+from lrsearch.errors import FingerprintMismatch, StorageProblem, StorageUnavailable, UnknownName
 from lrsearch.storage import claims, ends, records, states
 from lrsearch.storage import studies as study_moves
 from lrsearch.storage.claims import Answer, Done
@@ -191,14 +191,16 @@ class Ledger:
 
     def delete_study(self, study_id: int) -> None:
         """Delete the study here and at Optuna. Raises Refused while a worker holds a trial."""
-        from lrsearch.storage._optuna import drop_study, own_study
+        from lrsearch.storage._optuna import drop_study
         from lrsearch.storage.database import PATIENCE_SECONDS, patiently
 
         name = self._change(study_id, study_moves.part_from_optuna)
-        storage = self.optuna_storage()
-        optuna_id = own_study(storage, name)  # by name: a deletion that was cut short has lost the number
-        if optuna_id is not None:
-            patiently(storage.engine, lambda connection: drop_study(connection, optuna_id), patience_seconds=PATIENCE_SECONDS)
+        engine = self.optuna_storage().engine
+        try:  # by name: a deletion that was cut short has lost the number
+            patiently(engine, lambda connection: drop_study(connection, name), patience_seconds=PATIENCE_SECONDS)
+        except StorageProblem as error:
+            if name.isascii() or isinstance(error, StorageUnavailable):
+                raise  # else Optuna's tables, in MySQL's default alphabet, cannot hold the name
         self._moved(study_id, study_moves.delete_rows, gone=None, seam="")  # gone: by our own commit, whose answer was lost
 
     # -- workers -----------------------------------------------------------------------------------------------------------------
