@@ -24,7 +24,7 @@ Outside the tree, since only Python's own handler may catch it: AskedToLeave, a 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 
 def text_of(error: BaseException) -> str:
@@ -104,13 +104,18 @@ class Refused(LrSearchError):
 
 
 class FingerprintMismatch(Refused):
-    """The stored study was made from another definition; `differences` maps field to (stored, given)."""
+    """The stored study was made from another definition; `differences` maps field to (stored, given).
 
-    def __init__(self, study: str, *, differences: Mapping[str, tuple[object, object]]) -> None:
+    `acceptable` are those of them that --accept-change may name.
+    """
+
+    def __init__(self, study: str, *, differences: Mapping[str, tuple[object, object]], acceptable: Collection[str] = ()) -> None:
         shown = "; ".join(f"{field}: {old} in the study, {new} here" for field, (old, new) in differences.items())
+        options = " ".join(f"--accept-change {field}" for field in differences)
+        accept = f", go on with this one by {options}" if set(differences) <= set(acceptable) else ""
         super().__init__(
-            f"study {study!r} was made from another definition ({shown}). Go on with the file and options that it began with, "
-            "or give this one a name of its own with --name NEW."
+            f"study {study!r} was made from another definition ({shown}). Go on with the file and options that it began with"
+            f"{accept}, or give this one a name of its own with --name NEW."
         )
         self.differences = dict(differences)
 

@@ -280,6 +280,7 @@ class StudyFacts:
     notes: tuple[str, ...] = ()  # said once to the user
     carried: Mapping[str, Json] = field(default_factory=dict)  # arguments of yours that every optimizer keeps: clipnorm, ...
     decay_exclusions: Mapping[str, Json] = field(default_factory=dict)  # likewise: `var_names`, `places` among trained variables
+    recorded: Mapping[str, Json] = field(default_factory=dict)  # beside the fingerprint: what is said where it differs
 
     def total_steps(self, batch_size: int | None) -> int:
         """Optimizer updates of a full run: `(epochs * steps per epoch) // accumulation`."""
@@ -318,6 +319,20 @@ class StudyPlan:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """A change of the definition that a study goes on with: accepted by --accept-change, or of its callbacks."""
+
+    field: str  # of the fingerprint
+    old: Json
+    new: Json
+    trials: int = 0  # search trials that had begun by then
+    at: float = 0.0  # seconds since 1970
+
+    def to_json(self) -> dict[str, Json]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StudyRecord:
     """A study as the ledger has it."""
 
@@ -330,10 +345,23 @@ class StudyRecord:
     created_at: float
     optuna_study_id: int
     threads: int | None = None  # of each CPU worker; None before the first one trained, or where a resume is inexact anyway
+    changes: tuple[Change, ...] = ()  # the oldest first
 
     @property
     def name(self) -> str:
         return self.plan.name
+
+    @property
+    def fingerprint(self) -> dict[str, Json]:
+        """What the study goes by now: the fingerprint that it was made with, and the changes that it accepted since."""
+        beside = self.plan.facts.recorded
+        return {**self.plan.facts.fingerprint, **{each.field: each.new for each in self.changes if each.field not in beside}}
+
+    @property
+    def recorded(self) -> dict[str, Json]:
+        """The same of what is recorded beside the fingerprint."""
+        stored = self.plan.facts.recorded
+        return {**stored, **{each.field: each.new for each in self.changes if each.field in stored}}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ from lrsearch.answer.optimizers import OptimizerRow, value_of
 from lrsearch.answer.ranking import nothing_to_compare, retest_candidates, yours_of
 from lrsearch.answer.words import counted, lost_text, rate_text
 from lrsearch.space import OPTIMIZERS
-from lrsearch.values import Direction, Kind, Origin, StudyPlan, TrialRecord, TrialState
+from lrsearch.values import Change, Direction, Kind, Origin, StudyPlan, TrialRecord, TrialState
 
 if TYPE_CHECKING:
     from lrsearch.answer.standing import Contender, Standing
@@ -45,6 +45,7 @@ class Seen:
     standing: Standing
     not_separable: frozenset[int]
     tolerance: float
+    changes: Sequence[Change] = ()  # of the definition, since the study began
 
     @property
     def best(self) -> Contender | None:
@@ -156,6 +157,13 @@ def _first_lost(seen: Seen, trial: int) -> str:
     return f"{trial}/{min(lost) + 1}"
 
 
+def _changed(seen: Seen) -> Iterator[str]:
+    """The definition changed under way: what trained before is not what trained after."""
+    for each in seen.changes:
+        begun = f"{each.trials} trials" if each.trials != 1 else "1 trial"
+        yield f"{each.field} changed after {begun} had begun, and the study went on: values before and after may differ by that."
+
+
 def _few(seen: Seen) -> Iterator[str]:
     complete = seen.states().count(TrialState.COMPLETE)
     if 0 < complete < FEW:
@@ -234,6 +242,7 @@ def _complete_in_order(seen: Seen, optimizer: str) -> list[float]:
 
 RULES: tuple[Rule, ...] = (
     _nothing_ended_well,
+    _changed,
     _yours,
     _failures,
     _not_retested,

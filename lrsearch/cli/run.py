@@ -74,6 +74,12 @@ training_options = together(
     click.option("--checkpoints", type=click.Path(file_okay=False), help="Folder of checkpoints. [default: beside the database]"),
     click.option("--checkpoint-every", callback=duration, metavar="TIME", help="Time between checkpoints. [default: 60s]"),
     click.option("--checkpoint-quota", callback=size, metavar="SIZE", help="Most room for checkpoints: 500M, 20G."),
+    click.option(
+        "--accept-change",
+        multiple=True,
+        metavar="FIELD",
+        help="Go on though FIELD of the definition, as the refusal names it, has changed; recorded, and said in the answer.",
+    ),
     click.option("--allow-version-drift", is_flag=True, help="Go on under other Optuna, Keras or TensorFlow versions."),
 )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from lrsearch.definition import StudyDefinition, fingerprint_of
+from lrsearch.definition import StudyDefinition, fingerprint_of, recorded_of
 from lrsearch.definition.loading import own_traceback
 from lrsearch.engine import _keras
 from lrsearch.engine.callbacks import callbacks_for
@@ -89,6 +89,7 @@ def inspect_study(definition: StudyDefinition, *, loaded: LoadedStudy | None = N
         ),
         exact_order=exact,
         fingerprint=fingerprint_of(definition) | _measured_fingerprint(loaded, model),
+        recorded=recorded_of(definition),
         versions=versions(),
         notes=(*notes, *(() if exact else (_INEXACT,)), *_of_yours(model)),
         carried=carried_of(model),

@@ -100,7 +100,7 @@ def run_inline(
         listen(Event(name="note", facts={"text": note}))
     check_methods(request, found.facts)
     with opened(url) as ledger:
-        study = create_or_resume(ledger, request, name, None, found)
+        study = create_or_resume(ledger, request, name, None, found, listen=listen)
         _train(config, workshop, ledger, study, listen)
         study = ledger.study(name)
     if study.state is StudyState.BROKEN:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +52,7 @@ def run_study(
     checkpoint_every: float | None = None,
     checkpoint_quota: int | None = None,
     allow_version_drift: bool = False,
+    accept_change: Sequence[str] = (),
     create_only: bool = False,
     began: float | None = None,
     listen: Listener = silent,
@@ -80,6 +81,7 @@ def run_study(
         overrides=overrides or {},
         allow_version_drift=allow_version_drift,
         began=time.monotonic() if began is None else began,
+        accept_change=tuple(accept_change),
     )
     listen = to_all({"progress": listen})  # whatever it raises, training goes on
     asked = SlotRequest(devices=devices, workers=workers, threads=threads, per_device=per_device)
@@ -100,7 +102,7 @@ def run_study(
         check_methods(request, found.facts)
         with opened(url) as ledger:
             there = stored(ledger, name) if create_only else None
-            study = create_or_resume(ledger, request, name, str(study_file), found, resume=not create_only)
+            study = create_or_resume(ledger, request, name, str(study_file), found, resume=not create_only, listen=listen)
             if there is not None:
                 listen(Event(name="note", facts={"text": _left_alone(study)}))
             if create_only:

@@ -108,6 +108,11 @@ def _given_before(move: Move, token: str, *, reaps: bool) -> tuple[Any | None, S
     return mine, rows
 
 
+def is_over(move: Move) -> bool:
+    """Whether nothing is left to train, now or later, if the study were open."""
+    return isinstance(_find(move, 0, 0), Done)
+
+
 _NEW = object()
 
 

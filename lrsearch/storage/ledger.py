@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy import Connection, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from lrsearch.errors import FingerprintMismatch, StorageProblem, UnknownName
-from lrsearch.storage import claims, ends, records
+from lrsearch.errors import FingerprintMismatch, StorageProblem, StorageUnavailable, UnknownName
+from lrsearch.storage import claims, ends, records, states
 from lrsearch.storage import glance as glances
 from lrsearch.storage import studies as study_moves
 from lrsearch.storage.claims import Answer, Done
@@ -32,6 +32,7 @@ from lrsearch.storage.tables import attempts, calibrations, checkpoints, curves,
 from lrsearch.storage.timing import WORKER_GONE_SECONDS
 from lrsearch.storage.url import is_sqlite
 from lrsearch.values import (
+    Change,
     CurvePoint,
     Json,
     Kind,
@@ -119,8 +120,9 @@ class Ledger:
         return result
 
     def _change(self, study_id: int, work: Callable[[Move], T]) -> T:
-        """The same for what is asked of a study by hand: one that is gone is an error."""
-        return self.database.write(lambda connection: work(Move(connection, self._clock, study_id)))
+        """The same for what is asked of a study by hand: one that is gone is an error. Served once, however often it is tried."""
+        token = secrets.token_hex(16)
+        return self.database.write(lambda connection: Move(connection, self._clock, study_id).once(token, work))
 
     # -- studies -----------------------------------------------------------------------------------------------------------------
 
@@ -128,6 +130,8 @@ class Ledger:
         """Make the study with its first trials, or find it: any number of processes may try at once.
 
         Its time-out counts from `began`, by this process' monotonic clock; from now where that is None.
+        Nobody can make a second one of a name, so that a commit whose answer was lost is found again by it.
+
         Raises FingerprintMismatch where the stored one was made from another definition, InvalidValue where Optuna has a study of
         that name with trials that are not ours.
         """
@@ -187,22 +191,21 @@ class Ledger:
     def extend(self, study_id: int, *, trials: int | None = None, timeout_seconds: float | None = None) -> StudyRecord:
         """Raise the total by `trials`, or end the study so many seconds from now."""
         end = study_moves.end_of(timeout_seconds, None)
-        goal: list[int] = []  # filled by the first try: a second one, whose commit had arrived, must not add again
+        self._change(study_id, lambda move: study_moves.extend(move, more=trials, end=end))
+        return self._reread(study_id)
 
-        def extended(move: Move) -> StudyRecord:
-            if trials is not None and not goal:
-                begun = move.study.trials if move.study.trials is not None else move.study.searched
-                goal.append(begun + trials)
-            study_moves.set_budget(move, total=goal[0] if goal else None, end=end)
-            row = move.connection.execute(select(studies).where(studies.c.id == study_id)).one()
-            return records.study_from(row)
+    def _reread(self, study_id: int) -> StudyRecord:
+        query = select(studies).where(studies.c.id == study_id)
+        return records.study_from(self.database.read(lambda connection: connection.execute(query).one()))
 
-        return self._change(study_id, extended)
+    def set_state(self, study_id: int, state: StudyState, reason: str = "") -> StudyState:
+        """Say what the study's workers may do; returns its state then, another one where `state` may not follow (`states`)."""
+        return StudyState(self._change(study_id, lambda move: states.change_state(move, state, reason).value))
 
-    def set_state(self, study_id: int, state: StudyState, reason: str = "") -> None:
-        """Say what the study's workers may do."""
-        text = records.clean(reason)
-        self._change(study_id, lambda move: move.change_study(state=state.value, reason=text))
+    def record_changes(self, study_id: int, changes: Sequence[Change]) -> StudyRecord:
+        """Keep with the study what changed of its definition; its waiting trials begin anew where that touches their training."""
+        self._change(study_id, lambda move: study_moves.record_changes(move, changes))
+        return self._reread(study_id)
 
     def keep_threads(self, study_id: int, threads: int | None) -> None:
         """Note how many threads each of the study's CPU workers has."""
@@ -211,7 +214,7 @@ class Ledger:
     def retry_failed(self, study_id: int) -> list[int]:
         """Queue each failed trial's setting once more as a new trial, and raise the budget by as many; returns their numbers.
 
-        A failed trial is retried once; its retry, should it fail, may be retried in turn.
+        A failed trial is retried once; its retry, should it fail, may be retried in turn. A broken study is open again.
         """
         return self._change(study_id, study_moves.retry_failed)
 
@@ -220,11 +223,14 @@ class Ledger:
         from lrsearch.storage._optuna import drop_study
         from lrsearch.storage.database import PATIENCE_SECONDS, patiently
 
-        optuna_id = self._change(study_id, study_moves.part_from_optuna)
-        if optuna_id is not None:
-            engine = self.optuna_storage().engine
-            patiently(engine, lambda connection: drop_study(connection, optuna_id), patience_seconds=PATIENCE_SECONDS)
-        self._change(study_id, study_moves.delete_rows)
+        name = self._change(study_id, study_moves.part_from_optuna)
+        engine = self.optuna_storage().engine
+        try:  # by name: a deletion that was cut short has lost the number
+            patiently(engine, lambda connection: drop_study(connection, name), patience_seconds=PATIENCE_SECONDS)
+        except StorageProblem as error:
+            if name.isascii() or isinstance(error, StorageUnavailable):
+                raise  # else Optuna's tables, in MySQL's default alphabet, cannot hold the name
+        self._moved(study_id, study_moves.delete_rows, gone=None, seam="")  # gone: by our own commit, whose answer was lost
 
     # -- workers -----------------------------------------------------------------------------------------------------------------
 
@@ -280,7 +286,7 @@ class Ledger:
         try:
             self.database.write(lambda connection: connection.execute(insert(calibrations).values(**row)) and None)
         except IntegrityError:
-            return False
+            return bool(self.calibration(study_id, machine) == figures)  # by our own commit, whose answer was lost
         return True
 
     # -- a trial's way -----------------------------------------------------------------------------------------------------------
@@ -325,7 +331,14 @@ class Ledger:
         """
         if outcome.status is Status.LOST:
             return False
-        return self._moved(study_of(outcome.trial_id), lambda move: ends.finish(move, outcome, points), gone=False, seam="finish")
+
+        def finished(move: Move) -> bool:
+            recorded = ends.finish(move, outcome, points)
+            if recorded and outcome.status.terminal:
+                states.close_if_over(move)
+            return recorded
+
+        return self._moved(study_of(outcome.trial_id), finished, gone=False, seam="finish")
 
     def lose(self, trial_id: int, attempt: int, *, reason: str) -> bool:
         """Close an attempt whose worker is known to be dead; the trial goes back, or fails after too many losses."""
@@ -344,7 +357,12 @@ class Ledger:
 
     def plan_retests(self, study_id: int, retests: Sequence[Retest]) -> bool:
         """Queue retests; those that exist already, from an earlier plan, stay as they are. Whether there were new ones."""
-        return self._moved(study_id, lambda move: study_moves.plan_retests(move, retests), gone=False, seam="plan")
+        token = secrets.token_hex(16)
+
+        def planned(move: Move) -> bool:
+            return move.once(token, lambda move: study_moves.plan_retests(move, retests))
+
+        return self._moved(study_id, planned, gone=False, seam="plan")
 
     # -- reading -----------------------------------------------------------------------------------------------------------------
 
@@ -437,8 +455,8 @@ class Ledger:
 
 def _refuse_other(stored: StudyRecord, plan: StudyPlan) -> None:
     """Raises FingerprintMismatch, naming the fields."""
-    given, known = plan.facts.fingerprint, stored.plan.facts.fingerprint
-    names = [*known, *(name for name in given if name not in known)]
-    differing = {name: (known.get(name), given.get(name)) for name in names if known.get(name) != given.get(name)}
+    from lrsearch.definition import compare
+
+    differing = compare(stored, plan.facts).differing
     if differing:
         raise FingerprintMismatch(plan.name, differences=differing)

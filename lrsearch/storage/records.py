@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from lrsearch.values import (
+    Change,
     CurvePoint,
     Json,
     Kind,
@@ -130,6 +131,7 @@ def study_from(row: Any) -> StudyRecord:
         created_at=row.created_at,
         optuna_study_id=row.optuna_study_id or 0,
         threads=row.threads,
+        changes=tuple(Change(**each) for each in json.loads(row.changes or "[]")),
     )
 
 

@@ -56,6 +56,15 @@ studies = Table(
     Column("mirror_owner", String(64), nullable=True),
     Column("mirror_until", Double, nullable=True),
     Column("threads", Integer, nullable=True),  # of each CPU worker: a trial resumes bitwise under the same number alone
+    Column("changes", LongText, nullable=True),  # of the definition, that were accepted: a JSON list; NULL: none
+)
+
+requests = Table(
+    "lrsearch_requests",
+    metadata,
+    Column("token", String(32), primary_key=True),  # of one call: whose answer was lost is answered again by it
+    _study(),
+    Column("answer", LongText, nullable=False),
 )
 
 trials = Table(

@@ -6,12 +6,13 @@ import os
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from lrsearch.errors import FingerprintMismatch, InvalidValue
 from lrsearch.values import Json, Setting, StudyFacts, StudyRecord
+from lrsearch.version import versions
 from lrsearch.worker.config import WorkerConfig
 
 if TYPE_CHECKING:
@@ -140,12 +141,17 @@ def open_definition(
 
 def check_unchanged(definition: StudyDefinition, study: StudyRecord) -> None:
     """Refuse a study file that was edited since: a replaced worker would train another definition under the same name."""
-    from lrsearch.definition import fingerprint_of
+    from lrsearch.definition import compare, fingerprint_of, recorded_of
 
-    stored = study.plan.facts.fingerprint
-    differing = {
-        field: (stored[field], value) for field, value in fingerprint_of(definition).items() if stored.get(field, value) != value
-    }
+    # What only a look at the data and the model shows was compared by the worker that inspected the study.
+    measured = {name: value for name, value in study.fingerprint.items() if name.startswith(("model.", "data."))}
+    here = replace(
+        study.plan.facts,
+        fingerprint=measured | fingerprint_of(definition),
+        recorded=recorded_of(definition),
+        versions=versions(),
+    )
+    differing = compare(study, here).differing
     if differing:
         raise FingerprintMismatch(study.name, differences=differing)
 
