@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.framework import ops
 from tensorflow.python.ops.parallel_for import pfor
 
 # Random numbers under a key of each row's own: one call a row, as TensorFlow would do by itself, but with a warning for each.
@@ -37,3 +38,13 @@ def _bitcast(inputs: Any) -> Any:
 
 def _row_by_row(inputs: Any) -> Any:
     return pfor._fallback_converter(inputs)  # noqa: SLF001
+
+
+def things_created() -> int:
+    """A number that every tensor variable made from now on exceeds."""
+    return int(ops.uid())
+
+
+def created_at(variable: Any) -> int:
+    """The number under which a Keras variable was created: later ones have higher numbers."""
+    return int(str(variable.value._unique_id).rsplit("_", 1)[-1])  # noqa: SLF001
