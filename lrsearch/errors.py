@@ -87,14 +87,23 @@ class Refused(LrSearchError):
     exit_code = 4
 
 
+_EDITED = "Go on with the file and options that it began with, or give this one a name of its own with --name NEW."
+_DRAWN = (
+    "Every worker loads the data and makes the file's own layers for itself: give whatever is drawn at random a fixed seed, "
+    "as in train_test_split(..., random_state=0) or keras.utils.set_random_seed(0). Data that is meant to be other data "
+    "needs a study of its own: --name NEW."
+)
+
+
 class FingerprintMismatch(Refused):
-    """The stored study was made from another definition; `differences` maps field to (stored, given)."""
+    """The stored study was made from another definition, or from other data; `differences` maps field to (stored, given)."""
 
     def __init__(self, study: str, *, differences: Mapping[str, tuple[object, object]]) -> None:
         shown = "; ".join(f"{field}: {old} in the study, {new} here" for field, (old, new) in differences.items())
+        drawn = bool(differences) and all(field.startswith(("data.", "layers")) for field in differences)
         super().__init__(
-            f"study {study!r} was made from another definition ({shown}). Go on with the file and options that it began with, "
-            "or give this one a name of its own with --name NEW."
+            f"study {study!r} was made from {'other data' if drawn else 'another definition'} ({shown}). "
+            f"{_DRAWN if drawn else _EDITED}"
         )
         self.differences = dict(differences)
 

@@ -130,7 +130,7 @@ class _Seen:
 def _seen(loaded: LoadedStudy) -> _Seen:
     definition = loaded.definition
     base = _base(definition)
-    first, step = _first_step(loaded)
+    first, step, direction = _first_step(loaded)
     model, second = _begun_model(loaded, definition.seed + 1)
     accumulation = accumulation_of(model, definition)
     total = loaded.total_steps(base, accumulation)
@@ -139,7 +139,7 @@ def _seen(loaded: LoadedStudy) -> _Seen:
     _check_executions(loaded, model.steps_per_execution)
     called = _called(loaded, model, step, total, accumulation)
     _check_objective(definition, step, called)
-    loaded.direction = _direction(definition, model)
+    loaded.direction = direction or _direction(definition, model)
     shared = shared_layers(definition.build_model).described()
     findings = Findings(
         fixed_seeds=any(one == other for one, other in zip(first.seeds, second.seeds, strict=True) if one is not None),
@@ -161,11 +161,15 @@ def _seen(loaded: LoadedStudy) -> _Seen:
     )
 
 
-def _first_step(loaded: LoadedStudy) -> tuple[_Begun, Step]:
-    """How a model begins, and what one step of it logs; the model goes before another one is made."""
+def _first_step(loaded: LoadedStudy) -> tuple[_Begun, Step, Direction | None]:
+    """How a model begins, what one step of it logs, and which way the objective improves, where the step logs it.
+
+    The model goes before another one is made: its optimizer's state may be large.
+    """
     definition = loaded.definition
     model, begun = _begun_model(loaded, definition.seed)
-    return begun, _own(definition, lambda: first_step(model, loaded, _base(definition)))
+    step = _own(definition, lambda: first_step(model, loaded, _base(definition)))
+    return begun, step, _direction(definition, model) if definition.objective in step.logs else None
 
 
 def _facts(loaded: LoadedStudy, seen: _Seen) -> StudyFacts:

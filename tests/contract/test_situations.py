@@ -1,0 +1,352 @@
+"""Study files in the situations that people report: each trains as plain Keras would, or is refused before its first trial."""
+
+import keras
+import numpy as np
+import pandas
+import pytest
+import scipy.sparse
+import tensorflow as tf
+from engine_world import BATCH, World, definition, spec
+from keras import ops
+from plain_keras import last_of, plain_fit
+
+from lrsearch.engine import LoadedStudy, check_same_start, create_engine, inspect_study, open_study
+from lrsearch.errors import FingerprintMismatch, InvalidValue
+from lrsearch.values import Status
+
+pytestmark = pytest.mark.tensorflow
+layers, C = keras.layers, keras.callbacks
+ENGINES = ("fit", "graph", "vectorized")
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(40, 5)).astype("float32")  # at batches of 8: five a epoch
+Y = (X[:, :1] * 2 - X[:, 1:2]).astype("float32")
+
+
+def split(x, y, *more):
+    """A load_data for these arrays: the first 24 are trained on, the rest validates."""
+
+    def cut(part, where):
+        if part is None:
+            return None
+        return {name: cut(each, where) for name, each in part.items()} if isinstance(part, dict) else part[where]
+
+    parts = (x, y, *more)
+    return lambda: tuple(tuple(cut(each, where) for each in parts) for where in (slice(24), slice(24, None)))
+
+
+def dense(metrics=tuple, loss="mse", units=1, optimizer=lambda: keras.optimizers.Adam(1e-2), **compiled):
+    def build_model():
+        model = keras.Sequential([layers.Input((5,)), layers.Dense(4, "tanh"), layers.Dense(units)])
+        model.compile(optimizer(), loss, metrics=list(metrics()), **compiled)
+        return model
+
+    return build_model
+
+
+def study(**changes):
+    known = {"objective": "val_loss", "epochs": 3, "shuffle": False, "build_model": dense(), "load_data": split(X, Y)}
+    return definition(**(known | changes))
+
+
+def inspected(changed):
+    """The study as a worker that inspected it trains it, and its facts."""
+    loaded = LoadedStudy(definition=changed)
+    facts = inspect_study(changed, loaded=loaded)
+    return open_study(changed, loaded=loaded, facts=facts), facts
+
+
+def trained(changed, *specs, engine="fit"):
+    loaded, _ = inspected(changed)
+    return World(*specs).run(create_engine(engine, loaded))
+
+
+def assert_plain(outcome, history):
+    assert outcome.status is Status.COMPLETE, (outcome.reason, outcome.traceback_text)
+    assert outcome.logs == pytest.approx(last_of(history), rel=1e-4, abs=1e-6), outcome.notes
+
+
+class Worst(keras.metrics.Metric):
+    """The largest error, without a cast: it takes what Keras gives it."""
+
+    def __init__(self):
+        super().__init__(name="worst")
+        self.seen = self.add_weight(shape=(), initializer="zeros")
+
+    def update_state(self, y, p, sample_weight=None):
+        self.seen.assign(tf.maximum(self.seen, tf.reduce_max(tf.abs(y - p))))
+
+    def result(self):
+        return ops.copy(self.seen)  # the variable itself would be read after the validation, by Keras too
+
+
+# -- data ------------------------------------------------------------------------------------------------------------------
+
+
+ARRAYS = {
+    "float64": split(X.astype("float64"), Y.astype("float64")),
+    "float16, with float64 weights": split(X.astype("float16"), Y, np.linspace(0.5, 2.0, 40)),
+    "a tensor of float64": split(tf.constant(X, tf.float64), tf.constant(Y, tf.float64)),
+    "pandas": split(pandas.DataFrame(X.astype("float64")), pandas.Series(Y[:, 0].astype("float64"))),
+    "whole numbers": split((10 * X).astype("int64"), Y.astype("float64")),
+    "booleans": split(X > 0, Y),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_are_what_keras_own_adapter_makes_of_them(name, engine):
+    changed = study(build_model=dense(lambda: [Worst()]), load_data=ARRAYS[name], objective="val_worst", direction="minimize")
+    [outcome] = trained(changed, spec(), engine=engine)
+    assert_plain(outcome, plain_fit(changed, spec())[1])
+
+
+class Auto(keras.Model):
+    """Brings its loss itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.code, self.back = layers.Dense(2), layers.Dense(5)
+
+    def call(self, x):
+        out = self.back(self.code(x))
+        self.add_loss(ops.mean(ops.square(x - out)))
+        return out
+
+
+def auto():
+    model = Auto()
+    model.compile("adam")
+    return model
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_model_that_has_no_target_trains(engine):
+    changed = study(build_model=auto, load_data=split(X, None))
+    [outcome] = trained(changed, spec(), engine=engine)
+    assert_plain(outcome, plain_fit(changed, spec())[1])
+
+
+WORDS = ["up and up", "down", "up", "down and down"]
+TEXTS = np.array([WORDS[int(2 * a > 0) + 2 * int(b > 0)] for a, b in X[:, :2]], object)
+
+
+def reader(shape):
+    def build_model():
+        read = layers.TextVectorization(vocabulary=["up", "down", "and"], output_sequence_length=3)
+        model = keras.Sequential(
+            [keras.Input(shape, dtype="string"), read, layers.Embedding(6, 4), layers.GlobalAveragePooling1D(), layers.Dense(1)]
+        )
+        model.compile("adam", "mse")
+        return model
+
+    return build_model
+
+
+TEXT_ARRAYS = {
+    "objects": TEXTS,
+    "numpy's strings": TEXTS.astype(str),
+    "bytes": TEXTS.astype("S"),
+    "a tensor": tf.constant(TEXTS.tolist()),
+    "a column of objects": TEXTS[:, None],
+}
+
+
+@pytest.mark.parametrize("name", TEXT_ARRAYS)
+def test_texts_train_in_every_form_of_array(name):
+    texts = TEXT_ARRAYS[name]
+    shape = (1,) if len(texts.shape) > 1 else ()
+    changed = study(build_model=reader(shape), load_data=split(texts, Y))
+    as_tensor = lambda part: (tf.constant(np.asarray(part[0]).astype("S")), part[1])
+    [outcome] = trained(changed, spec(), engine="vectorized")
+    assert outcome.engine == "fit"
+    assert_plain(outcome, plain_fit(changed, spec(), adapt=as_tensor)[1])
+
+
+REFUSED_DATA = {
+    "a sparse matrix": (scipy.sparse.csr_matrix(X), r"x of the train split must be a dense array; got 'a sparse matrix.*toarray"),
+    "a sparse tensor": (tf.sparse.from_dense(X), "to_dense"),
+    "a ragged tensor": (tf.RaggedTensor.from_tensor(X), "to_tensor"),
+    "objects": (np.array([{}] * 40, object), "astype"),
+    "dates": (np.array(["2020-01-01"] * 40, "datetime64[D]"), "datetime64"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_DATA)
+def test_what_is_no_dense_array_is_refused_with_the_way_out(name):
+    given, words = REFUSED_DATA[name]
+    with pytest.raises(InvalidValue, match=words):
+        inspect_study(study(load_data=lambda: ((given, Y), (given, Y))))
+
+
+def known_mse(y, p):
+    known = ops.logical_not(ops.isnan(y))
+    gaps = ops.where(known, ops.square(ops.where(known, y, 0.0) - p), 0.0)
+    return ops.sum(gaps) / ops.maximum(ops.sum(ops.cast(known, "float32")), 1.0)
+
+
+GAPS = np.where(np.arange(40)[:, None] % 3, Y, np.nan)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_gaps_in_targets_train_where_the_loss_leaves_them_out(engine):
+    changed = study(build_model=dense(loss=known_mse), load_data=split(X, GAPS))
+    _, facts = inspected(changed)
+    assert any("y of the train split holds NaN or infinity in 8 rows" in note for note in facts.notes)
+    [outcome] = trained(changed, spec(), engine=engine)
+    assert_plain(outcome, plain_fit(changed, spec())[1])
+
+
+@pytest.mark.parametrize(("x", "y", "label"), [(X, GAPS, "y of the train"), (np.where(X > 2, np.nan, X), Y, "x of the ")])
+def test_gaps_that_the_loss_does_not_cope_with_are_refused(x, y, label):
+    with pytest.raises(InvalidValue, match=label + ".*leave such entries out in the loss"):
+        inspect_study(study(load_data=split(x, y)))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_an_epoch_that_is_no_whole_number_of_executions_has_its_own_updates(engine, shuffle):
+    changed = study(build_model=dense(steps_per_execution=2), shuffle=shuffle)
+    world = World(spec())
+    loaded, _ = inspected(changed)
+    [outcome] = world.run(create_engine(engine, loaded))
+    assert [each.step for each in world.ends] == [3, 6, 9]
+    assert outcome.steps == 9
+    if shuffle:
+        return
+    assert_plain(outcome, plain_fit(changed, spec())[1])
+
+
+def test_executions_that_do_not_divide_a_given_length_are_refused():
+    def streams():
+        return tuple(tf.data.Dataset.from_tensor_slices(each).batch(BATCH).repeat() for each in split(X, Y)())
+
+    options = {"build_model": dense(steps_per_execution=2), "load_data": streams, "batch_size": None}
+    with pytest.raises(InvalidValue, match="steps_per_execution must be a divisor of steps_per_epoch; got 2. Keras would run 4"):
+        inspect_study(study(**options, steps_per_epoch=3, validation_steps=2))
+
+
+# -- models ----------------------------------------------------------------------------------------------------------------
+
+
+def on_a_base(make):
+    """A build_model that puts a head on one base, made once; and what brings the base back."""
+    keras.utils.set_random_seed(7)
+    base = make()
+
+    def build_model():
+        base.trainable = True
+        model = keras.Sequential([keras.Input((5,)), base, layers.Dense(1)])
+        model.compile(keras.optimizers.Adam(1e-2), "mse")
+        return model
+
+    begun = base.get_weights()
+    return build_model, lambda: base.set_weights(begun)
+
+
+def normed_base():
+    return keras.Sequential([keras.Input((5,)), layers.Dense(4, "relu"), layers.BatchNormalization()])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_layers_that_all_models_share_begin_every_trial_anew(engine):
+    build_model, fresh = on_a_base(normed_base)
+    changed = study(build_model=build_model)
+    _, wanted = plain_fit(changed, spec(3))
+    fresh()
+    outcomes = trained(changed, spec(1), spec(2, yours=True), spec(3), engine=engine)
+    assert_plain(next(each for each in outcomes if each.trial_id == 3), wanted)
+    loaded, facts = inspected(changed)
+    assert any("outside build_model" in note for note in facts.notes)
+    check_same_start(loaded, facts, "mine")
+
+
+def test_workers_whose_shared_layers_begin_otherwise_are_refused():
+    build_model, _ = on_a_base(normed_base)
+    _, facts = inspected(study(build_model=build_model))
+    keras.utils.set_random_seed(8)
+    base = normed_base()
+
+    def another():
+        model = keras.Sequential([keras.Input((5,)), base, layers.Dense(1)])
+        model.compile("adam", "mse")
+        return model
+
+    elsewhere = open_study(study(build_model=another), facts=facts)
+    with pytest.raises(FingerprintMismatch, match="layers outside build_model.*seed"):
+        check_same_start(elsewhere, facts, "mine")
+
+
+def one_model():
+    model = dense()()
+
+    def build_model():
+        model.compile("adam", "mse")
+        return model
+
+    return build_model
+
+
+def one_optimizer():
+    optimizer = keras.optimizers.Adam(1e-3)
+    return dense(optimizer=lambda: optimizer)
+
+
+def one_layer_without_shape():
+    base = layers.Dense(4)
+
+    def build_model():
+        model = keras.Sequential([keras.Input((5,)), base, layers.Dense(1)])
+        model.compile("adam", "mse")
+        return model
+
+    return build_model
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (one_model, "the same Sequential twice"),
+        (one_optimizer, "an Adam that was made outside it"),
+        (one_layer_without_shape, "kept from one call to the next"),
+    ],
+)
+def test_what_would_train_on_from_trial_to_trial_is_refused(make, words):
+    with pytest.raises(InvalidValue, match=words):
+        inspect_study(study(build_model=make()))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_rate_that_is_a_function_trains(engine):
+    rate = keras.Variable(2e-3, trainable=False)
+    changed = study(build_model=dense(optimizer=lambda: keras.optimizers.Adam(lambda: rate)))
+    _, facts = inspected(changed)
+    assert facts.yours.learning_rate == pytest.approx(2e-3)
+    outcomes = trained(changed, spec(1), spec(2, yours=True), engine=engine)
+    searched, yours = sorted(outcomes, key=lambda each: each.trial_id)
+    assert_plain(searched, plain_fit(changed, spec(1))[1])
+    assert_plain(yours, plain_fit(changed, spec(2, yours=True))[1])
+
+
+def seeding():
+    keras.utils.set_random_seed(42)
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(16, "relu"), layers.Dropout(0.5), layers.Dense(1)])
+    model.compile("adam", "mse")
+    return model
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_seeds_of_ours_hold_after_a_build_that_sets_its_own(engine):
+    changed = study(build_model=seeding)
+    loaded, facts = inspected(changed)
+    assert loaded.findings.fixed_seeds
+    assert any("every training begins with the same weights" in note for note in facts.notes)
+    one, again, other = World(spec(1), spec(2), spec(3, seed=8)).run(create_engine(engine, loaded))
+    assert one.value == again.value
+    assert one.value != other.value, "dropout is the trial's own"
+
+
+def test_a_build_without_seeds_is_left_as_it_is():
+    loaded, facts = inspected(study())
+    assert not loaded.findings.fixed_seeds
+    assert not [note for note in facts.notes if "weights" in note or "seeds" in note]
