@@ -2,68 +2,20 @@
 
 import keras
 import numpy as np
-import pandas
+import pandas as pd
 import pytest
 import scipy.sparse
 import tensorflow as tf
-from engine_world import BATCH, World, definition, spec
+from engine_world import BATCH, World, spec
 from keras import ops
-from plain_keras import last_of, plain_fit
+from plain_keras import X, Y, assert_plain, dense, inspected, plain_fit, split, study, trained
 
-from lrsearch.engine import LoadedStudy, check_same_start, create_engine, inspect_study, open_study
+from lrsearch.engine import check_same_start, create_engine, inspect_study, open_study
 from lrsearch.errors import FingerprintMismatch, InvalidValue
-from lrsearch.values import Status
 
 pytestmark = pytest.mark.tensorflow
-layers, C = keras.layers, keras.callbacks
+layers = keras.layers
 ENGINES = ("fit", "graph", "vectorized")
-
-RANDOM = np.random.default_rng(0)
-X = RANDOM.normal(size=(40, 5)).astype("float32")  # at batches of 8: five a epoch
-Y = (X[:, :1] * 2 - X[:, 1:2]).astype("float32")
-
-
-def split(x, y, *more):
-    """A load_data for these arrays: the first 24 are trained on, the rest validates."""
-
-    def cut(part, where):
-        if part is None:
-            return None
-        return {name: cut(each, where) for name, each in part.items()} if isinstance(part, dict) else part[where]
-
-    parts = (x, y, *more)
-    return lambda: tuple(tuple(cut(each, where) for each in parts) for where in (slice(24), slice(24, None)))
-
-
-def dense(metrics=tuple, loss="mse", units=1, optimizer=lambda: keras.optimizers.Adam(1e-2), **compiled):
-    def build_model():
-        model = keras.Sequential([layers.Input((5,)), layers.Dense(4, "tanh"), layers.Dense(units)])
-        model.compile(optimizer(), loss, metrics=list(metrics()), **compiled)
-        return model
-
-    return build_model
-
-
-def study(**changes):
-    known = {"objective": "val_loss", "epochs": 3, "shuffle": False, "build_model": dense(), "load_data": split(X, Y)}
-    return definition(**(known | changes))
-
-
-def inspected(changed):
-    """The study as a worker that inspected it trains it, and its facts."""
-    loaded = LoadedStudy(definition=changed)
-    facts = inspect_study(changed, loaded=loaded)
-    return open_study(changed, loaded=loaded, facts=facts), facts
-
-
-def trained(changed, *specs, engine="fit"):
-    loaded, _ = inspected(changed)
-    return World(*specs).run(create_engine(engine, loaded))
-
-
-def assert_plain(outcome, history):
-    assert outcome.status is Status.COMPLETE, (outcome.reason, outcome.traceback_text)
-    assert outcome.logs == pytest.approx(last_of(history), rel=1e-4, abs=1e-6), outcome.notes
 
 
 class Worst(keras.metrics.Metric):
@@ -87,7 +39,7 @@ ARRAYS = {
     "float64": split(X.astype("float64"), Y.astype("float64")),
     "float16, with float64 weights": split(X.astype("float16"), Y, np.linspace(0.5, 2.0, 40)),
     "a tensor of float64": split(tf.constant(X, tf.float64), tf.constant(Y, tf.float64)),
-    "pandas": split(pandas.DataFrame(X.astype("float64")), pandas.Series(Y[:, 0].astype("float64"))),
+    "pandas": split(pd.DataFrame(X.astype("float64")), pd.Series(Y[:, 0].astype("float64"))),
     "whole numbers": split((10 * X).astype("int64"), Y.astype("float64")),
     "booleans": split(X > 0, Y),
 }
@@ -157,7 +109,10 @@ def test_texts_train_in_every_form_of_array(name):
     texts = TEXT_ARRAYS[name]
     shape = (1,) if len(texts.shape) > 1 else ()
     changed = study(build_model=reader(shape), load_data=split(texts, Y))
-    as_tensor = lambda part: (tf.constant(np.asarray(part[0]).astype("S")), part[1])
+
+    def as_tensor(part):
+        return tf.constant(np.asarray(part[0]).astype("S")), part[1]
+
     [outcome] = trained(changed, spec(), engine="vectorized")
     assert outcome.engine == "fit"
     assert_plain(outcome, plain_fit(changed, spec(), adapt=as_tensor)[1])
@@ -222,7 +177,9 @@ def test_executions_that_do_not_divide_a_given_length_are_refused():
         return tuple(tf.data.Dataset.from_tensor_slices(each).batch(BATCH).repeat() for each in split(X, Y)())
 
     options = {"build_model": dense(steps_per_execution=2), "load_data": streams, "batch_size": None}
-    with pytest.raises(InvalidValue, match="steps_per_execution must be a divisor of steps_per_epoch; got 2. Keras would run 4"):
+    with pytest.raises(
+        InvalidValue, match=r"steps_per_execution must be a divisor of steps_per_epoch; got 2\. Keras would run 4"
+    ):
         inspect_study(study(**options, steps_per_epoch=3, validation_steps=2))
 
 
@@ -273,7 +230,7 @@ def test_workers_whose_shared_layers_begin_otherwise_are_refused():
         return model
 
     elsewhere = open_study(study(build_model=another), facts=facts)
-    with pytest.raises(FingerprintMismatch, match="layers outside build_model.*seed"):
+    with pytest.raises(FingerprintMismatch, match=r"layers outside build_model.*seed"):
         check_same_start(elsewhere, facts, "mine")
 
 
