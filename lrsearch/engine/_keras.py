@@ -357,9 +357,10 @@ def build_layers(model: Any, batch: Any) -> None:
 
 def build_fully(model: Any, batch: Any) -> None:
     """Make every variable of the model and its optimizer, without a step."""
-    build_layers(model, batch)
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
+    with scope_of(model):
+        build_layers(model, batch)
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
 
 
 def seed_state() -> Any:

@@ -117,9 +117,10 @@ class Run:
         """The user's callbacks with ours: what is undone after a validation is undone in reverse order."""
         averaged = AveragedEvaluation() if averaged_of(self.spec) else None
         self.keeping = KeptWeights(self.track) if any(may_change_weights(each) for each in kept) else None
-        begins = [averaged.begin] if averaged else []
+        begins = [self.keeping] if self.keeping else []
+        begins += [averaged.begin] if averaged else []
         ends = [averaged.end] if averaged else []
-        return [*begins, *kept, *([self.keeping] if self.keeping else []), *ends, watcher]
+        return [*begins, *kept, *ends, watcher]
 
     def _completed(self) -> tuple[Status, str]:
         early = self.track.epoch < self.definition.epochs
