@@ -155,8 +155,16 @@ def _retests(records: Sequence[TrialRecord], objective: str) -> dict[int, Retest
                 seeds=tuple(each.seed or 0 for each in good),
                 lost=len(group) - len(good),
                 test=tuple(each.logs[test] for each in good if test in each.logs),
+                copies=_all_alike(good, objective),
             )
     return found
+
+
+def _all_alike(retests: Sequence[TrialRecord], objective: str) -> bool:
+    """Whether several trainings are one, repeated: whatever they logged is the same, and that is more than the objective."""
+    first = retests[0]
+    told = bool(set(first.logs) - {objective})
+    return len(retests) > 1 and told and all(each.logs == first.logs and each.value == first.value for each in retests)
 
 
 def _contender(record: TrialRecord, retest: Retested | None) -> Contender:
@@ -193,7 +201,7 @@ def _not_separable(best: Contender | None, retested: Sequence[Contender]) -> tup
     if best is None or best.retest is None:
         return ()
     others = [each for each in retested if each.trial != best.trial and each.retest]
-    return tuple(each.trial for each in others if each.retest and not separable(best.retest.values, each.retest.values))
+    return tuple(each.trial for each in others if each.retest and not separable(best.retest.independent, each.retest.independent))
 
 
 def _tolerance(best: Contender | None, retested: Sequence[Contender]) -> float:

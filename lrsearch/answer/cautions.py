@@ -81,6 +81,23 @@ def _failures(seen: Seen) -> Iterator[str]:
         yield f"{count} failed: lrsearch show {seen.plan.name} {failed[0]} tells why."
 
 
+def _undefined(seen: Seen) -> Iterator[str]:
+    search = [each for each in seen.records if each.kind is Kind.SEARCH and each.state is TrialState.COMPLETE]
+    without = [each.number for each in search if each.value is None]
+    if without:
+        count = f"{len(without)} trials" if len(without) > 1 else "1 trial"
+        objective = seen.plan.facts.objective
+        where = f"lrsearch show {seen.plan.name} {without[0]}"
+        yield f"{count} ended with an {objective} that is not finite, so they have no value: {where}."
+
+
+def _copies(seen: Seen) -> Iterator[str]:
+    trials = [str(each.trial) for each in seen.retested if each.retest is not None and each.retest.copies]
+    if trials:
+        of = f"trial {trials[0]}" if len(trials) == 1 else f"trials {', '.join(trials)}"
+        yield f"Every seed gave the very same training in the retests of {of}: how far a new training may differ is not known."
+
+
 def _yours(seen: Seen) -> Iterator[str]:
     record = yours_of(seen.records)
     if record is not None and record.state is TrialState.DIVERGED:
@@ -193,4 +210,15 @@ def _complete_in_order(seen: Seen, optimizer: str) -> list[float]:
     return [value_of(each) for each in found if each.setting and each.setting.optimizer == optimizer]
 
 
-RULES: tuple[Rule, ...] = (_nothing_ended_well, _yours, _failures, _not_retested, _few, _edge, _clamped, _general_loses)
+RULES: tuple[Rule, ...] = (
+    _nothing_ended_well,
+    _undefined,
+    _yours,
+    _failures,
+    _not_retested,
+    _copies,
+    _few,
+    _edge,
+    _clamped,
+    _general_loses,
+)

@@ -23,6 +23,7 @@ class Retested:
     seeds: tuple[int, ...]
     lost: int = 0
     test: tuple[float, ...] = ()  # the objective on the test split, where there is one
+    copies: bool = False  # all that these trainings logged is the same: their seeds change nothing
 
     @property
     def n(self) -> int:
@@ -34,8 +35,13 @@ class Retested:
 
     @property
     def spread(self) -> float | None:
-        """The sample standard deviation; None of a single value."""
-        return statistics.stdev(self.values) if self.n > 1 else None
+        """The sample standard deviation; None of a single training, repeated or not."""
+        return statistics.stdev(self.independent) if len(self.independent) > 1 else None
+
+    @property
+    def independent(self) -> tuple[float, ...]:
+        """The values of different trainings: of copies, one."""
+        return self.values[:1] if self.copies else self.values
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -60,6 +66,7 @@ class Retested:
             "interval": list(self.interval) if self.interval else None,
             "lost": self.lost,
             "test": list(self.test),
+            "copies": self.copies,
         }
 
 

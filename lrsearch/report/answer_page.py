@@ -57,8 +57,10 @@ def _seeds(each: Contender, digits: int) -> str:
         return "(1 training)"
     lost = f", {each.retest.lost} lost" if each.retest.lost else ""
     seen = each.retest.test
-    test = f", test {_mean(fmean(seen), stdev(seen) if len(seen) > 1 else None, digits)}" if seen else ""
-    return f"({each.retest.n} seeds{lost}{test})"
+    spread = stdev(seen) if len(seen) > 1 and not each.retest.copies else None
+    test = f", test {_mean(fmean(seen), spread, digits)}" if seen else ""
+    alike = ", all the same training" if each.retest.copies else ""
+    return f"({each.retest.n} seeds{alike}{lost}{test})"
 
 
 def _aside(answer: Answer) -> str:

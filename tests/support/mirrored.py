@@ -32,7 +32,9 @@ def outcomes(**changes):
     [again] = World(spec(1, attempt=2, resume=world.snapshots[0])).run(create_engine("vectorized", loaded))
     return {
         "rate": facts.yours.learning_rate,
-        "ends": {each.trial_id: [each.status, each.engine, dict(each.logs), list(each.notes), each.traceback_text] for each in found},
+        "ends": {
+            each.trial_id: [each.status, each.engine, dict(each.logs), list(each.notes), each.traceback_text] for each in found
+        },
         "resumed": [again.status, dict(again.logs), again.traceback_text],
     }
 

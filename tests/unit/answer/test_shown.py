@@ -63,3 +63,20 @@ def test_no_panel_has_a_legend_on_its_trials_and_one_names_what_all_of_them_show
 def test_a_notebook_shows_the_picture(study, records):
     figure = rates_figure(study(), records, summarise(study(), records))
     assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_retests_that_are_one_training_repeated_have_no_spread_and_tell_nothing_apart(study, trial, retests):
+    from dataclasses import replace
+
+    def logged(found, loss):
+        return [replace(each, logs={"loss": loss, "val_accuracy": each.value}) for each in found]
+
+    one, two = trial(1, value=0.97), trial(2, value=0.96, rate=3e-3)
+    records = [one, two, *logged(retests(1, [0.97] * 3), 0.1), *logged(retests(2, [0.96] * 3), 0.2)]
+    answer = summarise(study(), records)
+    assert "(3 seeds, all the same training)" in answer_text(answer)
+    assert "+- 0.0" not in answer_text(answer)
+    assert answer.not_separable == (2,)
+    assert any("the very same training" in each for each in answer.warnings)
+    by_luck = [one, *(replace(each, logs={"loss": 0.1 * place}) for place, each in enumerate(retests(1, [0.97] * 3)))]
+    assert "+- 0.0" in answer_text(summarise(study(), by_luck)), "equal accuracies of different trainings are a spread"
