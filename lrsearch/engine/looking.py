@@ -151,7 +151,7 @@ def call_callbacks(model: Any, callbacks: Sequence[Any], logs: Mapping[str, floa
         asked = range(min(epochs, _MOST_EPOCHS) if _names_rate(callback) else 1)
         try:
             sets_rate = any(_sets_rate(model, hook) for hook in _hooks(callback, asked, found.logs))
-        except Exception:  # noqa: BLE001, S112 - the user's code may raise anything
+        except (Exception, SystemExit):  # noqa: BLE001, S112 - the user's code may raise anything
             continue
         found.rate_callbacks += [placed_name(place, callback)] if sets_rate else []
     return found
