@@ -10,8 +10,9 @@ from lrsearch.engine.contract import Engine
 from lrsearch.engine.exporting import write_model
 from lrsearch.engine.fit import FitEngine
 from lrsearch.engine.graph import GraphEngine
-from lrsearch.engine.inspecting import check_same_start, inspect_study, load_study, open_study
+from lrsearch.engine.inspecting import inspect_study, load_study, open_study
 from lrsearch.engine.loaded import LoadedStudy
+from lrsearch.engine.same_start import check_same_start
 from lrsearch.engine.vectorized import VectorizedEngine
 from lrsearch.errors import UnknownName
 

@@ -6,7 +6,6 @@ What it finds is plain JSON, for a parent that never imports TensorFlow.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,19 +16,19 @@ from lrsearch.definition.loading import own_traceback
 from lrsearch.engine import _keras
 from lrsearch.engine.callbacks import callbacks_for, users_callbacks
 from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, inner, set_searched
-from lrsearch.engine.data import Arrays, Data, Stream, digest_parts, sample_batch
+from lrsearch.engine.data import Arrays, Stream, sample_batch
 from lrsearch.engine.fit import user_traceback
 from lrsearch.engine.loaded import Findings, LoadedStudy
 from lrsearch.engine.looking import LOOK_RATE, Called, Step, call_callbacks, first_step
-from lrsearch.engine.shared import alike, forget_shared_layers, shared_layers
+from lrsearch.engine.same_start import SPLITS, digest, digests_of, digests_of_other_sizes, first_batch_size, first_extra
+from lrsearch.engine.shared import forget_shared_layers, shared_layers
 from lrsearch.engine.watching import numbers_of
 from lrsearch.engine.yours import describe
-from lrsearch.errors import FingerprintMismatch, InvalidValue, LrSearchError, StudyFileError, UnknownName
+from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
 from lrsearch.space import keras_class
 from lrsearch.values import Direction, Json, Setting, StudyFacts
 from lrsearch.version import versions
 
-_SPLITS = ("train", "validation", "test")
 _INEXACT = "the training data brings its own order, so a trial that is interrupted resumes inexactly"
 
 
@@ -56,7 +55,7 @@ def open_study(
     else:
         _check_loaded(loaded)
         model, _ = _begun_model(loaded, definition.seed)
-        step = _own(definition, lambda: first_step(model, loaded, _base(definition)))
+        step = _own(definition, lambda: first_step(model, loaded, first_batch_size(definition)))
         _check_objective(definition, step, Called())
         loaded.direction = _direction(definition, model)
     return loaded
@@ -67,30 +66,6 @@ def load_study(definition: StudyDefinition) -> LoadedStudy:
     loaded = LoadedStudy(definition=definition)
     _load(loaded)
     return loaded
-
-
-def check_same_start(loaded: LoadedStudy, facts: StudyFacts, study: str) -> None:
-    """Refuse to train on other data, or from other start values, than the study was made with.
-
-    Each worker calls `load_data` and makes the file's own layers for itself; a split that is drawn anew, or a layer without a
-    seed, would differ from worker to worker. Raises FingerprintMismatch.
-    """
-    base = str(_base(loaded.definition))
-    stored: dict[str, Json] = {f"data.{name}": facts.fingerprint.get(f"data.{name}") for name in _SPLITS}
-    here = {f"data.{name}": digest for name, digest in _digests(loaded.data(_base(loaded.definition))).items()}
-    for size, digests in loaded.findings.data.items():
-        if size != base:
-            stored |= {f"data.{name} of batch size {size}": digest for name, digest in digests.items()}
-            found = _digests(loaded.data(None if size == "None" else int(size)))
-            here |= {f"data.{name} of batch size {size}": digest for name, digest in found.items()}
-    if loaded.findings.shared:
-        fresh_model(loaded.definition, _first_extra(loaded.definition))
-        figures = shared_layers(loaded.definition.build_model).described()
-        if not alike(list(loaded.findings.shared), figures):
-            stored["layers outside build_model"], here["layers outside build_model"] = "their start values", "others"
-    differing = {name: (value, here[name]) for name, value in stored.items() if value is not None and value != here[name]}
-    if differing:
-        raise FingerprintMismatch(study, differences=differing)
 
 
 def inspect_study(definition: StudyDefinition, *, loaded: LoadedStudy | None = None) -> StudyFacts:
@@ -129,7 +104,7 @@ class _Seen:
 
 def _seen(loaded: LoadedStudy) -> _Seen:
     definition = loaded.definition
-    base = _base(definition)
+    base = first_batch_size(definition)
     first, step, direction = _first_step(loaded)
     model, second = _begun_model(loaded, definition.seed + 1)
     accumulation = accumulation_of(model, definition)
@@ -145,11 +120,11 @@ def _seen(loaded: LoadedStudy) -> _Seen:
         fixed_seeds=any(one == other for one, other in zip(first.seeds, second.seeds, strict=True) if one is not None),
         rate_callbacks=tuple(called.rate_callbacks),
         shared=tuple(shared),
-        data=_other_digests(loaded),
+        data=digests_of_other_sizes(loaded),
     )
     return _Seen(
         model=model,
-        yours=replace(yours, extra=_first_extra(definition)),
+        yours=replace(yours, extra=first_extra(definition)),
         carried=carried,
         decay_exclusions=exclusions,
         accumulation=accumulation,
@@ -168,13 +143,13 @@ def _first_step(loaded: LoadedStudy) -> tuple[_Begun, Step, Direction | None]:
     """
     definition = loaded.definition
     model, begun = _begun_model(loaded, definition.seed)
-    step = _own(definition, lambda: first_step(model, loaded, _base(definition)))
+    step = _own(definition, lambda: first_step(model, loaded, first_batch_size(definition)))
     return begun, step, _direction(definition, model) if definition.objective in step.logs else None
 
 
 def _facts(loaded: LoadedStudy, seen: _Seen) -> StudyFacts:
     definition, model = loaded.definition, seen.model
-    space, base = definition.effective_space(), _base(definition)
+    space, base = definition.effective_space(), first_batch_size(definition)
     data = loaded.data(base)
     exact = isinstance(data.train, Arrays)
     loaded.findings = seen.findings
@@ -202,10 +177,6 @@ def _facts(loaded: LoadedStudy, seen: _Seen) -> StudyFacts:
     )
 
 
-def _base(definition: StudyDefinition) -> int | None:
-    return definition.effective_space().batch_sizes[0]
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Begun:
     """Where random numbers stand after a model was built under some seed, and a digest of its trained weights."""
@@ -219,16 +190,16 @@ def _begun_model(loaded: LoadedStudy, seed: int) -> tuple[Any, _Begun]:
     """A model under a seed, and what came of the seed."""
     definition = loaded.definition
     _keras.set_seeds(seed, kernels=True)
-    model = _own(definition, lambda: fresh_model(definition, _first_extra(definition)))
+    model = _own(definition, lambda: fresh_model(definition, first_extra(definition)))
     seeds = _keras.seeds_now()
     shapes = tuple([list(each.shape), str(each.dtype), each.trainable] for each in model.weights)
     if not _keras.is_built(model):
-        base = _base(definition)
+        base = first_batch_size(definition)
         with _keras.scope_of(model):
             _own(definition, lambda: _keras.build_layers(model, sample_batch(loaded.data(base).train, base)))
     weights = [_keras.number_array(each) for each in model.trainable_variables]
     return model, _Begun(
-        seeds=seeds, shapes=shapes, weights=_digest([hashlib.sha256(each.tobytes()).hexdigest() for each in weights])
+        seeds=seeds, shapes=shapes, weights=digest([hashlib.sha256(each.tobytes()).hexdigest() for each in weights])
     )
 
 
@@ -240,7 +211,7 @@ def _called(loaded: LoadedStudy, model: Any, step: Step, total: int, accumulatio
     set_searched(model, setting, total_steps=total, accumulation=accumulation, learning_rate=LOOK_RATE)
     if not made:
         return Called()
-    steps = loaded.steps_per_epoch(_base(definition))
+    steps = loaded.steps_per_epoch(first_batch_size(definition))
     return call_callbacks(model, made, step.logs, epochs=definition.epochs, steps=steps)
 
 
@@ -262,7 +233,7 @@ def _check_objective(definition: StudyDefinition, step: Step, called: Called) ->
 def _check_executions(loaded: LoadedStudy, each: int) -> None:
     """Refuse several steps an execution that an epoch of a given length does not hold a whole number of."""
     definition = loaded.definition
-    train = isinstance(loaded.data(_base(definition)).train, Stream)
+    train = isinstance(loaded.data(first_batch_size(definition)).train, Stream)
     given = {"steps_per_epoch": definition.steps_per_epoch if train else None, "validation_steps": definition.validation_steps}
     for name, steps in given.items():
         if steps is not None and steps % each:
@@ -305,11 +276,11 @@ def _check_loaded(loaded: LoadedStudy) -> None:
     """Load the data and refuse what has no end, or no right length."""
     _load(loaded)
     loaded.check_sizes(loaded.definition.effective_space().batch_sizes)
-    _checked_steps(loaded, _base(loaded.definition))
+    _checked_steps(loaded, first_batch_size(loaded.definition))
 
 
 def _load(loaded: LoadedStudy) -> None:
-    _own(loaded.definition, lambda: loaded.data(_base(loaded.definition)))
+    _own(loaded.definition, lambda: loaded.data(first_batch_size(loaded.definition)))
 
 
 def _direction(definition: StudyDefinition, model: Any) -> Direction:
@@ -328,29 +299,9 @@ def _direction(definition: StudyDefinition, model: Any) -> Direction:
     raise InvalidValue("direction", got=None, allowed="'minimize' or 'maximize' for this objective", fix=fix)
 
 
-def _first_extra(definition: StudyDefinition) -> dict[str, Json]:
-    """Values for build_model(params) before there is a trial: those of the space's first reference setting."""
-    return dict(definition.effective_space().references()[0].extra)
-
-
 def _measured_fingerprint(loaded: LoadedStudy, shapes: tuple[Json, ...]) -> dict[str, Json]:
-    digests = _digests(loaded.data(_base(loaded.definition)))
-    return {"model.variables": _digest(list(shapes))} | {f"data.{name}": digests[name] for name in _SPLITS}
-
-
-def _digests(data: Data) -> dict[str, str]:
-    return {name: _digest(digest_parts(getattr(data, name))) for name in _SPLITS}
-
-
-def _other_digests(loaded: LoadedStudy) -> dict[str, dict[str, str]]:
-    """Digests by batch size, where `load_data` takes it; those of the first stand in the fingerprint."""
-    if not loaded.definition.data_depends_on_batch:
-        return {}
-    return {str(size): _digests(loaded.data(size)) for size in loaded.definition.effective_space().batch_sizes[1:]}
-
-
-def _digest(parts: Json) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    digests = digests_of(loaded.data(first_batch_size(loaded.definition)))
+    return {"model.variables": digest(list(shapes))} | {f"data.{name}": digests[name] for name in SPLITS}
 
 
 def _own(definition: StudyDefinition, call: Callable[[], Any]) -> Any:
