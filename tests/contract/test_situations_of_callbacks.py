@@ -1,5 +1,7 @@
 """Callbacks, logs and metrics in the situations that people report; see test_situations.py."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from plain_keras import X, Y, assert_plain, dense, inspected, plain_fit, split, 
 from lrsearch.engine import LoadedStudy, check_same_start, create_engine, inspect_study, open_study
 from lrsearch.errors import FingerprintMismatch, InvalidValue, UnknownName
 from lrsearch.values import Status
+from lrsearch.worker.workshop import open_definition
 
 pytestmark = pytest.mark.tensorflow
 C = keras.callbacks
@@ -232,9 +235,9 @@ def drawn_anew(batch_size=8):
 def test_a_split_that_is_drawn_anew_is_refused_by_the_next_worker():
     changed = study(load_data=drawn_anew)
     _, facts = inspected(changed)
-    again = open_study(changed, facts=facts)
+    record = SimpleNamespace(name="mine", plan=SimpleNamespace(facts=facts))
     with pytest.raises(FingerprintMismatch, match=r"made from other data .*data.validation.*random_state"):
-        check_same_start(again, facts, "mine")
+        open_definition(changed, "fit", record)
 
 
 def test_data_of_every_batch_size_is_compared():
