@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from lrsearch.answer.optimizers import OptimizerRow, value_of
+from lrsearch.answer.optimizers import OptimizerRow
 from lrsearch.answer.ranking import retest_candidates, yours_of
 from lrsearch.answer.words import rate_text
 from lrsearch.space import OPTIMIZERS
@@ -88,7 +88,7 @@ def _undefined(seen: Seen) -> Iterator[str]:
         count = f"{len(without)} trials" if len(without) > 1 else "1 trial"
         objective = seen.plan.facts.objective
         where = f"lrsearch show {seen.plan.name} {without[0]}"
-        yield f"{count} ended with an {objective} that is not finite, so they have no value: {where}."
+        yield f"{count} ended with a {objective} that is not finite, so they have no value: {where}."
 
 
 def _copies(seen: Seen) -> Iterator[str]:
@@ -104,6 +104,8 @@ def _yours(seen: Seen) -> Iterator[str]:
         yield "Yours diverged: there is no value of your own compile to compare with."
     if record is not None and record.state is TrialState.FAILED:
         yield "Yours failed: there is no value of your own compile to compare with."
+    if record is not None and record.state is TrialState.COMPLETE and record.value is None:
+        yield "Yours ended without a value: there is none of your own compile to compare with."
     if not seen.best or not seen.yours or seen.yours.value is None:
         return
     if seen.best.trial == seen.yours.trial:
@@ -207,7 +209,7 @@ def _complete_in_order(seen: Seen, optimizer: str) -> list[float]:
         for each in sorted(seen.records, key=lambda record: record.number)
         if each.kind is Kind.SEARCH and each.origin is not Origin.YOURS and each.state is TrialState.COMPLETE
     )
-    return [value_of(each) for each in found if each.setting and each.setting.optimizer == optimizer]
+    return [each.value for each in found if each.value is not None and each.setting and each.setting.optimizer == optimizer]
 
 
 RULES: tuple[Rule, ...] = (

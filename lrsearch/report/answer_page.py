@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 
 from lrsearch.answer import Answer, Contender
 from lrsearch.report.words import columns, further_text, rate_text, schedule_text, value_digits, value_text, varying_of
-from lrsearch.values import Origin
+from lrsearch.values import Origin, TrialState
 
 
 def answer_text(answer: Answer) -> str:
@@ -43,7 +43,8 @@ def _row(each: Contender, digits: int, varying: frozenset[str]) -> list[str]:
 
 def _value(each: Contender, digits: int) -> str:
     if each.retest is None:
-        return value_text(each.searched, digits) if each.searched is not None else each.state.value
+        none = "no value" if each.state is TrialState.COMPLETE else each.state.value
+        return value_text(each.searched, digits) if each.searched is not None else none
     return _mean(each.retest.mean, each.retest.spread, digits)
 
 

@@ -80,3 +80,16 @@ def test_retests_that_are_one_training_repeated_have_no_spread_and_tell_nothing_
     assert any("the very same training" in each for each in answer.warnings)
     by_luck = [one, *(replace(each, logs={"loss": 0.1 * place}) for place, each in enumerate(retests(1, [0.97] * 3)))]
     assert "+- 0.0" in answer_text(summarise(study(), by_luck)), "equal accuracies of different trainings are a spread"
+
+
+def test_trials_that_are_complete_without_a_value_are_told_of_and_ranked_nowhere(study, records):
+    from dataclasses import replace
+
+    undefined = [replace(each, value=None) if each.number in {0, 3} else each for each in records]
+    answer = summarise(study(), undefined)
+    text = answer_text(answer)
+    assert not {0, 3} & {each.number for each in answer.ranked}
+    assert "2 trials ended with a val_accuracy that is not finite" in text.replace("\n", " ")
+    assert "Yours ended without a value" in text
+    assert "no value" in text
+    assert rates_figure(study(), undefined, answer) is not None
