@@ -103,20 +103,28 @@ class Refused(LrSearchError):
     exit_code = 4
 
 
+_EDITED = "Go on with the file and options that it began with{accept}, or give this one a name of its own with --name NEW."
+_DRAWN = (
+    "Every worker loads the data and makes the file's own layers for itself: give whatever is drawn at random a fixed seed, "
+    "as in train_test_split(..., random_state=0) or keras.utils.set_random_seed(0). Data that is meant to be other data "
+    "needs a study of its own: --name NEW."
+)
+
+
 class FingerprintMismatch(Refused):
-    """The stored study was made from another definition; `differences` maps field to (stored, given).
+    """The stored study was made from another definition, or from other data; `differences` maps field to (stored, given).
 
     `acceptable` are those of them that --accept-change may name.
     """
 
     def __init__(self, study: str, *, differences: Mapping[str, tuple[object, object]], acceptable: Collection[str] = ()) -> None:
         shown = "; ".join(f"{field}: {old} in the study, {new} here" for field, (old, new) in differences.items())
+        drawn = bool(differences) and all(field.startswith(("data.", "layers")) for field in differences)
         options = " ".join(f"--accept-change {field}" for field in differences)
         accept = f", go on with this one by {options}" if set(differences) <= set(acceptable) else ""
-        super().__init__(
-            f"study {study!r} was made from another definition ({shown}). Go on with the file and options that it began with"
-            f"{accept}, or give this one a name of its own with --name NEW."
-        )
+        made = "other data" if drawn else "another definition"
+        fix = _DRAWN if drawn else _EDITED.format(accept=accept)
+        super().__init__(f"study {study!r} was made from {made} ({shown}). {fix}")
         self.differences = dict(differences)
 
 

@@ -281,6 +281,7 @@ class StudyFacts:
     carried: Mapping[str, Json] = field(default_factory=dict)  # arguments of yours that every optimizer keeps: clipnorm, ...
     decay_exclusions: Mapping[str, Json] = field(default_factory=dict)  # likewise: `var_names`, `places` among trained variables
     recorded: Mapping[str, Json] = field(default_factory=dict)  # beside the fingerprint: what is said where it differs
+    findings: Mapping[str, Json] = field(default_factory=dict)  # what every worker must act on: engine.loaded.Findings
 
     def total_steps(self, batch_size: int | None) -> int:
         """Optimizer updates of a full run: `(epochs * steps per epoch) // accumulation`."""

@@ -105,7 +105,7 @@ def _not_separable(best: Contender | None, retested: Sequence[Contender]) -> tup
     if best is None or best.retest is None or not best.seeds:
         return ()
     others = [each for each in retested if each.trial != best.trial and each.seeds]
-    return tuple(each.trial for each in others if each.retest and not separable(best.retest.values, each.retest.values))
+    return tuple(each.trial for each in others if each.retest and not separable(best.retest.independent, each.retest.independent))
 
 
 def _tolerance(best: Contender | None, retested: Sequence[Contender]) -> float:

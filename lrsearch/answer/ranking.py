@@ -20,7 +20,9 @@ def ranking(records: Iterable[TrialRecord], direction: Direction) -> tuple[Trial
 def nothing_to_compare(records: Iterable[TrialRecord]) -> bool:
     """Whether no searched trial ran well: neither to its end, nor until a pruner stopped it."""
     searched = (each for each in records if each.kind is Kind.SEARCH and each.origin is not Origin.YOURS)
-    return not any(each.state in {TrialState.COMPLETE, TrialState.PRUNED} for each in searched)
+    return not any(
+        each.state is TrialState.PRUNED or (each.state is TrialState.COMPLETE and each.value is not None) for each in searched
+    )
 
 
 def yours_of(records: Iterable[TrialRecord]) -> TrialRecord | None:

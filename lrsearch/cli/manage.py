@@ -120,8 +120,8 @@ _MORE = {
 def _next(study: str, state: StudyState) -> str:
     """What lets workers train what waits."""
     if state in {StudyState.OPEN, StudyState.FINISHED}:
-        return f"lrsearch attach {study} trains them."
-    return f"{study} is {state.value}: lrsearch resume {study}, then lrsearch attach {study}."
+        return f"lrsearch attach {quote(study)} trains them."
+    return f"{study} is {state.value}: lrsearch resume {quote(study)}, then lrsearch attach {quote(study)}."
 
 
 def _say(data: dict[str, object], message: str, *, as_json: bool) -> None:

@@ -182,7 +182,7 @@ def check_result(study: StudyRecord, records: Sequence[TrialRecord]) -> None:
 
     if study.state is not StudyState.FINISHED:
         return
-    fix = f"See lrsearch trials {study.name}."
+    fix = f"See lrsearch trials {quote(study.name)}."
     if not ranking(records, study.plan.facts.direction):
         raise NoResult(f"study {study.name!r} is done, and no trial ran to its end with a value. {fix}")
     searched = any(each.kind is Kind.SEARCH and each.origin is not Origin.YOURS for each in records)

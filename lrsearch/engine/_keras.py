@@ -10,7 +10,7 @@ import random
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,7 +21,7 @@ from keras.src.backend.common import global_state
 from keras.src.backend.tensorflow import trainer as tensorflow_trainer
 from keras.src.backend.tensorflow.trainer import TFEpochIterator
 from keras.src.random.seed_generator import global_seed_generator
-from keras.src.trainers.data_adapters import data_adapter_utils
+from keras.src.trainers.data_adapters import array_slicing, data_adapter_utils
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from keras.src.trainers.trainer import Trainer
 from tensorflow.python.eager import context as tf_context
@@ -89,13 +89,47 @@ def optimizer_state(optimizer: Any) -> list[Any]:
 
 
 def leave_out_reduction(optimizer: Any) -> None:
-    """Hand gradients on as they are, which is what their reduction over a single replica does.
+    """Hand gradients on as they are, which is what their reduction over a single replica does; never under a strategy.
 
     TensorFlow's reduction registers a gradient function in every trace and keeps it for ever, and with it the trace and its
     model: 3.5 MiB a trial of the smallest model (TensorFlow 2.21).
     """
-    if not tf.distribute.has_strategy():
-        optimizer._all_reduce_sum_gradients = list  # noqa: SLF001
+    optimizer._all_reduce_sum_gradients = list  # noqa: SLF001
+
+
+def strategy_of(model: Any) -> Any | None:
+    """The tf.distribute strategy that the model was built under, or None."""
+    return getattr(model, "_distribute_strategy", None)
+
+
+def scope_of(model: Any) -> Any:
+    """The scope of the model's strategy, which variables must be made in; elsewhere a context without effect."""
+    strategy = strategy_of(model)
+    return nullcontext() if strategy is None else strategy.scope()
+
+
+def unsupported_strategy(model: Any) -> str:
+    """What distributes the model and cannot be trained here, or empty."""
+    strategy = strategy_of(model)
+    if keras.distribution.distribution() is not None:
+        return type(keras.distribution.distribution()).__name__
+    mirrored = strategy is None or type(strategy) is tf.distribute.MirroredStrategy
+    return "" if mirrored else type(strategy).__name__
+
+
+def seed_layers(model: Any, seed: int) -> None:
+    """Let every layer that draws begin with numbers of `seed`, each with its own."""
+    generators = [each for layer in model._flatten_layers() for each in layer._seed_generators]  # noqa: SLF001
+    draw = random.Random(seed)  # noqa: S311
+    for generator in generators:
+        generator.state.assign([draw.randrange(1, 10**9), 0])
+
+
+def seeds_now() -> tuple[object, ...]:
+    """Where Python's, NumPy's, Keras' and TensorFlow's random numbers stand."""
+    numpy_state = repr(np.random.get_state(legacy=False)["state"]["key"].tobytes())  # noqa: NPY002 - as in `set_seeds`
+    keras_seed = global_state.get_global_attribute("global_random_seed")
+    return random.getstate(), numpy_state, keras_seed, tf_context.context()._seed  # noqa: SLF001
 
 
 def compile_again(model: Any, optimizer: Any) -> None:
@@ -356,27 +390,69 @@ def finalize(model: Any) -> None:
     model.optimizer.finalize_variable_values(model.trainable_weights)
 
 
+def holds_moving_average(model: Any) -> bool:
+    """Whether the model's weights are the moving average that its optimizer keeps of them, as after `finalize`."""
+    optimizer = model.optimizer.inner_optimizer if isinstance(model.optimizer, LossScaleOptimizer) else model.optimizer
+    if not optimizer.use_ema or not optimizer.built:
+        return False
+    pairs = zip(model.trainable_variables, optimizer._model_variables_moving_average, strict=True)  # noqa: SLF001
+    return all(np.array_equal(number_array(one), number_array(other)) for one, other in pairs)
+
+
+def number_array(value: Any) -> np.ndarray:
+    """A variable's or tensor's value; of a mirrored variable, that of its first copy."""
+    return np.asarray(keras.ops.convert_to_numpy(value))
+
+
+def number(value: Any) -> float:
+    """A rate as a number, whether a variable, a tensor or a number."""
+    return float(number_array(value))
+
+
+def adapted_array(value: Any) -> Any:
+    """What `fit` makes of an array before it trains on it: floats are brought to floatx, a pandas series gets a second axis."""
+    return array_slicing.convert_to_sliceable(value, target_backend="tensorflow")
+
+
 def class_weights(y: Any, weights: dict[int, float]) -> Any:
     """The sample weights that `fit` makes of class weights."""
     return data_adapter_utils.class_weight_to_sample_weights(y, weights)
 
 
 def rate_of(optimizer: Any) -> Any:
-    """The optimizer's learning rate as it was given: a schedule, a variable, or a callable."""
+    """The optimizer's learning rate as it was given: a schedule, a variable, or a function of nothing."""
     return optimizer._learning_rate  # noqa: SLF001
+
+
+def put_rate_back(optimizer: Any, variable: Any, value: float) -> None:
+    """Let the optimizer's rate be that variable again, with that value, whatever it has become."""
+    optimizer._learning_rate = variable  # noqa: SLF001
+    variable.assign(value)
+
+
+def rate_is_function(optimizer: Any) -> bool:
+    """Whether the rate comes of a function without arguments, which Keras calls while it traces."""
+    rate = rate_of(optimizer)
+    return callable(rate) and not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
+
+
+def is_built(model: Any) -> bool:
+    """Whether every variable of the model's layers is there."""
+    return all(layer.built for layer in model._flatten_layers())  # noqa: SLF001
 
 
 def build_layers(model: Any, batch: Any) -> None:
     """Make every variable of the model's layers; the batch shapes them."""
-    if not all(layer.built for layer in model._flatten_layers()):  # noqa: SLF001
+    if not is_built(model):
         model(keras.utils.unpack_x_y_sample_weight(batch)[0])
 
 
 def build_fully(model: Any, batch: Any) -> None:
     """Make every variable of the model and its optimizer, without a step."""
-    build_layers(model, batch)
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
+    with scope_of(model):
+        build_layers(model, batch)
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
 
 
 def set_last_logs(model: Any, logs: Mapping[str, float]) -> None:

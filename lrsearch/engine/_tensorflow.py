@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.framework import ops
 from tensorflow.python.ops.parallel_for import pfor
 
 # Random numbers under a key of each row's own: one call a row, as TensorFlow would do by itself, but with a warning for each.
@@ -93,3 +94,13 @@ def _element_bytes(spec: Any) -> int:
         dimensions = [_OPEN_DIMENSION] if shape.rank is None else [_OPEN_DIMENSION if size is None else size for size in shape]
         total += math.prod(dimensions) * (_STRING_BYTES if each.dtype == tf.string else each.dtype.size)
     return total
+
+
+def things_created() -> int:
+    """A number that every tensor variable made from now on exceeds."""
+    return int(ops.uid())
+
+
+def created_at(variable: Any) -> int:
+    """The number under which a Keras variable was created: later ones have higher numbers."""
+    return int(str(variable.value._unique_id).rsplit("_", 1)[-1])  # noqa: SLF001

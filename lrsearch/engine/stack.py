@@ -17,8 +17,7 @@ import tensorflow as tf
 from keras import tree
 
 from lrsearch.engine import _keras
-from lrsearch.engine.callbacks import callbacks_for
-from lrsearch.engine.compiling import accumulation_of, fresh_model, inner, set_searched
+from lrsearch.engine.compiling import accumulation_of, inner, set_searched
 from lrsearch.engine.data import Arrays, Split, permutation
 from lrsearch.engine.families import COLUMNS, Family
 from lrsearch.engine.fit import Run
@@ -63,12 +62,11 @@ class RowRun(Run):
         self.began = time.monotonic()
         self.stack = stack
         definition = self.definition
-        _keras.set_seeds(spec.seed, kernels=stack.program.draws)
-        self.model = fresh_model(definition, spec.setting.extra)
+        self.model = self._fresh(kernels=stack.program.draws)
         _keras.build_layers(self.model, stack.program.sample)
         self.seed_state = _keras.seed_state().numpy()  # before another row's seeds take its place
         self.accumulation = accumulation_of(self.model, definition)
-        _, self.notes = callbacks_for(definition, yours=False, folder=spec.folder)
+        self._users_callbacks()  # none is left in a study that is vectorized; what was taken out is noted
         total = self.loaded.total_steps(spec.setting.batch_size, self.accumulation)
         set_searched(self.model, spec.setting, total_steps=total, accumulation=self.accumulation, learning_rate=_SEARCHED_RATE)
         self.table = self._table(total)
@@ -86,7 +84,8 @@ class RowRun(Run):
         order = permutation(self.spec.seed, epoch, examples) if self.definition.shuffle else np.arange(examples)
         return order.astype(np.int32)
 
-    def _evaluate(self, split: Split) -> dict[str, float]:
+    def _evaluate(self, split: Split, *, steps: int | None = None) -> dict[str, float]:
+        del steps
         assert isinstance(split, Arrays)
         return self.stack.tested(self.stack.row_of(self), split)
 
@@ -264,8 +263,7 @@ class Stack:
 
     def _outcome(self, row: Row) -> Outcome:
         assert row.stop is not None
-        value = row.run.final_value() if row.stop.status is Status.COMPLETE else None
-        return row.run.outcome(row.stop.status, row.run.began, reason=row.stop.reason, value=value)
+        return row.run.concluded(row.stop.status, row.run.began, reason=row.stop.reason)
 
     def timed_calls(self, spec: TrialSpec, width: int, *, batches: int) -> Iterator[tuple[float, int]]:
         """Train `width` trials like this one, `batches` of each a call, for as long as it is asked to.
@@ -312,7 +310,7 @@ class Stack:
     def tested(self, row: Row, split: Arrays) -> dict[str, float]:
         """A finished row's logs on another split, at the weights that it ends with."""
         if id(split) not in self._tests:
-            self._tests[id(split)] = Held(split, None, floats=True)
+            self._tests[id(split)] = Held(split, None)
         state, place = self._checked_state(), self.rows.index(row)
         family, slots = self.program.families[row.family], self._slots(row)
         weights = family.finalized(state["weights"][place : place + 1], slots)

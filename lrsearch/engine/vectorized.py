@@ -18,7 +18,7 @@ from lrsearch.engine import _keras
 from lrsearch.engine.blame import PASSING, blaming, end_fork
 from lrsearch.engine.callbacks import callbacks_for
 from lrsearch.engine.compiling import fresh_model, inner
-from lrsearch.engine.data import Stream
+from lrsearch.engine.data import Arrays, Stream
 from lrsearch.engine.families import ADAPTERS
 from lrsearch.engine.graph import GraphEngine
 from lrsearch.engine.loaded import LoadedStudy
@@ -135,7 +135,10 @@ class VectorizedEngine:
     def stack(self, size: int | None) -> Stack:
         """The stack of trials with this batch size. Raises CannotTrace where there can be none."""
         if size not in self._stacks:
-            train, validation = self.graph.on_device(self.loaded.data(size))
+            data = self.loaded.data(size)
+            if any(isinstance(split, Arrays) and not split.numeric for split in (data.train, data.validation)):
+                raise CannotTrace("the data is not numbers")
+            train, validation = self.graph.on_device(data)
             if train is None or validation is None:
                 raise CannotTrace("the data does not fit on the device, or is a dataset")
             _keras.set_seeds(self.loaded.definition.seed, kernels=False)
@@ -164,10 +167,11 @@ def model_cannot_stack(loaded: LoadedStudy) -> str:
     """Why this study cannot train many rows at once, or empty. Builds a model."""
     definition = loaded.definition
     model = fresh_model(definition, {})
-    callbacks, _ = callbacks_for(definition, yours=False, folder=None)
+    callbacks, _ = callbacks_for(definition, yours=False, folder=None, setting_rates=loaded.findings.rate_callbacks)
     kind, optimizer = type(model), inner(model.optimizer)
     checks = {
         "the study has callbacks": bool(callbacks),
+        "the model is built under a strategy": _keras.strategy_of(model) is not None,
         "steps_per_epoch or validation_steps is set": definition.steps_per_epoch is not None
         or definition.validation_steps is not None,
         "the model has a train_step of its own": kind.train_step is not keras.Model.train_step,

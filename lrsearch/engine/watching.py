@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from lrsearch.engine import _keras
@@ -48,6 +50,9 @@ class Track:
     best_value: float | None = None
     best_epoch: int | None = None
     logs: Mapping[str, float] = field(default_factory=dict)
+    history: dict[int, Mapping[str, float]] = field(default_factory=dict)  # logs by epoch, from 1, since the attempt began
+    judged_epoch: int = 0  # whose logs and value are the run's: the last one, or the one that a callback put back
+    notes: tuple[str, ...] = ()
 
     def resume(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot."""
@@ -56,6 +61,8 @@ class Track:
 
     def epoch_ended(self, value: float | None, logs: Mapping[str, float]) -> None:
         self.epoch += 1
+        self.judged_epoch = self.epoch
+        self.history[self.epoch] = logs
         self.last_value, self.logs = value, logs
         if (
             value is not None
@@ -63,6 +70,28 @@ class Track:
             and (self.best_value is None or self.direction.better(value, self.best_value))
         ):
             self.best_value, self.best_epoch = value, self.epoch
+
+    def judge_epoch(self, epoch: int, objective: str) -> None:
+        """Let the run's logs and value be those of an earlier epoch."""
+        self.judged_epoch = epoch
+        self.judge(self.history[epoch], objective)
+
+    def judge(self, logs: Mapping[str, float], objective: str) -> None:
+        """Let these be the run's logs and value."""
+        self.logs, self.last_value = logs, finite_or_none(logs[objective])
+
+
+def finite_or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def numbers_of(logs: Mapping[str, Any]) -> dict[str, float]:
+    """Those of the logs that are one number each, as `float` takes them; others, such as a confusion matrix, are left out."""
+    found: dict[str, float] = {}
+    for name, value in logs.items():
+        with suppress(TypeError, ValueError):
+            found[name] = float(np.asarray(value).item() if np.size(value) == 1 else value)
+    return found
 
 
 class WatchCallback(keras.callbacks.Callback):
@@ -88,6 +117,7 @@ class WatchCallback(keras.callbacks.Callback):
         save: Save,
         keep_stream: Callable[[], Kept] = Kept,
         averaged: AveragedEvaluation | None = None,
+        swapping: bool = False,
     ) -> None:
         super().__init__()
         self.spec, self.objective, self.track = spec, objective, track
@@ -99,6 +129,7 @@ class WatchCallback(keras.callbacks.Callback):
         )
         self.rate, self.watch, self.save = rate, watch, save
         self.keep_stream, self.averaged = keep_stream, averaged
+        self.swapping = swapping  # a callback may validate other weights: a snapshot taken meanwhile would hold those
         self.batch = 0  # done of the epoch in progress
         self.last_logs: Mapping[str, Any] = {}  # of the steps so far
         self._aside: dict[int, Any] = {}  # what an evaluation changes, as it was before, by the variable's id
@@ -121,14 +152,15 @@ class WatchCallback(keras.callbacks.Callback):
         self._before = self.track.batches - self.batch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.note_batch(batch, logs)
-        self.look(batch + 1, logs or {})
+        done = min(batch + 1, self.steps_per_epoch)  # of several steps an execution the last may be fewer
+        self.note_batch(done, logs)
+        self.look(done, logs or {})
 
-    def note_batch(self, batch: int, logs: Any) -> None:
-        """Count a batch, and stop where training has diverged."""
-        self.track.batches = self._before + batch + 1
+    def note_batch(self, done: int, logs: Any) -> None:
+        """Count the epoch's batches so far, and stop where training has diverged."""
+        self.track.batches = self._before + done
         if logs and "loss" in logs:
-            why = self.rule.check(float(logs["loss"]), batch + 1)
+            why = self.rule.check(float(logs["loss"]), done)
             if why:
                 raise Stop(Status.DIVERGED, f"{why}, at update {self.updates} of {self.total_steps}")
 
@@ -148,7 +180,7 @@ class WatchCallback(keras.callbacks.Callback):
         del logs
         self.batch = self.steps_per_epoch  # also where the data ended before: only the validation is left
         self._tested = time.monotonic()
-        if self._tests_long:
+        if self._tests_long and not self.swapping:
             self._aside = {id(each): ops.copy(each) for each in _keras.changed_by_evaluation(self.model)}
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -164,22 +196,36 @@ class WatchCallback(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         del epoch
         self.batch = 0
-        found = {name: float(value) for name, value in (logs or {}).items()}
+        found = self._numbers(logs or {})
         if self.objective not in found:
             raise KeyError(f"objective {self.objective!r} is not among what the epoch logged: {', '.join(sorted(found))}")
-        value = found[self.objective]
-        self.track.epoch_ended(value if math.isfinite(value) else None, found)
-        progress = self.progress(found, value if math.isfinite(value) else None)
+        value = finite_or_none(found[self.objective])
+        self.track.epoch_ended(value, found)
+        progress = self.progress(found, value)
+        lost = self._lost_loss(found)
         verdict = self.watch(progress)
-        if verdict in _GOES_ON and math.isfinite(value) and self.track.epoch < self.epochs:
+        if verdict in _GOES_ON and not lost and self.track.epoch < self.epochs:
             self.save(progress, self.snapshot)
         self._obey(verdict)
-        if not math.isfinite(value):
-            raise Stop(Status.DIVERGED, f"{self.objective} became {value}, after epoch {self.track.epoch}")
+        if lost:
+            raise Stop(Status.DIVERGED, lost)
         if self.track.epoch >= self.epochs or self.told_to_stop:
             why = self.rule.at_end()
             if why:
                 raise Stop(Status.DIVERGED, why)
+
+    def _numbers(self, logs: Mapping[str, Any]) -> dict[str, float]:
+        found = numbers_of(logs)
+        others = sorted(set(logs) - set(found))
+        if others and not self.track.notes:
+            self.track.notes = (f"not kept, since it is no number: {', '.join(others)}",)
+        return found
+
+    def _lost_loss(self, logs: Mapping[str, float]) -> str:
+        """Why training has diverged as the epoch's logs tell, or empty: a loss alone says so, as any other metric may be 0/0."""
+        judged = ["loss", *(["val_loss"] if not math.isfinite(logs[self.objective]) else [])]
+        bad = [name for name in judged if not math.isfinite(logs.get(name, 0.0))]
+        return f"{bad[0]} became {logs[bad[0]]}, after epoch {self.track.epoch}" if bad else ""
 
     @property
     def updates(self) -> int:
@@ -227,25 +273,31 @@ class WatchCallback(keras.callbacks.Callback):
             raise Stop(stop.status, stop.reason)
 
 
-class AveragedEvaluation(keras.callbacks.Callback):
-    """Evaluates ScheduleFreeAdamW at its averaged weights, which is what it optimises; training goes on at its own."""
+class AveragedEvaluation:
+    """Evaluates ScheduleFreeAdamW at its averaged weights, which is what it optimises; training goes on at its own.
+
+    `begin` comes before the user's callbacks and `end` after them, so that whatever they swap for a validation is undone first.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
+        self.begin = keras.callbacks.LambdaCallback()
+        self.end = keras.callbacks.LambdaCallback()
+        self.begin.on_test_begin = self._average
+        self.end.on_test_end = self._put_back
         self.kept: dict[int, Any] = {}  # the weights that training goes on at, by the variable's id
 
-    def on_test_begin(self, logs: Any = None) -> None:
+    def _average(self, logs: Any = None) -> None:
         del logs
-        variables = self.model.trainable_variables
-        averaged = _keras.averaged_weights(inner(self.model.optimizer), variables)
+        model = self.begin.model
+        averaged = _keras.averaged_weights(inner(model.optimizer), model.trainable_variables)
         if averaged is not None:
-            self.kept = {id(each): ops.copy(each) for each in variables}
-            _assign(variables, averaged)
+            self.kept = {id(each): ops.copy(each) for each in model.trainable_variables}
+            _assign(model.trainable_variables, averaged)
 
-    def on_test_end(self, logs: Any = None) -> None:
+    def _put_back(self, logs: Any = None) -> None:
         del logs
         if self.kept:
-            _assign(self.model.trainable_variables, list(self.kept.values()))
+            _assign(self.begin.model.trainable_variables, list(self.kept.values()))
             self.kept = {}
 
 

@@ -26,12 +26,12 @@ def describe(model: Any, *, total_steps: int, accumulation: int, batch_size: int
     """The optimizer's name in our table (else its class), its largest rate over the run, its schedule's name (else its class)."""
     optimizer = inner(model.optimizer)
     rate = _keras.rate_of(optimizer)
-    scheduled = callable(rate)
+    scheduled = callable(rate) and not _keras.rate_is_function(optimizer)
     known = {name: getattr(optimizer, name, None) for name in ("momentum", "weight_decay")}
     return Setting(
         optimizer=optimizer_name(optimizer),
-        learning_rate=peak(rate, total_steps * accumulation) if scheduled else float(rate),
-        schedule=_schedule_name(rate) if scheduled else "constant",
+        learning_rate=peak(rate, total_steps * accumulation) if scheduled else _keras.number(optimizer.learning_rate),
+        schedule=_schedule_name(rate) if scheduled else "constant",  # a function of nothing counts as what it says now
         batch_size=batch_size,
         hyper={name: float(value) for name, value in known.items() if isinstance(value, int | float)},
     )

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
+from shlex import quote
 from types import TracebackType
 from typing import ClassVar, Protocol, Self
 
@@ -122,13 +123,17 @@ class Pool:
     def _check_over(self, study: str, state: StudyState | None) -> None:
         """All workers have left: raise what there is to say, unless the ledger says that the study is over."""
         if state is StudyState.BROKEN:
-            raise StudyBroken(f"study {study!r} is broken: its first trials all failed alike. See: lrsearch trials {study}")
+            raise StudyBroken(
+                f"study {study!r} is broken: its first trials all failed alike. See: lrsearch trials {quote(study)}"
+            )
         idle = self.config.until == "idle" and self._finished
         if state is not StudyState.OPEN or idle:
             return
         if not self._finished:
             raise EnvironmentProblem(f"no worker stays alive. The last one {self._last_words()}")
-        raise EnvironmentProblem(f"study {study!r} is not done, but its workers have left. Go on with: lrsearch attach {study}")
+        raise EnvironmentProblem(
+            f"study {study!r} is not done, but its workers have left. Go on with: lrsearch attach {quote(study)}"
+        )
 
     def interrupt(self, reason: str = "interrupted") -> None:
         """Let running trials be put back, and end what has not left a few seconds later."""

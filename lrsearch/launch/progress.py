@@ -143,7 +143,7 @@ class Lines:
     def _ended(self, event: Event) -> str:
         facts, picture = event.facts, self._picture
         status = Status(facts["status"])
-        what = f"{number(facts['value'])}" if status is Status.COMPLETE else _STATUS[status]
+        what = _STATUS.get(status) or ("no value" if facts["value"] is None else number(facts["value"]))
         mark = ""
         if facts["kind"] == Kind.SEARCH and status is Status.COMPLETE and picture.best is not None:
             mark = "  best so far" if picture.best.number == facts["number"] else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import FingerprintMismatch, InvalidValue, StudyBroken, UnknownName, VersionMismatch
@@ -103,7 +104,7 @@ def create_or_resume(
 
 def broken(study: StudyRecord) -> StudyBroken:
     """What to raise for a study that its own code broke: the reason, and the way on."""
-    fix = f"Mend its file, then: lrsearch retry {study.name} --failed"
+    fix = f"Mend its file, then: lrsearch retry {quote(study.name)} --failed"
     return StudyBroken(f"study {study.name!r} is broken: its first trials all failed alike. {fix}", traceback_text=study.reason)
 
 

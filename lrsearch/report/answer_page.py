@@ -15,7 +15,7 @@ from lrsearch.report.words import (
     value_text,
     varying_of,
 )
-from lrsearch.values import Origin
+from lrsearch.values import Origin, TrialState
 
 
 def answer_text(answer: Answer) -> str:
@@ -55,7 +55,8 @@ def _row(each: Contender, digits: int, varying: frozenset[str]) -> list[str]:
 def _value(each: Contender, digits: int) -> str:
     if each.retest is not None and each.retest.mean is not None:
         return _mean(each.retest.mean, each.retest.spread, digits)
-    return value_text(each.searched, digits) if each.searched is not None else each.state.value
+    none = "no value" if each.state is TrialState.COMPLETE else each.state.value
+    return value_text(each.searched, digits) if each.searched is not None else none
 
 
 def _mean(mean: float, spread: float | None, digits: int) -> str:
@@ -65,7 +66,8 @@ def _mean(mean: float, spread: float | None, digits: int) -> str:
 def _evidence(each: Contender, digits: int) -> str:
     """How many trainings the value is of, and what the test split said, where there is one."""
     seen = each.retest.test if each.retest else ()
-    test = f", test {_mean(fmean(seen), stdev(seen) if len(seen) > 1 else None, digits)}" if seen else ""
+    spread = stdev(seen) if each.retest and len(seen) > 1 and not each.retest.copies else None
+    test = f", test {_mean(fmean(seen), spread, digits)}" if seen else ""
     return f"({evidence_text(each.retest)}{test})"
 
 

@@ -132,10 +132,15 @@ def inspection_of(definition: StudyDefinition, facts: StudyFacts) -> Inspection:
 def open_definition(
     definition: StudyDefinition, engine: str, study: StudyRecord, *, loaded: LoadedStudy | None = None
 ) -> tuple[SearchSpace, Engine]:
-    """Load `definition`'s data, where it is not yet `loaded`, and make the engine that trains it."""
-    from lrsearch.engine import create_engine, open_study
+    """Load `definition`'s data, where it is not yet `loaded`, and make the engine that trains it.
 
-    loaded = open_study(definition, study.plan.facts.direction, loaded=loaded)
+    Raises FingerprintMismatch where the data is not what the study was made with.
+    """
+    from lrsearch.engine import check_same_start, create_engine, open_study
+
+    facts = study.plan.facts
+    loaded = open_study(definition, loaded=loaded, facts=facts)
+    check_same_start(loaded, facts, study.name)
     return definition.effective_space(), create_engine(engine, loaded)
 
 

@@ -79,3 +79,33 @@ def test_the_pictures_of_the_best_trials_begin_with_the_answers_best(study, reco
     tested = [*records, *retests(3, [None]), *retests(6, [0.9])]
     figure = schedules_figure(study(), tested, summarise(study(), tested))
     assert figure.axes[0].get_lines()[0].get_label().startswith("trial 6: sgd")
+
+
+def test_retests_that_are_one_training_repeated_have_no_spread_and_tell_nothing_apart(study, trial, retests):
+    from dataclasses import replace
+
+    def logged(found, loss):
+        return [replace(each, logs={"loss": loss, "val_accuracy": each.value}) for each in found]
+
+    one, two = trial(1, value=0.97), trial(2, value=0.96, rate=3e-3)
+    records = [one, two, *logged(retests(1, [0.97] * 3), 0.1), *logged(retests(2, [0.96] * 3), 0.2)]
+    answer = summarise(study(), records)
+    assert "(3 seeds, all the same training)" in answer_text(answer)
+    assert "+- 0.0" not in answer_text(answer)
+    assert answer.not_separable == (2,)
+    assert any("the very same training" in each for each in answer.warnings)
+    by_luck = [one, *(replace(each, logs={"loss": 0.1 * place}) for place, each in enumerate(retests(1, [0.97] * 3)))]
+    assert "+- 0.0" in answer_text(summarise(study(), by_luck)), "equal accuracies of different trainings are a spread"
+
+
+def test_trials_that_are_complete_without_a_value_are_told_of_and_ranked_nowhere(study, records):
+    from dataclasses import replace
+
+    undefined = [replace(each, value=None) if each.number in {0, 3} else each for each in records]
+    answer = summarise(study(), undefined)
+    text = answer_text(answer)
+    assert not {0, 3} & {each.number for each in answer.ranked}
+    assert "2 trials ended with a val_accuracy that is not finite" in text.replace("\n", " ")
+    assert "Yours ended without a value" in text
+    assert "no value" in text
+    assert rates_figure(study(), undefined, answer) is not None

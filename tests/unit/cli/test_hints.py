@@ -4,23 +4,26 @@ import shlex
 
 import pytest
 from click.testing import CliRunner
-from ledger_tools import add_worker, claim, plan, train
+from ledger_tools import add_worker, claim, finish, plan, train
 
 from lrsearch.cli.main import cli
 from lrsearch.errors import Refused
 from lrsearch.storage import open_ledger
+from lrsearch.values import Status
 
 NAME = "my toy's {0} $x `id` %s"
 
 
 @pytest.fixture
 def run(tmp_path):
-    """Runs a command on a database with the study NAME, whose search is over; returns what it printed."""
+    """Runs a command on a database with the study NAME, three of whose four trials have ended, one failed; returns what it printed."""
     url = f"sqlite:///{tmp_path}/h.db"
     ledger = open_ledger(url, create=True)
     study = ledger.create_study(plan(name=NAME, trials=3, retest_seeds=0))
     worker = add_worker(ledger, study)
+    finish(ledger, claim(ledger, study, worker), status=Status.FAILED, value=None)
     train(ledger, study, worker)
+    ledger.extend(study.id, trials=1)
     ledger.worker_seen(worker, "gone")
     ledger.close()
 
@@ -53,12 +56,11 @@ def test_a_printed_command_names_the_study_as_a_shell_reads_it(run, words, comma
 
 
 def test_status_names_it_where_no_worker_is_left(run):
-    run("extend", NAME, "--trials", "1")
     assert hinted(run("status", NAME), "attach") == [NAME]
 
 
 def test_counts_of_one_are_said_in_the_singular(run):
-    assert "has a budget of 4 trials now" in run("extend", NAME, "--trials", "1")
+    assert "has a budget of 5 trials now" in run("extend", NAME, "--trials", "1")
     assert "0 running trials end" in run("stop", NAME)
 
 
