@@ -91,6 +91,7 @@ class Picture:
     yours: Result | None = None
     rows: dict[str, Row] = field(default_factory=dict)
     began: float | None = None  # seconds since 1970
+    training_since: float | None = None  # when the first trial began: data is loaded and engines are timed before
     ended_here: int = 0  # trials and retests that ended since
     trial_seconds: list[float] = field(default_factory=list)
     most_at_once: int = 0  # trials in training
@@ -151,9 +152,10 @@ class Picture:
 
     def _seconds_each(self, now: float) -> float:
         """Seconds from one training's end to the next one's."""
-        if not self.paced or self.began is None:
+        since = self.training_since or self.began
+        if not self.paced or since is None:
             return self.mean_seconds / self.at_once
-        return (now - self.began) / self.ended_here
+        return (now - since) / self.ended_here
 
     def fitting(self, now: float) -> Fitting | None:
         """What fits into the time that is left; None where time does not limit the study."""
@@ -213,6 +215,7 @@ class Picture:
         self.rows[event.slot] = Row(state="waiting")
 
     def _on_started(self, event: Event) -> None:
+        self.training_since = self.training_since or event.at
         facts, held = event.facts, self._held(event)
         held[facts["trial_id"]] = (facts["label"], facts["short"])
         self.rows[event.slot] = Row(state="training", label=facts["label"], short=facts["short"], held=held)

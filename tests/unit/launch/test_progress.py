@@ -130,6 +130,12 @@ def test_later_the_pace_tells_and_a_deadline_caps():
     assert picture_of(begun()[0], study, *events).seconds_left(30.0) == 3.0
 
 
+def test_the_pace_counts_from_the_first_trial_and_not_from_what_is_loaded_before():
+    first = Event(name="trial.started", slot="cpu:0", facts={"trial_id": 1, "label": "trial 0", "short": ""}, at=20.0)
+    events = [ended(n, at=20.0 + 2 * n) for n in range(5)]
+    assert picture_of(*begun(), first, *events).seconds_left(30.0) == 5 * 10 / 5
+
+
 def test_one_line_a_finished_trial_when_piped():
     lines = lines_of(*begun(), ended(0, origin="yours"), ended(1, None, status="failed", reason="ValueError: no"))
     assert lines[0] == "study digits: 10 trials, 2 slots, by val_accuracy"
