@@ -87,8 +87,7 @@ def _undefined(seen: Seen) -> Iterator[str]:
     if without:
         count = f"{len(without)} trials" if len(without) > 1 else "1 trial"
         objective = seen.plan.facts.objective
-        where = f"lrsearch show {seen.plan.name} {without[0]}"
-        yield f"{count} ended with a {objective} that is not finite, so they have no value: {where}."
+        yield f"{count} ended without a value, since {objective} was not finite: lrsearch show {seen.plan.name} {without[0]}."
 
 
 def _copies(seen: Seen) -> Iterator[str]:
