@@ -102,7 +102,7 @@ def _undefined(seen: Seen) -> Iterator[str]:
     if without:
         objective = seen.plan.facts.objective
         where = f"lrsearch show {seen.name} {without[0]}"
-        yield f"{counted(len(without), 'trial')} ended with a {objective} that is not finite, so they have no value: {where}."
+        yield f"{counted(len(without), 'trial')} ended without a value, since {objective} was not finite: {where}."
 
 
 def _copies(seen: Seen) -> Iterator[str]:

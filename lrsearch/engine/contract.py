@@ -38,6 +38,7 @@ class Engine(Protocol):
         Divergence is `lrsearch.engine.divergence.DivergenceRule`, one for each attempt: `new_epoch` as an epoch begins,
         `check` with the running mean of the loss after every batch, `at_end` once after the last epoch that is trained. A
         reason from either is a DIVERGED outcome without a value. `state` goes into the snapshot's meta as "divergence", and
-        `resume` takes it back.
+        `resume` takes it back. An attempt that comes to its end with an objective that is not finite, while its loss is,
+        is COMPLETE without a value.
         """
         ...

@@ -105,7 +105,7 @@ def test_trials_that_are_complete_without_a_value_are_told_of_and_ranked_nowhere
     answer = summarise(study(), undefined)
     text = answer_text(answer)
     assert not {0, 3} & {each.number for each in answer.ranked}
-    assert "2 trials ended with a val_accuracy that is not finite" in text.replace("\n", " ")
+    assert "2 trials ended without a value, since val_accuracy was not finite" in text.replace("\n", " ")
     assert "Yours ended without a value" in text
     assert "no value" in text
     assert rates_figure(study(), undefined, answer) is not None
