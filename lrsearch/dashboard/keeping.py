@@ -57,4 +57,4 @@ def kept_notes(ledger: Ledger) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        thread.join(timeout=5.0)
+        thread.join(timeout=1.0)  # its transaction is whole, or is rolled back
