@@ -168,5 +168,5 @@ def _pandas() -> Any:
     try:
         import pandas as pd
     except ModuleNotFoundError:
-        raise EnvironmentProblem("a table of trials needs pandas: pip install 'lrsearch[notebook]'") from None
+        raise EnvironmentProblem("a table of trials needs pandas:", fix="pip install 'lrsearch[notebook]'") from None
     return pd

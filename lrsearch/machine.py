@@ -1,12 +1,30 @@
-"""What this machine has left for us: cores and memory, from the operating system's own files. Knows nothing of studies."""
+"""What this machine has left for us: cores, memory, signals, and whether we run on it at all. Knows nothing of studies.
+
+Tested on Linux alone. macOS has no affinity, no /proc and no cgroups, and needs none here; Windows is refused.
+"""
 
 from __future__ import annotations
 
 import os
-import re
+import signal
+import sys
+from contextlib import suppress
 from pathlib import Path
 
+from lrsearch.errors import EnvironmentProblem
+
 _MIB = 2**20
+
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""What asks a process to end."""
+
+
+def check_system() -> None:
+    """Refuse Windows: workers need process groups, signals and file descriptors that it does not have."""
+    if sys.platform == "win32":
+        raise EnvironmentProblem(
+            "lrsearch does not run on Windows itself.", fix="Use WSL, where it runs as on Linux: wsl --install, then pip there."
+        )
 
 
 def usable_cores() -> int:
@@ -21,18 +39,17 @@ def usable_cores() -> int:
 
 def free_memory_mib() -> int | None:
     """Memory that is free for new processes: the machine's, or what the container has left. None where it is not known."""
-    try:
-        text = Path("/proc/meminfo").read_text(encoding="ascii")
-    except OSError:
-        return None
-    known = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
-    free = int(known.group(1)) // 1024 if known else None
+    import psutil
+
+    free = None
+    with suppress(OSError, RuntimeError, psutil.Error):
+        free = int(psutil.virtual_memory().available) // _MIB
     try:
         limit = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
         used = int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii"))
     except (OSError, ValueError):
         return free
-    left = (limit - used) // 2**20
+    left = (limit - used) // _MIB
     return left if free is None else min(free, left)
 
 
@@ -44,8 +61,18 @@ def free_bytes() -> float:
 
 def resident_bytes() -> int:
     """Memory that this process has; 0 where it is not known."""
+    import psutil
+
+    with suppress(OSError, RuntimeError, psutil.Error):
+        return int(psutil.Process().memory_info().rss)
+    return 0
+
+
+def peak_bytes() -> int:
+    """The most memory that this process ever had; what it has now where the system does not tell."""
     try:
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    except (OSError, IndexError):
-        return 0
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        import resource
+    except ImportError:
+        return resident_bytes()
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

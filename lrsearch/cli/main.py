@@ -9,7 +9,10 @@ from collections.abc import Sequence
 import click
 
 from lrsearch.cli import answers, dashboard, manage, run, server, show
+from lrsearch.cli.failures import document, wants_json
+from lrsearch.cli.options import Group, echo_json
 from lrsearch.errors import LrSearchError, StudyBroken, StudyFileError
+from lrsearch.machine import check_system
 from lrsearch.version import VERSION
 
 SECTIONS = {
@@ -21,7 +24,7 @@ SECTIONS = {
 }
 
 
-class Commands(click.Group):
+class Commands(Group):
     """Lists its commands by what they are for."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -48,24 +51,36 @@ for section in SECTIONS.values():
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and leave with its exit code; every error is a JSON document too where --json is asked for."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        check_system()
         code = cli.main(given, prog_name="lrsearch", standalone_mode=False)
-    except LrSearchError as error:
-        code = _tell(error, debug="--debug" in given)
     except click.exceptions.Exit as leaving:
         code = leaving.exit_code
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
-        code = 130
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - every error is told, and a bug of ours raised again
+        if wants_json(given):
+            echo_json(document(error, given))
+        code = _tell(error, debug="--debug" in given)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _tell(error: LrSearchError, *, debug: bool) -> int:
+def _tell(error: BaseException, *, debug: bool) -> int:
+    """Say `error` on standard error and return its exit code; what is a bug of ours is raised again, with its traceback."""
+    match error:
+        case LrSearchError():
+            return _tell_ours(error, debug=debug)
+        case KeyboardInterrupt() | click.Abort():
+            click.echo("interrupted", err=True)
+            return 130
+        case click.ClickException():
+            error.show()
+            return error.exit_code
+        case _:
+            raise error
+
+
+def _tell_ours(error: LrSearchError, *, debug: bool) -> int:
     """Say `error` in one line; a study file's own traceback goes before it."""
     if isinstance(error, (StudyFileError, StudyBroken)) and error.traceback_text:
         click.echo(error.traceback_text.rstrip(), err=True)

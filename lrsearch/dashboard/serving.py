@@ -58,7 +58,7 @@ def serve(
     try:
         server = make_server(host, port, guard, server_class=kind, handler_class=_Quiet)
     except OSError as error:
-        raise EnvironmentProblem(f"cannot serve {host}:{port}: {error.strerror}. Give another --port, or 0.") from None
+        raise EnvironmentProblem(f"cannot serve {host}:{port}: {error.strerror}.", fix="Give another --port, or 0.") from None
     ended = threading.Event()
     keeper = threading.Thread(target=_keep_notes, args=(ledger, ended), name="lrsearch-notes", daemon=True)
     keeper.start()

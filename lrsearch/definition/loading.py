@@ -31,9 +31,9 @@ def load_study_file(path: str | Path) -> StudyDefinition:
     check_backend()
     path = Path(path)
     if not path.is_file():
-        raise StudyFileError(f"study file {str(path)!r} does not exist. Write one with: lrsearch new-study FILE.py")
+        raise StudyFileError(f"study file {str(path)!r} does not exist.", fix="Write one with: lrsearch new-study FILE.py")
     if path.suffix != ".py":
-        raise StudyFileError(f"study file {str(path)!r} is no Python file: its name must end in .py.")
+        raise StudyFileError(f"study file {str(path)!r} is no Python file:", fix="its name must end in .py.")
     module = _run(path)
     definition = getattr(module, "definition", None)
     if not isinstance(definition, StudyDefinition):
@@ -111,5 +111,5 @@ def _function(module: ModuleType, definition: StudyDefinition, name: str) -> Any
     function = getattr(definition, name) or getattr(module, name, None)
     if not callable(function):
         file = Path(str(module.__file__)).name
-        raise StudyFileError(f"{file} must have a function `{name}`; see `lrsearch new-study` for a file to begin from.")
+        raise StudyFileError(f"{file} must have a function `{name}`;", fix="see `lrsearch new-study` for a file to begin from.")
     return function

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
 
+from lrsearch.machine import STOP_SIGNALS
 from lrsearch.values import Json
 
 BACKLOG = 200  # events; with more waiting, progress is dropped: the next one says the same
@@ -126,7 +127,7 @@ def _signal_pipe() -> int:
     read, write = os.pipe()
     os.set_blocking(write, False)
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in STOP_SIGNALS:
         signal.signal(number, lambda _number, _frame: None)
     return read
 

@@ -6,10 +6,12 @@ import traceback
 from collections.abc import Mapping
 
 from lrsearch import errors
-from lrsearch.errors import LrSearchError, StudyBroken
+from lrsearch.errors import LrSearchError, StudyBroken, plain
 from lrsearch.values import Json
 
 _CLASSES = {each.__name__: each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, LrSearchError)}
+
+_PARTS = ("field", "got", "allowed", "fix")  # for programs
 
 
 def told(error: BaseException) -> dict[str, Json]:
@@ -21,6 +23,7 @@ def told(error: BaseException) -> dict[str, Json]:
         "text": str(error) if known else f"{type(error).__name__}: {error}",
         "traceback": own if known else "".join(traceback.format_exception(error)),
         "exit_code": getattr(error, "exit_code", 1),
+        "parts": {name: plain(getattr(error, name)) for name in _PARTS} if known else {},
     }
 
 
@@ -32,4 +35,6 @@ def raised(facts: Mapping[str, Json]) -> LrSearchError:
     error = known.__new__(known)
     Exception.__init__(error, facts["text"])
     error.traceback_text = facts["traceback"]
+    for name, value in facts.get("parts", {}).items():
+        setattr(error, name, value)
     return error
