@@ -70,7 +70,7 @@ def _parts(error: BaseException, arguments: Sequence[str]) -> dict[str, Any]:
             "fix": f"Did you mean {near}?" if near else None,
         }
     if isinstance(error, click.BadOptionUsage):
-        return {"field": error.option_name, **_of_parameter(_named(error, error.option_name))}
+        return {"field": error.option_name}
     if isinstance(error, click.BadParameter) and error.param is not None:
         given = {} if isinstance(error, click.MissingParameter) else {"got": _given(error, arguments)}
         own = {name: value for name in ("got", "allowed", "fix") if (value := getattr(error, name, None))}
@@ -80,10 +80,6 @@ def _parts(error: BaseException, arguments: Sequence[str]) -> dict[str, Any]:
 
 def _parameters(error: click.UsageError) -> list[click.Parameter]:
     return error.ctx.command.get_params(error.ctx) if error.ctx is not None else []
-
-
-def _named(error: click.UsageError, option: str) -> click.Parameter | None:
-    return next((each for each in _parameters(error) if option in each.opts), None)
 
 
 def _name(parameter: click.Parameter) -> str:
@@ -105,10 +101,8 @@ def _given(error: click.UsageError, arguments: Sequence[str]) -> Any:
     return None
 
 
-def _of_parameter(parameter: click.Parameter | None) -> dict[str, Any]:
+def _of_parameter(parameter: click.Parameter) -> dict[str, Any]:
     """What a parameter's type takes."""
-    if parameter is None:
-        return {}
     for kind, allowed in _ALLOWED.items():
         if isinstance(parameter.type, kind):
             return {"allowed": allowed(parameter.type)}
