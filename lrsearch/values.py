@@ -259,6 +259,8 @@ class StudyFacts:
     notes: tuple[str, ...] = ()  # said once to the user
     carried: Mapping[str, Json] = field(default_factory=dict)  # arguments of yours that every optimizer keeps: clipnorm, ...
     decay_exclusions: Mapping[str, Json] = field(default_factory=dict)  # likewise: `var_names`, `places` among trained variables
+    # Yours as code, by lrsearch.engine.own_optimizer: `call` or the `reason` for none, ... Empty in studies of 0.1.0.
+    own_optimizer: Mapping[str, Json] = field(default_factory=dict)
 
     def total_steps(self, batch_size: int | None) -> int:
         """Optimizer updates of a full run: `(epochs * steps per epoch) // accumulation`."""

@@ -21,6 +21,7 @@ from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, 
 from lrsearch.engine.data import Arrays, Split, digest_parts, sample_batch
 from lrsearch.engine.fit import user_traceback
 from lrsearch.engine.loaded import LoadedStudy
+from lrsearch.engine.own_optimizer import own_optimizer
 from lrsearch.engine.yours import describe
 from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
 from lrsearch.space import keras_class
@@ -93,6 +94,7 @@ def inspect_study(definition: StudyDefinition, *, loaded: LoadedStudy | None = N
         notes=(*notes, *(() if exact else (_INEXACT,)), *_of_yours(model)),
         carried=carried_of(model),
         decay_exclusions=_keras.decay_exclusions(inner(model.optimizer), model.trainable_variables),
+        own_optimizer=own_optimizer(model, steps=definition.epochs * loaded.steps_per_epoch(base)),
     )
 
 

@@ -48,5 +48,5 @@ def test_what_programs_read_crosses_too():
 
 
 def test_a_value_that_json_cannot_hold_crosses_as_its_text():
-    back = raised(json.loads(json.dumps(told(InvalidValue("space", got={1, 1}, allowed="a SearchSpace")))))
+    back = raised(json.loads(json.dumps(told(InvalidValue("space", got={1}, allowed="a SearchSpace")))))
     assert back.got == "{1}"
