@@ -76,10 +76,19 @@ def _run(path: Path) -> ModuleType:
         if unknown is not None:
             raise type_kept(unknown, path) from None
         text = own_traceback(error, path)
-        raise StudyFileError(f"{path.name} does not load: {type(error).__name__}: {error}", traceback_text=text) from None
+        raise StudyFileError(
+            f"{path.name} does not load: {type(error).__name__}: {error}", fix=_hint(error), traceback_text=text
+        ) from None
     finally:
         sys.dont_write_bytecode = before
     return module
+
+
+def _hint(error: Exception) -> str:
+    """What to do about an error that a study file's place explains."""
+    if isinstance(error, ImportError) and "relative import" in str(error):
+        return "A study file is no package: import the modules beside it by their names, as in `import helpers`."
+    return ""
 
 
 def unknown_field(error: Exception) -> LrSearchError | None:

@@ -15,6 +15,7 @@ import keras
 
 from lrsearch.definition import StudyDefinition, fingerprint_of
 from lrsearch.definition.loading import own_traceback
+from lrsearch.definition.study import hint_of
 from lrsearch.engine import _keras
 from lrsearch.engine.callbacks import callbacks_for
 from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, inner
@@ -213,5 +214,6 @@ def _own(definition: StudyDefinition, call: Any) -> Any:
         text = own_traceback(error, Path(path)) if path else user_traceback(error)
         raise StudyFileError(
             f"the study's own code failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            fix=hint_of(error),
             traceback_text=text,
         ) from None

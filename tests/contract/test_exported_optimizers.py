@@ -6,8 +6,9 @@ import pytest
 from export_world import BATCHES, EPOCHS, setting, study_of
 from ledger_tools import facts
 
+from lrsearch import StudyDefinition
 from lrsearch.api import SearchResult
-from lrsearch.engine import _keras
+from lrsearch.engine import _keras, write_model
 from lrsearch.engine.compiling import carried_of, inner, set_searched
 from lrsearch.engine.own_optimizer import own_optimizer
 from lrsearch.errors import CannotExport, InvalidValue
@@ -107,11 +108,18 @@ def test_every_shape_trains_as_the_engine_trains_it(optimizer, schedule):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("compiled", [compiled_richly, lambda: model_with(OPT.SGD(0.1))], ids=["rich", "plain"])
-def test_every_optimizer_trains_as_the_engine_trains_it(optimizer, compiled):
-    hyper = setting(optimizer).hyper
-    chosen = setting(optimizer, "cosine", hyper=hyper | ({"weight_decay": 0.01} if "weight_decay" in hyper else {}))
-    check_searched(chosen, compiled, accumulation=1)
+def test_every_optimizer_trains_as_the_engine_trains_it(optimizer):
+    check_searched(setting(optimizer, "cosine", hyper=decaying(optimizer)), compiled_richly, accumulation=1)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon", "schedule_free_adamw"])
+def test_a_plain_compile_adds_nothing(optimizer):
+    check_searched(setting(optimizer, "linear"), lambda: model_with(OPT.SGD(0.1)), accumulation=1)
+
+
+def decaying(optimizer):
+    known = setting(optimizer).hyper
+    return known | ({"weight_decay": 0.01} if "weight_decay" in known else {})
 
 
 def check_searched(chosen, compiled, *, accumulation):
@@ -276,3 +284,29 @@ def test_yours_as_the_best_is_no_suggestion_but_an_export():
     with pytest.raises(InvalidValue, match="your own compile"):
         result.suggestion()
     assert "keras.optimizers.Adam(learning_rate=0.001, clipnorm=1.0)" in result.export()
+
+
+def definition_of(compiled):
+    data = (np.zeros((8, 4), "float32"), np.zeros((8, 1), "float32"))
+    return StudyDefinition(
+        build_model=compiled, load_data=lambda: (data, data), epochs=EPOCHS, batch_size=8, direction="minimize"
+    )
+
+
+@pytest.mark.parametrize("yours", [False, True])
+def test_a_keras_file_keeps_the_loss_scaling(yours, tmp_path):
+    def compiled():
+        return model_with(OPT.LossScaleOptimizer(OPT.AdamW(1e-3, clipnorm=0.5), initial_scale=64.0, dynamic_growth_steps=3))
+
+    write_model(definition_of(compiled), setting("sgd"), tmp_path / "m.keras", seed=0, yours=yours)
+    found = keras.models.load_model(tmp_path / "m.keras").optimizer
+    assert _keras.scaling_of(found) == {"initial_scale": 64.0, "dynamic_growth_steps": 3}
+    assert (type(inner(found)).__name__, inner(found).clipnorm) == ("AdamW" if yours else "SGD", 0.5)
+
+
+def test_a_keras_file_is_refused_where_it_would_decay_what_yours_leaves_out(tmp_path):
+    definition = definition_of(compiled_richly)
+    with pytest.raises(InvalidValue, match="weight decay"):
+        write_model(definition, setting("adamw", hyper={"weight_decay": 0.01}), tmp_path / "m.keras", seed=0)
+    write_model(definition, setting("sgd"), tmp_path / "m.keras", seed=0)
+    assert keras.models.load_model(tmp_path / "m.keras").optimizer is not None
