@@ -8,6 +8,7 @@ LrSearchError                 exit 1   everything raised on purpose
   EnvironmentProblem          exit 3   the machine or the database must be mended
     StorageProblem            the database cannot be used
       StorageUnavailable      it did not answer; worth another try
+      StorageGone             its file was deleted or replaced meanwhile
     DeviceProblem             no such device
   Refused                     exit 4   the study says no
     FingerprintMismatch       the study was made from another definition
@@ -15,7 +16,10 @@ LrSearchError                 exit 1   everything raised on purpose
     VersionMismatch           the study runs under other library versions
   StudyBroken                 exit 1   the study's own code fails; carries its traceback
   CannotExport                exit 1   a setting that cannot be written as code
+  NoResult                    exit 1   the study is done, and its search found nothing to compare
   Interrupted                 exit 130 (SIGINT), 143 (SIGTERM): a signal ended the run; the study can go on
+
+Outside the tree, since only Python's own handler may catch it: AskedToLeave, a KeyboardInterrupt.
 """
 
 from __future__ import annotations
@@ -24,6 +28,14 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+
+def text_of(error: BaseException) -> str:
+    """What an exception says; any code may have written it, and its `__str__` may raise in turn."""
+    try:
+        return str(error)
+    except BaseException as further:  # noqa: BLE001 - as the traceback module does
+        return f"(its text cannot be shown: {type(further).__name__})"
 
 
 class LrSearchError(Exception):
@@ -147,6 +159,10 @@ class StorageUnavailable(StorageProblem):
     retryable = True
 
 
+class StorageGone(StorageProblem):
+    """The database's file was deleted or replaced while it was in use: nothing that is written would be found again."""
+
+
 class DeviceProblem(EnvironmentProblem):
     """A device that was asked for is not there."""
 
@@ -192,6 +208,10 @@ class CannotExport(LrSearchError):
     """A setting that cannot be written as code that trains alike; the text says why."""
 
 
+class NoResult(LrSearchError):
+    """The study has come to its end, and no searched trial ran well."""
+
+
 class Interrupted(LrSearchError):
     """A signal ended the run; the study is whole and can go on."""
 
@@ -201,3 +221,7 @@ class Interrupted(LrSearchError):
         super().__init__(message)
         self.number = number
         self.exit_code = 128 + number
+
+
+class AskedToLeave(KeyboardInterrupt):
+    """The user's second Ctrl-C where training runs in their own process: engines let it pass, and blame no trial for it."""

@@ -115,7 +115,7 @@ class TrialSpec:
 
     trial_id: int
     attempt: int  # the fencing number
-    label: str  # "trial 12", "retest 12/2": for people
+    label: str  # "trial 12", "retest 2 of trial 12": for people
     setting: Setting
     seed: int
     yours: bool = False  # train the user's compile unchanged
@@ -163,9 +163,11 @@ class Outcome:
     epochs: int = 0  # epochs finished
     steps: int = 0  # updates done; where divergence stopped it, the update that did it
     seconds: float = 0.0
+    worker_seconds: float | None = None  # its share of its worker's time; the worker says it, not the engine
     logs: Mapping[str, float] = field(default_factory=dict)  # the last epoch's
     reason: str = ""  # one line: why it diverged, failed or stopped
     traceback_text: str = ""
+    left: bool = False  # failed by SystemExit or KeyboardInterrupt: the study's own, or the answer to a signal
     notes: tuple[str, ...] = ()  # "EarlyStopping was taken out", ...
 
 
@@ -226,6 +228,13 @@ class TrialRecord:
     started_at: float | None = None
     finished_at: float | None = None
     worker: int | None = None
+
+    @property
+    def label(self) -> str:
+        """`trial 12`, or `retest 2 of trial 12`: for people; repeats count from 1."""
+        if self.kind is Kind.RETEST:
+            return f"retest {(self.repeat or 0) + 1} of trial {self.parent}"
+        return f"trial {self.number}"
 
 
 class StudyState(StrEnum):
@@ -310,6 +319,7 @@ class StudyRecord:
     deadline: float | None  # seconds since 1970 on the database's clock
     created_at: float
     optuna_study_id: int
+    threads: int | None = None  # of each CPU worker; None before the first one trained, or where a resume is inexact anyway
 
     @property
     def name(self) -> str:

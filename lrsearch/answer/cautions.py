@@ -12,7 +12,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, TypeAlias
 
 from lrsearch.answer.optimizers import OptimizerRow, value_of
-from lrsearch.answer.ranking import retest_candidates, yours_of
+from lrsearch.answer.ranking import nothing_to_compare, retest_candidates, yours_of
 from lrsearch.answer.words import counted, lost_text, rate_text
 from lrsearch.space import OPTIMIZERS
 from lrsearch.values import Direction, Kind, Origin, StudyPlan, TrialRecord, TrialState
@@ -79,6 +79,8 @@ def cautions(seen: Seen) -> tuple[str, ...]:
 def _nothing_ended_well(seen: Seen) -> Iterator[str]:
     states = seen.states()
     ended = [each for each in states if each.terminal]
+    if TrialState.COMPLETE in ended and len(ended) > 1 and nothing_to_compare(seen.records):
+        yield f"No searched trial ran well: yours has nothing to be compared with. See lrsearch trials {seen.plan.name}."
     if not ended or TrialState.COMPLETE in ended:
         return
     if set(ended) == {TrialState.DIVERGED}:
@@ -100,6 +102,8 @@ def _yours(seen: Seen) -> Iterator[str]:
     if record is not None and record.state is TrialState.FAILED:
         yield "Yours failed: there is no value of your own compile to compare with."
     if not seen.best or not seen.yours or seen.yours.value is None:
+        return
+    if nothing_to_compare(seen.records):
         return
     if seen.best.trial == seen.yours.trial and any(not each.seeds for each in seen.standing.retested):
         yield "Yours is the best of what ran well on fresh seeds."

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 import click
 
 from lrsearch.cli import answers, dashboard, manage, run, server, show
 from lrsearch.cli.failures import document, wants_json
 from lrsearch.cli.options import Group, echo_json
-from lrsearch.errors import LrSearchError, StudyBroken, StudyFileError
+from lrsearch.errors import EnvironmentProblem, LrSearchError, StudyBroken, StudyFileError
 from lrsearch.machine import check_system
 from lrsearch.version import VERSION
 
@@ -24,8 +28,21 @@ SECTIONS = {
 }
 
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+
+
 class Commands(Group):
-    """Lists its commands by what they are for."""
+    """Lists its commands by what they are for, and minds that their output may end before they do."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # `| head` has read enough: what was asked for is done, and only its end goes unread
+            return 0
+        except OSError as error:
+            if error.errno not in _FULL or error.filename is not None:
+                raise
+            raise EnvironmentProblem(f"the output cannot be written: {error.strerror}; the study is not affected.") from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
@@ -60,31 +77,42 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = leaving.exit_code
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - every error is told, and a bug of ours raised again
         if wants_json(given):
-            echo_json(document(error, given))
+            with suppress(OSError):
+                echo_json(document(error, given))
         code = _tell(error, debug="--debug" in given)
+    _drop_unread()
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _tell(error: BaseException, *, debug: bool) -> int:
-    """Say `error` on standard error and return its exit code; what is a bug of ours is raised again, with its traceback."""
-    match error:
-        case LrSearchError():
-            return _tell_ours(error, debug=debug)
-        case KeyboardInterrupt() | click.Abort():
-            click.echo("interrupted", err=True)
-            return 130
-        case click.ClickException():
+    """Say `error` where somebody still reads, and return its exit code; a bug of ours is raised again, with its traceback."""
+    if not isinstance(error, (LrSearchError, click.ClickException, click.Abort, KeyboardInterrupt)):
+        raise error
+    with suppress(OSError):
+        if isinstance(error, LrSearchError):
+            _tell_ours(error, debug=debug)
+        elif isinstance(error, click.ClickException):
             error.show()
-            return error.exit_code
-        case _:
-            raise error
+        else:
+            click.echo("interrupted", err=True)
+    return getattr(error, "exit_code", 130)
 
 
-def _tell_ours(error: LrSearchError, *, debug: bool) -> int:
+def _tell_ours(error: LrSearchError, *, debug: bool) -> None:
     """Say `error` in one line; a study file's own traceback goes before it."""
     if isinstance(error, (StudyFileError, StudyBroken)) and error.traceback_text:
         click.echo(error.traceback_text.rstrip(), err=True)
     if debug:
         traceback.print_exception(error)
     click.echo(f"lrsearch: {error}", err=True)
-    return error.exit_code
+
+
+def _drop_unread() -> None:
+    """Forget output that cannot be written: Python would try again as it leaves, and change the exit code to 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

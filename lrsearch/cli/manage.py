@@ -26,8 +26,9 @@ def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
         state = StudyState.STOPPED if now else StudyState.DRAINING
         ledger.set_state(record.id, state, reason="stopped by hand")
         running = ledger.counts(record.id).running
-    what = f"{counted(running, 'running trial')} {'are' if running != 1 else 'is'}"
-    message = f"{what} {'interrupted' if now else 'let end'}; lrsearch resume {quote(study)} lets workers go on."
+    one = running == 1
+    what = f"{'is' if one else 'are'} interrupted" if now else f"end{'s' * one}"
+    message = f"{counted(running, 'running trial')} {what}; lrsearch resume {quote(study)} lets workers go on."
     _say({"study": study, "state": state.value, "running": running}, message, as_json=as_json)
 
 
@@ -42,7 +43,7 @@ def resume(study: str, *, storage: str | None, as_json: bool) -> None:
     with existing_study(study, storage) as (ledger, record):
         ledger.set_state(record.id, StudyState.OPEN)
         counts = ledger.counts(record.id)
-    message = f"{study} is open. {counted(counts.waiting, 'trial')} waiting; attach workers with: lrsearch attach {quote(study)}"
+    message = f"{study} is open. {counted(counts.waiting, 'trial')} to train; attach workers with: lrsearch attach {quote(study)}"
     _say({"study": study, "state": StudyState.OPEN.value, "waiting": counts.waiting}, message, as_json=as_json)
 
 
@@ -62,7 +63,7 @@ def extend(study: str, *, trials: int | None, timeout: float | None, storage: st
         )
     with existing_study(study, storage) as (ledger, record):
         extended = ledger.extend(record.id, trials=trials, timeout_seconds=timeout)
-    budget = "any number of trials" if extended.trials is None else counted(extended.trials, "trial")
+    budget = counted(extended.trials, "trial") if extended.trials else "any number of trials"
     message = f"{study} has a budget of {budget} now; lrsearch attach {quote(study)} trains them."
     _say({"study": study, "budget": extended.trials, "state": extended.state.value}, message, as_json=as_json)
 
@@ -79,7 +80,7 @@ def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> No
     del failed  # the one choice there is, said aloud on purpose
     with existing_study(study, storage) as (ledger, record):
         numbers = ledger.retry_failed(record.id)
-    message = f"{counted(len(numbers), 'failed trial')} waiting to be trained again; lrsearch attach {quote(study)} trains them."
+    message = f"{counted(len(numbers), 'failed trial')} to be trained again: lrsearch attach {quote(study)}"
     _say({"study": study, "enqueued": numbers}, message, as_json=as_json)
 
 

@@ -14,8 +14,10 @@ from lrsearch.values import Outcome, Save, Source, Watch
 class Engine(Protocol):
     """Trains what `source` hands out until it hands out None.
 
-    Owes exactly one `Outcome` for each `TrialSpec`; an exception of the user's code becomes a FAILED outcome with its
-    traceback, never an exception of `train`. KeyboardInterrupt and SystemExit pass through.
+    Owes exactly one `Outcome` for each `TrialSpec`; an exception of the user's code, whatever its class, becomes a FAILED
+    outcome with its traceback, never an exception of `train`. SystemExit and KeyboardInterrupt too, marked `left`: whether
+    this process was told to stop is for its worker to know. What `source`, `watch` and `save` raise is not the user's: it leaves
+    `train` as it is, and so does AskedToLeave.
 
     One that measures before it trains has a method `calibrate(known)`, which takes a machine's figures, or None, and returns
     figures to keep, as JSON, with a line for people as `reason`.

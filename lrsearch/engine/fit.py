@@ -6,6 +6,7 @@ import gc
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import keras
 import tensorflow as tf
 
 from lrsearch.engine import _keras
+from lrsearch.engine.blame import LEAVING, PASSING, blaming, end_fork
 from lrsearch.engine.callbacks import callbacks_for
 from lrsearch.engine.compiling import accumulation_of, fresh_model, inner, set_searched
 from lrsearch.engine.data import Arrays, Data, Split, sample_batch, training_stream
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.snapshot import restore_snapshot
 from lrsearch.engine.watching import AveragedEvaluation, Stop, Track, WatchCallback
+from lrsearch.errors import text_of
 from lrsearch.space import OPTIMIZERS, rate
 from lrsearch.values import Outcome, Save, Source, Status, TrialSpec, Watch
 
@@ -33,6 +36,7 @@ class FitEngine:
     def __init__(self, loaded: LoadedStudy) -> None:
         self.loaded = loaded
 
+    @blaming
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Train what `source` hands out, one after another."""
         while (spec := source()) is not None:
@@ -46,11 +50,10 @@ class FitEngine:
             status, reason = run.train(watch, save)
             value = run.final_value() if status is Status.COMPLETE else None
             return run.outcome(status, began, reason=reason, value=value)
-        except tf.errors.ResourceExhaustedError as error:
-            return run.outcome(Status.FAILED, began, reason=f"out of memory: {first_line(error)}", text=user_traceback(error))
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything, and must not end the worker
-            reason = f"{type(error).__name__}: {first_line(error)}"
-            return run.outcome(Status.FAILED, began, reason=reason, text=user_traceback(error))
+        except PASSING:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the user's code may raise anything, and must not end the worker
+            return run.failed(error, began)
         finally:
             del run
             _keras.clear_session()  # or every trial's graph stays for ever (keras-tuner #1031)
@@ -182,6 +185,14 @@ class Run:
             found = self.model.evaluate(split.source, **options)
         return {name: float(value) for name, value in found.items()}
 
+    def failed(self, error: BaseException, began: float) -> Outcome:
+        """The outcome of what the study's code raised."""
+        end_fork(error)
+        kind = "out of memory" if isinstance(error, tf.errors.ResourceExhaustedError) else type(error).__name__
+        reason = f"{kind}: {first_line(error)}"
+        outcome = self.outcome(Status.FAILED, began, reason=reason, text=user_traceback(error))
+        return replace(outcome, left=isinstance(error, LEAVING))
+
     def outcome(self, status: Status, began: float, *, reason: str = "", text: str = "", value: float | None = None) -> Outcome:
         track = self.track
         return Outcome(
@@ -220,7 +231,7 @@ def _shortened(stream: tf.data.Dataset, whole: int, steps: int) -> tf.data.Datas
 
 
 def first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or ["no message"])[0][:500]
+    return (text_of(error).strip().splitlines() or ["no message"])[0][:500]
 
 
 def user_traceback(error: BaseException, *, own: Callable[[str], bool] | None = None) -> str:

@@ -20,11 +20,12 @@ import tensorflow as tf
 from keras import tree
 
 from lrsearch.engine import _keras
+from lrsearch.engine.blame import PASSING, blaming, end_fork
 from lrsearch.engine.callbacks import callbacks_for, watching_batches
 from lrsearch.engine.compiling import accumulation_of, fresh_model, set_searched
 from lrsearch.engine.data import DEFAULT_BATCH, Arrays, Data, permutation, sample_batch
 from lrsearch.engine.feeding import ArrayFeed, Feed, StreamFeed
-from lrsearch.engine.fit import FitEngine, Run, averaged_of, first_line, user_traceback
+from lrsearch.engine.fit import FitEngine, Run, averaged_of, first_line
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.program import CannotTrace, Held, Program
 from lrsearch.engine.snapshot import restore_snapshot
@@ -55,6 +56,7 @@ class GraphEngine:
         self._refused: dict[str, str] = {}  # programs that did not trace, and why
         self._trials = 0
 
+    @blaming
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Train what `source` hands out, one after another."""
         while (spec := source()) is not None:
@@ -66,11 +68,14 @@ class GraphEngine:
         if key not in self._refused:
             try:
                 return self._trained(spec, watch, save, notes)
-            except Exception as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
+            except PASSING:
+                raise
+            except BaseException as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
+                end_fork(error)
                 self._refuse(key, error)
         return self._fit.attempt(spec, watch, save, notes=(*notes, f"{BY_FIT}{self._refused[key]}"))
 
-    def _refuse(self, key: str, error: Exception) -> None:
+    def _refuse(self, key: str, error: BaseException) -> None:
         """Leave this structure to `fit` from now on."""
         if isinstance(error, tf.errors.ResourceExhaustedError):
             self._programs.clear()  # `fit` frees a model before it makes the next
@@ -100,9 +105,7 @@ class GraphEngine:
             value = run.final_value() if status is Status.COMPLETE else None
             return run.outcome(status, began, reason=reason, value=value)
         except CallbackFailed as failed:
-            error = failed.__cause__ or failed
-            reason = f"{type(error).__name__}: {first_line(error)}"
-            return run.outcome(Status.FAILED, began, reason=reason, text=user_traceback(error))
+            return run.failed(failed.__cause__ or failed, began)
         finally:
             run.close()
             self._trials += 1
@@ -233,9 +236,9 @@ class _GraphRun(Run):
         """Call the user's callbacks and ours, as `fit` does."""
         try:
             getattr(self._callbacks, hook)(*arguments)
-        except Stop:
+        except (Stop, *PASSING):
             raise
-        except Exception as error:  # the user's code may raise anything
+        except BaseException as error:  # the user's code may raise anything
             raise CallbackFailed from error
 
     def _epochs(self, program: Program, watcher: WatchCallback, *, watched: bool) -> None:

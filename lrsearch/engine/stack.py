@@ -107,10 +107,17 @@ class Stack:
     # -- joining and leaving -----------------------------------------------------------------------------------------
 
     def add(self, specs: Sequence[TrialSpec], watch: Watch, save: Save) -> None:
-        """Let attempts join; an exception of the study's code leaves the stack as it was."""
-        runs = [RowRun(self.loaded, spec, self, watch, save) for spec in specs]
-        rows = [self._row(run) for run in runs]
-        self._join(rows, [self._begun(row) for row in rows])
+        """Let attempts join; an exception leaves the stack as it was."""
+        state, before, families = self.state, self.rows, len(self.program.families)
+        try:
+            runs = [RowRun(self.loaded, spec, self, watch, save) for spec in specs]
+            rows = [self._row(run) for run in runs]
+            self._join(rows, [self._begun(row) for row in rows])
+        except BaseException:
+            self.state, self.rows = state, before
+            del self.program.families[families:]  # the state has no slots for them
+            self._families = {key: place for key, place in self._families.items() if place < families}
+            raise
 
     def _row(self, run: RowRun) -> Row:
         family = self._family(run)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import keras
 import tensorflow as tf
 
 from lrsearch.engine import _keras
+from lrsearch.engine.blame import PASSING, blaming, end_fork
 from lrsearch.engine.callbacks import callbacks_for
 from lrsearch.engine.compiling import fresh_model, inner
 from lrsearch.engine.data import Stream
@@ -23,6 +25,7 @@ from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.program import CannotTrace
 from lrsearch.engine.stack import Stack
 from lrsearch.engine.stacked import StackedProgram
+from lrsearch.errors import text_of
 from lrsearch.space import OPTIMIZERS
 from lrsearch.values import Outcome, Save, Source, TrialSpec, Watch
 
@@ -48,6 +51,7 @@ class VectorizedEngine:
         """Trials in training now."""
         return sum(len(stack.rows) for stack in self._stacks.values())
 
+    @blaming
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Train what `source` hands out, up to `width` at a time; a spec that must train alone waits until the others ended."""
         while True:
@@ -70,7 +74,7 @@ class VectorizedEngine:
             if spec is None:
                 self._ask_again = time.monotonic() + ASK_SECONDS
                 break
-            why = cannot_stack(spec) or self._cannot_test(spec) or self.why_not()
+            why = cannot_stack(spec) or _asked(partial(self._cannot_test, spec)) or self.why_not()
             if spec.alone:
                 self._apart = spec
             elif why:
@@ -88,13 +92,16 @@ class VectorizedEngine:
     def why_not(self) -> str:
         """Why this study's trials cannot be rows, or empty."""
         if self._refused is None:
-            self._refused = model_cannot_stack(self.loaded)
+            self._refused = _asked(lambda: model_cannot_stack(self.loaded))
         return self._refused
 
     def _join(self, size: int | None, specs: list[TrialSpec], watch: Watch, save: Save) -> Iterator[Outcome]:
         try:
             self.stack(size).add(specs, watch, save)
-        except Exception as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
+        except PASSING:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
+            end_fork(error)
             self._refused = reason_of(error)
             for spec in specs:
                 yield self._alone(spec, self._refused, watch, save)
@@ -106,7 +113,10 @@ class VectorizedEngine:
         except tf.errors.ResourceExhaustedError:
             self.width = max(1, self.width // 2)
             yield from self._dissolve(stack, "the rows do not fit into memory together", watch, save)
-        except Exception as error:  # noqa: BLE001 - as above
+        except PASSING:
+            raise
+        except BaseException as error:  # noqa: BLE001 - as above
+            end_fork(error)
             self._refused = reason_of(error)
             yield from self._dissolve(stack, self._refused, watch, save)
         else:
@@ -171,9 +181,20 @@ def model_cannot_stack(loaded: LoadedStudy) -> str:
     return next((reason for reason, holds in checks.items() if holds), "")
 
 
-def reason_of(error: Exception) -> str:
+def _asked(question: Callable[[], str]) -> str:
+    """Its answer; where the study's code fails at it, that is why rows cannot train together."""
+    try:
+        return question()
+    except PASSING:
+        raise
+    except BaseException as error:  # noqa: BLE001 - as above
+        end_fork(error)
+        return reason_of(error)
+
+
+def reason_of(error: BaseException) -> str:
     """One line of why many rows cannot train together."""
-    text = str(error).strip().splitlines()
+    text = text_of(error).strip().splitlines()
     if isinstance(error, CannotTrace):
         return text[0]
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

@@ -8,13 +8,14 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import FingerprintMismatch, InvalidValue, StudyFileError
-from lrsearch.launch.devices import plan_slots, this_machine
-from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.launch.devices import this_machine
+from lrsearch.launch.events import Event, Listener, silent, to_all
 from lrsearch.launch.parent import config_of
+from lrsearch.launch.planning import plan_further
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.request import check_versions
-from lrsearch.launch.run import work_with
-from lrsearch.launch.slots import SlotChoice, alternatives
+from lrsearch.launch.run import completed, work_with
+from lrsearch.launch.slots import SlotRequest
 from lrsearch.values import StudyRecord, StudyState
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def attach(
     storage: str | None = None,
     devices: str | None = None,
     workers: int | None = None,
+    threads: int | None = None,
     per_device: int | None = None,
     until: str = "done",
     allow_version_drift: bool = False,
@@ -53,6 +55,8 @@ def attach(
 
     if until not in UNTIL:
         raise InvalidValue("--until", got=until, allowed=" or ".join(UNTIL))
+    listen = to_all({"progress": listen})  # whatever it raises, training goes on
+    asked = SlotRequest(devices=devices, workers=workers, threads=threads, per_device=per_device)
     url = resolve_url(storage, os.environ)
     ledger = open_ledger(url)  # never makes a database: there is nothing to attach to in a new one
     try:
@@ -62,20 +66,17 @@ def attach(
                 Event(name="note", facts={"text": f"{name} is finished; lrsearch extend {quote(name)} --trials N gives it more."})
             )
             return study
-        machine = this_machine()
-        slots = plan_slots(machine, devices=devices, workers=workers, per_device=per_device, trials=None)
-        others = alternatives(machine, slots, workers=workers, engine=engine)
+        slots = plan_further(this_machine(), asked, ledger, study)
         path, kept = file_of(study, study_file), study.plan.overrides
         config = config_of(
             url, path, kept, engine, engine_factory, checkpoints, every=checkpoint_every, quota=checkpoint_quota, until=until
         )
-        with Pool(slots, config, listen, trial_timeout=trial_timeout) as pool:
+        with Pool(slots.slots, config, listen, trial_timeout=trial_timeout) as pool:
             check_same_study(study, pool.inspect(), allow_version_drift=allow_version_drift, listen=listen)
-            with SlotChoice(pool=pool, others=others, ledger=ledger, study=study, listen=listen).settled() as chosen:
-                work_with(chosen, ledger, study, listen)
-        return ledger.study(name)
+            work_with(pool, ledger, study, slots, listen)
     finally:
         ledger.close()
+    return completed(url, name)
 
 
 def file_of(study: StudyRecord, given: str | Path | None) -> Path:

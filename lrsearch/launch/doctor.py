@@ -12,8 +12,9 @@ from pathlib import Path
 
 from lrsearch.errors import LrSearchError
 from lrsearch.launch.child import environment
-from lrsearch.launch.devices import CPU_WORKER_MIB, Machine, Slot, plan_slots, this_machine
+from lrsearch.launch.devices import Machine, this_machine
 from lrsearch.launch.parent import checkpoint_root
+from lrsearch.launch.slots import CPU_WORKER_MIB, Slot, SlotPlan, SlotRequest, plan_slots
 from lrsearch.values import Json
 from lrsearch.version import versions
 
@@ -39,13 +40,13 @@ def diagnose(*, storage: str | None, study_file: Path | None, devices: str | Non
     yield _libraries()
     machine = this_machine()
     try:
-        slots = plan_slots(machine, devices=devices, workers=None, per_device=None, trials=None)
+        plan = plan_slots(machine, SlotRequest(devices=devices))
     except LrSearchError as error:
         yield Check(name="devices", well=False, text=str(error), fix="Choose with --devices cpu, or mend the driver.")
         return
-    yield Check(name="devices", well=True, text=_devices(machine, slots))
+    yield Check(name="devices", well=True, text=_devices(machine, plan))
     yield from _database(storage)
-    yield from _training(machine, slots, study_file)
+    yield from _training(machine, plan.slots, study_file)
 
 
 def _libraries() -> Check:
@@ -60,9 +61,9 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
 
 
-def _devices(machine: Machine, slots: tuple[Slot, ...]) -> str:
+def _devices(machine: Machine, plan: SlotPlan) -> str:
     gpus = ", ".join(f"gpu:{each.index} {each.name}" for each in machine.gpus) or "no GPU"
-    return f"{gpus}; {machine.cores} CPU cores; {len(slots)} workers: {', '.join(each.name for each in slots)}"
+    return f"{gpus}; {machine.cores} CPU cores; {plan} ({', '.join(each.name for each in plan.slots)})"
 
 
 def _database(storage: str | None) -> Iterator[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
@@ -13,9 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lrsearch.launch.events import Event
 from lrsearch.launch.picture import Picture, Row, duration, number
-from lrsearch.report.words import rate_text
+from lrsearch.report.words import counted, rate_text
 
 if TYPE_CHECKING:
     from lrsearch.launch.picture import Result
@@ -41,10 +41,8 @@ class LiveView:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._live.__exit__(kind, error, trace)
-
-    def __call__(self, event: Event) -> None:
-        """The view redraws itself on its own thread; nothing is to be done."""
+        with suppress(OSError):  # the terminal may be gone
+            self._live.__exit__(kind, error, trace)
 
     def print(self, text: str) -> None:
         """A line above the view."""
@@ -66,8 +64,8 @@ def _budget(picture: Picture, now: float) -> RenderableType:
     left = picture.seconds_left(now)
     remaining = f"about {duration(left)} left" if left is not None else ""
     failed = f", {picture.failed} failed" if picture.failed else ""
-    retests = f", retests {picture.retests_done}/{picture.retests_planned}" if picture.retests_planned else ""
-    done = f"{picture.done}/{picture.trials}" if picture.trials is not None else f"{picture.done}"
+    retests = f", {picture.retests_done} of {counted(picture.retests_planned, 'retest')}" if picture.retests_planned else ""
+    done = f"{picture.done} of {picture.trials}" if picture.trials is not None else f"{picture.done}"
     total = picture.trials or max(1, picture.done)
     bar = ProgressBar(total=total, completed=picture.done, width=_BAR_WIDTH)
     line.add_row(Text(picture.study, style="bold"), bar, Text(f"{done} trials{failed}{retests}"), Text(remaining, style="dim"))
@@ -89,7 +87,7 @@ def _cells(row: Row, objective: str) -> list[RenderableType]:
     rate = "" if row.rate is None else f"rate {rate_text(row.rate)}"
     value = "" if row.value is None else f"{objective} {number(row.value)}"
     return [
-        Text(row.label + (f" of {len(row.held)} at once" if len(row.held) > 1 else "")),
+        Text((f"{len(row.held)} at once, " if len(row.held) > 1 else "") + row.label),
         Text(row.short, overflow="ellipsis", no_wrap=True),
         Text(f"epoch {row.epoch}/{row.epochs}" if row.epochs else "", style="dim"),
         Text(rate, style="dim"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ class Request:
     """What the caller asked for; None where nothing was said, so that a study that goes on keeps what it has."""
 
     trials: int | None = None  # the study's total
-    timeout: float | None = None  # seconds from now, retests included
+    timeout: float | None = None  # seconds from `began`, retests included
     sampler: str | None = None
     pruner: str | None = None
     seed: int | None = None
@@ -32,6 +33,7 @@ class Request:
     retries: int | None = None
     overrides: Mapping[str, Json] = field(default_factory=dict)
     allow_version_drift: bool = False
+    began: float = field(default_factory=time.monotonic)  # when the command did, so that loading TensorFlow counts too
 
     def __post_init__(self) -> None:
         for name, low in (("trials", 1), ("retest", 0), ("retries", 0), ("seed", 0)):
@@ -66,8 +68,12 @@ class Request:
         )
 
 
-def create_or_resume(ledger: Ledger, request: Request, name: str, study_file: str | None, found: Inspection) -> StudyRecord:
+def create_or_resume(
+    ledger: Ledger, request: Request, name: str, study_file: str | None, found: Inspection, *, resume: bool = True
+) -> StudyRecord:
     """The study `name`: made from what was found, or the stored one, opened again with what was asked anew.
+
+    Without `resume` a stored study is compared and stays as it is: its state, its budget and its end.
 
     Raises FingerprintMismatch where the stored one has another definition, sampler, pruner, seed or number of retests.
     """
@@ -76,11 +82,11 @@ def create_or_resume(ledger: Ledger, request: Request, name: str, study_file: st
     if known is not None:
         check_same(known, request)
         check_versions(known.plan.facts.versions, found.facts.versions, allow_drift=request.allow_version_drift)
-    study = ledger.create_study(plan)
-    if known is None:
+    study = ledger.create_study(plan, began=request.began)
+    if known is None or not resume:
         return study
     if request.trials is not None or request.timeout is not None:
-        ledger.set_budget(study.id, trials=request.trials, timeout_seconds=request.timeout)
+        ledger.set_budget(study.id, trials=request.trials, timeout_seconds=request.timeout, began=request.began)
     if study.state in {StudyState.DRAINING, StudyState.STOPPED, StudyState.BROKEN}:
         ledger.set_state(study.id, StudyState.OPEN)
     return ledger.study(name)

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -40,7 +41,16 @@ class Signals:
             os.set_blocking(write, False)
             self._old_wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
             threading.Thread(target=self._guard, args=(read,), name="lrsearch-signals", daemon=True).start()
+            os.register_at_fork(after_in_child=self._forget)
         return self
+
+    def _forget(self) -> None:
+        """A process that the caller's own code forked: a signal to it is its own, and none of ours."""
+        if self._pipe is not None:
+            self._pipe = None
+            signal.set_wakeup_fd(self._old_wakeup)
+            for number, handler in self._old.items():
+                signal.signal(number, handler)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._pipe is None:
@@ -76,6 +86,7 @@ class Signals:
         if self._pipe is None:  # the main thread did it
             return
         self._second()
-        if sys.stderr.isatty():
-            os.write(2, _SHOW_CURSOR)
+        with suppress(OSError, ValueError):  # a terminal that is gone must not keep us
+            if sys.stderr.isatty():
+                os.write(2, _SHOW_CURSOR)
         os._exit(128 + (self.number or signal.SIGINT))

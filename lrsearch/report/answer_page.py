@@ -5,7 +5,16 @@ from __future__ import annotations
 from statistics import fmean, stdev
 
 from lrsearch.answer import Answer, Contender, evidence_text
-from lrsearch.report.words import columns, counted, further_text, rate_text, schedule_text, value_digits, value_text, varying_of
+from lrsearch.report.words import (
+    columns,
+    counted,
+    further_text,
+    rate_text,
+    schedule_text,
+    value_digits,
+    value_text,
+    varying_of,
+)
 from lrsearch.values import Origin
 
 
@@ -28,6 +37,8 @@ def _contenders(answer: Answer) -> str:
     same = answer.yours is not None and answer.yours.trial == answer.best.trial
     others = [each for each in answer.runners_up if each.trial != answer.best.trial]
     shown = [("yours", answer.yours, ""), ("best", answer.best, "it is yours" if same else _aside(answer))]
+    if same and not any(row.complete or row.pruned for row in answer.by_optimizer):
+        del shown[1]  # nothing was searched that it could be the best of
     shown += [(f"#{place}", each, _apart(answer, each)) for place, each in enumerate(others, start=2)]
     digits = value_digits(each.value for _, each, _ in shown if each is not None)
     varying = varying_of(each.setting for each in answer.ranked if each.setting is not None and each.origin is not Origin.YOURS)

@@ -148,8 +148,7 @@ def _kinds(data: dict[str, Json]) -> str:
 
 
 def _training(record: TrialRecord) -> dict[str, Json]:
-    label = f"trial {record.number}" if record.kind is Kind.SEARCH else f"retest {record.parent}/{(record.repeat or 0) + 1}"
-    return {"label": label, "attempt": record.attempt, "worker": record.worker, "setting": setting_text(record)}
+    return {"label": record.label, "attempt": record.attempt, "worker": record.worker, "setting": setting_text(record)}
 
 
 def _short(each: Contender | None) -> dict[str, Json] | None:
@@ -245,10 +244,8 @@ def trial_data(record: TrialRecord, curve: Sequence[CurvePoint], attempts: Seque
 
 def trial_text(record: TrialRecord, data: dict[str, Json]) -> str:
     """The same for people: setting, attempts, the curve's end, the error."""
-    retest = record.kind is Kind.RETEST
-    name = f"retest {(record.repeat or 0) + 1} of trial {record.parent}" if retest else f"trial {record.number}"
     lines = [
-        f"{name}: {record.state.value}" + (f" ({record.reason})" if record.reason else ""),
+        f"{record.label}: {record.state.value}" + (f" ({record.reason})" if record.reason else ""),
         f"setting  {setting_text(record)}",
         f"origin   {record.origin.value}; seed {record.seed}; engine {record.engine or '-'}; {duration_text(record.seconds)}",
         f"value    {value_text(record.value)}"

@@ -6,6 +6,7 @@ Knows no tables.
 from __future__ import annotations
 
 import math
+import os
 import random
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from sqlalchemy import (
     make_url,
 )
 
-from lrsearch.errors import EnvironmentProblem, StorageProblem, StorageUnavailable
+from lrsearch.errors import EnvironmentProblem, StorageGone, StorageProblem, StorageUnavailable
 from lrsearch.storage.limits import Errand, limit_answers
 from lrsearch.storage.url import is_sqlite, mask_url
 
@@ -82,21 +83,22 @@ class Database:
         self._away_until = 0.0
         self._errand: Errand[Any] | None = None
         self._troubled_at = -math.inf  # monotonic
+        self._file: tuple[int, int] | None = None  # SQLite's, once something was read or written there
         self.clock = clock_of(self.engine) if clock is None else clock
 
     @property
     def url(self) -> URL:
         return self.engine.url
 
-    def write(self, work: Callable[[Connection], T]) -> T:
+    def write(self, work: Callable[[Connection], T], *, patience_seconds: float | None = None) -> T:
         """`work` in one transaction, repeated through outages: it must be safe to repeat."""
-        return self._patiently(self.engine, work, self._patience)
+        return self._patiently(self.engine, work, self._patience if patience_seconds is None else patience_seconds)
 
     def read(self, work: Callable[[Connection], T], *, patience_seconds: float | None = None) -> T:
         """The same for what only reads."""
         return self._patiently(self._reader, work, self._patience if patience_seconds is None else patience_seconds)
 
-    def hurriedly(self, work: Callable[[Connection], T]) -> T:
+    def hurriedly(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
         """`work` in one try, for callers that can come back later: training must not wait for a database that is away.
 
         Raises StorageUnavailable; at once, for a while, when the last try just failed. One that is still being awaited by then
@@ -104,7 +106,8 @@ class Database:
         """
         if time.monotonic() < self._away_until or (self._errand is not None and self._errand.running):
             raise StorageUnavailable(f"{where(self.url)} did not answer a moment ago.")
-        self._errand = errand = Errand(lambda: self._patiently(self.engine, work, 0.0))
+        engine = self._reader if reads else self.engine
+        self._errand = errand = Errand(lambda: self._patiently(engine, work, 0.0))
         try:
             return errand.result(HURRY_SECONDS)
         except TimeoutError:
@@ -120,18 +123,42 @@ class Database:
 
     def _patiently(self, engine: Engine, work: Callable[[Connection], T], patience_seconds: float) -> T:
         began = time.monotonic()
+        self._refuse_other_file()
         try:
-            return patiently(engine, work, patience_seconds=patience_seconds, troubled=self._note_trouble)
+            result = patiently(engine, work, patience_seconds=patience_seconds, troubled=self._note_trouble)
+        except StorageProblem:
+            self._refuse_other_file()
+            raise
+        else:
+            if self._file is None and is_sqlite(self.url):
+                self._file = file_of(self.url)
+            return result
         finally:
             if time.monotonic() - began > SLOW_SECONDS:
                 self._note_trouble()
 
+    def _refuse_other_file(self) -> None:
+        """Raises StorageGone where SQLite's file was deleted or replaced: open connections would go on writing to the old one."""
+        if self._file is not None and file_of(self.url) != self._file:
+            fix = "What was stored there is out of reach; end every process that uses it."
+            raise StorageGone(f"{where(self.url)} was deleted or replaced while it was in use. {fix}")
+
     def _note_trouble(self) -> None:
         self._troubled_at = time.monotonic()
+        self._refuse_other_file()  # no patience brings it back
 
     def close(self) -> None:
         """Give the connections back."""
         self.engine.dispose()
+
+
+def file_of(url: URL) -> tuple[int, int] | None:
+    """Which file SQLite's path leads to now; None where there is none."""
+    try:
+        found = os.stat(url.database or "")  # noqa: PTH116 - once a transaction
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def make_engine(url: URL) -> Engine:

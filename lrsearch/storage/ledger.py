@@ -14,19 +14,22 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from lrsearch.errors import FingerprintMismatch, StorageProblem, UnknownName
 from lrsearch.storage import claims, ends, records
+from lrsearch.storage import glance as glances
 from lrsearch.storage import studies as study_moves
 from lrsearch.storage.claims import Answer, Done
 from lrsearch.storage.database import Database, new_id, where
 from lrsearch.storage.ends import Beat
+from lrsearch.storage.glance import Glance
 from lrsearch.storage.move import Move, StudyGone, study_of
 from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records, RungValue
 from lrsearch.storage.studies import Retest
 from lrsearch.storage.tables import attempts, calibrations, checkpoints, curves, studies, trials, workers
+from lrsearch.storage.timing import WORKER_GONE_SECONDS
 from lrsearch.storage.url import is_sqlite
 from lrsearch.values import (
     CurvePoint,
@@ -44,6 +47,8 @@ from lrsearch.values import (
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
+
+    from lrsearch.storage._optuna import AttrChange
 
 T = TypeVar("T")
 
@@ -86,6 +91,14 @@ class Ledger:
                 self._optuna = open_optuna(self.database.url)
             return self._optuna
 
+    def change_optuna_attrs(self, optuna_study_id: int, change: AttrChange) -> None:
+        """Write, in one transaction, the system attributes that `change` gives, asked with those that are there and with the ids
+        of Optuna's trials by number. A study that is gone is left. Raises StorageUnavailable.
+        """
+        from lrsearch.storage._optuna import change_attrs
+
+        self.database.write(lambda connection: change_attrs(connection, optuna_study_id, change))
+
     def move(self, study_id: int, work: Callable[[Move], T], *, gone: T, seam: str = "") -> T:
         """`work` with the study locked; `gone` where it was deleted meanwhile."""
         return self._moved(study_id, work, gone, seam)
@@ -111,9 +124,10 @@ class Ledger:
 
     # -- studies -----------------------------------------------------------------------------------------------------------------
 
-    def create_study(self, plan: StudyPlan) -> StudyRecord:
+    def create_study(self, plan: StudyPlan, *, began: float | None = None) -> StudyRecord:
         """Make the study with its first trials, or find it: any number of processes may try at once.
 
+        Its time-out counts from `began`, by this process' monotonic clock; from now where that is None.
         Raises FingerprintMismatch where the stored one was made from another definition, InvalidValue where Optuna has a study of
         that name with trials that are not ours.
         """
@@ -122,7 +136,7 @@ class Ledger:
         stored = self._find(plan.name)
         if stored is None:
             refuse_foreign_study(self.optuna_storage(), plan.name)  # before anything is made
-            stored = self._insert(plan)
+            stored = self._insert(plan, began)
         _refuse_other(stored, plan)
         if not stored.optuna_study_id:
             facts = stored.plan.facts
@@ -130,9 +144,10 @@ class Ledger:
             self._change(stored.id, lambda move: move.change_study(optuna_study_id=made))
         return self.study(plan.name)
 
-    def _insert(self, plan: StudyPlan) -> StudyRecord:
+    def _insert(self, plan: StudyPlan, began: float | None) -> StudyRecord:
+        end = study_moves.end_of(plan.timeout_seconds, began)
         with suppress(IntegrityError):  # another process was quicker, or our own commit's answer was lost
-            self.database.write(lambda connection: study_moves.insert_study(connection, self._clock, plan))
+            self.database.write(lambda connection: study_moves.insert_study(connection, self._clock, plan, end))
         return self.study(plan.name)
 
     def study(self, name: str) -> StudyRecord:
@@ -153,22 +168,32 @@ class Ledger:
         rows = self.database.read(lambda connection: connection.execute(select(studies).order_by(studies.c.id)).all())
         return [records.study_from(row) for row in rows]
 
-    def set_budget(self, study_id: int, *, trials: int | None = None, timeout_seconds: float | None = None) -> None:
-        """Set the study's total of trials, never below what has begun, and its end, so many seconds from now; None keeps.
+    def set_budget(
+        self,
+        study_id: int,
+        *,
+        trials: int | None = None,
+        timeout_seconds: float | None = None,
+        began: float | None = None,
+    ) -> None:
+        """Set the study's total of trials, never below what has begun, and its end, so many seconds after `began`; None keeps.
 
-        A finished study is open again; a deadline that has passed goes when trials are given.
+        `began` is by this process' monotonic clock, now where it is None. A finished study is open again; a deadline that
+        has passed goes when trials are given.
         """
-        self._change(study_id, lambda move: study_moves.set_budget(move, total=trials, timeout_seconds=timeout_seconds))
+        end = study_moves.end_of(timeout_seconds, began)
+        self._change(study_id, lambda move: study_moves.set_budget(move, total=trials, end=end))
 
     def extend(self, study_id: int, *, trials: int | None = None, timeout_seconds: float | None = None) -> StudyRecord:
         """Raise the total by `trials`, or end the study so many seconds from now."""
+        end = study_moves.end_of(timeout_seconds, None)
         goal: list[int] = []  # filled by the first try: a second one, whose commit had arrived, must not add again
 
         def extended(move: Move) -> StudyRecord:
             if trials is not None and not goal:
                 begun = move.study.trials if move.study.trials is not None else move.study.searched
                 goal.append(begun + trials)
-            study_moves.set_budget(move, total=goal[0] if goal else None, timeout_seconds=timeout_seconds)
+            study_moves.set_budget(move, total=goal[0] if goal else None, end=end)
             row = move.connection.execute(select(studies).where(studies.c.id == study_id)).one()
             return records.study_from(row)
 
@@ -178,6 +203,10 @@ class Ledger:
         """Say what the study's workers may do."""
         text = records.clean(reason)
         self._change(study_id, lambda move: move.change_study(state=state.value, reason=text))
+
+    def keep_threads(self, study_id: int, threads: int | None) -> None:
+        """Note how many threads each of the study's CPU workers has."""
+        self._change(study_id, lambda move: move.change_study(threads=threads))
 
     def retry_failed(self, study_id: int) -> list[int]:
         """Queue each failed trial's setting once more as a new trial, and raise the budget by as many; returns their numbers.
@@ -213,7 +242,7 @@ class Ledger:
         return self._change(study_id, added)
 
     def _refuse_second_host(self, move: Move, host: str) -> None:
-        seen = and_(workers.c.state != "gone", workers.c.last_seen > move.now - claims.WORKER_GONE_SECONDS)
+        seen = and_(workers.c.state != "gone", workers.c.last_seen > move.now - WORKER_GONE_SECONDS)
         others = select(workers.c.host).where(workers.c.study_id == move.study_id, seen, workers.c.host != host).limit(1)
         other = move.connection.execute(others).scalar_one_or_none()
         if other is not None:
@@ -229,8 +258,7 @@ class Ledger:
 
     def workers(self, study_id: int) -> list[WorkerRecord]:
         """The study's workers, gone ones too, the oldest first."""
-        query = select(workers).where(workers.c.study_id == study_id).order_by(workers.c.id)
-        return [records.worker_from(row) for row in self.database.read(lambda connection: connection.execute(query).all())]
+        return self.database.read(lambda connection: glances.read_workers(connection, study_id))
 
     # -- engines -----------------------------------------------------------------------------------------------------------------
 
@@ -325,28 +353,21 @@ class Ledger:
 
         The answer's `revision` is what to ask with next time.
         """
-        query = select(trials).where(trials.c.study_id == study_id)
-        if kind is not None:
-            query = query.where(trials.c.kind == kind.value)
-        if changed_since is not None:
-            query = query.where(trials.c.revision > changed_since)
-
-        def read(connection: Connection) -> Records:
-            # The revision first: what changes in between is then read again next time, never missed.
-            revision = connection.execute(select(studies.c.revision).where(studies.c.id == study_id)).scalar_one_or_none()
-            rows = connection.execute(query.order_by(trials.c.kind.desc(), trials.c.number)).all()
-            return Records((records.trial_from(row) for row in rows), revision=int(revision or 0))
-
-        return self.database.read(read)
+        return self.database.read(
+            lambda connection: glances.read_trials(connection, study_id, kind=kind, changed_since=changed_since)
+        )
 
     def counts(self, study_id: int) -> Counts:
         """How many search trials stand where, and how many retests there are."""
-        query = select(trials.c.kind, trials.c.state, func.count().label("number")).where(trials.c.study_id == study_id)
-        rows = self.database.read(lambda connection: connection.execute(query.group_by(trials.c.kind, trials.c.state)).all())
-        search = {row.state: int(row.number) for row in rows if row.kind == Kind.SEARCH.value}
-        retests = {row.state: int(row.number) for row in rows if row.kind == Kind.RETEST.value}
-        done = sum(number for state, number in retests.items() if TrialState(state).terminal)
-        return Counts(**search, retests=sum(retests.values()), retests_done=done)
+        return self.database.read(lambda connection: glances.read_counts(connection, study_id))
+
+    def glance(self, study_id: int, *, changed_since: int | None) -> Glance | None:
+        """How a study stands, for views; None where it was deleted.
+
+        One try, as for curves: whoever shows a study must hear signals meanwhile. Raises StorageUnavailable.
+        """
+        clock = self._clock
+        return self.database.hurriedly(lambda connection: glances.glance(connection, clock, study_id, changed_since), reads=True)
 
     def attempts(self, trial_id: int) -> list[AttemptRecord]:
         """A trial's attempts, the first one first."""

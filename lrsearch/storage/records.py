@@ -128,6 +128,7 @@ def study_from(row: Any) -> StudyRecord:
         deadline=row.deadline,
         created_at=row.created_at,
         optuna_study_id=row.optuna_study_id or 0,
+        threads=row.threads,
     )
 
 
@@ -173,6 +174,7 @@ def outcome_columns(outcome: Outcome) -> dict[str, Any]:
         "epochs": outcome.epochs,
         "steps": outcome.steps,
         "seconds": outcome.seconds,
+        "worker_seconds": outcome.seconds if outcome.worker_seconds is None else outcome.worker_seconds,
         "engine": outcome.engine[:32],
         "reason": clean(outcome.reason),
         "traceback": clean(outcome.traceback_text),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from shlex import quote
@@ -30,11 +31,23 @@ class Retest:
     seed: int
 
 
-def insert_study(connection: Connection, clock: ColumnElement[float], plan: StudyPlan) -> None:
+def end_of(timeout_seconds: float | None, began: float | None) -> float | None:
+    """When the time is over that began at `began`, or begins now, by this process' monotonic clock."""
+    if timeout_seconds is None:
+        return None
+    return (time.monotonic() if began is None else began) + timeout_seconds
+
+
+def _seconds_until(end: float) -> float:
+    """From now, for a transaction to add to the database's clock: an outage before it must not move the end."""
+    return end - time.monotonic()
+
+
+def insert_study(connection: Connection, clock: ColumnElement[float], plan: StudyPlan, end: float | None = None) -> None:
     """The study's row and its first trials. Raises IntegrityError where there is one of that name."""
     row: dict[str, Any] = {"name": plan.name, "plan": records.plan_text(plan), "trials": plan.trials}
     row |= {"state": StudyState.OPEN.value, "reason": "", "revision": 0, "searched": 0, "retests_for": 0}
-    deadline = None if plan.timeout_seconds is None else clock + plan.timeout_seconds
+    deadline = None if end is None else clock + _seconds_until(end)
     made = connection.execute(insert(studies).values(**row, deadline=deadline, created_at=clock))
     move = Move(connection, clock, new_id(made))
     move.change_study(searched=_queue_first(move, plan.trials))
@@ -57,19 +70,20 @@ def _queue_first(move: Move, budget: int | None) -> int:
     return taken + len(rows)
 
 
-def set_budget(move: Move, *, total: int | None, timeout_seconds: float | None) -> None:
-    """The study's total of trials, never below what has begun, and its end, so many seconds from now; None keeps.
+def set_budget(move: Move, *, total: int | None, end: float | None) -> None:
+    """The study's total of trials, never below what has begun, and its end, by this process' monotonic clock; None keeps.
 
     A deadline that has passed goes when trials are given: it must not end the new budget. A finished study is open again.
+    Retests are planned anew: where time was short, some were left out.
     """
-    columns: dict[str, Any] = {}
+    columns: dict[str, Any] = {"retests_for": 0}
     if total is not None:
         columns["trials"] = max(total, move.study.searched)
         columns["searched"] = _queue_first(move, columns["trials"])
         if move.study.deadline is not None and move.study.deadline <= move.now:
             columns["deadline"] = None
-    if timeout_seconds is not None:
-        columns["deadline"] = move.now + timeout_seconds
+    if end is not None:
+        columns["deadline"] = move.now + _seconds_until(end)
     if move.study.state == StudyState.FINISHED:
         columns["state"] = StudyState.OPEN.value
     move.change_study(**columns)
@@ -113,7 +127,12 @@ def _retried(origin: str) -> Origin:
 
 
 def plan_retests(move: Move, retests: Sequence[Retest]) -> bool:
-    """Queue retests; those that exist already, from an earlier plan, stay as they are. Whether there were new ones."""
+    """Queue retests; those that exist already, from an earlier plan, stay as they are. Whether there were new ones.
+
+    Nothing where another worker has planned since the last search trial ended: it may have reckoned with another time left.
+    """
+    if move.study.retests_for >= count_ended(move):
+        return False
     mine = and_(trials.c.study_id == move.study_id, trials.c.kind == Kind.RETEST.value)
     found = move.connection.execute(select(trials.c.parent, trials.c.repeat_no).where(mine))
     there = {(row.parent, row.repeat_no) for row in found}

@@ -55,6 +55,7 @@ studies = Table(
     Column("retests_for", Integer, nullable=False),  # search trials that had ended when retests were last planned
     Column("mirror_owner", String(64), nullable=True),
     Column("mirror_until", Double, nullable=True),
+    Column("threads", Integer, nullable=True),  # of each CPU worker: a trial resumes bitwise under the same number alone
 )
 
 trials = Table(
@@ -78,6 +79,7 @@ trials = Table(
     Column("epochs", Integer, nullable=False, default=0),
     Column("steps", BigInteger, nullable=False, default=0),
     Column("seconds", Double, nullable=False, default=0.0),
+    Column("worker_seconds", Double, nullable=True),  # its share of its worker's time; NULL before version 0005
     Column("attempt", Integer, nullable=False, default=0),
     Column("lost", Integer, nullable=False, default=0),
     Column("engine", String(32), nullable=False, default=""),

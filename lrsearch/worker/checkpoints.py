@@ -148,7 +148,7 @@ class CheckpointStore:
 
     def files_folder(self, label: str, attempt: int) -> Path:
         """Where the user's own checkpointing callbacks may write; theirs to keep, so `forget` leaves it."""
-        return self._study / "files" / label.replace(" ", "-").replace("/", "-") / f"attempt-{attempt}"
+        return self._study / "files" / label.replace(" ", "-") / f"attempt-{attempt}"
 
     def used(self) -> int:
         """Bytes that this study's checkpoints take."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import retest_candidates
+from lrsearch.answer import fitting_retests, retest_candidates, yours_of
 from lrsearch.errors import StorageUnavailable
 from lrsearch.space import rise_of
 from lrsearch.storage import Claim, Done, PlanRetests, Retest, Wait
@@ -29,7 +29,6 @@ from lrsearch.values import (
     StudyState,
     TrialRecord,
     TrialSpec,
-    TrialState,
     Verdict,
 )
 from lrsearch.worker.checkpoints import CheckpointStore, NoRoom, Written
@@ -37,6 +36,7 @@ from lrsearch.worker.curves import CurveBuffer
 from lrsearch.worker.events import Say, setting_in_short
 from lrsearch.worker.faults import breaking_failure
 from lrsearch.worker.heart import Heart
+from lrsearch.worker.shares import Shares
 
 if TYPE_CHECKING:
     from lrsearch.sampling import Proposer, PruneRule
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 SAY_EVERY_SECONDS = 0.5  # progress within an epoch, for people
 MIRROR_EVERY_SECONDS = 1.0  # Optuna's rows follow in bulk: two looks a trial would cost short trials a tenth of their time
 NEVER_PRUNED = frozenset({Origin.YOURS, Origin.REFERENCE})
+HEARING_SECONDS = 0.2  # a signal that ended the training may not have been heard yet
 EPOCH_GRACE_SECONDS = 3.0  # an interruption waits for an epoch's end that is nearer than this: a checkpoint can be taken there
 
 
@@ -85,6 +86,7 @@ class Desk:
         self.space, self.proposer, self.rule = space, proposer, rule
         self.heart, self.store, self.say, self.lease_seconds = heart, store, say, lease_seconds
         self.curves = CurveBuffer(ledger.add_curves, time.monotonic)
+        self.shares = Shares(time.monotonic)
         self.answer: Wait | PlanRetests | Done = Wait(0.0)  # why there was nothing to train, last time
         self._held: dict[int, _Held] = {}
         self._revision: int | None = None
@@ -109,15 +111,17 @@ class Desk:
 
     def _begin(self, trial: TrialRecord, attempt: int) -> TrialSpec | None:
         self.heart.hold(trial.id, attempt)
+        self.shares.begin(trial.id)
         setting = trial.setting or self._propose(trial.number)
         seed = trial.seed if trial.seed is not None else seed_of(self.study.plan.seed, trial.kind, trial.number)
         params = self.space.public_params(setting)
         if not self.ledger.bind(trial.id, attempt, setting=setting, params=params, seed=seed):
             self.heart.release(trial.id, attempt)
+            self.shares.end(trial.id)
             return None
         self._mirror()
         resume = self._resume(trial)
-        label = label_of(trial)
+        label = trial.label
         spec = TrialSpec(
             trial_id=trial.id,
             attempt=attempt,
@@ -160,7 +164,7 @@ class Desk:
         snapshot, troubles = self.store.newest(self.ledger.checkpoints(trial.id))
         for trouble in troubles:
             then = f"going on from epoch {snapshot.epoch}" if snapshot else "beginning anew"
-            self.say("note", text=f"{label_of(trial)}: checkpoint not usable, {then}: {trouble}")
+            self.say("note", text=f"{trial.label}: checkpoint not usable, {then}: {trouble}")
         return snapshot
 
     # -- watch and save --------------------------------------------------------------------------------------------
@@ -244,7 +248,9 @@ class Desk:
 
     def tell(self, outcome: Outcome) -> None:
         """Record how an attempt ended, exactly once; what was fenced off is dropped."""
+        outcome = self._excused(outcome)
         held = self._held.pop(outcome.trial_id)
+        outcome = replace(outcome, worker_seconds=self.shares.end(outcome.trial_id))
         points = self.curves.take(outcome.trial_id, outcome.attempt)
         recorded = False
         if outcome.status is not Status.LOST:
@@ -261,6 +267,19 @@ class Desk:
         if recorded and outcome.status is Status.FAILED:
             self._break_if_poisoned()
 
+    def _excused(self, outcome: Outcome) -> Outcome:
+        """What an exit of the study's own code ended goes back to the queue where this worker was told to stop, and failed where
+        nobody asked for it: it would be trained for ever.
+        """
+        if not outcome.left or not self.told_to_stop():
+            return outcome
+        return replace(outcome, status=Status.INTERRUPTED, value=None, reason=self.heart.stopping, traceback_text="")
+
+    def told_to_stop(self) -> bool:
+        """Whether this worker was told to stop, or is within a moment."""
+        self.heart.rest(HEARING_SECONDS)
+        return bool(self.heart.stopping)
+
     def abandon(self, reason: str) -> None:
         """Put back whatever is still held, its engine having been left by an exception."""
         for trial_id, held in list(self._held.items()):
@@ -268,18 +287,23 @@ class Desk:
             self.tell(Outcome(trial_id=trial_id, attempt=attempt, status=Status.INTERRUPTED, engine="", reason=reason))
         self._mirror(now=True)
 
-    def plan_retests(self) -> None:
-        """Plan the retests of the best few and yours, on seeds that all of them share, so that their spread can be compared."""
+    def plan_retests(self, room: int | None = None) -> None:
+        """Plan the retests of the best few and yours, on seeds that all of them share, so that their spread can be compared.
+
+        `room` is how many fit into the time that is left, where that is limited.
+        """
         plan = self.study.plan
         records = self.ledger.trials(self.study.id, kind=Kind.SEARCH)
-        chosen = retest_candidates(records, plan.facts.direction)
+        wanted = retest_candidates(records, plan.facts.direction)
+        chosen, seeds = fitting_retests(wanted, yours_of(records), seeds=plan.retest_seeds, room=room)
         retests = [
             Retest(parent=number, repeat=repeat, seed=seed_of(plan.seed, Kind.RETEST, repeat))
-            for repeat in range(plan.retest_seeds)
+            for repeat in range(seeds)
             for number in chosen
         ]
         if self.ledger.plan_retests(self.study.id, retests):  # two workers may ask at once; one of them tells
-            self.say("retests.planned", trials=list(chosen), seeds=plan.retest_seeds)
+            left_out = len(wanted) * plan.retest_seeds - len(retests)
+            self.say("retests.planned", trials=list(chosen), seeds=seeds, left_out=left_out)
 
     def _break_if_poisoned(self) -> None:
         """Stop the study for everybody when it fails alike from the start."""
@@ -362,15 +386,3 @@ def seed_of(study_seed: int, kind: Kind, number: int) -> int:
     """The seed of a trial (or of a retest's repeat): a hash, so that neighbours share nothing; below 2**31."""
     digest = hashlib.sha256(f"{study_seed}/{kind.value}/{number}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
-
-
-def label_of(trial: TrialRecord) -> str:
-    """`trial 12`, or `retest 12/2`: for people; repeats count from 1."""
-    if trial.kind is Kind.RETEST:
-        return f"retest {trial.parent}/{(trial.repeat or 0) + 1}"
-    return f"trial {trial.number}"
-
-
-def finished(trial: TrialRecord) -> bool:
-    """Whether a trial has ended for good."""
-    return trial.state in {TrialState.COMPLETE, TrialState.DIVERGED, TrialState.PRUNED, TrialState.FAILED}

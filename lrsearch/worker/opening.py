@@ -47,25 +47,20 @@ def desk_for(
     return desk, heart
 
 
-def settle_engine(
-    config: WorkerConfig, ledger: Ledger, study: StudyRecord, engine: Engine, *, say: Say
-) -> Mapping[str, Json] | None:
-    """Let an engine that measures take the study's figures for this machine; the first worker measures and says what it chose.
-
-    Returns the figures; None where the engine does not measure.
-    """
+def settle_engine(config: WorkerConfig, ledger: Ledger, study: StudyRecord, engine: Engine, *, say: Say) -> None:
+    """Let an engine that measures take the study's figures for this machine; the first worker measures and says what it chose."""
     calibrate: Callable[[Json], Mapping[str, Json]] | None = getattr(engine, "calibrate", None)
     if calibrate is None:
-        return None
+        return
     machine = f"{config.host}/{config.slot.partition(':')[0]}/{config.threads or 'all'}"
     known = ledger.calibration(study.id, machine)
     found = calibrate(known)
     if known is not None:
-        return found
+        return
     if ledger.note_calibration(study.id, machine, dict(found)):
         say("note", text=str(found["reason"]))
-        return found
-    return calibrate(ledger.calibration(study.id, machine))  # another worker was quicker: all of a machine go one way
+    else:
+        calibrate(ledger.calibration(study.id, machine))  # another worker was quicker: all of a machine go one way
 
 
 def folder_of(study: StudyRecord) -> str:

@@ -303,24 +303,61 @@ def test_no_search_trial_begins_when_it_and_the_retests_would_pass_the_deadline(
     assert isinstance(answer, PlanRetests)
 
 
-def test_retests_that_train_beside_each_other_need_less_of_the_time(clock):
+def test_rows_that_train_beside_each_other_are_counted_by_their_share_of_the_time(clock):
+    """Each of eight rows takes 16 s, of which 2 s are its own: retests of 2 s each are reckoned with, as many as rows held."""
     ledger = clock.ledger
     study = ledger.create_study(plan(trials=None, timeout_seconds=100, retest_seeds=3))
     worker = add_worker(ledger, study)
-    ledger.note_calibration(study.id, "here/cpu/1", {"engine": "vectorized", "width": 6})
-    begun = 0
+    bind_and_finish(ledger, ledger.claim(study.id, worker, lease_seconds=60), seconds=2)
+    clock.set(69.5)  # 30.5 s are left: three retests of 2 s for the one complete trial, and rows of 2 s each
+    held = []
     while isinstance(answer := ledger.claim(study.id, worker, lease_seconds=60), Claim):
-        begun += 1
-        bind_and_finish(ledger, answer, seconds=10, engine="vectorized")
-        clock.set(10)
-    # One more trial and two rounds of six retests of 10 s each have to fit: the last one begins at second 60.
-    assert begun == 7
-    assert isinstance(answer, PlanRetests)
+        held.append(answer)
+    assert isinstance(answer, Wait)
+    assert len(held) == 12
+    for each in held:
+        bind_and_finish(ledger, each, seconds=16, worker_seconds=2)
+    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Claim), "its own 2 s and twelve retests fit"
 
 
-def bind_and_finish(ledger, claimed, seconds, engine="fit"):
+def test_each_worker_has_one_trial_before_the_first_duration_is_known(clock):
+    ledger = clock.ledger
+    study = ledger.create_study(plan(trials=None, timeout_seconds=100, retest_seeds=0))
+    one, two = add_worker(ledger, study), add_worker(ledger, study)
+    first = ledger.claim(study.id, one, lease_seconds=60)
+    assert isinstance(first, Claim)
+    assert isinstance(ledger.claim(study.id, one, lease_seconds=60), Wait)
+    assert isinstance(ledger.claim(study.id, two, lease_seconds=60), Claim)
+    bind_and_finish(ledger, first, seconds=10)
+    assert isinstance(ledger.claim(study.id, one, lease_seconds=60), Claim)
+
+
+def test_fewer_retests_are_planned_where_time_is_short_and_the_rest_once_there_is_more(clock):
+    ledger = clock.ledger
+    study = ledger.create_study(plan(trials=2, timeout_seconds=100, retest_seeds=2))
+    worker = add_worker(ledger, study)
+    for seconds in (10, 20):
+        bind_and_finish(ledger, ledger.claim(study.id, worker, lease_seconds=60), seconds=seconds)
+    clock.set(49)  # the last one must begin 20 s before the end, each of the others takes 15 s
+    assert ledger.claim(study.id, worker, lease_seconds=60) == PlanRetests(room=3)
+    ledger.plan_retests(study.id, [Retest(parent=0, repeat=0, seed=1)])
+    assert not ledger.plan_retests(study.id, [Retest(parent=1, repeat=0, seed=1)]), "another worker has planned already"
+    bind_and_finish(ledger, ledger.claim(study.id, worker, lease_seconds=60), seconds=10)
+    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Done)
+    ledger.extend(study.id, timeout_seconds=100)
+    assert ledger.claim(study.id, worker, lease_seconds=60) == PlanRetests(room=6)
+
+
+def test_the_time_counts_from_the_commands_start(clock):
+    study = clock.ledger.create_study(plan(trials=None, timeout_seconds=100), began=time.monotonic() - 30)
+    assert study.deadline - study.created_at == pytest.approx(70, abs=0.5)
+    clock.ledger.set_budget(study.id, timeout_seconds=50, began=time.monotonic() - 10)
+    assert clock.ledger.study("toy").deadline - study.created_at == pytest.approx(40, abs=0.5)
+
+
+def bind_and_finish(ledger, claimed, seconds, worker_seconds=None):
     ledger.bind(claimed.trial.id, claimed.attempt, setting=setting(0.01), params={"learning_rate": 0.01}, seed=1)
-    ledger.finish(replace(outcome(claimed, value=0.5), seconds=seconds, engine=engine), [])
+    ledger.finish(replace(outcome(claimed, value=0.5), seconds=seconds, worker_seconds=worker_seconds), [])
 
 
 def test_retests_are_planned_once_and_run_after_the_search(ledger):

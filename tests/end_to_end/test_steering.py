@@ -7,7 +7,8 @@ from click.testing import CliRunner
 from ledger_tools import add_worker, claim, finish, plan, train
 
 from lrsearch.cli.main import cli
-from lrsearch.errors import LrSearchError
+from lrsearch.cli.run import tell_answer
+from lrsearch.errors import LrSearchError, NoResult
 from lrsearch.storage import open_ledger
 from lrsearch.values import Status, StudyState
 
@@ -128,6 +129,27 @@ def test_best_and_plot_of_a_study_without_a_result_say_so(run, ledger):
     assert run("best", "new", "--json")["trial"] is None
     assert "status" in run("export", "new", code=2)
     assert "without a finished trial" in run("plot", "new", "-o", "pictures", code=2)
+
+
+def test_a_search_that_found_nothing_to_compare_ends_with_code_1(run, ledger):
+    """`start-study` and `attach` end alike: by what the ledger says."""
+    endings = {
+        "nothing": ([Status.FAILED, Status.DIVERGED], "no trial ran to its end with a value"),
+        "hollow": ([Status.COMPLETE, Status.FAILED], "no searched trial ran well"),
+        "good": ([Status.FAILED, Status.COMPLETE], ""),
+    }
+    for name, (statuses, words) in endings.items():
+        made = ledger.create_study(plan(name=name, trials=2, retest_seeds=0))
+        worker = add_worker(ledger, made)
+        for status in statuses:
+            finish(ledger, claim(ledger, made, worker), status=status, value=0.5 if status is Status.COMPLETE else None)
+        assert ledger.study(name).state is StudyState.OPEN
+        tell_answer(name, None, as_json=False)  # only a study that is done is judged
+        ledger.claim(made.id, worker, lease_seconds=60.0)
+        assert words in run("attach", name, code=1 if words else 0)
+        if words:
+            with pytest.raises(NoResult, match=words):
+                tell_answer(name, None, as_json=False)
 
 
 def test_no_studies_yet(run, ledger):

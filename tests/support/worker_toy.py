@@ -1,23 +1,30 @@
 """A workshop for worker processes in Keras' place: the "study file" is JSON that says how trials behave.
 
 Keys: `epochs`, `epoch_seconds`, `journal` (a file that gets a line an epoch, fsynced), `behave` {label: what} with what one of
-raise, kill, kill-once, hang, hang-once, stuck (one long call that no verdict reaches), `all` (what every trial does), `inspect` (raise,
-kill, refuse), `open` (kill, raise-once), `print` (text that each epoch prints), `clock` (true: the database's clock is ahead by what the table
-drill_clock says), `pace` {threads: batches a second} for an engine that measures, with `milliseconds` a batch. The variable
+_BEHAVIOURS, `-once` after it for the first attempt alone, `all` (what every trial does), `inspect` (raise, kill, refuse), `open`
+(any of them, `-once` for the first process alone), `print` (text that each epoch prints), `clock` (true: the database's clock is ahead by what the table
+drill_clock says). The variable
 DRILL_CLOCK_AHEAD sets this process' own clock, in seconds.
 """
 
+import contextlib
 import json
 import math
+import multiprocessing
 import os
 import signal
+import stat
+import subprocess
+import sys
+import tempfile
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from lrsearch.errors import StudyFileError
+from lrsearch.errors import AskedToLeave, StudyFileError
 from lrsearch.values import Direction, Outcome, Progress, Snapshot, Status, StudyFacts, Verdict
 from lrsearch.version import versions
 from lrsearch.worker.workshop import Inspection
@@ -26,12 +33,12 @@ _ENDS = {Verdict.PRUNE: Status.PRUNED, Verdict.INTERRUPT: Status.INTERRUPTED, Ve
 
 
 def workshop(config):
-    return ToyWorkshop(Path(config.study_file), config.threads)
+    return ToyWorkshop(Path(config.study_file))
 
 
 class ToyWorkshop:
-    def __init__(self, path, threads=None):
-        self.path, self.threads = path, threads
+    def __init__(self, path):
+        self.path = path
         self.says = json.loads(path.read_text()) if path.suffix == ".json" else {}
 
     def prepare(self):
@@ -80,7 +87,7 @@ class ToyWorkshop:
         from lrsearch.space import SearchSpace
 
         _behave(self._opening())
-        engine = MeasuringToyEngine(self.says, self.threads) if "pace" in self.says else ToyEngine(self.says)
+        engine = ToyEngine(self.says)
         return SearchSpace(optimizers=("sgd", "adam"), schedules=("constant",)), engine
 
     def _opening(self):
@@ -122,15 +129,82 @@ def _set_trap(label, sprung):
     mirror.Mirror.__init__.__kwdefaults__["seam"] = trap
 
 
-def _behave(what):
-    if what == "raise":
-        raise ValueError("the toy raises")
-    if what == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    while what == "hang":
+def _raise():
+    raise ValueError("the toy raises")
+
+
+def _interrupt():
+    raise KeyboardInterrupt
+
+
+def _hang():
+    while True:
         time.sleep(0.05)
-    if what == "stuck":
-        time.sleep(3600)
+
+
+def _signals_of_its_own():
+    """What a study's code does with signals that are not ours: handlers, a child that ends, a child that it ends."""
+    for number in (signal.SIGCHLD, signal.SIGUSR1, signal.SIGRTMIN + 3):
+        signal.signal(number, lambda *_: None)
+        os.kill(os.getpid(), number)
+    subprocess.run(["true"], check=True)
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    child.start()
+    child.terminate()
+    child.join(10)
+    assert child.exitcode == -signal.SIGTERM, child.exitcode
+
+
+def _close_descriptors():
+    """As code that makes itself a daemon does; then files of its own get the numbers."""
+    os.closerange(3, 256)
+    with contextlib.ExitStack() as stack:
+        for _ in range(60):
+            stack.enter_context(tempfile.TemporaryFile())
+        _hang()
+
+
+def _daemon():
+    """Leave a process behind that no signal to the worker's session reaches, and that holds what the worker had open."""
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(30)
+        os._exit(0)
+
+
+def _garble():
+    """Write to the pipe that the worker speaks through: the highest one that it opened."""
+    for number in range(3, 64):
+        with contextlib.suppress(OSError):
+            if stat.S_ISFIFO(os.fstat(number).st_mode):
+                os.write(number, b"this is no event\n")
+    _hang()
+
+
+def _exit_at_signal():
+    """A handler of its own, which leaves as programs do."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+_BEHAVIOURS = {
+    "raise": _raise,
+    "exit": sys.exit,
+    "exit-at-signal": _exit_at_signal,
+    "keyboard": _interrupt,
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "hang": _hang,
+    "stuck": lambda: time.sleep(3600),  # one long call that no verdict reaches
+    "signals": _signals_of_its_own,
+    "close": _close_descriptors,
+    "daemon": _daemon,
+    "garble": _garble,
+}
+
+
+def _behave(what):
+    if what:
+        _BEHAVIOURS[what]()
 
 
 class ToyEngine:
@@ -152,21 +226,24 @@ class ToyEngine:
         epoch, state = (spec.resume.epoch, float(spec.resume.arrays["state"])) if spec.resume else (0, 0.0)
         try:
             self._misbehave(spec)
-            while epoch < epochs:
-                verdict = self._wait(spec, epoch, epochs, watch, began)
-                if verdict is Verdict.KEEP:
-                    epoch, state = epoch + 1, state + (goal - state) / 2
-                    self._journal(spec, epoch, state)
-                    progress = self._progress(spec, epoch, epochs, epoch * 10, began, state)
-                    verdict = watch(progress)
-                    arrays = {"state": np.array(state)}
-                    snapshot = Snapshot(epoch=epoch, step=epoch * 10, arrays=arrays, meta={})
-                    save(progress, lambda snapshot=snapshot: snapshot)
-                if verdict is not Verdict.KEEP:
-                    return self._outcome(spec, _ENDS[verdict], epoch, state, began, reason=verdict.value)
-        except Exception as error:  # noqa: BLE001 - as a real engine does
-            text = traceback.format_exc()
-            return self._outcome(spec, Status.FAILED, epoch, None, began, reason=f"{type(error).__name__}: {error}", text=text)
+        except AskedToLeave:
+            raise
+        except BaseException as error:  # noqa: BLE001 - as a real engine does; the rest is not the study's own code
+            text, left = traceback.format_exc(), isinstance(error, SystemExit | KeyboardInterrupt)
+            failed = self._outcome(spec, Status.FAILED, epoch, None, began, reason=f"{type(error).__name__}: {error}", text=text)
+            return replace(failed, left=left)
+        while epoch < epochs:
+            verdict = self._wait(spec, epoch, epochs, watch, began)
+            if verdict is Verdict.KEEP:
+                epoch, state = epoch + 1, state + (goal - state) / 2
+                self._journal(spec, epoch, state)
+                progress = self._progress(spec, epoch, epochs, epoch * 10, began, state)
+                verdict = watch(progress)
+                arrays = {"state": np.array(state)}
+                snapshot = Snapshot(epoch=epoch, step=epoch * 10, arrays=arrays, meta={})
+                save(progress, lambda snapshot=snapshot: snapshot)
+            if verdict is not Verdict.KEEP:
+                return self._outcome(spec, _ENDS[verdict], epoch, state, began, reason=verdict.value)
         return self._outcome(spec, Status.COMPLETE, epoch, state, began)
 
     def _misbehave(self, spec):
@@ -220,22 +297,3 @@ class ToyEngine:
             file.write(line + "\n")
             file.flush()
             os.fsync(file.fileno())
-
-
-class MeasuringToyEngine(ToyEngine):
-    """As `auto`, it has figures: a worker of so many threads trains so many batches a second."""
-
-    def __init__(self, says, threads):
-        super().__init__(says)
-        self.threads = threads
-
-    def calibrate(self, known):
-        return known or {
-            "engine": "toy",
-            "width": 1,
-            "reason": "toys train alone",
-            "milliseconds": {"toy": self.says.get("milliseconds", 60_000.0)},
-        }
-
-    def pace(self, _seconds):
-        return self.says["pace"].get(str(self.threads))

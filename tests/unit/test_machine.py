@@ -1,81 +1,98 @@
-"""What the machine has left, on this system and on others, and the one that is refused."""
+"""What is left of a machine, by the files that a kernel shows: control groups of both versions, and their ancestors."""
 
-import json
 import os
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import psutil
 import pytest
-from other_system import pretend
 
-from lrsearch import machine, search
-from lrsearch.cli.main import main
-from lrsearch.errors import EnvironmentProblem
+from lrsearch.machine import free_memory_mib, usable_cores
 
-
-def test_windows_is_refused_in_one_line_that_says_to_use_wsl(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "platform", "win32")
-    with pytest.raises(SystemExit) as left:
-        main(["studies", "--json"])
-    out, err = capsys.readouterr()
-    assert left.value.code == 3
-    assert err.count("\n") == 1
-    assert "WSL" in err
-    assert "wsl --install" in json.loads(out)["fix"]
-    with pytest.raises(EnvironmentProblem, match="WSL"):
-        search("study.py")
+GIB = 2**30
+HERE = len(os.sched_getaffinity(0))
 
 
-@pytest.mark.parametrize("words", [["-m", "lrsearch", "--help"], ["-c", "import lrsearch; lrsearch.search('study.py')"]])
-def test_on_windows_nothing_fails_before_that_line(words, tmp_path):
-    done = subprocess.run(
-        [sys.executable, *words], env=pretend(tmp_path, "win32", os.environ), capture_output=True, text=True, check=False
-    )
-    assert done.returncode in {1, 3}
-    assert done.stderr.splitlines()[-1].endswith("Use WSL, where it runs as on Linux: wsl --install, then pip there.")
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Writes files below a root, on a machine with 8 GiB free; returns the root."""
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8 * GIB))
+
+    def write(**files):
+        for path, text in files.items():
+            place = tmp_path / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text)
+        return tmp_path
+
+    return lambda files: write(**files)
 
 
-def test_without_sighup_the_other_signals_stop(tmp_path):
-    code = "from lrsearch.machine import STOP_SIGNALS; from lrsearch.launch.signals import NUMBERS; print([each.name for each in NUMBERS])"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=pretend(tmp_path, "darwin", os.environ), capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "['SIGINT', 'SIGTERM']"
+def test_without_limits_the_machines_own_memory_is_free(machine):
+    assert free_memory_mib(machine({"proc/self/cgroup": "0::/user.slice\n"})) == 8192
 
 
-def test_free_memory_is_the_systems_word(monkeypatch):
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=3 * 2**20))
-    assert machine.free_memory_mib() == 3
-    assert machine.free_bytes() == 3 * 2**20
+def test_a_limit_of_version_2_counts_less_what_is_used_cached_files_aside(machine):
+    group = "sys/fs/cgroup/job"
+    files = {
+        "proc/self/cgroup": "0::/job\n",
+        f"{group}/memory.max": f"{3 * GIB}\n",
+        f"{group}/memory.current": f"{2 * GIB}\n",
+        f"{group}/memory.stat": f"anon 1\ninactive_file {GIB}\n",
+    }
+    assert free_memory_mib(machine(files)) == 2048
 
 
-def test_memory_that_no_system_tells_is_not_known(monkeypatch):
-    def refused(*_):
+def test_an_ancestors_limit_counts_too(machine):
+    files = {
+        "proc/self/cgroup": "0::/slurm/job/step\n",
+        "sys/fs/cgroup/slurm/job/step/memory.max": "max\n",
+        "sys/fs/cgroup/slurm/job/memory.max": f"{GIB}\n",
+        "sys/fs/cgroup/slurm/job/memory.current": "0\n",
+        "sys/fs/cgroup/slurm/job/cpu.max": "100000 100000\n",
+    }
+    assert free_memory_mib(machine(files)) == 1024
+    assert usable_cores(machine(files)) == 1
+
+
+def test_a_limit_of_version_1_counts(machine):
+    files = {
+        "proc/self/cgroup": "4:memory:/job\n1:cpu,cpuacct:/job\n0::/\n",
+        "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+        "sys/fs/cgroup/memory/memory.usage_in_bytes": "0\n",
+        "sys/fs/cgroup/memory/job/memory.limit_in_bytes": f"{2 * GIB}\n",
+        "sys/fs/cgroup/memory/job/memory.usage_in_bytes": f"{GIB}\n",
+        "sys/fs/cgroup/memory/job/memory.stat": "total_inactive_file 0\n",
+        "sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us": "100000\n",
+        "sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us": "100000\n",
+    }
+    assert free_memory_mib(machine(files)) == 1024
+    assert usable_cores(machine(files)) == 1
+
+
+def test_a_container_whose_path_is_not_shown_has_its_limit_at_the_top(machine):
+    files = {
+        "proc/self/cgroup": "0::/docker/0123\n",
+        "sys/fs/cgroup/memory.max": f"{GIB}\n",
+        "sys/fs/cgroup/memory.current": "0\n",
+        "sys/fs/cgroup/cpu.max": "max 100000\n",
+    }
+    assert free_memory_mib(machine(files)) == 1024
+    assert usable_cores(machine(files)) == HERE
+
+
+def test_a_group_that_is_over_its_limit_leaves_nothing(machine):
+    files = {
+        "proc/self/cgroup": "0::/\n",
+        "sys/fs/cgroup/memory.max": f"{GIB}\n",
+        "sys/fs/cgroup/memory.current": f"{2 * GIB}\n",
+    }
+    assert free_memory_mib(machine(files)) == 0
+
+
+def test_where_nothing_is_known_nothing_is_claimed(tmp_path, monkeypatch):
+    def refused():
         raise psutil.AccessDenied
 
     monkeypatch.setattr(psutil, "virtual_memory", refused)
-    monkeypatch.setattr(psutil, "Process", refused)
-    monkeypatch.setattr(machine.Path, "read_text", lambda *_given, **_named: (_ for _ in ()).throw(OSError))
-    assert machine.free_memory_mib() is None
-    assert machine.free_bytes() == float("inf")
-    assert machine.resident_bytes() == 0
-
-
-def test_this_process_has_memory_and_had_at_least_as_much():
-    assert 2**20 < machine.resident_bytes() <= machine.peak_bytes() + 2**20
-
-
-def test_the_peak_is_counted_in_the_systems_unit_or_is_what_there_is_now(monkeypatch):
-    here = machine.peak_bytes()
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert machine.peak_bytes() <= here / 512, "macOS counts bytes"
-    monkeypatch.setitem(sys.modules, "resource", None)
-    assert machine.peak_bytes() == pytest.approx(machine.resident_bytes(), rel=0.1)
-
-
-def test_cores_are_counted_where_there_is_no_affinity(monkeypatch):
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    assert machine.usable_cores() == 1
+    assert free_memory_mib(tmp_path) is None
+    assert usable_cores(tmp_path) == HERE

@@ -50,3 +50,13 @@ def test_what_programs_read_crosses_too():
 def test_a_value_that_json_cannot_hold_crosses_as_its_text():
     back = raised(json.loads(json.dumps(told(InvalidValue("space", got={1}, allowed="a SearchSpace")))))
     assert back.got == "{1}"
+
+
+def test_one_that_cannot_be_shown_is_told_all_the_same():
+    class Unshowable(BaseException):
+        def __str__(self):
+            raise KeyError("no text")
+
+    back = raised(told(Unshowable()))
+    assert isinstance(back, StudyBroken)
+    assert "Unshowable: (its text cannot be shown: KeyError)" in str(back)
