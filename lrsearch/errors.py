@@ -53,7 +53,8 @@ class LrSearchError(Exception):
     fix = ""
 
     def __init__(self, message: str, *, fix: str = "") -> None:
-        super().__init__(f"{message} {fix}".rstrip())
+        stop = "." if fix and message[-1:].isalnum() else ""  # what other libraries say ends without one
+        super().__init__(f"{message}{stop} {fix}".rstrip())
         if fix:
             self.fix = fix
 
@@ -138,6 +139,8 @@ def plain(value: object) -> Any:
 class StudyFileError(CallerError):
     """The study file cannot be used; `traceback_text` is the file's own traceback, or empty."""
 
+    field = "study file"
+
     def __init__(self, message: str, *, fix: str = "", traceback_text: str = "") -> None:
         super().__init__(message, fix=fix)
         self.traceback_text = traceback_text
@@ -152,6 +155,8 @@ class EnvironmentProblem(LrSearchError):
 class StorageProblem(EnvironmentProblem):
     """The database cannot be used as it is."""
 
+    field = "storage"
+
 
 class StorageUnavailable(StorageProblem):
     """The database did not answer in time; another try may succeed."""
@@ -165,6 +170,8 @@ class StorageGone(StorageProblem):
 
 class DeviceProblem(EnvironmentProblem):
     """A device that was asked for is not there."""
+
+    field = "devices"
 
 
 class Refused(LrSearchError):

@@ -10,7 +10,7 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ SEED = {seed}  # of the trial that found it
 {before}
 def make_optimizer(model=None):
     """A new optimizer with its schedule{wants}."""
-{need}    optimizer = {call}{after}
+{need}    {body}
     return optimizer
 {finalize}
 
@@ -82,8 +82,7 @@ _KERAS = ("import keras", "from keras import ops")
 _NEED = """    if model is None:
         raise ValueError("make_optimizer needs the built model: {why}")
 """
-_BUILD = """
-    optimizer.build(model.trainable_variables)  # inside fit, Keras 3.15 would lose its start values"""
+_BUILD = "optimizer.build(model.trainable_variables)  # inside fit, Keras 3.15 would lose its start values"
 _FINALIZE = '''
 
 def finalize(model):
@@ -126,8 +125,7 @@ def searched_module(run: Run, doc: str) -> str:
         imports="\n".join(["import math", *(["import re", "from typing import Any"] if muon else []), "", *_KERAS]),
         before=_schedule(run) + helper,
         why=[reason for reason, holds in why.items() if holds],
-        call=_call(run),
-        after=_after(facts, decays=decays) + (_BUILD if averaged else ""),
+        body=[f"optimizer = {_call(run)}", *_after(facts, decays=decays), *([_BUILD] if averaged else [])],
         finalize=_FINALIZE if averaged else "",
     )
 
@@ -145,13 +143,21 @@ def own_module(run: Run, doc: str) -> str:
         imports=f"import keras\n{ours}".rstrip(),
         before="".join(f"# Import the module that registers {each!r} before make_optimizer is called.\n" for each in others),
         why=["some weights are left out of weight decay"] if decays and facts.decay_exclusions.get("places") else [],
-        call=code_of(call),
-        after=_after(facts, decays=decays),
-        finalize="",
+        body=[*_made(call), *_after(facts, decays=decays)],
     )
 
 
-def _module(run: Run, doc: str, *, imports: str, before: str, why: list[str], call: str, after: str, finalize: str) -> str:
+def _made(call: Mapping[str, Json]) -> list[str]:
+    """The lines that make the optimizer, its schedule before it."""
+    arguments = dict(call.get("arguments", {}))
+    rate = arguments.pop("learning_rate", None)
+    if not isinstance(rate, Mapping):
+        return [f"optimizer = {code_of(call)}"]
+    written = ["schedule", *(f"{name}={code_of(value)}" for name, value in arguments.items())]
+    return [f"schedule = {code_of(rate)}", f"optimizer = {call['class']}({', '.join(written)})"]
+
+
+def _module(run: Run, doc: str, *, imports: str, before: str, why: Sequence[str], body: Sequence[str], finalize: str = "") -> str:
     batch = run.setting.batch_size
     return _MODULE.format(
         doc=docstring(doc),
@@ -164,8 +170,7 @@ def _module(run: Run, doc: str, *, imports: str, before: str, why: list[str], ca
         before=before,
         wants=", for the built model" if why else "; the model may be left out",
         need=_NEED.format(why="; ".join(why)) if why else "",
-        call=call,
-        after=after,
+        body="\n    ".join(body),
         finalize=finalize,
         fit="batch_size=BATCH_SIZE, " if batch else "",
     )
@@ -202,14 +207,15 @@ def _call(run: Run) -> str:
     return f"keras.optimizers.{spec.keras}({', '.join(['Schedule()', *written])})"
 
 
-def _after(facts: StudyFacts, *, decays: bool) -> str:
+def _after(facts: StudyFacts, *, decays: bool) -> list[str]:
     """The lines that leave weights out of weight decay and scale the loss, as the user's own compile does."""
     told, scaling = facts.decay_exclusions if decays else {}, facts.own_optimizer.get("scaling")
     places = f"[model.trainable_variables[place] for place in {told['places']}]" if told.get("places") else None
     given = {"var_list": places, "var_names": repr(told["var_names"]) if told.get("var_names") else None}
     written = ", ".join(f"{name}={value}" for name, value in given.items() if value)
-    exclude = f"\n    optimizer.exclude_from_weight_decay({written})" if written else ""
-    return exclude + (f"\n    optimizer = keras.optimizers.LossScaleOptimizer(optimizer, {_named(scaling)})" if scaling else "")
+    exclude = [f"optimizer.exclude_from_weight_decay({written})"] if written else []
+    scale = [f"optimizer = keras.optimizers.LossScaleOptimizer(optimizer, {_named(scaling)})"] if scaling else []
+    return exclude + scale
 
 
 def _named(arguments: Mapping[str, Json]) -> str:

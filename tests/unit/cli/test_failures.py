@@ -96,7 +96,7 @@ def test_a_database_that_is_not_there_is_a_document(name, capsys):
         ("start-study s.py --batch-size a", "--batch-size", "a", "whole numbers like 32,64"),
         ("start-study s.py --extra a", "--extra", "a", "NAME=LOW,HIGH or NAME=A/B/C"),
         ("start-study s.py --sampler tpee", "--sampler", "tpee", ["tpe", "random", "qmc", "gp"]),
-        ("start-study s.py", None, None, None),
+        ("start-study s.py", "study file", None, None),
         ("attach digits --until never", "--until", "never", ["done", "idle"]),
         ("extend digits", "--trials", None, ["--trials N", "--timeout TIME"]),
         ("doctor s.py", "STUDY_FILE", "s.py", "a path that exists"),
