@@ -39,8 +39,7 @@ def own_optimizer(model: Any, *, steps: int) -> dict[str, Json]:
     if isinstance(model.optimizer, _keras.LossScaleOptimizer):
         found["scaling"] = _keras.scaling_of(model.optimizer)
     try:
-        call = _call_of(optimizer)
-        json.dumps(call, allow_nan=False)
+        call = json.loads(json.dumps(_call_of(optimizer), allow_nan=False))  # as it comes back from the database
         _check_again(call, optimizer, steps)
     except CannotWrite as error:
         return found | {"reason": str(error)}
