@@ -20,7 +20,11 @@ COMMANDS = """## Commands
 
 `lrsearch --debug COMMAND` shows an error's traceback. Exit codes: 0 well; 1 the study is broken or found nothing; 2 the caller's
 mistake; 3 the environment (database, device); 4 the study refuses (fingerprint, schema, versions); 130, 143 and 129
-after Ctrl-C, SIGTERM and SIGHUP."""
+after Ctrl-C, SIGTERM and SIGHUP.
+
+With `--json` an error is a JSON document on standard output as well, with the same exit code: `error` (the line), `kind`,
+`field`, `got`, `allowed`, `fix`, `retryable` (the same command may succeed later), `exit_code` and `traceback` (of the study's
+own code); what an error does not have is null."""
 TARGET = Path(__file__).with_name("reference.md")
 
 

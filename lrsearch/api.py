@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from lrsearch.answer import Answer, summarise
 from lrsearch.errors import EnvironmentProblem, InvalidValue
+from lrsearch.machine import check_system
 from lrsearch.space import Suggestion
-from lrsearch.values import CurvePoint, Json, Kind, StudyRecord, TrialRecord
+from lrsearch.values import CurvePoint, Json, Kind, Origin, StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,12 +48,35 @@ class SearchResult:
         return table
 
     def suggestion(self) -> Suggestion:
-        """The best setting ready for `model.compile`: `.optimizer()`, `.schedule()`, `.rate(step)`."""
+        """The best setting ready for `model.compile`: `.optimizer(model)`, `.schedule()`, `.rate(step)`.
+
+        Raises InvalidValue where nothing is best yet, or yours is: that is no searched setting.
+        """
         if self.best is None:
             raise InvalidValue("result", got="no trial that ended well", allowed="a search with a best setting")
-        setting = self.best.setting
-        facts = self.study.plan.facts
-        return Suggestion(setting=setting, total_steps=facts.total_steps(setting.batch_size), accumulation=facts.accumulation)
+        if self.best.origin is Origin.YOURS:
+            fix = "It needs no suggestion: compile as you do, or paste result.export()."
+            raise InvalidValue(
+                "result", got="your own compile as the best", allowed="a search whose best is a searched setting", fix=fix
+            )
+        setting, facts = self.best.setting, self.study.plan.facts
+        return Suggestion(
+            setting=setting,
+            total_steps=facts.total_steps(setting.batch_size),
+            accumulation=facts.accumulation,
+            carried=facts.carried,
+            decay_exclusions=facts.decay_exclusions,
+            scaling=facts.own_optimizer.get("scaling"),
+        )
+
+    def export(self, trial: int | None = None, *, form: str = "python") -> str:
+        """The best setting, or that of `trial`, as `lrsearch export` prints it: `"python"` code or `"json"`.
+
+        Raises CannotExport for yours where it cannot be written as code, UnknownName for a trial that is not there.
+        """
+        from lrsearch.report import export_text
+
+        return export_text(self.study, self.answer, form=form, trial=trial)
 
     def plot_rates(self) -> Figure:
         """Value against learning rate by optimizer, with the region where training diverges."""
@@ -109,6 +133,7 @@ def search(
     """
     from lrsearch.launch import watching
 
+    check_system()
     asked: dict[str, Any] = {"trials": trials, "timeout": timeout, "sampler": sampler, "pruner": pruner, "seed": seed}
     asked |= {"retest": retest, "accept_change": tuple(accept_change)}
     processes = {"devices": devices, "workers": workers, "threads": threads, "per_device": per_device}
@@ -172,5 +197,5 @@ def _pandas() -> Any:
     try:
         import pandas as pd
     except ModuleNotFoundError:
-        raise EnvironmentProblem("a table of trials needs pandas: pip install 'lrsearch[notebook]'") from None
+        raise EnvironmentProblem("a table of trials needs pandas:", fix="pip install 'lrsearch[notebook]'") from None
     return pd

@@ -15,6 +15,7 @@ LrSearchError                 exit 1   everything raised on purpose
     SchemaMismatch            the database was written by another version
     VersionMismatch           the study runs under other library versions
   StudyBroken                 exit 1   the study's own code fails; carries its traceback
+  CannotExport                exit 1   a setting that cannot be written as code
   NoResult                    exit 1   the study is done, and its search found nothing to compare
   Interrupted                 exit 130 (SIGINT), 143 (SIGTERM): a signal ended the run; the study can go on
 
@@ -24,7 +25,9 @@ Outside the tree, since only Python's own handler may catch it: AskedToLeave, a 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 
 def text_of(error: BaseException) -> str:
@@ -36,10 +39,38 @@ def text_of(error: BaseException) -> str:
 
 
 class LrSearchError(Exception):
-    """The trunk. Its text is one line for a person: what, where, what is allowed, the next move."""
+    """The trunk. Its text is one line for a person: what, where, what is allowed, the next move.
+
+    For programs the parts are kept as well; `fix` ends the text.
+    """
 
     exit_code = 1
+    retryable = False  # whether the same call may succeed later, with nothing changed
     traceback_text = ""  # the study's own traceback, where there is one
+    field: str | None = None
+    got: object = None
+    allowed: object = None  # words, or a list of what is allowed
+    fix = ""
+
+    def __init__(self, message: str, *, fix: str = "") -> None:
+        stop = "." if fix and message[-1:].isalnum() else ""  # what other libraries say ends without one
+        super().__init__(f"{message}{stop} {fix}".rstrip())
+        if fix:
+            self.fix = fix
+
+    def to_json(self) -> dict[str, Any]:
+        """The error as a document for programs."""
+        return {
+            "error": str(self),
+            "kind": type(self).__name__,
+            "field": self.field,
+            "got": plain(self.got),
+            "allowed": plain(self.allowed),
+            "fix": self.fix or None,
+            "retryable": self.retryable,
+            "exit_code": self.exit_code,
+            "traceback": self.traceback_text or None,
+        }
 
 
 class CallerError(LrSearchError):
@@ -52,7 +83,7 @@ class InvalidValue(CallerError):
     """A field holds a value that is not allowed: `field must be allowed; got value. fix`."""
 
     def __init__(self, field: str, *, got: object, allowed: str, fix: str = "") -> None:
-        super().__init__(f"{field} must be {allowed}; got {got!r}. {fix}".rstrip())
+        super().__init__(f"{field} must be {allowed}; got {got!r}.", fix=fix)
         self.field, self.got, self.allowed = field, got, allowed
 
 
@@ -61,17 +92,57 @@ class UnknownName(CallerError):
 
     def __init__(self, kind: str, *, got: str, known: Iterable[str], fix: str = "") -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(got, names, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(names) or 'none'}." if names or not fix else ""
-        super().__init__(" ".join(filter(None, [f"no {kind} named {got!r}.", hint, fix])))
+        near = nearest_name(got, names)
+        listed = f"Known: {', '.join(names) or 'none'}." if names or not fix else ""
+        hint = f"Did you mean {near!r}?" if near is not None else listed
+        super().__init__(f"no {kind} named {got!r}.", fix=f"{hint} {fix}".strip())
         self.kind, self.got, self.known = kind, got, names
+        self.field, self.allowed = kind, names or None
+
+
+def nearest_name(got: str, known: Iterable[str]) -> str | None:
+    """The known name that a misspelt one most likely means; None where none is like it.
+
+    The fewest slips decide among names that are alike: `adma` is `adam` with two letters exchanged, though it shares more
+    letters with `adamax`.
+    """
+    folded = {name.casefold(): name for name in sorted(known, reverse=True)}
+    alike = difflib.get_close_matches(got.casefold(), sorted(folded), n=max(1, len(folded)))
+    return folded[min(alike, key=lambda each: slips(got.casefold(), each))] if alike else None
+
+
+def slips(one: str, other: str) -> int:
+    """Letters to add, drop or replace, and neighbours to exchange, to get from one word to the other."""
+    rows = [list(range(len(other) + 1))]
+    for i, letter in enumerate(one, 1):
+        row = [i]
+        for j, wanted in enumerate(other, 1):
+            found = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (letter != wanted))
+            if min(i, j) > 1 and one[i - 2 : i] == other[j - 2 : j][::-1]:
+                found = min(found, rows[-2][j - 2] + 1)
+            row.append(found)
+        rows.append(row)
+    return rows[-1][-1]
+
+
+def plain(value: object) -> Any:
+    """`value` as JSON can hold it; what it cannot hold as its text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [plain(each) for each in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else repr(value)
+    return value if value is None or isinstance(value, str | bool | int) else repr(value)
 
 
 class StudyFileError(CallerError):
     """The study file cannot be used; `traceback_text` is the file's own traceback, or empty."""
 
-    def __init__(self, message: str, *, traceback_text: str = "") -> None:
-        super().__init__(message)
+    field = "study file"
+
+    def __init__(self, message: str, *, fix: str = "", traceback_text: str = "") -> None:
+        super().__init__(message, fix=fix)
         self.traceback_text = traceback_text
 
 
@@ -84,9 +155,13 @@ class EnvironmentProblem(LrSearchError):
 class StorageProblem(EnvironmentProblem):
     """The database cannot be used as it is."""
 
+    field = "storage"
+
 
 class StorageUnavailable(StorageProblem):
     """The database did not answer in time; another try may succeed."""
+
+    retryable = True
 
 
 class StorageGone(StorageProblem):
@@ -95,6 +170,8 @@ class StorageGone(StorageProblem):
 
 class DeviceProblem(EnvironmentProblem):
     """A device that was asked for is not there."""
+
+    field = "devices"
 
 
 class Refused(LrSearchError):
@@ -124,8 +201,11 @@ class FingerprintMismatch(Refused):
         accept = f", go on with this one by {options}" if set(differences) <= set(acceptable) else ""
         made = "other data" if drawn else "another definition"
         fix = _DRAWN if drawn else _EDITED.format(accept=accept)
-        super().__init__(f"study {study!r} was made from {made} ({shown}). {fix}")
+        super().__init__(f"study {study!r} was made from {made} ({shown}).", fix=fix)
         self.differences = dict(differences)
+        self.field = ", ".join(differences)
+        self.allowed = {field: old for field, (old, _) in differences.items()}
+        self.got = {field: new for field, (_, new) in differences.items()}
 
 
 class SchemaMismatch(Refused):
@@ -139,9 +219,13 @@ class VersionMismatch(Refused):
 class StudyBroken(LrSearchError):
     """The study's own code fails on every trial; `traceback_text` shows where."""
 
-    def __init__(self, message: str, *, traceback_text: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, fix: str = "", traceback_text: str = "") -> None:
+        super().__init__(message, fix=fix)
         self.traceback_text = traceback_text
+
+
+class CannotExport(LrSearchError):
+    """A setting that cannot be written as code that trains alike; the text says why."""
 
 
 class NoResult(LrSearchError):
@@ -150,6 +234,8 @@ class NoResult(LrSearchError):
 
 class Interrupted(LrSearchError):
     """A signal ended the run; the study is whole and can go on."""
+
+    retryable = True
 
     def __init__(self, number: int, message: str) -> None:
         super().__init__(message)

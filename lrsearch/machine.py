@@ -1,5 +1,6 @@
-"""What this machine has left for us: cores and memory, from the operating system's own files. Knows nothing of studies.
+"""What this machine has left for us: cores, memory, signals, and whether we run on it at all. Knows nothing of studies.
 
+Tested on Linux alone. macOS has no affinity, no /proc and no control groups, and needs none here; Windows is refused.
 Containers and batch systems limit both by control groups, of version 1 or 2, and a group's ancestors limit it too. All files
 are looked for below `root`, so that tests can write their own.
 """
@@ -8,13 +9,29 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from lrsearch.errors import EnvironmentProblem
 
 _MIB = 2**20
 _ROOT = Path("/")
 _NO_LIMIT = 2**60  # version 1 writes about 2**63 where there is none
+
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""What asks a process to end."""
+
+
+def check_system() -> None:
+    """Refuse Windows: workers need process groups, signals and file descriptors that it does not have."""
+    if sys.platform == "win32":
+        raise EnvironmentProblem(
+            "lrsearch does not run on Windows itself.", fix="Use WSL, where it runs as on Linux: wsl --install, then pip there."
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,9 +55,15 @@ def usable_cores(root: Path = _ROOT) -> int:
 
 def free_memory_mib(root: Path = _ROOT) -> int | None:
     """Memory that is free for new processes: the machine's, or what its control groups leave. None where it is not known."""
-    known = re.search(r"^MemAvailable:\s+(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
-    free = [int(known.group(1)) // 1024] if known else []
-    return min([*free, *_left(root)], default=None)
+    return min([*_available(), *_left(root)], default=None)
+
+
+def _available() -> Iterator[int]:
+    """MiB that the machine has free, where it tells."""
+    import psutil
+
+    with suppress(OSError, RuntimeError, psutil.Error):
+        yield int(psutil.virtual_memory().available) // _MIB
 
 
 def free_bytes() -> float:
@@ -51,11 +74,21 @@ def free_bytes() -> float:
 
 def resident_bytes() -> int:
     """Memory that this process has; 0 where it is not known."""
+    import psutil
+
+    with suppress(OSError, RuntimeError, psutil.Error):
+        return int(psutil.Process().memory_info().rss)
+    return 0
+
+
+def peak_bytes() -> int:
+    """The most memory that this process ever had; what it has now where the system does not tell."""
     try:
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    except (OSError, IndexError):
-        return 0
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        import resource
+    except ImportError:
+        return resident_bytes()
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _quotas(root: Path) -> Iterator[int]:

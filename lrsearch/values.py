@@ -282,6 +282,8 @@ class StudyFacts:
     decay_exclusions: Mapping[str, Json] = field(default_factory=dict)  # likewise: `var_names`, `places` among trained variables
     recorded: Mapping[str, Json] = field(default_factory=dict)  # beside the fingerprint: what is said where it differs
     findings: Mapping[str, Json] = field(default_factory=dict)  # what every worker must act on: engine.loaded.Findings
+    # Yours as code, by lrsearch.engine.own_optimizer: `call` or the `reason` for none, ... Empty in studies of 0.1.0.
+    own_optimizer: Mapping[str, Json] = field(default_factory=dict)
 
     def total_steps(self, batch_size: int | None) -> int:
         """Optimizer updates of a full run: `(epochs * steps per epoch) // accumulation`."""

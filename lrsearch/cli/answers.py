@@ -48,8 +48,9 @@ def export(
 ) -> None:
     """Print the best setting of STUDY as Python, JSON or .keras. The Python stands beside model.compile.
 
-    The Python needs Keras alone. The .keras file holds the untrained model with its optimizer and schedule; import
-    lrsearch.keras before loading it.
+    The Python needs Keras alone: make_optimizer(model=None) and the constants of the run. Yours is its own optimizer and
+    schedule; where these cannot be written as code it says why, and leaves with 1. The .keras file holds the untrained model
+    with its optimizer and schedule; import lrsearch.keras before loading it.
     """
     from lrsearch.answer import summarise
     from lrsearch.errors import InvalidValue

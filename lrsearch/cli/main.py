@@ -13,7 +13,10 @@ from typing import Any
 import click
 
 from lrsearch.cli import answers, dashboard, manage, run, server, show
+from lrsearch.cli.failures import document, wants_json
+from lrsearch.cli.options import Group, echo_json
 from lrsearch.errors import EnvironmentProblem, LrSearchError, StudyBroken, StudyFileError
+from lrsearch.machine import check_system
 from lrsearch.version import VERSION
 
 SECTIONS = {
@@ -28,7 +31,7 @@ SECTIONS = {
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
-class Commands(click.Group):
+class Commands(Group):
     """Lists its commands by what they are for, and minds that their output may end before they do."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -65,35 +68,43 @@ for section in SECTIONS.values():
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and leave with its exit code; every error is a JSON document too where --json is asked for."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        check_system()
         code = cli.main(given, prog_name="lrsearch", standalone_mode=False)
-    except LrSearchError as error:
-        code = _tell(error, debug="--debug" in given)
     except click.exceptions.Exit as leaving:
         code = leaving.exit_code
-    except click.ClickException as error:
-        with suppress(OSError):
-            error.show()
-        code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        with suppress(OSError):
-            click.echo("interrupted", err=True)
-        code = 130
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - every error is told, and a bug of ours raised again
+        if wants_json(given):
+            with suppress(OSError):
+                echo_json(document(error, given))
+        code = _tell(error, debug="--debug" in given)
     _drop_unread()
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _tell(error: LrSearchError, *, debug: bool) -> int:
-    """Say `error` in one line, where somebody still reads; a study file's own traceback goes before it."""
+def _tell(error: BaseException, *, debug: bool) -> int:
+    """Say `error` where somebody still reads, and return its exit code; a bug of ours is raised again, with its traceback."""
+    if not isinstance(error, (LrSearchError, click.ClickException, click.Abort, KeyboardInterrupt)):
+        raise error
     with suppress(OSError):
-        if isinstance(error, (StudyFileError, StudyBroken)) and error.traceback_text:
-            click.echo(error.traceback_text.rstrip(), err=True)
-        if debug:
-            traceback.print_exception(error)
-        click.echo(f"lrsearch: {error}", err=True)
-    return error.exit_code
+        if isinstance(error, LrSearchError):
+            _tell_ours(error, debug=debug)
+        elif isinstance(error, click.ClickException):
+            error.show()
+        else:
+            click.echo("interrupted", err=True)
+    return getattr(error, "exit_code", 130)
+
+
+def _tell_ours(error: LrSearchError, *, debug: bool) -> None:
+    """Say `error` in one line; a study file's own traceback goes before it."""
+    if isinstance(error, (StudyFileError, StudyBroken)) and error.traceback_text:
+        click.echo(error.traceback_text.rstrip(), err=True)
+    if debug:
+        traceback.print_exception(error)
+    click.echo(f"lrsearch: {error}", err=True)
 
 
 def _drop_unread() -> None:

@@ -7,6 +7,7 @@ from shlex import quote
 
 import click
 
+from lrsearch.cli.failures import MissingOption
 from lrsearch.cli.opening import existing_study
 from lrsearch.cli.options import duration, echo_json, json_option, storage_option
 from lrsearch.errors import Refused
@@ -64,7 +65,9 @@ def extend(study: str, *, trials: int | None, timeout: float | None, storage: st
     from lrsearch.report.words import counted
 
     if trials is None and timeout is None:
-        raise click.UsageError("say by how much: --trials N, --timeout TIME, or both.")
+        raise MissingOption(
+            "say by how much: --trials N, --timeout TIME, or both.", field="--trials", allowed=["--trials N", "--timeout TIME"]
+        )
     with existing_study(study, storage) as (ledger, record):
         extended = ledger.extend(record.id, trials=trials, timeout_seconds=timeout)
     budget = counted(extended.trials, "trial") if extended.trials else "any number of trials"

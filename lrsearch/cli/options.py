@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from lrsearch.cli.failures import BadOption
+from lrsearch.errors import UnknownName
 from lrsearch.values import Json
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -26,7 +28,9 @@ def duration(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     parts = _DURATION.findall(value)
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if "".join(number + unit for number, unit in parts) != value or seconds <= 0:
-        raise click.BadParameter(f"{value!r} is no duration above 0. Write it like 90s, 45m, 8h or 1h30m.")
+        raise BadOption(
+            "is no duration above 0", got=value, allowed="a duration above 0", fix="Write it like 90s, 45m, 8h or 1h30m."
+        )
     return seconds
 
 
@@ -36,7 +40,7 @@ def size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int
         return None
     found = _SIZE.fullmatch(value)
     if found is None or not float(found[1]):
-        raise click.BadParameter(f"{value!r} is no size above 0. Write it like 500M or 20G.")
+        raise BadOption("is no size above 0", got=value, allowed="a size above 0", fix="Write it like 500M or 20G.")
     return int(float(found[1]) * _BYTES[found[2]])
 
 
@@ -46,7 +50,7 @@ def names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> li
         return None
     parts = [name.strip() for name in value.split(",")]
     if not all(parts):
-        raise click.BadParameter(f"{value!r} holds an empty name. Separate names with single commas.")
+        raise BadOption("holds an empty name", got=value, allowed="names", fix="Separate names with single commas.")
     return parts
 
 
@@ -59,7 +63,7 @@ def numbers(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
     except ValueError:
         parts = []
     if len(parts) not in {1, 2}:
-        raise click.BadParameter(f"{value!r} is neither one number nor LOW,HIGH.")
+        raise BadOption("is neither one number nor LOW,HIGH", got=value, allowed="one number, or LOW,HIGH")
     return parts[0] if len(parts) == 1 else parts
 
 
@@ -72,7 +76,8 @@ def peak_rates(
     if by_name and len(by_name) == len(values):
         return by_name
     if len(values) > 1:
-        raise click.BadParameter("give it once as LOW,HIGH, or once for each optimizer as NAME=LOW,HIGH.")
+        fix = "Give it once as LOW,HIGH, or once for each optimizer as NAME=LOW,HIGH."
+        raise BadOption("does not go together", got=list(values), allowed="LOW,HIGH, or NAME=LOW,HIGH several times", fix=fix)
     return numbers(ctx, param, values[0]) if values else None
 
 
@@ -83,7 +88,7 @@ def sizes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> li
     try:
         return [int(part) for part in value.split(",")]
     except ValueError:
-        raise click.BadParameter(f"{value!r} is no list of whole numbers like 32,64.") from None
+        raise BadOption("is no list of whole numbers like 32,64", got=value, allowed="whole numbers like 32,64") from None
 
 
 def extras(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, Json] | None:
@@ -98,7 +103,7 @@ def _extra(text: str) -> tuple[str, Json]:
         return name, {"between": [_plain(each) for each in ends]}
     if mark and len(ends) == 1 and len(choices) > 1:
         return name, {"choices": [_plain(each) for each in choices]}
-    raise click.BadParameter(f"{text!r} is neither NAME=LOW,HIGH nor NAME=A/B/C.")
+    raise BadOption("is neither NAME=LOW,HIGH nor NAME=A/B/C", got=text, allowed="NAME=LOW,HIGH or NAME=A/B/C")
 
 
 def _plain(text: str) -> Json:
@@ -107,6 +112,15 @@ def _plain(text: str) -> Json:
         return json.loads(text)
     except ValueError:
         return text
+
+
+class Group(click.Group):
+    """Commands under a name; one that is not there is an error like any other, with the nearest name."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise UnknownName("command", got=args[0], known=self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
 
 
 def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:

@@ -7,7 +7,7 @@ from shlex import quote
 
 import click
 
-from lrsearch.cli.options import echo_json, json_option, storage_option
+from lrsearch.cli.options import Group, echo_json, json_option, storage_option
 
 
 @click.command("doctor")
@@ -35,7 +35,7 @@ def doctor(*, study_file: Path | None, devices: str | None, storage: str | None,
         raise click.exceptions.Exit(3)
 
 
-@click.group("database")
+@click.group("database", cls=Group)
 def database() -> None:
     """Run a private PostgreSQL of your own, for clusters without a database server."""
 

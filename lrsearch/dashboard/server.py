@@ -113,4 +113,4 @@ def bound(host: str, port: int, application: Application) -> WSGIServer:
     try:
         return make_server(host, port, application, server_class=kind, handler_class=_Handler)
     except OSError as error:
-        raise EnvironmentProblem(f"cannot serve {host}:{port}: {error.strerror}. Give another --port, or 0.") from None
+        raise EnvironmentProblem(f"cannot serve {host}:{port}: {error.strerror}.", fix="Give another --port, or 0.") from None

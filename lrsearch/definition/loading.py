@@ -32,9 +32,9 @@ def load_study_file(path: str | Path) -> StudyDefinition:
     check_backend()
     path = Path(path)
     if not path.is_file():
-        raise StudyFileError(f"study file {str(path)!r} does not exist. Write one with: lrsearch new-study FILE.py")
+        raise StudyFileError(f"study file {str(path)!r} does not exist.", fix="Write one with: lrsearch new-study FILE.py")
     if path.suffix != ".py":
-        raise StudyFileError(f"study file {str(path)!r} is no Python file: its name must end in .py.")
+        raise StudyFileError(f"study file {str(path)!r} is no Python file:", fix="its name must end in .py.")
     sources = read_sources(path)  # before it runs: what is edited meanwhile is another definition
     module = _run(path)
     definition = getattr(module, "definition", None)
@@ -79,10 +79,19 @@ def _run(path: Path) -> ModuleType:
         if unknown is not None:
             raise type_kept(unknown, path) from None
         text = own_traceback(error, path)
-        raise StudyFileError(f"{path.name} does not load: {type(error).__name__}: {error}", traceback_text=text) from None
+        raise StudyFileError(
+            f"{path.name} does not load: {type(error).__name__}: {error}", fix=_hint(error), traceback_text=text
+        ) from None
     finally:
         sys.dont_write_bytecode = before
     return module
+
+
+def _hint(error: Exception) -> str:
+    """What to do about an error that a study file's place explains."""
+    if isinstance(error, ImportError) and "relative import" in str(error):
+        return "A study file is no package: import the modules beside it by their names, as in `import helpers`."
+    return ""
 
 
 def unknown_field(error: Exception) -> LrSearchError | None:
@@ -114,5 +123,5 @@ def _function(module: ModuleType, definition: StudyDefinition, name: str) -> Any
     function = getattr(definition, name) or getattr(module, name, None)
     if not callable(function):
         file = Path(str(module.__file__)).name
-        raise StudyFileError(f"{file} must have a function `{name}`; see `lrsearch new-study` for a file to begin from.")
+        raise StudyFileError(f"{file} must have a function `{name}`;", fix="see `lrsearch new-study` for a file to begin from.")
     return function

@@ -16,6 +16,7 @@ from lrsearch.space import SearchSpace
 from lrsearch.values import Direction, Json
 
 OBJECTIVE_EPOCHS = ("last", "best")
+_NO_BATCH_SIZE = "load_data(batch_size) was called with None: give batch_size= to StudyDefinition."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +115,22 @@ class StudyDefinition:
         return build(dict(extra)) if takes_argument(build, "params") else build()
 
     def read_data(self, batch_size: int | None) -> Any:
-        """Call `load_data`, with the batch size where it takes an argument."""
+        """Call `load_data`, with the batch size where it takes an argument; its own default stands where there is no size.
+
+        What it raises for want of a size says so in a note.
+        """
         load = self._function("load_data")
-        return load(batch_size) if takes_argument(load, "batch_size") else load()
+        if not takes_argument(load, "batch_size"):
+            return load()
+        if batch_size is not None:
+            return load(batch_size)
+        if not _requires_argument(load):
+            return load()
+        try:
+            return load(None)
+        except Exception as error:
+            error.add_note(_NO_BATCH_SIZE)
+            raise
 
     @property
     def data_depends_on_batch(self) -> bool:
@@ -138,6 +152,15 @@ def takes_argument(function: Callable[..., Any], name: str) -> bool:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     first = next((each for each in inspect.signature(function).parameters.values() if each.kind in kinds), None)
     return first is not None and (first.default is inspect.Parameter.empty or first.name == name)
+
+
+def hint_of(error: BaseException) -> str:
+    """The note that `read_data` left on an error, or nothing; notes of other libraries are their own."""
+    return _NO_BATCH_SIZE if _NO_BATCH_SIZE in getattr(error, "__notes__", ()) else ""
+
+
+def _requires_argument(function: Callable[..., Any]) -> bool:
+    return next(iter(inspect.signature(function).parameters.values())).default is inspect.Parameter.empty
 
 
 def _check_text(name: str, value: object) -> None:

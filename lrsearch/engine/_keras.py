@@ -45,9 +45,14 @@ def own_metrics(model: Any) -> bool:
     return type(model).compute_metrics is not keras.Model.compute_metrics
 
 
+def scaling_of(optimizer: Any) -> dict[str, Any]:
+    """A loss scaling's arguments."""
+    return {"initial_scale": float(optimizer.initial_scale), "dynamic_growth_steps": int(optimizer.dynamic_growth_steps)}
+
+
 def scaled_like(yours: Any, optimizer: Any) -> Any:
     """`optimizer` in a loss scaling of the same options as yours."""
-    return LossScaleOptimizer(optimizer, initial_scale=yours.initial_scale, dynamic_growth_steps=yours.dynamic_growth_steps)
+    return LossScaleOptimizer(optimizer, **scaling_of(yours))
 
 
 _SETTINGS = ("dtype_policy", "flash_attention", "interactive_logging", "traceback_filtering")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -27,10 +28,19 @@ def write_model(definition: StudyDefinition, setting: Setting, path: Path, *, se
     if not yours:
         total = loaded.total_steps(setting.batch_size, accumulation)
         set_searched(model, setting, total_steps=total, accumulation=accumulation)
-        _keras.compile_again(model, inner(model.optimizer))
+        _keras.compile_again(model, model.optimizer)
+    _check_exclusions(model)
     _keras.build_fully(model, sample_batch(loaded.data(setting.batch_size).train, setting.batch_size))
     try:
         model.save(path)
     except (NotImplementedError, TypeError, ValueError) as error:
         fix = "Use --format python, which needs no saved model."
         raise InvalidValue("--format", got="keras", allowed=f"another one for this model ({error})", fix=fix) from None
+
+
+def _check_exclusions(model: Any) -> None:
+    """Refuse what a .keras file loses without a word: loaded again, it would decay every weight."""
+    optimizer = inner(model.optimizer)
+    if optimizer.weight_decay and _keras.decay_exclusions(optimizer, model.trainable_variables):
+        allowed = "another one where the optimizer leaves variables out of weight decay, which .keras files do not hold"
+        raise InvalidValue("--format", got="keras", allowed=allowed, fix="Use --format python.")

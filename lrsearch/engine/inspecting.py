@@ -13,6 +13,7 @@ from typing import Any
 
 from lrsearch.definition import StudyDefinition, fingerprint_of, recorded_of
 from lrsearch.definition.loading import own_traceback
+from lrsearch.definition.study import hint_of
 from lrsearch.engine import _keras
 from lrsearch.engine.callbacks import callbacks_for, users_callbacks
 from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, inner, set_searched
@@ -20,6 +21,7 @@ from lrsearch.engine.data import Arrays, Stream, sample_batch
 from lrsearch.engine.fit import user_traceback
 from lrsearch.engine.loaded import Findings, LoadedStudy
 from lrsearch.engine.looking import LOOK_RATE, Called, Step, call_callbacks, first_step
+from lrsearch.engine.own_optimizer import own_optimizer
 from lrsearch.engine.same_start import SPLITS, digest, digests_of, digests_of_other_sizes, first_batch_size, first_extra
 from lrsearch.engine.shared import forget_shared_layers, shared_layers
 from lrsearch.engine.watching import numbers_of
@@ -94,6 +96,7 @@ class _Seen:
     yours: Setting
     carried: dict[str, Json]
     decay_exclusions: dict[str, Json]
+    own_optimizer: dict[str, Json]
     accumulation: int
     step: Step
     called: Called
@@ -111,6 +114,7 @@ def _seen(loaded: LoadedStudy) -> _Seen:
     total = loaded.total_steps(base, accumulation)
     yours = describe(model, total_steps=total, accumulation=accumulation, batch_size=base)
     carried, exclusions = carried_of(model), _keras.decay_exclusions(inner(model.optimizer), model.trainable_variables)
+    own = own_optimizer(model, steps=definition.epochs * loaded.steps_per_epoch(base))
     _check_executions(loaded, model.steps_per_execution)
     called = _called(loaded, model, step, total, accumulation)
     _check_objective(definition, step, called)
@@ -127,6 +131,7 @@ def _seen(loaded: LoadedStudy) -> _Seen:
         yours=replace(yours, extra=first_extra(definition)),
         carried=carried,
         decay_exclusions=exclusions,
+        own_optimizer=own,
         accumulation=accumulation,
         step=step,
         called=called,
@@ -175,6 +180,7 @@ def _facts(loaded: LoadedStudy, seen: _Seen) -> StudyFacts:
         carried=seen.carried,
         decay_exclusions=seen.decay_exclusions,
         findings=seen.findings.to_json(),
+        own_optimizer=seen.own_optimizer,
     )
 
 
@@ -316,5 +322,6 @@ def _own(definition: StudyDefinition, call: Callable[[], Any]) -> Any:
         text = own_traceback(error, Path(path)) if path else user_traceback(error)
         raise StudyFileError(
             f"the study's own code failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            fix=hint_of(error),
             traceback_text=text,
         ) from None

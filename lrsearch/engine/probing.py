@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from typing import Any
+
+from lrsearch.machine import peak_bytes
 
 _MIB = 1024 * 1024
 
@@ -29,7 +30,7 @@ def probe(study_file: str | None) -> dict[str, Any]:
         "devices": [each.name.removeprefix("/physical_device:") for each in tf.config.list_physical_devices()],
         "seconds": time.monotonic() - began,
         "data_mib": data / _MIB,
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mib": peak_bytes() / _MIB,
     }
 
 

@@ -84,9 +84,9 @@ def file_of(study: StudyRecord, given: str | Path | None) -> Path:
     text = given if given is not None else study.plan.study_file
     if text is None:
         fix = "Write its definition to a file and give it with --study-file."
-        raise StudyFileError(f"study {study.name!r} was defined in a notebook. {fix}")
+        raise StudyFileError(f"study {study.name!r} was defined in a notebook.", fix=fix)
     path = Path(text).expanduser()
     if not path.is_file():
         fix = "Go to the folder that it was started from, or give --study-file."
-        raise StudyFileError(f"the file of study {study.name!r}, {str(path)!r}, is not here. {fix}")
+        raise StudyFileError(f"the file of study {study.name!r}, {str(path)!r}, is not here.", fix=fix)
     return path.resolve()

@@ -128,14 +128,15 @@ def find_programs() -> dict[str, str]:
     missing = [name for name, path in found.items() if path is None]
     if missing:
         raise EnvironmentProblem(
-            f"PostgreSQL's {', '.join(missing)} not found in PATH or {PLACES[0]}. Install it (Debian and conda: postgresql)."
+            f"PostgreSQL's {', '.join(missing)} not found in PATH or {PLACES[0]}.",
+            fix="Install it (Debian and conda: postgresql).",
         )
     return {name: path for name, path in found.items() if path is not None}
 
 
 def _refuse_root() -> None:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        raise EnvironmentProblem("PostgreSQL does not run as root. Start the database as an ordinary user.")
+        raise EnvironmentProblem("PostgreSQL does not run as root.", fix="Start the database as an ordinary user.")
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -206,7 +207,7 @@ def _run(command: list[str], folder: Path) -> str:
         text = output.read()
     if done.returncode:
         last = (text.strip().splitlines() or ["no message"])[-1]
-        raise EnvironmentProblem(f"{Path(command[0]).name} failed in {folder}: {last}. See {folder / 'log'}.")
+        raise EnvironmentProblem(f"{Path(command[0]).name} failed in {folder}: {last}.", fix=f"See {folder / 'log'}.")
     return text
 
 

@@ -123,5 +123,5 @@ def chosen_gpus(machine: Machine, devices: str | None) -> tuple[Gpu, ...]:
     if missing or not wanted:
         what = ", ".join(f"gpu:{index}" for index in missing) or "GPU"
         have = ", ".join([*(f"gpu:{gpu.index} ({gpu.name})" for gpu in machine.gpus), f"cpu ({machine.cores} cores)"])
-        raise DeviceProblem(f"no {what} on this machine. There is: {have}. Choose among these with --devices.")
+        raise DeviceProblem(f"no {what} on this machine. There is: {have}.", fix="Choose among these with --devices.")
     return tuple(there[index] for index in wanted)

@@ -167,7 +167,7 @@ def check_versions(stored: Mapping[str, str], here: Mapping[str, str], *, allow_
     ]
     if differing and not allow_drift:
         fix = "Install the study's versions, or allow it with --allow-version-drift."
-        raise VersionMismatch(f"results of other library versions would be mixed: {'; '.join(differing)}. {fix}")
+        raise VersionMismatch(f"results of other library versions would be mixed: {'; '.join(differing)}.", fix=fix)
     return [f"other library versions, as allowed: {each}" for each in differing]
 
 

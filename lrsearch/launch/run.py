@@ -151,5 +151,5 @@ def check_file(study_file: str | Path) -> Path:
     path = Path(study_file).expanduser()
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise StudyFileError(f"study file {str(study_file)!r} {what}. Write one with: lrsearch new-study FILE.py")
+        raise StudyFileError(f"study file {str(study_file)!r} {what}.", fix="Write one with: lrsearch new-study FILE.py")
     return path.resolve()

@@ -17,8 +17,9 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from lrsearch.errors import Interrupted
+from lrsearch.machine import STOP_SIGNALS
 
-NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+NUMBERS = STOP_SIGNALS
 _PATIENCE_SECONDS = 0.4  # promised: out within 1 s of the second, also on a busy machine
 _SHOW_CURSOR = b"\x1b[?25h"  # a live view hides it
 

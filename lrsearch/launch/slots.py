@@ -143,10 +143,12 @@ def _gpu_slot(gpu: Gpu, part: int, sharing: int, threads: int) -> Slot:
         return Slot(name=f"gpu:{gpu.index}", threads=threads, env=env | {"TF_FORCE_GPU_ALLOW_GROWTH": "true"})
     if gpu.memory_mib is None:
         what = f"the memory of gpu:{gpu.index} ({gpu.name}) is not known"
-        raise DeviceProblem(f"{what}, so it cannot be shared. Leave --per-device out.")
+        raise DeviceProblem(f"{what}, so it cannot be shared.", fix="Leave --per-device out.")
     limit = (gpu.memory_mib - sharing * OVERHEAD_MIB) // sharing
     if limit < OVERHEAD_MIB:
-        raise DeviceProblem(f"gpu:{gpu.index} has {gpu.memory_mib} MiB: too little for {sharing} workers. Lower --per-device.")
+        raise DeviceProblem(
+            f"gpu:{gpu.index} has {gpu.memory_mib} MiB: too little for {sharing} workers.", fix="Lower --per-device."
+        )
     name = f"gpu:{gpu.index}/{part}"
     return Slot(name=name, threads=threads, memory_mib=limit, env=env, unset=("TF_FORCE_GPU_ALLOW_GROWTH",))
 

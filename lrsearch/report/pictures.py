@@ -54,7 +54,9 @@ def write_plots(
             paths.append(folder / f"{name}.png")
             figure.savefig(paths[-1], dpi=150)
     except OSError as error:
-        raise EnvironmentProblem(f"cannot write pictures into {folder}: {error.strerror}. Give another folder with -o.") from None
+        raise EnvironmentProblem(
+            f"cannot write pictures into {folder}: {error.strerror}.", fix="Give another folder with -o."
+        ) from None
     return paths
 
 
@@ -262,7 +264,7 @@ def _figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure as Drawn
     except ModuleNotFoundError:
-        raise EnvironmentProblem("pictures need matplotlib: pip install 'lrsearch[plot]'") from None
+        raise EnvironmentProblem("pictures need matplotlib:", fix="pip install 'lrsearch[plot]'") from None
 
     class Shown(Drawn):
         """A figure that a notebook shows although pyplot, which teaches it to, was never imported."""

@@ -152,7 +152,7 @@ def check_sampler(name: str) -> None:
         why = "Optuna's unpickles rows of the database, so it is not offered." if name.startswith("cma") else ""
         raise UnknownName("sampler", got=name, known=SAMPLERS, fix=why)
     if name == "gp" and importlib.util.find_spec("torch") is None:
-        raise EnvironmentProblem("--sampler gp needs PyTorch, which is not installed. Run: pip install 'lrsearch[gp]'")
+        raise EnvironmentProblem("--sampler gp needs PyTorch, which is not installed.", fix="Run: pip install 'lrsearch[gp]'")
 
 
 def _distribution(dimension: Dimension) -> BaseDistribution:

@@ -1,6 +1,7 @@
 """What a study searches: optimizers, schedule shapes, and the space over them."""
 
 from lrsearch.space.build import build_optimizer, build_schedule, keras_arguments, keras_class, output_layers
+from lrsearch.space.calls import code_of, registered_names
 from lrsearch.space.dimensions import Dimension
 from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec
 from lrsearch.space.schedules import SHAPES, Shape, rate, rates, rise_of, warmup_steps
@@ -17,11 +18,13 @@ __all__ = [
     "Suggestion",
     "build_optimizer",
     "build_schedule",
+    "code_of",
     "keras_arguments",
     "keras_class",
     "output_layers",
     "rate",
     "rates",
+    "registered_names",
     "rise_of",
     "warmup_steps",
 ]

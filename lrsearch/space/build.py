@@ -41,6 +41,13 @@ def build_optimizer(
     return keras_class(spec.name)(given, **arguments)
 
 
+def scaled(optimizer: Any, scaling: Mapping[str, Json]) -> Any:
+    """`optimizer` in a loss scaling of these arguments."""
+    import keras
+
+    return keras.optimizers.LossScaleOptimizer(optimizer, **scaling)
+
+
 def keras_class(optimizer: str) -> Any:
     """The class in keras.optimizers; raises InvalidValue where the installed Keras does not have it yet."""
     import keras

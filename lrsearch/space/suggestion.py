@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from lrsearch.errors import InvalidValue
-from lrsearch.space.build import build_optimizer, build_schedule
+from lrsearch.space.build import build_optimizer, build_schedule, scaled
 from lrsearch.space.dimensions import Dimension
 from lrsearch.space.schedules import rate
 from lrsearch.space.search_space import SearchSpace
@@ -23,11 +24,18 @@ class SuggestingTrial(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Suggestion:
-    """A setting and the length of the run it is for: updates, each of `accumulation` batches."""
+    """A setting and the length of the run it is for: updates, each of `accumulation` batches.
+
+    The rest is of a study's own compile, which every optimizer of the study keeps: `carried` arguments (clipnorm, use_ema, ...),
+    `decay_exclusions` (`var_names`, `places` among the trained variables) and the `scaling` of the loss.
+    """
 
     setting: Setting
     total_steps: int
     accumulation: int = 1
+    carried: Mapping[str, Json] = field(default_factory=dict)
+    decay_exclusions: Mapping[str, Json] = field(default_factory=dict)
+    scaling: Mapping[str, Json] | None = None
 
     def rate(self, step: int) -> float:
         """The learning rate of update `step`, counted from 0."""
@@ -40,12 +48,24 @@ class Suggestion:
     def optimizer(self, model: Any = None) -> Any:
         """The Keras optimizer, schedule included. Muon needs the model, whose output layers it leaves out.
 
-        Raises InvalidValue for Muon without a model.
+        Raises InvalidValue where the model is needed: for Muon, and for variables that weight decay leaves out.
         """
         if self.setting.optimizer == "muon" and model is None:
             fix = "It must not orthogonalise the output layer."
             raise InvalidValue("optimizer(model)", got=None, allowed="given the keras.Model where it is Muon", fix=fix)
-        return build_optimizer(self.setting, self.total_steps, self.accumulation, model=model)
+        made = build_optimizer(self.setting, self.total_steps, self.accumulation, carried=self.carried, model=model)
+        self._leave_out_of_decay(made, model)
+        return scaled(made, self.scaling) if self.scaling else made
+
+    def _leave_out_of_decay(self, made: Any, model: Any) -> None:
+        told = self.decay_exclusions
+        if not told or not made.weight_decay:
+            return
+        if told.get("places") and model is None:
+            fix = "Some of its variables are left out of weight decay."
+            raise InvalidValue("optimizer(model)", got=None, allowed="given the built keras.Model", fix=fix)
+        variables = [model.trainable_variables[place] for place in told.get("places", ())]
+        made.exclude_from_weight_decay(var_list=variables or None, var_names=told.get("var_names"))
 
 
 def suggest(space: SearchSpace, trial: SuggestingTrial, *, total_steps: int, batch_size: int | None = None) -> Suggestion:

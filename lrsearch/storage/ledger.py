@@ -254,7 +254,7 @@ class Ledger:
         if other is not None:
             fix = "Use PostgreSQL: lrsearch database start --dir DIR."
             raise StorageProblem(
-                f"{where(self.database.url)} has workers on host {other}; SQLite serves one host, not {host} too. {fix}"
+                f"{where(self.database.url)} has workers on host {other}; SQLite serves one host, not {host} too.", fix=fix
             )
 
     def worker_seen(self, worker_id: int, state: str) -> None:

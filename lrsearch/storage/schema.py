@@ -106,12 +106,16 @@ def _check(database: Database, *, create: bool) -> None:
     version, newest = _version(database), head()
     if version is None:
         if not create:
-            raise StorageProblem(f"{where(database.url)} holds no studies of lrsearch. Start one: lrsearch start-study FILE")
+            raise StorageProblem(
+                f"{where(database.url)} holds no studies of lrsearch.", fix="Start one: lrsearch start-study FILE"
+            )
         _upgrade(database)
     elif version != newest and _settled(database, version) != newest:
         old = "Stop every worker, then: lrsearch migrate"
         fix = old if version in _known() else "Install the newer lrsearch that made them."
-        raise SchemaMismatch(f"the tables in {where(database.url)} are of version {version}, this lrsearch reads {newest}. {fix}")
+        raise SchemaMismatch(
+            f"the tables in {where(database.url)} are of version {version}, this lrsearch reads {newest}.", fix=fix
+        )
 
 
 def _text(url: URL) -> str:

@@ -205,7 +205,7 @@ def refuse_while_running(move: Move) -> None:
     number = move.connection.execute(select(func.count()).select_from(trials).where(running)).scalar_one()
     if number:
         name = move.study.name
-        raise Refused(f"study {name!r} has {number} trials in training. Stop it first: lrsearch stop --now {quote(name)}")
+        raise Refused(f"study {name!r} has {number} trials in training.", fix=f"Stop it first: lrsearch stop --now {quote(name)}")
 
 
 def delete_rows(move: Move) -> None:

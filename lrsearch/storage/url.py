@@ -100,24 +100,25 @@ def check_file(url: URL, *, create: bool) -> None:
     """Refuse a SQLite path that cannot serve; with `create`, the file may be missing, not its folder."""
     path = Path(url.database or "")
     if path.is_dir():
-        raise StorageProblem(f"{path} is a folder. Give the path of a file, like sqlite:///{path / 'lrsearch.db'}.")
+        raise StorageProblem(f"{path} is a folder.", fix=f"Give the path of a file, like sqlite:///{path / 'lrsearch.db'}.")
     if not path.parent.is_dir():
         raise StorageProblem(
-            f"there is no folder {path.parent} for the database {path.name}. Create it, or give another --storage."
+            f"there is no folder {path.parent} for the database {path.name}.", fix="Create it, or give another --storage."
         )
     if not path.exists() and not create:
-        raise StorageProblem(f"there is no database {path}. Start a study there first, or say where it is with --storage.")
+        raise StorageProblem(f"there is no database {path}.", fix="Start a study there first, or say where it is with --storage.")
     target = path if path.exists() else path.parent
     if not os.access(target, os.W_OK) or not os.access(path.parent, os.W_OK):
-        raise StorageProblem(f"{target} cannot be written. SQLite needs its file and folder writable; give another --storage.")
+        fix = "SQLite needs its file and folder writable; give another --storage."
+        raise StorageProblem(f"{target} cannot be written.", fix=fix)
     if path.exists() and path.stat().st_size:
         with path.open("rb") as file:
             if file.read(16) != b"SQLite format 3\0":
-                raise StorageProblem(f"{path} is no SQLite database. Give another --storage.")
+                raise StorageProblem(f"{path} is no SQLite database.", fix="Give another --storage.")
     kind = file_system(path.parent)
     if kind in NETWORK_FILE_SYSTEMS:
         advice = "Use a local disk, or PostgreSQL: lrsearch database start --dir DIR."
-        raise StorageProblem(f"{path} lies on a network file system ({kind}), where SQLite loses data. {advice}")
+        raise StorageProblem(f"{path} lies on a network file system ({kind}), where SQLite loses data.", fix=advice)
 
 
 def file_system(folder: Path, mounts: Path = Path("/proc/mounts")) -> str:
@@ -139,7 +140,9 @@ def _read_private(text: str) -> str:
     except OSError as error:
         raise StorageProblem(f"cannot read the storage file {path}: {error.strerror}.") from None
     if mode & 0o077:
-        raise StorageProblem(f"the storage file {path} can be read by others. Make it private: chmod 600 {quote(str(path))}")
+        raise StorageProblem(
+            f"the storage file {path} can be read by others.", fix=f"Make it private: chmod 600 {quote(str(path))}"
+        )
     return path.read_text(encoding="utf-8").strip()
 
 

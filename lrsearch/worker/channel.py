@@ -22,11 +22,11 @@ from contextlib import suppress
 from queue import SimpleQueue
 from types import FrameType
 
+from lrsearch.machine import STOP_SIGNALS
 from lrsearch.values import Json
 
 BACKLOG = 200  # events; with more waiting, progress is dropped: the next one says the same
 DROPPABLE = frozenset({"trial.progress"})
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LOOK_SECONDS = 1.0  # between looks whether the parent lives and the descriptors are still ours
 
 _encode = json.JSONEncoder(default=str).encode  # a copy of our own: the study's code may replace json.dumps

@@ -1,31 +1,34 @@
 """The exported Python needs Keras alone, and its rates are the reference's to 1e-6 of the peak."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
-from ledger_tools import facts, plan
+from export_world import ACCUMULATION, BATCHES, EPOCHS, setting, study_of
+from ledger_tools import facts
 
 from lrsearch.answer import summarise
-from lrsearch.errors import InvalidValue, UnknownName
+from lrsearch.cli.main import main
+from lrsearch.errors import CannotExport, InvalidValue, UnknownName
 from lrsearch.report import export_text
 from lrsearch.space import OPTIMIZERS, SHAPES, rates
-from lrsearch.values import Kind, Origin, Setting, StudyRecord, StudyState, TrialRecord, TrialState
-
-EPOCHS, BATCHES, ACCUMULATION = 3, 7, 2
+from lrsearch.values import Kind, Origin, Setting, StudyFacts, TrialRecord, TrialState
 
 RUN = """
-import json, runpy, sys
+import inspect, json, runpy, sys
 sys.modules["lrsearch"] = None  # as if it were not installed
 import numpy as np, keras
 found = {}
 for name in json.loads(sys.argv[1]):
     module = runpy.run_path(name)
-    optimizer = module["make_optimizer"](*([keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1)])] if "muon" in name or "schedule_free" in name else []))
+    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1)])
+    signature = str(inspect.signature(module["make_optimizer"]))
+    optimizer = module["make_optimizer"](model)
     schedule = optimizer._learning_rate
     steps = module["TOTAL_STEPS"] * module["ACCUMULATION"]
     found[name] = {
@@ -33,30 +36,10 @@ for name in json.loads(sys.argv[1]):
         "kind": type(optimizer).__name__,
         "accumulation": optimizer.gradient_accumulation_steps,
         "batch": module["BATCH_SIZE"],
+        "signature": signature,
     }
 print(json.dumps(found))
 """
-
-
-def setting(optimizer="adam", schedule="linear", **changes):
-    knobs = {name: knob.default for name, knob in SHAPES[schedule].knobs.items()}
-    shape = {"warmup": 0.2, "final": 0.05, **knobs}
-    hyper = {name: knob.default for name, knob in OPTIMIZERS[optimizer].hyper.items() if name != "independent_weight_decay"}
-    known = {"learning_rate": 0.0123, "batch_size": 8, "shape": shape, "hyper": hyper}
-    return Setting(optimizer=optimizer, schedule=schedule, **(known | changes))
-
-
-def study_of(chosen, *, origin=Origin.SAMPLED, **more):
-    known = facts(epochs=EPOCHS, accumulation=ACCUMULATION, steps_per_epoch={"8": BATCHES}, **more)
-    made = plan()
-    made = StudyRecord(
-        id=1, plan=type(made)(**{**{name: getattr(made, name) for name in made.__slots__}, "facts": known}), state=StudyState.FINISHED,
-        reason="", trials=1, deadline=None, created_at=0.0, optuna_study_id=1,
-    )  # fmt: skip
-    record = TrialRecord(
-        id=1, number=3, kind=Kind.SEARCH, origin=origin, state=TrialState.COMPLETE, setting=chosen, seed=5, value=0.9, epochs=EPOCHS,
-    )  # fmt: skip
-    return made, summarise(made, [record])
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +78,7 @@ def test_every_shapes_rates_agree_where_lrsearch_is_not_installed(exported, sche
 def test_every_optimizer_is_made_with_its_accumulation(exported, optimizer):
     found = exported[1][f"{optimizer}.py"]
     assert (found["kind"], found["accumulation"], found["batch"]) == (OPTIMIZERS[optimizer].keras, ACCUMULATION, 8)
+    assert found["signature"] == "(model=None)"
 
 
 def test_the_python_says_what_it_was_found_with():
@@ -104,14 +88,21 @@ def test_the_python_says_what_it_was_found_with():
     assert "import lrsearch" not in text
 
 
-def test_yours_as_the_best_is_said_and_not_rewritten():
-    text = export_text(*study_of(setting(), origin=Origin.YOURS), form="python")
+def own(**more):
+    call = {"class": "keras.optimizers.Adam", "arguments": {"learning_rate": 0.001}}
+    return {"accumulation": 1, "decays": False, "call": call} | more
+
+
+def test_yours_as_the_best_is_said_and_written():
+    text = export_text(*study_of(setting(), origin=Origin.YOURS, own_optimizer=own()), form="python")
     assert "found none that is better" in text
-    compile(text, "export.py", "exec")
+    assert "optimizer = keras.optimizers.Adam(learning_rate=0.001)" in text
+    assert "TOTAL_STEPS = 21 " in text, "yours does not accumulate, though searched optimizers do"
+    assert "callbacks" in text
 
 
 def test_yours_that_is_not_the_best_is_not_called_so():
-    study, _ = study_of(setting(), origin=Origin.YOURS)
+    study, _ = study_of(setting(), origin=Origin.YOURS, own_optimizer=own())
     yours = TrialRecord(
         id=1, number=0, kind=Kind.SEARCH, origin=Origin.YOURS, state=TrialState.COMPLETE, setting=setting(), seed=5, value=0.8,
     )  # fmt: skip
@@ -121,18 +112,42 @@ def test_yours_that_is_not_the_best_is_not_called_so():
     assert "found none" not in text
 
 
-@pytest.mark.tensorflow
-def test_what_yours_leaves_out_of_weight_decay_is_left_out_of_the_exports():
-    excluded = {"var_names": ["bias"], "places": [0]}
-    chosen = setting("adamw")
-    text = export_text(*study_of(chosen, decay_exclusions=excluded), form="python")
-    module = {}
-    exec(compile(text, "export.py", "exec"), module)
-    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1)])
-    optimizer = module["make_optimizer"](model)
-    optimizer.build(model.trainable_variables)
-    assert [optimizer._use_weight_decay(each) for each in model.trainable_variables] == [False, False, True, False]
-    assert "exclude" not in export_text(*study_of(setting("adam"), decay_exclusions=excluded), form="python"), "nothing decays"
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ({}, "made by lrsearch 0.1.0"),
+        ({"accumulation": 1, "decays": False, "reason": "its learning rate is a function"}, "is a function"),
+    ],
+)
+def test_yours_that_cannot_be_written_is_refused_with_the_reason(kept, said):
+    found = study_of(setting(), origin=Origin.YOURS, own_optimizer=kept)
+    with pytest.raises(CannotExport, match=said) as refused:
+        export_text(*found, form="python")
+    assert refused.value.exit_code == 1
+    assert "build_model" in refused.value.fix
+    data = json.loads(export_text(*found, form="json"))
+    assert data["optimizer"] is None
+    assert said in data["optimizer_reason"]
+
+
+def test_the_facts_of_0_1_0_have_no_optimizer_and_still_open():
+    known = facts().to_json()
+    del known["own_optimizer"]
+    assert StudyFacts.from_json(json.loads(json.dumps(known))).own_optimizer == {}
+
+
+def test_a_study_of_0_1_0_exports_its_settings_and_says_why_not_yours(tmp_path, monkeypatch, capsys):
+    shutil.copy(Path(__file__).parents[1] / "fixtures" / "v0_1_0" / "studies.db", tmp_path / "studies.db")
+    monkeypatch.setenv("LRSEARCH_STORAGE", f"sqlite:///{tmp_path}/studies.db")
+    for words, code, said in (
+        (["migrate"], 0, ""),
+        (["export", "ended"], 0, "def make_optimizer(model=None):"),
+        (["export", "ended", "--trial", "0"], 1, "cannot be written as code: the study was made by lrsearch 0.1.0"),
+    ):
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        assert left.value.code == code
+        assert said in "".join(capsys.readouterr())
 
 
 def test_the_json_has_all_that_a_retrain_needs():
@@ -170,6 +185,6 @@ def test_whatever_a_searched_choice_holds_the_file_runs_and_says_it(text):
 def test_what_keeps_yours_is_python_whatever_its_schedule_is_called():
     odd = Setting(optimizer='"""', learning_rate=1e-3, schedule="a\\", batch_size=8)
     module = {}
-    exec(export_text(*study_of(odd, origin=Origin.YOURS), form="python"), module)
+    exec(export_text(*study_of(odd, origin=Origin.YOURS, own_optimizer=own()), form="python"), module)
     assert '"""' in module["__doc__"]
-    assert "a\\;" in module["__doc__"]
+    assert "a\\." in module["__doc__"]

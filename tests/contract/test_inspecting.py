@@ -95,3 +95,11 @@ def test_what_is_left_out_of_weight_decay_is_known():
         return made
 
     assert inspect_study(definition(build_model=mine)).decay_exclusions == {"var_names": ["gamma"], "places": [1]}
+
+
+def test_a_missing_batch_size_is_named_where_load_data_needs_one():
+    def load_data(batch_size):
+        return tuple(tf.data.Dataset.from_tensor_slices(split).batch(batch_size) for split in data())
+
+    with pytest.raises(StudyFileError, match="give batch_size= to StudyDefinition"):
+        inspect_study(definition(load_data=load_data, batch_size=None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -102,6 +103,7 @@ def test_a_password_never_reaches_the_terminal(monkeypatch, capsys):
     assert "hush" not in said.out + said.err
 
 
+METRICS = ["loss", "mae", "val_loss", "val_mae"]
 FILES = {  # the study file itself; a worker has to load it
     "broken": ("import keras\nraise RuntimeError('my own mistake')\n", ["my own mistake"]),
     "no definition": (GOOD.replace("definition =", "definitions ="), ["definition"]),
@@ -137,8 +139,13 @@ def test_a_study_file_that_cannot_be_searched_is_refused_by_what_a_worker_asks_o
 def test_a_study_file_that_cannot_be_searched_is_refused_in_one_line(folder, name):
     source, words = FILES[name]
     (folder / "study.py").write_text(source)
-    assert_one_line(lrsearch(folder, "start-study", "study.py", "--workers", "1"), 2, *words)
+    done = lrsearch(folder, "start-study", "study.py", "--workers", "1", "--json")
+    assert_one_line(done, 2, *words)
     assert nothing_created(folder)
+    found = json.loads(done.stdout)
+    parts = {"broken": ("study file", None, None), "unlogged objective": ("metric for objective", "val_accuracy", METRICS)}
+    assert (found["field"], found["got"], found["allowed"]) == parts[name], "what the worker knew has come to the parent"
+    assert (found["exit_code"], "my own mistake" in (found["traceback"] or "")) == (2, name == "broken")
 
 
 @pytest.mark.tensorflow

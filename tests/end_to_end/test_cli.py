@@ -13,6 +13,7 @@ import urllib.request
 from contextlib import chdir, closing
 from pathlib import Path
 
+import keras
 import pytest
 from click.testing import CliRunner
 
@@ -151,6 +152,11 @@ def test_exports_are_python_that_runs_json_and_a_model_that_loads(searched):
     looked(folder, "export", "toy", "--trial", trial, "-o", "setting.py")
     compile((folder / "setting.py").read_text(), "setting.py", "exec")
     assert json.loads(looked(folder, "export", "toy", "--format", "json"))["total_steps"] == 15
+    module = {}
+    exec(looked(folder, "export", "toy", "--trial", "0"), module)
+    assert module["make_optimizer"]().get_config() | {"name": ""} == keras.optimizers.Adam().get_config() | {"name": ""}, (
+        "yours too"
+    )
     looked(folder, "export", "toy", "--trial", trial, "--format", "keras", "-o", "model.keras")
     load = "import lrsearch.keras, keras; m = keras.saving.load_model('model.keras'); print(type(m.optimizer._learning_rate).__name__)"
     done = subprocess.run(

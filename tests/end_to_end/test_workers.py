@@ -7,6 +7,7 @@ import time
 import pytest
 from driven import driven, gone_within, journal, ledger_of, records, states
 from driven import study as study  # noqa: PLC0414 - a fixture
+from other_system import pretend
 
 from lrsearch.answer import summarise
 from lrsearch.errors import DeviceProblem, FingerprintMismatch, Interrupted, InvalidValue, StudyBroken, StudyFileError
@@ -262,3 +263,14 @@ def test_an_interruption_before_the_study_begins_leaves_nothing(study, tmp_path)
     assert driver.seen[-1]["kind"] == Interrupted.__name__
     assert gone_within(driver.pids, 1)
     assert not (tmp_path / "toy.db").exists()
+
+
+def test_a_study_runs_where_there_is_no_sighup_no_resource_no_affinity_and_no_proc(study, tmp_path, monkeypatch):
+    arguments = study(trials=4, retest=1)
+    (tmp_path / "site").mkdir()
+    monkeypatch.setenv("PYTHONPATH", pretend(tmp_path / "site", "darwin", os.environ)["PYTHONPATH"])
+    arguments["workers"] = None
+    with driven(arguments) as driver:
+        assert driver.end(timeout=90) == 0, driver.seen[-3:]
+    assert states(arguments) == {TrialState.COMPLETE: 4}
+    assert {each.state for each in records(arguments, Kind.RETEST)} == {TrialState.COMPLETE}

@@ -1,7 +1,9 @@
 """What is left of a machine, by the files that a kernel shows: control groups of both versions, and their ancestors."""
 
 import os
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from lrsearch.machine import free_memory_mib, usable_cores
@@ -11,11 +13,12 @@ HERE = len(os.sched_getaffinity(0))
 
 
 @pytest.fixture
-def machine(tmp_path):
-    """Writes files below a root; returns the root."""
+def machine(tmp_path, monkeypatch):
+    """Writes files below a root, on a machine with 8 GiB free; returns the root."""
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8 * GIB))
 
     def write(**files):
-        for path, text in {"proc/meminfo": "MemTotal: 9 kB\nMemAvailable:   8388608 kB\n", **files}.items():
+        for path, text in files.items():
             place = tmp_path / path
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text)
@@ -86,6 +89,10 @@ def test_a_group_that_is_over_its_limit_leaves_nothing(machine):
     assert free_memory_mib(machine(files)) == 0
 
 
-def test_where_nothing_is_known_nothing_is_claimed(tmp_path):
+def test_where_nothing_is_known_nothing_is_claimed(tmp_path, monkeypatch):
+    def refused():
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil, "virtual_memory", refused)
     assert free_memory_mib(tmp_path) is None
     assert usable_cores(tmp_path) == HERE

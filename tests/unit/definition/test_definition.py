@@ -6,6 +6,7 @@ import pytest
 
 from lrsearch import SearchSpace, StudyDefinition
 from lrsearch.definition import check_study_name, load_study_file
+from lrsearch.definition.study import hint_of
 from lrsearch.errors import InvalidValue, StudyFileError, UnknownName
 
 FILE = '''
@@ -86,6 +87,33 @@ def test_a_file_that_fails_shows_its_own_traceback_and_not_ours(write):
         load_study_file(write("def half():\n    return 1 / 0\nhalf()\n"))
     assert "half()" in caught.value.traceback_text
     assert "lrsearch/definition" not in caught.value.traceback_text
+
+
+@pytest.mark.parametrize("line", ["from .helpers import x", "from . import helpers", "import above"])
+def test_a_relative_import_gets_a_hint(write, tmp_path, line):
+    (tmp_path / "helpers.py").write_text("x = 1\n")
+    (tmp_path / "above.py").write_text("from .helpers import x\n")
+    with pytest.raises(StudyFileError, match="relative import") as caught:
+        load_study_file(write(f"{line}\n{FILE}"))
+    assert "`import helpers`" in caught.value.fix
+    assert str(caught.value).endswith(caught.value.fix)
+
+
+def test_load_data_that_fails_without_a_batch_size_gets_a_hint():
+    def load_data(batch_size):
+        return [0] * (2 * batch_size)
+
+    with pytest.raises(TypeError) as caught:
+        StudyDefinition(load_data=load_data).read_data(None)
+    assert "give batch_size=" in hint_of(caught.value)
+    assert hint_of(TypeError()) == ""
+    assert StudyDefinition(load_data=load_data).read_data(2) == [0] * 4
+
+
+def test_without_a_batch_size_load_datas_own_default_stands():
+    assert StudyDefinition(load_data=lambda batch_size=16: batch_size).read_data(None) == 16
+    assert StudyDefinition(load_data=lambda batch_size=16: batch_size).read_data(8) == 8
+    assert StudyDefinition(load_data=lambda batch_size: batch_size).read_data(None) is None, "it may know what to do"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """Errors cross the process boundary as themselves."""
 
+import json
+
 import pytest
 
-from lrsearch.errors import FingerprintMismatch, InvalidValue, StorageUnavailable, StudyBroken, StudyFileError
+from lrsearch.errors import FingerprintMismatch, InvalidValue, StorageUnavailable, StudyBroken, StudyFileError, UnknownName
 from lrsearch.worker.wire import raised, told
 
 
@@ -31,6 +33,23 @@ def test_any_other_becomes_a_broken_study_with_its_traceback():
     assert isinstance(back, StudyBroken)
     assert "KeyError: 'missing'" in str(back)
     assert "test_wire.py" in back.traceback_text
+
+
+def test_what_programs_read_crosses_too():
+    error = UnknownName("optimizer", got="adma", known=["adam", "adamax"])
+    back = raised(json.loads(json.dumps(told(error)))).to_json()
+    assert back == error.to_json()
+    assert (back["field"], back["got"], back["allowed"], back["fix"]) == (
+        "optimizer",
+        "adma",
+        ["adam", "adamax"],
+        "Did you mean 'adam'?",
+    )
+
+
+def test_a_value_that_json_cannot_hold_crosses_as_its_text():
+    back = raised(json.loads(json.dumps(told(InvalidValue("space", got={1}, allowed="a SearchSpace")))))
+    assert back.got == "{1}"
 
 
 def test_one_that_cannot_be_shown_is_told_all_the_same():

@@ -1,0 +1,126 @@
+"""Errors as JSON documents, for whoever asked for --json: click's own too, with the option, what it was given and what it takes.
+
+A document has the keys of `LrSearchError.to_json`, whatever the error is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from lrsearch.errors import LrSearchError, nearest_name, plain
+
+_JSON = "--json"
+
+
+class BadOption(click.BadParameter):
+    """An option's value that cannot be read: `got is what it is. fix`."""
+
+    def __init__(self, what: str, *, got: object, allowed: str, fix: str = "") -> None:
+        super().__init__(" ".join(filter(None, [f"{got!r} {what}.", fix])))
+        self.got, self.allowed, self.fix = got, allowed, fix
+
+
+class MissingOption(click.UsageError):
+    """One of several options must be given."""
+
+    def __init__(self, message: str, *, field: str, allowed: Sequence[str]) -> None:
+        super().__init__(message)
+        self.field, self.allowed = field, list(allowed)
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Whether --json stands among the arguments: asked of the words, since an error may come before they are parsed."""
+    words = list(arguments)
+    return _JSON in words[: words.index("--")] if "--" in words else _JSON in words
+
+
+def document(error: BaseException, arguments: Sequence[str]) -> dict[str, Any]:
+    """`error` for programs; of a click error, what was `got` is looked up in the command line's arguments."""
+    if isinstance(error, LrSearchError):
+        return error.to_json()
+    found = LrSearchError(_text(error)).to_json() | {"kind": type(error).__name__}
+    found["exit_code"] = getattr(error, "exit_code", 1)
+    if isinstance(error, click.Abort | KeyboardInterrupt):
+        interrupted = isinstance(error.__cause__ or error, KeyboardInterrupt)
+        found |= {"error": "interrupted", "kind": "Interrupted", "exit_code": 130, "retryable": interrupted}
+    return found | {name: plain(value) for name, value in _parts(error, arguments).items()}
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, click.ClickException):
+        return " ".join(error.format_message().split())
+    return f"{type(error).__name__}: {error}"
+
+
+def _parts(error: BaseException, arguments: Sequence[str]) -> dict[str, Any]:
+    """What the error itself knows of field, got, allowed and fix."""
+    if isinstance(error, click.NoSuchOption):
+        known = [
+            name for each in _parameters(error) if isinstance(each, click.Option) for name in each.opts if name.startswith("--")
+        ]
+        near = nearest_name(error.option_name, known)
+        return {
+            "field": error.option_name,
+            "got": error.option_name,
+            "allowed": sorted(known),
+            "fix": f"Did you mean {near}?" if near else None,
+        }
+    if isinstance(error, click.BadOptionUsage):
+        return {"field": error.option_name}
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        given = {} if isinstance(error, click.MissingParameter) else {"got": _given(error, arguments)}
+        own = {name: value for name in ("got", "allowed", "fix") if (value := getattr(error, name, None))}
+        return {"field": _name(error.param)} | given | _of_parameter(error.param) | own
+    return {name: getattr(error, name) for name in ("field", "allowed") if hasattr(error, name)}
+
+
+def _parameters(error: click.UsageError) -> list[click.Parameter]:
+    return error.ctx.command.get_params(error.ctx) if error.ctx is not None else []
+
+
+def _name(parameter: click.Parameter) -> str:
+    """An option's longest spelling, an argument's name as the help shows it."""
+    return max(parameter.opts, key=len) if isinstance(parameter, click.Option) else parameter.human_readable_name
+
+
+def _given(error: click.UsageError, arguments: Sequence[str]) -> Any:
+    """The words that the parameter was given, by parsing the command's own arguments once more."""
+    with suppress(Exception):  # no error may hide the one that is told
+        assert error.ctx is not None
+        rest = list(arguments)
+        for name in error.ctx.command_path.split()[1:]:
+            rest = rest[rest.index(name) + 1 :]
+        parsed, _, _ = error.ctx.command.make_parser(error.ctx).parse_args(rest)
+        assert isinstance(error, click.BadParameter)
+        assert error.param is not None
+        return parsed.get(error.param.name or "")
+    return None
+
+
+def _of_parameter(parameter: click.Parameter) -> dict[str, Any]:
+    """What a parameter's type takes."""
+    for kind, allowed in _ALLOWED.items():
+        if isinstance(parameter.type, kind):
+            return {"allowed": allowed(parameter.type)}
+    return {}
+
+
+def _range(kind: Any) -> str:
+    low, high = (None if end is None else f"{end}" for end in (kind.min, kind.max))
+    ends = [f"at least {low}" if low else "", f"at most {high}" if high else ""]
+    return f"a whole number of {' and '.join(filter(None, ends))}"
+
+
+# The first that fits: click's ranges are numbers too.
+_ALLOWED: dict[type[Any], Callable[[Any], object]] = {
+    click.Choice: lambda kind: list(kind.choices),
+    click.IntRange: _range,
+    type(click.INT): lambda _kind: "a whole number",
+    click.Path: lambda kind: (
+        "a path that exists" if kind.exists else "a folder's path" if not kind.file_okay else "a file's path"
+    ),
+}
