@@ -65,7 +65,7 @@ class World:
         return self.verdicts.get(progress.epoch, Verdict.KEEP) if progress.epoch_end else Verdict.KEEP
 
     def save(self, progress, take):
-        if self.keep:
+        if self.keep and progress.epoch_end:  # a slow machine is offered others, within epochs
             self.snapshots.append(take())
 
     def run(self, engine):

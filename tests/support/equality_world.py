@@ -256,7 +256,7 @@ def trained(engine: str, cell: Cell) -> Trained:
     states, own = {}, own_spec(cell)
 
     def save(progress, take):
-        if progress.trial_id == own.trial_id:
+        if progress.epoch_end and progress.trial_id == own.trial_id:
             states[progress.step] = take().arrays
 
     outcomes = run(engine, cell, [own] if engine == "fit" else with_neighbour(own), save)
@@ -270,7 +270,7 @@ def trained_together(engine: str, cells: tuple[Cell, ...]) -> dict[Cell, Trained
     states: dict[int, dict[int, State]] = {place: {} for place in own}
 
     def save(progress, take):
-        if progress.trial_id in states:
+        if progress.epoch_end and progress.trial_id in states:
             states[progress.trial_id][progress.step] = take().arrays
 
     outcomes = run(engine, cells[0], [each for one in own.values() for each in with_neighbour(one)], save)
