@@ -259,6 +259,8 @@ class StudyFacts:
     notes: tuple[str, ...] = ()  # said once to the user
     carried: Mapping[str, Json] = field(default_factory=dict)  # arguments of yours that every optimizer keeps: clipnorm, ...
     decay_exclusions: Mapping[str, Json] = field(default_factory=dict)  # likewise: `var_names`, `places` among trained variables
+    # Yours' rate at evenly spread updates, first to last; one number where it is constant; None where nobody looked (0.1.0).
+    yours_rates: tuple[float, ...] | None = None
 
     def total_steps(self, batch_size: int | None) -> int:
         """Optimizer updates of a full run: `(epochs * steps per epoch) // accumulation`."""
@@ -274,6 +276,8 @@ class StudyFacts:
         known["yours"] = Setting.from_json(known["yours"])
         for name in ("metrics", "notes"):
             known[name] = tuple(known[name])
+        if known.get("yours_rates") is not None:
+            known["yours_rates"] = tuple(known["yours_rates"])
         return cls(**known)
 
 

@@ -21,7 +21,7 @@ from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, 
 from lrsearch.engine.data import Arrays, Split, digest_parts, sample_batch
 from lrsearch.engine.fit import user_traceback
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.yours import describe
+from lrsearch.engine.yours import describe, kept_rates, look_at_rates
 from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
 from lrsearch.space import keras_class
 from lrsearch.values import Direction, Json, StudyFacts
@@ -71,6 +71,7 @@ def inspect_study(definition: StudyDefinition, *, loaded: LoadedStudy | None = N
     base = space.batch_sizes[0]
     data = loaded.data(base)
     exact = isinstance(data.train, Arrays)
+    looked = _own(definition, lambda: look_at_rates(model, loaded.total_steps(base, accumulation) * accumulation))
     _, notes = _own(definition, lambda: callbacks_for(definition, yours=False, folder=None))
     return StudyFacts(
         objective=definition.objective,
@@ -83,10 +84,8 @@ def inspect_study(definition: StudyDefinition, *, loaded: LoadedStudy | None = N
         validation_examples=data.validation.examples,
         has_test=data.test is not None,
         parameters=int(model.count_params()) if model.built else 0,
-        yours=replace(
-            describe(model, total_steps=loaded.total_steps(base, accumulation), accumulation=accumulation, batch_size=base),
-            extra=_first_extra(definition),
-        ),
+        yours=replace(describe(model, looked=looked, batch_size=base), extra=_first_extra(definition)),
+        yours_rates=kept_rates(looked),
         exact_order=exact,
         fingerprint=fingerprint_of(definition) | _measured_fingerprint(loaded, model),
         versions=versions(),

@@ -5,7 +5,17 @@ from __future__ import annotations
 from statistics import fmean, stdev
 
 from lrsearch.answer import Answer, Contender, evidence_text
-from lrsearch.report.words import columns, counted, further_text, rate_text, schedule_text, value_digits, value_text, varying_of
+from lrsearch.report.words import (
+    columns,
+    counted,
+    further_text,
+    range_text,
+    rate_text,
+    schedule_text,
+    value_digits,
+    value_text,
+    varying_of,
+)
 from lrsearch.values import Origin
 
 
@@ -84,7 +94,7 @@ def _optimizers(answer: Answer) -> str:
             str(row.trials),
             str(row.diverged),
             _edge(row.crawls_to),
-            f"{rate_text(row.good_rates[0])} to {rate_text(row.good_rates[1])}" if row.good_rates else "-",
+            range_text(row.good_rates) if row.good_rates else "-",
             _edge(row.diverges_from),
         ]
         for row in answer.by_optimizer

@@ -14,6 +14,7 @@ __all__ = [
     "duration_text",
     "further_text",
     "percent",
+    "range_text",
     "rate_text",
     "schedule_text",
     "value_digits",
@@ -22,6 +23,12 @@ __all__ = [
 ]
 
 _SHAPES = {"warmup_stable_decay": "level, then down", "cosine_restarts": "cosine restarts", "one_cycle": "one cycle"}
+
+
+def range_text(rates: tuple[float, float]) -> str:
+    """`1.0e-3 to 4.1e-3`; one rate where both read alike."""
+    low, high = map(rate_text, rates)
+    return low if low == high else f"{low} to {high}"
 
 
 def percent(fraction: float) -> str:
