@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrsearch.cli.opening import existing_study
+from lrsearch.cli.opening import existing_study, room
 from lrsearch.cli.options import echo_json, json_option, storage_option
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def best(study: str, *, storage: str | None, as_json: bool) -> None:
     if as_json:
         echo_json(answer.to_json())
     else:
-        click.echo(answer_text(answer))
+        click.echo(answer_text(answer, width=room()))
 
 
 @click.command("export")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lrsearch.cli.opening import existing_study
+from lrsearch.cli.opening import existing_study, room
 from lrsearch.cli.options import (
     duration,
     echo_json,
@@ -150,6 +150,6 @@ def tell_answer(name: str, storage: str | None, *, as_json: bool) -> None:
     if as_json:
         echo_json(answer.to_json())
         return
-    click.echo(answer_text(answer))
+    click.echo(answer_text(answer, width=room()))
     name = quote(name)
-    click.echo(f"\nPaste it: lrsearch export {name}    See it: lrsearch plot {name} -o pictures    Browse it: lrsearch dashboard")
+    click.echo(f"\nPaste it:  lrsearch export {name}\nSee it:    lrsearch plot {name} -o pictures\nBrowse it: lrsearch dashboard")

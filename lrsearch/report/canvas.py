@@ -64,9 +64,8 @@ def finish(figure: Figure, title: str, *, order: Sequence[str] = ()) -> None:
     figure.set_figheight(figure.get_figheight() + texts / figure.dpi)
 
 
-def set_ylabel(panel: Axes, text: str, *, height: float) -> None:
+def set_ylabel(figure: Figure, panel: Axes, text: str, *, height: float) -> None:
     """A label of the vertical axis, broken where it is longer than a panel, with its own texts, of so many inches."""
-    figure = panel.get_figure()
     panel.set_ylabel(fit_text(figure, text, size=10.0, room=0.7 * height * figure.dpi), **AS_IT_IS)
 
 

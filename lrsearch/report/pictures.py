@@ -82,26 +82,27 @@ def rates_figure(study: StudyRecord, records: Sequence[TrialRecord], answer: Ans
     panels = figure.subplots(height, width, squeeze=False, sharey=True)
     frame = _frame(study, records)
     for panel, (name, group) in zip(panels.flat, groups.items(), strict=False):
-        _rates_panel(panel, name, group, answer, frame)
+        said = _rates_panel(panel, name, group, answer, frame)
+        _head(figure, panel, name, said, room=_PANEL_SHARE * figure.get_figwidth() * figure.dpi / width)
     for panel in list(panels.flat)[len(groups) :]:
         panel.axis("off")
     for row in panels:
-        set_ylabel(row[0], study.plan.facts.objective, height=_PANEL_HEIGHT)
+        set_ylabel(figure, row[0], study.plan.facts.objective, height=_PANEL_HEIGHT)
     better = "higher" if study.plan.facts.direction is Direction.MAXIMIZE else "lower"
     title = f"{study.name}: {study.plan.facts.objective} ({better} is better) by peak learning rate"
     finish(figure, title, order=_LEGEND)
     return figure
 
 
-def _rates_panel(panel: Axes, name: str, group: Sequence[TrialRecord], answer: Answer, frame: tuple[float, float] | None) -> None:
+def _rates_panel(panel: Axes, name: str, group: Sequence[TrialRecord], answer: Answer, frame: tuple[float, float] | None) -> str:
+    """Draw a panel; returns what its regions say."""
     row = next((each for each in answer.by_optimizer if each.optimizer == name), None)
     panel.set_xscale("log")
     panel.set_xlim(*_span(name, group, answer))
     panel.set_ylim(*_padded(frame))
     if frame is None:
         panel.set_yticks([])
-    if row is not None:
-        _regions(panel, row)
+    said = _regions(panel, row) if row is not None else ""
     _points(panel, group, answer.direction, frame)
     yours, best = answer.yours, answer.best
     if frame is not None and yours is not None and yours.searched is not None:
@@ -114,6 +115,7 @@ def _rates_panel(panel: Axes, name: str, group: Sequence[TrialRecord], answer: A
         panel.scatter(*spot, s=170, facecolors="none", edgecolors=BLACK, lw=1.8, label="best", zorder=4, clip_on=False)
     panel.grid(alpha=0.25)
     panel.set_xlabel("peak learning rate")
+    return said
 
 
 def _span(name: str, group: Sequence[TrialRecord], answer: Answer) -> tuple[float, float]:
@@ -126,7 +128,7 @@ def _span(name: str, group: Sequence[TrialRecord], answer: Answer) -> tuple[floa
     return middle / span, middle * span
 
 
-def _regions(panel: Axes, row: OptimizerRow) -> None:
+def _regions(panel: Axes, row: OptimizerRow) -> str:
     """Shade where training crawls and where it diverges, and say so: from the table's row, to its very rates."""
     said = []
     if row.crawls_to is not None:
@@ -135,19 +137,17 @@ def _regions(panel: Axes, row: OptimizerRow) -> None:
     if row.good_rates is not None:
         said.append(f"as good at {range_text(row.good_rates)}")
     if row.diverges_from is not None:
-        style = {"facecolor": "#f6d5c3", "edgecolor": "#e5b79c", "hatch": "///", "lw": 0}
+        style: dict[str, Any] = {"facecolor": "#f6d5c3", "edgecolor": "#e5b79c", "hatch": "///", "lw": 0}
         panel.axvspan(row.diverges_from, panel.get_xlim()[1], label="diverges", zorder=0.5, **style)
         said.append(f"diverges from {rate_text(row.diverges_from)}")
-    _head(panel, row.optimizer, ", ".join(said))
+    return ", ".join(said)
 
 
-def _head(panel: Axes, name: str, said: str) -> None:
-    """A panel's name, and what is said of it in small print below the name."""
-    figure = panel.get_figure()
-    columns = panel.get_subplotspec().get_gridspec().ncols
-    text = fit_text(figure, said, size=_SMALL, room=_PANEL_SHARE * figure.get_figwidth() * figure.dpi / columns)
+def _head(figure: Figure, panel: Axes, name: str, said: str, *, room: float) -> None:
+    """A panel's name, and what is said of it in small print below the name, in `room` pixels."""
+    text = fit_text(figure, said, size=_SMALL, room=room)
     panel.set_title(name, loc="left", fontweight="bold", pad=8 + 10 * (1 + text.count("\n")))
-    small = {"fontsize": _SMALL, "color": "#444444", "xytext": (0, 4), "textcoords": "offset points"}
+    small: dict[str, Any] = {"fontsize": _SMALL, "color": "#444444", "xytext": (0, 4), "textcoords": "offset points"}
     panel.annotate(text, (0, 1), xycoords="axes fraction", va="bottom", **small)
 
 
@@ -216,7 +216,8 @@ def _yours_schedule(panel: Axes, study: StudyRecord, label: str, curve: Sequence
     if known is None:
         panel.plot([], [], label=f"{label} (its rate over the run is not known)", **YOURS)
         return
-    how, mark = (" (rates at epochs' ends)", {"marker": "o", "ms": 4}) if known.by_epoch else ("", {})
+    how = " (rates at epochs' ends)" if known.by_epoch else ""
+    mark: dict[str, Any] = {"marker": "o", "ms": 4} if known.by_epoch else {}
     line = [rate / known.peak for rate in known.rates]
     panel.plot(known.parts, line, label=label + how, **YOURS, **mark)
 
@@ -245,7 +246,7 @@ def curves_figure(
         panel.set_xlim(0.5, study.plan.facts.epochs + 0.5)
         panel.text(0.5, 0.5, "no epoch has a value", transform=panel.transAxes, ha="center", color="#444444")
     panel.set_xlabel("epoch")
-    set_ylabel(panel, study.plan.facts.objective, height=_HEIGHT)
+    set_ylabel(figure, panel, study.plan.facts.objective, height=_HEIGHT)
     panel.grid(alpha=0.25)
     from matplotlib.ticker import MaxNLocator
 

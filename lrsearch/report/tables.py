@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from shlex import quote
 
 from lrsearch.answer import Contender, evidence_text, seconds_left, standing
+from lrsearch.answer.pace import trainings_left
+from lrsearch.report.layout import Column, bar, clauses, paragraph, table
 from lrsearch.report.words import (
-    columns,
+    counted,
     duration_text,
     further_text,
     rate_text,
@@ -32,6 +34,9 @@ from lrsearch.values import (
 
 GONE_SECONDS = 180.0  # three leases without a word: the worker is taken for gone
 _LATEST = 12  # epochs of a curve that the page of a trial shows
+_HANG = " " * 9  # below a line's label
+_SHOWN = 12  # running trials, and workers, on a page that is watched: it is redrawn from the screen's top
+_BAR, _WIDE = 40, 80  # characters: the bar at most, and a page whose width nobody knows
 
 
 def study_rows(studies: Sequence[tuple[StudyRecord, Counts]]) -> list[dict[str, Json]]:
@@ -52,22 +57,18 @@ def study_rows(studies: Sequence[tuple[StudyRecord, Counts]]) -> list[dict[str, 
     ]
 
 
-def studies_table(rows: Sequence[dict[str, Json]]) -> str:
+def studies_table(rows: Sequence[dict[str, Json]], *, width: int | None = None) -> str:
     if not rows:
         return "no studies yet. Start one: lrsearch start-study FILE"
-    head = ["study", "state", "objective", "done", "running", "file"]
-    body = [
-        [
-            row["study"],
-            row["state"],
-            row["objective"],
-            f"{row['done']}/{row['budget'] or '-'}",
-            str(row["running"]),
-            row["study_file"] or "(notebook)",
-        ]
-        for row in rows
+    columns = [
+        Column(head="study", cells=[row["study"] for row in rows], least=12),
+        Column(head="state", cells=[row["state"] for row in rows]),
+        Column(head="objective", cells=[row["objective"] for row in rows], rank=1, least=8),
+        Column(head="done", cells=[f"{row['done']}/{row['budget'] or '-'}" for row in rows]),
+        Column(head="running", cells=[str(row["running"]) for row in rows], rank=2),
+        Column(head="file", cells=[row["study_file"] or "(notebook)" for row in rows], rank=3, least=12),
     ]
-    return "\n".join(columns([head, *body]))
+    return "\n".join(table(columns, width))
 
 
 def status_data(
@@ -96,6 +97,7 @@ def status_data(
         "running": counts.running,
         "waiting": counts.waiting,
         **{state: getattr(counts, state) for state in ("complete", "diverged", "pruned", "failed")},
+        "trainings_left": trainings_left(study, records),
         "retests": {"planned": counts.retests, "done": counts.retests_done},
         "workers": worker_rows(alive, now=now),
         "engines": dict(engines),
@@ -107,26 +109,48 @@ def status_data(
     }
 
 
-def status_text(data: dict[str, Json]) -> str:
-    """The same for people."""
-    budget = f"{data['done']} of {data['budget']}" if data["budget"] else str(data["done"])
-    lines = [
-        f"study {data['study']}: {data['state']}" + (f" ({data['reason'].strip().splitlines()[-1]})" if data["reason"] else ""),
-        f"trials   {budget} done, {data['running']} running, {data['waiting']} waiting; {_kinds(data)}",
-    ]
-    if data["retests"]["planned"]:
-        lines.append(f"retests  {data['retests']['done']} of {data['retests']['planned']} done")
-    if time := _time_line(data):
+def status_text(data: dict[str, Json], *, width: int | None = None, watched: bool = False) -> str:
+    """The same for people, in `width` columns where that is given; `watched` begins with a bar and the time left."""
+    reason = f" ({data['reason'].strip().splitlines()[-1]})" if data["reason"] else ""
+    lines = [paragraph(f"study {data['study']}: {data['state']}{reason}", width, hang=_HANG)]
+    if watched:
+        lines.append(_bar_line(data, width))
+    lines += _count_lines(data, width)
+    if (time := _time_line(data)) and not watched:
         lines.append(time)
-    lines += [_result_line(label, data[label]) for label in ("best", "yours") if data[label]]
-    lines += [f"running  {each['label']}  {each['setting']}" for each in data["training"]]
-    lines += [f"worker   {row['host']}:{row['pid']} {row['slot']} {row['state']}" for row in data["workers"]]
-    lines += [f"engine   {machine}: {figures['reason']}" for machine, figures in data["engines"].items()]
+    lines += _result_lines(data, width)
+    lines += _running_lines(data["training"], width, shown=_SHOWN if watched else None)
+    lines += _alive_lines(data["workers"], width, shown=_SHOWN if watched else None)
+    lines += [
+        paragraph(f"engine   {machine}: {known['reason']}", width, hang=_HANG) for machine, known in data["engines"].items()
+    ]
     if not data["workers"] and not data["ended"]:
         lines.append(f"no worker. Attach some: lrsearch attach {quote(data['study'])}")
     if not data["exact_resume"]:
         lines.append("an interrupted trial resumes inexactly: the data brings its own order")
     return "\n".join(lines)
+
+
+def _bar_line(data: dict[str, Json], width: int | None) -> str:
+    """A bar of all trainings, retests included, then the time left."""
+    done, left = data["done"] + data["retests"]["done"], data["trainings_left"]
+    estimated = data["estimated_seconds_left"]
+    time = (
+        "ended" if data["ended"] else "time left unknown yet" if estimated is None else f"about {duration_text(estimated)} left"
+    )
+    if left is None:  # time alone limits the study
+        return clauses([time, f"{counted(done, 'training')} done"], width)
+    beside = clauses([f"{done}/{done + left}", time], None, between="  ")
+    return f"{bar(done, done + left, min(_BAR, (width or _WIDE) - len(beside) - 2))}  {beside}"
+
+
+def _count_lines(data: dict[str, Json], width: int | None) -> list[str]:
+    budget = f"{data['done']} of {data['budget']}" if data["budget"] else str(data["done"])
+    stand = f"trials   {budget} done, {data['running']} running, {data['waiting']} waiting"
+    lines = [clauses([stand, _kinds(data, every=width is None)], width, between="; ")]
+    if data["retests"]["planned"]:
+        lines.append(f"retests  {data['retests']['done']} of {data['retests']['planned']} done")
+    return lines
 
 
 def _time_line(data: dict[str, Json]) -> str:
@@ -138,13 +162,49 @@ def _time_line(data: dict[str, Json]) -> str:
     return f"time     {', '.join(parts)}" if parts else ""
 
 
-def _result_line(label: str, result: dict[str, Json]) -> str:
-    value = result["state"] if result["value"] is None else value_text(result["value"])
-    return f"{label:<8} {value}  trial {result['trial']} ({result['evidence']})  {result['setting']}"
+def _result_lines(data: dict[str, Json], width: int | None) -> list[str]:
+    """The best and yours: value, trial, what the value rests on, setting."""
+    found = {label: data[label] for label in ("best", "yours") if data[label]}
+    values = [each["state"] if each["value"] is None else value_text(each["value"]) for each in found.values()]
+    columns = [
+        Column(cells=[label.ljust(len(_HANG) - 2) for label in found]),
+        Column(cells=values),
+        Column(cells=[f"trial {each['trial']} ({each['evidence']})" for each in found.values()]),
+        Column(cells=[each["setting"] for each in found.values()], rank=1, least=12),
+    ]
+    return table(columns, width) if found else []
 
 
-def _kinds(data: dict[str, Json]) -> str:
-    return ", ".join(f"{data[state]} {state}" for state in ("complete", "diverged", "pruned", "failed"))
+def _running_lines(training: Sequence[dict[str, Json]], width: int | None, *, shown: int | None) -> list[str]:
+    first = training[:shown]
+    columns = [
+        Column(cells=["running"] * len(first)),
+        Column(cells=[each["label"] for each in first]),
+        Column(cells=[f"attempt {each['attempt']}" if each["attempt"] > 1 else "" for each in first], rank=1),
+        Column(cells=[each["setting"] for each in first], rank=2, least=12),
+    ]
+    wanted = [each for each in columns if not each.empty]
+    return [*(table(wanted, width) if first else []), *_more("running", len(training) - len(first))]
+
+
+def _alive_lines(workers: Sequence[dict[str, Json]], width: int | None, *, shown: int | None) -> list[str]:
+    first = workers[:shown]
+    columns = [
+        Column(cells=["worker "] * len(first)),
+        Column(cells=[f"{row['host']}:{row['pid']}" for row in first], rank=1, least=12),
+        Column(cells=[row["slot"] for row in first]),
+        Column(cells=[row["state"] for row in first]),
+    ]
+    return [*(table(columns, width) if first else []), *_more("worker", len(workers) - len(first))]
+
+
+def _more(label: str, number: int) -> list[str]:
+    return [f"{label:<{len(_HANG)}}and {number} more"] if number else []
+
+
+def _kinds(data: dict[str, Json], *, every: bool) -> str:
+    """How the trials ended; `every` also says of what there is none."""
+    return ", ".join(f"{data[state]} {state}" for state in ("complete", "diverged", "pruned", "failed") if every or data[state])
 
 
 def _training(record: TrialRecord) -> dict[str, Json]:
@@ -198,25 +258,47 @@ def trial_row(record: TrialRecord) -> dict[str, Json]:
     }
 
 
-def trials_table(records: Sequence[TrialRecord]) -> str:
+def trials_table(records: Sequence[TrialRecord], *, width: int | None = None) -> str:
     """A line a trial; retests after the search."""
     if not records:
         return "no trials yet."
     digits = max(4, value_digits(each.value for each in records))
-    varying = varying_of(each.setting for each in records if each.setting is not None and each.origin is not Origin.YOURS)
-    head = ["trial", "value", "state", "setting", "seconds", "why"]
-    body = [
-        [
-            str(each.number) if each.kind is Kind.SEARCH else f"{each.parent}/{(each.repeat or 0) + 1}",
-            value_text(each.value, digits),
-            each.state.value,
-            ("yours: " if each.origin is Origin.YOURS else "") + setting_text(each, varying),
-            f"{each.seconds:.1f}" if each.state.terminal else "",
-            each.reason.splitlines()[0][:90] if each.reason else "",
-        ]
-        for each in records
+    columns = [
+        Column(head="trial", cells=[_number(each) for each in records], right=True),
+        Column(head="value", cells=[value_text(each.value, digits) for each in records], right=True),
+        Column(head="state", cells=[each.state.value for each in records]),
+        *_setting_columns(records, wide=width is None),
+        Column(
+            head="seconds", cells=[f"{each.seconds:.1f}" if each.state.terminal else "" for each in records], right=True, rank=6
+        ),
+        Column(head="why", cells=[each.reason.splitlines()[0][:90] if each.reason else "" for each in records], rank=4, least=16),
     ]
-    return "\n".join(columns([head, *body], right=(0, 1, 4)))
+    return "\n".join(table(columns, width))
+
+
+def _number(record: TrialRecord) -> str:
+    return str(record.number) if record.kind is Kind.SEARCH else f"{record.parent}/{(record.repeat or 0) + 1}"
+
+
+def _setting_columns(records: Sequence[TrialRecord], *, wide: bool) -> list[Column]:
+    """The setting: one text where there is room for all, else its parts by their weight."""
+    varying = varying_of(each.setting for each in records if each.setting is not None and each.origin is not Origin.YOURS)
+    mark = ["yours: " if each.origin is Origin.YOURS else "" for each in records]
+    if wide:
+        cells = [name + setting_text(each, varying) for name, each in zip(mark, records, strict=True)]
+        return [Column(head="setting", cells=cells)]
+    settings = [each.setting for each in records]
+    return [
+        Column(
+            head="optimizer",
+            cells=[name + (each.optimizer if each else "-") for name, each in zip(mark, settings, strict=True)],
+            rank=1,
+            least=9,
+        ),
+        Column(head="rate", cells=[rate_text(each.learning_rate) if each else "-" for each in settings], rank=2),
+        Column(head="schedule", cells=[schedule_text(each) if each else "-" for each in settings], rank=3, least=8),
+        Column(head="also", cells=[further_text(each, varying) if each else "" for each in settings], rank=5, least=12),
+    ]
 
 
 def trial_data(record: TrialRecord, curve: Sequence[CurvePoint], attempts: Sequence[AttemptRecord]) -> dict[str, Json]:
@@ -243,8 +325,8 @@ def trial_data(record: TrialRecord, curve: Sequence[CurvePoint], attempts: Seque
     }
 
 
-def trial_text(record: TrialRecord, data: dict[str, Json]) -> str:
-    """The same for people: setting, attempts, the curve's end, the error."""
+def trial_text(record: TrialRecord, data: dict[str, Json], *, width: int | None = None) -> str:
+    """The same for people: setting, attempts, the curve's end, the error. Its lines are broken, since they say all there is."""
     retest = record.kind is Kind.RETEST
     name = f"retest {(record.repeat or 0) + 1} of trial {record.parent}" if retest else f"trial {record.number}"
     lines = [
@@ -263,22 +345,33 @@ def trial_text(record: TrialRecord, data: dict[str, Json]) -> str:
         f"attempt  {each['attempt']}: {each['status']}" + (f" ({each['reason']})" if each["reason"] else "")
         for each in data["attempt_list"]
     ]
-    lines += _curve_lines(data["curve"])
+    lines = [paragraph(line, width, hang=_HANG) for line in lines] + _curve_lines(data["curve"], width)
     return "\n".join([*lines, *([record.traceback_text.rstrip()] if record.traceback_text else [])])
 
 
-def _curve_lines(curve: Sequence[dict[str, Json]]) -> list[str]:
+def _curve_lines(curve: Sequence[dict[str, Json]], width: int | None) -> list[str]:
+    """The last epochs. Validation metrics have room first."""
     if not curve:
         return []
     names = [name for name in curve[-1] if name not in {"epoch", "step", "rate", "value"}]
-    head = ["epoch", "step", "rate", *names]
     shown = curve[-_LATEST:]
-    rows = [
-        [str(each["epoch"]), str(each["step"]), rate_text(each["rate"]), *(value_text(each.get(name)) for name in names)]
-        for each in shown
+    columns = [
+        Column(head="epoch", cells=[str(each["epoch"]) for each in shown], right=True),
+        Column(head="step", cells=[str(each["step"]) for each in shown], right=True, rank=2),
+        Column(head="rate", cells=[rate_text(each["rate"]) for each in shown], right=True),
+    ]
+    columns += [
+        Column(
+            head=name,
+            cells=[value_text(each.get(name)) for each in shown],
+            right=True,
+            rank=1 if name.startswith("val_") else 3,
+            least=8,
+        )
+        for name in names
     ]
     more = [f"({len(curve) - len(shown)} earlier epochs: --json)"] if len(curve) > len(shown) else []
-    return ["", *columns([head, *rows], right=tuple(range(len(head)))), *more]
+    return ["", *table(columns, width), *more]
 
 
 def worker_rows(workers: Sequence[WorkerRecord], *, now: float) -> list[dict[str, Json]]:
@@ -297,19 +390,15 @@ def worker_rows(workers: Sequence[WorkerRecord], *, now: float) -> list[dict[str
     ]
 
 
-def workers_table(rows: Sequence[dict[str, Json]]) -> str:
+def workers_table(rows: Sequence[dict[str, Json]], *, width: int | None = None) -> str:
     if not rows:
         return "no workers yet."
-    head = ["worker", "host", "pid", "slot", "state", "last seen"]
-    body = [
-        [
-            str(row["worker"]),
-            row["host"],
-            str(row["pid"]),
-            row["slot"],
-            row["state"],
-            f"{duration_text(row['seen_seconds_ago'])} ago",
-        ]
-        for row in rows
+    columns = [
+        Column(head="worker", cells=[str(row["worker"]) for row in rows], right=True),
+        Column(head="host", cells=[row["host"] for row in rows], rank=2, least=8),
+        Column(head="pid", cells=[str(row["pid"]) for row in rows], right=True, rank=3),
+        Column(head="slot", cells=[row["slot"] for row in rows]),
+        Column(head="state", cells=[row["state"] for row in rows]),
+        Column(head="last seen", cells=[f"{duration_text(row['seen_seconds_ago'])} ago" for row in rows], rank=1),
     ]
-    return "\n".join(columns([head, *body], right=(0, 2)))
+    return "\n".join(table(columns, width))
