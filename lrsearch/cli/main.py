@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from lrsearch.cli import answers, dashboard, manage, run, server, show
+from lrsearch.cli import answers, completing, dashboard, manage, run, server, show
 from lrsearch.errors import LrSearchError, StudyBroken, StudyFileError
 from lrsearch.version import VERSION
 
@@ -17,7 +17,7 @@ SECTIONS = {
     "Answers": (answers.best, answers.export, answers.plot, dashboard.dashboard),
     "Look": (show.studies, show.status, show.trials, show.show, show.workers),
     "Steer": (manage.stop, manage.resume, manage.extend, manage.retry, manage.delete),
-    "Set up": (server.doctor, server.database, server.migrate, show.version),
+    "Set up": (server.doctor, server.database, server.migrate, completing.completion, show.version),
 }
 
 

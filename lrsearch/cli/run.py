@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from lrsearch.cli.completing import study_argument
 from lrsearch.cli.opening import existing_study, room
 from lrsearch.cli.options import (
     duration,
@@ -102,7 +103,7 @@ def start_study(
 
 
 @click.command("attach")
-@click.argument("study")
+@study_argument
 @click.option("--study-file", type=click.Path(path_type=Path), help="Its file here. [default: the path it was started with]")
 @click.option(
     "--until",

@@ -6,6 +6,7 @@ import time
 
 import click
 
+from lrsearch.cli.completing import complete_trial, study_argument
 from lrsearch.cli.opening import existing_study, opened_ledger, room
 from lrsearch.cli.options import echo_json, json_option, storage_option
 
@@ -23,7 +24,7 @@ def studies(*, storage: str | None, as_json: bool) -> None:
 
 
 @click.command("status")
-@click.argument("study")
+@study_argument
 @click.option("--watch", is_flag=True, help="Show it again every two seconds until the study ends.")
 @storage_option
 @json_option
@@ -53,7 +54,7 @@ def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> No
 
 
 @click.command("trials")
-@click.argument("study")
+@study_argument
 @storage_option
 @json_option
 def trials(study: str, *, storage: str | None, as_json: bool) -> None:
@@ -66,8 +67,8 @@ def trials(study: str, *, storage: str | None, as_json: bool) -> None:
 
 
 @click.command("show")
-@click.argument("study")
-@click.argument("trial")
+@study_argument
+@click.argument("trial", shell_complete=complete_trial)
 @storage_option
 @json_option
 def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
@@ -89,7 +90,7 @@ def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
 
 
 @click.command("workers")
-@click.argument("study")
+@study_argument
 @storage_option
 @json_option
 def workers(study: str, *, storage: str | None, as_json: bool) -> None:

@@ -68,7 +68,7 @@ def draw(picture: Picture, now: float) -> RenderableType:
 
 @dataclass(frozen=True, slots=True)
 class _Budget:
-    """The study's name, a bar, how far it is, and the time left. Narrow terminals lose the bar first, then the name's end."""
+    """The study's name, a bar, how far it is, and the time left. Narrow terminals lose the bar, then the name's end."""
 
     picture: Picture
     now: float
@@ -81,13 +81,13 @@ class _Budget:
         retests = f"retests {picture.retests_done}/{picture.retests_planned}" if picture.retests_planned else ""
         columns = [
             Column(cells=[picture.study], least=_LEAST_NAME),
-            Column(cells=[" " * _BAR_WIDTH], name=_BAR, rank=4, least=_LEAST_ROOM),
+            Column(cells=["#" * _BAR_WIDTH], name=_BAR, rank=4, least=_LEAST_ROOM),
             Column(cells=[f"{done} trials{failed}"]),
             Column(cells=[retests], rank=2),
-            Column(cells=[f"about {duration(left)} left" if left is not None else ""], rank=1),
+            Column(cells=[f"about {duration(left)} left" if left is not None else ""]),
         ]
-        line = Table.grid(padding=(0, len(GAP), 0, 0))
-        shown = choose(columns, options.max_width)
+        line = Table.grid(padding=(0, len(GAP), 0, 0), pad_edge=False)
+        shown = choose([each for each in columns if not each.empty], options.max_width)
         cells: list[RenderableType] = [
             ProgressBar(total=picture.trials or max(1, picture.done), completed=picture.done, width=each.width)
             if each.name == _BAR
@@ -127,7 +127,7 @@ _PLACES: Sequence[dict[str, Any]] = (
     {"name": "slot"},
     {"name": "trial", "least": 8},
     {"name": "epoch", "rank": 1},
-    {"name": "value", "rank": 2, "least": 8},
+    {"name": "value", "rank": 2},
     {"name": "setting", "rank": 3, "least": 12},
     {"name": "rate", "rank": 4},
 )

@@ -57,7 +57,7 @@ def _contender_columns(answer: Answer, rows: list[tuple[str, Contender, str]], *
         Column(cells=[rate_text(each.learning_rate) for each in settings]),
         *_schedule_columns(settings, further, wide=wide),
         Column(cells=[_value(each, digits) for _, each, _ in rows]),
-        Column(cells=[f"trial {each.trial}" for _, each, _ in rows], name="trials", rank=1),
+        Column(cells=[f"trial {each.trial}" for _, each, _ in rows], name="trials"),
         Column(cells=[_evidence(each, digits) for _, each, _ in rows], name="what a value rests on", rank=2, least=9),
         Column(cells=[aside for _, _, aside in rows], name="what is not separable", rank=4, least=13),
     ]

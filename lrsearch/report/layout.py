@@ -95,7 +95,7 @@ def _line(columns: Sequence[Column], row: Sequence[str]) -> str:
 
 
 def paragraph(text: str, width: int | None, *, hang: str = "") -> str:
-    """Prose on lines of at most `width`, broken between words, all but the first behind `hang`."""
+    """Prose on lines of at most `width`, all but the first behind `hang`; no word is broken, it may be a name or a command's."""
     if width is None or cell_len(text) <= width:
         return text
     wrapper = textwrap.TextWrapper(
@@ -115,7 +115,7 @@ def clauses(parts: Sequence[str], width: int | None, *, between: str = ", ") -> 
 
 
 def bar(done: int, total: int, width: int) -> str:
-    """`[######......]`, so many characters wide."""
+    """`[######------]`, so many characters wide."""
     inner = max(1, width - 2)
     full = min(inner, inner * done // total) if total else 0
-    return f"[{'#' * full}{'.' * (inner - full)}]"
+    return f"[{'#' * full}{'-' * (inner - full)}]"

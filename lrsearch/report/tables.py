@@ -135,9 +135,9 @@ def _bar_line(data: dict[str, Json], width: int | None) -> str:
     """A bar of all trainings, retests included, then the time left."""
     done, left = data["done"] + data["retests"]["done"], data["trainings_left"]
     estimated = data["estimated_seconds_left"]
-    time = (
-        "ended" if data["ended"] else "time left unknown yet" if estimated is None else f"about {duration_text(estimated)} left"
-    )
+    time = "time left unknown yet" if estimated is None else f"about {duration_text(estimated)} left"
+    if data["ended"] or not data["workers"]:
+        time = "ended" if data["ended"] else "no worker"
     if left is None:  # time alone limits the study
         return clauses([time, f"{counted(done, 'training')} done"], width)
     beside = clauses([f"{done}/{done + left}", time], None, between="  ")

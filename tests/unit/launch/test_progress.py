@@ -3,6 +3,7 @@
 import io
 import json
 
+import pytest
 from rich.console import Console
 
 from lrsearch.launch.events import Event
@@ -225,3 +226,34 @@ def test_durations_read_well():
         "1 h 30 min",
         "2 h 13 min",
     ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 150])
+def test_the_live_view_fits_the_terminal_and_keeps_what_matters_most(width):
+    name = "a_study_with_a_really_long_name_for_so_narrow_a_terminal"
+    study = Event(name="study", facts=STUDY | {"study": name, "trials": 40, "retest": 3}, at=10.0)
+    short = "adamw 2.1e-4 level, then down, 6.9 % warm-up, to 3.7 %, decay start 0.897; units 36"
+    started = {"trial_id": 2, "label": "trial 14", "short": short, "resumed_from": 5}
+    progress = {"trial_id": 2, "epoch": 7, "epochs": 20, "step": 70, "total_steps": 200, "rate": 1e-3, "value": 0.95}
+    lost = {"evidence": "1 training; retests: 2 diverged, 1 failed", "short": short}
+    picture = picture_of(
+        begun()[0],
+        study,
+        Event(name="trial.started", slot="cpu:1", facts=started),
+        Event(name="trial.progress", slot="cpu:1", facts=progress),
+        counted(done=14, best=result(7, 0.985) | lost, yours=result(0, 0.9), seconds_left=250.0, at=30.0),
+    )
+    text = view_of(picture, width)
+    assert all(len(line) <= width for line in text.splitlines())
+    for part in (
+        "14/40 trials",
+        "about 4 minutes left",
+        "trial 14 from epoch 5",
+        "epoch 7/20",
+        "best so far",
+        "0.985",
+        "a_study",
+    ):
+        assert part in text
+    if width >= 80:
+        assert "val_accuracy 0.95" in text
