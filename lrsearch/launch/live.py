@@ -16,7 +16,7 @@ from rich.text import Text
 
 from lrsearch.launch.events import Event
 from lrsearch.launch.picture import Picture, Row, duration, number
-from lrsearch.report.layout import GAP, Column, choose
+from lrsearch.report.layout import GAP, Column, choose, pad
 from lrsearch.report.words import rate_text
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ class LiveView:
     def __call__(self, event: Event) -> None:
         """The view redraws itself on its own thread; nothing is to be done."""
 
+    def width(self) -> int:
+        """Columns of the terminal."""
+        return self._console.width
+
     def print(self, text: str) -> None:
         """A line above the view."""
         self._console.print(Text(text))
@@ -68,7 +72,7 @@ def draw(picture: Picture, now: float) -> RenderableType:
 
 @dataclass(frozen=True, slots=True)
 class _Budget:
-    """The study's name, a bar, how far it is, and the time left. Narrow terminals lose the bar, then the name's end."""
+    """The study's name, a bar of all trainings, how far it is, the time left. Narrow terminals lose the bar first."""
 
     picture: Picture
     now: float
@@ -76,12 +80,14 @@ class _Budget:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         del console
         picture, left = self.picture, self.picture.seconds_left(self.now)
+        ended = picture.done + picture.retests_done
+        whole = None if picture.left is None else ended + picture.left
         failed = f", {picture.failed} failed" if picture.failed else ""
         done = f"{picture.done}/{picture.trials}" if picture.trials is not None else f"{picture.done}"
         retests = f"retests {picture.retests_done}/{picture.retests_planned}" if picture.retests_planned else ""
         columns = [
             Column(cells=[picture.study], least=_LEAST_NAME),
-            Column(cells=["#" * _BAR_WIDTH], name=_BAR, rank=4, least=_LEAST_ROOM),
+            Column(cells=["" if whole is None else "#" * _BAR_WIDTH], name=_BAR, rank=4, least=_LEAST_ROOM),
             Column(cells=[f"{done} trials{failed}"]),
             Column(cells=[retests], rank=2),
             Column(cells=[f"about {duration(left)} left" if left is not None else ""]),
@@ -89,7 +95,7 @@ class _Budget:
         line = Table.grid(padding=(0, len(GAP), 0, 0), pad_edge=False)
         shown = choose([each for each in columns if not each.empty], options.max_width)
         cells: list[RenderableType] = [
-            ProgressBar(total=picture.trials or max(1, picture.done), completed=picture.done, width=each.width)
+            ProgressBar(total=whole, completed=ended, width=each.width)
             if each.name == _BAR
             else Text(each.cells[0], style="bold" if place == 0 else "", no_wrap=True)
             for place, each in enumerate(shown)
@@ -110,14 +116,10 @@ class _Workers:
         rows = [_cells(name, row, self.picture.objective) for name, row in named[:_WORKERS_SHOWN]]
         if not rows:
             return
-        columns = [
-            Column(cells=cells, **place)
-            for cells, place in zip(zip(*rows, strict=True), _PLACES, strict=True)
-            if any(cells) or not place.get("rank")
-        ]
+        columns = [Column(cells=cells, **place) for cells, place in zip(zip(*rows, strict=True), _PLACES, strict=True)]
         shown = choose([each for each in columns if not each.empty], options.max_width - len(_INDENT))
         for place in range(len(rows)):
-            cells = [(each.cells[place].ljust(each.width), _STYLES.get(each.name, "")) for each in shown]
+            cells = [(pad(each.cells[place], each.width), _STYLES.get(each.name, "")) for each in shown]
             yield Text.assemble(_INDENT, *(part for cell in cells for part in (cell, GAP)), no_wrap=True, overflow="crop")
         if len(named) > _WORKERS_SHOWN:
             yield Text(f"{_INDENT}and {len(named) - _WORKERS_SHOWN} more", style="dim")

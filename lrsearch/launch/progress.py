@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, TextIO
 from lrsearch.errors import InvalidValue
 from lrsearch.launch.events import Event, Listener, to_all
 from lrsearch.launch.picture import Picture, duration, number
+from lrsearch.report.layout import shorten
 from lrsearch.values import Kind, Origin, Status
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _STATUS = {
     Status.INTERRUPTED: "put back",
     Status.LOST: "lost",
 }
+_LEAST_ROOM = 12  # characters of a setting
 _LOGGED_NOT = frozenset({"trial.progress"})  # several a second; an epoch's values are in the ledger
 
 
@@ -55,7 +57,7 @@ def _view(stack: ExitStack, stream: TextIO, *, verbose: bool) -> Listener:
         from lrsearch.launch.live import LiveView
 
         live: LiveView = stack.enter_context(LiveView(picture, stream))
-        lines = Lines(picture, live.print, verbose=verbose, terse=True)
+        lines = Lines(picture, live.print, verbose=verbose, terse=True, width=live.width)
         return to_all([picture.take, lines, live])
     return to_all([picture.take, Lines(picture, lambda text: print(text, file=stream, flush=True), verbose=verbose)])
 
@@ -78,8 +80,17 @@ def _log(path: Path) -> Iterator[Listener]:
 class Lines:
     """Turns events into lines. Told after the picture has taken the event in."""
 
-    def __init__(self, picture: Picture, out: Callable[[str], None], *, verbose: bool = False, terse: bool = False) -> None:
+    def __init__(
+        self,
+        picture: Picture,
+        out: Callable[[str], None],
+        *,
+        verbose: bool = False,
+        terse: bool = False,
+        width: Callable[[], int] | None = None,
+    ) -> None:
         self._picture, self._print, self._verbose = picture, out, verbose
+        self._width = width  # of the terminal now; None: a setting is never cut
         self._terse = terse  # beside a live view, which shows the rest
         self._estimated = False
 
@@ -138,7 +149,9 @@ class Lines:
         count = f"[{picture.done}/{picture.trials or '-'}] " if facts["kind"] == Kind.SEARCH and status.terminal else ""
         short = "yours: " + facts["short"] if facts["origin"] == Origin.YOURS else facts["short"]
         why = f"  ({facts['reason']})" if status in {Status.FAILED, Status.LOST} and facts["reason"] else ""
-        return f"{count}{facts['label']:<9} {what:<8} {short}  {duration(facts['seconds'])}{mark}{why}"
+        head, tail = f"{count}{facts['label']:<9} {what:<8} ", f"  {duration(facts['seconds'])}{mark}"
+        room = self._width() - len(head) - len(tail) if self._width is not None else None
+        return head + (short if room is None else shorten(short, max(_LEAST_ROOM, room))) + tail + why
 
     def _estimate(self, event: Event) -> None:
         """After the first trial: how long the rest will take."""

@@ -70,7 +70,7 @@ def _schedule_columns(settings: list[Setting], further: list[str], *, wide: bool
     knobs = ["; ".join(filter(None, [", ".join(knob_texts(each)), more])) for each, more in zip(settings, further, strict=True)]
     return [
         Column(cells=[shape_text(each) for each in settings], name="schedules", rank=3, least=6),
-        Column(cells=knobs, name="their figures", rank=5, least=12),
+        Column(cells=knobs, name="schedules in full", rank=5, least=12),
     ]
 
 

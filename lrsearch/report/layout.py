@@ -21,10 +21,14 @@ class Column:
 
     cells: Sequence[str]
     head: str = ""
-    name: str = ""  # where it has no head: what it is called when it is left out
+    name: str = ""  # what it is called when it is left out; by default its head
     right: bool = False
     rank: int = 0  # 0 always stays; of the others, low ranks are given room first
     least: int | None = None  # may be cut to this many characters where there is no room for the whole
+
+    @property
+    def called(self) -> str:
+        return self.name or self.head
 
     @property
     def width(self) -> int:
@@ -58,7 +62,14 @@ def choose(columns: Sequence[Column], width: int | None) -> tuple[Column, ...]:
 
 def cut(column: Column, width: int) -> Column:
     """The column with no cell wider than `width`."""
-    return replace(column, head=shorten(column.head, width), cells=[shorten(each, width) for each in column.cells])
+    cells = [shorten(each, width) for each in column.cells]
+    return replace(column, name=column.called, head=shorten(column.head, width), cells=cells)
+
+
+def pad(text: str, width: int, *, right: bool = False) -> str:
+    """`text` filled up to so many cells."""
+    fill = " " * (width - cell_len(text))
+    return fill + text if right else text + fill
 
 
 def shorten(text: str, width: int | None) -> str:
@@ -81,16 +92,12 @@ def table(columns: Sequence[Column], width: int | None = None, *, indent: str = 
 
 def missing(columns: Sequence[Column], shown: Sequence[Column]) -> list[str]:
     """Names of columns that say something and are not shown."""
-    there = {each.head or each.name for each in shown}
-    named = {each.head or each.name: each for each in columns}
-    return [name for name, each in named.items() if name and each.rank and not each.empty and name not in there]
+    there = {each.called for each in shown}
+    return [each.called for each in columns if each.called and each.rank and not each.empty and each.called not in there]
 
 
 def _line(columns: Sequence[Column], row: Sequence[str]) -> str:
-    cells = []
-    for column, cell in zip(columns, row, strict=True):
-        fill = " " * (column.width - cell_len(cell))
-        cells.append(fill + cell if column.right else cell + fill)
+    cells = (pad(cell, column.width, right=column.right) for column, cell in zip(columns, row, strict=True))
     return GAP.join(cells).rstrip()
 
 

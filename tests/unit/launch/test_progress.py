@@ -9,7 +9,7 @@ from rich.console import Console
 from lrsearch.launch.events import Event
 from lrsearch.launch.live import draw
 from lrsearch.launch.picture import Picture, duration
-from lrsearch.launch.progress import watching
+from lrsearch.launch.progress import Lines, watching
 
 STUDY = {
     "study": "digits",
@@ -257,3 +257,14 @@ def test_the_live_view_fits_the_terminal_and_keeps_what_matters_most(width):
         assert part in text
     if width >= 80:
         assert "val_accuracy 0.95" in text
+
+
+def test_the_line_of_a_trial_that_ended_beside_the_view_fits_the_terminal_and_a_failures_reason_is_whole():
+    said = []
+    lines = Lines(picture_of(*begun()), said.append, terse=True, width=lambda: 60)
+    event = ended(1)
+    event.facts["short"] = "adamw 2.1e-4 level, then down, 6.9 % warm-up, to 3.7 %"
+    lines(event)
+    lines(ended(2, None, status="failed", reason="ValueError: " + "x" * 90))
+    assert said[0] == "[0/10] trial 1   0.9      adamw 2.1e-4 level, then...  12 s"
+    assert said[-1].endswith("x)")

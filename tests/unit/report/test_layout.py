@@ -31,6 +31,13 @@ def test_a_column_is_cut_then_left_out_and_named():
     ]
 
 
+def test_a_column_that_is_shown_cut_is_not_called_missing():
+    assert table([Column(head="a", cells=["1"]), Column(head="objective", cells=["val_accuracy"], rank=1, least=4)], 9) == [
+        "a  obj...",
+        "1  val...",
+    ]
+
+
 def test_an_empty_column_takes_no_room_and_is_not_missed():
     lines = table([COLUMNS[0], Column(head="a long reason", cells=["", ""], rank=1)], 10)
     assert lines == ["study", "digits", "another"]
