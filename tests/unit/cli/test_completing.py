@@ -19,9 +19,10 @@ from lrsearch.storage import open_ledger
 LONG = "a_study_with_a_name_that_takes_up_most_of_the_width_of_a_terminal"
 
 
-@pytest.fixture
-def world(tmp_path):
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
     """A folder with a database of three studies, and `lrsearch` to call; its environment."""
+    tmp_path = tmp_path_factory.mktemp("shell")
     ledger = open_ledger(f"sqlite:///{tmp_path}/lrsearch.db", create=True)
     study = ledger.create_study(plan(trials=12, retest_seeds=0))
     train(ledger, study, add_worker(ledger, study))
