@@ -67,13 +67,13 @@ def completion(shell: str) -> None:
 
 
 def _studies(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    from lrsearch.storage.glance import study_names
+    from lrsearch.storage.names import study_names
 
     return [each for each in study_names(ctx.params.get("storage")) if each.startswith(incomplete)]
 
 
 def _trials(ctx: click.Context, incomplete: str) -> list[str]:
-    from lrsearch.storage.glance import trial_names
+    from lrsearch.storage.names import trial_names
 
     study = ctx.params.get("study") or next(iter(ctx.args), None)  # args: where an option still waits for its value
     return [each for each in trial_names(ctx.params.get("storage"), study) if each.startswith(incomplete)] if study else []

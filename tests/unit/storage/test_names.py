@@ -11,7 +11,7 @@ import pytest
 from ledger_tools import add_worker, plan, train
 
 from lrsearch.storage import Retest, open_ledger
-from lrsearch.storage.glance import study_names, trial_names
+from lrsearch.storage.names import study_names, trial_names
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_server_that_never_answers_is_not_waited_for():
 
 def test_nothing_heavy_is_loaded_for_a_file(made):
     code = (
-        "import json, sys; from lrsearch.cli.main import cli; from lrsearch.storage.glance import study_names;"
+        "import json, sys; from lrsearch.cli.main import cli; from lrsearch.storage.names import study_names;"
         "print(json.dumps([study_names(sys.argv[1], {}), sorted({'sqlalchemy', 'optuna', 'numpy', 'keras'} & set(sys.modules))]))"
     )
     done = subprocess.run([sys.executable, "-c", code, made("sqlite")], capture_output=True, text=True, check=True)
