@@ -18,7 +18,7 @@ from lrsearch.space import OPTIMIZERS, SHAPES
 
 COMMANDS = """## Commands
 
-`lrsearch --debug COMMAND` shows an error's traceback. Exit codes: 0 well; 1 the study is broken or failed; 2 the caller's
+`lrsearch --debug COMMAND` shows an error's traceback. Exit codes: 0 well; 1 the study is broken or found nothing; 2 the caller's
 mistake; 3 the environment (database, device); 4 the study refuses (fingerprint, schema, versions); 130, 143 and 129
 after Ctrl-C, SIGTERM and SIGHUP."""
 TARGET = Path(__file__).with_name("reference.md")

@@ -93,21 +93,25 @@ def search(
     retest: int | None = None,
     devices: str | None = None,
     workers: int | None = None,
+    threads: int | None = None,
     per_device: int | None = None,
+    accept_change: Sequence[str] = (),
     quiet: bool = False,
 ) -> SearchResult:
     """Search a study to the end of its budget and return what was found.
 
     A `StudyDefinition` is searched in this very process, on one device, under `name` ("notebook" by default). A study
-    file's path is searched by worker processes, as `lrsearch start-study` does; `devices`, `workers` and `per_device` are
-    for these. The rest is as on the command line, times in seconds. Calling it again goes on where it stood.
+    file's path is searched by worker processes, as `lrsearch start-study` does; `devices`, `workers`, `threads` and
+    `per_device` are for these. The rest is as on the command line, times in seconds. Calling it again goes on where it stood;
+    `accept_change` names what of the definition may have changed since.
 
     Raises what the command line says in one line: CallerError, EnvironmentProblem, Refused, StudyBroken.
     """
     from lrsearch.launch import watching
 
-    asked = {"trials": trials, "timeout": timeout, "sampler": sampler, "pruner": pruner, "seed": seed, "retest": retest}
-    processes = {"devices": devices, "workers": workers, "per_device": per_device}
+    asked: dict[str, Any] = {"trials": trials, "timeout": timeout, "sampler": sampler, "pruner": pruner, "seed": seed}
+    asked |= {"retest": retest, "accept_change": tuple(accept_change)}
+    processes = {"devices": devices, "workers": workers, "threads": threads, "per_device": per_device}
     with watching(quiet=quiet) as listen:
         if isinstance(definition, str | Path):
             from lrsearch.launch import run_study

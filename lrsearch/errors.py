@@ -8,19 +8,31 @@ LrSearchError                 exit 1   everything raised on purpose
   EnvironmentProblem          exit 3   the machine or the database must be mended
     StorageProblem            the database cannot be used
       StorageUnavailable      it did not answer; worth another try
+      StorageGone             its file was deleted or replaced meanwhile
     DeviceProblem             no such device
   Refused                     exit 4   the study says no
     FingerprintMismatch       the study was made from another definition
     SchemaMismatch            the database was written by another version
     VersionMismatch           the study runs under other library versions
   StudyBroken                 exit 1   the study's own code fails; carries its traceback
+  NoResult                    exit 1   the study is done, and its search found nothing to compare
   Interrupted                 exit 130 (SIGINT), 143 (SIGTERM): a signal ended the run; the study can go on
+
+Outside the tree, since only Python's own handler may catch it: AskedToLeave, a KeyboardInterrupt.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+
+
+def text_of(error: BaseException) -> str:
+    """What an exception says; any code may have written it, and its `__str__` may raise in turn."""
+    try:
+        return str(error)
+    except BaseException as further:  # noqa: BLE001 - as the traceback module does
+        return f"(its text cannot be shown: {type(further).__name__})"
 
 
 class LrSearchError(Exception):
@@ -77,6 +89,10 @@ class StorageUnavailable(StorageProblem):
     """The database did not answer in time; another try may succeed."""
 
 
+class StorageGone(StorageProblem):
+    """The database's file was deleted or replaced while it was in use: nothing that is written would be found again."""
+
+
 class DeviceProblem(EnvironmentProblem):
     """A device that was asked for is not there."""
 
@@ -87,15 +103,28 @@ class Refused(LrSearchError):
     exit_code = 4
 
 
-class FingerprintMismatch(Refused):
-    """The stored study was made from another definition; `differences` maps field to (stored, given)."""
+_EDITED = "Go on with the file and options that it began with{accept}, or give this one a name of its own with --name NEW."
+_DRAWN = (
+    "Every worker loads the data and makes the file's own layers for itself: give whatever is drawn at random a fixed seed, "
+    "as in train_test_split(..., random_state=0) or keras.utils.set_random_seed(0). Data that is meant to be other data "
+    "needs a study of its own: --name NEW."
+)
 
-    def __init__(self, study: str, *, differences: Mapping[str, tuple[object, object]]) -> None:
+
+class FingerprintMismatch(Refused):
+    """The stored study was made from another definition, or from other data; `differences` maps field to (stored, given).
+
+    `acceptable` are those of them that --accept-change may name.
+    """
+
+    def __init__(self, study: str, *, differences: Mapping[str, tuple[object, object]], acceptable: Collection[str] = ()) -> None:
         shown = "; ".join(f"{field}: {old} in the study, {new} here" for field, (old, new) in differences.items())
-        super().__init__(
-            f"study {study!r} was made from another definition ({shown}). Go on with the file and options that it began with, "
-            "or give this one a name of its own with --name NEW."
-        )
+        drawn = bool(differences) and all(field.startswith(("data.", "layers")) for field in differences)
+        options = " ".join(f"--accept-change {field}" for field in differences)
+        accept = f", go on with this one by {options}" if set(differences) <= set(acceptable) else ""
+        made = "other data" if drawn else "another definition"
+        fix = _DRAWN if drawn else _EDITED.format(accept=accept)
+        super().__init__(f"study {study!r} was made from {made} ({shown}). {fix}")
         self.differences = dict(differences)
 
 
@@ -115,6 +144,10 @@ class StudyBroken(LrSearchError):
         self.traceback_text = traceback_text
 
 
+class NoResult(LrSearchError):
+    """The study has come to its end, and no searched trial ran well."""
+
+
 class Interrupted(LrSearchError):
     """A signal ended the run; the study is whole and can go on."""
 
@@ -122,3 +155,7 @@ class Interrupted(LrSearchError):
         super().__init__(message)
         self.number = number
         self.exit_code = 128 + number
+
+
+class AskedToLeave(KeyboardInterrupt):
+    """The user's second Ctrl-C where training runs in their own process: engines let it pass, and blame no trial for it."""

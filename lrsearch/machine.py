@@ -1,39 +1,46 @@
-"""What this machine has left for us: cores and memory, from the operating system's own files. Knows nothing of studies."""
+"""What this machine has left for us: cores and memory, from the operating system's own files. Knows nothing of studies.
+
+Containers and batch systems limit both by control groups, of version 1 or 2, and a group's ancestors limit it too. All files
+are looked for below `root`, so that tests can write their own.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 _MIB = 2**20
+_ROOT = Path("/")
+_NO_LIMIT = 2**60  # version 1 writes about 2**63 where there is none
 
 
-def usable_cores() -> int:
-    """CPU cores that this process may use: its affinity, and the container's quota."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Names:
+    """The files of one version's memory controller."""
+
+    limit: str
+    used: str
+    reclaimable: str  # in memory.stat: files that are cached and not in use
+
+
+_VERSION_1 = _Names(limit="memory.limit_in_bytes", used="memory.usage_in_bytes", reclaimable="total_inactive_file")
+_VERSION_2 = _Names(limit="memory.max", used="memory.current", reclaimable="inactive_file")
+
+
+def usable_cores(root: Path = _ROOT) -> int:
+    """CPU cores that this process may use: its affinity, and the quotas of its control groups."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return max(1, cores)
-    return max(1, cores if quota == "max" else min(cores, int(quota) // int(period)))
+    return max(1, min([cores, *_quotas(root)]))
 
 
-def free_memory_mib() -> int | None:
-    """Memory that is free for new processes: the machine's, or what the container has left. None where it is not known."""
-    try:
-        text = Path("/proc/meminfo").read_text(encoding="ascii")
-    except OSError:
-        return None
-    known = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
-    free = int(known.group(1)) // 1024 if known else None
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return free
-    left = (limit - used) // 2**20
-    return left if free is None else min(free, left)
+def free_memory_mib(root: Path = _ROOT) -> int | None:
+    """Memory that is free for new processes: the machine's, or what its control groups leave. None where it is not known."""
+    known = re.search(r"^MemAvailable:\s+(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
+    free = [int(known.group(1)) // 1024] if known else []
+    return min([*free, *_left(root)], default=None)
 
 
 def free_bytes() -> float:
@@ -49,3 +56,46 @@ def resident_bytes() -> int:
     except (OSError, IndexError):
         return 0
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _quotas(root: Path) -> Iterator[int]:
+    """Whole cores that each group's quota allows."""
+    for folder in _groups(root, "cpu"):
+        quota, _, period = _text(folder / "cpu.max").strip().partition(" ")
+        if not period:
+            quota, period = _text(folder / "cpu.cfs_quota_us").strip(), _text(folder / "cpu.cfs_period_us").strip()
+        if quota.isdigit() and period.isdigit():  # "max" and -1 are no limit
+            yield int(quota) // int(period)
+
+
+def _left(root: Path) -> Iterator[int]:
+    """MiB that each group leaves; cached files count as free, since they make way."""
+    for folder in _groups(root, "memory"):
+        for names in (_VERSION_1, _VERSION_2):
+            limit, used = _text(folder / names.limit).strip(), _text(folder / names.used).strip()
+            if limit.isdigit() and used.isdigit() and int(limit) < _NO_LIMIT:
+                cached = re.search(rf"^{names.reclaimable} (\d+)$", _text(folder / "memory.stat"), re.MULTILINE)
+                taken = int(used) - (int(cached.group(1)) if cached else 0)
+                yield max(0, int(limit) - taken) // _MIB
+
+
+def _groups(root: Path, controller: str) -> Iterator[Path]:
+    """This process' control groups for `controller`, from its own up to the topmost.
+
+    In a container the path that the kernel names may not be there; the topmost folder is the container's own group then.
+    """
+    for line in _text(root / "proc/self/cgroup").splitlines() or ["0::/"]:
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / controllers  # version 2 has one folder for all
+        own = mount / path.strip("/")
+        yield from (each for each in (own, *own.parents) if each.is_relative_to(mount))
+
+
+def _text(path: Path) -> str:
+    """What the file holds; nothing where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -98,7 +98,7 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """A trial's whole training state at an epoch boundary, enough to go on from.
+    """A trial's whole training state at a batch's end, enough to go on from.
 
     `arrays` are NumPy arrays by name (variables, optimizer, metrics, seeds); `meta` is JSON (epoch, step, curve so far).
     """
@@ -107,6 +107,12 @@ class Snapshot:
     step: int  # optimizer updates done
     arrays: Mapping[str, np.ndarray]
     meta: Mapping[str, Json]
+    batch: int = 0  # batches done of the epoch in progress; all of them where only its validation is left
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Orders an attempt's snapshots."""
+        return self.epoch, self.batch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +121,7 @@ class TrialSpec:
 
     trial_id: int
     attempt: int  # the fencing number
-    label: str  # "trial 12", "retest 12/2": for people
+    label: str  # "trial 12", "retest 2 of trial 12": for people
     setting: Setting
     seed: int
     yours: bool = False  # train the user's compile unchanged
@@ -139,10 +145,16 @@ class Progress:
     seconds: float  # since the attempt began
     logs: Mapping[str, float] = field(default_factory=dict)
     value: float | None = None  # the objective at this epoch's end
+    batch: int = 0  # of the epoch in progress, what a snapshot taken now would hold: `Snapshot.batch`
 
     @property
     def epoch_end(self) -> bool:
         return bool(self.logs)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where a snapshot taken now would stand: `Snapshot.place`."""
+        return self.epoch, self.batch
 
 
 BY_FIT = "trained by fit: "  # begins the note of an outcome whose engine could not carry the trial
@@ -163,9 +175,11 @@ class Outcome:
     epochs: int = 0  # epochs finished
     steps: int = 0  # updates done; where divergence stopped it, the update that did it
     seconds: float = 0.0
+    worker_seconds: float | None = None  # its share of its worker's time; the worker says it, not the engine
     logs: Mapping[str, float] = field(default_factory=dict)  # the last epoch's
     reason: str = ""  # one line: why it diverged, failed or stopped
     traceback_text: str = ""
+    left: bool = False  # failed by SystemExit or KeyboardInterrupt: the study's own, or the answer to a signal
     notes: tuple[str, ...] = ()  # "EarlyStopping was taken out", ...
 
 
@@ -227,6 +241,13 @@ class TrialRecord:
     finished_at: float | None = None
     worker: int | None = None
 
+    @property
+    def label(self) -> str:
+        """`trial 12`, or `retest 2 of trial 12`: for people; repeats count from 1."""
+        if self.kind is Kind.RETEST:
+            return f"retest {(self.repeat or 0) + 1} of trial {self.parent}"
+        return f"trial {self.number}"
+
 
 class StudyState(StrEnum):
     """What a study's workers may do."""
@@ -259,6 +280,8 @@ class StudyFacts:
     notes: tuple[str, ...] = ()  # said once to the user
     carried: Mapping[str, Json] = field(default_factory=dict)  # arguments of yours that every optimizer keeps: clipnorm, ...
     decay_exclusions: Mapping[str, Json] = field(default_factory=dict)  # likewise: `var_names`, `places` among trained variables
+    recorded: Mapping[str, Json] = field(default_factory=dict)  # beside the fingerprint: what is said where it differs
+    findings: Mapping[str, Json] = field(default_factory=dict)  # what every worker must act on: engine.loaded.Findings
     # Yours' rate at evenly spread updates, first to last; one number where it is constant; None where nobody looked (0.1.0).
     yours_rates: tuple[float, ...] | None = None
 
@@ -301,6 +324,20 @@ class StudyPlan:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """A change of the definition that a study goes on with: accepted by --accept-change, or of its callbacks."""
+
+    field: str  # of the fingerprint
+    old: Json
+    new: Json
+    trials: int = 0  # search trials that had begun by then
+    at: float = 0.0  # seconds since 1970
+
+    def to_json(self) -> dict[str, Json]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StudyRecord:
     """A study as the ledger has it."""
 
@@ -312,10 +349,24 @@ class StudyRecord:
     deadline: float | None  # seconds since 1970 on the database's clock
     created_at: float
     optuna_study_id: int
+    threads: int | None = None  # of each CPU worker; None before the first one trained, or where a resume is inexact anyway
+    changes: tuple[Change, ...] = ()  # the oldest first
 
     @property
     def name(self) -> str:
         return self.plan.name
+
+    @property
+    def fingerprint(self) -> dict[str, Json]:
+        """What the study goes by now: the fingerprint that it was made with, and the changes that it accepted since."""
+        beside = self.plan.facts.recorded
+        return {**self.plan.facts.fingerprint, **{each.field: each.new for each in self.changes if each.field not in beside}}
+
+    @property
+    def recorded(self) -> dict[str, Json]:
+        """The same of what is recorded beside the fingerprint."""
+        stored = self.plan.facts.recorded
+        return {**stored, **{each.field: each.new for each in self.changes if each.field in stored}}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -337,4 +388,4 @@ Source: TypeAlias = Callable[[], TrialSpec | None]
 Watch: TypeAlias = Callable[[Progress], Verdict]
 """Told of progress at least at every epoch's end and about once a second within."""
 Save: TypeAlias = Callable[[Progress, Callable[[], Snapshot]], None]
-"""Offered a snapshot at every epoch's end, and before an interruption at one; it calls the function if it wants it."""
+"""Offered a snapshot at every epoch's end, and about once a second within; it calls the function if it wants it."""

@@ -38,9 +38,10 @@ def train(name: str, count: int, engine: str) -> dict[str, Any]:
     import os
 
     from lrsearch.launch.child import environment
-    from lrsearch.launch.devices import plan_slots, this_machine
+    from lrsearch.launch.devices import this_machine
+    from lrsearch.launch.slots import plan_slots
 
-    slots = plan_slots(this_machine(), trials=count)
+    slots = plan_slots(this_machine(), trials=count).slots
     with tempfile.NamedTemporaryFile(prefix="loop-") as counter:
         command = [sys.executable, __file__, "slot", name, str(count), engine, counter.name]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}

@@ -14,7 +14,7 @@ from lrsearch.answer.cautions import Seen, cautions
 from lrsearch.answer.optimizers import OptimizerRow, by_optimizer
 from lrsearch.answer.spread import separable
 from lrsearch.answer.standing import Contender, contender, standing
-from lrsearch.values import Direction, Json, Kind, Origin, StudyRecord, TrialRecord, TrialState
+from lrsearch.values import Change, Direction, Json, Kind, Origin, StudyRecord, TrialRecord, TrialState
 
 AS_GOOD = 0.01  # within 1 % of the best value, or within the noise, counts as equally good
 
@@ -35,6 +35,7 @@ class Answer:
     counts: Mapping[str, int]  # search trials by state
     tolerance: float  # values this close count as equally good
     warnings: tuple[str, ...]
+    changes: tuple[Change, ...] = ()  # of the definition, since the study began
 
     @property
     def runners_up(self) -> tuple[Contender, ...]:
@@ -56,6 +57,7 @@ class Answer:
             "runners_up": [each.to_json() for each in self.runners_up],
             "by_optimizer": [row.to_json() for row in self.by_optimizer],
             "counts": dict(self.counts),
+            "changes": [each.to_json() for each in self.changes],
             "warnings": list(self.warnings),
         }
 
@@ -80,6 +82,7 @@ def summarise(study: StudyRecord, records: Sequence[TrialRecord]) -> Answer:
         standing=now,
         not_separable=frozenset(not_separable),
         tolerance=tolerance,
+        changes=study.changes,
     )
     return Answer(
         study=study.name,
@@ -93,6 +96,7 @@ def summarise(study: StudyRecord, records: Sequence[TrialRecord]) -> Answer:
         by_optimizer=rows,
         counts=_counts(records),
         tolerance=tolerance,
+        changes=study.changes,
         warnings=cautions(seen),
     )
 
@@ -101,7 +105,7 @@ def _not_separable(best: Contender | None, retested: Sequence[Contender]) -> tup
     if best is None or best.retest is None or not best.seeds:
         return ()
     others = [each for each in retested if each.trial != best.trial and each.seeds]
-    return tuple(each.trial for each in others if each.retest and not separable(best.retest.values, each.retest.values))
+    return tuple(each.trial for each in others if each.retest and not separable(best.retest.independent, each.retest.independent))
 
 
 def _tolerance(best: Contender | None, retested: Sequence[Contender]) -> float:

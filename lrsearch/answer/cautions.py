@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, TypeAlias
 
-from lrsearch.answer.optimizers import OptimizerRow, value_of
-from lrsearch.answer.ranking import retest_candidates, yours_of
+from lrsearch.answer.optimizers import OptimizerRow
+from lrsearch.answer.ranking import nothing_to_compare, retest_candidates, yours_of
 from lrsearch.answer.words import counted, lost_text, rate_text
 from lrsearch.space import OPTIMIZERS
-from lrsearch.values import Direction, Kind, Origin, StudyPlan, TrialRecord, TrialState
+from lrsearch.values import Change, Direction, Kind, Origin, StudyPlan, TrialRecord, TrialState
 
 if TYPE_CHECKING:
     from lrsearch.answer.standing import Contender, Standing
@@ -45,6 +45,7 @@ class Seen:
     standing: Standing
     not_separable: frozenset[int]
     tolerance: float
+    changes: Sequence[Change] = ()  # of the definition, since the study began
 
     @property
     def best(self) -> Contender | None:
@@ -79,6 +80,8 @@ def cautions(seen: Seen) -> tuple[str, ...]:
 def _nothing_ended_well(seen: Seen) -> Iterator[str]:
     states = seen.states()
     ended = [each for each in states if each.terminal]
+    if TrialState.COMPLETE in ended and len(ended) > 1 and nothing_to_compare(seen.records):
+        yield f"No searched trial ran well: yours has nothing to be compared with. See lrsearch trials {seen.name}."
     if not ended or TrialState.COMPLETE in ended:
         return
     if set(ended) == {TrialState.DIVERGED}:
@@ -93,13 +96,33 @@ def _failures(seen: Seen) -> Iterator[str]:
         yield f"{counted(len(failed), 'trial')} failed: lrsearch show {seen.name} {failed[0]} tells why."
 
 
+def _undefined(seen: Seen) -> Iterator[str]:
+    search = [each for each in seen.records if each.kind is Kind.SEARCH and each.state is TrialState.COMPLETE]
+    without = [each.number for each in search if each.value is None]
+    if without:
+        objective = seen.plan.facts.objective
+        where = f"lrsearch show {seen.name} {without[0]}"
+        yield f"{counted(len(without), 'trial')} ended without a value, since {objective} was not finite: {where}."
+
+
+def _copies(seen: Seen) -> Iterator[str]:
+    trials = [str(each.trial) for each in seen.standing.retested if each.retest is not None and each.retest.copies]
+    if trials:
+        of = f"trial {trials[0]}" if len(trials) == 1 else f"trials {', '.join(trials)}"
+        yield f"Every seed gave the very same training in the retests of {of}: how far a new training may differ is not known."
+
+
 def _yours(seen: Seen) -> Iterator[str]:
     record = yours_of(seen.records)
     if record is not None and record.state is TrialState.DIVERGED:
         yield "Yours diverged: there is no value of your own compile to compare with."
     if record is not None and record.state is TrialState.FAILED:
         yield "Yours failed: there is no value of your own compile to compare with."
+    if record is not None and record.state is TrialState.COMPLETE and record.value is None:
+        yield "Yours ended without a value: there is none of your own compile to compare with."
     if not seen.best or not seen.yours or seen.yours.value is None:
+        return
+    if nothing_to_compare(seen.records):
         return
     if seen.best.trial == seen.yours.trial and any(not each.seeds for each in seen.standing.retested):
         yield "Yours is the best of what ran well on fresh seeds."
@@ -150,6 +173,13 @@ def _first_lost(seen: Seen, trial: int) -> str:
     mine = (each for each in seen.records if each.kind is Kind.RETEST and each.parent == trial and each.state.terminal)
     lost = (each.repeat or 0 for each in mine if each.state is not TrialState.COMPLETE or each.value is None)
     return f"{trial}/{min(lost) + 1}"
+
+
+def _changed(seen: Seen) -> Iterator[str]:
+    """The definition changed under way: what trained before is not what trained after."""
+    for each in seen.changes:
+        begun = f"{each.trials} trials" if each.trials != 1 else "1 trial"
+        yield f"{each.field} changed after {begun} had begun, and the study went on: values before and after may differ by that."
 
 
 def _few(seen: Seen) -> Iterator[str]:
@@ -225,15 +255,18 @@ def _complete_in_order(seen: Seen, optimizer: str) -> list[float]:
         for each in sorted(seen.records, key=lambda record: record.number)
         if each.kind is Kind.SEARCH and each.origin is not Origin.YOURS and each.state is TrialState.COMPLETE
     )
-    return [value_of(each) for each in found if each.setting and each.setting.optimizer == optimizer]
+    return [each.value for each in found if each.value is not None and each.setting and each.setting.optimizer == optimizer]
 
 
 RULES: tuple[Rule, ...] = (
     _nothing_ended_well,
+    _changed,
+    _undefined,
     _yours,
     _failures,
     _not_retested,
     _lost_retests,
+    _copies,
     _few,
     _edge,
     _clamped,

@@ -17,6 +17,14 @@ def ranking(records: Iterable[TrialRecord], direction: Direction) -> tuple[Trial
     return tuple(sorted(complete, key=lambda each: (sign * _value(each), each.number)))
 
 
+def nothing_to_compare(records: Iterable[TrialRecord]) -> bool:
+    """Whether no searched trial ran well: neither to its end, nor until a pruner stopped it."""
+    searched = (each for each in records if each.kind is Kind.SEARCH and each.origin is not Origin.YOURS)
+    return not any(
+        each.state is TrialState.PRUNED or (each.state is TrialState.COMPLETE and each.value is not None) for each in searched
+    )
+
+
 def yours_of(records: Iterable[TrialRecord]) -> TrialRecord | None:
     """The trial of the user's own compile, however it ended; its retry, where it had one."""
     found = (each for each in records if each.kind is Kind.SEARCH and each.origin is Origin.YOURS)
@@ -39,6 +47,25 @@ def retest_candidates(records: Sequence[TrialRecord], direction: Direction, *, t
             chosen.append(record.number)
             seen.add(key)
     return (*chosen, *yours)
+
+
+def fitting_retests(
+    wanted: Sequence[int], yours: TrialRecord | None, *, seeds: int, room: int | None
+) -> tuple[tuple[int, ...], int]:
+    """Which of the `wanted` trials, best first, to retest on how many seeds, where `room` retests fit into the time.
+
+    The leader and yours come first. A setting is retested on every seed or not at all, since means of fewer seeds do not
+    compare; only where not even these two fit, they have fewer seeds, the same for both. A room of None is enough for all.
+    """
+    mine = [number for number in wanted if yours is not None and number == yours.number]
+    order = (*wanted[:1], *(each for each in mine if each not in wanted[:1]))
+    order = (*order, *(each for each in wanted if each not in order))
+    if room is None or room >= len(order) * seeds or not order:
+        return order, seeds
+    first = order[: min(2, len(order))]
+    if room < len(first) * seeds:
+        return first, room // len(first)
+    return order[: room // seeds], seeds
 
 
 def setting_key(setting: Setting | None) -> str:

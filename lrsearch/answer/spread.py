@@ -24,6 +24,7 @@ class Retested:
     lost: int = 0
     diverged: int = 0
     test: tuple[float, ...] = ()  # the objective on the test split, where there is one
+    copies: bool = False  # all that these trainings logged is the same: their seeds change nothing
 
     @property
     def n(self) -> int:
@@ -36,8 +37,13 @@ class Retested:
 
     @property
     def spread(self) -> float | None:
-        """The sample standard deviation; None of fewer than two values."""
-        return statistics.stdev(self.values) if self.n > 1 else None
+        """The sample standard deviation; None of fewer than two trainings: a training that was repeated is one."""
+        return statistics.stdev(self.independent) if len(self.independent) > 1 else None
+
+    @property
+    def independent(self) -> tuple[float, ...]:
+        """The values of different trainings: of copies, one."""
+        return self.values[:1] if self.copies else self.values
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -63,6 +69,7 @@ class Retested:
             "lost": self.lost,
             "diverged": self.diverged,
             "test": list(self.test),
+            "copies": self.copies,
         }
 
 

@@ -110,10 +110,10 @@ def _retests(records: Sequence[TrialRecord], objective: str) -> dict[int, Retest
         if each.kind is Kind.RETEST and each.parent is not None and each.state.terminal:
             by_parent.setdefault(each.parent, []).append(each)
     test = "test_" + objective.removeprefix("val_")
-    return {parent: _retested(group, test) for parent, group in by_parent.items()}
+    return {parent: _retested(group, objective, test) for parent, group in by_parent.items()}
 
 
-def _retested(group: Sequence[TrialRecord], test: str) -> Retested:
+def _retested(group: Sequence[TrialRecord], objective: str, test: str) -> Retested:
     good = [each for each in group if each.state is TrialState.COMPLETE and each.value is not None]
     ends = Counter(each.state for each in group)
     return Retested(
@@ -122,7 +122,17 @@ def _retested(group: Sequence[TrialRecord], test: str) -> Retested:
         lost=len(group) - len(good),
         diverged=ends[TrialState.DIVERGED],
         test=tuple(each.logs[test] for each in good if test in each.logs),
+        copies=_all_alike(good, objective),
     )
+
+
+def _all_alike(retests: Sequence[TrialRecord], objective: str) -> bool:
+    """Whether several trainings are one, repeated: whatever they logged is the same, and that is more than the objective."""
+    if len(retests) < 2:  # noqa: PLR2004
+        return False
+    first = retests[0]
+    told = bool(set(first.logs) - {objective})
+    return told and all(each.logs == first.logs and each.value == first.value for each in retests)
 
 
 def _yours(records: Sequence[TrialRecord], retests: Mapping[int, Retested]) -> Contender | None:

@@ -34,4 +34,6 @@ def evidence_text(retest: Retested | None) -> str:
         return "1 training"
     if not retest.n:
         return f"1 training; retests: {lost_text(retest)}"
-    return ", ".join(filter(None, [counted(retest.n, "seed"), lost_text(retest)]))
+    return ", ".join(
+        filter(None, [counted(retest.n, "seed"), "all the same training" if retest.copies else "", lost_text(retest)])
+    )

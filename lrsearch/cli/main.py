@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 import click
 
 from lrsearch.cli import answers, completing, dashboard, manage, run, server, show
-from lrsearch.errors import LrSearchError, StudyBroken, StudyFileError
+from lrsearch.errors import EnvironmentProblem, LrSearchError, StudyBroken, StudyFileError
 from lrsearch.version import VERSION
 
 SECTIONS = {
@@ -21,8 +25,21 @@ SECTIONS = {
 }
 
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+
+
 class Commands(click.Group):
-    """Lists its commands by what they are for."""
+    """Lists its commands by what they are for, and minds that their output may end before they do."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # `| head` has read enough: what was asked for is done, and only its end goes unread
+            return 0
+        except OSError as error:
+            if error.errno not in _FULL or error.filename is not None:
+                raise
+            raise EnvironmentProblem(f"the output cannot be written: {error.strerror}; the study is not affected.") from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
@@ -57,19 +74,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.exceptions.Exit as leaving:
         code = leaving.exit_code
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
+        with suppress(OSError):
+            click.echo("interrupted", err=True)
         code = 130
+    _drop_unread()
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _tell(error: LrSearchError, *, debug: bool) -> int:
-    """Say `error` in one line; a study file's own traceback goes before it."""
-    if isinstance(error, (StudyFileError, StudyBroken)) and error.traceback_text:
-        click.echo(error.traceback_text.rstrip(), err=True)
-    if debug:
-        traceback.print_exception(error)
-    click.echo(f"lrsearch: {error}", err=True)
+    """Say `error` in one line, where somebody still reads; a study file's own traceback goes before it."""
+    with suppress(OSError):
+        if isinstance(error, (StudyFileError, StudyBroken)) and error.traceback_text:
+            click.echo(error.traceback_text.rstrip(), err=True)
+        if debug:
+            traceback.print_exception(error)
+        click.echo(f"lrsearch: {error}", err=True)
     return error.exit_code
+
+
+def _drop_unread() -> None:
+    """Forget output that cannot be written: Python would try again as it leaves, and change the exit code to 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

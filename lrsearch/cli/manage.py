@@ -10,6 +10,7 @@ import click
 from lrsearch.cli.completing import study_argument
 from lrsearch.cli.opening import existing_study
 from lrsearch.cli.options import duration, echo_json, json_option, storage_option
+from lrsearch.errors import Refused
 from lrsearch.values import StudyState
 
 
@@ -19,15 +20,17 @@ from lrsearch.values import StudyState
 @storage_option
 @json_option
 def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
-    """Let no further trial of STUDY begin, on any machine."""
+    """Let no further trial of STUDY begin, on any machine. A study that has ended stays as it is."""
     from lrsearch.report.words import counted
 
     with existing_study(study, storage) as (ledger, record):
-        state = StudyState.STOPPED if now else StudyState.DRAINING
-        ledger.set_state(record.id, state, reason="stopped by hand")
+        wanted = StudyState.STOPPED if now else StudyState.DRAINING
+        state = ledger.set_state(record.id, wanted, reason="stopped by hand")
         running = ledger.counts(record.id).running
-    what = f"{counted(running, 'running trial')} {'are' if running != 1 else 'is'}"
-    message = f"{what} {'interrupted' if now else 'let end'}; lrsearch resume {quote(study)} lets workers go on."
+    one = running == 1
+    ends = f"{'is' if one else 'are'} interrupted" if now else f"end{'s' * one}"
+    stopped = f"{counted(running, 'running trial')} {ends}; lrsearch resume {quote(study)} lets workers go on."
+    message = stopped if state is wanted else f"{study} is {state.value}: there is nothing to stop."
     _say({"study": study, "state": state.value, "running": running}, message, as_json=as_json)
 
 
@@ -36,14 +39,19 @@ def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
 @storage_option
 @json_option
 def resume(study: str, *, storage: str | None, as_json: bool) -> None:
-    """Open STUDY again after stop; attached workers go on, others attach or start-study again."""
+    """Open STUDY again after stop; attached workers go on, others attach or start-study again.
+
+    Refused where nothing is left to train.
+    """
     from lrsearch.report.words import counted
 
     with existing_study(study, storage) as (ledger, record):
-        ledger.set_state(record.id, StudyState.OPEN)
+        state = ledger.set_state(record.id, StudyState.OPEN)
         counts = ledger.counts(record.id)
-    message = f"{study} is open. {counted(counts.waiting, 'trial')} waiting; attach workers with: lrsearch attach {quote(study)}"
-    _say({"study": study, "state": StudyState.OPEN.value, "waiting": counts.waiting}, message, as_json=as_json)
+    if state is not StudyState.OPEN:
+        raise Refused(f"{study} is {state.value}, and nothing is left to train. {_MORE[state].format(quote(study))}")
+    message = f"{study} is open. {counted(counts.waiting, 'trial')} to train; attach workers with: lrsearch attach {quote(study)}"
+    _say({"study": study, "state": state.value, "waiting": counts.waiting}, message, as_json=as_json)
 
 
 @click.command("extend")
@@ -60,8 +68,8 @@ def extend(study: str, *, trials: int | None, timeout: float | None, storage: st
         raise click.UsageError("say by how much: --trials N, --timeout TIME, or both.")
     with existing_study(study, storage) as (ledger, record):
         extended = ledger.extend(record.id, trials=trials, timeout_seconds=timeout)
-    budget = "any number of trials" if extended.trials is None else counted(extended.trials, "trial")
-    message = f"{study} has a budget of {budget} now; lrsearch attach {quote(study)} trains them."
+    budget = counted(extended.trials, "trial") if extended.trials else "any number of trials"
+    message = f"{study} has a budget of {budget} now; {_next(study, extended.state)}"
     _say({"study": study, "budget": extended.trials, "state": extended.state.value}, message, as_json=as_json)
 
 
@@ -71,14 +79,16 @@ def extend(study: str, *, trials: int | None, timeout: float | None, storage: st
 @storage_option
 @json_option
 def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> None:
-    """Train failed settings of STUDY once more, as new trials; the budget rises by as many."""
+    """Train failed settings of STUDY once more, as new trials; the budget rises by as many, and a broken study is open again."""
     from lrsearch.report.words import counted
 
     del failed  # the one choice there is, said aloud on purpose
     with existing_study(study, storage) as (ledger, record):
         numbers = ledger.retry_failed(record.id)
-    message = f"{counted(len(numbers), 'failed trial')} waiting to be trained again; lrsearch attach {quote(study)} trains them."
-    _say({"study": study, "enqueued": numbers}, message, as_json=as_json)
+        state = ledger.study(study).state
+    waiting = f"{counted(len(numbers), 'failed trial')} to be trained again; {_next(study, state)}"
+    message = waiting if numbers else f"no trial of {study} has failed and waits for a retry: nothing was changed."
+    _say({"study": study, "enqueued": numbers, "state": state.value}, message, as_json=as_json)
 
 
 @click.command("delete")
@@ -100,6 +110,19 @@ def delete(study: str, *, yes: bool, checkpoints: str | None, storage: str | Non
         ledger.delete_study(record.id)
     remove_checkpoints(record, checkpoints, resolve_url(storage, os.environ))
     _say({"study": study, "deleted": True}, f"deleted {study}.", as_json=as_json)
+
+
+_MORE = {
+    StudyState.FINISHED: "More trials: lrsearch extend {0} --trials N.",
+    StudyState.BROKEN: "Mend its file, then: lrsearch retry {0} --failed.",
+}
+
+
+def _next(study: str, state: StudyState) -> str:
+    """What lets workers train what waits."""
+    if state in {StudyState.OPEN, StudyState.FINISHED}:
+        return f"lrsearch attach {quote(study)} trains them."
+    return f"{study} is {state.value}: lrsearch resume {quote(study)}, then lrsearch attach {quote(study)}."
 
 
 def _say(data: dict[str, object], message: str, *, as_json: bool) -> None:

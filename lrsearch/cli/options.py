@@ -157,7 +157,12 @@ worker_options = together(
     click.option(
         "--workers",
         type=click.IntRange(min=1),
-        help="Worker processes. [default: one a GPU; one a CPU core, or fewer where a long study is faster so]",
+        help="Worker processes. [default: one per GPU; one per CPU core, fewer where memory or trials are fewer]",
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        help="CPU threads of each worker. [default: the cores, divided; what was interrupted keeps its number]",
     ),
     click.option("--per-device", type=click.IntRange(min=1), help="Workers that share each GPU. [default: 1]"),
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +24,9 @@ from lrsearch.cli.options import (
     together,
     worker_options,
 )
+
+if TYPE_CHECKING:
+    from lrsearch.values import StudyRecord, TrialRecord
 
 STARTER = Path(__file__).with_name("starter.txt")
 
@@ -49,7 +54,9 @@ PRUNERS = ["none", "median", "asha", "hyperband"]
 
 search_options = together(
     click.option("--trials", type=int, help="The study's total of trials. [default: 40; no limit under --timeout alone]"),
-    click.option("--timeout", callback=duration, metavar="TIME", help="End within this time, retests included: 90s, 45m, 8h."),
+    click.option(
+        "--timeout", callback=duration, metavar="TIME", help="End within this time from now, retests included: 90s, 45m, 8h."
+    ),
     click.option("--sampler", type=click.Choice(SAMPLERS), help="What proposes settings. [default: tpe]"),
     click.option("--pruner", type=click.Choice(PRUNERS), help="What stops weak trials early. [default: none]"),
     click.option("--seed", type=int, help="Seed of the search; repeats it with one worker. [default: the study file's]"),
@@ -68,6 +75,12 @@ training_options = together(
     click.option("--checkpoints", type=click.Path(file_okay=False), help="Folder of checkpoints. [default: beside the database]"),
     click.option("--checkpoint-every", callback=duration, metavar="TIME", help="Time between checkpoints. [default: 60s]"),
     click.option("--checkpoint-quota", callback=size, metavar="SIZE", help="Most room for checkpoints: 500M, 20G."),
+    click.option(
+        "--accept-change",
+        multiple=True,
+        metavar="FIELD",
+        help="Go on though FIELD of the definition, as the refusal names it, has changed; recorded, and said in the answer.",
+    ),
     click.option("--allow-version-drift", is_flag=True, help="Go on under other Optuna, Keras or TensorFlow versions."),
 )
 
@@ -80,7 +93,7 @@ training_options = together(
 @space_options
 @worker_options
 @training_options
-@click.option("--create-only", is_flag=True, help="Make the study and leave; workers attach later.")
+@click.option("--create-only", is_flag=True, help="Make the study and leave; one that exists is left as it is.")
 @output_options
 @json_option
 def start_study(
@@ -91,11 +104,12 @@ def start_study(
     A study that exists goes on where it stood, if its definition is the same; --trials is its total, so a larger one adds
     trials. Ctrl-C puts running trials back; a second one leaves at once.
     """
+    began = time.monotonic()  # --timeout counts from here
     from lrsearch.launch import run_study, watching
 
     overrides = space_overrides(options)
     with watching(quiet=quiet or as_json, verbose=verbose, log_file=log_file) as listen:
-        study = run_study(study_file, storage=storage, overrides=overrides, listen=listen, **options)
+        study = run_study(study_file, storage=storage, overrides=overrides, began=began, listen=listen, **options)
     if options["create_only"]:
         tell_created(study.name, as_json=as_json)
         return
@@ -131,6 +145,8 @@ def attach(study: str, *, quiet: bool, verbose: bool, log_file: str | None, as_j
         echo_json({"study": study, "state": record.state.value})
     else:
         click.echo(f"{study} is {record.state.value}. Its answer: lrsearch best {quote(study)}")
+    with existing_study(study, options["storage"]) as (ledger, record):
+        check_result(record, ledger.trials(record.id))
 
 
 def tell_created(name: str, *, as_json: bool) -> None:
@@ -147,10 +163,29 @@ def tell_answer(name: str, storage: str | None, *, as_json: bool) -> None:
     from lrsearch.report import answer_text
 
     with existing_study(name, storage) as (ledger, record):
-        answer = summarise(record, ledger.trials(record.id))
+        records = ledger.trials(record.id)
+    answer = summarise(record, records)
     if as_json:
         echo_json(answer.to_json())
+        check_result(record, records)
         return
     click.echo(answer_text(answer, width=room()))
+    check_result(record, records)
     name = quote(name)
     click.echo(f"\nPaste it:  lrsearch export {name}\nSee it:    lrsearch plot {name} -o pictures\nBrowse it: lrsearch dashboard")
+
+
+def check_result(study: StudyRecord, records: Sequence[TrialRecord]) -> None:
+    """Raise NoResult where the study is done, and its search found nothing that could be compared."""
+    from lrsearch.answer import nothing_to_compare, ranking
+    from lrsearch.errors import NoResult
+    from lrsearch.values import Kind, Origin, StudyState
+
+    if study.state is not StudyState.FINISHED:
+        return
+    fix = f"See lrsearch trials {quote(study.name)}."
+    if not ranking(records, study.plan.facts.direction):
+        raise NoResult(f"study {study.name!r} is done, and no trial ran to its end with a value. {fix}")
+    searched = any(each.kind is Kind.SEARCH and each.origin is not Origin.YOURS for each in records)
+    if searched and nothing_to_compare(records):
+        raise NoResult(f"study {study.name!r} is done, and no searched trial ran well: there is nothing to compare. {fix}")

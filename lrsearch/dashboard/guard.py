@@ -2,7 +2,8 @@
 
 By default GET and HEAD alone pass. With `allow_notes` a page of this very server may also save notes; nothing else can be
 written, since results belong to the ledger. Without a token only this machine's own names are served (a foreign Host header
-is DNS rebinding); with one, every request must bring it.
+is DNS rebinding); with one, every request must bring it. What optuna-dashboard 0.21 would answer with its own error is answered
+here: a page that is asked for "after" no number, a header that no HTTP carries.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ import hmac
 import io
 import re
 from collections.abc import Callable, Iterable
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, TypeAlias
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 Environ: TypeAlias = dict[str, Any]
 Start: TypeAlias = Callable[..., Any]
@@ -24,7 +24,10 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 LONGEST_BODY = 64 * 1024  # bytes: a long note
 _NOTE = re.compile(r"/api/studies/\d+(/\d+)?/note")
 _FORBIDDEN = re.compile(r"/incompatible-rdb-schema")  # migrates the database on a POST, from any page
+_DETAIL = re.compile(r"/api/studies/\d+")
+_WHOLE = re.compile(r"[0-9]{1,9}")
 _HEADERS = [
+    ("Cache-Control", "no-store"),  # results must not lie in a shared browser's or a proxy's cache
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
     ("Referrer-Policy", "no-referrer"),
@@ -45,9 +48,14 @@ class Guard:
             return _answer(start, *refusal)
         if self._token is not None and (given := _query_token(environ)) and self._fits(given):
             return _welcome(start, given)
-        if environ["REQUEST_METHOD"] in {"GET", "HEAD"}:
-            environ = {**environ, "wsgi.input": io.BytesIO(), "CONTENT_LENGTH": "0"}
-        return self._application(environ, _guarded(start))
+        looks = environ["REQUEST_METHOD"] in {"GET", "HEAD"}
+        try:
+            body = b"" if looks else environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        except TimeoutError:
+            return _answer(start, "408 Request Timeout", "the note did not arrive in time")
+        passed = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        passed.setdefault("HTTP_ACCEPT_ENCODING", "")  # without one, its static files are errors
+        return self._application(passed, _guarded(start))
 
     def _refusal(self, environ: Environ) -> tuple[str, str] | None:
         method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
@@ -57,9 +65,13 @@ class Guard:
             return "401 Unauthorized", "open the dashboard with ?token=... once, or send it as a bearer token"
         if _FORBIDDEN.match(path):
             return "404 Not Found", "not here"
-        if method in {"GET", "HEAD"}:
-            return None
-        return self._refused_write(environ, method, path)
+        if method not in {"GET", "HEAD"}:
+            return self._refused_write(environ, method, path)
+        query = environ.get("QUERY_STRING", "").replace(";", "&")  # Bottle parts at both
+        after = parse_qs(query, keep_blank_values=True).get("after", ())
+        if _DETAIL.fullmatch(path) and not all(_WHOLE.fullmatch(each) for each in after):
+            return "400 Bad Request", "after must be a whole number of trials, from 0"
+        return None
 
     def _refused_write(self, environ: Environ, method: str, path: str) -> tuple[str, str] | None:
         if not (self._allow_notes and method == "PUT" and _NOTE.fullmatch(path)):
@@ -67,15 +79,16 @@ class Guard:
         origin = environ.get("HTTP_ORIGIN", "")
         if urlsplit(origin).netloc != environ.get("HTTP_HOST", ""):
             return "403 Forbidden", "a note can be saved from the dashboard's own page only"
+        if environ.get("HTTP_TRANSFER_ENCODING"):
+            return "411 Length Required", "a note must come with its length: a body in chunks has none"
         length = environ.get("CONTENT_LENGTH") or "0"
-        if not length.isdigit() or int(length) > LONGEST_BODY:
+        if not _WHOLE.fullmatch(length) or int(length) > LONGEST_BODY:
             return "413 Content Too Large", f"a note may have {LONGEST_BODY} bytes"
         return None
 
     def _known(self, environ: Environ) -> bool:
-        header = environ.get("HTTP_AUTHORIZATION", "")
-        given = [header.removeprefix("Bearer ").strip() if header.startswith("Bearer ") else "", _cookie_token(environ)]
-        return any(self._fits(each) for each in (*given, _query_token(environ)))
+        given = (_bearer_token(environ), *_cookie_tokens(environ), _query_token(environ))
+        return any(self._fits(each) for each in given)
 
     def _fits(self, given: str) -> bool:
         return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), (self._token or "").encode())
@@ -89,12 +102,15 @@ def host_of(header: str) -> str:
     return name.rpartition(":")[0] if name.count(":") == 1 else name
 
 
-def _cookie_token(environ: Environ) -> str:
-    try:
-        found = SimpleCookie(environ.get("HTTP_COOKIE", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found else ""
+def _bearer_token(environ: Environ) -> str:
+    scheme, _, given = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else ""
+
+
+def _cookie_tokens(environ: Environ) -> list[str]:
+    """Every cookie of our name. Others on this host share them with all its ports, and may not be what a strict reader takes."""
+    pairs = (each.strip().partition("=") for each in environ.get("HTTP_COOKIE", "").split(";"))
+    return [unquote(value.strip(), errors="replace") for name, _, value in pairs if name.strip() == COOKIE]
 
 
 def _query_token(environ: Environ) -> str:
@@ -104,9 +120,8 @@ def _query_token(environ: Environ) -> str:
 
 def _welcome(start: Start, token: str) -> Iterable[bytes]:
     """Keep the token in a cookie and take it out of the address."""
-    cookie = SimpleCookie({COOKIE: token})
-    cookie[COOKIE]["path"], cookie[COOKIE]["httponly"], cookie[COOKIE]["samesite"] = "/", True, "Strict"
-    start("303 See Other", [("Location", "/dashboard"), ("Set-Cookie", cookie[COOKIE].OutputString()), *_HEADERS])
+    cookie = f"{COOKIE}={quote(token, safe='')}; Path=/; HttpOnly; SameSite=Strict"
+    start("303 See Other", [("Location", "/dashboard"), ("Set-Cookie", cookie), *_HEADERS])
     return [b""]
 
 
@@ -124,13 +139,26 @@ def _guarded(start: Start) -> Start:
 
     def started(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
         named = {name.lower(): value for name, value in headers}
+        ours = {"content-security-policy", *(name.lower() for name, _ in _HEADERS)}
         kept = [
-            (name, value)
+            (name, _carried(name, value))
             for name, value in headers
-            if not name.lower().startswith("access-control-") and name.lower() != "content-security-policy"
+            if not name.lower().startswith("access-control-") and name.lower() not in ours
         ]
         policy = named.get("content-security-policy")
         policy = f"{policy}; frame-ancestors 'none'" if policy else _POLICY
         return start(status, [*kept, *_HEADERS, ("Content-Security-Policy", policy)], *more)
 
     return started
+
+
+def _carried(name: str, value: str) -> str:
+    """A header's value as HTTP carries it: a file's name that is not ASCII is written as RFC 6266 says."""
+    if value.isascii() and value.isprintable():
+        return value
+    text = value.encode("latin-1", "replace").decode("utf-8", "replace")  # WSGI's bytes as text, text in UTF-8
+    if name.lower() != "content-disposition":
+        return quote(text, safe=" ;,=/")
+    file = text.partition("filename=")[2].strip('"')
+    plain = "".join(each if each.isascii() and each.isprintable() and each not in '"\\' else "_" for each in file)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file, safe='')}"

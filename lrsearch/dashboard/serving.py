@@ -1,42 +1,24 @@
-"""Serves optuna-dashboard over a ledger, keeping its notes up to date."""
+"""Serves optuna-dashboard over a ledger: checks who may be reached, and runs until it is told to end."""
 
 from __future__ import annotations
 
-import socket
+import signal
 import threading
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
-from socketserver import ThreadingMixIn
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
 from typing import TYPE_CHECKING, Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from lrsearch.answer import summarise
 from lrsearch.dashboard.guard import LOOPBACK, Guard
-from lrsearch.errors import EnvironmentProblem, InvalidValue, LrSearchError
-from lrsearch.report import write_notes
-from lrsearch.storage import Mirror
+from lrsearch.dashboard.keeping import kept_notes
+from lrsearch.dashboard.server import bound
+from lrsearch.errors import InvalidValue
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
 
-NOTES_EVERY_SECONDS = 30.0
 SHORTEST_TOKEN = 16  # characters
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _ServerIPv6(_Server):
-    address_family = socket.AF_INET6
-
-
-class _Quiet(WSGIRequestHandler):
-    timeout = 30  # seconds: a client that says nothing must not hold a thread for ever
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Say nothing: a line a request would bury everything else."""
 
 
 def serve(
@@ -53,25 +35,12 @@ def serve(
     Raises InvalidValue for a host that other machines reach without a token, EnvironmentProblem where the port is taken.
     """
     check_reach(host, token)
-    guard = Guard(application(ledger), allow_notes=allow_notes, token=token)
-    kind = _ServerIPv6 if ":" in host else _Server
-    try:
-        server = make_server(host, port, guard, server_class=kind, handler_class=_Quiet)
-    except OSError as error:
-        raise EnvironmentProblem(f"cannot serve {host}:{port}: {error.strerror}. Give another --port, or 0.") from None
-    ended = threading.Event()
-    keeper = threading.Thread(target=_keep_notes, args=(ledger, ended), name="lrsearch-notes", daemon=True)
-    keeper.start()
-    shown = f"[{host}]" if ":" in host else host
-    started(f"http://{shown}:{server.server_port}/dashboard")
-    try:
-        server.serve_forever(poll_interval=0.2)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        ended.set()
-        server.server_close()
-        keeper.join(timeout=5.0)
+    with _ended_by_sigterm(), suppress(KeyboardInterrupt):
+        guard = Guard(application(ledger), allow_notes=allow_notes, token=token)
+        with bound(host, port, guard) as server, kept_notes(ledger):
+            shown = f"[{host}]" if ":" in host else host
+            started(f"http://{shown}:{server.server_port}/dashboard")
+            server.serve_forever(poll_interval=0.2)
 
 
 def application(ledger: Ledger) -> Any:
@@ -93,17 +62,19 @@ def check_reach(host: str, token: str | None) -> None:
         raise InvalidValue("--host", got=host, allowed="this machine's own (127.0.0.1) without a token", fix=fix)
 
 
-def refresh(ledger: Ledger) -> None:
-    """Bring Optuna's rows and the notes of every study up to date."""
-    storage = ledger.optuna_storage()
-    for study in ledger.studies():
-        Mirror(ledger).sync(study.id)
-        records = ledger.trials(study.id)
-        write_notes(storage, study.name, summarise(study, records), records)
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end what is within as Ctrl-C does: the first process of a container has no handler of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
+    def end(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise KeyboardInterrupt
 
-def _keep_notes(ledger: Ledger, ended: threading.Event) -> None:
-    while not ended.is_set():
-        with suppress(LrSearchError, Exception):  # a page without fresh notes is better than none
-            refresh(ledger)
-        ended.wait(NOTES_EVERY_SECONDS)
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from lrsearch.definition.code import code_digest
+from lrsearch.definition import version1
+from lrsearch.definition.code import CALLBACKS, code_parts
 from lrsearch.definition.study import StudyDefinition
 from lrsearch.values import Json
 
+VERSION = 2  # of the fingerprint; 0.1.0's had none
 _FIELDS = (
     "objective",
     "direction",
@@ -21,13 +23,21 @@ _FIELDS = (
 
 
 def fingerprint_of(definition: StudyDefinition) -> dict[str, Json]:
-    """The definition's fields and its code, by name. Comments, docstrings and layout do not count; `seed` is the search's own."""
-    found: dict[str, Json] = {name: getattr(definition, name) for name in _FIELDS}
+    """What changes results and nothing else, by name: the definition's fields, and its code but for callbacks.
+
+    Comments, docstrings and layout do not count, nor do the version of Python and code that nothing needs; `seed` is the
+    search's own.
+    """
+    found: dict[str, Json] = {"version": VERSION} | {name: getattr(definition, name) for name in _FIELDS}
     found["class_weight"] = {str(key): float(value) for key, value in (definition.class_weight or {}).items()} or None
     space = definition.effective_space().to_json()
     found |= {f"space.{name}": canonical(value) for name, value in space.items()}
-    found["code"] = code_digest(definition)
-    return found
+    return found | {part: digest for part, digest in code_parts(definition).items() if part != CALLBACKS}
+
+
+def recorded_of(definition: StudyDefinition) -> dict[str, Json]:
+    """What is kept beside the fingerprint: callbacks, whose change is said and never refused, and what 0.1.0 called `code`."""
+    return {CALLBACKS: code_parts(definition).get(CALLBACKS), version1.FIELD: version1.code_digest(definition)}
 
 
 def canonical(value: Any) -> Json:

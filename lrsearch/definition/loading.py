@@ -14,11 +14,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from lrsearch.definition.sources import read_sources
 from lrsearch.definition.study import StudyDefinition
+from lrsearch.definition.version1 import MODULE
 from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
 from lrsearch.space import SearchSpace
 
-MODULE = "lrsearch_study_file"
 BACKEND = "tensorflow"
 
 
@@ -34,12 +35,14 @@ def load_study_file(path: str | Path) -> StudyDefinition:
         raise StudyFileError(f"study file {str(path)!r} does not exist. Write one with: lrsearch new-study FILE.py")
     if path.suffix != ".py":
         raise StudyFileError(f"study file {str(path)!r} is no Python file: its name must end in .py.")
+    sources = read_sources(path)  # before it runs: what is edited meanwhile is another definition
     module = _run(path)
     definition = getattr(module, "definition", None)
     if not isinstance(definition, StudyDefinition):
         found = "none" if definition is None else f"a {type(definition).__name__}"
         raise StudyFileError(f"{path.name} must have `definition = StudyDefinition(...)`; it has {found}.")
-    return replace(definition, **{name: _function(module, definition, name) for name in ("build_model", "load_data")})
+    functions = {name: _function(module, definition, name) for name in ("build_model", "load_data")}
+    return replace(definition, sources=sources, **functions)
 
 
 def check_backend() -> None:

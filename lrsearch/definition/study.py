@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lrsearch.definition.sources import Sources
 from lrsearch.errors import InvalidValue
 from lrsearch.space import SearchSpace
 from lrsearch.values import Direction, Json
@@ -33,6 +34,7 @@ class StudyDefinition:
     loss, metrics: for a model that `build_model` returns uncompiled; what `model.compile` takes.
     space: what to search. seed: of the search and of every trial's start.
     build_model, load_data: given here in a notebook; in a study file, functions of these names.
+    sources: the study file's text and that of the modules beside it; filled in where one is loaded.
     """
 
     objective: str = "val_loss"
@@ -52,6 +54,7 @@ class StudyDefinition:
     seed: int = 0
     build_model: Callable[..., Any] | None = None
     load_data: Callable[..., Any] | None = None
+    sources: Sources | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_text("objective", self.objective)

@@ -12,6 +12,7 @@ from lrsearch.engine.fit import FitEngine
 from lrsearch.engine.graph import GraphEngine
 from lrsearch.engine.inspecting import inspect_study, load_study, open_study
 from lrsearch.engine.loaded import LoadedStudy
+from lrsearch.engine.same_start import check_same_start
 from lrsearch.engine.vectorized import VectorizedEngine
 from lrsearch.errors import UnknownName
 
@@ -24,6 +25,7 @@ __all__ = [
     "VectorizedEngine",
     "bind_memory",
     "bind_threads",
+    "check_same_start",
     "create_engine",
     "inspect_study",
     "load_study",

@@ -9,8 +9,8 @@ import inspect
 import random
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,9 +18,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras.src.backend.common import global_state
+from keras.src.backend.tensorflow import trainer as tensorflow_trainer
 from keras.src.backend.tensorflow.trainer import TFEpochIterator
 from keras.src.random.seed_generator import global_seed_generator
-from keras.src.trainers.data_adapters import data_adapter_utils
+from keras.src.trainers.data_adapters import array_slicing, data_adapter_utils
+from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 from keras.src.trainers.trainer import Trainer
 from tensorflow.python.eager import context as tf_context
 
@@ -87,13 +89,47 @@ def optimizer_state(optimizer: Any) -> list[Any]:
 
 
 def leave_out_reduction(optimizer: Any) -> None:
-    """Hand gradients on as they are, which is what their reduction over a single replica does.
+    """Hand gradients on as they are, which is what their reduction over a single replica does; never under a strategy.
 
     TensorFlow's reduction registers a gradient function in every trace and keeps it for ever, and with it the trace and its
     model: 3.5 MiB a trial of the smallest model (TensorFlow 2.21).
     """
-    if not tf.distribute.has_strategy():
-        optimizer._all_reduce_sum_gradients = list  # noqa: SLF001
+    optimizer._all_reduce_sum_gradients = list  # noqa: SLF001
+
+
+def strategy_of(model: Any) -> Any | None:
+    """The tf.distribute strategy that the model was built under, or None."""
+    return getattr(model, "_distribute_strategy", None)
+
+
+def scope_of(model: Any) -> Any:
+    """The scope of the model's strategy, which variables must be made in; elsewhere a context without effect."""
+    strategy = strategy_of(model)
+    return nullcontext() if strategy is None else strategy.scope()
+
+
+def unsupported_strategy(model: Any) -> str:
+    """What distributes the model and cannot be trained here, or empty."""
+    strategy = strategy_of(model)
+    if keras.distribution.distribution() is not None:
+        return type(keras.distribution.distribution()).__name__
+    mirrored = strategy is None or type(strategy) is tf.distribute.MirroredStrategy
+    return "" if mirrored else type(strategy).__name__
+
+
+def seed_layers(model: Any, seed: int) -> None:
+    """Let every layer that draws begin with numbers of `seed`, each with its own."""
+    generators = [each for layer in model._flatten_layers() for each in layer._seed_generators]  # noqa: SLF001
+    draw = random.Random(seed)  # noqa: S311
+    for generator in generators:
+        generator.state.assign([draw.randrange(1, 10**9), 0])
+
+
+def seeds_now() -> tuple[object, ...]:
+    """Where Python's, NumPy's, Keras' and TensorFlow's random numbers stand."""
+    numpy_state = repr(np.random.get_state(legacy=False)["state"]["key"].tobytes())  # noqa: NPY002 - as in `set_seeds`
+    keras_seed = global_state.get_global_attribute("global_random_seed")
+    return random.getstate(), numpy_state, keras_seed, tf_context.context()._seed  # noqa: SLF001
 
 
 def compile_again(model: Any, optimizer: Any) -> None:
@@ -216,9 +252,98 @@ def why_not_kept(concrete: Any, known: Iterable[Any]) -> str:
     return f"it has a variable that Keras does not know of ({others[0]})" if others else ""
 
 
+class EpochIterator(TFEpochIterator):
+    """Keras' own iterator over the epochs of any input, which can begin within an epoch."""
+
+    _asked: tuple[int, int, Callable[[Any], Any] | None] | None = None
+    _within: tuple[int, int, Callable[[Any], Any] | None] | None = None  # until the first epoch begins
+    rest: Any = None  # the adapter of a PyDataset's pass that was begun before
+
+    def begin_within(self, *, done: int, seen: int, first: Callable[[Any], Any] | None) -> None:
+        """Let the first epoch begin after `done` batches, at the place `seen` of its pass over the data.
+
+        `first` makes the pass's iterator, which stands there; without it the data itself begins there.
+        """
+        self._asked = self._within = (done, seen, first)
+
+    def reset(self) -> None:
+        """Begin anew: under a strategy `fit` has looked at a batch by now, to build the model."""
+        super().reset()
+        self._within = self._asked
+
+    def _enumerate_iterator(self) -> Iterator[Any]:
+        within, self._within = self._within, None
+        done = 0
+        if within is not None:
+            done, seen, first = within
+            self._current_iterator = iter(self._get_iterator()) if first is None else first(self)
+            self._steps_seen = seen - done  # Keras counts the steps that are left out below
+        for found in super()._enumerate_iterator():
+            if found[0] >= done:
+                yield found
+
+
+class _Rest(keras.utils.PyDataset):
+    """A PyDataset from one of its batches on."""
+
+    def __init__(self, source: Any, place: int) -> None:
+        super().__init__(
+            workers=source.workers, use_multiprocessing=source.use_multiprocessing, max_queue_size=source.max_queue_size
+        )
+        self._source, self._place = source, place
+
+    @property
+    def num_batches(self) -> int | None:
+        count = self._source.num_batches
+        return None if count is None else count - self._place
+
+    def __getitem__(self, index: int) -> Any:
+        return self._source[self._place + index]
+
+
+def rest_of_pass(iterator: EpochIterator, *, place: int) -> Any:
+    """An iterator over a PyDataset's batches from `place` on, by as many workers as it asks for."""
+    adapter = iterator.data_adapter
+    iterator.rest = PyDatasetAdapter(_Rest(adapter.py_dataset, place), class_weight=adapter.class_weight)
+    iterator.rest._output_signature = adapter._output_signature  # noqa: SLF001
+    return iter(iterator.rest.get_tf_dataset())
+
+
 def epoch_iterator(**options: Any) -> Any:
-    """Keras' own iterator over the epochs of any input: adapters, workers, class weights and steps are as in `fit`."""
-    return TFEpochIterator(distribute_strategy=tf.distribute.get_strategy(), **options)
+    """An iterator for graphs: adapters, workers, class weights and steps are as in `fit`."""
+    return EpochIterator(distribute_strategy=tf.distribute.get_strategy(), **options)
+
+
+@contextmanager
+def taking_epoch_iterator(take: Callable[[EpochIterator], None]) -> Iterator[None]:
+    """Within, the next `fit` trains by an iterator that `take` is given before its first epoch."""
+
+    def made(*given: Any, **named: Any) -> EpochIterator:
+        tensorflow_trainer.TFEpochIterator = TFEpochIterator  # the validation's, and those of callbacks, are Keras' own
+        iterator = EpochIterator(*given, **named)
+        take(iterator)
+        return iterator
+
+    tensorflow_trainer.TFEpochIterator = made
+    try:
+        yield
+    finally:
+        tensorflow_trainer.TFEpochIterator = TFEpochIterator
+
+
+def dataset_of(iterator: EpochIterator) -> Any:
+    """What an epoch iterator makes its passes over."""
+    return iterator._get_iterator()  # noqa: SLF001
+
+
+def current_iterator(iterator: EpochIterator) -> Any:
+    """The pass that is under way, or that comes next."""
+    return iterator._current_iterator  # noqa: SLF001
+
+
+def batches_seen(iterator: EpochIterator) -> int:
+    """How many batches of the pass under way Keras has counted."""
+    return int(iterator._steps_seen)  # noqa: SLF001
 
 
 def element_spec(iterator: Any) -> Any:
@@ -243,10 +368,11 @@ def ran_out(iterator: Any, missing: int) -> None:
 
 def stop_workers(iterator: Any) -> None:
     """End the threads or processes of a PyDataset whose epoch was left early."""
-    enqueuer = getattr(iterator.data_adapter, "enqueuer", None)
-    if enqueuer is not None and enqueuer.is_running():
-        with suppress(Exception):
-            enqueuer.stop()
+    for adapter in (iterator.data_adapter, iterator.rest):
+        enqueuer = getattr(adapter, "enqueuer", None)
+        if enqueuer is not None and enqueuer.is_running():
+            with suppress(Exception):
+                enqueuer.stop()
 
 
 def without_optionals(model: Any, step: Any) -> Any:
@@ -264,27 +390,81 @@ def finalize(model: Any) -> None:
     model.optimizer.finalize_variable_values(model.trainable_weights)
 
 
+def holds_moving_average(model: Any) -> bool:
+    """Whether the model's weights are the moving average that its optimizer keeps of them, as after `finalize`."""
+    optimizer = model.optimizer.inner_optimizer if isinstance(model.optimizer, LossScaleOptimizer) else model.optimizer
+    if not optimizer.use_ema or not optimizer.built:
+        return False
+    pairs = zip(model.trainable_variables, optimizer._model_variables_moving_average, strict=True)  # noqa: SLF001
+    return all(np.array_equal(number_array(one), number_array(other)) for one, other in pairs)
+
+
+def number_array(value: Any) -> np.ndarray:
+    """A variable's or tensor's value; of a mirrored variable, that of its first copy."""
+    return np.asarray(keras.ops.convert_to_numpy(value))
+
+
+def number(value: Any) -> float:
+    """A rate as a number, whether a variable, a tensor or a number."""
+    return float(number_array(value))
+
+
+def adapted_array(value: Any) -> Any:
+    """What `fit` makes of an array before it trains on it: floats are brought to floatx, a pandas series gets a second axis."""
+    return array_slicing.convert_to_sliceable(value, target_backend="tensorflow")
+
+
 def class_weights(y: Any, weights: dict[int, float]) -> Any:
     """The sample weights that `fit` makes of class weights."""
     return data_adapter_utils.class_weight_to_sample_weights(y, weights)
 
 
 def rate_of(optimizer: Any) -> Any:
-    """The optimizer's learning rate as it was given: a schedule, a variable, or a callable."""
+    """The optimizer's learning rate as it was given: a schedule, a variable, or a function of nothing."""
     return optimizer._learning_rate  # noqa: SLF001
+
+
+def put_rate_back(optimizer: Any, variable: Any, value: float) -> None:
+    """Let the optimizer's rate be that variable again, with that value, whatever it has become."""
+    optimizer._learning_rate = variable  # noqa: SLF001
+    variable.assign(value)
+
+
+def rate_is_function(optimizer: Any) -> bool:
+    """Whether the rate comes of a function without arguments, which Keras calls while it traces."""
+    rate = rate_of(optimizer)
+    return callable(rate) and not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
+
+
+def is_built(model: Any) -> bool:
+    """Whether every variable of the model's layers is there."""
+    return all(layer.built for layer in model._flatten_layers())  # noqa: SLF001
 
 
 def build_layers(model: Any, batch: Any) -> None:
     """Make every variable of the model's layers; the batch shapes them."""
-    if not all(layer.built for layer in model._flatten_layers()):  # noqa: SLF001
+    if not is_built(model):
         model(keras.utils.unpack_x_y_sample_weight(batch)[0])
 
 
 def build_fully(model: Any, batch: Any) -> None:
     """Make every variable of the model and its optimizer, without a step."""
-    build_layers(model, batch)
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
+    with scope_of(model):
+        build_layers(model, batch)
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+
+
+def set_last_logs(model: Any, logs: Mapping[str, float]) -> None:
+    """Let `fit` know what its steps logged last, for an epoch whose steps are all done: it would log none of them."""
+    own = model._get_metrics_result_or_logs  # noqa: SLF001
+    model._get_metrics_result_or_logs = lambda found: own(found or dict(logs))  # noqa: SLF001
+
+
+def changed_by_evaluation(model: Any) -> list[Any]:
+    """The variables that an evaluation may change: metrics, seeds and what layers count, but no weights, trained or frozen."""
+    weights = {id(each) for layer in model._flatten_layers() for each in layer._trainable_variables}  # noqa: SLF001
+    return [each for each in [*model.variables, *model.metrics_variables, seed_state()] if id(each) not in weights]
 
 
 def seed_state() -> Any:

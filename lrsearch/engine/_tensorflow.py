@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.framework import ops
 from tensorflow.python.ops.parallel_for import pfor
 
 # Random numbers under a key of each row's own: one call a row, as TensorFlow would do by itself, but with a warning for each.
@@ -37,3 +39,68 @@ def _bitcast(inputs: Any) -> Any:
 
 def _row_by_row(inputs: Any) -> Any:
     return pfor._fallback_converter(inputs)  # noqa: SLF001
+
+
+def saved_iterator(iterator: Any) -> bytes:
+    """The whole state of an iterator of tf.data, its shuffle buffers included.
+
+    Raises tf.errors.FailedPreconditionError where some of it cannot be written: Python's generators, random numbers.
+    """
+    resource = iterator._iterator_resource  # noqa: SLF001
+    fail = 2  # tf.data's policy for such state
+    written = tf.raw_ops.SerializeIterator(resource_handle=resource, external_state_policy=fail)
+    return bytes(tf.io.serialize_tensor(written).numpy())
+
+
+def restore_iterator(iterator: Any, state: bytes) -> None:
+    """Let a fresh iterator of the same dataset go on from `state`."""
+    serialized = tf.io.parse_tensor(state, tf.variant)
+    tf.raw_ops.DeserializeIterator(resource_handle=iterator._iterator_resource, serialized=serialized)  # noqa: SLF001
+
+
+_STRING_BYTES = 256  # of a string, whose length nobody knows before: a path, a sentence
+_OPEN_DIMENSION = 1024  # of a dimension that nobody knows before
+_AHEAD = 16  # elements read ahead where tf.data chooses how many
+
+
+def held_bytes(dataset: Any) -> float:
+    """About how much the buffers of a dataset's iterator hold, by a look at how it is made: those of shuffling and caching."""
+    seen: dict[int, Any] = {}
+    queue = [dataset]
+    while queue:
+        each = queue.pop()
+        if id(each) not in seen:
+            seen[id(each)] = each
+            queue += each._inputs()  # noqa: SLF001
+    return float(sum(_buffered(each) * _element_bytes(each.element_spec) for each in seen.values()))
+
+
+def _buffered(dataset: Any) -> float:
+    """How many elements one part of a dataset keeps."""
+    kind, count = type(dataset).__name__, int(dataset.cardinality())
+    if "Cache" in kind:
+        return count if count >= 0 else float("inf")
+    asked = getattr(dataset, "_buffer_size", None)
+    if asked is None:
+        return 0
+    size = int(asked)
+    return min(size if size >= 0 else _AHEAD, count if count >= 0 else size)
+
+
+def _element_bytes(spec: Any) -> int:
+    total = 0
+    for each in tf.nest.flatten(spec, expand_composites=True):
+        shape = each.shape
+        dimensions = [_OPEN_DIMENSION] if shape.rank is None else [_OPEN_DIMENSION if size is None else size for size in shape]
+        total += math.prod(dimensions) * (_STRING_BYTES if each.dtype == tf.string else each.dtype.size)
+    return total
+
+
+def things_created() -> int:
+    """A number that every tensor variable made from now on exceeds."""
+    return int(ops.uid())
+
+
+def created_at(variable: Any) -> int:
+    """The number under which a Keras variable was created: later ones have higher numbers."""
+    return int(str(variable.value._unique_id).rsplit("_", 1)[-1])  # noqa: SLF001

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 
 import tensorflow as tf
 
+from lrsearch.engine.blame import end_fork, settle
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.stack import Stack
 from lrsearch.engine.vectorized import VectorizedEngine, cannot_stack, reason_of
@@ -58,6 +59,7 @@ class AutoEngine:
 
     def calibrate(self, known: Mapping[str, Json] | None) -> Mapping[str, Json]:
         """Take the figures that are `known` of this study and machine, or measure; returns them as JSON."""
+        settle()
         self.calibration = Calibration.from_json(known) if known else measure(self.loaded, self.vectorized)
         self.vectorized.width = self.calibration.width
         return self.calibration.to_json()
@@ -69,18 +71,6 @@ class AutoEngine:
         assert self.calibration is not None
         chosen = self.vectorized if self.calibration.engine == "vectorized" else self.vectorized.graph
         yield from chosen.train(source, watch, save)
-
-    def pace(self, seconds: float) -> float | None:
-        """Batches a second of what was chosen, those of all rows counted, over about so many seconds; None where it is `fit`."""
-        assert self.calibration is not None
-        spec = first_setting(self.loaded)
-        try:
-            if self.calibration.engine == "vectorized":
-                stack, width = self.vectorized.stack(spec.setting.batch_size), self.calibration.width
-                return rate_of(stack.timed_calls(spec, width, batches=MOST_BATCHES), enough=seconds)
-            return rate_of(self.vectorized.graph.timed_calls(spec), enough=seconds)
-        except Exception:  # noqa: BLE001 - the study's own code may raise anything, and trials will tell it better
-            return None
 
 
 def first_setting(loaded: LoadedStudy) -> TrialSpec:
@@ -99,7 +89,8 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
         found["graph"] = seconds_of(vectorized.graph.timed_calls(spec), enough=TIMED_SECONDS)
         if not why and found["graph"] < LONG_BATCH_SECONDS:
             found |= _row_seconds(vectorized.stack(spec.setting.batch_size), spec, found["graph"])
-    except Exception as error:  # noqa: BLE001 - the study's own code may raise anything, and trials will tell it better
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials tell it better
+        end_fork(error)
         why = why or reason_of(error)
     milliseconds = {name: 1000 * seconds for name, seconds in found.items()}
     if why:
@@ -115,16 +106,6 @@ def seconds_of(calls: Iterator[tuple[float, int]], *, enough: float) -> float:
         if spent >= enough:
             break
     return best
-
-
-def rate_of(calls: Iterator[tuple[float, int]], *, enough: float) -> float:
-    """Batches a second over `enough` seconds of calls."""
-    spent, done = 0.0, 0
-    for seconds, batches in calls:
-        spent, done = spent + seconds, done + batches
-        if spent >= enough:
-            break
-    return done / spent
 
 
 def choose(milliseconds: Mapping[str, float]) -> Calibration:

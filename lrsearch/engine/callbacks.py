@@ -16,6 +16,11 @@ _C = keras.callbacks
 TAKEN_OUT = (_C.EarlyStopping, _C.ReduceLROnPlateau, _C.LearningRateScheduler)
 # Out of yours too: it would begin a resumed trial in an epoch of its own.
 NEEDLESS = (_C.BackupAndRestore,)
+# These neither put weights back nor set any.
+_LEAVE_WEIGHTS = (
+    _C.CSVLogger, _C.History, _C.LearningRateScheduler, _C.ModelCheckpoint, _C.ProgbarLogger, _C.ReduceLROnPlateau,
+    _C.RemoteMonitor, _C.TensorBoard, _C.TerminateOnNaN,
+)  # fmt: skip
 _PATHS = {_C.ModelCheckpoint: "filepath", _C.CSVLogger: "filename", _C.TensorBoard: "log_dir"}
 
 _BATCH_HOOKS = tuple(f"on_{kind}batch_{end}" for kind in ("", "train_", "test_") for end in ("begin", "end"))
@@ -39,19 +44,34 @@ def _acts(callback: Any, hook: str) -> bool:
     return function not in _IDLE or not _IDLE[function](callback)
 
 
+def may_change_weights(callback: Any) -> bool:
+    """Whether a run with this callback may end with other weights than those that it validated last."""
+    if type(callback) is _C.EarlyStopping:
+        return bool(callback.restore_best_weights)
+    return type(callback) not in _LEAVE_WEIGHTS
+
+
 def callbacks_for(
-    definition: StudyDefinition, *, yours: bool, folder: str | None, resumed: bool = False
+    definition: StudyDefinition,
+    *,
+    yours: bool,
+    folder: str | None,
+    resumed: bool = False,
+    averaged: bool = False,
+    setting_rates: Sequence[str] = (),
 ) -> tuple[list[Any], tuple[str, ...]]:
-    """The callbacks of one attempt, and what to say about them. Raises InvalidValue for what is no list of callbacks."""
-    made = _made(definition)
-    reasons: dict[tuple[type, ...], str] = {NEEDLESS: "trials are resumed from checkpoints of lrsearch's own"}
-    if not yours:
-        reasons[TAKEN_OUT] = "the schedule and the length are what is searched"
+    """The callbacks of one attempt, and what to say about them. Raises InvalidValue for what is no list of callbacks.
+
+    `averaged`: the optimizer is evaluated at averaged weights; `setting_rates`: those of the user's that set
+    the rate, by `placed_name`.
+    """
+    placed = list(enumerate(users_callbacks(definition)))
     notes = []
-    for kinds, reason in reasons.items():
-        names = sorted({type(each).__name__ for each in made if isinstance(each, kinds)})
+    for takes_out, reason in _reasons(yours=yours, averaged=averaged, setting_rates=setting_rates):
+        names = sorted({type(each).__name__ for place, each in placed if takes_out(place, each)})
         notes += [f"{', '.join(names)} taken out: {reason}"] if names else []
-        made = [each for each in made if not isinstance(each, kinds)]
+        placed = [(place, each) for place, each in placed if not takes_out(place, each)]
+    made = [each for _, each in placed]
     for each in made:
         _redirect(each, folder)
     remembering = sorted({type(each).__name__ for each in made if isinstance(each, TAKEN_OUT)})
@@ -60,7 +80,27 @@ def callbacks_for(
     return made, tuple(notes)
 
 
-def _made(definition: StudyDefinition) -> list[Any]:
+def _reasons(*, yours: bool, averaged: bool, setting_rates: Sequence[str]) -> list[tuple[Callable[[int, Any], bool], str]]:
+    """What is taken out of an attempt, and why."""
+    reasons: list[tuple[Callable[[int, Any], bool], str]] = [
+        (lambda _, each: isinstance(each, NEEDLESS), "trials are resumed from checkpoints of lrsearch's own"),
+    ]
+    if not yours:
+        reasons.append((lambda _, each: isinstance(each, TAKEN_OUT), "the schedule and the length are what is searched"))
+        reasons.append((lambda *placed: placed_name(*placed) in setting_rates, "it sets the rate, which is what is searched"))
+    if averaged:
+        own = "this optimizer is evaluated at an average of its own"
+        reasons.append((lambda _, each: isinstance(each, _C.SwapEMAWeights), own))
+    return reasons
+
+
+def placed_name(place: int, callback: Any) -> str:
+    """How an inspection names one of the user's callbacks to the workers: its place in the list, and its class."""
+    return f"{place}:{type(callback).__name__}"
+
+
+def users_callbacks(definition: StudyDefinition) -> list[Any]:
+    """What the study's own function returns. Raises InvalidValue where that is no list of callbacks."""
     if definition.callbacks is None:
         return []
     made = definition.callbacks()

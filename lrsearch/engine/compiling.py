@@ -14,6 +14,8 @@ from keras import tree
 
 from lrsearch.definition import StudyDefinition
 from lrsearch.engine import _keras
+from lrsearch.engine._tensorflow import things_created
+from lrsearch.engine.shared import shared_layers
 from lrsearch.errors import InvalidValue
 from lrsearch.space import build_optimizer, keras_class
 from lrsearch.values import Json, Setting
@@ -25,15 +27,34 @@ _CARRIED = ("clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum
 def fresh_model(definition: StudyDefinition, extra: Mapping[str, Json]) -> Any:
     """A new model as the user compiles it, or, where it comes uncompiled, with the definition's loss and metrics and Adam.
 
-    Raises InvalidValue for a model whose rate lrsearch could not set.
+    Layers that it shares with earlier models begin with their start values. Raises InvalidValue for a model whose rate
+    lrsearch could not set, or that would train on from one trial to the next.
     """
+    shared, before = shared_layers(definition.build_model), things_created()
+    shared.restore()
     with _keras.same_names(definition.build_model), _keras.noting_auto_jit():
         model = definition.make_model(extra)
         _check_model(model)
         if not model.compiled or model.optimizer is None:
-            _compile_yours(model, definition)
+            with _keras.scope_of(model):
+                _compile_yours(model, definition)
     _check_one_optimizer(model)
-    _keras.leave_out_reduction(inner(model.optimizer))
+    _check_strategy(model)
+    shared.note(model, inner(model.optimizer), before=before)
+    if _keras.strategy_of(model) is None:
+        _keras.leave_out_reduction(inner(model.optimizer))
+    return model
+
+
+def seeded_model(
+    definition: StudyDefinition, extra: Mapping[str, Json], seed: int, *, kernels: bool, fixed_seeds: bool = False
+) -> Any:
+    """A fresh model under a trial's seed. Where build_model sets seeds of its own (`fixed_seeds`), ours hold after it."""
+    _keras.set_seeds(seed, kernels=kernels)
+    model = fresh_model(definition, extra)
+    if fixed_seeds:
+        _keras.set_seeds(seed, kernels=kernels)
+        _keras.seed_layers(model, seed)
     return model
 
 
@@ -45,6 +66,14 @@ def _check_model(model: Any) -> None:
         raise InvalidValue(
             "build_model", got=what, allowed="a model with Keras' compile()", fix="Set losses in train_step or __init__."
         )
+
+
+def _check_strategy(model: Any) -> None:
+    """Refuse every distribution but MirroredStrategy: each would need its own data order and checkpoints."""
+    kind = _keras.unsupported_strategy(model)
+    if kind:
+        fix = "Build it on one device, or under tf.distribute.MirroredStrategy."
+        raise InvalidValue("build_model", got=f"a model under {kind}", allowed="a model that lrsearch can train", fix=fix)
 
 
 def _compile_yours(model: Any, definition: StudyDefinition) -> None:
@@ -104,10 +133,12 @@ def set_searched(
     """Give a fresh model the setting's optimizer, with what is kept of the user's; `learning_rate` in place of its schedule."""
     yours = inner(model.optimizer)
     kept = carried_of(model)
-    with _keras.same_names(keras_class(setting.optimizer)):
+    with _keras.same_names(keras_class(setting.optimizer)), _keras.scope_of(model):
         optimizer = build_optimizer(setting, total_steps, accumulation, carried=kept, model=model, learning_rate=learning_rate)
     optimizer.lrsearch_feeds_rate = learning_rate is not None
     _keras.copy_decay_exclusions(yours, optimizer)
-    _keras.leave_out_reduction(optimizer)
+    if _keras.strategy_of(model) is None:
+        _keras.leave_out_reduction(optimizer)
     scaled = isinstance(model.optimizer, _keras.LossScaleOptimizer)
-    model.optimizer = _keras.scaled_like(model.optimizer, optimizer) if scaled else optimizer
+    with _keras.scope_of(model):
+        model.optimizer = _keras.scaled_like(model.optimizer, optimizer) if scaled else optimizer

@@ -1,14 +1,15 @@
 """Training data: checked once, then fed in an order that is ours.
 
-Arrays are served in the order `permutation(seed, epoch)`, the same in every engine, so that a trial can be repeated and resumed
-exactly. Datasets and PyDatasets keep the order they have. Knows nothing of models.
+Arrays become what Keras' own adapter makes of them (floats become floatx), and are served in the
+order `permutation(seed, epoch)`, the same in every engine, so that a trial can be repeated and
+resumed exactly. Datasets and PyDatasets keep the order they have. Knows nothing of models.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import keras
@@ -16,10 +17,10 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
+from lrsearch.engine.arrays import digest_of, not_finite, read_array
 from lrsearch.errors import InvalidValue
 
 DEFAULT_BATCH = 32  # Keras' own, for arrays without a batch size
-_SAMPLED_ROWS = 4096  # of each array, for the digest: all of a small one, enough of a large one to notice another
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +28,32 @@ class Arrays:
     """A split in memory: structures of arrays with the same first axis."""
 
     x: Any
-    y: Any
+    y: Any | None  # None for a model that has no target
     weight: Any | None
     examples: int
+    digests: tuple[Any, ...] = ()  # of each array as it was given
+    bad: Mapping[str, np.ndarray] = field(default_factory=dict)  # rows with NaN or infinity, by part
 
     @property
     def structure(self) -> tuple[Any, ...]:
-        return (self.x, self.y) if self.weight is None else (self.x, self.y, self.weight)
+        """`(x,)`, `(x, y)` or `(x, y, weight)`, as Keras' adapter packs them."""
+        if self.weight is not None:
+            return (self.x, self.y, self.weight)
+        return (self.x,) if self.y is None else (self.x, self.y)
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """Every array of the split."""
+        return [each for each in tree.flatten(self.structure) if each is not None]
+
+    @property
+    def numeric(self) -> bool:
+        """Whether all of it is numbers; the rest is strings."""
+        return all(each.dtype != object for each in self.arrays)
+
+    def for_keras(self) -> tuple[Any, ...]:
+        """The structure as `fit` and `evaluate` take it: strings as tensors."""
+        return tuple(mapped(lambda each: tf.constant(each) if each.dtype == object else each, self.structure))
 
     def steps(self, batch_size: int | None) -> int:
         """Batches an epoch, the last one as large as it comes."""
@@ -41,7 +61,17 @@ class Arrays:
 
     def take(self, count: int) -> tuple[Any, ...]:
         """The first `count` examples."""
-        return tree.map_structure(lambda each: each[:count], self.structure)  # type: ignore[no-any-return]
+        return self.rows(np.arange(min(count, self.examples))).for_keras()
+
+    def rows(self, places: np.ndarray) -> Arrays:
+        """The split of these examples alone."""
+        x, y, weight = (mapped(lambda each: each[places], part) for part in (self.x, self.y, self.weight))
+        return Arrays(x=x, y=y, weight=weight, examples=len(places))
+
+
+def mapped(function: Callable[[Any], Any], structure: Any) -> Any:
+    """`function` of every array in a structure; None stays None."""
+    return tree.map_structure(function, structure, none_is_leaf=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +125,18 @@ def check_split(name: str, split: Any) -> Split:
     if not isinstance(split, tuple | list) or len(split) not in {2, 3}:
         allowed = "(x, y) or (x, y, sample_weight) of arrays, a tf.data.Dataset or a keras.utils.PyDataset"
         raise InvalidValue(f"the {name} split of load_data", got=f"a {type(split).__name__}", allowed=allowed)
-    x, y, weight = (*split, None)[:3]
-    x, y, weight = (None if part is None else tree.map_structure(_array, _tuples(part)) for part in (x, y, weight))
-    return Arrays(x=x, y=y, weight=weight, examples=_check_arrays(name, {"x": x, "y": y, "sample_weight": weight}))
+    given = dict(zip(("x", "y", "sample_weight"), (*split, None), strict=False))
+    places = [(f"{part} of the {name} split", _tuples(value)) for part, value in given.items()]
+    x, y, weight = (mapped(partial(read_array, label), value) for label, value in places)
+    parts = {"x": x, "y": y, "sample_weight": weight}
+    return Arrays(
+        x=x,
+        y=y,
+        weight=weight,
+        examples=_check_arrays(name, parts),
+        digests=tuple(digest_of(each) for _, value in places for each in tree.flatten(value) if each is not None),
+        bad=_bad_rows(name, parts),
+    )
 
 
 def _tuples(part: Any) -> Any:
@@ -107,41 +146,33 @@ def _tuples(part: Any) -> Any:
     return tuple(_tuples(each) for each in part) if isinstance(part, list | tuple) else part
 
 
-def _array(value: Any) -> np.ndarray:
-    array = np.asarray(value)
-    if array.dtype == object:
-        raise InvalidValue("load_data", got="an array of Python objects", allowed="arrays of numbers or strings")
-    return array
+def _labelled(parts: Mapping[str, Any]) -> list[tuple[str, np.ndarray]]:
+    """Every array with the name of its place: `x`, `x[1]`, `y`, ..."""
+    return [
+        (f"{part}[{place}]" if place else part, array)
+        for part, structure in parts.items()
+        for place, array in enumerate(tree.flatten(structure))
+        if array is not None
+    ]
 
 
 def _check_arrays(name: str, parts: Mapping[str, Any]) -> int:
     lengths: dict[str, int] = {}
-    for part, structure in parts.items():
-        if structure is None:
-            continue
-        for place, array in enumerate(tree.flatten(structure)):
-            label = f"{part}[{place}]" if place else part
-            if array.ndim == 0:
-                raise InvalidValue(f"{label} of the {name} split", got="a single number", allowed="an array of examples")
-            _check_finite(f"{label} of the {name} split", array)
-            lengths[label] = len(array)
-    if 0 in lengths.values():
+    for label, array in _labelled(parts):
+        if array.ndim == 0:
+            raise InvalidValue(f"{label} of the {name} split", got="a single number", allowed="an array of examples")
+        lengths[label] = len(array)
+    if 0 in lengths.values() or not tree.flatten(parts["x"]):
         raise InvalidValue(f"the {name} split of load_data", got="an empty array", allowed="at least one example, not empty")
     if len(set(lengths.values())) > 1:
         raise InvalidValue(f"the {name} split of load_data", got=lengths, allowed="arrays of one length")
     return next(iter(lengths.values()))
 
 
-def _check_finite(label: str, array: np.ndarray) -> None:
-    if not np.issubdtype(array.dtype, np.floating):
-        return
-    bad = ~np.isfinite(array)
-    if bad.any():
-        first = tuple(int(each) for each in np.argwhere(bad)[0])
-        kind = "NaN" if np.isnan(array[first]) else "infinity"
-        raise InvalidValue(
-            label, got=f"{kind} at {list(first)} ({int(bad.sum())} in all)", allowed="finite", fix="Clean the data."
-        )
+def _bad_rows(name: str, parts: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The rows that hold NaN or infinity, by "x of the train split" and so on."""
+    found = {f"{label} of the {name} split": not_finite(array) for label, array in _labelled(parts)}
+    return {label: rows for label, rows in found.items() if len(rows)}
 
 
 def permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
@@ -150,44 +181,61 @@ def permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
 
 
 def training_stream(
-    split: Arrays, *, batch_size: int | None, seed: int, first_epoch: int, epochs: int, shuffle: bool
+    split: Arrays, *, batch_size: int | None, seed: int, first_epoch: int, epochs: int, shuffle: bool, first_batch: int = 0
 ) -> tf.data.Dataset:
-    """The epochs from `first_epoch` on, one after another, in batches."""
+    """The epochs from `first_epoch` on, one after another, in batches; the first one from `first_batch` on."""
     batch, examples = batch_size or DEFAULT_BATCH, split.examples
-    with tf.device("CPU:0"):  # a data set is often larger than what the model leaves free on the device
-        held = tree.map_structure(tf.convert_to_tensor, split.structure)
+    held = _held_by_host(split)
 
     def order(epoch: np.ndarray) -> np.ndarray:
         return permutation(seed, int(epoch), examples) if shuffle else np.arange(examples)
 
     def batches(epoch: Any) -> tf.data.Dataset:
         indices = tf.ensure_shape(tf.numpy_function(order, [epoch], tf.int64, stateful=False), (examples,))
+        done = tf.where(epoch == first_epoch, first_batch, 0)
+        return tf.data.Dataset.from_tensor_slices(indices).batch(batch).skip(tf.cast(done, tf.int64))
+
+    return _gathered(tf.data.Dataset.range(first_epoch, epochs).flat_map(batches), held)
+
+
+def epoch_stream(
+    split: Arrays, *, batch_size: int | None, steps: int, seed: int, shuffle: bool, epoch: Callable[[], int]
+) -> tf.data.Dataset:
+    """One epoch's first `steps` batches: each time that it is iterated, of the epoch that `epoch()` names then."""
+    batch, examples = batch_size or DEFAULT_BATCH, split.examples
+    used = min(steps * batch, examples)
+
+    def order() -> np.ndarray:
+        return permutation(seed, epoch(), examples)[:used] if shuffle else np.arange(used)
+
+    def batches(_: Any) -> tf.data.Dataset:
+        indices = tf.ensure_shape(tf.numpy_function(order, [], tf.int64, stateful=True), (used,))
         return tf.data.Dataset.from_tensor_slices(indices).batch(batch)
 
-    def gather(indices: Any) -> Any:
-        return tree.map_structure(lambda each: tf.gather(each, indices), held)
+    stream = _gathered(tf.data.Dataset.range(1).flat_map(batches), _held_by_host(split))
+    return stream.apply(tf.data.experimental.assert_cardinality(steps))
 
-    stream = tf.data.Dataset.range(first_epoch, epochs).flat_map(batches).map(gather, num_parallel_calls=tf.data.AUTOTUNE)
-    return stream.prefetch(tf.data.AUTOTUNE)
+
+def _held_by_host(split: Arrays) -> Any:
+    with tf.device("CPU:0"):  # a data set is often larger than what the model leaves free on the device
+        return mapped(tf.convert_to_tensor, split.structure)
+
+
+def _gathered(indices: tf.data.Dataset, held: Any) -> tf.data.Dataset:
+    def gather(chosen: Any) -> Any:
+        return mapped(lambda each: tf.gather(each, chosen), held)
+
+    return indices.map(gather, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 def digest_parts(split: Split | None) -> list[Any]:
     """Shapes, types and a sampled checksum of a split's arrays; for a stream, its element specification."""
-    import hashlib
-
     if split is None:
         return []
     if isinstance(split, Stream):
         spec = getattr(split.source, "element_spec", type(split.source).__name__)
         return [repr(spec), split.length]
-    found = []
-    for array in tree.flatten(split.structure):
-        step = max(1, math.ceil(len(array) / _SAMPLED_ROWS))
-        checksum = hashlib.sha256(
-            np.ascontiguousarray(array[::step]).tobytes() if array.dtype.kind in "biufc" else repr(array[::step]).encode()
-        )
-        found.append([list(array.shape), str(array.dtype), checksum.hexdigest()[:16]])
-    return found
+    return list(split.digests)
 
 
 def sample_batch(split: Split, batch_size: int | None) -> Any:

@@ -18,6 +18,7 @@ FLOOR = 1e-3  # a start this low says nothing about scale
 OVERSHOT = 2.0  # times the start, and times the last epoch's highest batch: noise alone reaches that again in the last epoch
 NO_BETTER = 0.9  # of the start
 ENOUGH = 20  # batches: of fewer, one batch's luck says too much
+_OF_AN_EPOCH = ("mean", "count", "lowest", "highest", "below")  # what `new_epoch` begins anew
 FEW = 0.05  # of the last epoch's batches may lie below that: a first batch that is low by luck has more below it
 
 
@@ -68,14 +69,19 @@ class DivergenceRule:
         return f"{rose} and ended at {self._mean:.3g}, no better than the start's {start:.3g}"
 
     def state(self) -> dict[str, Json]:
-        """What a checkpoint between two epochs keeps, as JSON."""
-        return {"start": self._start, "peak": self._peak, "peak_batch": self._peak_batch, "seen": self._seen}
+        """What a checkpoint keeps, as JSON."""
+        run = {"start": self._start, "peak": self._peak, "peak_batch": self._peak_batch, "seen": self._seen, "high": self._high}
+        epoch = {name: getattr(self, f"_{name}") for name in _OF_AN_EPOCH}
+        return {**run, "epoch": {name: value for name, value in epoch.items() if math.isfinite(value)}}
 
     def resume(self, state: Mapping[str, Json] | None) -> None:
-        """Go on from a checkpoint's `state`; None where it is older than this rule."""
-        if state is not None and state["start"] is not None:
-            self._start, self._peak = float(state["start"]), float(state["peak"])
-            self._peak_batch, self._seen = int(state["peak_batch"]), int(state["seen"])
+        """Go on from a checkpoint's `state`, in the middle of its epoch; None where it is older than this rule."""
+        if state is None or state["start"] is None:
+            return
+        self._start, self._peak = float(state["start"]), float(state["peak"])
+        self._peak_batch, self._seen, self._high = int(state["peak_batch"]), int(state["seen"]), int(state.get("high", 0))
+        for name, value in state.get("epoch", {}).items():  # 0.1.0 kept none
+            setattr(self, f"_{name}", value)
 
     def _note(self, own: float, step: int) -> None:
         assert self._start is not None

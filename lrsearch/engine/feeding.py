@@ -28,8 +28,8 @@ class Feed(Protocol):
     def read(self) -> Callable[..., Any]:
         """`read(source, place, use, skip)`: `use(batch)` for the source's batch at `place`, or `skip()` after its last."""
 
-    def begin(self, epoch: int) -> None:
-        """A new epoch, counted from 0."""
+    def begin(self, epoch: int, done: int = 0) -> None:
+        """An epoch, counted from 0, of which `done` batches were trained before."""
 
     def take(self, most: int) -> tuple[Any, int]:
         """The source of the next batches and their number, at most `most`; 0 at the epoch's end."""
@@ -52,8 +52,8 @@ class ArrayFeed:
         self._batch, self._place = batch, steps
         self._now = np.zeros(0, np.int64)
 
-    def begin(self, epoch: int) -> None:
-        self._now, self._place = self._order(epoch), 0
+    def begin(self, epoch: int, done: int = 0) -> None:
+        self._now, self._place = self._order(epoch), done
 
     def take(self, most: int) -> tuple[Any, int]:
         first, last = self._place, min(self._place + most, self._steps)
@@ -84,8 +84,8 @@ class StreamFeed:
     def signature(self) -> Any:
         return tf.data.IteratorSpec(_keras.element_spec(self._iterator))
 
-    def begin(self, epoch: int) -> None:
-        del epoch
+    def begin(self, epoch: int, done: int = 0) -> None:
+        del epoch, done  # the iterator was told: `EpochIterator.begin_within`
         if self._anew:
             self._iterator.reset()
         self._places = (each for each in self._iterator)  # asked for `iter` again, Keras' iterator would begin again

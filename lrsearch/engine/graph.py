@@ -20,15 +20,17 @@ import tensorflow as tf
 from keras import tree
 
 from lrsearch.engine import _keras
-from lrsearch.engine.callbacks import callbacks_for, watching_batches
-from lrsearch.engine.compiling import accumulation_of, fresh_model, set_searched
+from lrsearch.engine.blame import PASSING, blaming, end_fork
+from lrsearch.engine.callbacks import watching_batches
+from lrsearch.engine.compiling import accumulation_of, fresh_model, inner, set_searched
 from lrsearch.engine.data import DEFAULT_BATCH, Arrays, Data, permutation, sample_batch
 from lrsearch.engine.feeding import ArrayFeed, Feed, StreamFeed
-from lrsearch.engine.fit import FitEngine, Run, averaged_of, first_line, user_traceback
+from lrsearch.engine.fit import FitEngine, Run, first_line
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.program import CannotTrace, Held, Program
+from lrsearch.engine.shared import shared_layers
 from lrsearch.engine.snapshot import restore_snapshot
-from lrsearch.engine.watching import AveragedEvaluation, Stop, WatchCallback
+from lrsearch.engine.watching import Stop, WatchCallback
 from lrsearch.space import rates
 from lrsearch.values import BY_FIT, Outcome, Save, Source, Status, TrialSpec, Watch
 
@@ -55,6 +57,7 @@ class GraphEngine:
         self._refused: dict[str, str] = {}  # programs that did not trace, and why
         self._trials = 0
 
+    @blaming
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Train what `source` hands out, one after another."""
         while (spec := source()) is not None:
@@ -66,11 +69,14 @@ class GraphEngine:
         if key not in self._refused:
             try:
                 return self._trained(spec, watch, save, notes)
-            except Exception as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
+            except PASSING:
+                raise
+            except BaseException as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
+                end_fork(error)
                 self._refuse(key, error)
         return self._fit.attempt(spec, watch, save, notes=(*notes, f"{BY_FIT}{self._refused[key]}"))
 
-    def _refuse(self, key: str, error: Exception) -> None:
+    def _refuse(self, key: str, error: BaseException) -> None:
         """Leave this structure to `fit` from now on."""
         if isinstance(error, tf.errors.ResourceExhaustedError):
             self._programs.clear()  # `fit` frees a model before it makes the next
@@ -97,14 +103,12 @@ class GraphEngine:
         run = _GraphRun(self.loaded, spec, self._program, self.on_device, notes)
         try:
             status, reason = run.train(watch, save)
-            value = run.final_value() if status is Status.COMPLETE else None
-            return run.outcome(status, began, reason=reason, value=value)
+            return run.concluded(status, began, reason=reason)
         except CallbackFailed as failed:
-            error = failed.__cause__ or failed
-            reason = f"{type(error).__name__}: {first_line(error)}"
-            return run.outcome(Status.FAILED, began, reason=reason, text=user_traceback(error))
+            return run.failed(failed.__cause__ or failed, began)
         finally:
             run.close()
+            shared_layers(self.loaded.definition.build_model).restore()
             self._trials += 1
             # Fresh models are cycles of objects, collected now and then; a stream's copy of large arrays goes at once.
             if self._trials % 50 == 0 or run.streams_arrays:
@@ -130,7 +134,7 @@ class GraphEngine:
         before = _keras.draws_of_tensorflow()
         model = fresh_model(definition, setting.extra)
         draws = before != _keras.draws_of_tensorflow()
-        _check_loop(model)
+        _check_loop(model, yours=spec.yours)
         if not spec.yours:
             accumulation = accumulation_of(model, definition)
             total = self.loaded.total_steps(setting.batch_size, accumulation)
@@ -143,8 +147,8 @@ class GraphEngine:
         if id(data) not in self._held:
             weights = self.loaded.definition.class_weight
             fits = sum(each.nbytes for each in _arrays(data)) <= MOST_BYTES
-            train = Held(data.train, weights, floats=False) if isinstance(data.train, Arrays) and fits else None
-            validation = Held(data.validation, None, floats=True) if isinstance(data.validation, Arrays) and fits else None
+            train = Held(data.train, weights) if isinstance(data.train, Arrays) and fits else None
+            validation = Held(data.validation, None) if isinstance(data.validation, Arrays) and fits else None
             self._held[id(data)] = train, validation
         return self._held[id(data)]
 
@@ -170,14 +174,12 @@ class _GraphRun(Run):
 
     def train(self, watch: Watch, save: Save) -> tuple[Status, str]:
         """Copy start values in, train epoch by epoch; how it ended."""
-        definition, spec = self.definition, self.spec
-        kept, said = callbacks_for(definition, yours=spec.yours, folder=spec.folder, resumed=spec.resume is not None)
-        self.notes += said
+        kept = self._users_callbacks()
         _check_carried(self.data, kept)
         program, total = self._begun()
-        watcher = self._watcher(total, watch, save)
-        averaged = [AveragedEvaluation()] if averaged_of(spec) else []
-        self._begin_callbacks(kept, [*averaged, watcher])
+        self._begin_callbacks(self._around(kept, total, watch, save))
+        watcher = self.watching
+        assert watcher is not None
         try:
             self._epochs(program, watcher, watched=bool(kept))
         except Stop as stop:
@@ -188,8 +190,7 @@ class _GraphRun(Run):
         """The program with this trial's start values and rates, and the updates of a full run."""
         definition, spec = self.definition, self.spec
         program = self._program_of(spec)
-        _keras.set_seeds(spec.seed, kernels=program.draws)
-        program.begin(fresh_model(definition, spec.setting.extra), _keras.seed_state())
+        program.begin(self._fresh(kernels=program.draws), _keras.seed_state())
         self.model = program.model
         self.accumulation = accumulation_of(self.model, definition, yours=spec.yours)
         if spec.resume is not None:
@@ -222,20 +223,21 @@ class _GraphRun(Run):
         """Free what streams still hold."""
         for feed in self._feeds.values():
             feed.close()
+        self.keeper.close()
 
-    def _begin_callbacks(self, kept: Sequence[Any], ours: Sequence[Any]) -> None:
+    def _begin_callbacks(self, callbacks: Sequence[Any]) -> None:
         steps = self.loaded.steps_per_epoch(self.spec.setting.batch_size)
         options = {"epochs": self.definition.epochs, "steps": steps, "verbose": 0}
-        self._callbacks = keras.callbacks.CallbackList([*kept, *ours], add_history=True, model=self.model, **options)
+        self._callbacks = keras.callbacks.CallbackList(list(callbacks), add_history=True, model=self.model, **options)
         self.model.stop_training = False
 
     def _tell(self, hook: str, *arguments: Any) -> None:
         """Call the user's callbacks and ours, as `fit` does."""
         try:
             getattr(self._callbacks, hook)(*arguments)
-        except Stop:
+        except (Stop, *PASSING):
             raise
-        except Exception as error:  # the user's code may raise anything
+        except BaseException as error:  # the user's code may raise anything
             raise CallbackFailed from error
 
     def _epochs(self, program: Program, watcher: WatchCallback, *, watched: bool) -> None:
@@ -247,7 +249,7 @@ class _GraphRun(Run):
             program.model.reset_metrics()
             self._tell("on_epoch_begin", epoch)
             logs = self._stretches(program, watcher, epoch)
-            logs = {**logs, **self._validated(program, epoch)}
+            logs = {**logs, **self._validated(program, watcher, epoch)}
             self._tell("on_epoch_end", epoch, logs)
             if program.model.stop_training:
                 break
@@ -255,13 +257,15 @@ class _GraphRun(Run):
         self._tell("on_train_end", logs)
 
     def _stretches(self, program: Program, watcher: WatchCallback, epoch: int) -> dict[str, float]:
-        """Train an epoch, some batches a call; what it logs."""
-        feed, done = self._feed("train"), 0
-        feed.begin(epoch)
+        """Train an epoch, or the rest of it, some batches a call; what it logs."""
+        feed, done = self._feed("train"), watcher.batch
+        feed.begin(epoch, done)
+        program.logs = dict(watcher.last_logs)
         while (losses := self._call(program, feed)) is not None:
             for loss in losses.tolist():
-                watcher.on_train_batch_end(done, {"loss": loss})
                 done += 1
+                watcher.note_batch(done, {"loss": loss})
+            watcher.look(done, program.logs)
             if program.model.stop_training:
                 break
         return program.logs
@@ -273,13 +277,13 @@ class _GraphRun(Run):
         self._rate = None if self._rate is None else program.rate
         return losses
 
-    def _validated(self, program: Program, epoch: int) -> dict[str, float]:
+    def _validated(self, program: Program, watcher: WatchCallback, epoch: int) -> dict[str, float]:
         feed = self._feed("validation")
         self._tell("on_test_begin")
         program.model.reset_metrics()
         feed.begin(epoch)
         while program.run("test", feed) is not None:
-            pass
+            watcher.on_test_batch_end(0)
         self._tell("on_test_end", program.logs)
         return {f"val_{name}": value for name, value in program.logs.items()}
 
@@ -298,7 +302,9 @@ class _GraphRun(Run):
             return ArrayFeed(held, batch=batch or DEFAULT_BATCH, steps=steps, order=self._order)
         weights = self.definition.class_weight
         options = {"steps_per_epoch": steps, "class_weight": dict(weights) if weights else None, "shuffle": False}
-        return _stream(_keras.epoch_iterator(x=self._training(steps), **options), anew=False)
+        iterator = _keras.epoch_iterator(x=self._training(steps), **options)
+        self.keeper.begin(self.data.train, self.spec.resume, iterator)
+        return _stream(iterator, anew=False)
 
     def _order(self, epoch: int) -> np.ndarray:
         split = self.data.train
@@ -313,8 +319,7 @@ class _GraphRun(Run):
             steps = given or -(-held.examples // (batch or DEFAULT_BATCH))
             return ArrayFeed(held, batch=batch or DEFAULT_BATCH, steps=steps, order=lambda _epoch: order)
         if isinstance(split, Arrays):
-            x, y, weight = (*split.structure, None)[:3]
-            options = {"x": x, "y": y, "sample_weight": weight, "batch_size": batch}
+            options = {"x": split.x, "y": split.y, "sample_weight": split.weight, "batch_size": batch}
         else:
             options = {"x": split.source}
         return _stream(_keras.epoch_iterator(**options, steps_per_epoch=given, shuffle=False), anew=True)
@@ -337,8 +342,12 @@ def program_key(spec: TrialSpec) -> str:
     return json.dumps(built, sort_keys=True)
 
 
-def _check_loop(model: Any) -> None:
+def _check_loop(model: Any, *, yours: bool) -> None:
     """Raises CannotTrace for a model whose steps or loop a kept graph would not call."""
+    if (strategy := _keras.strategy_of(model)) is not None:
+        raise CannotTrace(f"the model is built under {type(strategy).__name__}")
+    if yours and _keras.rate_is_function(inner(model.optimizer)):
+        raise CannotTrace("the learning rate is a function")
     if model.run_eagerly:
         raise CannotTrace("compile asks to run eagerly")
     if part := _keras.own_loop(model):
@@ -350,12 +359,10 @@ def _check_carried(data: Data, callbacks: Sequence[Any]) -> None:
     watching = watching_batches(callbacks)
     if watching:
         raise CannotTrace(f"{', '.join(watching)} must be called at every batch")
-    if any(each.dtype.kind not in "biufc" for each in _arrays(data)):
+    if any(isinstance(split, Arrays) and not split.numeric for split in (data.train, data.validation)):
         raise CannotTrace("the data is not numbers")
 
 
 def _arrays(data: Data) -> list[np.ndarray]:
     """The arrays that training and validation read."""
-    return [
-        each for split in (data.train, data.validation) if isinstance(split, Arrays) for each in tree.flatten(split.structure)
-    ]
+    return [each for split in (data.train, data.validation) if isinstance(split, Arrays) for each in split.arrays]

@@ -6,45 +6,58 @@ What it finds is plain JSON, for a parent that never imports TensorFlow.
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import keras
-
-from lrsearch.definition import StudyDefinition, fingerprint_of
+from lrsearch.definition import StudyDefinition, fingerprint_of, recorded_of
 from lrsearch.definition.loading import own_traceback
 from lrsearch.engine import _keras
-from lrsearch.engine.callbacks import callbacks_for
-from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, inner
-from lrsearch.engine.data import Arrays, Split, digest_parts, sample_batch
+from lrsearch.engine.callbacks import callbacks_for, users_callbacks
+from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, inner, set_searched
+from lrsearch.engine.data import Arrays, Stream, sample_batch
 from lrsearch.engine.fit import user_traceback
-from lrsearch.engine.loaded import LoadedStudy
+from lrsearch.engine.loaded import Findings, LoadedStudy
+from lrsearch.engine.looking import LOOK_RATE, Called, Step, call_callbacks, first_step
+from lrsearch.engine.same_start import SPLITS, digest, digests_of, digests_of_other_sizes, first_batch_size, first_extra
+from lrsearch.engine.shared import forget_shared_layers, shared_layers
+from lrsearch.engine.watching import numbers_of
 from lrsearch.engine.yours import describe, kept_rates, look_at_rates
 from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
 from lrsearch.space import keras_class
-from lrsearch.values import Direction, Json, StudyFacts
+from lrsearch.values import Direction, Json, Setting, StudyFacts
 from lrsearch.version import versions
 
 _INEXACT = "the training data brings its own order, so a trial that is interrupted resumes inexactly"
 
 
 def open_study(
-    definition: StudyDefinition, direction: Direction | None = None, *, loaded: LoadedStudy | None = None
+    definition: StudyDefinition,
+    direction: Direction | None = None,
+    *,
+    loaded: LoadedStudy | None = None,
+    facts: StudyFacts | None = None,
 ) -> LoadedStudy:
     """Load the study's data; its objective's direction is learned by a real step where nobody knows it.
 
-    What is `loaded` already is taken, unless it is a dataset, which the inspection's step may have moved on.
+    What is `loaded` already is taken, unless it is a dataset, which the inspection's step may have moved on. `facts` are
+    those of a stored study.
     """
+    findings = loaded.findings if loaded is not None else Findings()
     if loaded is None or not loaded.replayable:
         loaded = LoadedStudy(definition=definition)
-    known = direction or definition.direction
+    loaded.findings = findings if facts is None else Findings.from_json(facts.findings)
+    known = direction or definition.direction or (facts.direction if facts is not None else None)
     if known is not None:
         loaded.direction = Direction(known)
         _load(loaded)
     else:
-        _, loaded.direction = _look(loaded)
+        _check_loaded(loaded)
+        model, _ = _begun_model(loaded, definition.seed)
+        step = _own(definition, lambda: first_step(model, loaded, first_batch_size(definition)))
+        _check_objective(definition, step, Called())
+        loaded.direction = _direction(definition, model)
     return loaded
 
 
@@ -63,36 +76,191 @@ def inspect_study(definition: StudyDefinition, *, loaded: LoadedStudy | None = N
     """
     for name in definition.effective_space().optimizers:
         keras_class(name)  # raises where this Keras does not have it
+    forget_shared_layers(definition.build_model)
     loaded = loaded or LoadedStudy(definition=definition)
-    metrics, loaded.direction = _look(loaded)
-    space = definition.effective_space()
-    model = _own(definition, lambda: fresh_model(definition, _first_extra(definition)))
+    _check_loaded(loaded)
+    try:
+        seen = _seen(loaded)
+        return _facts(loaded, seen)
+    finally:
+        shared_layers(definition.build_model).restore()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What two models of a study, one step and its callbacks showed."""
+
+    model: Any  # as build_model gives it, untrained, but compiled for a search
+    yours: Setting
+    yours_rates: tuple[float, ...] | None
+    carried: dict[str, Json]
+    decay_exclusions: dict[str, Json]
+    accumulation: int
+    step: Step
+    called: Called
+    shapes: tuple[Json, ...]
+    notes: tuple[str, ...]
+    findings: Findings
+
+
+def _seen(loaded: LoadedStudy) -> _Seen:
+    definition = loaded.definition
+    base = first_batch_size(definition)
+    first, step, direction = _first_step(loaded)
+    model, second = _begun_model(loaded, definition.seed + 1)
     accumulation = accumulation_of(model, definition)
-    base = space.batch_sizes[0]
+    total = loaded.total_steps(base, accumulation)
+    looked = _own(definition, lambda: look_at_rates(model, total * accumulation))
+    yours = describe(model, looked=looked, batch_size=base)
+    carried, exclusions = carried_of(model), _keras.decay_exclusions(inner(model.optimizer), model.trainable_variables)
+    _check_executions(loaded, model.steps_per_execution)
+    called = _called(loaded, model, step, total, accumulation)
+    _check_objective(definition, step, called)
+    loaded.direction = direction or _direction(definition, model)
+    shared = shared_layers(definition.build_model).described()
+    findings = Findings(
+        fixed_seeds=any(one == other for one, other in zip(first.seeds, second.seeds, strict=True) if one is not None),
+        rate_callbacks=tuple(called.rate_callbacks),
+        shared=tuple(shared),
+        data=digests_of_other_sizes(loaded),
+    )
+    return _Seen(
+        model=model,
+        yours=replace(yours, extra=first_extra(definition)),
+        yours_rates=kept_rates(looked),
+        carried=carried,
+        decay_exclusions=exclusions,
+        accumulation=accumulation,
+        step=step,
+        called=called,
+        shapes=second.shapes,
+        notes=(*step.notes, *_of_yours(yours), *_of_starts(first, second, findings), *_of_logs(step, called)),
+        findings=findings,
+    )
+
+
+def _first_step(loaded: LoadedStudy) -> tuple[_Begun, Step, Direction | None]:
+    """How a model begins, what one step of it logs, and which way the objective improves, where the step logs it.
+
+    The model goes before another one is made: its optimizer's state may be large.
+    """
+    definition = loaded.definition
+    model, begun = _begun_model(loaded, definition.seed)
+    step = _own(definition, lambda: first_step(model, loaded, first_batch_size(definition)))
+    return begun, step, _direction(definition, model) if definition.objective in step.logs else None
+
+
+def _facts(loaded: LoadedStudy, seen: _Seen) -> StudyFacts:
+    definition, model = loaded.definition, seen.model
+    space, base = definition.effective_space(), first_batch_size(definition)
     data = loaded.data(base)
     exact = isinstance(data.train, Arrays)
-    looked = _own(definition, lambda: look_at_rates(model, loaded.total_steps(base, accumulation) * accumulation))
-    _, notes = _own(definition, lambda: callbacks_for(definition, yours=False, folder=None))
+    loaded.findings = seen.findings
+    options: dict[str, Any] = {"yours": False, "folder": None, "setting_rates": seen.findings.rate_callbacks}
+    _, notes = _own(definition, lambda: callbacks_for(definition, **options))
     return StudyFacts(
         objective=definition.objective,
         direction=loaded.direction,
-        metrics=metrics,
+        metrics=tuple(_logged(seen.step, seen.called)),
         epochs=definition.epochs,
-        accumulation=accumulation,
-        steps_per_epoch={str(size): _checked_steps(loaded, size, accumulation) for size in space.batch_sizes},
+        accumulation=seen.accumulation,
+        steps_per_epoch={str(size): _checked_steps(loaded, size, seen.accumulation) for size in space.batch_sizes},
         train_examples=data.train.examples,
         validation_examples=data.validation.examples,
         has_test=data.test is not None,
         parameters=int(model.count_params()) if model.built else 0,
-        yours=replace(describe(model, looked=looked, batch_size=base), extra=_first_extra(definition)),
-        yours_rates=kept_rates(looked),
+        yours=seen.yours,
+        yours_rates=seen.yours_rates,
         exact_order=exact,
-        fingerprint=fingerprint_of(definition) | _measured_fingerprint(loaded, model),
+        fingerprint=fingerprint_of(definition) | _measured_fingerprint(loaded, seen.shapes),
+        recorded=recorded_of(definition),
         versions=versions(),
-        notes=(*notes, *(() if exact else (_INEXACT,)), *_of_yours(model)),
-        carried=carried_of(model),
-        decay_exclusions=_keras.decay_exclusions(inner(model.optimizer), model.trainable_variables),
+        notes=(*notes, *(() if exact else (_INEXACT,)), *seen.notes),
+        carried=seen.carried,
+        decay_exclusions=seen.decay_exclusions,
+        findings=seen.findings.to_json(),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Begun:
+    """Where random numbers stand after a model was built under some seed, and a digest of its trained weights."""
+
+    seeds: tuple[object, ...]
+    shapes: tuple[Json, ...]  # of its variables, as build_model gives it
+    weights: str
+
+
+def _begun_model(loaded: LoadedStudy, seed: int) -> tuple[Any, _Begun]:
+    """A model under a seed, and what came of the seed."""
+    definition = loaded.definition
+    _keras.set_seeds(seed, kernels=True)
+    model = _own(definition, lambda: fresh_model(definition, first_extra(definition)))
+    seeds = _keras.seeds_now()
+    shapes = tuple([list(each.shape), str(each.dtype), each.trainable] for each in model.weights)
+    if not _keras.is_built(model):
+        base = first_batch_size(definition)
+        with _keras.scope_of(model):
+            _own(definition, lambda: _keras.build_layers(model, sample_batch(loaded.data(base).train, base)))
+    weights = [_keras.number_array(each) for each in model.trainable_variables]
+    return model, _Begun(
+        seeds=seeds, shapes=shapes, weights=digest([hashlib.sha256(each.tobytes()).hexdigest() for each in weights])
+    )
+
+
+def _called(loaded: LoadedStudy, model: Any, step: Step, total: int, accumulation: int) -> Called:
+    """What the user's callbacks do, on a model that is compiled for a search."""
+    definition = loaded.definition
+    made = _own(definition, lambda: users_callbacks(definition))
+    setting = definition.effective_space().references()[0]
+    set_searched(model, setting, total_steps=total, accumulation=accumulation, learning_rate=LOOK_RATE)
+    if not made:
+        return Called()
+    steps = loaded.steps_per_epoch(first_batch_size(definition))
+    return call_callbacks(model, made, step.logs, epochs=definition.epochs, steps=steps)
+
+
+def _logged(step: Step, called: Called) -> dict[str, float]:
+    """What an epoch logs, callbacks of the user's included."""
+    return {**step.logs, **numbers_of(called.logs)}
+
+
+def _check_objective(definition: StudyDefinition, step: Step, called: Called) -> None:
+    names = tuple(_logged(step, called))
+    if definition.objective in step.others:
+        raise InvalidValue("objective", got=definition.objective, allowed="one number an epoch; this one is none")
+    if definition.objective not in names:
+        raise UnknownName(
+            "metric for objective", got=definition.objective, known=names, fix=f"An epoch logs: {', '.join(names)}."
+        )
+
+
+def _check_executions(loaded: LoadedStudy, each: int) -> None:
+    """Refuse several steps an execution that an epoch of a given length does not hold a whole number of."""
+    definition = loaded.definition
+    train = isinstance(loaded.data(first_batch_size(definition)).train, Stream)
+    given = {"steps_per_epoch": definition.steps_per_epoch if train else None, "validation_steps": definition.validation_steps}
+    for name, steps in given.items():
+        if steps is not None and steps % each:
+            fix = f"Keras would run {-(-steps // each) * each} steps where {name} says {steps}."
+            raise InvalidValue("steps_per_execution", got=each, allowed=f"a divisor of {name}", fix=fix)
+
+
+def _of_starts(first: _Begun, second: _Begun, findings: Findings) -> tuple[str, ...]:
+    """What to know of start values."""
+    notes = []
+    if findings.fixed_seeds:
+        notes.append("build_model sets seeds of its own; after it, lrsearch's hold again, for dropout and whatever else draws")
+    if first.weights == second.weights:
+        notes.append("every training begins with the same weights: a retest's seed changes the data's order and dropout alone")
+    if findings.shared:
+        notes.append("layers made outside build_model get their start values back before every training")
+    return tuple(notes)
+
+
+def _of_logs(step: Step, called: Called) -> tuple[str, ...]:
+    others = sorted({*step.others, *(set(called.logs) - set(numbers_of(called.logs)))})
+    return (f"not kept, since it is no number: {', '.join(others)}",) if others else ()
 
 
 def _checked_steps(loaded: LoadedStudy, batch_size: int | None, accumulation: int = 1) -> int:
@@ -102,65 +270,22 @@ def _checked_steps(loaded: LoadedStudy, batch_size: int | None, accumulation: in
     return loaded.steps_per_epoch(batch_size)
 
 
-def _of_yours(model: Any) -> tuple[str, ...]:
+def _of_yours(yours: Setting) -> tuple[str, ...]:
     """What to know of a comparison with yours."""
-    if type(inner(model.optimizer)).__name__ != "ScheduleFreeAdamW":
+    if yours.optimizer != "schedule_free_adamw":
         return ()
     return ("yours is validated at the weights that Keras trains, searched ScheduleFreeAdamW at its averaged ones",)
 
 
-def _look(loaded: LoadedStudy) -> tuple[tuple[str, ...], Direction]:
-    """One real training step and one validation step: the names that they log, and the objective's direction."""
-    definition = loaded.definition
-    base = definition.effective_space().batch_sizes[0]
+def _check_loaded(loaded: LoadedStudy) -> None:
+    """Load the data and refuse what has no end, or no right length."""
     _load(loaded)
-    loaded.check_sizes(definition.effective_space().batch_sizes)
-    _checked_steps(loaded, base)
-    keras.utils.set_random_seed(definition.seed)
-    model = _own(definition, lambda: fresh_model(definition, _first_extra(definition)))
-    names = _own(definition, lambda: _logged(model, loaded, base))
-    if definition.objective not in names:
-        raise UnknownName(
-            "metric for objective", got=definition.objective, known=names, fix=f"An epoch logs: {', '.join(names)}."
-        )
-    return names, _direction(definition, model)
+    loaded.check_sizes(loaded.definition.effective_space().batch_sizes)
+    _checked_steps(loaded, first_batch_size(loaded.definition))
 
 
 def _load(loaded: LoadedStudy) -> None:
-    base = loaded.definition.effective_space().batch_sizes[0]
-    _own(loaded.definition, lambda: loaded.data(base))
-
-
-def _logged(model: Any, loaded: LoadedStudy, batch_size: int | None) -> tuple[str, ...]:
-    data = loaded.data(batch_size)
-    weights = dict(loaded.definition.class_weight) if loaded.definition.class_weight else None
-    train, validation = (_one_batch(split, batch_size) for split in (data.train, data.validation))
-    keras.config.disable_traceback_filtering()
-    model.jit_compile = model.jit_compile and _keras.asked_for_jit(model)  # compiling for one step would take longer than it
-    # Tracing Keras' own step takes 0.4 s of the smallest model's, and shows nothing more than its operations do.
-    model.run_eagerly = model.run_eagerly or type(model).train_step is keras.Model.train_step
-    try:
-        options = {
-            "epochs": 1,
-            "steps_per_epoch": 1,
-            "class_weight": weights,
-            "validation_steps": 1,
-            "shuffle": False,
-            "verbose": 0,
-        }
-        history = model.fit(train, validation_data=validation, **options)
-    finally:
-        keras.config.enable_traceback_filtering()
-    return tuple(history.history)
-
-
-def _one_batch(split: Split, batch_size: int | None) -> Any:
-    import tensorflow as tf
-
-    if isinstance(split, Arrays):
-        batch = sample_batch(split, batch_size)
-        return tf.data.Dataset.from_tensors(batch)
-    return split.source
+    _own(loaded.definition, lambda: loaded.data(first_batch_size(loaded.definition)))
 
 
 def _direction(definition: StudyDefinition, model: Any) -> Direction:
@@ -179,27 +304,12 @@ def _direction(definition: StudyDefinition, model: Any) -> Direction:
     raise InvalidValue("direction", got=None, allowed="'minimize' or 'maximize' for this objective", fix=fix)
 
 
-def _first_extra(definition: StudyDefinition) -> dict[str, Json]:
-    """Values for build_model(params) before there is a trial: those of the space's first reference setting."""
-    return dict(definition.effective_space().references()[0].extra)
+def _measured_fingerprint(loaded: LoadedStudy, shapes: tuple[Json, ...]) -> dict[str, Json]:
+    digests = digests_of(loaded.data(first_batch_size(loaded.definition)))
+    return {"model.variables": digest(list(shapes))} | {f"data.{name}": digests[name] for name in SPLITS}
 
 
-def _measured_fingerprint(loaded: LoadedStudy, model: Any) -> dict[str, Json]:
-    data = loaded.data(loaded.definition.effective_space().batch_sizes[0])
-    shapes = [[list(each.shape), str(each.dtype), each.trainable] for each in model.weights]
-    return {
-        "model.variables": _digest(shapes),
-        "data.train": _digest(digest_parts(data.train)),
-        "data.validation": _digest(digest_parts(data.validation)),
-        "data.test": _digest(digest_parts(data.test)),
-    }
-
-
-def _digest(parts: Json) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def _own(definition: StudyDefinition, call: Any) -> Any:
+def _own(definition: StudyDefinition, call: Callable[[], Any]) -> Any:
     """`call`, whose failure is the study's own."""
     try:
         return call()

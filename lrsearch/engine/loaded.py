@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
 from lrsearch.definition import StudyDefinition
 from lrsearch.engine.data import Arrays, Data, Split, Stream, check_data
 from lrsearch.errors import InvalidValue
-from lrsearch.values import Direction
+from lrsearch.values import Direction, Json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What an inspection found that every worker must act on; kept with the study's facts."""
+
+    fixed_seeds: bool = False  # build_model sets seeds: ours are set again after it
+    rate_callbacks: tuple[str, ...] = ()  # classes of callbacks that set the rate: taken out of searched trials
+    shared: tuple[Json, ...] = ()  # figures of the start values of layers made outside build_model
+    data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # digests by str(batch size) and split
+
+    def to_json(self) -> dict[str, Json]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Findings:
+        known = dict(data)
+        known |= {name: tuple(known[name]) for name in ("rate_callbacks", "shared") if name in known}
+        return cls(**known)
 
 
 @dataclass
@@ -17,6 +36,7 @@ class LoadedStudy:
 
     definition: StudyDefinition
     direction: Direction = Direction.MINIMIZE
+    findings: Findings = field(default_factory=Findings)
     _data: dict[int | None, Data] = field(default_factory=dict)
 
     def data(self, batch_size: int | None) -> Data:

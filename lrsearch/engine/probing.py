@@ -35,8 +35,6 @@ def probe(study_file: str | None) -> dict[str, Any]:
 
 def _study(study_file: str) -> int:
     """Inspect the study, one real step included; the bytes of its arrays."""
-    from keras import tree
-
     from lrsearch.definition import load_study_file
     from lrsearch.engine.data import Arrays
     from lrsearch.engine.inspecting import inspect_study, open_study
@@ -45,7 +43,7 @@ def _study(study_file: str) -> int:
     inspect_study(definition)
     data = open_study(definition).data(definition.effective_space().batch_sizes[0])
     splits = [each for each in (data.train, data.validation, data.test) if isinstance(each, Arrays)]
-    return sum(array.nbytes for split in splits for array in tree.flatten(split.structure))
+    return sum(array.nbytes for split in splits for array in split.arrays)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -19,7 +20,7 @@ from keras import tree
 
 from lrsearch.engine import _keras
 from lrsearch.engine.compiling import inner
-from lrsearch.engine.data import Arrays
+from lrsearch.engine.data import Arrays, mapped
 from lrsearch.engine.feeding import Feed
 
 CALL_SECONDS = 0.5  # batches a call are chosen for this: how late a signal, a prune or a divergence may be noticed
@@ -34,24 +35,16 @@ class CannotTrace(Exception):
 class Held:
     """A split's arrays on the device: `batch(indices)` gathers one."""
 
-    def __init__(self, split: Arrays, class_weight: Mapping[int, float] | None, *, floats: bool) -> None:
+    def __init__(self, split: Arrays, class_weight: Mapping[int, float] | None) -> None:
         self.examples = split.examples
-        weight = split.weight
-        if class_weight and weight is not None:
+        if class_weight and split.weight is not None:
             raise CannotTrace("class_weight and sample weights are both given")
         if class_weight:
-            weight = _keras.class_weights(split.y, dict(class_weight))
-        parts = (split.x, split.y) if weight is None else (split.x, split.y, weight)
-        self._tensors = tree.map_structure(lambda each: _tensor(each, floats=floats), parts)
+            split = replace(split, weight=_keras.class_weights(split.y, dict(class_weight)))
+        self._tensors = mapped(tf.convert_to_tensor, split.structure)
 
     def batch(self, indices: Any) -> Any:
-        return tree.map_structure(lambda each: tf.gather(each, indices), self._tensors)
-
-
-def _tensor(array: np.ndarray, *, floats: bool) -> Any:
-    # Keras' own adapter of validation arrays brings floats to the model's type; the training stream keeps what they are.
-    kind = keras.config.floatx() if floats and np.issubdtype(array.dtype, np.floating) else None
-    return tf.convert_to_tensor(array, dtype=kind)
+        return mapped(lambda each: tf.gather(each, indices), self._tensors)
 
 
 class Program:

@@ -17,8 +17,7 @@ import tensorflow as tf
 from keras import tree
 
 from lrsearch.engine import _keras
-from lrsearch.engine.callbacks import callbacks_for
-from lrsearch.engine.compiling import accumulation_of, fresh_model, inner, set_searched
+from lrsearch.engine.compiling import accumulation_of, inner, set_searched
 from lrsearch.engine.data import Arrays, Split, permutation
 from lrsearch.engine.families import COLUMNS, Family
 from lrsearch.engine.fit import Run
@@ -39,9 +38,17 @@ class RowWatch(WatchCallback):
     stack: Stack
 
     told_to_stop = False  # a study with callbacks is not vectorized
+    within = False  # the stack keeps the state of the last epoch's end until the next
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        super().on_epoch_begin(epoch, logs)
+        self._kept = (self.track.epoch, self.updates, self.meta())
 
     def snapshot(self) -> Snapshot:
-        return Snapshot(epoch=self.track.epoch, step=self.updates, arrays=self.stack.arrays(self.row), meta=self.meta())
+        """At the last epoch's end, also within the next."""
+        now = (self.track.epoch, self.updates, self.meta())
+        epoch, step, meta = self._kept if self._kept[0] == self.track.epoch else now
+        return Snapshot(epoch=epoch, step=step, arrays=self.stack.arrays(self.row), meta=meta)
 
 
 class RowRun(Run):
@@ -55,12 +62,11 @@ class RowRun(Run):
         self.began = time.monotonic()
         self.stack = stack
         definition = self.definition
-        _keras.set_seeds(spec.seed, kernels=stack.program.draws)
-        self.model = fresh_model(definition, spec.setting.extra)
+        self.model = self._fresh(kernels=stack.program.draws)
         _keras.build_layers(self.model, stack.program.sample)
         self.seed_state = _keras.seed_state().numpy()  # before another row's seeds take its place
         self.accumulation = accumulation_of(self.model, definition)
-        _, self.notes = callbacks_for(definition, yours=False, folder=spec.folder)
+        self._users_callbacks()  # none is left in a study that is vectorized; what was taken out is noted
         total = self.loaded.total_steps(spec.setting.batch_size, self.accumulation)
         set_searched(self.model, spec.setting, total_steps=total, accumulation=self.accumulation, learning_rate=_SEARCHED_RATE)
         self.table = self._table(total)
@@ -78,7 +84,8 @@ class RowRun(Run):
         order = permutation(self.spec.seed, epoch, examples) if self.definition.shuffle else np.arange(examples)
         return order.astype(np.int32)
 
-    def _evaluate(self, split: Split) -> dict[str, float]:
+    def _evaluate(self, split: Split, *, steps: int | None = None) -> dict[str, float]:
+        del steps
         assert isinstance(split, Arrays)
         return self.stack.tested(self.stack.row_of(self), split)
 
@@ -107,10 +114,17 @@ class Stack:
     # -- joining and leaving -----------------------------------------------------------------------------------------
 
     def add(self, specs: Sequence[TrialSpec], watch: Watch, save: Save) -> None:
-        """Let attempts join; an exception of the study's code leaves the stack as it was."""
-        runs = [RowRun(self.loaded, spec, self, watch, save) for spec in specs]
-        rows = [self._row(run) for run in runs]
-        self._join(rows, [self._begun(row) for row in rows])
+        """Let attempts join; an exception leaves the stack as it was."""
+        state, before, families = self.state, self.rows, len(self.program.families)
+        try:
+            runs = [RowRun(self.loaded, spec, self, watch, save) for spec in specs]
+            rows = [self._row(run) for run in runs]
+            self._join(rows, [self._begun(row) for row in rows])
+        except BaseException:
+            self.state, self.rows = state, before
+            del self.program.families[families:]  # the state has no slots for them
+            self._families = {key: place for key, place in self._families.items() if place < families}
+            raise
 
     def _row(self, run: RowRun) -> Row:
         family = self._family(run)
@@ -218,8 +232,8 @@ class Stack:
             place += count
         if any(row.stop is None for row in rows):
             state, losses, logs = program.end_epoch(state, *given, table[:, whole:])
-            self.state = {name: each for name, each in state.items() if name != "metrics"}
             self._told(whole, losses)
+            self.state = {name: each for name, each in state.items() if name != "metrics"}
             self._ended(logs)
 
     def _told(self, place: int, losses: np.ndarray) -> None:
@@ -249,8 +263,7 @@ class Stack:
 
     def _outcome(self, row: Row) -> Outcome:
         assert row.stop is not None
-        value = row.run.final_value() if row.stop.status is Status.COMPLETE else None
-        return row.run.outcome(row.stop.status, row.run.began, reason=row.stop.reason, value=value)
+        return row.run.concluded(row.stop.status, row.run.began, reason=row.stop.reason)
 
     def timed_calls(self, spec: TrialSpec, width: int, *, batches: int) -> Iterator[tuple[float, int]]:
         """Train `width` trials like this one, `batches` of each a call, for as long as it is asked to.
@@ -297,7 +310,7 @@ class Stack:
     def tested(self, row: Row, split: Arrays) -> dict[str, float]:
         """A finished row's logs on another split, at the weights that it ends with."""
         if id(split) not in self._tests:
-            self._tests[id(split)] = Held(split, None, floats=True)
+            self._tests[id(split)] = Held(split, None)
         state, place = self._checked_state(), self.rows.index(row)
         family, slots = self.program.families[row.family], self._slots(row)
         weights = family.finalized(state["weights"][place : place + 1], slots)

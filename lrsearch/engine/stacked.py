@@ -262,7 +262,7 @@ class StackedProgram:
     def _measured(self, which: str, batch: Any) -> Any:
         """The loss, as Keras' own `train_step` and `test_step` compute and note it."""
         model, training = self.model, which == "train"
-        x, y, weight = (*batch, None)[:3]
+        x, y, weight = (*batch, None, None)[:3]
         told = {"training": training} if model._call_has_training_arg else {}  # noqa: SLF001
         outputs = model(x, **told)
         loss = model._compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weight, training=training)  # noqa: SLF001

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import keras
 import tensorflow as tf
 
 from lrsearch.engine import _keras
+from lrsearch.engine.blame import PASSING, blaming, end_fork
 from lrsearch.engine.callbacks import callbacks_for
 from lrsearch.engine.compiling import fresh_model, inner
-from lrsearch.engine.data import Stream
+from lrsearch.engine.data import Arrays, Stream
 from lrsearch.engine.families import ADAPTERS
 from lrsearch.engine.graph import GraphEngine
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.program import CannotTrace
 from lrsearch.engine.stack import Stack
 from lrsearch.engine.stacked import StackedProgram
+from lrsearch.errors import text_of
 from lrsearch.space import OPTIMIZERS
 from lrsearch.values import Outcome, Save, Source, TrialSpec, Watch
 
@@ -48,6 +51,7 @@ class VectorizedEngine:
         """Trials in training now."""
         return sum(len(stack.rows) for stack in self._stacks.values())
 
+    @blaming
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Train what `source` hands out, up to `width` at a time; a spec that must train alone waits until the others ended."""
         while True:
@@ -70,7 +74,7 @@ class VectorizedEngine:
             if spec is None:
                 self._ask_again = time.monotonic() + ASK_SECONDS
                 break
-            why = cannot_stack(spec) or self._cannot_test(spec) or self.why_not()
+            why = cannot_stack(spec) or _asked(partial(self._cannot_test, spec)) or self.why_not()
             if spec.alone:
                 self._apart = spec
             elif why:
@@ -88,13 +92,16 @@ class VectorizedEngine:
     def why_not(self) -> str:
         """Why this study's trials cannot be rows, or empty."""
         if self._refused is None:
-            self._refused = model_cannot_stack(self.loaded)
+            self._refused = _asked(lambda: model_cannot_stack(self.loaded))
         return self._refused
 
     def _join(self, size: int | None, specs: list[TrialSpec], watch: Watch, save: Save) -> Iterator[Outcome]:
         try:
             self.stack(size).add(specs, watch, save)
-        except Exception as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
+        except PASSING:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
+            end_fork(error)
             self._refused = reason_of(error)
             for spec in specs:
                 yield self._alone(spec, self._refused, watch, save)
@@ -106,7 +113,10 @@ class VectorizedEngine:
         except tf.errors.ResourceExhaustedError:
             self.width = max(1, self.width // 2)
             yield from self._dissolve(stack, "the rows do not fit into memory together", watch, save)
-        except Exception as error:  # noqa: BLE001 - as above
+        except PASSING:
+            raise
+        except BaseException as error:  # noqa: BLE001 - as above
+            end_fork(error)
             self._refused = reason_of(error)
             yield from self._dissolve(stack, self._refused, watch, save)
         else:
@@ -125,7 +135,10 @@ class VectorizedEngine:
     def stack(self, size: int | None) -> Stack:
         """The stack of trials with this batch size. Raises CannotTrace where there can be none."""
         if size not in self._stacks:
-            train, validation = self.graph.on_device(self.loaded.data(size))
+            data = self.loaded.data(size)
+            if any(isinstance(split, Arrays) and not split.numeric for split in (data.train, data.validation)):
+                raise CannotTrace("the data is not numbers")
+            train, validation = self.graph.on_device(data)
             if train is None or validation is None:
                 raise CannotTrace("the data does not fit on the device, or is a dataset")
             _keras.set_seeds(self.loaded.definition.seed, kernels=False)
@@ -145,6 +158,7 @@ def cannot_stack(spec: TrialSpec) -> str:
         "yours is trained as it is": spec.yours,
         f"{setting.optimizer} looks at whole matrices": known is None or known.keras not in ADAPTERS,
         "build_model takes searched arguments": bool(setting.extra),
+        "its checkpoint stands within an epoch": spec.resume is not None and spec.resume.batch > 0,
     }
     return next((reason for reason, holds in checks.items() if holds), "")
 
@@ -153,10 +167,11 @@ def model_cannot_stack(loaded: LoadedStudy) -> str:
     """Why this study cannot train many rows at once, or empty. Builds a model."""
     definition = loaded.definition
     model = fresh_model(definition, {})
-    callbacks, _ = callbacks_for(definition, yours=False, folder=None)
+    callbacks, _ = callbacks_for(definition, yours=False, folder=None, setting_rates=loaded.findings.rate_callbacks)
     kind, optimizer = type(model), inner(model.optimizer)
     checks = {
         "the study has callbacks": bool(callbacks),
+        "the model is built under a strategy": _keras.strategy_of(model) is not None,
         "steps_per_epoch or validation_steps is set": definition.steps_per_epoch is not None
         or definition.validation_steps is not None,
         "the model has a train_step of its own": kind.train_step is not keras.Model.train_step,
@@ -171,9 +186,20 @@ def model_cannot_stack(loaded: LoadedStudy) -> str:
     return next((reason for reason, holds in checks.items() if holds), "")
 
 
-def reason_of(error: Exception) -> str:
+def _asked(question: Callable[[], str]) -> str:
+    """Its answer; where the study's code fails at it, that is why rows cannot train together."""
+    try:
+        return question()
+    except PASSING:
+        raise
+    except BaseException as error:  # noqa: BLE001 - as above
+        end_fork(error)
+        return reason_of(error)
+
+
+def reason_of(error: BaseException) -> str:
     """One line of why many rows cannot train together."""
-    text = str(error).strip().splitlines()
+    text = text_of(error).strip().splitlines()
     if isinstance(error, CannotTrace):
         return text[0]
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from lrsearch.engine import _keras
 from lrsearch.engine.compiling import inner
 from lrsearch.engine.divergence import DivergenceRule
-from lrsearch.engine.snapshot import take_snapshot
+from lrsearch.engine.resuming import Kept
+from lrsearch.engine.snapshot import restore_metrics, take_snapshot
 from lrsearch.values import Direction, Json, Progress, Save, Snapshot, Status, TrialSpec, Verdict, Watch
 
 WATCH_SECONDS = 0.5  # within an epoch
@@ -28,6 +31,7 @@ class Stop(Exception):
         self.status, self.reason = status, reason
 
 
+_GOES_ON = frozenset({Verdict.KEEP, Verdict.INTERRUPT})  # now or later: a checkpoint is worth taking
 _STOPS = {
     Verdict.PRUNE: Stop(Status.PRUNED, "pruned"),
     Verdict.INTERRUPT: Stop(Status.INTERRUPTED, "interrupted"),
@@ -46,6 +50,9 @@ class Track:
     best_value: float | None = None
     best_epoch: int | None = None
     logs: Mapping[str, float] = field(default_factory=dict)
+    history: dict[int, Mapping[str, float]] = field(default_factory=dict)  # logs by epoch, from 1, since the attempt began
+    judged_epoch: int = 0  # whose logs and value are the run's: the last one, or the one that a callback put back
+    notes: tuple[str, ...] = ()
 
     def resume(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot."""
@@ -54,6 +61,8 @@ class Track:
 
     def epoch_ended(self, value: float | None, logs: Mapping[str, float]) -> None:
         self.epoch += 1
+        self.judged_epoch = self.epoch
+        self.history[self.epoch] = logs
         self.last_value, self.logs = value, logs
         if (
             value is not None
@@ -62,9 +71,36 @@ class Track:
         ):
             self.best_value, self.best_epoch = value, self.epoch
 
+    def judge_epoch(self, epoch: int, objective: str) -> None:
+        """Let the run's logs and value be those of an earlier epoch."""
+        self.judged_epoch = epoch
+        self.judge(self.history[epoch], objective)
+
+    def judge(self, logs: Mapping[str, float], objective: str) -> None:
+        """Let these be the run's logs and value."""
+        self.logs, self.last_value = logs, finite_or_none(logs[objective])
+
+
+def finite_or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def numbers_of(logs: Mapping[str, Any]) -> dict[str, float]:
+    """Those of the logs that are one number each, as `float` takes them; others, such as a confusion matrix, are left out."""
+    found: dict[str, float] = {}
+    for name, value in logs.items():
+        with suppress(TypeError, ValueError):
+            found[name] = float(np.asarray(value).item() if np.size(value) == 1 else value)
+    return found
+
 
 class WatchCallback(keras.callbacks.Callback):
-    """Comes last in the list, so that the user's callbacks have seen an epoch before it can be the last."""
+    """Comes last in the list, so that the user's callbacks have seen an epoch before it can be the last.
+
+    Within an epoch it asks the clock after every batch, and about twice a second the watcher, who may want a snapshot.
+    """
+
+    within = True  # a snapshot can be taken at any batch's end
 
     def __init__(
         self,
@@ -79,6 +115,9 @@ class WatchCallback(keras.callbacks.Callback):
         rate: Callable[[int], float],
         watch: Watch,
         save: Save,
+        keep_stream: Callable[[], Kept] = Kept,
+        averaged: AveragedEvaluation | None = None,
+        swapping: bool = False,
     ) -> None:
         super().__init__()
         self.spec, self.objective, self.track = spec, objective, track
@@ -89,6 +128,13 @@ class WatchCallback(keras.callbacks.Callback):
             steps_per_epoch,
         )
         self.rate, self.watch, self.save = rate, watch, save
+        self.keep_stream, self.averaged = keep_stream, averaged
+        self.swapping = swapping  # a callback may validate other weights: a snapshot taken meanwhile would hold those
+        self.batch = 0  # done of the epoch in progress
+        self.last_logs: Mapping[str, Any] = {}  # of the steps so far
+        self._aside: dict[int, Any] = {}  # what an evaluation changes, as it was before, by the variable's id
+        self._tests_long, self._tested = True, 0.0  # copies would cost a short validation more than they are worth
+        self._within = spec.resume if spec.resume is not None and spec.resume.batch else None  # until its epoch goes on
         self.rule = DivergenceRule()
         if spec.resume is not None:
             self.rule.resume(spec.resume.meta.get("divergence"))
@@ -97,37 +143,89 @@ class WatchCallback(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         del epoch, logs
-        self.rule.new_epoch()
-        self._before = self.track.batches
+        within, self._within = self._within, None
+        if within is None:
+            self.rule.new_epoch()
+        else:
+            restore_metrics(self.model, within)
+        self.batch, self.last_logs = (within.batch, within.meta["logs"]) if within else (0, {})
+        self._before = self.track.batches - self.batch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.track.batches = self._before + batch + 1
+        done = min(batch + 1, self.steps_per_epoch)  # of several steps an execution the last may be fewer
+        self.note_batch(done, logs)
+        self.look(done, logs or {})
+
+    def note_batch(self, done: int, logs: Any) -> None:
+        """Count the epoch's batches so far, and stop where training has diverged."""
+        self.track.batches = self._before + done
         if logs and "loss" in logs:
-            why = self.rule.check(float(logs["loss"]), batch + 1)
+            why = self.rule.check(float(logs["loss"]), done)
             if why:
                 raise Stop(Status.DIVERGED, f"{why}, at update {self.updates} of {self.total_steps}")
+
+    def look(self, batch: int, logs: Mapping[str, Any]) -> None:
+        """The model's state is that after `batch` batches of the epoch: tell of it and offer a snapshot, if it is time."""
+        self.batch, self.last_logs = batch, logs
         now = time.monotonic()
-        if now - self._watched >= WATCH_SECONDS and batch + 1 < self.steps_per_epoch:
-            self._watched = now
-            self._obey(self.watch(self.progress()))
+        if now - self._watched < WATCH_SECONDS:
+            return
+        self._watched = now
+        verdict = self.watch(self.progress())
+        if verdict in _GOES_ON and not self.told_to_stop:
+            self.save(self.progress(), self.snapshot)
+        self._obey(verdict)
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        del logs
+        self.batch = self.steps_per_epoch  # also where the data ended before: only the validation is left
+        self._tested = time.monotonic()
+        if self._tests_long and not self.swapping:
+            self._aside = {id(each): ops.copy(each) for each in _keras.changed_by_evaluation(self.model)}
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        del batch, logs
+        if self._aside:
+            self.look(self.batch, self.last_logs)
+
+    def on_test_end(self, logs: Any = None) -> None:
+        del logs
+        self._aside = {}
+        self._tests_long = time.monotonic() - self._tested >= WATCH_SECONDS
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         del epoch
-        found = {name: float(value) for name, value in (logs or {}).items()}
+        self.batch = 0
+        found = self._numbers(logs or {})
         if self.objective not in found:
             raise KeyError(f"objective {self.objective!r} is not among what the epoch logged: {', '.join(sorted(found))}")
-        value = found[self.objective]
-        self.track.epoch_ended(value if math.isfinite(value) else None, found)
-        progress = self.progress(found, value if math.isfinite(value) else None)
-        if math.isfinite(value) and self.track.epoch < self.epochs:
+        value = finite_or_none(found[self.objective])
+        self.track.epoch_ended(value, found)
+        progress = self.progress(found, value)
+        lost = self._lost_loss(found)
+        verdict = self.watch(progress)
+        if verdict in _GOES_ON and not lost and self.track.epoch < self.epochs:
             self.save(progress, self.snapshot)
-        self._obey(self.watch(progress))
-        if not math.isfinite(value):
-            raise Stop(Status.DIVERGED, f"{self.objective} became {value}, after epoch {self.track.epoch}")
+        self._obey(verdict)
+        if lost:
+            raise Stop(Status.DIVERGED, lost)
         if self.track.epoch >= self.epochs or self.told_to_stop:
             why = self.rule.at_end()
             if why:
                 raise Stop(Status.DIVERGED, why)
+
+    def _numbers(self, logs: Mapping[str, Any]) -> dict[str, float]:
+        found = numbers_of(logs)
+        others = sorted(set(logs) - set(found))
+        if others and not self.track.notes:
+            self.track.notes = (f"not kept, since it is no number: {', '.join(others)}",)
+        return found
+
+    def _lost_loss(self, logs: Mapping[str, float]) -> str:
+        """Why training has diverged as the epoch's logs tell, or empty: a loss alone says so, as any other metric may be 0/0."""
+        judged = ["loss", *(["val_loss"] if not math.isfinite(logs[self.objective]) else [])]
+        bad = [name for name in judged if not math.isfinite(logs.get(name, 0.0))]
+        return f"{bad[0]} became {logs[bad[0]]}, after epoch {self.track.epoch}" if bad else ""
 
     @property
     def updates(self) -> int:
@@ -146,16 +244,23 @@ class WatchCallback(keras.callbacks.Callback):
             seconds=time.monotonic() - self._began,
             logs=logs or {},
             value=value,
+            batch=self.batch if self.within else 0,
         )
 
     def snapshot(self) -> Snapshot:
-        """The state at this epoch's end."""
-        return take_snapshot(self.model, epoch=self.track.epoch, step=self.updates, meta=self.meta())
+        """The state after the last batch; the epoch's validation may have begun."""
+        kept = self.keep_stream()
+        aside = self._aside | (self.averaged.kept if self.averaged is not None else {})
+        places = {"epoch": self.track.epoch, "batch": self.batch, "step": self.updates}
+        taken = take_snapshot(self.model, **places, meta={**self.meta(), **kept.meta}, aside=aside)
+        return replace(taken, arrays={**taken.arrays, **kept.arrays})
 
     def meta(self) -> dict[str, Json]:
         """What a snapshot keeps beside the variables."""
         track, rule = self.track, self.rule.state()
-        return {"batches": track.batches, "best_value": track.best_value, "best_epoch": track.best_epoch, "divergence": rule}
+        best = {"best_value": track.best_value, "best_epoch": track.best_epoch}
+        logs = {name: value for name, value in self.last_logs.items() if isinstance(value, float)} if self.batch else {}
+        return {"batches": track.batches, **best, "divergence": rule, "logs": logs}
 
     @property
     def told_to_stop(self) -> bool:
@@ -168,26 +273,32 @@ class WatchCallback(keras.callbacks.Callback):
             raise Stop(stop.status, stop.reason)
 
 
-class AveragedEvaluation(keras.callbacks.Callback):
-    """Evaluates ScheduleFreeAdamW at its averaged weights, which is what it optimises; training goes on at its own."""
+class AveragedEvaluation:
+    """Evaluates ScheduleFreeAdamW at its averaged weights, which is what it optimises; training goes on at its own.
+
+    `begin` comes before the user's callbacks and `end` after them, so that whatever they swap for a validation is undone first.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._kept: list[Any] = []
+        self.begin = keras.callbacks.LambdaCallback()
+        self.end = keras.callbacks.LambdaCallback()
+        self.begin.on_test_begin = self._average
+        self.end.on_test_end = self._put_back
+        self.kept: dict[int, Any] = {}  # the weights that training goes on at, by the variable's id
 
-    def on_test_begin(self, logs: Any = None) -> None:
+    def _average(self, logs: Any = None) -> None:
         del logs
-        variables = self.model.trainable_variables
-        averaged = _keras.averaged_weights(inner(self.model.optimizer), variables)
+        model = self.begin.model
+        averaged = _keras.averaged_weights(inner(model.optimizer), model.trainable_variables)
         if averaged is not None:
-            self._kept = [ops.copy(each) for each in variables]
-            _assign(variables, averaged)
+            self.kept = {id(each): ops.copy(each) for each in model.trainable_variables}
+            _assign(model.trainable_variables, averaged)
 
-    def on_test_end(self, logs: Any = None) -> None:
+    def _put_back(self, logs: Any = None) -> None:
         del logs
-        if self._kept:
-            _assign(self.model.trainable_variables, self._kept)
-            self._kept = []
+        if self.kept:
+            _assign(self.begin.model.trainable_variables, list(self.kept.values()))
+            self.kept = {}
 
 
 def _assign(variables: list[Any], values: list[Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 
 from lrsearch.engine import _keras
@@ -31,12 +30,12 @@ def describe(model: Any, *, looked: np.ndarray, batch_size: int | None) -> Setti
     """
     optimizer = inner(model.optimizer)
     rate = _keras.rate_of(optimizer)
-    scheduled = callable(rate)
+    scheduled = callable(rate) and not _keras.rate_is_function(optimizer)
     known = {name: getattr(optimizer, name, None) for name in ("momentum", "weight_decay")}
     return Setting(
         optimizer=optimizer_name(optimizer),
         learning_rate=float(looked.max()),
-        schedule=_schedule_name(rate) if scheduled else "constant",
+        schedule=_schedule_name(rate) if scheduled else "constant",  # a function of nothing counts as what it says now
         batch_size=batch_size,
         hyper={name: float(value) for name, value in known.items() if isinstance(value, int | float)},
     )
@@ -53,9 +52,10 @@ def optimizer_name(optimizer: Any) -> str:
 
 def look_at_rates(model: Any, steps: int) -> np.ndarray:
     """The rate at evenly spread ones of `steps` calls of the schedule: (at most a thousand,) float64; (1,) without a schedule."""
-    rate = _keras.rate_of(inner(model.optimizer))
-    if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        return np.asarray([float(rate() if callable(rate) else rate)])
+    optimizer = inner(model.optimizer)
+    rate = _keras.rate_of(optimizer)
+    if _keras.rate_is_function(optimizer) or not callable(rate):
+        return np.asarray([_keras.number(optimizer.learning_rate)])
     places = np.unique(np.linspace(0, steps - 1, min(steps, _LOOKS)).astype(np.int64))
     return np.asarray([float(rate(int(place))) for place in places])
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
 
-from lrsearch.errors import FingerprintMismatch, InvalidValue, StudyFileError
-from lrsearch.launch.devices import plan_slots, this_machine
-from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.errors import InvalidValue, StudyFileError
+from lrsearch.launch.devices import this_machine
+from lrsearch.launch.events import Event, Listener, silent, to_all
 from lrsearch.launch.parent import config_of
+from lrsearch.launch.planning import plan_further
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.request import check_versions
-from lrsearch.launch.run import work_with
-from lrsearch.launch.slots import SlotChoice, alternatives
+from lrsearch.launch.request import broken, check_identity
+from lrsearch.launch.run import completed, work_with
+from lrsearch.launch.slots import SlotRequest
 from lrsearch.values import StudyRecord, StudyState
-
-if TYPE_CHECKING:
-    from lrsearch.worker.workshop import Inspection
 
 UNTIL = ("done", "idle")
 
@@ -30,9 +28,11 @@ def attach(
     storage: str | None = None,
     devices: str | None = None,
     workers: int | None = None,
+    threads: int | None = None,
     per_device: int | None = None,
     until: str = "done",
     allow_version_drift: bool = False,
+    accept_change: Sequence[str] = (),
     engine: str = "auto",
     trial_timeout: float | None = None,
     checkpoints: str | Path | None = None,
@@ -53,6 +53,8 @@ def attach(
 
     if until not in UNTIL:
         raise InvalidValue("--until", got=until, allowed=" or ".join(UNTIL))
+    listen = to_all({"progress": listen})  # whatever it raises, training goes on
+    asked = SlotRequest(devices=devices, workers=workers, threads=threads, per_device=per_device)
     url = resolve_url(storage, os.environ)
     ledger = open_ledger(url)  # never makes a database: there is nothing to attach to in a new one
     try:
@@ -62,20 +64,19 @@ def attach(
                 Event(name="note", facts={"text": f"{name} is finished; lrsearch extend {quote(name)} --trials N gives it more."})
             )
             return study
-        machine = this_machine()
-        slots = plan_slots(machine, devices=devices, workers=workers, per_device=per_device, trials=None)
-        others = alternatives(machine, slots, workers=workers, engine=engine)
+        if study.state is StudyState.BROKEN:
+            raise broken(study)
+        slots = plan_further(this_machine(), asked, ledger, study)
         path, kept = file_of(study, study_file), study.plan.overrides
         config = config_of(
             url, path, kept, engine, engine_factory, checkpoints, every=checkpoint_every, quota=checkpoint_quota, until=until
         )
-        with Pool(slots, config, listen, trial_timeout=trial_timeout) as pool:
-            check_same_study(study, pool.inspect(), allow_version_drift=allow_version_drift, listen=listen)
-            with SlotChoice(pool=pool, others=others, ledger=ledger, study=study, listen=listen).settled() as chosen:
-                work_with(chosen, ledger, study, listen)
-        return ledger.study(name)
+        with Pool(slots.slots, config, listen, trial_timeout=trial_timeout) as pool:
+            check_identity(ledger, study, pool.inspect(), accept=accept_change, allow_drift=allow_version_drift, listen=listen)
+            work_with(pool, ledger, study, slots, listen)
     finally:
         ledger.close()
+    return completed(url, name)
 
 
 def file_of(study: StudyRecord, given: str | Path | None) -> Path:
@@ -89,18 +90,3 @@ def file_of(study: StudyRecord, given: str | Path | None) -> Path:
         fix = "Go to the folder that it was started from, or give --study-file."
         raise StudyFileError(f"the file of study {study.name!r}, {str(path)!r}, is not here. {fix}")
     return path.resolve()
-
-
-def check_same_study(study: StudyRecord, found: Inspection, *, allow_version_drift: bool, listen: Listener) -> None:
-    """Refuse workers that would train something else under the study's name."""
-    stored, here = study.plan.facts, found.facts
-    names = {*stored.fingerprint, *here.fingerprint}
-    differing = {
-        name: (stored.fingerprint.get(name), here.fingerprint.get(name))
-        for name in sorted(names)
-        if stored.fingerprint.get(name) != here.fingerprint.get(name)
-    }
-    if differing:
-        raise FingerprintMismatch(study.name, differences=differing)
-    for text in check_versions(stored.versions, here.versions, allow_drift=allow_version_drift):
-        listen(Event(name="note", facts={"text": text}))

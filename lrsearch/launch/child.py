@@ -19,11 +19,12 @@ from contextlib import suppress
 from dataclasses import replace
 from queue import SimpleQueue
 
-from lrsearch.launch.devices import Slot
+from lrsearch.launch.slots import Slot
 from lrsearch.values import Json
 from lrsearch.worker.config import WorkerConfig
 
 TAIL_LINES = 40  # of what it printed, shown when it dies
+MUTE_SECONDS = 5.0  # a worker that closed the pipe to its parent has ended by then, or is ended
 _OUTPUT_BYTES = 2**20  # read and emptied at this size, so that a chatty study file does not fill /tmp
 
 Inbox = SimpleQueue["tuple[Child | None, dict[str, Json]]"]
@@ -36,7 +37,8 @@ class Child:
         self.slot = slot
         self.ready = False
         self.working = False
-        self.done = False
+        self.done = False  # it holds nothing any more
+        self.signalled = ""  # a signal that told this very worker to stop
         self.worker_id: int | None = None  # in the ledger, once it trains
         self.error: dict[str, Json] | None = None
         self.holds: dict[tuple[int, int], float] = {}  # (trial, attempt): when it began, monotonic
@@ -93,17 +95,38 @@ class Child:
         self.printed()
         return "\n".join([*self._tail, self._rest.decode(errors="replace")]).strip()
 
+    def ending(self, code: int) -> str:
+        """How it ended, for people."""
+        return self.verdict or (f"told to stop by {self.signalled}" if self.signalled else ending(code))
+
+    @property
+    def reason(self) -> str:
+        """What it said of the error that it could not go on from, in one line; empty where it said nothing."""
+        return "" if self.error is None else " ".join(str(self.error["text"]).split())
+
     def close(self) -> None:
         """Let go of its files; it is gone."""
-        for file in (self._process.stdin, self._process.stdout, self._printed):
+        # A process that it left behind in a session of its own may hold its output open: a reader of that cannot be interrupted.
+        output = None if self._reader.is_alive() else self._process.stdout
+        for file in (self._process.stdin, output, self._printed):
             with suppress(OSError):
                 if file is not None:
                     file.close()
 
     def _read(self, inbox: Inbox) -> None:
+        """Pass its events on. A worker that cannot be understood is ended: what it would say next may be what all wait for."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            inbox.put((self, json.loads(line)))
+            event = _event_of(line)
+            if event is not None:
+                inbox.put((self, event))
+            elif line.endswith(b"\n"):  # else it was killed in the middle of it
+                self.kill(f"it wrote to lrsearch's own pipe: {line[:80].decode(errors='replace').strip()!r}")
+                return
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(MUTE_SECONDS)
+            return
+        self.kill("it closed the pipe to its parent")
 
     def _wait(self, inbox: Inbox) -> None:
         code = self._process.wait()
@@ -111,6 +134,15 @@ class Child:
             os.killpg(self.pid, signal.SIGKILL)
         self._reader.join(timeout=1.0)  # its last words come before the news of its end
         inbox.put((self, {"event": "exit", "code": code}))
+
+
+def _event_of(line: bytes) -> dict[str, Json] | None:
+    """The event that a line tells, or None where it tells none."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
 
 
 def environment(slot: Slot, environ: Mapping[str, str]) -> dict[str, str]:

@@ -42,15 +42,21 @@ def start(folder: Path, *, listen: str = "127.0.0.1", port: int | None = None) -
     """Start the server in `folder`, made if it is not there; a running one is left as it is.
 
     `listen` is the address that it serves: 127.0.0.1 for this machine alone, a host's own address for a cluster.
-    Raises EnvironmentProblem when PostgreSQL is missing, is asked for by root, or does not start.
+    Raises EnvironmentProblem when PostgreSQL is missing, is asked for by root, or does not start. Raises InvalidValue, before
+    anything is changed, for a folder with other things in it and for an address that is not this machine's.
     """
     programs = find_programs()
     _refuse_root()
     folder = folder.expanduser().resolve()
     if running(folder):
         return describe(folder)
-    if not (folder / "data" / "PG_VERSION").exists():
+    made = (folder / "data" / "PG_VERSION").exists()
+    if not made:
+        _refuse_foreign(folder)
+    _check_address(listen)
+    if not made:
         _create(folder, programs)
+    _drop_stale_pid(folder)
     port = port or _kept_port(folder) or _free_port(listen)
     _configure(folder, listen=listen, port=port)
     _run([programs["pg_ctl"], "-D", str(folder / "data"), "-l", str(folder / "log"), "-w", "-t", "60", "start"], folder)
@@ -70,13 +76,38 @@ def stop(folder: Path) -> bool:
 
 
 def running(folder: Path) -> bool:
-    """Whether a server of this folder runs on this machine."""
-    pid_file = folder.expanduser() / "data" / "postmaster.pid"
-    try:
-        os.kill(int(pid_file.read_text().split("\n", 1)[0]), 0)
-    except (OSError, ValueError):
+    """Whether a server of this folder runs on this machine, by `pg_ctl status`: a pid file may outlive its server."""
+    data = folder.expanduser() / "data"
+    if _pid(data) is None:
         return False
-    return True
+    _refuse_root()
+    command = [find_programs()["pg_ctl"], "-D", str(data), "status"]
+    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603  # a fixed program
+    return done.returncode == 0 and _is_postgres(_pid(data))
+
+
+def _pid(data: Path) -> int | None:
+    """The process that the server's pid file names."""
+    try:
+        return int((data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
+    except (OSError, ValueError):
+        return None
+
+
+def _is_postgres(pid: int | None) -> bool:
+    """Whether a process is PostgreSQL's: after a restart of the machine any program may have its number, which fools pg_ctl."""
+    name = Path(f"/proc/{pid}/comm")
+    try:
+        return "post" in name.read_text(encoding="utf-8")  # postgres; older ones: postmaster
+    except OSError:
+        return not Path("/proc/self").exists()  # where nobody can tell, pg_ctl has the word
+
+
+def _drop_stale_pid(folder: Path) -> None:
+    """Remove a pid file whose process is another program: PostgreSQL would refuse to start beside it."""
+    pid = _pid(folder / "data")
+    if pid is not None and not _is_postgres(pid):
+        (folder / "data" / "postmaster.pid").unlink(missing_ok=True)
 
 
 def describe(folder: Path) -> DatabaseServer:
@@ -105,6 +136,28 @@ def find_programs() -> dict[str, str]:
 def _refuse_root() -> None:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         raise EnvironmentProblem("PostgreSQL does not run as root. Start the database as an ordinary user.")
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that holds what is not ours; what an initdb of ours that failed has left is."""
+    there = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+    if there and there != {"password", "command.log"}:
+        allowed = "a new or empty folder, or one that `lrsearch database start` made"
+        raise InvalidValue("--dir", got=str(folder), allowed=allowed, fix=f"It holds {min(there)}.")
+
+
+def _check_address(listen: str) -> None:
+    """Refuse an address that this machine cannot serve."""
+    if listen == "*":
+        return
+    fix = "Give this host's name or address, or '*'."
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(listen, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise InvalidValue("--listen", got=listen, allowed=f"an address of this machine ({why})", fix=fix) from None
 
 
 def _create(folder: Path, programs: dict[str, str]) -> None:

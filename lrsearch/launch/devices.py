@@ -1,8 +1,4 @@
-"""Finds this machine's devices without TensorFlow, and divides them into slots.
-
-A slot is a worker's share: a GPU, a part of one, or some CPU threads; it is bound by the worker's environment before TensorFlow
-loads. Knows nothing of studies and starts nothing but `nvidia-smi`.
-"""
+"""Finds this machine's devices without TensorFlow. Knows nothing of studies and starts nothing but `nvidia-smi`."""
 
 from __future__ import annotations
 
@@ -11,14 +7,12 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from lrsearch.errors import DeviceProblem, InvalidValue
 from lrsearch.machine import free_memory_mib, usable_cores
 
-OVERHEAD_MIB = 614  # 0.6 GiB a process for CUDA's context and libraries, when several share a GPU
-CPU_WORKER_MIB = 1024  # TensorFlow, a small data set and room: more workers than fit would be killed
 _QUERY = ("--query-gpu=index,uuid,name,memory.total", "--format=csv,noheader,nounits")
 _PROC = Path("/proc/driver/nvidia/gpus")
 
@@ -40,21 +34,6 @@ class Machine:
     gpus: tuple[Gpu, ...]
     cores: int  # that this process may use
     memory_mib: int | None  # free now
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Slot:
-    """One worker's share. `env` is set, and names in `unset` removed, before its process starts."""
-
-    name: str  # "gpu:0", "gpu:0/2", "cpu:1"
-    threads: int
-    memory_mib: int | None = None  # a hard limit on the GPU's memory
-    env: Mapping[str, str] = field(default_factory=dict)
-    unset: tuple[str, ...] = ()
-
-    @property
-    def gpu(self) -> bool:
-        return self.name.startswith("gpu")
 
 
 def this_machine(environ: Mapping[str, str] | None = None) -> Machine:
@@ -126,31 +105,6 @@ def _from_driver(folder: Path) -> tuple[Gpu, ...]:
     return tuple(gpus)
 
 
-def plan_slots(
-    machine: Machine,
-    *,
-    devices: str | None = None,
-    workers: int | None = None,
-    per_device: int | None = None,
-    trials: int | None = None,
-) -> tuple[Slot, ...]:
-    """Divide `machine` into slots.
-
-    `devices` is `cpu`, `gpu`, `gpu:0,1` or None (every GPU, else the CPU); `workers` caps the processes, `per_device` says how
-    many share each GPU. On the CPU there is one worker a core, as far as memory goes, and never more than `trials`.
-    Raises DeviceProblem where a device is not there, InvalidValue where the request makes no sense.
-    """
-    for name, value in (("--workers", workers), ("--per-device", per_device)):
-        if value is not None and value < 1:
-            raise InvalidValue(name, got=value, allowed="at least 1")
-    gpus = chosen_gpus(machine, devices)
-    if gpus:
-        return _gpu_slots(machine, gpus, workers=workers, per_device=per_device)
-    if per_device is not None:
-        raise InvalidValue("--per-device", got=per_device, allowed="left out on a CPU", fix="Say --workers instead.")
-    return _cpu_slots(machine, workers=workers, trials=trials)
-
-
 def chosen_gpus(machine: Machine, devices: str | None) -> tuple[Gpu, ...]:
     """The GPUs that `devices` asks for; none where the CPU is meant."""
     if devices is None:
@@ -171,41 +125,3 @@ def chosen_gpus(machine: Machine, devices: str | None) -> tuple[Gpu, ...]:
         have = ", ".join([*(f"gpu:{gpu.index} ({gpu.name})" for gpu in machine.gpus), f"cpu ({machine.cores} cores)"])
         raise DeviceProblem(f"no {what} on this machine. There is: {have}. Choose among these with --devices.")
     return tuple(there[index] for index in wanted)
-
-
-def _gpu_slots(machine: Machine, gpus: Sequence[Gpu], *, workers: int | None, per_device: int | None) -> tuple[Slot, ...]:
-    share = per_device or (-(-workers // len(gpus)) if workers else 1)  # more workers than GPUs must share
-    places = [(gpu, part) for part in range(share) for gpu in gpus][: workers or None]  # spread before doubling up
-    threads = max(1, machine.cores // len(places))
-    sharing = {gpu.index: sum(each.index == gpu.index for each, _ in places) for gpu in gpus}
-    return tuple(_gpu_slot(gpu, part, sharing[gpu.index], threads) for gpu, part in places)
-
-
-def _gpu_slot(gpu: Gpu, part: int, sharing: int, threads: int) -> Slot:
-    """Alone on a GPU memory may grow; sharing one it has a hard limit. TensorFlow refuses both at once."""
-    env = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpu.uuid, **_thread_env(threads)}
-    if sharing == 1:
-        return Slot(name=f"gpu:{gpu.index}", threads=threads, env=env | {"TF_FORCE_GPU_ALLOW_GROWTH": "true"})
-    if gpu.memory_mib is None:
-        what = f"the memory of gpu:{gpu.index} ({gpu.name}) is not known"
-        raise DeviceProblem(f"{what}, so it cannot be shared. Leave --per-device out.")
-    limit = (gpu.memory_mib - sharing * OVERHEAD_MIB) // sharing
-    if limit < OVERHEAD_MIB:
-        raise DeviceProblem(f"gpu:{gpu.index} has {gpu.memory_mib} MiB: too little for {sharing} workers. Lower --per-device.")
-    return Slot(name=f"gpu:{gpu.index}/{part}", threads=threads, memory_mib=limit, env=env, unset=("TF_FORCE_GPU_ALLOW_GROWTH",))
-
-
-def _cpu_slots(machine: Machine, *, workers: int | None, trials: int | None) -> tuple[Slot, ...]:
-    fitting = machine.cores if machine.memory_mib is None else max(1, machine.memory_mib // CPU_WORKER_MIB)
-    count = workers or min(machine.cores, fitting)
-    if trials is not None:
-        count = max(1, min(count, trials))
-    threads = max(1, machine.cores // count)
-    env = {"CUDA_VISIBLE_DEVICES": "-1", **_thread_env(threads)}
-    names = ["cpu"] if count == 1 else [f"cpu:{index}" for index in range(count)]
-    return tuple(Slot(name=name, threads=threads, env=env) for name in names)
-
-
-def _thread_env(threads: int) -> dict[str, str]:
-    """Limits for NumPy's own libraries, which the user's data code may call; TensorFlow is told by the worker."""
-    return {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from lrsearch.errors import LrSearchError
 from lrsearch.launch.child import environment
-from lrsearch.launch.devices import CPU_WORKER_MIB, Machine, Slot, plan_slots, this_machine
+from lrsearch.launch.devices import Machine, this_machine
 from lrsearch.launch.parent import checkpoint_root
+from lrsearch.launch.slots import CPU_WORKER_MIB, Slot, SlotPlan, SlotRequest, plan_slots
+from lrsearch.report.words import counted
 from lrsearch.values import Json
 from lrsearch.version import versions
 
@@ -39,13 +41,13 @@ def diagnose(*, storage: str | None, study_file: Path | None, devices: str | Non
     yield _libraries()
     machine = this_machine()
     try:
-        slots = plan_slots(machine, devices=devices, workers=None, per_device=None, trials=None)
+        plan = plan_slots(machine, SlotRequest(devices=devices))
     except LrSearchError as error:
         yield Check(name="devices", well=False, text=str(error), fix="Choose with --devices cpu, or mend the driver.")
         return
-    yield Check(name="devices", well=True, text=_devices(machine, slots))
+    yield Check(name="devices", well=True, text=_devices(machine, plan))
     yield from _database(storage)
-    yield from _training(machine, slots, study_file)
+    yield from _training(machine, plan.slots, study_file)
 
 
 def _libraries() -> Check:
@@ -60,9 +62,9 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
 
 
-def _devices(machine: Machine, slots: tuple[Slot, ...]) -> str:
+def _devices(machine: Machine, plan: SlotPlan) -> str:
     gpus = ", ".join(f"gpu:{each.index} {each.name}" for each in machine.gpus) or "no GPU"
-    return f"{gpus}; {machine.cores} CPU cores; {len(slots)} workers: {', '.join(each.name for each in slots)}"
+    return f"{gpus}; {counted(machine.cores, 'CPU core')}; {plan} ({', '.join(each.name for each in plan.slots)})"
 
 
 def _database(storage: str | None) -> Iterator[Check]:
@@ -121,9 +123,10 @@ def _memory(machine: Machine, slots: tuple[Slot, ...], found: dict[str, Json]) -
     """Each worker holds the data set once, beside TensorFlow."""
     each = max(CPU_WORKER_MIB, found["peak_mib"])
     needed = round(each * len(slots))
+    text = f"{needed} MiB for {counted(len(slots), 'worker')}"
     if machine.memory_mib is None:
-        return Check(name="memory", well=True, text=f"{needed} MiB for {len(slots)} workers; what is free is not known here")
+        return Check(name="memory", well=True, text=f"{text}; what is free is not known here")
     well = needed <= machine.memory_mib
     fits = max(1, int(machine.memory_mib // each))
-    text = f"{needed} MiB for {len(slots)} workers ({found['data_mib']:.0f} MiB of data in each), {machine.memory_mib} MiB free"
+    text = f"{text} ({found['data_mib']:.0f} MiB of data in each), {machine.memory_mib} MiB free"
     return Check(name="memory", well=well, text=text, fix="" if well else f"Start fewer: --workers {fits}")

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from lrsearch.errors import StudyBroken
-from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.errors import AskedToLeave, StudyBroken
+from lrsearch.launch.events import Event, Listener, silent, to_all
 from lrsearch.launch.parent import Watcher, checkpoint_root, opened
 from lrsearch.launch.request import Request, check_methods, create_or_resume
 from lrsearch.values import Json, StudyRecord, StudyState
@@ -77,6 +77,7 @@ def run_inline(
     check_backend()
     check_study_name(name)
     request = request or Request()
+    listen = to_all({"progress": listen})  # whatever it raises, training goes on
     workshop: Workshop = (
         DefinitionWorkshop(definition.with_overrides(request.overrides), engine)
         if isinstance(definition, StudyDefinition)
@@ -99,7 +100,7 @@ def run_inline(
         listen(Event(name="note", facts={"text": note}))
     check_methods(request, found.facts)
     with opened(url) as ledger:
-        study = create_or_resume(ledger, request, name, None, found)
+        study = create_or_resume(ledger, request, name, None, found, listen=listen)
         _train(config, workshop, ledger, study, listen)
         study = ledger.study(name)
     if study.state is StudyState.BROKEN:
@@ -123,14 +124,17 @@ def _train(config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: Stud
     space, engine = workshop.open(study)
     settle_engine(config, ledger, study, engine, say=say)
     worker_id = ledger.add_worker(study.id, host=config.host, pid=os.getpid(), slot=SLOT, versions=versions())
-    desk, heart = desk_for(config, ledger, study, worker_id=worker_id, space=space, say=say)
-    heart.start()
     try:
-        with _first_interrupt(heart.interrupt) as interrupted:
-            reason = work(desk, engine)
-        say("done", reason=reason)
+        desk, heart = desk_for(config, ledger, study, worker_id=worker_id, space=space, say=say)
+        heart.start()
+        try:
+            with _first_interrupt(heart.interrupt) as interrupted:
+                reason = work(desk, engine)
+            say("done", reason=reason)
+            watcher.end()
+        finally:
+            heart.close()
     finally:
-        heart.close()
         ledger.worker_seen(worker_id, "gone")
     if interrupted.is_set():
         raise KeyboardInterrupt
@@ -144,9 +148,9 @@ def _first_interrupt(interrupt: Callable[[str], None]) -> Iterator[threading.Eve
         yield came
         return
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle(_number: int, _frame: FrameType | None) -> None:
         if came.is_set():
-            signal.default_int_handler(number, frame)
+            raise AskedToLeave
         came.set()
         interrupt("interrupted")
 

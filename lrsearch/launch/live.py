@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
@@ -14,10 +15,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lrsearch.launch.events import Event
 from lrsearch.launch.picture import Picture, Row, duration, number
 from lrsearch.report.layout import GAP, Column, choose, pad
-from lrsearch.report.words import rate_text
+from lrsearch.report.words import counted, rate_text
 
 if TYPE_CHECKING:
     from lrsearch.launch.picture import Result
@@ -46,10 +46,8 @@ class LiveView:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._live.__exit__(kind, error, trace)
-
-    def __call__(self, event: Event) -> None:
-        """The view redraws itself on its own thread; nothing is to be done."""
+        with suppress(OSError):  # the terminal may be gone
+            self._live.__exit__(kind, error, trace)
 
     def width(self) -> int:
         """Columns of the terminal."""
@@ -83,8 +81,8 @@ class _Budget:
         ended = picture.done + picture.retests_done
         whole = None if picture.left is None else ended + picture.left
         failed = f", {picture.failed} failed" if picture.failed else ""
-        done = f"{picture.done}/{picture.trials}" if picture.trials is not None else f"{picture.done}"
-        retests = f"retests {picture.retests_done}/{picture.retests_planned}" if picture.retests_planned else ""
+        done = f"{picture.done} of {picture.trials}" if picture.trials is not None else f"{picture.done}"
+        retests = f"{picture.retests_done} of {counted(picture.retests_planned, 'retest')}" if picture.retests_planned else ""
         columns = [
             Column(cells=[picture.study], least=_LEAST_NAME),
             Column(cells=["" if whole is None else "#" * _BAR_WIDTH], name=_BAR, rank=4, least=_LEAST_ROOM),
@@ -140,10 +138,10 @@ def _cells(name: str, row: Row, objective: str) -> tuple[str, ...]:
     """Slot, what is trained or the worker's state, epoch, value, setting, rate."""
     if row.state != "training":
         return name, row.state, "", "", "", ""
-    at_once = f" of {len(row.held)} at once" if len(row.held) > 1 else ""
+    at_once = f"{len(row.held)} at once, " if len(row.held) > 1 else ""
     return (
         name,
-        row.label + at_once,
+        at_once + row.label,
         f"epoch {row.epoch}/{row.epochs}" if row.epochs else "",
         "" if row.value is None else f"{objective} {number(row.value)}",
         row.short,

@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import Contender, evidence_text, seconds_left, standing
-from lrsearch.errors import LrSearchError
+from lrsearch.errors import LrSearchError, StorageGone
 from lrsearch.launch.events import Event, Listener
 from lrsearch.values import Json, Kind, Origin, Outcome, Status, StudyRecord, StudyState, TrialRecord, TrialState
 from lrsearch.worker.config import WorkerConfig
@@ -20,7 +21,7 @@ from lrsearch.worker.faults import breaking_failure
 from lrsearch.worker.workshop import host_name
 
 if TYPE_CHECKING:
-    from lrsearch.storage import Ledger
+    from lrsearch.storage import Counts, Glance, Ledger
 
 COUNT_EVERY_SECONDS = 2.0
 CHECKPOINTS = "lrsearch-checkpoints"
@@ -48,6 +49,10 @@ class LedgerUndertaker:
                 self._ledger.finish(back, ())
             self._ledger.worker_seen(worker_id, "gone")
 
+    def state(self) -> StudyState | None:
+        """How the study stands; None where it was deleted."""
+        return next((each.state for each in self._ledger.studies() if each.id == self._study_id), None)
+
     def _held(self, worker_id: int) -> list[TrialRecord]:
         running = (each for each in self._ledger.trials(self._study_id) if each.state is TrialState.RUNNING)
         return [each for each in running if each.worker == worker_id]
@@ -60,37 +65,42 @@ class Watcher:
     """
 
     def __init__(self, ledger: Ledger, study: StudyRecord, listen: Listener) -> None:
+        from lrsearch.storage import Follower
+
         self._ledger, self._study, self._listen = ledger, study, listen
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
-        self._records: dict[int, TrialRecord] = {}
-        self._revision: int | None = None
+        self._follower = Follower(ledger, study.id)
         self._stands = standing(study.plan.facts, ())
+        self._untold: list[TrialRecord] = []  # what has changed since the last `counts` event
 
     def begin(self) -> None:
         """The `study` event: budget, what is done, best and yours so far."""
         study, facts = self._study, self._study.plan.facts
-        self._read()
+        self._follower.read()
+        records = self._untold = self._follower.records
+        self._stands = standing(facts, records)
         told = {
             "study": study.name,
             "objective": facts.objective,
             "direction": facts.direction.value,
             "trials": study.trials,
+            "done": sum(each.state.terminal for each in records if each.kind is Kind.SEARCH),
             "deadline": study.deadline,
             "retest": study.plan.retest_seeds,
-            **self._told(),
+            **self._best_and_yours(),
         }
         self._listen(Event(name="study", facts=told))
-        self._count()
+        self._look()
 
     def look(self) -> None:
-        """The `counts` event, when it is time."""
+        """The `counts` and `answer` events, when it is time."""
         if time.monotonic() >= self._next:
-            self._count()
+            self._look()
 
     def hear(self, event: Event) -> None:
-        """The `counts` event before the end of a trial is told that may have changed the answer."""
-        if event.name == "trial.ended" and self._may_change(event.facts):
-            self._count()
+        """The `answer` event before the end of a trial is told that may have changed it."""
+        if event.name == "trial.ended" and self._may_change(event.facts) and (seen := self._glance()) is not None:
+            self._answer(seen)
 
     def _may_change(self, ended: Mapping[str, Json]) -> bool:
         if not Status(ended["status"]).terminal:
@@ -101,29 +111,70 @@ class Watcher:
         better = self._study.plan.facts.direction.better
         return value is not None and (best.value is None or better(value, best.value))
 
-    def _count(self) -> None:
+    def end(self) -> None:
+        """A note of what the study's time had no room for."""
+        with suppress(LrSearchError):
+            study = self._ledger.study(self._study.name)
+            text = left_undone(study, self._ledger.counts(study.id))
+            if text:
+                self._listen(Event(name="note", facts={"text": text}))
+
+    def _look(self) -> None:
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
-        with suppress(LrSearchError):  # an outage: the workers say so
-            self._read()
-            counts = self._ledger.counts(self._study.id)
-            told = {"done": counts.done, "running": counts.running, "waiting": counts.waiting, "failed": counts.failed}
-            self._listen(Event(name="counts", facts={**told, **self._told(), "seconds_left": self._seconds_left()}))
+        if (seen := self._glance()) is not None:
+            self._count(seen)
+            self._answer(seen)
 
-    def _read(self) -> None:
-        """Take in what changed in the ledger since the last look."""
-        changed = self._ledger.trials(self._study.id, changed_since=self._revision)
-        self._revision = changed.revision
-        self._records |= {each.id: each for each in changed}
-        if changed:
-            self._stands = standing(self._study.plan.facts, list(self._records.values()))
+    def _glance(self) -> Glance | None:
+        try:
+            seen = self._follower.glance()
+        except StorageGone:  # nothing that is trained now would be found
+            raise
+        except LrSearchError:  # an outage: the workers say so
+            return None
+        self._untold = [*self._untold, *(seen.changed if seen is not None else ())]
+        return seen
 
-    def _told(self) -> dict[str, Json]:
-        return {name: brief(getattr(self._stands, name)) for name in ("best", "yours")}
+    def _count(self, seen: Glance) -> None:
+        counts = seen.counts
+        ended = [each for each in self._untold if each.state.terminal]
+        told = {
+            "ended": [each.label for each in ended if each.kind is Kind.SEARCH],
+            "retests_ended": [each.label for each in ended if each.kind is Kind.RETEST],
+            "retests": counts.retests,
+            "running": counts.running,
+            "waiting": counts.waiting,
+            "failed": counts.failed,
+            "trials": seen.study.trials,
+            "deadline": seen.study.deadline,
+        }
+        self._untold = []
+        self._listen(Event(name="counts", facts=told))
 
-    def _seconds_left(self) -> float | None:
-        study = self._ledger.study(self._study.name)  # another may have given it more
-        now, workers = self._ledger.now(), self._ledger.workers(study.id)
-        return seconds_left(study, list(self._records.values()), workers, now=now)
+    def _answer(self, seen: Glance) -> None:
+        records = self._follower.records
+        if seen.changed:
+            self._stands = standing(self._study.plan.facts, records)
+        left = seconds_left(seen.study, records, seen.workers, now=seen.now)
+        self._listen(Event(name="answer", facts={**self._best_and_yours(), "seconds_left": left}))
+
+    def _best_and_yours(self) -> dict[str, Json]:
+        return {"best": brief(self._stands.best), "yours": brief(self._stands.yours)}
+
+
+def left_undone(study: StudyRecord, counts: Counts) -> str:
+    """What a study that its time-out ended has not done; empty where it has done all."""
+    if study.deadline is None or study.state is not StudyState.FINISHED:
+        return ""
+    undone = counts.retests - counts.retests_done
+    found = {
+        f"{counts.done} of {study.trials} trials were trained": study.trials is not None and counts.done < study.trials,
+        "no trial could begin": study.trials is None and not counts.done,
+        f"{undone} of {counts.retests} retests were not done": undone > 0,
+        "there was no time for retests": bool(counts.complete and study.plan.retest_seeds and not counts.retests),
+    }
+    said = ", ".join(text for text, holds in found.items() if holds)
+    return f"the time is over: {said}; lrsearch extend {quote(study.name)} --timeout TIME gives it more" if said else ""
 
 
 def brief(contender: Contender | None) -> dict[str, Json] | None:
@@ -152,11 +203,14 @@ def opened(url: str) -> Iterator[Ledger]:
         ledger.close()
 
 
-def check_storage(url: str) -> None:
-    """Raise StorageProblem or SchemaMismatch where `url` cannot be used, without making anything."""
+def check_storage(url: str) -> bool:
+    """Raise StorageProblem or SchemaMismatch where `url` cannot be used, without making anything.
+
+    Returns whether our tables are there.
+    """
     from lrsearch.storage import check_storage as check
 
-    check(url)
+    return check(url)
 
 
 def remove_checkpoints(study: StudyRecord, given: str | Path | None, url: str) -> None:

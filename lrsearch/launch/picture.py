@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from lrsearch.launch.events import Event
+from lrsearch.report.words import counted
 from lrsearch.values import Direction, Json, Kind, Status
 
 RETESTED = 4  # the best three and yours
@@ -29,6 +30,11 @@ class Row:
     value: float | None = None
     held: dict[int, tuple[str, str]] = field(default_factory=dict)  # label and setting of what it trains, by trial id
 
+    @property
+    def labels(self) -> set[str]:
+        """What it trains."""
+        return {label for label, _ in self.held.values()}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
@@ -42,6 +48,31 @@ class Result:
     evidence: str = "1 training"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fitting:
+    """About how many trainings fit into how much time."""
+
+    seconds: float
+    trials: int
+    retests: int
+
+    def differs(self, other: Fitting) -> bool:
+        """Whether a reader of the other one would be misled, the time aside that has passed since."""
+        now, then = (each.trials + each.retests for each in (self, other))
+        return not 0.5 * then <= now <= 1.5 * then
+
+    def __str__(self) -> str:
+        parts = [counted(self.trials, "more trial")] if self.trials else []
+        parts += [counted(self.retests, "retest")] if self.retests else []
+        fit = f"about {' and '.join(parts)}" if parts else "nothing more"
+        one = self.trials + self.retests <= 1
+        return f"{fit} fit{'s' * one} into the {duration(self.seconds)} that are left"
+
+
+def _by_kind() -> dict[Kind, set[str]]:
+    return {kind: set() for kind in Kind}
+
+
 @dataclass(slots=True)
 class Picture:
     """Everything a view shows."""
@@ -52,20 +83,23 @@ class Picture:
     trials: int | None = None
     deadline: float | None = None
     retest_seeds: int = 0
-    done: int = 0
     running: int = 0
     waiting: int = 0
     failed: int = 0
-    retests_done: int = 0
     retests_planned: int = 0
     best: Result | None = None
     yours: Result | None = None
     rows: dict[str, Row] = field(default_factory=dict)
     began: float | None = None  # seconds since 1970
+    training_since: float | None = None  # when the first trial began: data is loaded and engines are timed before
     ended_here: int = 0  # trials and retests that ended since
     trial_seconds: list[float] = field(default_factory=list)
     most_at_once: int = 0  # trials in training
     stopping: str = ""
+    ledger_told: bool = False  # of the study's trials, at least once
+    told: dict[Kind, set[str]] = field(default_factory=_by_kind)  # labels of what ended, by the workers' own events
+    stored: dict[Kind, set[str]] = field(default_factory=_by_kind)  # the same by the ledger, on every machine
+    recent: dict[Kind, set[str]] = field(default_factory=_by_kind)  # the ledger's newest, whose events may be on their way
     told_left: tuple[float, float] | None = None  # the study's seconds left, all its workers taken together, and when told
 
     def take(self, event: Event) -> None:
@@ -75,6 +109,20 @@ class Picture:
             handler(self, event)
 
     # -- what is left ----------------------------------------------------------------------------------------------
+
+    @property
+    def done(self) -> int:
+        """Search trials that have ended, on every machine."""
+        return self._ended(Kind.SEARCH)
+
+    @property
+    def retests_done(self) -> int:
+        return self._ended(Kind.RETEST)
+
+    def _ended(self, kind: Kind) -> int:
+        """Each is counted once: what a worker here still holds is counted when its own event comes, and not by the ledger."""
+        held = set().union(*(row.labels for row in self.rows.values()))
+        return len((self.stored[kind] - held) | self.told[kind])
 
     @property
     def left(self) -> int | None:
@@ -95,11 +143,30 @@ class Picture:
         return min(known) if known else None
 
     def _by_pace(self, now: float) -> float | None:
-        if self.left is None or not self.trial_seconds or self.began is None:
+        return None if self.left is None or not self.trial_seconds else self.left * self._seconds_each(now)
+
+    @property
+    def paced(self) -> bool:
+        """Whether enough has ended to tell the pace by: the first of each slot is slower, since its graph is traced."""
+        return self.ended_here >= 2 * self.at_once
+
+    def _seconds_each(self, now: float) -> float:
+        """Seconds from one training's end to the next one's."""
+        since = self.training_since or self.began
+        if not self.paced or since is None:
+            return self.mean_seconds / self.at_once
+        return (now - since) / self.ended_here
+
+    def fitting(self, now: float) -> Fitting | None:
+        """What fits into the time that is left; None where time does not limit the study."""
+        if self.deadline is None or not self.trial_seconds:
             return None
-        if self.ended_here < 2 * self.at_once:
-            return self.left * self.mean_seconds / self.at_once
-        return self.left * (now - self.began) / self.ended_here
+        seconds = max(0.0, self.deadline - now)
+        room = int(seconds / max(self._seconds_each(now), 1e-3))
+        if self.left is not None and self.left <= room:
+            return None
+        retests = min(room, self.retest_seeds * RETESTED)
+        return Fitting(seconds=seconds, trials=room - retests, retests=retests)
 
     @property
     def at_once(self) -> int:
@@ -125,8 +192,14 @@ class Picture:
 
     def _on_counts(self, event: Event) -> None:
         facts = event.facts
-        self.done, self.running, self.waiting, self.failed = (facts[name] for name in ("done", "running", "waiting", "failed"))
-        self._on_answer(event)
+        self.running, self.waiting, self.failed = (facts[name] for name in ("running", "waiting", "failed"))
+        self.trials, self.deadline = facts["trials"], facts["deadline"]
+        self.retests_planned = max(self.retests_planned, facts["retests"])
+        for kind, labels in ((Kind.SEARCH, facts["ended"]), (Kind.RETEST, facts["retests_ended"])):
+            # A trial that began and ended a moment ago may be here before the events that it did so.
+            self.stored[kind] |= self.recent[kind] if self.ledger_told else set(labels)
+            self.recent[kind] = set(labels)
+        self.ledger_told = True
 
     def _on_answer(self, event: Event) -> None:
         """Best, yours and time left are the study's, whoever trained what: this process' own trials do not change them."""
@@ -142,6 +215,7 @@ class Picture:
         self.rows[event.slot] = Row(state="waiting")
 
     def _on_started(self, event: Event) -> None:
+        self.training_since = self.training_since or event.at
         facts, held = event.facts, self._held(event)
         label = facts["label"] + _resumed(facts)
         held[facts["trial_id"]] = (label, facts["short"])
@@ -167,10 +241,9 @@ class Picture:
             return
         self.ended_here += 1
         self.trial_seconds.append(facts["seconds"])
+        self.told[Kind(facts["kind"])].add(facts["label"])
         if facts["kind"] == Kind.RETEST:
-            self.retests_done += 1
             return
-        self.done += 1
 
     def _on_retests(self, event: Event) -> None:
         self.retests_planned = len(event.facts["trials"]) * event.facts["seeds"]
@@ -190,6 +263,7 @@ class Picture:
         "pool.started": _on_pool,
         "study": _on_study,
         "counts": _on_counts,
+        "answer": _on_answer,
         "ready": _on_ready,
         "working": _on_working,
         "trial.started": _on_started,

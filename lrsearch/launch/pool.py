@@ -8,26 +8,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from queue import Empty, SimpleQueue
+from shlex import quote
 from types import TracebackType
 from typing import ClassVar, Protocol, Self
 
 from lrsearch.errors import CallerError, EnvironmentProblem, Interrupted, LrSearchError, Refused, StudyBroken
-from lrsearch.launch.child import Child, Inbox, ending
-from lrsearch.launch.devices import Slot
+from lrsearch.launch.child import Child, Inbox
 from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.launch.post import Post
 from lrsearch.launch.signals import Signals
-from lrsearch.values import Json
+from lrsearch.launch.slots import Slot
+from lrsearch.values import Json, Status, StudyState
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.wire import raised
 from lrsearch.worker.workshop import Inspection
 
 STOP_SECONDS = 7.0  # from the first signal to the end of what has not left by itself; promised: 10 in all
 TICK_SECONDS = 0.25
-_FIRST_BACKOFF_SECONDS = 1.0
-_LAST_BACKOFF_SECONDS = 60.0
-STARTS = 3  # deaths in a row without a trial's end, of a worker that never got as far as training: the slot is given up
 
 
 class Undertaker(Protocol):
@@ -41,18 +40,9 @@ class Undertaker(Protocol):
         """The worker was ended by an interruption: its attempts do not count."""
         ...
 
-
-@dataclass(slots=True)
-class _Post:
-    """A slot through its generations of workers."""
-
-    slot: Slot
-    child: Child | None = None
-    deaths: int = 0  # in a row, with no trial ended in between
-    starts_failed: int = 0  # in a row, before training began
-    due: float | None = None  # when to start the next, monotonic
-    tail: str = ""  # the last words of the newest that ended, and how it ended
-    ending: str = ""
+    def state(self) -> StudyState | None:
+        """How the ledger says that the study stands; None where it was deleted. May raise what the ledger raises."""
+        ...
 
 
 class Pool:
@@ -62,14 +52,13 @@ class Pool:
         self, slots: Sequence[Slot], config: WorkerConfig, listen: Listener, *, trial_timeout: float | None = None
     ) -> None:
         self.slots, self.config = tuple(slots), config
-        self._posts = [_Post(slot=slot) for slot in slots]
+        self._posts = [Post(slot=slot) for slot in slots]
         self._listen, self._trial_timeout = listen, trial_timeout
         self._inbox: Inbox = SimpleQueue()
         self._signals = Signals(first=self._hear_signal, second=self._kill_all)
         self._study: str | None = None
         self._undertaker: Undertaker | None = None
         self._facts: Inspection | None = None
-        self._answers: dict[tuple[Child, str], Mapping[str, Json]] = {}
         self._failure: LrSearchError | None = None
         self._stop_at: float | None = None  # when what is left is killed, monotonic
         self._signal: int | None = None
@@ -107,38 +96,8 @@ class Pool:
                 raise self._failure
             if inspector.child is None:
                 text = f"the worker that loaded the study file died ({inspector.ending})"
-                raise StudyBroken(text, traceback_text=inspector.tail)
+                raise StudyBroken(text, traceback_text="\n".join(filter(None, [inspector.reason, inspector.tail])))
         return self._facts
-
-    def ask(self, command: Mapping[str, Json], *, first: bool = False) -> list[Mapping[str, Json]]:
-        """Give every worker a command and return their answers, or only the first; fewer where workers died.
-
-        Raises what a worker raised, and Interrupted.
-        """
-        asked = self._children()
-        self._answers = {}
-        for child in asked:
-            child.tell(command)
-        wanted = str(command["do"])
-        while True:
-            found = [self._answers[child, wanted] for child in asked if (child, wanted) in self._answers]
-            waited_for = [child for child in self._children() if (child, wanted) not in self._answers]
-            if not waited_for or (first and found):
-                return found
-            self._step()
-            if self._signal is not None:
-                raise Interrupted(self._signal, "interrupted before training began")
-            if self._failure is not None:
-                raise self._failure
-
-    def like(self, slots: Sequence[Slot], listen: Listener) -> Pool:
-        """Another pool, not begun, that differs in its slots."""
-        return Pool(slots, self.config, listen, trial_timeout=self._trial_timeout)
-
-    def dismiss(self) -> None:
-        """End the workers, which hold nothing: another pool works."""
-        self._kill_all()
-        self._drain()
 
     def work(self, study: str, undertaker: Undertaker) -> None:
         """Let every worker train `study` until nothing is left.
@@ -159,8 +118,22 @@ class Pool:
             raise self._failure
         if self._signal is not None:
             raise Interrupted(self._signal, f"interrupted; running trials are back in the queue of {study!r}")
+        self._check_over(study, undertaker.state())
+
+    def _check_over(self, study: str, state: StudyState | None) -> None:
+        """All workers have left: raise what there is to say, unless the ledger says that the study is over."""
+        if state is StudyState.BROKEN:
+            raise StudyBroken(
+                f"study {study!r} is broken: its first trials all failed alike. See: lrsearch trials {quote(study)}"
+            )
+        idle = self.config.until == "idle" and self._finished
+        if state is not StudyState.OPEN or idle:
+            return
         if not self._finished:
-            raise EnvironmentProblem(f"no worker stays alive. The last one printed:\n{self._last_words()}")
+            raise EnvironmentProblem(f"no worker stays alive. The last one {self._last_words()}")
+        raise EnvironmentProblem(
+            f"study {study!r} is not done, but its workers have left. Go on with: lrsearch attach {quote(study)}"
+        )
 
     def interrupt(self, reason: str = "interrupted") -> None:
         """Let running trials be put back, and end what has not left a few seconds later."""
@@ -197,7 +170,7 @@ class Pool:
             return
         if (handler := self._HANDLERS.get(name)) is not None:
             handler(self, child, facts)
-        if name not in {"exit", "facts", "error", "answer"}:
+        if name not in {"exit", "facts", "error"}:
             event = Event(name=name, slot=child.slot.name, facts=facts)
             self.before(event)
             self._listen(event)
@@ -217,23 +190,19 @@ class Pool:
         del child
         self._facts = Inspection.from_json(facts["inspection"])
 
-    def _on_answer(self, child: Child, facts: dict[str, Json]) -> None:
-        self._answers[child, facts["to"]] = facts
-
     def _on_started(self, child: Child, facts: dict[str, Json]) -> None:
         child.holds[facts["trial_id"], facts["attempt"]] = time.monotonic()
-        self._post(child).starts_failed = 0
 
     def _on_ended(self, child: Child, facts: dict[str, Json]) -> None:
         child.holds.pop((facts["trial_id"], facts["attempt"]), None)
-        self._post(child).deaths = 0
+        if Status(facts["status"]).terminal:
+            self._post(child).trial_ended()
         for other in self._children():  # one that waits for the others' ends need not sleep its second out
             if other is not child and other.working and not other.holds:
                 other.tell({"do": "wake"})
 
     def _on_working(self, child: Child, facts: dict[str, Json]) -> None:
         child.worker_id = facts["worker"]
-        self._post(child).starts_failed = 0
 
     def _on_broken(self, child: Child, facts: dict[str, Json]) -> None:
         del child
@@ -244,6 +213,14 @@ class Pool:
         del facts
         child.done = self._finished = True
         child.tell({"do": "quit"})
+
+    def _on_signalled(self, child: Child, facts: dict[str, Json]) -> None:
+        if not child.done:
+            child.signalled = facts["signal"]
+
+    def _on_interrupted(self, child: Child, facts: dict[str, Json]) -> None:
+        del facts
+        child.done = not child.holds  # it put back all it held, as far as is known here
 
     def _on_error(self, child: Child, facts: dict[str, Json]) -> None:
         """An error that the same file or database would give to every worker ends the run, and so does a crash before anybody has
@@ -257,34 +234,37 @@ class Pool:
     def _on_exit(self, child: Child, facts: dict[str, Json]) -> None:
         post = self._post(child)
         self._hear_output_of(child)
-        post.child, post.tail = None, child.tail() or (child.error or {}).get("traceback", "")
-        post.ending = child.verdict or ending(facts["code"])
+        post.bury(child, facts["code"])
         child.close()
         if child.worker_id is not None and not child.done:
-            self._bury(child.worker_id, child.verdict or f"its worker ended by {post.ending}")
-        if child.done or self._stop_at is not None or self._failure is not None or self._study is None:
+            self._bury(child, child.verdict or child.reason or f"its worker ended by {post.ending}")
+        left = child.done and not child.signalled
+        if left or self._stop_at is not None or self._failure is not None or self._study is None:
             return
         self._replace(post, child)
 
-    def _bury(self, worker_id: int, why: str) -> None:
+    def _bury(self, child: Child, why: str) -> None:
         """Close what the ledger says it held: its own last words may have died with it."""
         assert self._undertaker is not None
-        if self._stop_at is not None:
-            self._undertaker.put_back(worker_id, why)
-        else:
-            self._undertaker.lost(worker_id, why)
+        assert child.worker_id is not None
+        asked = self._stop_at is not None or child.signalled
+        (self._undertaker.put_back if asked else self._undertaker.lost)(child.worker_id, why)
 
-    def _replace(self, post: _Post, child: Child) -> None:
-        """Start another after a while, unless this slot's workers never get as far as training."""
-        post.deaths += 1
-        if not child.working or not child.holds:
-            post.starts_failed += 1
-        delay: float | None = min(_LAST_BACKOFF_SECONDS, _FIRST_BACKOFF_SECONDS * 2.0 ** (post.deaths - 1))
-        if post.starts_failed >= STARTS or self._finished:
+    def _replace(self, post: Post, child: Child) -> None:
+        """Start another after a while, unless this slot's workers get nowhere, or the ledger has nothing left to do."""
+        delay = post.died(child)
+        if self._finished and self._over():
             delay = None
         post.due = None if delay is None else time.monotonic() + delay
-        facts = {"ending": post.ending, "tail": post.tail, "retry_seconds": delay}
+        facts = {"ending": post.ending, "reason": post.reason, "tail": post.tail, "retry_seconds": delay}
         self._listen(Event(name="worker.died", slot=post.slot.name, facts=facts))
+
+    def _over(self) -> bool:
+        """Whether the ledger says that nothing is left to do; not where it cannot be asked."""
+        assert self._undertaker is not None
+        with suppress(LrSearchError):
+            return self._undertaker.state() is not StudyState.OPEN
+        return False
 
     def _watch_clocks(self) -> None:
         now = time.monotonic()
@@ -304,7 +284,7 @@ class Pool:
 
     # -- small things ----------------------------------------------------------------------------------------------
 
-    def _start(self, post: _Post) -> None:
+    def _start(self, post: Post) -> None:
         post.child = Child(post.slot, self.config, self._inbox)
 
     def _put_to_work(self, child: Child) -> None:
@@ -319,7 +299,7 @@ class Pool:
     def _children(self) -> list[Child]:
         return [post.child for post in self._posts if post.child is not None]
 
-    def _post(self, child: Child) -> _Post:
+    def _post(self, child: Child) -> Post:
         return next(post for post in self._posts if post.slot is child.slot)
 
     def _kill_all(self, verdict: str = "") -> None:
@@ -343,7 +323,9 @@ class Pool:
             self._listen(Event(name="output", slot=child.slot.name, facts={"text": line}))
 
     def _last_words(self) -> str:
-        return next((post.tail for post in self._posts if post.tail), "nothing")
+        """How the workers ended: of one that told of an error, else of one that printed something."""
+        told = sorted(self._posts, key=lambda post: (not post.reason, not post.tail))
+        return told[0].last_words
 
     def _tell(self, name: str, **facts: Json) -> None:
         self._listen(Event(name=name, facts=facts))
@@ -351,12 +333,13 @@ class Pool:
     _HANDLERS: ClassVar[Mapping[str, Callable[[Pool, Child, dict[str, Json]], None]]] = {
         "ready": _on_ready,
         "facts": _on_facts,
-        "answer": _on_answer,
         "working": _on_working,
         "trial.started": _on_started,
         "trial.ended": _on_ended,
         "broken": _on_broken,
         "done": _on_done,
+        "signalled": _on_signalled,
+        "interrupted": _on_interrupted,
         "error": _on_error,
         "exit": _on_exit,
     }

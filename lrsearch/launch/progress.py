@@ -8,18 +8,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TextIO
+from typing import ClassVar, TextIO
 
 from lrsearch.errors import InvalidValue
 from lrsearch.launch.events import Event, Listener, to_all
-from lrsearch.launch.picture import Picture, duration, number
+from lrsearch.launch.picture import Fitting, Picture, duration, number
 from lrsearch.report.layout import shorten
+from lrsearch.report.words import counted
 from lrsearch.values import Kind, Origin, Status
-
-if TYPE_CHECKING:
-    from lrsearch.launch.live import LiveView
 
 _STATUS = {
     Status.DIVERGED: "diverged",
@@ -43,38 +42,47 @@ def watching(
     """
     stream = sys.stderr if stream is None else stream
     with ExitStack() as stack:
-        listeners: list[Listener] = []
+        listeners: dict[str, Listener] = {}
         if log_file is not None:
-            listeners.append(stack.enter_context(_log(Path(log_file))))
+            listeners["the log file"] = stack.enter_context(_log(Path(log_file)))
         if not quiet:
-            listeners.append(_view(stack, stream, verbose=verbose))
+            listeners |= _view(stack, stream, verbose=verbose)
         yield to_all(listeners)
 
 
-def _view(stack: ExitStack, stream: TextIO, *, verbose: bool) -> Listener:
+def _view(stack: ExitStack, stream: TextIO, *, verbose: bool) -> dict[str, Listener]:
     picture = Picture()
-    if stream.isatty():
+    out: Callable[[str], None] = partial(print, file=stream, flush=True)
+    width: Callable[[], int] | None = None
+    terminal = stream.isatty()
+    if terminal:
         from lrsearch.launch.live import LiveView
 
-        live: LiveView = stack.enter_context(LiveView(picture, stream))
-        lines = Lines(picture, live.print, verbose=verbose, terse=True, width=live.width)
-        return to_all([picture.take, lines, live])
-    return to_all([picture.take, Lines(picture, lambda text: print(text, file=stream, flush=True), verbose=verbose)])
+        live = stack.enter_context(LiveView(picture, stream))
+        out, width = live.print, live.width
+    lines = Lines(picture, out, verbose=verbose, terse=terminal, width=width)
+    return {"what progress is made of": picture.take, "progress on the terminal": lines}
 
 
 @contextmanager
 def _log(path: Path) -> Iterator[Listener]:
     try:
-        file = path.open("a", encoding="utf-8", buffering=1)
+        file = path.open("ab", buffering=0)  # what could not be written must not wait in a buffer to fail again on closing
     except OSError as error:
         raise InvalidValue("--log-file", got=str(path), allowed=f"a file that can be written ({error.strerror})") from error
-    with file:
 
-        def write(event: Event) -> None:
-            if event.name not in _LOGGED_NOT:
-                file.write(json.dumps(event.to_json(), default=str) + "\n")
+    def write(event: Event) -> None:
+        if event.name in _LOGGED_NOT:
+            return
+        line = (json.dumps(event.to_json(), default=str) + "\n").encode()
+        while line:
+            line = line[file.write(line) :]
 
+    try:
         yield write
+    finally:
+        with suppress(OSError):  # a network's file system may tell only here that the disk was full
+            file.close()
 
 
 class Lines:
@@ -92,13 +100,14 @@ class Lines:
         self._picture, self._print, self._verbose = picture, out, verbose
         self._width = width  # of the terminal now; None: a setting is never cut
         self._terse = terse  # beside a live view, which shows the rest
-        self._estimated = False
+        self._estimated: Fitting | None = None  # what was said to fit into the time, last time
+        self._waits = True  # for the first trial's length
 
     def __call__(self, event: Event) -> None:
         line = self._line(event)
         if line:
             self._print(line)
-        if event.name == "trial.ended" and not self._estimated:
+        if event.name == "trial.ended":
             self._estimate(event)
 
     def _line(self, event: Event) -> str:
@@ -106,13 +115,20 @@ class Lines:
         return writer(self, event) if writer is not None else ""
 
     def _started(self, event: Event) -> str:
-        if not self._verbose or self._terse:
+        facts, epoch, update = event.facts, event.facts.get("resumed_from"), event.facts.get("resumed_update")
+        if self._terse or not (self._verbose or epoch or update):
             return ""
-        return f"{event.slot}: {event.facts['label']} begins: {event.facts['short']}"
+        how = f"goes on from epoch {epoch}, update {update}" if epoch or update else "begins"
+        return f"{event.slot}: {facts['label']} {how}: {facts['short']}"
 
     def _retests(self, event: Event) -> str:
-        trials, seeds = event.facts["trials"], event.facts["seeds"]
-        return f"the search is over; {len(trials)} settings are retested on {seeds} fresh seeds each" if trials and seeds else ""
+        trials, seeds, left_out = (event.facts[name] for name in ("trials", "seeds", "left_out"))
+        if not trials or not seeds:
+            return ""
+        are = "is" if len(trials) == 1 else "are"
+        late = f"; {counted(left_out, 'more retest')} would end too late" if left_out else ""
+        settings, on = counted(len(trials), "setting"), counted(seeds, "fresh seed")
+        return f"the search is over; {settings} {are} retested on {on} each{late}"
 
     def _note(self, event: Event) -> str:
         return str(event.facts["text"])
@@ -127,22 +143,20 @@ class Lines:
     def _died(self, event: Event) -> str:
         delay = event.facts["retry_seconds"]
         then = "its slot is given up" if delay is None else f"another starts in {duration(delay)}"
-        tail = str(event.facts["tail"])
-        last = tail if self._verbose or delay is None else "\n".join(tail.splitlines()[-1:])
-        return f"worker {event.slot} died ({event.facts['ending']}); {then}" + (f"\n{last}" if last else "")
+        tail, reason = str(event.facts["tail"]), str(event.facts.get("reason", ""))
+        last = tail if self._verbose or delay is None else "" if reason else "\n".join(tail.splitlines()[-1:])
+        return "\n".join(filter(None, [f"worker {event.slot} died ({event.facts['ending']}); {then}", reason, last]))
 
     def _study(self, event: Event) -> str:
-        del event  # the picture has it
         picture = self._picture
-        budget = f"{picture.trials} trials" if picture.trials is not None else "as many trials as the time allows"
-        slots = len(picture.rows)
-        already = f", {picture.done} done already" if picture.done else ""
-        return f"study {picture.study}: {budget}{already}, {slots} slot{'s' * (slots != 1)}, by {picture.objective}"
+        budget = counted(picture.trials, "trial") if picture.trials is not None else "as many trials as the time allows"
+        already = f", {event.facts['done']} done already" if event.facts["done"] else ""
+        return f"study {picture.study}: {budget}{already}, {counted(len(picture.rows), 'slot')}, by {picture.objective}"
 
     def _ended(self, event: Event) -> str:
         facts, picture = event.facts, self._picture
         status = Status(facts["status"])
-        what = f"{number(facts['value'])}" if status is Status.COMPLETE else _STATUS[status]
+        what = _STATUS.get(status) or ("no value" if facts["value"] is None else number(facts["value"]))
         mark = ""
         if facts["kind"] == Kind.SEARCH and status is Status.COMPLETE and picture.best is not None:
             mark = "  best so far" if picture.best.number == facts["number"] else ""
@@ -154,15 +168,19 @@ class Lines:
         return head + (short if room is None else shorten(short, max(_LEAST_ROOM, room))) + tail + why
 
     def _estimate(self, event: Event) -> None:
-        """After the first trial: how long the rest will take."""
-        left = self._picture.seconds_left(event.at)
-        if left is None or not self._picture.trial_seconds:
+        """After the first trial: how long the rest will take, or what fits into the time; again when the pace is much another."""
+        picture = self._picture
+        left, fitting = picture.seconds_left(event.at), picture.fitting(event.at)
+        if left is None or not picture.trial_seconds:
             return
-        self._estimated = True
-        slots, at_once = len(self._picture.rows), self._picture.at_once
+        again = not self._waits and self._estimated and fitting and picture.paced and fitting.differs(self._estimated)
+        if not self._waits and not again:
+            return
+        self._waits, self._estimated = False, None if again else fitting
+        slots, at_once = len(picture.rows), picture.at_once
         many = f", {at_once} trials at once" if at_once > slots else ""
-        a_trial = duration(self._picture.mean_seconds)
-        self._print(f"{a_trial} a trial, {slots} slot{'s' * (slots != 1)}{many}: about {duration(left)}")
+        ahead = f"about {duration(left)}" if fitting is None else str(fitting)
+        self._print(f"{duration(picture.mean_seconds)} a trial, {counted(slots, 'slot')}{many}: {ahead}")
 
     _WRITERS: ClassVar[Mapping[str, Callable[[Lines, Event], str]]] = {
         "study": _study,

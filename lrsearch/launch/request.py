@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import TYPE_CHECKING
 
-from lrsearch.errors import FingerprintMismatch, InvalidValue, UnknownName, VersionMismatch
+from lrsearch.errors import FingerprintMismatch, InvalidValue, StudyBroken, UnknownName, VersionMismatch
+from lrsearch.launch.events import Event, Listener, silent
 from lrsearch.values import Json, Origin, StudyFacts, StudyPlan, StudyRecord, StudyState
 from lrsearch.worker.workshop import Inspection
 
@@ -24,7 +27,7 @@ class Request:
     """What the caller asked for; None where nothing was said, so that a study that goes on keeps what it has."""
 
     trials: int | None = None  # the study's total
-    timeout: float | None = None  # seconds from now, retests included
+    timeout: float | None = None  # seconds from `began`, retests included
     sampler: str | None = None
     pruner: str | None = None
     seed: int | None = None
@@ -32,6 +35,8 @@ class Request:
     retries: int | None = None
     overrides: Mapping[str, Json] = field(default_factory=dict)
     allow_version_drift: bool = False
+    began: float = field(default_factory=time.monotonic)  # when the command did, so that loading TensorFlow counts too
+    accept_change: tuple[str, ...] = ()  # fields of the fingerprint
 
     def __post_init__(self) -> None:
         for name, low in (("trials", 1), ("retest", 0), ("retries", 0), ("seed", 0)):
@@ -66,24 +71,64 @@ class Request:
         )
 
 
-def create_or_resume(ledger: Ledger, request: Request, name: str, study_file: str | None, found: Inspection) -> StudyRecord:
+def create_or_resume(
+    ledger: Ledger,
+    request: Request,
+    name: str,
+    study_file: str | None,
+    found: Inspection,
+    *,
+    resume: bool = True,
+    listen: Listener = silent,
+) -> StudyRecord:
     """The study `name`: made from what was found, or the stored one, opened again with what was asked anew.
 
-    Raises FingerprintMismatch where the stored one has another definition, sampler, pruner, seed or number of retests.
+    Without `resume` a stored study is compared and stays as it is: its state, its budget and its end.
+
+    Raises FingerprintMismatch where the stored one has another definition, sampler, pruner, seed or number of retests, and
+    StudyBroken where it is broken and has nothing left to train.
     """
     known = stored(ledger, name)
-    plan = request.plan(name, study_file, found)
     if known is not None:
         check_same(known, request)
-        check_versions(known.plan.facts.versions, found.facts.versions, allow_drift=request.allow_version_drift)
-    study = ledger.create_study(plan)
-    if known is None:
+        check_identity(ledger, known, found, accept=request.accept_change, allow_drift=request.allow_version_drift, listen=listen)
+    study = ledger.create_study(request.plan(name, study_file, found), began=request.began)
+    if known is None or not resume:
         return study
     if request.trials is not None or request.timeout is not None:
-        ledger.set_budget(study.id, trials=request.trials, timeout_seconds=request.timeout)
-    if study.state in {StudyState.DRAINING, StudyState.STOPPED, StudyState.BROKEN}:
-        ledger.set_state(study.id, StudyState.OPEN)
+        ledger.set_budget(study.id, trials=request.trials, timeout_seconds=request.timeout, began=request.began)
+    if study.state is not StudyState.FINISHED and ledger.set_state(study.id, StudyState.OPEN) is StudyState.BROKEN:
+        raise broken(study)
     return ledger.study(name)
+
+
+def broken(study: StudyRecord) -> StudyBroken:
+    """What to raise for a study that its own code broke: the reason, and the way on."""
+    fix = f"Mend its file, then: lrsearch retry {quote(study.name)} --failed"
+    return StudyBroken(f"study {study.name!r} is broken: its first trials all failed alike. {fix}", traceback_text=study.reason)
+
+
+def check_identity(
+    ledger: Ledger,
+    study: StudyRecord,
+    found: Inspection,
+    *,
+    accept: Sequence[str] = (),
+    allow_drift: bool = False,
+    listen: Listener = silent,
+) -> None:
+    """Refuse to train something else under the study's name; what is accepted is recorded with it, and said.
+
+    Raises FingerprintMismatch, VersionMismatch, and InvalidValue or UnknownName for what cannot be accepted.
+    """
+    from lrsearch.definition import changes_of
+
+    notes = check_versions(study.plan.facts.versions, found.facts.versions, allow_drift=allow_drift)
+    changes, said = changes_of(study, found.facts, accept=accept)
+    if changes:
+        ledger.record_changes(study.id, changes)
+    for text in (*notes, *said):
+        listen(Event(name="note", facts={"text": text}))
 
 
 def check_same(known: StudyRecord, request: Request) -> None:

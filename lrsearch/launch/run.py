@@ -7,19 +7,22 @@ written to the database before the study file has been inspected.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import prepare_answer
 from lrsearch.errors import LrSearchError, StudyFileError
-from lrsearch.launch.devices import plan_slots, this_machine
-from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.launch.devices import this_machine
+from lrsearch.launch.events import Event, Listener, silent, to_all
 from lrsearch.launch.parent import LedgerUndertaker, Watcher, check_storage, config_of, opened
+from lrsearch.launch.planning import keep_threads, plan_workers
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.request import Request, check_methods, create_or_resume
-from lrsearch.launch.slots import SlotChoice, alternatives
+from lrsearch.launch.request import Request, check_methods, create_or_resume, stored
+from lrsearch.launch.slots import SlotPlan, SlotRequest
+from lrsearch.report.words import counted
 from lrsearch.values import Json, StudyRecord
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ def run_study(
     retries: int | None = None,
     devices: str | None = None,
     workers: int | None = None,
+    threads: int | None = None,
     per_device: int | None = None,
     engine: str = "auto",
     trial_timeout: float | None = None,
@@ -48,14 +52,17 @@ def run_study(
     checkpoint_every: float | None = None,
     checkpoint_quota: int | None = None,
     allow_version_drift: bool = False,
+    accept_change: Sequence[str] = (),
     create_only: bool = False,
+    began: float | None = None,
     listen: Listener = silent,
     engine_factory: str | None = None,
 ) -> StudyRecord:
     """Search the study of `study_file` with worker processes until its budget is spent; returns it as it stands then.
 
-    A study of that name that exists goes on where it stood, if its definition is the same. Times are in seconds. With
-    `create_only` the study is made and nothing is trained.
+    A study of that name that exists goes on where it stood, if its definition is the same. Times are in seconds; `timeout`
+    counts from `began`, by the monotonic clock, which is now where it is None. With `create_only` the study is made and
+    nothing is trained; one that exists is not changed.
 
     Raises CallerError (bad input, broken study file), EnvironmentProblem (database, devices), Refused (the stored study is
     another one), StudyBroken (its code fails on every trial), Interrupted (a signal; trials are back in the queue).
@@ -73,33 +80,41 @@ def run_study(
         retries=retries,
         overrides=overrides or {},
         allow_version_drift=allow_version_drift,
+        began=time.monotonic() if began is None else began,
+        accept_change=tuple(accept_change),
     )
+    listen = to_all({"progress": listen})  # whatever it raises, training goes on
+    asked = SlotRequest(devices=devices, workers=workers, threads=threads, per_device=per_device)
     check_backend()
     path = check_file(study_file)
     name = study_name(path) if name is None else check_study_name(name) or name
     url = resolve_url(storage, os.environ)
-    machine = this_machine()
-    slots = plan_slots(machine, devices=devices, workers=workers, per_device=per_device, trials=request.total)
-    others = alternatives(machine, slots, workers=workers, engine=engine)
+    plan = plan_workers(this_machine(), asked, request, url=url, name=name)
     config = config_of(
         url, path, request.overrides, engine, engine_factory, checkpoints, every=checkpoint_every, quota=checkpoint_quota
     )
-    with Pool(slots[:1] if create_only else slots, config, listen, trial_timeout=trial_timeout) as pool:
+    slots = plan.slots[:1] if create_only else plan.slots
+    with Pool(slots, config, listen, trial_timeout=trial_timeout) as pool:
         check_storage(url)  # while TensorFlow loads in the workers
         found = pool.inspect()
         for note in found.facts.notes:
             listen(Event(name="note", facts={"text": note}))
         check_methods(request, found.facts)
         with opened(url) as ledger:
-            study = create_or_resume(ledger, request, name, str(study_file), found)
-            if not create_only:
-                with SlotChoice(pool=pool, others=others, ledger=ledger, study=study, listen=listen).settled() as chosen:
-                    work_with(chosen, ledger, study, listen)
-            return ledger.study(name)
+            there = stored(ledger, name) if create_only else None
+            study = create_or_resume(ledger, request, name, str(study_file), found, resume=not create_only, listen=listen)
+            if there is not None:
+                listen(Event(name="note", facts={"text": _left_alone(study)}))
+            if create_only:
+                return study
+            work_with(pool, ledger, study, plan, listen)
+    return completed(url, name)
 
 
-def work_with(pool: Pool, ledger: Ledger, study: StudyRecord, listen: Listener) -> None:
-    """Let `pool` train `study`, telling how it stands; at a good end Optuna's rows have followed the ledger."""
+def work_with(pool: Pool, ledger: Ledger, study: StudyRecord, plan: SlotPlan, listen: Listener) -> None:
+    """Let `pool`, made by `plan`, train `study`, telling how it stands."""
+    listen(Event(name="note", facts={"text": str(plan)}))
+    keep_threads(ledger, study, plan)
     watcher = Watcher(ledger, study, listen)
     watcher.begin()
 
@@ -109,10 +124,26 @@ def work_with(pool: Pool, ledger: Ledger, study: StudyRecord, listen: Listener) 
 
     pool.tick, pool.before = tick, watcher.hear
     pool.work(study.name, LedgerUndertaker(ledger, study.id))  # an interruption leaves Optuna's rows to whoever goes on
+    watcher.end()
+
+
+def completed(url: str, name: str) -> StudyRecord:
+    """The study after a good end, with Optuna's rows in step with the ledger.
+
+    The pool is left by then, and its signal handlers with it: a Ctrl-C ends this as it ends any program.
+    """
     from lrsearch.storage import Mirror
 
-    with suppress(LrSearchError):  # any later look completes it
-        Mirror(ledger).complete(study.id)
+    with opened(url) as ledger:
+        study = ledger.study(name)
+        with suppress(LrSearchError):  # any later look completes it
+            Mirror(ledger).complete(study.id)
+        return study
+
+
+def _left_alone(study: StudyRecord) -> str:
+    budget = "any number of trials" if study.trials is None else counted(study.trials, "trial")
+    return f"{study.name} is there already and stays as it is: {study.state.value}, with a budget of {budget}"
 
 
 def check_file(study_file: str | Path) -> Path:

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -34,12 +35,21 @@ class Signals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._old = {number: signal.signal(number, self._handle) for number in NUMBERS}
+            self._old = {number: signal.signal(number, self._handle) for number in NUMBERS if not _nohup(number)}
             read, write = self._pipe = os.pipe()
             os.set_blocking(write, False)
             self._old_wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
             threading.Thread(target=self._guard, args=(read,), name="lrsearch-signals", daemon=True).start()
+            os.register_at_fork(after_in_child=self._forget)
         return self
+
+    def _forget(self) -> None:
+        """A process that the caller's own code forked: a signal to it is its own, and none of ours."""
+        if self._pipe is not None:
+            self._pipe = None
+            signal.set_wakeup_fd(self._old_wakeup)
+            for number, handler in self._old.items():
+                signal.signal(number, handler)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._pipe is None:
@@ -75,6 +85,12 @@ class Signals:
         if self._pipe is None:  # the main thread did it
             return
         self._second()
-        if sys.stderr.isatty():
-            os.write(2, _SHOW_CURSOR)
+        with suppress(OSError, ValueError):  # a terminal that is gone must not keep us
+            if sys.stderr.isatty():
+                os.write(2, _SHOW_CURSOR)
         os._exit(128 + (self.number or signal.SIGINT))
+
+
+def _nohup(number: int) -> bool:
+    """Whether whoever started us wants us to outlive the terminal: `nohup` has SIGHUP ignored."""
+    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN

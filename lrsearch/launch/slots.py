@@ -1,163 +1,156 @@
-"""One worker a core, or fewer with more threads each: measured, where a study is long enough to pay for it.
+"""Divides a machine into slots, by a rule, and says why.
 
-The workers that wait to begin are timed all at once, then the alternatives, each in processes of its own while the others rest.
-The figures stay with the study, so that whoever goes on or attaches from the same machine does not measure again.
+A slot is a worker's share: a GPU, a part of one, or some CPU threads; it is bound by the worker's environment before
+TensorFlow loads. On CPU cores there is one worker per core, fewer where memory or trials are fewer, and the workers divide the
+threads. Knows nothing of studies.
 """
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from lrsearch.errors import Interrupted, LrSearchError
-from lrsearch.launch.devices import Machine, Slot, plan_slots
-from lrsearch.launch.events import Event, Listener
-from lrsearch.launch.pool import Pool
-from lrsearch.values import Json, StudyRecord
+from lrsearch.errors import DeviceProblem, InvalidValue
+from lrsearch.launch.devices import Gpu, Machine, chosen_gpus
+from lrsearch.report.words import counted
 
-if TYPE_CHECKING:
-    from lrsearch.storage import Ledger
-
-WORTH_SECONDS = 900.0  # of training ahead; measuring takes about ten, most of them TensorFlow's import
-GAIN = 1.1  # over one worker a core, which loses less with a worker that dies
-TIMED_SECONDS = 2.0
-_MANY_CORES = 8  # from here on, workers of some threads are tried too
-_SOME_THREADS = 4
+OVERHEAD_MIB = 614  # 0.6 GiB a process for CUDA's context and libraries, when several share a GPU
+CPU_WORKER_MIB = 819  # 0.8 GiB: TensorFlow, a small data set and room; more workers than fit would be killed
 
 
-def alternatives(machine: Machine, slots: Sequence[Slot], *, workers: int | None, engine: str) -> tuple[tuple[Slot, ...], ...]:
-    """The machine's cores in fewer workers than `slots`.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slot:
+    """One worker's share. `env` is set, and names in `unset` removed, before its process starts."""
 
-    None where these are on a GPU or just one, or where the caller has chosen the `workers` or an `engine` that measures nothing.
-    """
-    if workers is not None or engine != "auto" or any(slot.gpu for slot in slots):
-        return ()
-    counts = (1, machine.cores // _SOME_THREADS) if machine.cores >= _MANY_CORES else (1,)
-    return tuple(plan_slots(machine, devices="cpu", workers=count) for count in counts if count < len(slots))
-
-
-@dataclass(frozen=True, kw_only=True)
-class SlotChoice:
-    """What there is to choose between for a study on this machine: the slots of a pool that is ready, and the others."""
-
-    pool: Pool
-    others: Sequence[Sequence[Slot]]
-    ledger: Ledger
-    study: StudyRecord
-    listen: Listener
-
-    @contextmanager
-    def settled(self) -> Iterator[Pool]:
-        """The pool that shall work: the one that is ready, or another that is faster by more than a tenth.
-
-        Nothing is measured where there is no choice, or less than a quarter of an hour to train. Raises what workers raise.
-        """
-        with ExitStack() as stack:
-            known = self.ledger.calibration(self.study.id, self._key) if self.others else None
-            if known is not None:
-                yield self._as_known(known["workers"], stack)
-            elif self.others and self._worth_it():
-                yield self._fastest(stack)
-            else:
-                yield self.pool
+    name: str  # "gpu:0", "gpu:0/2", "cpu:1"
+    threads: int
+    memory_mib: int | None = None  # a hard limit on the GPU's memory
+    env: Mapping[str, str] = field(default_factory=dict)
+    unset: tuple[str, ...] = ()
 
     @property
-    def _key(self) -> str:
-        return f"{self.pool.config.host}/cpu/workers"
-
-    def _as_known(self, workers: int, stack: ExitStack) -> Pool:
-        chosen = next((each for each in self.others if len(each) == workers), None)
-        if chosen is None:
-            return self.pool
-        self.pool.dismiss()
-        return stack.enter_context(self.pool.like(chosen, self.listen))
-
-    def _worth_it(self) -> bool:
-        answers = self.pool.ask({"do": "open", "study": self.study.name}, first=True)
-        done = self.ledger.counts(self.study.id).done
-        figures = answers[0]["figures"] if answers else {}
-        return seconds_ahead(self.study, figures, done=done, workers=len(self.pool.slots)) >= WORTH_SECONDS
-
-    def _fastest(self, stack: ExitStack) -> Pool:
-        """Time them one after another; the fastest stays, the others are ended."""
-        own = self._pace(self.pool)
-        best, paces = self.pool, {named(self.pool.slots): own or 0.0}
-        for slots in self.others if own else ():
-            silent_at_first = _Gate(self.listen)
-            other = stack.enter_context(self.pool.like(slots, silent_at_first))
-            pace = self._pace(other) or 0.0
-            if pace > max(GAIN * (own or 0.0), *paces.values()):
-                best.dismiss()
-                best = other
-                silent_at_first.open(slots)
-            else:
-                other.dismiss()
-            paces[named(slots)] = pace
-        if own:
-            self._keep(best, paces)
-        return best
-
-    def _pace(self, pool: Pool) -> float | None:
-        """Batches a second of all its workers, training at once; None where one of them cannot say."""
-        commands = (
-            {"do": "open", "study": self.study.name},
-            {"do": "pace", "seconds": 0.0},
-            {"do": "pace", "seconds": TIMED_SECONDS},
-        )
-        try:
-            *_, answers = [pool.ask(command) for command in commands]  # the second command traces what is not traced yet
-        except Interrupted:
-            raise
-        except LrSearchError:
-            if pool is self.pool:
-                raise
-            return None
-        found = [each["batches"] for each in answers]
-        return None if len(found) < len(pool.slots) or None in found else float(sum(found))
-
-    def _keep(self, best: Pool, paces: Mapping[str, float]) -> None:
-        chosen = named(best.slots)
-        others = "; ".join(f"{name}: {pace:.5g}" for name, pace in paces.items() if name != chosen)
-        reason = f"{chosen}: {paces[chosen]:.5g} batches a second; {others}"
-        self.ledger.note_calibration(
-            self.study.id, self._key, {"workers": len(best.slots), "paces": dict(paces), "reason": reason}
-        )
-        self.listen(Event(name="note", facts={"text": reason}))
+    def gpu(self) -> bool:
+        return self.name.startswith("gpu")
 
 
-class _Gate:
-    """Passes events on once it is open."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlotRequest:
+    """What a caller asks of the division; None where nothing was said."""
 
-    def __init__(self, listen: Listener) -> None:
-        self._listen, self._open = listen, False
+    devices: str | None = None  # cpu, gpu, or gpu:0,1; every GPU, else the CPU
+    workers: int | None = None  # processes
+    threads: int | None = None  # of each worker
+    per_device: int | None = None  # workers that share each GPU
 
-    def __call__(self, event: Event) -> None:
-        if self._open:
-            self._listen(event)
-
-    def open(self, slots: Sequence[Slot]) -> None:
-        """From now on; listeners learn of the slots."""
-        self._open = True
-        self._listen(Event(name="pool.started", facts={"slots": [each.name for each in slots]}))
-
-
-def seconds_ahead(study: StudyRecord, figures: Mapping[str, Json], *, done: int, workers: int) -> float:
-    """About how long so many workers will train, by an engine's figures and the study's deadline; 0 without figures."""
-    milliseconds = [float(each) for each in figures.get("milliseconds", {}).values()]
-    if not milliseconds:
-        return 0.0
-    facts = study.plan.facts
-    batches = facts.epochs * sum(facts.steps_per_epoch.values()) / len(facts.steps_per_epoch)
-    trials = math.inf if study.trials is None else max(0, study.trials - done)
-    until_deadline = math.inf if study.deadline is None else study.deadline - time.time()
-    return min(until_deadline, trials * batches * min(milliseconds) / 1000 / workers)
+    def __post_init__(self) -> None:
+        given = {"--workers": self.workers, "--threads": self.threads, "--per-device": self.per_device}
+        for name, value in given.items():
+            if value is not None and value < 1:
+                raise InvalidValue(name, got=value, allowed="at least 1")
 
 
-def named(slots: Sequence[Slot]) -> str:
-    """`2 workers of 1 thread`."""
-    workers, threads = len(slots), slots[0].threads
-    return f"{workers} worker{'s' * (workers > 1)} of {threads} thread{'s' * (threads > 1)}"
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlotPlan:
+    """Slots, and why they are as they are."""
+
+    slots: tuple[Slot, ...]
+    reason: str
+
+    @property
+    def threads(self) -> int | None:
+        """Threads of each CPU worker; None on GPUs, where results do not hang on them."""
+        return None if self.slots[0].gpu else self.slots[0].threads
+
+    def __str__(self) -> str:
+        """`2 workers of 1 thread: one per core`."""
+        workers, threads = len(self.slots), self.slots[0].threads
+        return f"{counted(workers, 'worker')} of {counted(threads, 'thread')}: {self.reason}"
+
+
+def plan_slots(
+    machine: Machine, asked: SlotRequest | None = None, *, trials: int | None = None, kept: int | None = None
+) -> SlotPlan:
+    """Divide `machine`.
+
+    `trials` is how many are still to be trained, where that is known. `kept` is the number of threads that a study's CPU
+    workers have had: a trial resumes bitwise under the same number alone.
+    Raises DeviceProblem where a device is not there, InvalidValue where the request makes no sense.
+    """
+    asked = asked or SlotRequest()
+    gpus = chosen_gpus(machine, asked.devices)
+    if gpus:
+        return _gpu_plan(machine, gpus, asked)
+    if asked.per_device is not None:
+        raise InvalidValue("--per-device", got=asked.per_device, allowed="left out on a CPU", fix="Say --workers instead.")
+    return _cpu_plan(machine, asked, trials=trials, kept=kept)
+
+
+# -- CPU cores -----------------------------------------------------------------------------------------------------
+
+
+def _cpu_plan(machine: Machine, asked: SlotRequest, *, trials: int | None, kept: int | None) -> SlotPlan:
+    free = _divided(machine, asked, trials=trials)
+    if kept is None or free.threads == kept:
+        return free
+    if asked.threads is not None:
+        warning = f"the study began with {kept}, so what was interrupted does not resume bitwise"
+        return replace(free, reason=f"{free.reason}; {warning}")
+    same = _divided(machine, replace(asked, threads=kept), trials=trials)
+    why = "as many threads as the study began with, which resumes bitwise (--threads changes it)"
+    return replace(same, reason=f"--workers {asked.workers}; {why}" if asked.workers else why)
+
+
+def _divided(machine: Machine, asked: SlotRequest, *, trials: int | None) -> SlotPlan:
+    count, reason = _cpu_workers(machine, asked, trials)
+    threads = asked.threads or max(1, machine.cores // count)
+    env = {"CUDA_VISIBLE_DEVICES": "-1", **_thread_env(threads)}
+    names = ["cpu"] if count == 1 else [f"cpu:{index}" for index in range(count)]
+    return SlotPlan(slots=tuple(Slot(name=name, threads=threads, env=env) for name in names), reason=reason)
+
+
+def _cpu_workers(machine: Machine, asked: SlotRequest, trials: int | None) -> tuple[int, str]:
+    """How many, and why: the smallest of what cores, memory and trials allow; of equals the first."""
+    threads = f"--threads {asked.threads}" if asked.threads else ""
+    if asked.workers is not None:
+        return asked.workers, ", ".join(filter(None, [f"--workers {asked.workers}", threads]))
+    limits = [(max(1, machine.cores // (asked.threads or 1)), threads or "one per core")]
+    if machine.memory_mib is not None:
+        room = f"{machine.memory_mib / 1024:.1f} GiB of memory are free, and a worker takes about 0.8"
+        limits.append((max(1, machine.memory_mib // CPU_WORKER_MIB), room))
+    if trials is not None:
+        limits.append((max(1, trials), f"{counted(trials, 'trial')} to train"))
+    return min(limits, key=lambda limit: limit[0])
+
+
+# -- GPUs ----------------------------------------------------------------------------------------------------------
+
+
+def _gpu_plan(machine: Machine, gpus: Sequence[Gpu], asked: SlotRequest) -> SlotPlan:
+    # More workers than GPUs must share.
+    share = asked.per_device or (-(-asked.workers // len(gpus)) if asked.workers else 1)
+    places = [(gpu, part) for part in range(share) for gpu in gpus][: asked.workers or None]  # spread before doubling up
+    threads = asked.threads or max(1, machine.cores // len(places))
+    sharing = {gpu.index: sum(each.index == gpu.index for each, _ in places) for gpu in gpus}
+    said = {"--workers": asked.workers, "--per-device": asked.per_device, "--threads": asked.threads}
+    reason = ", ".join(f"{name} {value}" for name, value in said.items() if value) or "one per GPU"
+    return SlotPlan(slots=tuple(_gpu_slot(gpu, part, sharing[gpu.index], threads) for gpu, part in places), reason=reason)
+
+
+def _gpu_slot(gpu: Gpu, part: int, sharing: int, threads: int) -> Slot:
+    """Alone on a GPU memory may grow; sharing one it has a hard limit. TensorFlow refuses both at once."""
+    env = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpu.uuid, **_thread_env(threads)}
+    if sharing == 1:
+        return Slot(name=f"gpu:{gpu.index}", threads=threads, env=env | {"TF_FORCE_GPU_ALLOW_GROWTH": "true"})
+    if gpu.memory_mib is None:
+        what = f"the memory of gpu:{gpu.index} ({gpu.name}) is not known"
+        raise DeviceProblem(f"{what}, so it cannot be shared. Leave --per-device out.")
+    limit = (gpu.memory_mib - sharing * OVERHEAD_MIB) // sharing
+    if limit < OVERHEAD_MIB:
+        raise DeviceProblem(f"gpu:{gpu.index} has {gpu.memory_mib} MiB: too little for {sharing} workers. Lower --per-device.")
+    name = f"gpu:{gpu.index}/{part}"
+    return Slot(name=name, threads=threads, memory_mib=limit, env=env, unset=("TF_FORCE_GPU_ALLOW_GROWTH",))
+
+
+def _thread_env(threads: int) -> dict[str, str]:
+    """Limits for NumPy's own libraries, which the user's data code may call; TensorFlow is told by the worker."""
+    return {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}

@@ -18,7 +18,7 @@ from lrsearch.report.words import (
     value_text,
     varying_of,
 )
-from lrsearch.values import Origin, Setting
+from lrsearch.values import Origin, Setting, TrialState
 
 
 def answer_text(answer: Answer, *, width: int | None = None) -> str:
@@ -41,6 +41,8 @@ def _contenders(answer: Answer, width: int | None) -> str:
     same = answer.yours is not None and answer.yours.trial == answer.best.trial
     others = [each for each in answer.runners_up if each.trial != answer.best.trial]
     shown = [("yours", answer.yours, ""), ("best", answer.best, "it is yours" if same else _aside(answer))]
+    if same and not any(row.complete or row.pruned for row in answer.by_optimizer):
+        del shown[1]  # nothing was searched that it could be the best of
     shown += [(f"#{place}", each, _apart(answer, each)) for place, each in enumerate(others, start=2)]
     rows = [(label, each, aside) for label, each, aside in shown if each is not None]
     return "\n".join(table(_contender_columns(answer, rows, wide=width is None), width, indent="  ")) + "\n"
@@ -77,7 +79,8 @@ def _schedule_columns(settings: list[Setting], further: list[str], *, wide: bool
 def _value(each: Contender, digits: int) -> str:
     if each.retest is not None and each.retest.mean is not None:
         return _mean(each.retest.mean, each.retest.spread, digits)
-    return value_text(each.searched, digits) if each.searched is not None else each.state.value
+    none = "no value" if each.state is TrialState.COMPLETE else each.state.value
+    return value_text(each.searched, digits) if each.searched is not None else none
 
 
 def _mean(mean: float, spread: float | None, digits: int) -> str:
@@ -87,7 +90,8 @@ def _mean(mean: float, spread: float | None, digits: int) -> str:
 def _evidence(each: Contender, digits: int) -> str:
     """How many trainings the value is of, and what the test split said, where there is one."""
     seen = each.retest.test if each.retest else ()
-    test = f", test {_mean(fmean(seen), stdev(seen) if len(seen) > 1 else None, digits)}" if seen else ""
+    spread = stdev(seen) if each.retest and len(seen) > 1 and not each.retest.copies else None
+    test = f", test {_mean(fmean(seen), spread, digits)}" if seen else ""
     return f"({evidence_text(each.retest)}{test})"
 
 

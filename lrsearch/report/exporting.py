@@ -197,10 +197,11 @@ def _docstring(text: str) -> str:
 def _about(study: StudyRecord, answer: Answer, chosen: Contender, total: int) -> str:
     facts, setting = study.plan.facts, chosen.setting
     versions = ", ".join(f"{name} {number}" for name, number in facts.versions.items() if name != "lrsearch")
+    batch = f"{facts.accumulation} x batch size {setting.batch_size or 'of the dataset'}"
     lines = [
         f"{setting.optimizer}, peak learning rate {rate_text(setting.learning_rate)}, {schedule_text(setting)}.",
         f"{facts.objective} {_value(chosen)}.",
-        f"{facts.epochs} epochs, {total} updates of {facts.accumulation} x batch size {setting.batch_size or 'of the dataset'}.",
+        f"{counted(facts.epochs, 'epoch')}, {counted(total, 'update')} of {batch}.",
         f"Trial {chosen.trial}, seed {_seed(answer, chosen)}; found by lrsearch {VERSION} with {versions}.",
     ]
     if setting.extra:

@@ -6,16 +6,18 @@ mirror; a trial's note goes to the row of its number.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import Answer
 from lrsearch.report.answer_page import answer_text
-from lrsearch.report.words import duration_text, rate_text, schedule_text, value_text
-from lrsearch.values import Kind, TrialRecord
+from lrsearch.report.words import counted, duration_text, rate_text, schedule_text, value_text
+from lrsearch.values import Json, Kind, StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
+    from lrsearch.storage import Ledger
 
 _LONGEST_TRACEBACK = 3000
 _MOST = 1000  # notes a study
@@ -24,43 +26,90 @@ _MARK = "*Written by lrsearch; a note that you edit stays as you leave it.*"
 
 def study_note(answer: Answer) -> str:
     """The page of `lrsearch best`, as the study's note."""
-    return f"```\n{answer_text(answer).rstrip()}\n```\n\nThe same in a terminal: `lrsearch best {answer.study}`\n\n{_MARK}"
+    parts = [fenced(answer_text(answer)), f"The same in a terminal: {quoted(f'lrsearch best {quote(answer.study)}')}", _MARK]
+    if answer.best is not None and answer.ranked[0].number != answer.best.trial:
+        parts.insert(1, f"Where this page itself says best trial, it means the best single training: {answer.ranked[0].number}.")
+    return "\n\n".join(parts)
 
 
 def trial_note(record: TrialRecord, objective: str) -> str:
-    """What a trial did, in a few lines."""
+    """What a trial did, in a few lines. What the study's own code said or is called is fenced: it is no Markdown of ours."""
     setting = record.setting
-    lines = [f"**{record.state.value}**" + (f": {record.reason}" if record.reason else "")]
+    lines = [f"**{record.state.value}**"]
     if setting is not None:
-        rate = rate_text(setting.learning_rate)
-        lines.append(f"{setting.optimizer}, peak learning rate **{rate}**, {schedule_text(setting)} ({record.origin.value})")
-    value = f"{objective} {value_text(record.value)}"
+        said = f"{setting.optimizer}, peak learning rate {rate_text(setting.learning_rate)}, {schedule_text(setting)}"
+        lines.append(f"{quoted(said)} ({record.origin.value})")
+    value = f"{quoted(objective)} {value_text(record.value)}"
     if record.best_epoch is not None:
         value += f"; best {value_text(record.best_value)} at epoch {record.best_epoch}"
-    lines.append(f"{value}; {record.epochs} epochs, {record.steps} updates in {duration_text(record.seconds)}")
-    lines += record.notes
-    if record.traceback_text:
-        lines.append(f"```\n{record.traceback_text[-_LONGEST_TRACEBACK:].rstrip()}\n```")
+    ran = f"{counted(record.epochs, 'epoch')}, {counted(record.steps, 'update')} in {duration_text(record.seconds)}"
+    lines.append(f"{value}; {ran}")
+    texts = (record.reason, *record.notes, record.traceback_text[-_LONGEST_TRACEBACK:])
+    lines += [fenced(text) for text in texts if text.strip()]
     return "\n\n".join([*lines, _MARK])
 
 
-def write_notes(storage: BaseStorage, study: str, answer: Answer, records: Sequence[TrialRecord]) -> int:
-    """Bring the notes of a study and its finished trials up to date; returns how many were written."""
-    # Private names, read in optuna-dashboard 0.21.0: the public functions take no trial of a finished study.
-    from optuna_dashboard._note import get_note_from_system_attrs, note_ver_key, save_note_with_version
+def fenced(text: str) -> str:
+    """`text` as a block of code that nothing in it can leave: its fence is longer than any row of backticks within."""
+    fence = "`" * max(3, _longest_ticks(text) + 1)
+    return f"{fence}\n{text.rstrip()}\n{fence}"
 
-    study_id = storage.get_study_id_from_name(study)
-    numbers = {each.number: each._trial_id for each in storage.get_all_trials(study_id, deepcopy=False)}  # noqa: SLF001
-    wanted: dict[int | None, str] = {None: study_note(answer)}
-    wanted |= {numbers[each.number]: trial_note(each, answer.objective) for each in _noted(records) if each.number in numbers}
-    attrs = storage.get_study_system_attrs(study_id)
-    written = 0
-    for trial_id, text in wanted.items():
-        there = get_note_from_system_attrs(attrs, trial_id)["body"]
-        if there != text and (not there or there.endswith(_MARK)):
-            save_note_with_version(storage, study_id, trial_id, attrs.get(note_ver_key(trial_id), 0) + 1, text)
-            written += 1
+
+def quoted(text: str) -> str:
+    """The same within a line."""
+    ticks = "`" * (_longest_ticks(text) + 1)
+    room = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{ticks}{room}{' '.join(text.split())}{room}{ticks}"
+
+
+def _longest_ticks(text: str) -> int:
+    return max(map(len, re.findall("`+", text)), default=0)
+
+
+def write_notes(ledger: Ledger, study: StudyRecord, answer: Answer, records: Sequence[TrialRecord]) -> int:
+    """Bring the notes of a study and its finished trials up to date, in one transaction; returns how many were written.
+
+    One that somebody edited stays. Raises StorageUnavailable.
+    """
+    written, page = 0, study_note(answer)
+    texts = {each.number: trial_note(each, answer.objective) for each in _noted(records)}
+
+    def renew(attrs: Mapping[str, Json], numbers: Mapping[int, int]) -> dict[str, Json]:
+        nonlocal written
+        wanted: dict[int | None, str] = {None: page}
+        wanted |= {numbers[number]: text for number, text in texts.items() if number in numbers}
+        renewed = {trial_id: text for trial_id, text in wanted.items() if _ours_to_write(attrs, trial_id, text)}
+        written = len(renewed)
+        return {key: value for trial_id, text in renewed.items() for key, value in _rows(attrs, trial_id, text).items()}
+
+    ledger.change_optuna_attrs(study.optuna_study_id, renew)
     return written
+
+
+# Private names, read in optuna-dashboard 0.21.0: its public functions take no trial of a finished study, and three transactions
+# a note, which is a minute and a half for a thousand.
+
+
+def _ours_to_write(attrs: Mapping[str, Json], trial_id: int | None, text: str) -> bool:
+    from optuna_dashboard._note import note_str_key_prefix, note_ver_key
+
+    if note_ver_key(trial_id) not in attrs:
+        return True
+    prefix, there, place = note_str_key_prefix(trial_id), "", 0
+    while part := attrs.get(f"{prefix}{place}"):
+        there, place = there + part, place + 1
+    return there != text and (not there or there.endswith(_MARK))
+
+
+def _rows(attrs: Mapping[str, Json], trial_id: int | None, text: str) -> dict[str, Json]:
+    """The rows that a note has, those of a longer one before it emptied."""
+    from optuna_dashboard._note import note_str_key_prefix, note_ver_key, split_body
+
+    parts, prefix = split_body(text, trial_id), note_str_key_prefix(trial_id)
+    left, place = {}, len(parts)
+    while f"{prefix}{place}" in attrs:
+        left[f"{prefix}{place}"], place = "", place + 1
+    return {note_ver_key(trial_id): int(attrs.get(note_ver_key(trial_id), 0)) + 1, **parts, **left}
 
 
 def _noted(records: Sequence[TrialRecord]) -> list[TrialRecord]:

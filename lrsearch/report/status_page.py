@@ -11,7 +11,7 @@ from lrsearch.report.layout import Column, bar, clauses, paragraph, table
 from lrsearch.report.tables import GONE_SECONDS, HANG, setting_text, words_of, worker_rows
 from lrsearch.report.words import counted, duration_text, value_text
 from lrsearch.storage import Counts
-from lrsearch.values import Json, Kind, StudyRecord, StudyState, TrialRecord, TrialState, WorkerRecord
+from lrsearch.values import Json, StudyRecord, StudyState, TrialRecord, TrialState, WorkerRecord
 
 _SHOWN = 12  # running trials, and workers, on a page that is watched: it is redrawn from the screen's top
 _BAR, _WIDE = 40, 80  # characters: the bar at most, and a page whose width nobody knows
@@ -152,8 +152,7 @@ def _kinds(data: dict[str, Json], *, every: bool) -> str:
 
 
 def _training(record: TrialRecord) -> dict[str, Json]:
-    label = f"trial {record.number}" if record.kind is Kind.SEARCH else f"retest {record.parent}/{(record.repeat or 0) + 1}"
-    return {"label": label, "attempt": record.attempt, "worker": record.worker, "setting": setting_text(record)}
+    return {"label": record.label, "attempt": record.attempt, "worker": record.worker, "setting": setting_text(record)}
 
 
 def _short(each: Contender | None) -> dict[str, Json] | None:

@@ -166,10 +166,8 @@ def trial_data(record: TrialRecord, curve: Sequence[CurvePoint], attempts: Seque
 
 def trial_text(record: TrialRecord, data: dict[str, Json], *, width: int | None = None) -> str:
     """The same for people: setting, attempts, the curve's end, the error. Its lines are broken, since they say all there is."""
-    retest = record.kind is Kind.RETEST
-    name = f"retest {(record.repeat or 0) + 1} of trial {record.parent}" if retest else f"trial {record.number}"
     lines = [
-        f"{name}: {record.state.value}" + (f" ({record.reason})" if record.reason else ""),
+        f"{record.label}: {record.state.value}" + (f" ({record.reason})" if record.reason else ""),
         f"setting  {setting_text(record)}",
         f"origin   {record.origin.value}; seed {record.seed}; engine {record.engine or '-'}; {duration_text(record.seconds)}",
         f"value    {value_text(record.value)}"

@@ -183,10 +183,9 @@ def _as_running(record: TrialRecord, params: _Params, distributions: _Distributi
     return frozen_trial(record.number, TrialState.RUNNING, params=params, distributions=distributions)
 
 
-def _as_complete(record: TrialRecord, params: _Params, distributions: _Distributions) -> FrozenTrial | None:
-    if record.value is None:
-        return None
-    if not math.isfinite(record.value):  # an objective of -inf would be the best for ever
+def _as_complete(record: TrialRecord, params: _Params, distributions: _Distributions) -> FrozenTrial:
+    # Without a value its objective was not defined at the end; one of -inf would be the best for ever.
+    if record.value is None or not math.isfinite(record.value):
         return _as_diverged(record, params, distributions)
     return frozen_trial(record.number, TrialState.COMPLETE, params=params, distributions=distributions, value=record.value)
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lrsearch.storage.claims import Answer, Claim, Done, PlanRetests, Wait
     from lrsearch.storage.ends import Beat
+    from lrsearch.storage.follower import Follower
+    from lrsearch.storage.glance import Glance
     from lrsearch.storage.ledger import Ledger
     from lrsearch.storage.mirror import Mirror
     from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records, RungValue
@@ -23,6 +25,8 @@ __all__ = [
     "Claim",
     "Counts",
     "Done",
+    "Follower",
+    "Glance",
     "Ledger",
     "Mirror",
     "PlanRetests",
@@ -45,6 +49,8 @@ _HOMES = {
     "Claim": "lrsearch.storage.claims",
     "Counts": "lrsearch.storage.records",
     "Done": "lrsearch.storage.claims",
+    "Follower": "lrsearch.storage.follower",
+    "Glance": "lrsearch.storage.glance",
     "Ledger": "lrsearch.storage.ledger",
     "Mirror": "lrsearch.storage.mirror",
     "PlanRetests": "lrsearch.storage.claims",

@@ -11,12 +11,12 @@ import logging
 import random
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import optuna.storages
 from alembic.script import ScriptDirectory
@@ -33,7 +33,7 @@ from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import TrialState
-from sqlalchemy import URL, Connection, Table, delete, insert, inspect, select, text, update
+from sqlalchemy import URL, Connection, Table, bindparam, delete, insert, inspect, select, text, update
 
 from lrsearch.errors import InvalidValue, LrSearchError, SchemaMismatch, StorageUnavailable
 from lrsearch.storage.database import engine_options, make_atomic, new_id, where
@@ -56,6 +56,8 @@ _intermediate: Table = models.TrialIntermediateValueModel.__table__
 _user_attrs: Table = models.TrialUserAttributeModel.__table__
 _system_attrs: Table = models.TrialSystemAttributeModel.__table__
 _heartbeats: Table = models.TrialHeartbeatModel.__table__
+_study_attrs: Table = models.StudySystemAttributeModel.__table__
+_marks: Table = models.StudyUserAttributeModel.__table__
 _study_rows: tuple[Table, ...] = tuple(
     model.__table__ for model in (models.StudyUserAttributeModel, models.StudySystemAttributeModel, models.StudyDirectionModel)
 )
@@ -159,7 +161,7 @@ def _study_made(storage: RDBStorage, name: str, direction: Direction, objective:
     try:
         study_id = storage.create_new_study([_DIRECTIONS[direction]], study_name=name)
     except DuplicatedStudyError:
-        study_id = storage.get_study_id_from_name(name)
+        study_id = _id_of(storage, name)
     if MARK not in storage.get_study_user_attrs(study_id):
         storage.set_study_system_attr(study_id, _METRIC_NAMES, [objective])
         storage.set_study_user_attr(study_id, MARK, name)
@@ -167,9 +169,9 @@ def _study_made(storage: RDBStorage, name: str, direction: Direction, objective:
 
 
 def refuse_foreign_study(storage: RDBStorage, name: str) -> None:
-    """Raises InvalidValue where Optuna has a study of that name with trials that are not ours."""
+    """Raises InvalidValue where Optuna has a study of that name with trials that are not ours, or takes it for another's name."""
     try:
-        study_id = storage.get_study_id_from_name(name)
+        study_id = _id_of(storage, name)
     except KeyError:
         return
     except StorageInternalError as error:
@@ -184,8 +186,53 @@ def refuse_foreign_study(storage: RDBStorage, name: str) -> None:
         raise InvalidValue("the study's name", got=name, allowed=allowed, fix="Choose another with --name.")
 
 
-def drop_study(connection: Connection, study_id: int) -> None:
-    """Delete an Optuna study and all its rows, in a few statements."""
+AttrChange: TypeAlias = Callable[[Mapping[str, Json], Mapping[int, int]], Mapping[str, Json]]
+"""(the study's system attributes, Optuna's trial ids by number) -> attributes to write"""
+
+
+def change_attrs(connection: Connection, study_id: int, change: AttrChange) -> None:
+    """Write the system attributes that `change` gives; each of a thousand by itself would take a minute."""
+    locked = select(_studies.c.study_id).where(_studies.c.study_id == study_id).with_for_update()
+    if connection.execute(locked).one_or_none() is None:
+        return
+    mine = _study_attrs.c.study_id == study_id
+    stored = connection.execute(select(_study_attrs.c.key, _study_attrs.c.value_json).where(mine)).all()
+    numbers = connection.execute(select(_trials.c.number, _trials.c.trial_id).where(_trials.c.study_id == study_id)).all()
+    there = {row.key: json.loads(row.value_json) for row in stored}
+    given = change(there, {row.number: row.trial_id for row in numbers})
+    texts = {key: json.dumps(value) for key, value in given.items()}
+    new = [{"study_id": study_id, "key": key, "value_json": text} for key, text in texts.items() if key not in there]
+    old = [{"which": key, "text": text} for key, text in texts.items() if key in there]
+    if new:
+        connection.execute(insert(_study_attrs), new)
+    if old:
+        changed = update(_study_attrs).where(mine, _study_attrs.c.key == bindparam("which"))
+        connection.execute(changed.values(value_json=bindparam("text")), old)
+
+
+def _id_of(storage: RDBStorage, name: str) -> int:
+    """The id of Optuna's study of that very name. Raises KeyError, and InvalidValue where the database takes two names for one.
+
+    MySQL and MariaDB compare without case and accents in tables that were made in their default alphabet.
+    """
+    study_id = storage.get_study_id_from_name(name)
+    found = storage.get_study_name_from_id(study_id)
+    if found != name:
+        allowed = f"one that Optuna's tables in this database can tell from {found!r}: they do not see case and accents"
+        raise InvalidValue("the study's name", got=name, allowed=allowed, fix="Choose another with --name.")
+    return study_id
+
+
+def drop_study(connection: Connection, name: str) -> None:
+    """Delete the Optuna study that mirrors ours of that very name, and all its rows, in a few statements."""
+    query = select(_studies.c.study_id, _studies.c.study_name).where(_studies.c.study_name == name)
+    for study_id in [row.study_id for row in connection.execute(query) if row.study_name == name]:
+        marked = select(_marks.c.value_json).where(_marks.c.study_id == study_id, _marks.c.key == MARK)
+        if connection.execute(marked).scalars().first() == json.dumps(name):
+            _drop_rows(connection, study_id)
+
+
+def _drop_rows(connection: Connection, study_id: int) -> None:
     mine = select(_trials.c.trial_id).where(_trials.c.study_id == study_id)
     for table in (_params, _values, _intermediate, _user_attrs, _system_attrs, _heartbeats):
         connection.execute(delete(table).where(table.c.trial_id.in_(mine)))

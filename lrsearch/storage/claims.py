@@ -5,10 +5,7 @@
 
 Rows of kind `search` are the budget's slots: their number can never exceed it.
 
-**The deadline's rule.** A search trial begins only while `now + trial * (1 + rounds) < deadline`, where `trial` is the median
-duration of the last 31 complete trials (0 before the first) and `rounds` is how often each live worker must train retests: (the
-best three and yours, fewer when fewer have ended) times the seeds, over the workers seen within three minutes and the trials that
-one of them trains beside each other, rounded up. What runs at that time ends; retests begin until the deadline itself.
+**The deadline's rule** is in `lrsearch.storage.timing`: nothing begins that would end after it.
 
 **What is in flight.** A sampler learns only from what has ended. With up to a fifth of the budget in training at once the best
 of 40 trials was as good as with one at a time (regret 0.018 and 0.019, synthetic, 24 tasks), with a half worse (0.022). So a
@@ -18,8 +15,6 @@ setting (yours, references, retests, retries) is handed out without end.
 
 from __future__ import annotations
 
-import json
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,15 +25,13 @@ from lrsearch.storage import records
 from lrsearch.storage.database import new_id
 from lrsearch.storage.ends import give_up
 from lrsearch.storage.move import Move
-from lrsearch.storage.tables import calibrations, trials, workers
+from lrsearch.storage.tables import trials
+from lrsearch.storage.timing import TimeLeft, live_workers, time_left
 from lrsearch.values import TERMINAL, Json, Kind, Origin, StudyState, TrialRecord, TrialState
 
 WAIT_SECONDS = 1.0  # between looks for work while others still train
-RETESTED = 4  # settings that are retested: the best three and yours
-SAMPLE = 31  # complete trials whose median duration stands for the next one's
 IN_FLIGHT = 5  # a study's budget over this may be in training at once
 OPEN_BUDGET = 40  # stands for the budget where time alone limits it
-WORKER_GONE_SECONDS = 180.0  # three leases without a word
 
 _WAITING, _RUNNING = TrialState.WAITING.value, TrialState.RUNNING.value
 _ENDED = tuple(sorted(status.value for status in TERMINAL))
@@ -67,7 +60,9 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class PlanRetests:
-    """The search is over; its best have to be chosen for retests."""
+    """The search is over; its best have to be chosen for retests, of which `room` fit into the time, all where it is None."""
+
+    room: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +86,10 @@ def claim(move: Move, worker_id: int, *, lease_seconds: float, token: str, reaps
         return Claim(replace(records.trial_from(again), attempt=again.attempt - 1), again.attempt)
     for row in lapsed:
         give_up(move, row, "it did not renew its lease")
-    found = _find(move, sampled) if move.study.state == StudyState.OPEN else Done(_CLOSED[StudyState(move.study.state)])
+    is_open = move.study.state == StudyState.OPEN
+    found = _find(move, worker_id, sampled) if is_open else Done(_CLOSED[StudyState(move.study.state)])
     if isinstance(found, Wait | PlanRetests | Done):
-        over = isinstance(found, Done) and move.study.state == StudyState.OPEN
+        over = isinstance(found, Done) and is_open
         if lapsed or over:
             move.change_study(**({"state": StudyState.FINISHED.value} if over else {}))
         return found
@@ -112,12 +108,18 @@ def _given_before(move: Move, token: str, *, reaps: bool) -> tuple[Any | None, S
     return mine, rows
 
 
+def is_over(move: Move) -> bool:
+    """Whether nothing is left to train, now or later, if the study were open."""
+    return isinstance(_find(move, 0, 0), Done)
+
+
 _NEW = object()
 
 
-def _find(move: Move, sampled: int) -> Any:
+def _find(move: Move, worker_id: int, sampled: int) -> Any:
     """A waiting trial's row, _NEW where a slot is free, or an answer that says why there is nothing."""
-    if _may_search(move):
+    left = time_left(move, worker_id)
+    if left is None or left.for_search():
         waiting = _first_waiting(move, Kind.SEARCH)
         if waiting is not None:
             return waiting
@@ -125,7 +127,7 @@ def _find(move: Move, sampled: int) -> Any:
             return _NEW if not sampled or sampled < _share(move) else Wait(WAIT_SECONDS)
     if _some(move, _RUNNING, Kind.SEARCH):
         return Wait(WAIT_SECONDS)
-    return _find_retest(move)
+    return _find_retest(move, left)
 
 
 def _share(move: Move) -> int:
@@ -133,12 +135,11 @@ def _share(move: Move) -> int:
     return max(1, (move.study.trials or OPEN_BUDGET) // (IN_FLIGHT * max(1, live_workers(move))))
 
 
-def _find_retest(move: Move) -> Any:
-    late = move.study.deadline is not None and move.now >= move.study.deadline
+def _find_retest(move: Move, left: TimeLeft | None) -> Any:
     ended = count_ended(move)  # over all rows, but only when no search trial runs
-    if not late and ended and move.rules["retest_seeds"]:
+    if (left is None or left.for_retest()) and ended and move.rules["retest_seeds"]:
         if move.study.retests_for < ended:
-            return PlanRetests()
+            return PlanRetests(None if left is None else left.retests)
         waiting = _first_waiting(move, Kind.RETEST)
         if waiting is not None:
             return waiting
@@ -208,36 +209,3 @@ def count_ended(move: Move) -> int:
     """How many search trials have ended."""
     ended = and_(trials.c.study_id == move.study_id, trials.c.state.in_(_ENDED), trials.c.kind == Kind.SEARCH.value)
     return int(move.connection.execute(select(func.count()).select_from(trials).where(ended)).scalar_one())
-
-
-def _may_search(move: Move) -> bool:
-    """The deadline's rule: see the module."""
-    deadline = move.study.deadline
-    return deadline is None or move.now + _still_needed(move) < deadline
-
-
-def _still_needed(move: Move) -> float:
-    """Seconds that one more trial and the retests will take."""
-    complete = and_(_in(move, TrialState.COMPLETE.value), trials.c.kind == Kind.SEARCH.value)
-    newest = select(trials.c.seconds, trials.c.engine).where(complete).order_by(trials.c.number.desc()).limit(SAMPLE)
-    sample = move.connection.execute(newest).all()
-    if not sample:
-        return 0.0
-    retests = min(RETESTED, len(sample)) * int(move.rules["retest_seeds"])
-    beside = _rows(move) if sample[0].engine == "vectorized" else 1
-    rounds = -(-retests // max(1, live_workers(move) * beside))
-    return float(statistics.median(each.seconds for each in sample)) * (1 + rounds)
-
-
-def _rows(move: Move) -> int:
-    """Trials that one worker trains beside each other, by what the study's machines measured: the fewest; 1 where none did."""
-    query = select(calibrations.c.figures).where(calibrations.c.study_id == move.study_id)
-    found = [json.loads(each) for each in move.connection.execute(query).scalars()]
-    return min((int(each["width"]) for each in found if each.get("engine") == "vectorized"), default=1)
-
-
-def live_workers(move: Move) -> int:
-    """Workers of the study that were seen lately."""
-    seen = and_(workers.c.state != "gone", workers.c.last_seen > move.now - WORKER_GONE_SECONDS)
-    query = select(func.count()).select_from(workers).where(workers.c.study_id == move.study_id, seen)
-    return int(move.connection.execute(query).scalar_one())

@@ -6,6 +6,7 @@ Knows no tables.
 from __future__ import annotations
 
 import math
+import os
 import random
 import time
 from collections.abc import Callable
@@ -25,7 +26,8 @@ from sqlalchemy import (
     make_url,
 )
 
-from lrsearch.errors import EnvironmentProblem, StorageProblem, StorageUnavailable
+from lrsearch.errors import EnvironmentProblem, StorageGone, StorageProblem, StorageUnavailable
+from lrsearch.storage.faults import Fault, fault_of
 from lrsearch.storage.limits import Errand, limit_answers
 from lrsearch.storage.url import is_sqlite, mask_url
 
@@ -41,32 +43,13 @@ AWAY_SECONDS = 15.0  # after a hurried call found nobody, others are not tried f
 HURRY_SECONDS = 2.0  # a hurried call takes milliseconds; training never stands still for longer
 SLOW_SECONDS = 5.0  # a call that took longer counts as cut off, whatever held it
 
-_EXTRAS = {"postgresql": "postgresql", "mysql": "mysql"}
+_EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 _CLOCKS = {
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
     "postgresql": "(extract(epoch from clock_timestamp())::float8)",
     "mysql": "unix_timestamp(now(6))",
     "mariadb": "unix_timestamp(now(6))",
 }
-# What another try would only hear again: the caller's faults, a file that is no database, statements that the tables do not know.
-_REFUSALS = (
-    "password authentication failed",
-    "access denied",
-    "does not exist",
-    "unknown database",
-    "no password supplied",
-    "no pg_hba.conf entry",
-    "readonly",
-    "read-only",
-    "malformed",
-    "not a database",
-    "unable to open database file",
-    "no such table",
-    "no such column",
-    "unknown column",
-    "syntax error",
-)
-_DISK_FULL = ("disk is full", "disk full", "no space")
 
 
 class Database:
@@ -82,21 +65,22 @@ class Database:
         self._away_until = 0.0
         self._errand: Errand[Any] | None = None
         self._troubled_at = -math.inf  # monotonic
+        self._file: tuple[int, int] | None = None  # SQLite's, once something was read or written there
         self.clock = clock_of(self.engine) if clock is None else clock
 
     @property
     def url(self) -> URL:
         return self.engine.url
 
-    def write(self, work: Callable[[Connection], T]) -> T:
+    def write(self, work: Callable[[Connection], T], *, patience_seconds: float | None = None) -> T:
         """`work` in one transaction, repeated through outages: it must be safe to repeat."""
-        return self._patiently(self.engine, work, self._patience)
+        return self._patiently(self.engine, work, self._patience if patience_seconds is None else patience_seconds)
 
     def read(self, work: Callable[[Connection], T], *, patience_seconds: float | None = None) -> T:
         """The same for what only reads."""
         return self._patiently(self._reader, work, self._patience if patience_seconds is None else patience_seconds)
 
-    def hurriedly(self, work: Callable[[Connection], T]) -> T:
+    def hurriedly(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
         """`work` in one try, for callers that can come back later: training must not wait for a database that is away.
 
         Raises StorageUnavailable; at once, for a while, when the last try just failed. One that is still being awaited by then
@@ -104,7 +88,8 @@ class Database:
         """
         if time.monotonic() < self._away_until or (self._errand is not None and self._errand.running):
             raise StorageUnavailable(f"{where(self.url)} did not answer a moment ago.")
-        self._errand = errand = Errand(lambda: self._patiently(self.engine, work, 0.0))
+        engine = self._reader if reads else self.engine
+        self._errand = errand = Errand(lambda: self._patiently(engine, work, 0.0))
         try:
             return errand.result(HURRY_SECONDS)
         except TimeoutError:
@@ -120,30 +105,63 @@ class Database:
 
     def _patiently(self, engine: Engine, work: Callable[[Connection], T], patience_seconds: float) -> T:
         began = time.monotonic()
+        self._refuse_other_file()
         try:
-            return patiently(engine, work, patience_seconds=patience_seconds, troubled=self._note_trouble)
+            result = patiently(engine, work, patience_seconds=patience_seconds, troubled=self._note_trouble)
+        except StorageProblem:
+            self._refuse_other_file()
+            raise
+        else:
+            if self._file is None and is_sqlite(self.url):
+                self._file = file_of(self.url)
+            return result
         finally:
             if time.monotonic() - began > SLOW_SECONDS:
                 self._note_trouble()
 
+    def _refuse_other_file(self) -> None:
+        """Raises StorageGone where SQLite's file was deleted or replaced: open connections would go on writing to the old one."""
+        if self._file is not None and file_of(self.url) != self._file:
+            fix = "What was stored there is out of reach; end every process that uses it."
+            raise StorageGone(f"{where(self.url)} was deleted or replaced while it was in use. {fix}")
+
     def _note_trouble(self) -> None:
         self._troubled_at = time.monotonic()
+        self._refuse_other_file()  # no patience brings it back
 
     def close(self) -> None:
         """Give the connections back."""
         self.engine.dispose()
 
 
+def file_of(url: URL) -> tuple[int, int] | None:
+    """Which file SQLite's path leads to now; None where there is none."""
+    try:
+        found = os.stat(url.database or "")  # noqa: PTH116 - once a transaction
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def make_engine(url: URL) -> Engine:
     """An engine whose transactions are atomic and whose waits all end. Raises EnvironmentProblem for a missing driver."""
     try:
         engine = create_engine(url, **engine_options(url))
-    except ModuleNotFoundError as error:
-        extra = _EXTRAS.get(url.get_backend_name(), "postgresql")
-        raise EnvironmentProblem(f"{url.get_backend_name()} needs {error.name}: pip install 'lrsearch[{extra}]'") from None
+    except ImportError as error:
+        raise _no_driver(url, error) from None
     if is_sqlite(url):
         make_atomic(engine)
     return engine
+
+
+def _no_driver(url: URL, error: ImportError) -> EnvironmentProblem:
+    """What to say where a driver is missing, or is there and does not load: psycopg without libpq says so in seven lines."""
+    kind = url.get_backend_name()
+    install = f"pip install 'lrsearch[{_EXTRAS.get(kind, 'postgresql')}]'"
+    if isinstance(error, ModuleNotFoundError):
+        return EnvironmentProblem(f"{kind} needs {error.name}: {install}")
+    first = next(iter(str(error).splitlines()), type(error).__name__).rstrip(": ")
+    return EnvironmentProblem(f"{url.get_driver_name()}, which {kind} needs, does not load ({first}). Install it anew: {install}")
 
 
 def engine_options(url: URL) -> dict[str, Any]:
@@ -223,9 +241,12 @@ def patiently(
             with engine.begin() as connection:
                 return work(connection)
         except exc.DBAPIError as error:
-            if not passing(error):
-                raise problem(engine.url, error) from error
-            if not deadlocked(error):
+            fault = fault_of(error)
+            if fault is Fault.OURS:
+                raise
+            if fault is Fault.REFUSED:
+                raise StorageProblem(f"{where(engine.url)}: {reason(error)}") from error
+            if fault is not Fault.DEADLOCK:
                 troubled()
             if time.monotonic() - began + pause > patience_seconds:
                 raise StorageUnavailable(f"{where(engine.url)} does not answer: {reason(error)}") from error
@@ -243,25 +264,9 @@ def new_id(made: CursorResult[Any]) -> int:
     return int(key[0])
 
 
-def passing(error: exc.DBAPIError) -> bool:
-    """Whether another try may succeed: outages, deadlocks, locks, a full disk; not refusals, and not faults of ours."""
-    text = reason(error).lower()
-    if any(words in text for words in _DISK_FULL):
-        return True  # space may be freed; nothing was written
-    if any(words in text for words in _REFUSALS):
-        return False
-    return error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError | exc.InternalError)
-
-
-def deadlocked(error: exc.DBAPIError) -> bool:
-    """Whether the database was there, and only asks for another try."""
-    return "deadlock" in reason(error).lower()
-
-
 def problem(url: URL, error: exc.DBAPIError) -> Exception:
-    """The error to raise for what waiting does not mend; a fault of ours (bad SQL, a broken constraint) stays what it is."""
-    told = isinstance(error, exc.OperationalError | exc.InternalError)
-    return StorageProblem(f"{where(url)}: {reason(error)}") if told else error
+    """The error to raise for what waiting does not mend; a fault of ours (wrong data, a broken constraint) stays what it is."""
+    return error if fault_of(error) is Fault.OURS else StorageProblem(f"{where(url)}: {reason(error)}")
 
 
 def where(url: URL) -> str:

@@ -135,7 +135,7 @@ def add_checkpoint(connection: Connection, clock: ColumnElement[float], trial_id
     held = select(trials.c.id).where(holding(trial_id, attempt)).with_for_update()
     if connection.execute(held).one_or_none() is None:
         return False
-    key = {"trial_id": trial_id, "attempt": attempt, "epoch": line["epoch"]}
+    key = {"trial_id": trial_id, "attempt": attempt, "epoch": line["epoch"], "batch": line["batch"]}
     connection.execute(delete(checkpoints).filter_by(**key))
     connection.execute(insert(checkpoints).values(**{**line, **key}, written_at=clock))
     return True

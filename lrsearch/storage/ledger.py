@@ -14,21 +14,25 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from lrsearch.errors import FingerprintMismatch, StorageProblem, UnknownName
-from lrsearch.storage import claims, ends, records
+from lrsearch.errors import FingerprintMismatch, StorageProblem, StorageUnavailable, UnknownName
+from lrsearch.storage import claims, ends, records, states
+from lrsearch.storage import glance as glances
 from lrsearch.storage import studies as study_moves
 from lrsearch.storage.claims import Answer, Done
 from lrsearch.storage.database import Database, new_id, where
 from lrsearch.storage.ends import Beat
+from lrsearch.storage.glance import Glance
 from lrsearch.storage.move import Move, StudyGone, study_of
 from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records, RungValue
 from lrsearch.storage.studies import Retest
 from lrsearch.storage.tables import attempts, calibrations, checkpoints, curves, studies, trials, workers
+from lrsearch.storage.timing import WORKER_GONE_SECONDS
 from lrsearch.storage.url import is_sqlite
 from lrsearch.values import (
+    Change,
     CurvePoint,
     Json,
     Kind,
@@ -44,6 +48,8 @@ from lrsearch.values import (
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
+
+    from lrsearch.storage._optuna import AttrChange
 
 T = TypeVar("T")
 
@@ -86,6 +92,14 @@ class Ledger:
                 self._optuna = open_optuna(self.database.url)
             return self._optuna
 
+    def change_optuna_attrs(self, optuna_study_id: int, change: AttrChange) -> None:
+        """Write, in one transaction, the system attributes that `change` gives, asked with those that are there and with the ids
+        of Optuna's trials by number. A study that is gone is left. Raises StorageUnavailable.
+        """
+        from lrsearch.storage._optuna import change_attrs
+
+        self.database.write(lambda connection: change_attrs(connection, optuna_study_id, change))
+
     def move(self, study_id: int, work: Callable[[Move], T], *, gone: T, seam: str = "") -> T:
         """`work` with the study locked; `gone` where it was deleted meanwhile."""
         return self._moved(study_id, work, gone, seam)
@@ -106,13 +120,17 @@ class Ledger:
         return result
 
     def _change(self, study_id: int, work: Callable[[Move], T]) -> T:
-        """The same for what is asked of a study by hand: one that is gone is an error."""
-        return self.database.write(lambda connection: work(Move(connection, self._clock, study_id)))
+        """The same for what is asked of a study by hand: one that is gone is an error. Served once, however often it is tried."""
+        token = secrets.token_hex(16)
+        return self.database.write(lambda connection: Move(connection, self._clock, study_id).once(token, work))
 
     # -- studies -----------------------------------------------------------------------------------------------------------------
 
-    def create_study(self, plan: StudyPlan) -> StudyRecord:
+    def create_study(self, plan: StudyPlan, *, began: float | None = None) -> StudyRecord:
         """Make the study with its first trials, or find it: any number of processes may try at once.
+
+        Its time-out counts from `began`, by this process' monotonic clock; from now where that is None.
+        Nobody can make a second one of a name, so that a commit whose answer was lost is found again by it.
 
         Raises FingerprintMismatch where the stored one was made from another definition, InvalidValue where Optuna has a study of
         that name with trials that are not ours.
@@ -122,7 +140,7 @@ class Ledger:
         stored = self._find(plan.name)
         if stored is None:
             refuse_foreign_study(self.optuna_storage(), plan.name)  # before anything is made
-            stored = self._insert(plan)
+            stored = self._insert(plan, began)
         _refuse_other(stored, plan)
         if not stored.optuna_study_id:
             facts = stored.plan.facts
@@ -130,9 +148,10 @@ class Ledger:
             self._change(stored.id, lambda move: move.change_study(optuna_study_id=made))
         return self.study(plan.name)
 
-    def _insert(self, plan: StudyPlan) -> StudyRecord:
+    def _insert(self, plan: StudyPlan, began: float | None) -> StudyRecord:
+        end = study_moves.end_of(plan.timeout_seconds, began)
         with suppress(IntegrityError):  # another process was quicker, or our own commit's answer was lost
-            self.database.write(lambda connection: study_moves.insert_study(connection, self._clock, plan))
+            self.database.write(lambda connection: study_moves.insert_study(connection, self._clock, plan, end))
         return self.study(plan.name)
 
     def study(self, name: str) -> StudyRecord:
@@ -153,36 +172,49 @@ class Ledger:
         rows = self.database.read(lambda connection: connection.execute(select(studies).order_by(studies.c.id)).all())
         return [records.study_from(row) for row in rows]
 
-    def set_budget(self, study_id: int, *, trials: int | None = None, timeout_seconds: float | None = None) -> None:
-        """Set the study's total of trials, never below what has begun, and its end, so many seconds from now; None keeps.
+    def set_budget(
+        self,
+        study_id: int,
+        *,
+        trials: int | None = None,
+        timeout_seconds: float | None = None,
+        began: float | None = None,
+    ) -> None:
+        """Set the study's total of trials, never below what has begun, and its end, so many seconds after `began`; None keeps.
 
-        A finished study is open again; a deadline that has passed goes when trials are given.
+        `began` is by this process' monotonic clock, now where it is None. A finished study is open again; a deadline that
+        has passed goes when trials are given.
         """
-        self._change(study_id, lambda move: study_moves.set_budget(move, total=trials, timeout_seconds=timeout_seconds))
+        end = study_moves.end_of(timeout_seconds, began)
+        self._change(study_id, lambda move: study_moves.set_budget(move, total=trials, end=end))
 
     def extend(self, study_id: int, *, trials: int | None = None, timeout_seconds: float | None = None) -> StudyRecord:
         """Raise the total by `trials`, or end the study so many seconds from now."""
-        goal: list[int] = []  # filled by the first try: a second one, whose commit had arrived, must not add again
+        end = study_moves.end_of(timeout_seconds, None)
+        self._change(study_id, lambda move: study_moves.extend(move, more=trials, end=end))
+        return self._reread(study_id)
 
-        def extended(move: Move) -> StudyRecord:
-            if trials is not None and not goal:
-                begun = move.study.trials if move.study.trials is not None else move.study.searched
-                goal.append(begun + trials)
-            study_moves.set_budget(move, total=goal[0] if goal else None, timeout_seconds=timeout_seconds)
-            row = move.connection.execute(select(studies).where(studies.c.id == study_id)).one()
-            return records.study_from(row)
+    def _reread(self, study_id: int) -> StudyRecord:
+        query = select(studies).where(studies.c.id == study_id)
+        return records.study_from(self.database.read(lambda connection: connection.execute(query).one()))
 
-        return self._change(study_id, extended)
+    def set_state(self, study_id: int, state: StudyState, reason: str = "") -> StudyState:
+        """Say what the study's workers may do; returns its state then, another one where `state` may not follow (`states`)."""
+        return StudyState(self._change(study_id, lambda move: states.change_state(move, state, reason).value))
 
-    def set_state(self, study_id: int, state: StudyState, reason: str = "") -> None:
-        """Say what the study's workers may do."""
-        text = records.clean(reason)
-        self._change(study_id, lambda move: move.change_study(state=state.value, reason=text))
+    def record_changes(self, study_id: int, changes: Sequence[Change]) -> StudyRecord:
+        """Keep with the study what changed of its definition; its waiting trials begin anew where that touches their training."""
+        self._change(study_id, lambda move: study_moves.record_changes(move, changes))
+        return self._reread(study_id)
+
+    def keep_threads(self, study_id: int, threads: int | None) -> None:
+        """Note how many threads each of the study's CPU workers has."""
+        self._change(study_id, lambda move: move.change_study(threads=threads))
 
     def retry_failed(self, study_id: int) -> list[int]:
         """Queue each failed trial's setting once more as a new trial, and raise the budget by as many; returns their numbers.
 
-        A failed trial is retried once; its retry, should it fail, may be retried in turn.
+        A failed trial is retried once; its retry, should it fail, may be retried in turn. A broken study is open again.
         """
         return self._change(study_id, study_moves.retry_failed)
 
@@ -191,11 +223,14 @@ class Ledger:
         from lrsearch.storage._optuna import drop_study
         from lrsearch.storage.database import PATIENCE_SECONDS, patiently
 
-        optuna_id = self._change(study_id, study_moves.part_from_optuna)
-        if optuna_id is not None:
-            engine = self.optuna_storage().engine
-            patiently(engine, lambda connection: drop_study(connection, optuna_id), patience_seconds=PATIENCE_SECONDS)
-        self._change(study_id, study_moves.delete_rows)
+        name = self._change(study_id, study_moves.part_from_optuna)
+        engine = self.optuna_storage().engine
+        try:  # by name: a deletion that was cut short has lost the number
+            patiently(engine, lambda connection: drop_study(connection, name), patience_seconds=PATIENCE_SECONDS)
+        except StorageProblem as error:
+            if name.isascii() or isinstance(error, StorageUnavailable):
+                raise  # else Optuna's tables, in MySQL's default alphabet, cannot hold the name
+        self._moved(study_id, study_moves.delete_rows, gone=None, seam="")  # gone: by our own commit, whose answer was lost
 
     # -- workers -----------------------------------------------------------------------------------------------------------------
 
@@ -213,7 +248,7 @@ class Ledger:
         return self._change(study_id, added)
 
     def _refuse_second_host(self, move: Move, host: str) -> None:
-        seen = and_(workers.c.state != "gone", workers.c.last_seen > move.now - claims.WORKER_GONE_SECONDS)
+        seen = and_(workers.c.state != "gone", workers.c.last_seen > move.now - WORKER_GONE_SECONDS)
         others = select(workers.c.host).where(workers.c.study_id == move.study_id, seen, workers.c.host != host).limit(1)
         other = move.connection.execute(others).scalar_one_or_none()
         if other is not None:
@@ -229,8 +264,7 @@ class Ledger:
 
     def workers(self, study_id: int) -> list[WorkerRecord]:
         """The study's workers, gone ones too, the oldest first."""
-        query = select(workers).where(workers.c.study_id == study_id).order_by(workers.c.id)
-        return [records.worker_from(row) for row in self.database.read(lambda connection: connection.execute(query).all())]
+        return self.database.read(lambda connection: glances.read_workers(connection, study_id))
 
     # -- engines -----------------------------------------------------------------------------------------------------------------
 
@@ -252,7 +286,7 @@ class Ledger:
         try:
             self.database.write(lambda connection: connection.execute(insert(calibrations).values(**row)) and None)
         except IntegrityError:
-            return False
+            return bool(self.calibration(study_id, machine) == figures)  # by our own commit, whose answer was lost
         return True
 
     # -- a trial's way -----------------------------------------------------------------------------------------------------------
@@ -297,7 +331,14 @@ class Ledger:
         """
         if outcome.status is Status.LOST:
             return False
-        return self._moved(study_of(outcome.trial_id), lambda move: ends.finish(move, outcome, points), gone=False, seam="finish")
+
+        def finished(move: Move) -> bool:
+            recorded = ends.finish(move, outcome, points)
+            if recorded and outcome.status.terminal:
+                states.close_if_over(move)
+            return recorded
+
+        return self._moved(study_of(outcome.trial_id), finished, gone=False, seam="finish")
 
     def lose(self, trial_id: int, attempt: int, *, reason: str) -> bool:
         """Close an attempt whose worker is known to be dead; the trial goes back, or fails after too many losses."""
@@ -316,7 +357,12 @@ class Ledger:
 
     def plan_retests(self, study_id: int, retests: Sequence[Retest]) -> bool:
         """Queue retests; those that exist already, from an earlier plan, stay as they are. Whether there were new ones."""
-        return self._moved(study_id, lambda move: study_moves.plan_retests(move, retests), gone=False, seam="plan")
+        token = secrets.token_hex(16)
+
+        def planned(move: Move) -> bool:
+            return move.once(token, lambda move: study_moves.plan_retests(move, retests))
+
+        return self._moved(study_id, planned, gone=False, seam="plan")
 
     # -- reading -----------------------------------------------------------------------------------------------------------------
 
@@ -325,28 +371,21 @@ class Ledger:
 
         The answer's `revision` is what to ask with next time.
         """
-        query = select(trials).where(trials.c.study_id == study_id)
-        if kind is not None:
-            query = query.where(trials.c.kind == kind.value)
-        if changed_since is not None:
-            query = query.where(trials.c.revision > changed_since)
-
-        def read(connection: Connection) -> Records:
-            # The revision first: what changes in between is then read again next time, never missed.
-            revision = connection.execute(select(studies.c.revision).where(studies.c.id == study_id)).scalar_one_or_none()
-            rows = connection.execute(query.order_by(trials.c.kind.desc(), trials.c.number)).all()
-            return Records((records.trial_from(row) for row in rows), revision=int(revision or 0))
-
-        return self.database.read(read)
+        return self.database.read(
+            lambda connection: glances.read_trials(connection, study_id, kind=kind, changed_since=changed_since)
+        )
 
     def counts(self, study_id: int) -> Counts:
         """How many search trials stand where, and how many retests there are."""
-        query = select(trials.c.kind, trials.c.state, func.count().label("number")).where(trials.c.study_id == study_id)
-        rows = self.database.read(lambda connection: connection.execute(query.group_by(trials.c.kind, trials.c.state)).all())
-        search = {row.state: int(row.number) for row in rows if row.kind == Kind.SEARCH.value}
-        retests = {row.state: int(row.number) for row in rows if row.kind == Kind.RETEST.value}
-        done = sum(number for state, number in retests.items() if TrialState(state).terminal)
-        return Counts(**search, retests=sum(retests.values()), retests_done=done)
+        return self.database.read(lambda connection: glances.read_counts(connection, study_id))
+
+    def glance(self, study_id: int, *, changed_since: int | None) -> Glance | None:
+        """How a study stands, for views; None where it was deleted.
+
+        One try, as for curves: whoever shows a study must hear signals meanwhile. Raises StorageUnavailable.
+        """
+        clock = self._clock
+        return self.database.hurriedly(lambda connection: glances.glance(connection, clock, study_id, changed_since), reads=True)
 
     def attempts(self, trial_id: int) -> list[AttemptRecord]:
         """A trial's attempts, the first one first."""
@@ -392,17 +431,19 @@ class Ledger:
 
     # -- checkpoints -------------------------------------------------------------------------------------------------------------
 
-    def checkpoint_written(self, trial_id: int, attempt: int, *, epoch: int, path: str, sha256: str, size: int) -> bool:
+    def checkpoint_written(
+        self, trial_id: int, attempt: int, *, epoch: int, batch: int = 0, path: str, sha256: str, size: int
+    ) -> bool:
         """Enter a checkpoint in the trial's manifest; False where the attempt was fenced off.
 
         One try, as for curves: training goes on through an outage. Raises StorageUnavailable.
         """
-        line = {"epoch": epoch, "path": path, "sha256": sha256, "size": size}
+        line = {"epoch": epoch, "batch": batch, "path": path, "sha256": sha256, "size": size}
         return self.database.hurriedly(lambda connection: ends.add_checkpoint(connection, self._clock, trial_id, attempt, line))
 
     def checkpoints(self, trial_id: int) -> list[CheckpointRecord]:
         """A trial's manifest, the newest first."""
-        newest = (checkpoints.c.epoch.desc(), checkpoints.c.attempt.desc())
+        newest = (checkpoints.c.epoch.desc(), checkpoints.c.batch.desc(), checkpoints.c.attempt.desc())
         query = select(checkpoints).where(checkpoints.c.trial_id == trial_id).order_by(*newest)
         return [records.checkpoint_from(row) for row in self.database.read(lambda connection: connection.execute(query).all())]
 
@@ -414,8 +455,8 @@ class Ledger:
 
 def _refuse_other(stored: StudyRecord, plan: StudyPlan) -> None:
     """Raises FingerprintMismatch, naming the fields."""
-    given, known = plan.facts.fingerprint, stored.plan.facts.fingerprint
-    names = [*known, *(name for name in given if name not in known)]
-    differing = {name: (known.get(name), given.get(name)) for name in names if known.get(name) != given.get(name)}
+    from lrsearch.definition import compare
+
+    differing = compare(stored, plan.facts).differing
     if differing:
         raise FingerprintMismatch(plan.name, differences=differing)

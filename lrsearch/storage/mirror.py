@@ -25,7 +25,6 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, updat
 
 from lrsearch.errors import StorageUnavailable
 from lrsearch.storage._optuna import Ending, add_trial, conclude
-from lrsearch.storage.database import patiently
 from lrsearch.storage.move import Move
 from lrsearch.storage.tables import curves, studies, trials
 from lrsearch.values import TERMINAL, Direction, Json, Kind, TrialState
@@ -164,7 +163,7 @@ class Mirror:
 
     def _optuna(self, work: Callable[[Connection], Any]) -> Any:
         # Our own engine: Optuna's would open one more connection a worker, and load Optuna's storage there.
-        return patiently(self._ledger.database.engine, work, patience_seconds=PATIENCE_SECONDS)
+        return self._ledger.database.write(work, patience_seconds=PATIENCE_SECONDS)
 
 
 def _behind(move: Move) -> _Batch | None:

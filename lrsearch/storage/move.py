@@ -6,14 +6,17 @@ Every change of a trial's state is a move, so the moves of one study happen one 
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
 
 from lrsearch.errors import CallerError
 from lrsearch.storage import records
-from lrsearch.storage.tables import attempts, studies, trials
-from lrsearch.values import StudyPlan, TrialState
+from lrsearch.storage.tables import attempts, requests, studies, trials
+from lrsearch.values import Json, StudyPlan, TrialState
+
+T = TypeVar("T", bound=Json)
 
 
 class StudyGone(CallerError):
@@ -37,6 +40,10 @@ class Move:
         self.study_id: int = row.id
         self.now = float(row.now)
         self.revision = int(row.revision) + 1
+
+    def refresh(self) -> None:
+        """Read the study's row again, after a change of it that the rest of the move goes by."""
+        self.study = self.connection.execute(select(studies).where(studies.c.id == self.study_id)).one()
 
     @property
     def plan(self) -> StudyPlan:
@@ -63,6 +70,18 @@ class Move:
         this = and_(attempts.c.trial_id == trial_id, attempts.c.attempt == attempt)
         closed = {"status": status, "reason": records.clean(reason), "ended_at": self.now}
         self.connection.execute(update(attempts).where(this).values(**closed))
+
+    def once(self, token: str, work: Callable[[Move], T]) -> T:
+        """`work`, unless the call of that token was served already: then what it returned, which must be JSON."""
+        query = select(requests.c.answer).where(requests.c.token == token)
+        served = self.connection.execute(query).scalar_one_or_none()
+        if served is not None:
+            answer: T = json.loads(served)
+            return answer
+        answer = work(self)
+        row = {"token": token, "study_id": self.study_id, "answer": records.dump(answer)}
+        self.connection.execute(insert(requests).values(**row))
+        return answer
 
     def held(self, trial_id: int, attempt: int) -> Any | None:
         """The trial's row while this attempt holds it: the fence before every write."""

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from lrsearch.values import (
+    Change,
     CurvePoint,
     Json,
     Kind,
@@ -44,6 +45,7 @@ class CheckpointRecord:
 
     attempt: int
     epoch: int
+    batch: int  # done of the epoch in progress; 0 at an epoch's end
     path: str
     sha256: str
     size: int
@@ -128,6 +130,8 @@ def study_from(row: Any) -> StudyRecord:
         deadline=row.deadline,
         created_at=row.created_at,
         optuna_study_id=row.optuna_study_id or 0,
+        threads=row.threads,
+        changes=tuple(Change(**each) for each in json.loads(row.changes or "[]")),
     )
 
 
@@ -173,6 +177,7 @@ def outcome_columns(outcome: Outcome) -> dict[str, Any]:
         "epochs": outcome.epochs,
         "steps": outcome.steps,
         "seconds": outcome.seconds,
+        "worker_seconds": outcome.seconds if outcome.worker_seconds is None else outcome.worker_seconds,
         "engine": outcome.engine[:32],
         "reason": clean(outcome.reason),
         "traceback": clean(outcome.traceback_text),
@@ -233,7 +238,9 @@ def attempt_from(row: Any) -> AttemptRecord:
 
 
 def checkpoint_from(row: Any) -> CheckpointRecord:
-    return CheckpointRecord(attempt=row.attempt, epoch=row.epoch, path=row.path, sha256=row.sha256, size=row.size)
+    return CheckpointRecord(
+        attempt=row.attempt, epoch=row.epoch, batch=row.batch, path=row.path, sha256=row.sha256, size=row.size
+    )
 
 
 def by_trial(rows: Sequence[Any]) -> dict[int, list[CurvePoint]]:

@@ -58,17 +58,22 @@ def open_ledger(
     return Ledger(database, seam=seam)
 
 
-def check_storage(url: str) -> None:
-    """Raise StorageProblem or SchemaMismatch where a study could not be stored at `url`; makes nothing there."""
+def check_storage(url: str) -> bool:
+    """Raise StorageProblem or SchemaMismatch where a study could not be stored at `url`; makes nothing there.
+
+    Returns whether our tables are there.
+    """
     parsed = parse(url)
     if is_sqlite(parsed):
         check_file(parsed, create=True)
         if not Path(parsed.database or "").exists():
-            return
+            return False
     database = Database(_text(parsed), patience_seconds=OPENING_SECONDS)
     try:
-        if _version(database) is not None:
-            _check(database, create=False)
+        if _version(database) is None:
+            return False
+        _check(database, create=False)
+        return True
     finally:
         database.close()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from shlex import quote
 from typing import Any
 
@@ -15,8 +17,9 @@ from lrsearch.storage.claims import count_ended, new_trial
 from lrsearch.storage.database import new_id
 from lrsearch.storage.ends import reap
 from lrsearch.storage.move import Move
-from lrsearch.storage.tables import attempts, calibrations, checkpoints, curves, studies, trials, workers
-from lrsearch.values import Kind, Origin, StudyPlan, StudyState, TrialState
+from lrsearch.storage.states import change_state
+from lrsearch.storage.tables import attempts, calibrations, checkpoints, curves, requests, studies, trials, workers
+from lrsearch.values import Change, Kind, Origin, StudyPlan, StudyState, TrialState
 
 _FIRST = (Origin.YOURS.value, Origin.REFERENCE.value)
 
@@ -30,11 +33,23 @@ class Retest:
     seed: int
 
 
-def insert_study(connection: Connection, clock: ColumnElement[float], plan: StudyPlan) -> None:
+def end_of(timeout_seconds: float | None, began: float | None) -> float | None:
+    """When the time is over that began at `began`, or begins now, by this process' monotonic clock."""
+    if timeout_seconds is None:
+        return None
+    return (time.monotonic() if began is None else began) + timeout_seconds
+
+
+def _seconds_until(end: float) -> float:
+    """From now, for a transaction to add to the database's clock: an outage before it must not move the end."""
+    return end - time.monotonic()
+
+
+def insert_study(connection: Connection, clock: ColumnElement[float], plan: StudyPlan, end: float | None = None) -> None:
     """The study's row and its first trials. Raises IntegrityError where there is one of that name."""
     row: dict[str, Any] = {"name": plan.name, "plan": records.plan_text(plan), "trials": plan.trials}
     row |= {"state": StudyState.OPEN.value, "reason": "", "revision": 0, "searched": 0, "retests_for": 0}
-    deadline = None if plan.timeout_seconds is None else clock + plan.timeout_seconds
+    deadline = None if end is None else clock + _seconds_until(end)
     made = connection.execute(insert(studies).values(**row, deadline=deadline, created_at=clock))
     move = Move(connection, clock, new_id(made))
     move.change_study(searched=_queue_first(move, plan.trials))
@@ -57,27 +72,40 @@ def _queue_first(move: Move, budget: int | None) -> int:
     return taken + len(rows)
 
 
-def set_budget(move: Move, *, total: int | None, timeout_seconds: float | None) -> None:
-    """The study's total of trials, never below what has begun, and its end, so many seconds from now; None keeps.
+def set_budget(move: Move, *, total: int | None, end: float | None) -> None:
+    """The study's total of trials, never below what has begun, and its end, by this process' monotonic clock; None keeps.
 
-    A deadline that has passed goes when trials are given: it must not end the new budget. A finished study is open again.
+    A deadline that has passed goes when trials are given: it must not end the new budget. A finished study that has more to
+    train then is open again. Retests are planned anew: where time was short, some were left out.
     """
-    columns: dict[str, Any] = {}
+    columns: dict[str, Any] = {"retests_for": 0}
     if total is not None:
         columns["trials"] = max(total, move.study.searched)
         columns["searched"] = _queue_first(move, columns["trials"])
         if move.study.deadline is not None and move.study.deadline <= move.now:
             columns["deadline"] = None
-    if timeout_seconds is not None:
-        columns["deadline"] = move.now + timeout_seconds
-    if move.study.state == StudyState.FINISHED:
-        columns["state"] = StudyState.OPEN.value
+    if end is not None:
+        columns["deadline"] = move.now + _seconds_until(end)
     move.change_study(**columns)
+    move.refresh()
+    if move.study.state == StudyState.FINISHED:
+        change_state(move, StudyState.OPEN)
+
+
+def extend(move: Move, *, more: int | None, end: float | None) -> None:
+    """Raise the total by so many `more` trials, or end the study at `end`, by this process' monotonic clock."""
+    begun = move.study.searched if move.study.trials is None else move.study.trials
+    set_budget(move, total=None if more is None else begun + more, end=end)
 
 
 def retry_failed(move: Move) -> list[int]:
-    """Queue each failed trial's setting once more as a new trial, and raise the budget by as many; returns their numbers."""
+    """Queue each failed trial's setting once more as a new trial, and raise the budget by as many; returns their numbers.
+
+    A finished or broken study is open again. Where nothing failed, nothing changes.
+    """
     rows = move.connection.execute(_failed_once(move).order_by(trials.c.number)).all()
+    if not rows:
+        return []
     # The first trials that are still to come keep their places before them.
     taken = _queue_first(move, move.study.trials)
     new = [
@@ -88,15 +116,30 @@ def retry_failed(move: Move) -> list[int]:
         }
         for place, row in enumerate(rows)
     ]
-    if new:
-        move.connection.execute(insert(trials), new)
+    move.connection.execute(insert(trials), new)
     columns: dict[str, Any] = {"searched": taken + len(new)}
     if move.study.trials is not None:
         columns["trials"] = move.study.trials + len(new)
-    if new and move.study.state == StudyState.FINISHED:
-        columns["state"] = StudyState.OPEN.value
     move.change_study(**columns)
+    move.refresh()
+    if move.study.state in {StudyState.FINISHED, StudyState.BROKEN}:
+        change_state(move, StudyState.OPEN)
     return [row["number"] for row in new]
+
+
+def record_changes(move: Move, changes: Sequence[Change]) -> None:
+    """Add to the study's changes those that are new to it.
+
+    Where a change touches training, trials that wait for their next attempt begin anew: half of one under each code is neither.
+    """
+    known = json.loads(move.study.changes or "[]")
+    newest = {each["field"]: each["new"] for each in known}
+    added = [replace(each, trials=move.study.searched, at=move.now) for each in changes if newest.get(each.field) != each.new]
+    move.change_study(changes=records.dump([*known, *(each.to_json() for each in added)]))
+    if any(each.field not in move.plan.facts.recorded for each in added):
+        waiting = and_(trials.c.study_id == move.study_id, trials.c.state == TrialState.WAITING.value)
+        begun = select(trials.c.id).where(waiting)
+        move.connection.execute(delete(checkpoints).where(checkpoints.c.trial_id.in_(begun)))
 
 
 def _failed_once(move: Move) -> Any:
@@ -113,7 +156,12 @@ def _retried(origin: str) -> Origin:
 
 
 def plan_retests(move: Move, retests: Sequence[Retest]) -> bool:
-    """Queue retests; those that exist already, from an earlier plan, stay as they are. Whether there were new ones."""
+    """Queue retests; those that exist already, from an earlier plan, stay as they are. Whether there were new ones.
+
+    Nothing where another worker has planned since the last search trial ended: it may have reckoned with another time left.
+    """
+    if move.study.retests_for >= count_ended(move):
+        return False
     mine = and_(trials.c.study_id == move.study_id, trials.c.kind == Kind.RETEST.value)
     found = move.connection.execute(select(trials.c.parent, trials.c.repeat_no).where(mine))
     there = {(row.parent, row.repeat_no) for row in found}
@@ -141,14 +189,13 @@ def _settings(move: Move, numbers: set[int]) -> dict[int, Any]:
     return {row.number: row for row in rows}
 
 
-def part_from_optuna(move: Move) -> int | None:
-    """The first half of a deletion: nothing runs or begins, and Optuna's rows are not ours any more; returns their study."""
+def part_from_optuna(move: Move) -> str:
+    """The first half of a deletion: nothing runs or begins, and Optuna's rows are not ours any more; returns the name."""
     refuse_while_running(move)
     move.change_study(state=StudyState.STOPPED.value, reason="it is being deleted", optuna_study_id=None)
     mine = trials.c.study_id == move.study_id
     move.connection.execute(update(trials).where(mine).values(mirrored=0, optuna_trial_id=None))
-    stored: int | None = move.study.optuna_study_id
-    return stored
+    return str(move.study.name)
 
 
 def refuse_while_running(move: Move) -> None:
@@ -167,6 +214,6 @@ def delete_rows(move: Move) -> None:
     mine = select(trials.c.id).where(trials.c.study_id == move.study_id)
     for table in (attempts, curves, checkpoints):
         move.connection.execute(delete(table).where(table.c.trial_id.in_(mine)))
-    for table in (trials, workers, calibrations):
+    for table in (trials, workers, calibrations, requests):
         move.connection.execute(delete(table).where(table.c.study_id == move.study_id))
     move.connection.execute(delete(studies).where(studies.c.id == move.study_id))

@@ -55,6 +55,16 @@ studies = Table(
     Column("retests_for", Integer, nullable=False),  # search trials that had ended when retests were last planned
     Column("mirror_owner", String(64), nullable=True),
     Column("mirror_until", Double, nullable=True),
+    Column("threads", Integer, nullable=True),  # of each CPU worker: a trial resumes bitwise under the same number alone
+    Column("changes", LongText, nullable=True),  # of the definition, that were accepted: a JSON list; NULL: none
+)
+
+requests = Table(
+    "lrsearch_requests",
+    metadata,
+    Column("token", String(32), primary_key=True),  # of one call: whose answer was lost is answered again by it
+    _study(),
+    Column("answer", LongText, nullable=False),
 )
 
 trials = Table(
@@ -78,6 +88,7 @@ trials = Table(
     Column("epochs", Integer, nullable=False, default=0),
     Column("steps", BigInteger, nullable=False, default=0),
     Column("seconds", Double, nullable=False, default=0.0),
+    Column("worker_seconds", Double, nullable=True),  # its share of its worker's time; NULL before version 0005
     Column("attempt", Integer, nullable=False, default=0),
     Column("lost", Integer, nullable=False, default=0),
     Column("engine", String(32), nullable=False, default=""),
@@ -157,6 +168,7 @@ checkpoints = Table(
     _trial(primary=True),
     Column("attempt", Integer, primary_key=True, autoincrement=False),
     Column("epoch", Integer, primary_key=True, autoincrement=False),
+    Column("batch", Integer, primary_key=True, autoincrement=False),  # done of the epoch in progress; 0 at an epoch's end
     Column("path", LongText, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("size", BigInteger, nullable=False),

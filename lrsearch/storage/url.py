@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError
 
 from lrsearch.errors import InvalidValue, StorageProblem
 
+_HIDDEN = "hidden"  # stars would be written %2A in a query
 DEFAULT = "sqlite:///lrsearch.db"
 VARIABLE = "LRSEARCH_STORAGE"
 PASSWORD_FILE = "LRSEARCH_STORAGE_PASSWORD_FILE"  # noqa: S105  # a variable's name
@@ -45,10 +46,10 @@ def resolve_url(given: str | None, environ: Mapping[str, str]) -> str:
     source = "--storage" if given is not None else VARIABLE
     text = given if given is not None else environ.get(VARIABLE) or DEFAULT
     url = parse(_read_private(text) if text.startswith(FILE_PREFIX) else text, source)
-    if given is not None and not text.startswith(FILE_PREFIX) and url.password is not None:
+    if given is not None and not text.startswith(FILE_PREFIX) and _holds_secret(url):
         fix = f"Every user of the machine can read a command line: set {VARIABLE} to the URL, or to file:PATH of a private file."
         raise InvalidValue("--storage", got=mask_url(url), allowed="a URL without a password", fix=fix)
-    if url.password is None and PASSWORD_FILE in environ and not is_sqlite(url):
+    if not _holds_secret(url) and PASSWORD_FILE in environ and not is_sqlite(url):
         url = url.set(password=_read_secret(Path(environ[PASSWORD_FILE])))
     if is_sqlite(url):
         url = url.set(database=os.path.abspath(url.database or ""))  # noqa: PTH100 - links stay as given
@@ -68,7 +69,7 @@ def parse(text: str, source: str = "storage") -> URL:
     url = url.set(drivername=DRIVERS[url.drivername])
     if is_sqlite(url) and (not url.database or ":memory:" in url.database or url.database.startswith("file:")):
         fix = "Workers are processes of their own and must share a file: sqlite:///lrsearch.db."
-        raise InvalidValue(source, got=text, allowed="a file's path after sqlite:///", fix=fix)
+        raise InvalidValue(source, got=mask_url(url), allowed="a file's path after sqlite:///", fix=fix)
     return url
 
 
@@ -77,7 +78,17 @@ def is_sqlite(url: URL) -> bool:
 
 
 def mask_url(url: URL) -> str:
-    return url.render_as_string(hide_password=True)
+    secrets = [key for key in url.query if _secret(key)]
+    return url.update_query_dict(dict.fromkeys(secrets, _HIDDEN)).render_as_string(hide_password=True)
+
+
+def _secret(key: str) -> bool:
+    """Whether an argument of the URL's query holds a secret: drivers take `password`, `passwd`, `sslpassword` and more there."""
+    return any(part in key.lower() for part in ("password", "passwd", "secret"))
+
+
+def _holds_secret(url: URL) -> bool:
+    return url.password is not None or any(map(_secret, url.query))
 
 
 def mask(url: str) -> str:

@@ -3,11 +3,13 @@
 Out: a thread writes events to a private copy of standard output, so that nothing the user prints can corrupt them and a
 parent that is slow (or stopped) never holds up training. In: a thread reads commands, and at once passes on what must
 not wait for the main thread: an interruption, a wake-up, a signal, and the end of input, which means that the parent is dead.
-Knows nothing of studies.
+The study's code shares this process: it may handle signals, fork, and close descriptors that are not its own. Knows nothing of
+studies.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -16,19 +18,45 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
+from types import FrameType
 
 from lrsearch.values import Json
 
 BACKLOG = 200  # events; with more waiting, progress is dropped: the next one says the same
 DROPPABLE = frozenset({"trial.progress"})
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+LOOK_SECONDS = 1.0  # between looks whether the parent lives and the descriptors are still ours
+
+_encode = json.JSONEncoder(default=str).encode  # a copy of our own: the study's code may replace json.dumps
+_decode = json.JSONDecoder().decode
+
+
+class Descriptor:
+    """A file descriptor, and the file that it was when it was ours: a closed one's number is soon another file's."""
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+        self._file = _file_of(handle)
+
+    def checked(self) -> int:
+        """The number. Raises OSError where it does not lead to that file any more."""
+        if _file_of(self.handle) != self._file:
+            raise OSError(errno.EBADF, "it is another file now")
+        return self.handle
+
+
+def _file_of(handle: int) -> tuple[int, int]:
+    found = os.fstat(handle)
+    return found.st_dev, found.st_ino
 
 
 class Mouth:
-    """Says events, one JSON line each, in order."""
+    """Says events, one JSON line each, in order. `failed` hears once where that cannot be done, but for a parent that is gone."""
 
-    def __init__(self, handle: int) -> None:
-        self._handle = handle
+    def __init__(self, handle: int, *, failed: Callable[[BaseException], None] = lambda _error: None) -> None:
+        self._out, self._failed = Descriptor(handle), failed
         self._waiting: deque[str] = deque()
         self._changed = threading.Condition()
         self._closing = False
@@ -37,7 +65,7 @@ class Mouth:
 
     def say(self, event: str, /, **facts: Json) -> None:
         """Pass an event on; never raises and never waits."""
-        line = json.dumps({"event": event, **facts}, default=str)
+        line = _encode({"event": event, **facts})
         with self._changed:
             if event in DROPPABLE and len(self._waiting) >= BACKLOG:
                 return
@@ -61,33 +89,46 @@ class Mouth:
             data = line.encode() + b"\n"
             try:
                 while data:
-                    data = data[os.write(self._handle, data) :]
-            except OSError:  # nobody listens any more; the ear learns why
+                    data = data[os.write(self._out.checked(), data) :]
+            except BrokenPipeError:  # nobody listens any more; the ear learns why
                 with self._changed:
                     self._waiting.clear()
+            except OSError as error:
+                self._failed(error)
+                return
 
 
 class Ear:
-    """Hears commands and signals on a thread of its own, even while a long graph call holds the main thread."""
+    """Hears commands and signals on a thread of its own, even while a long graph call holds the main thread.
+
+    `orphaned` is called when the parent is dead, `failed` with what keeps the thread from hearing; one of them ends the thread.
+    """
 
     def __init__(
-        self, handle: int, *, interrupted: Callable[[str], None], woken: Callable[[], None], orphaned: Callable[[], None]
+        self,
+        handle: int,
+        *,
+        interrupted: Callable[[str], None],
+        woken: Callable[[], None],
+        orphaned: Callable[[], None],
+        failed: Callable[[BaseException], None],
     ) -> None:
         self.commands: SimpleQueue[dict[str, Json]] = SimpleQueue()
-        self._handle, self._interrupted, self._woken, self._orphaned = handle, interrupted, woken, orphaned
+        self._in, self._parent = Descriptor(handle), os.getppid()
+        self._interrupted, self._woken, self._orphaned, self._failed = interrupted, woken, orphaned, failed
         self._rest = b""
-        self._signals = _signal_pipe()
+        self._signals = Descriptor(SignalPipe().read)
         self._thread = threading.Thread(target=self._run, name="lrsearch-ear", daemon=True)
 
     def first_line(self) -> dict[str, Json]:
         """The configuration. Raises EOFError where there is none."""
         while b"\n" not in self._rest:
-            data = os.read(self._handle, 65536)
+            data = os.read(self._in.checked(), 65536)
             if not data:
                 raise EOFError("no configuration on standard input")
             self._rest += data
         line, self._rest = self._rest.split(b"\n", 1)
-        known: dict[str, Json] = json.loads(line)
+        known: dict[str, Json] = _decode(line.decode())
         return known
 
     def start(self) -> None:
@@ -95,24 +136,38 @@ class Ear:
         self._thread.start()
 
     def _run(self) -> None:
-        self._take()
-        while True:
-            ready, _, _ = select.select([self._handle, self._signals], [], [])
-            if self._signals in ready:
-                for number in os.read(self._signals, 64):
-                    self._interrupted(signal.Signals(number).name)
-            if self._handle in ready:
-                data = os.read(self._handle, 65536)
-                if not data:
-                    self._orphaned()
-                    return
-                self._rest += data
-                self._take()
+        try:
+            self._take()
+            while self._listen():
+                pass
+            self._orphaned()
+        except BaseException as error:  # noqa: BLE001 - a worker that is deaf would outlive its parent
+            self._failed(error)
+
+    def _listen(self) -> bool:
+        """Pass on what there is to hear, for a moment; whether the parent lives."""
+        commands, signals = self._in.checked(), self._signals.checked()
+        ready, _, _ = select.select([commands, signals], [], [], LOOK_SECONDS)
+        if signals in ready:
+            self._hear(os.read(self._signals.checked(), 64))
+        if commands in ready:
+            data = os.read(self._in.checked(), 65536)
+            if not data:
+                return False
+            self._rest += data
+            self._take()
+        return os.getppid() == self._parent
+
+    def _hear(self, numbers: bytes) -> None:
+        """Python tells the pipe of every signal that anybody handles here: those of the study's own code are not for us."""
+        for number in numbers:
+            if number in STOP_SIGNALS:
+                self._interrupted(signal.Signals(number).name)
 
     def _take(self) -> None:
         *lines, self._rest = self._rest.split(b"\n")
         for line in lines:
-            command = json.loads(line)
+            command = _decode(line.decode())
             if command["do"] == "interrupt":
                 self._interrupted("interrupted")
             if command["do"] == "wake":
@@ -121,14 +176,43 @@ class Ear:
                 self.commands.put(command)
 
 
-def _signal_pipe() -> int:
-    """A pipe to which the C-level handlers of SIGTERM, SIGINT and SIGHUP write, whatever the main thread does."""
-    read, write = os.pipe()
-    os.set_blocking(write, False)
-    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda _number, _frame: None)
-    return read
+class SignalPipe:
+    """A pipe to which SIGTERM, SIGINT and SIGHUP are written as they come, whatever the main thread does.
+
+    Python's C-level handler writes them; where the study's code takes that away (asyncio does), our Python-level handlers still
+    do, as soon as the main thread runs Python. Where it takes a handler, the signal is its own. Processes that the study forks
+    have nothing of this: they get the handlers that this process had before, and no signal of theirs is written here.
+    """
+
+    def __init__(self) -> None:
+        self.read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        self._before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+        self._masks = threading.local()
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._heard)
+        os.register_at_fork(before=self._block, after_in_parent=self._unblock, after_in_child=self._forget)
+
+    def _heard(self, number: int, _frame: FrameType | None) -> None:
+        with suppress(OSError):  # it is full of such
+            os.write(self._write, bytes([number]))
+
+    def _block(self) -> None:
+        """A child that is told to stop in its first moment waits until it is rid of our handlers."""
+        self._masks.old = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+
+    def _unblock(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.old)
+
+    def _forget(self) -> None:
+        wakeup = signal.set_wakeup_fd(-1)
+        if wakeup not in {-1, self._write}:  # the study's own, which its children have as ever
+            signal.set_wakeup_fd(wakeup)
+        for number, handler in self._before.items():
+            if signal.getsignal(number) == self._heard:
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        self._unblock()
 
 
 def private_output() -> int:

@@ -1,9 +1,9 @@
 """Checkpoints on disk: whole training states that an attempt can go on from.
 
 One file a checkpoint, one folder an attempt, `<root>/<study>/<trial>/<attempt>/epoch-00012.npz`, so that a zombie cannot
-overwrite its successor's. A file is a zip of plain arrays (no pickle) and one JSON text; it is written beside its place,
-fsynced, renamed, and its folder fsynced. Its SHA-256 is the caller's to keep: a flipped byte is found on reading.
-Knows nothing of SQL, Keras or leases.
+overwrite its successor's; the name of one within an epoch has the batches done, too. A file is a zip of plain arrays (no pickle)
+and one JSON text; it is written beside its place, fsynced, renamed, and its folder fsynced. Its SHA-256 is the caller's to keep:
+a flipped byte is found on reading. Knows nothing of SQL, Keras or leases.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,6 +28,7 @@ from lrsearch.values import Json, Snapshot
 
 KEPT = 2  # a checkpoint that turns out corrupt costs one interval, not the trial
 _META = "meta"  # the JSON member; arrays are members a0, a1, ... so that a variable's name never is a file's name
+_NAME = re.compile(r"epoch-(\d+)(?:-batch-(\d+))?\.npz")
 _FOREIGN = "V"  # NumPy's kind for bfloat16 and its like: they travel as bytes with their name
 
 
@@ -55,6 +58,7 @@ class Written:
     """A checkpoint as the manifest records it."""
 
     epoch: int
+    batch: int  # done of the epoch in progress; 0 at an epoch's end
     path: str  # below the root, with forward slashes
     sha256: str
     size: int  # bytes
@@ -65,6 +69,8 @@ class Manifest(Protocol):
 
     @property
     def epoch(self) -> int: ...
+    @property
+    def batch(self) -> int: ...
     @property
     def path(self) -> str: ...
     @property
@@ -80,24 +86,32 @@ class NoRoom(Exception):
 
 
 class CheckpointStore:
-    """The checkpoints of one study below one root folder."""
+    """The checkpoints of one study below one root folder.
+
+    Several workers, and machines, share the folder: what another one removes meanwhile is no error. Whoever else may write there
+    could lay links, so below the root none is followed: a folder that is a link is never written to, emptied or counted.
+    """
 
     def __init__(self, root: Path, study: str, policy: CheckpointPolicy | None = None) -> None:
         self.root = root.expanduser().resolve()
         self.policy = policy or CheckpointPolicy()
-        self._study = self._inside(study)
+        self._study = self.root / study
+        if not self._study.is_relative_to(self.root) or ".." in self._study.parts or self._study == self.root:
+            raise CheckpointUnusable(f"{study!r} lies outside the checkpoint folder {self.root}")
 
     def write(self, trial_id: int, attempt: int, snapshot: Snapshot) -> Written:
         """Put `snapshot` on disk for good. Raises NoRoom where the quota or the disk is full; nothing is left then."""
         data = encode(snapshot)
-        self._make_room(len(data), keep=self.folder(trial_id))
-        place = self.folder(trial_id) / str(attempt) / f"epoch-{snapshot.epoch:05d}.npz"
+        place = self.folder(trial_id) / str(attempt) / file_name(snapshot.epoch, snapshot.batch)
         try:
+            self._refuse_links(place.parent)
+            self._make_room(len(data), keep=self.folder(trial_id))
             _write_durably(place, data)
         except OSError as error:
             raise NoRoom(f"no checkpoint at epoch {snapshot.epoch}: {error.strerror or error} ({place.parent})") from error
         return Written(
             epoch=snapshot.epoch,
+            batch=snapshot.batch,
             path=place.relative_to(self.root).as_posix(),
             sha256=hashlib.sha256(data).hexdigest(),
             size=len(data),
@@ -117,7 +131,7 @@ class CheckpointStore:
     def newest(self, manifests: Iterable[Manifest]) -> tuple[Snapshot | None, tuple[str, ...]]:
         """The newest readable snapshot, and a line about each newer one that was not."""
         troubles: list[str] = []
-        for manifest in sorted(manifests, key=lambda each: each.epoch, reverse=True):
+        for manifest in sorted(manifests, key=lambda each: (each.epoch, each.batch), reverse=True):
             try:
                 return self.read(manifest), tuple(troubles)
             except CheckpointUnusable as error:
@@ -126,21 +140,27 @@ class CheckpointStore:
 
     def trim(self, trial_id: int, attempt: int) -> None:
         """Keep the newest two of this attempt; with two of its own, it needs no older attempt's."""
-        own = sorted((self.folder(trial_id) / str(attempt)).glob("epoch-*.npz"))
+        trial = self.folder(trial_id)
+        if self._through_link(trial / str(attempt)):
+            return
+        own = [each.path for each in _files(trial / str(attempt))]
         for old in own[:-KEPT]:
-            old.unlink(missing_ok=True)
+            _remove(old)
         if len(own) >= KEPT:
-            for folder in self.folder(trial_id).iterdir():
+            for folder in _folders(trial):
                 if folder.name.isdigit() and int(folder.name) < attempt:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def discard(self, written: Written) -> None:
         """Remove one checkpoint that nobody will ask for."""
-        self._inside(written.path).unlink(missing_ok=True)
+        place = self.root / written.path
+        if not self._through_link(place.parent):
+            _remove(place)
 
     def forget(self, trial_id: int) -> None:
         """Remove every checkpoint of a trial that has ended."""
-        shutil.rmtree(self.folder(trial_id), ignore_errors=True)
+        if not self._through_link(self._study):
+            shutil.rmtree(self.folder(trial_id), ignore_errors=True)  # refuses a link, and follows none within
 
     def folder(self, trial_id: int) -> Path:
         """Where a trial's attempts have their folders."""
@@ -148,21 +168,33 @@ class CheckpointStore:
 
     def files_folder(self, label: str, attempt: int) -> Path:
         """Where the user's own checkpointing callbacks may write; theirs to keep, so `forget` leaves it."""
-        return self._study / "files" / label.replace(" ", "-").replace("/", "-") / f"attempt-{attempt}"
+        return self._study / "files" / label.replace(" ", "-") / f"attempt-{attempt}"
 
     def used(self) -> int:
         """Bytes that this study's checkpoints take."""
-        return sum(each.stat().st_size for each in self._study.glob("*/*/epoch-*.npz") if each.is_file())
+        if self._through_link(self._study):
+            return 0
+        return sum(each.size for trial in _folders(self._study) for each in _of_trial(trial))
 
     def _make_room(self, size: int, *, keep: Path) -> None:
         """Refuse what would pass the quota, after letting this trial's older checkpoints go, all but the newest."""
         quota = self.policy.quota_bytes
         if quota is None or self.used() + size <= quota:
             return
-        for old in sorted(keep.glob("*/epoch-*.npz"), key=lambda each: each.stat().st_mtime)[:-1]:
-            old.unlink(missing_ok=True)
+        for old in _of_trial(keep)[:-1]:
+            _remove(old.path)
         if self.used() + size > quota:
             raise NoRoom(f"no checkpoint: {size} bytes more would pass the quota of {quota} below {self._study}")
+
+    def _refuse_links(self, folder: Path) -> None:
+        if link := self._through_link(folder):
+            raise NoRoom(f"no checkpoint: {link} is a link, and links are not followed below {self.root}")
+
+    def _through_link(self, folder: Path) -> Path | None:
+        """The first link on the way from the root down to `folder`, itself included."""
+        parts = folder.relative_to(self.root).parts
+        way = (self.root.joinpath(*parts[: depth + 1]) for depth in range(len(parts)))
+        return next((each for each in way if os.path.islink(each)), None)  # noqa: PTH114 - never raises
 
     def _inside(self, path: str) -> Path:
         """`path` below the root, links followed; a path from a database is never trusted to stay there."""
@@ -170,6 +202,58 @@ class CheckpointStore:
         if place == self.root or not place.is_relative_to(self.root):
             raise CheckpointUnusable(f"{path!r} lies outside the checkpoint folder {self.root}")
         return place
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _File:
+    """A checkpoint as it lies on disk."""
+
+    epoch: int
+    batch: int
+    path: Path
+    size: int  # bytes
+
+
+def file_name(epoch: int, batch: int) -> str:
+    """`epoch-00012.npz` for an epoch's end, and `epoch-00012-batch-00340.npz` for a place within the next."""
+    return f"epoch-{epoch:05d}-batch-{batch:05d}.npz" if batch else f"epoch-{epoch:05d}.npz"
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder now; nothing where another process has just removed it."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except OSError:
+        return []
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [Path(each.path) for each in _entries(folder) if each.is_dir(follow_symlinks=False)]
+
+
+def _files(folder: Path) -> list[_File]:
+    """An attempt's checkpoints, the oldest first."""
+    found = []
+    for each in _entries(folder):
+        match = _NAME.fullmatch(each.name)
+        if match is None or not each.is_file(follow_symlinks=False):
+            continue
+        with suppress(FileNotFoundError):
+            size = each.stat(follow_symlinks=False).st_size
+            found.append(_File(epoch=int(match[1]), batch=int(match[2] or 0), path=Path(each.path), size=size))
+    return sorted(found, key=lambda each: (each.epoch, each.batch))
+
+
+def _of_trial(folder: Path) -> list[_File]:
+    """A trial's checkpoints, the oldest attempt's first."""
+    attempts = sorted((each for each in _folders(folder) if each.name.isdigit()), key=lambda each: int(each.name))
+    return [file for each in attempts for file in _files(each)]
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # another worker's doing, or a disk that is read-only: the next write tells
+        path.unlink(missing_ok=True)
 
 
 def encode(snapshot: Snapshot) -> bytes:
@@ -184,7 +268,8 @@ def encode(snapshot: Snapshot) -> bytes:
             plain = np.frombuffer(np.ascontiguousarray(plain).tobytes(), np.uint8)
         members[f"a{index}"] = plain
         names.append(described)
-    meta = {"epoch": snapshot.epoch, "step": snapshot.step, "arrays": names, "meta": dict(snapshot.meta)}
+    places = {"epoch": snapshot.epoch, "batch": snapshot.batch, "step": snapshot.step}
+    meta = {**places, "arrays": names, "meta": dict(snapshot.meta)}
     members[_META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:  # np.savez takes `allow_pickle` only from NumPy 2.1 on
@@ -200,7 +285,8 @@ def decode(data: bytes) -> Snapshot:
         with np.load(io.BytesIO(data), allow_pickle=False) as members:
             meta = json.loads(members[_META].tobytes())
             arrays = {each["name"]: _array(members[f"a{index}"], each) for index, each in enumerate(meta["arrays"])}
-        return Snapshot(epoch=meta["epoch"], step=meta["step"], arrays=arrays, meta=meta["meta"])
+        places = {"epoch": meta["epoch"], "batch": meta.get("batch", 0), "step": meta["step"]}  # 0.1.0 wrote no batch
+        return Snapshot(**places, arrays=arrays, meta=meta["meta"])
     except Exception as error:  # zipfile, json, numpy and KeyError: whatever a foreign file provokes
         raise CheckpointUnusable(f"not a checkpoint: {error}") from error
 
@@ -218,7 +304,8 @@ def _write_durably(place: Path, data: bytes) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     beside = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
-        with beside.open("wb") as file:
+        beside.unlink(missing_ok=True)
+        with beside.open("xb") as file:  # never through a link that somebody laid there
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -34,12 +34,16 @@ class CurveBuffer:
             self.flush()
 
     def flush(self) -> None:
-        """Write everything now, in one call."""
+        """Write everything now, in one call.
+
+        The call gets a copy: one that was left to itself during an outage may read it long after, while points are added
+        here. What it then writes is what is written again, epoch for epoch.
+        """
         self._last = self._now()
         if not self._points:
             return
         try:
-            self._write(self._points)
+            self._write({pair: tuple(points) for pair, points in self._points.items()})
         except StorageUnavailable:
             return
         self._points.clear()

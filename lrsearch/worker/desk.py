@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import retest_candidates
+from lrsearch.answer import fitting_retests, retest_candidates, yours_of
 from lrsearch.errors import StorageUnavailable
 from lrsearch.space import rise_of
 from lrsearch.storage import Claim, Done, PlanRetests, Retest, Wait
@@ -29,7 +29,6 @@ from lrsearch.values import (
     StudyState,
     TrialRecord,
     TrialSpec,
-    TrialState,
     Verdict,
 )
 from lrsearch.worker.checkpoints import CheckpointStore, NoRoom, Written
@@ -37,6 +36,7 @@ from lrsearch.worker.curves import CurveBuffer
 from lrsearch.worker.events import Say, setting_in_short
 from lrsearch.worker.faults import breaking_failure
 from lrsearch.worker.heart import Heart
+from lrsearch.worker.shares import Shares
 
 if TYPE_CHECKING:
     from lrsearch.sampling import Proposer, PruneRule
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 SAY_EVERY_SECONDS = 0.5  # progress within an epoch, for people
 MIRROR_EVERY_SECONDS = 1.0  # Optuna's rows follow in bulk: two looks a trial would cost short trials a tenth of their time
 NEVER_PRUNED = frozenset({Origin.YOURS, Origin.REFERENCE})
-EPOCH_GRACE_SECONDS = 3.0  # an interruption waits for an epoch's end that is nearer than this: a checkpoint can be taken there
+HEARING_SECONDS = 0.2  # a signal that ended the training may not have been heard yet
 
 
 @dataclass(slots=True)
@@ -55,11 +55,8 @@ class _Held:
 
     trial: TrialRecord
     spec: TrialSpec
-    saved_epoch: int  # at the newest checkpoint
+    saved: tuple[int, int]  # the place of the newest checkpoint: epochs, and batches of the next
     saved_at: float  # monotonic
-    epoch_began: float  # monotonic
-    epoch: int = -1
-    epoch_step: int = 0
     said_at: float = 0.0
 
 
@@ -85,6 +82,7 @@ class Desk:
         self.space, self.proposer, self.rule = space, proposer, rule
         self.heart, self.store, self.say, self.lease_seconds = heart, store, say, lease_seconds
         self.curves = CurveBuffer(ledger.add_curves, time.monotonic)
+        self.shares = Shares(time.monotonic)
         self.answer: Wait | PlanRetests | Done = Wait(0.0)  # why there was nothing to train, last time
         self._held: dict[int, _Held] = {}
         self._revision: int | None = None
@@ -109,15 +107,17 @@ class Desk:
 
     def _begin(self, trial: TrialRecord, attempt: int) -> TrialSpec | None:
         self.heart.hold(trial.id, attempt)
+        self.shares.begin(trial.id)
         setting = trial.setting or self._propose(trial.number)
         seed = trial.seed if trial.seed is not None else seed_of(self.study.plan.seed, trial.kind, trial.number)
         params = self.space.public_params(setting)
         if not self.ledger.bind(trial.id, attempt, setting=setting, params=params, seed=seed):
             self.heart.release(trial.id, attempt)
+            self.shares.end(trial.id)
             return None
         self._mirror()
         resume = self._resume(trial)
-        label = label_of(trial)
+        label = trial.label
         spec = TrialSpec(
             trial_id=trial.id,
             attempt=attempt,
@@ -130,9 +130,8 @@ class Desk:
             resume=resume,
             folder=str(self.store.files_folder(label, attempt)),
         )
-        now = time.monotonic()
-        begun = resume.epoch if resume else 0
-        self._held[trial.id] = _Held(trial=trial, spec=spec, saved_epoch=begun, saved_at=now, epoch_began=now)
+        begun = resume.place if resume else (0, 0)
+        self._held[trial.id] = _Held(trial=trial, spec=spec, saved=begun, saved_at=time.monotonic())
         self._say_begun(trial, spec)
         return spec
 
@@ -159,8 +158,8 @@ class Desk:
             return None
         snapshot, troubles = self.store.newest(self.ledger.checkpoints(trial.id))
         for trouble in troubles:
-            then = f"going on from epoch {snapshot.epoch}" if snapshot else "beginning anew"
-            self.say("note", text=f"{label_of(trial)}: checkpoint not usable, {then}: {trouble}")
+            then = f"going on from {place_text(snapshot)}" if snapshot else "beginning anew"
+            self.say("note", text=f"{trial.label}: checkpoint not usable, {then}: {trouble}")
         return snapshot
 
     # -- watch and save --------------------------------------------------------------------------------------------
@@ -175,19 +174,16 @@ class Desk:
             if verdict is Verdict.KEEP:
                 verdict = self._judge(held, progress)
         self.curves.flush_if_due()
-        if verdict is Verdict.INTERRUPT and self._epoch_ends_soon(held, progress):
-            return Verdict.KEEP
         return verdict
 
     def save(self, progress: Progress, take: Callable[[], Snapshot]) -> None:
         """Write a checkpoint where one is due, or where the attempt is about to be interrupted."""
         held = self._held[progress.trial_id]
         now = time.monotonic()
-        due = self.store.policy.due(epochs=progress.epoch - held.saved_epoch, seconds=now - held.saved_at)
-        leaving = bool(self.heart.stopping) and progress.epoch > held.saved_epoch
-        if progress.epoch >= progress.epochs or not (due or leaving):
+        due = self.store.policy.due(epochs=progress.epoch - held.saved[0], seconds=now - held.saved_at)
+        if progress.place <= held.saved or progress.epoch >= progress.epochs or not (due or self.heart.stopping):
             return
-        held.saved_epoch, held.saved_at = progress.epoch, now  # also when it fails: a full disk is not asked every epoch
+        held.saved, held.saved_at = progress.place, now  # also when it fails: a full disk is not asked every time
         try:
             written = self.store.write(progress.trial_id, progress.attempt, take())
         except NoRoom as error:
@@ -209,6 +205,7 @@ class Desk:
             progress.trial_id,
             progress.attempt,
             epoch=written.epoch,
+            batch=written.batch,
             path=written.path,
             sha256=written.sha256,
             size=written.size,
@@ -229,22 +226,15 @@ class Desk:
         others = [each.value for each in rung if _comparable(each, progress)]
         return self.rule.verdict(progress.epoch, progress.value, others)
 
-    def _epoch_ends_soon(self, held: _Held, progress: Progress) -> bool:
-        """Whether the epoch's end, where a checkpoint can be taken, is a few seconds off."""
-        if progress.epoch_end:
-            return False
-        steps_an_epoch = max(1.0, progress.total_steps / max(1, progress.epochs))
-        done = progress.step - held.epoch_step
-        if done <= 0:
-            return False
-        pace = (time.monotonic() - held.epoch_began) / done
-        return pace * max(0.0, steps_an_epoch - done) < EPOCH_GRACE_SECONDS
-
     # -- tell ------------------------------------------------------------------------------------------------------
 
     def tell(self, outcome: Outcome) -> None:
         """Record how an attempt ended, exactly once; what was fenced off is dropped."""
+        outcome = self._excused(outcome)
         held = self._held.pop(outcome.trial_id)
+        outcome = replace(outcome, worker_seconds=self.shares.end(outcome.trial_id))
+        if held.spec.resume is not None:
+            outcome = replace(outcome, notes=(f"went on from {place_text(held.spec.resume)}", *outcome.notes))
         points = self.curves.take(outcome.trial_id, outcome.attempt)
         recorded = False
         if outcome.status is not Status.LOST:
@@ -261,6 +251,19 @@ class Desk:
         if recorded and outcome.status is Status.FAILED:
             self._break_if_poisoned()
 
+    def _excused(self, outcome: Outcome) -> Outcome:
+        """What an exit of the study's own code ended goes back to the queue where this worker was told to stop, and failed where
+        nobody asked for it: it would be trained for ever.
+        """
+        if not outcome.left or not self.told_to_stop():
+            return outcome
+        return replace(outcome, status=Status.INTERRUPTED, value=None, reason=self.heart.stopping, traceback_text="")
+
+    def told_to_stop(self) -> bool:
+        """Whether this worker was told to stop, or is within a moment."""
+        self.heart.rest(HEARING_SECONDS)
+        return bool(self.heart.stopping)
+
     def abandon(self, reason: str) -> None:
         """Put back whatever is still held, its engine having been left by an exception."""
         for trial_id, held in list(self._held.items()):
@@ -268,18 +271,23 @@ class Desk:
             self.tell(Outcome(trial_id=trial_id, attempt=attempt, status=Status.INTERRUPTED, engine="", reason=reason))
         self._mirror(now=True)
 
-    def plan_retests(self) -> None:
-        """Plan the retests of the best few and yours, on seeds that all of them share, so that their spread can be compared."""
+    def plan_retests(self, room: int | None = None) -> None:
+        """Plan the retests of the best few and yours, on seeds that all of them share, so that their spread can be compared.
+
+        `room` is how many fit into the time that is left, where that is limited.
+        """
         plan = self.study.plan
         records = self.ledger.trials(self.study.id, kind=Kind.SEARCH)
-        chosen = retest_candidates(records, plan.facts.direction)
+        wanted = retest_candidates(records, plan.facts.direction)
+        chosen, seeds = fitting_retests(wanted, yours_of(records), seeds=plan.retest_seeds, room=room)
         retests = [
             Retest(parent=number, repeat=repeat, seed=seed_of(plan.seed, Kind.RETEST, repeat))
-            for repeat in range(plan.retest_seeds)
+            for repeat in range(seeds)
             for number in chosen
         ]
         if self.ledger.plan_retests(self.study.id, retests):  # two workers may ask at once; one of them tells
-            self.say("retests.planned", trials=list(chosen), seeds=plan.retest_seeds)
+            left_out = len(wanted) * plan.retest_seeds - len(retests)
+            self.say("retests.planned", trials=list(chosen), seeds=seeds, left_out=left_out)
 
     def _break_if_poisoned(self) -> None:
         """Stop the study for everybody when it fails alike from the start."""
@@ -304,12 +312,11 @@ class Desk:
             setting=spec.setting.to_json(),
             short=setting_in_short(spec.setting),
             resumed_from=spec.resume.epoch if spec.resume else 0,
+            resumed_update=spec.resume.step if spec.resume else 0,
         )
 
     def _say_progress(self, held: _Held, progress: Progress) -> None:
         now = time.monotonic()
-        if progress.epoch != held.epoch:
-            held.epoch, held.epoch_step, held.epoch_began = progress.epoch, progress.step, now
         if now - held.said_at < SAY_EVERY_SECONDS:
             return
         held.said_at = now
@@ -364,13 +371,6 @@ def seed_of(study_seed: int, kind: Kind, number: int) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def label_of(trial: TrialRecord) -> str:
-    """`trial 12`, or `retest 12/2`: for people; repeats count from 1."""
-    if trial.kind is Kind.RETEST:
-        return f"retest {trial.parent}/{(trial.repeat or 0) + 1}"
-    return f"trial {trial.number}"
-
-
-def finished(trial: TrialRecord) -> bool:
-    """Whether a trial has ended for good."""
-    return trial.state in {TrialState.COMPLETE, TrialState.DIVERGED, TrialState.PRUNED, TrialState.FAILED}
+def place_text(snapshot: Snapshot) -> str:
+    """Where a checkpoint stands, for people: `epoch 3`, or `epoch 3, update 1200` for a place after it."""
+    return f"epoch {snapshot.epoch}" + (f", update {snapshot.step}" if snapshot.batch else "")

@@ -5,13 +5,15 @@ The names, and who listens, are the whole interface between a worker and whoever
 ready            the process is up: pid
 facts            an inspection's answer: facts
 working          the study is open and data is loaded: worker
-trial.started    trial_id, attempt, number, kind, origin, label, setting, short, resumed_from
+trial.started    trial_id, attempt, number, kind, origin, label, setting, short, resumed_from (epochs), resumed_update
 trial.progress   trial_id, attempt, epoch, epochs, step, total_steps, rate, seconds, value
 trial.ended      trial_id, attempt, number, kind, origin, label, short, status, value, epochs, seconds, reason, notes
-retests.planned  trials, seeds
+retests.planned  trials, seeds, left_out: retests that do not fit into the time
 note             text: one line for a person
 broken           reason, traceback: the study's own code fails on every trial
-done             reason: nothing is left for this worker
+signalled        signal: a signal told this worker to stop; it puts back what it holds
+interrupted      reason: it was told to stop, by a signal or its parent, and holds nothing any more
+done             reason: the ledger has nothing left for this worker
 error            kind, text, traceback, exit_code: the process cannot go on
 """
 

@@ -8,16 +8,28 @@ from collections.abc import Iterable
 from lrsearch.values import Kind, TrialRecord, TrialState
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
-ALIKE = 3  # identical failures at the very start; one or two may be a setting's own
+_PLACE = re.compile(r'^  File "(?P<file>[^"\n]*)", line (?P<line>\d+)', re.MULTILINE)
+ALIKE = 3  # failures at the very start; one or two may be a setting's own
 
 
 def breaking_failure(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The first failed trial when at least three have ended, all of them by the same exception; else None.
+    """The first failed trial when at least three have ended, all of them by the same fault; else None.
 
     One trial of another end proves that the study can be trained, so nothing later breaks it.
     """
     ended = sorted((each for each in records if each.kind is Kind.SEARCH and each.state.terminal), key=lambda each: each.number)
     if len(ended) < ALIKE or any(each.state is not TrialState.FAILED for each in ended):
         return None
-    alike = {_ADDRESS.sub("", each.reason) for each in ended}
-    return ended[0] if len(alike) == 1 else None
+    return ended[0] if len({fault_of(each) for each in ended}) == 1 else None
+
+
+def fault_of(record: TrialRecord) -> tuple[str, str, str]:
+    """Equal for failures of the same kind in the same place, whatever numbers their texts hold: class, file and line.
+
+    A failure without a traceback (its workers were lost) is known by its text, addresses aside.
+    """
+    places = _PLACE.findall(record.traceback_text)
+    if not places:
+        return _ADDRESS.sub("", record.reason), "", ""
+    file, line = places[-1]
+    return record.reason.partition(":")[0], file, line

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from lrsearch.errors import StorageGone
 from lrsearch.values import StudyState, Verdict
 
 BEATS_A_LEASE = 3  # two may fail before the lease lapses
@@ -112,6 +113,9 @@ class Heart:
         while not self._closed.wait(delay):
             try:
                 self._once()
+            except StorageGone as error:
+                self.interrupt(str(error))
+                return
             except Exception as error:  # noqa: BLE001 - whatever the driver raises, the next beat must come
                 fails += 1
                 self._trouble(f"no heartbeat: {error}")

@@ -17,8 +17,8 @@ def work(desk: Desk, engine: Engine, *, until: str = "done") -> str:
     `until` "idle" ends it also where others still train and nothing is left for this worker now.
 
     The desk claims and samples when the engine asks for an attempt, and records what the engine yields. An exception that
-    leaves the engine ends the loop: a signal's puts back what is held; any other (the engine's own fault) leaves the
-    lease to lapse, so that the attempt counts as lost and cannot be tried for ever.
+    leaves the engine ends the loop: where this worker was told to stop, an exit puts back what is held; any other (the
+    engine's own fault) leaves the lease to lapse, so that the attempt counts as lost and cannot be tried for ever.
     """
     try:
         while True:
@@ -27,12 +27,13 @@ def work(desk: Desk, engine: Engine, *, until: str = "done") -> str:
             match desk.answer:
                 case Done(reason):
                     return reason
-                case PlanRetests():
-                    desk.plan_retests()
+                case PlanRetests(room):
+                    desk.plan_retests(room)
                 case Wait(seconds):
                     if until == "idle":
                         return "nothing to train now"
                     desk.heart.rest(seconds)
     except (KeyboardInterrupt, SystemExit):
-        desk.abandon("interrupted")
+        if desk.told_to_stop():
+            desk.abandon("interrupted")
         raise

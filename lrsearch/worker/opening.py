@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from lrsearch.space import SearchSpace
     from lrsearch.storage import Ledger
     from lrsearch.values import StudyRecord
+
+LONGEST_FOLDER = 255  # bytes of a file's name: ext4, XFS, APFS, NTFS
 
 
 def desk_for(
@@ -47,27 +50,31 @@ def desk_for(
     return desk, heart
 
 
-def settle_engine(
-    config: WorkerConfig, ledger: Ledger, study: StudyRecord, engine: Engine, *, say: Say
-) -> Mapping[str, Json] | None:
-    """Let an engine that measures take the study's figures for this machine; the first worker measures and says what it chose.
-
-    Returns the figures; None where the engine does not measure.
-    """
+def settle_engine(config: WorkerConfig, ledger: Ledger, study: StudyRecord, engine: Engine, *, say: Say) -> None:
+    """Let an engine that measures take the study's figures for this machine; the first worker measures and says what it chose."""
     calibrate: Callable[[Json], Mapping[str, Json]] | None = getattr(engine, "calibrate", None)
     if calibrate is None:
-        return None
+        return
     machine = f"{config.host}/{config.slot.partition(':')[0]}/{config.threads or 'all'}"
     known = ledger.calibration(study.id, machine)
     found = calibrate(known)
     if known is not None:
-        return found
+        return
     if ledger.note_calibration(study.id, machine, dict(found)):
         say("note", text=str(found["reason"]))
-        return found
-    return calibrate(ledger.calibration(study.id, machine))  # another worker was quicker: all of a machine go one way
+    else:
+        calibrate(ledger.calibration(study.id, machine))  # another worker was quicker: all of a machine go one way
 
 
 def folder_of(study: StudyRecord) -> str:
-    """A study's folder below the checkpoint root: its name and birth, since two databases may share a root and a name."""
-    return f"{study.name}-{int(study.created_at):x}"
+    """A study's folder below the checkpoint root: its name and birth, since two databases may share a root and a name.
+
+    Where that is longer than file systems allow, the name is cut, and a hash of all of it keeps it apart from others.
+    """
+    birth = f"{int(study.created_at):x}"
+    whole = f"{study.name}-{birth}"
+    if len(whole.encode()) <= LONGEST_FOLDER:
+        return whole
+    digest = hashlib.sha256(study.name.encode()).hexdigest()[:16]
+    room = LONGEST_FOLDER - len(f"-{digest}-{birth}")
+    return f"{study.name.encode()[:room].decode(errors='ignore')}-{digest}-{birth}"

@@ -1,8 +1,8 @@
 """A worker as a process: told what to do by JSON lines on standard input, saying what it does on standard output.
 
-Commands: {"do": "load"}, {"do": "inspect"}, {"do": "open", "study": NAME}, {"do": "pace", "seconds": S}, {"do": "work",
-"study": NAME}, {"do": "wake"}, {"do": "interrupt"}, {"do": "quit"}. The end of input means that the parent is dead: running
-attempts are put back and the process is gone within five seconds, whatever holds it.
+Commands: {"do": "load"}, {"do": "inspect"}, {"do": "work", "study": NAME}, {"do": "wake"}, {"do": "interrupt"}, {"do":
+"quit"}. The end of input means that the parent is dead: running attempts are put back and the process is gone within five
+seconds, whatever holds it. A worker that can neither hear nor speak any more is gone at once.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import LrSearchError
-from lrsearch.values import Json, StudyRecord
+from lrsearch.values import StudyRecord
 from lrsearch.version import versions
 from lrsearch.worker.channel import Ear, Mouth, private_input, private_output
 from lrsearch.worker.config import WorkerConfig
@@ -44,19 +43,17 @@ class _Opened:
     study: StudyRecord
     space: SearchSpace
     engine: Engine
-    figures: Mapping[str, Json] | None  # what the engine was chosen by, where it measures
 
 
 class WorkerProcess:
     """One process, one slot; usually one study."""
 
     def __init__(self) -> None:
-        self._mouth = Mouth(private_output())
-        self._ear = Ear(private_input(), interrupted=self._interrupt, woken=self._wake, orphaned=self._orphan)
+        self._mouth = Mouth(private_output(), failed=_cut_off)
+        self._ear = Ear(private_input(), interrupted=self._interrupt, woken=self._wake, orphaned=self._orphan, failed=_cut_off)
         self._heart: Heart | None = None
         self._stopping = ""
         self._orphaned = threading.Event()
-        self._opened: _Opened | None = None
 
     def run(self) -> int:
         """Obey commands until told to quit; returns the exit code."""
@@ -70,7 +67,9 @@ class WorkerProcess:
         except EOFError:
             return 0
         except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
-            if not self._stopping:
+            if self._stopping:
+                self._mouth.say("interrupted", reason=self._stopping)
+            else:
                 self._mouth.say("error", **told(error))
             return error.exit_code if isinstance(error, LrSearchError) else 1
         finally:
@@ -86,43 +85,32 @@ class WorkerProcess:
                 case "inspect":
                     self._mouth.say("facts", inspection=workshop.inspect().to_json())
                     gc.collect()  # the inspected model goes, while the parent makes the study
-                case "open":
-                    opened = self._open(config, workshop, command["study"])
-                    self._mouth.say("answer", to="open", figures=dict(opened.figures or {}))
-                case "pace":
-                    self._mouth.say("answer", to="pace", batches=self._pace(command["seconds"]))
                 case "work":
                     reason = self._work(config, workshop, command["study"])
-                    self._mouth.say("done", reason=reason)
+                    if self._stopping:
+                        self._mouth.say("interrupted", reason=self._stopping)
+                    else:
+                        self._mouth.say("done", reason=reason)
                 case "quit":
                     return
 
     def _open(self, config: WorkerConfig, workshop: Workshop, name: str) -> _Opened:
-        """Everything that training the study needs, once."""
+        """Everything that training the study needs."""
         from lrsearch.storage import open_ledger
         from lrsearch.worker.opening import settle_engine
 
-        if self._opened is None:
-            ledger = open_ledger(config.storage)
-            study = ledger.study(name)
-            space, engine = workshop.open(study)
-            figures = settle_engine(config, ledger, study, engine, say=self._mouth.say)
-            gc.freeze()  # what the study holds stays too
-            self._opened = _Opened(ledger=ledger, study=study, space=space, engine=engine, figures=figures)
-        return self._opened
-
-    def _pace(self, seconds: float) -> float | None:
-        """Batches a second, where the engine measures."""
-        assert self._opened is not None
-        pace: Callable[[float], float | None] | None = getattr(self._opened.engine, "pace", None)
-        return None if pace is None else pace(seconds)
+        ledger = open_ledger(config.storage)
+        study = ledger.study(name)
+        space, engine = workshop.open(study)
+        settle_engine(config, ledger, study, engine, say=self._mouth.say)
+        gc.freeze()  # what the study holds stays too
+        return _Opened(ledger=ledger, study=study, space=space, engine=engine)
 
     def _work(self, config: WorkerConfig, workshop: Workshop, name: str) -> str:
         opened = self._open(config, workshop, name)
         try:
             return self._train(config, opened)
         finally:
-            self._opened = None
             opened.ledger.close()
 
     def _train(self, config: WorkerConfig, opened: _Opened) -> str:
@@ -133,16 +121,17 @@ class WorkerProcess:
         worker_id = ledger.add_worker(
             study.id, host=config.host or host_name(), pid=os.getpid(), slot=config.slot, versions=versions()
         )
-        desk, heart = desk_for(config, ledger, study, worker_id=worker_id, space=opened.space, say=self._mouth.say)
-        self._heart = heart
-        if self._stopping:
-            heart.interrupt(self._stopping)
-        self._mouth.say("working", worker=worker_id)
-        heart.start()
+        self._mouth.say("working", worker=worker_id)  # first of all: the parent closes the entry of a worker that dies
         try:
+            desk, heart = desk_for(config, ledger, study, worker_id=worker_id, space=opened.space, say=self._mouth.say)
+            self._heart = heart
+            if self._stopping:
+                heart.interrupt(self._stopping)
+            heart.start()
             return work(desk, opened.engine, until=config.until)
         finally:
-            heart.close()
+            if self._heart is not None:
+                self._heart.close()
             self._heart = None
             with suppress(LrSearchError):
                 ledger.worker_seen(worker_id, "gone")
@@ -155,6 +144,8 @@ class WorkerProcess:
     def _interrupt(self, reason: str) -> None:
         """Called on the ear's thread."""
         first = not self._stopping
+        if first and reason.startswith("SIG"):
+            self._mouth.say("signalled", signal=reason)  # now: a long call may hold the main thread to its end
         self._stopping = self._stopping or reason
         if self._heart is not None:
             self._heart.interrupt(reason)
@@ -193,6 +184,17 @@ def _end_after(seconds: float, code: int) -> None:
         leave(code, sweep=code == 1)
 
     threading.Thread(target=end, name="lrsearch-end", daemon=True).start()
+
+
+def _cut_off(error: BaseException) -> None:
+    """End this process, which can neither be told anything nor tell: its parent counts what it held as lost, and goes on.
+
+    It is not put back: what the study's code does to every worker would be tried for ever.
+    """
+    text = f"lrsearch: this worker cannot speak with its parent any more: {type(error).__name__}: {error}. Does the study's code"
+    with suppress(OSError):
+        os.write(2, f"{text} close file descriptors that are not its own?\n".encode())
+    leave(1, sweep=True)
 
 
 def leave(code: int, *, sweep: bool = False) -> None:

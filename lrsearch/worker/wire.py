@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Mapping
 
 from lrsearch import errors
-from lrsearch.errors import LrSearchError, StudyBroken
+from lrsearch.errors import LrSearchError, StudyBroken, text_of
 from lrsearch.values import Json
 
 _CLASSES = {each.__name__: each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, LrSearchError)}
@@ -14,14 +14,11 @@ _CLASSES = {each.__name__: each for each in vars(errors).values() if isinstance(
 
 def told(error: BaseException) -> dict[str, Json]:
     """`error` as the facts of an `error` event."""
-    known = isinstance(error, LrSearchError)
-    own = getattr(error, "traceback_text", "")
-    return {
-        "kind": type(error).__name__,
-        "text": str(error) if known else f"{type(error).__name__}: {error}",
-        "traceback": own if known else "".join(traceback.format_exception(error)),
-        "exit_code": getattr(error, "exit_code", 1),
-    }
+    kind, text = type(error).__name__, text_of(error)
+    if isinstance(error, LrSearchError):
+        return {"kind": kind, "text": text, "traceback": error.traceback_text, "exit_code": error.exit_code}
+    shown = "".join(traceback.format_exception(error))
+    return {"kind": kind, "text": f"{kind}: {text}", "traceback": shown, "exit_code": 1}
 
 
 def raised(facts: Mapping[str, Json]) -> LrSearchError:

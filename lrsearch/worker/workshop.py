@@ -6,12 +6,13 @@ import os
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from lrsearch.errors import FingerprintMismatch, InvalidValue
 from lrsearch.values import Json, Setting, StudyFacts, StudyRecord
+from lrsearch.version import versions
 from lrsearch.worker.config import WorkerConfig
 
 if TYPE_CHECKING:
@@ -131,21 +132,31 @@ def inspection_of(definition: StudyDefinition, facts: StudyFacts) -> Inspection:
 def open_definition(
     definition: StudyDefinition, engine: str, study: StudyRecord, *, loaded: LoadedStudy | None = None
 ) -> tuple[SearchSpace, Engine]:
-    """Load `definition`'s data, where it is not yet `loaded`, and make the engine that trains it."""
-    from lrsearch.engine import create_engine, open_study
+    """Load `definition`'s data, where it is not yet `loaded`, and make the engine that trains it.
 
-    loaded = open_study(definition, study.plan.facts.direction, loaded=loaded)
+    Raises FingerprintMismatch where the data is not what the study was made with.
+    """
+    from lrsearch.engine import check_same_start, create_engine, open_study
+
+    facts = study.plan.facts
+    loaded = open_study(definition, loaded=loaded, facts=facts)
+    check_same_start(loaded, facts, study.name)
     return definition.effective_space(), create_engine(engine, loaded)
 
 
 def check_unchanged(definition: StudyDefinition, study: StudyRecord) -> None:
     """Refuse a study file that was edited since: a replaced worker would train another definition under the same name."""
-    from lrsearch.definition import fingerprint_of
+    from lrsearch.definition import compare, fingerprint_of, recorded_of
 
-    stored = study.plan.facts.fingerprint
-    differing = {
-        field: (stored[field], value) for field, value in fingerprint_of(definition).items() if stored.get(field, value) != value
-    }
+    # What only a look at the data and the model shows was compared by the worker that inspected the study.
+    measured = {name: value for name, value in study.fingerprint.items() if name.startswith(("model.", "data."))}
+    here = replace(
+        study.plan.facts,
+        fingerprint=measured | fingerprint_of(definition),
+        recorded=recorded_of(definition),
+        versions=versions(),
+    )
+    differing = compare(study, here).differing
     if differing:
         raise FingerprintMismatch(study.name, differences=differing)
 

@@ -70,6 +70,27 @@ def test_a_first_batch_that_is_low_by_luck_makes_no_noisy_run_diverged():
         assert at_end(first, heavy.permutation(first) * 0.9) == "", seed
 
 
+def test_it_goes_on_within_an_epoch_as_if_it_had_not_been_stopped():
+    first, second = [2.30, 2.31, 14.3, 5.0, *near(2.4)], near(2.31)
+    whole, _ = told(first, second)
+    means = np.cumsum(second) / np.arange(1, len(second) + 1)
+    for cut in (1, 7, len(second)):
+        before, _ = told(first, second[:cut])
+        after = DivergenceRule()
+        after.resume(json.loads(json.dumps(before.state())))
+        assert [after.check(float(mean), n) for n, mean in enumerate(means, 1) if n > cut] == [""] * (len(second) - cut)
+        assert after.at_end() == whole.at_end() != ""
+        assert after.state() == whole.state()
+
+
+def test_bad_batches_in_a_row_are_counted_over_an_interruption():
+    before, said = told([1.0, *[5000.0] * 4])
+    assert said == ""
+    after = DivergenceRule()
+    after.resume(json.loads(json.dumps(before.state())))
+    assert "rose to" in after.check(float(np.mean([1.0, *[5000.0] * 5])), 6)
+
+
 def test_it_goes_on_from_a_checkpoint_and_without_one_that_it_knows_it_says_nothing():
     before, _ = told([2.3, 14.3, *near(2.4)])
     after = DivergenceRule()

@@ -357,7 +357,8 @@ def test_a_verdict_within_an_epoch_is_obeyed(graph, monkeypatch):
     world = World(spec())
     world.watch = lambda _progress: Verdict.INTERRUPT
     [outcome] = world.run(graph)
-    assert (outcome.engine, outcome.status, outcome.epochs, outcome.steps) == ("graph", Status.INTERRUPTED, 0, 1)
+    assert (outcome.engine, outcome.status, outcome.epochs) == ("graph", Status.INTERRUPTED, 0)
+    assert 0 < outcome.steps <= 5, "those of one call"
 
 
 def test_a_call_takes_as_many_batches_as_its_pace_allows():

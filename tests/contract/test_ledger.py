@@ -9,87 +9,20 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from importlib import import_module
 
 import optuna
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from ledger_tools import OPTIMUM, add_worker, claim, finish, outcome, plan, setting, train
-from sqlalchemy import create_engine, event, inspect, literal, make_url, text
+from sqlalchemy import event, make_url, text
 
 from lrsearch.errors import FingerprintMismatch, InvalidValue, Refused, SchemaMismatch, StorageProblem, UnknownName
 from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Retest, Wait, open_ledger, resolve_url, schema
 from lrsearch.values import CurvePoint, Kind, Origin, Status, StudyState, TrialState
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
-def kind(request):
-    return request.param
-
-
-@pytest.fixture
-def url(kind, new_database):
-    """A database without tables."""
-    return new_database(kind)
-
-
-@pytest.fixture(scope="module")
-def kept():
-    """By kind of server, the URL of a database whose tables are made once, which takes most of a second."""
-    return {}
-
-
-@pytest.fixture
-def tables(kind, kept, new_database):
-    """The URL of a database with our tables and Optuna's, all of them empty."""
-    if kind == "sqlite":
-        return new_database(kind)
-    if kind not in kept:
-        kept[kind] = new_database(kind)
-        open_ledger(kept[kind], create=True).close()
-    empty(kept[kind])
-    return kept[kind]
-
-
-def empty(url):
-    """Delete every row but the versions'."""
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        names = [each for each in inspect(connection).get_table_names() if "version" not in each]
-        if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"truncate {', '.join(names)} cascade")
-        else:
-            connection.exec_driver_sql("set foreign_key_checks = 0")
-            for name in names:
-                connection.exec_driver_sql(f"delete from {name}")
-    engine.dispose()
-
-
-@pytest.fixture
-def ledger(tables):
-    opened = open_ledger(tables, create=True)
-    yield opened
-    opened.close()
-
-
-class Clock:
-    """The database's clock, set by hand."""
-
-    def __init__(self, url):
-        self.at = 1_000_000.0
-        self.ledger = open_ledger(url, create=True, clock=literal(0.0))
-        self.set(0)
-
-    def set(self, seconds):
-        self.at += seconds
-        self.ledger._clock = self.ledger.database.clock = literal(self.at)
-
-
-@pytest.fixture
-def clock(tables):
-    made = Clock(tables)
-    yield made
-    made.ledger.close()
 
 
 # -- what is in flight -----------------------------------------------------------------------------------------------------------
@@ -303,24 +236,61 @@ def test_no_search_trial_begins_when_it_and_the_retests_would_pass_the_deadline(
     assert isinstance(answer, PlanRetests)
 
 
-def test_retests_that_train_beside_each_other_need_less_of_the_time(clock):
+def test_rows_that_train_beside_each_other_are_counted_by_their_share_of_the_time(clock):
+    """Each of eight rows takes 16 s, of which 2 s are its own: retests of 2 s each are reckoned with, as many as rows held."""
     ledger = clock.ledger
     study = ledger.create_study(plan(trials=None, timeout_seconds=100, retest_seeds=3))
     worker = add_worker(ledger, study)
-    ledger.note_calibration(study.id, "here/cpu/1", {"engine": "vectorized", "width": 6})
-    begun = 0
+    bind_and_finish(ledger, ledger.claim(study.id, worker, lease_seconds=60), seconds=2)
+    clock.set(69.5)  # 30.5 s are left: three retests of 2 s for the one complete trial, and rows of 2 s each
+    held = []
     while isinstance(answer := ledger.claim(study.id, worker, lease_seconds=60), Claim):
-        begun += 1
-        bind_and_finish(ledger, answer, seconds=10, engine="vectorized")
-        clock.set(10)
-    # One more trial and two rounds of six retests of 10 s each have to fit: the last one begins at second 60.
-    assert begun == 7
-    assert isinstance(answer, PlanRetests)
+        held.append(answer)
+    assert isinstance(answer, Wait)
+    assert len(held) == 12
+    for each in held:
+        bind_and_finish(ledger, each, seconds=16, worker_seconds=2)
+    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Claim), "its own 2 s and twelve retests fit"
 
 
-def bind_and_finish(ledger, claimed, seconds, engine="fit"):
+def test_each_worker_has_one_trial_before_the_first_duration_is_known(clock):
+    ledger = clock.ledger
+    study = ledger.create_study(plan(trials=None, timeout_seconds=100, retest_seeds=0))
+    one, two = add_worker(ledger, study), add_worker(ledger, study)
+    first = ledger.claim(study.id, one, lease_seconds=60)
+    assert isinstance(first, Claim)
+    assert isinstance(ledger.claim(study.id, one, lease_seconds=60), Wait)
+    assert isinstance(ledger.claim(study.id, two, lease_seconds=60), Claim)
+    bind_and_finish(ledger, first, seconds=10)
+    assert isinstance(ledger.claim(study.id, one, lease_seconds=60), Claim)
+
+
+def test_fewer_retests_are_planned_where_time_is_short_and_the_rest_once_there_is_more(clock):
+    ledger = clock.ledger
+    study = ledger.create_study(plan(trials=2, timeout_seconds=100, retest_seeds=2))
+    worker = add_worker(ledger, study)
+    for seconds in (10, 20):
+        bind_and_finish(ledger, ledger.claim(study.id, worker, lease_seconds=60), seconds=seconds)
+    clock.set(49)  # the last one must begin 20 s before the end, each of the others takes 15 s
+    assert ledger.claim(study.id, worker, lease_seconds=60) == PlanRetests(room=3)
+    ledger.plan_retests(study.id, [Retest(parent=0, repeat=0, seed=1)])
+    assert not ledger.plan_retests(study.id, [Retest(parent=1, repeat=0, seed=1)]), "another worker has planned already"
+    bind_and_finish(ledger, ledger.claim(study.id, worker, lease_seconds=60), seconds=10)
+    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Done)
+    ledger.extend(study.id, timeout_seconds=100)
+    assert ledger.claim(study.id, worker, lease_seconds=60) == PlanRetests(room=6)
+
+
+def test_the_time_counts_from_the_commands_start(clock):
+    study = clock.ledger.create_study(plan(trials=None, timeout_seconds=100), began=time.monotonic() - 30)
+    assert 60 < study.deadline - study.created_at <= 70, "what the making takes counts too"
+    clock.ledger.set_budget(study.id, timeout_seconds=50, began=time.monotonic() - 10)
+    assert 30 < clock.ledger.study("toy").deadline - study.created_at <= 40
+
+
+def bind_and_finish(ledger, claimed, seconds, worker_seconds=None):
     ledger.bind(claimed.trial.id, claimed.attempt, setting=setting(0.01), params={"learning_rate": 0.01}, seed=1)
-    ledger.finish(replace(outcome(claimed, value=0.5), seconds=seconds, engine=engine), [])
+    ledger.finish(replace(outcome(claimed, value=0.5), seconds=seconds, worker_seconds=worker_seconds), [])
 
 
 def test_retests_are_planned_once_and_run_after_the_search(ledger):
@@ -521,11 +491,36 @@ def test_only_what_changed_is_read_again(ledger):
 def test_a_manifest_lists_the_newest_checkpoint_first(ledger):
     study = ledger.create_study(plan(trials=1))
     held = claim(ledger, study, add_worker(ledger, study))
-    for epoch in (1, 2, 3):
-        assert ledger.checkpoint_written(held.trial.id, 1, epoch=epoch, path=f"p{epoch}", sha256="0" * 64, size=10)
-    assert [each.epoch for each in ledger.checkpoints(held.trial.id)] == [3, 2, 1]
+    for epoch, batch in ((1, 0), (2, 0), (2, 90), (2, 100), (2, 100)):
+        known = {"epoch": epoch, "batch": batch, "path": f"p{epoch}-{batch}", "sha256": "0" * 64, "size": 10}
+        assert ledger.checkpoint_written(held.trial.id, 1, **known)
+    assert [(each.epoch, each.batch) for each in ledger.checkpoints(held.trial.id)] == [(2, 100), (2, 90), (2, 0), (1, 0)]
     ledger.forget_checkpoints(held.trial.id)
     assert ledger.checkpoints(held.trial.id) == []
+
+
+def test_a_manifest_of_0_1_0_keeps_its_lines_and_takes_places_within_epochs(ledger):
+    study = ledger.create_study(plan(trials=1))
+    trial = claim(ledger, study, add_worker(ledger, study)).trial.id
+    number = "integer" if ledger.database.engine.dialect.name == "sqlite" else "bigint"
+    columns = (
+        f"trial_id {number} not null, attempt integer not null, epoch integer not null, path text not null,"
+        " sha256 varchar(64) not null, size bigint not null, written_at double precision not null"
+    )
+    keys = "primary key (trial_id, attempt, epoch), foreign key (trial_id) references lrsearch_trials (id) on delete cascade"
+    migration = import_module("lrsearch.storage.migrations.versions.0004_checkpoints_within_epochs")
+    with ledger.database.engine.begin() as connection:
+        connection.exec_driver_sql("drop table lrsearch_checkpoints")
+        connection.exec_driver_sql(f"create table lrsearch_checkpoints ({columns}, {keys})")
+        connection.exec_driver_sql(f"insert into lrsearch_checkpoints values ({trial}, 1, 5, 'p5', '0', 10, 0.0)")
+    for _ in range(2):  # MariaDB may have been cut off before it noted the version
+        with ledger.database.engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+            migration.upgrade()
+    assert ledger.checkpoint_written(trial, 1, epoch=5, batch=30, path="p5-30", sha256="1", size=10)
+    assert [(each.epoch, each.batch, each.path) for each in ledger.checkpoints(trial)] == [(5, 30, "p5-30"), (5, 0, "p5")]
+    with ledger.database.engine.begin() as connection:
+        connection.exec_driver_sql(f"delete from lrsearch_trials where id = {trial}")
+    assert ledger.checkpoints(trial) == []
 
 
 # -- Optuna's rows -------------------------------------------------------------------------------------------------------------

@@ -382,6 +382,46 @@ def test_11_a_killed_trial_goes_on_from_its_newest_checkpoint_and_past_a_corrupt
     assert any("not usable" in event.get("text", "") for event in second.events), "aloud"
 
 
+@pytest.mark.parametrize(("kind", "seed"), cases(("sqlite", 0)))
+def test_11_a_kill_within_a_long_epoch_costs_at_most_a_checkpoint_interval(fleet, kind, seed):
+    ours = fleet(kind, trials=1, seed=seed, epochs=1, epoch_seconds=3.0, checkpoint_seconds=0.3)
+    [first] = ours.start(1)
+    ours.until(lambda: any(event.get("step", 0) >= 7 for event in first.events), 60, "0.7 of the epoch")
+    first.signal(signal.SIGKILL)
+    [second] = ours.start(1)
+    ours.end()
+    fleet.figures = ours.check() | {"faults": {"kill": 1}}
+    [begun] = [event for event in second.events if event["event"] == "trial.started"]
+    assert begun["resumed_from"] == 0
+    assert begun["resumed_update"] >= 5, "batches take 0.3 s, and so does the interval"
+
+
+@pytest.mark.parametrize(("kind", "seed"), cases(("sqlite", 0)))
+def test_11_a_job_that_is_preempted_within_every_epoch_comes_to_its_end(fleet, kind, seed):
+    smoke = seed == 0 and kind == "sqlite"
+    epochs, epoch_seconds, ours_seconds = (1, 2.0, 0.8) if smoke else (3, 6.0, 2.0)
+    ours = fleet(kind, trials=1, seed=seed, epochs=epochs, epoch_seconds=epoch_seconds, checkpoint_seconds=0.5)
+    places = []
+    while not ours.done():
+        [worker] = ours.start(1)
+        ours.until(lambda worker=worker: _started(worker) or not worker.alive, 60, "a beginning")
+        places += [(each["resumed_from"], each["resumed_update"]) for each in _started(worker)]
+        time.sleep(ours_seconds)
+        worker.signal(signal.SIGTERM)
+        worker.wait(20)
+        ours.faults["SIGTERM"] += 1
+        assert ours.faults["SIGTERM"] < 30, f"it does not get on: {places}"
+    ours.start(1)
+    ours.end()
+    fleet.figures = ours.check()
+    assert len(places) >= epochs * epoch_seconds / ours_seconds - 1, "no epoch was ever trained in one go"
+    assert places == sorted(set(places)), "each attempt began where the one before was stopped"
+
+
+def _started(worker):
+    return [event for event in worker.events if event["event"] == "trial.started"]
+
+
 @pytest.mark.parametrize(
     "number", [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.drill) for each in (signal.SIGINT, signal.SIGHUP))]
 )
@@ -662,3 +702,41 @@ def test_keras_a_trial_killed_half_way_ends_as_if_it_had_not_been(tmp_path):
     ledger.close()
     assert max(attempts) == 2
     assert values["disturbed"] == values["undisturbed"], "bitwise"
+
+
+LONG = (
+    KERAS.replace("400", "24_000")
+    .replace("300", "23_000")
+    .replace("epochs=40", "epochs=2")
+    .replace("batch_size=30", "batch_size=2")
+)
+
+
+@pytest.mark.drill
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("engine", ["fit", "graph"])
+def test_keras_a_job_preempted_within_epochs_ends_as_if_it_had_not_been(tmp_path, engine):
+    (tmp_path / "toy.py").write_text(LONG)
+    options = ["--trials", "1", "--retest", "0", "--workers", "1", "--checkpoint-every", "1s", "--engine", engine, "--log-file"]
+    quiet = keras_study(tmp_path, "start-study", "toy.py", "--name", "undisturbed", *options, "quiet")
+    assert quiet.wait(300) == 0, (tmp_path / "output").read_text()[-3000:]
+    codes, log = [], tmp_path / "log"
+    while 0 not in codes:
+        assert len(codes) < 12, log.read_text()[-3000:]
+        log.unlink(missing_ok=True)
+        job = keras_study(tmp_path, "start-study", "toy.py", "--name", "disturbed", *options, "log")
+        deadline = time.monotonic() + 90
+        while job.poll() is None and (not log.exists() or "trial.started" not in log.read_text()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(3)
+        if job.poll() is None:
+            job.send_signal(signal.SIGTERM)
+        codes.append(job.wait(60))
+    ledger = open_ledger(f"sqlite:///{tmp_path}/lrsearch.db")
+    [undisturbed], [disturbed] = (ledger.trials(ledger.study(name).id) for name in ("undisturbed", "disturbed"))
+    ledger.close()
+    assert disturbed.lost == 0
+    assert disturbed.attempt > 2, codes
+    assert "update" in disturbed.notes[0], "went on within an epoch"
+    assert (disturbed.value, disturbed.steps) == (undisturbed.value, undisturbed.steps), "bitwise"

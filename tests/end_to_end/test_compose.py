@@ -2,11 +2,13 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from servers import free_port
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+OURS = {name: service for name, service in COMPOSE["services"].items() if name != "database"}
 
 STUDY = """
 import keras, numpy as np
@@ -30,15 +33,9 @@ definition = StudyDefinition(epochs=1, batch_size=20, space=SearchSpace(optimize
 """
 
 
-def test_it_is_valid_by_the_compose_specification():
-    command = [
-        sys.executable,
-        "-m",
-        "check_jsonschema",
-        "--builtin-schema",
-        "vendor.compose-spec",
-        str(ROOT / "docker-compose.yml"),
-    ]
+@pytest.mark.parametrize("file", ["docker-compose.yml", "docker-compose.gpu.yml"])
+def test_it_is_valid_by_the_compose_specification(file):
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(ROOT / file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -53,6 +50,109 @@ def test_no_password_stands_on_a_command_line_or_in_an_environment_and_nobody_is
     assert lines.index("USER lrsearch") < lines.index('ENTRYPOINT ["lrsearch"]')
 
 
+def test_images_are_pinned_and_whatever_must_last_comes_back_after_a_reboot():
+    images = [
+        COMPOSE["services"]["database"]["image"],
+        re.search("^FROM (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[1],
+    ]
+    assert all(re.search(r":\d+\.\d+(\.\d+)?-", each) for each in images), images
+    restarts = {name: service.get("restart") for name, service in COMPOSE["services"].items()}
+    lasting = dict.fromkeys(("database", "worker", "dashboard"), "unless-stopped")
+    assert restarts == lasting | {"starter": None, "lrsearch": None}
+    assert all(service["init"] for service in OURS.values())
+    assert all(OURS[name]["entrypoint"] == ["lrsearch-service"] for name in ("worker", "dashboard")), "it ends no loop otherwise"
+
+
+def test_a_scaled_worker_is_one_process_on_one_core():
+    worker = OURS["worker"]
+    assert worker["command"][worker["command"].index("--workers") + 1] == "1"
+    assert worker["cpus"] == "${LRSEARCH_CPUS:-1}"
+
+
+@pytest.mark.parametrize(("extra", "asked"), [("", "postgresql,plot,examples"), ("gpu", "postgresql,plot,examples,gpu")])
+def test_another_extra_comes_beside_what_the_studies_need(extra, asked):
+    wanted = re.search(r'"\.\[(.*)\]"', (ROOT / "Dockerfile").read_text())[1]
+    said = subprocess.run(["sh", "-c", f'echo "{wanted}"'], env={"EXTRA": extra}, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == asked
+
+
+def test_the_builder_gets_what_the_image_needs_and_no_secrets():
+    kept = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    copied = [
+        name for line in re.findall("^COPY (.*) \\S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE) for name in line.split()
+    ]
+    assert kept[0] == "*"
+    assert {f"!{Path(name).parts[0]}" for name in copied} == {line for line in kept if line.startswith("!")}
+    assert all((ROOT / name).exists() for name in copied)
+
+
+def test_its_secrets_are_read_by_any_user_of_a_container_and_by_no_other_user_of_the_host(tmp_path):
+    lines = (ROOT / "docker-compose.yml").read_text().splitlines()
+    commands = [
+        line.removeprefix("#   ") for line in lines if line.startswith("#   ") and "secrets" in line and "open " not in line
+    ]
+    subprocess.run(["sh", "-c", "umask 077\n" + "\n".join(commands)], cwd=tmp_path, check=True)
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+    for secret in COMPOSE["secrets"].values():
+        file = tmp_path / secret["file"]
+        assert file.stat().st_mode & 0o777 == 0o644
+        assert len(file.read_text().strip()) >= 32
+
+
+@pytest.fixture
+def service(tmp_path):
+    """docker/service.sh around an `lrsearch` that leaves with a code, or that leaves on SIGTERM as one does that trains."""
+    (tmp_path / "lrsearch").write_text(
+        '#!/bin/sh\ntrap "sleep 0.3; echo put back; exit 143" TERM\n[ "$1" = train ] || exit "$1"\n'
+        "echo training\nwhile :; do sleep 0.05; done\n"
+    )
+    (tmp_path / "lrsearch").chmod(0o755)
+    started = []
+
+    def start(*arguments):
+        environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        command = [str(ROOT / "docker" / "service.sh"), *map(str, arguments)]
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        started.append(process)
+        return process
+
+    yield start
+    end_all(started)
+
+
+def end_all(started):
+    """With all that they started."""
+    for each in started:
+        with suppress(ProcessLookupError):
+            os.killpg(each.pid, signal.SIGKILL)
+        each.communicate()
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 4])
+def test_what_no_restart_would_mend_waits_to_be_stopped(service, code):
+    process = service(code)
+    assert f"left with {code}" in process.stderr.readline()
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.2)
+    process.terminate()
+    assert process.wait(5) == 0
+
+
+@pytest.mark.parametrize("code", [3, 137])
+def test_what_a_restart_may_mend_leaves_with_its_code(service, code):
+    assert service(code).wait(5) == code
+
+
+def test_a_stop_reaches_lrsearch_which_puts_its_trials_back(service):
+    process = service("train")
+    assert process.stdout.readline() == "training\n"
+    process.terminate()
+    assert process.wait(5) == 143
+    assert process.stdout.read() == "put back\n"
+
+
 @pytest.fixture
 def composed(new_database, tmp_path):
     """Starts a service's command in its environment, as Compose would, with its paths and its database's name filled in."""
@@ -62,7 +162,7 @@ def composed(new_database, tmp_path):
     (tmp_path / "dashboard-token").write_text("0123456789abcdef\n")
     url = new_database("postgresql")
     given = {"LRSEARCH_STUDY": "toy", "LRSEARCH_TRIALS": "4"}
-    port = free_port()
+    port, started = free_port(), []
 
     def filled(text):
         text = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: given.get(found[1], found[2]), str(text))
@@ -70,48 +170,81 @@ def composed(new_database, tmp_path):
         text = text.replace("/run/secrets", str(tmp_path)).replace("/checkpoints", str(tmp_path / "checkpoints"))
         return text.replace("8080", str(port))
 
-    def start(name, *, core=None):
-        """With `core`, the service has this one alone: as small as a container may be, it starts one worker."""
-        service = COMPOSE["services"][name]
-        command = [sys.executable, "-m", "lrsearch", *map(filled, service["command"])]
+    (tmp_path / "lrsearch").write_text(f'#!/bin/sh\nexec {sys.executable} -m lrsearch "$@"\n')
+    (tmp_path / "lrsearch").chmod(0o755)
+
+    def start(name, *command, core=None):
+        """Runs the service, with `command` in place of its own. With `core` it has this one alone, as `cpus: 1` gives it."""
+        service = OURS[name]
+        program = {"lrsearch": "lrsearch", "lrsearch-service": str(ROOT / "docker" / "service.sh")}
+        entry = program[service.get("entrypoint", ["lrsearch"])[0]]
+        command = [entry, *(command or map(filled, service["command"]))]
         clean = {key: value for key, value in os.environ.items() if not key.startswith("LRSEARCH")}
         environment = (
             clean | {key: filled(value) for key, value in service["environment"].items()} | {"CUDA_VISIBLE_DEVICES": "-1"}
         )
+        environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
         ours = os.sched_getaffinity(0)
         os.sched_setaffinity(0, ours if core is None else {core})  # inherited
         try:
-            return subprocess.Popen(
-                command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            started.append(
+                subprocess.Popen(
+                    command,
+                    cwd=tmp_path,
+                    env=environment,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    start_new_session=True,
+                )
             )
         finally:
             os.sched_setaffinity(0, ours)
+        return started[-1]
 
     start.port = port
-    return start
+    yield start
+    end_all(started)
 
 
 @pytest.mark.slow
 @pytest.mark.tensorflow
-def test_its_services_search_a_study_and_show_it(composed):
-    starter = composed("starter")
-    text, _ = starter.communicate(timeout=120)
-    assert starter.returncode == 0, text
+def test_its_services_search_a_study_show_it_and_looking_changes_nothing(composed):
+    assert ended(composed("starter")) == (0, "toy is ready; attach workers with: lrsearch attach toy\n")
     cores = sorted(os.sched_getaffinity(0))
     workers = [composed("worker", core=core) for core in (cores[0], cores[-1])]  # --scale worker=2
     for each in workers:
-        text, _ = each.communicate(timeout=180)
-        assert each.returncode == 0, text
-        assert "toy is finished" in text
+        assert "lrsearch left with 0; this container waits" in said(each)
+        each.terminate()
+        assert each.wait(10) == 0
+    composed("lrsearch", "extend", "toy", "--trials", "3").wait(60)
+    composed("lrsearch", "stop", "toy").wait(60)
+    before = ended(composed("lrsearch", "status", "toy", "--json"))
+    code, text = ended(composed("starter"))  # as `docker compose up` runs it again
+    assert (code, "toy is there already and stays as it is: draining, with a budget of 7 trials" in text) == (0, True)
+    assert ended(composed("lrsearch", "status", "toy", "--json")) == before
     dashboard = composed("dashboard")
-    try:
-        assert page(composed.port, "/api/studies")[0] == 401
-        status, body = page(composed.port, "/api/studies", token="0123456789abcdef")
-        assert status == 200
-        assert '"toy"' in body
-    finally:
-        dashboard.terminate()
-        dashboard.communicate(timeout=20)
+    assert page(composed.port, "/api/studies")[0] == 401
+    status, body = page(composed.port, "/api/studies", token="0123456789abcdef")
+    assert status == 200
+    assert '"toy"' in body
+    dashboard.terminate()
+    assert dashboard.wait(10) == 0, "docker compose stop must not have to kill it"
+
+
+def ended(process):
+    text, _ = process.communicate(timeout=120)
+    return process.returncode, text
+
+
+def said(process):
+    """What a service said until it waits, or ends."""
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "this container waits" in line:
+            break
+    return "".join(lines)
 
 
 def page(port, path, token=None):

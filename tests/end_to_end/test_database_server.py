@@ -14,7 +14,7 @@ from servers import PostgreSQL
 from lrsearch.storage import open_ledger, resolve_url
 
 CODE = """
-import json, os, pwd, sys
+import encodings.idna, json, os, pwd, sys
 from lrsearch.launch import database_server
 from lrsearch.errors import LrSearchError
 from lrsearch.cli.main import main
@@ -79,3 +79,45 @@ def test_root_is_told_to_be_somebody_else(folder):
 
 def test_a_folder_that_it_did_not_make_is_refused(tmp_path):
     assert "lrsearch database start" in lrsearch("database", "status", "--dir", tmp_path, code=2, user="root").stderr
+
+
+def test_a_folder_with_other_things_in_it_is_refused_before_anything_is_changed(folder):
+    folder.mkdir()
+    (folder / "password").write_text("mine")
+    (folder / "notes.txt").write_text("mine too")
+    folder.chmod(0o755)
+    if os.geteuid() == 0:
+        for each in (folder, *folder.iterdir()):
+            shutil.chown(each, "postgres")
+    before = {each.name: each.read_text() for each in folder.iterdir()}
+    error = lrsearch("database", "start", "--dir", folder, code=2).stderr
+    assert len(error.splitlines()) == 1
+    assert "notes.txt" in error
+    assert {each.name: each.read_text() for each in folder.iterdir()} == before
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("address", ["no-such-host.invalid", "192.0.2.1", "a" * 70])
+def test_an_address_that_is_not_this_machines_is_refused_in_one_line(folder, address):
+    error = lrsearch("database", "start", "--dir", folder, "--listen", address, code=2).stderr
+    assert len(error.splitlines()) == 1
+    assert "--listen must be an address of this machine" in error
+    assert not folder.exists()
+
+
+def test_a_pid_file_that_outlived_its_server_is_not_believed(folder):
+    """Not even where another program has the number by now."""
+    started = json.loads(lrsearch("database", "start", "--dir", folder, "--json").stdout)
+    pid_file = folder / "data" / "postmaster.pid"
+    text = pid_file.read_text()
+    lrsearch("database", "stop", "--dir", folder)
+    user = {"user": "postgres"} if os.geteuid() == 0 else {}
+    with subprocess.Popen(["sleep", "60"], **user) as other:
+        pid_file.write_text("\n".join([str(other.pid), *text.split("\n")[1:]]))
+        if os.geteuid() == 0:
+            shutil.chown(pid_file, "postgres")
+        assert json.loads(lrsearch("database", "status", "--dir", folder, "--json").stdout)["running"] is False
+        again = json.loads(lrsearch("database", "start", "--dir", folder, "--json").stdout)
+        assert again == started
+        open_ledger(resolve_url(again["storage"], {}), create=True).close()
+        other.kill()

@@ -1,89 +1,116 @@
-"""Workers and their threads are chosen by measurement, where a study is long enough: real processes, a cheap stand-in trains."""
+"""Workers and their threads follow from a rule, and a study keeps its threads: real processes, a cheap stand-in trains."""
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from ledger_tools import add_worker, claim, finish
 
 from lrsearch.launch import attach, devices, run_study
 from lrsearch.launch import attaching as attaching_module
 from lrsearch.launch import run as run_module
 from lrsearch.storage import open_ledger
-from lrsearch.values import TrialState
+from lrsearch.values import Status, TrialState
+from lrsearch.worker.workshop import host_name
 
 SUPPORT = Path(__file__).parents[1] / "support"
-ONE_A_CORE, ONE_IN_ALL = ["cpu:0", "cpu:1"], ["cpu"]
+# A study whose cores version 0.1.0 measured: one worker per core stayed, and the other pool kept its signal handlers.
+MEASURED = {"epochs": 200, "epoch_seconds": 0.1, "pace": {"1": 3.0, "2": 5.0}}
+
+DRIVER = """
+import json, sys
+from lrsearch.errors import LrSearchError
+from lrsearch.launch import devices, run, run_study
+
+run.this_machine = lambda: devices.Machine(gpus=(), cores=2, memory_mib=None)
+try:
+    run_study("toy.json", listen=lambda event: print(json.dumps(event.to_json(), default=str), flush=True), **json.loads(sys.argv[1]))
+except LrSearchError as error:
+    sys.exit(error.exit_code)
+"""
 
 
 @pytest.fixture
-def search(tmp_path, monkeypatch):
-    """Searches a toy study on two cores; returns what was said, and the slots that its workers had."""
+def options(tmp_path, monkeypatch):
+    """What a toy study's searches share, in its folder."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")]))
-    two_cores = devices.Machine(gpus=(), cores=2, memory_mib=None)
-    for module in (run_module, attaching_module):
-        monkeypatch.setattr(module, "this_machine", lambda: two_cores)
+    monkeypatch.chdir(tmp_path)
     url = f"sqlite:///{tmp_path}/toy.db"
-    options = {"storage": url, "engine_factory": "worker_toy:workshop", "devices": "cpu"}
+    return {"storage": url, "engine_factory": "worker_toy:workshop", "devices": "cpu"}
 
-    def run(begin=run_study, what="toy.json", **given):
-        says = {name: given.pop(name) for name in ("pace", "open", "milliseconds") if name in given}
-        if says:
-            (tmp_path / "toy.json").write_text(json.dumps(says))
+
+@pytest.fixture
+def search(options, monkeypatch):
+    """Searches a toy study on so many cores; returns what was said of the workers."""
+
+    def run(begin=run_study, what="toy.json", *, cores=2, **given):
+        machine = devices.Machine(gpus=(), cores=cores, memory_mib=None)
+        for module in (run_module, attaching_module):
+            monkeypatch.setattr(module, "this_machine", lambda: machine)
+        Path("toy.json").write_text("{}")
         events = []
-        monkeypatch.chdir(tmp_path)
         begin(what, listen=events.append, **options, **given)
-        with closing(open_ledger(url)) as ledger:
+        with closing(open_ledger(options["storage"])) as ledger:
             study = ledger.study("toy")
-            trials = ledger.trials(study.id)
-            assert [each.state for each in trials] == [TrialState.COMPLETE] * study.trials
-            slots = {each.id: each.slot for each in ledger.workers(study.id)}
-        return events, sorted(set(slots.values()))
+            assert [each.state for each in ledger.trials(study.id)] == [TrialState.COMPLETE] * study.trials
+        return [event.facts["text"] for event in events if event.name == "note"]
 
-    run.folder = tmp_path
     return run
 
 
-def notes(events):
-    return [event.facts["text"] for event in events if event.name == "note"]
+def put_back(options, *, total):
+    """Raise the budget to `total`, and begin and interrupt a trial, as a Ctrl-C does."""
+    with closing(open_ledger(options["storage"])) as ledger:
+        study = ledger.study("toy")
+        ledger.set_budget(study.id, trials=total)
+        assert finish(ledger, claim(ledger, study, add_worker(ledger, study, host=host_name())), status=Status.INTERRUPTED)
 
 
-def test_a_worker_of_all_threads_takes_over_where_it_is_faster(search):
-    events, slots = search(pace={"1": 3.0, "2": 7.0}, trials=3, retest=0)
-    assert slots == ONE_IN_ALL
-    assert "1 worker of 2 threads: 7 batches a second; 2 workers of 1 thread: 6" in notes(events)
-    assert [event.facts["slots"] for event in events if event.name == "pool.started"] == [ONE_A_CORE, ONE_IN_ALL]
+def test_a_study_with_an_interrupted_trial_goes_on_with_its_threads_unless_told_otherwise(search, options):
+    kept = "as many threads as the study began with, which resumes bitwise (--threads changes it)"
+    assert search(trials=3, retest=0) == ["2 workers of 1 thread: one per core"]
+    put_back(options, total=4)
+    assert search(trials=4, retest=0) == [f"1 worker of 1 thread: {kept}"]
+    put_back(options, total=6)
+    changed = "the study began with 1, so what was interrupted does not resume bitwise"
+    assert search(trials=6, retest=0, threads=2) == [f"1 worker of 2 threads: --threads 2; {changed}"]
+    put_back(options, total=9)
+    assert search(attach, "toy") == [f"1 worker of 2 threads: {kept}"]
 
 
-@pytest.mark.parametrize("wide", [6.5, None], ids=["hardly faster", "cannot say"])
-def test_one_worker_a_core_stays_where_the_other_way_is_not_clearly_faster(search, wide):
-    events, slots = search(pace={"1": 3.0, "2": wide}, trials=3, retest=0)
-    assert slots == ONE_A_CORE
-    assert [event.facts["slots"] for event in events if event.name == "pool.started"] == [ONE_A_CORE]
+def test_a_study_with_nothing_in_progress_gets_workers_anew(search):
+    assert search(trials=1, retest=0) == ["1 worker of 2 threads: 1 trial to train"]
+    assert search(trials=4, retest=0) == ["2 workers of 1 thread: one per core"]
 
 
-def test_what_was_measured_is_known_to_whoever_goes_on_or_attaches_from_this_machine(search):
-    search(pace={"1": 3.0, "2": 7.0}, trials=3, retest=0)
-    events, slots = search(trials=6, retest=0)
-    assert slots == ONE_IN_ALL
-    assert not notes(events)
-    with closing(open_ledger(f"sqlite:///{search.folder}/toy.db")) as ledger:
-        ledger.set_budget(ledger.study("toy").id, trials=9, timeout_seconds=None)
-    events, slots = search(attach, "toy")
-    assert slots == ONE_IN_ALL
-    assert not notes(events)
+def test_threads_that_nobody_noted_are_said_to_be_unknown(search, options):
+    search(trials=3, retest=0)
+    put_back(options, total=5)
+    with closing(open_ledger(options["storage"])) as ledger:
+        ledger.keep_threads(ledger.study("toy").id, None)
+    (said,) = search(trials=5, retest=0)
+    assert said.startswith("2 workers of 1 thread: one per core; how many threads the study began with is not known")
 
 
-@pytest.mark.parametrize("given", [{"milliseconds": 1000.0}, {"workers": 2}], ids=str)
-def test_nothing_is_measured_for_a_short_study_or_where_the_caller_has_chosen(search, given):
-    events, slots = search(pace={"1": 3.0, "2": 7.0}, trials=3, retest=0, **given)
-    assert slots == ONE_A_CORE
-    assert not any("threads" in note for note in notes(events))
-
-
-def test_a_worker_that_fails_as_it_opens_the_study_is_replaced_and_nothing_is_measured_without_it(search):
-    events, slots = search(pace={"1": 3.0, "2": 7.0}, open="raise-once", trials=3, retest=0)
-    assert "worker.died" not in [event.name for event in events], "it had nothing in hand"
-    assert slots == ONE_A_CORE
-    assert not any("batches a second" in note for note in notes(events))
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_the_first_signal_is_heard_where_cores_used_to_be_measured(options, number, code):
+    Path("toy.json").write_text(json.dumps(MEASURED))
+    asked = {**options, "trials": 3, "retest": 0}
+    with subprocess.Popen([sys.executable, "-c", DRIVER, json.dumps(asked)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if json.loads(line)["event"] == "trial.progress":
+                    break
+            process.send_signal(number)
+            process.communicate(timeout=10)
+        finally:
+            process.kill()
+    assert process.returncode == code
+    with closing(open_ledger(options["storage"])) as ledger:
+        assert {each.state for each in ledger.trials(ledger.study("toy").id)} == {TrialState.WAITING}

@@ -1,15 +1,19 @@
 """Steering and looking commands on a real SQLite study, without training: stop, resume, extend, retry, delete, status, migrate."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 from ledger_tools import add_worker, claim, finish, plan, train
 
 from lrsearch.cli.main import cli
-from lrsearch.errors import LrSearchError
+from lrsearch.cli.run import tell_answer
+from lrsearch.errors import FingerprintMismatch, LrSearchError, NoResult, StudyBroken
+from lrsearch.launch.request import Request, create_or_resume
 from lrsearch.storage import open_ledger
 from lrsearch.values import Status, StudyState
+from lrsearch.worker.workshop import Inspection
 
 
 @pytest.fixture
@@ -56,6 +60,59 @@ def test_stop_drains_or_interrupts_and_resume_opens_again(run, ledger, study):
     assert ledger.study("toy").state is StudyState.OPEN
 
 
+def test_a_study_that_has_ended_is_neither_stopped_nor_opened(run, ledger, study):
+    train(ledger, study, add_worker(ledger, study))
+    assert run("stop", "toy", "--json") == {"study": "toy", "state": "finished", "running": 0}
+    assert "toy is finished: there is nothing to stop" in run("stop", "toy", "--now")
+    assert "lrsearch extend toy --trials N" in run("resume", "toy", code=4)
+    assert ledger.study("toy").state is StudyState.FINISHED
+    run("extend", "toy", "--trials", 1)
+    assert ledger.study("toy").state is StudyState.OPEN
+
+
+def test_a_broken_study_is_told_to_whoever_attaches_and_a_retry_opens_it(run, ledger):
+    made = ledger.create_study(plan(trials=2, retest_seeds=0))
+    worker = add_worker(ledger, made)
+    for _ in range(2):
+        finish(ledger, claim(ledger, made, worker), status=Status.FAILED, value=None)
+    ledger.set_state(made.id, StudyState.BROKEN, reason="Traceback: line 7")
+    assert "lrsearch retry toy --failed" in run("attach", "toy", code=1)
+    assert "broken" in run("resume", "toy", code=4), "all its trials have ended"
+    assert run("retry", "toy", "--failed", "--json") == {"study": "toy", "enqueued": [2, 3], "state": "open"}
+
+
+def test_what_was_asked_of_a_stopped_study_says_that_it_must_be_resumed(run, ledger, study):
+    run("stop", "toy")
+    assert "lrsearch resume toy" in run("extend", "toy", "--trials", 1)
+    assert "lrsearch resume toy" in run("retry", "toy", "--failed")
+    assert "nothing was changed" in run("retry", "toy", "--failed")
+
+
+def test_starting_a_broken_study_again_without_new_trials_says_why_it_cannot(ledger, study):
+    ledger.set_budget(study.id, trials=2)
+    ledger.set_state(study.id, StudyState.BROKEN, reason="Traceback: line 7")
+    found = Inspection(facts=study.plan.facts, dimensions=study.plan.dimensions, references=(), seed=0)
+    with pytest.raises(StudyBroken, match="retry toy --failed") as raised:
+        create_or_resume(ledger, Request(), "toy", "toy.py", found)
+    assert "line 7" in raised.value.traceback_text
+    assert create_or_resume(ledger, Request(trials=7), "toy", "toy.py", found).state is StudyState.OPEN
+
+
+def test_changes_that_were_accepted_are_recorded_and_stand_in_the_answer(run, ledger, study):
+    told = []
+    facts = replace(study.plan.facts, fingerprint={"toy": 1, "code.model": "new"})
+    found = Inspection(facts=facts, dimensions=study.plan.dimensions, references=(), seed=0)
+    with pytest.raises(FingerprintMismatch, match=r"--accept-change code\.model"):
+        create_or_resume(ledger, Request(), "toy", "toy.py", found)
+    accepting = Request(accept_change=("code.model",))
+    create_or_resume(ledger, accepting, "toy", "toy.py", found, listen=lambda event: told.append(event.facts["text"]))
+    assert told == ["code.model changed since the study began, and is recorded"]
+    create_or_resume(ledger, Request(), "toy", "toy.py", found)
+    [change] = run("best", "toy", "--json")["changes"]
+    assert (change["field"], change["new"], change["trials"]) == ("code.model", "new", 2)
+    assert "note: code.model changed after 2 trials had begun" in run("best", "toy")
+
+
 def test_extend_says_the_new_budget_and_wants_to_know_by_how_much(run, study):
     assert run("extend", "toy", "--trials", 4, "--json")["budget"] == 10
     assert "--trials" in run("extend", "toy", code=2)
@@ -67,7 +124,7 @@ def test_retry_queues_failed_settings_and_raises_the_budget(run, study):
     assert run("retry", "toy", "--failed", "--json")["enqueued"] == [2]
     status = run("status", "toy", "--json")
     assert (status["budget"], status["waiting"], status["failed"]) == (7, 1, 1)
-    assert run("retry", "toy", "--failed", "--json")["enqueued"] == []
+    assert run("retry", "toy", "--failed", "--json") == {"study": "toy", "enqueued": [], "state": "open"}
 
 
 def test_delete_asks_and_leaves_nothing_not_even_checkpoints(run, study, tmp_path):
@@ -128,6 +185,27 @@ def test_best_and_plot_of_a_study_without_a_result_say_so(run, ledger):
     assert run("best", "new", "--json")["trial"] is None
     assert "status" in run("export", "new", code=2)
     assert "without a finished trial" in run("plot", "new", "-o", "pictures", code=2)
+
+
+def test_a_search_that_found_nothing_to_compare_ends_with_code_1(run, ledger):
+    """`start-study` and `attach` end alike: by what the ledger says."""
+    endings = {
+        "nothing": ([Status.FAILED, Status.DIVERGED], "no trial ran to its end with a value"),
+        "hollow": ([Status.COMPLETE, Status.FAILED], "no searched trial ran well"),
+        "good": ([Status.FAILED, Status.COMPLETE], ""),
+    }
+    for name, (statuses, words) in endings.items():
+        made = ledger.create_study(plan(name=name, trials=2, retest_seeds=0))
+        worker = add_worker(ledger, made)
+        for status in statuses:
+            finish(ledger, claim(ledger, made, worker), status=status, value=0.5 if status is Status.COMPLETE else None)
+        assert ledger.study(name).state is StudyState.OPEN
+        tell_answer(name, None, as_json=False)  # only a study that is done is judged
+        ledger.claim(made.id, worker, lease_seconds=60.0)
+        assert words in run("attach", name, code=1 if words else 0)
+        if words:
+            with pytest.raises(NoResult, match=words):
+                tell_answer(name, None, as_json=False)
 
 
 def test_no_studies_yet(run, ledger):

@@ -1,132 +1,17 @@
 """Workers as real processes on a real SQLite file: killed, interrupted, orphaned, poisoned. Training is a cheap stand-in."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections import Counter
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
+from driven import driven, gone_within, journal, ledger_of, records, states
+from driven import study as study  # noqa: PLC0414 - a fixture
 
 from lrsearch.answer import summarise
 from lrsearch.errors import DeviceProblem, FingerprintMismatch, Interrupted, InvalidValue, StudyBroken, StudyFileError
 from lrsearch.launch import attach, run_study
-from lrsearch.storage import open_ledger
 from lrsearch.values import Kind, StudyState, TrialState
-
-HERE = Path(__file__).parent
-DRIVER = """
-import json, sys
-from lrsearch.errors import LrSearchError
-from lrsearch.launch import run_study
-def listen(event):
-    print(json.dumps(event.to_json()), flush=True)
-try:
-    run_study(listen=listen, **json.loads(sys.argv[1]))
-except LrSearchError as error:
-    print(json.dumps({"event": "raised", "kind": type(error).__name__, "text": str(error)}), flush=True)
-    sys.exit(error.exit_code)
-"""
-
-
-@pytest.fixture
-def study(tmp_path, monkeypatch):
-    """A maker of toy studies in a folder of their own; returns the arguments of `run_study`."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE.parent / "support"), os.environ.get("PYTHONPATH", "")]))
-    monkeypatch.delenv("LRSEARCH_STORAGE", raising=False)
-    monkeypatch.chdir(tmp_path)
-
-    def make(*, workers=2, trials=6, retest=0, **says):
-        says.setdefault("journal", str(tmp_path / "journal"))
-        (tmp_path / "toy.json").write_text(json.dumps(says))
-        return {
-            "study_file": str(tmp_path / "toy.json"),
-            "storage": f"sqlite:///{tmp_path}/toy.db",
-            "engine_factory": "worker_toy:workshop",
-            "devices": "cpu",
-            "workers": workers,
-            "trials": trials,
-            "retest": retest,
-            "sampler": "random",
-        }
-
-    return make
-
-
-@contextmanager
-def ledger_of(arguments):
-    ledger = open_ledger(arguments["storage"])
-    try:
-        yield ledger
-    finally:
-        ledger.close()
-
-
-def records(arguments, kind=Kind.SEARCH):
-    with ledger_of(arguments) as ledger:
-        return list(ledger.trials(ledger.study("toy").id, kind=kind))
-
-
-def states(arguments):
-    return Counter(each.state for each in records(arguments))
-
-
-def journal(path):
-    return [json.loads(line) for line in Path(path, "journal").read_text().splitlines()]
-
-
-class Driver:
-    """`run_study` in a process of its own, its events read as they come."""
-
-    def __init__(self, arguments):
-        self.process = subprocess.Popen([sys.executable, "-c", DRIVER, json.dumps(arguments)], stdout=subprocess.PIPE, text=True)
-        self.seen = []
-        self.pids = set()
-
-    def until(self, *names):
-        """The next event of one of these names."""
-        for line in self.process.stdout:
-            event = json.loads(line)
-            self.seen.append(event)
-            if event["event"] == "ready":
-                self.pids.add(event["pid"])
-            if event["event"] in names:
-                return event
-        raise AssertionError(f"it ended before {names}: {self.seen[-3:]}")
-
-    def end(self, timeout):
-        """Exit code, once it and its last words are there."""
-        rest, _ = self.process.communicate(timeout=timeout)
-        self.seen += [json.loads(line) for line in rest.splitlines()]
-        return self.process.returncode
-
-
-@contextmanager
-def driven(arguments):
-    driver = Driver(arguments)
-    try:
-        yield driver
-    finally:
-        driver.process.kill()
-        driver.process.communicate()
-
-
-def alive(pids):
-    return [
-        pid for pid in pids if Path(f"/proc/{pid}").exists() and "lrsearch.worker" in Path(f"/proc/{pid}/cmdline").read_text()
-    ]
-
-
-def gone_within(pids, seconds):
-    until = time.monotonic() + seconds
-    while alive(pids) and time.monotonic() < until:
-        time.sleep(0.05)
-    return not alive(pids)
-
 
 # -- a study's way ---------------------------------------------------------------------------------------------------
 
@@ -147,13 +32,27 @@ def test_a_study_is_searched_to_its_budget_exactly_and_retested(study):
     with ledger_of(arguments) as ledger:
         best = summarise(done, ledger.trials(done.id)).best
         ledger.extend(done.id, trials=1)
-    told = [event for event in events if event.name == "counts"][-1].facts["best"]
+    told = [event for event in events if event.name == "answer"][-1].facts["best"]
     assert (told["number"], told["value"], told["evidence"]) == (best.trial, best.value, "2 seeds")
     heard = []
     kept = {name: arguments[name] for name in ("study_file", "storage", "engine_factory", "devices", "workers")}
     attach("toy", **kept, listen=heard.append)
     first = next(event for event in heard if event.name == "study").facts["best"]
     assert first == told, "who attaches names the study's best before it has trained anything"
+
+
+def test_only_creating_a_study_that_is_there_changes_nothing(study):
+    arguments = study(trials=3) | {"create_only": True}
+    assert run_study(**arguments).state is StudyState.OPEN
+    with ledger_of(arguments) as ledger:
+        before = ledger.extend(ledger.study("toy").id, trials=2)
+        ledger.set_state(before.id, StudyState.STOPPED, reason="stopped by hand")
+        before, notes = ledger.study("toy"), []
+        run_study(**arguments, listen=lambda event: notes.append(event.facts.get("text", "")))
+        assert ledger.study("toy") == before
+    assert "toy is there already and stays as it is: stopped, with a budget of 5 trials" in notes
+    with pytest.raises(FingerprintMismatch):
+        run_study(**study(trials=3, fingerprint=2), create_only=True)
 
 
 def test_the_same_command_adds_nothing_goes_on_to_a_larger_budget_and_refuses_another_definition(study):
@@ -182,6 +81,18 @@ def test_what_the_users_code_prints_cannot_corrupt_the_pipe_and_can_be_shown(stu
     events = []
     run_study(**study(trials=2, print='{"event": "done"}'), listen=events.append)
     assert {"text": '{"event": "done"}'} in [event.facts for event in events if event.name == "output"]
+
+
+def test_a_reader_of_the_progress_that_leaves_ends_nothing(study):
+    arguments = study(trials=5, epochs=3, epoch_seconds=0.1)
+    with driven(arguments) as driver:
+        driver.until("trial.started")
+        driver.process.stdout.close()
+        driver.process.stdout = None
+        driver.process.wait(timeout=60)
+    assert states(arguments) == {TrialState.COMPLETE: 5}
+    with ledger_of(arguments) as ledger:
+        assert ledger.study("toy").state is StudyState.FINISHED
 
 
 # -- refused ---------------------------------------------------------------------------------------------------------

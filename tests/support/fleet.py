@@ -104,7 +104,18 @@ class Fleet:
     """Workers on one toy study at `url`. `says` is the toy's own script: see worker_toy."""
 
     def __init__(
-        self, url, folder, *, trials, seed=0, retries=2, retest_seeds=0, lease_seconds=LEASE_SECONDS, environment=None, **says
+        self,
+        url,
+        folder,
+        *,
+        trials,
+        seed=0,
+        retries=2,
+        retest_seeds=0,
+        lease_seconds=LEASE_SECONDS,
+        environment=None,
+        checkpoint_seconds=None,
+        **says,
     ):
         url = with_secret(url)
         self.url, self.folder, self.trials, self.retries = url, folder, trials, retries
@@ -114,7 +125,7 @@ class Fleet:
         (folder / "toy.json").write_text(json.dumps(self.says))
         self.config = WorkerConfig(
             storage=url, study_file=str(folder / "toy.json"), checkpoints=str(folder / "checkpoints"), host="drill",
-            engine_factory="worker_toy:workshop", lease_seconds=lease_seconds, patience_seconds=120.0, checkpoint_seconds=None,
+            engine_factory="worker_toy:workshop", lease_seconds=lease_seconds, patience_seconds=120.0, checkpoint_seconds=checkpoint_seconds,
             checkpoint_epochs=1,
         )  # fmt: skip
         self.workers, self.faults = [], Counter()

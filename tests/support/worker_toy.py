@@ -1,23 +1,31 @@
 """A workshop for worker processes in Keras' place: the "study file" is JSON that says how trials behave.
 
 Keys: `epochs`, `epoch_seconds`, `journal` (a file that gets a line an epoch, fsynced), `behave` {label: what} with what one of
-raise, kill, kill-once, hang, hang-once, stuck (one long call that no verdict reaches), `all` (what every trial does), `inspect` (raise,
-kill, refuse), `open` (kill, raise-once), `print` (text that each epoch prints), `clock` (true: the database's clock is ahead by what the table
-drill_clock says), `pace` {threads: batches a second} for an engine that measures, with `milliseconds` a batch. The variable
+_BEHAVIOURS, `-once` after it for the first attempt alone, `all` (what every trial does), `inspect` (raise, kill, refuse), `open`
+(any of them, `-once` for the first process alone), `print` (text that each epoch prints), `clock` (true: the database's clock is ahead by what the table
+drill_clock says). The variable
 DRILL_CLOCK_AHEAD sets this process' own clock, in seconds.
 """
 
+import contextlib
 import json
 import math
+import multiprocessing
 import os
 import signal
+import stat
+import subprocess
+import sys
+import tempfile
 import time
 import traceback
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from lrsearch.errors import StudyFileError
+from lrsearch.errors import AskedToLeave, StudyFileError
 from lrsearch.values import Direction, Outcome, Progress, Snapshot, Status, StudyFacts, Verdict
 from lrsearch.version import versions
 from lrsearch.worker.workshop import Inspection
@@ -26,12 +34,12 @@ _ENDS = {Verdict.PRUNE: Status.PRUNED, Verdict.INTERRUPT: Status.INTERRUPTED, Ve
 
 
 def workshop(config):
-    return ToyWorkshop(Path(config.study_file), config.threads)
+    return ToyWorkshop(Path(config.study_file))
 
 
 class ToyWorkshop:
-    def __init__(self, path, threads=None):
-        self.path, self.threads = path, threads
+    def __init__(self, path):
+        self.path = path
         self.says = json.loads(path.read_text()) if path.suffix == ".json" else {}
 
     def prepare(self):
@@ -80,7 +88,7 @@ class ToyWorkshop:
         from lrsearch.space import SearchSpace
 
         _behave(self._opening())
-        engine = MeasuringToyEngine(self.says, self.threads) if "pace" in self.says else ToyEngine(self.says)
+        engine = ToyEngine(self.says)
         return SearchSpace(optimizers=("sgd", "adam"), schedules=("constant",)), engine
 
     def _opening(self):
@@ -122,19 +130,86 @@ def _set_trap(label, sprung):
     mirror.Mirror.__init__.__kwdefaults__["seam"] = trap
 
 
-def _behave(what):
-    if what == "raise":
-        raise ValueError("the toy raises")
-    if what == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
-    while what == "hang":
+def _raise():
+    raise ValueError("the toy raises")
+
+
+def _interrupt():
+    raise KeyboardInterrupt
+
+
+def _hang():
+    while True:
         time.sleep(0.05)
-    if what == "stuck":
-        time.sleep(3600)
+
+
+def _signals_of_its_own():
+    """What a study's code does with signals that are not ours: handlers, a child that ends, a child that it ends."""
+    for number in (signal.SIGCHLD, signal.SIGUSR1, signal.SIGRTMIN + 3):
+        signal.signal(number, lambda *_: None)
+        os.kill(os.getpid(), number)
+    subprocess.run(["true"], check=True)
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    child.start()
+    child.terminate()
+    child.join(10)
+    assert child.exitcode == -signal.SIGTERM, child.exitcode
+
+
+def _close_descriptors():
+    """As code that makes itself a daemon does; then files of its own get the numbers."""
+    os.closerange(3, 256)
+    with contextlib.ExitStack() as stack:
+        for _ in range(60):
+            stack.enter_context(tempfile.TemporaryFile())
+        _hang()
+
+
+def _daemon():
+    """Leave a process behind that no signal to the worker's session reaches, and that holds what the worker had open."""
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(30)
+        os._exit(0)
+
+
+def _garble():
+    """Write to the pipe that the worker speaks through: the highest one that it opened."""
+    for number in range(3, 64):
+        with contextlib.suppress(OSError):
+            if stat.S_ISFIFO(os.fstat(number).st_mode):
+                os.write(number, b"this is no event\n")
+    _hang()
+
+
+def _exit_at_signal():
+    """A handler of its own, which leaves as programs do."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+_BEHAVIOURS = {
+    "raise": _raise,
+    "exit": sys.exit,
+    "exit-at-signal": _exit_at_signal,
+    "keyboard": _interrupt,
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "hang": _hang,
+    "stuck": lambda: time.sleep(3600),  # one long call that no verdict reaches
+    "signals": _signals_of_its_own,
+    "close": _close_descriptors,
+    "daemon": _daemon,
+    "garble": _garble,
+}
+
+
+def _behave(what):
+    if what:
+        _BEHAVIOURS[what]()
 
 
 class ToyEngine:
-    """The value climbs towards 1 - (log10(rate) + 2)**2 / 10; its state is one number that only whole epochs reach."""
+    """The value climbs towards 1 - (log10(rate) + 2)**2 / 10 at epochs' ends; an epoch is ten batches that take their time."""
 
     name = "toy"
 
@@ -149,24 +224,26 @@ class ToyEngine:
         began = time.monotonic()
         epochs = self.says.get("epochs", 3)
         goal = 1 - (math.log10(spec.setting.learning_rate) + 2) ** 2 / 10
-        epoch, state = (spec.resume.epoch, float(spec.resume.arrays["state"])) if spec.resume else (0, 0.0)
+        (epoch, batch), state = (spec.resume.place, float(spec.resume.arrays["state"])) if spec.resume else ((0, 0), 0.0)
         try:
             self._misbehave(spec)
-            while epoch < epochs:
-                verdict = self._wait(spec, epoch, epochs, watch, began)
-                if verdict is Verdict.KEEP:
-                    epoch, state = epoch + 1, state + (goal - state) / 2
-                    self._journal(spec, epoch, state)
-                    progress = self._progress(spec, epoch, epochs, epoch * 10, began, state)
-                    verdict = watch(progress)
-                    arrays = {"state": np.array(state)}
-                    snapshot = Snapshot(epoch=epoch, step=epoch * 10, arrays=arrays, meta={})
-                    save(progress, lambda snapshot=snapshot: snapshot)
-                if verdict is not Verdict.KEEP:
-                    return self._outcome(spec, _ENDS[verdict], epoch, state, began, reason=verdict.value)
-        except Exception as error:  # noqa: BLE001 - as a real engine does
-            text = traceback.format_exc()
-            return self._outcome(spec, Status.FAILED, epoch, None, began, reason=f"{type(error).__name__}: {error}", text=text)
+        except AskedToLeave:
+            raise
+        except BaseException as error:  # noqa: BLE001 - as a real engine does; the rest is not the study's own code
+            text, left = traceback.format_exc(), isinstance(error, SystemExit | KeyboardInterrupt)
+            failed = self._outcome(spec, Status.FAILED, epoch, None, began, reason=f"{type(error).__name__}: {error}", text=text)
+            return replace(failed, left=left)
+        while epoch < epochs:
+            verdict = self._train(spec, (epoch, batch), epochs, state, watch, save, began)
+            if verdict is Verdict.KEEP:
+                epoch, state = epoch + 1, state + (goal - state) / 2
+                self._journal(spec, epoch, state, batch)
+                batch = 0
+                progress = self._progress(spec, (epoch, 0), epochs, began, state)
+                verdict = watch(progress)
+                save(progress, partial(_snapshot, (epoch, 0), state))
+            if verdict is not Verdict.KEEP:
+                return self._outcome(spec, _ENDS[verdict], epoch, state, began, reason=verdict.value)
         return self._outcome(spec, Status.COMPLETE, epoch, state, began)
 
     def _misbehave(self, spec):
@@ -175,22 +252,27 @@ class ToyEngine:
             what = what.removesuffix("-once") if spec.attempt == 1 else ""
         _behave(what)
 
-    def _wait(self, spec, epoch, epochs, watch, began):
+    def _train(self, spec, place, epochs, state, watch, save, began):
         if text := self.says.get("print"):
             print(text)
-        until = time.monotonic() + self.says.get("epoch_seconds", 0.0)
-        steps = 0
-        while time.monotonic() < until:
-            time.sleep(0.02)
-            steps = min(9, steps + 1)
-            verdict = watch(self._progress(spec, epoch, epochs, epoch * 10 + steps, began, None))
-            if verdict is not Verdict.KEEP:
-                return verdict
+        epoch, first = place
+        batch_seconds = self.says.get("epoch_seconds", 0.0) / 10
+        begun = time.monotonic()
+        for batch in range(first, 10) if batch_seconds else ():
+            while time.monotonic() < begun + (batch - first + 1) * batch_seconds:
+                time.sleep(min(0.02, batch_seconds))
+                progress = self._progress(spec, (epoch, batch), epochs, began, None)
+                verdict = watch(progress)
+                save(progress, partial(_snapshot, (epoch, batch), state))
+                if verdict is not Verdict.KEEP:
+                    return verdict
         return Verdict.KEEP
 
-    def _progress(self, spec, epoch, epochs, step, began, value):
+    def _progress(self, spec, place, epochs, began, value):
+        epoch, batch = place
         return Progress(
-            trial_id=spec.trial_id, attempt=spec.attempt, epoch=epoch, epochs=epochs, step=step, total_steps=epochs * 10,
+            trial_id=spec.trial_id, attempt=spec.attempt, epoch=epoch, batch=batch, epochs=epochs, step=epoch * 10 + batch,
+            total_steps=epochs * 10,
             rate=spec.setting.learning_rate, seconds=time.monotonic() - began,
             logs={} if value is None else {"val_accuracy": value}, value=value,
         )  # fmt: skip
@@ -202,7 +284,7 @@ class ToyEngine:
             reason=reason, traceback_text=text,
         )  # fmt: skip
 
-    def _journal(self, spec, epoch, state):
+    def _journal(self, spec, epoch, state, begun):
         path = self.says.get("journal")
         if path is None:
             return
@@ -213,6 +295,7 @@ class ToyEngine:
                 "attempt": spec.attempt,
                 "epoch": epoch,
                 "state": state,
+                "begun": begun,
                 "pid": os.getpid(),
             }
         )
@@ -222,20 +305,6 @@ class ToyEngine:
             os.fsync(file.fileno())
 
 
-class MeasuringToyEngine(ToyEngine):
-    """As `auto`, it has figures: a worker of so many threads trains so many batches a second."""
-
-    def __init__(self, says, threads):
-        super().__init__(says)
-        self.threads = threads
-
-    def calibrate(self, known):
-        return known or {
-            "engine": "toy",
-            "width": 1,
-            "reason": "toys train alone",
-            "milliseconds": {"toy": self.says.get("milliseconds", 60_000.0)},
-        }
-
-    def pace(self, _seconds):
-        return self.says["pace"].get(str(self.threads))
+def _snapshot(place, state):
+    epoch, batch = place
+    return Snapshot(epoch=epoch, batch=batch, step=epoch * 10 + batch, arrays={"state": np.array(state)}, meta={})

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lrsearch.answer import retest_candidates, summarise
+from lrsearch.answer import fitting_retests, retest_candidates, summarise
 from lrsearch.report import answer_text
 from lrsearch.values import Direction, Kind, Origin, TrialState
 
@@ -41,6 +41,28 @@ def test_equal_settings_are_retested_once_and_only_complete_trials_are(some, tri
 def test_yours_is_not_retested_where_it_diverged(trial):
     assert retest_candidates([trial(0), trial(1, value=0.9)], UP) == (1,)
     assert retest_candidates([], UP) == ()
+
+
+@pytest.mark.parametrize(
+    ("room", "planned"),
+    [
+        (None, ((7, 0, 5, 3), 3)),
+        (12, ((7, 0, 5, 3), 3)),
+        (11, ((7, 0, 5), 3)),
+        (6, ((7, 0), 3)),
+        (5, ((7, 0), 2)),
+        (2, ((7, 0), 1)),
+        (1, ((7, 0), 0)),
+    ],
+)
+def test_where_not_all_retests_fit_the_leader_and_yours_come_first_on_every_seed(trial, room, planned):
+    assert fitting_retests((7, 5, 3, 0), trial(0), seeds=3, room=room) == planned
+
+
+def test_where_yours_leads_or_ran_to_no_end_the_best_few_are_retested_as_they_come(trial):
+    assert fitting_retests((0, 5, 3), trial(0), seeds=3, room=6) == ((0, 5), 3)
+    assert fitting_retests((5, 3), trial(0, value=None), seeds=3, room=4) == ((5, 3), 2)
+    assert fitting_retests((), None, seeds=3, room=4) == ((), 3)
 
 
 def test_without_retests_the_best_trial_is_the_answer(study, some):
@@ -136,6 +158,19 @@ def test_the_smallest_mean_wins_where_less_is_better(study, some, retests):
     answer = summarise(study(DOWN), records)
     assert answer.best.trial == 0
     assert any("Nothing beat yours" in each for each in answer.warnings)
+
+
+@pytest.mark.parametrize("state", [TrialState.FAILED, TrialState.DIVERGED])
+def test_where_no_searched_trial_ran_well_nothing_is_compared(study, trial, state):
+    records = [trial(0, value=0.9), *(trial(n, "sgd", 0.1, state=state) for n in (1, 2))]
+    answer = summarise(study(), records)
+    assert not any("beat" in each for each in answer.warnings)
+    assert any("No searched trial ran well" in each for each in answer.warnings)
+    page = answer_text(answer)
+    assert "  yours" in page
+    assert "  best" not in page.partition("optimizer")[0]
+    alone = summarise(study(), records[:1])
+    assert not any("beat" in each for each in alone.warnings)
 
 
 def test_by_optimizer_tells_from_which_rate_on_it_diverges(study, some, trial):

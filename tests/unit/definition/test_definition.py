@@ -1,11 +1,11 @@
-"""Study files: loaded, checked in one line, and told apart by what changes results."""
+"""Study files: loaded, and checked in one line."""
 
 import textwrap
 
 import pytest
 
 from lrsearch import SearchSpace, StudyDefinition
-from lrsearch.definition import check_study_name, fingerprint_of, load_study_file
+from lrsearch.definition import check_study_name, load_study_file
 from lrsearch.errors import InvalidValue, StudyFileError, UnknownName
 
 FILE = '''
@@ -31,14 +31,6 @@ def write(tmp_path):
         return path
 
     return write
-
-
-def fingerprint(path):
-    return fingerprint_of(load_study_file(path))
-
-
-def differing(one, other):
-    return {name for name in {*one, *other} if one.get(name) != other.get(name)}
 
 
 def test_a_study_file_gives_a_definition_with_its_functions(write):
@@ -137,66 +129,6 @@ def test_build_model_gets_params_only_where_it_asks_for_them():
     assert StudyDefinition(build_model=lambda width=64: width).make_model({"dropout": 0.1}) == 64
     assert StudyDefinition(load_data=lambda batch_size: batch_size).read_data(32) == 32
     assert StudyDefinition(load_data=lambda split=0.1: split).read_data(32) == 0.1
-
-
-# -- fingerprint -----------------------------------------------------------------------------------------------------
-
-
-def test_comments_docstrings_and_layout_make_no_difference(write):
-    before = fingerprint(write(FILE))
-    changed = FILE.replace('"""A study."""', '"""Another text."""  # with a comment').replace(
-        'return "data"', 'return (\n        "data"\n    )'
-    )
-    assert not differing(before, fingerprint(write(changed)))
-
-
-def test_code_makes_a_difference(write):
-    before = fingerprint(write(FILE))
-    assert differing(before, fingerprint(write(FILE.replace("a model", "a better model")))) == {"code"}
-
-
-def test_a_changed_field_is_named_and_is_not_taken_for_code(write):
-    before = fingerprint(write(FILE))
-    assert differing(before, fingerprint(write(FILE.replace("epochs=3", "epochs=4")))) == {"epochs"}
-    after = fingerprint(write(FILE.replace("epochs=3", "epochs=3, space=SearchSpace(warmup=0.1)")))
-    assert differing(before, after) == {"space.warmup"}
-
-
-def test_the_seed_and_the_objectives_defaults_make_no_difference(write):
-    before = fingerprint(write(FILE))
-    assert not differing(before, fingerprint(write(FILE.replace("epochs=3", "epochs=3, seed=7, shuffle=True"))))
-
-
-def test_loss_metrics_and_callbacks_count_as_code(write):
-    before = fingerprint(write(FILE))
-    assert differing(before, fingerprint(write(FILE.replace("epochs=3", "epochs=3, loss='mse'")))) == {"code"}
-    assert differing(before, fingerprint(write(FILE.replace("epochs=3", "epochs=3, callbacks=lambda: []")))) == {"code"}
-
-
-def test_modules_beside_the_file_count_and_those_elsewhere_do_not(write):
-    source = "import helper_of_this_study\nfrom package_of_this_study import layers\n" + FILE
-    write("WIDTH = 3\n", "helper_of_this_study.py")
-    write("", "package_of_this_study/__init__.py")
-    write("from . import deep\n", "package_of_this_study/layers.py")
-    write("DEPTH = 1\n", "package_of_this_study/deep.py")
-    write("UNUSED = 1\n", "unused.py")
-    before = fingerprint(write(source))
-    write("UNUSED = 2\n", "unused.py")
-    assert not differing(before, fingerprint(write(source)))
-    write("DEPTH = 2\n", "package_of_this_study/deep.py")
-    assert differing(before, fingerprint(write(source))) == {"code"}
-
-
-def test_a_notebooks_functions_count_and_so_does_its_loss():
-    def build():
-        return 1
-
-    def other():
-        return 2
-
-    one = fingerprint_of(StudyDefinition(build_model=build, load_data=build))
-    assert differing(one, fingerprint_of(StudyDefinition(build_model=other, load_data=build))) == {"code"}
-    assert differing(one, fingerprint_of(StudyDefinition(build_model=build, load_data=build, loss="mse"))) == {"code"}
 
 
 # -- names -----------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """How a study stands, told from its ledger: the same best, yours and time left to every process that looks."""
 
+import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -9,7 +11,8 @@ from lrsearch.answer import summarise
 from lrsearch.launch.events import Event
 from lrsearch.launch.parent import Watcher
 from lrsearch.report import status_data, status_text
-from lrsearch.storage import PlanRetests, Retest, open_ledger
+from lrsearch.storage import PlanRetests, Retest, database, open_ledger
+from lrsearch.storage import glance as glances
 from lrsearch.values import Status, StudyState
 
 
@@ -87,6 +90,29 @@ def test_the_time_left_counts_all_workers_and_retests_and_what_was_extended(ledg
     watcher.hear(ended(value=2.0))
     assert told[-1].facts["seconds_left"] == pytest.approx((5 + 4 * 2) * 0.1 / 1)
     assert status(ledger, ledger.study(study.name))["estimated_seconds_left"] == pytest.approx(1.3)
+
+
+def test_a_database_that_is_away_keeps_nobody_waiting(ledger, monkeypatch):
+    study = ledger.create_study(plan(trials=3, retest_seeds=0))
+    watcher, told = watched(ledger, study)
+    release = threading.Event()
+    monkeypatch.setattr(database, "HURRY_SECONDS", 0.1)
+    monkeypatch.setattr(glances, "read_counts", lambda *_args: release.wait(20))
+    heard, began = len(told), time.monotonic()
+    for _ in range(3):
+        watcher.hear(ended(value=0.9))
+    release.set()
+    assert time.monotonic() - began < 5.0, "a parent must hear signals meanwhile"
+    assert len(told) == heard
+
+
+def test_a_study_that_was_deleted_is_told_no_more(ledger):
+    study = ledger.create_study(plan(trials=3, retest_seeds=0))
+    watcher, told = watched(ledger, study)
+    ledger.delete_study(study.id)
+    heard = len(told)
+    watcher.hear(ended(value=0.9))
+    assert len(told) == heard
 
 
 def test_nothing_is_left_of_a_finished_study_and_a_deadline_caps(ledger):

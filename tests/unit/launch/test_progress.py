@@ -1,12 +1,14 @@
 """Progress: what the events tell, in numbers and in lines."""
 
+import errno
 import io
 import json
 
 import pytest
 from rich.console import Console
 
-from lrsearch.launch.events import Event
+from lrsearch.errors import Interrupted
+from lrsearch.launch.events import Event, to_all
 from lrsearch.launch.live import draw
 from lrsearch.launch.picture import Picture, duration
 from lrsearch.launch.progress import Lines, watching
@@ -16,6 +18,7 @@ STUDY = {
     "objective": "val_accuracy",
     "direction": "maximize",
     "trials": 10,
+    "done": 0,
     "deadline": None,
     "retest": 0,
     "best": None,
@@ -36,6 +39,8 @@ def ended(number, value=0.9, *, status="complete", seconds=12.0, at=22.0, kind="
         "short": "adam 1.0e-03 constant", "status": status, "value": value, "epochs": 3, "seconds": seconds, "reason": reason,
         "notes": [],
     }  # fmt: skip
+    if kind == "retest":
+        facts["label"] = f"retest 1 of trial {number}"
     return Event(name="trial.ended", slot="cpu:0", facts=facts, at=at)
 
 
@@ -44,10 +49,9 @@ def result(number, value, *, state="complete", seeds=0, evidence="1 training"):
     return {"number": number, "value": value, "short": short, "state": state, "seeds": seeds, "evidence": evidence}
 
 
-def counted(*, done=0, best=None, yours=None, seconds_left=None, at=20.0):
+def answered(*, best=None, yours=None, seconds_left=None, at=20.0):
     """What the ledger says of the whole study."""
-    facts = {"done": done, "running": 1, "waiting": 0, "failed": 0, "best": best, "yours": yours, "seconds_left": seconds_left}
-    return Event(name="counts", facts=facts, at=at)
+    return Event(name="answer", facts={"best": best, "yours": yours, "seconds_left": seconds_left}, at=at)
 
 
 def picture_of(*events):
@@ -66,18 +70,18 @@ def lines_of(*events, **options):
 
 
 def test_the_best_and_yours_are_the_studys_and_not_this_process_own():
-    there = counted(done=9, best=result(7, 0.95), yours=result(0, 0.8))
+    there = answered(best=result(7, 0.95), yours=result(0, 0.8))
     picture = picture_of(*begun(), there, ended(1, 0.99))
     assert (picture.best.number, picture.best.value, picture.yours.number) == (7, 0.95, 0)
 
 
 def test_the_trial_that_the_study_then_calls_best_is_marked():
-    lines = lines_of(*begun(), counted(best=result(1, 0.9)), ended(1, 0.9), ended(2, 0.99))
+    lines = lines_of(*begun(), answered(best=result(1, 0.9)), ended(1, 0.9), ended(2, 0.99))
     assert [line.endswith("best so far") for line in lines if line.startswith("[")] == [True, False]
 
 
 def test_the_time_left_is_the_studys_whoever_trains():
-    picture = picture_of(*begun(), ended(0, seconds=60.0), counted(done=1, seconds_left=40.0, at=30.0))
+    picture = picture_of(*begun(), ended(0, seconds=60.0), answered(seconds_left=40.0, at=30.0))
     assert (picture.seconds_left(30.0), picture.seconds_left(35.0), picture.seconds_left(99.0)) == (40.0, 35.0, 0.0)
 
 
@@ -88,19 +92,19 @@ def view_of(picture, width):
 
 
 def test_the_view_says_what_the_best_rests_on_also_on_a_narrow_terminal():
-    searching = view_of(picture_of(*begun(), counted(best=result(4, 0.985), yours=result(0, None, state="diverged"))), 80)
+    searching = view_of(picture_of(*begun(), answered(best=result(4, 0.985), yours=result(0, None, state="diverged"))), 80)
     assert "best so far 0.985" in searching
     assert "trial 4, 1 training" in searching
     assert "yours       diverged" in searching
     retested = result(3, 0.98, seeds=2, evidence="2 seeds, 1 diverged") | {
         "short": "adamw 1.0e-3 level, then down, 12 % warm-up " * 2
     }
-    after = view_of(picture_of(*begun(), counted(best=retested)), 80)
+    after = view_of(picture_of(*begun(), answered(best=retested)), 80)
     assert "best so far" not in after
     assert "trial 3, 2 seeds, 1 diverged" in after
     assert all(len(line) <= 80 for line in after.splitlines())
     lost = "1 training; retests: 2 diverged, 1 failed"
-    assert f"trial 333, {lost}" in view_of(picture_of(*begun(), counted(best=retested | {"number": 333, "evidence": lost})), 80)
+    assert f"trial 333, {lost}" in view_of(picture_of(*begun(), answered(best=retested | {"number": 333, "evidence": lost})), 80)
 
 
 def test_what_is_put_back_is_not_done():
@@ -126,11 +130,152 @@ def test_later_the_pace_tells_and_a_deadline_caps():
     assert picture_of(begun()[0], study, *events).seconds_left(30.0) == 3.0
 
 
+def test_the_pace_counts_from_the_first_trial_and_not_from_what_is_loaded_before():
+    first = Event(name="trial.started", slot="cpu:0", facts={"trial_id": 1, "label": "trial 0", "short": ""}, at=20.0)
+    events = [ended(n, at=20.0 + 2 * n) for n in range(5)]
+    assert picture_of(*begun(), first, *events).seconds_left(30.0) == 5 * 10 / 5
+
+
 def test_one_line_a_finished_trial_when_piped():
     lines = lines_of(*begun(), ended(0, origin="yours"), ended(1, None, status="failed", reason="ValueError: no"))
     assert lines[0] == "study digits: 10 trials, 2 slots, by val_accuracy"
     assert lines[1].startswith("[1/10] trial 0   0.9      yours: adam 1.0e-03 constant")
     assert lines[-1].endswith("(ValueError: no)")
+
+
+def counts(*ended, retests=(), trials=10, deadline=None):
+    facts = {
+        "ended": [f"trial {number}" for number in ended], "retests_ended": [f"retest 1 of trial {number}" for number in retests],
+        "retests": 12, "running": 0, "waiting": 0, "failed": 0, "trials": trials, "deadline": deadline,
+    }  # fmt: skip
+    return Event(name="counts", facts=facts)
+
+
+def started(number, slot="cpu:0"):
+    facts = {"trial_id": number + 1, "label": f"trial {number}", "short": "adam 1.0e-03 constant"}
+    return Event(name="trial.started", slot=slot, facts=facts)
+
+
+def prefixes(lines):
+    return [line.split()[0] for line in lines if line.startswith("[")]
+
+
+def test_a_trial_that_the_ledger_told_of_before_its_own_event_is_counted_once():
+    events = [*begun(), counts(), started(0), started(1), counts(0, 1), ended(0), ended(1), counts(), started(2), ended(2)]
+    assert prefixes(lines_of(*events)) == ["[1/10]", "[2/10]", "[3/10]"]
+
+
+def test_a_trial_that_began_and_ended_before_its_events_came_is_counted_once():
+    events = [*begun(), counts(), counts(0, 1), started(0), ended(0), started(1), ended(1), counts(), ended(2)]
+    assert prefixes(lines_of(*events)) == ["[1/10]", "[2/10]", "[3/10]"]
+
+
+def test_trials_of_other_machines_count_and_so_do_those_that_were_done_before():
+    events = [*begun(), counts(0, 1, 2), counts(3, 4), counts(), ended(5)]
+    assert prefixes(lines_of(*events)) == ["[6/10]"]
+
+
+def test_a_budget_that_is_raised_meanwhile_is_counted_against():
+    events = [*begun(), counts(0, 1, trials=3), ended(2), counts(2, trials=5), ended(3)]
+    assert prefixes(lines_of(*events)) == ["[3/3]", "[4/5]"]
+
+
+def test_a_trial_whose_worker_died_is_counted_by_the_ledger():
+    died = Event(name="worker.died", slot="cpu:0", facts={"ending": "signal SIGKILL", "tail": "", "retry_seconds": 1.0})
+    picture = picture_of(*begun(), counts(), started(0), counts(0), counts())
+    assert picture.done == 0
+    picture.take(died)
+    assert picture.done == 1
+
+
+def test_retests_are_counted_once_too():
+    picture = picture_of(*begun(), counts(retests=(0,)), ended(0, kind="retest"), ended(1, kind="retest"))
+    assert (picture.retests_done, picture.retests_planned) == (2, 12)
+
+
+@pytest.mark.parametrize(
+    ("facts", "line"),
+    [
+        ({"trials": [3, 0], "seeds": 3, "left_out": 0}, "2 settings are retested on 3 fresh seeds each"),
+        ({"trials": [0], "seeds": 1, "left_out": 0}, "1 setting is retested on 1 fresh seed each"),
+        (
+            {"trials": [3, 0], "seeds": 3, "left_out": 6},
+            "2 settings are retested on 3 fresh seeds each; 6 more retests would end too late",
+        ),
+    ],
+)
+def test_what_is_retested_is_said_in_whole_words(facts, line):
+    assert lines_of(Event(name="retests.planned", facts=facts)) == [f"the search is over; {line}"]
+
+
+def test_what_fits_into_the_time_is_said_after_the_first_trial_and_again_when_the_pace_is_much_another():
+    study = Event(name="study", facts=STUDY | {"deadline": 130.0, "trials": None, "retest": 3}, at=10.0)
+    slow = [ended(0, at=30.0, seconds=20.0)]
+    fast = [ended(number, at=30.0 + number, seconds=2.0) for number in range(1, 9)]
+    lines = [line for line in lines_of(begun()[0], study, *slow, *fast) if "a trial," in line]
+    assert lines == [
+        "20 s a trial, 2 slots: about 10 retests fit into the 2 minutes that are left",
+        "6.5 s a trial, 2 slots: about 4 more trials and 12 retests fit into the 2 minutes that are left",
+    ]
+
+
+def test_a_budget_that_fits_into_the_time_is_estimated_as_ever():
+    study = Event(name="study", facts=STUDY | {"deadline": 1000.0}, at=10.0)
+    assert lines_of(begun()[0], study, ended(0))[-1] == "12 s a trial, 2 slots: about 54 s"
+
+
+class Pipe(io.StringIO):
+    """A stream whose reader leaves after so many lines."""
+
+    def __init__(self, lines):
+        super().__init__()
+        self.left = lines
+
+    def flush(self):
+        self.left -= 1
+        if self.left < 0:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+def test_a_reader_that_leaves_ends_the_lines_and_the_log_file_says_so_once(tmp_path):
+    path = tmp_path / "log.jsonl"
+    with watching(stream=Pipe(1), log_file=path) as listen:
+        for event in (*begun(), ended(0), ended(1), ended(2)):
+            listen(event)
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [each["event"] for each in events].count("trial.ended") == 3
+    notes = [each["text"] for each in events if each["event"] == "note"]
+    assert notes == ["progress on the terminal ends here (Broken pipe); training goes on"]
+
+
+def test_a_full_disk_under_the_log_file_is_said_once_on_the_terminal():
+    lines = lines_of(*begun(), ended(0), ended(1), log_file="/dev/full")
+    assert lines[0] == "the log file ends here (No space left on device); training goes on"
+    assert prefixes(lines) == ["[1/10]", "[2/10]"]
+
+
+def test_two_listeners_that_fail_at_once_leave_the_third():
+    def failing(_event):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    heard = []
+    listen = to_all({"the log file": failing, "progress": failing, "the third": heard.append})
+    listen(ended(0))
+    listen(ended(1))
+    assert [event.facts.get("text", event.name) for event in heard] == [
+        "progress ends here (No space left on device); training goes on",
+        "the log file ends here (No space left on device); training goes on",
+        "trial.ended",
+        "trial.ended",
+    ]
+
+
+def test_a_second_signal_that_comes_while_a_line_is_printed_is_no_failed_listener():
+    def listener(_event):
+        raise Interrupted(2, "ended at once")
+
+    with pytest.raises(Interrupted):
+        to_all({"progress": listener})(ended(0))
 
 
 def test_quiet_says_nothing():
@@ -160,6 +305,13 @@ def test_a_worker_that_died_is_told_with_its_last_line():
     ]
 
 
+def test_the_error_of_a_worker_that_died_comes_before_what_libraries_print():
+    facts = {"ending": "exit code 1", "reason": "KeyError: 'x'", "tail": "I0000 no GPU", "retry_seconds": None}
+    told = lines_of(Event(name="worker.died", slot="cpu:1", facts=facts))
+    assert told[1:] == ["KeyError: 'x'", "I0000 no GPU"]
+    assert lines_of(Event(name="worker.died", slot="cpu:1", facts=facts | {"retry_seconds": 1.0}))[1:] == ["KeyError: 'x'"]
+
+
 def test_the_live_view_shows_budget_workers_best_and_yours():
     progress = {
         "trial_id": 2,
@@ -176,14 +328,14 @@ def test_the_live_view_shows_budget_workers_best_and_yours():
     picture = picture_of(
         *begun(),
         ended(0, 0.9, origin="yours"),
-        counted(done=1, best=result(0, 0.9), yours=result(0, 0.9)),
+        answered(best=result(0, 0.9), yours=result(0, 0.9)),
         Event(name="trial.started", slot="cpu:1", facts=started),
         Event(name="trial.progress", slot="cpu:1", facts=progress),
     )
     text = view_of(picture, 120)
     for part in (
         "digits",
-        "1/10 trials",
+        "1 of 10 trials",
         "about 54 s left",
         "lion 2.1e-04 linear",
         "epoch 3/20",
@@ -203,7 +355,7 @@ def test_a_worker_that_trains_many_trials_at_once_shows_them_and_the_estimate_co
     picture = picture_of(*begun(), *started, Event(name="trial.progress", slot="cpu:0", facts=told))
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(draw(picture, 30.0))
-    assert "trial 1 of 4 at once" in console.export_text()
+    assert "4 at once, trial 1" in console.export_text()
     picture.take(ended(0))
     assert picture.rows["cpu:0"].state == "training"
     assert picture.seconds_left(22.0) == 9 * 12 / 4
@@ -239,14 +391,15 @@ def test_the_live_view_fits_the_terminal_and_keeps_what_matters_most(width):
     picture = picture_of(
         begun()[0],
         study,
+        *(ended(number + 20) for number in range(14)),
         Event(name="trial.started", slot="cpu:1", facts=started),
         Event(name="trial.progress", slot="cpu:1", facts=progress),
-        counted(done=14, best=result(7, 0.985) | lost, yours=result(0, 0.9), seconds_left=250.0, at=30.0),
+        answered(best=result(7, 0.985) | lost, yours=result(0, 0.9), seconds_left=250.0, at=30.0),
     )
     text = view_of(picture, width)
     assert all(len(line) <= width for line in text.splitlines())
     for part in (
-        "14/40 trials",
+        "14 of 40 trials",
         "about 4 minutes left",
         "trial 14 from epoch 5",
         "epoch 7/20",
@@ -268,3 +421,12 @@ def test_the_line_of_a_trial_that_ended_beside_the_view_fits_the_terminal_and_a_
     lines(ended(2, None, status="failed", reason="ValueError: " + "x" * 90))
     assert said[0] == "[0/10] trial 1   0.9      adamw 2.1e-4 level, then...  12 s"
     assert said[-1].endswith("x)")
+
+
+def test_a_trial_that_goes_on_from_a_checkpoint_says_from_where():
+    facts = {"trial_id": 4, "attempt": 2, "number": 3, "kind": "search", "origin": "sampled", "label": "trial 3", "short": "adam"}
+    began = Event(name="trial.started", slot="cpu:0", facts=facts | {"resumed_from": 2, "resumed_update": 140}, at=11.0)
+    anew = Event(name="trial.started", slot="cpu:0", facts=facts | {"resumed_from": 0, "resumed_update": 0}, at=11.0)
+    assert [line for line in lines_of(*begun(), began, anew) if "trial 3" in line] == [
+        "cpu:0: trial 3 goes on from epoch 2, update 140: adam"
+    ]

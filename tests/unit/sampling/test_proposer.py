@@ -147,3 +147,15 @@ def test_unknown_samplers_are_refused_and_cmaes_says_why(space):
 def test_gp_without_pytorch_says_what_to_install(space):
     with pytest.raises(EnvironmentProblem, match=r"pip install 'lrsearch\[gp\]'"):
         proposer(space, "gp")
+
+
+def test_a_complete_trial_without_a_value_is_learned_from_as_a_bad_one(space, record, history):
+    undefined = [record(34 + place, TrialState.COMPLETE, 20.0 + place) for place in range(6)]
+    diverged = [replace(each, state=TrialState.DIVERGED) for each in undefined]
+
+    def proposed(more):
+        chosen = proposer(space)
+        chosen.observe([*history, *more])
+        return chosen.propose(50)
+
+    assert proposed(undefined) == proposed(diverged)

@@ -1,10 +1,11 @@
-"""Where a SQLite file may lie."""
+"""Where a SQLite file may lie, and what of a URL is shown."""
 
 import pytest
 
-from lrsearch.errors import StorageProblem
+from lrsearch.errors import InvalidValue, StorageProblem
+from lrsearch.storage import schema
 from lrsearch.storage import url as urls
-from lrsearch.storage.url import check_file, file_system, parse
+from lrsearch.storage.url import check_file, file_system, mask, parse, resolve_url
 
 MOUNTS = """overlay / overlay rw 0 0
 server:/home {folder}/home nfs4 rw,vers=4.2 0 0
@@ -35,3 +36,26 @@ def test_sqlite_is_refused_on_a_network_file_system_saying_what_to_use(tmp_path,
     with pytest.raises(StorageProblem, match=r"network file system \(nfs4\).*lrsearch database start"):
         check_file(parse(f"sqlite:///{tmp_path}/home/lrsearch.db"), create=True)
     check_file(parse(f"sqlite:///{tmp_path}/home/fast disk/lrsearch.db"), create=True)
+
+
+@pytest.mark.parametrize("key", ["password", "passwd", "sslpassword", "PASSWORD"])
+def test_a_password_in_the_urls_query_is_refused_on_the_command_line_and_never_shown(key, monkeypatch):
+    monkeypatch.setattr(schema, "OPENING_SECONDS", 0.2)
+    text = f"postgresql://127.0.0.1:1/d?{key}=hunter2&user=a&passfile=/home/a/.pgpass"
+    with pytest.raises(InvalidValue, match="without a password") as raised:
+        resolve_url(text, {})
+    assert "hunter2" not in str(raised.value)
+    assert "hunter2" in resolve_url(None, {"LRSEARCH_STORAGE": text}), "where nobody else reads it, it serves"
+    shown = mask(text)
+    assert "hunter2" not in shown
+    assert "user=a" in shown
+    assert "pgpass" in shown
+    with pytest.raises(StorageProblem) as away:
+        schema.check_storage(text)
+    assert "hunter2" not in str(away.value)
+
+
+def test_a_wrong_url_with_a_password_in_its_query_is_not_repeated():
+    with pytest.raises(InvalidValue) as raised:
+        parse("sqlite:///:memory:?password=hunter2")
+    assert "hunter2" not in str(raised.value)

@@ -48,6 +48,22 @@ def test_an_outage_delays_points_and_loses_none():
     assert table.writes == [{(1, 1): [1, 2]}]
 
 
+def test_a_write_that_runs_late_sees_what_it_was_given():
+    given = []
+
+    def left_to_itself(points):
+        given.append(points)
+        raise StorageUnavailable("no answer within 2 s")
+
+    buffer = CurveBuffer(left_to_itself, lambda: 0.0)
+    buffer.add(progress(1))
+    buffer.flush()
+    buffer.add(progress(2))
+    buffer.add(progress(1, trial_id=2))
+    buffer.take(1, 1)
+    assert {pair: [each.epoch for each in points] for pair, points in given[0].items()} == {(1, 1): [1]}
+
+
 def test_all_attempts_of_a_worker_are_written_at_once():
     table = Table()
     buffer = CurveBuffer(table.write, lambda: 0.0)

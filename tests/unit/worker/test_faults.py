@@ -4,10 +4,13 @@ from lrsearch.values import Kind, Origin, TrialRecord, TrialState
 from lrsearch.worker.faults import breaking_failure
 
 
-def record(number, state=TrialState.FAILED, reason="ValueError: shapes"):
-    return TrialRecord(
-        id=number, number=number, kind=Kind.SEARCH, origin=Origin.SAMPLED, state=state, setting=None, seed=None, reason=reason
-    )
+def record(number, state=TrialState.FAILED, reason="ValueError: shapes", traceback=""):
+    about = {"kind": Kind.SEARCH, "origin": Origin.SAMPLED, "state": state, "setting": None, "seed": None}
+    return TrialRecord(id=number, number=number, **about, reason=reason, traceback_text=traceback)
+
+
+def traceback(line):
+    return f'Traceback (most recent call last):\n  File "study.py", line {line}, in build_model\n    raise\nValueError: it\n'
 
 
 def test_three_alike_at_the_start_break_the_study():
@@ -18,6 +21,15 @@ def test_three_alike_at_the_start_break_the_study():
 
 def test_addresses_in_the_text_do_not_make_a_difference():
     assert breaking_failure([record(n, reason=f"TypeError: <Layer at 0x7f{n}>") for n in range(3)])
+
+
+def test_a_text_that_changes_from_trial_to_trial_does_not_make_a_difference_where_class_and_place_are_the_same():
+    varying = [record(n, reason=f"ValueError: no {n / 7} here", traceback=traceback(12)) for n in range(3)]
+    assert breaking_failure(varying)
+    elsewhere = record(2, reason="ValueError: no 0.3 here", traceback=traceback(40))
+    assert breaking_failure([*varying[:2], elsewhere]) is None
+    other_class = record(2, reason="KeyError: 'x'", traceback=traceback(12))
+    assert breaking_failure([*varying[:2], other_class]) is None
 
 
 def test_two_do_not():

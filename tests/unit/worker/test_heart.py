@@ -3,7 +3,7 @@
 import threading
 from types import SimpleNamespace
 
-from lrsearch.errors import StorageUnavailable
+from lrsearch.errors import StorageGone, StorageUnavailable
 from lrsearch.values import StudyState, Verdict
 from lrsearch.worker.heart import Heart
 
@@ -101,3 +101,16 @@ def test_who_rests_is_woken_to_look_for_work():
     resting.join(timeout=10)
     assert not resting.is_alive()
     assert heart.stopping == ""
+
+
+def test_a_database_file_that_is_gone_ends_the_work_at_once():
+    def beat(_holds):
+        raise StorageGone("toy.db was deleted")
+
+    heart = Heart(beat, lease_seconds=0.03)
+    heart.hold(1, 1)
+    heart.start()
+    heart.rest(10)
+    assert heart.verdict(1, 1) is Verdict.INTERRUPT
+    assert heart.stopping == "toy.db was deleted"
+    heart.close()

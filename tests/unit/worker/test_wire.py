@@ -31,3 +31,13 @@ def test_any_other_becomes_a_broken_study_with_its_traceback():
     assert isinstance(back, StudyBroken)
     assert "KeyError: 'missing'" in str(back)
     assert "test_wire.py" in back.traceback_text
+
+
+def test_one_that_cannot_be_shown_is_told_all_the_same():
+    class Unshowable(BaseException):
+        def __str__(self):
+            raise KeyError("no text")
+
+    back = raised(told(Unshowable()))
+    assert isinstance(back, StudyBroken)
+    assert "Unshowable: (its text cannot be shown: KeyError)" in str(back)

@@ -1,0 +1,60 @@
+"""Keeps the notes of every study up to date while the dashboard is served, on a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from lrsearch.answer import summarise
+from lrsearch.report import write_notes
+from lrsearch.storage import Follower, Mirror
+
+if TYPE_CHECKING:
+    from lrsearch.storage import Ledger
+
+NOTES_EVERY_SECONDS = 30.0
+
+
+class Keeper:
+    """Writes what has changed since its last look."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._followers: dict[int, Follower] = {}
+        self._again: set[int] = set()  # studies that changed at the last look: Optuna's rows may have come after it
+
+    def look(self) -> int:
+        """Bring Optuna's rows and the notes of every study up to date; returns how many notes were written."""
+        studies = self._ledger.studies()
+        self._followers = {each.id: self._followers.get(each.id) or Follower(self._ledger, each.id) for each in studies}
+        written = 0
+        for study in studies:
+            Mirror(self._ledger).sync(study.id)
+            follower = self._followers[study.id]
+            changed = follower.read()
+            if changed or study.id in self._again:
+                written += write_notes(self._ledger, study, summarise(study, follower.records), follower.records)
+            (self._again.add if changed else self._again.discard)(study.id)
+        return written
+
+
+@contextmanager
+def kept_notes(ledger: Ledger) -> Iterator[None]:
+    """Notes are kept while the context lasts."""
+    ended, keeper = threading.Event(), Keeper(ledger)
+
+    def keep() -> None:
+        while not ended.is_set():
+            with suppress(Exception):  # a page without fresh notes is better than none
+                keeper.look()
+            ended.wait(NOTES_EVERY_SECONDS)
+
+    thread = threading.Thread(target=keep, name="lrsearch-notes", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=1.0)  # its transaction is whole, or is rolled back

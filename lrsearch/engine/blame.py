@@ -1,0 +1,110 @@
+"""Whose fault an exception is: the study's own code's, which fails a trial, or `watch`'s and `save`'s, which leaves the engine.
+
+Both come up through Keras and the study's callbacks, so what is not the study's travels in an exception that no handler of the
+study's takes for an error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import wraps
+from typing import Any, NoReturn
+
+from lrsearch.errors import AskedToLeave
+from lrsearch.values import Outcome, Progress, Save, Snapshot, Source, Verdict, Watch
+
+LEAVING = (SystemExit, KeyboardInterrupt)  # raised by the study's code, unless this process was told to stop
+_home: int | None = None  # the process that trains, or measures before that
+
+
+class Ours(BaseException):
+    """Carries what `watch` or `save` raised to the engine's door, where it is raised again as it was."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
+PASSING = (Ours, AskedToLeave)  # handlers of the study's exceptions raise these again at once
+
+Train = Callable[[Any, Source, Watch, Save], Iterator[Outcome]]
+
+
+def blaming(train: Train) -> Train:
+    """An engine's `train` that lets what `watch` and `save` raise out as it is.
+
+    A process that the study's code forked, and that comes back here, ends: there is one trainer of a trial.
+    """
+
+    @wraps(train)
+    def blamed(self: Any, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
+        settle()
+        try:
+            for outcome in train(self, source, _marked(watch), _marked_save(save)):
+                end_fork()
+                yield outcome
+        except Ours as ours:
+            raise ours.error  # noqa: B904 - as if nothing had carried it
+
+    return blamed
+
+
+def _marked(watch: Watch) -> Watch:
+    def marked(progress: Progress) -> Verdict:
+        end_fork()
+        try:
+            return watch(progress)
+        except BaseException as error:
+            raise Ours(error) from error
+
+    return marked
+
+
+def _marked_save(save: Save) -> Save:
+    """The same for `save`; what goes wrong as a snapshot is taken is between the engine and the study's model."""
+
+    def marked(progress: Progress, take: Callable[[], Snapshot]) -> None:
+        end_fork()
+        taking: list[BaseException] = []
+
+        def taken() -> Snapshot:
+            try:
+                return take()
+            except BaseException as error:
+                taking.append(error)
+                raise
+
+        try:
+            save(progress, taken)
+        except BaseException as error:
+            if error in taking:
+                raise
+            raise Ours(error) from error
+
+    return marked
+
+
+def settle() -> None:
+    """Remember that this process trains: what it forks has the same memory, and another number."""
+    global _home  # noqa: PLW0603 - a process is one thing
+    _home = os.getpid()
+
+
+def end_fork(error: BaseException | None = None) -> None:
+    """End this process, as Python would for `error`, where the study's code forked it from the one that trains."""
+    if _home is not None and os.getpid() != _home:
+        _leave(error)
+
+
+def _leave(error: BaseException | None) -> NoReturn:
+    code: object = error.code if isinstance(error, SystemExit) else 1
+    if error is not None and not isinstance(error, SystemExit):
+        traceback.print_exception(error)
+    with suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0 if code is None else 1)

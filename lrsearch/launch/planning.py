@@ -1,0 +1,73 @@
+"""How many workers a study gets on this machine, by what it has left to train and the threads that it began with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lrsearch.launch.devices import Machine
+from lrsearch.launch.parent import check_storage, opened
+from lrsearch.launch.request import Request, stored
+from lrsearch.launch.slots import SlotPlan, SlotRequest, plan_slots
+from lrsearch.values import StudyRecord
+
+if TYPE_CHECKING:
+    from lrsearch.storage import Counts, Ledger
+
+RETESTED = 4  # the best three and yours
+
+
+def plan_workers(machine: Machine, asked: SlotRequest, request: Request, *, url: str, name: str) -> SlotPlan:
+    """The workers of a study that may be in the database already.
+
+    Raises StorageProblem or SchemaMismatch where the database cannot be used.
+    """
+    if _is_there(url):
+        with opened(url) as ledger:
+            study = stored(ledger, name)
+            if study is not None:
+                return plan_further(machine, asked, ledger, study, total=request.trials)
+    return plan_slots(machine, asked, trials=request.total)
+
+
+def plan_further(
+    machine: Machine, asked: SlotRequest, ledger: Ledger, study: StudyRecord, *, total: int | None = None
+) -> SlotPlan:
+    """The workers of a study that goes on: with the threads that it had, while a trial may have to be resumed."""
+    budget = study.trials if total is None else total
+    left = None if budget is None else trainings_left(study, ledger.counts(study.id), budget)
+    if not study.plan.facts.exact_order or not _in_progress(ledger, study):
+        return plan_slots(machine, asked, trials=left)
+    plan = plan_slots(machine, asked, trials=left, kept=study.threads)
+    if study.threads is None and plan.threads is not None:  # version 0.1.0 noted it for some engines alone
+        unknown = "how many threads the study began with is not known, so what was interrupted may not resume bitwise"
+        return replace(plan, reason=f"{plan.reason}; {unknown}")
+    return plan
+
+
+def _in_progress(ledger: Ledger, study: StudyRecord) -> bool:
+    """Whether some trial has begun and not ended: it may have a checkpoint, or be put back with one."""
+    return any(each.attempt and not each.state.terminal for each in ledger.trials(study.id))
+
+
+def trainings_left(study: StudyRecord, counts: Counts, budget: int) -> int:
+    """Search trials that have not ended, or retests where all have; at least 1."""
+    if counts.done < budget:
+        return budget - counts.done
+    retests = counts.retests or study.plan.retest_seeds * min(RETESTED, counts.done)
+    return max(1, retests - counts.retests_done)
+
+
+def keep_threads(ledger: Ledger, study: StudyRecord, plan: SlotPlan) -> None:
+    """Note the threads of this plan's CPU workers with the study, where a resume is bitwise under the same number."""
+    if plan.threads not in {None, study.threads} and study.plan.facts.exact_order:
+        ledger.keep_threads(study.id, plan.threads)
+
+
+def _is_there(url: str) -> bool:
+    """Whether the database has our tables. A SQLite file that is not there is no reason to load SQLAlchemy's half second."""
+    kind, _, place = url.partition(":///")
+    if kind.startswith("sqlite") and place and not Path(place.partition("?")[0]).exists():
+        return False
+    return check_storage(url)

@@ -1,0 +1,42 @@
+"""Which state of a study may follow which: the one table, and the one place where it is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lrsearch.storage import records
+from lrsearch.storage.claims import is_over
+from lrsearch.storage.move import Move
+from lrsearch.values import StudyState
+
+_OPEN, _DRAINING, _STOPPED = StudyState.OPEN, StudyState.DRAINING, StudyState.STOPPED
+_BROKEN, _FINISHED = StudyState.BROKEN, StudyState.FINISHED
+
+FOLLOWS: Mapping[StudyState, frozenset[StudyState]] = {
+    _OPEN: frozenset({_DRAINING, _STOPPED, _BROKEN, _FINISHED}),
+    _DRAINING: frozenset({_OPEN, _STOPPED, _BROKEN, _FINISHED}),
+    _STOPPED: frozenset({_OPEN, _BROKEN, _FINISHED}),  # `stop` after `stop --now` asks for less than there is
+    _BROKEN: frozenset({_OPEN}),
+    # Nothing is left to stop. It opens when there is more to train, and breaks when its very last failures say so.
+    _FINISHED: frozenset({_OPEN, _BROKEN}),
+}
+
+
+def change_state(move: Move, wanted: StudyState, reason: str = "") -> StudyState:
+    """Bring the study to `wanted` where that may follow; returns the state that it has then.
+
+    A study that is opened with nothing left to train is finished.
+    """
+    now = StudyState(move.study.state)
+    if wanted is _OPEN and wanted is not now and is_over(move):
+        wanted = _FINISHED
+    if wanted not in FOLLOWS[now]:
+        return now
+    move.change_study(state=wanted.value, reason=records.clean(reason))
+    return wanted
+
+
+def close_if_over(move: Move) -> None:
+    """Finish a draining study whose last trial has just ended."""
+    if move.study.state == _DRAINING and is_over(move):
+        change_state(move, _FINISHED)

@@ -1,0 +1,106 @@
+"""What still fits before a study's deadline.
+
+**The rule.** Nothing begins that would end after the deadline if it took as long as the slowest training so far, so that the
+deadline is passed by at most one training. Before a trial is complete, nobody knows how long one takes: each worker has one.
+
+**A training's length** is its share of its worker's time: while a worker trains `k` rows beside each other, each of them is
+charged with a `k`-th of every second. One that begins beside `k` others ends within `k + 1` shares, since each of the others
+takes one at most. In this way rows and single trainings are counted alike, and stacks get narrower towards the deadline.
+
+**Room for retests.** A search trial must leave time for the retests of the best three and yours (fewer where fewer are
+complete) on every seed. Those are counted by the median of the last 31 complete trials, over the workers seen lately.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from sqlalchemy import and_, func, select
+
+from lrsearch.storage.move import Move
+from lrsearch.storage.tables import trials, workers
+from lrsearch.values import Kind, TrialState
+
+RETESTED = 4  # settings that are retested: the best three and yours
+SAMPLE = 31  # complete trials whose median stands for the next one's
+WORKER_GONE_SECONDS = 180.0  # three leases without a word
+_LEAST_SECONDS = 1e-3  # a training takes some time, whatever the clock says
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimeLeft:
+    """What a worker that asks for work must reckon with."""
+
+    seconds: float  # until the deadline
+    slowest: float  # shares, in seconds; 0 before a training has ended
+    typical: float
+    complete: int  # of the newest SAMPLE trials; 0: nobody knows yet how long one takes
+    seeds: int  # of the retests
+    workers: int
+    held: int  # trainings that the worker has in hand
+
+    def for_search(self) -> bool:
+        """Whether a search trial may begin, and all retests after it."""
+        rounds = -(-self.seeds * min(RETESTED, self.complete) // self.workers)
+        return self._fits(after=self.typical * rounds)
+
+    def for_retest(self) -> bool:
+        """Whether a retest may begin."""
+        return self._fits(after=0.0)
+
+    def _fits(self, *, after: float) -> bool:
+        if not self.complete:
+            return not self.held and self.slowest < self.seconds
+        return after + self.slowest * (self.held + 1) <= self.seconds
+
+    @property
+    def retests(self) -> int:
+        """How many retests fit, over all workers: the last one of each may be the slowest."""
+        if self.seconds < self.slowest:
+            return 0
+        return self.workers * (1 + int((self.seconds - self.slowest) / max(self.typical, _LEAST_SECONDS)))
+
+
+def time_left(move: Move, worker_id: int) -> TimeLeft | None:
+    """None where nothing limits the time."""
+    if move.study.deadline is None:
+        return None
+    sample = _newest(move)
+    return TimeLeft(
+        seconds=move.study.deadline - move.now,
+        slowest=_slowest(move),
+        typical=statistics.median(sample) if sample else 0.0,
+        complete=len(sample),
+        seeds=int(move.rules["retest_seeds"]),
+        workers=max(1, live_workers(move)),
+        held=_held(move, worker_id),
+    )
+
+
+def live_workers(move: Move) -> int:
+    """Workers of the study that were seen lately."""
+    seen = and_(workers.c.state != "gone", workers.c.last_seen > move.now - WORKER_GONE_SECONDS)
+    query = select(func.count()).select_from(workers).where(workers.c.study_id == move.study_id, seen)
+    return int(move.connection.execute(query).scalar_one())
+
+
+def _newest(move: Move) -> list[float]:
+    """The shares of the newest complete search trials."""
+    mine = and_(trials.c.study_id == move.study_id, trials.c.state == TrialState.COMPLETE.value)
+    known = and_(mine, trials.c.kind == Kind.SEARCH.value, trials.c.worker_seconds.is_not(None))
+    query = select(trials.c.worker_seconds).where(known).order_by(trials.c.number.desc()).limit(SAMPLE)
+    return [float(each) for each in move.connection.execute(query).scalars()]
+
+
+def _slowest(move: Move) -> float:
+    """The largest share so far, retests and what went wrong included."""
+    query = select(func.max(trials.c.worker_seconds)).where(trials.c.study_id == move.study_id)
+    return float(move.connection.execute(query).scalar_one() or 0.0)
+
+
+def _held(move: Move, worker_id: int) -> int:
+    """Trainings that the worker has in hand."""
+    running = and_(trials.c.study_id == move.study_id, trials.c.state == TrialState.RUNNING.value)
+    query = select(func.count()).select_from(trials).where(running, trials.c.worker_id == worker_id)
+    return int(move.connection.execute(query).scalar_one())

@@ -1,0 +1,256 @@
+"""Callbacks, logs and metrics in the situations that people report; see test_situations.py."""
+
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from engine_world import World, spec
+from keras import ops
+from plain_keras import X, Y, assert_plain, dense, inspected, plain_fit, split, study, trained
+
+from lrsearch.engine import LoadedStudy, check_same_start, create_engine, inspect_study, open_study
+from lrsearch.errors import FingerprintMismatch, InvalidValue, UnknownName
+from lrsearch.values import Status
+from lrsearch.worker.workshop import open_definition
+
+pytestmark = pytest.mark.tensorflow
+C = keras.callbacks
+ENGINES = ("fit", "graph")
+
+
+# -- callbacks -------------------------------------------------------------------------------------------------------------
+
+
+class WarmUp(C.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.optimizer.learning_rate.assign(1e-3 * min(1.0, (epoch + 1) / 3))
+
+
+class LateStep(C.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 2:
+            self.model.optimizer.learning_rate = 1e-4
+
+
+class Reader(C.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        logs["rate"] = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
+
+@pytest.mark.parametrize("setter", [WarmUp, LateStep, lambda: C.LambdaCallback(on_epoch_begin=WarmUp.on_epoch_begin)])
+def test_a_callback_that_sets_the_rate_is_found_before_the_first_trial_and_taken_out_of_searched_ones(setter):
+    def made():
+        callback = setter()
+        if isinstance(callback, C.LambdaCallback):
+            callback.on_epoch_begin = lambda epoch, logs=None: WarmUp.on_epoch_begin(callback, epoch)
+        return [Reader(), callback]
+
+    changed = study(epochs=4, callbacks=made)
+    loaded, facts = inspected(changed)
+    name = type(setter()).__name__
+    assert f"{name} taken out: it sets the rate, which is what is searched" in facts.notes
+    assert loaded.findings.rate_callbacks == (f"1:{name}",), "one that reads the rate stays"
+    assert "rate" in facts.metrics
+    searched, yours = World(spec(1), spec(2, yours=True)).run(create_engine("graph", loaded))
+    assert searched.status is yours.status is Status.COMPLETE, (searched.reason, yours.reason)
+    assert_plain(yours, plain_fit(changed, spec(2, yours=True), callbacks=made())[1])
+
+
+class Rank(C.Callback):
+    """A metric that only a callback knows."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        p = self.model.predict(X[24:], verbose=0)[:, 0]
+        logs["val_rank"] = float(np.mean(np.argsort(p) == np.argsort(Y[24:, 0])))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_objective_may_be_what_a_callback_logs(engine):
+    changed = study(objective="val_rank", direction="maximize", callbacks=lambda: [Rank()])
+    [outcome] = trained(changed, spec(), engine=engine)
+    assert_plain(outcome, plain_fit(changed, spec(), callbacks=[Rank()])[1])
+    assert outcome.value == outcome.logs["val_rank"]
+    with pytest.raises(InvalidValue, match="direction"):
+        inspect_study(study(objective="val_rank", direction=None, callbacks=lambda: [Rank()]))
+    with pytest.raises(UnknownName, match="val_loss, val_rank"):
+        inspect_study(study(objective="val_rang", callbacks=lambda: [Rank()]))
+
+
+NOISE = np.random.default_rng(0)
+WIDE = NOISE.normal(size=(60, 20)).astype("float32")
+COIN = (WIDE[:, 0] + NOISE.normal(size=60) > 0).astype("float32")
+
+
+def overfits():
+    model = keras.Sequential([keras.Input((20,)), keras.layers.Dense(64, "relu"), keras.layers.Dense(1, "sigmoid")])
+    model.compile(keras.optimizers.Adam(2e-2), "binary_crossentropy")
+    return model
+
+
+def thirds():
+    return tuple((WIDE[place::3], COIN[place::3]) for place in range(3))
+
+
+def restoring():
+    return [C.EarlyStopping(monitor="val_loss", patience=4, restore_best_weights=True)]
+
+
+class OwnRestore(C.Callback):
+    """Puts the second epoch's weights back."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            self.kept = self.model.get_weights()
+
+    def on_train_end(self, logs=None):
+        self.model.set_weights(self.kept)
+
+
+class Zeros(C.Callback):
+    """Ends with weights that no epoch had."""
+
+    def on_train_end(self, logs=None):
+        self.model.set_weights([0 * each for each in self.model.get_weights()])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("callbacks", [restoring, lambda: [OwnRestore()], lambda: [Zeros()]])
+def test_a_run_is_judged_at_the_weights_that_it_keeps(callbacks, engine):
+    changed = study(build_model=overfits, load_data=thirds, epochs=10, callbacks=callbacks)
+    trial = spec(yours=True, test_split=True)
+    [outcome] = trained(changed, trial, engine=engine)
+    model, history = plain_fit(changed, trial, callbacks=callbacks())
+    _, validation, test = thirds()
+    kept, tested = (model.evaluate(*part, verbose=0) for part in (validation, test))
+    assert kept != pytest.approx(history["val_loss"][-1], rel=1e-2), "other weights than the last epoch's"
+    assert outcome.value == pytest.approx(kept, rel=1e-4)
+    assert outcome.logs["test_loss"] == pytest.approx(tested, rel=1e-4)
+    assert "judged" in outcome.reason
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_swapped_averages_do_not_change_the_training_of_schedule_free_optimizers(engine):
+    def mine():
+        made = dense()()
+        made.compile(keras.optimizers.Adam(1e-2, use_ema=True, ema_momentum=0.9), "mse")
+        return made
+
+    trial = spec(optimizer="schedule_free_adamw", schedule="constant")
+    [plain] = trained(study(build_model=mine), trial, engine=engine)
+    [swapped] = trained(study(build_model=mine, callbacks=lambda: [C.SwapEMAWeights()]), trial, engine=engine)
+    assert swapped.logs == plain.logs
+    assert any("SwapEMAWeights taken out" in note for note in swapped.notes)
+
+
+class OwnSwap(C.Callback):
+    """Validates at half the weights, as averages of the user's own would."""
+
+    def on_test_begin(self, logs=None):
+        self.kept = self.model.get_weights()
+        self.model.set_weights([each / 2 for each in self.kept])
+
+    def on_test_end(self, logs=None):
+        self.model.set_weights(self.kept)
+
+
+@pytest.mark.parametrize("engine", ["graph"])
+def test_what_a_callback_swaps_for_a_validation_is_undone_before_our_average_is(engine):
+    trial = spec(optimizer="schedule_free_adamw", schedule="constant")
+    [plain] = trained(study(), trial, engine=engine)
+    [swapped] = trained(study(callbacks=lambda: [OwnSwap()]), trial, engine=engine)
+    assert swapped.logs["loss"] == plain.logs["loss"]
+    assert swapped.logs["val_loss"] != plain.logs["val_loss"]
+
+
+# -- logs ------------------------------------------------------------------------------------------------------------------
+
+
+class Confusion(keras.metrics.Metric):
+    """A matrix."""
+
+    def __init__(self):
+        super().__init__(name="confusion")
+        self.cells = self.add_weight(shape=(2, 2), initializer="zeros")
+
+    def update_state(self, y, p, sample_weight=None):
+        self.cells.assign_add(ops.ones((2, 2)))
+
+    def result(self):
+        return ops.copy(self.cells)
+
+
+class Says(C.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        logs["mood"] = "good"
+
+
+@pytest.mark.parametrize("engine", ["fit", "graph", "vectorized"])
+def test_logs_that_are_no_numbers_are_left_out_and_named_once(engine):
+    changed = study(build_model=dense(lambda: [Confusion()]), callbacks=lambda: [Says()])
+    loaded, facts = inspected(changed)
+    assert "not kept, since it is no number: confusion, mood, val_confusion" in facts.notes
+    assert set(facts.metrics) == {"loss", "val_loss"}
+    [outcome] = World(spec()).run(create_engine(engine, loaded))
+    assert outcome.status is Status.COMPLETE, outcome.traceback_text
+    assert set(outcome.logs) == {"loss", "val_loss"}
+
+
+def test_an_objective_that_is_no_number_is_refused():
+    with pytest.raises(InvalidValue, match="one number an epoch"):
+        inspect_study(study(build_model=dense(lambda: [Confusion()]), objective="val_confusion", direction="minimize"))
+
+
+def undefined_until(epoch):
+    """A metric that is NaN as long as the model's outputs are near where they begin: as an F1 that is 0/0."""
+
+    class Late(C.Callback):
+        def on_epoch_end(self, place, logs=None):
+            logs["val_f1"] = float("nan") if place < epoch else 0.5 + 0.1 * place
+
+    return lambda: [Late()]
+
+
+@pytest.mark.parametrize(
+    ("engine", "epoch", "which", "value"),
+    [("fit", 2, "last", 0.7), ("graph", 1, "best", 0.7), ("graph", 9, "last", None), ("fit", 9, "best", None)],
+)
+def test_an_objective_that_is_undefined_counts_in_the_epoch_that_counts(epoch, which, value, engine):
+    options = {"objective": "val_f1", "direction": "maximize", "objective_epoch": which}
+    changed = study(**options, callbacks=undefined_until(epoch))
+    [outcome] = trained(changed, spec(), engine=engine)
+    assert (outcome.status, outcome.epochs) == (Status.COMPLETE, 3)
+    assert outcome.value == (None if value is None else pytest.approx(value))
+    assert ("no value: val_f1 was not finite" in outcome.reason) is (value is None)
+
+
+# -- workers ---------------------------------------------------------------------------------------------------------------
+
+
+def drawn_anew(batch_size=8):
+    order = np.random.permutation(40)  # noqa: NPY002 - as a study without a seed draws it
+    return split(X[order], Y[order])()
+
+
+def test_a_split_that_is_drawn_anew_is_refused_by_the_next_worker():
+    changed = study(load_data=drawn_anew)
+    _, facts = inspected(changed)
+    record = SimpleNamespace(name="mine", plan=SimpleNamespace(facts=facts))
+    with pytest.raises(FingerprintMismatch, match=r"made from other data .*data.validation.*random_state"):
+        open_definition(changed, "fit", record)
+
+
+def test_data_of_every_batch_size_is_compared():
+    calls = []
+
+    def only_later(batch_size):
+        calls.append(batch_size)
+        return drawn_anew() if batch_size == 4 else split(X, Y)()
+
+    changed = study(load_data=only_later, batch_size=[8, 4])
+    loaded = LoadedStudy(definition=changed)
+    facts = inspect_study(changed, loaded=loaded)
+    check_same_start(open_study(changed, loaded=loaded, facts=facts), facts, "mine")
+    with pytest.raises(FingerprintMismatch, match="of batch size 4"):
+        check_same_start(open_study(changed, facts=facts), facts, "mine")
+    assert calls == [8, 4, 8, 4]
