@@ -85,10 +85,10 @@ class SearchResult:
         return rates_figure(self.study, self.records, self.answer)
 
     def plot_schedules(self) -> Figure:
-        """The learning rate over the run of the best trials."""
+        """The learning rate over the run of the best trials and yours."""
         from lrsearch.report import schedules_figure
 
-        return schedules_figure(self.study, self.records, self.answer)
+        return schedules_figure(self.study, self.records, self.curves, self.answer)
 
     def plot_curves(self) -> Figure:
         """The objective by epoch of the best trials."""

@@ -284,6 +284,8 @@ class StudyFacts:
     findings: Mapping[str, Json] = field(default_factory=dict)  # what every worker must act on: engine.loaded.Findings
     # Yours as code, by lrsearch.engine.own_optimizer: `call` or the `reason` for none, ... Empty in studies of 0.1.0.
     own_optimizer: Mapping[str, Json] = field(default_factory=dict)
+    # Yours' rate at evenly spread updates, first to last; one number where it is constant; None where nobody looked (0.1.0).
+    yours_rates: tuple[float, ...] | None = None
 
     def total_steps(self, batch_size: int | None) -> int:
         """Optimizer updates of a full run: `(epochs * steps per epoch) // accumulation`."""
@@ -299,6 +301,8 @@ class StudyFacts:
         known["yours"] = Setting.from_json(known["yours"])
         for name in ("metrics", "notes"):
             known[name] = tuple(known[name])
+        if known.get("yours_rates") is not None:
+            known["yours_rates"] = tuple(known["yours_rates"])
         return cls(**known)
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrsearch.cli.opening import existing_study
+from lrsearch.cli.completing import complete_search_trial, study_argument
+from lrsearch.cli.opening import existing_study, room
 from lrsearch.cli.options import echo_json, json_option, storage_option
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("best")
-@click.argument("study")
+@study_argument
 @storage_option
 @json_option
 def best(study: str, *, storage: str | None, as_json: bool) -> None:
@@ -29,15 +30,15 @@ def best(study: str, *, storage: str | None, as_json: bool) -> None:
     if as_json:
         echo_json(answer.to_json())
     else:
-        click.echo(answer_text(answer))
+        click.echo(answer_text(answer, width=room()))
 
 
 @click.command("export")
-@click.argument("study")
+@study_argument
 @click.option(
     "--format", "form", type=click.Choice(["python", "json", "keras"]), default="python", show_default=True, help="What to write."
 )
-@click.option("--trial", type=int, help="Export this trial. [default: the best]")
+@click.option("--trial", type=int, shell_complete=complete_search_trial, help="Export this trial. [default: the best]")
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write here. [default: the terminal]")
 @click.option(
     "--study-file", type=click.Path(path_type=Path), help="Its file, for keras. [default: the path it was started with]"
@@ -99,7 +100,7 @@ def _write_keras(record: StudyRecord, answer: Answer, trial: int | None, output:
 
 
 @click.command("plot")
-@click.argument("study")
+@study_argument
 @click.option("--output", "-o", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the pictures.")
 @storage_option
 @json_option

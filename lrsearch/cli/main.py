@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from lrsearch.cli import answers, dashboard, manage, run, server, show
+from lrsearch.cli import answers, completing, dashboard, manage, run, server, show
 from lrsearch.cli.failures import document, wants_json
 from lrsearch.cli.options import Group, echo_json
 from lrsearch.errors import EnvironmentProblem, LrSearchError, StudyBroken, StudyFileError
@@ -24,7 +24,7 @@ SECTIONS = {
     "Answers": (answers.best, answers.export, answers.plot, dashboard.dashboard),
     "Look": (show.studies, show.status, show.trials, show.show, show.workers),
     "Steer": (manage.stop, manage.resume, manage.extend, manage.retry, manage.delete),
-    "Set up": (server.doctor, server.database, server.migrate, show.version),
+    "Set up": (server.doctor, server.database, server.migrate, completing.completion, show.version),
 }
 
 

@@ -7,6 +7,7 @@ from shlex import quote
 
 import click
 
+from lrsearch.cli.completing import study_argument
 from lrsearch.cli.failures import MissingOption
 from lrsearch.cli.opening import existing_study
 from lrsearch.cli.options import duration, echo_json, json_option, storage_option
@@ -15,7 +16,7 @@ from lrsearch.values import StudyState
 
 
 @click.command("stop")
-@click.argument("study")
+@study_argument
 @click.option("--now", is_flag=True, help="Interrupt running trials; they go back to the queue. [default: let them end]")
 @storage_option
 @json_option
@@ -35,7 +36,7 @@ def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
 
 
 @click.command("resume")
-@click.argument("study")
+@study_argument
 @storage_option
 @json_option
 def resume(study: str, *, storage: str | None, as_json: bool) -> None:
@@ -55,7 +56,7 @@ def resume(study: str, *, storage: str | None, as_json: bool) -> None:
 
 
 @click.command("extend")
-@click.argument("study")
+@study_argument
 @click.option("--trials", type=click.IntRange(min=1), help="So many trials more.")
 @click.option("--timeout", callback=duration, metavar="TIME", help="So much time from now: 90s, 45m, 8h.")
 @storage_option
@@ -76,7 +77,7 @@ def extend(study: str, *, trials: int | None, timeout: float | None, storage: st
 
 
 @click.command("retry")
-@click.argument("study")
+@study_argument
 @click.option("--failed", is_flag=True, required=True, help="Every failed trial.")
 @storage_option
 @json_option
@@ -94,7 +95,7 @@ def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> No
 
 
 @click.command("delete")
-@click.argument("study")
+@study_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--checkpoints", type=click.Path(file_okay=False), help="Folder of checkpoints. [default: beside the database]")
 @storage_option

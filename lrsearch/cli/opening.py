@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -29,3 +31,8 @@ def existing_study(name: str, storage: str | None) -> Iterator[tuple[Ledger, Stu
     """The ledger, and the study of that name in it; raises UnknownName."""
     with opened_ledger(storage) as ledger:
         yield ledger, ledger.study(name)
+
+
+def room() -> int | None:
+    """The columns of the terminal that standard output is; None where it is none, and then nothing is left out or cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lrsearch.cli.opening import existing_study
+from lrsearch.cli.completing import study_argument
+from lrsearch.cli.opening import existing_study, room
 from lrsearch.cli.options import (
     duration,
     echo_json,
@@ -116,7 +117,7 @@ def start_study(
 
 
 @click.command("attach")
-@click.argument("study")
+@study_argument
 @click.option("--study-file", type=click.Path(path_type=Path), help="Its file here. [default: the path it was started with]")
 @click.option(
     "--until",
@@ -168,10 +169,10 @@ def tell_answer(name: str, storage: str | None, *, as_json: bool) -> None:
         echo_json(answer.to_json())
         check_result(record, records)
         return
-    click.echo(answer_text(answer))
+    click.echo(answer_text(answer, width=room()))
     check_result(record, records)
     name = quote(name)
-    click.echo(f"\nPaste it: lrsearch export {name}    See it: lrsearch plot {name} -o pictures    Browse it: lrsearch dashboard")
+    click.echo(f"\nPaste it:  lrsearch export {name}\nSee it:    lrsearch plot {name} -o pictures\nBrowse it: lrsearch dashboard")
 
 
 def check_result(study: StudyRecord, records: Sequence[TrialRecord]) -> None:

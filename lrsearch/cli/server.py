@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
 
 import click
 
+from lrsearch.cli.opening import room
 from lrsearch.cli.options import Group, echo_json, json_option, storage_option
+
+if TYPE_CHECKING:
+    from lrsearch.launch.doctor import Check
 
 
 @click.command("doctor")
@@ -26,13 +31,22 @@ def doctor(*, study_file: Path | None, devices: str | None, storage: str | None,
     for check in diagnose(storage=storage, study_file=study_file, devices=devices):
         checks.append(check)
         if not as_json:
-            click.echo(
-                f"{'ok ' if check.well else 'NOT'}  {check.name:<12} {check.text}" + (f"\n     {check.fix}" if check.fix else "")
-            )
+            click.echo(_check_text(check, room()))
     if as_json:
         echo_json([each.to_json() for each in checks])
     if not all(each.well for each in checks):
         raise click.exceptions.Exit(3)
+
+
+def _check_text(check: Check, width: int | None) -> str:
+    """A finding's line. What is well is cut to the terminal's width; what is not is broken, so that nothing of it is lost."""
+    from lrsearch.report.layout import paragraph, shorten
+
+    line = f"{'ok ' if check.well else 'NOT'}  {check.name:<12} {check.text}"
+    if check.well:
+        return shorten(line, width)
+    fix = [paragraph(f"     {check.fix}", width, hang=" " * 5)] if check.fix else []
+    return "\n".join([paragraph(line, width, hang=" " * 18), *fix])
 
 
 @click.group("database", cls=Group)

@@ -6,7 +6,8 @@ import time
 
 import click
 
-from lrsearch.cli.opening import existing_study, opened_ledger
+from lrsearch.cli.completing import complete_trial, study_argument
+from lrsearch.cli.opening import existing_study, opened_ledger, room
 from lrsearch.cli.options import echo_json, json_option, storage_option
 
 
@@ -19,11 +20,11 @@ def studies(*, storage: str | None, as_json: bool) -> None:
 
     with opened_ledger(storage) as ledger:
         rows = study_rows([(study, ledger.counts(study.id)) for study in ledger.studies()])
-    _show(rows, studies_table(rows), as_json=as_json)
+    _show(rows, studies_table(rows, width=room()), as_json=as_json)
 
 
 @click.command("status")
-@click.argument("study")
+@study_argument
 @click.option("--watch", is_flag=True, help="Show it again every two seconds until the study ends.")
 @storage_option
 @json_option
@@ -43,16 +44,17 @@ def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> No
                 engines=ledger.calibrations(record.id),
                 now=ledger.now(),
             )
+            text = status_text(data, width=room(), watched=watch)
             if watch and not as_json:
                 click.clear()
-            _show(data, status_text(data), as_json=as_json)
+            _show(data, text, as_json=as_json)
             if not watch or data["ended"]:
                 return
             time.sleep(2.0)
 
 
 @click.command("trials")
-@click.argument("study")
+@study_argument
 @storage_option
 @json_option
 def trials(study: str, *, storage: str | None, as_json: bool) -> None:
@@ -61,12 +63,12 @@ def trials(study: str, *, storage: str | None, as_json: bool) -> None:
 
     with existing_study(study, storage) as (ledger, record):
         records = ledger.trials(record.id)
-    _show([trial_row(each) for each in records], trials_table(records), as_json=as_json)
+    _show([trial_row(each) for each in records], trials_table(records, width=room()), as_json=as_json)
 
 
 @click.command("show")
-@click.argument("study")
-@click.argument("trial")
+@study_argument
+@click.argument("trial", shell_complete=complete_trial)
 @storage_option
 @json_option
 def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
@@ -84,11 +86,11 @@ def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
             known = f"0 to {last}, and retests like 0/1" if last is not None else "none yet"
             raise UnknownName("trial", got=trial, known=(), fix=f"{study} has {known}.")
         data = trial_data(found[trial], ledger.curve(found[trial].id), ledger.attempts(found[trial].id))
-    _show(data, trial_text(found[trial], data), as_json=as_json)
+    _show(data, trial_text(found[trial], data, width=room()), as_json=as_json)
 
 
 @click.command("workers")
-@click.argument("study")
+@study_argument
 @storage_option
 @json_option
 def workers(study: str, *, storage: str | None, as_json: bool) -> None:
@@ -97,7 +99,7 @@ def workers(study: str, *, storage: str | None, as_json: bool) -> None:
 
     with existing_study(study, storage) as (ledger, record):
         rows = worker_rows(ledger.workers(record.id), now=ledger.now())
-    _show(rows, workers_table(rows), as_json=as_json)
+    _show(rows, workers_table(rows, width=room()), as_json=as_json)
 
 
 @click.command("version")
@@ -110,13 +112,9 @@ def version(*, as_json: bool) -> None:
     _show(found, "\n".join(f"{name:<17} {number}" for name, number in found.items()), as_json=as_json)
 
 
-def _show(data: object, text: object, *, as_json: bool) -> None:
-    """Print `data` as JSON, or `text`: a string, or what rich can render."""
+def _show(data: object, text: str, *, as_json: bool) -> None:
+    """Print `data` as JSON, or `text`."""
     if as_json:
         echo_json(data)
-    elif isinstance(text, str):
-        click.echo(text)
     else:
-        from rich.console import Console
-
-        Console().print(text)
+        click.echo(text)

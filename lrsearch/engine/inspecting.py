@@ -25,7 +25,7 @@ from lrsearch.engine.own_optimizer import own_optimizer
 from lrsearch.engine.same_start import SPLITS, digest, digests_of, digests_of_other_sizes, first_batch_size, first_extra
 from lrsearch.engine.shared import forget_shared_layers, shared_layers
 from lrsearch.engine.watching import numbers_of
-from lrsearch.engine.yours import describe
+from lrsearch.engine.yours import describe, kept_rates, look_at_rates
 from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
 from lrsearch.space import keras_class
 from lrsearch.values import Direction, Json, Setting, StudyFacts
@@ -94,6 +94,7 @@ class _Seen:
 
     model: Any  # as build_model gives it, untrained, but compiled for a search
     yours: Setting
+    yours_rates: tuple[float, ...] | None
     carried: dict[str, Json]
     decay_exclusions: dict[str, Json]
     own_optimizer: dict[str, Json]
@@ -112,7 +113,8 @@ def _seen(loaded: LoadedStudy) -> _Seen:
     model, second = _begun_model(loaded, definition.seed + 1)
     accumulation = accumulation_of(model, definition)
     total = loaded.total_steps(base, accumulation)
-    yours = describe(model, total_steps=total, accumulation=accumulation, batch_size=base)
+    looked = _own(definition, lambda: look_at_rates(model, total * accumulation))
+    yours = describe(model, looked=looked, batch_size=base)
     carried, exclusions = carried_of(model), _keras.decay_exclusions(inner(model.optimizer), model.trainable_variables)
     own = own_optimizer(model, steps=definition.epochs * loaded.steps_per_epoch(base))
     _check_executions(loaded, model.steps_per_execution)
@@ -129,6 +131,7 @@ def _seen(loaded: LoadedStudy) -> _Seen:
     return _Seen(
         model=model,
         yours=replace(yours, extra=first_extra(definition)),
+        yours_rates=kept_rates(looked),
         carried=carried,
         decay_exclusions=exclusions,
         own_optimizer=own,
@@ -172,6 +175,7 @@ def _facts(loaded: LoadedStudy, seen: _Seen) -> StudyFacts:
         has_test=data.test is not None,
         parameters=int(model.count_params()) if model.built else 0,
         yours=seen.yours,
+        yours_rates=seen.yours_rates,
         exact_order=exact,
         fingerprint=fingerprint_of(definition) | _measured_fingerprint(loaded, seen.shapes),
         recorded=recorded_of(definition),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lrsearch.launch.picture import Picture, Row, duration, number
+from lrsearch.report.layout import GAP, Column, choose, pad
 from lrsearch.report.words import counted, rate_text
 
 if TYPE_CHECKING:
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
 _REFRESH = 4  # a second
 _BAR_WIDTH = 30
 _WORKERS_SHOWN = 16
-_LEAST_ROOM = 8  # characters: a setting that is cut to fewer says nothing
+_LEAST_ROOM = 8  # characters: a setting or a bar that is cut to fewer says nothing
+_LEAST_NAME = 12  # of the study's name
+_INDENT = "  "
+_BAR = "bar"
 
 
 class LiveView:
@@ -44,6 +49,10 @@ class LiveView:
         with suppress(OSError):  # the terminal may be gone
             self._live.__exit__(kind, error, trace)
 
+    def width(self) -> int:
+        """Columns of the terminal."""
+        return self._console.width
+
     def print(self, text: str) -> None:
         """A line above the view."""
         self._console.print(Text(text))
@@ -53,46 +62,91 @@ def draw(picture: Picture, now: float) -> RenderableType:
     """The whole view."""
     if not picture.study:
         return Text("loading TensorFlow and the study file ...", style="dim")
-    parts: list[RenderableType] = [_budget(picture, now), _workers(picture), _Results(picture)]
+    parts: list[RenderableType] = [_Budget(picture, now), _Workers(picture), _Results(picture)]
     if picture.stopping:
         parts.append(Text(picture.stopping, style="yellow"))
     return Group(*parts)
 
 
-def _budget(picture: Picture, now: float) -> RenderableType:
-    line = Table.grid(padding=(0, 1))
-    left = picture.seconds_left(now)
-    remaining = f"about {duration(left)} left" if left is not None else ""
-    failed = f", {picture.failed} failed" if picture.failed else ""
-    retests = f", {picture.retests_done} of {counted(picture.retests_planned, 'retest')}" if picture.retests_planned else ""
-    done = f"{picture.done} of {picture.trials}" if picture.trials is not None else f"{picture.done}"
-    total = picture.trials or max(1, picture.done)
-    bar = ProgressBar(total=total, completed=picture.done, width=_BAR_WIDTH)
-    line.add_row(Text(picture.study, style="bold"), bar, Text(f"{done} trials{failed}{retests}"), Text(remaining, style="dim"))
-    return line
+@dataclass(frozen=True, slots=True)
+class _Budget:
+    """The study's name, a bar of all trainings, how far it is, the time left. Narrow terminals lose the bar first."""
+
+    picture: Picture
+    now: float
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        del console
+        picture, left = self.picture, self.picture.seconds_left(self.now)
+        ended = picture.done + picture.retests_done
+        whole = None if picture.left is None else ended + picture.left
+        failed = f", {picture.failed} failed" if picture.failed else ""
+        done = f"{picture.done} of {picture.trials}" if picture.trials is not None else f"{picture.done}"
+        retests = f"{picture.retests_done} of {counted(picture.retests_planned, 'retest')}" if picture.retests_planned else ""
+        columns = [
+            Column(cells=[picture.study], least=_LEAST_NAME),
+            Column(cells=["" if whole is None else "#" * _BAR_WIDTH], name=_BAR, rank=4, least=_LEAST_ROOM),
+            Column(cells=[f"{done} trials{failed}"]),
+            Column(cells=[retests], rank=2),
+            Column(cells=[f"about {duration(left)} left" if left is not None else ""]),
+        ]
+        line = Table.grid(padding=(0, len(GAP), 0, 0), pad_edge=False)
+        shown = choose([each for each in columns if not each.empty], options.max_width)
+        cells: list[RenderableType] = [
+            ProgressBar(total=whole, completed=ended, width=each.width)
+            if each.name == _BAR
+            else Text(each.cells[0], style="bold" if place == 0 else "", no_wrap=True)
+            for place, each in enumerate(shown)
+        ]
+        line.add_row(*cells)
+        yield line
 
 
-def _workers(picture: Picture) -> RenderableType:
-    table = Table.grid(padding=(0, 2))
-    for name, row in list(picture.rows.items())[:_WORKERS_SHOWN]:
-        table.add_row(Text(f"  {name}", style="cyan"), *_cells(row, picture.objective))
-    if len(picture.rows) > _WORKERS_SHOWN:
-        table.add_row(Text(f"  and {len(picture.rows) - _WORKERS_SHOWN} more", style="dim"))
-    return table
+@dataclass(frozen=True, slots=True)
+class _Workers:
+    """A line a worker. Narrow terminals lose the rate, then the setting; never what is trained, nor how far."""
+
+    picture: Picture
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        del console
+        named = list(self.picture.rows.items())
+        rows = [_cells(name, row, self.picture.objective) for name, row in named[:_WORKERS_SHOWN]]
+        if not rows:
+            return
+        columns = [Column(cells=cells, **place) for cells, place in zip(zip(*rows, strict=True), _PLACES, strict=True)]
+        shown = choose([each for each in columns if not each.empty], options.max_width - len(_INDENT))
+        for place in range(len(rows)):
+            cells = [(pad(each.cells[place], each.width), _STYLES.get(each.name, "")) for each in shown]
+            yield Text.assemble(_INDENT, *(part for cell in cells for part in (cell, GAP)), no_wrap=True, overflow="crop")
+        if len(named) > _WORKERS_SHOWN:
+            yield Text(f"{_INDENT}and {len(named) - _WORKERS_SHOWN} more", style="dim")
 
 
-def _cells(row: Row, objective: str) -> list[RenderableType]:
+_PLACES: Sequence[dict[str, Any]] = (
+    {"name": "slot"},
+    {"name": "trial", "least": 8},
+    {"name": "epoch", "rank": 1},
+    {"name": "value", "rank": 2},
+    {"name": "setting", "rank": 3, "least": 12},
+    {"name": "rate", "rank": 4},
+)
+_STYLES = {"slot": "cyan", "epoch": "dim", "rate": "dim"}
+
+
+def _cells(name: str, row: Row, objective: str) -> tuple[str, ...]:
+    """Slot, what is trained or the worker's state, epoch, value, setting, rate."""
     if row.state != "training":
-        return [Text(row.state, style="dim")]
-    rate = "" if row.rate is None else f"rate {rate_text(row.rate)}"
-    value = "" if row.value is None else f"{objective} {number(row.value)}"
-    return [
-        Text((f"{len(row.held)} at once, " if len(row.held) > 1 else "") + row.label),
-        Text(row.short, overflow="ellipsis", no_wrap=True),
-        Text(f"epoch {row.epoch}/{row.epochs}" if row.epochs else "", style="dim"),
-        Text(rate, style="dim"),
-        Text(value),
-    ]
+        return name, row.state, "", "", "", ""
+    at_once = f"{len(row.held)} at once, " if len(row.held) > 1 else ""
+    return (
+        name,
+        at_once + row.label,
+        f"epoch {row.epoch}/{row.epochs}" if row.epochs else "",
+        "" if row.value is None else f"{objective} {number(row.value)}",
+        row.short,
+        "" if row.rate is None else f"rate {rate_text(row.rate)}",
+    )
 
 
 def best_label(best: Result | None) -> str:
@@ -116,4 +170,6 @@ class _Results:
             setting = Text(each.short)
             setting.truncate(max(1, room), overflow="ellipsis")
             shown = (setting, "  ") if room >= _LEAST_ROOM else ()
-            yield Text.assemble((f"  {title:<12}", "bold"), f"{value:<9}", *shown, (rests, "dim"), no_wrap=True)
+            line = Text.assemble((f"  {title:<12}", "bold"), f"{value:<9}", *shown, (rests, "dim"), no_wrap=True)
+            line.truncate(options.max_width, overflow="ellipsis")
+            yield line

@@ -217,8 +217,9 @@ class Picture:
     def _on_started(self, event: Event) -> None:
         self.training_since = self.training_since or event.at
         facts, held = event.facts, self._held(event)
-        held[facts["trial_id"]] = (facts["label"], facts["short"])
-        self.rows[event.slot] = Row(state="training", label=facts["label"], short=facts["short"], held=held)
+        label = facts["label"] + _resumed(facts)
+        held[facts["trial_id"]] = (label, facts["short"])
+        self.rows[event.slot] = Row(state="training", label=label, short=facts["short"], held=held)
         self.most_at_once = max(self.most_at_once, sum(len(row.held) for row in self.rows.values()))
 
     def _held(self, event: Event) -> dict[int, tuple[str, str]]:
@@ -277,6 +278,12 @@ class Picture:
 
 def _result(facts: Mapping[str, Json] | None) -> Result | None:
     return None if facts is None else Result(**facts)
+
+
+def _resumed(facts: Mapping[str, Json]) -> str:
+    """From where a trial that was interrupted goes on."""
+    epoch, update = facts.get("resumed_from"), facts.get("resumed_update")
+    return f" from epoch {epoch}" if epoch else f" from update {update}" if update else ""
 
 
 def duration(seconds: float) -> str:

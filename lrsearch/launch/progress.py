@@ -16,6 +16,7 @@ from typing import ClassVar, TextIO
 from lrsearch.errors import InvalidValue
 from lrsearch.launch.events import Event, Listener, to_all
 from lrsearch.launch.picture import Fitting, Picture, duration, number
+from lrsearch.report.layout import shorten
 from lrsearch.report.words import counted
 from lrsearch.values import Kind, Origin, Status
 
@@ -26,6 +27,7 @@ _STATUS = {
     Status.INTERRUPTED: "put back",
     Status.LOST: "lost",
 }
+_LEAST_ROOM = 12  # characters of a setting
 _LOGGED_NOT = frozenset({"trial.progress"})  # several a second; an epoch's values are in the ledger
 
 
@@ -51,12 +53,14 @@ def watching(
 def _view(stack: ExitStack, stream: TextIO, *, verbose: bool) -> dict[str, Listener]:
     picture = Picture()
     out: Callable[[str], None] = partial(print, file=stream, flush=True)
+    width: Callable[[], int] | None = None
     terminal = stream.isatty()
     if terminal:
         from lrsearch.launch.live import LiveView
 
-        out = stack.enter_context(LiveView(picture, stream)).print
-    lines = Lines(picture, out, verbose=verbose, terse=terminal)
+        live = stack.enter_context(LiveView(picture, stream))
+        out, width = live.print, live.width
+    lines = Lines(picture, out, verbose=verbose, terse=terminal, width=width)
     return {"what progress is made of": picture.take, "progress on the terminal": lines}
 
 
@@ -84,8 +88,17 @@ def _log(path: Path) -> Iterator[Listener]:
 class Lines:
     """Turns events into lines. Told after the picture has taken the event in."""
 
-    def __init__(self, picture: Picture, out: Callable[[str], None], *, verbose: bool = False, terse: bool = False) -> None:
+    def __init__(
+        self,
+        picture: Picture,
+        out: Callable[[str], None],
+        *,
+        verbose: bool = False,
+        terse: bool = False,
+        width: Callable[[], int] | None = None,
+    ) -> None:
         self._picture, self._print, self._verbose = picture, out, verbose
+        self._width = width  # of the terminal now; None: a setting is never cut
         self._terse = terse  # beside a live view, which shows the rest
         self._estimated: Fitting | None = None  # what was said to fit into the time, last time
         self._waits = True  # for the first trial's length
@@ -150,7 +163,9 @@ class Lines:
         count = f"[{picture.done}/{picture.trials or '-'}] " if facts["kind"] == Kind.SEARCH and status.terminal else ""
         short = "yours: " + facts["short"] if facts["origin"] == Origin.YOURS else facts["short"]
         why = f"  ({facts['reason']})" if status in {Status.FAILED, Status.LOST} and facts["reason"] else ""
-        return f"{count}{facts['label']:<9} {what:<8} {short}  {duration(facts['seconds'])}{mark}{why}"
+        head, tail = f"{count}{facts['label']:<9} {what:<8} ", f"  {duration(facts['seconds'])}{mark}"
+        room = self._width() - len(head) - len(tail) if self._width is not None else None
+        return head + (short if room is None else shorten(short, max(_LEAST_ROOM, room))) + tail + why
 
     def _estimate(self, event: Event) -> None:
         """After the first trial: how long the rest will take, or what fits into the time; again when the pace is much another."""

@@ -10,9 +10,8 @@ if TYPE_CHECKING:
     from lrsearch.report.exporting import choose, export_text
     from lrsearch.report.notes import write_notes
     from lrsearch.report.pictures import curves_figure, rates_figure, schedules_figure, write_plots
+    from lrsearch.report.status_page import status_data, status_text
     from lrsearch.report.tables import (
-        status_data,
-        status_text,
         studies_table,
         study_rows,
         trial_data,
@@ -51,8 +50,8 @@ _HOMES = {
     "export_text": "lrsearch.report.exporting",
     "rates_figure": "lrsearch.report.pictures",
     "schedules_figure": "lrsearch.report.pictures",
-    "status_data": "lrsearch.report.tables",
-    "status_text": "lrsearch.report.tables",
+    "status_data": "lrsearch.report.status_page",
+    "status_text": "lrsearch.report.status_page",
     "studies_table": "lrsearch.report.tables",
     "study_rows": "lrsearch.report.tables",
     "trial_data": "lrsearch.report.tables",

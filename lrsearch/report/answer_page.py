@@ -5,32 +5,36 @@ from __future__ import annotations
 from statistics import fmean, stdev
 
 from lrsearch.answer import Answer, Contender, evidence_text
+from lrsearch.report.layout import Column, paragraph, table
 from lrsearch.report.words import (
-    columns,
     counted,
     further_text,
+    knob_texts,
+    range_text,
     rate_text,
     schedule_text,
+    shape_text,
     value_digits,
     value_text,
     varying_of,
 )
-from lrsearch.values import Origin, TrialState
+from lrsearch.values import Origin, Setting, TrialState
 
 
-def answer_text(answer: Answer) -> str:
-    """The whole page of `lrsearch best`."""
-    parts = [_head(answer), _contenders(answer), _optimizers(answer), *(f"note: {each}" for each in answer.warnings)]
+def answer_text(answer: Answer, *, width: int | None = None) -> str:
+    """The whole page of `lrsearch best`; in `width` columns where that is given."""
+    notes = [paragraph(f"note: {each}", width, hang="      ") for each in answer.warnings]
+    parts = [paragraph(_head(answer), width) + "\n", _contenders(answer, width), _optimizers(answer, width), *notes]
     return "\n".join(part for part in parts if part).rstrip()
 
 
 def _head(answer: Answer) -> str:
     ended = ", ".join(f"{number} {state}" for state, number in answer.counts.items() if number)
     better = "higher" if answer.direction == "maximize" else "lower"
-    return f"study {answer.study}: {answer.objective} ({better} is better); {ended or 'no trial yet'}\n"
+    return f"study {answer.study}: {answer.objective} ({better} is better); {ended or 'no trial yet'}"
 
 
-def _contenders(answer: Answer) -> str:
+def _contenders(answer: Answer, width: int | None) -> str:
     """`yours` and `best`, then the other retested settings."""
     if answer.best is None:
         return "No trial has run to its end with a value yet."
@@ -40,16 +44,36 @@ def _contenders(answer: Answer) -> str:
     if same and not any(row.complete or row.pruned for row in answer.by_optimizer):
         del shown[1]  # nothing was searched that it could be the best of
     shown += [(f"#{place}", each, _apart(answer, each)) for place, each in enumerate(others, start=2)]
-    digits = value_digits(each.value for _, each, _ in shown if each is not None)
+    rows = [(label, each, aside) for label, each, aside in shown if each is not None]
+    return "\n".join(table(_contender_columns(answer, rows, wide=width is None), width, indent="  ")) + "\n"
+
+
+def _contender_columns(answer: Answer, rows: list[tuple[str, Contender, str]], *, wide: bool) -> list[Column]:
+    digits = value_digits(each.value for _, each, _ in rows)
     varying = varying_of(each.setting for each in answer.ranked if each.setting is not None and each.origin is not Origin.YOURS)
-    rows = [[label, *_row(each, digits, varying), aside] for label, each, aside in shown if each is not None]
-    return "\n".join(f"  {line}" for line in columns(rows)) + "\n"
+    settings = [each.setting for _, each, _ in rows]
+    further = [further_text(each, varying) for each in settings]
+    return [
+        Column(cells=[label for label, _, _ in rows]),
+        Column(cells=[each.optimizer for each in settings], least=8),
+        Column(cells=[rate_text(each.learning_rate) for each in settings]),
+        *_schedule_columns(settings, further, wide=wide),
+        Column(cells=[_value(each, digits) for _, each, _ in rows]),
+        Column(cells=[f"trial {each.trial}" for _, each, _ in rows], name="trials"),
+        Column(cells=[_evidence(each, digits) for _, each, _ in rows], name="what a value rests on", rank=2, least=9),
+        Column(cells=[aside for _, _, aside in rows], name="what is not separable", rank=4, least=13),
+    ]
 
 
-def _row(each: Contender, digits: int, varying: frozenset[str]) -> list[str]:
-    setting = each.setting
-    words = "; ".join(filter(None, [schedule_text(setting), further_text(setting, varying)]))
-    return [setting.optimizer, rate_text(setting.learning_rate), words, _value(each, digits), _evidence(each, digits)]
+def _schedule_columns(settings: list[Setting], further: list[str], *, wide: bool) -> list[Column]:
+    """Schedule and what else was searched: one text where there is room for all, else the shapes before their numbers."""
+    if wide:
+        return [Column(cells=["; ".join(filter(None, pair)) for pair in zip(map(schedule_text, settings), further, strict=True)])]
+    knobs = ["; ".join(filter(None, [", ".join(knob_texts(each)), more])) for each, more in zip(settings, further, strict=True)]
+    return [
+        Column(cells=[shape_text(each) for each in settings], name="schedules", rank=3, least=6),
+        Column(cells=knobs, name="schedules in full", rank=5, least=12),
+    ]
 
 
 def _value(each: Contender, digits: int) -> str:
@@ -79,30 +103,27 @@ def _aside(answer: Answer) -> str:
 
 
 def _apart(answer: Answer, each: Contender) -> str:
-    return f"trial {each.trial}" + (", not separable" if each.trial in answer.not_separable else "")
+    return "not separable" if each.trial in answer.not_separable else ""
 
 
-def _optimizers(answer: Answer) -> str:
+def _optimizers(answer: Answer, width: int | None) -> str:
     """A line an optimizer: best, median, trials, diverged; then its rates from low to high: crawling, good, diverging."""
-    if not answer.by_optimizer:
+    rows = answer.by_optimizer
+    if not rows:
         return ""
-    digits = max(4, value_digits(each for row in answer.by_optimizer for each in (row.best, row.median)))
-    head = ["optimizer", "best", "at rate", "median", "trials", "diverged", "crawls up to", "as good at", "diverges from"]
-    rows = [
-        [
-            row.optimizer,
-            value_text(row.best, digits),
-            _edge(row.best_rate),
-            value_text(row.median, digits),
-            str(row.trials),
-            str(row.diverged),
-            _edge(row.crawls_to),
-            f"{rate_text(row.good_rates[0])} to {rate_text(row.good_rates[1])}" if row.good_rates else "-",
-            _edge(row.diverges_from),
-        ]
-        for row in answer.by_optimizer
+    digits = max(4, value_digits(each for row in rows for each in (row.best, row.median)))
+    columns = [
+        Column(head="optimizer", cells=[row.optimizer for row in rows], least=10),
+        Column(head="best", cells=[value_text(row.best, digits) for row in rows], right=True),
+        Column(head="at rate", cells=[_edge(row.best_rate) for row in rows], right=True, rank=1),
+        Column(head="median", cells=[value_text(row.median, digits) for row in rows], right=True, rank=7),
+        Column(head="trials", cells=[str(row.trials) for row in rows], right=True, rank=6),
+        Column(head="diverged", cells=[str(row.diverged) for row in rows], right=True, rank=5),
+        Column(head="crawls up to", cells=[_edge(row.crawls_to) for row in rows], right=True, rank=4),
+        Column(head="as good at", cells=[range_text(row.good_rates) if row.good_rates else "-" for row in rows], rank=2),
+        Column(head="diverges from", cells=[_edge(row.diverges_from) for row in rows], right=True, rank=3),
     ]
-    return "\n".join(f"  {line}" for line in columns([head, *rows], right=(1, 2, 3, 4, 5, 6, 8))) + "\n"
+    return "\n".join(table(columns, width, indent="  ")) + "\n"
 
 
 def _edge(rate: float | None) -> str:

@@ -1,13 +1,11 @@
-"""Studies, trials, workers and progress: as data for programs, and as aligned text for people."""
+"""Studies, trials and workers: as data for programs, and as aligned text for people."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from shlex import quote
+from collections.abc import Sequence
 
-from lrsearch.answer import Contender, evidence_text, seconds_left, standing
+from lrsearch.report.layout import Column, paragraph, table
 from lrsearch.report.words import (
-    columns,
     duration_text,
     further_text,
     rate_text,
@@ -24,14 +22,13 @@ from lrsearch.values import (
     Origin,
     Setting,
     StudyRecord,
-    StudyState,
     TrialRecord,
-    TrialState,
     WorkerRecord,
 )
 
 GONE_SECONDS = 180.0  # three leases without a word: the worker is taken for gone
 _LATEST = 12  # epochs of a curve that the page of a trial shows
+HANG = " " * 9  # below a line's label
 
 
 def study_rows(studies: Sequence[tuple[StudyRecord, Counts]]) -> list[dict[str, Json]]:
@@ -52,123 +49,26 @@ def study_rows(studies: Sequence[tuple[StudyRecord, Counts]]) -> list[dict[str, 
     ]
 
 
-def studies_table(rows: Sequence[dict[str, Json]]) -> str:
+def studies_table(rows: Sequence[dict[str, Json]], *, width: int | None = None) -> str:
     if not rows:
         return "no studies yet. Start one: lrsearch start-study FILE"
-    head = ["study", "state", "objective", "done", "running", "file"]
-    body = [
-        [
-            row["study"],
-            row["state"],
-            row["objective"],
-            f"{row['done']}/{row['budget'] or '-'}",
-            str(row["running"]),
-            row["study_file"] or "(notebook)",
-        ]
-        for row in rows
+    columns = [
+        Column(head="study", cells=[row["study"] for row in rows], least=12),
+        Column(head="state", cells=[row["state"] for row in rows]),
+        Column(head="objective", cells=[row["objective"] for row in rows], rank=1, least=8),
+        Column(head="done", cells=[f"{row['done']}/{row['budget'] or '-'}" for row in rows]),
+        Column(head="running", cells=[str(row["running"]) for row in rows], rank=2),
+        Column(head="file", cells=[row["study_file"] or "(notebook)" for row in rows], rank=3, least=12),
     ]
-    return "\n".join(columns([head, *body]))
-
-
-def status_data(
-    study: StudyRecord,
-    counts: Counts,
-    records: Sequence[TrialRecord],
-    workers: Sequence[WorkerRecord],
-    *,
-    engines: Mapping[str, Json],
-    now: float,
-) -> dict[str, Json]:
-    """How far a study is. `ended` says that nothing will happen any more; `engines` are the figures by machine."""
-    alive = [each for each in workers if each.state != "gone" and now - each.last_seen < GONE_SECONDS]
-    stands = standing(study.plan.facts, records)
-    return {
-        "study": study.name,
-        "state": study.state.value,
-        "reason": study.reason,
-        "objective": study.plan.facts.objective,
-        "direction": study.plan.facts.direction.value,
-        "budget": study.trials,
-        "deadline": study.deadline,
-        "seconds_left": max(0.0, study.deadline - now) if study.deadline is not None else None,
-        "estimated_seconds_left": seconds_left(study, records, alive, now=now),
-        "done": counts.done,
-        "running": counts.running,
-        "waiting": counts.waiting,
-        **{state: getattr(counts, state) for state in ("complete", "diverged", "pruned", "failed")},
-        "retests": {"planned": counts.retests, "done": counts.retests_done},
-        "workers": worker_rows(alive, now=now),
-        "engines": dict(engines),
-        "training": [_training(each) for each in records if each.state is TrialState.RUNNING],
-        "best": _short(stands.best),
-        "yours": _short(stands.yours),
-        "exact_resume": study.plan.facts.exact_order,
-        "ended": study.state in {StudyState.FINISHED, StudyState.BROKEN} and not counts.running,
-    }
-
-
-def status_text(data: dict[str, Json]) -> str:
-    """The same for people."""
-    budget = f"{data['done']} of {data['budget']}" if data["budget"] else str(data["done"])
-    lines = [
-        f"study {data['study']}: {data['state']}" + (f" ({data['reason'].strip().splitlines()[-1]})" if data["reason"] else ""),
-        f"trials   {budget} done, {data['running']} running, {data['waiting']} waiting; {_kinds(data)}",
-    ]
-    if data["retests"]["planned"]:
-        lines.append(f"retests  {data['retests']['done']} of {data['retests']['planned']} done")
-    if time := _time_line(data):
-        lines.append(time)
-    lines += [_result_line(label, data[label]) for label in ("best", "yours") if data[label]]
-    lines += [f"running  {each['label']}  {each['setting']}" for each in data["training"]]
-    lines += [f"worker   {row['host']}:{row['pid']} {row['slot']} {row['state']}" for row in data["workers"]]
-    lines += [f"engine   {machine}: {figures['reason']}" for machine, figures in data["engines"].items()]
-    if not data["workers"] and not data["ended"]:
-        lines.append(f"no worker. Attach some: lrsearch attach {quote(data['study'])}")
-    if not data["exact_resume"]:
-        lines.append("an interrupted trial resumes inexactly: the data brings its own order")
-    return "\n".join(lines)
-
-
-def _time_line(data: dict[str, Json]) -> str:
-    """The deadline, and the estimate while something is trained."""
-    deadline, estimated = data["seconds_left"], data["estimated_seconds_left"]
-    parts = [] if deadline is None else [f"{duration_text(deadline)} left"]
-    if estimated and data["running"] + len(data["training"]) and estimated != deadline:
-        parts.append(f"about {duration_text(estimated)} to go")
-    return f"time     {', '.join(parts)}" if parts else ""
-
-
-def _result_line(label: str, result: dict[str, Json]) -> str:
-    value = result["state"] if result["value"] is None else value_text(result["value"])
-    return f"{label:<8} {value}  trial {result['trial']} ({result['evidence']})  {result['setting']}"
-
-
-def _kinds(data: dict[str, Json]) -> str:
-    return ", ".join(f"{data[state]} {state}" for state in ("complete", "diverged", "pruned", "failed"))
-
-
-def _training(record: TrialRecord) -> dict[str, Json]:
-    return {"label": record.label, "attempt": record.attempt, "worker": record.worker, "setting": setting_text(record)}
-
-
-def _short(each: Contender | None) -> dict[str, Json] | None:
-    if each is None:
-        return None
-    return {
-        "trial": each.trial,
-        "state": each.state.value,
-        "value": each.value,
-        "evidence": evidence_text(each.retest),
-        "setting": _in_words(each.setting),
-    }
+    return "\n".join(table(columns, width))
 
 
 def setting_text(record: TrialRecord, varying: frozenset[str] = frozenset()) -> str:
     """A trial's setting in one line; `varying` as for `further_text`."""
-    return "(not sampled yet)" if record.setting is None else _in_words(record.setting, varying)
+    return "(not sampled yet)" if record.setting is None else words_of(record.setting, varying)
 
 
-def _in_words(setting: Setting, varying: frozenset[str] = frozenset()) -> str:
+def words_of(setting: Setting, varying: frozenset[str] = frozenset()) -> str:
     words = [f"{setting.optimizer} {rate_text(setting.learning_rate)} {schedule_text(setting)}", further_text(setting, varying)]
     return "; ".join(each for each in words if each)
 
@@ -197,25 +97,47 @@ def trial_row(record: TrialRecord) -> dict[str, Json]:
     }
 
 
-def trials_table(records: Sequence[TrialRecord]) -> str:
+def trials_table(records: Sequence[TrialRecord], *, width: int | None = None) -> str:
     """A line a trial; retests after the search."""
     if not records:
         return "no trials yet."
     digits = max(4, value_digits(each.value for each in records))
-    varying = varying_of(each.setting for each in records if each.setting is not None and each.origin is not Origin.YOURS)
-    head = ["trial", "value", "state", "setting", "seconds", "why"]
-    body = [
-        [
-            str(each.number) if each.kind is Kind.SEARCH else f"{each.parent}/{(each.repeat or 0) + 1}",
-            value_text(each.value, digits),
-            each.state.value,
-            ("yours: " if each.origin is Origin.YOURS else "") + setting_text(each, varying),
-            f"{each.seconds:.1f}" if each.state.terminal else "",
-            each.reason.splitlines()[0][:90] if each.reason else "",
-        ]
-        for each in records
+    columns = [
+        Column(head="trial", cells=[_number(each) for each in records], right=True),
+        Column(head="value", cells=[value_text(each.value, digits) for each in records], right=True),
+        Column(head="state", cells=[each.state.value for each in records]),
+        *_setting_columns(records, wide=width is None),
+        Column(
+            head="seconds", cells=[f"{each.seconds:.1f}" if each.state.terminal else "" for each in records], right=True, rank=6
+        ),
+        Column(head="why", cells=[each.reason.splitlines()[0][:90] if each.reason else "" for each in records], rank=4, least=16),
     ]
-    return "\n".join(columns([head, *body], right=(0, 1, 4)))
+    return "\n".join(table(columns, width))
+
+
+def _number(record: TrialRecord) -> str:
+    return str(record.number) if record.kind is Kind.SEARCH else f"{record.parent}/{(record.repeat or 0) + 1}"
+
+
+def _setting_columns(records: Sequence[TrialRecord], *, wide: bool) -> list[Column]:
+    """The setting: one text where there is room for all, else its parts by their weight."""
+    varying = varying_of(each.setting for each in records if each.setting is not None and each.origin is not Origin.YOURS)
+    mark = ["yours: " if each.origin is Origin.YOURS else "" for each in records]
+    if wide:
+        cells = [name + setting_text(each, varying) for name, each in zip(mark, records, strict=True)]
+        return [Column(head="setting", cells=cells)]
+    settings = [each.setting for each in records]
+    return [
+        Column(
+            head="optimizer",
+            cells=[name + (each.optimizer if each else "-") for name, each in zip(mark, settings, strict=True)],
+            rank=1,
+            least=9,
+        ),
+        Column(head="rate", cells=[rate_text(each.learning_rate) if each else "-" for each in settings], rank=2),
+        Column(head="schedule", cells=[schedule_text(each) if each else "-" for each in settings], rank=3, least=8),
+        Column(head="also", cells=[further_text(each, varying) if each else "" for each in settings], rank=5, least=12),
+    ]
 
 
 def trial_data(record: TrialRecord, curve: Sequence[CurvePoint], attempts: Sequence[AttemptRecord]) -> dict[str, Json]:
@@ -242,8 +164,8 @@ def trial_data(record: TrialRecord, curve: Sequence[CurvePoint], attempts: Seque
     }
 
 
-def trial_text(record: TrialRecord, data: dict[str, Json]) -> str:
-    """The same for people: setting, attempts, the curve's end, the error."""
+def trial_text(record: TrialRecord, data: dict[str, Json], *, width: int | None = None) -> str:
+    """The same for people: setting, attempts, the curve's end, the error. Its lines are broken, since they say all there is."""
     lines = [
         f"{record.label}: {record.state.value}" + (f" ({record.reason})" if record.reason else ""),
         f"setting  {setting_text(record)}",
@@ -260,22 +182,33 @@ def trial_text(record: TrialRecord, data: dict[str, Json]) -> str:
         f"attempt  {each['attempt']}: {each['status']}" + (f" ({each['reason']})" if each["reason"] else "")
         for each in data["attempt_list"]
     ]
-    lines += _curve_lines(data["curve"])
+    lines = [paragraph(line, width, hang=HANG) for line in lines] + _curve_lines(data["curve"], width)
     return "\n".join([*lines, *([record.traceback_text.rstrip()] if record.traceback_text else [])])
 
 
-def _curve_lines(curve: Sequence[dict[str, Json]]) -> list[str]:
+def _curve_lines(curve: Sequence[dict[str, Json]], width: int | None) -> list[str]:
+    """The last epochs. Validation metrics have room first."""
     if not curve:
         return []
     names = [name for name in curve[-1] if name not in {"epoch", "step", "rate", "value"}]
-    head = ["epoch", "step", "rate", *names]
     shown = curve[-_LATEST:]
-    rows = [
-        [str(each["epoch"]), str(each["step"]), rate_text(each["rate"]), *(value_text(each.get(name)) for name in names)]
-        for each in shown
+    columns = [
+        Column(head="epoch", cells=[str(each["epoch"]) for each in shown], right=True),
+        Column(head="step", cells=[str(each["step"]) for each in shown], right=True, rank=2),
+        Column(head="rate", cells=[rate_text(each["rate"]) for each in shown], right=True),
+    ]
+    columns += [
+        Column(
+            head=name,
+            cells=[value_text(each.get(name)) for each in shown],
+            right=True,
+            rank=1 if name.startswith("val_") else 3,
+            least=8,
+        )
+        for name in names
     ]
     more = [f"({len(curve) - len(shown)} earlier epochs: --json)"] if len(curve) > len(shown) else []
-    return ["", *columns([head, *rows], right=tuple(range(len(head)))), *more]
+    return ["", *table(columns, width), *more]
 
 
 def worker_rows(workers: Sequence[WorkerRecord], *, now: float) -> list[dict[str, Json]]:
@@ -294,19 +227,15 @@ def worker_rows(workers: Sequence[WorkerRecord], *, now: float) -> list[dict[str
     ]
 
 
-def workers_table(rows: Sequence[dict[str, Json]]) -> str:
+def workers_table(rows: Sequence[dict[str, Json]], *, width: int | None = None) -> str:
     if not rows:
         return "no workers yet."
-    head = ["worker", "host", "pid", "slot", "state", "last seen"]
-    body = [
-        [
-            str(row["worker"]),
-            row["host"],
-            str(row["pid"]),
-            row["slot"],
-            row["state"],
-            f"{duration_text(row['seen_seconds_ago'])} ago",
-        ]
-        for row in rows
+    columns = [
+        Column(head="worker", cells=[str(row["worker"]) for row in rows], right=True),
+        Column(head="host", cells=[row["host"] for row in rows], rank=2, least=8),
+        Column(head="pid", cells=[str(row["pid"]) for row in rows], right=True, rank=3),
+        Column(head="slot", cells=[row["slot"] for row in rows]),
+        Column(head="state", cells=[row["state"] for row in rows]),
+        Column(head="last seen", cells=[f"{duration_text(row['seen_seconds_ago'])} ago" for row in rows], rank=1),
     ]
-    return "\n".join(columns([head, *body], right=(0, 2)))
+    return "\n".join(table(columns, width))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from lrsearch.answer.words import counted, rate_text
 from lrsearch.values import Json, Setting
 
 __all__ = [
-    "columns",
     "counted",
     "duration_text",
     "further_text",
+    "knob_texts",
     "percent",
+    "range_text",
     "rate_text",
     "schedule_text",
+    "shape_text",
     "value_digits",
     "value_text",
     "varying_of",
@@ -24,22 +26,37 @@ __all__ = [
 _SHAPES = {"warmup_stable_decay": "level, then down", "cosine_restarts": "cosine restarts", "one_cycle": "one cycle"}
 
 
+def range_text(rates: tuple[float, float]) -> str:
+    """`1.0e-3 to 4.1e-3`; one rate where both read alike."""
+    low, high = map(rate_text, rates)
+    return low if low == high else f"{low} to {high}"
+
+
 def percent(fraction: float) -> str:
     """`5 %`, `0.5 %`: no more digits than tell."""
     return f"{100 * fraction:.2g} %"
 
 
+def shape_text(setting: Setting) -> str:
+    """A schedule's shape alone: `linear`."""
+    return _SHAPES.get(setting.schedule, setting.schedule.replace("_", " "))
+
+
 def schedule_text(setting: Setting) -> str:
     """`linear, 5 % warm-up, to 3 %`."""
-    parts = [_SHAPES.get(setting.schedule, setting.schedule.replace("_", " "))]
+    return ", ".join([shape_text(setting), *knob_texts(setting)])
+
+
+def knob_texts(setting: Setting) -> list[str]:
+    """What a schedule's shape is set to: `5 % warm-up`, `to 3 %`."""
+    parts = []
     warmup, final = setting.shape.get("warmup", 0.0), setting.shape.get("final", 0.0)
     if warmup >= 0.0005:  # noqa: PLR2004 - what rounds to 0 % is no warm-up
         parts.append(f"{percent(warmup)} warm-up")
     if final >= 0.0005:  # noqa: PLR2004
         parts.append(f"to {percent(final)}")
     knobs = {name: value for name, value in setting.shape.items() if name not in {"warmup", "final"}}
-    parts += [f"{name.replace('_', ' ')} {value:.3g}" for name, value in knobs.items()]
-    return ", ".join(parts)
+    return parts + [f"{name.replace('_', ' ')} {value:.3g}" for name, value in knobs.items()]
 
 
 def varying_of(settings: Iterable[Setting]) -> frozenset[str]:
@@ -88,16 +105,3 @@ def duration_text(seconds: float) -> str:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004
-
-
-def columns(rows: Sequence[Sequence[str]], *, gap: str = "  ", right: Sequence[int] = ()) -> list[str]:
-    """Rows as aligned lines; columns in `right` are set flush right."""
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))] if rows else []
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if place in right else cell.ljust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append(gap.join(cells).rstrip())
-    return lines

@@ -1,5 +1,7 @@
 """What an inspection finds of a study, and what it refuses before there is one."""
 
+import json
+
 import keras
 import pytest
 import tensorflow as tf
@@ -7,7 +9,7 @@ from engine_world import BATCH, EPOCHS, data, definition, model
 
 from lrsearch.engine import inspect_study
 from lrsearch.errors import InvalidValue, StudyFileError
-from lrsearch.values import Direction
+from lrsearch.values import Direction, StudyFacts
 
 pytestmark = pytest.mark.tensorflow
 C = keras.callbacks
@@ -103,3 +105,28 @@ def test_a_missing_batch_size_is_named_where_load_data_needs_one():
 
     with pytest.raises(StudyFileError, match="give batch_size= to StudyDefinition"):
         inspect_study(definition(load_data=load_data, batch_size=None))
+
+
+SCHEDULES = keras.optimizers.schedules
+
+
+@pytest.mark.parametrize(
+    ("rate", "first", "last", "number"),
+    [
+        (0.01, 0.01, 0.01, 1),
+        (lambda: 0.02, 0.02, 0.02, 1),
+        (SCHEDULES.PolynomialDecay(0.03, 5 * EPOCHS, 0.0), 0.03, 0.03 / (5 * EPOCHS), 5 * EPOCHS),
+    ],
+    ids=["a number", "a function", "a schedule"],
+)
+def test_the_rate_of_yours_over_the_run_is_seen(rate, first, last, number):
+    def mine():
+        made = model()
+        made.compile(keras.optimizers.SGD(rate), "mse", metrics=["mae"])
+        return made
+
+    facts = inspect_study(definition(build_model=mine))
+    assert len(facts.yours_rates) == number
+    assert (facts.yours_rates[0], facts.yours_rates[-1]) == pytest.approx((first, last))
+    assert facts.yours.learning_rate == pytest.approx(first)
+    assert StudyFacts.from_json(json.loads(json.dumps(facts.to_json()))).yours_rates == facts.yours_rates

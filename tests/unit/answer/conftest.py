@@ -92,3 +92,17 @@ def retests(trial):
         ]
 
     return make
+
+
+@pytest.fixture
+def records(trial):
+    """Yours; Adam that crawls at two rates, does well at two and diverges at one; SGD with a single trial."""
+    return [
+        trial(0, value=0.95),
+        trial(1, "adam", 1e-6, 0.1, logs={"loss": 2.3}),
+        trial(2, "adam", 1e-5, 0.4, logs={"loss": 1.8}),
+        trial(3, "adam", 1e-3, 0.97, logs={"loss": 0.1}),
+        trial(4, "adam", 3e-3, 0.968, logs={"loss": 0.1}),
+        trial(5, "adam", 1e-1),
+        trial(6, "sgd", 1e-1, 0.9, logs={"loss": 0.3}),
+    ]

@@ -11,7 +11,7 @@ from lrsearch.errors import Interrupted
 from lrsearch.launch.events import Event, to_all
 from lrsearch.launch.live import draw
 from lrsearch.launch.picture import Picture, duration
-from lrsearch.launch.progress import watching
+from lrsearch.launch.progress import Lines, watching
 
 STUDY = {
     "study": "digits",
@@ -378,6 +378,49 @@ def test_durations_read_well():
         "1 h 30 min",
         "2 h 13 min",
     ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 150])
+def test_the_live_view_fits_the_terminal_and_keeps_what_matters_most(width):
+    name = "a_study_with_a_really_long_name_for_so_narrow_a_terminal"
+    study = Event(name="study", facts=STUDY | {"study": name, "trials": 40, "retest": 3}, at=10.0)
+    short = "adamw 2.1e-4 level, then down, 6.9 % warm-up, to 3.7 %, decay start 0.897; units 36"
+    started = {"trial_id": 2, "label": "trial 14", "short": short, "resumed_from": 5}
+    progress = {"trial_id": 2, "epoch": 7, "epochs": 20, "step": 70, "total_steps": 200, "rate": 1e-3, "value": 0.95}
+    lost = {"evidence": "1 training; retests: 2 diverged, 1 failed", "short": short}
+    picture = picture_of(
+        begun()[0],
+        study,
+        *(ended(number + 20) for number in range(14)),
+        Event(name="trial.started", slot="cpu:1", facts=started),
+        Event(name="trial.progress", slot="cpu:1", facts=progress),
+        answered(best=result(7, 0.985) | lost, yours=result(0, 0.9), seconds_left=250.0, at=30.0),
+    )
+    text = view_of(picture, width)
+    assert all(len(line) <= width for line in text.splitlines())
+    for part in (
+        "14 of 40 trials",
+        "about 4 minutes left",
+        "trial 14 from epoch 5",
+        "epoch 7/20",
+        "best so far",
+        "0.985",
+        "a_study",
+    ):
+        assert part in text
+    if width >= 80:
+        assert "val_accuracy 0.95" in text
+
+
+def test_the_line_of_a_trial_that_ended_beside_the_view_fits_the_terminal_and_a_failures_reason_is_whole():
+    said = []
+    lines = Lines(picture_of(*begun()), said.append, terse=True, width=lambda: 60)
+    event = ended(1)
+    event.facts["short"] = "adamw 2.1e-4 level, then down, 6.9 % warm-up, to 3.7 %"
+    lines(event)
+    lines(ended(2, None, status="failed", reason="ValueError: " + "x" * 90))
+    assert said[0] == "[0/10] trial 1   0.9      adamw 2.1e-4 level, then...  12 s"
+    assert said[-1].endswith("x)")
 
 
 def test_a_trial_that_goes_on_from_a_checkpoint_says_from_where():

@@ -4,7 +4,6 @@ import pytest
 from ledger_tools import setting
 
 from lrsearch.report.words import (
-    columns,
     duration_text,
     further_text,
     rate_text,
@@ -75,7 +74,3 @@ def test_a_schedule_says_its_warmup_foot_and_knobs_and_nothing_that_is_zero():
     chosen = Setting(optimizer="adam", learning_rate=1e-3, schedule="polynomial", batch_size=None, shape=shape)
     assert schedule_text(chosen) == "polynomial, 5 % warm-up, to 3 %, power 2"
     assert schedule_text(setting()) == "constant"
-
-
-def test_columns_are_aligned():
-    assert columns([["a", "1"], ["long", "22"]], right=(1,)) == ["a      1", "long  22"]

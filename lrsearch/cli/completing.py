@@ -1,0 +1,94 @@
+"""Completion in a shell: the script for it, and what stands where a study or a trial is named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import BashComplete, add_completion_class, get_completion_class, split_arg_string
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SHELLS = ("bash", "zsh", "fish")
+VARIABLE = "_LRSEARCH_COMPLETE"  # click's, from the program's name
+# click's own script splits at the colon of a URL and at a blank in a name, and needs bash 4.4, newer than macOS' 3.2.
+_BASH = r"""
+_lrsearch_completion() {
+    local line kind value
+    COMPREPLY=()
+    while IFS= read -r line; do
+        kind=${line%%%%,*} value=${line#*,}
+        case $kind in
+            dir) compopt -o dirnames 2>/dev/null ;;
+            file) compopt -o default 2>/dev/null ;;
+            plain) COMPREPLY+=("$(printf %%q "$value")") ;;
+        esac
+    done < <(COMP_WORDS="${COMP_LINE:0:$COMP_POINT}" %(complete_var)s=bash_complete "${1/#\~/$HOME}" 2>/dev/null)
+}
+complete -o nosort -F _lrsearch_completion %(prog_name)s 2>/dev/null || complete -F _lrsearch_completion %(prog_name)s
+"""
+
+
+class Bash(BashComplete):
+    """Reads the line up to the cursor, in place of bash's words."""
+
+    source_template = _BASH.lstrip()
+
+    @staticmethod
+    def _check_version() -> None:
+        """The script serves every bash."""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        line = os.environ["COMP_WORDS"]
+        words = split_arg_string(line)
+        begun = split_arg_string(line + "x") if line else [""]
+        incomplete = words.pop() if len(begun) == len(words) else ""  # else the cursor stands behind a blank
+        return words[1:], incomplete
+
+
+add_completion_class(Bash)
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(SHELLS))
+def completion(shell: str) -> None:
+    """Print the script that lets SHELL complete commands, options, studies and trials.
+
+    For bash and zsh: eval "$(lrsearch completion bash)" in ~/.bashrc or ~/.zshrc. For fish: lrsearch completion fish >
+    ~/.config/fish/completions/lrsearch.fish.
+    """
+    from lrsearch.cli.main import cli
+
+    kind = get_completion_class(shell)
+    assert kind is not None  # click has all three
+    click.echo(kind(cli, {}, "lrsearch", VARIABLE).source().rstrip())
+
+
+def _studies(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    from lrsearch.storage.names import study_names
+
+    return [each for each in study_names(ctx.params.get("storage")) if each.startswith(incomplete)]
+
+
+def _trials(ctx: click.Context, incomplete: str) -> list[str]:
+    from lrsearch.storage.names import trial_names
+
+    study = ctx.params.get("study") or next(iter(ctx.args), None)  # args: where an option still waits for its value
+    return [each for each in trial_names(ctx.params.get("storage"), study) if each.startswith(incomplete)] if study else []
+
+
+def complete_trial(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Trials and their retests: `7`, `7/2`."""
+    return _trials(ctx, incomplete)
+
+
+def complete_search_trial(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Trials alone."""
+    return [each for each in _trials(ctx, incomplete) if "/" not in each]
+
+
+def study_argument(function: F) -> F:
+    """The argument STUDY: one that exists."""
+    return click.argument("study", shell_complete=_studies)(function)

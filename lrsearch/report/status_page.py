@@ -1,0 +1,167 @@
+"""How far a study is: as data for programs, and as a page for people, once or watched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from shlex import quote
+
+from lrsearch.answer import Contender, evidence_text, seconds_left, standing
+from lrsearch.answer.pace import trainings_left
+from lrsearch.report.layout import Column, bar, clauses, paragraph, table
+from lrsearch.report.tables import GONE_SECONDS, HANG, setting_text, words_of, worker_rows
+from lrsearch.report.words import counted, duration_text, value_text
+from lrsearch.storage import Counts
+from lrsearch.values import Json, StudyRecord, StudyState, TrialRecord, TrialState, WorkerRecord
+
+_SHOWN = 12  # running trials, and workers, on a page that is watched: it is redrawn from the screen's top
+_BAR, _WIDE = 40, 80  # characters: the bar at most, and a page whose width nobody knows
+
+
+def status_data(
+    study: StudyRecord,
+    counts: Counts,
+    records: Sequence[TrialRecord],
+    workers: Sequence[WorkerRecord],
+    *,
+    engines: Mapping[str, Json],
+    now: float,
+) -> dict[str, Json]:
+    """How far a study is. `ended` says that nothing will happen any more; `engines` are the figures by machine."""
+    alive = [each for each in workers if each.state != "gone" and now - each.last_seen < GONE_SECONDS]
+    stands = standing(study.plan.facts, records)
+    return {
+        "study": study.name,
+        "state": study.state.value,
+        "reason": study.reason,
+        "objective": study.plan.facts.objective,
+        "direction": study.plan.facts.direction.value,
+        "budget": study.trials,
+        "deadline": study.deadline,
+        "seconds_left": max(0.0, study.deadline - now) if study.deadline is not None else None,
+        "estimated_seconds_left": seconds_left(study, records, alive, now=now),
+        "done": counts.done,
+        "running": counts.running,
+        "waiting": counts.waiting,
+        **{state: getattr(counts, state) for state in ("complete", "diverged", "pruned", "failed")},
+        "trainings_left": trainings_left(study, records),
+        "retests": {"planned": counts.retests, "done": counts.retests_done},
+        "workers": worker_rows(alive, now=now),
+        "engines": dict(engines),
+        "training": [_training(each) for each in records if each.state is TrialState.RUNNING],
+        "best": _short(stands.best),
+        "yours": _short(stands.yours),
+        "exact_resume": study.plan.facts.exact_order,
+        "ended": study.state in {StudyState.FINISHED, StudyState.BROKEN} and not counts.running,
+    }
+
+
+def status_text(data: dict[str, Json], *, width: int | None = None, watched: bool = False) -> str:
+    """The same for people, in `width` columns where that is given; `watched` begins with a bar and the time left."""
+    reason = f" ({data['reason'].strip().splitlines()[-1]})" if data["reason"] else ""
+    lines = [paragraph(f"study {data['study']}: {data['state']}{reason}", width, hang=HANG)]
+    if watched:
+        lines.append(_bar_line(data, width))
+    lines += _count_lines(data, width)
+    if (time := _time_line(data)) and not watched:
+        lines.append(time)
+    lines += _result_lines(data, width)
+    lines += _running_lines(data["training"], width, shown=_SHOWN if watched else None)
+    lines += _alive_lines(data["workers"], width, shown=_SHOWN if watched else None)
+    lines += [paragraph(f"engine   {machine}: {known['reason']}", width, hang=HANG) for machine, known in data["engines"].items()]
+    if not data["workers"] and not data["ended"]:
+        lines.append(f"no worker. Attach some: lrsearch attach {quote(data['study'])}")
+    if not data["exact_resume"]:
+        lines.append("an interrupted trial resumes inexactly: the data brings its own order")
+    return "\n".join(lines)
+
+
+def _bar_line(data: dict[str, Json], width: int | None) -> str:
+    """A bar of all trainings, retests included, then the time left."""
+    done, left = data["done"] + data["retests"]["done"], data["trainings_left"]
+    estimated = data["estimated_seconds_left"]
+    time = "time left unknown yet" if estimated is None else f"about {duration_text(estimated)} left"
+    if data["ended"] or not data["workers"]:
+        time = "ended" if data["ended"] else "no worker"
+    if left is None:  # time alone limits the study
+        return clauses([time, f"{counted(done, 'training')} done"], width)
+    beside = clauses([f"{done}/{done + left}", time], None, between="  ")
+    return f"{bar(done, done + left, min(_BAR, (width or _WIDE) - len(beside) - 2))}  {beside}"
+
+
+def _count_lines(data: dict[str, Json], width: int | None) -> list[str]:
+    budget = f"{data['done']} of {data['budget']}" if data["budget"] else str(data["done"])
+    stand = f"trials   {budget} done, {data['running']} running, {data['waiting']} waiting"
+    lines = [clauses([stand, _kinds(data, every=width is None)], width, between="; ")]
+    if data["retests"]["planned"]:
+        lines.append(f"retests  {data['retests']['done']} of {data['retests']['planned']} done")
+    return lines
+
+
+def _time_line(data: dict[str, Json]) -> str:
+    """The deadline, and the estimate while something is trained."""
+    deadline, estimated = data["seconds_left"], data["estimated_seconds_left"]
+    parts = [] if deadline is None else [f"{duration_text(deadline)} left"]
+    if estimated and data["running"] + len(data["training"]) and estimated != deadline:
+        parts.append(f"about {duration_text(estimated)} to go")
+    return f"time     {', '.join(parts)}" if parts else ""
+
+
+def _result_lines(data: dict[str, Json], width: int | None) -> list[str]:
+    """The best and yours: value, trial, what the value rests on, setting."""
+    found = {label: data[label] for label in ("best", "yours") if data[label]}
+    values = [each["state"] if each["value"] is None else value_text(each["value"]) for each in found.values()]
+    columns = [
+        Column(cells=[label.ljust(len(HANG) - 2) for label in found]),
+        Column(cells=values),
+        Column(cells=[f"trial {each['trial']} ({each['evidence']})" for each in found.values()]),
+        Column(cells=[each["setting"] for each in found.values()], rank=1, least=12),
+    ]
+    return table(columns, width) if found else []
+
+
+def _running_lines(training: Sequence[dict[str, Json]], width: int | None, *, shown: int | None) -> list[str]:
+    first = training[:shown]
+    columns = [
+        Column(cells=["running"] * len(first)),
+        Column(cells=[each["label"] for each in first]),
+        Column(cells=[f"attempt {each['attempt']}" if each["attempt"] > 1 else "" for each in first], rank=1),
+        Column(cells=[each["setting"] for each in first], rank=2, least=12),
+    ]
+    wanted = [each for each in columns if not each.empty]
+    return [*(table(wanted, width) if first else []), *_more("running", len(training) - len(first))]
+
+
+def _alive_lines(workers: Sequence[dict[str, Json]], width: int | None, *, shown: int | None) -> list[str]:
+    first = workers[:shown]
+    columns = [
+        Column(cells=["worker "] * len(first)),
+        Column(cells=[f"{row['host']}:{row['pid']}" for row in first], rank=1, least=12),
+        Column(cells=[row["slot"] for row in first]),
+        Column(cells=[row["state"] for row in first]),
+    ]
+    return [*(table(columns, width) if first else []), *_more("worker", len(workers) - len(first))]
+
+
+def _more(label: str, number: int) -> list[str]:
+    return [f"{label:<{len(HANG)}}and {number} more"] if number else []
+
+
+def _kinds(data: dict[str, Json], *, every: bool) -> str:
+    """How the trials ended; `every` also says of what there is none."""
+    return ", ".join(f"{data[state]} {state}" for state in ("complete", "diverged", "pruned", "failed") if every or data[state])
+
+
+def _training(record: TrialRecord) -> dict[str, Json]:
+    return {"label": record.label, "attempt": record.attempt, "worker": record.worker, "setting": setting_text(record)}
+
+
+def _short(each: Contender | None) -> dict[str, Json] | None:
+    if each is None:
+        return None
+    return {
+        "trial": each.trial,
+        "state": each.state.value,
+        "value": each.value,
+        "evidence": evidence_text(each.retest),
+        "setting": words_of(each.setting),
+    }
