@@ -106,9 +106,9 @@ class Child:
 
     def close(self) -> None:
         """Let go of its files; it is gone."""
-        # A process that it left behind in a session of its own may hold its output open: a reader of that cannot be interrupted.
-        output = None if self._reader.is_alive() else self._process.stdout
-        for file in (self._process.stdin, output, self._printed):
+        # The reader closes the output: a process that the worker left behind in a session of its own may hold it open, and no
+        # reader of that can be interrupted.
+        for file in (self._process.stdin, self._printed):
             with suppress(OSError):
                 if file is not None:
                     file.close()
@@ -116,13 +116,14 @@ class Child:
     def _read(self, inbox: Inbox) -> None:
         """Pass its events on. A worker that cannot be understood is ended: what it would say next may be what all wait for."""
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            event = _event_of(line)
-            if event is not None:
-                inbox.put((self, event))
-            elif line.endswith(b"\n"):  # else it was killed in the middle of it
-                self.kill(f"it wrote to lrsearch's own pipe: {line[:80].decode(errors='replace').strip()!r}")
-                return
+        with self._process.stdout as output:
+            for line in output:
+                event = _event_of(line)
+                if event is not None:
+                    inbox.put((self, event))
+                elif line.endswith(b"\n"):  # else it was killed in the middle of it
+                    self.kill(f"it wrote to lrsearch's own pipe: {line[:80].decode(errors='replace').strip()!r}")
+                    return
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(MUTE_SECONDS)
             return

@@ -2,7 +2,7 @@
 
 Keys: `epochs`, `epoch_seconds`, `journal` (a file that gets a line an epoch, fsynced), `behave` {label: what} with what one of
 _BEHAVIOURS, `-once` after it for the first attempt alone, `all` (what every trial does), `inspect` (raise, kill, refuse), `open`
-(any of them, `-once` for the first process alone), `print` (text that each epoch prints), `clock` (true: the database's clock is ahead by what the table
+(any of them, or lose: give no space; `-once` for the first process alone), `print` (text that each epoch prints), `clock` (true: the database's clock is ahead by what the table
 drill_clock says). The variable
 DRILL_CLOCK_AHEAD sets this process' own clock, in seconds.
 """
@@ -87,8 +87,11 @@ class ToyWorkshop:
     def open(self, study):
         from lrsearch.space import SearchSpace
 
-        _behave(self._opening())
+        what = self._opening()
         engine = ToyEngine(self.says)
+        if what == "lose":
+            return None, engine  # a worker that has entered the ledger finds nothing to search
+        _behave(what)
         return SearchSpace(optimizers=("sgd", "adam"), schedules=("constant",)), engine
 
     def _opening(self):
