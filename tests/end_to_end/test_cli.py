@@ -197,6 +197,19 @@ def test_the_starter_file_can_be_searched_as_it_is(tmp_path):
     assert result.best.trial == 0
 
 
+def test_the_commands_of_the_readme_run_one_after_another(tmp_path):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"```\n(\. \.venv/bin/activate\n.*?)```", readme, re.DOTALL)
+    commands = block.replace("--trials 20", "--trials 2 --retest 0 --workers 1").splitlines()[1:]
+    assert len(commands) == 6
+    shell = f'lrsearch() {{ "{sys.executable}" -m lrsearch "$@"; }}\n'
+    done = subprocess.run(
+        ["bash", "-ec", shell + "\n".join(commands)], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert {each.name for each in (tmp_path / "pictures").iterdir()} == {"rates.png", "schedules.png", "curves.png"}
+
+
 def test_ctrl_c_puts_the_running_trial_back_and_the_same_command_goes_on(tmp_path):
     (tmp_path / "toy.py").write_text(STUDY.replace("epochs=3", "epochs=100"))
     command = [
