@@ -6,13 +6,14 @@ python docs/make_reference.py        # tests/unit/test_documents.py holds the fi
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from lrsearch import SearchSpace, StudyDefinition
+from lrsearch import SearchSpace, StudyDefinition, TrialInfo
 from lrsearch.cli.main import SECTIONS
 from lrsearch.space import OPTIMIZERS, SHAPES
 
@@ -34,8 +35,9 @@ def reference() -> str:
         "# Reference\n\nWritten by `docs/make_reference.py` from the code; do not edit by hand.",
         COMMANDS,
         *(part for title, commands in SECTIONS.items() for part in section(title, commands)),
-        f"## StudyDefinition\n\n{inspect.getdoc(StudyDefinition)}",
-        f"## SearchSpace\n\n{inspect.getdoc(SearchSpace)}",
+        f"## StudyDefinition\n\n{fields(StudyDefinition)}",
+        f"## TrialInfo\n\n{fields(TrialInfo)}",
+        f"## SearchSpace\n\n{fields(SearchSpace)}",
         f"## Optimizers\n\n{optimizers()}",
         f"## Schedule shapes\n\n{shapes()}",
     ]
@@ -69,6 +71,11 @@ def _option(option: click.Option) -> str:
         names += f" {choices or option.metavar or option.type.name.upper()}".replace("|", "\\|").replace("\\\\|", "\\|")
     default = f" [default: {option.default}]" if option.show_default and option.default is not None else ""
     return f"| {names} | {(option.help or '').replace('|', chr(92) + '|')}{default} |"
+
+
+def fields(documented: type) -> str:
+    """A class's docstring, with its `field: meaning` lines as a list."""
+    return re.sub(r"^([a-z_]+(?:, [a-z_]+)*): ", r"- `\1`: ", inspect.getdoc(documented) or "", flags=re.MULTILINE)
 
 
 def optimizers() -> str:

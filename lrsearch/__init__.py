@@ -8,12 +8,12 @@ from lrsearch.version import VERSION
 
 if TYPE_CHECKING:
     from lrsearch.api import SearchResult, search
-    from lrsearch.definition import StudyDefinition
+    from lrsearch.definition import StudyDefinition, TrialInfo
     from lrsearch.errors import LrSearchError
     from lrsearch.space import SearchSpace
 
 __version__ = VERSION
-__all__ = ["LrSearchError", "SearchResult", "SearchSpace", "StudyDefinition", "search"]
+__all__ = ["LrSearchError", "SearchResult", "SearchSpace", "StudyDefinition", "TrialInfo", "search"]
 
 # Loaded on first use, so that `lrsearch --help` and a study file's import stay fast.
 _HOMES = {
@@ -21,6 +21,7 @@ _HOMES = {
     "SearchResult": "lrsearch.api",
     "SearchSpace": "lrsearch.space",
     "StudyDefinition": "lrsearch.definition",
+    "TrialInfo": "lrsearch.definition",
     "search": "lrsearch.api",
 }
 

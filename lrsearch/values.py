@@ -124,6 +124,8 @@ class TrialSpec:
     label: str  # "trial 12", "retest 2 of trial 12": for people
     setting: Setting
     seed: int
+    number: int | None = None  # the search trial's; in a retest, that of the trial that it repeats
+    retest: int | None = None  # 1, 2, ... in a retest
     yours: bool = False  # train the user's compile unchanged
     alone: bool = False  # its worker was lost before: whoever trains beside it might be lost with it
     test_split: bool = False  # evaluate on the test split where there is one (retests)

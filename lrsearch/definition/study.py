@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lrsearch.definition.sources import Sources
+from lrsearch.definition.trial_info import TrialInfo
 from lrsearch.errors import InvalidValue
 from lrsearch.space import SearchSpace
 from lrsearch.values import Direction, Json
@@ -31,7 +32,8 @@ class StudyDefinition:
     steps_per_epoch, validation_steps: as in `model.fit`; needed where a dataset's length is unknown or infinite.
     class_weight, shuffle: as in `model.fit`. Shuffling is ours: a new permutation an epoch, the same in every engine.
     gradient_accumulation_steps: batches per update; by default what the model's own optimizer has.
-    callbacks: a function that returns a list of Keras callbacks, called for every trial.
+    callbacks: a function that returns a list of Keras callbacks, called once for every attempt at a training and once before
+    trial 0. `callbacks(trial)` receives a `TrialInfo`: label, number, setting, seed and a folder of its own.
     loss, metrics: for a model that `build_model` returns uncompiled; what `model.compile` takes.
     space: what to search. seed: of the search and of every trial's start.
     build_model, load_data: given here in a notebook; in a study file, functions of these names.
@@ -48,7 +50,7 @@ class StudyDefinition:
     class_weight: Mapping[int, float] | None = None
     shuffle: bool = True
     gradient_accumulation_steps: int | None = None
-    callbacks: Callable[[], Sequence[Any]] | None = None
+    callbacks: Callable[..., Sequence[Any]] | None = None
     loss: Any = None
     metrics: Any = None
     space: SearchSpace = field(default_factory=SearchSpace)
@@ -67,6 +69,7 @@ class StudyDefinition:
                 _check_count(name, getattr(self, name))
         for name in ("callbacks", "build_model", "load_data"):
             _check_callable(name, getattr(self, name))
+        _check_factory(self.callbacks)
         if not isinstance(self.shuffle, bool):
             raise InvalidValue("shuffle", got=self.shuffle, allowed="True or False")
         if not isinstance(self.space, SearchSpace):
@@ -132,6 +135,13 @@ class StudyDefinition:
             error.add_note(_NO_BATCH_SIZE)
             raise
 
+    def make_callbacks(self, trial: Callable[[], TrialInfo]) -> Any:
+        """Call `callbacks`, with the trial where it takes an argument; None where there is no such function."""
+        make = self.callbacks
+        if make is None:
+            return None
+        return make(trial()) if takes_argument(make, "trial") else make()
+
     @property
     def data_depends_on_batch(self) -> bool:
         return takes_argument(self._function("load_data"), "batch_size")
@@ -181,3 +191,15 @@ def _check_count(name: str, value: object) -> None:
 def _check_callable(name: str, value: object) -> None:
     if value is not None and not callable(value):
         raise InvalidValue(name, got=value, allowed="a function")
+
+
+def _check_factory(function: Callable[..., Any] | None) -> None:
+    """Refuse a `callbacks` that could not be called: it gets the trial, or nothing."""
+    if function is None:
+        return
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*([None] if takes_argument(function, "trial") else []))
+    except TypeError as error:
+        allowed, fix = "a function without arguments, or of one: the trial", f"It cannot be called so: {error}."
+        raise InvalidValue("callbacks", got=f"callbacks{signature}", allowed=allowed, fix=fix) from None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from lrsearch.definition import StudyDefinition
+from lrsearch.definition import StudyDefinition, TrialInfo
+from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.errors import InvalidValue
+from lrsearch.values import Setting, TrialSpec
 
 _C = keras.callbacks
 # Each would change the rate or the length that the trial is about.
@@ -51,21 +55,90 @@ def may_change_weights(callback: Any) -> bool:
     return type(callback) not in _LEAVE_WEIGHTS
 
 
-def callbacks_for(
-    definition: StudyDefinition,
+def users_callbacks(loaded: LoadedStudy, spec: TrialSpec) -> list[Any]:
+    """What the study's own function returns for this attempt. Raises InvalidValue where that is no list of callbacks.
+
+    The function is called once an attempt, however many engines look at the attempt; what it raised is raised to each of them.
+    """
+    key = spec.trial_id, spec.attempt
+    if key not in loaded.uncalled:
+        try:
+            loaded.uncalled[key] = _made(loaded.definition, lambda: _info(spec))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's code may raise anything
+            loaded.uncalled[key] = error
+    found = loaded.uncalled[key]
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
+def calls_begin(loaded: LoadedStudy, spec: TrialSpec) -> None:
+    """From here on this attempt's callbacks hold what they saw: an engine that begins the attempt anew makes them anew."""
+    loaded.uncalled.pop((spec.trial_id, spec.attempt), None)
+
+
+@contextmanager
+def looked_at(definition: StudyDefinition, setting: Setting) -> Iterator[list[Any]]:
+    """Callbacks for a look before there is a trial; their folder goes with it."""
+    with tempfile.TemporaryDirectory(prefix="lrsearch-", ignore_cleanup_errors=True) as folder:
+        yield _made(definition, lambda: _info_of_a_look(definition, setting, folder))
+
+
+def _made(definition: StudyDefinition, trial: Callable[[], TrialInfo]) -> list[Any]:
+    made = definition.make_callbacks(trial)
+    if made is None and definition.callbacks is None:
+        return []
+    if not isinstance(made, list | tuple) or not all(isinstance(each, _C.Callback) for each in made):
+        raise InvalidValue("callbacks", got=made, allowed="a function that returns a list of Keras callbacks")
+    return list(made)
+
+
+def _info(spec: TrialSpec) -> TrialInfo:
+    folder = Path(spec.folder or tempfile.mkdtemp(prefix="lrsearch-"))  # an engine without a worker names none
+    folder.mkdir(parents=True, exist_ok=True)
+    return TrialInfo(
+        label=spec.label,
+        number=spec.number,
+        retest=spec.retest,
+        yours=spec.yours,
+        setting=spec.setting,
+        seed=spec.seed,
+        attempt=spec.attempt,
+        resumed_epochs=spec.resume.epoch if spec.resume else 0,
+        folder=folder,
+    )
+
+
+def _info_of_a_look(definition: StudyDefinition, setting: Setting, folder: str) -> TrialInfo:
+    return TrialInfo(
+        label="first look",
+        number=None,
+        retest=None,
+        yours=False,
+        setting=setting,
+        seed=definition.seed,
+        attempt=1,
+        resumed_epochs=0,
+        folder=Path(folder),
+        first_look=True,
+    )
+
+
+def kept_of(
+    users: Sequence[Any],
     *,
     yours: bool,
-    folder: str | None,
+    folder: str | None = None,
     resumed: bool = False,
     averaged: bool = False,
     setting_rates: Sequence[str] = (),
 ) -> tuple[list[Any], tuple[str, ...]]:
-    """The callbacks of one attempt, and what to say about them. Raises InvalidValue for what is no list of callbacks.
+    """Those of the user's callbacks that an attempt is trained with, and what to say about the others.
 
     `averaged`: the optimizer is evaluated at averaged weights; `setting_rates`: those of the user's that set
     the rate, by `placed_name`.
     """
-    placed = list(enumerate(users_callbacks(definition)))
+    placed = list(enumerate(users))
     notes = []
     for takes_out, reason in _reasons(yours=yours, averaged=averaged, setting_rates=setting_rates):
         names = sorted({type(each).__name__ for place, each in placed if takes_out(place, each)})
@@ -99,22 +172,11 @@ def placed_name(place: int, callback: Any) -> str:
     return f"{place}:{type(callback).__name__}"
 
 
-def users_callbacks(definition: StudyDefinition) -> list[Any]:
-    """What the study's own function returns. Raises InvalidValue where that is no list of callbacks."""
-    if definition.callbacks is None:
-        return []
-    made = definition.callbacks()
-    if not isinstance(made, list | tuple) or not all(isinstance(each, _C.Callback) for each in made):
-        raise InvalidValue("callbacks", got=made, allowed="a function that returns a list of Keras callbacks")
-    return list(made)
-
-
 def _redirect(callback: Any, folder: str | None) -> None:
-    """Let a callback that writes files write into the attempt's own folder."""
+    """Let a callback that writes files write into the attempt's own folder; where it does so already, it is left as it is."""
     for kind, attribute in _PATHS.items():
         if isinstance(callback, kind) and folder is not None:
-            path = (
-                Path(folder) / Path(str(getattr(callback, attribute, None) or getattr(callback, f"_{attribute}", "files"))).name
-            )
+            asked = Path(str(getattr(callback, attribute, None) or getattr(callback, f"_{attribute}", "files")))
+            path = asked if asked.absolute().is_relative_to(Path(folder).absolute()) else Path(folder) / asked.name
             path.parent.mkdir(parents=True, exist_ok=True)
             setattr(callback, attribute if hasattr(callback, attribute) else f"_{attribute}", str(path))

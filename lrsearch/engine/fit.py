@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from lrsearch.engine import _keras
 from lrsearch.engine.blame import LEAVING, PASSING, blaming, end_fork
-from lrsearch.engine.callbacks import callbacks_for, may_change_weights
+from lrsearch.engine.callbacks import calls_begin, kept_of, may_change_weights, users_callbacks
 from lrsearch.engine.compiling import accumulation_of, inner, seeded_model, set_searched
 from lrsearch.engine.data import Arrays, Data, Split, epoch_stream, sample_batch, training_stream
 from lrsearch.engine.keeping import KeptWeights
@@ -58,6 +58,7 @@ class FitEngine:
             return run.failed(error, began)
         finally:
             del run
+            calls_begin(self.loaded, spec)
             shared_layers(self.loaded.definition.build_model).restore()
             _keras.clear_session()  # or every trial's graph stays for ever (keras-tuner #1031)
             gc.collect()
@@ -97,7 +98,9 @@ class Run:
         if spec.resume is not None:
             self._resume()
         try:
-            self._fit(self._around(self._users_callbacks(), total, watch, save))
+            around = self._around(self._users_callbacks(), total, watch, save)
+            calls_begin(self.loaded, spec)
+            self._fit(around)
         except Stop as stop:
             return stop.status, stop.reason
         finally:
@@ -112,8 +115,8 @@ class Run:
     def _users_callbacks(self) -> list[Any]:
         """The user's callbacks as they are called in this trial; what was taken out is noted."""
         spec = self.spec
-        kept, said = callbacks_for(
-            self.definition,
+        kept, said = kept_of(
+            users_callbacks(self.loaded, spec),
             yours=spec.yours,
             folder=spec.folder,
             resumed=spec.resume is not None,

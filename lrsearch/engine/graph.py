@@ -21,7 +21,7 @@ from keras import tree
 
 from lrsearch.engine import _keras
 from lrsearch.engine.blame import PASSING, blaming, end_fork
-from lrsearch.engine.callbacks import watching_batches
+from lrsearch.engine.callbacks import calls_begin, watching_batches
 from lrsearch.engine.compiling import accumulation_of, fresh_model, inner, set_searched
 from lrsearch.engine.data import DEFAULT_BATCH, Arrays, Data, permutation, sample_batch
 from lrsearch.engine.feeding import ArrayFeed, Feed, StreamFeed
@@ -105,6 +105,7 @@ class GraphEngine:
             status, reason = run.train(watch, save)
             return run.concluded(status, began, reason=reason)
         except CallbackFailed as failed:
+            calls_begin(self.loaded, spec)
             return run.failed(failed.__cause__ or failed, began)
         finally:
             run.close()
@@ -174,10 +175,17 @@ class _GraphRun(Run):
 
     def train(self, watch: Watch, save: Save) -> tuple[Status, str]:
         """Copy start values in, train epoch by epoch; how it ended."""
-        kept = self._users_callbacks()
+        try:
+            kept = self._users_callbacks()
+        except PASSING:
+            raise
+        except BaseException as error:  # the user's code may raise anything: the end of this trial, and of no other
+            raise CallbackFailed from error
         _check_carried(self.data, kept)
         program, total = self._begun()
-        self._begin_callbacks(self._around(kept, total, watch, save))
+        around = self._around(kept, total, watch, save)
+        calls_begin(self.loaded, self.spec)
+        self._begin_callbacks(around)
         watcher = self.watching
         assert watcher is not None
         try:

@@ -15,7 +15,7 @@ from lrsearch.definition import StudyDefinition, fingerprint_of, recorded_of
 from lrsearch.definition.loading import own_traceback
 from lrsearch.definition.study import hint_of
 from lrsearch.engine import _keras
-from lrsearch.engine.callbacks import callbacks_for, users_callbacks
+from lrsearch.engine.callbacks import kept_of, looked_at
 from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, inner, set_searched
 from lrsearch.engine.data import Arrays, Stream, sample_batch
 from lrsearch.engine.fit import user_traceback
@@ -125,6 +125,7 @@ def _seen(loaded: LoadedStudy) -> _Seen:
     findings = Findings(
         fixed_seeds=any(one == other for one, other in zip(first.seeds, second.seeds, strict=True) if one is not None),
         rate_callbacks=tuple(called.rate_callbacks),
+        callbacks=called.kept,
         shared=tuple(shared),
         data=digests_of_other_sizes(loaded),
     )
@@ -161,8 +162,6 @@ def _facts(loaded: LoadedStudy, seen: _Seen) -> StudyFacts:
     data = loaded.data(base)
     exact = isinstance(data.train, Arrays)
     loaded.findings = seen.findings
-    options: dict[str, Any] = {"yours": False, "folder": None, "setting_rates": seen.findings.rate_callbacks}
-    _, notes = _own(definition, lambda: callbacks_for(definition, **options))
     return StudyFacts(
         objective=definition.objective,
         direction=loaded.direction,
@@ -180,7 +179,7 @@ def _facts(loaded: LoadedStudy, seen: _Seen) -> StudyFacts:
         fingerprint=fingerprint_of(definition) | _measured_fingerprint(loaded, seen.shapes),
         recorded=recorded_of(definition),
         versions=versions(),
-        notes=(*notes, *(() if exact else (_INEXACT,)), *seen.notes),
+        notes=(*seen.called.notes, *(() if exact else (_INEXACT,)), *seen.notes),
         carried=seen.carried,
         decay_exclusions=seen.decay_exclusions,
         findings=seen.findings.to_json(),
@@ -217,13 +216,17 @@ def _begun_model(loaded: LoadedStudy, seed: int) -> tuple[Any, _Begun]:
 def _called(loaded: LoadedStudy, model: Any, step: Step, total: int, accumulation: int) -> Called:
     """What the user's callbacks do, on a model that is compiled for a search."""
     definition = loaded.definition
-    made = _own(definition, lambda: users_callbacks(definition))
     setting = definition.effective_space().references()[0]
     set_searched(model, setting, total_steps=total, accumulation=accumulation, learning_rate=LOOK_RATE)
-    if not made:
-        return Called()
     steps = loaded.steps_per_epoch(first_batch_size(definition))
-    return call_callbacks(model, made, step.logs, epochs=definition.epochs, steps=steps)
+
+    def look() -> Called:
+        with looked_at(definition, setting) as users:
+            called = call_callbacks(model, users, step.logs, epochs=definition.epochs, steps=steps)
+            kept, notes = kept_of(users, yours=False, setting_rates=called.rate_callbacks)
+        return replace(called, kept=tuple(type(each).__name__ for each in kept), notes=notes)
+
+    return _own(definition, look) if definition.callbacks is not None else Called()
 
 
 def _logged(step: Step, called: Called) -> dict[str, float]:

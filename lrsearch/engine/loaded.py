@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from lrsearch.definition import StudyDefinition
 from lrsearch.engine.data import Arrays, Data, Split, Stream, check_data
@@ -17,6 +18,7 @@ class Findings:
 
     fixed_seeds: bool = False  # build_model sets seeds: ours are set again after it
     rate_callbacks: tuple[str, ...] = ()  # classes of callbacks that set the rate: taken out of searched trials
+    callbacks: tuple[str, ...] | None = None  # classes of those that searched trials keep; None where nobody looked
     shared: tuple[Json, ...] = ()  # figures of the start values of layers made outside build_model
     data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # digests by str(batch size) and split
 
@@ -26,7 +28,9 @@ class Findings:
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Findings:
         known = dict(data)
-        known |= {name: tuple(known[name]) for name in ("rate_callbacks", "shared") if name in known}
+        for name in ("rate_callbacks", "callbacks", "shared"):
+            if known.get(name) is not None:
+                known[name] = tuple(known[name])
         return cls(**known)
 
 
@@ -38,6 +42,8 @@ class LoadedStudy:
     direction: Direction = Direction.MINIMIZE
     findings: Findings = field(default_factory=Findings)
     _data: dict[int | None, Data] = field(default_factory=dict)
+    # By trial and attempt: the user's callbacks, none of them called yet, or what their function raised.
+    uncalled: dict[tuple[int, int], list[Any] | BaseException] = field(default_factory=dict)
 
     def data(self, batch_size: int | None) -> Data:
         """The splits for trials of this batch size."""

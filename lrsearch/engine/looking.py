@@ -134,6 +134,8 @@ class Called:
 
     rate_callbacks: list[str] = field(default_factory=list)  # by `placed_name`
     logs: dict[str, Any] = field(default_factory=dict)  # an epoch's, with what they put there
+    kept: tuple[str, ...] = ()  # classes of those that searched trials keep
+    notes: tuple[str, ...] = ()  # what is taken out of searched trials, and why
 
 
 def call_callbacks(model: Any, callbacks: Sequence[Any], logs: Mapping[str, float], *, epochs: int, steps: int) -> Called:

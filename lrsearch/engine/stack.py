@@ -17,12 +17,13 @@ import tensorflow as tf
 from keras import tree
 
 from lrsearch.engine import _keras
+from lrsearch.engine.callbacks import calls_begin
 from lrsearch.engine.compiling import accumulation_of, inner, set_searched
 from lrsearch.engine.data import Arrays, Split, permutation
 from lrsearch.engine.families import COLUMNS, Family
 from lrsearch.engine.fit import Run
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.program import Held, Pace
+from lrsearch.engine.program import CannotTrace, Held, Pace
 from lrsearch.engine.stacked import StackedProgram, State
 from lrsearch.engine.watching import Stop, WatchCallback
 from lrsearch.space import rates
@@ -66,11 +67,15 @@ class RowRun(Run):
         _keras.build_layers(self.model, stack.program.sample)
         self.seed_state = _keras.seed_state().numpy()  # before another row's seeds take its place
         self.accumulation = accumulation_of(self.model, definition)
-        self._users_callbacks()  # none is left in a study that is vectorized; what was taken out is noted
         total = self.loaded.total_steps(spec.setting.batch_size, self.accumulation)
         set_searched(self.model, spec.setting, total_steps=total, accumulation=self.accumulation, learning_rate=_SEARCHED_RATE)
         self.table = self._table(total)
         self.watching: Any = self._watcher(total, watch, save)
+
+    def note_callbacks(self) -> None:
+        """Note what was taken out. Raises CannotTrace where some are left: nobody calls them in a row."""
+        if self._users_callbacks():
+            raise CannotTrace("the study has callbacks")
 
     def _table(self, total: int) -> np.ndarray:
         """The rate of every batch of the run, float64 (epochs * batches,)."""
@@ -118,6 +123,8 @@ class Stack:
         state, before, families = self.state, self.rows, len(self.program.families)
         try:
             runs = [RowRun(self.loaded, spec, self, watch, save) for spec in specs]
+            for run in runs:
+                run.note_callbacks()
             rows = [self._row(run) for run in runs]
             self._join(rows, [self._begun(row) for row in rows])
         except BaseException:
@@ -263,6 +270,7 @@ class Stack:
 
     def _outcome(self, row: Row) -> Outcome:
         assert row.stop is not None
+        calls_begin(self.loaded, row.run.spec)
         return row.run.concluded(row.stop.status, row.run.began, reason=row.stop.reason)
 
     def timed_calls(self, spec: TrialSpec, width: int, *, batches: int) -> Iterator[tuple[float, int]]:

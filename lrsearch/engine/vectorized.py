@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from lrsearch.engine import _keras
 from lrsearch.engine.blame import PASSING, blaming, end_fork
-from lrsearch.engine.callbacks import callbacks_for
+from lrsearch.engine.callbacks import kept_of, looked_at, users_callbacks
 from lrsearch.engine.compiling import fresh_model, inner
 from lrsearch.engine.data import Arrays, Stream
 from lrsearch.engine.families import ADAPTERS
@@ -74,7 +74,7 @@ class VectorizedEngine:
             if spec is None:
                 self._ask_again = time.monotonic() + ASK_SECONDS
                 break
-            why = cannot_stack(spec) or _asked(partial(self._cannot_test, spec)) or self.why_not()
+            why = cannot_stack(spec) or _asked(partial(self._cannot_test, spec)) or self.why_not() or self._called_upon(spec)
             if spec.alone:
                 self._apart = spec
             elif why:
@@ -88,6 +88,16 @@ class VectorizedEngine:
         """Why a retest cannot be a row beside others, or empty: rows are tested on arrays."""
         streams = spec.test_split and isinstance(self.loaded.data(spec.setting.batch_size).test, Stream)
         return "the test split is a dataset" if streams else ""
+
+    def _called_upon(self, spec: TrialSpec) -> str:
+        """Why this trial's own callbacks keep it from being a row, or empty: nobody calls them there."""
+        rates = self.loaded.findings.rate_callbacks
+
+        def asked() -> str:
+            kept, _ = kept_of(users_callbacks(self.loaded, spec), yours=False, setting_rates=rates)
+            return "the study has callbacks" if kept else ""
+
+        return _asked(asked)
 
     def why_not(self) -> str:
         """Why this study's trials cannot be rows, or empty."""
@@ -167,10 +177,9 @@ def model_cannot_stack(loaded: LoadedStudy) -> str:
     """Why this study cannot train many rows at once, or empty. Builds a model."""
     definition = loaded.definition
     model = fresh_model(definition, {})
-    callbacks, _ = callbacks_for(definition, yours=False, folder=None, setting_rates=loaded.findings.rate_callbacks)
     kind, optimizer = type(model), inner(model.optimizer)
     checks = {
-        "the study has callbacks": bool(callbacks),
+        "the study has callbacks": bool(_expected_callbacks(loaded)),
         "the model is built under a strategy": _keras.strategy_of(model) is not None,
         "steps_per_epoch or validation_steps is set": definition.steps_per_epoch is not None
         or definition.validation_steps is not None,
@@ -184,6 +193,16 @@ def model_cannot_stack(loaded: LoadedStudy) -> str:
         "compile asks to run eagerly": bool(model.run_eagerly),
     }
     return next((reason for reason, holds in checks.items() if holds), "")
+
+
+def _expected_callbacks(loaded: LoadedStudy) -> tuple[str, ...]:
+    """The callbacks that searched trials keep, as the inspection found; where nobody looked, by a look."""
+    found = loaded.findings.callbacks
+    if found is not None or loaded.definition.callbacks is None:
+        return found or ()
+    with looked_at(loaded.definition, loaded.definition.effective_space().references()[0]) as users:
+        kept, _ = kept_of(users, yours=False, setting_rates=loaded.findings.rate_callbacks)
+    return tuple(type(each).__name__ for each in kept)
 
 
 def _asked(question: Callable[[], str]) -> str:

@@ -117,16 +117,18 @@ class Desk:
             return None
         self._mirror()
         resume = self._resume(trial)
-        label = trial.label
+        label, retest = trial.label, trial.kind is Kind.RETEST
         spec = TrialSpec(
             trial_id=trial.id,
             attempt=attempt,
             label=label,
             setting=setting,
             seed=seed,
+            number=trial.parent if retest else trial.number,
+            retest=(trial.repeat or 0) + 1 if retest else None,
             yours=trial.origin is Origin.YOURS,
             alone=trial.lost > 0,
-            test_split=trial.kind is Kind.RETEST,
+            test_split=retest,
             resume=resume,
             folder=str(self.store.files_folder(label, attempt)),
         )

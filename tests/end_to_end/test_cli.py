@@ -17,9 +17,7 @@ import keras
 import pytest
 from click.testing import CliRunner
 
-from lrsearch import search
 from lrsearch.cli.main import cli
-from lrsearch.definition import load_study_file
 from lrsearch.errors import LrSearchError
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
@@ -196,11 +194,14 @@ def test_doctor_finds_this_machine_well(searched):
     assert all(found.values())
 
 
-def test_the_starter_file_can_be_searched_as_it_is(tmp_path):
-    looked(tmp_path, "new-study", "mine.py")
-    with chdir(tmp_path):
-        result = search(load_study_file("mine.py"), trials=1, retest=0, quiet=True)
-    assert result.best.trial == 0
+def test_the_commands_of_the_readme_run_one_after_another(tmp_path):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"```\n(\. \.venv/bin/activate\n.*?)```", readme, re.DOTALL)
+    commands = block.replace("--trials 20", "--trials 2 --retest 0 --workers 1").splitlines()[1:]
+    assert len(commands) == 6
+    shell = f'lrsearch() {{ "{sys.executable}" -m lrsearch "$@"; }}\n'
+    subprocess.run(["bash", "-ec", shell + "\n".join(commands)], cwd=tmp_path, check=True, timeout=240)
+    assert {each.name for each in (tmp_path / "pictures").iterdir()} == {"rates.png", "schedules.png", "curves.png"}
 
 
 def test_ctrl_c_puts_the_running_trial_back_and_the_same_command_goes_on(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -63,8 +64,28 @@ def test_every_command_prints_json_unless_its_output_is_a_file_a_script_or_a_ser
 
 def test_ci_runs_the_readmes_second_command_word_for_word():
     first, second = re.findall(r"^(python3 -m venv .*)$", README, re.MULTILINE)
-    assert first.endswith("lrsearch start-study studies/digits.py")
+    assert first.endswith("lrsearch start-study studies/autoencoder.py")
     assert f"\n{second}\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def written(document: str) -> list[str]:
+    """Every `lrsearch ...` command of a document, from its blocks and its sentences, as arguments."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    blocks = "".join(each for _, each in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
+    found = re.findall(r"^lrsearch (.*)$", blocks, re.MULTILINE) + re.findall(r"(?:&& |`|wrap ')lrsearch ([a-z][^`'\n]*)", text)
+    return [each for each in dict.fromkeys(found) if not each.startswith("--")]
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/guide.md", "docs/reliability.md"])
+def test_every_command_of_a_document_can_be_parsed(document):
+    asked = written(document)
+    assert asked
+    for line in asked:
+        words = [word for word in shlex.split(line, comments=True) if word not in {"&&", "..."}]
+        depth = 2 if isinstance(cli.commands.get(words[0]), click.Group) else 1
+        command = COMMANDS[" ".join(words[:depth])]
+        _, left, _ = command.make_parser(click.Context(command)).parse_args(words[depth:])
+        assert not left, line
 
 
 def test_the_readmes_study_file_is_at_most_twenty_lines():

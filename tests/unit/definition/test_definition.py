@@ -171,3 +171,18 @@ def test_a_name_that_every_database_takes(name):
 def test_a_name_that_some_database_shell_or_folder_refuses(name):
     with pytest.raises(InvalidValue, match="study name"):
         check_study_name(name)
+
+
+def test_callbacks_may_take_the_trial_and_are_refused_where_they_could_not_be_called():
+    def asks(*, trial):
+        return []
+
+    for unusable in (lambda trial, model: [], asks):
+        with pytest.raises(InvalidValue, match=r"of one: the trial; got 'callbacks\(.*\)'. It cannot be called so: ") as caught:
+            StudyDefinition(callbacks=unusable)
+        assert "\n" not in str(caught.value)
+    told = object()
+    for usable in (lambda trial: [trial], lambda run: [run], lambda trial=None: [trial]):
+        assert StudyDefinition(callbacks=usable).make_callbacks(lambda: told) == [told]
+    for without in (list, lambda patience=3: [], lambda *more: list(more)):
+        assert StudyDefinition(callbacks=without).make_callbacks(lambda: told) == []
