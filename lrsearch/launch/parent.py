@@ -87,6 +87,7 @@ class Watcher:
             "done": sum(each.state.terminal for each in records if each.kind is Kind.SEARCH),
             "deadline": study.deadline,
             "retest": study.plan.retest_seeds,
+            "retested": study.plan.retest_top + 1,
             **self._best_and_yours(),
         }
         self._listen(Event(name="study", facts=told))

@@ -276,16 +276,17 @@ class Desk:
 
         `room` is how many fit into the time that is left, where that is limited.
         """
-        plan = self.study.plan
+        plan = self.ledger.study(self.study.name).plan  # now: seeds and settings may have been raised meanwhile
         records = self.ledger.trials(self.study.id, kind=Kind.SEARCH)
-        wanted = retest_candidates(records, plan.facts.direction)
+        wanted = retest_candidates(records, plan.facts.direction, top=plan.retest_top)
         chosen, seeds = fitting_retests(wanted, yours_of(records), seeds=plan.retest_seeds, room=room)
         retests = [
             Retest(parent=number, repeat=repeat, seed=seed_of(plan.seed, Kind.RETEST, repeat))
             for repeat in range(seeds)
             for number in chosen
         ]
-        if self.ledger.plan_retests(self.study.id, retests):  # two workers may ask at once; one of them tells
+        rule = (plan.retest_seeds, plan.retest_top)
+        if self.ledger.plan_retests(self.study.id, retests, rule=rule):  # two workers may ask at once; one of them tells
             left_out = len(wanted) * plan.retest_seeds - len(retests)
             self.say("retests.planned", trials=list(chosen), seeds=seeds, left_out=left_out)
 
