@@ -80,7 +80,9 @@ def test_a_finished_study_is_retested_on_more_seeds_by_the_workers_of_this_machi
     )
     assert (added.taken.added, added.study.state) == (6, StudyState.FINISHED)
     found = [each for each in records(arguments, Kind.RETEST) if each.parent in added.choice.trials]
-    assert {each.parent: sum(one.parent == each.parent for one in found) for each in found} == dict.fromkeys(added.choice.trials, 3)
+    assert {each.parent: sum(one.parent == each.parent for one in found) for each in found} == dict.fromkeys(
+        added.choice.trials, 3
+    )
     assert {each.seed for each in found} == {seed_of(0, Kind.RETEST, repeat) for repeat in range(3)}
     assert all(each.value is not None for each in found)
     assert notes[0].startswith("6 more retests: trials ")
