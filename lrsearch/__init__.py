@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from lrsearch.version import VERSION
 
 if TYPE_CHECKING:
-    from lrsearch.api import SearchResult, search
+    from lrsearch.api import SearchResult, load, search
     from lrsearch.definition import StudyDefinition
     from lrsearch.errors import LrSearchError
     from lrsearch.space import SearchSpace
 
 __version__ = VERSION
-__all__ = ["LrSearchError", "SearchResult", "SearchSpace", "StudyDefinition", "search"]
+__all__ = ["LrSearchError", "SearchResult", "SearchSpace", "StudyDefinition", "load", "search"]
 
 # Loaded on first use, so that `lrsearch --help` and a study file's import stay fast.
 _HOMES = {
@@ -21,6 +21,7 @@ _HOMES = {
     "SearchResult": "lrsearch.api",
     "SearchSpace": "lrsearch.space",
     "StudyDefinition": "lrsearch.definition",
+    "load": "lrsearch.api",
     "search": "lrsearch.api",
 }
 

@@ -34,7 +34,9 @@ from lrsearch.cli.run import study_file_option, tell_answer, training_options
 @training_options
 @output_options
 @json_option
-def retest(study: str, *, plan_only: bool, quiet: bool, verbose: bool, log_file: str | None, as_json: bool, **options: Any) -> None:
+def retest(
+    study: str, *, plan_only: bool, quiet: bool, verbose: bool, log_file: str | None, as_json: bool, **options: Any
+) -> None:
     """Train the best settings of STUDY and yours on more seeds, and show the answer. All settings share their seeds.
 
     What was retested already counts: --seeds 7 trains four more of a setting with three. A study that has finished is open

@@ -222,6 +222,8 @@ def add_retests(ledger: Ledger, study: StudyRecord, wish: RetestWish, *, listen:
     """Queue the retests of a wish, or keep it for the search's end; says which."""
     from lrsearch.storage import RetestsAsked
 
+    if study.state is StudyState.BROKEN:
+        raise broken(study)
     taken = None
     while taken is None:  # a search trial ended meanwhile: perhaps it is among the best
         choice = choose(study, ledger.trials(study.id), wish)
