@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from lrsearch.answer import NOTEBOOK, Answer, summarise
 from lrsearch.errors import EnvironmentProblem, InvalidValue
@@ -93,7 +94,7 @@ class SearchResult:
 
         trials = (trial,) if isinstance(trial, int) else tuple(trial)
         wish = RetestWish(seeds=seeds, top=top, trials=trials)
-        with watching(quiet=quiet) as listen:
+        with watching(quiet=quiet, stream=_stream()) as listen:
             retest_study(self.study, wish, definition=self.definition, storage=self.storage, options=self.options, listen=listen)
         return replace(load(self.study.name, storage=self.storage), definition=self.definition, options=self.options)
 
@@ -171,7 +172,7 @@ def search(
     from lrsearch.launch.searching import OPTIONS, search_study
 
     options = {each: given[each] for each in OPTIONS if given[each] is not None}
-    with watching(quiet=quiet, verbose=verbose, log_file=log_file) as listen:
+    with watching(quiet=quiet, verbose=verbose, log_file=log_file, stream=_stream()) as listen:
         study = search_study(definition, name=name, storage=storage, options=options, listen=listen)
     here = None if isinstance(definition, str | Path) else definition
     return replace(load(study.name, storage=storage), definition=here, options=options)
@@ -194,6 +195,11 @@ def load(name: str, *, storage: str | None = None) -> SearchResult:
         return SearchResult(study=study, records=records, curves=ledger.curves(study.id), answer=answer, storage=storage)
     finally:
         ledger.close()
+
+
+def _stream() -> TextIO:
+    """Where progress goes: a notebook shows standard error in red, as if something were wrong."""
+    return sys.stdout if type(sys.stderr).__module__.startswith("ipykernel") else sys.stderr
 
 
 def _row(record: TrialRecord) -> dict[str, Json]:

@@ -10,7 +10,7 @@ from lrsearch.answer.pace import seconds_left
 from lrsearch.answer.ranking import fitting_retests, nothing_to_compare, ranking, retest_candidates, setting_key, yours_of
 from lrsearch.answer.spread import Retested, prepare_answer
 from lrsearch.answer.standing import Contender, Standing, standing
-from lrsearch.answer.ways import NOTEBOOK, SHELL
+from lrsearch.answer.ways import NOTEBOOK, SHELL, Ways
 from lrsearch.answer.words import evidence_text, lost_text
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "OptimizerRow",
     "Retested",
     "Standing",
+    "Ways",
     "best_settings",
     "evidence_text",
     "fitting_retests",

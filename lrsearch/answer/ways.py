@@ -14,6 +14,7 @@ class Ways:
     show: str  # one `trial`, such as 12 or 12/2
     extend: str  # `more` trials, `total` in all
     retest: str  # on so many `seeds` in all
+    time: str  # more of it
     quoted: bool = True  # the study's name goes through a shell
 
     def say(self, way: str, study: str, **numbers: object) -> str:
@@ -27,11 +28,13 @@ SHELL = Ways(
     show="lrsearch show {study} {trial}",
     extend="lrsearch extend {study} --trials {more}, then lrsearch attach {study}, goes on",
     retest="lrsearch retest {study} --seeds {seeds}",
+    time="lrsearch extend {study} --timeout TIME gives it more",
 )
 NOTEBOOK = Ways(
     trials="result.trials",
     show='result.show("{trial}")',
     extend="The same lrsearch.search(...) with trials={total} goes on",
     retest="result.retest(seeds={seeds})",
+    time="the same lrsearch.search(...) with a timeout goes on",
     quoted=False,
 )

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from lrsearch.answer import NOTEBOOK
 from lrsearch.errors import AskedToLeave, StudyBroken
 from lrsearch.launch.events import Event, Listener, silent, to_all
 from lrsearch.launch.parent import Watcher, checkpoint_root, opened
@@ -146,7 +147,7 @@ def _train(config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: Stud
     from lrsearch.worker.loop import work
     from lrsearch.worker.opening import desk_for, settle_engine
 
-    watcher = Watcher(ledger, study, listen)
+    watcher = Watcher(ledger, study, listen, ways=NOTEBOOK)
     watcher.begin()
 
     def say(event: str, /, **facts: Json) -> None:

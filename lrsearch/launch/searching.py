@@ -42,13 +42,13 @@ class _Rule:
 
 def _whole(low: int) -> _Rule:
     return _Rule(
-        holds=lambda value: isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= low,
+        holds=lambda value: isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= low),
         allowed=f"a whole number of at least {low}",
     )
 
 
 _SECONDS = _Rule(
-    holds=lambda value: isinstance(value, int | float | np.number) and not isinstance(value, bool) and value > 0,
+    holds=lambda value: isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(value > 0),
     allowed="a number of seconds above 0",
 )
 _BYTES = _Rule(holds=_whole(1).holds, allowed="a whole number of bytes of at least 1, such as 20 * 2**30")
