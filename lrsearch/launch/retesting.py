@@ -59,7 +59,8 @@ class Choice:
     top: int | None  # None: only `named`
     best: tuple[int, ...]  # trials, best first
     named: tuple[int, ...]
-    yours: int | None  # None where it has no value
+    yours: int | None  # None where it has no value, or none yet
+    without_yours: bool  # it ended without one
     lacking: int  # retests of them that are not queued yet
     waiting: int  # that are queued, of whatever setting, and not ended
     failed: int  # of them that ended without a value
@@ -109,25 +110,30 @@ class RetestsAdded:
 
     def __str__(self) -> str:
         """One sentence for people."""
-        seeds = f"{counted(self.choice.seeds, 'seed')} in all"
-        lost = self.choice.failed
-        gone = f"; {counted(lost, 'retest')} of them ended without a value before, and {'stay' if lost > 1 else 'stays'} so"
-        if not self.taken.over:
-            return self._later(seeds) + _without_yours(self.choice)
-        if not self.choice.trials:
-            return "no trial has a value: no setting is retested"
-        what = f"{self._names()} on {seeds}"
-        said = f"{counted(self.taken.added, 'more retest')}: {what}" if self.taken.added else f"{what}: no retest is missing"
-        return said + (gone if lost else "") + _without_yours(self.choice)
+        parts = self._now() if self.taken.over else [self._later()]
+        if self.choice.without_yours:
+            parts.append("yours has no value and is not retested")
+        return "; ".join(parts)
 
-    def _later(self, seeds: str) -> str:
-        parts = []
-        if self.choice.top is not None:
-            plan = self.study.plan
-            seeds = f"{counted(plan.retest_seeds, 'seed')} in all"
-            parts.append(f"at its end the best {counted(plan.retest_top, 'setting')} and yours are retested on {seeds}")
-        if self.choice.named:
-            parts.append(f"after it {self._names()} train on {seeds}")
+    def _now(self) -> list[str]:
+        if not self.choice.trials:
+            return ["no trial has a value: no setting is retested"]
+        what, added, lost = f"{self._names()} on {_in_all(self.choice.seeds)}", self.taken.added, self.choice.failed
+        said = [f"{counted(added, 'more retest')}: {what}" if added else f"{what}: no retest is missing"]
+        if (earlier := self.taken.waiting - added) > 0:
+            said.append(f"{counted(earlier, 'earlier retest')} {'are' if earlier > 1 else 'is'} still to train")
+        if lost:
+            stays = "stay" if lost > 1 else "stays"
+            said.append(f"{counted(lost, 'retest')} of them ended without a value before, and {stays} so")
+        return said
+
+    def _later(self) -> str:
+        parts, plan, choice = [], self.study.plan, self.choice
+        if choice.top is not None:
+            best = f"the best {counted(plan.retest_top, 'setting')}{'' if choice.without_yours else ' and yours'}"
+            parts.append(f"at its end {best} are retested on {_in_all(plan.retest_seeds)}")
+        if choice.named:
+            parts.append(f"after it {self._names()} train on {_in_all(choice.seeds)}")
         return f"the search of {self.study.name} is not over: {'; '.join(parts)}"
 
     def _names(self) -> str:
@@ -136,8 +142,8 @@ class RetestsAdded:
         return " and ".join([*named, *([] if self.choice.yours is None else ["yours"])])
 
 
-def _without_yours(choice: Choice) -> str:
-    return "; yours has no value and is not retested" if choice.yours is None else ""
+def _in_all(seeds: int) -> str:
+    return f"{counted(seeds, 'seed')} in all"
 
 
 def retest(
@@ -262,6 +268,7 @@ def choose(study: StudyRecord, records: Sequence[TrialRecord], wish: RetestWish)
         best=best,
         named=wish.trials,
         yours=yours,
+        without_yours=stands.yours is not None and yours is None,
         lacking=len(chosen) * seeds - len(there),
         waiting=sum(not each.state.terminal for each in retests),
         failed=sum(each.state.terminal and each.value is None for each in there),

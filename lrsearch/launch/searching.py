@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lrsearch.errors import InvalidValue, UnknownName
+from lrsearch.errors import InvalidValue, StudyFileError, UnknownName
 from lrsearch.launch.events import Listener
 from lrsearch.launch.inline import run_inline
 from lrsearch.launch.request import Request
@@ -98,6 +98,9 @@ def retest_study(
 ) -> None:
     """Add retests to a study and train them: of a definition here, of a study file by worker processes."""
     given = checked(options)
+    if definition is None and study.plan.study_file is None:
+        fix = f"Search it again with its definition, lrsearch.search(definition, name={study.name!r}), and retest that result."
+        raise StudyFileError(f"study {study.name!r} was defined in a notebook. {fix}")
     if definition is None:
         from lrsearch.launch.retesting import retest
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import fitting_retests, retest_candidates, yours_of
-from lrsearch.errors import StorageUnavailable
+from lrsearch.errors import StorageUnavailable, UnknownName
 from lrsearch.space import rise_of
 from lrsearch.storage import Claim, Done, PlanRetests, Retest, Wait
 from lrsearch.values import (
@@ -276,7 +276,10 @@ class Desk:
 
         `room` is how many fit into the time that is left, where that is limited.
         """
-        plan = self.ledger.study(self.study.name).plan  # now: seeds and settings may have been raised meanwhile
+        try:
+            plan = self.ledger.study(self.study.name).plan  # now: seeds and settings may have been raised meanwhile
+        except UnknownName:  # deleted: the next claim says so
+            return
         records = self.ledger.trials(self.study.id, kind=Kind.SEARCH)
         wanted = retest_candidates(records, plan.facts.direction, top=plan.retest_top)
         chosen, seeds = fitting_retests(wanted, yours_of(records), seeds=plan.retest_seeds, room=room)
