@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from lrsearch.version import VERSION
 
 if TYPE_CHECKING:
-    from lrsearch.api import SearchResult, search
+    from lrsearch.api import SearchResult, load, search
     from lrsearch.definition import StudyDefinition, TrialInfo
     from lrsearch.errors import LrSearchError
     from lrsearch.space import SearchSpace
 
 __version__ = VERSION
-__all__ = ["LrSearchError", "SearchResult", "SearchSpace", "StudyDefinition", "TrialInfo", "search"]
+__all__ = ["LrSearchError", "SearchResult", "SearchSpace", "StudyDefinition", "TrialInfo", "load", "search"]
 
 # Loaded on first use, so that `lrsearch --help` and a study file's import stay fast.
 _HOMES = {
@@ -22,6 +22,7 @@ _HOMES = {
     "SearchSpace": "lrsearch.space",
     "StudyDefinition": "lrsearch.definition",
     "TrialInfo": "lrsearch.definition",
+    "load": "lrsearch.api",
     "search": "lrsearch.api",
 }
 

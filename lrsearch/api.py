@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from lrsearch.answer import Answer, summarise
+from lrsearch.answer import NOTEBOOK, Answer, summarise
 from lrsearch.errors import EnvironmentProblem, InvalidValue
 from lrsearch.machine import check_system
 from lrsearch.space import Suggestion
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchResult:
-    """What a search found. Shown in a notebook, it is the answer's own text."""
+    """What a search found. A notebook shows it as a table and a picture, a terminal as the answer's own text."""
 
     study: StudyRecord
     records: Sequence[TrialRecord]
     curves: Mapping[int, Sequence[CurvePoint]]  # by trial id
     answer: Answer
+    storage: str | None = None  # as it was given
+    definition: StudyDefinition | None = None  # of this process; None for a study file's, and for a study that was loaded
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the search: retests train by them too
 
     @property
     def best(self) -> Contender | None:
@@ -96,6 +100,41 @@ class SearchResult:
 
         return curves_figure(self.study, self.records, self.curves, self.answer)
 
+    def retest(
+        self,
+        *,
+        seeds: int | None = None,
+        top: int | None = None,
+        trial: int | Sequence[int] = (),
+        quiet: bool = False,
+    ) -> SearchResult:
+        """The same study's result with more retests, as `lrsearch retest` adds and trains them.
+
+        seeds: so many in all for each setting. top: the best so many settings, and yours. trial: these, and yours. A study
+        that was searched in this process trains here, another one by worker processes from its file.
+        """
+        from lrsearch.launch import RetestWish, watching
+        from lrsearch.launch.searching import retest_study
+
+        trials = (trial,) if isinstance(trial, int) else tuple(trial)
+        wish = RetestWish(seeds=seeds, top=top, trials=trials)
+        with watching(quiet=quiet, stream=_stream()) as listen:
+            retest_study(self.study, wish, definition=self.definition, storage=self.storage, options=self.options, listen=listen)
+        return replace(load(self.study.name, storage=self.storage), definition=self.definition, options=self.options)
+
+    def show(self, trial: int | str) -> None:
+        """Print all that is known of a trial, such as `7`, or of a retest, such as `"7/2"`: its second."""
+        from lrsearch.report import find_trial, trial_data, trial_text
+
+        record = find_trial(self.study.name, self.records, str(trial))
+        print(trial_text(record, trial_data(record, self.curves.get(record.id, ()), ())))  # noqa: T201 - for a notebook
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: a table, the picture where matplotlib is there, and the notes."""
+        from lrsearch.report import answer_html
+
+        return answer_html(self.study, self.records, self.answer)
+
     def __str__(self) -> str:
         from lrsearch.report import answer_text
 
@@ -108,65 +147,67 @@ def search(
     definition: StudyDefinition | str | Path,
     *,
     name: str | None = None,
+    storage: str | None = None,
     trials: int | None = None,
     timeout: float | None = None,
-    storage: str | None = None,
     sampler: str | None = None,
     pruner: str | None = None,
     seed: int | None = None,
     retest: int | None = None,
+    retries: int | None = None,
+    optimizers: Sequence[str] | None = None,
+    schedules: Sequence[str] | None = None,
+    learning_rate: Any = None,
+    warmup: Any = None,
+    final: Any = None,
+    batch_size: int | Sequence[int] | None = None,
+    extra: Mapping[str, Any] | None = None,
+    fine_tuning: bool | None = None,
     devices: str | None = None,
     workers: int | None = None,
     threads: int | None = None,
     per_device: int | None = None,
-    accept_change: Sequence[str] = (),
+    engine: str | None = None,
+    trial_timeout: float | None = None,
+    checkpoints: str | Path | None = None,
+    checkpoint_every: float | None = None,
+    checkpoint_quota: int | None = None,
+    accept_change: str | Sequence[str] | None = None,
+    allow_version_drift: bool | None = None,
     quiet: bool = False,
+    verbose: bool = False,
+    log_file: str | Path | None = None,
 ) -> SearchResult:
     """Search a study to the end of its budget and return what was found.
 
-    A `StudyDefinition` is searched in this very process, on one device, under `name` ("notebook" by default). A study
-    file's path is searched by worker processes, as `lrsearch start-study` does; `devices`, `workers`, `threads` and
-    `per_device` are for these. The rest is as on the command line, times in seconds. Calling it again goes on where it stood;
-    `accept_change` names what of the definition may have changed since.
+    A `StudyDefinition` is searched in this very process, on one device. Without `name` the study is named by its definition:
+    calling it again goes on where it stood, and another definition is another study. A study file's path is searched by
+    worker processes, as `lrsearch start-study` does; `devices`, `workers`, `threads`, `per_device` and `trial_timeout` are for
+    these.
+
+    The options are those of `lrsearch start-study`, by their names there; times are in seconds, sizes in bytes. `optimizers`,
+    `schedules` and so on replace what the definition's space says, and are written as in a SearchSpace. A `retest` above the
+    study's own adds seeds.
 
     Raises what the command line says in one line: CallerError, EnvironmentProblem, Refused, StudyBroken.
     """
+    given = dict(locals())
     from lrsearch.launch import watching
+    from lrsearch.launch.searching import OPTIONS, search_study
 
     check_system()
-    asked: dict[str, Any] = {"trials": trials, "timeout": timeout, "sampler": sampler, "pruner": pruner, "seed": seed}
-    asked |= {"retest": retest, "accept_change": tuple(accept_change)}
-    processes = {"devices": devices, "workers": workers, "threads": threads, "per_device": per_device}
-    with watching(quiet=quiet) as listen:
-        if isinstance(definition, str | Path):
-            from lrsearch.launch import run_study
-
-            study = run_study(definition, name=name, storage=storage, listen=listen, **asked, **processes)  # type: ignore[arg-type]
-        else:
-            study = _search_here(definition, name or "notebook", storage, asked, processes, listen)
-    return load_result(study.name, storage=storage)
+    options = {each: given[each] for each in OPTIONS if given[each] is not None}
+    with watching(quiet=quiet, verbose=verbose, log_file=log_file, stream=_stream()) as listen:
+        study = search_study(definition, name=name, storage=storage, options=options, listen=listen)
+    here = None if isinstance(definition, str | Path) else definition
+    return replace(load(study.name, storage=storage), definition=here, options=options)
 
 
-def _search_here(
-    definition: StudyDefinition,
-    name: str,
-    storage: str | None,
-    asked: Mapping[str, Any],
-    processes: Mapping[str, Json],
-    listen: Any,
-) -> StudyRecord:
-    from lrsearch.launch.inline import run_inline
-    from lrsearch.launch.request import Request
+def load(name: str, *, storage: str | None = None) -> SearchResult:
+    """The result of a study as it stands in the database, finished or not, wherever it was made.
 
-    given = [option for option, value in processes.items() if value is not None]
-    if given:
-        fix = "Write the definition to a study file and give its path."
-        raise InvalidValue(given[0], got=processes[given[0]], allowed="left out for a definition of this process", fix=fix)
-    return run_inline(definition, name=name, request=Request(**asked), storage=storage, listen=listen)
-
-
-def load_result(name: str, *, storage: str | None = None) -> SearchResult:
-    """The result of a study as it stands in the database, finished or not."""
+    Raises UnknownName where there is no such study.
+    """
     import os
 
     from lrsearch.storage import open_ledger, resolve_url
@@ -175,9 +216,15 @@ def load_result(name: str, *, storage: str | None = None) -> SearchResult:
     try:
         study = ledger.study(name)
         records = ledger.trials(study.id)
-        return SearchResult(study=study, records=records, curves=ledger.curves(study.id), answer=summarise(study, records))
+        answer = summarise(study, records, ways=NOTEBOOK)
+        return SearchResult(study=study, records=records, curves=ledger.curves(study.id), answer=answer, storage=storage)
     finally:
         ledger.close()
+
+
+def _stream() -> TextIO:
+    """Where progress goes: a notebook shows standard error in red, as if something were wrong."""
+    return sys.stdout if type(sys.stderr).__module__.startswith("ipykernel") else sys.stderr
 
 
 def _row(record: TrialRecord) -> dict[str, Json]:

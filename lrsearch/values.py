@@ -310,7 +310,7 @@ class StudyFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyPlan:
-    """What a new study is created from."""
+    """What a new study is created from. Its rules of retests, and no others, may change later."""
 
     name: str
     study_file: str | None  # as given; None for a study defined in a notebook
@@ -325,6 +325,8 @@ class StudyPlan:
     retest_seeds: int
     retries: int
     first: tuple[tuple[Origin, Setting], ...]  # trials 0, 1, ...: yours, then the references
+    retest_top: int = 3  # settings that are retested beside yours when the search is over
+    retests_only: bool = False  # retests were asked for after the study's end: no search trial begins, no deadline holds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -349,8 +351,8 @@ class StudyRecord:
     plan: StudyPlan
     state: StudyState
     reason: str
-    trials: int | None  # the budget now; `extend` raises it
-    deadline: float | None  # seconds since 1970 on the database's clock
+    trials: int | None  # the budget now; `extend` raises it; under `plan.retests_only` what had begun
+    deadline: float | None  # seconds since 1970 on the database's clock; None under `plan.retests_only`
     created_at: float
     optuna_study_id: int
     threads: int | None = None  # of each CPU worker; None before the first one trained, or where a resume is inexact anyway

@@ -4,19 +4,25 @@ Pure functions of the ledger's records; knows nothing of SQL, Keras, Optuna or h
 """
 
 from lrsearch.answer.answer import Answer, summarise
+from lrsearch.answer.certainty import best_settings
 from lrsearch.answer.optimizers import OptimizerRow
 from lrsearch.answer.pace import seconds_left
 from lrsearch.answer.ranking import fitting_retests, nothing_to_compare, ranking, retest_candidates, setting_key, yours_of
 from lrsearch.answer.spread import Retested, prepare_answer
 from lrsearch.answer.standing import Contender, Standing, standing
+from lrsearch.answer.ways import NOTEBOOK, SHELL, Ways
 from lrsearch.answer.words import evidence_text, lost_text
 
 __all__ = [
+    "NOTEBOOK",
+    "SHELL",
     "Answer",
     "Contender",
     "OptimizerRow",
     "Retested",
     "Standing",
+    "Ways",
+    "best_settings",
     "evidence_text",
     "fitting_retests",
     "lost_text",

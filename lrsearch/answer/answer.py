@@ -14,6 +14,7 @@ from lrsearch.answer.cautions import Seen, cautions
 from lrsearch.answer.optimizers import OptimizerRow, by_optimizer
 from lrsearch.answer.spread import separable
 from lrsearch.answer.standing import Contender, contender, standing
+from lrsearch.answer.ways import SHELL, Ways
 from lrsearch.values import Change, Direction, Json, Kind, Origin, StudyRecord, TrialRecord, TrialState
 
 AS_GOOD = 0.01  # within 1 % of the best value, or within the noise, counts as equally good
@@ -67,8 +68,8 @@ _BEST_KEYS = (
 )  # fmt: skip
 
 
-def summarise(study: StudyRecord, records: Sequence[TrialRecord]) -> Answer:
-    """The answer, from all the study's records, search trials and retests."""
+def summarise(study: StudyRecord, records: Sequence[TrialRecord], *, ways: Ways = SHELL) -> Answer:
+    """The answer, from all the study's records, search trials and retests; its warnings name `ways` on."""
     direction = study.plan.facts.direction
     now = standing(study.plan.facts, records)
     best, retested = now.best, now.retested
@@ -83,6 +84,7 @@ def summarise(study: StudyRecord, records: Sequence[TrialRecord]) -> Answer:
         not_separable=frozenset(not_separable),
         tolerance=tolerance,
         changes=study.changes,
+        ways=ways,
     )
     return Answer(
         study=study.name,

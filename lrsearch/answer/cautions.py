@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from shlex import quote
 from typing import TYPE_CHECKING, TypeAlias
 
+from lrsearch.answer.certainty import more_seeds
 from lrsearch.answer.optimizers import OptimizerRow
 from lrsearch.answer.ranking import nothing_to_compare, retest_candidates, yours_of
+from lrsearch.answer.ways import SHELL, Ways
 from lrsearch.answer.words import counted, lost_text, rate_text
 from lrsearch.space import OPTIMIZERS
 from lrsearch.values import Change, Direction, Kind, Origin, StudyPlan, TrialRecord, TrialState
@@ -46,6 +47,7 @@ class Seen:
     not_separable: frozenset[int]
     tolerance: float
     changes: Sequence[Change] = ()  # of the definition, since the study began
+    ways: Ways = SHELL
 
     @property
     def best(self) -> Contender | None:
@@ -55,10 +57,9 @@ class Seen:
     def yours(self) -> Contender | None:
         return self.standing.yours
 
-    @property
-    def name(self) -> str:
-        """The study's, as a shell takes it."""
-        return quote(self.plan.name)
+    def way(self, way: str, **numbers: object) -> str:
+        """What to do next, as the reader would type it."""
+        return self.ways.say(way, self.plan.name, **numbers)
 
     @property
     def direction(self) -> Direction:
@@ -81,19 +82,19 @@ def _nothing_ended_well(seen: Seen) -> Iterator[str]:
     states = seen.states()
     ended = [each for each in states if each.terminal]
     if TrialState.COMPLETE in ended and len(ended) > 1 and nothing_to_compare(seen.records):
-        yield f"No searched trial ran well: yours has nothing to be compared with. See lrsearch trials {seen.name}."
+        yield f"No searched trial ran well: yours has nothing to be compared with. See {seen.way('trials')}."
     if not ended or TrialState.COMPLETE in ended:
         return
     if set(ended) == {TrialState.DIVERGED}:
         yield f"Every trial diverged ({len(ended)}): search lower rates (learning_rate), and check the scale of the data."
     else:
-        yield f"No trial ran to its end ({len(ended)} ended): see lrsearch trials {seen.name}."
+        yield f"No trial ran to its end ({len(ended)} ended): see {seen.way('trials')}."
 
 
 def _failures(seen: Seen) -> Iterator[str]:
     failed = [each.number for each in seen.records if each.kind is Kind.SEARCH and each.state is TrialState.FAILED]
     if failed:
-        yield f"{counted(len(failed), 'trial')} failed: lrsearch show {seen.name} {failed[0]} tells why."
+        yield f"{counted(len(failed), 'trial')} failed: {seen.way('show', trial=failed[0])} tells why."
 
 
 def _undefined(seen: Seen) -> Iterator[str]:
@@ -101,7 +102,7 @@ def _undefined(seen: Seen) -> Iterator[str]:
     without = [each.number for each in search if each.value is None]
     if without:
         objective = seen.plan.facts.objective
-        where = f"lrsearch show {seen.name} {without[0]}"
+        where = seen.way("show", trial=without[0])
         yield f"{counted(len(without), 'trial')} ended without a value, since {objective} was not finite: {where}."
 
 
@@ -129,7 +130,15 @@ def _yours(seen: Seen) -> Iterator[str]:
     elif seen.best.trial == seen.yours.trial:
         yield "Nothing beat yours: keep your compile, or give the search more trials."
     elif seen.yours.trial in seen.not_separable:
-        yield "The best is not separable from yours: the difference may be chance."
+        yield f"The best is not separable from yours: the difference may be chance.{_more(seen)}"
+
+
+def _more(seen: Seen) -> str:
+    """How to tell them apart, where more seeds can, and none are still to be trained."""
+    retests = [each.retest for each in (seen.best, seen.yours) if each is not None and each.retest is not None]
+    if seen.standing.open_retests or any(each.copies for each in retests):
+        return ""
+    return f" {seen.way('retest', seeds=more_seeds([each.n for each in retests]))} tells more."
 
 
 def _not_retested(seen: Seen) -> Iterator[str]:
@@ -140,11 +149,12 @@ def _not_retested(seen: Seen) -> Iterator[str]:
     if open_ones:
         yield f"{counted(open_ones, 'retest')} {'are' if open_ones > 1 else 'is'} still to be done: the answer may change."
     if not retested:
-        yield "Values are of single trainings, and the best of many is flattered by luck: retests tell how much."
+        how = "" if seen.plan.retest_seeds else f": {seen.way('retest', seeds=3)}"
+        yield f"Values are of single trainings, and the best of many is flattered by luck: retests tell how much{how}."
     elif not seen.best.seeds:
         yield "No retest gave a value: the best is of a single training, flattered by luck."
     done = {each.trial for each in retested}
-    newer = [each for each in retest_candidates(seen.records, seen.direction) if each not in done]
+    newer = [each for each in retest_candidates(seen.records, seen.direction, top=seen.plan.retest_top) if each not in done]
     if done and newer and not open_ones:
         names = f"trials {', '.join(map(str, newer))} are" if len(newer) > 1 else f"trial {newer[0]} is"
         yield f"Since the retests {names} among the best and not retested yet: the answer may change."
@@ -157,7 +167,7 @@ def _lost_retests(seen: Seen) -> Iterator[str]:
         seeds = each.retest.n + each.retest.lost
         yield (
             f"Trial {each.trial} went wrong on {each.retest.lost} of {counted(seeds, 'fresh seed')} "
-            f"({lost_text(each.retest)}): {_rank(seen, each)}. See lrsearch show {seen.name} {_first_lost(seen, each.trial)}."
+            f"({lost_text(each.retest)}): {_rank(seen, each)}. See {seen.way('show', trial=_first_lost(seen, each.trial))}."
         )
 
 
@@ -185,8 +195,8 @@ def _changed(seen: Seen) -> Iterator[str]:
 def _few(seen: Seen) -> Iterator[str]:
     complete = seen.states().count(TrialState.COMPLETE)
     if 0 < complete < FEW:
-        more = f"lrsearch extend {seen.name} --trials 20, then lrsearch attach {seen.name}, goes on."
-        yield f"Only {counted(complete, 'trial')} ran to the end: a first impression. {more}"
+        more = seen.way("extend", more=20, total=20 + len(seen.states()))
+        yield f"Only {counted(complete, 'trial')} ran to the end: a first impression. {more}."
 
 
 def _edge(seen: Seen) -> Iterator[str]:

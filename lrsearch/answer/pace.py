@@ -13,7 +13,6 @@ from lrsearch.values import Kind, StudyRecord, TrialRecord, TrialState, WorkerRe
 
 SAMPLE = 31  # trainings whose mean length stands for the next one's, the newest
 GONE_SECONDS = 180.0  # three leases without a word: the worker is taken for gone
-_CANDIDATES = 4  # settings that are retested: the best three and yours
 
 
 def seconds_left(
@@ -38,9 +37,12 @@ def trainings_left(study: StudyRecord, records: Sequence[TrialRecord]) -> int | 
 def _unplanned(study: StudyRecord, search: Sequence[TrialRecord], retests: Sequence[TrialRecord], to_search: int) -> int:
     """Retests that will be planned once the search is over."""
     if to_search > 0:
-        return study.plan.retest_seeds * min(_CANDIDATES, study.trials or _CANDIDATES)
+        settings = study.plan.retest_top + 1  # yours
+        return study.plan.retest_seeds * min(settings, study.trials or settings)
+    if study.plan.retests_only:
+        return 0
     there = {each.parent for each in retests}
-    chosen = retest_candidates(search, study.plan.facts.direction)
+    chosen = retest_candidates(search, study.plan.facts.direction, top=study.plan.retest_top)
     return study.plan.retest_seeds * sum(each not in there for each in chosen)
 
 

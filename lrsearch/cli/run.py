@@ -26,7 +26,7 @@ from lrsearch.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from lrsearch.values import StudyRecord, TrialRecord
+    from lrsearch.values import Json, StudyRecord, TrialRecord
 
 STARTER = Path(__file__).with_name("starter.txt")
 
@@ -85,6 +85,11 @@ training_options = together(
 )
 
 
+study_file_option = click.option(
+    "--study-file", type=click.Path(path_type=Path), help="Its file here. [default: the path it was started with]"
+)
+
+
 @click.command("start-study")
 @click.argument("study_file", type=click.Path(path_type=Path))
 @click.option("--name", help="The study's name. [default: the file's, without .py]")
@@ -118,7 +123,7 @@ def start_study(
 
 @click.command("attach")
 @study_argument
-@click.option("--study-file", type=click.Path(path_type=Path), help="Its file here. [default: the path it was started with]")
+@study_file_option
 @click.option(
     "--until",
     type=click.Choice(["done", "idle"]),
@@ -157,8 +162,8 @@ def tell_created(name: str, *, as_json: bool) -> None:
         click.echo(f"{name} is ready; attach workers with: lrsearch attach {quote(name)}")
 
 
-def tell_answer(name: str, storage: str | None, *, as_json: bool) -> None:
-    """Print the study's answer as `lrsearch best` does, and what to do next."""
+def tell_answer(name: str, storage: str | None, *, as_json: bool, beside: Json = None) -> None:
+    """Print the study's answer as `lrsearch best` does, and what to do next; as JSON within `beside`, where that is given."""
     from lrsearch.answer import summarise
     from lrsearch.report import answer_text
 
@@ -166,7 +171,7 @@ def tell_answer(name: str, storage: str | None, *, as_json: bool) -> None:
         records = ledger.trials(record.id)
     answer = summarise(record, records)
     if as_json:
-        echo_json(answer.to_json())
+        echo_json(answer.to_json() if beside is None else {**beside, "answer": answer.to_json()})
         check_result(record, records)
         return
     click.echo(answer_text(answer, width=room()))

@@ -73,20 +73,12 @@ def trials(study: str, *, storage: str | None, as_json: bool) -> None:
 @json_option
 def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
     """Show one TRIAL of STUDY: its setting, attempts, curve and error. 7 is a trial, 7/2 its second retest."""
-    from lrsearch.errors import UnknownName
-    from lrsearch.report import trial_data, trial_text
-    from lrsearch.values import Kind
+    from lrsearch.report import find_trial, trial_data, trial_text
 
     with existing_study(study, storage) as (ledger, record):
-        records = ledger.trials(record.id)
-        found = {str(each.number): each for each in records if each.kind is Kind.SEARCH}
-        last = max(found, key=int) if found else None
-        found |= {f"{each.parent}/{(each.repeat or 0) + 1}": each for each in records if each.kind is Kind.RETEST}
-        if trial not in found:
-            known = f"0 to {last}, and retests like 0/1" if last is not None else "none yet"
-            raise UnknownName("trial", got=trial, known=(), fix=f"{study} has {known}.")
-        data = trial_data(found[trial], ledger.curve(found[trial].id), ledger.attempts(found[trial].id))
-    _show(data, trial_text(found[trial], data, width=room()), as_json=as_json)
+        found = find_trial(study, ledger.trials(record.id), trial)
+        data = trial_data(found, ledger.curve(found.id), ledger.attempts(found.id))
+    _show(data, trial_text(found, data, width=room()), as_json=as_json)
 
 
 @click.command("workers")

@@ -10,15 +10,18 @@ if TYPE_CHECKING:
     from lrsearch.launch.inline import run_inline
     from lrsearch.launch.parent import remove_checkpoints
     from lrsearch.launch.progress import watching
+    from lrsearch.launch.retesting import RetestWish, retest
     from lrsearch.launch.run import run_study
 
-__all__ = ["attach", "diagnose", "remove_checkpoints", "run_inline", "run_study", "watching"]
+__all__ = ["RetestWish", "attach", "diagnose", "remove_checkpoints", "retest", "run_inline", "run_study", "watching"]
 
 # Loaded on first use: a parent that only starts a database server needs none of them.
 _HOMES = {
+    "RetestWish": "retesting",
     "attach": "attaching",
     "diagnose": "doctor",
     "remove_checkpoints": "parent",
+    "retest": "retesting",
     "run_inline": "inline",
     "run_study": "run",
     "watching": "progress",

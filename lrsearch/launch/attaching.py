@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from lrsearch.errors import InvalidValue, StudyFileError
 from lrsearch.launch.devices import this_machine
@@ -15,8 +16,12 @@ from lrsearch.launch.planning import plan_further
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.request import broken, check_identity
 from lrsearch.launch.run import completed, work_with
-from lrsearch.launch.slots import SlotRequest
+from lrsearch.launch.slots import SlotPlan, SlotRequest
 from lrsearch.values import StudyRecord, StudyState
+
+if TYPE_CHECKING:
+    from lrsearch.storage import Ledger
+    from lrsearch.worker.config import WorkerConfig
 
 UNTIL = ("done", "idle")
 
@@ -71,12 +76,42 @@ def attach(
         config = config_of(
             url, path, kept, engine, engine_factory, checkpoints, every=checkpoint_every, quota=checkpoint_quota, until=until
         )
-        with Pool(slots.slots, config, listen, trial_timeout=trial_timeout) as pool:
-            check_identity(ledger, study, pool.inspect(), accept=accept_change, allow_drift=allow_version_drift, listen=listen)
-            work_with(pool, ledger, study, slots, listen)
+        train_more(
+            ledger,
+            study,
+            slots,
+            config,
+            listen,
+            trial_timeout=trial_timeout,
+            accept_change=accept_change,
+            allow_version_drift=allow_version_drift,
+        )
     finally:
         ledger.close()
     return completed(url, name)
+
+
+def train_more(
+    ledger: Ledger,
+    study: StudyRecord,
+    slots: SlotPlan,
+    config: WorkerConfig,
+    listen: Listener,
+    *,
+    trial_timeout: float | None,
+    accept_change: Sequence[str],
+    allow_version_drift: bool,
+    begin: Callable[[], StudyRecord | None] | None = None,
+) -> None:
+    """Let this machine's workers train a study that exists, once their file is known to be the study's.
+
+    Then `begin` is called first: it gives the study as it is to be trained, or None where nothing is.
+    """
+    with Pool(slots.slots, config, listen, trial_timeout=trial_timeout) as pool:
+        check_identity(ledger, study, pool.inspect(), accept=accept_change, allow_drift=allow_version_drift, listen=listen)
+        begun = study if begin is None else begin()
+        if begun is not None:
+            work_with(pool, ledger, begun, slots, listen)
 
 
 def file_of(study: StudyRecord, given: str | Path | None) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import signal
 import threading
@@ -11,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from lrsearch.answer import NOTEBOOK
 from lrsearch.errors import AskedToLeave, StudyBroken
 from lrsearch.launch.events import Event, Listener, silent, to_all
 from lrsearch.launch.parent import Watcher, checkpoint_root, opened
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from lrsearch.definition import StudyDefinition
     from lrsearch.engine import LoadedStudy
     from lrsearch.engine.contract import Engine
+    from lrsearch.launch.retesting import RetestWish
     from lrsearch.space import SearchSpace
     from lrsearch.storage import Ledger
 
@@ -58,15 +62,20 @@ class DefinitionWorkshop:
 def run_inline(
     definition: StudyDefinition | Workshop,
     *,
-    name: str,
+    name: str | None = None,
     request: Request | None = None,
     storage: str | None = None,
     engine: str = "auto",
     checkpoints: str | Path | None = None,
     checkpoint_every: float | None = None,
+    checkpoint_quota: int | None = None,
+    wish: RetestWish | None = None,
     listen: Listener = silent,
 ) -> StudyRecord:
     """Search `definition` here until its budget is spent; returns the study as it stands then.
+
+    Without a name it has one that follows from its identity: the same definition goes on where it stood, another one is another
+    study. With a `wish` retests are added to a study that is there, and they alone are trained.
 
     Ctrl-C puts the running trial back and raises KeyboardInterrupt; the same call goes on later. Raises what
     `lrsearch.launch.run_study` raises, devices aside.
@@ -75,7 +84,8 @@ def run_inline(
     from lrsearch.storage import resolve_url
 
     check_backend()
-    check_study_name(name)
+    if name is not None:
+        check_study_name(name)
     request = request or Request()
     listen = to_all({"progress": listen})  # whatever it raises, training goes on
     workshop: Workshop = (
@@ -91,7 +101,9 @@ def run_inline(
         overrides=request.overrides,
         slot=SLOT,
         host=host_name(),
+        engine=engine,
         checkpoint_seconds=checkpoint_every or 60.0,
+        checkpoint_quota_bytes=checkpoint_quota,
     )
     listen(Event(name="pool.started", facts={"slots": [SLOT]}))
     workshop.prepare()
@@ -100,19 +112,42 @@ def run_inline(
         listen(Event(name="note", facts={"text": note}))
     check_methods(request, found.facts)
     with opened(url) as ledger:
-        study = create_or_resume(ledger, request, name, None, found, listen=listen)
-        _train(config, workshop, ledger, study, listen)
+        name = name or _say_name(own_name(found, request), listen)
+        study = create_or_resume(ledger, request, name, None, found, resume=wish is None, listen=listen)
+        if wish is None or _add(ledger, study, wish, listen):
+            _train(config, workshop, ledger, ledger.study(name), listen)
         study = ledger.study(name)
     if study.state is StudyState.BROKEN:
         raise StudyBroken("the first trials all failed alike", traceback_text=study.reason)
     return study
 
 
+def own_name(found: Inspection, request: Request) -> str:
+    """The name of a study that was given none: a digest of all that one study cannot have two of."""
+    plan = request.plan("", None, found)
+    identity = [dict(plan.facts.fingerprint), plan.sampler, plan.pruner, plan.seed, plan.retries]
+    return f"notebook-{hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]}"
+
+
+def _say_name(name: str, listen: Listener) -> str:
+    text = f'this search is named {name}, by its definition: lrsearch.load("{name}") opens it again'
+    listen(Event(name="note", facts={"text": text}))
+    return name
+
+
+def _add(ledger: Ledger, study: StudyRecord, wish: RetestWish, listen: Listener) -> bool:
+    """Add retests; whether they are to be trained now."""
+    from lrsearch.launch.retesting import add_retests
+
+    added = add_retests(ledger, study, wish, listen=listen)
+    return added.taken.over and added.study.state is StudyState.OPEN
+
+
 def _train(config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: StudyRecord, listen: Listener) -> None:
     from lrsearch.worker.loop import work
     from lrsearch.worker.opening import desk_for, settle_engine
 
-    watcher = Watcher(ledger, study, listen)
+    watcher = Watcher(ledger, study, listen, ways=NOTEBOOK)
     watcher.begin()
 
     def say(event: str, /, **facts: Json) -> None:

@@ -8,10 +8,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import Contender, evidence_text, seconds_left, standing
+from lrsearch.answer import SHELL, Contender, Ways, evidence_text, seconds_left, standing
 from lrsearch.errors import LrSearchError, StorageGone
 from lrsearch.launch.events import Event, Listener
 from lrsearch.values import Json, Kind, Origin, Outcome, Status, StudyRecord, StudyState, TrialRecord, TrialState
@@ -64,10 +63,10 @@ class Watcher:
     All of it comes from the ledger and from the answer's own functions, so that every view of a study shows the same.
     """
 
-    def __init__(self, ledger: Ledger, study: StudyRecord, listen: Listener) -> None:
+    def __init__(self, ledger: Ledger, study: StudyRecord, listen: Listener, *, ways: Ways = SHELL) -> None:
         from lrsearch.storage import Follower
 
-        self._ledger, self._study, self._listen = ledger, study, listen
+        self._ledger, self._study, self._listen, self._ways = ledger, study, listen, ways
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
         self._follower = Follower(ledger, study.id)
         self._stands = standing(study.plan.facts, ())
@@ -87,6 +86,7 @@ class Watcher:
             "done": sum(each.state.terminal for each in records if each.kind is Kind.SEARCH),
             "deadline": study.deadline,
             "retest": study.plan.retest_seeds,
+            "retested": study.plan.retest_top + 1,
             **self._best_and_yours(),
         }
         self._listen(Event(name="study", facts=told))
@@ -115,7 +115,7 @@ class Watcher:
         """A note of what the study's time had no room for."""
         with suppress(LrSearchError):
             study = self._ledger.study(self._study.name)
-            text = left_undone(study, self._ledger.counts(study.id))
+            text = left_undone(study, self._ledger.counts(study.id), self._ways)
             if text:
                 self._listen(Event(name="note", facts={"text": text}))
 
@@ -162,7 +162,7 @@ class Watcher:
         return {"best": brief(self._stands.best), "yours": brief(self._stands.yours)}
 
 
-def left_undone(study: StudyRecord, counts: Counts) -> str:
+def left_undone(study: StudyRecord, counts: Counts, ways: Ways = SHELL) -> str:
     """What a study that its time-out ended has not done; empty where it has done all."""
     if study.deadline is None or study.state is not StudyState.FINISHED:
         return ""
@@ -174,7 +174,7 @@ def left_undone(study: StudyRecord, counts: Counts) -> str:
         "there was no time for retests": bool(counts.complete and study.plan.retest_seeds and not counts.retests),
     }
     said = ", ".join(text for text, holds in found.items() if holds)
-    return f"the time is over: {said}; lrsearch extend {quote(study.name)} --timeout TIME gives it more" if said else ""
+    return f"the time is over: {said}; {ways.say('time', study.name)}" if said else ""
 
 
 def brief(contender: Contender | None) -> dict[str, Json] | None:

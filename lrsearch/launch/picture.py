@@ -83,6 +83,7 @@ class Picture:
     trials: int | None = None
     deadline: float | None = None
     retest_seeds: int = 0
+    retested: int = RETESTED  # settings that are
     running: int = 0
     waiting: int = 0
     failed: int = 0
@@ -129,7 +130,7 @@ class Picture:
         """Trainings to come, retests included; None where time alone limits them."""
         if self.trials is None:
             return None
-        retests = self.retests_planned or self.retest_seeds * min(RETESTED, self.trials)
+        retests = self.retests_planned or self.retest_seeds * min(self.retested, self.trials)
         return max(0, self.trials - self.done) + max(0, retests - self.retests_done)
 
     def seconds_left(self, now: float) -> float | None:
@@ -165,7 +166,7 @@ class Picture:
         room = int(seconds / max(self._seconds_each(now), 1e-3))
         if self.left is not None and self.left <= room:
             return None
-        retests = min(room, self.retest_seeds * RETESTED)
+        retests = min(room, self.retest_seeds * self.retested)
         return Fitting(seconds=seconds, trials=room - retests, retests=retests)
 
     @property
@@ -187,6 +188,7 @@ class Picture:
         facts = event.facts
         self.study, self.objective, self.direction = facts["study"], facts["objective"], Direction(facts["direction"])
         self.trials, self.deadline, self.retest_seeds = facts["trials"], facts["deadline"], facts["retest"]
+        self.retested = facts.get("retested", RETESTED)
         self._on_answer(event)
         self.began = event.at
 

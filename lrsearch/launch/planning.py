@@ -15,8 +15,6 @@ from lrsearch.values import StudyRecord
 if TYPE_CHECKING:
     from lrsearch.storage import Counts, Ledger
 
-RETESTED = 4  # the best three and yours
-
 
 def plan_workers(machine: Machine, asked: SlotRequest, request: Request, *, url: str, name: str) -> SlotPlan:
     """The workers of a study that may be in the database already.
@@ -27,16 +25,28 @@ def plan_workers(machine: Machine, asked: SlotRequest, request: Request, *, url:
         with opened(url) as ledger:
             study = stored(ledger, name)
             if study is not None:
-                return plan_further(machine, asked, ledger, study, total=request.trials)
+                return plan_further(machine, asked, ledger, study, total=request.trials, seeds=request.retest)
     return plan_slots(machine, asked, trials=request.total)
 
 
 def plan_further(
-    machine: Machine, asked: SlotRequest, ledger: Ledger, study: StudyRecord, *, total: int | None = None
+    machine: Machine,
+    asked: SlotRequest,
+    ledger: Ledger,
+    study: StudyRecord,
+    *,
+    total: int | None = None,
+    seeds: int | None = None,
+    left: int | None = None,
 ) -> SlotPlan:
-    """The workers of a study that goes on: with the threads that it had, while a trial may have to be resumed."""
+    """The workers of a study that goes on: with the threads that it had, while a trial may have to be resumed.
+
+    `left` is how many trainings there are to come, where that does not follow from its budget, or a `total` in its place, and
+    the number of `seeds` that is asked for.
+    """
     budget = study.trials if total is None else total
-    left = None if budget is None else trainings_left(study, ledger.counts(study.id), budget)
+    if left is None and budget is not None:
+        left = trainings_left(study, ledger.counts(study.id), budget, seeds=seeds or 0)
     if not study.plan.facts.exact_order or not _in_progress(ledger, study):
         return plan_slots(machine, asked, trials=left)
     plan = plan_slots(machine, asked, trials=left, kept=study.threads)
@@ -51,11 +61,12 @@ def _in_progress(ledger: Ledger, study: StudyRecord) -> bool:
     return any(each.attempt and not each.state.terminal for each in ledger.trials(study.id))
 
 
-def trainings_left(study: StudyRecord, counts: Counts, budget: int) -> int:
+def trainings_left(study: StudyRecord, counts: Counts, budget: int, *, seeds: int = 0) -> int:
     """Search trials that have not ended, or retests where all have; at least 1."""
     if counts.done < budget:
         return budget - counts.done
-    retests = counts.retests or study.plan.retest_seeds * min(RETESTED, counts.done)
+    settings = min(study.plan.retest_top + 1, counts.done)
+    retests = max(counts.retests or study.plan.retest_seeds * settings, seeds * settings)
     return max(1, retests - counts.retests_done)
 
 

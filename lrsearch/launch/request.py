@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lrsearch.errors import FingerprintMismatch, InvalidValue, StudyBroken, UnknownName, VersionMismatch
 from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.report.words import counted
 from lrsearch.values import Json, Origin, StudyFacts, StudyPlan, StudyRecord, StudyState
 from lrsearch.worker.workshop import Inspection
 
@@ -85,7 +86,7 @@ def create_or_resume(
 
     Without `resume` a stored study is compared and stays as it is: its state, its budget and its end.
 
-    Raises FingerprintMismatch where the stored one has another definition, sampler, pruner, seed or number of retests, and
+    Raises FingerprintMismatch where the stored one has another definition, sampler, pruner, seed or number of retries, and
     StudyBroken where it is broken and has nothing left to train.
     """
     known = stored(ledger, name)
@@ -99,7 +100,21 @@ def create_or_resume(
         ledger.set_budget(study.id, trials=request.trials, timeout_seconds=request.timeout, began=request.began)
     if study.state is not StudyState.FINISHED and ledger.set_state(study.id, StudyState.OPEN) is StudyState.BROKEN:
         raise broken(study)
+    if request.retest is not None:
+        _raise_seeds(ledger, ledger.study(name), request.retest, listen)
     return ledger.study(name)
+
+
+def _raise_seeds(ledger: Ledger, study: StudyRecord, seeds: int, listen: Listener) -> None:
+    """Retest on so many seeds where the study has fewer, after its end too; never on fewer than it has."""
+    from lrsearch.launch.retesting import RetestWish, add_retests
+
+    kept = study.plan.retest_seeds
+    if seeds > kept:
+        add_retests(ledger, study, RetestWish(seeds=seeds, lasting=True), listen=listen)
+    elif seeds < kept:
+        text = f"{study.name} keeps its {counted(kept, 'seed')} for retests: --retest {seeds} takes none back"
+        listen(Event(name="note", facts={"text": text}))
 
 
 def broken(study: StudyRecord) -> StudyBroken:
@@ -137,7 +152,6 @@ def check_same(known: StudyRecord, request: Request) -> None:
         "sampler": (known.plan.sampler, request.sampler),
         "pruner": (known.plan.pruner, request.pruner),
         "seed": (known.plan.seed, request.seed),
-        "retest": (known.plan.retest_seeds, request.retest),
         "retries": (known.plan.retries, request.retries),
     }
     differing = {name: pair for name, pair in pairs.items() if pair[1] is not None and pair[0] != pair[1]}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lrsearch.report.answer_page import answer_text
     from lrsearch.report.exporting import choose, export_text
+    from lrsearch.report.finding import find_trial
+    from lrsearch.report.notebook_page import answer_html
     from lrsearch.report.notes import write_notes
     from lrsearch.report.pictures import curves_figure, rates_figure, schedules_figure, write_plots
     from lrsearch.report.status_page import status_data, status_text
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "answer_html",
     "answer_text",
     "choose",
     "curves_figure",
     "export_text",
+    "find_trial",
     "rates_figure",
     "schedules_figure",
     "status_data",
@@ -44,10 +48,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "answer_html": "lrsearch.report.notebook_page",
     "answer_text": "lrsearch.report.answer_page",
     "choose": "lrsearch.report.exporting",
     "curves_figure": "lrsearch.report.pictures",
     "export_text": "lrsearch.report.exporting",
+    "find_trial": "lrsearch.report.finding",
     "rates_figure": "lrsearch.report.pictures",
     "schedules_figure": "lrsearch.report.pictures",
     "status_data": "lrsearch.report.status_page",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lrsearch.storage.ledger import Ledger
     from lrsearch.storage.mirror import Mirror
     from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records, RungValue
+    from lrsearch.storage.retests import RetestsAsked, RetestsTaken
     from lrsearch.storage.schema import check_storage, migrate_database, open_ledger
     from lrsearch.storage.studies import Retest
     from lrsearch.storage.url import mask, resolve_url
@@ -32,6 +33,8 @@ __all__ = [
     "PlanRetests",
     "Records",
     "Retest",
+    "RetestsAsked",
+    "RetestsTaken",
     "RungValue",
     "Wait",
     "check_storage",
@@ -56,6 +59,8 @@ _HOMES = {
     "PlanRetests": "lrsearch.storage.claims",
     "Records": "lrsearch.storage.records",
     "Retest": "lrsearch.storage.studies",
+    "RetestsAsked": "lrsearch.storage.retests",
+    "RetestsTaken": "lrsearch.storage.retests",
     "RungValue": "lrsearch.storage.records",
     "Wait": "lrsearch.storage.claims",
     "check_storage": "lrsearch.storage.schema",

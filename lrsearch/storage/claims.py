@@ -118,8 +118,9 @@ _NEW = object()
 
 def _find(move: Move, worker_id: int, sampled: int) -> Any:
     """A waiting trial's row, _NEW where a slot is free, or an answer that says why there is nothing."""
-    left = time_left(move, worker_id)
-    if left is None or left.for_search():
+    closed = bool(move.rules.get("retests_only"))
+    left = None if closed else time_left(move, worker_id)
+    if not closed and (left is None or left.for_search()):
         waiting = _first_waiting(move, Kind.SEARCH)
         if waiting is not None:
             return waiting
@@ -130,6 +131,16 @@ def _find(move: Move, worker_id: int, sampled: int) -> Any:
     return _find_retest(move, left)
 
 
+def search_is_over(move: Move) -> bool:
+    """Whether no search trial is in training, and none will begin unless the budget or the time is raised."""
+    if move.study.state == StudyState.FINISHED or move.rules.get("retests_only"):
+        return True
+    left = time_left(move, 0)
+    room = move.study.trials is None or move.study.searched < move.study.trials
+    begins = (room or _some(move, _WAITING, Kind.SEARCH)) and (left is None or left.for_search())
+    return not begins and not _some(move, _RUNNING, Kind.SEARCH)
+
+
 def _share(move: Move) -> int:
     """How many sampled trials one worker may have in training; see the module."""
     return max(1, (move.study.trials or OPEN_BUDGET) // (IN_FLIGHT * max(1, live_workers(move))))
@@ -137,8 +148,8 @@ def _share(move: Move) -> int:
 
 def _find_retest(move: Move, left: TimeLeft | None) -> Any:
     ended = count_ended(move)  # over all rows, but only when no search trial runs
-    if (left is None or left.for_retest()) and ended and move.rules["retest_seeds"]:
-        if move.study.retests_for < ended:
+    if (left is None or left.for_retest()) and ended:
+        if move.rules["retest_seeds"] and move.study.retests_for < ended:
             return PlanRetests(None if left is None else left.retests)
         waiting = _first_waiting(move, Kind.RETEST)
         if waiting is not None:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from lrsearch.errors import FingerprintMismatch, StorageProblem, StorageUnavailable, UnknownName
 from lrsearch.storage import claims, ends, records, states
 from lrsearch.storage import glance as glances
+from lrsearch.storage import retests as retest_moves
 from lrsearch.storage import studies as study_moves
 from lrsearch.storage.claims import Answer, Done
 from lrsearch.storage.database import Database, new_id, where
@@ -27,6 +28,7 @@ from lrsearch.storage.ends import Beat
 from lrsearch.storage.glance import Glance
 from lrsearch.storage.move import Move, StudyGone, study_of
 from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records, RungValue
+from lrsearch.storage.retests import RetestsAsked, RetestsTaken
 from lrsearch.storage.studies import Retest
 from lrsearch.storage.tables import attempts, calibrations, checkpoints, curves, studies, trials, workers
 from lrsearch.storage.timing import WORKER_GONE_SECONDS
@@ -355,14 +357,25 @@ class Ledger:
         found = self.database.read(lambda connection: connection.execute(lapsed.distinct()).scalars().all())
         return sum(self._moved(study_id, ends.reap, gone=0, seam="reap") for study_id in found)
 
-    def plan_retests(self, study_id: int, retests: Sequence[Retest]) -> bool:
-        """Queue retests; those that exist already, from an earlier plan, stay as they are. Whether there were new ones."""
+    def plan_retests(self, study_id: int, retests: Sequence[Retest], *, rule: tuple[int, int] | None = None) -> bool:
+        """Queue retests; those that exist already, from an earlier plan, stay as they are. Whether there were new ones.
+
+        None where the seeds and settings of the study's plan are not the `rule` any more that they were chosen by.
+        """
         token = secrets.token_hex(16)
 
         def planned(move: Move) -> bool:
-            return move.once(token, lambda move: study_moves.plan_retests(move, retests))
+            return move.once(token, lambda move: study_moves.plan_retests(move, retests, rule))
 
         return self._moved(study_id, planned, gone=False, seam="plan")
+
+    def ask_retests(self, study_id: int, asked: RetestsAsked) -> RetestsTaken | None:
+        """Queue retests that somebody asks for, or keep the wish for the search's end; see `lrsearch.storage.retests`.
+
+        None where search trials have ended since the settings were chosen: choose again.
+        """
+        taken = self._change(study_id, lambda move: retest_moves.ask(move, asked))
+        return None if taken is None else RetestsTaken(**taken)
 
     # -- reading -----------------------------------------------------------------------------------------------------------------
 

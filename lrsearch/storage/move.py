@@ -58,6 +58,12 @@ class Move:
         """Write the study's row, its new revision included."""
         self.connection.execute(update(studies).where(studies.c.id == self.study_id).values(revision=self.revision, **columns))
 
+    def change_rules(self, **rules: Json) -> None:
+        """Write rules of the study's plan."""
+        if changed := {name: value for name, value in rules.items() if self.rules.get(name) != value}:
+            self.change_study(plan=records.dump({**self.rules, **changed}))
+            self.refresh()
+
     def change_trial(self, trial_id: int, **columns: Any) -> None:
         """Write a trial's row, stamped with the new revision."""
         self.connection.execute(update(trials).where(trials.c.id == trial_id).values(revision=self.revision, **columns))

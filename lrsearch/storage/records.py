@@ -121,13 +121,14 @@ def plan_from(text: str) -> StudyPlan:
 
 
 def study_from(row: Any) -> StudyRecord:
+    plan = plan_from(row.plan)
     return StudyRecord(
         id=row.id,
-        plan=plan_from(row.plan),
+        plan=plan,
         state=StudyState(row.state),
         reason=row.reason,
-        trials=row.trials,
-        deadline=row.deadline,
+        trials=row.searched if plan.retests_only else row.trials,
+        deadline=None if plan.retests_only else row.deadline,
         created_at=row.created_at,
         optuna_study_id=row.optuna_study_id or 0,
         threads=row.threads,

@@ -78,6 +78,7 @@ def set_budget(move: Move, *, total: int | None, end: float | None) -> None:
     A deadline that has passed goes when trials are given: it must not end the new budget. A finished study that has more to
     train then is open again. Retests are planned anew: where time was short, some were left out.
     """
+    _reopen_search(move)
     columns: dict[str, Any] = {"retests_for": 0}
     if total is not None:
         columns["trials"] = max(total, move.study.searched)
@@ -106,6 +107,7 @@ def retry_failed(move: Move) -> list[int]:
     rows = move.connection.execute(_failed_once(move).order_by(trials.c.number)).all()
     if not rows:
         return []
+    _reopen_search(move)
     # The first trials that are still to come keep their places before them.
     taken = _queue_first(move, move.study.trials)
     new = [
@@ -125,6 +127,12 @@ def retry_failed(move: Move) -> list[int]:
     if move.study.state in {StudyState.FINISHED, StudyState.BROKEN}:
         change_state(move, StudyState.OPEN)
     return [row["number"] for row in new]
+
+
+def _reopen_search(move: Move) -> None:
+    """Let search trials begin again, and the deadline hold, where only retests were trained."""
+    if move.rules.get("retests_only"):
+        move.change_rules(retests_only=False)
 
 
 def record_changes(move: Move, changes: Sequence[Change]) -> None:
@@ -155,13 +163,27 @@ def _retried(origin: str) -> Origin:
     return Origin.YOURS if origin == Origin.YOURS else Origin.RETRY
 
 
-def plan_retests(move: Move, retests: Sequence[Retest]) -> bool:
+def plan_retests(move: Move, retests: Sequence[Retest], rule: tuple[int, int] | None = None) -> bool:
     """Queue retests; those that exist already, from an earlier plan, stay as they are. Whether there were new ones.
 
     Nothing where another worker has planned since the last search trial ended: it may have reckoned with another time left.
+    Nor where the number of seeds or of settings is not the `rule` any more that they were chosen by.
     """
-    if move.study.retests_for >= count_ended(move):
+    if move.study.retests_for >= count_ended(move) or (rule is not None and rule != retest_rule(move)):
         return False
+    added = queue_retests(move, retests)
+    move.change_study(retests_for=count_ended(move))
+    return added > 0
+
+
+def retest_rule(move: Move) -> tuple[int, int]:
+    """On how many seeds how many settings beside yours are retested when the search is over."""
+    plan = move.plan
+    return plan.retest_seeds, plan.retest_top
+
+
+def queue_retests(move: Move, retests: Sequence[Retest]) -> int:
+    """Queue those that are not there; returns their number."""
     mine = and_(trials.c.study_id == move.study_id, trials.c.kind == Kind.RETEST.value)
     found = move.connection.execute(select(trials.c.parent, trials.c.repeat_no).where(mine))
     there = {(row.parent, row.repeat_no) for row in found}
@@ -179,8 +201,7 @@ def plan_retests(move: Move, retests: Sequence[Retest]) -> bool:
     ]
     if rows:
         move.connection.execute(insert(trials), rows)
-    move.change_study(retests_for=count_ended(move))
-    return bool(rows)
+    return len(rows)
 
 
 def _settings(move: Move, numbers: set[int]) -> dict[int, Any]:

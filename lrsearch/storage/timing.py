@@ -22,7 +22,6 @@ from lrsearch.storage.move import Move
 from lrsearch.storage.tables import trials, workers
 from lrsearch.values import Kind, TrialState
 
-RETESTED = 4  # settings that are retested: the best three and yours
 SAMPLE = 31  # complete trials whose median stands for the next one's
 WORKER_GONE_SECONDS = 180.0  # three leases without a word
 _LEAST_SECONDS = 1e-3  # a training takes some time, whatever the clock says
@@ -39,10 +38,11 @@ class TimeLeft:
     seeds: int  # of the retests
     workers: int
     held: int  # trainings that the worker has in hand
+    settings: int = 4  # that are retested: the best three and yours
 
     def for_search(self) -> bool:
         """Whether a search trial may begin, and all retests after it."""
-        rounds = -(-self.seeds * min(RETESTED, self.complete) // self.workers)
+        rounds = -(-self.seeds * min(self.settings, self.complete) // self.workers)
         return self._fits(after=self.typical * rounds)
 
     def for_retest(self) -> bool:
@@ -73,6 +73,7 @@ def time_left(move: Move, worker_id: int) -> TimeLeft | None:
         typical=statistics.median(sample) if sample else 0.0,
         complete=len(sample),
         seeds=int(move.rules["retest_seeds"]),
+        settings=int(move.rules.get("retest_top", 3)) + 1,
         workers=max(1, live_workers(move)),
         held=_held(move, worker_id),
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import fitting_retests, retest_candidates, yours_of
-from lrsearch.errors import StorageUnavailable
+from lrsearch.errors import StorageUnavailable, UnknownName
 from lrsearch.space import rise_of
 from lrsearch.storage import Claim, Done, PlanRetests, Retest, Wait
 from lrsearch.values import (
@@ -278,16 +278,20 @@ class Desk:
 
         `room` is how many fit into the time that is left, where that is limited.
         """
-        plan = self.study.plan
+        try:
+            plan = self.ledger.study(self.study.name).plan  # now: seeds and settings may have been raised meanwhile
+        except UnknownName:  # deleted: the next claim says so
+            return
         records = self.ledger.trials(self.study.id, kind=Kind.SEARCH)
-        wanted = retest_candidates(records, plan.facts.direction)
+        wanted = retest_candidates(records, plan.facts.direction, top=plan.retest_top)
         chosen, seeds = fitting_retests(wanted, yours_of(records), seeds=plan.retest_seeds, room=room)
         retests = [
             Retest(parent=number, repeat=repeat, seed=seed_of(plan.seed, Kind.RETEST, repeat))
             for repeat in range(seeds)
             for number in chosen
         ]
-        if self.ledger.plan_retests(self.study.id, retests):  # two workers may ask at once; one of them tells
+        rule = (plan.retest_seeds, plan.retest_top)
+        if self.ledger.plan_retests(self.study.id, retests, rule=rule):  # two workers may ask at once; one of them tells
             left_out = len(wanted) * plan.retest_seeds - len(retests)
             self.say("retests.planned", trials=list(chosen), seeds=seeds, left_out=left_out)
 

@@ -19,7 +19,7 @@ from ledger_tools import OPTIMUM, add_worker, claim, finish, outcome, plan, sett
 from sqlalchemy import event, make_url, text
 
 from lrsearch.errors import FingerprintMismatch, InvalidValue, Refused, SchemaMismatch, StorageProblem, UnknownName
-from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Retest, Wait, open_ledger, resolve_url, schema
+from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Retest, RetestsAsked, Wait, open_ledger, resolve_url, schema
 from lrsearch.values import CurvePoint, Kind, Origin, Status, StudyState, TrialState
 
 pytestmark = pytest.mark.slow
@@ -279,6 +279,30 @@ def test_fewer_retests_are_planned_where_time_is_short_and_the_rest_once_there_i
     assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Done)
     ledger.extend(study.id, timeout_seconds=100)
     assert ledger.claim(study.id, worker, lease_seconds=60) == PlanRetests(room=6)
+
+
+def test_retests_asked_for_after_the_deadline_train_alone_until_there_is_more_time(clock):
+    ledger = clock.ledger
+    study = ledger.create_study(plan(trials=5, timeout_seconds=100, retest_seeds=0))
+    worker = add_worker(ledger, study)
+    bind_and_finish(ledger, ledger.claim(study.id, worker, lease_seconds=60), seconds=10)
+    clock.set(101)
+    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Done)
+    chosen = (Retest(parent=0, repeat=0, seed=1),)
+    assert ledger.ask_retests(study.id, RetestsAsked(seeds=1, top=1, best=chosen, ended=0)) is None, (
+        "chosen before the trial ended"
+    )
+    assert ledger.ask_retests(study.id, RetestsAsked(seeds=1, top=1, best=chosen, ended=1)).state == "open"
+    stands = ledger.study("toy")
+    assert (stands.deadline, stands.trials) == (None, 2), "yours, and the reference that waits"
+    claimed = ledger.claim(study.id, worker, lease_seconds=60)
+    assert (claimed.trial.kind, claimed.trial.seed) == (Kind.RETEST, 1)
+    bind_and_finish(ledger, claimed, seconds=10)
+    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Done)
+    assert ledger.study("toy").state is StudyState.FINISHED
+    ledger.extend(study.id, timeout_seconds=100)
+    assert ledger.study("toy").trials == 5
+    assert ledger.claim(study.id, worker, lease_seconds=60).trial.kind is Kind.SEARCH
 
 
 def test_the_time_counts_from_the_commands_start(clock):

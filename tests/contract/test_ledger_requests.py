@@ -8,7 +8,7 @@ from ledger_tools import add_worker, claim, finish, plan, train
 from sqlalchemy import exc
 
 from lrsearch.errors import InvalidValue
-from lrsearch.storage import Mirror, Retest, open_ledger
+from lrsearch.storage import Mirror, Retest, RetestsAsked, open_ledger
 from lrsearch.values import Change, Status, StudyState
 
 pytestmark = pytest.mark.slow
@@ -142,6 +142,20 @@ def test_retests_whose_plan_was_not_answered_are_told_as_new(ledger, lose_answer
     lose_answer()
     assert ledger.plan_retests(study.id, [Retest(parent=0, repeat=0, seed=1)])
     assert ledger.counts(study.id).retests == 1
+
+
+def test_retests_that_were_asked_for_and_not_answered_are_told_as_new(ledger, lose_answer):
+    study = ledger.create_study(plan(trials=2, retest_seeds=0))
+    worker = add_worker(ledger, study)
+    train(ledger, study, worker)
+    assert ledger.study("toy").state is StudyState.FINISHED
+    asked = RetestsAsked(seeds=1, top=1, best=(Retest(parent=0, repeat=0, seed=1),), ended=2)
+    lose_answer()
+    taken = ledger.ask_retests(study.id, asked)
+    assert (taken.over, taken.added, taken.waiting, taken.state) == (True, 1, 1, StudyState.OPEN)
+    assert ledger.counts(study.id).retests == 1
+    assert train(ledger, study, worker) == [0]
+    assert ledger.study("toy").state is StudyState.FINISHED
 
 
 def test_a_study_whose_making_was_not_answered_is_there_once(ledger, lose_answer):

@@ -115,3 +115,12 @@ def test_a_study_that_it_stopped_goes_on_from_its_checkpoints_and_ends(folder, l
 
 def test_a_study_that_it_ended_can_be_extended(ledger):
     assert json.loads(lrsearch("extend", "ended", "--trials", 2, "--json")) == {"study": "ended", "budget": 14, "state": "open"}
+
+
+def test_its_studies_take_more_retests(ledger):
+    before = ledger.counts(ledger.study("ended").id).retests
+    told = json.loads(lrsearch("retest", "ended", "--seeds", 5, "--top", 1, "--plan-only", "--json"))
+    assert (told["state"], told["seeds"]) == ("open", 5)
+    study = ledger.study("ended")
+    assert ledger.counts(study.id).retests == before + told["added"] > before
+    assert (study.plan.retest_top, study.plan.retests_only) == (3, True)

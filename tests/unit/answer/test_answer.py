@@ -1,10 +1,12 @@
 """The answer: ranking, retests, table by optimizer, cautions."""
 
 import json
+import re
+from dataclasses import replace
 
 import pytest
 
-from lrsearch.answer import fitting_retests, retest_candidates, summarise
+from lrsearch.answer import NOTEBOOK, best_settings, fitting_retests, retest_candidates, standing, summarise
 from lrsearch.report import answer_text
 from lrsearch.values import Direction, Kind, Origin, TrialState
 
@@ -95,7 +97,6 @@ def test_a_setting_that_lost_a_seed_ranks_after_those_that_did_not(study, some, 
 
 
 def failing(retests):
-    from dataclasses import replace
 
     return [replace(each, state=TrialState.FAILED, reason="OSError: no test split") for each in retests]
 
@@ -144,7 +145,6 @@ def test_yours_is_no_winner_where_the_others_retests_gave_no_value(study, some, 
 
 
 def test_commands_quote_a_study_with_a_space(study, some, trial):
-    from dataclasses import replace
 
     spaced = study()
     spaced = replace(spaced, plan=replace(spaced.plan, name="my digits $x"))
@@ -248,7 +248,6 @@ def test_a_best_rate_at_the_edge_of_the_range_is_said(study, some):
 
 
 def test_the_edge_of_a_larger_batch_is_further_out(study, trial):
-    from dataclasses import replace
 
     best = trial(1, "sgd", 5.0, 0.9)
     wide = replace(best, setting=replace(best.setting, batch_size=512))  # 16 times the base: sgd is searched up to 48
@@ -296,7 +295,44 @@ def test_retests_to_come_are_counted(study, some, retests, trial):
 
 
 def test_values_on_the_test_split_are_kept_beside(study, some, retests):
-    from dataclasses import replace
 
     tested = [replace(each, logs={"test_accuracy": 0.9}) for each in retests(4, [0.98, 0.97, 0.985])]
     assert summarise(study(), [*some, *tested]).best.retest.test == (0.9, 0.9, 0.9)
+
+
+def test_a_best_that_is_not_separable_from_yours_names_the_command_that_tells_more(study, some, retests):
+    records = [*some, *retests(4, [0.98, 0.985, 0.99]), *retests(0, [0.98, 0.975, 0.985])]
+    for ways, expected in (
+        ({}, "lrsearch retest digits --seeds 7 tells more."),
+        ({"ways": NOTEBOOK}, "result.retest(seeds=7) tells more."),
+    ):
+        [said] = [each for each in summarise(study(), records, **ways).warnings if "not separable from yours" in each]
+        assert said.endswith(expected)
+    copies = [replace(each, logs={"val_accuracy": 0.98, "loss": 1.0}, value=0.98) for each in records if each.kind is Kind.RETEST]
+    assert not any("lrsearch retest" in each for each in summarise(study(), [*some, *copies]).warnings), "more seeds show nothing"
+    waiting = replace(records[-1], state=TrialState.WAITING, value=None)
+    assert not any("lrsearch retest" in each for each in summarise(study(), [*records[:-1], waiting]).warnings), (
+        "some are to come"
+    )
+
+
+def test_a_notebooks_notes_name_no_command(study, some, retests, trial):
+    failed = replace(trial(8), state=TrialState.FAILED)
+    nan = replace(trial(7), state=TrialState.COMPLETE)
+    for records in ([*some, failed, nan, *retests(4, [0.9, None])], [some[4], failed], [failed], [trial(1)]):
+        answer = summarise(study(), records, ways=NOTEBOOK)
+        assert answer.warnings
+        assert not [each for each in answer.warnings if re.search("lrsearch [a-z]", each)]
+
+
+def test_more_seeds_go_first_to_the_best_of_the_retested_and_last_to_what_diverged(study, some, retests, trial):
+    twin = replace(some[4], id=60, number=59)
+    records = [*some, twin, *retests(4, [0.97, 0.96]), *retests(3, [0.98, 0.97]), *retests(5, [0.99, None]), *retests(0, [0.999])]
+
+    def chosen(records):
+        return best_settings(standing(study().plan.facts, records), UP, top=9)
+
+    others = tuple(each for each in retest_candidates(some, UP, top=9) if each not in {4, 3, 5, 0})
+    assert chosen(records) == (3, 4, *others, 5)
+    failed = [replace(each, state=TrialState.FAILED, value=None) for each in retests(4, [None, None])]
+    assert chosen([*some, *failed]) == retest_candidates(some, UP, top=9)[:-1], "a failure may be the file's fault"

@@ -1,0 +1,219 @@
+"""`lrsearch retest` and a raised --retest: a toy's real workers on SQLite, and the command on studies in every state."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from driven import ledger_of, records
+from driven import study as study  # noqa: PLC0414 - a fixture
+from ledger_tools import add_worker, claim, finish, plan, train
+
+from lrsearch.cli.main import cli
+from lrsearch.errors import LrSearchError
+from lrsearch.launch import RetestWish, retest, run_study
+from lrsearch.storage import PlanRetests, Retest, open_ledger
+from lrsearch.values import Kind, Status, StudyState
+from lrsearch.worker.desk import seed_of
+
+KEPT = ("storage", "engine_factory", "devices", "workers")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs a command in a folder of its own; returns its output, parsed where it is JSON, or the error's line."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LRSEARCH_STORAGE", raising=False)
+
+    def run(*arguments, code=0):
+        done = CliRunner().invoke(cli, list(map(str, arguments)))
+        if isinstance(done.exception, LrSearchError):
+            assert done.exception.exit_code == code, str(done.exception)
+            return str(done.exception)
+        assert done.exit_code == code, done.output
+        return json.loads(done.stdout) if "--json" in arguments else done.output
+
+    return run
+
+
+@pytest.fixture
+def ledger(run, tmp_path):
+    opened = open_ledger(f"sqlite:///{tmp_path}/lrsearch.db", create=True)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def ended(ledger):
+    """A study of six trials with two retests each of the best three and yours; trials 4, 3 and 5 are best, in this order."""
+    made = ledger.create_study(plan(trials=6, retest_seeds=2))
+    worker = add_worker(ledger, made)
+    train(ledger, made, worker)
+    assert isinstance(ledger.claim(made.id, worker, lease_seconds=60), PlanRetests)
+    seeds = [seed_of(0, Kind.RETEST, repeat) for repeat in range(2)]
+    ledger.plan_retests(made.id, [Retest(parent=p, repeat=r, seed=s) for r, s in enumerate(seeds) for p in (4, 5, 3, 0)])
+    train(ledger, made, worker)
+    assert ledger.study("toy").state is StudyState.FINISHED
+    return made
+
+
+def repeats(ledger, study):
+    """Seeds by trial."""
+    found = {}
+    for each in ledger.trials(study.id, kind=Kind.RETEST):
+        found.setdefault(each.parent, []).append(each.seed)
+    return found
+
+
+# -- training ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_study_is_retested_on_more_seeds_by_the_workers_of_this_machine(study):
+    arguments = study(trials=5, retest=1)
+    run_study(**arguments)
+    notes = []
+    kept = {name: arguments[name] for name in KEPT}
+    added = retest(
+        "toy",
+        RetestWish(seeds=3, top=2),
+        **kept,
+        listen=lambda event: notes.append(event.facts["text"]) if event.name == "note" else None,
+    )
+    assert (added.taken.added, added.study.state) == (6, StudyState.FINISHED)
+    found = [each for each in records(arguments, Kind.RETEST) if each.parent in added.choice.trials]
+    assert {each.parent: sum(one.parent == each.parent for one in found) for each in found} == dict.fromkeys(
+        added.choice.trials, 3
+    )
+    assert {each.seed for each in found} == {seed_of(0, Kind.RETEST, repeat) for repeat in range(3)}
+    assert all(each.value is not None for each in found)
+    assert notes[0].startswith("6 more retests: trials ")
+    again = retest("toy", RetestWish(seeds=3, top=2), **kept)
+    assert (again.taken.added, again.study.state) == (0, StudyState.FINISHED)
+
+
+def test_another_retest_when_starting_again_raises_the_seeds_and_never_lowers_them(study):
+    arguments = study(trials=4, retest=1)
+    run_study(**arguments)
+    notes = []
+
+    def listen(event):
+        if event.name == "note":
+            notes.append(event.facts["text"])
+
+    raised = run_study(**arguments | {"retest": 2}, listen=listen)
+    assert raised.plan.retest_seeds == 2
+    assert {each.repeat for each in records(arguments, Kind.RETEST)} == {0, 1}
+    assert len(records(arguments, Kind.RETEST)) == 8
+    assert any(each.startswith("4 more retests") for each in notes)
+    kept = run_study(**arguments | {"retest": 0}, listen=listen)
+    assert kept.plan.retest_seeds == 2
+    assert "toy keeps its 2 seeds for retests: --retest 0 takes none back" in notes
+    assert len(records(arguments, Kind.RETEST)) == 8
+
+
+def test_a_study_that_a_deadline_ended_is_retested_and_not_searched_further(study):
+    arguments = study(trials=None, retest=0, epoch_seconds=0.05)
+    ended = run_study(**arguments | {"timeout": 4.0})
+    assert ended.state is StudyState.FINISHED
+    begun = len(records(arguments))
+    done = retest("toy", RetestWish(seeds=2, top=1), **{name: arguments[name] for name in KEPT}).study
+    assert done.state is StudyState.FINISHED
+    assert len(records(arguments)) == begun
+    assert all(each.value is not None for each in records(arguments, Kind.RETEST))
+    assert len(records(arguments, Kind.RETEST)) == 4
+    with ledger_of(arguments) as ledger:
+        ledger.extend(done.id, timeout_seconds=60)
+        assert ledger.study("toy").deadline is not None
+        assert ledger.study("toy").state is StudyState.OPEN, "the search goes on"
+
+
+# -- the command ---------------------------------------------------------------------------------------------------------
+
+
+def test_more_seeds_go_to_the_best_of_the_answer_and_yours(run, ledger, ended):
+    told = run("retest", "toy", "--seeds", 5, "--top", 1, "--plan-only", "--json")
+    assert told == {
+        "study": "toy", "state": "open", "search_over": True, "seeds": 5, "top": 1, "trials": [4, 0], "added": 6, "waiting": 6,
+        "answer": None,
+    }  # fmt: skip
+    assert ledger.study("toy").state is StudyState.OPEN
+    shared = [seed_of(0, Kind.RETEST, repeat) for repeat in range(5)]
+    assert repeats(ledger, ended) == {4: shared, 0: shared, 5: shared[:2], 3: shared[:2]}
+    assert len(train(ledger, ended, add_worker(ledger, ended))) == 6
+    assert ledger.study("toy").state is StudyState.FINISHED
+
+
+def test_more_settings_and_a_single_trial_have_as_many_seeds_as_the_others(run, ledger, ended):
+    said = run("retest", "toy", "--top", 4, "--plan-only")
+    assert said == "2 more retests: trials 4, 3, 5, 2 and yours on 2 seeds in all. Workers train them by: lrsearch attach toy\n"
+    run("retest", "toy", "--trial", 1, "--plan-only")
+    assert {parent: len(seeds) for parent, seeds in repeats(ledger, ended).items()} == dict.fromkeys((4, 5, 3, 2, 1, 0), 2)
+    assert "no retest is missing" in run("retest", "toy", "--seeds", 2, "--plan-only")
+
+
+def test_a_study_in_progress_keeps_the_wish_for_its_end_and_trains_what_was_named_after_it(run, ledger):
+    made = ledger.create_study(plan(trials=6, retest_seeds=2))
+    worker = add_worker(ledger, made)
+    finish(ledger, claim(ledger, made, worker), value=0.5)
+    said = run("retest", "toy", "--seeds", 3, "--top", 4, "--trial", 0)
+    assert "the search of toy is not over: at its end the best 4 settings and yours are retested on 3 seeds in all" in said
+    assert "lrsearch attach toy" in said
+    rule = ledger.study("toy").plan
+    assert (rule.retest_seeds, rule.retest_top) == (3, 4)
+    assert {parent: len(seeds) for parent, seeds in repeats(ledger, made).items()} == {0: 3}
+    assert train(ledger, made, worker) == [1, 2, 3, 4, 5]
+    assert isinstance(ledger.claim(made.id, worker, lease_seconds=60), PlanRetests), "before retests that wait"
+    stale = [Retest(parent=4, repeat=0, seed=1)]
+    assert not ledger.plan_retests(made.id, stale, rule=(2, 3)), "another number of seeds is asked for by now"
+    assert ledger.plan_retests(made.id, stale, rule=(3, 4))
+
+
+def test_a_stopped_study_takes_the_retests_and_a_broken_one_refuses_them(run, ledger, ended):
+    run("retest", "toy", "--seeds", 3, "--plan-only")
+    run("stop", "toy", "--now")
+    said = run("retest", "toy", "--seeds", 4)
+    assert said.startswith("4 more retests")
+    assert said.endswith("It is stopped: lrsearch resume toy, then lrsearch attach toy.\n")
+    assert ledger.study("toy").state is StudyState.STOPPED
+    run("resume", "toy")
+    assert len(train(ledger, ended, add_worker(ledger, ended))) == 8
+    ledger.set_state(ended.id, StudyState.BROKEN, reason="Traceback: line 7")
+    assert "lrsearch retry toy --failed" in run("retest", "toy", "--seeds", 9, code=1)
+
+
+def test_what_cannot_be_retested_is_refused_and_changes_nothing(run, ledger):
+    made = ledger.create_study(plan(trials=2, retest_seeds=2))
+    worker = add_worker(ledger, made)
+    finish(ledger, claim(ledger, made, worker), status=Status.DIVERGED, value=None)
+    finish(ledger, claim(ledger, made, worker), status=Status.FAILED, value=None)
+    assert "no trial of study 'toy' ran to its end with a value" in run("retest", "toy", "--seeds", 3, code=4)
+    assert "It is diverged." in run("retest", "toy", "--trial", 0, code=2)
+    assert "toy has 0 to 1" in run("retest", "toy", "--trial", 12, code=2)
+    assert "--seeds N" in run("retest", "toy", code=2)
+    assert ledger.study("toy").plan.retest_seeds == 2
+    assert repeats(ledger, made) == {}
+
+
+def test_without_yours_the_others_are_retested_and_that_is_said(run, ledger):
+    made = ledger.create_study(plan(trials=3, retest_seeds=0))
+    worker = add_worker(ledger, made)
+    finish(ledger, claim(ledger, made, worker), status=Status.DIVERGED, value=None)
+    train(ledger, made, worker)
+    said = run("retest", "toy", "--top", 2, "--plan-only")
+    assert said.startswith("6 more retests: trials 2, 1 on 3 seeds in all; yours has no value and is not retested.")
+    assert len(train(ledger, made, worker)) == 6, "a study without retests of its own trains those that are asked for"
+
+
+def test_retests_that_failed_stay_and_are_named(run, ledger, ended):
+    run("retest", "toy", "--seeds", 3, "--top", 1, "--plan-only")
+    worker = add_worker(ledger, ended)
+    finish(ledger, claim(ledger, ended, worker), status=Status.FAILED, value=None)
+    train(ledger, ended, worker)
+    said = run("retest", "toy", "--seeds", 4, "--trial", 4, "--plan-only")
+    assert "2 more retests" in said
+    assert "1 retest of them ended without a value before, and stays so" in said
+
+
+def test_a_study_file_that_is_not_here_is_refused_before_anything_is_added(run, ledger, ended):
+    assert "is not here" in run("retest", "toy", "--seeds", 9, code=2)
+    assert {len(seeds) for seeds in repeats(ledger, ended).values()} == {2}
+    assert ledger.study("toy").state is StudyState.FINISHED

@@ -1,0 +1,99 @@
+"""The options of `lrsearch.search`: those of the command line, refused in one line where they make no sense."""
+
+import inspect
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ledger_tools import facts
+
+import lrsearch
+from lrsearch import SearchSpace, StudyDefinition
+from lrsearch.cli.options import space_overrides as from_words
+from lrsearch.cli.run import start_study
+from lrsearch.errors import InvalidValue, UnknownName
+from lrsearch.launch.inline import own_name
+from lrsearch.launch.request import Request
+from lrsearch.launch.searching import ENGINES, OPTIONS, checked, search_study, space_overrides
+from lrsearch.worker.workshop import Inspection
+
+SHELL_ONLY = {"study_file", "create_only", "as_json"}  # the definition itself, and what ends without a result
+DEFINITION = StudyDefinition(build_model=lambda: None, load_data=lambda: None)
+
+
+def search(definition=DEFINITION, **options):
+    name = options.pop("name", None)
+    return search_study(definition, name=name, storage="sqlite:///:memory:", options=options, listen=lambda _: None)
+
+
+def test_a_search_takes_what_the_command_line_takes():
+    shell = {each.name for each in start_study.params} - SHELL_ONLY
+    call = set(inspect.signature(lrsearch.search).parameters) - {"definition"}
+    assert call == shell
+    assert set(OPTIONS) == shell - {"name", "storage", "quiet", "verbose", "log_file"}
+    [engine] = [each for each in start_study.params if each.name == "engine"]
+    assert tuple(engine.type.choices) == ENGINES
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("trials", 0, "trials must be a whole number of at least 1; got 0."),
+        ("trials", True, "got True"),
+        ("retest", -1, "retest must be a whole number of at least 0"),
+        ("timeout", "8h", "timeout must be a number of seconds above 0; got '8h'."),
+        ("checkpoint_quota", "20G", "checkpoint_quota must be a whole number of bytes"),
+        ("allow_version_drift", "yes", "allow_version_drift must be True or False"),
+        ("workers", 2, "workers must be left out for a definition of this process"),
+        ("threads", 2, "threads must be left out"),
+        ("devices", "gpu", "devices must be left out"),
+        ("trial_timeout", 60, "trial_timeout must be left out"),
+        ("accept_change", "code.model", "name must be given with accept_change"),
+    ],
+)
+def test_what_makes_no_sense_here_is_refused_in_one_line(option, value, said):
+    with pytest.raises(InvalidValue) as raised:
+        search(**{option: value})
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_unknown_engine_is_refused_before_anything_is_made():
+    with pytest.raises(UnknownName, match="Did you mean 'graph'"):
+        search(engine="grap")
+
+
+def test_numpys_numbers_and_a_single_field_are_taken():
+    found = checked({"trials": np.int64(3), "timeout": np.float32(2.5), "accept_change": "code.model", "seed": None})
+    assert found == {"trials": 3, "timeout": 2.5, "accept_change": ("code.model",)}
+
+
+def test_the_space_is_changed_as_the_command_line_changes_it():
+    call = space_overrides(
+        {
+            "optimizers": ("adam", "lion"),
+            "learning_rate": {"adam": (1e-5, np.float64(1e-2))},
+            "warmup": 0.1,
+            "batch_size": [32, 64],
+            "extra": {"dropout": (0.0, 0.5), "kind": ["relu", "gelu"]},
+            "fine_tuning": False,
+        }
+    )
+    words = dict.fromkeys(("schedules", "final", "fine_tuning"))
+    words |= {"optimizers": ["adam", "lion"], "learning_rate": {"adam": [1e-5, 1e-2]}, "warmup": 0.1, "batch_size": [32, 64]}
+    words |= {"extra": {"dropout": {"between": [0.0, 0.5]}, "kind": {"choices": ["relu", "gelu"]}}}
+    assert call == from_words(words)
+    space = SearchSpace().with_overrides(call)
+    assert space.extra == {"dropout": (0.0, 0.5), "kind": ["relu", "gelu"]}
+
+
+def test_a_study_without_a_name_is_named_by_all_that_it_cannot_have_two_of():
+    found = Inspection(facts=facts(fingerprint={"epochs": 3, "data.train": "ab"}), dimensions=(), references=(), seed=0)
+    name = own_name(found, Request())
+    assert name == own_name(found, Request(trials=7, retest=5, timeout=9.0))
+    assert name.startswith("notebook-")
+    others = [
+        own_name(found, each) for each in (Request(sampler="qmc"), Request(seed=1), Request(pruner="asha"), Request(retries=0))
+    ]
+    others.append(own_name(replace(found, facts=facts(fingerprint={"epochs": 3, "data.train": "cd"})), Request()))
+    assert len({name, *others}) == 6
