@@ -85,6 +85,7 @@ def search(
     *,
     name: str | None = None,
     trials: int | None = None,
+    trainings: int | None = None,
     timeout: float | None = None,
     storage: str | None = None,
     sampler: str | None = None,
@@ -110,7 +111,7 @@ def search(
     from lrsearch.launch import watching
 
     asked: dict[str, Any] = {"trials": trials, "timeout": timeout, "sampler": sampler, "pruner": pruner, "seed": seed}
-    asked |= {"retest": retest, "accept_change": tuple(accept_change)}
+    asked |= {"trainings": trainings, "retest": retest, "accept_change": tuple(accept_change)}
     processes = {"devices": devices, "workers": workers, "threads": threads, "per_device": per_device}
     with watching(quiet=quiet) as listen:
         if isinstance(definition, str | Path):
@@ -150,7 +151,7 @@ def load_result(name: str, *, storage: str | None = None) -> SearchResult:
     try:
         study = ledger.study(name)
         records = ledger.trials(study.id)
-        return SearchResult(study=study, records=records, curves=ledger.curves(study.id), answer=summarise(study, records))
+        return SearchResult(study=study, records=records, curves=ledger.curves(study.id), answer=summarise(study, records, ledger.all_attempts(study.id)))
     finally:
         ledger.close()
 

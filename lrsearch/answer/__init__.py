@@ -6,7 +6,15 @@ Pure functions of the ledger's records; knows nothing of SQL, Keras, Optuna or h
 from lrsearch.answer.answer import Answer, summarise
 from lrsearch.answer.optimizers import OptimizerRow
 from lrsearch.answer.pace import seconds_left
-from lrsearch.answer.ranking import fitting_retests, nothing_to_compare, ranking, retest_candidates, setting_key, yours_of
+from lrsearch.answer.ranking import (
+    fitting_retests,
+    nothing_to_compare,
+    ranking,
+    retest_candidates,
+    retests_within,
+    setting_key,
+    yours_of,
+)
 from lrsearch.answer.spread import Retested, prepare_answer
 from lrsearch.answer.standing import Contender, Standing, standing
 from lrsearch.answer.words import evidence_text, lost_text
@@ -24,6 +32,7 @@ __all__ = [
     "prepare_answer",
     "ranking",
     "retest_candidates",
+    "retests_within",
     "seconds_left",
     "setting_key",
     "standing",

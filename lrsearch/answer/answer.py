@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from lrsearch.answer.cautions import Seen, cautions
 from lrsearch.answer.optimizers import OptimizerRow, by_optimizer
+from lrsearch.answer.spending import Attempt, Spent, spent_on
 from lrsearch.answer.spread import separable
 from lrsearch.answer.standing import Contender, contender, standing
 from lrsearch.values import Change, Direction, Json, Kind, Origin, StudyRecord, TrialRecord, TrialState
@@ -36,6 +37,7 @@ class Answer:
     tolerance: float  # values this close count as equally good
     warnings: tuple[str, ...]
     changes: tuple[Change, ...] = ()  # of the definition, since the study began
+    spent: Spent | None = None  # None where the attempts are not known
 
     @property
     def runners_up(self) -> tuple[Contender, ...]:
@@ -57,6 +59,7 @@ class Answer:
             "runners_up": [each.to_json() for each in self.runners_up],
             "by_optimizer": [row.to_json() for row in self.by_optimizer],
             "counts": dict(self.counts),
+            "spent": self.spent.to_json() if self.spent else None,
             "changes": [each.to_json() for each in self.changes],
             "warnings": list(self.warnings),
         }
@@ -67,8 +70,8 @@ _BEST_KEYS = (
 )  # fmt: skip
 
 
-def summarise(study: StudyRecord, records: Sequence[TrialRecord]) -> Answer:
-    """The answer, from all the study's records, search trials and retests."""
+def summarise(study: StudyRecord, records: Sequence[TrialRecord], attempts: Sequence[Attempt] | None = None) -> Answer:
+    """The answer, from all the study's records, search trials and retests; what was spent, from the attempts at them."""
     direction = study.plan.facts.direction
     now = standing(study.plan.facts, records)
     best, retested = now.best, now.retested
@@ -98,6 +101,7 @@ def summarise(study: StudyRecord, records: Sequence[TrialRecord]) -> Answer:
         tolerance=tolerance,
         changes=study.changes,
         warnings=cautions(seen),
+        spent=None if attempts is None else spent_on(records, attempts),
     )
 
 

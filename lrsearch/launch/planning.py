@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lrsearch.budget import expected_retests
 from lrsearch.launch.devices import Machine
 from lrsearch.launch.parent import check_storage, opened
 from lrsearch.launch.request import Request, stored
@@ -14,8 +15,6 @@ from lrsearch.values import StudyRecord
 
 if TYPE_CHECKING:
     from lrsearch.storage import Counts, Ledger
-
-RETESTED = 4  # the best three and yours
 
 
 def plan_workers(machine: Machine, asked: SlotRequest, request: Request, *, url: str, name: str) -> SlotPlan:
@@ -27,7 +26,7 @@ def plan_workers(machine: Machine, asked: SlotRequest, request: Request, *, url:
         with opened(url) as ledger:
             study = stored(ledger, name)
             if study is not None:
-                return plan_further(machine, asked, ledger, study, total=request.trials)
+                return plan_further(machine, asked, ledger, study, total=request.trials if request.trainings is None else request.total)
     return plan_slots(machine, asked, trials=request.total)
 
 
@@ -55,7 +54,7 @@ def trainings_left(study: StudyRecord, counts: Counts, budget: int) -> int:
     """Search trials that have not ended, or retests where all have; at least 1."""
     if counts.done < budget:
         return budget - counts.done
-    retests = counts.retests or study.plan.retest_seeds * min(RETESTED, counts.done)
+    retests = counts.retests or expected_retests(counts.done, study.plan.retest_seeds, study.trainings)
     return max(1, retests - counts.retests_done)
 
 

@@ -36,6 +36,7 @@ def run_study(
     storage: str | None = None,
     overrides: Mapping[str, Json] | None = None,
     trials: int | None = None,
+    trainings: int | None = None,
     timeout: float | None = None,
     sampler: str | None = None,
     pruner: str | None = None,
@@ -72,6 +73,7 @@ def run_study(
 
     request = Request(
         trials=trials,
+        trainings=trainings,
         timeout=timeout,
         sampler=sampler,
         pruner=pruner,

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, func, select
 
+from lrsearch.budget import RETESTED
 from lrsearch.storage.move import Move
 from lrsearch.storage.tables import trials, workers
 from lrsearch.values import Kind, TrialState
 
-RETESTED = 4  # settings that are retested: the best three and yours
 SAMPLE = 31  # complete trials whose median stands for the next one's
 WORKER_GONE_SECONDS = 180.0  # three leases without a word
 _LEAST_SECONDS = 1e-3  # a training takes some time, whatever the clock says
@@ -39,10 +39,15 @@ class TimeLeft:
     seeds: int  # of the retests
     workers: int
     held: int  # trainings that the worker has in hand
+    trials: int = 0  # of the search
+    trainings: int | None = None  # the limit of search trials and retests together
 
     def for_search(self) -> bool:
         """Whether a search trial may begin, and all retests after it."""
-        rounds = -(-self.seeds * min(RETESTED, self.complete) // self.workers)
+        retests = self.seeds * min(RETESTED, self.complete)
+        if self.trainings is not None:
+            retests = min(retests, self.trainings - self.trials)
+        rounds = -(-retests // self.workers)
         return self._fits(after=self.typical * rounds)
 
     def for_retest(self) -> bool:
@@ -75,6 +80,8 @@ def time_left(move: Move, worker_id: int) -> TimeLeft | None:
         seeds=int(move.rules["retest_seeds"]),
         workers=max(1, live_workers(move)),
         held=_held(move, worker_id),
+        trials=move.study.trials or 0,
+        trainings=move.study.trainings,
     )
 
 
