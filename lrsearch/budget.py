@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 RETESTED = 4  # settings that are retested: the best three and yours
+IN_FLIGHT = 5  # a study's trials over this may be in training at once
+OPEN_BUDGET = 40  # stands for the trials where time alone limits them
 
 
 def divide_trainings(trainings: int, seeds: int) -> tuple[int, int]:
@@ -26,6 +28,11 @@ def expected_retests(trials: int, seeds: int, trainings: int | None = None) -> i
     """Retests that follow a search of so many trials; `trainings` limits both together."""
     retests = seeds * min(RETESTED, trials)
     return retests if trainings is None else max(0, min(retests, trainings - trials))
+
+
+def trials_at_once(trials: int | None, workers: int) -> int:
+    """Sampled trials that each of the workers may have in training; why so few is said in `lrsearch.storage.claims`."""
+    return max(1, (trials or OPEN_BUDGET) // (IN_FLIGHT * max(1, workers)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,8 +4,9 @@ Pure functions of the ledger's records; knows nothing of SQL, Keras, Optuna or h
 """
 
 from lrsearch.answer.answer import Answer, summarise
+from lrsearch.answer.bill import Bill, Timed, forecast_seconds, timed_training
 from lrsearch.answer.optimizers import OptimizerRow
-from lrsearch.answer.pace import seconds_left
+from lrsearch.answer.pace import seconds_left, trainings_left
 from lrsearch.answer.ranking import (
     fitting_retests,
     nothing_to_compare,
@@ -15,18 +16,23 @@ from lrsearch.answer.ranking import (
     setting_key,
     yours_of,
 )
+from lrsearch.answer.spending import Spent, spent_on
 from lrsearch.answer.spread import Retested, prepare_answer
 from lrsearch.answer.standing import Contender, Standing, standing
 from lrsearch.answer.words import evidence_text, lost_text
 
 __all__ = [
     "Answer",
+    "Bill",
     "Contender",
     "OptimizerRow",
     "Retested",
+    "Spent",
     "Standing",
+    "Timed",
     "evidence_text",
     "fitting_retests",
+    "forecast_seconds",
     "lost_text",
     "nothing_to_compare",
     "prepare_answer",
@@ -35,7 +41,10 @@ __all__ = [
     "retests_within",
     "seconds_left",
     "setting_key",
+    "spent_on",
     "standing",
     "summarise",
+    "timed_training",
+    "trainings_left",
     "yours_of",
 ]

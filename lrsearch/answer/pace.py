@@ -9,11 +9,11 @@ import statistics
 from collections.abc import Sequence
 
 from lrsearch.answer.ranking import retest_candidates
+from lrsearch.budget import RETESTED, expected_retests
 from lrsearch.values import Kind, StudyRecord, TrialRecord, TrialState, WorkerRecord
 
 SAMPLE = 31  # trainings whose mean length stands for the next one's, the newest
 GONE_SECONDS = 180.0  # three leases without a word: the worker is taken for gone
-_CANDIDATES = 4  # settings that are retested: the best three and yours
 
 
 def seconds_left(
@@ -38,10 +38,11 @@ def trainings_left(study: StudyRecord, records: Sequence[TrialRecord]) -> int | 
 def _unplanned(study: StudyRecord, search: Sequence[TrialRecord], retests: Sequence[TrialRecord], to_search: int) -> int:
     """Retests that will be planned once the search is over."""
     if to_search > 0:
-        return study.plan.retest_seeds * min(_CANDIDATES, study.trials or _CANDIDATES)
+        return expected_retests(study.trials or RETESTED, study.plan.retest_seeds, study.trainings)
     there = {each.parent for each in retests}
     chosen = retest_candidates(search, study.plan.facts.direction)
-    return study.plan.retest_seeds * sum(each not in there for each in chosen)
+    missing = study.plan.retest_seeds * sum(each not in there for each in chosen)
+    return missing if study.trainings is None else max(0, study.trainings - len(search) - len(retests))
 
 
 def _by_pace(study: StudyRecord, records: Sequence[TrialRecord], workers: Sequence[WorkerRecord], now: float) -> float | None:

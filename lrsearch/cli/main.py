@@ -12,12 +12,12 @@ from typing import Any
 
 import click
 
-from lrsearch.cli import answers, dashboard, manage, run, server, show
+from lrsearch.cli import answers, dashboard, manage, plan, run, server, show
 from lrsearch.errors import EnvironmentProblem, LrSearchError, StudyBroken, StudyFileError
 from lrsearch.version import VERSION
 
 SECTIONS = {
-    "Search": (run.new_study, run.start_study, run.attach),
+    "Search": (run.new_study, plan.plan, run.start_study, run.attach),
     "Answers": (answers.best, answers.export, answers.plot, dashboard.dashboard),
     "Look": (show.studies, show.status, show.trials, show.show, show.workers),
     "Steer": (manage.stop, manage.resume, manage.extend, manage.retry, manage.delete),

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lrsearch.launch.attaching import attach
     from lrsearch.launch.doctor import diagnose
+    from lrsearch.launch.estimating import plan_study
     from lrsearch.launch.inline import run_inline
     from lrsearch.launch.parent import remove_checkpoints
     from lrsearch.launch.progress import watching
     from lrsearch.launch.run import run_study
 
-__all__ = ["attach", "diagnose", "remove_checkpoints", "run_inline", "run_study", "watching"]
+__all__ = ["attach", "diagnose", "plan_study", "remove_checkpoints", "run_inline", "run_study", "watching"]
 
 # Loaded on first use: a parent that only starts a database server needs none of them.
 _HOMES = {
     "attach": "attaching",
     "diagnose": "doctor",
+    "plan_study": "estimating",
     "remove_checkpoints": "parent",
     "run_inline": "inline",
     "run_study": "run",

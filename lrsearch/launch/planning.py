@@ -22,7 +22,7 @@ def plan_workers(machine: Machine, asked: SlotRequest, request: Request, *, url:
 
     Raises StorageProblem or SchemaMismatch where the database cannot be used.
     """
-    if _is_there(url):
+    if is_there(url):
         with opened(url) as ledger:
             study = stored(ledger, name)
             if study is not None:
@@ -64,7 +64,7 @@ def keep_threads(ledger: Ledger, study: StudyRecord, plan: SlotPlan) -> None:
         ledger.keep_threads(study.id, plan.threads)
 
 
-def _is_there(url: str) -> bool:
+def is_there(url: str) -> bool:
     """Whether the database has our tables. A SQLite file that is not there is no reason to load SQLAlchemy's half second."""
     kind, _, place = url.partition(":///")
     if kind.startswith("sqlite") and place and not Path(place.partition("?")[0]).exists():

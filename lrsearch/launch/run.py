@@ -117,7 +117,7 @@ def work_with(pool: Pool, ledger: Ledger, study: StudyRecord, plan: SlotPlan, li
     """Let `pool`, made by `plan`, train `study`, telling how it stands."""
     listen(Event(name="note", facts={"text": str(plan)}))
     keep_threads(ledger, study, plan)
-    watcher = Watcher(ledger, study, listen)
+    watcher = Watcher(ledger, study, listen, workers=len(plan.slots))
     watcher.begin()
 
     def tick() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lrsearch.report.answer_page import answer_text
+    from lrsearch.report.bill import bill_text, spent_text
     from lrsearch.report.exporting import choose, export_text
     from lrsearch.report.notes import write_notes
     from lrsearch.report.pictures import curves_figure, rates_figure, schedules_figure, write_plots
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "answer_text",
+    "bill_text",
     "choose",
     "curves_figure",
     "export_text",
     "rates_figure",
     "schedules_figure",
+    "spent_text",
     "status_data",
     "status_text",
     "studies_table",
@@ -46,11 +49,13 @@ __all__ = [
 
 _HOMES = {
     "answer_text": "lrsearch.report.answer_page",
+    "bill_text": "lrsearch.report.bill",
     "choose": "lrsearch.report.exporting",
     "curves_figure": "lrsearch.report.pictures",
     "export_text": "lrsearch.report.exporting",
     "rates_figure": "lrsearch.report.pictures",
     "schedules_figure": "lrsearch.report.pictures",
+    "spent_text": "lrsearch.report.bill",
     "status_data": "lrsearch.report.tables",
     "status_text": "lrsearch.report.tables",
     "studies_table": "lrsearch.report.tables",

@@ -22,7 +22,7 @@ from typing import Any
 
 from sqlalchemy import and_, func, insert, or_, select, update
 
-from lrsearch.budget import RETESTED
+from lrsearch.budget import RETESTED, trials_at_once
 from lrsearch.storage import records
 from lrsearch.storage.database import new_id
 from lrsearch.storage.ends import give_up
@@ -32,8 +32,6 @@ from lrsearch.storage.timing import TimeLeft, live_workers, time_left
 from lrsearch.values import TERMINAL, Json, Kind, Origin, StudyState, TrialRecord, TrialState
 
 WAIT_SECONDS = 1.0  # between looks for work while others still train
-IN_FLIGHT = 5  # a study's budget over this may be in training at once
-OPEN_BUDGET = 40  # stands for the budget where time alone limits it
 
 _WAITING, _RUNNING = TrialState.WAITING.value, TrialState.RUNNING.value
 _ENDED = tuple(sorted(status.value for status in TERMINAL))
@@ -145,7 +143,7 @@ def _slot_is_free(move: Move) -> bool:
 
 def _share(move: Move) -> int:
     """How many sampled trials one worker may have in training; see the module."""
-    return max(1, (move.study.trials or OPEN_BUDGET) // (IN_FLIGHT * max(1, live_workers(move))))
+    return trials_at_once(move.study.trials, live_workers(move))
 
 
 def _find_retest(move: Move, left: TimeLeft | None) -> Any:
