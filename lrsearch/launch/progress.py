@@ -90,6 +90,7 @@ class Lines:
         self._picture, self._print, self._verbose = picture, out, verbose
         self._terse = terse  # beside a live view, which shows the rest
         self._said: Bill | None = None  # once trials had shown their pace
+        self._final = False  # said twice already
 
     def __call__(self, event: Event) -> None:
         line = self._line(event)
@@ -155,17 +156,19 @@ class Lines:
 
     def _bill(self, event: Event) -> str:
         """Before the first trial begins."""
-        return bill_text(self._picture.bill(event.at), event.at)
+        picture = self._picture
+        return "" if picture.left == 0 else bill_text(picture.bill(event.at), event.at)
 
     def _estimate(self, event: Event) -> None:
         """The bill once more when trials have shown their pace, and where time limits it, when the pace is much another."""
         picture = self._picture
-        bill, known = picture.bill(event.at), picture.shows_pace or picture.forecast is None
-        if not picture.trial_seconds or not known or not picture.left and bill.limit_seconds is None:
+        shown = picture.trial_seconds and (picture.shows_pace or picture.forecast is None)
+        if self._final or not shown or picture.left == 0:
             return
+        bill = picture.bill(event.at)
         if self._said is not None and not (picture.paced and _misleads(self._said, bill)):
             return
-        self._said = bill
+        self._said, self._final = bill, self._said is not None or bill.limit_seconds is None
         self._print(f"{bill_text(bill, event.at)}; {duration(picture.mean_seconds)} a training")
 
     _WRITERS: ClassVar[Mapping[str, Callable[[Lines, Event], str]]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import fmean, stdev
 
 from lrsearch.answer import Answer, Contender, evidence_text
+from lrsearch.report.bill import spent_text
 from lrsearch.report.words import (
     columns,
     counted,
@@ -20,7 +21,9 @@ from lrsearch.values import Origin, TrialState
 
 def answer_text(answer: Answer) -> str:
     """The whole page of `lrsearch best`."""
-    parts = [_head(answer), _contenders(answer), _optimizers(answer), *(f"note: {each}" for each in answer.warnings)]
+    spent = f"spent: {spent_text(answer.spent)}" if answer.spent else ""
+    notes = (f"note: {each}" for each in answer.warnings)
+    parts = [_head(answer), _contenders(answer), _optimizers(answer), spent, *notes]
     return "\n".join(part for part in parts if part).rstrip()
 
 

@@ -21,7 +21,7 @@ def bill_text(bill: Bill, now: float) -> str:
         return f"about {_sum(bill)} fit{'s' * one} into {left}" if bill.trainings else f"nothing more fits into {left}"
     done = f", {bill.done} done" if bill.done else ""
     if bill.seconds is None:
-        return f"{_sum(bill)}{done} {on}; the first training shows how long they take"
+        return f"{_sum(bill)}{done}, {on}; the first training shows how long they take"
     return f"{_sum(bill)}{done}, about {duration(bill.seconds)} {on}, done at {clock_text(now + bill.seconds, now)}"
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from shlex import quote
 
-from lrsearch.answer import Contender, evidence_text, seconds_left, standing
+from lrsearch.answer import Contender, Spent, evidence_text, seconds_left, standing
+from lrsearch.report.bill import spent_text
 from lrsearch.report.words import (
     columns,
+    counted,
     duration_text,
     further_text,
     rate_text,
@@ -78,6 +80,7 @@ def status_data(
     *,
     engines: Mapping[str, Json],
     now: float,
+    spent: Spent | None = None,
 ) -> dict[str, Json]:
     """How far a study is. `ended` says that nothing will happen any more; `engines` are the figures by machine."""
     alive = [each for each in workers if each.state != "gone" and now - each.last_seen < GONE_SECONDS]
@@ -89,6 +92,8 @@ def status_data(
         "objective": study.plan.facts.objective,
         "direction": study.plan.facts.direction.value,
         "budget": study.trials,
+        "trainings": study.trainings,
+        "spent": spent.to_json() if spent else None,
         "deadline": study.deadline,
         "seconds_left": max(0.0, study.deadline - now) if study.deadline is not None else None,
         "estimated_seconds_left": seconds_left(study, records, alive, now=now),
@@ -116,6 +121,10 @@ def status_text(data: dict[str, Json]) -> str:
     ]
     if data["retests"]["planned"]:
         lines.append(f"retests  {data['retests']['done']} of {data['retests']['planned']} done")
+    if data["trainings"]:
+        lines.append(f"limit    {counted(data['trainings'], 'training')}, retests included")
+    if data["spent"]:
+        lines.append(f"spent    {spent_text(Spent(**data['spent']))}")
     if time := _time_line(data):
         lines.append(time)
     lines += [_result_line(label, data[label]) for label in ("best", "yours") if data[label]]
