@@ -151,7 +151,12 @@ def load_result(name: str, *, storage: str | None = None) -> SearchResult:
     try:
         study = ledger.study(name)
         records = ledger.trials(study.id)
-        return SearchResult(study=study, records=records, curves=ledger.curves(study.id), answer=summarise(study, records, ledger.all_attempts(study.id)))
+        return SearchResult(
+            study=study,
+            records=records,
+            curves=ledger.curves(study.id),
+            answer=summarise(study, records, ledger.all_attempts(study.id)),
+        )
     finally:
         ledger.close()
 

@@ -75,8 +75,8 @@ def extend(
     budget = counted(extended.trials, "trial") if extended.trials else "any number of trials"
     limit = f" and {counted(extended.trainings, 'training')} with retests" if extended.trainings else ""
     message = f"{study} has a budget of {budget}{limit} now; {_next(study, extended.state)}"
-    data = {"study": study, "budget": extended.trials, "trainings": extended.trainings, "state": extended.state.value}
-    _say(data, message, as_json=as_json)
+    totals = {"budget": extended.trials, "trainings": extended.trainings}
+    _say({"study": study, **totals, "state": extended.state.value}, message, as_json=as_json)
 
 
 @click.command("retry")

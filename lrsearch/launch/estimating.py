@@ -108,12 +108,16 @@ def _stored(url: str, name: str, request: Request, found: Inspection) -> tuple[S
         check_versions(study.plan.facts.versions, found.facts.versions, allow_drift=request.allow_version_drift)
         changes_of(study, found.facts, accept=request.accept_change)
         records = ledger.trials(study.id)
-        limit = {} if request.timeout is None else {"deadline": ledger.now() + request.timeout}
+        deadline = study.deadline if request.timeout is None else ledger.now() + request.timeout
         searched = sum(each.kind is Kind.SEARCH for each in records)
-        totals = {"trials": study.trials, "trainings": study.trainings, "seeds": study.plan.retest_seeds}
-        budget = Budget(**totals, searched=searched, there=len(records))  # type: ignore[arg-type]
-        budget = budget.set(trials=request.trials, trainings=request.trainings)
-        return replace(study, trials=budget.trials, trainings=budget.trainings, **limit), records
+        budget = Budget(
+            trials=study.trials,
+            trainings=study.trainings,
+            seeds=study.plan.retest_seeds,
+            searched=searched,
+            there=len(records),
+        ).set(trials=request.trials, trainings=request.trainings)
+        return replace(study, trials=budget.trials, trainings=budget.trainings, deadline=deadline), records
 
 
 def _new(request: Request, name: str, found: Inspection) -> StudyRecord:
@@ -150,7 +154,7 @@ def _planned(
     bill = _bill(study, records, workers=workers, seconds=None if left is None else lasts(left))
     limit = None if study.deadline is None else max(0.0, study.deadline - now)
     if limit is not None and (bill.seconds is None or bill.seconds > limit):
-        bill = _fitting(bill, study, limit, lasts)
+        bill = _fitting(bill, limit, lasts)
         left = bill.trainings
     return Plan(
         study=study.name,
@@ -173,7 +177,7 @@ def _bill(study: StudyRecord, records: Sequence[TrialRecord], *, workers: int, s
     return Bill(trials=study.trials, retests=max(retests, expected), done=done, workers=workers, seconds=seconds)
 
 
-def _fitting(bill: Bill, study: StudyRecord, limit: float, lasts: Callable[[int], float | None]) -> Bill:
+def _fitting(bill: Bill, limit: float, lasts: Callable[[int], float | None]) -> Bill:
     """The bill of what fits into the time that limits the study: the retests, and as many trials as there is room for."""
     if lasts(1) is None:
         return replace(bill, trials=None, limit_seconds=limit)

@@ -178,9 +178,7 @@ class Watcher:
         return {"best": brief(self._stands.best), "yours": brief(self._stands.yours)}
 
 
-def forecast(
-    study: StudyRecord, records: Sequence[TrialRecord], figures: Mapping[str, Json], *, workers: int
-) -> float | None:
+def forecast(study: StudyRecord, records: Sequence[TrialRecord], figures: Mapping[str, Json], *, workers: int) -> float | None:
     """How long the study still takes by a few timed steps; None where none were timed, or time alone limits it."""
     left = trainings_left(study, records)
     timed = timed_training(study.plan.facts, figures, at_once=trials_at_once(study.trials, workers))

@@ -26,7 +26,8 @@ def plan_workers(machine: Machine, asked: SlotRequest, request: Request, *, url:
         with opened(url) as ledger:
             study = stored(ledger, name)
             if study is not None:
-                return plan_further(machine, asked, ledger, study, total=request.trials if request.trainings is None else request.total)
+                total = request.trials if request.trainings is None else request.total
+                return plan_further(machine, asked, ledger, study, total=total)
     return plan_slots(machine, asked, trials=request.total)
 
 

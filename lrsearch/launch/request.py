@@ -107,9 +107,14 @@ def create_or_resume(
     study = ledger.create_study(request.plan(name, study_file, found), began=request.began)
     if known is None or not resume:
         return study
-    totals = {"trials": request.trials, "trainings": request.trainings, "timeout_seconds": request.timeout}
-    if any(each is not None for each in totals.values()):
-        ledger.set_budget(study.id, began=request.began, **totals)
+    if any(each is not None for each in (request.trials, request.trainings, request.timeout)):
+        ledger.set_budget(
+            study.id,
+            trials=request.trials,
+            trainings=request.trainings,
+            timeout_seconds=request.timeout,
+            began=request.began,
+        )
     if study.state is not StudyState.FINISHED and ledger.set_state(study.id, StudyState.OPEN) is StudyState.BROKEN:
         raise broken(study)
     return ledger.study(name)

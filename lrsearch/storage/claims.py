@@ -161,7 +161,7 @@ def _retests_to_make(move: Move) -> int | None:
     """How many more retests the limit of trainings asks for; None where there is no limit."""
     if move.study.trainings is None:
         return None
-    return max(0, min(move.study.trainings - count_trainings(move), RETESTED * move.rules["retest_seeds"]))
+    return max(0, min(int(move.study.trainings) - count_trainings(move), RETESTED * int(move.rules["retest_seeds"])))
 
 
 def _begin(move: Move, row: Any, lease: dict[str, Any]) -> Claim:

@@ -285,9 +285,7 @@ class Desk:
         if exactly is not None and (room is None or exactly <= room):
             done = {(each.parent, each.repeat) for each in records if each.kind is Kind.RETEST}
             pairs = retests_within(exactly, wanted, yours_of(records), seeds=plan.retest_seeds, done=done)
-        retests = [
-            Retest(parent=number, repeat=repeat, seed=seed_of(plan.seed, Kind.RETEST, repeat)) for number, repeat in pairs
-        ]
+        retests = [Retest(parent=number, repeat=repeat, seed=seed_of(plan.seed, Kind.RETEST, repeat)) for number, repeat in pairs]
         if self.ledger.plan_retests(self.study.id, retests):  # two workers may ask at once; one of them tells
             self._say_planned(pairs, len(wanted) * plan.retest_seeds if exactly is None else exactly)
 

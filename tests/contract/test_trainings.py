@@ -63,7 +63,9 @@ def test_what_is_extended_or_given_anew_is_divided_and_retried_trials_raise_the_
     searched(ledger, study, worker)
     ledger.plan_retests(study.id, wanted(0, 1))
     train(ledger, study, worker)
-    totals = [(each.trials, each.trainings) for each in (ledger.extend(study.id, trainings=12), ledger.extend(study.id, trials=1))]
+    totals = [
+        (each.trials, each.trainings) for each in (ledger.extend(study.id, trainings=12), ledger.extend(study.id, trials=1))
+    ]
     assert totals == [(12, 24), (13, 25)]
     ledger.set_budget(study.id, trainings=25)
     assert ledger.study("toy").trials == 13, "the same total again changes nothing"

@@ -53,6 +53,9 @@ def test_new_totals_of_a_study_that_has_trained_twelve(before, asked, after):
 
 def test_more_of_either_is_added_to_what_the_study_comes_to():
     done = Budget(trials=6, trainings=12, seeds=3, searched=6, there=12)
-    assert [(each.trials, each.trainings) for each in (done.extended(trainings=12), done.extended(trials=2))] == [(12, 24), (8, 14)]
+    assert [(each.trials, each.trainings) for each in (done.extended(trainings=12), done.extended(trials=2))] == [
+        (12, 24),
+        (8, 14),
+    ]
     unlimited = Budget(trials=10, trainings=None, seeds=3, searched=10, there=22).extended(trainings=6)
     assert (unlimited.trials, unlimited.trainings) == (14, 28), "with three retests it would be none for yours: two each"

@@ -15,7 +15,6 @@ from lrsearch.launch.picture import Picture, duration
 from lrsearch.launch.progress import watching
 
 
-
 @pytest.fixture(autouse=True)
 def _utc(monkeypatch):
     """The local clock of every bill."""
@@ -227,10 +226,10 @@ def test_what_fits_into_the_time_is_said_after_the_first_trial_and_again_when_th
     slow = [ended(0, at=30.0, seconds=20.0)]
     fast = [ended(number, at=30.0 + number, seconds=2.0) for number in range(1, 9)]
     lines = [line for line in lines_of(begun()[0], study, *slow, *fast) if "a training" in line]
+    into = "fit into the 2 minutes that are left on 2 workers, done at 00:02"
     assert lines == [
-        "about 10 retests fit into the 2 minutes that are left on 2 workers, done at 00:02; 20 s a training",
-        "about 4 more trials + 12 retests = 16 trainings fit into the 2 minutes that are left on 2 workers, done at 00:02; "
-        "6.5 s a training",
+        f"about 10 retests {into}; 20 s a training",
+        f"about 4 more trials + 12 retests = 16 trainings {into}; 6.5 s a training",
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -10,7 +12,7 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-COLUMNS = (
+COLUMNS: tuple[tuple[str, str, Any], ...] = (
     ("lrsearch_studies", "trainings", sa.Integer()),
     ("lrsearch_trials", "repeated_epochs", sa.Integer()),
     ("lrsearch_attempts", "kept_until", sa.Double()),
