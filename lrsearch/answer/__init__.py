@@ -4,7 +4,7 @@ Pure functions of the ledger's records; knows nothing of SQL, Keras, Optuna or h
 """
 
 from lrsearch.answer.answer import Answer, summarise
-from lrsearch.answer.bill import Bill, Timed, forecast_seconds, timed_training
+from lrsearch.answer.bill import Bill, Forecast, Timed, timed_training
 from lrsearch.answer.optimizers import OptimizerRow
 from lrsearch.answer.pace import seconds_left, trainings_left
 from lrsearch.answer.ranking import (
@@ -25,6 +25,7 @@ __all__ = [
     "Answer",
     "Bill",
     "Contender",
+    "Forecast",
     "OptimizerRow",
     "Retested",
     "Spent",
@@ -32,7 +33,6 @@ __all__ = [
     "Timed",
     "evidence_text",
     "fitting_retests",
-    "forecast_seconds",
     "lost_text",
     "nothing_to_compare",
     "prepare_answer",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lrsearch.answer import Bill, forecast_seconds, timed_training, trainings_left
+from lrsearch.answer import Bill, Forecast, timed_training, trainings_left
 from lrsearch.budget import RETESTED, Budget, expected_retests, trials_at_once
 from lrsearch.launch.devices import this_machine
 from lrsearch.launch.events import silent
@@ -148,8 +148,9 @@ def _planned(
     def lasts(trainings: int) -> float | None:
         if timed is None:
             return None
-        whole = forecast_seconds(timed, trainings=trainings, optimizers=optimizers, workers=workers)
-        return loading + whole if trainings else 0.0
+        each = {"seconds": timed.seconds, "tracing": timed.tracing}
+        made = Forecast(trainings=trainings, optimizers=optimizers, workers=workers, **each)
+        return loading + made.lasts() if trainings else 0.0
 
     bill = _bill(study, records, workers=workers, seconds=None if left is None else lasts(left))
     limit = None if study.deadline is None else max(0.0, study.deadline - now)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from lrsearch.answer import (
     Contender,
+    Forecast,
     evidence_text,
-    forecast_seconds,
     seconds_left,
     standing,
     timed_training,
@@ -112,8 +112,8 @@ class Watcher:
         """The `answer` event before the end of a trial is told that may have changed it; the `bill` before the first trial."""
         if event.name == "engine.ready" and not self._forecast:
             self._forecast = True
-            left = forecast(self._study, self._follower.records, event.facts["figures"], workers=self._workers)
-            self._listen(Event(name="bill", facts={"seconds_left": left}))
+            made = forecast(self._study, self._follower.records, event.facts["figures"], workers=self._workers)
+            self._listen(Event(name="bill", facts={"forecast": made.to_json() if made else None}))
         if event.name == "trial.ended" and self._may_change(event.facts) and (seen := self._glance()) is not None:
             self._answer(seen)
 
@@ -178,14 +178,14 @@ class Watcher:
         return {"best": brief(self._stands.best), "yours": brief(self._stands.yours)}
 
 
-def forecast(study: StudyRecord, records: Sequence[TrialRecord], figures: Mapping[str, Json], *, workers: int) -> float | None:
+def forecast(study: StudyRecord, records: Sequence[TrialRecord], figures: Mapping[str, Json], *, workers: int) -> Forecast | None:
     """How long the study still takes by a few timed steps; None where none were timed, or time alone limits it."""
     left = trainings_left(study, records)
     timed = timed_training(study.plan.facts, figures, at_once=trials_at_once(study.trials, workers))
     if left is None or timed is None:
         return None
     optimizers = len({setting.optimizer for _, setting in study.plan.first})
-    return forecast_seconds(timed, trainings=left, optimizers=optimizers, workers=workers)
+    return Forecast(seconds=timed.seconds, tracing=timed.tracing, trainings=left, optimizers=optimizers, workers=workers)
 
 
 def left_undone(study: StudyRecord, counts: Counts) -> str:

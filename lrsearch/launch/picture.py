@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from lrsearch.answer import Bill
+from lrsearch.answer import Bill, Forecast
 from lrsearch.budget import RETESTED, expected_retests
 from lrsearch.launch.events import Event
 from lrsearch.report.bill import duration as duration  # noqa: PLC0414 - every view's
 from lrsearch.values import Direction, Json, Kind, Status
 
+SETTLED = 16  # trainings that ended: from then on they alone tell how long the rest takes
 PACE_SECONDS = 10.0  # a training that long tells the pace by itself: its beginning is little of it
 
 
@@ -82,7 +83,7 @@ class Picture:
     told: dict[Kind, set[str]] = field(default_factory=_by_kind)  # labels of what ended, by the workers' own events
     stored: dict[Kind, set[str]] = field(default_factory=_by_kind)  # the same by the ledger, on every machine
     recent: dict[Kind, set[str]] = field(default_factory=_by_kind)  # the ledger's newest, whose events may be on their way
-    forecast: tuple[float, float] | None = None  # seconds left by a few timed steps, and when told
+    forecast: tuple[Forecast, float] | None = None  # by a few timed steps, and when told
     told_left: tuple[float, float] | None = None  # the study's seconds left, all its workers taken together, and when told
 
     def take(self, event: Event) -> None:
@@ -125,17 +126,19 @@ class Picture:
         fitting = self.fitting(now)
         if fitting is not None:
             return fitting
-        if self.trials is None:
-            limit = None if self.deadline is None else max(0.0, self.deadline - now)
-            return Bill(trials=None, retests=self._retests, limit_seconds=limit, **here)
+        limit = None if self.deadline is None else max(0.0, self.deadline - now)
         done, left = self.done + self.retests_done, self.seconds_left(now)
+        if self.trials is None or (limit is not None and left is not None and left > limit):
+            return Bill(trials=None, retests=self._retests, limit_seconds=limit, **here)
         return Bill(trials=self.trials, retests=self._retests, done=done, seconds=left, **here)
 
     def seconds_left(self, now: float) -> float | None:
         """The study's estimate, as the ledger gave it; before that, one from this process' own trials."""
-        told = self.told_left if self.forecast is None or self.shows_pace else self.forecast
-        if told is not None:
-            left, at = told
+        if self.forecast is not None and self.ended_here < SETTLED:
+            made, at = self.forecast
+            return made.left(done=self.ended_here, elapsed=max(0.0, now - (self.training_since or at)))
+        if self.told_left is not None:
+            left, at = self.told_left
             return max(0.0, left - max(0.0, now - at))
         by_deadline = None if self.deadline is None else max(0.0, self.deadline - now)
         by_pace = self._by_pace(now)
@@ -152,7 +155,7 @@ class Picture:
 
     @property
     def shows_pace(self) -> bool:
-        """Whether what has ended tells the pace better than the steps that were timed before."""
+        """Whether what has ended tells the pace."""
         return self.paced or max(self.trial_seconds, default=0.0) >= PACE_SECONDS
 
     def _seconds_each(self, now: float) -> float:
@@ -216,8 +219,8 @@ class Picture:
             self.told_left = facts["seconds_left"], event.at
 
     def _on_bill(self, event: Event) -> None:
-        if event.facts["seconds_left"] is not None:
-            self.forecast = event.facts["seconds_left"], event.at
+        made = event.facts["forecast"]
+        self.forecast = None if made is None else (Forecast(**made), event.at)
 
     def _on_ready(self, event: Event) -> None:
         self.rows[event.slot] = Row(state="ready")

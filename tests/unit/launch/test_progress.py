@@ -240,7 +240,8 @@ def test_a_budget_that_fits_into_the_time_is_estimated_as_ever():
 
 
 def billed(seconds_left, *, at=15.0):
-    return Event(name="bill", facts={"seconds_left": seconds_left}, at=at)
+    made = {"seconds": (seconds_left or 0.0) / 5 - 8.0, "tracing": 10.0, "trainings": 10, "optimizers": 4, "workers": 2}
+    return Event(name="bill", facts={"forecast": made if seconds_left else None}, at=at)
 
 
 @pytest.mark.parametrize(
@@ -253,6 +254,10 @@ def billed(seconds_left, *, at=15.0):
             {"trials": None, "deadline": 615.0, "retest": 3}, None,
             "as many trials as fit into the 10 minutes that are left on 2 workers, done at 00:10, retests included",
         ),
+        (
+            {"deadline": 615.0}, 700.0,
+            "as many trials as fit into the 10 minutes that are left on 2 workers, done at 00:10, retests included",
+        ),
     ],
 )  # fmt: skip
 def test_the_bill_is_said_before_the_first_training(facts, seconds_left, line):
@@ -260,12 +265,21 @@ def test_the_bill_is_said_before_the_first_training(facts, seconds_left, line):
     assert lines_of(begun()[0], study, billed(seconds_left))[-1] == line
 
 
-def test_timed_steps_are_believed_until_trainings_show_their_pace():
+def test_timed_steps_tell_the_shape_of_the_rest_and_what_has_ended_the_pace():
     told = [*begun(), billed(100.0), answered(seconds_left=400.0, at=16.0)]
-    short = [ended(number, seconds=1.0, at=20.0) for number in range(4)]
-    assert picture_of(*told, *short[:3]).seconds_left(20.0) == 95.0
-    assert picture_of(*told, *short).seconds_left(20.0) == 396.0, "two of each worker: the first ones are slower"
-    assert picture_of(*told, ended(0, seconds=30.0)).seconds_left(46.0) == 370.0, "a long one tells by itself"
+    assert picture_of(*told).seconds_left(20.0) == 95.0
+    # Five trainings of 12 s and four traces of 10 s each worker: 44 s for the first four trainings, which took twice as long.
+    slow = [ended(number, seconds=1.0, at=103.0) for number in range(4)]
+    assert picture_of(*told, *slow).seconds_left(103.0) == (100 - 44) * 2
+    assert picture_of(*told, *(ended(number, seconds=1.0) for number in range(16))).seconds_left(20.0) == 396.0
+
+
+def test_the_bill_is_said_again_when_two_trainings_of_each_worker_have_ended_or_a_long_one():
+    short = [ended(number, seconds=1.0, at=59.0) for number in range(5)]
+    lines = lines_of(*begun(), billed(100.0), *short)
+    assert [line.split("; ")[1] for line in lines if "a training" in line] == ["1.0 s a training"]
+    assert "10 trials, 4 done, about 56 s on 2 workers, done at 00:01; 1.0 s a training" in lines
+    assert "30 s a training" in lines_of(*begun(), billed(100.0), ended(0, seconds=30.0))[-1]
 
 
 def test_a_study_with_nothing_left_has_no_bill():
