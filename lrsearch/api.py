@@ -149,6 +149,7 @@ def search(
     name: str | None = None,
     storage: str | None = None,
     trials: int | None = None,
+    trainings: int | None = None,
     timeout: float | None = None,
     sampler: str | None = None,
     pruner: str | None = None,
@@ -216,7 +217,7 @@ def load(name: str, *, storage: str | None = None) -> SearchResult:
     try:
         study = ledger.study(name)
         records = ledger.trials(study.id)
-        answer = summarise(study, records, ways=NOTEBOOK)
+        answer = summarise(study, records, ledger.all_attempts(study.id), ways=NOTEBOOK)
         return SearchResult(study=study, records=records, curves=ledger.curves(study.id), answer=answer, storage=storage)
     finally:
         ledger.close()

@@ -234,6 +234,7 @@ class TrialRecord:
     seconds: float = 0.0
     attempt: int = 0  # the newest attempt's number; 0 before the first
     lost: int = 0  # attempts that ended with their worker
+    repeated_epochs: int = 0  # trained by an earlier attempt, and once more
     engine: str = ""
     reason: str = ""
     traceback_text: str = ""
@@ -327,6 +328,7 @@ class StudyPlan:
     first: tuple[tuple[Origin, Setting], ...]  # trials 0, 1, ...: yours, then the references
     retest_top: int = 3  # settings that are retested beside yours when the search is over
     retests_only: bool = False  # retests were asked for after the study's end: no search trial begins, no deadline holds
+    trainings: int | None = None  # the limit of trials and retests together, where one was asked for
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -355,6 +357,7 @@ class StudyRecord:
     deadline: float | None  # seconds since 1970 on the database's clock; None under `plan.retests_only`
     created_at: float
     optuna_study_id: int
+    trainings: int | None = None  # the limit of search trials and retests together, where there is one
     threads: int | None = None  # of each CPU worker; None before the first one trained, or where a resume is inexact anyway
     changes: tuple[Change, ...] = ()  # the oldest first
 

@@ -4,10 +4,20 @@ Pure functions of the ledger's records; knows nothing of SQL, Keras, Optuna or h
 """
 
 from lrsearch.answer.answer import Answer, summarise
+from lrsearch.answer.bill import Bill, Forecast, Timed, timed_training
 from lrsearch.answer.certainty import best_settings
 from lrsearch.answer.optimizers import OptimizerRow
-from lrsearch.answer.pace import seconds_left
-from lrsearch.answer.ranking import fitting_retests, nothing_to_compare, ranking, retest_candidates, setting_key, yours_of
+from lrsearch.answer.pace import seconds_left, trainings_left
+from lrsearch.answer.ranking import (
+    fitting_retests,
+    nothing_to_compare,
+    ranking,
+    retest_candidates,
+    retests_within,
+    setting_key,
+    yours_of,
+)
+from lrsearch.answer.spending import Spent, spent_on
 from lrsearch.answer.spread import Retested, prepare_answer
 from lrsearch.answer.standing import Contender, Standing, standing
 from lrsearch.answer.ways import NOTEBOOK, SHELL, Ways
@@ -17,10 +27,14 @@ __all__ = [
     "NOTEBOOK",
     "SHELL",
     "Answer",
+    "Bill",
     "Contender",
+    "Forecast",
     "OptimizerRow",
     "Retested",
+    "Spent",
     "Standing",
+    "Timed",
     "Ways",
     "best_settings",
     "evidence_text",
@@ -30,9 +44,13 @@ __all__ = [
     "prepare_answer",
     "ranking",
     "retest_candidates",
+    "retests_within",
     "seconds_left",
     "setting_key",
+    "spent_on",
     "standing",
     "summarise",
+    "timed_training",
+    "trainings_left",
     "yours_of",
 ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from lrsearch.answer.cautions import Seen, cautions
 from lrsearch.answer.optimizers import OptimizerRow, by_optimizer
+from lrsearch.answer.spending import Attempt, Spent, spent_on
 from lrsearch.answer.spread import separable
 from lrsearch.answer.standing import Contender, contender, standing
 from lrsearch.answer.ways import SHELL, Ways
@@ -37,6 +38,7 @@ class Answer:
     tolerance: float  # values this close count as equally good
     warnings: tuple[str, ...]
     changes: tuple[Change, ...] = ()  # of the definition, since the study began
+    spent: Spent | None = None  # None where the attempts are not known
 
     @property
     def runners_up(self) -> tuple[Contender, ...]:
@@ -58,6 +60,7 @@ class Answer:
             "runners_up": [each.to_json() for each in self.runners_up],
             "by_optimizer": [row.to_json() for row in self.by_optimizer],
             "counts": dict(self.counts),
+            "spent": self.spent.to_json() if self.spent else None,
             "changes": [each.to_json() for each in self.changes],
             "warnings": list(self.warnings),
         }
@@ -68,8 +71,13 @@ _BEST_KEYS = (
 )  # fmt: skip
 
 
-def summarise(study: StudyRecord, records: Sequence[TrialRecord], *, ways: Ways = SHELL) -> Answer:
-    """The answer, from all the study's records, search trials and retests; its warnings name `ways` on."""
+def summarise(
+    study: StudyRecord, records: Sequence[TrialRecord], attempts: Sequence[Attempt] | None = None, *, ways: Ways = SHELL
+) -> Answer:
+    """The answer, from all the study's records, search trials and retests; what was spent, from the attempts at them.
+
+    Its warnings name `ways` on.
+    """
     direction = study.plan.facts.direction
     now = standing(study.plan.facts, records)
     best, retested = now.best, now.retested
@@ -100,6 +108,7 @@ def summarise(study: StudyRecord, records: Sequence[TrialRecord], *, ways: Ways 
         tolerance=tolerance,
         changes=study.changes,
         warnings=cautions(seen),
+        spent=None if attempts is None else spent_on(records, attempts),
     )
 
 

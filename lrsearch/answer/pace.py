@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Sequence
 
 from lrsearch.answer.ranking import retest_candidates
+from lrsearch.budget import expected_retests
 from lrsearch.values import Kind, StudyRecord, TrialRecord, TrialState, WorkerRecord
 
 SAMPLE = 31  # trainings whose mean length stands for the next one's, the newest
@@ -38,9 +39,11 @@ def _unplanned(study: StudyRecord, search: Sequence[TrialRecord], retests: Seque
     """Retests that will be planned once the search is over."""
     if to_search > 0:
         settings = study.plan.retest_top + 1  # yours
-        return study.plan.retest_seeds * min(settings, study.trials or settings)
+        return expected_retests(study.trials or settings, study.plan.retest_seeds, study.trainings, settings=settings)
     if study.plan.retests_only:
         return 0
+    if study.trainings is not None:
+        return max(0, study.trainings - len(search) - len(retests))
     there = {each.parent for each in retests}
     chosen = retest_candidates(search, study.plan.facts.direction, top=study.plan.retest_top)
     return study.plan.retest_seeds * sum(each not in there for each in chosen)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import count, islice
 
 from lrsearch.values import Direction, Kind, Origin, Setting, TrialRecord, TrialState
 
@@ -57,15 +58,38 @@ def fitting_retests(
     The leader and yours come first. A setting is retested on every seed or not at all, since means of fewer seeds do not
     compare; only where not even these two fit, they have fewer seeds, the same for both. A room of None is enough for all.
     """
-    mine = [number for number in wanted if yours is not None and number == yours.number]
-    order = (*wanted[:1], *(each for each in mine if each not in wanted[:1]))
-    order = (*order, *(each for each in wanted if each not in order))
+    order = _by_claim(wanted, yours)
     if room is None or room >= len(order) * seeds or not order:
         return order, seeds
     first = order[: min(2, len(order))]
     if room < len(first) * seeds:
         return first, room // len(first)
     return order[: room // seeds], seeds
+
+
+def retests_within(
+    number: int, wanted: Sequence[int], yours: TrialRecord | None, *, seeds: int, done: Collection[tuple[int | None, int | None]]
+) -> list[tuple[int, int]]:
+    """Exactly `number` further retests of the `wanted` trials, best first, as (trial, repeat); none of those that are `done`.
+
+    The leader and yours come first, then each setting that fits on every seed. What is left over goes to further seeds of
+    the leader and yours. None where nothing ran to its end.
+    """
+    order = _by_claim(wanted, yours)
+    new: list[tuple[int, int]] = []
+    for block in (order[:2], *((each,) for each in order[2:])):
+        missing = [(each, repeat) for repeat in range(seeds) for each in block if (each, repeat) not in done]
+        if block == order[:2] or len(new) + len(missing) <= number:
+            new += missing
+    further = ((each, repeat) for repeat in count(seeds) for each in order[:2] if (each, repeat) not in done)
+    return [*new, *islice(further, max(0, number - len(new)) if order else 0)][:number]
+
+
+def _by_claim(wanted: Sequence[int], yours: TrialRecord | None) -> tuple[int, ...]:
+    """The leader, yours, the others."""
+    mine = [number for number in wanted if yours is not None and number == yours.number]
+    order = (*wanted[:1], *(each for each in mine if each not in wanted[:1]))
+    return (*order, *(each for each in wanted if each not in order))
 
 
 def setting_key(setting: Setting | None) -> str:

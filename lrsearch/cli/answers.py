@@ -26,7 +26,7 @@ def best(study: str, *, storage: str | None, as_json: bool) -> None:
     from lrsearch.report import answer_text
 
     with existing_study(study, storage) as (ledger, record):
-        answer = summarise(record, ledger.trials(record.id))
+        answer = summarise(record, ledger.trials(record.id), ledger.all_attempts(record.id))
     if as_json:
         echo_json(answer.to_json())
     else:

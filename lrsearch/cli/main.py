@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from lrsearch.cli import answers, completing, dashboard, manage, retesting, run, server, show
+from lrsearch.cli import answers, completing, dashboard, manage, plan, retesting, run, server, show
 from lrsearch.cli.failures import document, wants_json
 from lrsearch.cli.options import Group, echo_json
 from lrsearch.errors import EnvironmentProblem, LrSearchError, StudyBroken, StudyFileError
@@ -20,7 +20,7 @@ from lrsearch.machine import check_system
 from lrsearch.version import VERSION
 
 SECTIONS = {
-    "Search": (run.new_study, run.start_study, run.attach, retesting.retest),
+    "Search": (run.new_study, plan.plan, run.start_study, run.attach, retesting.retest),
     "Answers": (answers.best, answers.export, answers.plot, dashboard.dashboard),
     "Look": (show.studies, show.status, show.trials, show.show, show.workers),
     "Steer": (manage.stop, manage.resume, manage.extend, manage.retry, manage.delete),

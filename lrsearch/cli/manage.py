@@ -58,22 +58,31 @@ def resume(study: str, *, storage: str | None, as_json: bool) -> None:
 @click.command("extend")
 @study_argument
 @click.option("--trials", type=click.IntRange(min=1), help="So many trials more.")
+@click.option("--trainings", type=click.IntRange(min=1), help="So many trainings more, retests included.")
 @click.option("--timeout", callback=duration, metavar="TIME", help="So much time from now: 90s, 45m, 8h.")
 @storage_option
 @json_option
-def extend(study: str, *, trials: int | None, timeout: float | None, storage: str | None, as_json: bool) -> None:
-    """Raise the budget of STUDY by more trials, or give it time."""
+def extend(
+    study: str, *, trials: int | None, trainings: int | None, timeout: float | None, storage: str | None, as_json: bool
+) -> None:
+    """Raise the budget of STUDY by more trials or trainings, or give it time."""
     from lrsearch.report.words import counted
 
-    if trials is None and timeout is None:
+    if trials is None and trainings is None and timeout is None:
         raise MissingOption(
-            "say by how much: --trials N, --timeout TIME, or both.", field="--trials", allowed=["--trials N", "--timeout TIME"]
+            "say by how much: --trials N, --trainings N, --timeout TIME.",
+            field="--trials",
+            allowed=["--trials N", "--trainings N", "--timeout TIME"],
         )
+    if trials is not None and trainings is not None and trials > trainings:
+        raise click.UsageError(f"--trials must be at most the {trainings} of --trainings.")
     with existing_study(study, storage) as (ledger, record):
-        extended = ledger.extend(record.id, trials=trials, timeout_seconds=timeout)
+        extended = ledger.extend(record.id, trials=trials, trainings=trainings, timeout_seconds=timeout)
     budget = counted(extended.trials, "trial") if extended.trials else "any number of trials"
-    message = f"{study} has a budget of {budget} now; {_next(study, extended.state)}"
-    _say({"study": study, "budget": extended.trials, "state": extended.state.value}, message, as_json=as_json)
+    limit = f" and {counted(extended.trainings, 'training')} with retests" if extended.trainings else ""
+    message = f"{study} has a budget of {budget}{limit} now; {_next(study, extended.state)}"
+    totals = {"budget": extended.trials, "trainings": extended.trainings}
+    _say({"study": study, **totals, "state": extended.state.value}, message, as_json=as_json)
 
 
 @click.command("retry")

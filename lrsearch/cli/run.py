@@ -54,6 +54,7 @@ PRUNERS = ["none", "median", "asha", "hyperband"]
 
 search_options = together(
     click.option("--trials", type=int, help="The study's total of trials. [default: 40; no limit under --timeout alone]"),
+    click.option("--trainings", type=int, help="The study's total of trainings, retests included: exactly so many."),
     click.option(
         "--timeout", callback=duration, metavar="TIME", help="End within this time from now, retests included: 90s, 45m, 8h."
     ),
@@ -169,7 +170,7 @@ def tell_answer(name: str, storage: str | None, *, as_json: bool, beside: Json =
 
     with existing_study(name, storage) as (ledger, record):
         records = ledger.trials(record.id)
-    answer = summarise(record, records)
+        answer = summarise(record, records, ledger.all_attempts(record.id))
     if as_json:
         echo_json(answer.to_json() if beside is None else {**beside, "answer": answer.to_json()})
         check_result(record, records)

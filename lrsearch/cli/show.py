@@ -30,19 +30,22 @@ def studies(*, storage: str | None, as_json: bool) -> None:
 @json_option
 def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> None:
     """Show how far STUDY is, its workers and its best value so far."""
+    from lrsearch.answer import spent_on
     from lrsearch.report import status_data, status_text
 
     with existing_study(study, storage) as (ledger, _):
         while True:
             ledger.reap()
             record = ledger.study(study)
+            records = ledger.trials(record.id)
             data = status_data(
                 record,
                 ledger.counts(record.id),
-                ledger.trials(record.id),
+                records,
                 ledger.workers(record.id),
                 engines=ledger.calibrations(record.id),
                 now=ledger.now(),
+                spent=spent_on(records, ledger.all_attempts(record.id)),
             )
             text = status_text(data, width=room(), watched=watch)
             if watch and not as_json:

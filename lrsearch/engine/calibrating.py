@@ -5,8 +5,9 @@ Once for a study on a machine: the figures stay with the study. The graphs that 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import tensorflow as tf
 
@@ -38,6 +39,8 @@ class Calibration:
     width: int  # trials at once
     reason: str  # one line, for people
     milliseconds: Mapping[str, float] = field(default_factory=dict)  # a trial's batch, by candidate: "graph", "8 rows"
+    means: Mapping[str, float] = field(default_factory=dict)  # the same on average: on a busy machine a study meets these
+    tracing_seconds: float = 0.0  # before the first batch of the chosen way: paid for each optimizer
 
     def to_json(self) -> dict[str, Json]:
         return asdict(self)
@@ -84,28 +87,41 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
     """Time the first reference setting in each candidate. Never raises for what cannot be vectorized: that is `graph`'s."""
     spec = first_setting(loaded)
     why = cannot_stack(spec) or vectorized.why_not()
-    found: dict[str, float] = {}
+    found: dict[str, Timing] = {}
     try:
-        found["graph"] = seconds_of(vectorized.graph.timed_calls(spec), enough=TIMED_SECONDS)
-        if not why and found["graph"] < LONG_BATCH_SECONDS:
-            found |= _row_seconds(vectorized.stack(spec.setting.batch_size), spec, found["graph"])
+        found["graph"] = timing_of(vectorized.graph.timed_calls(spec), enough=TIMED_SECONDS)
+        if not why and found["graph"].best < LONG_BATCH_SECONDS:
+            found |= _row_seconds(vectorized.stack(spec.setting.batch_size), spec, found["graph"].best)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials tell it better
         end_fork(error)
         why = why or reason_of(error)
-    milliseconds = {name: 1000 * seconds for name, seconds in found.items()}
-    if why:
-        return Calibration(engine="graph", width=1, reason=f"one trial at a time: {why}", milliseconds=milliseconds)
-    return choose(milliseconds)
+    milliseconds = {name: 1000 * each.best for name, each in found.items()}
+    alone = Calibration(engine="graph", width=1, reason=f"one trial at a time: {why}", milliseconds=milliseconds)
+    chosen = alone if why else choose(milliseconds)
+    # The first stack has traced what the later ones train: their beginnings say little.
+    traced = found.get("graph" if chosen.engine == "graph" else f"{WIDTHS[0]} rows")
+    means = {name: 1000 * each.mean for name, each in found.items()}
+    return replace(chosen, means=means, tracing_seconds=traced.beginning if traced else 0.0)
 
 
-def seconds_of(calls: Iterator[tuple[float, int]], *, enough: float) -> float:
-    """A batch's seconds in the best of these calls, of which there are about `enough` seconds."""
-    spent, best = 0.0, float("inf")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timing:
+    """What some calls took: seconds a batch, and before the first that counts."""
+
+    best: float
+    mean: float
+    beginning: float
+
+
+def timing_of(calls: Iterator[tuple[float, int]], *, enough: float) -> Timing:
+    """A batch's seconds in these calls, of which there are about `enough` seconds."""
+    began = time.monotonic()
+    spent, many, best = 0.0, 0, float("inf")
     for seconds, batches in calls:
-        spent, best = spent + seconds, min(best, seconds / batches)
+        spent, many, best = spent + seconds, many + batches, min(best, seconds / batches)
         if spent >= enough:
             break
-    return best
+    return Timing(best=best, mean=spent / max(1, many), beginning=max(0.0, time.monotonic() - began - spent))
 
 
 def choose(milliseconds: Mapping[str, float]) -> Calibration:
@@ -121,21 +137,21 @@ def choose(milliseconds: Mapping[str, float]) -> Calibration:
     return Calibration(engine="vectorized", width=width, reason=text, milliseconds=milliseconds)
 
 
-def _row_seconds(stack: Stack, spec: TrialSpec, alone: float) -> dict[str, float]:
+def _row_seconds(stack: Stack, spec: TrialSpec, alone: float) -> dict[str, Timing]:
     """A trial's batch's seconds by width, until more rows cost more, would not fit, or would take too long to try."""
-    found: dict[str, float] = {}
+    found: dict[str, Timing] = {}
     room, before, best, worse = free_bytes() / _SHARE_OF_MEMORY, resident_bytes(), alone, 0
     for width in WIDTHS:
         if _CALLS * width * best > LONGEST_TRY_SECONDS:
             break
         batches = max(1, min(MOST_BATCHES, int(TIMED_SECONDS / (width * best))))
         try:
-            seconds = seconds_of(stack.timed_calls(spec, width, batches=batches), enough=TIMED_SECONDS)
+            timing = timing_of(stack.timed_calls(spec, width, batches=batches), enough=TIMED_SECONDS)
         except tf.errors.ResourceExhaustedError:
             break
-        found[f"{width} rows"] = seconds
-        worse = worse + 1 if seconds > WORSE * best else 0
-        best = min(best, seconds)
+        found[f"{width} rows"] = timing
+        worse = worse + 1 if timing.best > WORSE * best else 0
+        best = min(best, timing.best)
         if worse == PATIENCE or 2 * (resident_bytes() - before) > room:
             break
     return found

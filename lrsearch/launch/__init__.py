@@ -7,19 +7,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lrsearch.launch.attaching import attach
     from lrsearch.launch.doctor import diagnose
+    from lrsearch.launch.estimating import plan_study
     from lrsearch.launch.inline import run_inline
     from lrsearch.launch.parent import remove_checkpoints
     from lrsearch.launch.progress import watching
     from lrsearch.launch.retesting import RetestWish, retest
     from lrsearch.launch.run import run_study
 
-__all__ = ["RetestWish", "attach", "diagnose", "remove_checkpoints", "retest", "run_inline", "run_study", "watching"]
+__all__ = [
+    "RetestWish",
+    "attach",
+    "diagnose",
+    "plan_study",
+    "remove_checkpoints",
+    "retest",
+    "run_inline",
+    "run_study",
+    "watching",
+]
 
 # Loaded on first use: a parent that only starts a database server needs none of them.
 _HOMES = {
     "RetestWish": "retesting",
     "attach": "attaching",
     "diagnose": "doctor",
+    "plan_study": "estimating",
     "remove_checkpoints": "parent",
     "retest": "retesting",
     "run_inline": "inline",

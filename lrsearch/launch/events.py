@@ -3,9 +3,12 @@
 Beside those of `lrsearch.worker.events`:
 
 pool.started     slots: names
-study            study, objective, direction, trials, done, deadline, retest, best, yours: the study as it stands when work begins
-counts           ended, retests_ended, retests, running, waiting, failed, trials, deadline: now and then, the study's and
-                 not this pool's alone; the first two are the labels of what has ended since the last time
+study            study, objective, direction, trials, trainings, done, deadline, retest, best, yours: the study as it
+                 stands when work begins
+bill             forecast: seconds, tracing, trainings, optimizers, workers, by a few timed steps before the first trial begins;
+                 null where none were timed
+counts           ended, retests_ended, retests, running, waiting, failed, trials, trainings, deadline: now and then, the
+                 study's and not this pool's alone; the first two are the labels of what has ended since the last time
 answer           best, yours, seconds_left: the same, and also before the end of a trial is told that may have changed the best
 output           text: a line that a worker printed
 worker.died      ending, reason, tail, retry_seconds: how it ended, the error that it told of, the last that it printed

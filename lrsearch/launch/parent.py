@@ -5,12 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import SHELL, Contender, Ways, evidence_text, seconds_left, standing
+from lrsearch.answer import (
+    SHELL,
+    Contender,
+    Forecast,
+    Ways,
+    evidence_text,
+    seconds_left,
+    standing,
+    timed_training,
+    trainings_left,
+)
+from lrsearch.budget import trials_at_once
 from lrsearch.errors import LrSearchError, StorageGone
 from lrsearch.launch.events import Event, Listener
 from lrsearch.values import Json, Kind, Origin, Outcome, Status, StudyRecord, StudyState, TrialRecord, TrialState
@@ -63,10 +74,11 @@ class Watcher:
     All of it comes from the ledger and from the answer's own functions, so that every view of a study shows the same.
     """
 
-    def __init__(self, ledger: Ledger, study: StudyRecord, listen: Listener, *, ways: Ways = SHELL) -> None:
+    def __init__(self, ledger: Ledger, study: StudyRecord, listen: Listener, *, workers: int = 1, ways: Ways = SHELL) -> None:
         from lrsearch.storage import Follower
 
         self._ledger, self._study, self._listen, self._ways = ledger, study, listen, ways
+        self._workers, self._forecast = workers, False
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
         self._follower = Follower(ledger, study.id)
         self._stands = standing(study.plan.facts, ())
@@ -83,6 +95,7 @@ class Watcher:
             "objective": facts.objective,
             "direction": facts.direction.value,
             "trials": study.trials,
+            "trainings": study.trainings,
             "done": sum(each.state.terminal for each in records if each.kind is Kind.SEARCH),
             "deadline": study.deadline,
             "retest": study.plan.retest_seeds,
@@ -98,7 +111,11 @@ class Watcher:
             self._look()
 
     def hear(self, event: Event) -> None:
-        """The `answer` event before the end of a trial is told that may have changed it."""
+        """The `answer` event before the end of a trial is told that may have changed it; the `bill` before the first trial."""
+        if event.name == "engine.ready" and not self._forecast:
+            self._forecast = True
+            made = forecast(self._study, self._follower.records, event.facts["figures"], workers=self._workers)
+            self._listen(Event(name="bill", facts={"forecast": made.to_json() if made else None}))
         if event.name == "trial.ended" and self._may_change(event.facts) and (seen := self._glance()) is not None:
             self._answer(seen)
 
@@ -146,6 +163,7 @@ class Watcher:
             "waiting": counts.waiting,
             "failed": counts.failed,
             "trials": seen.study.trials,
+            "trainings": seen.study.trainings,
             "deadline": seen.study.deadline,
         }
         self._untold = []
@@ -160,6 +178,16 @@ class Watcher:
 
     def _best_and_yours(self) -> dict[str, Json]:
         return {"best": brief(self._stands.best), "yours": brief(self._stands.yours)}
+
+
+def forecast(study: StudyRecord, records: Sequence[TrialRecord], figures: Mapping[str, Json], *, workers: int) -> Forecast | None:
+    """How long the study still takes by a few timed steps; None where none were timed, or time alone limits it."""
+    left = trainings_left(study, records)
+    timed = timed_training(study.plan.facts, figures, at_once=trials_at_once(study.trials, workers))
+    if left is None or timed is None:
+        return None
+    optimizers = len({setting.optimizer for _, setting in study.plan.first})
+    return Forecast(seconds=timed.seconds, tracing=timed.tracing, trainings=left, optimizers=optimizers, workers=workers)
 
 
 def left_undone(study: StudyRecord, counts: Counts, ways: Ways = SHELL) -> str:

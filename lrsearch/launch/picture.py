@@ -9,11 +9,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from lrsearch.answer import Bill, Forecast
+from lrsearch.budget import RETESTED, expected_retests
 from lrsearch.launch.events import Event
-from lrsearch.report.words import counted
+from lrsearch.report.bill import duration as duration  # noqa: PLC0414 - every view's
 from lrsearch.values import Direction, Json, Kind, Status
 
-RETESTED = 4  # the best three and yours
+SETTLED = 16  # trainings that ended: from then on they alone tell how long the rest takes
+PACE_SECONDS = 10.0  # a training that long tells the pace by itself: its beginning is little of it
 
 
 @dataclass(slots=True)
@@ -48,27 +51,6 @@ class Result:
     evidence: str = "1 training"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Fitting:
-    """About how many trainings fit into how much time."""
-
-    seconds: float
-    trials: int
-    retests: int
-
-    def differs(self, other: Fitting) -> bool:
-        """Whether a reader of the other one would be misled, the time aside that has passed since."""
-        now, then = (each.trials + each.retests for each in (self, other))
-        return not 0.5 * then <= now <= 1.5 * then
-
-    def __str__(self) -> str:
-        parts = [counted(self.trials, "more trial")] if self.trials else []
-        parts += [counted(self.retests, "retest")] if self.retests else []
-        fit = f"about {' and '.join(parts)}" if parts else "nothing more"
-        one = self.trials + self.retests <= 1
-        return f"{fit} fit{'s' * one} into the {duration(self.seconds)} that are left"
-
-
 def _by_kind() -> dict[Kind, set[str]]:
     return {kind: set() for kind in Kind}
 
@@ -81,6 +63,7 @@ class Picture:
     objective: str = ""
     direction: Direction = Direction.MAXIMIZE
     trials: int | None = None
+    trainings: int | None = None  # the limit of trials and retests together
     deadline: float | None = None
     retest_seeds: int = 0
     retested: int = RETESTED  # settings that are
@@ -101,6 +84,7 @@ class Picture:
     told: dict[Kind, set[str]] = field(default_factory=_by_kind)  # labels of what ended, by the workers' own events
     stored: dict[Kind, set[str]] = field(default_factory=_by_kind)  # the same by the ledger, on every machine
     recent: dict[Kind, set[str]] = field(default_factory=_by_kind)  # the ledger's newest, whose events may be on their way
+    forecast: tuple[Forecast, float] | None = None  # by a few timed steps, and when told
     told_left: tuple[float, float] | None = None  # the study's seconds left, all its workers taken together, and when told
 
     def take(self, event: Event) -> None:
@@ -130,11 +114,32 @@ class Picture:
         """Trainings to come, retests included; None where time alone limits them."""
         if self.trials is None:
             return None
-        retests = self.retests_planned or self.retest_seeds * min(self.retested, self.trials)
-        return max(0, self.trials - self.done) + max(0, retests - self.retests_done)
+        return max(0, self.trials - self.done) + max(0, self._retests - self.retests_done)
+
+    @property
+    def _retests(self) -> int:
+        """In all, planned or to be planned."""
+        return self.retests_planned or expected_retests(
+            self.trials or RETESTED, self.retest_seeds, self.trainings, settings=self.retested
+        )
+
+    def bill(self, now: float) -> Bill:
+        """What the study comes to, and how long it still takes; what fits, where time limits it."""
+        here = {"workers": max(1, len(self.rows)), "at_once": self.at_once}
+        fitting = self.fitting(now)
+        if fitting is not None:
+            return fitting
+        limit = None if self.deadline is None else max(0.0, self.deadline - now)
+        done, left = self.done + self.retests_done, self.seconds_left(now)
+        if self.trials is None or (limit is not None and left is not None and left > limit):
+            return Bill(trials=None, retests=self._retests, limit_seconds=limit, **here)
+        return Bill(trials=self.trials, retests=self._retests, done=done, seconds=left, **here)
 
     def seconds_left(self, now: float) -> float | None:
         """The study's estimate, as the ledger gave it; before that, one from this process' own trials."""
+        if self.forecast is not None and self.ended_here < SETTLED:
+            made, at = self.forecast
+            return made.left(done=self.ended_here, elapsed=max(0.0, now - (self.training_since or at)))
         if self.told_left is not None:
             left, at = self.told_left
             return max(0.0, left - max(0.0, now - at))
@@ -151,6 +156,11 @@ class Picture:
         """Whether enough has ended to tell the pace by: the first of each slot is slower, since its graph is traced."""
         return self.ended_here >= 2 * self.at_once
 
+    @property
+    def shows_pace(self) -> bool:
+        """Whether what has ended tells the pace."""
+        return self.paced or max(self.trial_seconds, default=0.0) >= PACE_SECONDS
+
     def _seconds_each(self, now: float) -> float:
         """Seconds from one training's end to the next one's."""
         since = self.training_since or self.began
@@ -158,7 +168,7 @@ class Picture:
             return self.mean_seconds / self.at_once
         return (now - since) / self.ended_here
 
-    def fitting(self, now: float) -> Fitting | None:
+    def fitting(self, now: float) -> Bill | None:
         """What fits into the time that is left; None where time does not limit the study."""
         if self.deadline is None or not self.trial_seconds:
             return None
@@ -166,8 +176,9 @@ class Picture:
         room = int(seconds / max(self._seconds_each(now), 1e-3))
         if self.left is not None and self.left <= room:
             return None
-        retests = min(room, self.retest_seeds * self.retested)
-        return Fitting(seconds=seconds, trials=room - retests, retests=retests)
+        retests = min(room, max(0, self._retests - self.retests_done))
+        here = {"workers": max(1, len(self.rows)), "at_once": self.at_once}
+        return Bill(trials=room - retests, retests=retests, limit_seconds=seconds, **here)
 
     @property
     def at_once(self) -> int:
@@ -189,13 +200,14 @@ class Picture:
         self.study, self.objective, self.direction = facts["study"], facts["objective"], Direction(facts["direction"])
         self.trials, self.deadline, self.retest_seeds = facts["trials"], facts["deadline"], facts["retest"]
         self.retested = facts.get("retested", RETESTED)
+        self.trainings = facts.get("trainings")
         self._on_answer(event)
         self.began = event.at
 
     def _on_counts(self, event: Event) -> None:
         facts = event.facts
         self.running, self.waiting, self.failed = (facts[name] for name in ("running", "waiting", "failed"))
-        self.trials, self.deadline = facts["trials"], facts["deadline"]
+        self.trials, self.deadline, self.trainings = facts["trials"], facts["deadline"], facts.get("trainings")
         self.retests_planned = max(self.retests_planned, facts["retests"])
         for kind, labels in ((Kind.SEARCH, facts["ended"]), (Kind.RETEST, facts["retests_ended"])):
             # A trial that began and ended a moment ago may be here before the events that it did so.
@@ -209,6 +221,10 @@ class Picture:
         self.best, self.yours = _result(facts["best"]), _result(facts["yours"])
         if facts.get("seconds_left") is not None:
             self.told_left = facts["seconds_left"], event.at
+
+    def _on_bill(self, event: Event) -> None:
+        made = event.facts["forecast"]
+        self.forecast = None if made is None else (Forecast(**made), event.at)
 
     def _on_ready(self, event: Event) -> None:
         self.rows[event.slot] = Row(state="ready")
@@ -248,7 +264,7 @@ class Picture:
             return
 
     def _on_retests(self, event: Event) -> None:
-        self.retests_planned = len(event.facts["trials"]) * event.facts["seeds"]
+        self.retests_planned = event.facts.get("retests", len(event.facts["trials"]) * event.facts["seeds"])
 
     def _on_died(self, event: Event) -> None:
         delay = event.facts["retry_seconds"]
@@ -264,6 +280,7 @@ class Picture:
     _HANDLERS: ClassVar[Mapping[str, Callable[[Picture, Event], None]]] = {
         "pool.started": _on_pool,
         "study": _on_study,
+        "bill": _on_bill,
         "counts": _on_counts,
         "answer": _on_answer,
         "ready": _on_ready,
@@ -286,16 +303,6 @@ def _resumed(facts: Mapping[str, Json]) -> str:
     """From where a trial that was interrupted goes on."""
     epoch, update = facts.get("resumed_from"), facts.get("resumed_update")
     return f" from epoch {epoch}" if epoch else f" from update {update}" if update else ""
-
-
-def duration(seconds: float) -> str:
-    """A length of time for people: `8 s`, `4 minutes`, `2 h 10 min`."""
-    if seconds < 90:  # noqa: PLR2004
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
-    minutes = round(seconds / 60)
-    if minutes < 90:  # noqa: PLR2004
-        return f"{minutes} minutes"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def number(value: float | None) -> str:

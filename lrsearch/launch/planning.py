@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lrsearch.budget import expected_retests
 from lrsearch.launch.devices import Machine
 from lrsearch.launch.parent import check_storage, opened
 from lrsearch.launch.request import Request, stored
@@ -21,11 +22,12 @@ def plan_workers(machine: Machine, asked: SlotRequest, request: Request, *, url:
 
     Raises StorageProblem or SchemaMismatch where the database cannot be used.
     """
-    if _is_there(url):
+    if is_there(url):
         with opened(url) as ledger:
             study = stored(ledger, name)
             if study is not None:
-                return plan_further(machine, asked, ledger, study, total=request.trials, seeds=request.retest)
+                total = request.trials if request.trainings is None else request.total
+                return plan_further(machine, asked, ledger, study, total=total, seeds=request.retest)
     return plan_slots(machine, asked, trials=request.total)
 
 
@@ -65,8 +67,10 @@ def trainings_left(study: StudyRecord, counts: Counts, budget: int, *, seeds: in
     """Search trials that have not ended, or retests where all have; at least 1."""
     if counts.done < budget:
         return budget - counts.done
-    settings = min(study.plan.retest_top + 1, counts.done)
-    retests = max(counts.retests or study.plan.retest_seeds * settings, seeds * settings)
+    asked = (study.plan.retest_seeds, seeds)
+    settings = study.plan.retest_top + 1
+    usual, wanted = (expected_retests(counts.done, each, study.trainings, settings=settings) for each in asked)
+    retests = max(counts.retests or usual, wanted)
     return max(1, retests - counts.retests_done)
 
 
@@ -76,7 +80,7 @@ def keep_threads(ledger: Ledger, study: StudyRecord, plan: SlotPlan) -> None:
         ledger.keep_threads(study.id, plan.threads)
 
 
-def _is_there(url: str) -> bool:
+def is_there(url: str) -> bool:
     """Whether the database has our tables. A SQLite file that is not there is no reason to load SQLAlchemy's half second."""
     kind, _, place = url.partition(":///")
     if kind.startswith("sqlite") and place and not Path(place.partition("?")[0]).exists():

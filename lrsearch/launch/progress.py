@@ -13,9 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, TextIO
 
+from lrsearch.answer import Bill
 from lrsearch.errors import InvalidValue
 from lrsearch.launch.events import Event, Listener, to_all
-from lrsearch.launch.picture import Fitting, Picture, duration, number
+from lrsearch.launch.picture import Picture, duration, number
+from lrsearch.report.bill import bill_text
 from lrsearch.report.layout import shorten
 from lrsearch.report.words import counted
 from lrsearch.values import Kind, Origin, Status
@@ -100,8 +102,8 @@ class Lines:
         self._picture, self._print, self._verbose = picture, out, verbose
         self._width = width  # of the terminal now; None: a setting is never cut
         self._terse = terse  # beside a live view, which shows the rest
-        self._estimated: Fitting | None = None  # what was said to fit into the time, last time
-        self._waits = True  # for the first trial's length
+        self._said: Bill | None = None  # once trials had shown their pace
+        self._final = False  # said twice already
 
     def __call__(self, event: Event) -> None:
         line = self._line(event)
@@ -167,23 +169,26 @@ class Lines:
         room = self._width() - len(head) - len(tail) if self._width is not None else None
         return head + (short if room is None else shorten(short, max(_LEAST_ROOM, room))) + tail + why
 
-    def _estimate(self, event: Event) -> None:
-        """After the first trial: how long the rest will take, or what fits into the time; again when the pace is much another."""
+    def _bill(self, event: Event) -> str:
+        """Before the first trial begins."""
         picture = self._picture
-        left, fitting = picture.seconds_left(event.at), picture.fitting(event.at)
-        if left is None or not picture.trial_seconds:
+        return "" if picture.left == 0 else bill_text(picture.bill(event.at), event.at)
+
+    def _estimate(self, event: Event) -> None:
+        """The bill once more when trials have shown their pace, and where time limits it, when the pace is much another."""
+        picture = self._picture
+        shown = picture.trial_seconds and (picture.shows_pace or picture.forecast is None)
+        if self._final or not shown or picture.left == 0:
             return
-        again = not self._waits and self._estimated and fitting and picture.paced and fitting.differs(self._estimated)
-        if not self._waits and not again:
+        bill = picture.bill(event.at)
+        if self._said is not None and not (picture.paced and _misleads(self._said, bill)):
             return
-        self._waits, self._estimated = False, None if again else fitting
-        slots, at_once = len(picture.rows), picture.at_once
-        many = f", {at_once} trials at once" if at_once > slots else ""
-        ahead = f"about {duration(left)}" if fitting is None else str(fitting)
-        self._print(f"{duration(picture.mean_seconds)} a trial, {counted(slots, 'slot')}{many}: {ahead}")
+        self._said, self._final = bill, self._said is not None or bill.limit_seconds is None
+        self._print(f"{bill_text(bill, event.at)}; {duration(picture.mean_seconds)} a training")
 
     _WRITERS: ClassVar[Mapping[str, Callable[[Lines, Event], str]]] = {
         "study": _study,
+        "bill": _bill,
         "trial.started": _started,
         "trial.ended": _ended,
         "retests.planned": _retests,
@@ -192,3 +197,10 @@ class Lines:
         "worker.died": _died,
         "stopping": _stopping,
     }
+
+
+def _misleads(said: Bill, now: Bill) -> bool:
+    """Whether a bill of what fits into the time has become much another one."""
+    if said.limit_seconds is None or now.limit_seconds is None:
+        return False
+    return not 0.5 * (said.trainings or 0) <= (now.trainings or 0) <= 1.5 * (said.trainings or 0)

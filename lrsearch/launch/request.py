@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from lrsearch.budget import divide_trainings
 from lrsearch.errors import FingerprintMismatch, InvalidValue, StudyBroken, UnknownName, VersionMismatch
 from lrsearch.launch.events import Event, Listener, silent
 from lrsearch.report.words import counted
@@ -28,6 +29,7 @@ class Request:
     """What the caller asked for; None where nothing was said, so that a study that goes on keeps what it has."""
 
     trials: int | None = None  # the study's total
+    trainings: int | None = None  # the total of search trials and retests together
     timeout: float | None = None  # seconds from `began`, retests included
     sampler: str | None = None
     pruner: str | None = None
@@ -40,17 +42,26 @@ class Request:
     accept_change: tuple[str, ...] = ()  # fields of the fingerprint
 
     def __post_init__(self) -> None:
-        for name, low in (("trials", 1), ("retest", 0), ("retries", 0), ("seed", 0)):
+        for name, low in (("trials", 1), ("trainings", 1), ("retest", 0), ("retries", 0), ("seed", 0)):
             value = getattr(self, name)
             if value is not None and value < low:
                 raise InvalidValue(f"--{name}", got=value, allowed=f"at least {low}")
+        if self.trials is not None and self.trainings is not None and self.trials > self.trainings:
+            raise InvalidValue("--trials", got=self.trials, allowed=f"at most the {self.trainings} of --trainings")
         if self.timeout is not None and not self.timeout > 0:
             raise InvalidValue("--timeout", got=self.timeout, allowed="above 0 seconds")
 
     @property
     def total(self) -> int | None:
-        """Trials of a new study: as asked, else 40, else as many as the time allows."""
+        """Trials of a new study: as asked, else what its trainings are divided into, else 40, else as many as the time allows."""
+        if self.trials is None and self.trainings is not None:
+            return divide_trainings(self.trainings, self.seeds)[0]
         return TRIALS if self.trials is None and self.timeout is None else self.trials
+
+    @property
+    def seeds(self) -> int:
+        """Retests of each setting, in a new study."""
+        return RETEST_SEEDS if self.retest is None else self.retest
 
     def plan(self, name: str, study_file: str | None, found: Inspection) -> StudyPlan:
         """The plan of a new study."""
@@ -66,9 +77,10 @@ class Request:
             seed=found.seed if self.seed is None else self.seed,
             trials=self.total,
             timeout_seconds=self.timeout,
-            retest_seeds=RETEST_SEEDS if self.retest is None else self.retest,
+            retest_seeds=self.seeds,
             retries=RETRIES if self.retries is None else self.retries,
             first=first,
+            trainings=self.trainings,
         )
 
 
@@ -96,8 +108,14 @@ def create_or_resume(
     study = ledger.create_study(request.plan(name, study_file, found), began=request.began)
     if known is None or not resume:
         return study
-    if request.trials is not None or request.timeout is not None:
-        ledger.set_budget(study.id, trials=request.trials, timeout_seconds=request.timeout, began=request.began)
+    if any(each is not None for each in (request.trials, request.trainings, request.timeout)):
+        ledger.set_budget(
+            study.id,
+            trials=request.trials,
+            trainings=request.trainings,
+            timeout_seconds=request.timeout,
+            began=request.began,
+        )
     if study.state is not StudyState.FINISHED and ledger.set_state(study.id, StudyState.OPEN) is StudyState.BROKEN:
         raise broken(study)
     if request.retest is not None:

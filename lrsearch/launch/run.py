@@ -36,6 +36,7 @@ def run_study(
     storage: str | None = None,
     overrides: Mapping[str, Json] | None = None,
     trials: int | None = None,
+    trainings: int | None = None,
     timeout: float | None = None,
     sampler: str | None = None,
     pruner: str | None = None,
@@ -72,6 +73,7 @@ def run_study(
 
     request = Request(
         trials=trials,
+        trainings=trainings,
         timeout=timeout,
         sampler=sampler,
         pruner=pruner,
@@ -115,7 +117,7 @@ def work_with(pool: Pool, ledger: Ledger, study: StudyRecord, plan: SlotPlan, li
     """Let `pool`, made by `plan`, train `study`, telling how it stands."""
     listen(Event(name="note", facts={"text": str(plan)}))
     keep_threads(ledger, study, plan)
-    watcher = Watcher(ledger, study, listen)
+    watcher = Watcher(ledger, study, listen, workers=len(plan.slots))
     watcher.begin()
 
     def tick() -> None:

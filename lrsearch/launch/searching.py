@@ -25,7 +25,18 @@ if TYPE_CHECKING:
 
 ENGINES = ("auto", "vectorized", "graph", "fit")
 SPACE = ("optimizers", "schedules", "learning_rate", "warmup", "final", "batch_size", "extra", "fine_tuning")
-REQUEST = ("trials", "timeout", "sampler", "pruner", "seed", "retest", "retries", "accept_change", "allow_version_drift")
+REQUEST = (
+    "trials",
+    "trainings",
+    "timeout",
+    "sampler",
+    "pruner",
+    "seed",
+    "retest",
+    "retries",
+    "accept_change",
+    "allow_version_drift",
+)
 TRAINING = ("engine", "checkpoints", "checkpoint_every", "checkpoint_quota")
 # What only processes can do: one more on a device, one that is ended because it hangs.
 PROCESSES = ("devices", "workers", "threads", "per_device", "trial_timeout")
@@ -53,7 +64,7 @@ _SECONDS = _Rule(
 )
 _BYTES = _Rule(holds=_whole(1).holds, allowed="a whole number of bytes of at least 1, such as 20 * 2**30")
 RULES: Mapping[str, _Rule] = {
-    **{name: _whole(1) for name in ("trials", "workers", "threads", "per_device")},
+    **{name: _whole(1) for name in ("trials", "trainings", "workers", "threads", "per_device")},
     **{name: _whole(0) for name in ("seed", "retest", "retries")},
     **dict.fromkeys(("timeout", "trial_timeout", "checkpoint_every"), _SECONDS),
     "checkpoint_quota": _BYTES,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lrsearch.report.answer_page import answer_text
+    from lrsearch.report.bill import bill_text, spent_text
     from lrsearch.report.exporting import choose, export_text
     from lrsearch.report.finding import find_trial
     from lrsearch.report.notebook_page import answer_html
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
 __all__ = [
     "answer_html",
     "answer_text",
+    "bill_text",
     "choose",
     "curves_figure",
     "export_text",
     "find_trial",
     "rates_figure",
     "schedules_figure",
+    "spent_text",
     "status_data",
     "status_text",
     "studies_table",
@@ -50,12 +53,14 @@ __all__ = [
 _HOMES = {
     "answer_html": "lrsearch.report.notebook_page",
     "answer_text": "lrsearch.report.answer_page",
+    "bill_text": "lrsearch.report.bill",
     "choose": "lrsearch.report.exporting",
     "curves_figure": "lrsearch.report.pictures",
     "export_text": "lrsearch.report.exporting",
     "find_trial": "lrsearch.report.finding",
     "rates_figure": "lrsearch.report.pictures",
     "schedules_figure": "lrsearch.report.pictures",
+    "spent_text": "lrsearch.report.bill",
     "status_data": "lrsearch.report.status_page",
     "status_text": "lrsearch.report.status_page",
     "studies_table": "lrsearch.report.tables",

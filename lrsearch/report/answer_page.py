@@ -5,6 +5,7 @@ from __future__ import annotations
 from statistics import fmean, stdev
 
 from lrsearch.answer import Answer, Contender, evidence_text
+from lrsearch.report.bill import spent_text
 from lrsearch.report.layout import Column, paragraph, table
 from lrsearch.report.words import (
     counted,
@@ -23,8 +24,9 @@ from lrsearch.values import Origin, Setting, TrialState
 
 def answer_text(answer: Answer, *, width: int | None = None) -> str:
     """The whole page of `lrsearch best`; in `width` columns where that is given."""
+    spent = paragraph(f"spent: {spent_text(answer.spent)}", width, hang="       ") if answer.spent else ""
     notes = [paragraph(f"note: {each}", width, hang="      ") for each in answer.warnings]
-    parts = [paragraph(_head(answer), width) + "\n", _contenders(answer, width), _optimizers(answer, width), *notes]
+    parts = [paragraph(_head(answer), width) + "\n", _contenders(answer, width), _optimizers(answer, width), spent, *notes]
     return "\n".join(part for part in parts if part).rstrip()
 
 

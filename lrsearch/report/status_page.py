@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from shlex import quote
 
-from lrsearch.answer import Contender, evidence_text, seconds_left, standing
+from lrsearch.answer import Contender, Spent, evidence_text, seconds_left, standing
 from lrsearch.answer.pace import trainings_left
+from lrsearch.report.bill import spent_text
 from lrsearch.report.layout import Column, bar, clauses, paragraph, table
 from lrsearch.report.tables import GONE_SECONDS, HANG, setting_text, words_of, worker_rows
 from lrsearch.report.words import counted, duration_text, value_text
@@ -25,6 +26,7 @@ def status_data(
     *,
     engines: Mapping[str, Json],
     now: float,
+    spent: Spent | None = None,
 ) -> dict[str, Json]:
     """How far a study is. `ended` says that nothing will happen any more; `engines` are the figures by machine."""
     alive = [each for each in workers if each.state != "gone" and now - each.last_seen < GONE_SECONDS]
@@ -36,6 +38,8 @@ def status_data(
         "objective": study.plan.facts.objective,
         "direction": study.plan.facts.direction.value,
         "budget": study.trials,
+        "trainings": study.trainings,
+        "spent": spent.to_json() if spent else None,
         "deadline": study.deadline,
         "seconds_left": max(0.0, study.deadline - now) if study.deadline is not None else None,
         "estimated_seconds_left": seconds_left(study, records, alive, now=now),
@@ -94,6 +98,10 @@ def _count_lines(data: dict[str, Json], width: int | None) -> list[str]:
     lines = [clauses([stand, _kinds(data, every=width is None)], width, between="; ")]
     if data["retests"]["planned"]:
         lines.append(f"retests  {data['retests']['done']} of {data['retests']['planned']} done")
+    if data["trainings"]:
+        lines.append(f"limit    {counted(data['trainings'], 'training')}, retests included")
+    if data["spent"]:
+        lines.append(paragraph(f"spent    {spent_text(Spent(**data['spent']))}", width, hang=HANG))
     return lines
 
 

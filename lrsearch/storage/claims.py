@@ -3,7 +3,8 @@
     WAITING -> RUNNING       claim                      attempt + 1, a lease
     (no row) -> RUNNING      claim, while the rows are fewer than the budget
 
-Rows of kind `search` are the budget's slots: their number can never exceed it.
+Rows of kind `search` are the budget's slots: their number can never exceed it. Rows of both kinds are trainings; where these
+are limited, no row is made beyond the limit, and a trial that begins again keeps its row.
 
 **The deadline's rule** is in `lrsearch.storage.timing`: nothing begins that would end after it.
 
@@ -19,19 +20,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import and_, func, insert, or_, select
+from sqlalchemy import and_, func, insert, or_, select, update
 
+from lrsearch.budget import trials_at_once
 from lrsearch.storage import records
 from lrsearch.storage.database import new_id
 from lrsearch.storage.ends import give_up
 from lrsearch.storage.move import Move
-from lrsearch.storage.tables import trials
+from lrsearch.storage.tables import attempts, checkpoints, trials
 from lrsearch.storage.timing import TimeLeft, live_workers, time_left
 from lrsearch.values import TERMINAL, Json, Kind, Origin, StudyState, TrialRecord, TrialState
 
 WAIT_SECONDS = 1.0  # between looks for work while others still train
-IN_FLIGHT = 5  # a study's budget over this may be in training at once
-OPEN_BUDGET = 40  # stands for the budget where time alone limits it
 
 _WAITING, _RUNNING = TrialState.WAITING.value, TrialState.RUNNING.value
 _ENDED = tuple(sorted(status.value for status in TERMINAL))
@@ -60,9 +60,13 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class PlanRetests:
-    """The search is over; its best have to be chosen for retests, of which `room` fit into the time, all where it is None."""
+    """The search is over; its best have to be chosen for retests, of which `room` fit into the time, all where it is None.
+
+    Where the study's trainings are limited, exactly `exactly` of them are to be made.
+    """
 
     room: int | None = None
+    exactly: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,7 @@ def _find(move: Move, worker_id: int, sampled: int) -> Any:
         waiting = _first_waiting(move, Kind.SEARCH)
         if waiting is not None:
             return waiting
-        if move.study.trials is None or move.study.searched < move.study.trials:
+        if _slot_is_free(move):
             return _NEW if not sampled or sampled < _share(move) else Wait(WAIT_SECONDS)
     if _some(move, _RUNNING, Kind.SEARCH):
         return Wait(WAIT_SECONDS)
@@ -136,35 +140,60 @@ def search_is_over(move: Move) -> bool:
     if move.study.state == StudyState.FINISHED or move.rules.get("retests_only"):
         return True
     left = time_left(move, 0)
-    room = move.study.trials is None or move.study.searched < move.study.trials
-    begins = (room or _some(move, _WAITING, Kind.SEARCH)) and (left is None or left.for_search())
+    begins = (_slot_is_free(move) or _some(move, _WAITING, Kind.SEARCH)) and (left is None or left.for_search())
     return not begins and not _some(move, _RUNNING, Kind.SEARCH)
+
+
+def _slot_is_free(move: Move) -> bool:
+    """Whether the budget has room for one more search trial."""
+    if move.study.trials is not None and move.study.searched >= move.study.trials:
+        return False
+    return move.study.trainings is None or count_trainings(move) < move.study.trainings
 
 
 def _share(move: Move) -> int:
     """How many sampled trials one worker may have in training; see the module."""
-    return max(1, (move.study.trials or OPEN_BUDGET) // (IN_FLIGHT * max(1, live_workers(move))))
+    return trials_at_once(move.study.trials, live_workers(move))
 
 
 def _find_retest(move: Move, left: TimeLeft | None) -> Any:
     ended = count_ended(move)  # over all rows, but only when no search trial runs
     if (left is None or left.for_retest()) and ended:
         if move.rules["retest_seeds"] and move.study.retests_for < ended:
-            return PlanRetests(None if left is None else left.retests)
+            return PlanRetests(None if left is None else left.retests, _retests_to_make(move))
         waiting = _first_waiting(move, Kind.RETEST)
         if waiting is not None:
             return waiting
     return Wait(WAIT_SECONDS) if _some(move, _RUNNING, Kind.RETEST) else Done("finished")
 
 
+def _retests_to_make(move: Move) -> int | None:
+    """How many more retests the limit of trainings asks for; None where there is no limit."""
+    if move.study.trainings is None:
+        return None
+    most = (int(move.rules.get("retest_top", 3)) + 1) * int(move.rules["retest_seeds"])
+    return max(0, min(int(move.study.trainings) - count_trainings(move), most))
+
+
 def _begin(move: Move, row: Any, lease: dict[str, Any]) -> Claim:
     """Hand out a waiting trial."""
+    if row.attempt:
+        _note_what_counts(move, row)
     attempt, began = row.attempt + 1, row.started_at if row.started_at is not None else move.now
     move.change_trial(row.id, state=_RUNNING, attempt=attempt, started_at=began, **lease)
     move.begin_attempt(row.id, attempt, lease["worker_id"])
     move.change_study()
     trial = replace(records.trial_from(row), state=TrialState.RUNNING, started_at=began, worker=lease["worker_id"])
     return Claim(trial, attempt)
+
+
+def _note_what_counts(move: Move, row: Any) -> None:
+    """Keep with a trial's last attempt until when it counts: until the newest checkpoint, which the next attempt goes on from."""
+    newest = select(func.max(checkpoints.c.written_at)).where(checkpoints.c.trial_id == row.id)
+    written = move.connection.execute(newest).scalar_one() or 0.0
+    last = and_(attempts.c.trial_id == row.id, attempts.c.attempt == row.attempt)
+    began = move.connection.execute(select(attempts.c.started_at).where(last)).scalar_one()
+    move.connection.execute(update(attempts).where(last).values(kept_until=max(began, written)))
 
 
 def _begin_new(move: Move, lease: dict[str, Any]) -> Claim:
@@ -214,6 +243,12 @@ def _first_waiting(move: Move, kind: Kind) -> Any | None:
 def _some(move: Move, state: str, kind: Kind) -> bool:
     query = select(trials.c.id).where(_in(move, state), trials.c.kind == kind.value).limit(1)
     return move.connection.execute(query).one_or_none() is not None
+
+
+def count_trainings(move: Move) -> int:
+    """Search trials and retests that there are, whatever became of them: each is one training, however often it was begun."""
+    query = select(func.count()).select_from(trials).where(trials.c.study_id == move.study_id)
+    return int(move.connection.execute(query).scalar_one())
 
 
 def count_ended(move: Move) -> int:

@@ -9,11 +9,11 @@ The attempt's number fences: who comes with an older one changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 
 from lrsearch.storage import records
 from lrsearch.storage.move import Move, holding
@@ -74,6 +74,15 @@ def _trim_curve(move: Move, outcome: Outcome) -> None:
         move.connection.execute(delete(curves).where(beyond))
 
 
+def _count_repeated(connection: Connection, trial_id: int, attempt: int, epochs: Iterable[int]) -> None:
+    """Add to a trial's repeated epochs those of these that an earlier attempt has trained too."""
+    earlier = and_(curves.c.trial_id == trial_id, curves.c.epoch.in_(epochs), curves.c.attempt < attempt)
+    again = connection.execute(select(func.count()).select_from(curves).where(earlier)).scalar_one()
+    if again:
+        known = func.coalesce(trials.c.repeated_epochs, 0)
+        connection.execute(update(trials).where(trials.c.id == trial_id).values(repeated_epochs=known + again))
+
+
 def lose(move: Move, trial_id: int, attempt: int, reason: str) -> bool:
     """Close an attempt whose worker is known to be dead, without waiting for its lease."""
     row = move.held(trial_id, attempt)
@@ -125,6 +134,8 @@ def write_points(connection: Connection, row: Any, attempt: int, points: Sequenc
     newest = {point.epoch: point for point in points}
     if not newest:
         return
+    if attempt > 1:
+        _count_repeated(connection, row.id, attempt, newest)
     connection.execute(delete(curves).where(curves.c.trial_id == row.id, curves.c.epoch.in_(newest)))
     common = {"trial_id": row.id, "study_id": row.study_id, "kind": row.kind, "attempt": attempt}
     connection.execute(insert(curves), [{**common, **records.point_columns(point)} for point in newest.values()])

@@ -179,21 +179,25 @@ class Ledger:
         study_id: int,
         *,
         trials: int | None = None,
+        trainings: int | None = None,
         timeout_seconds: float | None = None,
         began: float | None = None,
     ) -> None:
-        """Set the study's total of trials, never below what has begun, and its end, so many seconds after `began`; None keeps.
+        """Set the study's totals of trials and of trainings, never below what has begun, and its end, so many seconds after
+        `began`; None keeps.
 
         `began` is by this process' monotonic clock, now where it is None. A finished study is open again; a deadline that
         has passed goes when trials are given.
         """
         end = study_moves.end_of(timeout_seconds, began)
-        self._change(study_id, lambda move: study_moves.set_budget(move, total=trials, end=end))
+        self._change(study_id, lambda move: study_moves.set_budget(move, total=trials, end=end, trainings=trainings))
 
-    def extend(self, study_id: int, *, trials: int | None = None, timeout_seconds: float | None = None) -> StudyRecord:
-        """Raise the total by `trials`, or end the study so many seconds from now."""
+    def extend(
+        self, study_id: int, *, trials: int | None = None, trainings: int | None = None, timeout_seconds: float | None = None
+    ) -> StudyRecord:
+        """Raise the total by `trials`, or by `trainings` of search and retests, or end the study so many seconds from now."""
         end = study_moves.end_of(timeout_seconds, None)
-        self._change(study_id, lambda move: study_moves.extend(move, more=trials, end=end))
+        self._change(study_id, lambda move: study_moves.extend(move, more=trials, end=end, trainings=trainings))
         return self._reread(study_id)
 
     def _reread(self, study_id: int) -> StudyRecord:
@@ -403,6 +407,11 @@ class Ledger:
     def attempts(self, trial_id: int) -> list[AttemptRecord]:
         """A trial's attempts, the first one first."""
         query = select(attempts).where(attempts.c.trial_id == trial_id).order_by(attempts.c.attempt)
+        return [records.attempt_from(row) for row in self.database.read(lambda connection: connection.execute(query).all())]
+
+    def all_attempts(self, study_id: int) -> list[AttemptRecord]:
+        """The attempts at all of the study's trials, in no order."""
+        query = select(attempts).join(trials, trials.c.id == attempts.c.trial_id).where(trials.c.study_id == study_id)
         return [records.attempt_from(row) for row in self.database.read(lambda connection: connection.execute(query).all())]
 
     # -- curves ------------------------------------------------------------------------------------------------------------------

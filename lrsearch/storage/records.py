@@ -37,6 +37,7 @@ class AttemptRecord:
     reason: str
     started_at: float
     ended_at: float | None
+    kept_until: float | None = None  # what was trained later than that was trained again
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,6 +129,7 @@ def study_from(row: Any) -> StudyRecord:
         state=StudyState(row.state),
         reason=row.reason,
         trials=row.searched if plan.retests_only else row.trials,
+        trainings=row.trainings,
         deadline=None if plan.retests_only else row.deadline,
         created_at=row.created_at,
         optuna_study_id=row.optuna_study_id or 0,
@@ -156,6 +158,7 @@ def trial_from(row: Any) -> TrialRecord:
         seconds=row.seconds,
         attempt=row.attempt,
         lost=row.lost,
+        repeated_epochs=row.repeated_epochs or 0,
         engine=row.engine,
         reason=row.reason,
         traceback_text=row.traceback,
@@ -235,6 +238,7 @@ def attempt_from(row: Any) -> AttemptRecord:
         reason=row.reason,
         started_at=row.started_at,
         ended_at=row.ended_at,
+        kept_until=row.kept_until,
     )
 
 

@@ -45,7 +45,8 @@ def ask(move: Move, asked: RetestsAsked) -> Json:
     over = search_is_over(move)
     if over and asked.top is not None and asked.ended != count_ended(move):
         return None
-    added = queue_retests(move, (*asked.named, *(asked.best if over else ())))
+    added = queue_retests(move, (*asked.named, *(asked.best if over else ())), beyond=True)
+    _raise_limit(move, added)
     if asked.top is not None and (asked.lasting or not over):
         _raise_rule(move, asked.seeds, asked.top, again=not over)
     waiting = _count_waiting(move)
@@ -57,9 +58,18 @@ def ask(move: Move, asked: RetestsAsked) -> Json:
 
 def _raise_rule(move: Move, seeds: int, top: int, *, again: bool) -> None:
     old_seeds, old_top = retest_rule(move)
-    move.change_rules(retest_seeds=max(seeds, old_seeds), retest_top=max(top, old_top))
+    seeds, top = max(seeds, old_seeds), max(top, old_top)
+    move.change_rules(retest_seeds=seeds, retest_top=top)
+    _raise_limit(move, seeds * (top + 1) - old_seeds * (old_top + 1))
     if again:
         move.change_study(retests_for=0)
+
+
+def _raise_limit(move: Move, trainings: int) -> None:
+    """A limit of trainings rises by what is asked for beyond it."""
+    if move.study.trainings is not None and trainings:
+        move.change_study(trainings=move.study.trainings + trainings)
+        move.refresh()
 
 
 def _open(move: Move) -> None:

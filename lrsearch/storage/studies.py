@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
+from lrsearch.budget import Budget
 from lrsearch.errors import Refused
 from lrsearch.storage import records
-from lrsearch.storage.claims import count_ended, new_trial
+from lrsearch.storage.claims import count_ended, count_trainings, new_trial
 from lrsearch.storage.database import new_id
 from lrsearch.storage.ends import reap
 from lrsearch.storage.move import Move
@@ -48,6 +49,7 @@ def _seconds_until(end: float) -> float:
 def insert_study(connection: Connection, clock: ColumnElement[float], plan: StudyPlan, end: float | None = None) -> None:
     """The study's row and its first trials. Raises IntegrityError where there is one of that name."""
     row: dict[str, Any] = {"name": plan.name, "plan": records.plan_text(plan), "trials": plan.trials}
+    row["trainings"] = plan.trainings
     row |= {"state": StudyState.OPEN.value, "reason": "", "revision": 0, "searched": 0, "retests_for": 0}
     deadline = None if end is None else clock + _seconds_until(end)
     made = connection.execute(insert(studies).values(**row, deadline=deadline, created_at=clock))
@@ -72,17 +74,25 @@ def _queue_first(move: Move, budget: int | None) -> int:
     return taken + len(rows)
 
 
-def set_budget(move: Move, *, total: int | None, end: float | None) -> None:
-    """The study's total of trials, never below what has begun, and its end, by this process' monotonic clock; None keeps.
+def set_budget(move: Move, *, total: int | None, end: float | None, trainings: int | None = None) -> None:
+    """The study's totals of trials and of trainings, never below what has begun, and its end, by this process' monotonic
+    clock; None keeps.
+    """
+    changed = total is not None or trainings is not None
+    _change_budget(move, _budget(move).set(trials=total, trainings=trainings) if changed else None, end)
+
+
+def _change_budget(move: Move, budget: Budget | None, end: float | None) -> None:
+    """Write new totals, and a new end.
 
     A deadline that has passed goes when trials are given: it must not end the new budget. A finished study that has more to
     train then is open again. Retests are planned anew: where time was short, some were left out.
     """
     _reopen_search(move)
     columns: dict[str, Any] = {"retests_for": 0}
-    if total is not None:
-        columns["trials"] = max(total, move.study.searched)
-        columns["searched"] = _queue_first(move, columns["trials"])
+    if budget is not None:
+        columns |= {"trials": budget.trials, "trainings": budget.trainings}
+        columns["searched"] = _queue_first(move, budget.trials)
         if move.study.deadline is not None and move.study.deadline <= move.now:
             columns["deadline"] = None
     if end is not None:
@@ -93,10 +103,23 @@ def set_budget(move: Move, *, total: int | None, end: float | None) -> None:
         change_state(move, StudyState.OPEN)
 
 
-def extend(move: Move, *, more: int | None, end: float | None) -> None:
-    """Raise the total by so many `more` trials, or end the study at `end`, by this process' monotonic clock."""
-    begun = move.study.searched if move.study.trials is None else move.study.trials
-    set_budget(move, total=None if more is None else begun + more, end=end)
+def _budget(move: Move) -> Budget:
+    study = move.study
+    return Budget(
+        trials=study.trials,
+        trainings=study.trainings,
+        seeds=int(move.rules["retest_seeds"]),
+        searched=study.searched,
+        there=count_trainings(move),
+    )
+
+
+def extend(move: Move, *, more: int | None, end: float | None, trainings: int | None = None) -> None:
+    """Raise the totals by so many `more` trials, or so many `trainings`, or end the study at `end`, by this process' monotonic
+    clock.
+    """
+    changed = more is not None or trainings is not None
+    _change_budget(move, _budget(move).extended(trials=more, trainings=trainings) if changed else None, end)
 
 
 def retry_failed(move: Move) -> list[int]:
@@ -120,8 +143,8 @@ def retry_failed(move: Move) -> list[int]:
     ]
     move.connection.execute(insert(trials), new)
     columns: dict[str, Any] = {"searched": taken + len(new)}
-    if move.study.trials is not None:
-        columns["trials"] = move.study.trials + len(new)
+    raised = {name: getattr(move.study, name) for name in ("trials", "trainings")}
+    columns |= {name: total + len(new) for name, total in raised.items() if total is not None}
     move.change_study(**columns)
     move.refresh()
     if move.study.state in {StudyState.FINISHED, StudyState.BROKEN}:
@@ -182,12 +205,14 @@ def retest_rule(move: Move) -> tuple[int, int]:
     return plan.retest_seeds, plan.retest_top
 
 
-def queue_retests(move: Move, retests: Sequence[Retest]) -> int:
-    """Queue those that are not there; returns their number."""
+def queue_retests(move: Move, retests: Sequence[Retest], *, beyond: bool = False) -> int:
+    """Queue those that are not there, within the limit of trainings or `beyond` it; returns their number."""
     mine = and_(trials.c.study_id == move.study_id, trials.c.kind == Kind.RETEST.value)
     found = move.connection.execute(select(trials.c.parent, trials.c.repeat_no).where(mine))
     there = {(row.parent, row.repeat_no) for row in found}
     new = {(each.parent, each.repeat): each for each in retests if (each.parent, each.repeat) not in there}
+    if move.study.trainings is not None and not beyond:
+        new = dict(list(new.items())[: max(0, move.study.trainings - count_trainings(move))])
     parents = _settings(move, {each.parent for each in new.values()})
     rows = [
         {

@@ -47,6 +47,7 @@ studies = Table(
     Column("state", String(16), nullable=False),
     Column("reason", LongText, nullable=False),
     Column("trials", Integer, nullable=True),  # the budget; NULL: time alone limits it
+    Column("trainings", Integer, nullable=True),  # search trials and retests together; NULL: `trials` and the retests' rule
     Column("deadline", Double, nullable=True),
     Column("created_at", Double, nullable=False),
     Column("optuna_study_id", Integer, nullable=True),  # NULL until the first mirror
@@ -91,6 +92,7 @@ trials = Table(
     Column("worker_seconds", Double, nullable=True),  # its share of its worker's time; NULL before version 0005
     Column("attempt", Integer, nullable=False, default=0),
     Column("lost", Integer, nullable=False, default=0),
+    Column("repeated_epochs", Integer, nullable=True),  # trained by an earlier attempt, and once more; NULL: none
     Column("engine", String(32), nullable=False, default=""),
     Column("reason", LongText, nullable=False, default=""),
     Column("traceback", LongText, nullable=False, default=""),
@@ -121,6 +123,8 @@ attempts = Table(
     Column("reason", LongText, nullable=False, default=""),
     Column("started_at", Double, nullable=False),
     Column("ended_at", Double, nullable=True),
+    # What the next attempt went on from; NULL: all of this attempt counts, or no attempt has followed.
+    Column("kept_until", Double, nullable=True),
 )
 
 workers = Table(

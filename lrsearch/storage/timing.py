@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, func, select
 
+from lrsearch.budget import RETESTED
 from lrsearch.storage.move import Move
 from lrsearch.storage.tables import trials, workers
 from lrsearch.values import Kind, TrialState
@@ -38,11 +39,16 @@ class TimeLeft:
     seeds: int  # of the retests
     workers: int
     held: int  # trainings that the worker has in hand
-    settings: int = 4  # that are retested: the best three and yours
+    settings: int = RETESTED  # that are retested
+    trials: int = 0  # of the search
+    trainings: int | None = None  # the limit of search trials and retests together
 
     def for_search(self) -> bool:
         """Whether a search trial may begin, and all retests after it."""
-        rounds = -(-self.seeds * min(self.settings, self.complete) // self.workers)
+        retests = self.seeds * min(self.settings, self.complete)
+        if self.trainings is not None:
+            retests = min(retests, self.trainings - self.trials)
+        rounds = -(-retests // self.workers)
         return self._fits(after=self.typical * rounds)
 
     def for_retest(self) -> bool:
@@ -76,6 +82,8 @@ def time_left(move: Move, worker_id: int) -> TimeLeft | None:
         settings=int(move.rules.get("retest_top", 3)) + 1,
         workers=max(1, live_workers(move)),
         held=_held(move, worker_id),
+        trials=move.study.trials or 0,
+        trainings=move.study.trainings,
     )
 
 

@@ -32,6 +32,7 @@ class WorkerConfig:
     checkpoint_seconds: float | None = 60.0
     checkpoint_epochs: int | None = None
     checkpoint_quota_bytes: int | None = None
+    times: bool = False  # whether an inspection also times a few steps
     until: str = "done"  # "idle": leave when there is nothing to train now
 
     @property

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import fitting_retests, retest_candidates, yours_of
+from lrsearch.answer import fitting_retests, retest_candidates, retests_within, yours_of
 from lrsearch.errors import StorageUnavailable, UnknownName
 from lrsearch.space import rise_of
 from lrsearch.storage import Claim, Done, PlanRetests, Retest, Wait
@@ -273,27 +274,34 @@ class Desk:
             self.tell(Outcome(trial_id=trial_id, attempt=attempt, status=Status.INTERRUPTED, engine="", reason=reason))
         self._mirror(now=True)
 
-    def plan_retests(self, room: int | None = None) -> None:
+    def plan_retests(self, room: int | None = None, exactly: int | None = None) -> None:
         """Plan the retests of the best few and yours, on seeds that all of them share, so that their spread can be compared.
 
-        `room` is how many fit into the time that is left, where that is limited.
+        `room` is how many fit into the time that is left, and `exactly` how many the limit of trainings asks for, where
+        either is limited.
         """
         try:
             plan = self.ledger.study(self.study.name).plan  # now: seeds and settings may have been raised meanwhile
         except UnknownName:  # deleted: the next claim says so
             return
-        records = self.ledger.trials(self.study.id, kind=Kind.SEARCH)
+        records = self.ledger.trials(self.study.id)
         wanted = retest_candidates(records, plan.facts.direction, top=plan.retest_top)
         chosen, seeds = fitting_retests(wanted, yours_of(records), seeds=plan.retest_seeds, room=room)
-        retests = [
-            Retest(parent=number, repeat=repeat, seed=seed_of(plan.seed, Kind.RETEST, repeat))
-            for repeat in range(seeds)
-            for number in chosen
-        ]
+        pairs = [(number, repeat) for repeat in range(seeds) for number in chosen]
+        if exactly is not None and (room is None or exactly <= room):
+            done = {(each.parent, each.repeat) for each in records if each.kind is Kind.RETEST}
+            pairs = retests_within(exactly, wanted, yours_of(records), seeds=plan.retest_seeds, done=done)
+        retests = [Retest(parent=number, repeat=repeat, seed=seed_of(plan.seed, Kind.RETEST, repeat)) for number, repeat in pairs]
         rule = (plan.retest_seeds, plan.retest_top)
         if self.ledger.plan_retests(self.study.id, retests, rule=rule):  # two workers may ask at once; one of them tells
-            left_out = len(wanted) * plan.retest_seeds - len(retests)
-            self.say("retests.planned", trials=list(chosen), seeds=seeds, left_out=left_out)
+            self._say_planned(pairs, len(wanted) * plan.retest_seeds if exactly is None else exactly)
+
+    def _say_planned(self, pairs: Sequence[tuple[int, int]], wanted: int) -> None:
+        """Tell of retests by (trial, repeat), of which so many were `wanted`."""
+        by_trial = Counter(number for number, _ in pairs)
+        seeds = min(by_trial.values(), default=0)
+        left_out = max(0, wanted - len(pairs))
+        self.say("retests.planned", trials=list(by_trial), seeds=seeds, retests=len(pairs), left_out=left_out)
 
     def _break_if_poisoned(self) -> None:
         """Stop the study for everybody when it fails alike from the start."""

@@ -4,11 +4,12 @@ The names, and who listens, are the whole interface between a worker and whoever
 
 ready            the process is up: pid
 facts            an inspection's answer: facts
+engine.ready     figures: of a few timed steps, empty where the engine times none; the first trial may begin
 working          the study is open and data is loaded: worker
 trial.started    trial_id, attempt, number, kind, origin, label, setting, short, resumed_from (epochs), resumed_update
 trial.progress   trial_id, attempt, epoch, epochs, step, total_steps, rate, seconds, value
 trial.ended      trial_id, attempt, number, kind, origin, label, short, status, value, epochs, seconds, reason, notes
-retests.planned  trials, seeds, left_out: retests that do not fit into the time
+retests.planned  trials, seeds (of each, at least), retests (in all), left_out: retests that do not fit into the time
 note             text: one line for a person
 broken           reason, traceback: the study's own code fails on every trial
 signalled        signal: a signal told this worker to stop; it puts back what it holds

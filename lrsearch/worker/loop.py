@@ -27,8 +27,8 @@ def work(desk: Desk, engine: Engine, *, until: str = "done") -> str:
             match desk.answer:
                 case Done(reason):
                     return reason
-                case PlanRetests(room):
-                    desk.plan_retests(room)
+                case PlanRetests(room, exactly):
+                    desk.plan_retests(room, exactly)
                 case Wait(seconds):
                     if until == "idle":
                         return "nothing to train now"

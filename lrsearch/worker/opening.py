@@ -54,10 +54,12 @@ def settle_engine(config: WorkerConfig, ledger: Ledger, study: StudyRecord, engi
     """Let an engine that measures take the study's figures for this machine; the first worker measures and says what it chose."""
     calibrate: Callable[[Json], Mapping[str, Json]] | None = getattr(engine, "calibrate", None)
     if calibrate is None:
+        say("engine.ready", figures={})
         return
     machine = f"{config.host}/{config.slot.partition(':')[0]}/{config.threads or 'all'}"
     known = ledger.calibration(study.id, machine)
     found = calibrate(known)
+    say("engine.ready", figures=dict(found))
     if known is not None:
         return
     if ledger.note_calibration(study.id, machine, dict(found)):

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import LrSearchError
@@ -24,7 +24,7 @@ from lrsearch.worker.channel import Ear, Mouth, private_input, private_output
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.heart import Heart
 from lrsearch.worker.wire import told
-from lrsearch.worker.workshop import Workshop, host_name, workshop_of
+from lrsearch.worker.workshop import Inspection, Workshop, host_name, workshop_of
 
 if TYPE_CHECKING:
     from lrsearch.engine.contract import Engine
@@ -83,7 +83,7 @@ class WorkerProcess:
                 case "load":
                     workshop.load()
                 case "inspect":
-                    self._mouth.say("facts", inspection=workshop.inspect().to_json())
+                    self._mouth.say("facts", inspection=_inspected(config, workshop).to_json())
                     gc.collect()  # the inspected model goes, while the parent makes the study
                 case "work":
                     reason = self._work(config, workshop, command["study"])
@@ -163,6 +163,16 @@ class WorkerProcess:
         self._orphaned.set()
         _end_after(ORPHAN_SECONDS, 1)
         self._interrupt("the parent process died")
+
+
+def _inspected(config: WorkerConfig, workshop: Workshop) -> Inspection:
+    """What the study is, and how long its steps take where that is asked for."""
+    found = workshop.inspect()
+    if not config.times:
+        return found
+    from lrsearch.worker.timing import timed_figures
+
+    return replace(found, figures=timed_figures(workshop, found))
 
 
 def _prepared(workshop: Workshop) -> None:

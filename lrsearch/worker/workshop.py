@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
@@ -30,6 +30,7 @@ class Inspection:
     dimensions: tuple[Mapping[str, Json], ...]  # as people read them
     references: tuple[Setting, ...]
     seed: int  # the definition's
+    figures: Mapping[str, Json] = field(default_factory=dict)  # of a few timed steps, where they were asked for
 
     def to_json(self) -> dict[str, Json]:
         return {
@@ -37,6 +38,7 @@ class Inspection:
             "dimensions": [dict(each) for each in self.dimensions],
             "references": [each.to_json() for each in self.references],
             "seed": self.seed,
+            "figures": dict(self.figures),
         }
 
     @classmethod
@@ -46,6 +48,7 @@ class Inspection:
             dimensions=tuple(data["dimensions"]),
             references=tuple(Setting.from_json(each) for each in data["references"]),
             seed=data["seed"],
+            figures=data["figures"],
         )
 
 

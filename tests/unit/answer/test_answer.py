@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lrsearch.answer import NOTEBOOK, best_settings, fitting_retests, retest_candidates, standing, summarise
+from lrsearch.answer import NOTEBOOK, best_settings, fitting_retests, retest_candidates, retests_within, standing, summarise
 from lrsearch.report import answer_text
 from lrsearch.values import Direction, Kind, Origin, TrialState
 
@@ -65,6 +65,29 @@ def test_where_yours_leads_or_ran_to_no_end_the_best_few_are_retested_as_they_co
     assert fitting_retests((0, 5, 3), trial(0), seeds=3, room=6) == ((0, 5), 3)
     assert fitting_retests((5, 3), trial(0, value=None), seeds=3, room=4) == ((5, 3), 2)
     assert fitting_retests((), None, seeds=3, room=4) == ((), 3)
+
+
+@pytest.mark.parametrize(
+    ("number", "planned"),
+    [
+        (6, "7/0 0/0 7/1 0/1 7/2 0/2"),
+        (12, "7/0 0/0 7/1 0/1 7/2 0/2 5/0 5/1 5/2 3/0 3/1 3/2"),
+        (9, "7/0 0/0 7/1 0/1 7/2 0/2 5/0 5/1 5/2"),
+        (8, "7/0 0/0 7/1 0/1 7/2 0/2 7/3 0/3"),  # no setting on fewer seeds than others: more of the first two
+        (3, "7/0 0/0 7/1"),
+        (0, ""),
+    ],
+)
+def test_exactly_so_many_retests_are_chosen_as_a_limit_of_trainings_leaves(trial, number, planned):
+    pairs = retests_within(number, (7, 5, 3, 0), trial(0), seeds=3, done=())
+    assert " ".join(f"{each}/{repeat}" for each, repeat in pairs) == planned
+
+
+def test_what_is_retested_already_is_not_chosen_again_and_few_settings_get_more_seeds(trial):
+    done = {(7, 0), (0, 0), (0, 1), (0, 2)}
+    assert retests_within(5, (7, 5, 0), trial(0), seeds=3, done=done) == [(7, 1), (7, 2), (5, 0), (5, 1), (5, 2)]
+    assert retests_within(4, (7,), None, seeds=3, done=()) == [(7, 0), (7, 1), (7, 2), (7, 3)]
+    assert retests_within(4, (), None, seeds=3, done=()) == []
 
 
 def test_without_retests_the_best_trial_is_the_answer(study, some):

@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import time
 
 import pytest
 from rich.console import Console
@@ -12,6 +13,17 @@ from lrsearch.launch.events import Event, to_all
 from lrsearch.launch.live import draw
 from lrsearch.launch.picture import Picture, duration
 from lrsearch.launch.progress import Lines, watching
+
+
+@pytest.fixture(autouse=True)
+def _utc(monkeypatch):
+    """The local clock of every bill."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
 
 STUDY = {
     "study": "digits",
@@ -113,7 +125,8 @@ def test_what_is_put_back_is_not_done():
 
 def test_after_the_first_trial_the_rest_is_estimated():
     lines = lines_of(*begun(), ended(0), ended(1))
-    assert [line for line in lines if "a trial," in line] == ["12 s a trial, 2 slots: about 54 s"]
+    bill = "10 trials, 1 done, about 54 s on 2 workers, done at 00:01; 12 s a training"
+    assert [line for line in lines if "a training" in line] == [bill]
 
 
 def test_retests_are_part_of_the_estimate():
@@ -212,16 +225,66 @@ def test_what_fits_into_the_time_is_said_after_the_first_trial_and_again_when_th
     study = Event(name="study", facts=STUDY | {"deadline": 130.0, "trials": None, "retest": 3}, at=10.0)
     slow = [ended(0, at=30.0, seconds=20.0)]
     fast = [ended(number, at=30.0 + number, seconds=2.0) for number in range(1, 9)]
-    lines = [line for line in lines_of(begun()[0], study, *slow, *fast) if "a trial," in line]
+    lines = [line for line in lines_of(begun()[0], study, *slow, *fast) if "a training" in line]
+    into = "fit into the 2 minutes that are left on 2 workers, done at 00:02"
     assert lines == [
-        "20 s a trial, 2 slots: about 10 retests fit into the 2 minutes that are left",
-        "6.5 s a trial, 2 slots: about 4 more trials and 12 retests fit into the 2 minutes that are left",
+        f"about 10 retests {into}; 20 s a training",
+        f"about 4 more trials + 12 retests = 16 trainings {into}; 6.5 s a training",
     ]
 
 
 def test_a_budget_that_fits_into_the_time_is_estimated_as_ever():
     study = Event(name="study", facts=STUDY | {"deadline": 1000.0}, at=10.0)
-    assert lines_of(begun()[0], study, ended(0))[-1] == "12 s a trial, 2 slots: about 54 s"
+    bill = "10 trials, 1 done, about 54 s on 2 workers, done at 00:01; 12 s a training"
+    assert lines_of(begun()[0], study, ended(0))[-1] == bill
+
+
+def billed(seconds_left, *, at=15.0):
+    made = {"seconds": (seconds_left or 0.0) / 5 - 8.0, "tracing": 10.0, "trainings": 10, "optimizers": 4, "workers": 2}
+    return Event(name="bill", facts={"forecast": made if seconds_left else None}, at=at)
+
+
+@pytest.mark.parametrize(
+    ("facts", "seconds_left", "line"),
+    [
+        ({"retest": 3}, 480.0, "10 trials + 12 retests = 22 trainings, about 8 minutes on 2 workers, done at 00:08"),
+        ({"retest": 3, "trainings": 14}, 80.0, "10 trials + 4 retests = 14 trainings, about 80 s on 2 workers, done at 00:01"),
+        ({}, None, "10 trials, on 2 workers; the first training shows how long they take"),
+        (
+            {"trials": None, "deadline": 615.0, "retest": 3}, None,
+            "as many trials as fit into the 10 minutes that are left on 2 workers, done at 00:10, retests included",
+        ),
+        (
+            {"deadline": 615.0}, 700.0,
+            "as many trials as fit into the 10 minutes that are left on 2 workers, done at 00:10, retests included",
+        ),
+    ],
+)  # fmt: skip
+def test_the_bill_is_said_before_the_first_training(facts, seconds_left, line):
+    study = Event(name="study", facts=STUDY | facts, at=10.0)
+    assert lines_of(begun()[0], study, billed(seconds_left))[-1] == line
+
+
+def test_timed_steps_tell_the_shape_of_the_rest_and_what_has_ended_the_pace():
+    told = [*begun(), billed(100.0), answered(seconds_left=400.0, at=16.0)]
+    assert picture_of(*told).seconds_left(20.0) == 95.0
+    # Five trainings of 12 s and four traces of 10 s each worker: 44 s for the first four trainings, which took twice as long.
+    slow = [ended(number, seconds=1.0, at=103.0) for number in range(4)]
+    assert picture_of(*told, *slow).seconds_left(103.0) == (100 - 44) * 2
+    assert picture_of(*told, *(ended(number, seconds=1.0) for number in range(16))).seconds_left(20.0) == 396.0
+
+
+def test_the_bill_is_said_again_when_two_trainings_of_each_worker_have_ended_or_a_long_one():
+    short = [ended(number, seconds=1.0, at=59.0) for number in range(5)]
+    lines = lines_of(*begun(), billed(100.0), *short)
+    assert [line.split("; ")[1] for line in lines if "a training" in line] == ["1.0 s a training"]
+    assert "10 trials, 4 done, about 56 s on 2 workers, done at 00:01; 1.0 s a training" in lines
+    assert "30 s a training" in lines_of(*begun(), billed(100.0), ended(0, seconds=30.0))[-1]
+
+
+def test_a_study_with_nothing_left_has_no_bill():
+    done = counts(*range(10), retests=range(12))
+    assert len(lines_of(*begun(), done, counts(), billed(None))) == 1
 
 
 class Pipe(io.StringIO):
@@ -360,7 +423,7 @@ def test_a_worker_that_trains_many_trials_at_once_shows_them_and_the_estimate_co
     assert picture.rows["cpu:0"].state == "training"
     assert picture.seconds_left(22.0) == 9 * 12 / 4
     lines = lines_of(*begun(), *started, ended(0))
-    assert lines[-1] == "12 s a trial, 2 slots, 4 trials at once: about 27 s"
+    assert lines[-1] == "10 trials, 1 done, about 27 s on 2 workers, 4 at once, done at 00:00; 12 s a training"
 
 
 def test_before_the_study_is_known_the_view_says_what_it_waits_for():

@@ -1,0 +1,192 @@
+"""`lrsearch plan`: what a study would cost, or what is left of a stored one, without training it and without a write."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lrsearch.answer import Bill, Forecast, timed_training, trainings_left
+from lrsearch.budget import RETESTED, Budget, expected_retests, trials_at_once
+from lrsearch.launch.devices import this_machine
+from lrsearch.launch.events import silent
+from lrsearch.launch.parent import check_storage, config_of, opened
+from lrsearch.launch.planning import is_there, plan_workers
+from lrsearch.launch.pool import Pool
+from lrsearch.launch.request import Request, check_methods, check_same, check_versions, stored
+from lrsearch.launch.run import check_file
+from lrsearch.launch.slots import SlotRequest
+from lrsearch.values import Json, Kind, StudyRecord, StudyState, TrialRecord
+from lrsearch.worker.workshop import Inspection
+
+MOST = 10**7  # trainings that are ever said to fit into a time
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a search would come to."""
+
+    study: str
+    is_stored: bool
+    bill: Bill
+    left: int | None  # trainings to come; None: as many as the time allows
+    epochs: int | None  # of these, in all
+    updates: int | None  # likewise, at the first batch size
+    seconds_each: float | None  # a training's of its worker's time; None: nobody knows
+    workers: str  # how many, and why
+    engine: str  # how they train, and why
+    at: float  # now, seconds since 1970
+
+    def to_json(self) -> dict[str, Json]:
+        bill = self.bill.to_json()
+        left = self.bill.seconds if self.bill.limit_seconds is None else self.bill.limit_seconds
+        return {
+            "study": self.study,
+            "stored": self.is_stored,
+            **{name: bill[name] for name in ("trials", "retests", "trainings", "done", "workers")},
+            "left": self.left,
+            "epochs": self.epochs,
+            "updates": self.updates,
+            "seconds_a_training": self.seconds_each,
+            "seconds": left,
+            "done_at": None if left is None else self.at + left,
+            "limited_by_time": self.bill.limit_seconds is not None,
+            "placed": self.workers,
+            "engine": self.engine,
+        }
+
+
+def plan_study(
+    study_file: str | Path,
+    request: Request,
+    asked: SlotRequest,
+    *,
+    name: str | None = None,
+    storage: str | None = None,
+    engine: str = "auto",
+    engine_factory: str | None = None,
+) -> Plan:
+    """What a search of `study_file` would cost, or what is left of the stored study of that name.
+
+    A first worker loads the study and times a few steps. Raises what `run_study` raises before it trains.
+    """
+    from lrsearch.definition import check_backend, check_study_name, study_name
+    from lrsearch.storage import resolve_url
+
+    check_backend()
+    path = check_file(study_file)
+    name = study_name(path) if name is None else check_study_name(name) or name
+    url = resolve_url(storage, os.environ)
+    slots = plan_workers(this_machine(), asked, request, url=url, name=name)
+    config = config_of(url, path, request.overrides, engine, engine_factory, None, every=None, quota=None)
+    began = time.monotonic()
+    with Pool(slots.slots[:1], replace(config, times=True), silent) as pool:
+        check_storage(url)
+        found = pool.inspect()
+    loading = time.monotonic() - began
+    check_methods(request, found.facts)
+    study, records = _stored(url, name, request, found) or (_new(request, name, found), [])
+    return _planned(study, records, found, workers=len(slots.slots), reason=str(slots), loading=loading)
+
+
+def _stored(url: str, name: str, request: Request, found: Inspection) -> tuple[StudyRecord, list[TrialRecord]] | None:
+    """The study of that name, with the totals that are asked for, and its trials; None where there is none.
+
+    Raises what refuses to go on with it.
+    """
+    from lrsearch.definition import changes_of
+
+    if not is_there(url):
+        return None
+    with opened(url) as ledger:
+        study = stored(ledger, name)
+        if study is None:
+            return None
+        check_same(study, request)
+        check_versions(study.plan.facts.versions, found.facts.versions, allow_drift=request.allow_version_drift)
+        changes_of(study, found.facts, accept=request.accept_change)
+        records = ledger.trials(study.id)
+        deadline = study.deadline if request.timeout is None else ledger.now() + request.timeout
+        searched = sum(each.kind is Kind.SEARCH for each in records)
+        budget = Budget(
+            trials=study.trials,
+            trainings=study.trainings,
+            seeds=study.plan.retest_seeds,
+            searched=searched,
+            there=len(records),
+        ).set(trials=request.trials, trainings=request.trainings)
+        return replace(study, trials=budget.trials, trainings=budget.trainings, deadline=deadline), records
+
+
+def _new(request: Request, name: str, found: Inspection) -> StudyRecord:
+    """The study that would be made."""
+    plan, now = request.plan(name, None, found), time.time()
+    return StudyRecord(
+        id=0,
+        plan=plan,
+        state=StudyState.OPEN,
+        reason="",
+        trials=plan.trials,
+        trainings=plan.trainings,
+        deadline=None if request.timeout is None else now + request.timeout,
+        created_at=now,
+        optuna_study_id=0,
+    )
+
+
+def _planned(
+    study: StudyRecord, records: Sequence[TrialRecord], found: Inspection, *, workers: int, reason: str, loading: float
+) -> Plan:
+    facts, now = found.facts, time.time()
+    at_once = trials_at_once(study.trials, workers)
+    timed = timed_training(facts, found.figures, at_once=at_once)
+    left = trainings_left(study, records)
+    optimizers = len({each.optimizer for each in (facts.yours, *found.references)})
+
+    def lasts(trainings: int) -> float | None:
+        if timed is None:
+            return None
+        each = {"seconds": timed.seconds, "tracing": timed.tracing}
+        made = Forecast(trainings=trainings, optimizers=optimizers, workers=workers, **each)
+        return loading + made.lasts() if trainings else 0.0
+
+    bill = _bill(study, records, workers=workers, seconds=None if left is None else lasts(left))
+    limit = None if study.deadline is None else max(0.0, study.deadline - now)
+    if limit is not None and (bill.seconds is None or bill.seconds > limit):
+        bill = _fitting(bill, limit, lasts)
+        left = bill.trainings
+    return Plan(
+        study=study.name,
+        is_stored=bool(study.id),
+        bill=bill,
+        left=left,
+        epochs=None if left is None else left * facts.epochs,
+        updates=None if left is None else left * facts.total_steps(facts.yours.batch_size),
+        seconds_each=timed.seconds if timed else None,
+        workers=reason,
+        engine=str(found.figures.get("reason", "")),
+        at=now,
+    )
+
+
+def _bill(study: StudyRecord, records: Sequence[TrialRecord], *, workers: int, seconds: float | None) -> Bill:
+    retests = sum(each.kind is Kind.RETEST for each in records)
+    expected = expected_retests(
+        study.trials or RETESTED, study.plan.retest_seeds, study.trainings, settings=study.plan.retest_top + 1
+    )
+    done = sum(each.state.terminal for each in records)
+    return Bill(trials=study.trials, retests=max(retests, expected), done=done, workers=workers, seconds=seconds)
+
+
+def _fitting(bill: Bill, limit: float, lasts: Callable[[int], float | None]) -> Bill:
+    """The bill of what fits into the time that limits the study: the retests, and as many trials as there is room for."""
+    if lasts(1) is None:
+        return replace(bill, trials=None, limit_seconds=limit)
+    room, most = 0, MOST
+    while room < most:
+        middle = (room + most + 1) // 2
+        room, most = (middle, most) if (lasts(middle) or 0.0) <= limit else (room, middle - 1)
+    retests = min(room, bill.retests)
+    return replace(bill, trials=room - retests, retests=retests, limit_seconds=limit)

@@ -1,0 +1,144 @@
+"""The bill before a study, a limit of trainings under kills, and what was spent: real processes, a cheap stand-in trains."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from driven import driven, ledger_of, records
+from driven import study as study  # noqa: PLC0414 - a fixture
+
+from lrsearch.answer import summarise
+from lrsearch.cli.main import cli
+from lrsearch.errors import FingerprintMismatch, InvalidValue
+from lrsearch.launch import attach, run_study
+from lrsearch.launch.estimating import plan_study
+from lrsearch.launch.request import Request
+from lrsearch.launch.slots import SlotRequest
+from lrsearch.values import Kind, StudyState, TrialState
+
+LASTS = {"epochs": 3, "epoch_seconds": 0.1}
+
+
+def trainings(arguments):
+    return [*records(arguments), *records(arguments, Kind.RETEST)]
+
+
+def test_twelve_trainings_are_twelve_with_three_workers_two_of_them_killed(study):
+    arguments = study(workers=3, trials=None, retest=None, **LASTS) | {"trainings": 12}
+    with driven(arguments) as driver:
+        killed = {_kill(driver, arguments) for _ in range(2)}
+        assert driver.end(timeout=60) == 0
+    assert len(killed) == 2
+    found = trainings(arguments)
+    assert len(found) == 12
+    assert all(each.state is TrialState.COMPLETE for each in found)
+    assert [sum(each.kind is kind for each in found) for kind in (Kind.SEARCH, Kind.RETEST)] == [6, 6]
+    assert sum(each.lost for each in found) >= 2
+    with ledger_of(arguments) as ledger:
+        made = ledger.study("toy")
+        spent = summarise(made, ledger.trials(made.id), ledger.all_attempts(made.id)).spent
+    assert made.state is StudyState.FINISHED
+    assert (spent.trainings, spent.epochs) == (12, 36)
+    assert spent.device_seconds > spent.repeated_seconds > 0.0
+
+
+def _kill(driver, arguments):
+    """Kill the worker that has just begun a trial; returns its process."""
+    begun = driver.until("trial.started")["trial_id"]
+    with ledger_of(arguments) as ledger:
+        made = ledger.study("toy")
+        worker = next(each.worker for each in ledger.trials(made.id) if each.id == begun)
+        pid = next(each.pid for each in ledger.workers(made.id) if each.id == worker)
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def test_the_same_total_again_adds_nothing_and_a_larger_one_goes_on_here_or_attached(study):
+    arguments = study(trials=None, retest=None) | {"trainings": 8}
+    assert run_study(**arguments).trials == 4
+    assert run_study(**arguments).trainings == 8
+    assert len(trainings(arguments)) == 8
+    run_study(**(arguments | {"trainings": 12}))
+    assert len(trainings(arguments)) == 12
+    with ledger_of(arguments) as ledger:
+        ledger.extend(ledger.study("toy").id, trainings=5)
+    kept = {name: arguments[name] for name in ("study_file", "storage", "engine_factory", "devices", "workers")}
+    assert attach("toy", **kept).state is StudyState.FINISHED
+    assert len(trainings(arguments)) == 17
+    with pytest.raises(InvalidValue, match="--trials must be at most the 12 of --trainings; got 13"):
+        run_study(**(arguments | {"trainings": 12, "trials": 13}))
+
+
+def test_before_the_first_training_and_after_it_the_bill_is_told(study):
+    events = []
+    run_study(**study(trials=None, retest=None) | {"trainings": 5}, listen=events.append)
+    names = [event.name for event in events]
+    assert names.index("study") < names.index("bill") < names.index("trial.started")
+    told = next(event for event in events if event.name == "study").facts
+    assert (told["trials"], told["trainings"], told["retest"]) == (3, 5, 3)
+
+
+@pytest.fixture
+def planned(study):
+    """Plans the toy study; asks for what is given."""
+    arguments = study(epochs=50, epoch_seconds=0.3, trials=None, retest=None)
+
+    def plan(slots=None, **asked):
+        places = {name: arguments[name] for name in ("storage", "engine_factory")}
+        return plan_study(arguments["study_file"], Request(**asked), slots or SlotRequest(devices="cpu", workers=2), **places)
+
+    plan.arguments = arguments
+    return plan
+
+
+def test_a_plan_times_a_few_steps_and_stores_nothing(planned):
+    found = planned(trainings=12).to_json()
+    assert [found[name] for name in ("trials", "retests", "trainings", "left", "stored", "workers")] == [6, 6, 12, 12, False, 2]
+    assert (found["epochs"], found["updates"]) == (600, 6000)
+    assert found["seconds_a_training"] == pytest.approx(50 * 0.3, rel=0.3)
+    assert found["seconds"] > 6 * 50 * 0.3 * 0.7
+    assert not Path("toy.db").exists()
+
+
+def test_a_plan_says_what_fits_into_a_time(planned):
+    plan = planned(timeout=300.0)
+    found = plan.to_json()
+    assert found["limited_by_time"]
+    assert found["done_at"] == pytest.approx(plan.at + 300.0, abs=1.0)
+    assert found["retests"] == 12
+    assert 12 < found["trainings"] <= 2 * 300 / 15 + 2
+
+
+def test_a_plan_of_a_stored_study_says_what_is_left_and_changes_nothing(planned):
+    quick = planned.arguments | {"trials": 3, "retest": 1}
+    Path("toy.json").write_text(json.dumps({"epochs": 50}))
+    run_study(**quick)
+    with ledger_of(quick) as ledger:
+        before = (ledger.study("toy"), ledger.trials(ledger.study("toy").id))
+        assert planned().left == 0
+        assert planned(trials=9).to_json()["left"] == 6 + 4, "and the new leaders' retests"
+        with pytest.raises(FingerprintMismatch):
+            planned(seed=99)
+        assert (ledger.study("toy"), ledger.trials(before[0].id)) == before
+
+
+def test_status_and_the_answer_say_what_was_spent(study, tmp_path):
+    arguments = study(trials=2, retest=1) | {"trainings": 4}
+    run_study(**arguments)
+    storage = ("--storage", arguments["storage"])
+
+    def said(*command):
+        done = CliRunner().invoke(cli, [*command, *storage])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert "spent: 4 trainings, 12 epochs, " in said("best", "toy")
+    assert json.loads(said("best", "toy", "--json"))["spent"]["trainings"] == 4
+    assert "spent    4 trainings, 12 epochs, " in said("status", "toy")
+    assert "limit    4 trainings, retests included" in said("status", "toy")
+    assert json.loads(said("status", "toy", "--json"))["spent"]["repeated_epochs"] == 0
+    extended = json.loads(said("extend", "toy", "--trainings", "4", "--json"))
+    assert (extended["budget"], extended["trainings"]) == (4, 8)

@@ -1,0 +1,61 @@
+"""How trainings are divided into search trials and retests."""
+
+import pytest
+
+from lrsearch.budget import Budget, divide_trainings, expected_retests
+
+
+@pytest.mark.parametrize(
+    ("trainings", "seeds", "divided"),
+    [
+        (52, 3, (40, 12)), (200, 3, (188, 12)), (24, 3, (12, 12)), (18, 3, (9, 9)), (12, 3, (6, 6)), (14, 3, (8, 6)),
+        (11, 3, (7, 4)), (5, 3, (3, 2)), (4, 3, (2, 2)), (3, 3, (3, 0)), (2, 3, (2, 0)), (1, 3, (1, 0)),
+        (12, 1, (8, 4)), (3, 1, (3, 0)), (12, 0, (12, 0)),
+    ],
+)  # fmt: skip
+def test_half_of_few_trainings_are_retests_in_whole_settings(trainings, seeds, divided):
+    assert divide_trainings(trainings, seeds) == divided
+
+
+@pytest.mark.parametrize("seeds", range(6))
+def test_a_division_is_exact_and_its_retests_are_those_that_will_be_expected(seeds):
+    for trainings in range(1, 80):
+        trials, retests = divide_trainings(trainings, seeds)
+        assert trials + retests == trainings
+        assert trials >= retests
+        assert retests == expected_retests(trials, seeds, trainings)
+
+
+def test_a_total_that_is_given_again_changes_nothing():
+    budget = Budget(trials=6, trainings=12, seeds=3, searched=6, there=9)
+    assert budget.set(trainings=12) == budget
+    assert budget.set() == budget
+
+
+@pytest.mark.parametrize(
+    ("before", "asked", "after"),
+    [
+        ({"trials": 6, "trainings": 12}, {"trainings": 24}, (12, 24)),  # the twelve more are divided
+        ({"trials": 6, "trainings": 12}, {"trials": 10}, (10, 16)),  # a limit rises with the trials
+        ({"trials": 6, "trainings": 12}, {"trials": 4}, (6, 12)),  # never below what there is
+        ({"trials": 40, "trainings": None}, {"trainings": 20}, (11, 20)),  # fewer are divided anew
+        ({"trials": 40, "trainings": None}, {"trainings": 60}, (44, 60)),  # 52 before
+        ({"trials": 40, "trainings": None}, {"trials": 50}, (50, None)),
+        ({"trials": None, "trainings": None}, {"trainings": 24}, (12, 24)),  # time alone limited it: 12 there
+        ({"trials": 6, "trainings": 12}, {"trials": 10, "trainings": 12}, (6, 12)),  # six retests keep their places
+        ({"trials": 6, "trainings": 12}, {"trainings": 3}, (6, 12)),
+    ],
+)
+def test_new_totals_of_a_study_that_has_trained_twelve(before, asked, after):
+    budget = Budget(**before, seeds=3, searched=6, there=12).set(**asked)
+    assert (budget.trials, budget.trainings) == after
+
+
+def test_more_of_either_is_added_to_what_the_study_comes_to():
+    done = Budget(trials=6, trainings=12, seeds=3, searched=6, there=12)
+    assert [(each.trials, each.trainings) for each in (done.extended(trainings=12), done.extended(trials=2))] == [
+        (12, 24),
+        (8, 14),
+    ]
+    unlimited = Budget(trials=10, trainings=None, seeds=3, searched=10, there=22).extended(trainings=6)
+    assert (unlimited.trials, unlimited.trainings) == (14, 28), "with three retests it would be none for yours: two each"
