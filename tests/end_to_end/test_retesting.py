@@ -78,7 +78,7 @@ def test_a_finished_study_is_retested_on_more_seeds_by_the_workers_of_this_machi
         **kept,
         listen=lambda event: notes.append(event.facts["text"]) if event.name == "note" else None,
     )
-    assert (added.taken.added, added.study.state) == (6, StudyState.FINISHED)
+    assert (added.taken.added, added.taken.waiting, added.study.state) == (6, 0, StudyState.FINISHED)
     found = [each for each in records(arguments, Kind.RETEST) if each.parent in added.choice.trials]
     assert {each.parent: sum(one.parent == each.parent for one in found) for each in found} == dict.fromkeys(
         added.choice.trials, 3
