@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -213,9 +213,11 @@ def retest(
             allow_version_drift=allow_version_drift,
             begin=begin,
         )
+        counts = ledger.counts(study.id)
     finally:
         ledger.close()
-    return RetestsAdded(study=completed(url, name), choice=added[0].choice, taken=added[0].taken)
+    taken = replace(added[0].taken, waiting=counts.retests - counts.retests_done)
+    return RetestsAdded(study=completed(url, name), choice=added[0].choice, taken=taken)
 
 
 def _search_is_over(ledger: Ledger, study: StudyRecord) -> bool:

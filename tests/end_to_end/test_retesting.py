@@ -78,7 +78,7 @@ def test_a_finished_study_is_retested_on_more_seeds_by_the_workers_of_this_machi
         **kept,
         listen=lambda event: notes.append(event.facts["text"]) if event.name == "note" else None,
     )
-    assert (added.taken.added, added.study.state) == (6, StudyState.FINISHED)
+    assert (added.taken.added, added.taken.waiting, added.study.state) == (6, 0, StudyState.FINISHED)
     found = [each for each in records(arguments, Kind.RETEST) if each.parent in added.choice.trials]
     assert {each.parent: sum(one.parent == each.parent for one in found) for each in found} == dict.fromkeys(
         added.choice.trials, 3
@@ -111,9 +111,10 @@ def test_another_retest_when_starting_again_raises_the_seeds_and_never_lowers_th
 
 
 def test_a_study_that_a_deadline_ended_is_retested_and_not_searched_further(study):
-    arguments = study(trials=None, retest=0, epoch_seconds=0.05)
-    ended = run_study(**arguments | {"timeout": 4.0})
-    assert ended.state is StudyState.FINISHED
+    arguments = study(trials=3, retest=0)
+    run_study(**arguments)
+    with ledger_of(arguments) as ledger:
+        ledger.set_budget(ledger.study("toy").id, trials=10, timeout_seconds=0.001)
     begun = len(records(arguments))
     done = retest("toy", RetestWish(seeds=2, top=1), **{name: arguments[name] for name in KEPT}).study
     assert done.state is StudyState.FINISHED
