@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Sequence
 
 from lrsearch.answer.ranking import retest_candidates
-from lrsearch.budget import RETESTED, expected_retests
+from lrsearch.budget import RETESTED, expected_retests, retests_in_all
 from lrsearch.values import Kind, StudyRecord, TrialRecord, TrialState, WorkerRecord
 
 SAMPLE = 31  # trainings whose mean length stands for the next one's, the newest
@@ -38,11 +38,14 @@ def trainings_left(study: StudyRecord, records: Sequence[TrialRecord]) -> int | 
 def _unplanned(study: StudyRecord, search: Sequence[TrialRecord], retests: Sequence[TrialRecord], to_search: int) -> int:
     """Retests that will be planned once the search is over."""
     if to_search > 0:
-        return expected_retests(study.trials or RETESTED, study.plan.retest_seeds, study.trainings)
+        trials, seeds = study.trials or RETESTED, study.plan.retest_seeds
+        if study.trainings is None:
+            return expected_retests(trials, seeds)
+        return retests_in_all(trials, seeds, study.trainings, len(retests)) - len(retests)
     there = {each.parent for each in retests}
     chosen = retest_candidates(search, study.plan.facts.direction)
     missing = study.plan.retest_seeds * sum(each not in there for each in chosen)
-    return missing if study.trainings is None else max(0, study.trainings - len(search) - len(retests))
+    return missing if study.trainings is None else max(0, min(missing, study.trainings - len(search) - len(retests)))
 
 
 def _by_pace(study: StudyRecord, records: Sequence[TrialRecord], workers: Sequence[WorkerRecord], now: float) -> float | None:

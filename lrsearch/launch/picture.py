@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from lrsearch.answer import Bill, Forecast
-from lrsearch.budget import RETESTED, expected_retests
+from lrsearch.budget import RETESTED, retests_in_all
 from lrsearch.launch.events import Event
 from lrsearch.report.bill import duration as duration  # noqa: PLC0414 - every view's
 from lrsearch.values import Direction, Json, Kind, Status
@@ -118,7 +118,9 @@ class Picture:
     @property
     def _retests(self) -> int:
         """In all, planned or to be planned."""
-        return self.retests_planned or expected_retests(self.trials or RETESTED, self.retest_seeds, self.trainings)
+        if self.retests_planned and (self.trials is None or self.done >= self.trials):
+            return self.retests_planned
+        return retests_in_all(self.trials or RETESTED, self.retest_seeds, self.trainings, self.retests_planned)
 
     def bill(self, now: float) -> Bill:
         """What the study comes to, and how long it still takes; what fits, where time limits it."""
