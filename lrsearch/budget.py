@@ -30,6 +30,12 @@ def expected_retests(trials: int, seeds: int, trainings: int | None = None, *, s
     return retests if trainings is None else max(0, min(retests, trainings - trials))
 
 
+def retests_in_all(trials: int, seeds: int, trainings: int | None, there: int, *, settings: int = RETESTED) -> int:
+    """Retests of a study whose search goes on, with those of an earlier plan that are `there`."""
+    more = seeds * min(settings, trials)
+    return max(there, more) if trainings is None else max(there, min(there + more, trainings - trials))
+
+
 def trials_at_once(trials: int | None, workers: int) -> int:
     """Sampled trials that each of the workers may have in training; why so few is said in `lrsearch.storage.claims`."""
     return max(1, (trials or OPEN_BUDGET) // (IN_FLIGHT * max(1, workers)))

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Sequence
 
 from lrsearch.answer.ranking import retest_candidates
-from lrsearch.budget import expected_retests
+from lrsearch.budget import expected_retests, retests_in_all
 from lrsearch.values import Kind, StudyRecord, TrialRecord, TrialState, WorkerRecord
 
 SAMPLE = 31  # trainings whose mean length stands for the next one's, the newest
@@ -38,15 +38,17 @@ def trainings_left(study: StudyRecord, records: Sequence[TrialRecord]) -> int | 
 def _unplanned(study: StudyRecord, search: Sequence[TrialRecord], retests: Sequence[TrialRecord], to_search: int) -> int:
     """Retests that will be planned once the search is over."""
     if to_search > 0:
-        settings = study.plan.retest_top + 1  # yours
-        return expected_retests(study.trials or settings, study.plan.retest_seeds, study.trainings, settings=settings)
+        settings, seeds = study.plan.retest_top + 1, study.plan.retest_seeds  # yours among them
+        trials = study.trials or settings
+        if study.trainings is None:
+            return expected_retests(trials, seeds, settings=settings)
+        return retests_in_all(trials, seeds, study.trainings, len(retests), settings=settings) - len(retests)
     if study.plan.retests_only:
         return 0
-    if study.trainings is not None:
-        return max(0, study.trainings - len(search) - len(retests))
     there = {each.parent for each in retests}
     chosen = retest_candidates(search, study.plan.facts.direction, top=study.plan.retest_top)
-    return study.plan.retest_seeds * sum(each not in there for each in chosen)
+    missing = study.plan.retest_seeds * sum(each not in there for each in chosen)
+    return missing if study.trainings is None else max(0, min(missing, study.trainings - len(search) - len(retests)))
 
 
 def _by_pace(study: StudyRecord, records: Sequence[TrialRecord], workers: Sequence[WorkerRecord], now: float) -> float | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lrsearch.answer import Bill, Forecast, timed_training, trainings_left
-from lrsearch.budget import RETESTED, Budget, expected_retests, trials_at_once
+from lrsearch.budget import Budget, trials_at_once
 from lrsearch.launch.devices import this_machine
 from lrsearch.launch.events import silent
 from lrsearch.launch.parent import check_storage, config_of, opened
@@ -152,7 +152,7 @@ def _planned(
         made = Forecast(trainings=trainings, optimizers=optimizers, workers=workers, **each)
         return loading + made.lasts() if trainings else 0.0
 
-    bill = _bill(study, records, workers=workers, seconds=None if left is None else lasts(left))
+    bill = _bill(study, records, left, workers=workers, seconds=None if left is None else lasts(left))
     limit = None if study.deadline is None else max(0.0, study.deadline - now)
     if limit is not None and (bill.seconds is None or bill.seconds > limit):
         bill = _fitting(bill, limit, lasts)
@@ -171,13 +171,12 @@ def _planned(
     )
 
 
-def _bill(study: StudyRecord, records: Sequence[TrialRecord], *, workers: int, seconds: float | None) -> Bill:
-    retests = sum(each.kind is Kind.RETEST for each in records)
-    expected = expected_retests(
-        study.trials or RETESTED, study.plan.retest_seeds, study.trainings, settings=study.plan.retest_top + 1
-    )
+def _bill(study: StudyRecord, records: Sequence[TrialRecord], left: int | None, *, workers: int, seconds: float | None) -> Bill:
     done = sum(each.state.terminal for each in records)
-    return Bill(trials=study.trials, retests=max(retests, expected), done=done, workers=workers, seconds=seconds)
+    retests = study.plan.retest_seeds * (study.plan.retest_top + 1)
+    if left is not None and study.trials is not None:
+        retests = max(0, done + left - study.trials)
+    return Bill(trials=study.trials, retests=retests, done=done, workers=workers, seconds=seconds)
 
 
 def _fitting(bill: Bill, limit: float, lasts: Callable[[int], float | None]) -> Bill:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from lrsearch.answer import Bill, Forecast
-from lrsearch.budget import RETESTED, expected_retests
+from lrsearch.budget import RETESTED, retests_in_all
 from lrsearch.launch.events import Event
 from lrsearch.report.bill import duration as duration  # noqa: PLC0414 - every view's
 from lrsearch.values import Direction, Json, Kind, Status
@@ -119,9 +119,10 @@ class Picture:
     @property
     def _retests(self) -> int:
         """In all, planned or to be planned."""
-        return self.retests_planned or expected_retests(
-            self.trials or RETESTED, self.retest_seeds, self.trainings, settings=self.retested
-        )
+        if self.retests_planned and (self.trials is None or self.done >= self.trials):
+            return self.retests_planned
+        trials, limit = self.trials or self.retested, self.trainings
+        return retests_in_all(trials, self.retest_seeds, limit, self.retests_planned, settings=self.retested)
 
     def bill(self, now: float) -> Bill:
         """What the study comes to, and how long it still takes; what fits, where time limits it."""
@@ -130,25 +131,25 @@ class Picture:
         if fitting is not None:
             return fitting
         limit = None if self.deadline is None else max(0.0, self.deadline - now)
-        done, left = self.done + self.retests_done, self.seconds_left(now)
+        done, left = self.done + self.retests_done, self._expected(now)
         if self.trials is None or (limit is not None and left is not None and left > limit):
             return Bill(trials=None, retests=self._retests, limit_seconds=limit, **here)
         return Bill(trials=self.trials, retests=self._retests, done=done, seconds=left, **here)
 
     def seconds_left(self, now: float) -> float | None:
-        """The study's estimate, as the ledger gave it; before that, one from this process' own trials."""
+        """Until all is done, or to the deadline where that is nearer; None where nobody knows."""
+        by_deadline = None if self.deadline is None else max(0.0, self.deadline - now)
+        known = [each for each in (by_deadline, self._expected(now)) if each is not None]
+        return min(known) if known else None
+
+    def _expected(self, now: float) -> float | None:
+        """By the steps that were timed, then by the study's estimate as the ledger gave it, else by this process' own trials."""
         if self.forecast is not None and self.ended_here < SETTLED:
             made, at = self.forecast
             return made.left(done=self.ended_here, elapsed=max(0.0, now - (self.training_since or at)))
         if self.told_left is not None:
             left, at = self.told_left
             return max(0.0, left - max(0.0, now - at))
-        by_deadline = None if self.deadline is None else max(0.0, self.deadline - now)
-        by_pace = self._by_pace(now)
-        known = [each for each in (by_deadline, by_pace) if each is not None]
-        return min(known) if known else None
-
-    def _by_pace(self, now: float) -> float | None:
         return None if self.left is None or not self.trial_seconds else self.left * self._seconds_each(now)
 
     @property

@@ -124,13 +124,16 @@ class Lines:
         return f"{event.slot}: {facts['label']} {how}: {facts['short']}"
 
     def _retests(self, event: Event) -> str:
-        trials, seeds, left_out = (event.facts[name] for name in ("trials", "seeds", "left_out"))
+        facts = event.facts
+        trials, seeds, left_out = (facts[name] for name in ("trials", "seeds", "left_out"))
         if not trials or not seeds:
             return ""
         are = "is" if len(trials) == 1 else "are"
         late = f"; {counted(left_out, 'more retest')} would end too late" if left_out else ""
         settings, on = counted(len(trials), "setting"), counted(seeds, "fresh seed")
-        return f"the search is over; {settings} {are} retested on {on} each{late}"
+        many = facts.get("retests", len(trials) * seeds)
+        more = "" if many == len(trials) * seeds else f" or more, {many} in all"
+        return f"the search is over; {settings} {are} retested on {on} each{more}{late}"
 
     def _note(self, event: Event) -> str:
         return str(event.facts["text"])

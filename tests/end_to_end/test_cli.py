@@ -88,7 +88,11 @@ def test_it_ends_with_the_answer_and_a_line_for_each_finished_trial(searched):
     assert "lrsearch export toy" in done.stdout
     lines = done.stderr.splitlines()
     assert sum(bool(re.match(r"\[\d/5\] trial \d +0\.\d+ ", line)) for line in lines) >= 5
-    assert any(re.search(r"s a trial, 2 slots(, \d+ trials at once)?: about", line) for line in lines)
+    bills = [
+        line for line in lines if re.search(r" trainings?, .*about .* on 2 workers(, \d+ at once)?, done at \d\d:\d\d", line)
+    ]
+    assert len(bills) == 2, "before the first training, and when some have shown their pace"
+    assert bills[1].endswith(" a training")
     assert lrsearch(folder, "best", "toy").stdout.strip() in done.stdout
 
 

@@ -114,7 +114,12 @@ def test_a_study_that_it_stopped_goes_on_from_its_checkpoints_and_ends(folder, l
 
 
 def test_a_study_that_it_ended_can_be_extended(ledger):
-    assert json.loads(lrsearch("extend", "ended", "--trials", 2, "--json")) == {"study": "ended", "budget": 14, "state": "open"}
+    assert json.loads(lrsearch("extend", "ended", "--trials", 2, "--json")) == {
+        "study": "ended",
+        "budget": 14,
+        "trainings": None,
+        "state": "open",
+    }
 
 
 def test_its_studies_take_more_retests(ledger):

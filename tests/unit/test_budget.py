@@ -2,7 +2,7 @@
 
 import pytest
 
-from lrsearch.budget import Budget, divide_trainings, expected_retests
+from lrsearch.budget import Budget, divide_trainings, expected_retests, retests_in_all
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,11 @@ def test_more_of_either_is_added_to_what_the_study_comes_to():
     ]
     unlimited = Budget(trials=10, trainings=None, seeds=3, searched=10, there=22).extended(trainings=6)
     assert (unlimited.trials, unlimited.trainings) == (14, 28), "with three retests it would be none for yours: two each"
+
+
+@pytest.mark.parametrize(
+    ("trials", "trainings", "there", "expected"),
+    [(6, 12, 0, 6), (12, 24, 6, 12), (46, 64, 12, 18), (6, 100, 0, 12), (40, None, 0, 12), (2, None, 0, 6), (6, 9, 6, 6)],
+)
+def test_retests_of_an_earlier_plan_are_part_of_those_that_a_longer_search_comes_to(trials, trainings, there, expected):
+    assert retests_in_all(trials, 3, trainings, there) == expected

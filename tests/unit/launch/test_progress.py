@@ -210,6 +210,10 @@ def test_retests_are_counted_once_too():
     ("facts", "line"),
     [
         ({"trials": [3, 0], "seeds": 3, "left_out": 0}, "2 settings are retested on 3 fresh seeds each"),
+        (
+            {"trials": [3, 0], "seeds": 3, "retests": 7, "left_out": 0},
+            "2 settings are retested on 3 fresh seeds each or more, 7 in all",
+        ),
         ({"trials": [0], "seeds": 1, "left_out": 0}, "1 setting is retested on 1 fresh seed each"),
         (
             {"trials": [3, 0], "seeds": 3, "left_out": 6},
