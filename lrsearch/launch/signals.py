@@ -94,4 +94,4 @@ class Signals:
 
 def _nohup(number: int) -> bool:
     """Whether whoever started us wants us to outlive the terminal: `nohup` has SIGHUP ignored."""
-    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
+    return number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) is signal.SIG_IGN

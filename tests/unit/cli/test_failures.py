@@ -72,9 +72,15 @@ def test_a_missing_argument_is_a_document(name, capsys):
     assert found["field"] in {"STUDY", "STUDY_FILE"}
 
 
-NEEDED = {"extend": ["--trials", "1"], "retry": ["--failed"], "plot": ["-o", "pictures"], "delete": ["--yes"]}
+NEEDED = {
+    "extend": ["--trials", "1"],
+    "retest": ["--seeds", "5"],
+    "retry": ["--failed"],
+    "plot": ["-o", "pictures"],
+    "delete": ["--yes"],
+}
 # None has a database that could be missing: these begin with a file or a folder, doctor's findings are its output.
-WITHOUT = {"start-study", "doctor", "version", "database start", "database stop", "database status"}
+WITHOUT = {"start-study", "plan", "doctor", "version", "database start", "database stop", "database status"}
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in WITHOUT])
@@ -98,7 +104,7 @@ def test_a_database_that_is_not_there_is_a_document(name, capsys):
         ("start-study s.py --sampler tpee", "--sampler", "tpee", ["tpe", "random", "qmc", "gp"]),
         ("start-study s.py", "study file", None, None),
         ("attach digits --until never", "--until", "never", ["done", "idle"]),
-        ("extend digits", "--trials", None, ["--trials N", "--timeout TIME"]),
+        ("extend digits", "--trials", None, ["--trials N", "--trainings N", "--timeout TIME"]),
         ("doctor s.py", "STUDY_FILE", "s.py", "a path that exists"),
         ("database start", "--dir", None, "a folder's path"),
         ("database start --dir . --port 70000", "--port", "70000", "a whole number of at least 1 and at most 65535"),

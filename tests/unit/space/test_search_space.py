@@ -30,7 +30,8 @@ def params(draw, space):
         elif each.kind == "int":
             found[each.name] = draw(st.integers(int(each.low), int(each.high)))
         elif each.log:
-            found[each.name] = math.exp(draw(st.floats(math.log(each.low), math.log(each.high))))
+            drawn = math.exp(draw(st.floats(math.log(each.low), math.log(each.high))))
+            found[each.name] = min(max(drawn, each.low), each.high)  # exp(log(0.1)) is a rounding above 0.1
         else:
             found[each.name] = draw(st.floats(each.low, each.high))
     return found
