@@ -722,7 +722,7 @@ def test_keras_a_job_preempted_within_epochs_ends_as_if_it_had_not_been(tmp_path
     assert quiet.wait(300) == 0, (tmp_path / "output").read_text()[-3000:]
     codes, log = [], tmp_path / "log"
     while 0 not in codes:
-        assert len(codes) < 12, log.read_text()[-3000:]
+        assert len(codes) < 40, log.read_text()[-3000:]  # a busy machine trains little between two preemptions
         log.unlink(missing_ok=True)
         job = keras_study(tmp_path, "start-study", "toy.py", "--name", "disturbed", *options, "log")
         deadline = time.monotonic() + 90
