@@ -109,7 +109,7 @@ class Lines:
         line = self._line(event)
         if line:
             self._print(line)
-        if event.name == "trial.ended":
+        if event.name in {"trial.ended", "retests.planned"}:
             self._estimate(event)
 
     def _line(self, event: Event) -> str:
@@ -180,7 +180,8 @@ class Lines:
     def _estimate(self, event: Event) -> None:
         """The bill once more when trials have shown their pace, and where time limits it, when the pace is much another."""
         picture = self._picture
-        shown = picture.trial_seconds and (picture.shows_pace or picture.forecast is None)
+        searched = event.name == "retests.planned"  # a short study's trials may all have ended before its pace shows
+        shown = picture.trial_seconds and (searched or picture.shows_pace or picture.forecast is None)
         if self._final or not shown or picture.left == 0:
             return
         bill = picture.bill(event.at)
