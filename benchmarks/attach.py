@@ -2,8 +2,9 @@
 
     python benchmarks/attach.py [--sizes 10,1000,10000]
 
-A real study (studies/digits.py) on SQLite, its trials written by the ledger without training; one worker attaches, is timed until
-its first trial begins, and leaves. The import of libraries, TensorFlow's above all, is told apart: no study changes it.
+A real study (studies/digits.py) on SQLite, its trials written by the ledger without training; one
+worker attaches, is timed until its first trial begins, and leaves. The import of libraries,
+TensorFlow's above all, is told apart: no study changes it.
 """
 
 import argparse
@@ -23,7 +24,9 @@ from lrsearch.storage import open_ledger
 
 
 def lrsearch(folder, *arguments):
-    return subprocess.Popen([sys.executable, "-m", "lrsearch", *arguments], cwd=folder, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "-m", "lrsearch", *arguments], cwd=folder, stdout=subprocess.DEVNULL
+    )
 
 
 def first_trial(folder):
@@ -45,19 +48,27 @@ def first_trial(folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", default="10,1000,10000")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         options = ["--trials", "100000", "--retest", "0", "--create-only", "--quiet"]
-        assert lrsearch(folder, "start-study", str(ROOT / "studies" / "digits.py"), *options).wait() == 0
+        assert (
+            lrsearch(folder, "start-study", str(ROOT / "studies" / "digits.py"), *options).wait()
+            == 0
+        )
         ledger = open_ledger(f"sqlite:///{folder}/lrsearch.db")
         study, source = ledger.study("digits"), settings()
         for size in map(int, given.sizes.split(",")):
             host = first_trial(folder) and ledger.workers(study.id)[0].host
             grow(ledger, study, add_worker(ledger, study, host=host), source, size)
             ready, begun = first_trial(folder)
-            print(f"{size:>6} trials: first trial after {begun:.1f} s, {ready:.1f} s of it importing libraries", flush=True)
+            print(
+                f"{size:>6} trials: first trial after {begun:.1f} s, {ready:.1f} s of it importing libraries",
+                flush=True,
+            )
         ledger.close()
 
 

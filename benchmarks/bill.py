@@ -1,8 +1,9 @@
-"""Compares what three studies were said to take with what they took: python benchmarks/bill.py [digits regression datasets]
+"""Compares what three studies were said to take with what they took: python benchmarks/bill.py
+[digits regression datasets]
 
-For each: `lrsearch plan`, then `lrsearch start-study`, with what was said before the first training and once trainings had
-shown their pace. Times are those of training, from the first one's beginning to the last one's end; the plan's and the
-command's are whole.
+For each: `lrsearch plan`, then `lrsearch start-study`, with what was said before the first training
+and once trainings had shown their pace. Times are those of training, from the first one's beginning
+to the last one's end; the plan's and the command's are whole.
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ COLUMNS = ("study", "plan", "command", "first bill", "second bill", "at", "train
 def lrsearch(folder: Path, *arguments: object) -> str:
     command = [sys.executable, "-m", "lrsearch", *map(str, arguments), "--json"]
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return done.stdout
 
 
@@ -56,10 +64,16 @@ def _said(events: list[dict]) -> tuple[float | None, float | None, float | None,
     began = next(each["at"] for each in events if each["event"] == "trial.started")
     for each in events:
         facts = {name: fact for name, fact in each.items() if name not in {"event", "at", "slot"}}
-        picture.take(Event(name=each["event"], slot=each.get("slot", ""), facts=facts, at=each["at"]))
+        picture.take(
+            Event(name=each["event"], slot=each.get("slot", ""), facts=facts, at=each["at"])
+        )
         if each["event"] == "bill":
             first = picture.bill(each["at"]).seconds
-        if each["event"] == "trial.ended" and second is None and (picture.shows_pace or picture.forecast is None):
+        if (
+            each["event"] == "trial.ended"
+            and second is None
+            and (picture.shows_pace or picture.forecast is None)
+        ):
             at = each["at"] - began
             left = picture.bill(each["at"]).seconds
             second = None if left is None else at + left

@@ -1,9 +1,11 @@
-"""How many trials a second one database carries: many client processes claim, bind, finish and mirror without training.
+"""How many trials a second one database carries: many client processes claim, bind, finish and
+mirror without training.
 
     python benchmarks/capacity.py sqlite|postgresql|mariadb|URL [--clients 32] [--seconds 20]
 
-Each client is a process with connections of its own. A trial has 30 epochs, written with its end, and the default space's
-parameters; it is mirrored to Optuna's rows. The time in which the last rows are mirrored counts.
+Each client is a process with connections of its own. A trial has 30 epochs, written with its end,
+and the default space's parameters; it is mirrored to Optuna's rows. The time in which the last rows
+are mirrored counts.
 """
 
 import argparse
@@ -42,7 +44,10 @@ def report(url, clients, seconds):
     ledger = open_ledger(url, create=True)
     study = ledger.create_study(plan(name="capacity", trials=10**6, retest_seeds=0, first=()))
     command = [sys.executable, __file__, url, "--client", "--seconds", str(seconds)]
-    started = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(clients)]
+    started = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(clients)
+    ]
     for each in started:
         assert each.stdout.readline() == "ready\n"
     began = time.monotonic()
@@ -57,13 +62,19 @@ def report(url, clients, seconds):
     rate = total / (time.monotonic() - began)
     print(f"{clients} clients: {rate:.1f} trials a second, mirrored; {total} in all")
     middle, most = spent[len(spent) // 2], spent[len(spent) * 99 // 100]
-    print(f"claim + finish: median {middle:.2f} s, 99 % below {most:.2f} s, slowest {spent[-1]:.2f} s")
-    print(f"so many workers: {60 * rate:.0f} with trials of 1 minute, {600 * rate:.0f} of 10 minutes")
+    print(
+        f"claim + finish: median {middle:.2f} s, 99 % below {most:.2f} s, slowest {spent[-1]:.2f} s"
+    )
+    print(
+        f"so many workers: {60 * rate:.0f} with trials of 1 minute, {600 * rate:.0f} of 10 minutes"
+    )
     ledger.close()
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("database")
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=20.0)

@@ -1,9 +1,11 @@
-"""What the ledger costs as a study grows, what joining a large study costs, and what sampling costs there.
+"""What the ledger costs as a study grows, what joining a large study costs, and what sampling costs
+there.
 
     python benchmarks/ledger.py sqlite|postgresql|mariadb|URL [--sizes 100,1000,10000]
 
-A kind starts a throw-away database of that kind, which syncs every commit to disk as a user's would; a URL names an empty
-database, or one that an earlier run has grown. 32 trials run all the while. Medians of 60 trials of 30 epochs each, one client.
+A kind starts a throw-away database of that kind, which syncs every commit to disk as a user's
+would; a URL names an empty database, or one that an earlier run has grown. 32 trials run all the
+while. Medians of 60 trials of 30 epochs each, one client.
 """
 
 import argparse
@@ -31,7 +33,10 @@ SERVERS = {"postgresql": PostgreSQL, "mariadb": MariaDB}
 SPACE = SearchSpace()
 RUNNING = 32
 MEASURED = 60
-POINTS = [CurvePoint(epoch=each, step=each, rate=0.1, seconds=1.0, value=0.5, logs={"loss": 1.0}) for each in range(1, 31)]
+POINTS = [
+    CurvePoint(epoch=each, step=each, rate=0.1, seconds=1.0, value=0.5, logs={"loss": 1.0})
+    for each in range(1, 31)
+]
 # What a worker does before its first proposal, TensorFlow and the study's data aside.
 JOIN = """
 import sys, time
@@ -77,7 +82,13 @@ def cycle(ledger, study, worker, chosen, costs, points=POINTS):
         claimed = ledger.claim(study.id, worker, lease_seconds=10**6)
     assert isinstance(claimed, Claim)
     with costs.of("bind"):
-        ledger.bind(claimed.trial.id, claimed.attempt, setting=chosen, params=SPACE.public_params(chosen), seed=1)
+        ledger.bind(
+            claimed.trial.id,
+            claimed.attempt,
+            setting=chosen,
+            params=SPACE.public_params(chosen),
+            seed=1,
+        )
     ended = outcome(claimed, epochs=len(points), value=random.random())
     with costs.of("finish"):
         assert ledger.finish(ended, points)
@@ -104,12 +115,16 @@ def begun(ledger, source):
 
 def joining(url):
     """Seconds of a fresh process from its open libraries to its first proposal."""
-    done = subprocess.run([sys.executable, "-c", JOIN, url, "growth"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", JOIN, url, "growth"], capture_output=True, text=True, check=True
+    )
     return float(done.stdout)
 
 
 def sampling(ledger, study, costs, source, worker):
-    """What lies between two trials of a worker that knows the history: what is new, read and taken in, and a proposal."""
+    """What lies between two trials of a worker that knows the history: what is new, read and taken
+    in, and a proposal.
+    """
     proposer = Proposer(SPACE, direction=Direction.MAXIMIZE, sampler="tpe", seed=0)
     known = ledger.trials(study.id, kind=Kind.SEARCH)
     proposer.observe(known)
@@ -127,7 +142,12 @@ def report(url, sizes):
     ledger, source = open_ledger(url, create=True), settings()
     study, worker = begun(ledger, source)
     steps = ("claim", "finish", "bind", "mirror", "observe", "propose")
-    print(f"{'trials':>8} {'claim+finish':>13}" + "".join(f"{each:>9}" for each in steps) + f" {'join s':>8}", flush=True)
+    print(
+        f"{'trials':>8} {'claim+finish':>13}"
+        + "".join(f"{each:>9}" for each in steps)
+        + f" {'join s':>8}",
+        flush=True,
+    )
     for size in sizes:
         grow(ledger, study, worker, source, size)
         costs = Costs()
@@ -161,7 +181,9 @@ def database(name):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("database")
     parser.add_argument("--sizes", default="100,1000,10000")
     given = parser.parse_args()

@@ -2,10 +2,11 @@
 
     python benchmarks/overhead.py [STUDY_FILE] [--trials 40]
 
-Runs `lrsearch start-study` in a new folder with its log file on, and adds up from the log: the workers' time in training (each
-attempt's own seconds; those that trained beside each other count once) and their import of TensorFlow (until the first worker is
-ready). What is left of workers x wall time is overhead: inspection, calibration, claims, sampling, curves, mirrors, waiting for
-the last retests, the answer.
+Runs `lrsearch start-study` in a new folder with its log file on, and adds up from the log: the
+workers' time in training (each attempt's own seconds; those that trained beside each other count
+once) and their import of TensorFlow (until the first worker is ready). What is left of workers x
+wall time is overhead: inspection, calibration, claims, sampling, curves, mirrors, waiting for the
+last retests, the answer.
 """
 
 import argparse
@@ -29,18 +30,30 @@ def covered(spans: list[tuple[float, float]]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("study_file", nargs="?", default=str(ROOT / "studies" / "digits.py"))
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--engine", default="auto")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        options = ["--trials", str(given.trials), "--workers", str(given.workers), "--log-file", "log", "-q"]
+        options = [
+            "--trials",
+            str(given.trials),
+            "--workers",
+            str(given.workers),
+            "--log-file",
+            "log",
+            "-q",
+        ]
         options += ["--engine", given.engine]
         command = [sys.executable, "-m", "lrsearch", "start-study", given.study_file, *options]
         began = time.time()
-        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            command, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         wall = time.time() - began
         events = [json.loads(line) for line in Path(folder, "log").read_text().splitlines()]
     ready = [each["at"] - began for each in events if each["event"] == "ready"]

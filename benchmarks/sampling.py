@@ -1,4 +1,5 @@
-"""What the sampler takes between two trials: a new record taken in, and a proposal, by the number of ended trials.
+"""What the sampler takes between two trials: a new record taken in, and a proposal, by the number
+of ended trials.
 
     python benchmarks/sampling.py [--sizes 100,1000,10000] [--sampler tpe]
 
@@ -23,7 +24,16 @@ def record(number, setting):
     state = TrialState.DIVERGED if number % 10 == 0 else TrialState.COMPLETE
     value = None if state is TrialState.DIVERGED else random.random()
     kind, origin = Kind.SEARCH, Origin.SAMPLED
-    return TrialRecord(id=number, number=number, kind=kind, origin=origin, state=state, setting=setting, seed=1, value=value)
+    return TrialRecord(
+        id=number,
+        number=number,
+        kind=kind,
+        origin=origin,
+        state=state,
+        setting=setting,
+        seed=1,
+        value=value,
+    )
 
 
 def spent(size, sampler):
@@ -44,7 +54,9 @@ def spent(size, sampler):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", default="100,1000,10000")
     parser.add_argument("--sampler", default="tpe")
     given = parser.parse_args()

@@ -1,4 +1,5 @@
-"""Draws docs/pictures/autoencoder-rates.png from a search that looks everywhere, instead of where values are good.
+"""Draws docs/pictures/autoencoder-rates.png from a search that looks everywhere, instead of where
+values are good.
 
 python docs/make_picture.py        # a minute on two cores; needs matplotlib and scikit-learn
 """
@@ -19,7 +20,9 @@ def draw() -> None:
     """Search in a folder that is thrown away, and write the picture."""
     study_file = HERE.parent / "studies" / "autoencoder.py"
     with TemporaryDirectory() as folder:
-        found = lrsearch.search(study_file, storage=f"sqlite:///{folder}/studies.db", trials=120, sampler="qmc")
+        found = lrsearch.search(
+            study_file, storage=f"sqlite:///{folder}/studies.db", trials=120, sampler="qmc"
+        )
         found.plot_rates().savefig(TARGET, dpi=100)
 
 

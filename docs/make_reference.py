@@ -56,7 +56,11 @@ def _command(command: click.Command, prefix: str) -> Iterator[str]:
         for each in command.commands.values():
             yield from _command(each, prefix=f"{prefix}{command.name} ")
         return
-    arguments = "".join(f" {each.human_readable_name}" for each in command.params if isinstance(each, click.Argument))
+    arguments = "".join(
+        f" {each.human_readable_name}"
+        for each in command.params
+        if isinstance(each, click.Argument)
+    )
     yield f"#### `lrsearch {prefix}{command.name}{arguments}`"
     yield inspect.cleandoc(command.help or "")
     options = [_option(each) for each in command.params if isinstance(each, click.Option)]
@@ -68,22 +72,40 @@ def _option(option: click.Option) -> str:
     names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
     if not option.is_flag:
         choices = "\\|".join(option.type.choices) if isinstance(option.type, click.Choice) else None
-        names += f" {choices or option.metavar or option.type.name.upper()}".replace("|", "\\|").replace("\\\\|", "\\|")
-    default = f" [default: {option.default}]" if option.show_default and option.default is not None else ""
+        names += f" {choices or option.metavar or option.type.name.upper()}".replace(
+            "|", "\\|"
+        ).replace("\\\\|", "\\|")
+    default = (
+        f" [default: {option.default}]"
+        if option.show_default and option.default is not None
+        else ""
+    )
     return f"| {names} | {(option.help or '').replace('|', chr(92) + '|')}{default} |"
 
 
 def fields(documented: type) -> str:
     """A class's docstring, with its `field: meaning` lines as a list."""
-    return re.sub(r"^([a-z_]+(?:, [a-z_]+)*): ", r"- `\1`: ", inspect.getdoc(documented) or "", flags=re.MULTILINE)
+    return re.sub(
+        r"^([a-z_]+(?:, [a-z_]+)*): ",
+        r"- `\1`: ",
+        inspect.getdoc(documented) or "",
+        flags=re.MULTILINE,
+    )
 
 
 def optimizers() -> str:
     """A table of every optimizer: reference rate, plausible range, what else can be searched."""
-    rows = ["| name | reference rate | plausible rates | further, with defaults |", "| --- | --- | --- | --- |"]
+    rows = [
+        "| name | reference rate | plausible rates | further, with defaults |",
+        "| --- | --- | --- | --- |",
+    ]
     for name, spec in OPTIMIZERS.items():
-        further = ", ".join(f"{each} {knob.default:g}" for each, knob in spec.hyper.items()) or "none"
-        rows.append(f"| `{name}` | {spec.reference:g} | {spec.low:g} to {spec.high:g} | {further} |")
+        further = (
+            ", ".join(f"{each} {knob.default:g}" for each, knob in spec.hyper.items()) or "none"
+        )
+        rows.append(
+            f"| `{name}` | {spec.reference:g} | {spec.low:g} to {spec.high:g} | {further} |"
+        )
     return "\n".join(rows)
 
 

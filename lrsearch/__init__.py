@@ -1,4 +1,6 @@
-"""lrsearch: learn which optimizer, peak learning rate and schedule shape to train a Keras model with."""
+"""lrsearch: learn which optimizer, peak learning rate and schedule shape to train a Keras model
+with.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,15 @@ if TYPE_CHECKING:
     from lrsearch.space import SearchSpace
 
 __version__ = VERSION
-__all__ = ["LrSearchError", "SearchResult", "SearchSpace", "StudyDefinition", "TrialInfo", "load", "search"]
+__all__ = [
+    "LrSearchError",
+    "SearchResult",
+    "SearchSpace",
+    "StudyDefinition",
+    "TrialInfo",
+    "load",
+    "search",
+]
 
 # Loaded on first use, so that `lrsearch --help` and a study file's import stay fast.
 _HOMES = {

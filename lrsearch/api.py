@@ -24,15 +24,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchResult:
-    """What a search found. A notebook shows it as a table and a picture, a terminal as the answer's own text."""
+    """What a search found.
+
+    A notebook shows it as a table and a picture, a terminal as the answer's own text.
+    """
 
     study: StudyRecord
     records: Sequence[TrialRecord]
     curves: Mapping[int, Sequence[CurvePoint]]  # by trial id
     answer: Answer
     storage: str | None = None  # as it was given
-    definition: StudyDefinition | None = None  # of this process; None for a study file's, and for a study that was loaded
-    options: Mapping[str, Any] = field(default_factory=dict)  # of the search: retests train by them too
+    # of this process; None for a study file's, and for a study that was loaded
+    definition: StudyDefinition | None = None
+    # of the search: retests train by them too
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def best(self) -> Contender | None:
@@ -46,22 +51,30 @@ class SearchResult:
 
     @property
     def trials(self) -> pd.DataFrame:
-        """One row a search trial: number (index), origin, state, optimizer, learning_rate, schedule, value, knobs, ..."""
+        """One row a search trial: number (index), origin, state, optimizer, learning_rate,
+        schedule, value, knobs, ...
+        """
         rows = [_row(each) for each in self.records if each.kind is Kind.SEARCH]
         table: pd.DataFrame = _pandas().DataFrame(rows).set_index("number")
         return table
 
     def suggestion(self) -> Suggestion:
-        """The best setting ready for `model.compile`: `.optimizer(model)`, `.schedule()`, `.rate(step)`.
+        """The best setting ready for `model.compile`: `.optimizer(model)`, `.schedule()`,
+        `.rate(step)`.
 
         Raises InvalidValue where nothing is best yet, or yours is: that is no searched setting.
         """
         if self.best is None:
-            raise InvalidValue("result", got="no trial that ended well", allowed="a search with a best setting")
+            raise InvalidValue(
+                "result", got="no trial that ended well", allowed="a search with a best setting"
+            )
         if self.best.origin is Origin.YOURS:
             fix = "It needs no suggestion: compile as you do, or paste result.export()."
             raise InvalidValue(
-                "result", got="your own compile as the best", allowed="a search whose best is a searched setting", fix=fix
+                "result",
+                got="your own compile as the best",
+                allowed="a search whose best is a searched setting",
+                fix=fix,
             )
         setting, facts = self.best.setting, self.study.plan.facts
         return Suggestion(
@@ -74,9 +87,11 @@ class SearchResult:
         )
 
     def export(self, trial: int | None = None, *, form: str = "python") -> str:
-        """The best setting, or that of `trial`, as `lrsearch export` prints it: `"python"` code or `"json"`.
+        """The best setting, or that of `trial`, as `lrsearch export` prints it: `"python"` code or
+        `"json"`.
 
-        Raises CannotExport for yours where it cannot be written as code, UnknownName for a trial that is not there.
+        Raises CannotExport for yours where it cannot be written as code, UnknownName for a trial
+        that is not there.
         """
         from lrsearch.report import export_text
 
@@ -110,8 +125,9 @@ class SearchResult:
     ) -> SearchResult:
         """The same study's result with more retests, as `lrsearch retest` adds and trains them.
 
-        seeds: so many in all for each setting. top: the best so many settings, and yours. trial: these, and yours. A study
-        that was searched in this process trains here, another one by worker processes from its file.
+        seeds: so many in all for each setting. top: the best so many settings, and yours. trial:
+        these, and yours. A study that was searched in this process trains here, another one by
+        worker processes from its file.
         """
         from lrsearch.launch import RetestWish, watching
         from lrsearch.launch.searching import retest_study
@@ -119,11 +135,24 @@ class SearchResult:
         trials = (trial,) if isinstance(trial, int) else tuple(trial)
         wish = RetestWish(seeds=seeds, top=top, trials=trials)
         with watching(quiet=quiet, stream=_stream()) as listen:
-            retest_study(self.study, wish, definition=self.definition, storage=self.storage, options=self.options, listen=listen)
-        return replace(load(self.study.name, storage=self.storage), definition=self.definition, options=self.options)
+            retest_study(
+                self.study,
+                wish,
+                definition=self.definition,
+                storage=self.storage,
+                options=self.options,
+                listen=listen,
+            )
+        return replace(
+            load(self.study.name, storage=self.storage),
+            definition=self.definition,
+            options=self.options,
+        )
 
     def show(self, trial: int | str) -> None:
-        """Print all that is known of a trial, such as `7`, or of a retest, such as `"7/2"`: its second."""
+        """Print all that is known of a trial, such as `7`, or of a retest, such as `"7/2"`: its
+        second.
+        """
         from lrsearch.report import find_trial, trial_data, trial_text
 
         record = find_trial(self.study.name, self.records, str(trial))
@@ -181,16 +210,17 @@ def search(
 ) -> SearchResult:
     """Search a study to the end of its budget and return what was found.
 
-    A `StudyDefinition` is searched in this very process, on one device. Without `name` the study is named by its definition:
-    calling it again goes on where it stood, and another definition is another study. A study file's path is searched by
-    worker processes, as `lrsearch start-study` does; `devices`, `workers`, `threads`, `per_device` and `trial_timeout` are for
-    these.
+    A `StudyDefinition` is searched in this very process, on one device. Without `name` the study is
+    named by its definition: calling it again goes on where it stood, and another definition is
+    another study. A study file's path is searched by worker processes, as `lrsearch start-study`
+    does; `devices`, `workers`, `threads`, `per_device` and `trial_timeout` are for these.
 
-    The options are those of `lrsearch start-study`, by their names there; times are in seconds, sizes in bytes. `optimizers`,
-    `schedules` and so on replace what the definition's space says, and are written as in a SearchSpace. A `retest` above the
-    study's own adds seeds.
+    The options are those of `lrsearch start-study`, by their names there; times are in seconds,
+    sizes in bytes. `optimizers`, `schedules` and so on replace what the definition's space says,
+    and are written as in a SearchSpace. A `retest` above the study's own adds seeds.
 
-    Raises what the command line says in one line: CallerError, EnvironmentProblem, Refused, StudyBroken.
+    Raises what the command line says in one line: CallerError, EnvironmentProblem, Refused,
+    StudyBroken.
     """
     given = dict(locals())
     from lrsearch.launch import watching
@@ -218,7 +248,13 @@ def load(name: str, *, storage: str | None = None) -> SearchResult:
         study = ledger.study(name)
         records = ledger.trials(study.id)
         answer = summarise(study, records, ledger.all_attempts(study.id), ways=NOTEBOOK)
-        return SearchResult(study=study, records=records, curves=ledger.curves(study.id), answer=answer, storage=storage)
+        return SearchResult(
+            study=study,
+            records=records,
+            curves=ledger.curves(study.id),
+            answer=answer,
+            storage=storage,
+        )
     finally:
         ledger.close()
 
@@ -230,20 +266,37 @@ def _stream() -> TextIO:
 
 def _row(record: TrialRecord) -> dict[str, Json]:
     setting = record.setting
-    found: dict[str, Json] = {"number": record.number, "origin": record.origin.value, "state": record.state.value}
+    found: dict[str, Json] = {
+        "number": record.number,
+        "origin": record.origin.value,
+        "state": record.state.value,
+    }
     if setting is not None:
-        found |= {"optimizer": setting.optimizer, "learning_rate": setting.learning_rate, "schedule": setting.schedule}
-    found |= {"value": record.value, "best_value": record.best_value, "epochs": record.epochs, "seconds": record.seconds}
+        found |= {
+            "optimizer": setting.optimizer,
+            "learning_rate": setting.learning_rate,
+            "schedule": setting.schedule,
+        }
+    found |= {
+        "value": record.value,
+        "best_value": record.best_value,
+        "epochs": record.epochs,
+        "seconds": record.seconds,
+    }
     if setting is not None:
         found |= {"batch_size": setting.batch_size, **setting.shape, **setting.hyper}
     found["reason"] = record.reason
     extra = setting.extra if setting is not None else {}
-    return found | {f"extra.{name}" if name in found else name: value for name, value in extra.items()}
+    return found | {
+        f"extra.{name}" if name in found else name: value for name, value in extra.items()
+    }
 
 
 def _pandas() -> Any:
     try:
         import pandas as pd
     except ModuleNotFoundError:
-        raise EnvironmentProblem("a table of trials needs pandas:", fix="pip install 'lrsearch[notebook]'") from None
+        raise EnvironmentProblem(
+            "a table of trials needs pandas:", fix="pip install 'lrsearch[notebook]'"
+        ) from None
     return pd

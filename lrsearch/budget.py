@@ -1,4 +1,5 @@
-"""A study's budget in whole numbers: how many of its trainings are search trials, and how many are retests.
+"""A study's budget in whole numbers: how many of its trainings are search trials, and how many are
+retests.
 
 Knows nothing of studies and databases; every other part asks here.
 """
@@ -13,10 +14,12 @@ OPEN_BUDGET = 40  # stands for the trials where time alone limits them
 
 
 def divide_trainings(trainings: int, seeds: int) -> tuple[int, int]:
-    """Search trials and retests that so many trainings are divided into, with `seeds` seeds a retested setting.
+    """Search trials and retests that so many trainings are divided into, with `seeds` seeds a
+    retested setting.
 
-    Half are retests, at most those of RETESTED settings, and whole settings. Where half is less than two settings, the
-    leader and yours get fewer seeds, the same for both. With 3 seeds 12 are 6 + 6, 52 are 40 + 12, 5 are 3 + 2, 3 are 3 + 0.
+    Half are retests, at most those of RETESTED settings, and whole settings. Where half is less
+    than two settings, the leader and yours get fewer seeds, the same for both. With 3 seeds 12 are
+    6 + 6, 52 are 40 + 12, 5 are 3 + 2, 3 are 3 + 0.
     """
     half = trainings // 2
     each = seeds if half >= 2 * seeds else 2
@@ -24,20 +27,30 @@ def divide_trainings(trainings: int, seeds: int) -> tuple[int, int]:
     return trainings - retests, retests
 
 
-def expected_retests(trials: int, seeds: int, trainings: int | None = None, *, settings: int = RETESTED) -> int:
-    """Retests of so many `settings` that follow a search of so many trials; `trainings` limits both together."""
+def expected_retests(
+    trials: int, seeds: int, trainings: int | None = None, *, settings: int = RETESTED
+) -> int:
+    """Retests of so many `settings` that follow a search of so many trials; `trainings` limits both
+    together.
+    """
     retests = seeds * min(settings, trials)
     return retests if trainings is None else max(0, min(retests, trainings - trials))
 
 
-def retests_in_all(trials: int, seeds: int, trainings: int | None, there: int, *, settings: int = RETESTED) -> int:
+def retests_in_all(
+    trials: int, seeds: int, trainings: int | None, there: int, *, settings: int = RETESTED
+) -> int:
     """Retests of a study whose search goes on, with those of an earlier plan that are `there`."""
     more = seeds * min(settings, trials)
-    return max(there, more) if trainings is None else max(there, min(there + more, trainings - trials))
+    return (
+        max(there, more) if trainings is None else max(there, min(there + more, trainings - trials))
+    )
 
 
 def trials_at_once(trials: int | None, workers: int) -> int:
-    """Sampled trials that each of the workers may have in training; why so few is said in `lrsearch.storage.claims`."""
+    """Sampled trials that each of the workers may have in training; why so few is said in
+    `lrsearch.storage.claims`.
+    """
     return max(1, (trials or OPEN_BUDGET) // (IN_FLIGHT * max(1, workers)))
 
 
@@ -46,7 +59,8 @@ class Budget:
     """The totals of a study, and what of them there is."""
 
     trials: int | None  # of the search; None: time alone limits them
-    trainings: int | None  # of search and retests together; None: the trials and the retests' rule say
+    # of search and retests together; None: the trials and the retests' rule say
+    trainings: int | None
     seeds: int  # of each retested setting
     searched: int = 0  # search trials that there are
     there: int = 0  # trainings that there are, retests included
@@ -63,13 +77,14 @@ class Budget:
     def set(self, *, trials: int | None = None, trainings: int | None = None) -> Budget:
         """The budget with other totals, never below what there is; None keeps.
 
-        Where trainings alone are given, what they are more than before is divided; fewer of them are divided anew. Where
-        trials alone are given, a limit of trainings rises with them.
+        Where trainings alone are given, what they are more than before is divided; fewer of them
+        are divided anew. Where trials alone are given, a limit of trainings rises with them.
         """
         if trainings is not None:
             trainings = max(trainings, self.there)
             trials = self._divided(trainings) if trials is None else trials
-            room = trainings - (self.there - self.searched)  # retests that there are keep their places
+            # retests that there are keep their places
+            room = trainings - (self.there - self.searched)
             return replace(self, trials=max(self.searched, min(trials, room)), trainings=trainings)
         if trials is None:
             return self

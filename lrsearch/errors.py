@@ -53,7 +53,8 @@ class LrSearchError(Exception):
     fix = ""
 
     def __init__(self, message: str, *, fix: str = "") -> None:
-        stop = "." if fix and message[-1:].isalnum() else ""  # what other libraries say ends without one
+        # what other libraries say ends without one
+        stop = "." if fix and message[-1:].isalnum() else ""
         super().__init__(f"{message}{stop} {fix}".rstrip())
         if fix:
             self.fix = fix
@@ -103,8 +104,8 @@ class UnknownName(CallerError):
 def nearest_name(got: str, known: Iterable[str]) -> str | None:
     """The known name that a misspelt one most likely means; None where none is like it.
 
-    The fewest slips decide among names that are alike: `adma` is `adam` with two letters exchanged, though it shares more
-    letters with `adamax`.
+    The fewest slips decide among names that are alike: `adma` is `adam` with two letters exchanged,
+    though it shares more letters with `adamax`.
     """
     folded = {name.casefold(): name for name in sorted(known, reverse=True)}
     alike = difflib.get_close_matches(got.casefold(), sorted(folded), n=max(1, len(folded)))
@@ -112,7 +113,9 @@ def nearest_name(got: str, known: Iterable[str]) -> str | None:
 
 
 def slips(one: str, other: str) -> int:
-    """Letters to add, drop or replace, and neighbours to exchange, to get from one word to the other."""
+    """Letters to add, drop or replace, and neighbours to exchange, to get from one word to the
+    other.
+    """
     rows = [list(range(len(other) + 1))]
     for i, letter in enumerate(one, 1):
         row = [i]
@@ -165,7 +168,9 @@ class StorageUnavailable(StorageProblem):
 
 
 class StorageGone(StorageProblem):
-    """The database's file was deleted or replaced while it was in use: nothing that is written would be found again."""
+    """The database's file was deleted or replaced while it was in use: nothing that is written
+    would be found again.
+    """
 
 
 class DeviceProblem(EnvironmentProblem):
@@ -189,16 +194,29 @@ _DRAWN = (
 
 
 class FingerprintMismatch(Refused):
-    """The stored study was made from another definition, or from other data; `differences` maps field to (stored, given).
+    """The stored study was made from another definition, or from other data; `differences` maps
+    field to (stored, given).
 
     `acceptable` are those of them that --accept-change may name.
     """
 
-    def __init__(self, study: str, *, differences: Mapping[str, tuple[object, object]], acceptable: Collection[str] = ()) -> None:
-        shown = "; ".join(f"{field}: {old} in the study, {new} here" for field, (old, new) in differences.items())
-        drawn = bool(differences) and all(field.startswith(("data.", "layers")) for field in differences)
+    def __init__(
+        self,
+        study: str,
+        *,
+        differences: Mapping[str, tuple[object, object]],
+        acceptable: Collection[str] = (),
+    ) -> None:
+        shown = "; ".join(
+            f"{field}: {old} in the study, {new} here" for field, (old, new) in differences.items()
+        )
+        drawn = bool(differences) and all(
+            field.startswith(("data.", "layers")) for field in differences
+        )
         options = " ".join(f"--accept-change {field}" for field in differences)
-        accept = f", go on with this one by {options}" if set(differences) <= set(acceptable) else ""
+        accept = (
+            f", go on with this one by {options}" if set(differences) <= set(acceptable) else ""
+        )
         made = "other data" if drawn else "another definition"
         fix = _DRAWN if drawn else _EDITED.format(accept=accept)
         super().__init__(f"study {study!r} was made from {made} ({shown}).", fix=fix)
@@ -244,4 +262,6 @@ class Interrupted(LrSearchError):
 
 
 class AskedToLeave(KeyboardInterrupt):
-    """The user's second Ctrl-C where training runs in their own process: engines let it pass, and blame no trial for it."""
+    """The user's second Ctrl-C where training runs in their own process: engines let it pass, and
+    blame no trial for it.
+    """

@@ -1,8 +1,11 @@
-"""What this machine has left for us: cores, memory, signals, and whether we run on it at all. Knows nothing of studies.
+"""What this machine has left for us: cores, memory, signals, and whether we run on it at all.
 
-Tested on Linux alone. macOS has no affinity, no /proc and no control groups, and needs none here; Windows is refused.
-Containers and batch systems limit both by control groups, of version 1 or 2, and a group's ancestors limit it too. All files
-are looked for below `root`, so that tests can write their own.
+Knows nothing of studies.
+
+Tested on Linux alone. macOS has no affinity, no /proc and no control groups, and needs none here;
+Windows is refused. Containers and batch systems limit both by control groups, of version 1 or 2,
+and a group's ancestors limit it too. All files are looked for below `root`, so that tests can write
+their own.
 """
 
 from __future__ import annotations
@@ -22,15 +25,20 @@ _MIB = 2**20
 _ROOT = Path("/")
 _NO_LIMIT = 2**60  # version 1 writes about 2**63 where there is none
 
-STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 """What asks a process to end."""
 
 
 def check_system() -> None:
-    """Refuse Windows: workers need process groups, signals and file descriptors that it does not have."""
+    """Refuse Windows: workers need process groups, signals and file descriptors that it does not
+    have.
+    """
     if sys.platform == "win32":
         raise EnvironmentProblem(
-            "lrsearch does not run on Windows itself.", fix="Use WSL, where it runs as on Linux: wsl --install, then pip there."
+            "lrsearch does not run on Windows itself.",
+            fix="Use WSL, where it runs as on Linux: wsl --install, then pip there.",
         )
 
 
@@ -43,18 +51,25 @@ class _Names:
     reclaimable: str  # in memory.stat: files that are cached and not in use
 
 
-_VERSION_1 = _Names(limit="memory.limit_in_bytes", used="memory.usage_in_bytes", reclaimable="total_inactive_file")
+_VERSION_1 = _Names(
+    limit="memory.limit_in_bytes", used="memory.usage_in_bytes", reclaimable="total_inactive_file"
+)
 _VERSION_2 = _Names(limit="memory.max", used="memory.current", reclaimable="inactive_file")
 
 
 def usable_cores(root: Path = _ROOT) -> int:
     """CPU cores that this process may use: its affinity, and the quotas of its control groups."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     return max(1, min([cores, *_quotas(root)]))
 
 
 def free_memory_mib(root: Path = _ROOT) -> int | None:
-    """Memory that is free for new processes: the machine's, or what its control groups leave. None where it is not known."""
+    """Memory that is free for new processes: the machine's, or what its control groups leave.
+
+    None where it is not known.
+    """
     return min([*_available(), *_left(root)], default=None)
 
 
@@ -96,7 +111,10 @@ def _quotas(root: Path) -> Iterator[int]:
     for folder in _groups(root, "cpu"):
         quota, _, period = _text(folder / "cpu.max").strip().partition(" ")
         if not period:
-            quota, period = _text(folder / "cpu.cfs_quota_us").strip(), _text(folder / "cpu.cfs_period_us").strip()
+            quota, period = (
+                _text(folder / "cpu.cfs_quota_us").strip(),
+                _text(folder / "cpu.cfs_period_us").strip(),
+            )
         if quota.isdigit() and period.isdigit():  # "max" and -1 are no limit
             yield int(quota) // int(period)
 
@@ -107,7 +125,9 @@ def _left(root: Path) -> Iterator[int]:
         for names in (_VERSION_1, _VERSION_2):
             limit, used = _text(folder / names.limit).strip(), _text(folder / names.used).strip()
             if limit.isdigit() and used.isdigit() and int(limit) < _NO_LIMIT:
-                cached = re.search(rf"^{names.reclaimable} (\d+)$", _text(folder / "memory.stat"), re.MULTILINE)
+                cached = re.search(
+                    rf"^{names.reclaimable} (\d+)$", _text(folder / "memory.stat"), re.MULTILINE
+                )
                 taken = int(used) - (int(cached.group(1)) if cached else 0)
                 yield max(0, int(limit) - taken) // _MIB
 
@@ -115,7 +135,8 @@ def _left(root: Path) -> Iterator[int]:
 def _groups(root: Path, controller: str) -> Iterator[Path]:
     """This process' control groups for `controller`, from its own up to the topmost.
 
-    In a container the path that the kernel names may not be there; the topmost folder is the container's own group then.
+    In a container the path that the kernel names may not be there; the topmost folder is the
+    container's own group then.
     """
     for line in _text(root / "proc/self/cgroup").splitlines() or ["0::/"]:
         _, controllers, path = line.split(":", 2)

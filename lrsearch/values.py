@@ -1,6 +1,7 @@
 """The frozen values that travel between the packages.
 
-Plain data: knows nothing of Keras, Optuna, SQL or clocks. Whoever makes a value checks it; the rest trust it.
+Plain data: knows nothing of Keras, Optuna, SQL or clocks. Whoever makes a value checks it; the rest
+trust it.
 """
 
 from __future__ import annotations
@@ -29,13 +30,17 @@ class Direction(StrEnum):
 
 
 class Status(StrEnum):
-    """How an attempt at a trial ended. The first four are terminal for the trial and count against the budget."""
+    """How an attempt at a trial ended.
+
+    The first four are terminal for the trial and count against the budget.
+    """
 
     COMPLETE = "complete"
     DIVERGED = "diverged"
     PRUNED = "pruned"
     FAILED = "failed"
-    INTERRUPTED = "interrupted"  # stopped by a signal or a deadline: the trial goes back to the queue
+    # stopped by a signal or a deadline: the trial goes back to the queue
+    INTERRUPTED = "interrupted"
     LOST = "lost"  # the lease lapsed: nothing may be written any more
 
     @property
@@ -65,7 +70,9 @@ class Origin(StrEnum):
 
 
 class Kind(StrEnum):
-    """Search trials count against the budget and have an Optuna row; retests confirm the answer with fresh seeds."""
+    """Search trials count against the budget and have an Optuna row; retests confirm the answer
+    with fresh seeds.
+    """
 
     SEARCH = "search"
     RETEST = "retest"
@@ -73,18 +80,21 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """One point of the search: all that distinguishes one trial's training from another's, but for the seed.
+    """One point of the search: all that distinguishes one trial's training from another's, but for
+    the seed.
 
-    `learning_rate` is the peak rate, in real units; the schedule multiplies it by a number in 0..1. `shape`, `hyper` and
-    `extra` hold only what the schedule, the optimizer and `build_model(params)` use. For the user's own compile, `optimizer`
-    and `schedule` are descriptions for people, and `learning_rate` is its largest rate over the run.
+    `learning_rate` is the peak rate, in real units; the schedule multiplies it by a number in 0..1.
+    `shape`, `hyper` and `extra` hold only what the schedule, the optimizer and
+    `build_model(params)` use. For the user's own compile, `optimizer` and `schedule` are
+    descriptions for people, and `learning_rate` is its largest rate over the run.
     """
 
     optimizer: str
     learning_rate: float
     schedule: str
     batch_size: int | None  # None where the user's dataset is batched already
-    shape: Mapping[str, float] = field(default_factory=dict)  # warmup, final, power, ...: fractions of the run or of the peak
+    # warmup, final, power, ...: fractions of the run or of the peak
+    shape: Mapping[str, float] = field(default_factory=dict)
     hyper: Mapping[str, float] = field(default_factory=dict)  # momentum, weight_decay, ...
     extra: Mapping[str, Json] = field(default_factory=dict)
 
@@ -100,14 +110,16 @@ class Setting:
 class Snapshot:
     """A trial's whole training state at a batch's end, enough to go on from.
 
-    `arrays` are NumPy arrays by name (variables, optimizer, metrics, seeds); `meta` is JSON (epoch, step, curve so far).
+    `arrays` are NumPy arrays by name (variables, optimizer, metrics, seeds); `meta` is JSON (epoch,
+    step, curve so far).
     """
 
     epoch: int  # epochs finished
     step: int  # optimizer updates done
     arrays: Mapping[str, np.ndarray]
     meta: Mapping[str, Json]
-    batch: int = 0  # batches done of the epoch in progress; all of them where only its validation is left
+    # batches done of the epoch in progress; all of them where only its validation is left
+    batch: int = 0
 
     @property
     def place(self) -> tuple[int, int]:
@@ -127,7 +139,8 @@ class TrialSpec:
     number: int | None = None  # the search trial's; in a retest, that of the trial that it repeats
     retest: int | None = None  # 1, 2, ... in a retest
     yours: bool = False  # train the user's compile unchanged
-    alone: bool = False  # its worker was lost before: whoever trains beside it might be lost with it
+    # its worker was lost before: whoever trains beside it might be lost with it
+    alone: bool = False
     test_split: bool = False  # evaluate on the test split where there is one (retests)
     resume: Snapshot | None = None
     folder: str | None = None  # where the user's checkpointing callbacks may write
@@ -147,7 +160,8 @@ class Progress:
     seconds: float  # since the attempt began
     logs: Mapping[str, float] = field(default_factory=dict)
     value: float | None = None  # the objective at this epoch's end
-    batch: int = 0  # of the epoch in progress, what a snapshot taken now would hold: `Snapshot.batch`
+    # of the epoch in progress, what a snapshot taken now would hold: `Snapshot.batch`
+    batch: int = 0
 
     @property
     def epoch_end(self) -> bool:
@@ -170,18 +184,21 @@ class Outcome:
     attempt: int
     status: Status
     engine: str
-    value: float | None = None  # the objective as the definition asks for it: last epoch's or best epoch's
+    # the objective as the definition asks for it: last epoch's or best epoch's
+    value: float | None = None
     last_value: float | None = None
     best_value: float | None = None
     best_epoch: int | None = None  # 1-based
     epochs: int = 0  # epochs finished
     steps: int = 0  # updates done; where divergence stopped it, the update that did it
     seconds: float = 0.0
-    worker_seconds: float | None = None  # its share of its worker's time; the worker says it, not the engine
+    # its share of its worker's time; the worker says it, not the engine
+    worker_seconds: float | None = None
     logs: Mapping[str, float] = field(default_factory=dict)  # the last epoch's
     reason: str = ""  # one line: why it diverged, failed or stopped
     traceback_text: str = ""
-    left: bool = False  # failed by SystemExit or KeyboardInterrupt: the study's own, or the answer to a signal
+    # failed by SystemExit or KeyboardInterrupt: the study's own, or the answer to a signal
+    left: bool = False
     notes: tuple[str, ...] = ()  # "EarlyStopping was taken out", ...
 
 
@@ -214,7 +231,10 @@ class TrialState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialRecord:
-    """A trial as the ledger has it: what sampling, answer and report read. Times are seconds since 1970, UTC."""
+    """A trial as the ledger has it: what sampling, answer and report read.
+
+    Times are seconds since 1970, UTC.
+    """
 
     id: int
     number: int  # 0, 1, ... within its kind; a search trial's number is also its Optuna number
@@ -264,14 +284,18 @@ class StudyState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyFacts:
-    """What the inspector learned by loading the study file and running one real step. Plain JSON underneath."""
+    """What the inspector learned by loading the study file and running one real step.
+
+    Plain JSON underneath.
+    """
 
     objective: str
     direction: Direction
     metrics: tuple[str, ...]  # every name that an epoch logs, rates aside
     epochs: int
     accumulation: int  # batches per update, at least 1
-    steps_per_epoch: Mapping[str, int]  # batches, by str(batch size); "None" where the dataset is batched already
+    # batches, by str(batch size); "None" where the dataset is batched already
+    steps_per_epoch: Mapping[str, int]
     train_examples: int | None
     validation_examples: int | None
     has_test: bool
@@ -281,13 +305,19 @@ class StudyFacts:
     fingerprint: Mapping[str, Json]  # what changes results, by field; canonical JSON
     versions: Mapping[str, str]  # lrsearch, keras, tensorflow, optuna, numpy, python
     notes: tuple[str, ...] = ()  # said once to the user
-    carried: Mapping[str, Json] = field(default_factory=dict)  # arguments of yours that every optimizer keeps: clipnorm, ...
-    decay_exclusions: Mapping[str, Json] = field(default_factory=dict)  # likewise: `var_names`, `places` among trained variables
-    recorded: Mapping[str, Json] = field(default_factory=dict)  # beside the fingerprint: what is said where it differs
-    findings: Mapping[str, Json] = field(default_factory=dict)  # what every worker must act on: engine.loaded.Findings
-    # Yours as code, by lrsearch.engine.own_optimizer: `call` or the `reason` for none, ... Empty in studies of 0.1.0.
+    # arguments of yours that every optimizer keeps: clipnorm, ...
+    carried: Mapping[str, Json] = field(default_factory=dict)
+    # likewise: `var_names`, `places` among trained variables
+    decay_exclusions: Mapping[str, Json] = field(default_factory=dict)
+    # beside the fingerprint: what is said where it differs
+    recorded: Mapping[str, Json] = field(default_factory=dict)
+    # what every worker must act on: engine.loaded.Findings
+    findings: Mapping[str, Json] = field(default_factory=dict)
+    # Yours as code, by lrsearch.engine.own_optimizer: `call` or the `reason` for none, ... Empty in
+    # studies of 0.1.0.
     own_optimizer: Mapping[str, Json] = field(default_factory=dict)
-    # Yours' rate at evenly spread updates, first to last; one number where it is constant; None where nobody looked (0.1.0).
+    # Yours' rate at evenly spread updates, first to last; one number where it is constant; None
+    # where nobody looked (0.1.0).
     yours_rates: tuple[float, ...] | None = None
 
     def total_steps(self, batch_size: int | None) -> int:
@@ -317,7 +347,8 @@ class StudyPlan:
     study_file: str | None  # as given; None for a study defined in a notebook
     facts: StudyFacts
     overrides: Mapping[str, Json]  # of the command line; reapplied by whoever attaches
-    dimensions: tuple[Mapping[str, Json], ...]  # SearchSpace.public_dimensions(), for the Optuna rows
+    # SearchSpace.public_dimensions(), for the Optuna rows
+    dimensions: tuple[Mapping[str, Json], ...]
     sampler: str
     pruner: str
     seed: int
@@ -327,13 +358,17 @@ class StudyPlan:
     retries: int
     first: tuple[tuple[Origin, Setting], ...]  # trials 0, 1, ...: yours, then the references
     retest_top: int = 3  # settings that are retested beside yours when the search is over
-    retests_only: bool = False  # retests were asked for after the study's end: no search trial begins, no deadline holds
-    trainings: int | None = None  # the limit of trials and retests together, where one was asked for
+    # retests were asked for after the study's end: no search trial begins, no deadline holds
+    retests_only: bool = False
+    # the limit of trials and retests together, where one was asked for
+    trainings: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """A change of the definition that a study goes on with: accepted by --accept-change, or of its callbacks."""
+    """A change of the definition that a study goes on with: accepted by --accept-change, or of its
+    callbacks.
+    """
 
     field: str  # of the fingerprint
     old: Json
@@ -353,12 +388,16 @@ class StudyRecord:
     plan: StudyPlan
     state: StudyState
     reason: str
-    trials: int | None  # the budget now; `extend` raises it; under `plan.retests_only` what had begun
-    deadline: float | None  # seconds since 1970 on the database's clock; None under `plan.retests_only`
+    # the budget now; `extend` raises it; under `plan.retests_only` what had begun
+    trials: int | None
+    # seconds since 1970 on the database's clock; None under `plan.retests_only`
+    deadline: float | None
     created_at: float
     optuna_study_id: int
-    trainings: int | None = None  # the limit of search trials and retests together, where there is one
-    threads: int | None = None  # of each CPU worker; None before the first one trained, or where a resume is inexact anyway
+    # the limit of search trials and retests together, where there is one
+    trainings: int | None = None
+    # of each CPU worker; None before the first one trained, or where a resume is inexact anyway
+    threads: int | None = None
     changes: tuple[Change, ...] = ()  # the oldest first
 
     @property
@@ -367,9 +406,14 @@ class StudyRecord:
 
     @property
     def fingerprint(self) -> dict[str, Json]:
-        """What the study goes by now: the fingerprint that it was made with, and the changes that it accepted since."""
+        """What the study goes by now: the fingerprint that it was made with, and the changes that
+        it accepted since.
+        """
         beside = self.plan.facts.recorded
-        return {**self.plan.facts.fingerprint, **{each.field: each.new for each in self.changes if each.field not in beside}}
+        return {
+            **self.plan.facts.fingerprint,
+            **{each.field: each.new for each in self.changes if each.field not in beside},
+        }
 
     @property
     def recorded(self) -> dict[str, Json]:

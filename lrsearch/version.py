@@ -7,12 +7,17 @@ from importlib import metadata
 
 VERSION = "0.1.0"
 _LIBRARIES = ("keras", "tensorflow", "optuna", "numpy")
-_ALSO = {"tensorflow": ("tensorflow-cpu", "tensorflow-rocm", "tf-nightly")}  # the same library under other names
+# the same library under other names
+_ALSO = {"tensorflow": ("tensorflow-cpu", "tensorflow-rocm", "tf-nightly")}
 
 
 def versions() -> dict[str, str]:
-    """By name, without importing any; "unknown" where a library is not installed under a name we know."""
-    return {"lrsearch": VERSION, "python": platform.python_version()} | {name: installed(name) for name in _LIBRARIES}
+    """By name, without importing any; "unknown" where a library is not installed under a name we
+    know.
+    """
+    return {"lrsearch": VERSION, "python": platform.python_version()} | {
+        name: installed(name) for name in _LIBRARIES
+    }
 
 
 def installed(library: str) -> str:

@@ -1,4 +1,6 @@
-"""Handwritten digits squeezed through 12 numbers and drawn again, by a network compiled with plain Adam."""
+"""Handwritten digits squeezed through 12 numbers and drawn again, by a network compiled with plain
+Adam.
+"""
 
 import keras
 import numpy as np

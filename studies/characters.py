@@ -1,6 +1,8 @@
-"""A small character model (a GRU) on Shakespeare's text: cross-entropy a character, so lower is better.
+"""A small character model (a GRU) on Shakespeare's text: cross-entropy a character, so lower is
+better.
 
-Keras downloads the text once; or put `tinyshakespeare.txt` into a folder and name that folder in LRSEARCH_DATA.
+Keras downloads the text once; or put `tinyshakespeare.txt` into a folder and name that folder in
+LRSEARCH_DATA.
 """
 
 import os
@@ -18,7 +20,11 @@ VOCABULARY = 65  # characters that the text has
 
 def read_text():
     folder = os.environ.get("LRSEARCH_DATA")
-    path = Path(folder) / "tinyshakespeare.txt" if folder else keras.utils.get_file("tinyshakespeare.txt", ORIGIN)
+    path = (
+        Path(folder) / "tinyshakespeare.txt"
+        if folder
+        else keras.utils.get_file("tinyshakespeare.txt", ORIGIN)
+    )
     return Path(path).read_text(encoding="utf-8")
 
 

@@ -1,4 +1,7 @@
-"""Handwritten digits (scikit-learn's, 1,797 images of 8x8), a small dense network. Needs `pip install lrsearch[examples]`."""
+"""Handwritten digits (scikit-learn's, 1,797 images of 8x8), a small dense network.
+
+Needs `pip install lrsearch[examples]`.
+"""
 
 import keras
 import numpy as np
@@ -17,7 +20,12 @@ def load_data():
 def build_model():
     layers = keras.layers
     model = keras.Sequential(
-        [layers.Input((64,)), layers.Dense(128, "relu"), layers.Dense(128, "relu"), layers.Dense(10, "softmax")]
+        [
+            layers.Input((64,)),
+            layers.Dense(128, "relu"),
+            layers.Dense(128, "relu"),
+            layers.Dense(10, "softmax"),
+        ]
     )
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model

@@ -1,6 +1,8 @@
-"""MNIST with a small convolutional network, on a quarter of the training images; the test images are seen by retests alone.
+"""MNIST with a small convolutional network, on a quarter of the training images; the test images
+are seen by retests alone.
 
-Keras downloads the data once; or put `mnist.npz` into a folder and name that folder in LRSEARCH_DATA.
+Keras downloads the data once; or put `mnist.npz` into a folder and name that folder in
+LRSEARCH_DATA.
 """
 
 import os

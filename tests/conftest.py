@@ -1,4 +1,6 @@
-"""Databases for every test that wants one: SQLite files, and one throw-away server of each kind a session."""
+"""Databases for every test that wants one: SQLite files, and one throw-away server of each kind a
+session.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def new_database(servers, tmp_path):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Set the objects of TensorFlow aside, a million: collecting them again and again slows its import and every trial by `fit`."""
+    """Set the objects of TensorFlow aside, a million: collecting them again and again slows its
+    import and every trial by `fit`.
+    """
     gc.disable()
     try:
         return (yield)
@@ -62,7 +66,8 @@ def pytest_collection():
         gc.enable()
 
 
-# A minute or more each: begun first, so that the short files fill what is left of the other processes' time.
+# A minute or more each: begun first, so that the short files fill what is left of the other
+# processes' time.
 _LONGEST = (
     "test_cli.py", "test_workers.py", "test_equality.py", "test_ledger.py", "test_graph_engine.py", "test_strangers.py",
     "test_bad_input.py", "test_drills.py", "test_vectorized_engine.py", "test_engines.py",

@@ -1,10 +1,12 @@
-"""How much useful arithmetic a trial has, by its model's shapes, and how fast this machine multiplies matrices of these shapes.
+"""How much useful arithmetic a trial has, by its model's shapes, and how fast this machine
+multiplies matrices of these shapes.
 
     python arithmetic.py WORKLOAD       JSON: flops of a trial, the matmul peak, the batched rate by width (FLOP/s, all threads)
 
-Counted are the matrix products of dense, convolution, attention and recurrent layers: forward once, and backward twice that (once
-where nothing before the layer is trained), for every training example of every epoch; forward for the validation's. A
-multiplication and its addition are two. Activations, normalisation, losses and optimizers are not counted.
+Counted are the matrix products of dense, convolution, attention and recurrent layers: forward once,
+and backward twice that (once where nothing before the layer is trained), for every training example
+of every epoch; forward for the validation's. A multiplication and its addition are two.
+Activations, normalisation, losses and optimizers are not counted.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ SECONDS = 0.15  # at least, of repeating a product
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Product:
-    """`stack` products (rows, inner) x (inner, columns) in a batch's forward pass; `first`: its input needs no gradient."""
+    """`stack` products (rows, inner) x (inner, columns) in a batch's forward pass; `first`: its
+    input needs no gradient.
+    """
 
     stack: int
     rows: int
@@ -45,12 +49,22 @@ class Product:
 
     def shapes(self) -> list[tuple[int, int, int]]:
         """(rows, inner, columns) of the forward product and of the gradients of weight and input."""
-        forward, weight = (self.rows, self.inner, self.columns), (self.inner, self.rows, self.columns)
-        return [forward, weight] if self.first else [forward, weight, (self.rows, self.columns, self.inner)]
+        forward, weight = (
+            (self.rows, self.inner, self.columns),
+            (self.inner, self.rows, self.columns),
+        )
+        return (
+            [forward, weight]
+            if self.first
+            else [forward, weight, (self.rows, self.columns, self.inner)]
+        )
 
 
 def products(model: Any, batch: int) -> list[Product]:
-    """The products of one batch, in the layers' order. Raises KeyError for a layer with weights that is not in the table."""
+    """The products of one batch, in the layers' order.
+
+    Raises KeyError for a layer with weights that is not in the table.
+    """
     found: list[Product] = []
     trained_before = False
     for layer in model.layers:
@@ -62,7 +76,15 @@ def products(model: Any, batch: int) -> list[Product]:
 
 def _dense(layer: Any, batch: int, *, first: bool) -> list[Product]:
     inner, columns = layer.kernel.shape
-    return [Product(stack=1, rows=batch * math.prod(layer.output.shape[1:-1]), inner=inner, columns=columns, first=first)]
+    return [
+        Product(
+            stack=1,
+            rows=batch * math.prod(layer.output.shape[1:-1]),
+            inner=inner,
+            columns=columns,
+            first=first,
+        )
+    ]
 
 
 def _convolution(layer: Any, batch: int, *, first: bool) -> list[Product]:
@@ -84,7 +106,10 @@ def _attention(layer: Any, batch: int, *, first: bool) -> list[Product]:
 def _gru(layer: Any, batch: int, *, first: bool) -> list[Product]:
     length = layer.output.shape[1]
     sizes = [(layer.cell.kernel.shape, first), (layer.cell.recurrent_kernel.shape, False)]
-    return [Product(stack=length, rows=batch, inner=inner, columns=columns, first=new) for (inner, columns), new in sizes]
+    return [
+        Product(stack=length, rows=batch, inner=inner, columns=columns, first=new)
+        for (inner, columns), new in sizes
+    ]
 
 
 def _nothing(layer: Any, batch: int, *, first: bool) -> list[Product]:
@@ -119,8 +144,12 @@ def peak() -> float:
 
 
 def batched(model: Any, batch: int, width: int) -> float:
-    """FLOP/s of a training step's products of `width` trials side by side, one batched matmul a product, no other work."""
-    wanted = Counter((each.stack, shape) for each in products(model, batch) for shape in each.shapes())
+    """FLOP/s of a training step's products of `width` trials side by side, one batched matmul a
+    product, no other work.
+    """
+    wanted = Counter(
+        (each.stack, shape) for each in products(model, batch) for shape in each.shapes()
+    )
     seconds = flops = 0.0
     for (stack, shape), times in wanted.items():
         seconds += times * seconds_of(shape, stack * width)

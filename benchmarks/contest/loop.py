@@ -1,9 +1,11 @@
-"""lrsearch's training loop alone: an engine fed from the list in processes like the workers', without ledger, parent or curves.
+"""lrsearch's training loop alone: an engine fed from the list in processes like the workers',
+without ledger, parent or curves.
 
     python loop.py inspect WORKLOAD
     python loop.py train WORKLOAD TRIALS ENGINE
 
-The last line printed is JSON: what a new study's row needs, or the seconds from a common start to the last end and the trials.
+The last line printed is JSON: what a new study's row needs, or the seconds from a common start to
+the last end and the trials.
 """
 
 from __future__ import annotations
@@ -45,7 +47,12 @@ def train(name: str, count: int, engine: str) -> dict[str, Any]:
     with tempfile.NamedTemporaryFile(prefix="loop-") as counter:
         command = [sys.executable, __file__, "slot", name, str(count), engine, counter.name]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        started = [subprocess.Popen([*command, str(each.threads)], env=environment(each, os.environ), **pipes) for each in slots]
+        started = [
+            subprocess.Popen(
+                [*command, str(each.threads)], env=environment(each, os.environ), **pipes
+            )
+            for each in slots
+        ]
         ready = [each.stdout.readline() for each in started if each.stdout]
         began = time.time()
         for each in started if all(line == "ready\n" for line in ready) else ():
@@ -55,7 +62,12 @@ def train(name: str, count: int, engine: str) -> dict[str, Any]:
         ends = [json.loads(each.communicate()[0].splitlines()[-1]) for each in started]
     trials = sorted(trial for end in ends for trial in end["trials"])
     engines = sorted({each for end in ends for each in end["engines"]})
-    return {"span": max(end["at"] for end in ends) - began, "slots": len(slots), "engines": engines, "trials": trials}
+    return {
+        "span": max(end["at"] for end in ends) - began,
+        "slots": len(slots),
+        "engines": engines,
+        "trials": trials,
+    }
 
 
 def slot(name: str, count: int, engine: str, counter: str, threads: int) -> None:
@@ -70,7 +82,13 @@ def slot(name: str, count: int, engine: str, counter: str, threads: int) -> None
     bind_threads(threads)
     definition = load_study_file(study_file(name))
     made = create_engine(engine, open_study(definition))
-    spec = TrialSpec(trial_id=0, attempt=1, label="", setting=setting_of(points(1)[0], int(definition.batch_size)), seed=0)
+    spec = TrialSpec(
+        trial_id=0,
+        attempt=1,
+        label="",
+        setting=setting_of(points(1)[0], int(definition.batch_size)),
+        seed=0,
+    )
     numbers = taken(Path(counter), count)
     listed = points(count)
 
@@ -78,13 +96,29 @@ def slot(name: str, count: int, engine: str, counter: str, threads: int) -> None
         number = next(numbers, None)
         if number is None:
             return None
-        return replace(spec, trial_id=number, setting=setting_of(listed[number], spec.setting.batch_size or 0), seed=number)
+        return replace(
+            spec,
+            trial_id=number,
+            setting=setting_of(listed[number], spec.setting.batch_size or 0),
+            seed=number,
+        )
 
     print("ready", flush=True)
     sys.stdin.readline()
     outcomes = list(made.train(source, lambda _: Verdict.KEEP, lambda _progress, _take: None))
-    trials = [(each.trial_id, each.epochs, each.value) for each in outcomes if each.status == "complete"]
-    print(json.dumps({"at": time.time(), "trials": trials, "engines": sorted({each.engine for each in outcomes})}), flush=True)
+    trials = [
+        (each.trial_id, each.epochs, each.value) for each in outcomes if each.status == "complete"
+    ]
+    print(
+        json.dumps(
+            {
+                "at": time.time(),
+                "trials": trials,
+                "engines": sorted({each.engine for each in outcomes}),
+            }
+        ),
+        flush=True,
+    )
 
 
 def taken(counter: Path, count: int) -> Iterator[int]:

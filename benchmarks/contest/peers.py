@@ -1,10 +1,12 @@
-"""Trains the list of settings with a peer; run by the peers' own Python, where lrsearch need not be installed.
+"""Trains the list of settings with a peer; run by the peers' own Python, where lrsearch need not be
+installed.
 
     python peers.py PEER WORKLOAD TRIALS
 
-PEER: optuna (two processes on SQLite), kerastuner, raytune. Each trains with `model.fit`, as its own documentation shows. The
-last line printed is JSON: a list of [setting's number, epochs trained, last validation accuracy]. Settings come from our list
-in every peer, so no peer pays for a sampler; each writes what it writes for every trial.
+PEER: optuna (two processes on SQLite), kerastuner, raytune. Each trains with `model.fit`, as its
+own documentation shows. The last line printed is JSON: a list of [setting's number, epochs trained,
+last validation accuracy]. Settings come from our list in every peer, so no peer pays for a sampler;
+each writes what it writes for every trial.
 """
 
 from __future__ import annotations
@@ -57,7 +59,9 @@ def model_of(workload: Workload, point: Point, train: Any) -> Any:
     import keras
 
     keras.utils.set_random_seed(point.seed)
-    return workload.compiled(optimizer_of(point, workload.epochs * -(-len(train[0]) // workload.batch_size)))
+    return workload.compiled(
+        optimizer_of(point, workload.epochs * -(-len(train[0]) // workload.batch_size))
+    )
 
 
 def fit(workload: Workload, model: Any, data: Any, callbacks: list[Any]) -> Any:
@@ -82,12 +86,17 @@ def run_optuna(name: str, count: int, folder: str) -> list[Trained]:
     optuna.create_study(study_name="s", storage=url, direction="maximize")
     os.environ |= _threads(max(1, CORES // OPTUNA_PROCESSES))
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=optuna_process, args=(url, name, count)) for _ in range(OPTUNA_PROCESSES)]
+    processes = [
+        context.Process(target=optuna_process, args=(url, name, count))
+        for _ in range(OPTUNA_PROCESSES)
+    ]
     for each in processes:
         each.start()
     for each in processes:
         each.join()
-    done = optuna.load_study(study_name="s", storage=url).get_trials(states=[optuna.trial.TrialState.COMPLETE])
+    done = optuna.load_study(study_name="s", storage=url).get_trials(
+        states=[optuna.trial.TrialState.COMPLETE]
+    )
     return [(each.number, each.user_attrs["epochs"], each.value) for each in done]
 
 
@@ -105,7 +114,9 @@ def optuna_process(url: str, name: str, count: int) -> None:
         trial.suggest_categorical("optimizer", sorted({each.optimizer for each in listed}))
         trial.suggest_float("learning_rate", 1e-6, 1.0, log=True)
         trial.suggest_categorical("schedule", sorted({each.schedule for each in listed}))
-        _, epochs, value = trained(trial.number, fit(workload, model_of(workload, point, data[0]), data, []))
+        _, epochs, value = trained(
+            trial.number, fit(workload, model_of(workload, point, data[0]), data, [])
+        )
         trial.set_user_attr("epochs", epochs)
         study.tell(trial, value)
         keras.backend.clear_session()
@@ -162,11 +173,17 @@ def run_raytune(name: str, count: int, folder: str) -> list[Trained]:
     from ray import tune
 
     environment = {"PYTHONPATH": str(Path(__file__).parent), **_threads(1)}
-    kept = {key: os.environ[key] for key in ("LRSEARCH_DATA", "TF_CPP_MIN_LOG_LEVEL") if key in os.environ}
+    kept = {
+        key: os.environ[key]
+        for key in ("LRSEARCH_DATA", "TF_CPP_MIN_LOG_LEVEL")
+        if key in os.environ
+    }
     options = {"log_to_driver": False, "include_dashboard": False, "logging_level": logging.ERROR}
     ray.init(num_cpus=CORES, runtime_env={"env_vars": environment | kept}, **options)
     workload = WORKLOADS[name]
-    trainable = tune.with_parameters(ray_trial, name=name, data=workload.data(), listed=points(count))
+    trainable = tune.with_parameters(
+        ray_trial, name=name, data=workload.data(), listed=points(count)
+    )
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
         param_space={"point": tune.grid_search(list(range(count)))},
@@ -192,7 +209,11 @@ def ray_trial(config: dict[str, int], *, name: str, data: Any, listed: list[Poin
 
 def _threads(count: int) -> dict[str, str]:
     """One process a core: TensorFlow's own variables for its two pools."""
-    return {"TF_NUM_INTRAOP_THREADS": str(count), "TF_NUM_INTEROP_THREADS": str(count), "OMP_NUM_THREADS": str(count)}
+    return {
+        "TF_NUM_INTRAOP_THREADS": str(count),
+        "TF_NUM_INTEROP_THREADS": str(count),
+        "OMP_NUM_THREADS": str(count),
+    }
 
 
 PEERS = {"optuna": run_optuna, "kerastuner": run_kerastuner, "raytune": run_raytune}

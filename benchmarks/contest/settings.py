@@ -1,4 +1,5 @@
-"""The list of settings that every contender trains: seeded, the same for all, and a longer list begins with the shorter one.
+"""The list of settings that every contender trains: seeded, the same for all, and a longer list
+begins with the shorter one.
 
 Plain values: knows neither Keras nor lrsearch, since the peers run where lrsearch is not installed.
 """
@@ -10,12 +11,13 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-# Where a practitioner starts; rates are drawn from a thirtieth of it up to it. Larger ones may diverge, and a trial that stops
-# early is no trial here.
+# Where a practitioner starts; rates are drawn from a thirtieth of it up to it. Larger ones may
+# diverge, and a trial that stops early is no trial here.
 REFERENCE = {"sgd": 1e-1, "momentum": 1e-2, "adagrad": 1e-2, "rmsprop": 1e-3, "adam": 1e-3}
 SPREAD = 30.0
 SCHEDULES = ("constant", "linear", "cosine")
-WARMUPS = (0.0, 0.1)  # fractions of the run; only under a cosine, the one shape whose Keras schedule has a warm-up
+# fractions of the run; only under a cosine, the one shape whose Keras schedule has a warm-up
+WARMUPS = (0.0, 0.1)
 BLOCK = 2 * len(REFERENCE)
 
 
@@ -34,7 +36,10 @@ class Point:
 
 
 def points(count: int, seed: int = 0) -> list[Point]:
-    """The first `count` settings. Each ten have every optimizer twice, side by side: two workers then meet all of them early."""
+    """The first `count` settings.
+
+    Each ten have every optimizer twice, side by side: two workers then meet all of them early.
+    """
     random = np.random.default_rng(seed)
     found: list[Point] = []
     while len(found) < count:

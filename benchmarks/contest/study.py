@@ -20,7 +20,12 @@ def study_of(workload: Workload) -> tuple[Callable[[], Any], Callable[[], Any], 
     def build_model() -> Any:
         return workload.compiled("adam")
 
-    definition = StudyDefinition(objective="val_accuracy", epochs=workload.epochs, batch_size=workload.batch_size, space=SPACE)
+    definition = StudyDefinition(
+        objective="val_accuracy",
+        epochs=workload.epochs,
+        batch_size=workload.batch_size,
+        space=SPACE,
+    )
     return workload.data, build_model, definition
 
 

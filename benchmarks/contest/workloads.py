@@ -1,6 +1,8 @@
-"""The workloads: data, model, epochs and batch size of each, shared by lrsearch's study files and the peers.
+"""The workloads: data, model, epochs and batch size of each, shared by lrsearch's study files and
+the peers.
 
-Knows Keras and no search. LRSEARCH_DATA names the folder with the files; without it, Keras downloads MNIST and the text.
+Knows Keras and no search. LRSEARCH_DATA names the folder with the files; without it, Keras
+downloads MNIST and the text.
 
 digits       scikit-learn's handwritten digits (1,797 images), dense 64-128-128-10, 20 epochs of 23 steps
 mnist        10,000 images of MNIST's test file, a small convolutional network, 5 epochs of 63 steps
@@ -25,12 +27,16 @@ LENGTH = 64  # characters an example
 VOCABULARY = 65  # characters that the text has
 WIDTH, HEADS, BLOCKS = 64, 4, 2
 TEXT = "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt"
-_IDX = (("t10k-images-idx3-ubyte.gz", 16), ("t10k-labels-idx1-ubyte.gz", 8))  # file, bytes of its header
+# file, bytes of its header
+_IDX = (("t10k-images-idx3-ubyte.gz", 16), ("t10k-labels-idx1-ubyte.gz", 8))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What every contender trains. `lengths` are the two numbers of trials whose difference gives a further trial's cost."""
+    """What every contender trains.
+
+    `lengths` are the two numbers of trials whose difference gives a further trial's cost.
+    """
 
     data: Callable[[], tuple[Split, Split]]
     model: Callable[[], Any]
@@ -40,11 +46,17 @@ class Workload:
     quick: tuple[int, int]
 
     def compiled(self, optimizer: Any) -> Any:
-        """A new model, compiled as everybody does it: Keras' defaults but for optimizer, loss and accuracy."""
+        """A new model, compiled as everybody does it: Keras' defaults but for optimizer, loss and
+        accuracy.
+        """
         import keras
 
         model = self.model()
-        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+        model.compile(
+            optimizer,
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
+        )
         return model
 
 
@@ -60,7 +72,14 @@ def digits_data() -> tuple[Split, Split]:
 def digits_model() -> Any:
     from keras import Sequential, layers
 
-    return Sequential([layers.Input((64,)), layers.Dense(128, "relu"), layers.Dense(128, "relu"), layers.Dense(10)])
+    return Sequential(
+        [
+            layers.Input((64,)),
+            layers.Dense(128, "relu"),
+            layers.Dense(128, "relu"),
+            layers.Dense(10),
+        ]
+    )
 
 
 def mnist_data() -> tuple[Split, Split]:
@@ -79,7 +98,9 @@ def _mnist() -> tuple[np.ndarray, np.ndarray]:
     if (Path(folder) / "mnist.npz").exists():
         with np.load(Path(folder) / "mnist.npz") as file:
             return file["x_test"], file["y_test"]
-    images, labels = (gzip.decompress((Path(folder) / name).read_bytes())[skip:] for name, skip in _IDX)
+    images, labels = (
+        gzip.decompress((Path(folder) / name).read_bytes())[skip:] for name, skip in _IDX
+    )
     return np.frombuffer(images, np.uint8), np.frombuffer(labels, np.uint8)
 
 
@@ -101,7 +122,9 @@ def mnist_model() -> Any:
 
 
 def text_data() -> tuple[Split, Split]:
-    """Random windows: 1,920 of the first nine tenths, 256 of the last; each character's label is the next one."""
+    """Random windows: 1,920 of the first nine tenths, 256 of the last; each character's label is
+    the next one.
+    """
     folder = os.environ.get("LRSEARCH_DATA")
     if folder is None:
         import keras
@@ -146,8 +169,26 @@ def gru_model() -> Any:
 
 
 WORKLOADS = {
-    "digits": Workload(data=digits_data, model=digits_model, epochs=20, batch_size=64, lengths=(40, 200), quick=(2, 6)),
-    "mnist": Workload(data=mnist_data, model=mnist_model, epochs=5, batch_size=128, lengths=(10, 30), quick=(2, 4)),
-    "transformer": Workload(data=text_data, model=transformer_model, epochs=3, batch_size=32, lengths=(10, 20), quick=(2, 4)),
-    "gru": Workload(data=text_data, model=gru_model, epochs=3, batch_size=32, lengths=(10, 30), quick=(2, 4)),
+    "digits": Workload(
+        data=digits_data,
+        model=digits_model,
+        epochs=20,
+        batch_size=64,
+        lengths=(40, 200),
+        quick=(2, 6),
+    ),
+    "mnist": Workload(
+        data=mnist_data, model=mnist_model, epochs=5, batch_size=128, lengths=(10, 30), quick=(2, 4)
+    ),
+    "transformer": Workload(
+        data=text_data,
+        model=transformer_model,
+        epochs=3,
+        batch_size=32,
+        lengths=(10, 20),
+        quick=(2, 4),
+    ),
+    "gru": Workload(
+        data=text_data, model=gru_model, epochs=3, batch_size=32, lengths=(10, 30), quick=(2, 4)
+    ),
 }

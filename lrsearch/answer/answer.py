@@ -1,4 +1,5 @@
-"""Makes the answer of a study from its records: how it stands, what is not separable from the best, and what to beware of.
+"""Makes the answer of a study from its records: how it stands, what is not separable from the best,
+and what to beware of.
 
 Knows nothing of how an answer is shown.
 """
@@ -16,14 +17,26 @@ from lrsearch.answer.spending import Attempt, Spent, spent_on
 from lrsearch.answer.spread import separable
 from lrsearch.answer.standing import Contender, contender, standing
 from lrsearch.answer.ways import SHELL, Ways
-from lrsearch.values import Change, Direction, Json, Kind, Origin, StudyRecord, TrialRecord, TrialState
+from lrsearch.values import (
+    Change,
+    Direction,
+    Json,
+    Kind,
+    Origin,
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+)
 
 AS_GOOD = 0.01  # within 1 % of the best value, or within the noise, counts as equally good
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What a study has found so far. `best` is None until a trial ended well, `yours` until trial 0 ended."""
+    """What a study has found so far.
+
+    `best` is None until a trial ended well, `yours` until trial 0 ended.
+    """
 
     study: str
     objective: str
@@ -32,7 +45,8 @@ class Answer:
     yours: Contender | None
     retested: tuple[Contender, ...]  # best first, yours among them; those that lost a seed last
     not_separable: tuple[int, ...]  # retested trials that chance may part from the best
-    ranked: tuple[TrialRecord, ...]  # the search trials that ran to their end, best single value first
+    # the search trials that ran to their end, best single value first
+    ranked: tuple[TrialRecord, ...]
     by_optimizer: tuple[OptimizerRow, ...]
     counts: Mapping[str, int]  # search trials by state
     tolerance: float  # values this close count as equally good
@@ -45,10 +59,14 @@ class Answer:
         """The other retested settings; where nothing was retested, the next three of the search."""
         mine = self.best.trial if self.best else -1
         others = self.retested or tuple(contender(each, None) for each in self.ranked[:4])
-        return tuple(each for each in others if each.trial != mine and each.origin is not Origin.YOURS)
+        return tuple(
+            each for each in others if each.trial != mine and each.origin is not Origin.YOURS
+        )
 
     def to_json(self) -> dict[str, Json]:
-        """The best at the top level, as `lrsearch best --json` gives it; every key is there, None where unknown."""
+        """The best at the top level, as `lrsearch best --json` gives it; every key is there, None
+        where unknown.
+        """
         best = self.best.to_json() if self.best else dict.fromkeys(_BEST_KEYS)
         return {
             "study": self.study,
@@ -72,9 +90,14 @@ _BEST_KEYS = (
 
 
 def summarise(
-    study: StudyRecord, records: Sequence[TrialRecord], attempts: Sequence[Attempt] | None = None, *, ways: Ways = SHELL
+    study: StudyRecord,
+    records: Sequence[TrialRecord],
+    attempts: Sequence[Attempt] | None = None,
+    *,
+    ways: Ways = SHELL,
 ) -> Answer:
-    """The answer, from all the study's records, search trials and retests; what was spent, from the attempts at them.
+    """The answer, from all the study's records, search trials and retests; what was spent, from the
+    attempts at them.
 
     Its warnings name `ways` on.
     """
@@ -116,14 +139,20 @@ def _not_separable(best: Contender | None, retested: Sequence[Contender]) -> tup
     if best is None or best.retest is None or not best.seeds:
         return ()
     others = [each for each in retested if each.trial != best.trial and each.seeds]
-    return tuple(each.trial for each in others if each.retest and not separable(best.retest.independent, each.retest.independent))
+    return tuple(
+        each.trial
+        for each in others
+        if each.retest and not separable(best.retest.independent, each.retest.independent)
+    )
 
 
 def _tolerance(best: Contender | None, retested: Sequence[Contender]) -> float:
     """1 % of the best value, or twice the retests' pooled spread where that is more."""
     if best is None or best.value is None:
         return 0.0
-    spreads = [each.retest.spread for each in retested if each.retest and each.retest.spread is not None]
+    spreads = [
+        each.retest.spread for each in retested if each.retest and each.retest.spread is not None
+    ]
     noise = math.sqrt(statistics.fmean(spread**2 for spread in spreads)) if spreads else 0.0
     return max(AS_GOOD * abs(best.value), 2 * noise)
 

@@ -1,6 +1,7 @@
 """The bill: how many trainings a study comes to, how long they take and when they are done.
 
-Before the first training has ended, its length follows from the steps that were timed; an estimate for people. Pure functions.
+Before the first training has ended, its length follows from the steps that were timed; an estimate
+for people. Pure functions.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from dataclasses import asdict, dataclass
 
 from lrsearch.values import Json, StudyFacts
 
-VALIDATION = 0.4  # of a training batch's time takes the same number of examples in validation: there is no gradient
+# of a training batch's time takes the same number of examples in validation: there is no gradient
+VALIDATION = 0.4
 UNKNOWN_VALIDATION = 0.1  # of an epoch's training, where the splits' lengths are not known
 TRIAL_SECONDS = 0.05  # around a training: start values, the sampler, four transactions
 
@@ -44,9 +46,11 @@ class Timed:
 
 
 def timed_training(facts: StudyFacts, figures: Mapping[str, Json], *, at_once: int) -> Timed | None:
-    """A training's length by the steps that an engine timed, with so many trials `at_once`; None where none were timed.
+    """A training's length by the steps that an engine timed, with so many trials `at_once`; None
+    where none were timed.
 
-    `figures` are an engine's calibration (milliseconds of a trial's batch by "graph" or "N rows"), or `worker.timing`'s.
+    `figures` are an engine's calibration (milliseconds of a trial's batch by "graph" or "N rows"),
+    or `worker.timing`'s.
     """
     if not figures:
         return None
@@ -61,7 +65,9 @@ def timed_training(facts: StudyFacts, figures: Mapping[str, Json], *, at_once: i
     if batch is None:
         return None
     batches = facts.epochs * facts.steps_per_epoch[str(size)]
-    return Timed(seconds=batches * (1 + _validation(facts)) * batch + TRIAL_SECONDS, tracing=tracing)
+    return Timed(
+        seconds=batches * (1 + _validation(facts)) * batch + TRIAL_SECONDS, tracing=tracing
+    )
 
 
 def _validation(facts: StudyFacts) -> float:
@@ -73,7 +79,9 @@ def _validation(facts: StudyFacts) -> float:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:
-    """How long so many trainings take: each worker its share, and a trace of each optimizer that it meets."""
+    """How long so many trainings take: each worker its share, and a trace of each optimizer that it
+    meets.
+    """
 
     seconds: float  # of a training, as in `Timed`
     tracing: float
@@ -87,7 +95,9 @@ class Forecast:
         return mine * self.seconds + min(self.optimizers, mine) * self.tracing
 
     def left(self, *, done: int, elapsed: float) -> float:
-        """Seconds left when `done` trainings took `elapsed`: the timed steps tell the shape, the trainings the pace."""
+        """Seconds left when `done` trainings took `elapsed`: the timed steps tell the shape, the
+        trainings the pace.
+        """
         whole, begun = self.lasts(), self.lasts(done)
         return max(0.0, whole - elapsed if not done else (whole - begun) * elapsed / begun)
 

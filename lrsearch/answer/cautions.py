@@ -1,6 +1,8 @@
-"""What a reader of the answer should be warned of: each rule a small function, all of them in one table.
+"""What a reader of the answer should be warned of: each rule a small function, all of them in one
+table.
 
-Knows the records, the table by optimizer and the study's plan. Each caution is one sentence that says what and what to do.
+Knows the records, the table by optimizer and the study's plan. Each caution is one sentence that
+says what and what to do.
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ from lrsearch.values import Change, Direction, Kind, Origin, StudyPlan, TrialRec
 if TYPE_CHECKING:
     from lrsearch.answer.standing import Contender, Standing
 
-NEAR_EDGE = 1.5  # a best rate within this factor of the range's end says that the range may be too small
-FEW = 10  # fewer complete trials than this are a first impression: the sampler drew most of them at random
+# a best rate within this factor of the range's end says that the range may be too small
+NEAR_EDGE = 1.5
+# fewer complete trials than this are a first impression: the sampler drew most of them at random
+FEW = 10
 FAIR = 3  # trials of each of two methods before they are compared
 
 INCLUDES = (  # (general, special): the first can do whatever the second does (Choi et al. 2019)
@@ -92,13 +96,21 @@ def _nothing_ended_well(seen: Seen) -> Iterator[str]:
 
 
 def _failures(seen: Seen) -> Iterator[str]:
-    failed = [each.number for each in seen.records if each.kind is Kind.SEARCH and each.state is TrialState.FAILED]
+    failed = [
+        each.number
+        for each in seen.records
+        if each.kind is Kind.SEARCH and each.state is TrialState.FAILED
+    ]
     if failed:
         yield f"{counted(len(failed), 'trial')} failed: {seen.way('show', trial=failed[0])} tells why."
 
 
 def _undefined(seen: Seen) -> Iterator[str]:
-    search = [each for each in seen.records if each.kind is Kind.SEARCH and each.state is TrialState.COMPLETE]
+    search = [
+        each
+        for each in seen.records
+        if each.kind is Kind.SEARCH and each.state is TrialState.COMPLETE
+    ]
     without = [each.number for each in search if each.value is None]
     if without:
         objective = seen.plan.facts.objective
@@ -107,7 +119,11 @@ def _undefined(seen: Seen) -> Iterator[str]:
 
 
 def _copies(seen: Seen) -> Iterator[str]:
-    trials = [str(each.trial) for each in seen.standing.retested if each.retest is not None and each.retest.copies]
+    trials = [
+        str(each.trial)
+        for each in seen.standing.retested
+        if each.retest is not None and each.retest.copies
+    ]
     if trials:
         of = f"trial {trials[0]}" if len(trials) == 1 else f"trials {', '.join(trials)}"
         yield f"Every seed gave the very same training in the retests of {of}: how far a new training may differ is not known."
@@ -125,7 +141,9 @@ def _yours(seen: Seen) -> Iterator[str]:
         return
     if nothing_to_compare(seen.records):
         return
-    if seen.best.trial == seen.yours.trial and any(not each.seeds for each in seen.standing.retested):
+    if seen.best.trial == seen.yours.trial and any(
+        not each.seeds for each in seen.standing.retested
+    ):
         yield "Yours is the best of what ran well on fresh seeds."
     elif seen.best.trial == seen.yours.trial:
         yield "Nothing beat yours: keep your compile, or give the search more trials."
@@ -135,7 +153,11 @@ def _yours(seen: Seen) -> Iterator[str]:
 
 def _more(seen: Seen) -> str:
     """How to tell them apart, where more seeds can, and none are still to be trained."""
-    retests = [each.retest for each in (seen.best, seen.yours) if each is not None and each.retest is not None]
+    retests = [
+        each.retest
+        for each in (seen.best, seen.yours)
+        if each is not None and each.retest is not None
+    ]
     if seen.standing.open_retests or any(each.copies for each in retests):
         return ""
     return f" {seen.way('retest', seeds=more_seeds([each.n for each in retests]))} tells more."
@@ -154,9 +176,15 @@ def _not_retested(seen: Seen) -> Iterator[str]:
     elif not seen.best.seeds:
         yield "No retest gave a value: the best is of a single training, flattered by luck."
     done = {each.trial for each in retested}
-    newer = [each for each in retest_candidates(seen.records, seen.direction, top=seen.plan.retest_top) if each not in done]
+    newer = [
+        each
+        for each in retest_candidates(seen.records, seen.direction, top=seen.plan.retest_top)
+        if each not in done
+    ]
     if done and newer and not open_ones:
-        names = f"trials {', '.join(map(str, newer))} are" if len(newer) > 1 else f"trial {newer[0]} is"
+        names = (
+            f"trials {', '.join(map(str, newer))} are" if len(newer) > 1 else f"trial {newer[0]} is"
+        )
         yield f"Since the retests {names} among the best and not retested yet: the answer may change."
 
 
@@ -180,8 +208,16 @@ def _rank(seen: Seen, lossy: Contender) -> str:
 
 def _first_lost(seen: Seen, trial: int) -> str:
     """The first retest of a trial that has no value, as `lrsearch show` names it."""
-    mine = (each for each in seen.records if each.kind is Kind.RETEST and each.parent == trial and each.state.terminal)
-    lost = (each.repeat or 0 for each in mine if each.state is not TrialState.COMPLETE or each.value is None)
+    mine = (
+        each
+        for each in seen.records
+        if each.kind is Kind.RETEST and each.parent == trial and each.state.terminal
+    )
+    lost = (
+        each.repeat or 0
+        for each in mine
+        if each.state is not TrialState.COMPLETE or each.value is None
+    )
     return f"{trial}/{min(lost) + 1}"
 
 
@@ -200,12 +236,21 @@ def _few(seen: Seen) -> Iterator[str]:
 
 
 def _edge(seen: Seen) -> Iterator[str]:
-    """The best rate near an end of what was searched: the plausible range of its optimizer, cut to the range asked for."""
-    if not seen.best or seen.best.origin is Origin.YOURS or seen.best.setting.optimizer not in OPTIMIZERS:
+    """The best rate near an end of what was searched: the plausible range of its optimizer, cut to
+    the range asked for.
+    """
+    if (
+        not seen.best
+        or seen.best.origin is Origin.YOURS
+        or seen.best.setting.optimizer not in OPTIMIZERS
+    ):
         return
     name, rate = seen.best.setting.optimizer, seen.best.setting.learning_rate
     low, high = searched_rates(seen.plan, name, seen.best.setting.batch_size)
-    for edge, near, way in ((low, rate < low * NEAR_EDGE, "lower"), (high, rate > high / NEAR_EDGE, "higher")):
+    for edge, near, way in (
+        (low, rate < low * NEAR_EDGE, "lower"),
+        (high, rate > high / NEAR_EDGE, "higher"),
+    ):
         if near and edge < OPTIMIZERS[name].clamp:
             yield (
                 f"The best rate {rate_text(rate)} lies at the edge of what was searched for {name} "
@@ -215,7 +260,8 @@ def _edge(seen: Seen) -> Iterator[str]:
 
 
 def searched_rates(plan: StudyPlan, optimizer: str, batch_size: int | None) -> tuple[float, float]:
-    """The rates that the study could propose for an optimizer: those that the study file asks for, else its plausible range.
+    """The rates that the study could propose for an optimizer: those that the study file asks for,
+    else its plausible range.
 
     That range grows with the batch size, from the study's first one.
     """
@@ -230,8 +276,14 @@ def searched_rates(plan: StudyPlan, optimizer: str, batch_size: int | None) -> t
 
 
 def _clamped(seen: Seen) -> Iterator[str]:
-    """Adafactor, whose rate Keras keeps at or below 1/sqrt(update): a high one is another schedule than it says."""
-    if not seen.best or seen.best.origin is Origin.YOURS or not math.isfinite(OPTIMIZERS[seen.best.setting.optimizer].clamp):
+    """Adafactor, whose rate Keras keeps at or below 1/sqrt(update): a high one is another schedule
+    than it says.
+    """
+    if (
+        not seen.best
+        or seen.best.origin is Origin.YOURS
+        or not math.isfinite(OPTIMIZERS[seen.best.setting.optimizer].clamp)
+    ):
         return
     rate = seen.best.setting.learning_rate
     begins = int(rate**-2)
@@ -263,9 +315,15 @@ def _complete_in_order(seen: Seen, optimizer: str) -> list[float]:
     found = (
         each
         for each in sorted(seen.records, key=lambda record: record.number)
-        if each.kind is Kind.SEARCH and each.origin is not Origin.YOURS and each.state is TrialState.COMPLETE
+        if each.kind is Kind.SEARCH
+        and each.origin is not Origin.YOURS
+        and each.state is TrialState.COMPLETE
     )
-    return [each.value for each in found if each.value is not None and each.setting and each.setting.optimizer == optimizer]
+    return [
+        each.value
+        for each in found
+        if each.value is not None and each.setting and each.setting.optimizer == optimizer
+    ]
 
 
 RULES: tuple[Rule, ...] = (

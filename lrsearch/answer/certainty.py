@@ -13,10 +13,12 @@ from lrsearch.values import Direction, Origin, TrialRecord
 
 
 def best_settings(stands: Standing, direction: Direction, *, top: int) -> tuple[int, ...]:
-    """Numbers of the trials of the best `top` distinct settings, yours aside, as well as they are known.
+    """Numbers of the trials of the best `top` distinct settings, yours aside, as well as they are
+    known.
 
-    Settings with retests come first, by their mean: single trainings of the others are flattered by luck. Those that diverged
-    on a fresh seed come last. A setting whose retests all failed stands by its single training.
+    Settings with retests come first, by their mean: single trainings of the others are flattered by
+    luck. Those that diverged on a fresh seed come last. A setting whose retests all failed stands
+    by its single training.
     """
     sign = 1.0 if direction is Direction.MINIMIZE else -1.0
     retests = {each.trial: each.retest for each in stands.retested}
@@ -27,11 +29,15 @@ def best_settings(stands: Standing, direction: Direction, *, top: int) -> tuple[
         return group, sign * (each.value or 0.0), record.number
 
     chosen: dict[str, int] = {}
-    for record in sorted((each for each in stands.ranked if each.origin is not Origin.YOURS), key=key):
+    for record in sorted(
+        (each for each in stands.ranked if each.origin is not Origin.YOURS), key=key
+    ):
         chosen.setdefault(setting_key(record.setting), record.number)
     return tuple(chosen.values())[:top]
 
 
 def more_seeds(seeds: Sequence[int]) -> int:
-    """On how many seeds in all a difference that these many could not show is worth another look: at least twice as many."""
+    """On how many seeds in all a difference that these many could not show is worth another look:
+    at least twice as many.
+    """
     return 2 * max(seeds, default=1) + 1

@@ -1,6 +1,8 @@
-"""How long a study still takes: the trainings to come, at the pace of all its workers on every machine.
+"""How long a study still takes: the trainings to come, at the pace of all its workers on every
+machine.
 
-A pure function of the ledger's records. An estimate for people: what is trained now counts as not begun.
+A pure function of the ledger's records. An estimate for people: what is trained now counts as not
+begun.
 """
 
 from __future__ import annotations
@@ -17,11 +19,19 @@ GONE_SECONDS = 180.0  # three leases without a word: the worker is taken for gon
 
 
 def seconds_left(
-    study: StudyRecord, records: Sequence[TrialRecord], workers: Sequence[WorkerRecord], *, now: float
+    study: StudyRecord,
+    records: Sequence[TrialRecord],
+    workers: Sequence[WorkerRecord],
+    *,
+    now: float,
 ) -> float | None:
-    """Seconds to the study's end, or to its deadline where that is nearer; None where nothing is known yet."""
+    """Seconds to the study's end, or to its deadline where that is nearer; None where nothing is
+    known yet.
+    """
     by_deadline = None if study.deadline is None else max(0.0, study.deadline - now)
-    known = [each for each in (by_deadline, _by_pace(study, records, workers, now)) if each is not None]
+    known = [
+        each for each in (by_deadline, _by_pace(study, records, workers, now)) if each is not None
+    ]
     return min(known, default=None)
 
 
@@ -32,26 +42,43 @@ def trainings_left(study: StudyRecord, records: Sequence[TrialRecord]) -> int | 
     search = [each for each in records if each.kind is Kind.SEARCH]
     retests = [each for each in records if each.kind is Kind.RETEST]
     to_search = study.trials - sum(each.state.terminal for each in search)
-    return max(0, to_search) + sum(not each.state.terminal for each in retests) + _unplanned(study, search, retests, to_search)
+    return (
+        max(0, to_search)
+        + sum(not each.state.terminal for each in retests)
+        + _unplanned(study, search, retests, to_search)
+    )
 
 
-def _unplanned(study: StudyRecord, search: Sequence[TrialRecord], retests: Sequence[TrialRecord], to_search: int) -> int:
+def _unplanned(
+    study: StudyRecord,
+    search: Sequence[TrialRecord],
+    retests: Sequence[TrialRecord],
+    to_search: int,
+) -> int:
     """Retests that will be planned once the search is over."""
     if to_search > 0:
         settings, seeds = study.plan.retest_top + 1, study.plan.retest_seeds  # yours among them
         trials = study.trials or settings
         if study.trainings is None:
             return expected_retests(trials, seeds, settings=settings)
-        return retests_in_all(trials, seeds, study.trainings, len(retests), settings=settings) - len(retests)
+        return retests_in_all(
+            trials, seeds, study.trainings, len(retests), settings=settings
+        ) - len(retests)
     if study.plan.retests_only:
         return 0
     there = {each.parent for each in retests}
     chosen = retest_candidates(search, study.plan.facts.direction, top=study.plan.retest_top)
     missing = study.plan.retest_seeds * sum(each not in there for each in chosen)
-    return missing if study.trainings is None else max(0, min(missing, study.trainings - len(search) - len(retests)))
+    return (
+        missing
+        if study.trainings is None
+        else max(0, min(missing, study.trainings - len(search) - len(retests)))
+    )
 
 
-def _by_pace(study: StudyRecord, records: Sequence[TrialRecord], workers: Sequence[WorkerRecord], now: float) -> float | None:
+def _by_pace(
+    study: StudyRecord, records: Sequence[TrialRecord], workers: Sequence[WorkerRecord], now: float
+) -> float | None:
     left = trainings_left(study, records)
     ended = [each for each in records if each.state.terminal and each.finished_at is not None]
     if left is None or not ended:

@@ -12,7 +12,9 @@ from lrsearch.values import Direction, Kind, Origin, Setting, TrialRecord, Trial
 def ranking(records: Iterable[TrialRecord], direction: Direction) -> tuple[TrialRecord, ...]:
     """The search trials that ran to their end, best first; of equals, the lower number first."""
     complete = [
-        each for each in records if each.kind is Kind.SEARCH and each.state is TrialState.COMPLETE and each.value is not None
+        each
+        for each in records
+        if each.kind is Kind.SEARCH and each.state is TrialState.COMPLETE and each.value is not None
     ]
     sign = 1.0 if direction is Direction.MINIMIZE else -1.0
     return tuple(sorted(complete, key=lambda each: (sign * _value(each), each.number)))
@@ -20,9 +22,13 @@ def ranking(records: Iterable[TrialRecord], direction: Direction) -> tuple[Trial
 
 def nothing_to_compare(records: Iterable[TrialRecord]) -> bool:
     """Whether no searched trial ran well: neither to its end, nor until a pruner stopped it."""
-    searched = (each for each in records if each.kind is Kind.SEARCH and each.origin is not Origin.YOURS)
+    searched = (
+        each for each in records if each.kind is Kind.SEARCH and each.origin is not Origin.YOURS
+    )
     return not any(
-        each.state is TrialState.PRUNED or (each.state is TrialState.COMPLETE and each.value is not None) for each in searched
+        each.state is TrialState.PRUNED
+        or (each.state is TrialState.COMPLETE and each.value is not None)
+        for each in searched
     )
 
 
@@ -32,11 +38,14 @@ def yours_of(records: Iterable[TrialRecord]) -> TrialRecord | None:
     return max(found, key=lambda each: each.number, default=None)
 
 
-def retest_candidates(records: Sequence[TrialRecord], direction: Direction, *, top: int = 3) -> tuple[int, ...]:
-    """Numbers of the trials to train again on fresh seeds: the best `top` distinct settings, and yours.
+def retest_candidates(
+    records: Sequence[TrialRecord], direction: Direction, *, top: int = 3
+) -> tuple[int, ...]:
+    """Numbers of the trials to train again on fresh seeds: the best `top` distinct settings, and
+    yours.
 
-    Best first. Yours is retested only where it ran to its end; it takes none of the `top` places. A setting that was
-    trained twice is retested once, as its better trial.
+    Best first. Yours is retested only where it ran to its end; it takes none of the `top` places. A
+    setting that was trained twice is retested once, as its better trial.
     """
     chosen: list[int] = []
     seen: set[str] = set()
@@ -53,10 +62,12 @@ def retest_candidates(records: Sequence[TrialRecord], direction: Direction, *, t
 def fitting_retests(
     wanted: Sequence[int], yours: TrialRecord | None, *, seeds: int, room: int | None
 ) -> tuple[tuple[int, ...], int]:
-    """Which of the `wanted` trials, best first, to retest on how many seeds, where `room` retests fit into the time.
+    """Which of the `wanted` trials, best first, to retest on how many seeds, where `room` retests
+    fit into the time.
 
-    The leader and yours come first. A setting is retested on every seed or not at all, since means of fewer seeds do not
-    compare; only where not even these two fit, they have fewer seeds, the same for both. A room of None is enough for all.
+    The leader and yours come first. A setting is retested on every seed or not at all, since means
+    of fewer seeds do not compare; only where not even these two fit, they have fewer seeds, the
+    same for both. A room of None is enough for all.
     """
     order = _by_claim(wanted, yours)
     if room is None or room >= len(order) * seeds or not order:
@@ -68,20 +79,36 @@ def fitting_retests(
 
 
 def retests_within(
-    number: int, wanted: Sequence[int], yours: TrialRecord | None, *, seeds: int, done: Collection[tuple[int | None, int | None]]
+    number: int,
+    wanted: Sequence[int],
+    yours: TrialRecord | None,
+    *,
+    seeds: int,
+    done: Collection[tuple[int | None, int | None]],
 ) -> list[tuple[int, int]]:
-    """Exactly `number` further retests of the `wanted` trials, best first, as (trial, repeat); none of those that are `done`.
+    """Exactly `number` further retests of the `wanted` trials, best first, as (trial, repeat); none
+    of those that are `done`.
 
-    The leader and yours come first, then each setting that fits on every seed. What is left over goes to further seeds of
-    the leader and yours. None where nothing ran to its end.
+    The leader and yours come first, then each setting that fits on every seed. What is left over
+    goes to further seeds of the leader and yours. None where nothing ran to its end.
     """
     order = _by_claim(wanted, yours)
     new: list[tuple[int, int]] = []
     for block in (order[:2], *((each,) for each in order[2:])):
-        missing = [(each, repeat) for repeat in range(seeds) for each in block if (each, repeat) not in done]
+        missing = [
+            (each, repeat)
+            for repeat in range(seeds)
+            for each in block
+            if (each, repeat) not in done
+        ]
         if block == order[:2] or len(new) + len(missing) <= number:
             new += missing
-    further = ((each, repeat) for repeat in count(seeds) for each in order[:2] if (each, repeat) not in done)
+    further = (
+        (each, repeat)
+        for repeat in count(seeds)
+        for each in order[:2]
+        if (each, repeat) not in done
+    )
     return [*new, *islice(further, max(0, number - len(new)) if order else 0)][:number]
 
 

@@ -1,4 +1,7 @@
-"""What a study has spent: trainings, epochs, device hours, and what interruptions repeated. Pure functions of records."""
+"""What a study has spent: trainings, epochs, device hours, and what interruptions repeated.
+
+Pure functions of records.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,10 @@ class Spent:
 
 
 def spent_on(records: Sequence[TrialRecord], attempts: Sequence[Attempt]) -> Spent:
-    """What these attempts at the study's trials and retests took. One that still runs counts up to the latest end."""
+    """What these attempts at the study's trials and retests took.
+
+    One that still runs counts up to the latest end.
+    """
     latest = max((each.ended_at or each.started_at for each in attempts), default=0.0)
     spans = [(each.worker or 0, each.started_at, each.ended_at or latest) for each in attempts]
     useful = [
@@ -56,7 +62,9 @@ def spent_on(records: Sequence[TrialRecord], attempts: Sequence[Attempt]) -> Spe
 
 
 def _covered(spans: Iterable[tuple[int, float, float]]) -> float:
-    """Seconds within these spans of (worker, start, end), each worker's counted once where they overlap."""
+    """Seconds within these spans of (worker, start, end), each worker's counted once where they
+    overlap.
+    """
     total = 0.0
     for _, mine in groupby(sorted(spans), key=lambda span: span[0]):
         reached = float("-inf")

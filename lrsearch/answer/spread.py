@@ -1,6 +1,8 @@
-"""Retests in numbers: mean, spread, the interval that a retrain falls into, and whether two settings can be told apart.
+"""Retests in numbers: mean, spread, the interval that a retrain falls into, and whether two
+settings can be told apart.
 
-Knows numbers only. Student's distribution comes from scipy.special: scipy.stats takes most of a second to import.
+Knows numbers only. Student's distribution comes from scipy.special: scipy.stats takes most of a
+second to import.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retested:
-    """One setting's retests. `lost` of its seeds have no value: `diverged` of them diverged, the others failed."""
+    """One setting's retests.
+
+    `lost` of its seeds have no value: `diverged` of them diverged, the others failed.
+    """
 
     values: tuple[float, ...]  # in the order of `seeds`; none where every seed was lost
     seeds: tuple[int, ...]
@@ -37,7 +42,9 @@ class Retested:
 
     @property
     def spread(self) -> float | None:
-        """The sample standard deviation; None of fewer than two trainings: a training that was repeated is one."""
+        """The sample standard deviation; None of fewer than two trainings: a training that was
+        repeated is one.
+        """
         return statistics.stdev(self.independent) if len(self.independent) > 1 else None
 
     @property
@@ -47,7 +54,8 @@ class Retested:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Where one more training on a fresh seed falls in 95 of 100 cases, if values are normal; None of fewer than two.
+        """Where one more training on a fresh seed falls in 95 of 100 cases, if values are normal;
+        None of fewer than two.
 
         mean +- t(0.975, n - 1) * spread * sqrt(1 + 1/n): wide for few seeds, which is the truth.
         """
@@ -95,7 +103,9 @@ def p_value(one: Sequence[float], other: Sequence[float]) -> float:
         return 1.0 if apart == 0.0 else 0.0
     from scipy.special import stdtr
 
-    freedom = total**2 / math.fsum(share**2 / (len(each) - 1) for share, each in zip(shares, (one, other), strict=True))
+    freedom = total**2 / math.fsum(
+        share**2 / (len(each) - 1) for share, each in zip(shares, (one, other), strict=True)
+    )
     return float(2 * stdtr(freedom, -abs(apart) / math.sqrt(total)))
 
 

@@ -1,8 +1,10 @@
-"""Which setting is best and where yours stands: the one place that says so, for every view of a study.
+"""Which setting is best and where yours stands: the one place that says so, for every view of a
+study.
 
-The retests decide. Of the settings whose retests gave a value the best mean is best, and one that lost a seed ranks after
-those that did not. Where no retest gave a value, or none was made, the best single training is best; a setting that diverged
-in every retest ranks after all others there. Pure functions of the ledger's records.
+The retests decide. Of the settings whose retests gave a value the best mean is best, and one that
+lost a seed ranks after those that did not. Where no retest gave a value, or none was made, the best
+single training is best; a setting that diverged in every retest ranks after all others there. Pure
+functions of the ledger's records.
 """
 
 from __future__ import annotations
@@ -13,7 +15,16 @@ from dataclasses import dataclass
 
 from lrsearch.answer.ranking import ranking, yours_of
 from lrsearch.answer.spread import Retested
-from lrsearch.values import Direction, Json, Kind, Origin, Setting, StudyFacts, TrialRecord, TrialState
+from lrsearch.values import (
+    Direction,
+    Json,
+    Kind,
+    Origin,
+    Setting,
+    StudyFacts,
+    TrialRecord,
+    TrialState,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,11 +41,15 @@ class Contender:
     @property
     def value(self) -> float | None:
         """The mean of the retests; the search trial's value where none gave one."""
-        return self.searched if self.retest is None or self.retest.mean is None else self.retest.mean
+        return (
+            self.searched if self.retest is None or self.retest.mean is None else self.retest.mean
+        )
 
     @property
     def seeds(self) -> int:
-        """How many retests the value is the mean of; 0: it is of the search trial's single training."""
+        """How many retests the value is the mean of; 0: it is of the search trial's single
+        training.
+        """
         return self.retest.n if self.retest else 0
 
     def to_json(self) -> dict[str, Json]:
@@ -59,7 +74,8 @@ class Standing:
     best: Contender | None
     yours: Contender | None
     retested: tuple[Contender, ...]  # best first, yours among them; those that lost a seed last
-    ranked: tuple[TrialRecord, ...]  # the search trials that ran to their end, best single value first
+    # the search trials that ran to their end, best single value first
+    ranked: tuple[TrialRecord, ...]
     open_retests: int  # planned, and not ended
 
 
@@ -67,7 +83,10 @@ def standing(facts: StudyFacts, records: Sequence[TrialRecord]) -> Standing:
     """How the study with these records, search trials and retests, stands."""
     ranked = ranking(records, facts.direction)
     retests = _retests(records, facts.objective)
-    retested = _by_mean([contender(each, retests[each.number]) for each in ranked if each.number in retests], facts.direction)
+    retested = _by_mean(
+        [contender(each, retests[each.number]) for each in ranked if each.number in retests],
+        facts.direction,
+    )
     return Standing(
         best=_best(ranked, retests, retested),
         yours=_yours(records, retests),
@@ -91,20 +110,29 @@ def contender(record: TrialRecord, retest: Retested | None) -> Contender:
 
 
 def params_of(setting: Setting) -> dict[str, Json]:
-    """What a setting holds beyond optimizer, rate and schedule, in one flat dict: batch size, shape, hyper, extra."""
+    """What a setting holds beyond optimizer, rate and schedule, in one flat dict: batch size,
+    shape, hyper, extra.
+    """
     return {"batch_size": setting.batch_size, **setting.shape, **setting.hyper, **setting.extra}
 
 
-def _best(ranked: Sequence[TrialRecord], retests: Mapping[int, Retested], retested: Sequence[Contender]) -> Contender | None:
+def _best(
+    ranked: Sequence[TrialRecord], retests: Mapping[int, Retested], retested: Sequence[Contender]
+) -> Contender | None:
     if retested and retested[0].seeds:
         return retested[0]
     contenders = (contender(each, retests.get(each.number)) for each in ranked)
-    # A failure may be the file's fault, and would then meet every setting alike; divergence is the setting's own.
-    return min(contenders, key=lambda each: bool(each.retest and each.retest.diverged), default=None)  # of equals the first
+    # A failure may be the file's fault, and would then meet every setting alike; divergence is the
+    # setting's own.
+    return min(
+        contenders, key=lambda each: bool(each.retest and each.retest.diverged), default=None
+    )  # of equals the first
 
 
 def _retests(records: Sequence[TrialRecord], objective: str) -> dict[int, Retested]:
-    """By search trial: its ended retests as one `Retested`, in the order of their seeds; trials without one are left out."""
+    """By search trial: its ended retests as one `Retested`, in the order of their seeds; trials
+    without one are left out.
+    """
     by_parent: dict[int, list[TrialRecord]] = {}
     for each in sorted(records, key=lambda record: record.repeat or 0):
         if each.kind is Kind.RETEST and each.parent is not None and each.state.terminal:
@@ -127,7 +155,9 @@ def _retested(group: Sequence[TrialRecord], objective: str, test: str) -> Retest
 
 
 def _all_alike(retests: Sequence[TrialRecord], objective: str) -> bool:
-    """Whether several trainings are one, repeated: whatever they logged is the same, and that is more than the objective."""
+    """Whether several trainings are one, repeated: whatever they logged is the same, and that is
+    more than the objective.
+    """
     if len(retests) < 2:  # noqa: PLR2004
         return False
     first = retests[0]
@@ -143,8 +173,8 @@ def _yours(records: Sequence[TrialRecord], retests: Mapping[int, Retested]) -> C
 
 
 def _by_mean(contenders: Sequence[Contender], direction: Direction) -> tuple[Contender, ...]:
-    """Best mean first; after all that lost no seed those that lost some, however good their other values, then those that
-    lost every one, by their single training.
+    """Best mean first; after all that lost no seed those that lost some, however good their other
+    values, then those that lost every one, by their single training.
     """
     sign = 1.0 if direction is Direction.MINIMIZE else -1.0
 

@@ -29,11 +29,20 @@ def lost_text(retest: Retested) -> str:
 
 
 def evidence_text(retest: Retested | None) -> str:
-    """What a value rests on: `1 training`, `3 seeds`, `2 seeds, 1 diverged`, `1 training; retests: 3 diverged`."""
+    """What a value rests on: `1 training`, `3 seeds`, `2 seeds, 1 diverged`, `1 training; retests:
+    3 diverged`.
+    """
     if retest is None:
         return "1 training"
     if not retest.n:
         return f"1 training; retests: {lost_text(retest)}"
     return ", ".join(
-        filter(None, [counted(retest.n, "seed"), "all the same training" if retest.copies else "", lost_text(retest)])
+        filter(
+            None,
+            [
+                counted(retest.n, "seed"),
+                "all the same training" if retest.copies else "",
+                lost_text(retest),
+            ],
+        )
     )

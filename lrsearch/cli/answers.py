@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 @storage_option
 @json_option
 def best(study: str, *, storage: str | None, as_json: bool) -> None:
-    """Show the answer of STUDY: the best setting beside yours. Retested, with what is not separable from it."""
+    """Show the answer of STUDY: the best setting beside yours.
+
+    Retested, with what is not separable from it.
+    """
     from lrsearch.answer import summarise
     from lrsearch.report import answer_text
 
@@ -36,22 +39,48 @@ def best(study: str, *, storage: str | None, as_json: bool) -> None:
 @click.command("export")
 @study_argument
 @click.option(
-    "--format", "form", type=click.Choice(["python", "json", "keras"]), default="python", show_default=True, help="What to write."
+    "--format",
+    "form",
+    type=click.Choice(["python", "json", "keras"]),
+    default="python",
+    show_default=True,
+    help="What to write.",
 )
-@click.option("--trial", type=int, shell_complete=complete_search_trial, help="Export this trial. [default: the best]")
-@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write here. [default: the terminal]")
 @click.option(
-    "--study-file", type=click.Path(path_type=Path), help="Its file, for keras. [default: the path it was started with]"
+    "--trial",
+    type=int,
+    shell_complete=complete_search_trial,
+    help="Export this trial. [default: the best]",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write here. [default: the terminal]",
+)
+@click.option(
+    "--study-file",
+    type=click.Path(path_type=Path),
+    help="Its file, for keras. [default: the path it was started with]",
 )
 @storage_option
 def export(
-    study: str, *, form: str, trial: int | None, output: Path | None, study_file: Path | None, storage: str | None
+    study: str,
+    *,
+    form: str,
+    trial: int | None,
+    output: Path | None,
+    study_file: Path | None,
+    storage: str | None,
 ) -> None:
-    """Print the best setting of STUDY as Python, JSON or .keras. The Python stands beside model.compile.
+    """Print the best setting of STUDY as Python, JSON or .keras.
 
-    The Python needs Keras alone: make_optimizer(model=None) and the constants of the run. Yours is its own optimizer and
-    schedule; where these cannot be written as code it says why, and leaves with 1. The .keras file holds the untrained model
-    with its optimizer and schedule; import lrsearch.keras before loading it.
+    The Python stands beside model.compile.
+
+    The Python needs Keras alone: make_optimizer(model=None) and the constants of the run. Yours is
+    its own optimizer and schedule; where these cannot be written as code it says why, and leaves
+    with 1. The .keras file holds the untrained model with its optimizer and schedule; import
+    lrsearch.keras before loading it.
     """
     from lrsearch.answer import summarise
     from lrsearch.errors import InvalidValue
@@ -59,7 +88,9 @@ def export(
 
     if form == "keras" and (output is None or output.suffix != ".keras"):
         raise InvalidValue(
-            "--output", got=None if output is None else str(output), allowed="a file that ends in .keras with --format keras"
+            "--output",
+            got=None if output is None else str(output),
+            allowed="a file that ends in .keras with --format keras",
         )
     if output is not None and not output.parent.is_dir():
         fix = f"Create {output.parent} first."
@@ -76,11 +107,17 @@ def export(
         try:
             output.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
-            raise InvalidValue("--output", got=str(output), allowed=f"a file that can be written ({error.strerror})") from None
+            raise InvalidValue(
+                "--output",
+                got=str(output),
+                allowed=f"a file that can be written ({error.strerror})",
+            ) from None
         click.echo(f"wrote {output}", err=True)
 
 
-def _write_keras(record: StudyRecord, answer: Answer, trial: int | None, output: Path, study_file: Path | None) -> None:
+def _write_keras(
+    record: StudyRecord, answer: Answer, trial: int | None, output: Path, study_file: Path | None
+) -> None:
     from lrsearch.launch.attaching import file_of
     from lrsearch.report import choose
     from lrsearch.values import Origin
@@ -96,16 +133,28 @@ def _write_keras(record: StudyRecord, answer: Answer, trial: int | None, output:
         seed=seed,
         yours=chosen.origin is Origin.YOURS,
     )
-    click.echo(f"wrote {output}: untrained and compiled; `import lrsearch.keras` before loading it.", err=True)
+    click.echo(
+        f"wrote {output}: untrained and compiled; `import lrsearch.keras` before loading it.",
+        err=True,
+    )
 
 
 @click.command("plot")
 @study_argument
-@click.option("--output", "-o", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the pictures.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder for the pictures.",
+)
 @storage_option
 @json_option
 def plot(study: str, *, output: Path, storage: str | None, as_json: bool) -> None:
-    """Draw STUDY as PNG files. Value against rate with where it crawls and diverges, schedules, learning curves."""
+    """Draw STUDY as PNG files.
+
+    Value against rate with where it crawls and diverges, schedules, learning curves.
+    """
     from lrsearch.answer import summarise
     from lrsearch.report import write_plots
 

@@ -7,13 +7,19 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
-from click.shell_completion import BashComplete, add_completion_class, get_completion_class, split_arg_string
+from click.shell_completion import (
+    BashComplete,
+    add_completion_class,
+    get_completion_class,
+    split_arg_string,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_LRSEARCH_COMPLETE"  # click's, from the program's name
-# click's own script splits at the colon of a URL and at a blank in a name, and needs bash 4.4, newer than macOS' 3.2.
+# click's own script splits at the colon of a URL and at a blank in a name, and needs bash 4.4,
+# newer than macOS' 3.2.
 _BASH = r"""
 _lrsearch_completion() {
     local line kind value
@@ -44,7 +50,8 @@ class Bash(BashComplete):
         line = os.environ["COMP_WORDS"]
         words = split_arg_string(line)
         begun = split_arg_string(line + "x") if line else [""]
-        incomplete = words.pop() if len(begun) == len(words) else ""  # else the cursor stands behind a blank
+        # else the cursor stands behind a blank
+        incomplete = words.pop() if len(begun) == len(words) else ""
         return words[1:], incomplete
 
 
@@ -56,8 +63,8 @@ add_completion_class(Bash)
 def completion(shell: str) -> None:
     """Print the script that lets SHELL complete commands, options, studies and trials.
 
-    For bash and zsh: eval "$(lrsearch completion bash)" in ~/.bashrc or ~/.zshrc. For fish: lrsearch completion fish >
-    ~/.config/fish/completions/lrsearch.fish.
+    For bash and zsh: eval "$(lrsearch completion bash)" in ~/.bashrc or ~/.zshrc. For fish:
+    lrsearch completion fish > ~/.config/fish/completions/lrsearch.fish.
     """
     from lrsearch.cli.main import cli
 
@@ -75,8 +82,17 @@ def _studies(ctx: click.Context, _param: click.Parameter, incomplete: str) -> li
 def _trials(ctx: click.Context, incomplete: str) -> list[str]:
     from lrsearch.storage.names import trial_names
 
-    study = ctx.params.get("study") or next(iter(ctx.args), None)  # args: where an option still waits for its value
-    return [each for each in trial_names(ctx.params.get("storage"), study) if each.startswith(incomplete)] if study else []
+    # args: where an option still waits for its value
+    study = ctx.params.get("study") or next(iter(ctx.args), None)
+    return (
+        [
+            each
+            for each in trial_names(ctx.params.get("storage"), study)
+            if each.startswith(incomplete)
+        ]
+        if study
+        else []
+    )
 
 
 def complete_trial(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -84,7 +100,9 @@ def complete_trial(ctx: click.Context, _param: click.Parameter, incomplete: str)
     return _trials(ctx, incomplete)
 
 
-def complete_search_trial(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+def complete_search_trial(
+    ctx: click.Context, _param: click.Parameter, incomplete: str
+) -> list[str]:
     """Trials alone."""
     return [each for each in _trials(ctx, incomplete) if "/" not in each]
 

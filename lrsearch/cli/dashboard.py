@@ -14,16 +14,25 @@ from lrsearch.cli.options import storage_option
 
 @click.command("dashboard")
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to serve; another than this machine's needs a token."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to serve; another than this machine's needs a token.",
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: a free one.")
-@click.option("--allow-notes", is_flag=True, help="Let the page save notes; results it can never change. [default: look only]")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: a free one."
+)
+@click.option(
+    "--allow-notes",
+    is_flag=True,
+    help="Let the page save notes; results it can never change. [default: look only]",
+)
 @storage_option
 def dashboard(*, host: str, port: int, allow_notes: bool, storage: str | None) -> None:
     """Browse the studies in optuna-dashboard, read-only; Ctrl-C ends it.
 
-    Served to another machine, it asks for the token in LRSEARCH_DASHBOARD_TOKEN, or in the file that
-    LRSEARCH_DASHBOARD_TOKEN_FILE names.
+    Served to another machine, it asks for the token in LRSEARCH_DASHBOARD_TOKEN, or in the file
+    that LRSEARCH_DASHBOARD_TOKEN_FILE names.
     """
     from lrsearch.dashboard import serve
 
@@ -48,4 +57,6 @@ def _token(environ: Mapping[str, str]) -> str | None:
     except OSError as error:
         from lrsearch.errors import EnvironmentProblem
 
-        raise EnvironmentProblem(f"cannot read LRSEARCH_DASHBOARD_TOKEN_FILE {file}: {error.strerror}.") from None
+        raise EnvironmentProblem(
+            f"cannot read LRSEARCH_DASHBOARD_TOKEN_FILE {file}: {error.strerror}."
+        ) from None

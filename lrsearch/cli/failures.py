@@ -1,4 +1,5 @@
-"""Errors as JSON documents, for whoever asked for --json: click's own too, with the option, what it was given and what it takes.
+"""Errors as JSON documents, for whoever asked for --json: click's own too, with the option, what it
+was given and what it takes.
 
 A document has the keys of `LrSearchError.to_json`, whatever the error is.
 """
@@ -33,20 +34,29 @@ class MissingOption(click.UsageError):
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
-    """Whether --json stands among the arguments: asked of the words, since an error may come before they are parsed."""
+    """Whether --json stands among the arguments: asked of the words, since an error may come before
+    they are parsed.
+    """
     words = list(arguments)
     return _JSON in words[: words.index("--")] if "--" in words else _JSON in words
 
 
 def document(error: BaseException, arguments: Sequence[str]) -> dict[str, Any]:
-    """`error` for programs; of a click error, what was `got` is looked up in the command line's arguments."""
+    """`error` for programs; of a click error, what was `got` is looked up in the command line's
+    arguments.
+    """
     if isinstance(error, LrSearchError):
         return error.to_json()
     found = LrSearchError(_text(error)).to_json() | {"kind": type(error).__name__}
     found["exit_code"] = getattr(error, "exit_code", 1)
     if isinstance(error, click.Abort | KeyboardInterrupt):
         interrupted = isinstance(error.__cause__ or error, KeyboardInterrupt)
-        found |= {"error": "interrupted", "kind": "Interrupted", "exit_code": 130, "retryable": interrupted}
+        found |= {
+            "error": "interrupted",
+            "kind": "Interrupted",
+            "exit_code": 130,
+            "retryable": interrupted,
+        }
     return found | {name: plain(value) for name, value in _parts(error, arguments).items()}
 
 
@@ -60,7 +70,11 @@ def _parts(error: BaseException, arguments: Sequence[str]) -> dict[str, Any]:
     """What the error itself knows of field, got, allowed and fix."""
     if isinstance(error, click.NoSuchOption):
         known = [
-            name for each in _parameters(error) if isinstance(each, click.Option) for name in each.opts if name.startswith("--")
+            name
+            for each in _parameters(error)
+            if isinstance(each, click.Option)
+            for name in each.opts
+            if name.startswith("--")
         ]
         near = nearest_name(error.option_name, known)
         return {
@@ -72,8 +86,14 @@ def _parts(error: BaseException, arguments: Sequence[str]) -> dict[str, Any]:
     if isinstance(error, click.BadOptionUsage):
         return {"field": error.option_name}
     if isinstance(error, click.BadParameter) and error.param is not None:
-        given = {} if isinstance(error, click.MissingParameter) else {"got": _given(error, arguments)}
-        own = {name: value for name in ("got", "allowed", "fix") if (value := getattr(error, name, None))}
+        given = (
+            {} if isinstance(error, click.MissingParameter) else {"got": _given(error, arguments)}
+        )
+        own = {
+            name: value
+            for name in ("got", "allowed", "fix")
+            if (value := getattr(error, name, None))
+        }
         return {"field": _name(error.param)} | given | _of_parameter(error.param) | own
     return {name: getattr(error, name) for name in ("field", "allowed") if hasattr(error, name)}
 
@@ -84,7 +104,11 @@ def _parameters(error: click.UsageError) -> list[click.Parameter]:
 
 def _name(parameter: click.Parameter) -> str:
     """An option's longest spelling, an argument's name as the help shows it."""
-    return max(parameter.opts, key=len) if isinstance(parameter, click.Option) else parameter.human_readable_name
+    return (
+        max(parameter.opts, key=len)
+        if isinstance(parameter, click.Option)
+        else parameter.human_readable_name
+    )
 
 
 def _given(error: click.UsageError, arguments: Sequence[str]) -> Any:
@@ -121,6 +145,10 @@ _ALLOWED: dict[type[Any], Callable[[Any], object]] = {
     click.IntRange: _range,
     type(click.INT): lambda _kind: "a whole number",
     click.Path: lambda kind: (
-        "a path that exists" if kind.exists else "a folder's path" if not kind.file_okay else "a file's path"
+        "a path that exists"
+        if kind.exists
+        else "a folder's path"
+        if not kind.file_okay
+        else "a file's path"
     ),
 }

@@ -37,25 +37,33 @@ class Commands(Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # `| head` has read enough: what was asked for is done, and only its end goes unread
+        # `| head` has read enough: what was asked for is done, and only its end goes unread
+        except BrokenPipeError:
             return 0
         except OSError as error:
             if error.errno not in _FULL or error.filename is not None:
                 raise
-            raise EnvironmentProblem(f"the output cannot be written: {error.strerror}; the study is not affected.") from error
+            raise EnvironmentProblem(
+                f"the output cannot be written: {error.strerror}; the study is not affected."
+            ) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
         for title, commands in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(each.name or "", each.get_short_help_str(90)) for each in commands])
+                formatter.write_dl(
+                    [(each.name or "", each.get_short_help_str(90)) for each in commands]
+                )
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(VERSION, message="lrsearch %(version)s")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(*, debug: bool) -> None:
-    """Learn which optimizer, peak learning rate and schedule to train a Keras model with, and how sure to be.
+    """Learn which optimizer, peak learning rate and schedule to train a Keras model with, and how
+    sure to be.
 
     Begin with `lrsearch new-study FILE` and `lrsearch start-study FILE`.
     """
@@ -68,7 +76,9 @@ for section in SECTIONS.values():
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code; every error is a JSON document too where --json is asked for."""
+    """Run the command line and leave with its exit code; every error is a JSON document too where
+    --json is asked for.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         check_system()
@@ -85,7 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _tell(error: BaseException, *, debug: bool) -> int:
-    """Say `error` where somebody still reads, and return its exit code; a bug of ours is raised again, with its traceback."""
+    """Say `error` where somebody still reads, and return its exit code; a bug of ours is raised
+    again, with its traceback.
+    """
     if not isinstance(error, (LrSearchError, click.ClickException, click.Abort, KeyboardInterrupt)):
         raise error
     with suppress(OSError):
@@ -108,7 +120,9 @@ def _tell_ours(error: LrSearchError, *, debug: bool) -> None:
 
 
 def _drop_unread() -> None:
-    """Forget output that cannot be written: Python would try again as it leaves, and change the exit code to 120."""
+    """Forget output that cannot be written: Python would try again as it leaves, and change the
+    exit code to 120.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

@@ -17,7 +17,11 @@ from lrsearch.values import StudyState
 
 @click.command("stop")
 @study_argument
-@click.option("--now", is_flag=True, help="Interrupt running trials; they go back to the queue. [default: let them end]")
+@click.option(
+    "--now",
+    is_flag=True,
+    help="Interrupt running trials; they go back to the queue. [default: let them end]",
+)
 @storage_option
 @json_option
 def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
@@ -50,20 +54,34 @@ def resume(study: str, *, storage: str | None, as_json: bool) -> None:
         state = ledger.set_state(record.id, StudyState.OPEN)
         counts = ledger.counts(record.id)
     if state is not StudyState.OPEN:
-        raise Refused(f"{study} is {state.value}, and nothing is left to train. {_MORE[state].format(quote(study))}")
+        raise Refused(
+            f"{study} is {state.value}, and nothing is left to train. {_MORE[state].format(quote(study))}"
+        )
     message = f"{study} is open. {counted(counts.waiting, 'trial')} to train; attach workers with: lrsearch attach {quote(study)}"
-    _say({"study": study, "state": state.value, "waiting": counts.waiting}, message, as_json=as_json)
+    _say(
+        {"study": study, "state": state.value, "waiting": counts.waiting}, message, as_json=as_json
+    )
 
 
 @click.command("extend")
 @study_argument
 @click.option("--trials", type=click.IntRange(min=1), help="So many trials more.")
-@click.option("--trainings", type=click.IntRange(min=1), help="So many trainings more, retests included.")
-@click.option("--timeout", callback=duration, metavar="TIME", help="So much time from now: 90s, 45m, 8h.")
+@click.option(
+    "--trainings", type=click.IntRange(min=1), help="So many trainings more, retests included."
+)
+@click.option(
+    "--timeout", callback=duration, metavar="TIME", help="So much time from now: 90s, 45m, 8h."
+)
 @storage_option
 @json_option
 def extend(
-    study: str, *, trials: int | None, trainings: int | None, timeout: float | None, storage: str | None, as_json: bool
+    study: str,
+    *,
+    trials: int | None,
+    trainings: int | None,
+    timeout: float | None,
+    storage: str | None,
+    as_json: bool,
 ) -> None:
     """Raise the budget of STUDY by more trials or trainings, or give it time."""
     from lrsearch.report.words import counted
@@ -77,9 +95,13 @@ def extend(
     if trials is not None and trainings is not None and trials > trainings:
         raise click.UsageError(f"--trials must be at most the {trainings} of --trainings.")
     with existing_study(study, storage) as (ledger, record):
-        extended = ledger.extend(record.id, trials=trials, trainings=trainings, timeout_seconds=timeout)
+        extended = ledger.extend(
+            record.id, trials=trials, trainings=trainings, timeout_seconds=timeout
+        )
     budget = counted(extended.trials, "trial") if extended.trials else "any number of trials"
-    limit = f" and {counted(extended.trainings, 'training')} with retests" if extended.trainings else ""
+    limit = (
+        f" and {counted(extended.trainings, 'training')} with retests" if extended.trainings else ""
+    )
     message = f"{study} has a budget of {budget}{limit} now; {_next(study, extended.state)}"
     totals = {"budget": extended.trials, "trainings": extended.trainings}
     _say({"study": study, **totals, "state": extended.state.value}, message, as_json=as_json)
@@ -91,7 +113,9 @@ def extend(
 @storage_option
 @json_option
 def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> None:
-    """Train failed settings of STUDY once more, as new trials; the budget rises by as many, and a broken study is open again."""
+    """Train failed settings of STUDY once more, as new trials; the budget rises by as many, and a
+    broken study is open again.
+    """
     from lrsearch.report.words import counted
 
     del failed  # the one choice there is, said aloud on purpose
@@ -99,17 +123,27 @@ def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> No
         numbers = ledger.retry_failed(record.id)
         state = ledger.study(study).state
     waiting = f"{counted(len(numbers), 'failed trial')} to be trained again; {_next(study, state)}"
-    message = waiting if numbers else f"no trial of {study} has failed and waits for a retry: nothing was changed."
+    message = (
+        waiting
+        if numbers
+        else f"no trial of {study} has failed and waits for a retry: nothing was changed."
+    )
     _say({"study": study, "enqueued": numbers, "state": state.value}, message, as_json=as_json)
 
 
 @click.command("delete")
 @study_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--checkpoints", type=click.Path(file_okay=False), help="Folder of checkpoints. [default: beside the database]")
+@click.option(
+    "--checkpoints",
+    type=click.Path(file_okay=False),
+    help="Folder of checkpoints. [default: beside the database]",
+)
 @storage_option
 @json_option
-def delete(study: str, *, yes: bool, checkpoints: str | None, storage: str | None, as_json: bool) -> None:
+def delete(
+    study: str, *, yes: bool, checkpoints: str | None, storage: str | None, as_json: bool
+) -> None:
     """Delete STUDY: its trials, curves and checkpoints. Refused while a worker trains it."""
     from lrsearch.launch import remove_checkpoints
     from lrsearch.report.words import counted
@@ -118,7 +152,9 @@ def delete(study: str, *, yes: bool, checkpoints: str | None, storage: str | Non
     with existing_study(study, storage) as (ledger, record):
         counts = ledger.counts(record.id)
         if not yes:
-            click.confirm(f"Delete {study} and its {counted(counts.total, 'trial')}?", abort=True, err=True)
+            click.confirm(
+                f"Delete {study} and its {counted(counts.total, 'trial')}?", abort=True, err=True
+            )
         ledger.delete_study(record.id)
     remove_checkpoints(record, checkpoints, resolve_url(storage, os.environ))
     _say({"study": study, "deleted": True}, f"deleted {study}.", as_json=as_json)

@@ -34,5 +34,7 @@ def existing_study(name: str, storage: str | None) -> Iterator[tuple[Ledger, Stu
 
 
 def room() -> int | None:
-    """The columns of the terminal that standard output is; None where it is none, and then nothing is left out or cut."""
+    """The columns of the terminal that standard output is; None where it is none, and then nothing
+    is left out or cut.
+    """
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -29,7 +29,10 @@ def duration(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if "".join(number + unit for number, unit in parts) != value or seconds <= 0:
         raise BadOption(
-            "is no duration above 0", got=value, allowed="a duration above 0", fix="Write it like 90s, 45m, 8h or 1h30m."
+            "is no duration above 0",
+            got=value,
+            allowed="a duration above 0",
+            fix="Write it like 90s, 45m, 8h or 1h30m.",
         )
     return seconds
 
@@ -40,7 +43,12 @@ def size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int
         return None
     found = _SIZE.fullmatch(value)
     if found is None or not float(found[1]):
-        raise BadOption("is no size above 0", got=value, allowed="a size above 0", fix="Write it like 500M or 20G.")
+        raise BadOption(
+            "is no size above 0",
+            got=value,
+            allowed="a size above 0",
+            fix="Write it like 500M or 20G.",
+        )
     return int(float(found[1]) * _BYTES[found[2]])
 
 
@@ -50,11 +58,18 @@ def names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> li
         return None
     parts = [name.strip() for name in value.split(",")]
     if not all(parts):
-        raise BadOption("holds an empty name", got=value, allowed="names", fix="Separate names with single commas.")
+        raise BadOption(
+            "holds an empty name",
+            got=value,
+            allowed="names",
+            fix="Separate names with single commas.",
+        )
     return parts
 
 
-def numbers(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | list[float] | None:
+def numbers(
+    _ctx: click.Context, _param: click.Parameter, value: str | None
+) -> float | list[float] | None:
     """One number, which fixes, or two separated by a comma, which search between them."""
     if value is None:
         return None
@@ -63,7 +78,9 @@ def numbers(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
     except ValueError:
         parts = []
     if len(parts) not in {1, 2}:
-        raise BadOption("is neither one number nor LOW,HIGH", got=value, allowed="one number, or LOW,HIGH")
+        raise BadOption(
+            "is neither one number nor LOW,HIGH", got=value, allowed="one number, or LOW,HIGH"
+        )
     return parts[0] if len(parts) == 1 else parts
 
 
@@ -77,7 +94,12 @@ def peak_rates(
         return by_name
     if len(values) > 1:
         fix = "Give it once as LOW,HIGH, or once for each optimizer as NAME=LOW,HIGH."
-        raise BadOption("does not go together", got=list(values), allowed="LOW,HIGH, or NAME=LOW,HIGH several times", fix=fix)
+        raise BadOption(
+            "does not go together",
+            got=list(values),
+            allowed="LOW,HIGH, or NAME=LOW,HIGH several times",
+            fix=fix,
+        )
     return numbers(ctx, param, values[0]) if values else None
 
 
@@ -88,10 +110,14 @@ def sizes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> li
     try:
         return [int(part) for part in value.split(",")]
     except ValueError:
-        raise BadOption("is no list of whole numbers like 32,64", got=value, allowed="whole numbers like 32,64") from None
+        raise BadOption(
+            "is no list of whole numbers like 32,64", got=value, allowed="whole numbers like 32,64"
+        ) from None
 
 
-def extras(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> dict[str, Json] | None:
+def extras(
+    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, Json] | None:
     """`NAME=LOW,HIGH` is a range, whole where both are whole numbers; `NAME=A/B/C` a choice."""
     return dict(map(_extra, values)) or None
 
@@ -103,7 +129,9 @@ def _extra(text: str) -> tuple[str, Json]:
         return name, {"between": [_plain(each) for each in ends]}
     if mark and len(ends) == 1 and len(choices) > 1:
         return name, {"choices": [_plain(each) for each in choices]}
-    raise BadOption("is neither NAME=LOW,HIGH nor NAME=A/B/C", got=text, allowed="NAME=LOW,HIGH or NAME=A/B/C")
+    raise BadOption(
+        "is neither NAME=LOW,HIGH nor NAME=A/B/C", got=text, allowed="NAME=LOW,HIGH or NAME=A/B/C"
+    )
 
 
 def _plain(text: str) -> Json:
@@ -115,9 +143,13 @@ def _plain(text: str) -> Json:
 
 
 class Group(click.Group):
-    """Commands under a name; one that is not there is an error like any other, with the nearest name."""
+    """Commands under a name; one that is not there is an error like any other, with the nearest
+    name.
+    """
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             raise UnknownName("command", got=args[0], known=self.list_commands(ctx))
         return super().resolve_command(ctx, args)
@@ -143,8 +175,12 @@ storage_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 space_options = together(
-    click.option("--optimizers", callback=names, metavar="A,B,...", help="Search these optimizers."),
-    click.option("--schedules", callback=names, metavar="A,B,...", help="Search these schedule shapes."),
+    click.option(
+        "--optimizers", callback=names, metavar="A,B,...", help="Search these optimizers."
+    ),
+    click.option(
+        "--schedules", callback=names, metavar="A,B,...", help="Search these schedule shapes."
+    ),
     click.option(
         "--learning-rate",
         callback=peak_rates,
@@ -152,8 +188,18 @@ space_options = together(
         metavar="[NAME=]LOW,HIGH",
         help="Search peak rates between these; with NAME= for one optimizer, and again for another.",
     ),
-    click.option("--warmup", callback=numbers, metavar="F|LOW,HIGH", help="Warm-up, as a fraction of the run."),
-    click.option("--final", callback=numbers, metavar="F|LOW,HIGH", help="Final rate, as a fraction of the peak."),
+    click.option(
+        "--warmup",
+        callback=numbers,
+        metavar="F|LOW,HIGH",
+        help="Warm-up, as a fraction of the run.",
+    ),
+    click.option(
+        "--final",
+        callback=numbers,
+        metavar="F|LOW,HIGH",
+        help="Final rate, as a fraction of the peak.",
+    ),
     click.option("--batch-size", callback=sizes, metavar="N,...", help="Search these batch sizes."),
     click.option(
         "--extra",
@@ -162,12 +208,28 @@ space_options = together(
         metavar="NAME=LOW,HIGH|NAME=A/B/...",
         help="Search a value that build_model(params) reads, between two numbers or among choices; again for another.",
     ),
-    click.option("--fine-tuning", is_flag=True, default=None, help="Begin from the space for pretrained models."),
+    click.option(
+        "--fine-tuning",
+        is_flag=True,
+        default=None,
+        help="Begin from the space for pretrained models.",
+    ),
 )
-SPACE_NAMES = ("optimizers", "schedules", "learning_rate", "warmup", "final", "batch_size", "extra", "fine_tuning")
+SPACE_NAMES = (
+    "optimizers",
+    "schedules",
+    "learning_rate",
+    "warmup",
+    "final",
+    "batch_size",
+    "extra",
+    "fine_tuning",
+)
 
 worker_options = together(
-    click.option("--devices", metavar="LIST", help="gpu, gpu:0,1 or cpu. [default: every GPU, else the CPU]"),
+    click.option(
+        "--devices", metavar="LIST", help="gpu, gpu:0,1 or cpu. [default: every GPU, else the CPU]"
+    ),
     click.option(
         "--workers",
         type=click.IntRange(min=1),
@@ -178,17 +240,27 @@ worker_options = together(
         type=click.IntRange(min=1),
         help="CPU threads of each worker. [default: the cores, divided; what was interrupted keeps its number]",
     ),
-    click.option("--per-device", type=click.IntRange(min=1), help="Workers that share each GPU. [default: 1]"),
+    click.option(
+        "--per-device", type=click.IntRange(min=1), help="Workers that share each GPU. [default: 1]"
+    ),
 )
 output_options = together(
     click.option("--quiet", "-q", is_flag=True, help="Print the answer alone."),
-    click.option("--verbose", "-v", is_flag=True, help="Say more, and show what the study file prints."),
-    click.option("--log-file", type=click.Path(dir_okay=False), help="Append every event to this file, one JSON object a line."),
+    click.option(
+        "--verbose", "-v", is_flag=True, help="Say more, and show what the study file prints."
+    ),
+    click.option(
+        "--log-file",
+        type=click.Path(dir_okay=False),
+        help="Append every event to this file, one JSON object a line.",
+    ),
 )
 
 
 def space_overrides(options: dict[str, Any]) -> dict[str, Json]:
-    """Take the options of the search space out of `options`; what remains is what was given, as JSON."""
+    """Take the options of the search space out of `options`; what remains is what was given, as
+    JSON.
+    """
     given = {name: options.pop(name) for name in SPACE_NAMES}
     return {name: value for name, value in given.items() if value is not None}
 

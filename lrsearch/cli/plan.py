@@ -8,7 +8,14 @@ from typing import Any
 
 import click
 
-from lrsearch.cli.options import echo_json, json_option, space_options, space_overrides, storage_option, worker_options
+from lrsearch.cli.options import (
+    echo_json,
+    json_option,
+    space_options,
+    space_overrides,
+    storage_option,
+    worker_options,
+)
 from lrsearch.cli.run import search_options, training_options
 
 _SLOTS = ("devices", "workers", "threads", "per_device")
@@ -26,10 +33,21 @@ _SEARCH = (
 @worker_options
 @training_options
 @json_option
-def plan(study_file: Path, *, name: str | None, storage: str | None, engine: str, as_json: bool, **options: Any) -> None:
-    """Say what a search of STUDY_FILE would cost: trainings, time, when it is done. Takes the options of start-study.
+def plan(
+    study_file: Path,
+    *,
+    name: str | None,
+    storage: str | None,
+    engine: str,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Say what a search of STUDY_FILE would cost: trainings, time, when it is done.
 
-    A few steps are trained to time them, and nothing is stored. Of a study that exists it says what is left.
+    Takes the options of start-study.
+
+    A few steps are trained to time them, and nothing is stored. Of a study that exists it says what
+    is left.
     """
     from lrsearch.launch import plan_study
     from lrsearch.launch.request import Request

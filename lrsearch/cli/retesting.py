@@ -7,7 +7,13 @@ from typing import Any
 import click
 
 from lrsearch.cli.completing import complete_search_trial, study_argument
-from lrsearch.cli.options import echo_json, json_option, output_options, storage_option, worker_options
+from lrsearch.cli.options import (
+    echo_json,
+    json_option,
+    output_options,
+    storage_option,
+    worker_options,
+)
 from lrsearch.cli.run import study_file_option, tell_answer, training_options
 
 
@@ -42,12 +48,22 @@ from lrsearch.cli.run import study_file_option, tell_answer, training_options
 @output_options
 @json_option
 def retest(
-    study: str, *, plan_only: bool, quiet: bool, verbose: bool, log_file: str | None, as_json: bool, **options: Any
+    study: str,
+    *,
+    plan_only: bool,
+    quiet: bool,
+    verbose: bool,
+    log_file: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
-    """Train the best settings of STUDY and yours on more seeds, and show the answer. All settings share their seeds.
+    """Train the best settings of STUDY and yours on more seeds, and show the answer.
 
-    What was retested already counts: --seeds 7 trains four more of a setting with three. A study that has finished is open
-    again for its retests alone. Where its search goes on, its end has as many seeds and settings; nothing is trained here.
+    All settings share their seeds.
+
+    What was retested already counts: --seeds 7 trains four more of a setting with three. A study
+    that has finished is open again for its retests alone. Where its search goes on, its end has as
+    many seeds and settings; nothing is trained here.
     """
     from lrsearch.launch import RetestWish, watching
     from lrsearch.launch import retest as train_retests

@@ -16,12 +16,20 @@ if TYPE_CHECKING:
 
 
 @click.command("doctor")
-@click.argument("study_file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--devices", metavar="LIST", help="gpu, gpu:0,1 or cpu. [default: every GPU, else the CPU]")
+@click.argument(
+    "study_file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option(
+    "--devices", metavar="LIST", help="gpu, gpu:0,1 or cpu. [default: every GPU, else the CPU]"
+)
 @storage_option
 @json_option
-def doctor(*, study_file: Path | None, devices: str | None, storage: str | None, as_json: bool) -> None:
-    """Check this machine, and STUDY_FILE on it. Libraries, devices, database, memory, a training of two steps.
+def doctor(
+    *, study_file: Path | None, devices: str | None, storage: str | None, as_json: bool
+) -> None:
+    """Check this machine, and STUDY_FILE on it.
+
+    Libraries, devices, database, memory, a training of two steps.
 
     Leaves with 3 where something is not well, having said what to do.
     """
@@ -39,7 +47,11 @@ def doctor(*, study_file: Path | None, devices: str | None, storage: str | None,
 
 
 def _check_text(check: Check, width: int | None) -> str:
-    """A finding's line. What is well is cut to the terminal's width; what is not is broken, so that nothing of it is lost."""
+    """A finding's line.
+
+    What is well is cut to the terminal's width; what is not is broken, so that nothing of it is
+    lost.
+    """
     from lrsearch.report.layout import paragraph, shorten
 
     line = f"{'ok ' if check.well else 'NOT'}  {check.name:<12} {check.text}"
@@ -65,11 +77,20 @@ folder_option = click.option(
 
 @database.command("start")
 @folder_option
-@click.option("--listen", default="127.0.0.1", show_default=True, help="Address to serve; '*' for every one of this host's.")
-@click.option("--port", type=click.IntRange(1, 65535), help="[default: a free one, kept over restarts]")
+@click.option(
+    "--listen",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to serve; '*' for every one of this host's.",
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="[default: a free one, kept over restarts]"
+)
 @json_option
 def start(*, folder: Path, listen: str, port: int | None, as_json: bool) -> None:
-    """Start the server from installed binaries and write its URL, with password, to a file that you alone can read."""
+    """Start the server from installed binaries and write its URL, with password, to a file that you
+    alone can read.
+    """
     from lrsearch.launch import database_server
 
     server = database_server.start(folder, listen=listen, port=port)
@@ -103,7 +124,14 @@ def server_status(*, folder: Path, as_json: bool) -> None:
 
     server, runs = database_server.describe(folder), database_server.running(folder)
     if as_json:
-        echo_json({"running": runs, "storage": server.storage, "address": server.address, "port": server.port})
+        echo_json(
+            {
+                "running": runs,
+                "storage": server.storage,
+                "address": server.address,
+                "port": server.port,
+            }
+        )
     else:
         click.echo(
             f"{'runs' if runs else 'does not run'} at {server.address}:{server.port}; LRSEARCH_STORAGE={quote(server.storage)}"
@@ -123,4 +151,8 @@ def migrate(*, storage: str | None, as_json: bool) -> None:
     if as_json:
         echo_json({"before": before, "after": after})
     else:
-        click.echo(f"schema {before} -> {after}." if before != after else f"schema {after} is the newest; nothing to do.")
+        click.echo(
+            f"schema {before} -> {after}."
+            if before != after
+            else f"schema {after} is the newest; nothing to do."
+        )

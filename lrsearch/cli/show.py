@@ -66,7 +66,9 @@ def trials(study: str, *, storage: str | None, as_json: bool) -> None:
 
     with existing_study(study, storage) as (ledger, record):
         records = ledger.trials(record.id)
-    _show([trial_row(each) for each in records], trials_table(records, width=room()), as_json=as_json)
+    _show(
+        [trial_row(each) for each in records], trials_table(records, width=room()), as_json=as_json
+    )
 
 
 @click.command("show")
@@ -75,7 +77,9 @@ def trials(study: str, *, storage: str | None, as_json: bool) -> None:
 @storage_option
 @json_option
 def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
-    """Show one TRIAL of STUDY: its setting, attempts, curve and error. 7 is a trial, 7/2 its second retest."""
+    """Show one TRIAL of STUDY: its setting, attempts, curve and error. 7 is a trial, 7/2 its second
+    retest.
+    """
     from lrsearch.report import find_trial, trial_data, trial_text
 
     with existing_study(study, storage) as (ledger, record):
@@ -104,7 +108,9 @@ def version(*, as_json: bool) -> None:
     from lrsearch.version import installed, versions
 
     found = versions() | {name: installed(name) for name in ("optuna-dashboard", "sqlalchemy")}
-    _show(found, "\n".join(f"{name:<17} {number}" for name, number in found.items()), as_json=as_json)
+    _show(
+        found, "\n".join(f"{name:<17} {number}" for name, number in found.items()), as_json=as_json
+    )
 
 
 def _show(data: object, text: str, *, as_json: bool) -> None:

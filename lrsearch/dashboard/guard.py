@@ -1,9 +1,11 @@
-"""A WSGI filter before optuna-dashboard, whose own API asks nobody for a name and can delete studies.
+"""A WSGI filter before optuna-dashboard, whose own API asks nobody for a name and can delete
+studies.
 
-By default GET and HEAD alone pass. With `allow_notes` a page of this very server may also save notes; nothing else can be
-written, since results belong to the ledger. Without a token only this machine's own names are served (a foreign Host header
-is DNS rebinding); with one, every request must bring it. What optuna-dashboard 0.21 would answer with its own error is answered
-here: a page that is asked for "after" no number, a header that no HTTP carries.
+By default GET and HEAD alone pass. With `allow_notes` a page of this very server may also save
+notes; nothing else can be written, since results belong to the ledger. Without a token only this
+machine's own names are served (a foreign Host header is DNS rebinding); with one, every request
+must bring it. What optuna-dashboard 0.21 would answer with its own error is answered here: a page
+that is asked for "after" no number, a header that no HTTP carries.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ COOKIE = "lrsearch_token"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 LONGEST_BODY = 64 * 1024  # bytes: a long note
 _NOTE = re.compile(r"/api/studies/\d+(/\d+)?/note")
-_FORBIDDEN = re.compile(r"/incompatible-rdb-schema")  # migrates the database on a POST, from any page
+# migrates the database on a POST, from any page
+_FORBIDDEN = re.compile(r"/incompatible-rdb-schema")
 _DETAIL = re.compile(r"/api/studies/\d+")
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _HEADERS = [
@@ -39,7 +42,9 @@ _POLICY = "default-src 'self'; frame-ancestors 'none'"
 class Guard:
     """See the module. `token` None: only for a server that this machine alone can reach."""
 
-    def __init__(self, application: Application, *, allow_notes: bool = False, token: str | None = None) -> None:
+    def __init__(
+        self, application: Application, *, allow_notes: bool = False, token: str | None = None
+    ) -> None:
         self._application, self._allow_notes, self._token = application, allow_notes, token
 
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
@@ -50,7 +55,11 @@ class Guard:
             return _welcome(start, given)
         looks = environ["REQUEST_METHOD"] in {"GET", "HEAD"}
         try:
-            body = b"" if looks else environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            body = (
+                b""
+                if looks
+                else environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            )
         except TimeoutError:
             return _answer(start, "408 Request Timeout", "the note did not arrive in time")
         passed = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
@@ -62,7 +71,10 @@ class Guard:
         if self._token is None and host_of(environ.get("HTTP_HOST", "")) not in LOOPBACK:
             return "403 Forbidden", "this dashboard serves this machine alone"
         if self._token is not None and not self._known(environ):
-            return "401 Unauthorized", "open the dashboard with ?token=... once, or send it as a bearer token"
+            return (
+                "401 Unauthorized",
+                "open the dashboard with ?token=... once, or send it as a bearer token",
+            )
         if _FORBIDDEN.match(path):
             return "404 Not Found", "not here"
         if method not in {"GET", "HEAD"}:
@@ -75,12 +87,18 @@ class Guard:
 
     def _refused_write(self, environ: Environ, method: str, path: str) -> tuple[str, str] | None:
         if not (self._allow_notes and method == "PUT" and _NOTE.fullmatch(path)):
-            return "405 Method Not Allowed", "this dashboard is read-only; results are changed by lrsearch's own commands"
+            return (
+                "405 Method Not Allowed",
+                "this dashboard is read-only; results are changed by lrsearch's own commands",
+            )
         origin = environ.get("HTTP_ORIGIN", "")
         if urlsplit(origin).netloc != environ.get("HTTP_HOST", ""):
             return "403 Forbidden", "a note can be saved from the dashboard's own page only"
         if environ.get("HTTP_TRANSFER_ENCODING"):
-            return "411 Length Required", "a note must come with its length: a body in chunks has none"
+            return (
+                "411 Length Required",
+                "a note must come with its length: a body in chunks has none",
+            )
         length = environ.get("CONTENT_LENGTH") or "0"
         if not _WHOLE.fullmatch(length) or int(length) > LONGEST_BODY:
             return "413 Content Too Large", f"a note may have {LONGEST_BODY} bytes"
@@ -91,7 +109,9 @@ class Guard:
         return any(self._fits(each) for each in given)
 
     def _fits(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), (self._token or "").encode())
+        return hmac.compare_digest(
+            given.encode("utf-8", "surrogateescape"), (self._token or "").encode()
+        )
 
 
 def host_of(header: str) -> str:
@@ -108,9 +128,16 @@ def _bearer_token(environ: Environ) -> str:
 
 
 def _cookie_tokens(environ: Environ) -> list[str]:
-    """Every cookie of our name. Others on this host share them with all its ports, and may not be what a strict reader takes."""
+    """Every cookie of our name.
+
+    Others on this host share them with all its ports, and may not be what a strict reader takes.
+    """
     pairs = (each.strip().partition("=") for each in environ.get("HTTP_COOKIE", "").split(";"))
-    return [unquote(value.strip(), errors="replace") for name, _, value in pairs if name.strip() == COOKIE]
+    return [
+        unquote(value.strip(), errors="replace")
+        for name, _, value in pairs
+        if name.strip() == COOKIE
+    ]
 
 
 def _query_token(environ: Environ) -> str:
@@ -127,7 +154,11 @@ def _welcome(start: Start, token: str) -> Iterable[bytes]:
 
 def _answer(start: Start, status: str, text: str) -> Iterable[bytes]:
     body = f"{text}\n".encode()
-    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body))), *_HEADERS]
+    headers = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(len(body))),
+        *_HEADERS,
+    ]
     if status.startswith("401"):
         headers.append(("WWW-Authenticate", "Bearer"))
     start(status, [*headers, ("Content-Security-Policy", _POLICY)])
@@ -153,12 +184,18 @@ def _guarded(start: Start) -> Start:
 
 
 def _carried(name: str, value: str) -> str:
-    """A header's value as HTTP carries it: a file's name that is not ASCII is written as RFC 6266 says."""
+    """A header's value as HTTP carries it: a file's name that is not ASCII is written as RFC 6266
+    says.
+    """
     if value.isascii() and value.isprintable():
         return value
-    text = value.encode("latin-1", "replace").decode("utf-8", "replace")  # WSGI's bytes as text, text in UTF-8
+    # WSGI's bytes as text, text in UTF-8
+    text = value.encode("latin-1", "replace").decode("utf-8", "replace")
     if name.lower() != "content-disposition":
         return quote(text, safe=" ;,=/")
     file = text.partition("filename=")[2].strip('"')
-    plain = "".join(each if each.isascii() and each.isprintable() and each not in '"\\' else "_" for each in file)
+    plain = "".join(
+        each if each.isascii() and each.isprintable() and each not in '"\\' else "_"
+        for each in file
+    )
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file, safe='')}"

@@ -23,19 +23,27 @@ class Keeper:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._followers: dict[int, Follower] = {}
-        self._again: set[int] = set()  # studies that changed at the last look: Optuna's rows may have come after it
+        # studies that changed at the last look: Optuna's rows may have come after it
+        self._again: set[int] = set()
 
     def look(self) -> int:
-        """Bring Optuna's rows and the notes of every study up to date; returns how many notes were written."""
+        """Bring Optuna's rows and the notes of every study up to date; returns how many notes were
+        written.
+        """
         studies = self._ledger.studies()
-        self._followers = {each.id: self._followers.get(each.id) or Follower(self._ledger, each.id) for each in studies}
+        self._followers = {
+            each.id: self._followers.get(each.id) or Follower(self._ledger, each.id)
+            for each in studies
+        }
         written = 0
         for study in studies:
             Mirror(self._ledger).sync(study.id)
             follower = self._followers[study.id]
             changed = follower.read()
             if changed or study.id in self._again:
-                written += write_notes(self._ledger, study, summarise(study, follower.records), follower.records)
+                written += write_notes(
+                    self._ledger, study, summarise(study, follower.records), follower.records
+                )
             (self._again.add if changed else self._again.discard)(study.id)
         return written
 

@@ -1,4 +1,5 @@
-"""A small HTTP server for a WSGI application, with bounds: so many connections at a time, and so long for a request to arrive.
+"""A small HTTP server for a WSGI application, with bounds: so many connections at a time, and so
+long for a request to arrive.
 
 wsgiref's own gives every connection a thread, for as long as its client sends a byte now and then.
 """
@@ -60,7 +61,9 @@ class _ServerIPv6(_Server):
 
 
 class _Arriving(io.RawIOBase):
-    """What a client sends, until a deadline for all of it: one that drips a byte now and then must not hold a thread."""
+    """What a client sends, until a deadline for all of it: one that drips a byte now and then must
+    not hold a thread.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection, self._until = connection, time.monotonic() + ARRIVAL_SECONDS
@@ -78,7 +81,9 @@ class _Arriving(io.RawIOBase):
 
 
 class _Leaving(io.RawIOBase):
-    """What goes to a client; one that does not read it in time has gone away, which wsgiref takes without a word."""
+    """What goes to a client; one that does not read it in time has gone away, which wsgiref takes
+    without a word.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -108,9 +113,14 @@ class _Handler(WSGIRequestHandler):
 
 
 def bound(host: str, port: int, application: Application) -> WSGIServer:
-    """A server of `application` that listens already. Raises EnvironmentProblem where the port is taken."""
+    """A server of `application` that listens already.
+
+    Raises EnvironmentProblem where the port is taken.
+    """
     kind = _ServerIPv6 if ":" in host else _Server
     try:
         return make_server(host, port, application, server_class=kind, handler_class=_Handler)
     except OSError as error:
-        raise EnvironmentProblem(f"cannot serve {host}:{port}: {error.strerror}.", fix="Give another --port, or 0.") from None
+        raise EnvironmentProblem(
+            f"cannot serve {host}:{port}: {error.strerror}.", fix="Give another --port, or 0."
+        ) from None

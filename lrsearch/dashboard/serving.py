@@ -1,4 +1,6 @@
-"""Serves optuna-dashboard over a ledger: checks who may be reached, and runs until it is told to end."""
+"""Serves optuna-dashboard over a ledger: checks who may be reached, and runs until it is told to
+end.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ def serve(
 ) -> None:
     """Serve until interrupted; `started` is told the address.
 
-    Raises InvalidValue for a host that other machines reach without a token, EnvironmentProblem where the port is taken.
+    Raises InvalidValue for a host that other machines reach without a token, EnvironmentProblem
+    where the port is taken.
     """
     check_reach(host, token)
     with _ended_by_sigterm(), suppress(KeyboardInterrupt):
@@ -56,15 +59,23 @@ def check_reach(host: str, token: str | None) -> None:
     """Refuse to serve other machines without a token that cannot be guessed."""
     if token is not None and len(token) < SHORTEST_TOKEN:
         got = f"a token of {len(token)} characters"
-        raise InvalidValue("LRSEARCH_DASHBOARD_TOKEN", got=got, allowed=f"at least {SHORTEST_TOKEN} characters long")
+        raise InvalidValue(
+            "LRSEARCH_DASHBOARD_TOKEN",
+            got=got,
+            allowed=f"at least {SHORTEST_TOKEN} characters long",
+        )
     if token is None and host not in LOOPBACK:
         fix = "Set LRSEARCH_DASHBOARD_TOKEN (openssl rand -hex 16), and let a proxy add TLS."
-        raise InvalidValue("--host", got=host, allowed="this machine's own (127.0.0.1) without a token", fix=fix)
+        raise InvalidValue(
+            "--host", got=host, allowed="this machine's own (127.0.0.1) without a token", fix=fix
+        )
 
 
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end what is within as Ctrl-C does: the first process of a container has no handler of its own."""
+    """Let SIGTERM end what is within as Ctrl-C does: the first process of a container has no
+    handler of its own.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

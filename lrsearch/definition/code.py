@@ -1,11 +1,12 @@
-"""The code behind a definition as digests, one for each thing that it is for, so that a change can be named.
+"""The code behind a definition as digests, one for each thing that it is for, so that a change can
+be named.
 
 code.model      build_model and what it needs          code.training   loss and metrics, and what they need
 code.data       load_data and what it needs            code.callbacks  callbacks and what they need alone
 code.file       what runs when the files load, needed by none of these but perhaps by callbacks
 
-The `definition = ...` statement itself is left out, since its fields are compared by value. Modules beside the file count
-like the file; code that nothing needs and that does nothing counts nowhere.
+The `definition = ...` statement itself is left out, since its fields are compared by value. Modules
+beside the file count like the file; code that nothing needs and that does nothing counts nowhere.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from lrsearch.definition.sources import Sources
 from lrsearch.definition.study import StudyDefinition
 from lrsearch.definition.syntax import dump
 
-# By part: fields of StudyDefinition. Those of the first two are functions of the file where the definition does not give them.
+# By part: fields of StudyDefinition. Those of the first two are functions of the file where the
+# definition does not give them.
 PARTS: Mapping[str, tuple[str, ...]] = {
     "code.model": ("build_model",),
     "code.data": ("load_data",),
@@ -33,26 +35,45 @@ _FUNCTIONS = ("build_model", "load_data")
 
 
 def code_parts(definition: StudyDefinition) -> dict[str, str]:
-    """The digests. Equal for code that differs in comments, docstrings and layout only, under every version of Python."""
+    """The digests.
+
+    Equal for code that differs in comments, docstrings and layout only, under every version of
+    Python.
+    """
     if definition.sources is not None:
         return file_parts(definition.sources)
-    return {part: _digest(value_text(getattr(definition, name)) for name in names) for part, names in PARTS.items()}
+    return {
+        part: _digest(value_text(getattr(definition, name)) for name in names)
+        for part, names in PARTS.items()
+    }
 
 
 def file_parts(sources: Sources) -> dict[str, str]:
-    """The digests of a study file; of one whose definition is no plain call of StudyDefinition, `code.file` alone."""
+    """The digests of a study file; of one whose definition is no plain call of StudyDefinition,
+    `code.file` alone.
+    """
     program = Program(sources)
     fields = _fields(program)
     if fields is None or program.dynamic:
         return {FILE: _digest_places(program, sources, program.everything())}
-    roots = {part: [fields[name] for name in names if name in fields] for part, names in PARTS.items()}
+    roots = {
+        part: [fields[name] for name in names if name in fields] for part, names in PARTS.items()
+    }
     places = {part: program.reached(nodes) for part, nodes in roots.items()}
     counted = set().union(*(found for part, found in places.items() if part != CALLBACKS))
-    active = {place for place in program.everything() if _acts(program, sources, place)} - places[CALLBACKS] - counted
+    active = (
+        {place for place in program.everything() if _acts(program, sources, place)}
+        - places[CALLBACKS]
+        - counted
+    )
     places[CALLBACKS] -= counted
-    places[FILE] = (active.union(*(program.reached([program.statement(each)], each[0]) for each in active))) - counted
+    places[FILE] = (
+        active.union(*(program.reached([program.statement(each)], each[0]) for each in active))
+    ) - counted
     return {
-        part: _digest_places(program, sources, found, before=[dump(each) for each in roots.get(part, ())])
+        part: _digest_places(
+            program, sources, found, before=[dump(each) for each in roots.get(part, ())]
+        )
         for part, found in places.items()
     }
 
@@ -72,12 +93,20 @@ def _fields(program: Program) -> dict[str, ast.expr] | None:
 
 
 def _is_definition(statement: ast.stmt) -> bool:
-    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-    return isinstance(statement, ast.Assign | ast.AnnAssign) and any(map(_binds_definition, targets))
+    targets = (
+        statement.targets
+        if isinstance(statement, ast.Assign)
+        else [getattr(statement, "target", None)]
+    )
+    return isinstance(statement, ast.Assign | ast.AnnAssign) and any(
+        map(_binds_definition, targets)
+    )
 
 
 def _binds_definition(node: ast.AST | None) -> bool:
-    return isinstance(node, ast.Name) and node.id == "definition" and isinstance(node.ctx, ast.Store)
+    return (
+        isinstance(node, ast.Name) and node.id == "definition" and isinstance(node.ctx, ast.Store)
+    )
 
 
 def _acts(program: Program, sources: Sources, place: Place) -> bool:
@@ -87,18 +116,28 @@ def _acts(program: Program, sources: Sources, place: Place) -> bool:
     return acts(statement, sources, place[0])
 
 
-def _digest_places(program: Program, sources: Sources, places: Iterable[Place], *, before: Iterable[str] = ()) -> str:
-    """Of statements in the order of their files and lines; the study file's own name is no part of it."""
+def _digest_places(
+    program: Program, sources: Sources, places: Iterable[Place], *, before: Iterable[str] = ()
+) -> str:
+    """Of statements in the order of their files and lines; the study file's own name is no part of
+    it.
+    """
     order = {path: number for number, path in enumerate(program.files)}
     chosen = sorted(places, key=lambda place: (order[place[0]], place[1]))
-    texts = (f"{_shown(path, sources)} {dump(program.files[path][index])}" for path, index in chosen)
+    texts = (
+        f"{_shown(path, sources)} {dump(program.files[path][index])}" for path, index in chosen
+    )
     return _digest([*before, *texts])
 
 
 def _shown(path: Path, sources: Sources) -> str:
     if path == sources.home:
         return ""
-    return path.relative_to(sources.root).as_posix() if path.is_relative_to(sources.root) else path.name
+    return (
+        path.relative_to(sources.root).as_posix()
+        if path.is_relative_to(sources.root)
+        else path.name
+    )
 
 
 def _digest(texts: Iterable[str]) -> str:

@@ -1,4 +1,6 @@
-"""What makes two definitions the same: fields and code, as canonical JSON, so that a difference can be named."""
+"""What makes two definitions the same: fields and code, as canonical JSON, so that a difference can
+be named.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +25,33 @@ _FIELDS = (
 
 
 def fingerprint_of(definition: StudyDefinition) -> dict[str, Json]:
-    """What changes results and nothing else, by name: the definition's fields, and its code but for callbacks.
+    """What changes results and nothing else, by name: the definition's fields, and its code but for
+    callbacks.
 
-    Comments, docstrings and layout do not count, nor do the version of Python and code that nothing needs; `seed` is the
-    search's own.
+    Comments, docstrings and layout do not count, nor do the version of Python and code that nothing
+    needs; `seed` is the search's own.
     """
-    found: dict[str, Json] = {"version": VERSION} | {name: getattr(definition, name) for name in _FIELDS}
-    found["class_weight"] = {str(key): float(value) for key, value in (definition.class_weight or {}).items()} or None
+    found: dict[str, Json] = {"version": VERSION} | {
+        name: getattr(definition, name) for name in _FIELDS
+    }
+    found["class_weight"] = {
+        str(key): float(value) for key, value in (definition.class_weight or {}).items()
+    } or None
     space = definition.effective_space().to_json()
     found |= {f"space.{name}": canonical(value) for name, value in space.items()}
-    return found | {part: digest for part, digest in code_parts(definition).items() if part != CALLBACKS}
+    return found | {
+        part: digest for part, digest in code_parts(definition).items() if part != CALLBACKS
+    }
 
 
 def recorded_of(definition: StudyDefinition) -> dict[str, Json]:
-    """What is kept beside the fingerprint: callbacks, whose change is said and never refused, and what 0.1.0 called `code`."""
-    return {CALLBACKS: code_parts(definition).get(CALLBACKS), version1.FIELD: version1.code_digest(definition)}
+    """What is kept beside the fingerprint: callbacks, whose change is said and never refused, and
+    what 0.1.0 called `code`.
+    """
+    return {
+        CALLBACKS: code_parts(definition).get(CALLBACKS),
+        version1.FIELD: version1.code_digest(definition),
+    }
 
 
 def canonical(value: Any) -> Json:

@@ -1,4 +1,6 @@
-"""What the functions of a notebook's definition are: their source, and the functions and plain values that they need."""
+"""What the functions of a notebook's definition are: their source, and the functions and plain
+values that they need.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,14 @@ def _code_text(value: Any, seen: frozenset[int]) -> str:
     inner = seen | {id(value)}
     tree = _tree(value)
     own = dump(tree) if tree is not None else _compiled(value)
-    set_here = {name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names} if tree else set()
-    needed = [f"{name}={value_text(each, inner)}" for name, each in _needed(value) if name not in set_here]
+    set_here = (
+        {name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names}
+        if tree
+        else set()
+    )
+    needed = [
+        f"{name}={value_text(each, inner)}" for name, each in _needed(value) if name not in set_here
+    ]
     return " ".join([own, *needed])
 
 
@@ -52,7 +60,9 @@ def _tree(value: Any) -> ast.AST | None:
     except (OSError, TypeError, SyntaxError):  # typed at a prompt, or a piece of a statement
         return None
     lambdas = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda)]
-    return lambdas[0] if getattr(value, "__name__", "") == "<lambda>" and len(lambdas) == 1 else tree
+    return (
+        lambdas[0] if getattr(value, "__name__", "") == "<lambda>" and len(lambdas) == 1 else tree
+    )
 
 
 def _compiled(value: Any) -> str:
@@ -63,12 +73,16 @@ def _compiled(value: Any) -> str:
 
 
 def _bytecode(code: CodeType) -> str:
-    constants = [_bytecode(each) if isinstance(each, CodeType) else ascii(each) for each in code.co_consts]
+    constants = [
+        _bytecode(each) if isinstance(each, CodeType) else ascii(each) for each in code.co_consts
+    ]
     return ascii((code.co_code, constants, code.co_names))
 
 
 def _needed(value: Any) -> Iterator[tuple[str, Any]]:
-    """Names of the function's module and closure that it reads, where they are plain values, or functions and classes there."""
+    """Names of the function's module and closure that it reads, where they are plain values, or
+    functions and classes there.
+    """
     if not isinstance(value, FunctionType):
         return
     cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=False)
@@ -76,7 +90,11 @@ def _needed(value: Any) -> Iterator[tuple[str, Any]]:
     for name in sorted(_names(value.__code__) & known.keys()):
         each = known[name]
         own = isinstance(each, FunctionType | type) and each.__module__ == value.__module__
-        if own or isinstance(each, _PLAIN) or (isinstance(each, list | tuple) and all(isinstance(one, _PLAIN) for one in each)):
+        if (
+            own
+            or isinstance(each, _PLAIN)
+            or (isinstance(each, list | tuple) and all(isinstance(one, _PLAIN) for one in each))
+        ):
             yield name, each
 
 

@@ -26,21 +26,29 @@ BACKEND = "tensorflow"
 def load_study_file(path: str | Path) -> StudyDefinition:
     """The definition in the file, its `build_model` and `load_data` filled in.
 
-    The file's folder is importable while and after it loads, for modules beside it. Raises StudyFileError, with the file's own
-    traceback where its code failed, InvalidValue for a field, and InvalidValue for a Keras backend other than TensorFlow.
+    The file's folder is importable while and after it loads, for modules beside it. Raises
+    StudyFileError, with the file's own traceback where its code failed, InvalidValue for a field,
+    and InvalidValue for a Keras backend other than TensorFlow.
     """
     check_backend()
     path = Path(path)
     if not path.is_file():
-        raise StudyFileError(f"study file {str(path)!r} does not exist.", fix="Write one with: lrsearch new-study FILE.py")
+        raise StudyFileError(
+            f"study file {str(path)!r} does not exist.",
+            fix="Write one with: lrsearch new-study FILE.py",
+        )
     if path.suffix != ".py":
-        raise StudyFileError(f"study file {str(path)!r} is no Python file:", fix="its name must end in .py.")
+        raise StudyFileError(
+            f"study file {str(path)!r} is no Python file:", fix="its name must end in .py."
+        )
     sources = read_sources(path)  # before it runs: what is edited meanwhile is another definition
     module = _run(path)
     definition = getattr(module, "definition", None)
     if not isinstance(definition, StudyDefinition):
         found = "none" if definition is None else f"a {type(definition).__name__}"
-        raise StudyFileError(f"{path.name} must have `definition = StudyDefinition(...)`; it has {found}.")
+        raise StudyFileError(
+            f"{path.name} must have `definition = StudyDefinition(...)`; it has {found}."
+        )
     functions = {name: _function(module, definition, name) for name in ("build_model", "load_data")}
     return replace(definition, sources=sources, **functions)
 
@@ -49,7 +57,9 @@ def check_backend() -> None:
     """Refuse a Keras backend that no engine trains on, before Keras is imported under it."""
     backend = os.environ.get("KERAS_BACKEND") or _configured_backend()
     if backend != BACKEND:
-        raise InvalidValue("KERAS_BACKEND", got=backend, allowed=BACKEND, fix="Set it to tensorflow.")
+        raise InvalidValue(
+            "KERAS_BACKEND", got=backend, allowed=BACKEND, fix="Set it to tensorflow."
+        )
 
 
 def _configured_backend() -> str:
@@ -80,7 +90,9 @@ def _run(path: Path) -> ModuleType:
             raise type_kept(unknown, path) from None
         text = own_traceback(error, path)
         raise StudyFileError(
-            f"{path.name} does not load: {type(error).__name__}: {error}", fix=_hint(error), traceback_text=text
+            f"{path.name} does not load: {type(error).__name__}: {error}",
+            fix=_hint(error),
+            traceback_text=text,
         ) from None
     finally:
         sys.dont_write_bytecode = before
@@ -95,11 +107,20 @@ def _hint(error: Exception) -> str:
 
 
 def unknown_field(error: Exception) -> LrSearchError | None:
-    """A misspelt field of StudyDefinition or SearchSpace, as Python's TypeError tells it, with the nearest name."""
+    """A misspelt field of StudyDefinition or SearchSpace, as Python's TypeError tells it, with the
+    nearest name.
+    """
     for kind in (StudyDefinition, SearchSpace):
-        found = re.fullmatch(rf"{kind.__name__}.__init__\(\) got an unexpected keyword argument '(\w+)'.*", str(error))
+        found = re.fullmatch(
+            rf"{kind.__name__}.__init__\(\) got an unexpected keyword argument '(\w+)'.*",
+            str(error),
+        )
         if found is not None and isinstance(error, TypeError):
-            return UnknownName(f"field of {kind.__name__}", got=found[1], known=[each.name for each in fields(kind)])
+            return UnknownName(
+                f"field of {kind.__name__}",
+                got=found[1],
+                known=[each.name for each in fields(kind)],
+            )
     return None
 
 
@@ -113,7 +134,14 @@ def own_traceback(error: BaseException, path: Path) -> str:
     """The traceback from the study file on, without the frames that led there."""
     frames = traceback.extract_tb(error.__traceback__)
     target = str(path)
-    first = next((place for place, frame in enumerate(frames) if Path(frame.filename) == path or frame.filename == target), None)
+    first = next(
+        (
+            place
+            for place, frame in enumerate(frames)
+            if Path(frame.filename) == path or frame.filename == target
+        ),
+        None,
+    )
     kept = frames[first:] if first is not None else []
     lines = ["Traceback (most recent call last):\n", *traceback.format_list(kept)] if kept else []
     return "".join([*lines, *traceback.format_exception_only(error)])
@@ -123,5 +151,8 @@ def _function(module: ModuleType, definition: StudyDefinition, name: str) -> Any
     function = getattr(definition, name) or getattr(module, name, None)
     if not callable(function):
         file = Path(str(module.__file__)).name
-        raise StudyFileError(f"{file} must have a function `{name}`;", fix="see `lrsearch new-study` for a file to begin from.")
+        raise StudyFileError(
+            f"{file} must have a function `{name}`;",
+            fix="see `lrsearch new-study` for a file to begin from.",
+        )
     return function

@@ -22,7 +22,9 @@ def check_study_name(name: str) -> str:
         or any(each in _FORBIDDEN or unicodedata.category(each)[0] == "C" for each in name)
     )
     if bad:
-        raise InvalidValue("study name", got=name if len(name) <= LONGEST else name[:20] + "...", allowed=allowed)
+        raise InvalidValue(
+            "study name", got=name if len(name) <= LONGEST else name[:20] + "...", allowed=allowed
+        )
     return name
 
 

@@ -1,7 +1,9 @@
-"""Which statements of a study's files a name reaches: what a function needs, and what that needs in turn.
+"""Which statements of a study's files a name reaches: what a function needs, and what that needs in
+turn.
 
-Static and generous: a name that is read anywhere inside a statement counts, whatever it stands for there; of a module that is
-imported as a whole, everything counts. What cannot be told so (`globals`, `exec`, ...) is `dynamic`, and then everything counts.
+Static and generous: a name that is read anywhere inside a statement counts, whatever it stands for
+there; of a module that is imported as a whole, everything counts. What cannot be told so
+(`globals`, `exec`, ...) is `dynamic`, and then everything counts.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from lrsearch.definition.syntax import without_docstring
 
 Place: TypeAlias = tuple[Path, int]  # a statement at the top of a file
 
-_DYNAMIC = frozenset({"globals", "exec", "eval", "__import__", "importlib", "sys.modules", "__init_subclass__"})
+_DYNAMIC = frozenset(
+    {"globals", "exec", "eval", "__import__", "importlib", "sys.modules", "__init_subclass__"}
+)
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IMPORTS = (ast.Import, ast.ImportFrom)
 
@@ -27,7 +31,10 @@ class Program:
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self.files = {path: list(_split(without_docstring(tree.body))) for path, tree in sources.trees().items()}
+        self.files = {
+            path: list(_split(without_docstring(tree.body)))
+            for path, tree in sources.trees().items()
+        }
         self._definers = {path: _definers(statements) for path, statements in self.files.items()}
 
     @property
@@ -38,11 +45,20 @@ class Program:
     @property
     def dynamic(self) -> bool:
         """Whether names are looked up or made while the code runs."""
-        nodes = (node for statements in self.files.values() for each in statements for node in ast.walk(each))
+        nodes = (
+            node
+            for statements in self.files.values()
+            for each in statements
+            for node in ast.walk(each)
+        )
         return any(_DYNAMIC & set(_words(node)) for node in nodes)
 
     def everything(self) -> set[Place]:
-        return {(path, index) for path, statements in self.files.items() for index in range(len(statements))}
+        return {
+            (path, index)
+            for path, statements in self.files.items()
+            for index in range(len(statements))
+        }
 
     def statement(self, place: Place) -> ast.stmt:
         return self.files[place[0]][place[1]]
@@ -50,7 +66,9 @@ class Program:
     def reached(self, nodes: Iterable[ast.AST], path: Path | None = None) -> set[Place]:
         """What `nodes` of a file, the study file unless another is given, need."""
         found: set[Place] = set()
-        waiting = [place for node in nodes for place in self._needs(node, path or self._sources.home)]
+        waiting = [
+            place for node in nodes for place in self._needs(node, path or self._sources.home)
+        ]
         while waiting:
             place = waiting.pop()
             if place not in found:
@@ -76,7 +94,12 @@ class Program:
         base, parts = origin_of(node, path, self._sources.root)
         own = list(module_files(base, parts))[-1:] if parts else [base / "__init__.py"]
         for alias in node.names:
-            named = [place for file in own if file in self.files for place in self._of_name(file, alias.name)]
+            named = [
+                place
+                for file in own
+                if file in self.files
+                for place in self._of_name(file, alias.name)
+            ]
             inner = [file for file in module_files(base, [*parts, alias.name]) if file not in own]
             yield from named or self._whole(inner[-1:] or own)
 
@@ -86,18 +109,27 @@ class Program:
 
 
 def acts(statement: ast.stmt, sources: Sources, path: Path) -> bool:
-    """Whether a statement may do something though nobody reads a name of it: a call, a decorator, an import for its effect."""
+    """Whether a statement may do something though nobody reads a name of it: a call, a decorator,
+    an import for its effect.
+    """
     if isinstance(statement, _DEFINITIONS):
-        return bool(statement.decorator_list or (isinstance(statement, ast.ClassDef) and statement.keywords))
+        return bool(
+            statement.decorator_list or (isinstance(statement, ast.ClassDef) and statement.keywords)
+        )
     if isinstance(statement, _IMPORTS):
-        return not imported_files(statement, path, sources.root) and _package(statement) not in sys.stdlib_module_names
+        return (
+            not imported_files(statement, path, sources.root)
+            and _package(statement) not in sys.stdlib_module_names
+        )
     if isinstance(statement, ast.Pass) or _is_main_guard(statement):
         return False
     if isinstance(statement, ast.Expr):
         return not isinstance(statement.value, ast.Constant)
     if isinstance(statement, ast.Assign | ast.AnnAssign):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        return not all(map(_is_plain, targets)) or any(isinstance(each, ast.Call) for each in ast.walk(statement))
+        return not all(map(_is_plain, targets)) or any(
+            isinstance(each, ast.Call) for each in ast.walk(statement)
+        )
     return True
 
 
@@ -106,7 +138,10 @@ def _split(body: list[ast.stmt]) -> Iterator[ast.stmt]:
         if isinstance(each, ast.Import):
             yield from (ast.Import(names=[alias]) for alias in each.names)
         elif isinstance(each, ast.ImportFrom):
-            yield from (ast.ImportFrom(module=each.module, names=[alias], level=each.level) for alias in each.names)
+            yield from (
+                ast.ImportFrom(module=each.module, names=[alias], level=each.level)
+                for alias in each.names
+            )
         else:
             yield each
 
@@ -159,7 +194,11 @@ def _is_plain(target: ast.expr) -> bool:
 
 def _is_main_guard(statement: ast.stmt) -> bool:
     """`if __name__ == "__main__":`, which is false in a study file."""
-    if not isinstance(statement, ast.If) or statement.orelse or not isinstance(statement.test, ast.Compare):
+    if (
+        not isinstance(statement, ast.If)
+        or statement.orelse
+        or not isinstance(statement.test, ast.Compare)
+    ):
         return False
     words = {ast.unparse(statement.test.left), *map(ast.unparse, statement.test.comparators)}
     return words == {"__name__", "'__main__'"} and isinstance(statement.test.ops[0], ast.Eq)

@@ -1,4 +1,6 @@
-"""A study file and the modules beside it, as they were when the file was loaded: an edit since then is another definition."""
+"""A study file and the modules beside it, as they were when the file was loaded: an edit since then
+is another definition.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def _text(path: Path) -> str:
 
 
 def _parsed(text: str) -> ast.Module:
-    """What is no Python of this version counts as the text that it is: its import may stand in a `try`."""
+    """What is no Python of this version counts as the text that it is: its import may stand in a
+    `try`.
+    """
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError):
@@ -63,7 +67,9 @@ def _parsed(text: str) -> ast.Module:
 
 
 def imported_files(node: ast.Import | ast.ImportFrom, path: Path, root: Path) -> list[Path]:
-    """Files below `root` that an import in `path` loads, whether they are plain modules or packages."""
+    """Files below `root` that an import in `path` loads, whether they are plain modules or
+    packages.
+    """
     if isinstance(node, ast.Import):
         return [file for alias in node.names for file in module_files(root, alias.name.split("."))]
     base, parts = origin_of(node, path, root)

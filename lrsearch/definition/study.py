@@ -24,20 +24,21 @@ _NO_BATCH_SIZE = "load_data(batch_size) was called with None: give batch_size= t
 class StudyDefinition:
     """One study: a model, its data, what is better, and what to search.
 
-    objective: a name that an epoch logs, such as `val_accuracy` or `val_loss`.
-    direction: `"minimize"` or `"maximize"`; may be left out where Keras knows it (losses, accuracies, its own metrics).
-    objective_epoch: `"last"` (default), since a schedule anneals towards it, or `"best"`.
-    epochs: the length of every trial; train for as long as you will in earnest, the best rate depends on it.
-    batch_size: one, or a list to search; epochs stay fixed. Left out for datasets that are batched already.
-    steps_per_epoch, validation_steps: as in `model.fit`; needed where a dataset's length is unknown or infinite.
-    class_weight, shuffle: as in `model.fit`. Shuffling is ours: a new permutation an epoch, the same in every engine.
-    gradient_accumulation_steps: batches per update; by default what the model's own optimizer has.
-    callbacks: a function that returns a list of Keras callbacks, called once for every attempt at a training and once before
-    trial 0. `callbacks(trial)` receives a `TrialInfo`: label, number, setting, seed and a folder of its own.
+    objective: a name that an epoch logs, such as `val_accuracy` or `val_loss`. direction:
+    `"minimize"` or `"maximize"`; may be left out where Keras knows it (losses, accuracies, its own
+    metrics). objective_epoch: `"last"` (default), since a schedule anneals towards it, or `"best"`.
+    epochs: the length of every trial; train for as long as you will in earnest, the best rate
+    depends on it. batch_size: one, or a list to search; epochs stay fixed. Left out for datasets
+    that are batched already. steps_per_epoch, validation_steps: as in `model.fit`; needed where a
+    dataset's length is unknown or infinite. class_weight, shuffle: as in `model.fit`. Shuffling is
+    ours: a new permutation an epoch, the same in every engine. gradient_accumulation_steps: batches
+    per update; by default what the model's own optimizer has. callbacks: a function that returns a
+    list of Keras callbacks, called once for every attempt at a training and once before trial 0.
+    `callbacks(trial)` receives a `TrialInfo`: label, number, setting, seed and a folder of its own.
     loss, metrics: for a model that `build_model` returns uncompiled; what `model.compile` takes.
-    space: what to search. seed: of the search and of every trial's start.
-    build_model, load_data: given here in a notebook; in a study file, functions of these names.
-    sources: the study file's text and that of the modules beside it; filled in where one is loaded.
+    space: what to search. seed: of the search and of every trial's start. build_model, load_data:
+    given here in a notebook; in a study file, functions of these names. sources: the study file's
+    text and that of the modules beside it; filled in where one is loaded.
     """
 
     objective: str = "val_loss"
@@ -74,24 +75,49 @@ class StudyDefinition:
             raise InvalidValue("shuffle", got=self.shuffle, allowed="True or False")
         if not isinstance(self.space, SearchSpace):
             raise InvalidValue("space", got=self.space, allowed="a SearchSpace")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
+        if (
+            isinstance(self.seed, bool)
+            or not isinstance(self.seed, int)
+            or not 0 <= self.seed < 2**31
+        ):
             raise InvalidValue("seed", got=self.seed, allowed="a whole number from 0 to 2147483647")
         if self.class_weight is not None and not isinstance(self.class_weight, Mapping):
-            raise InvalidValue("class_weight", got=self.class_weight, allowed="a dict from class to weight")
+            raise InvalidValue(
+                "class_weight", got=self.class_weight, allowed="a dict from class to weight"
+            )
         self._check_extra(self.effective_space())
 
     def _check_extra(self, space: SearchSpace) -> None:
-        """Refuse further values that nobody would read: the search would report a best one that had no effect."""
-        if space.extra and self.build_model is not None and not takes_argument(self.build_model, "params"):
-            fix = f"It is called with the searched {', '.join(space.extra)}: def build_model(params)."
-            raise InvalidValue("build_model", got="a function without an argument", allowed="one that takes params", fix=fix)
+        """Refuse further values that nobody would read: the search would report a best one that had
+        no effect.
+        """
+        if (
+            space.extra
+            and self.build_model is not None
+            and not takes_argument(self.build_model, "params")
+        ):
+            fix = (
+                f"It is called with the searched {', '.join(space.extra)}: def build_model(params)."
+            )
+            raise InvalidValue(
+                "build_model",
+                got="a function without an argument",
+                allowed="one that takes params",
+                fix=fix,
+            )
 
     def effective_space(self) -> SearchSpace:
-        """The space with the definition's batch sizes; raises InvalidValue where both name some and differ."""
+        """The space with the definition's batch sizes; raises InvalidValue where both name some and
+        differ.
+        """
         given = self.batch_size
-        sizes = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
+        sizes = (
+            tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
+        )
         if given is not None and (not sizes or len(set(sizes)) != len(sizes)):
-            raise InvalidValue("batch_size", got=given, allowed="a whole number, or a list of different ones")
+            raise InvalidValue(
+                "batch_size", got=given, allowed="a whole number, or a list of different ones"
+            )
         for size in sizes:
             if size is not None:
                 _check_count("batch_size", size)
@@ -102,15 +128,24 @@ class StudyDefinition:
             return self.space.with_batch_sizes(sizes)
         if tuple(self.space.batch_sizes) != sizes:
             fix = "Say it in one place."
-            raise InvalidValue("batch_size", got=given, allowed=f"the space's own ({list(self.space.batch_sizes)})", fix=fix)
+            raise InvalidValue(
+                "batch_size",
+                got=given,
+                allowed=f"the space's own ({list(self.space.batch_sizes)})",
+                fix=fix,
+            )
         return self.space
 
     def with_overrides(self, overrides: Mapping[str, Json]) -> StudyDefinition:
-        """This definition as the command line's options change it: the search space's, by their names."""
+        """This definition as the command line's options change it: the search space's, by their
+        names.
+        """
         if not overrides:
             return self
         space = self.space.with_overrides(overrides)
-        return replace(self, space=space, batch_size=None if "batch_size" in overrides else self.batch_size)
+        return replace(
+            self, space=space, batch_size=None if "batch_size" in overrides else self.batch_size
+        )
 
     def make_model(self, extra: Mapping[str, Json]) -> Any:
         """Call `build_model`, with the further searched values where it takes an argument."""
@@ -118,7 +153,8 @@ class StudyDefinition:
         return build(dict(extra)) if takes_argument(build, "params") else build()
 
     def read_data(self, batch_size: int | None) -> Any:
-        """Call `load_data`, with the batch size where it takes an argument; its own default stands where there is no size.
+        """Call `load_data`, with the batch size where it takes an argument; its own default stands
+        where there is no size.
 
         What it raises for want of a size says so in a note.
         """
@@ -136,7 +172,9 @@ class StudyDefinition:
             raise
 
     def make_callbacks(self, trial: Callable[[], TrialInfo]) -> Any:
-        """Call `callbacks`, with the trial where it takes an argument; None where there is no such function."""
+        """Call `callbacks`, with the trial where it takes an argument; None where there is no such
+        function.
+        """
         make = self.callbacks
         if make is None:
             return None
@@ -160,17 +198,25 @@ def takes_argument(function: Callable[..., Any], name: str) -> bool:
     Others with defaults are the user's own: `build_model(width=64)` is called as it is.
     """
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    first = next((each for each in inspect.signature(function).parameters.values() if each.kind in kinds), None)
+    first = next(
+        (each for each in inspect.signature(function).parameters.values() if each.kind in kinds),
+        None,
+    )
     return first is not None and (first.default is inspect.Parameter.empty or first.name == name)
 
 
 def hint_of(error: BaseException) -> str:
-    """The note that `read_data` left on an error, or nothing; notes of other libraries are their own."""
+    """The note that `read_data` left on an error, or nothing; notes of other libraries are their
+    own.
+    """
     return _NO_BATCH_SIZE if _NO_BATCH_SIZE in getattr(error, "__notes__", ()) else ""
 
 
 def _requires_argument(function: Callable[..., Any]) -> bool:
-    return next(iter(inspect.signature(function).parameters.values())).default is inspect.Parameter.empty
+    return (
+        next(iter(inspect.signature(function).parameters.values())).default
+        is inspect.Parameter.empty
+    )
 
 
 def _check_text(name: str, value: object) -> None:
@@ -180,7 +226,11 @@ def _check_text(name: str, value: object) -> None:
 
 def _check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
     if value not in allowed:
-        raise InvalidValue(name, got=value, allowed=" or ".join(repr(str(each)) for each in allowed if each is not None))
+        raise InvalidValue(
+            name,
+            got=value,
+            allowed=" or ".join(repr(str(each)) for each in allowed if each is not None),
+        )
 
 
 def _check_count(name: str, value: object) -> None:
@@ -201,5 +251,10 @@ def _check_factory(function: Callable[..., Any] | None) -> None:
     try:
         signature.bind(*([None] if takes_argument(function, "trial") else []))
     except TypeError as error:
-        allowed, fix = "a function without arguments, or of one: the trial", f"It cannot be called so: {error}."
-        raise InvalidValue("callbacks", got=f"callbacks{signature}", allowed=allowed, fix=fix) from None
+        allowed, fix = (
+            "a function without arguments, or of one: the trial",
+            f"It cannot be called so: {error}.",
+        )
+        raise InvalidValue(
+            "callbacks", got=f"callbacks{signature}", allowed=allowed, fix=fix
+        ) from None

@@ -1,7 +1,8 @@
 """Python source as text in which only what runs counts, the same under every Python that reads it.
 
-`ast.dump` will not do: 3.12 added fields to functions and classes, and 3.13 leaves empty ones out. Knows nothing
-of studies, and imports the standard library alone, so that any interpreter can be asked.
+`ast.dump` will not do: 3.12 added fields to functions and classes, and 3.13 leaves empty ones out.
+Knows nothing of studies, and imports the standard library alone, so that any interpreter can be
+asked.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import ast
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-# What says nothing of the code's meaning: how a name is used follows from where it stands, and u"" is "".
+# What says nothing of the code's meaning: how a name is used follows from where it stands, and u""
+# is "".
 _IDLE = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 _WITH_DOCSTRING = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -37,14 +39,20 @@ def _fields(node: ast.AST) -> Iterator[str]:
         if name == "body" and isinstance(node, _WITH_DOCSTRING):
             value = without_docstring(node.body)
         # Of constants None is a value; elsewhere None and [] are what is not there.
-        if name not in _IDLE and (isinstance(node, ast.Constant) or (value is not None and value != [])):
+        if name not in _IDLE and (
+            isinstance(node, ast.Constant) or (value is not None and value != [])
+        ):
             yield f"{name}={_text(value)}"
 
 
 def without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
     """The statements after the docstring, where there is one."""
     first = body[0] if body else None
-    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    documented = (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    )
     return body[1:] if documented else body
 
 

@@ -35,9 +35,13 @@ def overrides_compile(model: Any) -> bool:
 
 
 def own_loop(model: Any) -> str:
-    """The first part of Keras' training loop that the model's class replaces, which only `fit` would call; or empty."""
+    """The first part of Keras' training loop that the model's class replaces, which only `fit`
+    would call; or empty.
+    """
     parts = ("fit", "evaluate", "make_train_function", "make_test_function")
-    return next((name for name in parts if getattr(type(model), name) is not getattr(keras.Model, name)), "")
+    return next(
+        (name for name in parts if getattr(type(model), name) is not getattr(keras.Model, name)), ""
+    )
 
 
 def own_metrics(model: Any) -> bool:
@@ -47,7 +51,10 @@ def own_metrics(model: Any) -> bool:
 
 def scaling_of(optimizer: Any) -> dict[str, Any]:
     """A loss scaling's arguments."""
-    return {"initial_scale": float(optimizer.initial_scale), "dynamic_growth_steps": int(optimizer.dynamic_growth_steps)}
+    return {
+        "initial_scale": float(optimizer.initial_scale),
+        "dynamic_growth_steps": int(optimizer.dynamic_growth_steps),
+    }
 
 
 def scaled_like(yours: Any, optimizer: Any) -> Any:
@@ -59,8 +66,14 @@ _SETTINGS = ("dtype_policy", "flash_attention", "interactive_logging", "tracebac
 
 
 def clear_session() -> None:
-    """What `keras.backend.clear_session` does, but for what a study file may have set at its top: a policy of mixed precision."""
-    kept = {name: found for name in _SETTINGS if (found := global_state.get_global_attribute(name)) is not None}
+    """What `keras.backend.clear_session` does, but for what a study file may have set at its top: a
+    policy of mixed precision.
+    """
+    kept = {
+        name: found
+        for name in _SETTINGS
+        if (found := global_state.get_global_attribute(name)) is not None
+    }
     keras.backend.clear_session(free_memory=False)
     for name, value in kept.items():
         global_state.set_global_attribute(name, value)
@@ -79,25 +92,32 @@ def copy_decay_exclusions(source: Any, target: Any) -> None:
 
 
 def decay_exclusions(optimizer: Any, variables: list[Any]) -> dict[str, Any]:
-    """What `exclude_from_weight_decay` was told, as JSON: patterns of names, and places in `variables`; empty for nothing."""
+    """What `exclude_from_weight_decay` was told, as JSON: patterns of names, and places in
+    `variables`; empty for nothing.
+    """
     pattern = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
     ids = getattr(optimizer, "_exclude_from_weight_decay", None) or ()
     places = [place for place, each in enumerate(variables) if optimizer._var_key(each) in ids]  # noqa: SLF001
-    return ({"var_names": [pattern.pattern]} if pattern else {}) | ({"places": places} if places else {})
+    return ({"var_names": [pattern.pattern]} if pattern else {}) | (
+        {"places": places} if places else {}
+    )
 
 
 def optimizer_state(optimizer: Any) -> list[Any]:
-    """The optimizer's variables; a searched optimizer's rate is none of its state, whether a schedule or a fed variable."""
+    """The optimizer's variables; a searched optimizer's rate is none of its state, whether a
+    schedule or a fed variable.
+    """
     wrapped = optimizer.inner_optimizer if isinstance(optimizer, LossScaleOptimizer) else optimizer
     fed = getattr(wrapped, "lrsearch_feeds_rate", False)
     return [each for each in optimizer.variables if not (fed and each is wrapped._learning_rate)]  # noqa: SLF001
 
 
 def leave_out_reduction(optimizer: Any) -> None:
-    """Hand gradients on as they are, which is what their reduction over a single replica does; never under a strategy.
+    """Hand gradients on as they are, which is what their reduction over a single replica does;
+    never under a strategy.
 
-    TensorFlow's reduction registers a gradient function in every trace and keeps it for ever, and with it the trace and its
-    model: 3.5 MiB a trial of the smallest model (TensorFlow 2.21).
+    TensorFlow's reduction registers a gradient function in every trace and keeps it for ever, and
+    with it the trace and its model: 3.5 MiB a trial of the smallest model (TensorFlow 2.21).
     """
     optimizer._all_reduce_sum_gradients = list  # noqa: SLF001
 
@@ -108,7 +128,9 @@ def strategy_of(model: Any) -> Any | None:
 
 
 def scope_of(model: Any) -> Any:
-    """The scope of the model's strategy, which variables must be made in; elsewhere a context without effect."""
+    """The scope of the model's strategy, which variables must be made in; elsewhere a context
+    without effect.
+    """
     strategy = strategy_of(model)
     return nullcontext() if strategy is None else strategy.scope()
 
@@ -138,7 +160,9 @@ def seeds_now() -> tuple[object, ...]:
 
 
 def compile_again(model: Any, optimizer: Any) -> None:
-    """Compile with the same arguments but another optimizer: what `save` writes is what `compile` was given."""
+    """Compile with the same arguments but another optimizer: what `save` writes is what `compile`
+    was given.
+    """
     model.compile(**{**dict(model._compile_config.config), "optimizer": optimizer})  # noqa: SLF001
 
 
@@ -148,11 +172,13 @@ _counted: WeakKeyDictionary[Any, dict[str, int]] = WeakKeyDictionary()
 
 @contextmanager
 def same_names(maker: Any) -> Iterator[None]:
-    """Within, what is made gets the same names every time after the first, by `maker` (weakly kept).
+    """Within, what is made gets the same names every time after the first, by `maker` (weakly
+    kept).
 
-    TensorFlow keeps a kernel for every name that a variable ever had: 20 KiB each, 0.3 MiB a trial of a tiny model. Outside,
-    Keras goes on counting, so that no layer of the user's own ever gets a name that another has. Counters of the first time's end
-    are those of every later beginning: what a maker keeps from its first time has other names.
+    TensorFlow keeps a kernel for every name that a variable ever had: 20 KiB each, 0.3 MiB a trial
+    of a tiny model. Outside, Keras goes on counting, so that no layer of the user's own ever gets a
+    name that another has. Counters of the first time's end are those of every later beginning: what
+    a maker keeps from its first time has other names.
     """
     before = dict(global_state.get_global_attribute(_NAMES, default={}))
     with suppress(TypeError):  # what cannot be kept weakly is not known the next time
@@ -170,12 +196,16 @@ def same_names(maker: Any) -> Iterator[None]:
 
 @contextmanager
 def noting_auto_jit() -> Iterator[None]:
-    """Within, a model notes whether its compile leaves jit_compile to Keras, whose record of it keeps only what comes of that."""
+    """Within, a model notes whether its compile leaves jit_compile to Keras, whose record of it
+    keeps only what comes of that.
+    """
     own = Trainer.compile
     signature = inspect.signature(own)
 
     def noted(model: Any, *given: Any, **named: Any) -> None:
-        model.lrsearch_auto_jit = signature.bind(model, *given, **named).arguments.get("jit_compile", "auto") == "auto"
+        model.lrsearch_auto_jit = (
+            signature.bind(model, *given, **named).arguments.get("jit_compile", "auto") == "auto"
+        )
         own(model, *given, **named)
 
     Trainer.compile = noted
@@ -186,20 +216,26 @@ def noting_auto_jit() -> Iterator[None]:
 
 
 def trains_under_jit(model: Any) -> bool:
-    """Whether `fit` would compile with XLA: the user asked for it, or left it to Keras, which does so on a GPU."""
+    """Whether `fit` would compile with XLA: the user asked for it, or left it to Keras, which does
+    so on a GPU.
+    """
     return dict(model._compile_config.config).get("jit_compile") is True  # noqa: SLF001
 
 
 def asked_for_jit(model: Any) -> bool:
-    """Whether the user's own compile says jit_compile=True, in a model that was made under `noting_auto_jit`."""
+    """Whether the user's own compile says jit_compile=True, in a model that was made under
+    `noting_auto_jit`.
+    """
     return trains_under_jit(model) and not getattr(model, "lrsearch_auto_jit", False)
 
 
 def set_seeds(seed: int, *, kernels: bool) -> None:
-    """What `keras.utils.set_random_seed` does; without `kernels`, TensorFlow's kernels keep the state that they have.
+    """What `keras.utils.set_random_seed` does; without `kernels`, TensorFlow's kernels keep the
+    state that they have.
 
-    `tf.random.set_seed` throws every kernel away, and with them what TensorFlow made of kept graphs: making it anew costs 0.15 s
-    a trial for the small model of studies/digits.py. Nothing that takes a seed of its own, as Keras' operations do, needs it.
+    `tf.random.set_seed` throws every kernel away, and with them what TensorFlow made of kept
+    graphs: making it anew costs 0.15 s a trial for the small model of studies/digits.py. Nothing
+    that takes a seed of its own, as Keras' operations do, needs it.
     """
     if kernels:
         keras.utils.set_random_seed(seed)
@@ -218,12 +254,16 @@ def draws_of_tensorflow() -> object:
 
 
 def adopt_seed_generator(generator: Any) -> None:
-    """Make `generator` the global one, so that a kept graph and what runs outside it draw from one state."""
+    """Make `generator` the global one, so that a kept graph and what runs outside it draw from one
+    state.
+    """
     global_state.set_global_attribute("global_seed_generator", generator)
 
 
 def flat_logs(results: Mapping[str, Any]) -> dict[str, Any]:
-    """Metrics' results under the names that `fit` logs them: a metric of several results gives several."""
+    """Metrics' results under the names that `fit` logs them: a metric of several results gives
+    several.
+    """
     found: dict[str, Any] = {}
     for name, value in results.items():
         found |= flat_logs(value) if isinstance(value, Mapping) else {name: value}
@@ -246,9 +286,14 @@ _DRAWS = {
 
 
 def why_not_kept(concrete: Any, known: Iterable[Any]) -> str:
-    """Why a traced function cannot begin anew for another trial, or empty; `known` are the variables that do."""
+    """Why a traced function cannot begin anew for another trial, or empty; `known` are the
+    variables that do.
+    """
     definition = concrete.graph.as_graph_def()
-    nodes = [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
+    nodes = [
+        *definition.node,
+        *(node for function in definition.library.function for node in function.node_def),
+    ]
     drawn = sorted({node.op for node in nodes} & _DRAWS)
     if drawn:
         return f"it draws from tf.random ({drawn[0]}), whose state no trial can begin anew; keras.random can"
@@ -261,13 +306,16 @@ class EpochIterator(TFEpochIterator):
     """Keras' own iterator over the epochs of any input, which can begin within an epoch."""
 
     _asked: tuple[int, int, Callable[[Any], Any] | None] | None = None
-    _within: tuple[int, int, Callable[[Any], Any] | None] | None = None  # until the first epoch begins
+    # until the first epoch begins
+    _within: tuple[int, int, Callable[[Any], Any] | None] | None = None
     rest: Any = None  # the adapter of a PyDataset's pass that was begun before
 
     def begin_within(self, *, done: int, seen: int, first: Callable[[Any], Any] | None) -> None:
-        """Let the first epoch begin after `done` batches, at the place `seen` of its pass over the data.
+        """Let the first epoch begin after `done` batches, at the place `seen` of its pass over the
+        data.
 
-        `first` makes the pass's iterator, which stands there; without it the data itself begins there.
+        `first` makes the pass's iterator, which stands there; without it the data itself begins
+        there.
         """
         self._asked = self._within = (done, seen, first)
 
@@ -293,7 +341,9 @@ class _Rest(keras.utils.PyDataset):
 
     def __init__(self, source: Any, place: int) -> None:
         super().__init__(
-            workers=source.workers, use_multiprocessing=source.use_multiprocessing, max_queue_size=source.max_queue_size
+            workers=source.workers,
+            use_multiprocessing=source.use_multiprocessing,
+            max_queue_size=source.max_queue_size,
         )
         self._source, self._place = source, place
 
@@ -309,7 +359,9 @@ class _Rest(keras.utils.PyDataset):
 def rest_of_pass(iterator: EpochIterator, *, place: int) -> Any:
     """An iterator over a PyDataset's batches from `place` on, by as many workers as it asks for."""
     adapter = iterator.data_adapter
-    iterator.rest = PyDatasetAdapter(_Rest(adapter.py_dataset, place), class_weight=adapter.class_weight)
+    iterator.rest = PyDatasetAdapter(
+        _Rest(adapter.py_dataset, place), class_weight=adapter.class_weight
+    )
     iterator.rest._output_signature = adapter._output_signature  # noqa: SLF001
     return iter(iterator.rest.get_tf_dataset())
 
@@ -324,7 +376,8 @@ def taking_epoch_iterator(take: Callable[[EpochIterator], None]) -> Iterator[Non
     """Within, the next `fit` trains by an iterator that `take` is given before its first epoch."""
 
     def made(*given: Any, **named: Any) -> EpochIterator:
-        tensorflow_trainer.TFEpochIterator = TFEpochIterator  # the validation's, and those of callbacks, are Keras' own
+        # the validation's, and those of callbacks, are Keras' own
+        tensorflow_trainer.TFEpochIterator = TFEpochIterator
         iterator = EpochIterator(*given, **named)
         take(iterator)
         return iterator
@@ -357,7 +410,9 @@ def element_spec(iterator: Any) -> Any:
 
 
 def batches_left(iterator: Any, place: int) -> int:
-    """How many batches the iterator will still give in this epoch after the one at `place`, where the data does not run out."""
+    """How many batches the iterator will still give in this epoch after the one at `place`, where
+    the data does not run out.
+    """
     steps, known = iterator.steps_per_epoch, iterator._num_batches  # noqa: SLF001
     bounds = [steps - place - 1] if steps else []
     bounds += [known - iterator._steps_seen] if known else []  # noqa: SLF001
@@ -365,7 +420,9 @@ def batches_left(iterator: Any, place: int) -> int:
 
 
 def ran_out(iterator: Any, missing: int) -> None:
-    """The data ended `missing` batches before those that the iterator counts: what `fit` does then, its warning included."""
+    """The data ended `missing` batches before those that the iterator counts: what `fit` does then,
+    its warning included.
+    """
     iterator._steps_seen -= missing - 1  # noqa: SLF001 - Keras counts the one that was not there
     with iterator.catch_stop_iteration():
         raise StopIteration
@@ -386,18 +443,28 @@ def without_optionals(model: Any, step: Any) -> Any:
 
 
 def tracks_each_loss(model: Any) -> bool:
-    """Whether several outputs have a mean of their loss each; it is weighted by the batch's size where that is static."""
+    """Whether several outputs have a mean of their loss each; it is weighted by the batch's size
+    where that is static.
+    """
     return bool(getattr(model._compile_loss, "metrics", ()))  # noqa: SLF001
 
 
 def finalize(model: Any) -> None:
-    """What `fit` does after the last epoch: weights become their moving average where the optimizer keeps one."""
+    """What `fit` does after the last epoch: weights become their moving average where the optimizer
+    keeps one.
+    """
     model.optimizer.finalize_variable_values(model.trainable_weights)
 
 
 def holds_moving_average(model: Any) -> bool:
-    """Whether the model's weights are the moving average that its optimizer keeps of them, as after `finalize`."""
-    optimizer = model.optimizer.inner_optimizer if isinstance(model.optimizer, LossScaleOptimizer) else model.optimizer
+    """Whether the model's weights are the moving average that its optimizer keeps of them, as after
+    `finalize`.
+    """
+    optimizer = (
+        model.optimizer.inner_optimizer
+        if isinstance(model.optimizer, LossScaleOptimizer)
+        else model.optimizer
+    )
     if not optimizer.use_ema or not optimizer.built:
         return False
     pairs = zip(model.trainable_variables, optimizer._model_variables_moving_average, strict=True)  # noqa: SLF001
@@ -415,7 +482,9 @@ def number(value: Any) -> float:
 
 
 def adapted_array(value: Any) -> Any:
-    """What `fit` makes of an array before it trains on it: floats are brought to floatx, a pandas series gets a second axis."""
+    """What `fit` makes of an array before it trains on it: floats are brought to floatx, a pandas
+    series gets a second axis.
+    """
     return array_slicing.convert_to_sliceable(value, target_backend="tensorflow")
 
 
@@ -425,7 +494,9 @@ def class_weights(y: Any, weights: dict[int, float]) -> Any:
 
 
 def rate_of(optimizer: Any) -> Any:
-    """The optimizer's learning rate as it was given: a schedule, a variable, or a function of nothing."""
+    """The optimizer's learning rate as it was given: a schedule, a variable, or a function of
+    nothing.
+    """
     return optimizer._learning_rate  # noqa: SLF001
 
 
@@ -461,27 +532,39 @@ def build_fully(model: Any, batch: Any) -> None:
 
 
 def set_last_logs(model: Any, logs: Mapping[str, float]) -> None:
-    """Let `fit` know what its steps logged last, for an epoch whose steps are all done: it would log none of them."""
+    """Let `fit` know what its steps logged last, for an epoch whose steps are all done: it would
+    log none of them.
+    """
     own = model._get_metrics_result_or_logs  # noqa: SLF001
     model._get_metrics_result_or_logs = lambda found: own(found or dict(logs))  # noqa: SLF001
 
 
 def changed_by_evaluation(model: Any) -> list[Any]:
-    """The variables that an evaluation may change: metrics, seeds and what layers count, but no weights, trained or frozen."""
+    """The variables that an evaluation may change: metrics, seeds and what layers count, but no
+    weights, trained or frozen.
+    """
     weights = {id(each) for layer in model._flatten_layers() for each in layer._trainable_variables}  # noqa: SLF001
-    return [each for each in [*model.variables, *model.metrics_variables, seed_state()] if id(each) not in weights]
+    return [
+        each
+        for each in [*model.variables, *model.metrics_variables, seed_state()]
+        if id(each) not in weights
+    ]
 
 
 def seed_state() -> Any:
-    """The variable behind Keras' global seed generator, which layers and ops without a seed of their own draw from."""
+    """The variable behind Keras' global seed generator, which layers and ops without a seed of
+    their own draw from.
+    """
     with same_names(global_seed_generator):
         return global_seed_generator().state
 
 
 def averaged_weights(optimizer: Any, variables: list[Any]) -> list[Any] | None:
-    """ScheduleFreeAdamW's averaged weights, which are what it means to be evaluated at; None before its first step.
+    """ScheduleFreeAdamW's averaged weights, which are what it means to be evaluated at; None before
+    its first step.
 
-    It trains at y = (1 - beta_1) z + beta_1 x and keeps y and z: hence x (Defazio 2024, equation 1).
+    It trains at y = (1 - beta_1) z + beta_1 x and keeps y and z: hence x (Defazio 2024, equation
+    1).
     """
     if not optimizer.built:
         return None
@@ -492,7 +575,10 @@ def averaged_weights(optimizer: Any, variables: list[Any]) -> list[Any] | None:
 def output_names(model: Any) -> list[str]:
     """The outputs' names, as they stand before their metrics' names in what an epoch logs."""
     compiled = (getattr(model, each, None) for each in ("_compile_metrics", "_compile_loss"))
-    found = [getattr(model, "output_names", None), *(getattr(each, "output_names", None) for each in compiled)]
+    found = [
+        getattr(model, "output_names", None),
+        *(getattr(each, "output_names", None) for each in compiled),
+    ]
     return [str(name) for names in found for name in names or ()]
 
 

@@ -1,4 +1,7 @@
-"""Everything private of TensorFlow that the engines need. Read in TensorFlow 2.21; the oldest version that is tested is 2.18."""
+"""Everything private of TensorFlow that the engines need.
+
+Read in TensorFlow 2.21; the oldest version that is tested is 2.18.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ import tensorflow as tf
 from tensorflow.python.framework import ops
 from tensorflow.python.ops.parallel_for import pfor
 
-# Random numbers under a key of each row's own: one call a row, as TensorFlow would do by itself, but with a warning for each.
+# Random numbers under a key of each row's own: one call a row, as TensorFlow would do by itself,
+# but with a warning for each.
 _ROW_BY_ROW = (
     "StatelessRandomGetKeyCounter",
     "StatelessRandomUniformV2",
@@ -23,7 +27,8 @@ _ROW_BY_ROW = (
 
 @cache
 def teach_vectorized_map() -> None:
-    """Teach `tf.vectorized_map` the one operation of Keras' accuracies that it lacks: argmax looks at the sign's bit.
+    """Teach `tf.vectorized_map` the one operation of Keras' accuracies that it lacks: argmax looks
+    at the sign's bit.
 
     Without it every step would loop over the rows one by one.
     """
@@ -44,7 +49,8 @@ def _row_by_row(inputs: Any) -> Any:
 def saved_iterator(iterator: Any) -> bytes:
     """The whole state of an iterator of tf.data, its shuffle buffers included.
 
-    Raises tf.errors.FailedPreconditionError where some of it cannot be written: Python's generators, random numbers.
+    Raises tf.errors.FailedPreconditionError where some of it cannot be written: Python's
+    generators, random numbers.
     """
     resource = iterator._iterator_resource  # noqa: SLF001
     fail = 2  # tf.data's policy for such state
@@ -55,7 +61,10 @@ def saved_iterator(iterator: Any) -> bytes:
 def restore_iterator(iterator: Any, state: bytes) -> None:
     """Let a fresh iterator of the same dataset go on from `state`."""
     serialized = tf.io.parse_tensor(state, tf.variant)
-    tf.raw_ops.DeserializeIterator(resource_handle=iterator._iterator_resource, serialized=serialized)  # noqa: SLF001
+    tf.raw_ops.DeserializeIterator(
+        resource_handle=iterator._iterator_resource,  # noqa: SLF001
+        serialized=serialized,
+    )
 
 
 _STRING_BYTES = 256  # of a string, whose length nobody knows before: a path, a sentence
@@ -64,7 +73,9 @@ _AHEAD = 16  # elements read ahead where tf.data chooses how many
 
 
 def held_bytes(dataset: Any) -> float:
-    """About how much the buffers of a dataset's iterator hold, by a look at how it is made: those of shuffling and caching."""
+    """About how much the buffers of a dataset's iterator hold, by a look at how it is made: those
+    of shuffling and caching.
+    """
     seen: dict[int, Any] = {}
     queue = [dataset]
     while queue:
@@ -91,8 +102,14 @@ def _element_bytes(spec: Any) -> int:
     total = 0
     for each in tf.nest.flatten(spec, expand_composites=True):
         shape = each.shape
-        dimensions = [_OPEN_DIMENSION] if shape.rank is None else [_OPEN_DIMENSION if size is None else size for size in shape]
-        total += math.prod(dimensions) * (_STRING_BYTES if each.dtype == tf.string else each.dtype.size)
+        dimensions = (
+            [_OPEN_DIMENSION]
+            if shape.rank is None
+            else [_OPEN_DIMENSION if size is None else size for size in shape]
+        )
+        total += math.prod(dimensions) * (
+            _STRING_BYTES if each.dtype == tf.string else each.dtype.size
+        )
     return total
 
 

@@ -1,4 +1,5 @@
-"""One array of the user's, as Keras' own adapter would take it; what cannot be trained on is refused.
+"""One array of the user's, as Keras' own adapter would take it; what cannot be trained on is
+refused.
 
 Floats become floatx, a pandas series a column, and texts (strings or bytes, in an array or a
 tensor) an object array of bytes. Integers and booleans stay as they are. Knows nothing of splits.
@@ -17,7 +18,8 @@ from lrsearch.engine import _keras
 from lrsearch.errors import InvalidValue
 from lrsearch.values import Json
 
-_SAMPLED_ROWS = 4096  # of each array, for the digest: all of a small one, enough of a large one to notice another
+# of each array, for the digest: all of a small one, enough of a large one to notice another
+_SAMPLED_ROWS = 4096
 _ALLOWED = "an array of numbers or strings"
 
 
@@ -40,7 +42,9 @@ def not_finite(array: np.ndarray) -> np.ndarray:
         return np.zeros(0, np.int64)
     finite = np.isfinite(array)
     return (
-        np.flatnonzero(~finite.reshape(len(array), -1).all(axis=1)) if array.ndim and not finite.all() else np.zeros(0, np.int64)
+        np.flatnonzero(~finite.reshape(len(array), -1).all(axis=1))
+        if array.ndim and not finite.all()
+        else np.zeros(0, np.int64)
     )
 
 
@@ -81,4 +85,6 @@ def _check_dense(label: str, value: Any) -> None:
     for kind, (found, way) in kinds.items():
         if found:
             fix = f"Make it dense in load_data with {way}, or return a tf.data.Dataset of dense batches."
-            raise InvalidValue(label, got=f"{kind} ({type(value).__name__})", allowed="a dense array", fix=fix)
+            raise InvalidValue(
+                label, got=f"{kind} ({type(value).__name__})", allowed="a dense array", fix=fix
+            )

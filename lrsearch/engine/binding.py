@@ -12,7 +12,9 @@ def bind_threads(count: int) -> None:
 
 
 def bind_memory(mebibytes: int | None) -> None:
-    """Set a hard limit on the visible GPU's memory where it is shared; alone, the slot's environment lets it grow."""
+    """Set a hard limit on the visible GPU's memory where it is shared; alone, the slot's
+    environment lets it grow.
+    """
     for gpu in tf.config.list_physical_devices("GPU"):
         if mebibytes is not None:
             limit = tf.config.LogicalDeviceConfiguration(memory_limit=mebibytes)

@@ -1,7 +1,8 @@
-"""Whose fault an exception is: the study's own code's, which fails a trial, or `watch`'s and `save`'s, which leaves the engine.
+"""Whose fault an exception is: the study's own code's, which fails a trial, or `watch`'s and
+`save`'s, which leaves the engine.
 
-Both come up through Keras and the study's callbacks, so what is not the study's travels in an exception that no handler of the
-study's takes for an error.
+Both come up through Keras and the study's callbacks, so what is not the study's travels in an
+exception that no handler of the study's takes for an error.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from typing import Any, NoReturn
 from lrsearch.errors import AskedToLeave
 from lrsearch.values import Outcome, Progress, Save, Snapshot, Source, Verdict, Watch
 
-LEAVING = (SystemExit, KeyboardInterrupt)  # raised by the study's code, unless this process was told to stop
+# raised by the study's code, unless this process was told to stop
+LEAVING = (SystemExit, KeyboardInterrupt)
 _home: int | None = None  # the process that trains, or measures before that
 
 
 class Ours(BaseException):
-    """Carries what `watch` or `save` raised to the engine's door, where it is raised again as it was."""
+    """Carries what `watch` or `save` raised to the engine's door, where it is raised again as it
+    was.
+    """
 
     def __init__(self, error: BaseException) -> None:
         super().__init__()
@@ -37,7 +41,8 @@ Train = Callable[[Any, Source, Watch, Save], Iterator[Outcome]]
 def blaming(train: Train) -> Train:
     """An engine's `train` that lets what `watch` and `save` raise out as it is.
 
-    A process that the study's code forked, and that comes back here, ends: there is one trainer of a trial.
+    A process that the study's code forked, and that comes back here, ends: there is one trainer of
+    a trial.
     """
 
     @wraps(train)
@@ -65,7 +70,9 @@ def _marked(watch: Watch) -> Watch:
 
 
 def _marked_save(save: Save) -> Save:
-    """The same for `save`; what goes wrong as a snapshot is taken is between the engine and the study's model."""
+    """The same for `save`; what goes wrong as a snapshot is taken is between the engine and the
+    study's model.
+    """
 
     def marked(progress: Progress, take: Callable[[], Snapshot]) -> None:
         end_fork()
@@ -95,7 +102,9 @@ def settle() -> None:
 
 
 def end_fork(error: BaseException | None = None) -> None:
-    """End this process, as Python would for `error`, where the study's code forked it from the one that trains."""
+    """End this process, as Python would for `error`, where the study's code forked it from the one
+    that trains.
+    """
     if _home is not None and os.getpid() != _home:
         _leave(error)
 

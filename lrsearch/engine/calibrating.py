@@ -1,6 +1,8 @@
-"""Chooses between `graph` and `vectorized`, and how many trials train at once, by timing a few steps of each.
+"""Chooses between `graph` and `vectorized`, and how many trials train at once, by timing a few
+steps of each.
 
-Once for a study on a machine: the figures stay with the study. The graphs that are timed are those that train later.
+Once for a study on a machine: the figures stay with the study. The graphs that are timed are those
+that train later.
 """
 
 from __future__ import annotations
@@ -18,8 +20,11 @@ from lrsearch.engine.vectorized import VectorizedEngine, cannot_stack, reason_of
 from lrsearch.machine import free_bytes, resident_bytes
 from lrsearch.values import Json, Outcome, Save, Source, TrialSpec, Watch
 
-WIDTHS = (2, 4, 8, 16, 32)  # 64 rows were no faster than 32 on any model measured, and fall out of the cache
-ENOUGH = 0.05  # of a trial's seconds: a narrower stack that is so near the best is taken, since samplers learn more from it
+# 64 rows were no faster than 32 on any model measured, and fall out of the cache
+WIDTHS = (2, 4, 8, 16, 32)
+# of a trial's seconds: a narrower stack that is so near the best is taken, since samplers learn
+# more from it
+ENOUGH = 0.05
 GAIN = 0.9  # of graph's seconds: below that `vectorized` is worth it
 WORSE = 1.1  # times the best
 PATIENCE = 2  # widths in a row that were worse: one may have been disturbed
@@ -38,9 +43,12 @@ class Calibration:
     engine: str  # "graph" or "vectorized"
     width: int  # trials at once
     reason: str  # one line, for people
-    milliseconds: Mapping[str, float] = field(default_factory=dict)  # a trial's batch, by candidate: "graph", "8 rows"
-    means: Mapping[str, float] = field(default_factory=dict)  # the same on average: on a busy machine a study meets these
-    tracing_seconds: float = 0.0  # before the first batch of the chosen way: paid for each optimizer
+    # a trial's batch, by candidate: "graph", "8 rows"
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
+    # the same on average: on a busy machine a study meets these
+    means: Mapping[str, float] = field(default_factory=dict)
+    # before the first batch of the chosen way: paid for each optimizer
+    tracing_seconds: float = 0.0
 
     def to_json(self) -> dict[str, Json]:
         return asdict(self)
@@ -51,7 +59,9 @@ class Calibration:
 
 
 class AutoEngine:
-    """The engine `auto`: `vectorized` or `graph`, whichever its calibration says; the contract is `lrsearch.engine.contract`."""
+    """The engine `auto`: `vectorized` or `graph`, whichever its calibration says; the contract is
+    `lrsearch.engine.contract`.
+    """
 
     name = "auto"
 
@@ -61,9 +71,13 @@ class AutoEngine:
         self.calibration: Calibration | None = None
 
     def calibrate(self, known: Mapping[str, Json] | None) -> Mapping[str, Json]:
-        """Take the figures that are `known` of this study and machine, or measure; returns them as JSON."""
+        """Take the figures that are `known` of this study and machine, or measure; returns them as
+        JSON.
+        """
         settle()
-        self.calibration = Calibration.from_json(known) if known else measure(self.loaded, self.vectorized)
+        self.calibration = (
+            Calibration.from_json(known) if known else measure(self.loaded, self.vectorized)
+        )
         self.vectorized.width = self.calibration.width
         return self.calibration.to_json()
 
@@ -72,7 +86,9 @@ class AutoEngine:
         if self.calibration is None:
             self.calibrate(None)
         assert self.calibration is not None
-        chosen = self.vectorized if self.calibration.engine == "vectorized" else self.vectorized.graph
+        chosen = (
+            self.vectorized if self.calibration.engine == "vectorized" else self.vectorized.graph
+        )
         yield from chosen.train(source, watch, save)
 
 
@@ -80,23 +96,32 @@ def first_setting(loaded: LoadedStudy) -> TrialSpec:
     """The first reference setting: what candidates are timed with."""
     definition = loaded.definition
     setting = definition.effective_space().references()[0]
-    return TrialSpec(trial_id=-1, attempt=0, label="calibration", setting=setting, seed=definition.seed)
+    return TrialSpec(
+        trial_id=-1, attempt=0, label="calibration", setting=setting, seed=definition.seed
+    )
 
 
 def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
-    """Time the first reference setting in each candidate. Never raises for what cannot be vectorized: that is `graph`'s."""
+    """Time the first reference setting in each candidate.
+
+    Never raises for what cannot be vectorized: that is `graph`'s.
+    """
     spec = first_setting(loaded)
     why = cannot_stack(spec) or vectorized.why_not()
     found: dict[str, Timing] = {}
     try:
         found["graph"] = timing_of(vectorized.graph.timed_calls(spec), enough=TIMED_SECONDS)
         if not why and found["graph"].best < LONG_BATCH_SECONDS:
-            found |= _row_seconds(vectorized.stack(spec.setting.batch_size), spec, found["graph"].best)
+            found |= _row_seconds(
+                vectorized.stack(spec.setting.batch_size), spec, found["graph"].best
+            )
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials tell it better
         end_fork(error)
         why = why or reason_of(error)
     milliseconds = {name: 1000 * each.best for name, each in found.items()}
-    alone = Calibration(engine="graph", width=1, reason=f"one trial at a time: {why}", milliseconds=milliseconds)
+    alone = Calibration(
+        engine="graph", width=1, reason=f"one trial at a time: {why}", milliseconds=milliseconds
+    )
     chosen = alone if why else choose(milliseconds)
     # The first stack has traced what the later ones train: their beginnings say little.
     traced = found.get("graph" if chosen.engine == "graph" else f"{WIDTHS[0]} rows")
@@ -121,24 +146,39 @@ def timing_of(calls: Iterator[tuple[float, int]], *, enough: float) -> Timing:
         spent, many, best = spent + seconds, many + batches, min(best, seconds / batches)
         if spent >= enough:
             break
-    return Timing(best=best, mean=spent / max(1, many), beginning=max(0.0, time.monotonic() - began - spent))
+    return Timing(
+        best=best, mean=spent / max(1, many), beginning=max(0.0, time.monotonic() - began - spent)
+    )
 
 
 def choose(milliseconds: Mapping[str, float]) -> Calibration:
-    """The engine and width for these figures: a trial's batch in "graph", and in stacks of "N rows"."""
+    """The engine and width for these figures: a trial's batch in "graph", and in stacks of "N
+    rows".
+    """
     rows = {int(name.split()[0]): value for name, value in milliseconds.items() if name != "graph"}
     best = min(rows.values(), default=float("inf"))
     alone = milliseconds["graph"]
     if best > GAIN * alone:
-        shown = f"a batch takes {alone:.2g} ms" + (f", and {best:.2g} ms beside others" if rows else "")
-        return Calibration(engine="graph", width=1, reason=f"one trial at a time: {shown}", milliseconds=milliseconds)
+        shown = f"a batch takes {alone:.2g} ms" + (
+            f", and {best:.2g} ms beside others" if rows else ""
+        )
+        return Calibration(
+            engine="graph",
+            width=1,
+            reason=f"one trial at a time: {shown}",
+            milliseconds=milliseconds,
+        )
     width = min(each for each, value in rows.items() if value <= best * (1 + ENOUGH))
-    text = f"{width} trials at once: a trial's batch takes {rows[width]:.2g} ms, alone {alone:.2g} ms"
+    text = (
+        f"{width} trials at once: a trial's batch takes {rows[width]:.2g} ms, alone {alone:.2g} ms"
+    )
     return Calibration(engine="vectorized", width=width, reason=text, milliseconds=milliseconds)
 
 
 def _row_seconds(stack: Stack, spec: TrialSpec, alone: float) -> dict[str, Timing]:
-    """A trial's batch's seconds by width, until more rows cost more, would not fit, or would take too long to try."""
+    """A trial's batch's seconds by width, until more rows cost more, would not fit, or would take
+    too long to try.
+    """
     found: dict[str, Timing] = {}
     room, before, best, worse = free_bytes() / _SHARE_OF_MEMORY, resident_bytes(), alone, 0
     for width in WIDTHS:
@@ -146,7 +186,9 @@ def _row_seconds(stack: Stack, spec: TrialSpec, alone: float) -> dict[str, Timin
             break
         batches = max(1, min(MOST_BATCHES, int(TIMED_SECONDS / (width * best))))
         try:
-            timing = timing_of(stack.timed_calls(spec, width, batches=batches), enough=TIMED_SECONDS)
+            timing = timing_of(
+                stack.timed_calls(spec, width, batches=batches), enough=TIMED_SECONDS
+            )
         except tf.errors.ResourceExhaustedError:
             break
         found[f"{width} rows"] = timing

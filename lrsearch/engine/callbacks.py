@@ -1,4 +1,6 @@
-"""The user's callbacks in a searched trial: what would fight the schedule is taken out, what writes files gets a folder."""
+"""The user's callbacks in a searched trial: what would fight the schedule is taken out, what writes
+files gets a folder.
+"""
 
 from __future__ import annotations
 
@@ -27,17 +29,28 @@ _LEAVE_WEIGHTS = (
 )  # fmt: skip
 _PATHS = {_C.ModelCheckpoint: "filepath", _C.CSVLogger: "filename", _C.TensorBoard: "log_dir"}
 
-_BATCH_HOOKS = tuple(f"on_{kind}batch_{end}" for kind in ("", "train_", "test_") for end in ("begin", "end"))
+_BATCH_HOOKS = tuple(
+    f"on_{kind}batch_{end}" for kind in ("", "train_", "test_") for end in ("begin", "end")
+)
 # Batch hooks of Keras' own that do nothing here.
 _IDLE: dict[Any, Callable[[Any], bool]] = {
     _C.ModelCheckpoint.on_train_batch_end: lambda each: each.save_freq == "epoch",
-    _C.TerminateOnNaN.on_batch_end: lambda _each: True,  # the divergence rule ends the trial at the same batch
+    # the divergence rule ends the trial at the same batch
+    _C.TerminateOnNaN.on_batch_end: lambda _each: True,
 }
 
 
 def watching_batches(callbacks: Sequence[Any]) -> tuple[str, ...]:
     """The classes of those callbacks that must be called at every batch."""
-    return tuple(sorted({type(each).__name__ for each in callbacks if any(_acts(each, hook) for hook in _BATCH_HOOKS)}))
+    return tuple(
+        sorted(
+            {
+                type(each).__name__
+                for each in callbacks
+                if any(_acts(each, hook) for hook in _BATCH_HOOKS)
+            }
+        )
+    )
 
 
 def _acts(callback: Any, hook: str) -> bool:
@@ -49,16 +62,21 @@ def _acts(callback: Any, hook: str) -> bool:
 
 
 def may_change_weights(callback: Any) -> bool:
-    """Whether a run with this callback may end with other weights than those that it validated last."""
+    """Whether a run with this callback may end with other weights than those that it validated
+    last.
+    """
     if type(callback) is _C.EarlyStopping:
         return bool(callback.restore_best_weights)
     return type(callback) not in _LEAVE_WEIGHTS
 
 
 def users_callbacks(loaded: LoadedStudy, spec: TrialSpec) -> list[Any]:
-    """What the study's own function returns for this attempt. Raises InvalidValue where that is no list of callbacks.
+    """What the study's own function returns for this attempt.
 
-    The function is called once an attempt, however many engines look at the attempt; what it raised is raised to each of them.
+    Raises InvalidValue where that is no list of callbacks.
+
+    The function is called once an attempt, however many engines look at the attempt; what it raised
+    is raised to each of them.
     """
     key = spec.trial_id, spec.attempt
     if key not in loaded.uncalled:
@@ -73,7 +91,9 @@ def users_callbacks(loaded: LoadedStudy, spec: TrialSpec) -> list[Any]:
 
 
 def calls_begin(loaded: LoadedStudy, spec: TrialSpec) -> None:
-    """From here on this attempt's callbacks hold what they saw: an engine that begins the attempt anew makes them anew."""
+    """From here on this attempt's callbacks hold what they saw: an engine that begins the attempt
+    anew makes them anew.
+    """
     loaded.uncalled.pop((spec.trial_id, spec.attempt), None)
 
 
@@ -88,13 +108,18 @@ def _made(definition: StudyDefinition, trial: Callable[[], TrialInfo]) -> list[A
     made = definition.make_callbacks(trial)
     if made is None and definition.callbacks is None:
         return []
-    if not isinstance(made, list | tuple) or not all(isinstance(each, _C.Callback) for each in made):
-        raise InvalidValue("callbacks", got=made, allowed="a function that returns a list of Keras callbacks")
+    if not isinstance(made, list | tuple) or not all(
+        isinstance(each, _C.Callback) for each in made
+    ):
+        raise InvalidValue(
+            "callbacks", got=made, allowed="a function that returns a list of Keras callbacks"
+        )
     return list(made)
 
 
 def _info(spec: TrialSpec) -> TrialInfo:
-    folder = Path(spec.folder or tempfile.mkdtemp(prefix="lrsearch-"))  # an engine without a worker names none
+    # an engine without a worker names none
+    folder = Path(spec.folder or tempfile.mkdtemp(prefix="lrsearch-"))
     folder.mkdir(parents=True, exist_ok=True)
     return TrialInfo(
         label=spec.label,
@@ -133,10 +158,11 @@ def kept_of(
     averaged: bool = False,
     setting_rates: Sequence[str] = (),
 ) -> tuple[list[Any], tuple[str, ...]]:
-    """Those of the user's callbacks that an attempt is trained with, and what to say about the others.
+    """Those of the user's callbacks that an attempt is trained with, and what to say about the
+    others.
 
-    `averaged`: the optimizer is evaluated at averaged weights; `setting_rates`: those of the user's that set
-    the rate, by `placed_name`.
+    `averaged`: the optimizer is evaluated at averaged weights; `setting_rates`: those of the user's
+    that set the rate, by `placed_name`.
     """
     placed = list(enumerate(users))
     notes = []
@@ -153,14 +179,29 @@ def kept_of(
     return made, tuple(notes)
 
 
-def _reasons(*, yours: bool, averaged: bool, setting_rates: Sequence[str]) -> list[tuple[Callable[[int, Any], bool], str]]:
+def _reasons(
+    *, yours: bool, averaged: bool, setting_rates: Sequence[str]
+) -> list[tuple[Callable[[int, Any], bool], str]]:
     """What is taken out of an attempt, and why."""
     reasons: list[tuple[Callable[[int, Any], bool], str]] = [
-        (lambda _, each: isinstance(each, NEEDLESS), "trials are resumed from checkpoints of lrsearch's own"),
+        (
+            lambda _, each: isinstance(each, NEEDLESS),
+            "trials are resumed from checkpoints of lrsearch's own",
+        ),
     ]
     if not yours:
-        reasons.append((lambda _, each: isinstance(each, TAKEN_OUT), "the schedule and the length are what is searched"))
-        reasons.append((lambda *placed: placed_name(*placed) in setting_rates, "it sets the rate, which is what is searched"))
+        reasons.append(
+            (
+                lambda _, each: isinstance(each, TAKEN_OUT),
+                "the schedule and the length are what is searched",
+            )
+        )
+        reasons.append(
+            (
+                lambda *placed: placed_name(*placed) in setting_rates,
+                "it sets the rate, which is what is searched",
+            )
+        )
     if averaged:
         own = "this optimizer is evaluated at an average of its own"
         reasons.append((lambda _, each: isinstance(each, _C.SwapEMAWeights), own))
@@ -168,15 +209,30 @@ def _reasons(*, yours: bool, averaged: bool, setting_rates: Sequence[str]) -> li
 
 
 def placed_name(place: int, callback: Any) -> str:
-    """How an inspection names one of the user's callbacks to the workers: its place in the list, and its class."""
+    """How an inspection names one of the user's callbacks to the workers: its place in the list,
+    and its class.
+    """
     return f"{place}:{type(callback).__name__}"
 
 
 def _redirect(callback: Any, folder: str | None) -> None:
-    """Let a callback that writes files write into the attempt's own folder; where it does so already, it is left as it is."""
+    """Let a callback that writes files write into the attempt's own folder; where it does so
+    already, it is left as it is.
+    """
     for kind, attribute in _PATHS.items():
         if isinstance(callback, kind) and folder is not None:
-            asked = Path(str(getattr(callback, attribute, None) or getattr(callback, f"_{attribute}", "files")))
-            path = asked if asked.absolute().is_relative_to(Path(folder).absolute()) else Path(folder) / asked.name
+            asked = Path(
+                str(
+                    getattr(callback, attribute, None)
+                    or getattr(callback, f"_{attribute}", "files")
+                )
+            )
+            path = (
+                asked
+                if asked.absolute().is_relative_to(Path(folder).absolute())
+                else Path(folder) / asked.name
+            )
             path.parent.mkdir(parents=True, exist_ok=True)
-            setattr(callback, attribute if hasattr(callback, attribute) else f"_{attribute}", str(path))
+            setattr(
+                callback, attribute if hasattr(callback, attribute) else f"_{attribute}", str(path)
+            )

@@ -32,7 +32,8 @@ class Arrays:
     weight: Any | None
     examples: int
     digests: tuple[Any, ...] = ()  # of each array as it was given
-    bad: Mapping[str, np.ndarray] = field(default_factory=dict)  # rows with NaN or infinity, by part
+    # rows with NaN or infinity, by part
+    bad: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def structure(self) -> tuple[Any, ...]:
@@ -53,7 +54,9 @@ class Arrays:
 
     def for_keras(self) -> tuple[Any, ...]:
         """The structure as `fit` and `evaluate` take it: strings as tensors."""
-        return tuple(mapped(lambda each: tf.constant(each) if each.dtype == object else each, self.structure))
+        return tuple(
+            mapped(lambda each: tf.constant(each) if each.dtype == object else each, self.structure)
+        )
 
     def steps(self, batch_size: int | None) -> int:
         """Batches an epoch, the last one as large as it comes."""
@@ -65,7 +68,9 @@ class Arrays:
 
     def rows(self, places: np.ndarray) -> Arrays:
         """The split of these examples alone."""
-        x, y, weight = (mapped(lambda each: each[places], part) for part in (self.x, self.y, self.weight))
+        x, y, weight = (
+            mapped(lambda each: each[places], part) for part in (self.x, self.y, self.weight)
+        )
         return Arrays(x=x, y=y, weight=weight, examples=len(places))
 
 
@@ -104,9 +109,13 @@ class Data:
 def check_data(loaded: Any) -> Data:
     """The splits that `load_data` returned. Raises InvalidValue for what cannot be trained on."""
     if not isinstance(loaded, tuple | list) or len(loaded) not in {2, 3}:
-        shown = f"a {type(loaded).__name__}" + (f" of {len(loaded)}" if isinstance(loaded, tuple | list) else "")
+        shown = f"a {type(loaded).__name__}" + (
+            f" of {len(loaded)}" if isinstance(loaded, tuple | list) else ""
+        )
         raise InvalidValue(
-            "load_data", got=shown, allowed="a function that returns (train, validation) or (train, validation, test)"
+            "load_data",
+            got=shown,
+            allowed="a function that returns (train, validation) or (train, validation, test)",
         )
     names = ("train", "validation", "test")
     splits = [check_split(name, split) for name, split in zip(names, loaded, strict=False)]
@@ -121,10 +130,14 @@ def check_split(name: str, split: Any) -> Split:
         return Stream(source=split, length=length if length >= 0 else None, endless=endless)
     if isinstance(split, keras.utils.PyDataset):
         count = split.num_batches
-        return Stream(source=split, length=None if count is None else int(count), endless=count is None)
+        return Stream(
+            source=split, length=None if count is None else int(count), endless=count is None
+        )
     if not isinstance(split, tuple | list) or len(split) not in {2, 3}:
         allowed = "(x, y) or (x, y, sample_weight) of arrays, a tf.data.Dataset or a keras.utils.PyDataset"
-        raise InvalidValue(f"the {name} split of load_data", got=f"a {type(split).__name__}", allowed=allowed)
+        raise InvalidValue(
+            f"the {name} split of load_data", got=f"a {type(split).__name__}", allowed=allowed
+        )
     given = dict(zip(("x", "y", "sample_weight"), (*split, None), strict=False))
     places = [(f"{part} of the {name} split", _tuples(value)) for part, value in given.items()]
     x, y, weight = (mapped(partial(read_array, label), value) for label, value in places)
@@ -134,7 +147,12 @@ def check_split(name: str, split: Any) -> Split:
         y=y,
         weight=weight,
         examples=_check_arrays(name, parts),
-        digests=tuple(digest_of(each) for _, value in places for each in tree.flatten(value) if each is not None),
+        digests=tuple(
+            digest_of(each)
+            for _, value in places
+            for each in tree.flatten(value)
+            if each is not None
+        ),
         bad=_bad_rows(name, parts),
     )
 
@@ -160,12 +178,22 @@ def _check_arrays(name: str, parts: Mapping[str, Any]) -> int:
     lengths: dict[str, int] = {}
     for label, array in _labelled(parts):
         if array.ndim == 0:
-            raise InvalidValue(f"{label} of the {name} split", got="a single number", allowed="an array of examples")
+            raise InvalidValue(
+                f"{label} of the {name} split",
+                got="a single number",
+                allowed="an array of examples",
+            )
         lengths[label] = len(array)
     if 0 in lengths.values() or not tree.flatten(parts["x"]):
-        raise InvalidValue(f"the {name} split of load_data", got="an empty array", allowed="at least one example, not empty")
+        raise InvalidValue(
+            f"the {name} split of load_data",
+            got="an empty array",
+            allowed="at least one example, not empty",
+        )
     if len(set(lengths.values())) > 1:
-        raise InvalidValue(f"the {name} split of load_data", got=lengths, allowed="arrays of one length")
+        raise InvalidValue(
+            f"the {name} split of load_data", got=lengths, allowed="arrays of one length"
+        )
     return next(iter(lengths.values()))
 
 
@@ -181,9 +209,18 @@ def permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
 
 
 def training_stream(
-    split: Arrays, *, batch_size: int | None, seed: int, first_epoch: int, epochs: int, shuffle: bool, first_batch: int = 0
+    split: Arrays,
+    *,
+    batch_size: int | None,
+    seed: int,
+    first_epoch: int,
+    epochs: int,
+    shuffle: bool,
+    first_batch: int = 0,
 ) -> tf.data.Dataset:
-    """The epochs from `first_epoch` on, one after another, in batches; the first one from `first_batch` on."""
+    """The epochs from `first_epoch` on, one after another, in batches; the first one from
+    `first_batch` on.
+    """
     batch, examples = batch_size or DEFAULT_BATCH, split.examples
     held = _held_by_host(split)
 
@@ -191,17 +228,29 @@ def training_stream(
         return permutation(seed, int(epoch), examples) if shuffle else np.arange(examples)
 
     def batches(epoch: Any) -> tf.data.Dataset:
-        indices = tf.ensure_shape(tf.numpy_function(order, [epoch], tf.int64, stateful=False), (examples,))
+        indices = tf.ensure_shape(
+            tf.numpy_function(order, [epoch], tf.int64, stateful=False), (examples,)
+        )
         done = tf.where(epoch == first_epoch, first_batch, 0)
-        return tf.data.Dataset.from_tensor_slices(indices).batch(batch).skip(tf.cast(done, tf.int64))
+        return (
+            tf.data.Dataset.from_tensor_slices(indices).batch(batch).skip(tf.cast(done, tf.int64))
+        )
 
     return _gathered(tf.data.Dataset.range(first_epoch, epochs).flat_map(batches), held)
 
 
 def epoch_stream(
-    split: Arrays, *, batch_size: int | None, steps: int, seed: int, shuffle: bool, epoch: Callable[[], int]
+    split: Arrays,
+    *,
+    batch_size: int | None,
+    steps: int,
+    seed: int,
+    shuffle: bool,
+    epoch: Callable[[], int],
 ) -> tf.data.Dataset:
-    """One epoch's first `steps` batches: each time that it is iterated, of the epoch that `epoch()` names then."""
+    """One epoch's first `steps` batches: each time that it is iterated, of the epoch that `epoch()`
+    names then.
+    """
     batch, examples = batch_size or DEFAULT_BATCH, split.examples
     used = min(steps * batch, examples)
 
@@ -217,7 +266,8 @@ def epoch_stream(
 
 
 def _held_by_host(split: Arrays) -> Any:
-    with tf.device("CPU:0"):  # a data set is often larger than what the model leaves free on the device
+    # a data set is often larger than what the model leaves free on the device
+    with tf.device("CPU:0"):
         return mapped(tf.convert_to_tensor, split.structure)
 
 
@@ -229,7 +279,9 @@ def _gathered(indices: tf.data.Dataset, held: Any) -> tf.data.Dataset:
 
 
 def digest_parts(split: Split | None) -> list[Any]:
-    """Shapes, types and a sampled checksum of a split's arrays; for a stream, its element specification."""
+    """Shapes, types and a sampled checksum of a split's arrays; for a stream, its element
+    specification.
+    """
     if split is None:
         return []
     if isinstance(split, Stream):
@@ -239,7 +291,9 @@ def digest_parts(split: Split | None) -> list[Any]:
 
 
 def sample_batch(split: Split, batch_size: int | None) -> Any:
-    """One batch of the shapes that the model will see; a dataset's own only where its shapes are not known."""
+    """One batch of the shapes that the model will see; a dataset's own only where its shapes are
+    not known.
+    """
     if isinstance(split, Arrays):
         return split.take(batch_size or DEFAULT_BATCH)
     if isinstance(split.source, keras.utils.PyDataset):
@@ -250,12 +304,25 @@ def sample_batch(split: Split, batch_size: int | None) -> Any:
 
 def _standard(batch: Any) -> Any:
     """As Keras' adapters understand a batch: a tuple, or a dict of inputs."""
-    return batch if isinstance(batch, dict) else tuple(batch) if isinstance(batch, tuple | list) else (batch,)
+    return (
+        batch
+        if isinstance(batch, dict)
+        else tuple(batch)
+        if isinstance(batch, tuple | list)
+        else (batch,)
+    )
 
 
 def _zeros(spec: Any) -> Any:
-    """A batch of zeros, one example where the batch size is open; None where more than that is open."""
+    """A batch of zeros, one example where the batch size is open; None where more than that is
+    open.
+    """
     specs = tree.flatten(spec)
-    if any(not isinstance(each, tf.TensorSpec) or each.shape.rank is None or None in each.shape[1:] for each in specs):
+    if any(
+        not isinstance(each, tf.TensorSpec) or each.shape.rank is None or None in each.shape[1:]
+        for each in specs
+    ):
         return None
-    return tree.map_structure(lambda each: tf.zeros([size or 1 for size in each.shape], each.dtype), spec)
+    return tree.map_structure(
+        lambda each: tf.zeros([size or 1 for size in each.shape], each.dtype), spec
+    )

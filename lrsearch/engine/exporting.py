@@ -16,10 +16,14 @@ from lrsearch.errors import InvalidValue
 from lrsearch.values import Setting
 
 
-def write_model(definition: StudyDefinition, setting: Setting, path: Path, *, seed: int, yours: bool = False) -> None:
-    """Build the model under `seed`, compile it with the setting's optimizer and schedule, and save it to `path`.
+def write_model(
+    definition: StudyDefinition, setting: Setting, path: Path, *, seed: int, yours: bool = False
+) -> None:
+    """Build the model under `seed`, compile it with the setting's optimizer and schedule, and save
+    it to `path`.
 
-    To load it, `import lrsearch.keras` first: the schedule is registered there. Raises InvalidValue where Keras cannot save it.
+    To load it, `import lrsearch.keras` first: the schedule is registered there. Raises InvalidValue
+    where Keras cannot save it.
     """
     loaded = open_study(definition)
     keras.utils.set_random_seed(seed)
@@ -30,12 +34,16 @@ def write_model(definition: StudyDefinition, setting: Setting, path: Path, *, se
         set_searched(model, setting, total_steps=total, accumulation=accumulation)
         _keras.compile_again(model, model.optimizer)
     _check_exclusions(model)
-    _keras.build_fully(model, sample_batch(loaded.data(setting.batch_size).train, setting.batch_size))
+    _keras.build_fully(
+        model, sample_batch(loaded.data(setting.batch_size).train, setting.batch_size)
+    )
     try:
         model.save(path)
     except (NotImplementedError, TypeError, ValueError) as error:
         fix = "Use --format python, which needs no saved model."
-        raise InvalidValue("--format", got="keras", allowed=f"another one for this model ({error})", fix=fix) from None
+        raise InvalidValue(
+            "--format", got="keras", allowed=f"another one for this model ({error})", fix=fix
+        ) from None
 
 
 def _check_exclusions(model: Any) -> None:

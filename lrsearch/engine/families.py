@@ -1,9 +1,11 @@
-"""Optimizers over many trials at once: Keras' own `update_step` on a matrix with a row for each trial.
+"""Optimizers over many trials at once: Keras' own `update_step` on a matrix with a row for each
+trial.
 
-A family is one structure of an optimizer: its class, and which of its terms are there at all. Its rows differ in rate, counter
-and hyperparameters, which reach `update_step` as columns. What `update_step` leaves out (clipping, decoupled decay with its
-exclusions, accumulation, moving averages, Nadam's product) is done here by row. Nothing is assigned: Keras' StatelessScope
-turns the optimizer's assignments into values.
+A family is one structure of an optimizer: its class, and which of its terms are there at all. Its
+rows differ in rate, counter and hyperparameters, which reach `update_step` as columns. What
+`update_step` leaves out (clipping, decoupled decay with its exclusions, accumulation, moving
+averages, Nadam's product) is done here by row. Nothing is assigned: Keras' StatelessScope turns the
+optimizer's assignments into values.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ _ACCUMULATED = "_accumulated_gradients"
 class Column:
     """A Python float that differs by row.
 
-    Arithmetic with Python numbers stays in float64, as it does for a float: `1 - 0.999` in float32 is off by 5e-5.
+    Arithmetic with Python numbers stays in float64, as it does for a float: `1 - 0.999` in float32
+    is off by 5e-5.
     """
 
     def __init__(self, values: Any, dtype: str) -> None:
@@ -55,7 +58,11 @@ class Column:
         return tf.cast(self._values, dtype or self.dtype, name=name)
 
     def _with(self, other: Any, rule: Callable[[Any, float], Any]) -> Any:
-        return Column(rule(self._values, other), self.dtype) if isinstance(other, int | float) else NotImplemented
+        return (
+            Column(rule(self._values, other), self.dtype)
+            if isinstance(other, int | float)
+            else NotImplemented
+        )
 
     def __add__(self, other: Any) -> Any:
         return self._with(other, lambda mine, number: mine + number)
@@ -92,13 +99,18 @@ class Adapter:
     """What one Keras class needs beside its `update_step`."""
 
     begins_as_weights: tuple[str, ...] = ()  # slots that begin as copies of the weights
-    begins_at: Mapping[str, str] = field(default_factory=dict)  # a slot's first value, by the hyperparameter that says it
-    references: tuple[str, ...] = ()  # slots whose `.value` `update_step` keeps, and which TensorFlow changes under its hands
-    before: Callable[[Any], None] | None = None  # what the optimizer does once an update, before the first `update_step`
+    # a slot's first value, by the hyperparameter that says it
+    begins_at: Mapping[str, str] = field(default_factory=dict)
+    # slots whose `.value` `update_step` keeps, and which TensorFlow changes under its hands
+    references: tuple[str, ...] = ()
+    # what the optimizer does once an update, before the first `update_step`
+    before: Callable[[Any], None] | None = None
 
 
 def _nadams_product(optimizer: Any) -> None:
-    """As Nadam's own `_backend_update_step` does it, which cannot be called: it goes through tf.distribute."""
+    """As Nadam's own `_backend_update_step` does it, which cannot be called: it goes through
+    tf.distribute.
+    """
     product = optimizer._u_product  # noqa: SLF001
     step = ops.cast(optimizer.iterations + 1, product.dtype)
     optimizer.assign(product, product * optimizer.beta_1 * (1.0 - 0.5 * ops.power(0.96, step)))
@@ -115,14 +127,17 @@ ADAPTERS: dict[str, Adapter] = {
     "Adadelta": Adapter(),
     "Ftrl": Adapter(),
     "Lion": Adapter(),
-    # Its `momentum_old` is a TensorFlow variable and no copy, so that Keras uses the new momentum in its place.
+    # Its `momentum_old` is a TensorFlow variable and no copy, so that Keras uses the new momentum
+    # in its place.
     "ScheduleFreeAdamW": Adapter(begins_as_weights=("_momentums",), references=("_momentums",)),
 }
 """Every elementwise optimizer of the table. Lamb, Adafactor and Muon look at whole matrices and train alone."""
 
 
 class _Reference:
-    """A slot as TensorFlow's backend has it: its `value` is the variable itself, whatever is assigned later."""
+    """A slot as TensorFlow's backend has it: its `value` is the variable itself, whatever is
+    assigned later.
+    """
 
     def __init__(self, cell: Any) -> None:
         self.value = cell
@@ -161,17 +176,24 @@ class _ByValue:
 
 
 class Family:
-    """See the module. `optimizer` is a built Keras optimizer of the model: the family's pattern, never trained."""
+    """See the module.
+
+    `optimizer` is a built Keras optimizer of the model: the family's pattern, never trained.
+    """
 
     def __init__(self, optimizer: Any, trainable: Sequence[Any], varying: Sequence[str]) -> None:
         self.pattern, self.varying = optimizer, tuple(varying)
         self.sizes = [math.prod(each.shape) for each in trainable]
         self.adapter = ADAPTERS[type(optimizer).__name__]
-        # Two rows, however many there will be: Keras' `add` takes what has one row in its shape for a bias.
-        self.variable = keras.Variable(np.zeros((2, sum(self.sizes))), dtype=trainable[0].dtype, name="rows")
+        # Two rows, however many there will be: Keras' `add` takes what has one row in its shape for
+        # a bias.
+        self.variable = keras.Variable(
+            np.zeros((2, sum(self.sizes))), dtype=trainable[0].dtype, name="rows"
+        )
         self.rule = _by_value(optimizer)
         self.rule.build([self.variable])
-        self.cells = _cells(self.rule, self.variable)  # attribute -> the variable that stands for its rows
+        # attribute -> the variable that stands for its rows
+        self.cells = _cells(self.rule, self.variable)
         for name in self.adapter.references:
             getattr(self.rule, name)[0] = _Reference(self.cells[name])
         kept = [optimizer._use_weight_decay(each.value) for each in trainable]  # noqa: SLF001
@@ -194,16 +216,26 @@ class Family:
             copied = name in self.adapter.begins_as_weights
             kind = cell.numpy().dtype
             # Through float32, as Keras' Constant initializer goes.
-            state[name] = weights if copied else np.full(shape, np.float32(first) if kind.kind == "f" else first, kind)
+            state[name] = (
+                weights
+                if copied
+                else np.full(shape, np.float32(first) if kind.kind == "f" else first, kind)
+            )
         return state
 
     def hyper(self, optimizers: Sequence[Any]) -> np.ndarray:
-        """The rows' hyperparameters, float64 (rows, varying), read off the optimizers that their settings make."""
+        """The rows' hyperparameters, float64 (rows, varying), read off the optimizers that their
+        settings make.
+        """
         rows = [[float(getattr(each, name)) for name in self.varying] for each in optimizers]
         return np.array(rows, np.float64).reshape(len(optimizers), len(self.varying))
 
-    def update(self, weights: Any, state: State, gradient: Any, rate: Any, hyper: Any) -> tuple[Any, State]:
-        """One batch's gradient applied: `weights` and `gradient` (rows, parameters), `rate` (rows, 1) -> weights and state."""
+    def update(
+        self, weights: Any, state: State, gradient: Any, rate: Any, hyper: Any
+    ) -> tuple[Any, State]:
+        """One batch's gradient applied: `weights` and `gradient` (rows, parameters), `rate` (rows,
+        1) -> weights and state.
+        """
         rule = self.rule
         rule.scope = scope = keras.StatelessScope()
         for name, cell in self.cells.items():
@@ -227,7 +259,11 @@ class Family:
         if rule.weight_decay is not None:
             # Never multiplied out: Keras computes (weights * decay) * rate.
             decay = variable * ops.cast(rule.weight_decay, variable.dtype) * rate
-            rule.assign(variable, variable - (decay if self._decayed is None else tf.where(self._decayed, decay, 0.0)))
+            rule.assign(
+                variable,
+                variable
+                - (decay if self._decayed is None else tf.where(self._decayed, decay, 0.0)),
+            )
         if self.adapter.before is not None:
             self.adapter.before(rule)
         rule.update_step(gradient, variable, rate)
@@ -256,7 +292,11 @@ class Family:
             norm = tf.sqrt(tf.reduce_sum(tf.square(gradient), axis=1, keepdims=True))
             scale = rule.global_clipnorm * tf.minimum(1.0 / norm, 1.0 / rule.global_clipnorm)
             return gradient * (scale + (norm - norm))  # an infinite norm gives NaN, as Keras has it
-        return tf.clip_by_value(gradient, -rule.clipvalue, rule.clipvalue) if rule.clipvalue else gradient
+        return (
+            tf.clip_by_value(gradient, -rule.clipvalue, rule.clipvalue)
+            if rule.clipvalue
+            else gradient
+        )
 
     def _average(self) -> None:
         """Keras' moving average of the weights, and their replacement by it every so many batches."""
@@ -285,7 +325,11 @@ class Family:
         if type(self.pattern).__name__ != "ScheduleFreeAdamW":
             return weights
         place = self.varying.index("beta_1") if "beta_1" in self.varying else None
-        beta = self.rule.beta_1 if place is None else tf.cast(hyper[:, place : place + 1], weights.dtype)
+        beta = (
+            self.rule.beta_1
+            if place is None
+            else tf.cast(hyper[:, place : place + 1], weights.dtype)
+        )
         return (weights - (1 - beta) * state["_momentums"]) / beta
 
     def finalized(self, weights: Any, state: State) -> Any:
@@ -301,7 +345,9 @@ class Family:
                 found[place] = row[0]
             else:
                 begin = sum(self.sizes[:index])
-                found[place] = row[begin : begin + self.sizes[index]].reshape(self._trainable_shape(place))
+                found[place] = row[begin : begin + self.sizes[index]].reshape(
+                    self._trainable_shape(place)
+                )
         return found
 
     def restored(self, arrays: Mapping[int, np.ndarray]) -> State:
@@ -309,10 +355,15 @@ class Family:
         parts: dict[str, list[np.ndarray]] = {}
         for place, (name, _) in self._places():
             parts.setdefault(name, []).append(np.asarray(arrays[place]).reshape(1, -1))
-        return {name: np.concatenate(parts[name], axis=1).astype(cell.numpy().dtype) for name, cell in self.cells.items()}
+        return {
+            name: np.concatenate(parts[name], axis=1).astype(cell.numpy().dtype)
+            for name, cell in self.cells.items()
+        }
 
     def _places(self) -> list[tuple[int, tuple[str, int | None]]]:
-        """For each variable of the pattern's state: the attribute that holds it, and its place there (None for a scalar)."""
+        """For each variable of the pattern's state: the attribute that holds it, and its place
+        there (None for a scalar).
+        """
         held: dict[int, tuple[str, int | None]] = {}
         for name in self.cells:
             value = getattr(self.pattern, name)
@@ -320,7 +371,10 @@ class Family:
                 held[id(value)] = (name, None)
             else:
                 held |= {id(each): (name, index) for index, each in enumerate(value)}
-        return [(place, held[id(each)]) for place, each in enumerate(_keras.optimizer_state(self.pattern))]
+        return [
+            (place, held[id(each)])
+            for place, each in enumerate(_keras.optimizer_state(self.pattern))
+        ]
 
     def _trainable_shape(self, place: int) -> tuple[int, ...]:
         return tuple(_keras.optimizer_state(self.pattern)[place].shape)
@@ -335,7 +389,9 @@ def _by_value(optimizer: Any) -> Any:
 
 
 def _cells(rule: Any, variable: Any) -> dict[str, Any]:
-    """The optimizer's variables by attribute, but for its rate: counters, and the slots of the one variable it was built on."""
+    """The optimizer's variables by attribute, but for its rate: counters, and the slots of the one
+    variable it was built on.
+    """
     found: dict[str, Any] = {}
     for name, value in vars(rule).items():
         if name in {"_learning_rate", "_variables", "_trainable_variables"}:

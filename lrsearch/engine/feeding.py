@@ -1,7 +1,9 @@
-"""Where a graph's batches come from: arrays on the device, in an order of ours, or a stream, by Keras' own epoch iterator.
+"""Where a graph's batches come from: arrays on the device, in an order of ours, or a stream, by
+Keras' own epoch iterator.
 
-A feed has two sides. In Python it counts: `begin` an epoch, `take` so many of its batches. In a graph its `read` gets one batch
-from what `take` gave. A graph keeps `read` for later trials, so `read` holds nothing of a trial's own.
+A feed has two sides. In Python it counts: `begin` an epoch, `take` so many of its batches. In a
+graph its `read` gets one batch from what `take` gave. A graph keeps `read` for later trials, so
+`read` holds nothing of a trial's own.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ class Feed(Protocol):
 
     @property
     def read(self) -> Callable[..., Any]:
-        """`read(source, place, use, skip)`: `use(batch)` for the source's batch at `place`, or `skip()` after its last."""
+        """`read(source, place, use, skip)`: `use(batch)` for the source's batch at `place`, or
+        `skip()` after its last.
+        """
 
     def begin(self, epoch: int, done: int = 0) -> None:
         """An epoch, counted from 0, of which `done` batches were trained before."""
@@ -42,11 +46,15 @@ class Feed(Protocol):
 
 
 class ArrayFeed:
-    """Batches gathered from arrays on the device: `order(epoch)` is int64 (examples,); an epoch has `steps` batches."""
+    """Batches gathered from arrays on the device: `order(epoch)` is int64 (examples,); an epoch has
+    `steps` batches.
+    """
 
     signature = tf.TensorSpec([None], tf.int64)
 
-    def __init__(self, held: Any, *, batch: int, steps: int, order: Callable[[int], np.ndarray]) -> None:
+    def __init__(
+        self, held: Any, *, batch: int, steps: int, order: Callable[[int], np.ndarray]
+    ) -> None:
         self.read = partial(_gather, held, batch)
         self._steps, self._order = steps, order
         self._batch, self._place = batch, steps
@@ -58,7 +66,9 @@ class ArrayFeed:
     def take(self, most: int) -> tuple[Any, int]:
         first, last = self._place, min(self._place + most, self._steps)
         self._place = last
-        return tf.constant(self._now[first * self._batch : last * self._batch], tf.int64), last - first
+        return tf.constant(
+            self._now[first * self._batch : last * self._batch], tf.int64
+        ), last - first
 
     def ran_out(self, missing: int) -> None:
         raise AssertionError(f"arrays do not end early: {missing} batches")
@@ -68,7 +78,8 @@ class ArrayFeed:
 
 
 class StreamFeed:
-    """Batches of a dataset, with what `fit` does where an epoch's steps and the dataset's length differ.
+    """Batches of a dataset, with what `fit` does where an epoch's steps and the dataset's length
+    differ.
 
     `anew` begins the dataset again in every epoch, as `fit` validates; without it Keras decides.
     """
@@ -88,14 +99,16 @@ class StreamFeed:
         del epoch, done  # the iterator was told: `EpochIterator.begin_within`
         if self._anew:
             self._iterator.reset()
-        self._places = (each for each in self._iterator)  # asked for `iter` again, Keras' iterator would begin again
+        # asked for `iter` again, Keras' iterator would begin again
+        self._places = (each for each in self._iterator)
 
     def take(self, most: int) -> tuple[Any, int]:
         first = next(self._places, None)
         if first is None:
             return None, 0
         place, _, source = first
-        # Never one more than there are: the iterator ends its epoch, and tells the dataset, when it is asked for one too many.
+        # Never one more than there are: the iterator ends its epoch, and tells the dataset, when it
+        # is asked for one too many.
         more = islice(self._places, min(most - 1, _keras.batches_left(self._iterator, place)))
         return source, 1 + sum(1 for _ in more)
 
@@ -107,7 +120,9 @@ class StreamFeed:
         _keras.stop_workers(self._iterator)
 
 
-def _gather(held: Any, batch: int, order: Any, place: Any, use: Callable[[Any], Any], skip: Any) -> Any:
+def _gather(
+    held: Any, batch: int, order: Any, place: Any, use: Callable[[Any], Any], skip: Any
+) -> Any:
     del skip
     begin = place * batch
     return use(held.batch(order[begin : tf.minimum(begin + batch, tf.size(order))]))

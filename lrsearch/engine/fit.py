@@ -1,4 +1,6 @@
-"""The engine `fit`: one trial after another through Keras' own `model.fit`, for any model that Keras trains."""
+"""The engine `fit`: one trial after another through Keras' own `model.fit`, for any model that
+Keras trains.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ class FitEngine:
         while (spec := source()) is not None:
             yield self.attempt(spec, watch, save)
 
-    def attempt(self, spec: TrialSpec, watch: Watch, save: Save, *, notes: tuple[str, ...] = ()) -> Outcome:
+    def attempt(
+        self, spec: TrialSpec, watch: Watch, save: Save, *, notes: tuple[str, ...] = ()
+    ) -> Outcome:
         """Train one attempt; `notes` go with its outcome."""
         began = time.monotonic()
         run = Run(self.loaded, spec, notes)
@@ -93,7 +97,8 @@ class Run:
         total = self.loaded.total_steps(spec.setting.batch_size, self.accumulation)
         if not spec.yours:
             set_searched(model, spec.setting, total_steps=total, accumulation=self.accumulation)
-            if averaged_of(spec):  # built inside fit's graph, ScheduleFreeAdamW would begin at zeros (docs/decisions.md)
+            # built inside fit's graph, ScheduleFreeAdamW would begin at zeros (docs/decisions.md)
+            if averaged_of(spec):
                 _keras.build_fully(model, sample_batch(self.data.train, spec.setting.batch_size))
         if spec.resume is not None:
             self._resume()
@@ -110,7 +115,13 @@ class Run:
     def _fresh(self, *, kernels: bool) -> Any:
         """A model with its start values under this trial's seed."""
         fixed = self.loaded.findings.fixed_seeds
-        return seeded_model(self.definition, self.spec.setting.extra, self.spec.seed, kernels=kernels, fixed_seeds=fixed)
+        return seeded_model(
+            self.definition,
+            self.spec.setting.extra,
+            self.spec.seed,
+            kernels=kernels,
+            fixed_seeds=fixed,
+        )
 
     def _users_callbacks(self) -> list[Any]:
         """The user's callbacks as they are called in this trial; what was taken out is noted."""
@@ -127,8 +138,12 @@ class Run:
         return kept
 
     def _around(self, kept: Sequence[Any], total: int, watch: Watch, save: Save) -> list[Any]:
-        """The user's callbacks with ours: what is undone after a validation is undone in reverse order."""
-        self.keeping = KeptWeights(self.track) if any(may_change_weights(each) for each in kept) else None
+        """The user's callbacks with ours: what is undone after a validation is undone in reverse
+        order.
+        """
+        self.keeping = (
+            KeptWeights(self.track) if any(may_change_weights(each) for each in kept) else None
+        )
         self.watching = self._watcher(total, watch, save)
         begins = [self.keeping] if self.keeping else []
         begins += [self.averaged.begin] if self.averaged else []
@@ -137,14 +152,20 @@ class Run:
 
     def _completed(self) -> tuple[Status, str]:
         early = self.track.epoch < self.definition.epochs
-        return Status.COMPLETE, f"stopped by a callback after epoch {self.track.epoch}" if early else ""
+        return (
+            Status.COMPLETE,
+            f"stopped by a callback after epoch {self.track.epoch}" if early else "",
+        )
 
     def _resume(self) -> None:
         snapshot = self.spec.resume
         assert snapshot is not None
-        restore_snapshot(self.model, snapshot, sample_batch(self.data.train, self.spec.setting.batch_size))
+        restore_snapshot(
+            self.model, snapshot, sample_batch(self.data.train, self.spec.setting.batch_size)
+        )
         if snapshot.batch:
-            # `graph` stops between the batches of an execution, and a stream that goes on within an epoch is not one of its own.
+            # `graph` stops between the batches of an execution, and a stream that goes on within an
+            # epoch is not one of its own.
             self.model.steps_per_execution = 1
             _keras.set_last_logs(self.model, snapshot.meta["logs"])
         self.track.resume(snapshot)
@@ -158,7 +179,9 @@ class Run:
             total_steps=total,
             accumulation=self.accumulation,
             steps_per_epoch=self.loaded.steps_per_epoch(self.spec.setting.batch_size),
-            rate=self._yours_rate if self.spec.yours else lambda step: rate(self.spec.setting, step, total),
+            rate=self._yours_rate
+            if self.spec.yours
+            else lambda step: rate(self.spec.setting, step, total),
             watch=watch,
             save=save,
             keep_stream=self.keeper.keep,
@@ -173,9 +196,12 @@ class Run:
     def _fit(self, callbacks: list[Any]) -> None:
         definition, batch = self.definition, self.spec.setting.batch_size
         steps = self.loaded.steps_per_epoch(batch)
-        # An execution of several steps takes them from wherever it is: an epoch that ends within one needs a stream of its own.
+        # An execution of several steps takes them from wherever it is: an epoch that ends within
+        # one needs a stream of its own.
         by_epoch = isinstance(self.data.train, Arrays) and self.model.steps_per_execution > 1
-        with _keras.taking_epoch_iterator(partial(self.keeper.begin, self.data.train, self.spec.resume)):
+        with _keras.taking_epoch_iterator(
+            partial(self.keeper.begin, self.data.train, self.spec.resume)
+        ):
             self.model.fit(
                 self._epoch_by_epoch(steps) if by_epoch else self._training(steps),
                 epochs=definition.epochs,
@@ -192,7 +218,11 @@ class Run:
     def _training(self, steps: int) -> Any:
         split, spec = self.data.train, self.spec
         if not isinstance(split, Arrays):
-            return split.source if self.definition.steps_per_epoch is None or split.length is None else _repeated(split.source)
+            return (
+                split.source
+                if self.definition.steps_per_epoch is None or split.length is None
+                else _repeated(split.source)
+            )
         epochs, done = self.definition.epochs, spec.resume.batch if spec.resume else 0
         stream = training_stream(
             split,
@@ -225,16 +255,21 @@ class Run:
         return {"validation_data": split.source}
 
     def concluded(self, status: Status, began: float, *, reason: str = "") -> Outcome:
-        """The outcome of an attempt that nothing broke; one that came to its end has the objective's value."""
+        """The outcome of an attempt that nothing broke; one that came to its end has the
+        objective's value.
+        """
         if status is not Status.COMPLETE:
             return self.outcome(status, began, reason=reason)
         value, said = self.final_value()
-        return self.outcome(status, began, reason="; ".join(filter(None, [reason, said])), value=value)
+        return self.outcome(
+            status, began, reason="; ".join(filter(None, [reason, said])), value=value
+        )
 
     def final_value(self) -> tuple[float | None, str]:
         """The objective of a run that came to its end, and what to say of it.
 
-        It is judged at the weights that the run keeps; a retest adds what the test split says to the logs, as `test_...`.
+        It is judged at the weights that the run keeps; a retest adds what the test split says to
+        the logs, as `test_...`.
         """
         track, objective = self.track, self.definition.objective
         said = self._judge_kept_weights()
@@ -260,15 +295,24 @@ class Run:
         if not objective.startswith("val_"):
             return "a callback changed the weights at the end; the value is the last epoch's"
         found = self._evaluate(self.data.validation, steps=self.definition.validation_steps)
-        track.judge({**track.logs, **{f"val_{name}": value for name, value in found.items()}}, objective)
+        track.judge(
+            {**track.logs, **{f"val_{name}": value for name, value in found.items()}}, objective
+        )
         return "judged once more at the end, since a callback changed the weights"
 
     def _evaluate(self, split: Split, *, steps: int | None = None) -> dict[str, float]:
         callbacks = [self.averaged.begin, self.averaged.end] if self.averaged else []
-        options: dict[str, Any] = {"return_dict": True, "verbose": 0, "callbacks": callbacks, "steps": steps}
+        options: dict[str, Any] = {
+            "return_dict": True,
+            "verbose": 0,
+            "callbacks": callbacks,
+            "steps": steps,
+        }
         if isinstance(split, Arrays):
             x, y, weight = (*split.for_keras(), None, None)[:3]
-            found = self.model.evaluate(x, y, sample_weight=weight, batch_size=self.spec.setting.batch_size, **options)
+            found = self.model.evaluate(
+                x, y, sample_weight=weight, batch_size=self.spec.setting.batch_size, **options
+            )
         else:
             found = self.model.evaluate(split.source, **options)
         return numbers_of(found)
@@ -276,19 +320,35 @@ class Run:
     def failed(self, error: BaseException, began: float) -> Outcome:
         """The outcome of what the study's code raised."""
         end_fork(error)
-        kind = "out of memory" if isinstance(error, tf.errors.ResourceExhaustedError) else type(error).__name__
+        kind = (
+            "out of memory"
+            if isinstance(error, tf.errors.ResourceExhaustedError)
+            else type(error).__name__
+        )
         reason = f"{kind}: {first_line(error)}"
         outcome = self.outcome(Status.FAILED, began, reason=reason, text=user_traceback(error))
         return replace(outcome, left=isinstance(error, LEAVING))
 
-    def outcome(self, status: Status, began: float, *, reason: str = "", text: str = "", value: float | None = None) -> Outcome:
+    def outcome(
+        self,
+        status: Status,
+        began: float,
+        *,
+        reason: str = "",
+        text: str = "",
+        value: float | None = None,
+    ) -> Outcome:
         track = self.track
         return Outcome(
             trial_id=self.spec.trial_id,
             attempt=self.spec.attempt,
             status=status,
             engine=self.engine,
-            value=value if status is Status.COMPLETE else track.last_value if status is Status.PRUNED else None,
+            value=value
+            if status is Status.COMPLETE
+            else track.last_value
+            if status is Status.PRUNED
+            else None,
             last_value=track.last_value,
             best_value=track.best_value,
             best_epoch=track.best_epoch,
@@ -309,13 +369,21 @@ def averaged_of(spec: TrialSpec) -> bool:
 
 
 def _repeated(source: Any) -> Any:
-    """A dataset that is longer than an epoch's steps goes on where the last epoch stopped, and round again."""
+    """A dataset that is longer than an epoch's steps goes on where the last epoch stopped, and
+    round again.
+    """
     return source.repeat() if isinstance(source, tf.data.Dataset) else source
 
 
 def _shortened(stream: tf.data.Dataset, whole: int, steps: int, done: int) -> tf.data.Dataset:
-    """The first `steps` of every `whole` batches, where `done` of the first `whole` are left out already."""
-    return stream.enumerate(done).filter(lambda place, _batch: place % whole < steps).map(lambda _place, batch: batch)
+    """The first `steps` of every `whole` batches, where `done` of the first `whole` are left out
+    already.
+    """
+    return (
+        stream.enumerate(done)
+        .filter(lambda place, _batch: place % whole < steps)
+        .map(lambda _place, batch: batch)
+    )
 
 
 def first_line(error: BaseException) -> str:
@@ -326,8 +394,14 @@ def user_traceback(error: BaseException, *, own: Callable[[str], bool] | None = 
     """The traceback without lrsearch's own frames, its last 8 KB."""
     home = str(Path(__file__).parents[1])
     mine = own or (lambda file: file.startswith(home))
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not mine(frame.filename)]
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if not mine(frame.filename)
+    ]
     text = "".join(
-        ["Traceback (most recent call last):\n", *traceback.format_list(frames), *traceback.format_exception_only(error)]
+        [
+            "Traceback (most recent call last):\n",
+            *traceback.format_list(frames),
+            *traceback.format_exception_only(error),
+        ]
     )
     return text[-LONGEST_TRACEBACK:]

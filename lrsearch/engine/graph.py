@@ -1,7 +1,8 @@
-"""The engine `graph`: whole stretches of an epoch in one graph, traced once in a worker's life and kept for later trials.
+"""The engine `graph`: whole stretches of an epoch in one graph, traced once in a worker's life and
+kept for later trials.
 
-Arrays that fit lie on the device; larger ones, datasets and PyDatasets stream. What it cannot carry (callbacks that act on
-batches, strings, models that do not trace) goes to `fit`, with the reason.
+Arrays that fit lie on the device; larger ones, datasets and PyDatasets stream. What it cannot carry
+(callbacks that act on batches, strings, models that do not trace) goes to `fit`, with the reason.
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ from lrsearch.engine.watching import Stop, WatchCallback
 from lrsearch.space import rates
 from lrsearch.values import BY_FIT, Outcome, Save, Source, Status, TrialSpec, Watch
 
-MOST_PROGRAMS = 16  # models kept with their graphs; the default space needs one for each optimizer and yours
-MOST_VARIABLES = 50_000_000  # parameters kept in all: the more a model has, the fewer programs are kept
+# models kept with their graphs; the default space needs one for each optimizer and yours
+MOST_PROGRAMS = 16
+# parameters kept in all: the more a model has, the fewer programs are kept
+MOST_VARIABLES = 50_000_000
 MOST_BYTES = 4 * 2**30  # of arrays on the device; more of them stream
 _SEARCHED_RATE = 1e-3  # stands in the rate's variable until the table is fed
 
@@ -63,7 +66,9 @@ class GraphEngine:
         while (spec := source()) is not None:
             yield self.attempt(spec, watch, save)
 
-    def attempt(self, spec: TrialSpec, watch: Watch, save: Save, *, notes: tuple[str, ...] = ()) -> Outcome:
+    def attempt(
+        self, spec: TrialSpec, watch: Watch, save: Save, *, notes: tuple[str, ...] = ()
+    ) -> Outcome:
         """Train one attempt; `notes` go with its outcome."""
         key = program_key(spec)
         if key not in self._refused:
@@ -85,20 +90,29 @@ class GraphEngine:
             return
         self._programs.pop(key, None)
         known = isinstance(error, CannotTrace)
-        self._refused[key] = str(error) if known else f"{type(error).__name__} in the graph: {first_line(error)[:200]}"
+        self._refused[key] = (
+            str(error)
+            if known
+            else f"{type(error).__name__} in the graph: {first_line(error)[:200]}"
+        )
 
     def timed_calls(self, spec: TrialSpec) -> Iterator[tuple[float, int]]:
-        """Train this trial for as long as it is asked to; yields each call's seconds and batches, the tracing one's aside."""
+        """Train this trial for as long as it is asked to; yields each call's seconds and batches,
+        the tracing one's aside.
+        """
         run = _GraphRun(self.loaded, spec, self._program, self.on_device, ())
         try:
             yield from run.timed_calls()
-        except Exception as error:  # whatever it is, trials of this structure go to `fit`, and the caller says why
+        # whatever it is, trials of this structure go to `fit`, and the caller says why
+        except Exception as error:
             self._refuse(program_key(spec), error)
             raise
         finally:
             run.close()
 
-    def _trained(self, spec: TrialSpec, watch: Watch, save: Save, notes: tuple[str, ...]) -> Outcome:
+    def _trained(
+        self, spec: TrialSpec, watch: Watch, save: Save, notes: tuple[str, ...]
+    ) -> Outcome:
         began = time.monotonic()
         run = _GraphRun(self.loaded, spec, self._program, self.on_device, notes)
         try:
@@ -111,7 +125,8 @@ class GraphEngine:
             run.close()
             shared_layers(self.loaded.definition.build_model).restore()
             self._trials += 1
-            # Fresh models are cycles of objects, collected now and then; a stream's copy of large arrays goes at once.
+            # Fresh models are cycles of objects, collected now and then; a stream's copy of large
+            # arrays goes at once.
             if self._trials % 50 == 0 or run.streams_arrays:
                 gc.collect()
 
@@ -139,7 +154,13 @@ class GraphEngine:
         if not spec.yours:
             accumulation = accumulation_of(model, definition)
             total = self.loaded.total_steps(setting.batch_size, accumulation)
-            set_searched(model, setting, total_steps=total, accumulation=accumulation, learning_rate=_SEARCHED_RATE)
+            set_searched(
+                model,
+                setting,
+                total_steps=total,
+                accumulation=accumulation,
+                learning_rate=_SEARCHED_RATE,
+            )
         sample = sample_batch(self.loaded.data(setting.batch_size).train, setting.batch_size)
         return Program(model, sample, feeds=not spec.yours, draws=draws)
 
@@ -149,7 +170,11 @@ class GraphEngine:
             weights = self.loaded.definition.class_weight
             fits = sum(each.nbytes for each in _arrays(data)) <= MOST_BYTES
             train = Held(data.train, weights) if isinstance(data.train, Arrays) and fits else None
-            validation = Held(data.validation, None) if isinstance(data.validation, Arrays) and fits else None
+            validation = (
+                Held(data.validation, None)
+                if isinstance(data.validation, Arrays) and fits
+                else None
+            )
             self._held[id(data)] = train, validation
         return self._held[id(data)]
 
@@ -179,7 +204,8 @@ class _GraphRun(Run):
             kept = self._users_callbacks()
         except PASSING:
             raise
-        except BaseException as error:  # the user's code may raise anything: the end of this trial, and of no other
+        # the user's code may raise anything: the end of this trial, and of no other
+        except BaseException as error:
             raise CallbackFailed from error
         _check_carried(self.data, kept)
         program, total = self._begun()
@@ -225,7 +251,9 @@ class _GraphRun(Run):
     @property
     def streams_arrays(self) -> bool:
         """Whether the training data are arrays that do not lie on the device."""
-        return isinstance(self.data.train, Arrays) and isinstance(self._feeds.get("train"), StreamFeed)
+        return isinstance(self.data.train, Arrays) and isinstance(
+            self._feeds.get("train"), StreamFeed
+        )
 
     def close(self) -> None:
         """Free what streams still hold."""
@@ -236,7 +264,9 @@ class _GraphRun(Run):
     def _begin_callbacks(self, callbacks: Sequence[Any]) -> None:
         steps = self.loaded.steps_per_epoch(self.spec.setting.batch_size)
         options = {"epochs": self.definition.epochs, "steps": steps, "verbose": 0}
-        self._callbacks = keras.callbacks.CallbackList(list(callbacks), add_history=True, model=self.model, **options)
+        self._callbacks = keras.callbacks.CallbackList(
+            list(callbacks), add_history=True, model=self.model, **options
+        )
         self.model.stop_training = False
 
     def _tell(self, hook: str, *arguments: Any) -> None:
@@ -299,7 +329,9 @@ class _GraphRun(Run):
 
     def _feed(self, name: str) -> Feed:
         if name not in self._feeds:
-            self._feeds[name] = self._training_feed() if name == "train" else self._validation_feed()
+            self._feeds[name] = (
+                self._training_feed() if name == "train" else self._validation_feed()
+            )
         return self._feeds[name]
 
     def _training_feed(self) -> Feed:
@@ -309,7 +341,11 @@ class _GraphRun(Run):
         if held is not None:
             return ArrayFeed(held, batch=batch or DEFAULT_BATCH, steps=steps, order=self._order)
         weights = self.definition.class_weight
-        options = {"steps_per_epoch": steps, "class_weight": dict(weights) if weights else None, "shuffle": False}
+        options = {
+            "steps_per_epoch": steps,
+            "class_weight": dict(weights) if weights else None,
+            "shuffle": False,
+        }
         iterator = _keras.epoch_iterator(x=self._training(steps), **options)
         self.keeper.begin(self.data.train, self.spec.resume, iterator)
         return _stream(iterator, anew=False)
@@ -317,34 +353,57 @@ class _GraphRun(Run):
     def _order(self, epoch: int) -> np.ndarray:
         split = self.data.train
         assert isinstance(split, Arrays)
-        return permutation(self.spec.seed, epoch, split.examples) if self.definition.shuffle else np.arange(split.examples)
+        return (
+            permutation(self.spec.seed, epoch, split.examples)
+            if self.definition.shuffle
+            else np.arange(split.examples)
+        )
 
     def _validation_feed(self) -> Feed:
-        batch, split, given = self.spec.setting.batch_size, self.data.validation, self.definition.validation_steps
+        batch, split, given = (
+            self.spec.setting.batch_size,
+            self.data.validation,
+            self.definition.validation_steps,
+        )
         _, held = self._held_of(self.data)
         if held is not None:
             order = np.arange(held.examples)
             steps = given or -(-held.examples // (batch or DEFAULT_BATCH))
-            return ArrayFeed(held, batch=batch or DEFAULT_BATCH, steps=steps, order=lambda _epoch: order)
+            return ArrayFeed(
+                held, batch=batch or DEFAULT_BATCH, steps=steps, order=lambda _epoch: order
+            )
         if isinstance(split, Arrays):
-            options = {"x": split.x, "y": split.y, "sample_weight": split.weight, "batch_size": batch}
+            options = {
+                "x": split.x,
+                "y": split.y,
+                "sample_weight": split.weight,
+                "batch_size": batch,
+            }
         else:
             options = {"x": split.source}
-        return _stream(_keras.epoch_iterator(**options, steps_per_epoch=given, shuffle=False), anew=True)
+        return _stream(
+            _keras.epoch_iterator(**options, steps_per_epoch=given, shuffle=False), anew=True
+        )
 
 
 def _stream(iterator: Any, *, anew: bool) -> StreamFeed:
-    if any(getattr(each, "dtype", None) == tf.string for each in tree.flatten(_keras.element_spec(iterator))):
+    if any(
+        getattr(each, "dtype", None) == tf.string
+        for each in tree.flatten(_keras.element_spec(iterator))
+    ):
         raise CannotTrace("the data is not numbers")
     return StreamFeed(iterator, anew=anew)
 
 
 def program_key(spec: TrialSpec) -> str:
-    """Equal for trials that one program can train: all that is built into a graph, and neither rate nor schedule."""
+    """Equal for trials that one program can train: all that is built into a graph, and neither rate
+    nor schedule.
+    """
     setting = spec.setting
     if spec.yours:
         return "yours"
-    # Keras' decay is multiplied by the rate, so a decay that must not be is divided by the peak: a number in the graph.
+    # Keras' decay is multiplied by the rate, so a decay that must not be is divided by the peak: a
+    # number in the graph.
     peak = setting.learning_rate if setting.hyper.get("independent_weight_decay") else None
     built = (setting.optimizer, dict(setting.hyper), setting.batch_size, dict(setting.extra), peak)
     return json.dumps(built, sort_keys=True)
@@ -367,10 +426,17 @@ def _check_carried(data: Data, callbacks: Sequence[Any]) -> None:
     watching = watching_batches(callbacks)
     if watching:
         raise CannotTrace(f"{', '.join(watching)} must be called at every batch")
-    if any(isinstance(split, Arrays) and not split.numeric for split in (data.train, data.validation)):
+    if any(
+        isinstance(split, Arrays) and not split.numeric for split in (data.train, data.validation)
+    ):
         raise CannotTrace("the data is not numbers")
 
 
 def _arrays(data: Data) -> list[np.ndarray]:
     """The arrays that training and validation read."""
-    return [each for split in (data.train, data.validation) if isinstance(split, Arrays) for each in split.arrays]
+    return [
+        each
+        for split in (data.train, data.validation)
+        if isinstance(split, Arrays)
+        for each in split.arrays
+    ]

@@ -1,4 +1,5 @@
-"""Learns a study's facts before its first trial: loads it, checks its data, and trains one real step.
+"""Learns a study's facts before its first trial: loads it, checks its data, and trains one real
+step.
 
 What it finds is plain JSON, for a parent that never imports TensorFlow.
 """
@@ -22,7 +23,14 @@ from lrsearch.engine.fit import user_traceback
 from lrsearch.engine.loaded import Findings, LoadedStudy
 from lrsearch.engine.looking import LOOK_RATE, Called, Step, call_callbacks, first_step
 from lrsearch.engine.own_optimizer import own_optimizer
-from lrsearch.engine.same_start import SPLITS, digest, digests_of, digests_of_other_sizes, first_batch_size, first_extra
+from lrsearch.engine.same_start import (
+    SPLITS,
+    digest,
+    digests_of,
+    digests_of_other_sizes,
+    first_batch_size,
+    first_extra,
+)
 from lrsearch.engine.shared import forget_shared_layers, shared_layers
 from lrsearch.engine.watching import numbers_of
 from lrsearch.engine.yours import describe, kept_rates, look_at_rates
@@ -31,7 +39,9 @@ from lrsearch.space import keras_class
 from lrsearch.values import Direction, Json, Setting, StudyFacts
 from lrsearch.version import versions
 
-_INEXACT = "the training data brings its own order, so a trial that is interrupted resumes inexactly"
+_INEXACT = (
+    "the training data brings its own order, so a trial that is interrupted resumes inexactly"
+)
 
 
 def open_study(
@@ -41,10 +51,11 @@ def open_study(
     loaded: LoadedStudy | None = None,
     facts: StudyFacts | None = None,
 ) -> LoadedStudy:
-    """Load the study's data; its objective's direction is learned by a real step where nobody knows it.
+    """Load the study's data; its objective's direction is learned by a real step where nobody knows
+    it.
 
-    What is `loaded` already is taken, unless it is a dataset, which the inspection's step may have moved on. `facts` are
-    those of a stored study.
+    What is `loaded` already is taken, unless it is a dataset, which the inspection's step may have
+    moved on. `facts` are those of a stored study.
     """
     findings = loaded.findings if loaded is not None else Findings()
     if loaded is None or not loaded.replayable:
@@ -71,10 +82,11 @@ def load_study(definition: StudyDefinition) -> LoadedStudy:
 
 
 def inspect_study(definition: StudyDefinition, *, loaded: LoadedStudy | None = None) -> StudyFacts:
-    """Everything that a parent must know of the study; its data stays in `loaded` where that is given.
+    """Everything that a parent must know of the study; its data stays in `loaded` where that is
+    given.
 
-    Raises InvalidValue and UnknownName for what the definition says, StudyFileError with the study's own traceback where its
-    code fails.
+    Raises InvalidValue and UnknownName for what the definition says, StudyFileError with the
+    study's own traceback where its code fails.
     """
     for name in definition.effective_space().optimizers:
         keras_class(name)  # raises where this Keras does not have it
@@ -115,7 +127,10 @@ def _seen(loaded: LoadedStudy) -> _Seen:
     total = loaded.total_steps(base, accumulation)
     looked = _own(definition, lambda: look_at_rates(model, total * accumulation))
     yours = describe(model, looked=looked, batch_size=base)
-    carried, exclusions = carried_of(model), _keras.decay_exclusions(inner(model.optimizer), model.trainable_variables)
+    carried, exclusions = (
+        carried_of(model),
+        _keras.decay_exclusions(inner(model.optimizer), model.trainable_variables),
+    )
     own = own_optimizer(model, steps=definition.epochs * loaded.steps_per_epoch(base))
     _check_executions(loaded, model.steps_per_execution)
     called = _called(loaded, model, step, total, accumulation)
@@ -123,7 +138,11 @@ def _seen(loaded: LoadedStudy) -> _Seen:
     loaded.direction = direction or _direction(definition, model)
     shared = shared_layers(definition.build_model).described()
     findings = Findings(
-        fixed_seeds=any(one == other for one, other in zip(first.seeds, second.seeds, strict=True) if one is not None),
+        fixed_seeds=any(
+            one == other
+            for one, other in zip(first.seeds, second.seeds, strict=True)
+            if one is not None
+        ),
         rate_callbacks=tuple(called.rate_callbacks),
         callbacks=called.kept,
         shared=tuple(shared),
@@ -140,13 +159,19 @@ def _seen(loaded: LoadedStudy) -> _Seen:
         step=step,
         called=called,
         shapes=second.shapes,
-        notes=(*step.notes, *_of_yours(yours), *_of_starts(first, second, findings), *_of_logs(step, called)),
+        notes=(
+            *step.notes,
+            *_of_yours(yours),
+            *_of_starts(first, second, findings),
+            *_of_logs(step, called),
+        ),
         findings=findings,
     )
 
 
 def _first_step(loaded: LoadedStudy) -> tuple[_Begun, Step, Direction | None]:
-    """How a model begins, what one step of it logs, and which way the objective improves, where the step logs it.
+    """How a model begins, what one step of it logs, and which way the objective improves, where the
+    step logs it.
 
     The model goes before another one is made: its optimizer's state may be large.
     """
@@ -168,7 +193,9 @@ def _facts(loaded: LoadedStudy, seen: _Seen) -> StudyFacts:
         metrics=tuple(_logged(seen.step, seen.called)),
         epochs=definition.epochs,
         accumulation=seen.accumulation,
-        steps_per_epoch={str(size): _checked_steps(loaded, size, seen.accumulation) for size in space.batch_sizes},
+        steps_per_epoch={
+            str(size): _checked_steps(loaded, size, seen.accumulation) for size in space.batch_sizes
+        },
         train_examples=data.train.examples,
         validation_examples=data.validation.examples,
         has_test=data.test is not None,
@@ -189,7 +216,9 @@ def _facts(loaded: LoadedStudy, seen: _Seen) -> StudyFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class _Begun:
-    """Where random numbers stand after a model was built under some seed, and a digest of its trained weights."""
+    """Where random numbers stand after a model was built under some seed, and a digest of its
+    trained weights.
+    """
 
     seeds: tuple[object, ...]
     shapes: tuple[Json, ...]  # of its variables, as build_model gives it
@@ -206,10 +235,15 @@ def _begun_model(loaded: LoadedStudy, seed: int) -> tuple[Any, _Begun]:
     if not _keras.is_built(model):
         base = first_batch_size(definition)
         with _keras.scope_of(model):
-            _own(definition, lambda: _keras.build_layers(model, sample_batch(loaded.data(base).train, base)))
+            _own(
+                definition,
+                lambda: _keras.build_layers(model, sample_batch(loaded.data(base).train, base)),
+            )
     weights = [_keras.number_array(each) for each in model.trainable_variables]
     return model, _Begun(
-        seeds=seeds, shapes=shapes, weights=digest([hashlib.sha256(each.tobytes()).hexdigest() for each in weights])
+        seeds=seeds,
+        shapes=shapes,
+        weights=digest([hashlib.sha256(each.tobytes()).hexdigest() for each in weights]),
     )
 
 
@@ -217,7 +251,9 @@ def _called(loaded: LoadedStudy, model: Any, step: Step, total: int, accumulatio
     """What the user's callbacks do, on a model that is compiled for a search."""
     definition = loaded.definition
     setting = definition.effective_space().references()[0]
-    set_searched(model, setting, total_steps=total, accumulation=accumulation, learning_rate=LOOK_RATE)
+    set_searched(
+        model, setting, total_steps=total, accumulation=accumulation, learning_rate=LOOK_RATE
+    )
     steps = loaded.steps_per_epoch(first_batch_size(definition))
 
     def look() -> Called:
@@ -237,33 +273,51 @@ def _logged(step: Step, called: Called) -> dict[str, float]:
 def _check_objective(definition: StudyDefinition, step: Step, called: Called) -> None:
     names = tuple(_logged(step, called))
     if definition.objective in step.others:
-        raise InvalidValue("objective", got=definition.objective, allowed="one number an epoch; this one is none")
+        raise InvalidValue(
+            "objective", got=definition.objective, allowed="one number an epoch; this one is none"
+        )
     if definition.objective not in names:
         raise UnknownName(
-            "metric for objective", got=definition.objective, known=names, fix=f"An epoch logs: {', '.join(names)}."
+            "metric for objective",
+            got=definition.objective,
+            known=names,
+            fix=f"An epoch logs: {', '.join(names)}.",
         )
 
 
 def _check_executions(loaded: LoadedStudy, each: int) -> None:
-    """Refuse several steps an execution that an epoch of a given length does not hold a whole number of."""
+    """Refuse several steps an execution that an epoch of a given length does not hold a whole
+    number of.
+    """
     definition = loaded.definition
     train = isinstance(loaded.data(first_batch_size(definition)).train, Stream)
-    given = {"steps_per_epoch": definition.steps_per_epoch if train else None, "validation_steps": definition.validation_steps}
+    given = {
+        "steps_per_epoch": definition.steps_per_epoch if train else None,
+        "validation_steps": definition.validation_steps,
+    }
     for name, steps in given.items():
         if steps is not None and steps % each:
             fix = f"Keras would run {-(-steps // each) * each} steps where {name} says {steps}."
-            raise InvalidValue("steps_per_execution", got=each, allowed=f"a divisor of {name}", fix=fix)
+            raise InvalidValue(
+                "steps_per_execution", got=each, allowed=f"a divisor of {name}", fix=fix
+            )
 
 
 def _of_starts(first: _Begun, second: _Begun, findings: Findings) -> tuple[str, ...]:
     """What to know of start values."""
     notes = []
     if findings.fixed_seeds:
-        notes.append("build_model sets seeds of its own; after it, lrsearch's hold again, for dropout and whatever else draws")
+        notes.append(
+            "build_model sets seeds of its own; after it, lrsearch's hold again, for dropout and whatever else draws"
+        )
     if first.weights == second.weights:
-        notes.append("every training begins with the same weights: a retest's seed changes the data's order and dropout alone")
+        notes.append(
+            "every training begins with the same weights: a retest's seed changes the data's order and dropout alone"
+        )
     if findings.shared:
-        notes.append("layers made outside build_model get their start values back before every training")
+        notes.append(
+            "layers made outside build_model get their start values back before every training"
+        )
     return tuple(notes)
 
 
@@ -283,7 +337,9 @@ def _of_yours(yours: Setting) -> tuple[str, ...]:
     """What to know of a comparison with yours."""
     if yours.optimizer != "schedule_free_adamw":
         return ()
-    return ("yours is validated at the weights that Keras trains, searched ScheduleFreeAdamW at its averaged ones",)
+    return (
+        "yours is validated at the weights that Keras trains, searched ScheduleFreeAdamW at its averaged ones",
+    )
 
 
 def _check_loaded(loaded: LoadedStudy) -> None:
@@ -301,21 +357,32 @@ def _direction(definition: StudyDefinition, model: Any) -> Direction:
     """The definition's word, else what Keras knows of the metric."""
     if definition.direction is not None:
         return Direction(definition.direction)
-    name, prefixes = definition.objective.removeprefix("val_"), ("", *(f"{each}_" for each in _keras.output_names(model)))
+    name, prefixes = (
+        definition.objective.removeprefix("val_"),
+        ("", *(f"{each}_" for each in _keras.output_names(model))),
+    )
     if name in {f"{prefix}loss" for prefix in prefixes}:
         return Direction.MINIMIZE
     for metric in model.metrics:
         for each in (metric, *getattr(metric, "metrics", ())):
-            known = _keras.known_direction(each) if name in {prefix + each.name for prefix in prefixes} else None
+            known = (
+                _keras.known_direction(each)
+                if name in {prefix + each.name for prefix in prefixes}
+                else None
+            )
             if known is not None:
                 return Direction.MAXIMIZE if known == "up" else Direction.MINIMIZE
     fix = f"Keras does not know which way {definition.objective!r} improves."
-    raise InvalidValue("direction", got=None, allowed="'minimize' or 'maximize' for this objective", fix=fix)
+    raise InvalidValue(
+        "direction", got=None, allowed="'minimize' or 'maximize' for this objective", fix=fix
+    )
 
 
 def _measured_fingerprint(loaded: LoadedStudy, shapes: tuple[Json, ...]) -> dict[str, Json]:
     digests = digests_of(loaded.data(first_batch_size(loaded.definition)))
-    return {"model.variables": digest(list(shapes))} | {f"data.{name}": digests[name] for name in SPLITS}
+    return {"model.variables": digest(list(shapes))} | {
+        f"data.{name}": digests[name] for name in SPLITS
+    }
 
 
 def _own(definition: StudyDefinition, call: Callable[[], Any]) -> Any:

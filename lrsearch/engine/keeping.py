@@ -25,7 +25,9 @@ class Kept:
 
 
 class KeptWeights(keras.callbacks.Callback):
-    """Comes first in the list: it sees an epoch's weights before a callback swaps others in for the validation."""
+    """Comes first in the list: it sees an epoch's weights before a callback swaps others in for the
+    validation.
+    """
 
     def __init__(self, track: Track) -> None:
         super().__init__()
@@ -39,7 +41,9 @@ class KeptWeights(keras.callbacks.Callback):
         self._validated[self._last] = self._track.epoch + 1
 
     def kept(self, model: Any) -> Kept | None:
-        """What the finished model holds instead of the last epoch's weights; None where it holds those, or their average."""
+        """What the finished model holds instead of the last epoch's weights; None where it holds
+        those, or their average.
+        """
         now = digest_of_weights(model)
         if now == self._last or _keras.holds_moving_average(model):
             return None

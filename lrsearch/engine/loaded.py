@@ -1,4 +1,6 @@
-"""A study, loaded to be trained: its definition, its data by batch size, and the numbers that follow."""
+"""A study, loaded to be trained: its definition, its data by batch size, and the numbers that
+follow.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,13 @@ class Findings:
     """What an inspection found that every worker must act on; kept with the study's facts."""
 
     fixed_seeds: bool = False  # build_model sets seeds: ours are set again after it
-    rate_callbacks: tuple[str, ...] = ()  # classes of callbacks that set the rate: taken out of searched trials
-    callbacks: tuple[str, ...] | None = None  # classes of those that searched trials keep; None where nobody looked
+    # classes of callbacks that set the rate: taken out of searched trials
+    rate_callbacks: tuple[str, ...] = ()
+    # classes of those that searched trials keep; None where nobody looked
+    callbacks: tuple[str, ...] | None = None
     shared: tuple[Json, ...] = ()  # figures of the start values of layers made outside build_model
-    data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # digests by str(batch size) and split
+    # digests by str(batch size) and split
+    data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Json]:
         return asdict(self)
@@ -42,7 +47,8 @@ class LoadedStudy:
     direction: Direction = Direction.MINIMIZE
     findings: Findings = field(default_factory=Findings)
     _data: dict[int | None, Data] = field(default_factory=dict)
-    # By trial and attempt: the user's callbacks, none of them called yet, or what their function raised.
+    # By trial and attempt: the user's callbacks, none of them called yet, or what their function
+    # raised.
     uncalled: dict[tuple[int, int], list[Any] | BaseException] = field(default_factory=dict)
 
     def data(self, batch_size: int | None) -> Data:
@@ -55,17 +61,31 @@ class LoadedStudy:
     @property
     def replayable(self) -> bool:
         """Whether all that was loaded is arrays, which a step of inspection leaves as they were."""
-        splits = (split for data in self._data.values() for split in (data.train, data.validation, data.test))
+        splits = (
+            split
+            for data in self._data.values()
+            for split in (data.train, data.validation, data.test)
+        )
         return all(split is None or isinstance(split, Arrays) for split in splits)
 
     def steps_per_epoch(self, batch_size: int | None) -> int:
         """Batches an epoch. Raises InvalidValue where nobody says how many."""
-        return self._steps("train", self.data(batch_size).train, self.definition.steps_per_epoch, "steps_per_epoch", batch_size)
+        return self._steps(
+            "train",
+            self.data(batch_size).train,
+            self.definition.steps_per_epoch,
+            "steps_per_epoch",
+            batch_size,
+        )
 
     def check_validation(self, batch_size: int | None) -> None:
         """Refuse a validation split without an end."""
         self._steps(
-            "validation", self.data(batch_size).validation, self.definition.validation_steps, "validation_steps", batch_size
+            "validation",
+            self.data(batch_size).validation,
+            self.definition.validation_steps,
+            "validation_steps",
+            batch_size,
         )
 
     def check_test(self, batch_size: int | None) -> None:
@@ -83,24 +103,44 @@ class LoadedStudy:
             raise InvalidValue("gradient_accumulation_steps", got=accumulation, allowed=allowed)
 
     def check_sizes(self, sizes: Sequence[int | None]) -> None:
-        """Refuse to search batch sizes where datasets bring their own: every size would train the same batches."""
-        if len(sizes) > 1 and not self.definition.data_depends_on_batch and isinstance(self.data(sizes[0]).train, Stream):
+        """Refuse to search batch sizes where datasets bring their own: every size would train the
+        same batches.
+        """
+        if (
+            len(sizes) > 1
+            and not self.definition.data_depends_on_batch
+            and isinstance(self.data(sizes[0]).train, Stream)
+        ):
             fix = "Take it as an argument: def load_data(batch_size)."
-            raise InvalidValue("batch_size", got=list(sizes), allowed="one, where load_data() returns datasets", fix=fix)
+            raise InvalidValue(
+                "batch_size",
+                got=list(sizes),
+                allowed="one, where load_data() returns datasets",
+                fix=fix,
+            )
 
-    def _steps(self, name: str, split: Split, given: int | None, option: str, batch_size: int | None) -> int:
+    def _steps(
+        self, name: str, split: Split, given: int | None, option: str, batch_size: int | None
+    ) -> int:
         steps = split.steps(batch_size)
         if given is not None and (steps is None or isinstance(split, Stream) or given <= steps):
             return given
         if given is not None:
-            raise InvalidValue(option, got=given, allowed=f"at most the {steps} batches of the {name} split")
+            raise InvalidValue(
+                option, got=given, allowed=f"at most the {steps} batches of the {name} split"
+            )
         if steps is None:
             fix = f"Give {option}= to StudyDefinition."
             raise InvalidValue(
-                f"the {name} split", got="a dataset of unknown or infinite length", allowed="of known length", fix=fix
+                f"the {name} split",
+                got="a dataset of unknown or infinite length",
+                allowed="of known length",
+                fix=fix,
             )
         if steps < 1:
-            raise InvalidValue(f"the {name} split", got="an empty dataset", allowed="at least one batch, not empty")
+            raise InvalidValue(
+                f"the {name} split", got="an empty dataset", allowed="at least one batch, not empty"
+            )
         return steps
 
     def total_steps(self, batch_size: int | None, accumulation: int) -> int:

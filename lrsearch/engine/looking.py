@@ -36,22 +36,31 @@ class Step:
 
 
 def first_step(model: Any, loaded: LoadedStudy, batch_size: int | None) -> Step:
-    """Train one step and validate one. Raises InvalidValue where the data holds NaN and the loss does not cope with it."""
+    """Train one step and validate one.
+
+    Raises InvalidValue where the data holds NaN and the loss does not cope with it.
+    """
     data = loaded.data(batch_size)
-    model.jit_compile = model.jit_compile and _keras.asked_for_jit(model)  # compiling for one step would take longer than it
-    # Tracing Keras' own step takes 0.4 s of the smallest model's, and shows nothing more than its operations do.
+    # compiling for one step would take longer than it
+    model.jit_compile = model.jit_compile and _keras.asked_for_jit(model)
+    # Tracing Keras' own step takes 0.4 s of the smallest model's, and shows nothing more than its
+    # operations do.
     own_step = type(model).train_step is not keras.Model.train_step
     model.run_eagerly = model.run_eagerly or not (own_step or _keras.strategy_of(model))
     validation = _few_rows(data.validation, batch_size)
     with _whole_tracebacks():
         history = model.fit(
             _first_batches(data.train, batch_size),
-            validation_data=validation.for_keras() if isinstance(validation, Arrays) else validation.source,
+            validation_data=validation.for_keras()
+            if isinstance(validation, Arrays)
+            else validation.source,
             validation_batch_size=batch_size,
             validation_steps=1,
             epochs=1,
             steps_per_epoch=1,
-            class_weight=dict(loaded.definition.class_weight) if loaded.definition.class_weight else None,
+            class_weight=dict(loaded.definition.class_weight)
+            if loaded.definition.class_weight
+            else None,
             shuffle=False,
             verbose=0,
         ).history
@@ -62,14 +71,18 @@ def first_step(model: Any, loaded: LoadedStudy, batch_size: int | None) -> Step:
             _check_gaps(data.validation, copes=_finite(found.get("val_loss"))),
             _check_gaps(data.test, copes=_tests(model, data.test, batch_size)),
         ]
-    return Step(logs=found, others=tuple(sorted(set(logs) - set(found))), notes=tuple(filter(None, notes)))
+    return Step(
+        logs=found, others=tuple(sorted(set(logs) - set(found))), notes=tuple(filter(None, notes))
+    )
 
 
 def _first_batches(split: Split, batch_size: int | None) -> Any:
     few = _few_rows(split, batch_size)
     if not isinstance(few, Arrays):
         return few.source
-    return training_stream(few, batch_size=batch_size, seed=0, first_epoch=0, epochs=1, shuffle=False)
+    return training_stream(
+        few, batch_size=batch_size, seed=0, first_epoch=0, epochs=1, shuffle=False
+    )
 
 
 def _few_rows(split: Split, batch_size: int | None) -> Split:
@@ -84,7 +97,9 @@ def _few_rows(split: Split, batch_size: int | None) -> Split:
 
 
 def _healthy(model: Any, loss: float | None) -> bool:
-    """Whether a step left a finite loss and finite weights: gradients may be NaN where the loss is not."""
+    """Whether a step left a finite loss and finite weights: gradients may be NaN where the loss is
+    not.
+    """
     weights = (_keras.number_array(each) for each in model.trainable_variables)
     return _finite(loss) and all(np.isfinite(each).all() for each in weights)
 
@@ -100,12 +115,17 @@ def _tests(model: Any, split: Split | None, batch_size: int | None) -> bool:
     few = _few_rows(split, batch_size)
     assert isinstance(few, Arrays)
     x, y, weight = (*few.for_keras(), None, None)[:3]
-    found = model.evaluate(x, y, sample_weight=weight, batch_size=batch_size, verbose=0, return_dict=True)
+    found = model.evaluate(
+        x, y, sample_weight=weight, batch_size=batch_size, verbose=0, return_dict=True
+    )
     return _finite(numbers_of(found).get("loss"))
 
 
 def _check_gaps(split: Split | None, *, copes: bool) -> str:
-    """A note on a split's NaN and infinities where the model copes with them. Raises InvalidValue where it does not."""
+    """A note on a split's NaN and infinities where the model copes with them.
+
+    Raises InvalidValue where it does not.
+    """
     if not isinstance(split, Arrays) or not split.bad:
         return ""
     label, rows = next(iter(split.bad.items()))
@@ -138,11 +158,13 @@ class Called:
     notes: tuple[str, ...] = ()  # what is taken out of searched trials, and why
 
 
-def call_callbacks(model: Any, callbacks: Sequence[Any], logs: Mapping[str, float], *, epochs: int, steps: int) -> Called:
+def call_callbacks(
+    model: Any, callbacks: Sequence[Any], logs: Mapping[str, float], *, epochs: int, steps: int
+) -> Called:
     """Call the user's own callbacks on a model whose optimizer has a variable rate of LOOK_RATE.
 
-    Each is asked about epoch 0, and one that names the rate in its code about every epoch. What fails here is left to trials,
-    which tell it better: there is no training around it.
+    Each is asked about epoch 0, and one that names the rate in its code about every epoch. What
+    fails here is left to trials, which tell it better: there is no training around it.
     """
     found = Called(logs=dict(logs))
     for place, callback in enumerate(callbacks):
@@ -160,7 +182,9 @@ def call_callbacks(model: Any, callbacks: Sequence[Any], logs: Mapping[str, floa
 
 
 def _hooks(callback: Any, epochs: range, logs: dict[str, Any]) -> Iterator[Any]:
-    """Calls as `fit` would make them; the first epoch's end gets the `logs` themselves, and may add to them."""
+    """Calls as `fit` would make them; the first epoch's end gets the `logs` themselves, and may add
+    to them.
+    """
     yield lambda: callback.on_train_begin({})
     for epoch in epochs:
         given = logs if epoch == 0 else dict(logs)
@@ -176,19 +200,32 @@ def _sets_rate(model: Any, hook: Any) -> bool:
     optimizer = inner(model.optimizer)
     variable = _keras.rate_of(optimizer)
     hook()
-    if _keras.rate_of(optimizer) is variable and np.isclose(_keras.number(variable), LOOK_RATE, rtol=1e-6, atol=0.0):
+    if _keras.rate_of(optimizer) is variable and np.isclose(
+        _keras.number(variable), LOOK_RATE, rtol=1e-6, atol=0.0
+    ):
         return False
     _keras.put_rate_back(optimizer, variable, LOOK_RATE)
     return True
 
 
 def _is_users(callback: Any) -> bool:
-    """Whether the callback's code is the user's: Keras' own write files, and set no rate that is not known."""
-    return isinstance(callback, keras.callbacks.LambdaCallback) or not type(callback).__module__.startswith("keras.")
+    """Whether the callback's code is the user's: Keras' own write files, and set no rate that is
+    not known.
+    """
+    return isinstance(callback, keras.callbacks.LambdaCallback) or not type(
+        callback
+    ).__module__.startswith("keras.")
 
 
 def _names_rate(callback: Any) -> bool:
     """Whether the code of a callback, its helpers included, names the learning rate."""
-    held = [*vars(callback).values(), *(each for kind in type(callback).__mro__[:-1] for each in vars(kind).values())]
-    codes = [code for each in held if (code := getattr(getattr(each, "__func__", each), "__code__", None)) is not None]
+    held = [
+        *vars(callback).values(),
+        *(each for kind in type(callback).__mro__[:-1] for each in vars(kind).values()),
+    ]
+    codes = [
+        code
+        for each in held
+        if (code := getattr(getattr(each, "__func__", each), "__code__", None)) is not None
+    ]
     return any(not _RATE_NAMES.isdisjoint(code.co_names) for code in codes)

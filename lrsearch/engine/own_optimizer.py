@@ -1,6 +1,7 @@
 """Captures the user's own optimizer as JSON, from which an export writes the code that makes it.
 
-What is captured is built once more and compared, so that an export never differs from what was trained.
+What is captured is built once more and compared, so that an export never differs from what was
+trained.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from lrsearch.engine.compiling import inner
 from lrsearch.space import code_of
 from lrsearch.values import Json
 
-_HOMES = {"keras.optimizers": keras.optimizers, "keras.optimizers.schedules": keras.optimizers.schedules}
+_HOMES = {
+    "keras.optimizers": keras.optimizers,
+    "keras.optimizers.schedules": keras.optimizers.schedules,
+}
 _LOOKS = 20  # at a schedule
 _SCHEDULE = keras.optimizers.schedules.LearningRateSchedule
 
@@ -27,11 +31,12 @@ class CannotWrite(Exception):
 
 
 def own_optimizer(model: Any, *, steps: int) -> dict[str, Json]:
-    """The compiled model's optimizer as `call`, or the `reason` why it has none; `accumulation`, whether it `decays`
-    weights, and the `scaling` of its loss.
+    """The compiled model's optimizer as `call`, or the `reason` why it has none; `accumulation`,
+    whether it `decays` weights, and the `scaling` of its loss.
 
-    The call is of the optimizer inside its loss scaling; its schedule is asked for the rates of `steps` batches, as Keras counts.
-    What it leaves out of weight decay is no part of its configuration.
+    The call is of the optimizer inside its loss scaling; its schedule is asked for the rates of
+    `steps` batches, as Keras counts. What it leaves out of weight decay is no part of its
+    configuration.
     """
     optimizer = inner(model.optimizer)
     accumulation = int(optimizer.gradient_accumulation_steps or 1)
@@ -39,7 +44,8 @@ def own_optimizer(model: Any, *, steps: int) -> dict[str, Json]:
     if isinstance(model.optimizer, _keras.LossScaleOptimizer):
         found["scaling"] = _keras.scaling_of(model.optimizer)
     try:
-        call = json.loads(json.dumps(_call_of(optimizer), allow_nan=False))  # as it comes back from the database
+        # as it comes back from the database
+        call = json.loads(json.dumps(_call_of(optimizer), allow_nan=False))
         _check_again(call, optimizer, steps)
     except CannotWrite as error:
         return found | {"reason": str(error)}
@@ -52,13 +58,18 @@ def own_optimizer(model: Any, *, steps: int) -> dict[str, Json]:
 def _call_of(thing: Any) -> dict[str, Json]:
     """An optimizer or schedule as a call. Raises CannotWrite."""
     kind = type(thing)
-    home = next((path for path, module in _HOMES.items() if getattr(module, kind.__name__, None) is kind), None)
+    home = next(
+        (path for path, module in _HOMES.items() if getattr(module, kind.__name__, None) is kind),
+        None,
+    )
     if home is None:
         return {"registered": _serialized(thing)}
     given = {name: value for name, value in thing.get_config().items() if name != "name"}
     if "learning_rate" in given:
         given["learning_rate"] = _rate_of(thing)
-    defaults = {name: each.default for name, each in inspect.signature(kind.__init__).parameters.items()}
+    defaults = {
+        name: each.default for name, each in inspect.signature(kind.__init__).parameters.items()
+    }
     arguments = {name: _plain(name, value) for name, value in given.items()}
     kept = {
         name: value
@@ -72,7 +83,9 @@ def _serialized(thing: Any) -> Json:
     kind = type(thing)
     if ">" not in keras.saving.get_registered_name(kind):
         fix = "decorate it with @keras.saving.register_keras_serializable()"
-        raise CannotWrite(f"{kind.__name__} is no class of Keras' own and not registered with it ({fix})")
+        raise CannotWrite(
+            f"{kind.__name__} is no class of Keras' own and not registered with it ({fix})"
+        )
     return keras.saving.serialize_keras_object(thing)
 
 
@@ -81,9 +94,12 @@ def _rate_of(optimizer: Any) -> Json:
     if isinstance(rate, _SCHEDULE):
         return _call_of(rate)
     if callable(rate) and not isinstance(rate, keras.Variable):
-        raise CannotWrite("its learning rate is a function; a LearningRateSchedule has a configuration")
+        raise CannotWrite(
+            "its learning rate is a function; a LearningRateSchedule has a configuration"
+        )
     number = np.asarray(keras.ops.convert_to_numpy(rate))
-    return float(str(number.item() if number.dtype == np.float64 else np.float32(number)))  # the shortest that rounds to it
+    # the shortest that rounds to it
+    return float(str(number.item() if number.dtype == np.float64 else np.float32(number)))
 
 
 def _plain(name: str, value: Any) -> Json:
@@ -93,16 +109,25 @@ def _plain(name: str, value: Any) -> Json:
         return [_plain(name, each) for each in value]
     if isinstance(value, dict) and ({"class", "registered"} & set(value)):
         return value  # a rate, as _rate_of gives it
-    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and np.isfinite(value)):
+    if (
+        value is None
+        or isinstance(value, str | bool | int)
+        or (isinstance(value, float) and np.isfinite(value))
+    ):
         return value
     raise CannotWrite(f"its {name} is {value!r}, which is no plain number, text or list")
 
 
 def _check_again(call: Json, optimizer: Any, steps: int) -> None:
-    """Make the object once more from the very code of an export. Raises CannotWrite where it is another one."""
+    """Make the object once more from the very code of an export.
+
+    Raises CannotWrite where it is another one.
+    """
     again = eval(code_of(call), {"keras": keras})  # noqa: S307 - our own text, of checked values
     if _compared(again) != _compared(optimizer) or _rates(again, steps) != _rates(optimizer, steps):
-        raise CannotWrite(f"its configuration does not make the same {type(optimizer).__name__} again")
+        raise CannotWrite(
+            f"its configuration does not make the same {type(optimizer).__name__} again"
+        )
 
 
 def _rates(optimizer: Any, steps: int) -> list[float]:
@@ -113,7 +138,9 @@ def _rates(optimizer: Any, steps: int) -> list[float]:
 
 
 def _compared(thing: Any) -> str:
-    return json.dumps(_nameless(keras.saving.serialize_keras_object(thing)), sort_keys=True, default=repr)
+    return json.dumps(
+        _nameless(keras.saving.serialize_keras_object(thing)), sort_keys=True, default=repr
+    )
 
 
 def _nameless(value: Any) -> Any:

@@ -1,4 +1,6 @@
-"""`python -m lrsearch.engine.probing [STUDY_FILE]`: what TensorFlow sees here, and two steps of training, as a line of JSON."""
+"""`python -m lrsearch.engine.probing [STUDY_FILE]`: what TensorFlow sees here, and two steps of
+training, as a line of JSON.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,24 @@ def probe(study_file: str | None) -> dict[str, Any]:
 
     data = 0
     if study_file is None:
-        model = keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(4), keras.layers.Dense(1)])
+        model = keras.Sequential(
+            [keras.layers.Input((8,)), keras.layers.Dense(4), keras.layers.Dense(1)]
+        )
         model.compile("adam", "mse")
-        model.fit(np.zeros((64, 8), "float32"), np.zeros((64, 1), "float32"), batch_size=32, epochs=1, verbose=0)
+        model.fit(
+            np.zeros((64, 8), "float32"),
+            np.zeros((64, 1), "float32"),
+            batch_size=32,
+            epochs=1,
+            verbose=0,
+        )
     else:
         data = _study(study_file)
     return {
-        "devices": [each.name.removeprefix("/physical_device:") for each in tf.config.list_physical_devices()],
+        "devices": [
+            each.name.removeprefix("/physical_device:")
+            for each in tf.config.list_physical_devices()
+        ],
         "seconds": time.monotonic() - began,
         "data_mib": data / _MIB,
         "peak_mib": peak_bytes() / _MIB,
@@ -52,7 +65,9 @@ def main() -> None:
     try:
         found = probe(sys.argv[1] if len(sys.argv) > 1 else None)
     except Exception as error:  # noqa: BLE001 - whatever it is, doctor shows it
-        sys.exit(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}")
+        sys.exit(
+            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
+        )
     sys.stdout.write(json.dumps(found) + "\n")
 
 

@@ -1,9 +1,11 @@
-"""One model with its training and validation loops as TensorFlow graphs, traced once and used for many trials.
+"""One model with its training and validation loops as TensorFlow graphs, traced once and used for
+many trials.
 
-A graph runs many batches a call: it reads each from its feed, sets the rate from a table, and calls the model's own `train_step`.
-So it covers what that covers: losses, metrics, weights, seeds, moving statistics, accumulation, clipping, EMA, loss scaling.
-Between trials the start values that `build_model()` gives under the trial's seed are copied in, and the optimizer and the metrics
-begin anew.
+A graph runs many batches a call: it reads each from its feed, sets the rate from a table, and calls
+the model's own `train_step`. So it covers what that covers: losses, metrics, weights, seeds, moving
+statistics, accumulation, clipping, EMA, loss scaling. Between trials the start values that
+`build_model()` gives under the trial's seed are copied in, and the optimizer and the metrics begin
+anew.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from lrsearch.engine.compiling import inner
 from lrsearch.engine.data import Arrays, mapped
 from lrsearch.engine.feeding import Feed
 
-CALL_SECONDS = 0.5  # batches a call are chosen for this: how late a signal, a prune or a divergence may be noticed
+# batches a call are chosen for this: how late a signal, a prune or a divergence may be noticed
+CALL_SECONDS = 0.5
 _FIRST_CALL = 2  # batches, before the pace is known
 _MOST_CALL = 4096  # batches
 
@@ -51,27 +54,35 @@ class Program:
     """See the module.
 
     `feeds`: the rates come from a table by update; else they are the model's own optimizer's.
-    `draws`: the model's start values come from tf.random, so that its kernels have to begin anew with every trial.
+    `draws`: the model's start values come from tf.random, so that its kernels have to begin anew
+    with every trial.
     """
 
     def __init__(self, model: Any, sample: Any, *, feeds: bool, draws: bool) -> None:
         self.model, self.draws = model, draws
         _keras.build_fully(model, sample)
-        model.test_step(sample)  # makes the metrics' variables: made within a graph, they would cost a second trace
+        # makes the metrics' variables: made within a graph, they would cost a second trace
+        model.test_step(sample)
         self._optimizer = [each.numpy() for each in model.optimizer.variables]
         self._copied = _slots_that_begin_as_weights(model)
         self._seeds = keras.random.SeedGenerator(0)
         self._sample = sample
         self._rate = inner(model.optimizer).learning_rate if feeds else None
         self._rates = tf.zeros([1], tf.float64)
-        self._steps = {"train": self._compiled(model.train_step), "test": self._compiled(model.test_step)}
+        self._steps = {
+            "train": self._compiled(model.train_step),
+            "test": self._compiled(model.test_step),
+        }
         self._functions: dict[Any, Any] = {}
         self._names: dict[str, tuple[str, ...]] = {}
         self._paces = {"train": Pace(), "test": Pace()}
         self.logs: dict[str, float] = {}  # what the steps so far of an epoch or a validation log
 
     def begin(self, fresh: Any, seed_state: Any) -> None:
-        """Copy a fresh model's start values in; the optimizer begins anew. Raises CannotTrace for a model of other variables."""
+        """Copy a fresh model's start values in; the optimizer begins anew.
+
+        Raises CannotTrace for a model of other variables.
+        """
         _keras.build_layers(fresh, self._sample)
         kept, given = self.model.variables, fresh.variables
         if [tuple(each.shape) for each in kept] != [tuple(each.shape) for each in given]:
@@ -96,7 +107,9 @@ class Program:
         return None if self._rate is None else float(self._rate)
 
     def run(self, which: str, feed: Feed, *, one: bool = False) -> np.ndarray | None:
-        """Run "train" or "test" steps for about CALL_SECONDS, or `one`; their running losses, None at the feed's end."""
+        """Run "train" or "test" steps for about CALL_SECONDS, or `one`; their running losses, None
+        at the feed's end.
+        """
         pace = self._paces[which]
         source, count = feed.take(1 if one else pace.batches)
         if not count:
@@ -125,18 +138,30 @@ class Program:
         return _keras.without_optionals(self.model, step)
 
     def _function(self, which: str, feed: Feed) -> Any:
-        """The traced loop over batches of this kind. Raises CannotTrace for a model that cannot begin anew."""
+        """The traced loop over batches of this kind.
+
+        Raises CannotTrace for a model that cannot begin anew.
+        """
         key, read = (which, feed.signature), feed.read
         if key not in self._functions:
             # A signature, so that the number of batches does not trace anew.
-            signature = [feed.signature, tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.float64)]
+            signature = [
+                feed.signature,
+                tf.TensorSpec([], tf.int32),
+                tf.TensorSpec([None], tf.float64),
+            ]
             made = tf.function(
                 lambda source, count, rates: self._loop(which, read, source, count, rates),
                 autograph=False,
                 input_signature=signature,
             )
             metrics = [each for metric in self.model.metrics for each in metric.variables]
-            known = [*self.model.variables, *metrics, *self.model.optimizer.variables, self._seeds.state]
+            known = [
+                *self.model.variables,
+                *metrics,
+                *self.model.optimizer.variables,
+                self._seeds.state,
+            ]
             why = _keras.why_not_kept(made.get_concrete_function(), known)
             if why:
                 raise CannotTrace(why)
@@ -144,43 +169,69 @@ class Program:
         return self._functions[key]
 
     def _loop(self, which: str, read: Any, source: Any, count: Any, rates: Any) -> Any:
-        """`count` steps, or as many as the data has: running losses (count,), steps done, the logs' values (names,)."""
+        """`count` steps, or as many as the data has: running losses (count,), steps done, the logs'
+        values (names,).
+        """
         own = self._own_names(which)
 
         def use(batch: Any) -> Any:
             if which == "train":
                 self._set_rate(rates)
             logs = self._steps[which](batch)
-            return True, tf.cast(logs.get("loss", 0.0), tf.float32), tuple(tf.cast(logs[name], tf.float64) for name in own)
+            return (
+                True,
+                tf.cast(logs.get("loss", 0.0), tf.float32),
+                tuple(tf.cast(logs[name], tf.float64) for name in own),
+            )
 
         def step(place: Any, _more: Any, losses: Any, last: Any) -> Any:
             more, loss, last = read(source, place, use, lambda: (False, 0.0, last))
             return place + tf.cast(more, tf.int32), more, losses.write(place, loss), last
 
         losses = tf.TensorArray(tf.float32, size=count, element_shape=())
-        begin = (tf.constant(0), tf.constant(value=True), losses, tuple(tf.constant(0.0, tf.float64) for _ in own))
-        place, _, losses, last = tf.while_loop(lambda place, more, *_: more & (place < count), step, begin, parallel_iterations=1)
+        begin = (
+            tf.constant(0),
+            tf.constant(value=True),
+            losses,
+            tuple(tf.constant(0.0, tf.float64) for _ in own),
+        )
+        place, _, losses, last = tf.while_loop(
+            lambda place, more, *_: more & (place < count), step, begin, parallel_iterations=1
+        )
         if which == "train":
             self._set_rate(rates)  # callbacks see the next update's, as in `fit`
         return losses.stack(), place, self._values(which, dict(zip(own, last, strict=True)))
 
     def _set_rate(self, rates: Any) -> None:
-        """Set the next update's rate, out of float64 (updates,); the variable brings it to its own type, as the schedules do."""
+        """Set the next update's rate, out of float64 (updates,); the variable brings it to its own
+        type, as the schedules do.
+        """
         if self._rate is not None:
-            update = tf.convert_to_tensor(inner(self.model.optimizer).iterations)  # updates, also where it accumulates
-            self._rate.assign(tf.gather(rates, tf.minimum(update, tf.size(rates, update.dtype) - 1)))
+            # updates, also where it accumulates
+            update = tf.convert_to_tensor(inner(self.model.optimizer).iterations)
+            self._rate.assign(
+                tf.gather(rates, tf.minimum(update, tf.size(rates, update.dtype) - 1))
+            )
 
     def _own_names(self, which: str) -> tuple[str, ...]:
-        """What a step of the user's own logs, by tracing it; empty for Keras' own, which logs the metrics' results."""
+        """What a step of the user's own logs, by tracing it; empty for Keras' own, which logs the
+        metrics' results.
+        """
         method = f"{which}_step"
-        if getattr(type(self.model), method) is getattr(keras.Model, method) and not _keras.own_metrics(self.model):
+        if getattr(type(self.model), method) is getattr(
+            keras.Model, method
+        ) and not _keras.own_metrics(self.model):
             return ()
         spec = tree.map_structure(lambda each: tf.TensorSpec(each.shape, each.dtype), self._sample)
-        traced = tf.function(getattr(self.model, method), autograph=False).get_concrete_function(spec)
+        traced = tf.function(getattr(self.model, method), autograph=False).get_concrete_function(
+            spec
+        )
         return tuple(traced.structured_outputs)
 
     def _values(self, which: str, own: Mapping[str, Any]) -> Any:
-        """What `fit` logs: the metrics' results, or the last step's own where its names are others; learns the names."""
+        """What `fit` logs: the metrics' results, or the last step's own where its names are others;
+        learns the names.
+        """
         metrics = _keras.flat_logs(self.model.get_metrics_result())
         found = own if own and set(own) != set(metrics) else metrics
         self._names[which] = tuple(found)
@@ -203,11 +254,17 @@ class Pace:
 
 
 def _slots_that_begin_as_weights(model: Any) -> list[tuple[Any, Any]]:
-    """The optimizer's variables that begin as copies of weights (ScheduleFreeAdamW's), each with its weight."""
+    """The optimizer's variables that begin as copies of weights (ScheduleFreeAdamW's), each with
+    its weight.
+    """
     found = []
     for slot in model.optimizer.variables:
         for variable in model.trainable_variables:
-            if slot.shape == variable.shape and np.any(variable.numpy()) and np.array_equal(slot.numpy(), variable.numpy()):
+            if (
+                slot.shape == variable.shape
+                and np.any(variable.numpy())
+                and np.array_equal(slot.numpy(), variable.numpy())
+            ):
                 found.append((slot, variable))
                 break
     return found

@@ -1,7 +1,9 @@
-"""Going on within an epoch: what a checkpoint keeps of where the batches come from, and how they go on from there.
+"""Going on within an epoch: what a checkpoint keeps of where the batches come from, and how they go
+on from there.
 
-Arrays need nothing, since their order is a function of seed and epoch. Of a dataset its iterator is kept, where TensorFlow can
-write it and it is small; a PyDataset gives its batches by their number. What could not be kept is said.
+Arrays need nothing, since their order is a function of seed and epoch. Of a dataset its iterator is
+kept, where TensorFlow can write it and it is small; a PyDataset gives its batches by their number.
+What could not be kept is said.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from lrsearch.engine import _keras, _tensorflow
 from lrsearch.engine.data import Arrays, Split
 from lrsearch.values import Json, Snapshot
 
-MOST_STREAM_BYTES = 256 * 2**20  # of an iterator, its shuffle buffer above all: every checkpoint holds it
+# of an iterator, its shuffle buffer above all: every checkpoint holds it
+MOST_STREAM_BYTES = 256 * 2**20
 _STATE = "stream/state"
 
 
@@ -41,7 +44,9 @@ class StreamKeeper:
         self.notes: tuple[str, ...] = ()
 
     def begin(self, split: Split, resume: Snapshot | None, iterator: Any) -> None:
-        """Take on Keras' epoch iterator before its first epoch, and let it begin where the checkpoint was taken."""
+        """Take on Keras' epoch iterator before its first epoch, and let it begin where the
+        checkpoint was taken.
+        """
         self._iterator = iterator
         self._source = None if isinstance(split, Arrays) else split.source
         if resume is None:
@@ -63,12 +68,15 @@ class StreamKeeper:
         if not isinstance(self._source, tf.data.Dataset) or self._iterator is None:
             return Kept()
         if _keras.current_iterator(self._iterator) is None:
-            return Kept(meta={"stream": {"anew": True}})  # the data ran out: the next epoch begins a new pass by itself
+            # the data ran out: the next epoch begins a new pass by itself
+            return Kept(meta={"stream": {"anew": True}})
         state = b"" if self._why else self._state()
         if not state:
             return Kept(meta={"stream": {"why": self._why}})
         seen = _keras.batches_seen(self._iterator)
-        return Kept(arrays={_STATE: np.frombuffer(state, np.uint8)}, meta={"stream": {"seen": seen}})
+        return Kept(
+            arrays={_STATE: np.frombuffer(state, np.uint8)}, meta={"stream": {"seen": seen}}
+        )
 
     def close(self) -> None:
         """End the threads or processes of a PyDataset that was left early."""
@@ -76,7 +84,9 @@ class StreamKeeper:
             _keras.stop_workers(self._iterator)
 
     def _state(self) -> bytes:
-        """The iterator, as TensorFlow writes it; empty where that cannot be, from then on with the reason."""
+        """The iterator, as TensorFlow writes it; empty where that cannot be, from then on with the
+        reason.
+        """
         try:
             size = _tensorflow.held_bytes(self._source)
             if size > MOST_STREAM_BYTES:
@@ -92,7 +102,9 @@ class StreamKeeper:
         return state
 
     def _restored(self, iterator: Any, state: bytes) -> Any:
-        """A dataset's iterator that goes on from `state`, or a fresh one where this TensorFlow cannot read it."""
+        """A dataset's iterator that goes on from `state`, or a fresh one where this TensorFlow
+        cannot read it.
+        """
         begun = iter(_keras.dataset_of(iterator))
         try:
             _tensorflow.restore_iterator(begun, state)
@@ -108,24 +120,41 @@ def _short(error: Exception) -> str:
 
 
 def notes_of(resume: Snapshot | None, split: Split, callbacks: Sequence[Any]) -> tuple[str, ...]:
-    """What is not as it would have been without the interruption, where a trial goes on within an epoch."""
+    """What is not as it would have been without the interruption, where a trial goes on within an
+    epoch.
+    """
     if resume is None or not resume.batch:
         return ()
     said, epoch = [], f"epoch {resume.epoch + 1}"
     if callbacks:
         names = ", ".join(sorted({type(each).__name__ for each in callbacks}))
-        said.append(f"{names} began anew within {epoch}: on_train_begin and on_epoch_begin were called again")
+        said.append(
+            f"{names} began anew within {epoch}: on_train_begin and on_epoch_begin were called again"
+        )
     source = None if isinstance(split, Arrays) else split.source
     stream = resume.meta.get("stream", {})
-    if isinstance(source, tf.data.Dataset) and _STATE not in resume.arrays and not stream.get("anew"):
+    if (
+        isinstance(source, tf.data.Dataset)
+        and _STATE not in resume.arrays
+        and not stream.get("anew")
+    ):
         why = stream.get("why", "")
-        said.append(f"the rest of {epoch} was trained on a fresh pass over the dataset" + (f": {why}" if why else ""))
+        said.append(
+            f"the rest of {epoch} was trained on a fresh pass over the dataset"
+            + (f": {why}" if why else "")
+        )
     if isinstance(source, keras.utils.PyDataset) and (hooks := _hooks(source)):
-        said.append(f"{type(source).__name__} has {hooks} of its own, so the rest of {epoch} may have other batches")
+        said.append(
+            f"{type(source).__name__} has {hooks} of its own, so the rest of {epoch} may have other batches"
+        )
     return tuple(said)
 
 
 def _hooks(source: Any) -> str:
     """The methods by which a PyDataset may change its order between epochs."""
     names = ("on_epoch_begin", "on_epoch_end")
-    return " and ".join(name for name in names if getattr(type(source), name) is not getattr(keras.utils.PyDataset, name))
+    return " and ".join(
+        name
+        for name in names
+        if getattr(type(source), name) is not getattr(keras.utils.PyDataset, name)
+    )

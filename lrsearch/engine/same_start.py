@@ -1,4 +1,6 @@
-"""Whether a worker trains on what the study was made with: digests of its data, figures of layers that its models share."""
+"""Whether a worker trains on what the study was made with: digests of its data, figures of layers
+that its models share.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,16 @@ SPLITS = ("train", "validation", "test")
 def check_same_start(loaded: LoadedStudy, facts: StudyFacts, study: str) -> None:
     """Refuse to train on other data, or from other start values, than the study was made with.
 
-    Each worker calls `load_data` and makes the file's own layers for itself; a split that is drawn anew, or a layer without a
-    seed, would differ from worker to worker. Raises FingerprintMismatch.
+    Each worker calls `load_data` and makes the file's own layers for itself; a split that is drawn
+    anew, or a layer without a seed, would differ from worker to worker. Raises FingerprintMismatch.
     """
     base = first_batch_size(loaded.definition)
-    stored: dict[str, Json] = {f"data.{name}": facts.fingerprint.get(f"data.{name}") for name in SPLITS}
-    here: dict[str, Json] = {f"data.{name}": found for name, found in digests_of(loaded.data(base)).items()}
+    stored: dict[str, Json] = {
+        f"data.{name}": facts.fingerprint.get(f"data.{name}") for name in SPLITS
+    }
+    here: dict[str, Json] = {
+        f"data.{name}": found for name, found in digests_of(loaded.data(base)).items()
+    }
     for size, known in loaded.findings.data.items():
         stored |= {f"data.{name} of batch size {size}": each for name, each in known.items()}
         found = digests_of(loaded.data(None if size == "None" else int(size)))
@@ -33,8 +39,15 @@ def check_same_start(loaded: LoadedStudy, facts: StudyFacts, study: str) -> None
         fresh_model(loaded.definition, first_extra(loaded.definition))
         figures = shared_layers(loaded.definition.build_model).described()
         if not alike(list(loaded.findings.shared), figures):
-            stored["layers outside build_model"], here["layers outside build_model"] = "their start values", "others"
-    differing = {name: (value, here[name]) for name, value in stored.items() if value is not None and value != here[name]}
+            stored["layers outside build_model"], here["layers outside build_model"] = (
+                "their start values",
+                "others",
+            )
+    differing = {
+        name: (value, here[name])
+        for name, value in stored.items()
+        if value is not None and value != here[name]
+    }
     if differing:
         raise FingerprintMismatch(study, differences=differing)
 
@@ -44,10 +57,15 @@ def digests_of(data: Data) -> dict[str, str]:
 
 
 def digests_of_other_sizes(loaded: LoadedStudy) -> dict[str, dict[str, str]]:
-    """Digests by batch size, where `load_data` takes it; those of the first stand in the fingerprint."""
+    """Digests by batch size, where `load_data` takes it; those of the first stand in the
+    fingerprint.
+    """
     if not loaded.definition.data_depends_on_batch:
         return {}
-    return {str(size): digests_of(loaded.data(size)) for size in loaded.definition.effective_space().batch_sizes[1:]}
+    return {
+        str(size): digests_of(loaded.data(size))
+        for size in loaded.definition.effective_space().batch_sizes[1:]
+    }
 
 
 def digest(parts: Json) -> str:
@@ -59,5 +77,7 @@ def first_batch_size(definition: StudyDefinition) -> int | None:
 
 
 def first_extra(definition: StudyDefinition) -> dict[str, Json]:
-    """Values for build_model(params) before there is a trial: those of the space's first reference setting."""
+    """Values for build_model(params) before there is a trial: those of the space's first reference
+    setting.
+    """
     return dict(definition.effective_space().references()[0].extra)

@@ -38,12 +38,16 @@ class SharedLayers:
             variable.assign(value)
 
     def note(self, model: Any, optimizer: Any, *, before: int) -> None:
-        """Learn what a new model shares: whatever is older than `before`, the moment its building began.
+        """Learn what a new model shares: whatever is older than `before`, the moment its building
+        began.
 
         Raises InvalidValue for what would train on from one trial to the next.
         """
         if model is self._last_model():
-            _refuse(f"the same {type(model).__name__} twice", "a function that makes a new model at every call")
+            _refuse(
+                f"the same {type(model).__name__} twice",
+                "a function that makes a new model at every call",
+            )
         self._last_model = ref(model)
         if created_at(optimizer.iterations) < before:
             what = f"a model compiled with an {type(optimizer).__name__} that was made outside it"
@@ -53,9 +57,13 @@ class SharedLayers:
                 self._learn(variable)
 
     def _learn(self, variable: Any) -> None:
-        if created_at(variable) >= self._begun:  # an earlier model of ours made it, and may have trained it
+        # an earlier model of ours made it, and may have trained it
+        if created_at(variable) >= self._begun:
             what = f"a layer that is kept from one call to the next ({variable.path})"
-            _refuse(what, "a function that makes its layers, or takes built ones from the top of the file")
+            _refuse(
+                what,
+                "a function that makes its layers, or takes built ones from the top of the file",
+            )
         self._starts[id(variable)] = (variable, ops.convert_to_numpy(variable))
 
     def described(self) -> list[Json]:
@@ -71,7 +79,8 @@ def shared_layers(build_model: Any) -> SharedLayers:
     """What the models of this function share, as far as it is known."""
     try:
         return _known.setdefault(build_model, SharedLayers())
-    except TypeError:  # a callable that cannot be kept weakly: each of its models is looked at by itself
+    # a callable that cannot be kept weakly: each of its models is looked at by itself
+    except TypeError:
         return SharedLayers()
 
 
@@ -83,7 +92,9 @@ def forget_shared_layers(build_model: Any) -> None:
 
 def alike(stored: list[Json], here: list[Json]) -> bool:
     """Whether two workers' shared layers begin with the same values."""
-    return len(stored) == len(here) and bool(np.allclose(stored, here, rtol=_TOLERANCE, atol=_TOLERANCE**2))
+    return len(stored) == len(here) and bool(
+        np.allclose(stored, here, rtol=_TOLERANCE, atol=_TOLERANCE**2)
+    )
 
 
 def _refuse(got: str, allowed: str) -> None:

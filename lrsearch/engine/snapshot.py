@@ -1,8 +1,8 @@
 """A model's whole training state, taken and put back at a batch's end.
 
-`save_weights` and `.keras` files lose seed states, so the variables are taken one by one: weights, statistics, seeds, the
-optimizer's own, Keras' global seed and, within an epoch, the metrics' running means. The data order needs none: it is a function
-of seed and epoch.
+`save_weights` and `.keras` files lose seed states, so the variables are taken one by one: weights,
+statistics, seeds, the optimizer's own, Keras' global seed and, within an epoch, the metrics'
+running means. The data order needs none: it is a function of seed and epoch.
 """
 
 from __future__ import annotations
@@ -20,23 +20,34 @@ _METRICS = "metrics"
 
 
 def take_snapshot(
-    model: Any, *, epoch: int, batch: int, step: int, meta: Mapping[str, Json], aside: Mapping[int, Any] | None = None
+    model: Any,
+    *,
+    epoch: int,
+    batch: int,
+    step: int,
+    meta: Mapping[str, Json],
+    aside: Mapping[int, Any] | None = None,
 ) -> Snapshot:
     """The state after `epoch` epochs, `batch` batches of the next, and `step` updates.
 
-    `aside` holds the values, by the variable's id, of those that are put aside while the model is evaluated.
+    `aside` holds the values, by the variable's id, of those that are put aside while the model is
+    evaluated.
     """
     found = _variables(model) | (_metrics(model) if batch else {})
     kept = aside or {}
-    arrays = {name: keras.ops.convert_to_numpy(kept.get(id(each), each)) for name, each in found.items()}
+    arrays = {
+        name: keras.ops.convert_to_numpy(kept.get(id(each), each)) for name, each in found.items()
+    }
     return Snapshot(epoch=epoch, batch=batch, step=step, arrays=arrays, meta=meta)
 
 
 def restore_snapshot(model: Any, snapshot: Snapshot, batch: tuple[Any, ...]) -> None:
-    """Put a state back into a fresh, compiled model; `batch` shapes whatever is not built yet (empty: all is).
+    """Put a state back into a fresh, compiled model; `batch` shapes whatever is not built yet
+    (empty: all is).
 
-    The metrics begin anew with every epoch, and are put back after that: `restore_metrics`. Raises ValueError where the model is
-    another one: a changed study file is refused before, by its fingerprint.
+    The metrics begin anew with every epoch, and are put back after that: `restore_metrics`. Raises
+    ValueError where the model is another one: a changed study file is refused before, by its
+    fingerprint.
     """
     if batch:
         _keras.build_fully(model, batch)
@@ -50,7 +61,9 @@ def restore_metrics(model: Any, snapshot: Snapshot) -> None:
     _assign(_metrics(model), snapshot.arrays, (_METRICS,))
 
 
-def _assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], groups: Sequence[str]) -> None:
+def _assign(
+    variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], groups: Sequence[str]
+) -> None:
     if set(variables) != {name for name in arrays if name.split("/")[0] in groups}:
         raise ValueError("the checkpoint is of another model: its variables differ")
     for name, variable in variables.items():
@@ -64,8 +77,14 @@ def _variables(model: Any) -> dict[str, Any]:
         "optimizer": _keras.optimizer_state(model.optimizer),
         "seed": [_keras.seed_state()],
     }
-    return {f"{group}/{place}": variable for group, found in groups.items() for place, variable in enumerate(found)}
+    return {
+        f"{group}/{place}": variable
+        for group, found in groups.items()
+        for place, variable in enumerate(found)
+    }
 
 
 def _metrics(model: Any) -> dict[str, Any]:
-    return {f"{_METRICS}/{place}": variable for place, variable in enumerate(model.metrics_variables)}
+    return {
+        f"{_METRICS}/{place}": variable for place, variable in enumerate(model.metrics_variables)
+    }

@@ -1,7 +1,8 @@
 """The rows that train together: each an attempt, all of them one state on the device.
 
-Rows join and leave between epochs; within one they go in step. Every row keeps its own epoch, order, rates, divergence rule,
-progress and snapshots, so that what is said of a trial is what the other engines say.
+Rows join and leave between epochs; within one they go in step. Every row keeps its own epoch,
+order, rates, divergence rule, progress and snapshots, so that what is said of a trial is what the
+other engines say.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ class RowRun(Run):
     engine = "vectorized"
     watcher = RowWatch
 
-    def __init__(self, loaded: LoadedStudy, spec: TrialSpec, stack: Stack, watch: Watch, save: Save) -> None:
+    def __init__(
+        self, loaded: LoadedStudy, spec: TrialSpec, stack: Stack, watch: Watch, save: Save
+    ) -> None:
         super().__init__(loaded, spec)
         self.began = time.monotonic()
         self.stack = stack
@@ -68,12 +71,21 @@ class RowRun(Run):
         self.seed_state = _keras.seed_state().numpy()  # before another row's seeds take its place
         self.accumulation = accumulation_of(self.model, definition)
         total = self.loaded.total_steps(spec.setting.batch_size, self.accumulation)
-        set_searched(self.model, spec.setting, total_steps=total, accumulation=self.accumulation, learning_rate=_SEARCHED_RATE)
+        set_searched(
+            self.model,
+            spec.setting,
+            total_steps=total,
+            accumulation=self.accumulation,
+            learning_rate=_SEARCHED_RATE,
+        )
         self.table = self._table(total)
         self.watching: Any = self._watcher(total, watch, save)
 
     def note_callbacks(self) -> None:
-        """Note what was taken out. Raises CannotTrace where some are left: nobody calls them in a row."""
+        """Note what was taken out.
+
+        Raises CannotTrace where some are left: nobody calls them in a row.
+        """
         if self._users_callbacks():
             raise CannotTrace("the study has callbacks")
 
@@ -86,7 +98,11 @@ class RowRun(Run):
     def order(self, epoch: int) -> np.ndarray:
         """This epoch's examples, int32 (examples,)."""
         examples = self.stack.program.train_data.examples
-        order = permutation(self.spec.seed, epoch, examples) if self.definition.shuffle else np.arange(examples)
+        order = (
+            permutation(self.spec.seed, epoch, examples)
+            if self.definition.shuffle
+            else np.arange(examples)
+        )
         return order.astype(np.int32)
 
     def _evaluate(self, split: Split, *, steps: int | None = None) -> dict[str, float]:
@@ -130,7 +146,9 @@ class Stack:
         except BaseException:
             self.state, self.rows = state, before
             del self.program.families[families:]  # the state has no slots for them
-            self._families = {key: place for key, place in self._families.items() if place < families}
+            self._families = {
+                key: place for key, place in self._families.items() if place < families
+            }
             raise
 
     def _row(self, run: RowRun) -> Row:
@@ -141,19 +159,36 @@ class Stack:
         return row
 
     def _family(self, run: RowRun) -> int:
-        """The place of the row's family; a structure that was not seen before becomes a new one, built on the kept model."""
+        """The place of the row's family; a structure that was not seen before becomes a new one,
+        built on the kept model.
+        """
         setting = run.spec.setting
         varying = varying_of(self.loaded, setting)
         fixed = {name: value for name, value in setting.hyper.items() if name not in varying}
         decays = bool(inner(run.model.optimizer).weight_decay)
-        key = (setting.optimizer, tuple(sorted(fixed.items())), decays, setting.hyper.get("momentum", 0.0) == 0.0)
+        key = (
+            setting.optimizer,
+            tuple(sorted(fixed.items())),
+            decays,
+            setting.hyper.get("momentum", 0.0) == 0.0,
+        )
         if key not in self._families:
             model, program = self.program.model, self.program
             total = self.loaded.total_steps(setting.batch_size, run.accumulation)
-            set_searched(model, setting, total_steps=total, accumulation=run.accumulation, learning_rate=_SEARCHED_RATE)
+            set_searched(
+                model,
+                setting,
+                total_steps=total,
+                accumulation=run.accumulation,
+                learning_rate=_SEARCHED_RATE,
+            )
             model.optimizer.build(program.trainable)
             optimizer = inner(model.optimizer)
-            columns = [name for name in COLUMNS if name in varying and getattr(optimizer, name, None) is not None]
+            columns = [
+                name
+                for name in COLUMNS
+                if name in varying and getattr(optimizer, name, None) is not None
+            ]
             program.families.append(Family(optimizer, program.trainable, columns))
             self._families[key] = len(program.families) - 1
         return self._families[key]
@@ -168,39 +203,63 @@ class Stack:
             return weights, rest, family.begin(run.spec.setting, weights)
         run.track.resume(snapshot)
         weights, rest = program.from_arrays(snapshot.arrays)
-        held = {int(name.split("/")[1]): each for name, each in snapshot.arrays.items() if name.startswith("optimizer/")}
+        held = {
+            int(name.split("/")[1]): each
+            for name, each in snapshot.arrays.items()
+            if name.startswith("optimizer/")
+        }
         return weights, rest, family.restored(held)
 
     def _join(self, rows: Sequence[Row], begun: Sequence[tuple[Any, Any, Any]]) -> None:
         old, families = self.state, range(len(self.program.families))
-        weights = tf.concat([*([old["weights"]] if old else []), *(each for each, _, _ in begun)], axis=0)
+        weights = tf.concat(
+            [*([old["weights"]] if old else []), *(each for each, _, _ in begun)], axis=0
+        )
         rest = [
-            tf.concat([*([old["rest"][place]] if old else []), *(each[place] for _, each, _ in begun)], axis=0)
+            tf.concat(
+                [*([old["rest"][place]] if old else []), *(each[place] for _, each, _ in begun)],
+                axis=0,
+            )
             for place in range(len(self.program.rest))
         ]
         slots = []
         for family in families:
-            new = [state for row, (_, _, state) in zip(rows, begun, strict=True) if row.family == family]
+            new = [
+                state
+                for row, (_, _, state) in zip(rows, begun, strict=True)
+                if row.family == family
+            ]
             known = [old["slots"][family]] if old and family < len(old["slots"]) else []
             slots.append(self._concatenated(family, [*known, *new]))
         self.state = {"weights": weights, "rest": rest, "slots": slots}
         self.rows = [*self.rows, *rows]
-        order = sorted(range(len(self.rows)), key=lambda place: self.rows[place].family)  # stable: slots are in this order
+        # stable: slots are in this order
+        order = sorted(range(len(self.rows)), key=lambda place: self.rows[place].family)
         self._keep(order)
 
     def _concatenated(self, family: int, states: Sequence[Any]) -> dict[str, Any]:
         own = self.program.families[family]
-        empty = {name: np.zeros((0, own.columns(name)), cell.numpy().dtype) for name, cell in own.cells.items()}
-        return {name: tf.concat([empty[name], *(each[name] for each in states)], axis=0) for name in own.cells}
+        empty = {
+            name: np.zeros((0, own.columns(name)), cell.numpy().dtype)
+            for name, cell in own.cells.items()
+        }
+        return {
+            name: tf.concat([empty[name], *(each[name] for each in states)], axis=0)
+            for name in own.cells
+        }
 
     def _keep(self, places: Sequence[int]) -> None:
-        """Only these rows, in this order; the slots' rows are in the order of their families already."""
+        """Only these rows, in this order; the slots' rows are in the order of their families
+        already.
+        """
         assert self.state is not None
         kept = {id(self.rows[place]) for place in places}
         slots = []
         for family, state in enumerate(self.state["slots"]):
             mine = [row for row in self.rows if row.family == family]
-            within = np.array([place for place, row in enumerate(mine) if id(row) in kept], np.int64)
+            within = np.array(
+                [place for place, row in enumerate(mine) if id(row) in kept], np.int64
+            )
             slots.append({name: tf.gather(each, within) for name, each in state.items()})
         chosen = np.array(places, np.int64)
         self.state = {
@@ -244,7 +303,9 @@ class Stack:
             self._ended(logs)
 
     def _told(self, place: int, losses: np.ndarray) -> None:
-        """What `fit` would tell each row's watcher after each of these batches, until it has to stop."""
+        """What `fit` would tell each row's watcher after each of these batches, until it has to
+        stop.
+        """
         for row, own in zip(self.rows, losses.T.tolist(), strict=True):
             if row.stop is not None:
                 continue
@@ -273,20 +334,34 @@ class Stack:
         calls_begin(self.loaded, row.run.spec)
         return row.run.concluded(row.stop.status, row.run.began, reason=row.stop.reason)
 
-    def timed_calls(self, spec: TrialSpec, width: int, *, batches: int) -> Iterator[tuple[float, int]]:
-        """Train `width` trials like this one, `batches` of each a call, for as long as it is asked to.
+    def timed_calls(
+        self, spec: TrialSpec, width: int, *, batches: int
+    ) -> Iterator[tuple[float, int]]:
+        """Train `width` trials like this one, `batches` of each a call, for as long as it is asked
+        to.
 
-        Yields every call's seconds and its batches, those of all rows counted; not the first, which traces. Only while nobody
-        trains here.
+        Yields every call's seconds and its batches, those of all rows counted; not the first, which
+        traces. Only while nobody trains here.
         """
-        row = self._row(RowRun(self.loaded, spec, self, lambda _progress: Verdict.KEEP, lambda _progress, _take: None))
+        row = self._row(
+            RowRun(
+                self.loaded,
+                spec,
+                self,
+                lambda _progress: Verdict.KEEP,
+                lambda _progress, _take: None,
+            )
+        )
         self._join([row], [self._begun(row)])
         state, program = self._checked_state(), self.program
         self.state, self.rows = None, []
         many = tree.map_structure(lambda each: tf.repeat(each, width, axis=0), state)
         given = (
             [width if family == row.family else 0 for family in range(len(program.families))],
-            [np.repeat(row.hyper, width if family == row.family else 0, axis=0) for family in range(len(program.families))],
+            [
+                np.repeat(row.hyper, width if family == row.family else 0, axis=0)
+                for family in range(len(program.families))
+            ],
             np.tile(row.run.order(0), (width, 1)),
         )
         batches = min(batches, program.full_steps)
@@ -313,7 +388,11 @@ class Stack:
         rest = [each[place].numpy() for each in state["rest"]]
         own = family.snapshot(self._slots(row))
         found = self.program.model_arrays(state["weights"][place].numpy(), rest)
-        return found | {f"optimizer/{name}": value for name, value in own.items()} | {"seed/0": rest[-1]}
+        return (
+            found
+            | {f"optimizer/{name}": value for name, value in own.items()}
+            | {"seed/0": rest[-1]}
+        )
 
     def tested(self, row: Row, split: Arrays) -> dict[str, float]:
         """A finished row's logs on another split, at the weights that it ends with."""
@@ -328,18 +407,29 @@ class Stack:
 
     def _slots(self, row: Row) -> dict[str, Any]:
         place = [each for each in self.rows if each.family == row.family].index(row)
-        return {name: each[place : place + 1] for name, each in self._checked_state()["slots"][row.family].items()}
+        return {
+            name: each[place : place + 1]
+            for name, each in self._checked_state()["slots"][row.family].items()
+        }
 
     def _rates(self, row: Row) -> np.ndarray:
         begin = row.run.track.epoch * self.program.steps
         return row.run.table[begin : begin + self.program.steps]
 
     def _counts(self) -> list[int]:
-        return [sum(row.family == family for row in self.rows) for family in range(len(self.program.families))]
+        return [
+            sum(row.family == family for row in self.rows)
+            for family in range(len(self.program.families))
+        ]
 
     def _hyper(self) -> list[np.ndarray]:
         return [
-            np.concatenate([np.zeros((0, len(family.varying))), *(row.hyper for row in self.rows if row.family == place)])
+            np.concatenate(
+                [
+                    np.zeros((0, len(family.varying))),
+                    *(row.hyper for row in self.rows if row.family == place),
+                ]
+            )
             for place, family in enumerate(self.program.families)
         ]
 
@@ -352,4 +442,6 @@ def varying_of(loaded: LoadedStudy, setting: Setting) -> frozenset[str]:
     """The hyperparameters of this optimizer that the study searches."""
     asked = loaded.definition.effective_space().hyper.get(setting.optimizer, {})
     searched = {name for name, value in asked.items() if not isinstance(value, int | float)}
-    return frozenset(searched | ({"weight_decay"} if "independent_weight_decay" in asked else set()))
+    return frozenset(
+        searched | ({"weight_decay"} if "independent_weight_decay" in asked else set())
+    )

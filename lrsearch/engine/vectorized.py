@@ -1,7 +1,9 @@
-"""The engine `vectorized`: many trials in one graph, each a row with its own optimizer, rates, data order and seeds.
+"""The engine `vectorized`: many trials in one graph, each a row with its own optimizer, rates, data
+order and seeds.
 
-Rows that end are filled again from the source at the next epoch. What cannot be a row (yours, optimizers that look at whole
-matrices, a `train_step` of the user's, searched arguments of `build_model`) is trained by `graph` between two epochs.
+Rows that end are filled again from the source at the next epoch. What cannot be a row (yours,
+optimizers that look at whole matrices, a `train_step` of the user's, searched arguments of
+`build_model`) is trained by `graph` between two epochs.
 """
 
 from __future__ import annotations
@@ -30,11 +32,15 @@ from lrsearch.space import OPTIMIZERS
 from lrsearch.values import Outcome, Save, Source, TrialSpec, Watch
 
 WIDTH = 16  # rows where nothing was measured
-ASK_SECONDS = 1.0  # a source that had nothing is not asked in every epoch: each time is a transaction
+# a source that had nothing is not asked in every epoch: each time is a transaction
+ASK_SECONDS = 1.0
 
 
 class VectorizedEngine:
-    """See the module; the contract is `lrsearch.engine.contract`. `width` is how many trials train at once."""
+    """See the module; the contract is `lrsearch.engine.contract`.
+
+    `width` is how many trials train at once.
+    """
 
     name = "vectorized"
 
@@ -44,7 +50,8 @@ class VectorizedEngine:
         self._stacks: dict[int | None, Stack] = {}  # by batch size
         self._apart: TrialSpec | None = None  # waits to be trained with nobody beside it
         self._ask_again = -math.inf  # monotonic: the source had nothing, and no row has ended since
-        self._refused: str | None = None  # why this study's model cannot be vectorized; "" while it can, None before a look
+        # why this study's model cannot be vectorized; "" while it can, None before a look
+        self._refused: str | None = None
 
     @property
     def rows(self) -> int:
@@ -53,7 +60,9 @@ class VectorizedEngine:
 
     @blaming
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
-        """Train what `source` hands out, up to `width` at a time; a spec that must train alone waits until the others ended."""
+        """Train what `source` hands out, up to `width` at a time; a spec that must train alone
+        waits until the others ended.
+        """
         while True:
             if self._apart is not None and not self.rows:
                 apart, self._apart = self._apart, None
@@ -67,14 +76,21 @@ class VectorizedEngine:
                     yield from self._epoch(stack, watch, save)
 
     def _fill(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
-        """Take attempts until all rows are taken or there is none now; what cannot be a row is trained at once."""
+        """Take attempts until all rows are taken or there is none now; what cannot be a row is
+        trained at once.
+        """
         joining: dict[int | None, list[TrialSpec]] = {}
         while self._apart is None and self.rows + sum(map(len, joining.values())) < self.width:
             spec = source()
             if spec is None:
                 self._ask_again = time.monotonic() + ASK_SECONDS
                 break
-            why = cannot_stack(spec) or _asked(partial(self._cannot_test, spec)) or self.why_not() or self._called_upon(spec)
+            why = (
+                cannot_stack(spec)
+                or _asked(partial(self._cannot_test, spec))
+                or self.why_not()
+                or self._called_upon(spec)
+            )
             if spec.alone:
                 self._apart = spec
             elif why:
@@ -86,11 +102,15 @@ class VectorizedEngine:
 
     def _cannot_test(self, spec: TrialSpec) -> str:
         """Why a retest cannot be a row beside others, or empty: rows are tested on arrays."""
-        streams = spec.test_split and isinstance(self.loaded.data(spec.setting.batch_size).test, Stream)
+        streams = spec.test_split and isinstance(
+            self.loaded.data(spec.setting.batch_size).test, Stream
+        )
         return "the test split is a dataset" if streams else ""
 
     def _called_upon(self, spec: TrialSpec) -> str:
-        """Why this trial's own callbacks keep it from being a row, or empty: nobody calls them there."""
+        """Why this trial's own callbacks keep it from being a row, or empty: nobody calls them
+        there.
+        """
         rates = self.loaded.findings.rate_callbacks
 
         def asked() -> str:
@@ -105,7 +125,9 @@ class VectorizedEngine:
             self._refused = _asked(lambda: model_cannot_stack(self.loaded))
         return self._refused
 
-    def _join(self, size: int | None, specs: list[TrialSpec], watch: Watch, save: Save) -> Iterator[Outcome]:
+    def _join(
+        self, size: int | None, specs: list[TrialSpec], watch: Watch, save: Save
+    ) -> Iterator[Outcome]:
         try:
             self.stack(size).add(specs, watch, save)
         except PASSING:
@@ -117,12 +139,16 @@ class VectorizedEngine:
                 yield self._alone(spec, self._refused, watch, save)
 
     def _epoch(self, stack: Stack, watch: Watch, save: Save) -> Iterator[Outcome]:
-        """An epoch of a stack; where it cannot be traced or does not fit, its rows begin again one by one."""
+        """An epoch of a stack; where it cannot be traced or does not fit, its rows begin again one
+        by one.
+        """
         try:
             outcomes = list(stack.epoch())
         except tf.errors.ResourceExhaustedError:
             self.width = max(1, self.width // 2)
-            yield from self._dissolve(stack, "the rows do not fit into memory together", watch, save)
+            yield from self._dissolve(
+                stack, "the rows do not fit into memory together", watch, save
+            )
         except PASSING:
             raise
         except BaseException as error:  # noqa: BLE001 - as above
@@ -146,7 +172,10 @@ class VectorizedEngine:
         """The stack of trials with this batch size. Raises CannotTrace where there can be none."""
         if size not in self._stacks:
             data = self.loaded.data(size)
-            if any(isinstance(split, Arrays) and not split.numeric for split in (data.train, data.validation)):
+            if any(
+                isinstance(split, Arrays) and not split.numeric
+                for split in (data.train, data.validation)
+            ):
                 raise CannotTrace("the data is not numbers")
             train, validation = self.graph.on_device(data)
             if train is None or validation is None:
@@ -166,7 +195,8 @@ def cannot_stack(spec: TrialSpec) -> str:
     known = OPTIMIZERS.get(setting.optimizer)
     checks = {
         "yours is trained as it is": spec.yours,
-        f"{setting.optimizer} looks at whole matrices": known is None or known.keras not in ADAPTERS,
+        f"{setting.optimizer} looks at whole matrices": known is None
+        or known.keras not in ADAPTERS,
         "build_model takes searched arguments": bool(setting.extra),
         "its checkpoint stands within an epoch": spec.resume is not None and spec.resume.batch > 0,
     }
@@ -185,7 +215,8 @@ def model_cannot_stack(loaded: LoadedStudy) -> str:
         or definition.validation_steps is not None,
         "the model has a train_step of its own": kind.train_step is not keras.Model.train_step,
         "the model has a test_step of its own": kind.test_step is not keras.Model.test_step,
-        "the loss is scaled": isinstance(model.optimizer, _keras.LossScaleOptimizer) or bool(optimizer.loss_scale_factor),
+        "the loss is scaled": isinstance(model.optimizer, _keras.LossScaleOptimizer)
+        or bool(optimizer.loss_scale_factor),
         "compile asks for jit_compile": _keras.asked_for_jit(model),
         "the model has compute_metrics of its own": _keras.own_metrics(model),
         "the model has a step of its own": not {"train_step", "test_step"}.isdisjoint(vars(model)),
@@ -196,7 +227,9 @@ def model_cannot_stack(loaded: LoadedStudy) -> str:
 
 
 def _expected_callbacks(loaded: LoadedStudy) -> tuple[str, ...]:
-    """The callbacks that searched trials keep, as the inspection found; where nobody looked, by a look."""
+    """The callbacks that searched trials keep, as the inspection found; where nobody looked, by a
+    look.
+    """
     found = loaded.findings.callbacks
     if found is not None or loaded.definition.callbacks is None:
         return found or ()

@@ -1,4 +1,6 @@
-"""The callback that joins `model.fit` to the engine's contract: progress, verdicts, divergence, snapshots."""
+"""The callback that joins `model.fit` to the engine's contract: progress, verdicts, divergence,
+snapshots.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,17 @@ from lrsearch.engine.compiling import inner
 from lrsearch.engine.divergence import DivergenceRule
 from lrsearch.engine.resuming import Kept
 from lrsearch.engine.snapshot import restore_metrics, take_snapshot
-from lrsearch.values import Direction, Json, Progress, Save, Snapshot, Status, TrialSpec, Verdict, Watch
+from lrsearch.values import (
+    Direction,
+    Json,
+    Progress,
+    Save,
+    Snapshot,
+    Status,
+    TrialSpec,
+    Verdict,
+    Watch,
+)
 
 WATCH_SECONDS = 0.5  # within an epoch
 
@@ -31,7 +43,8 @@ class Stop(Exception):
         self.status, self.reason = status, reason
 
 
-_GOES_ON = frozenset({Verdict.KEEP, Verdict.INTERRUPT})  # now or later: a checkpoint is worth taking
+# now or later: a checkpoint is worth taking
+_GOES_ON = frozenset({Verdict.KEEP, Verdict.INTERRUPT})
 _STOPS = {
     Verdict.PRUNE: Stop(Status.PRUNED, "pruned"),
     Verdict.INTERRUPT: Stop(Status.INTERRUPTED, "interrupted"),
@@ -50,8 +63,10 @@ class Track:
     best_value: float | None = None
     best_epoch: int | None = None
     logs: Mapping[str, float] = field(default_factory=dict)
-    history: dict[int, Mapping[str, float]] = field(default_factory=dict)  # logs by epoch, from 1, since the attempt began
-    judged_epoch: int = 0  # whose logs and value are the run's: the last one, or the one that a callback put back
+    # logs by epoch, from 1, since the attempt began
+    history: dict[int, Mapping[str, float]] = field(default_factory=dict)
+    # whose logs and value are the run's: the last one, or the one that a callback put back
+    judged_epoch: int = 0
     notes: tuple[str, ...] = ()
 
     def resume(self, snapshot: Snapshot) -> None:
@@ -86,7 +101,9 @@ def finite_or_none(value: float) -> float | None:
 
 
 def numbers_of(logs: Mapping[str, Any]) -> dict[str, float]:
-    """Those of the logs that are one number each, as `float` takes them; others, such as a confusion matrix, are left out."""
+    """Those of the logs that are one number each, as `float` takes them; others, such as a
+    confusion matrix, are left out.
+    """
     found: dict[str, float] = {}
     for name, value in logs.items():
         with suppress(TypeError, ValueError):
@@ -95,9 +112,11 @@ def numbers_of(logs: Mapping[str, Any]) -> dict[str, float]:
 
 
 class WatchCallback(keras.callbacks.Callback):
-    """Comes last in the list, so that the user's callbacks have seen an epoch before it can be the last.
+    """Comes last in the list, so that the user's callbacks have seen an epoch before it can be the
+    last.
 
-    Within an epoch it asks the clock after every batch, and about twice a second the watcher, who may want a snapshot.
+    Within an epoch it asks the clock after every batch, and about twice a second the watcher, who
+    may want a snapshot.
     """
 
     within = True  # a snapshot can be taken at any batch's end
@@ -129,12 +148,16 @@ class WatchCallback(keras.callbacks.Callback):
         )
         self.rate, self.watch, self.save = rate, watch, save
         self.keep_stream, self.averaged = keep_stream, averaged
-        self.swapping = swapping  # a callback may validate other weights: a snapshot taken meanwhile would hold those
+        # a callback may validate other weights: a snapshot taken meanwhile would hold those
+        self.swapping = swapping
         self.batch = 0  # done of the epoch in progress
         self.last_logs: Mapping[str, Any] = {}  # of the steps so far
-        self._aside: dict[int, Any] = {}  # what an evaluation changes, as it was before, by the variable's id
-        self._tests_long, self._tested = True, 0.0  # copies would cost a short validation more than they are worth
-        self._within = spec.resume if spec.resume is not None and spec.resume.batch else None  # until its epoch goes on
+        # what an evaluation changes, as it was before, by the variable's id
+        self._aside: dict[int, Any] = {}
+        # copies would cost a short validation more than they are worth
+        self._tests_long, self._tested = True, 0.0
+        # until its epoch goes on
+        self._within = spec.resume if spec.resume is not None and spec.resume.batch else None
         self.rule = DivergenceRule()
         if spec.resume is not None:
             self.rule.resume(spec.resume.meta.get("divergence"))
@@ -152,7 +175,8 @@ class WatchCallback(keras.callbacks.Callback):
         self._before = self.track.batches - self.batch
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        done = min(batch + 1, self.steps_per_epoch)  # of several steps an execution the last may be fewer
+        # of several steps an execution the last may be fewer
+        done = min(batch + 1, self.steps_per_epoch)
         self.note_batch(done, logs)
         self.look(done, logs or {})
 
@@ -162,10 +186,14 @@ class WatchCallback(keras.callbacks.Callback):
         if logs and "loss" in logs:
             why = self.rule.check(float(logs["loss"]), done)
             if why:
-                raise Stop(Status.DIVERGED, f"{why}, at update {self.updates} of {self.total_steps}")
+                raise Stop(
+                    Status.DIVERGED, f"{why}, at update {self.updates} of {self.total_steps}"
+                )
 
     def look(self, batch: int, logs: Mapping[str, Any]) -> None:
-        """The model's state is that after `batch` batches of the epoch: tell of it and offer a snapshot, if it is time."""
+        """The model's state is that after `batch` batches of the epoch: tell of it and offer a
+        snapshot, if it is time.
+        """
         self.batch, self.last_logs = batch, logs
         now = time.monotonic()
         if now - self._watched < WATCH_SECONDS:
@@ -178,10 +206,13 @@ class WatchCallback(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: Any = None) -> None:
         del logs
-        self.batch = self.steps_per_epoch  # also where the data ended before: only the validation is left
+        # also where the data ended before: only the validation is left
+        self.batch = self.steps_per_epoch
         self._tested = time.monotonic()
         if self._tests_long and not self.swapping:
-            self._aside = {id(each): ops.copy(each) for each in _keras.changed_by_evaluation(self.model)}
+            self._aside = {
+                id(each): ops.copy(each) for each in _keras.changed_by_evaluation(self.model)
+            }
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         del batch, logs
@@ -198,7 +229,9 @@ class WatchCallback(keras.callbacks.Callback):
         self.batch = 0
         found = self._numbers(logs or {})
         if self.objective not in found:
-            raise KeyError(f"objective {self.objective!r} is not among what the epoch logged: {', '.join(sorted(found))}")
+            raise KeyError(
+                f"objective {self.objective!r} is not among what the epoch logged: {', '.join(sorted(found))}"
+            )
         value = finite_or_none(found[self.objective])
         self.track.epoch_ended(value, found)
         progress = self.progress(found, value)
@@ -222,7 +255,9 @@ class WatchCallback(keras.callbacks.Callback):
         return found
 
     def _lost_loss(self, logs: Mapping[str, float]) -> str:
-        """Why training has diverged as the epoch's logs tell, or empty: a loss alone says so, as any other metric may be 0/0."""
+        """Why training has diverged as the epoch's logs tell, or empty: a loss alone says so, as
+        any other metric may be 0/0.
+        """
         judged = ["loss", *(["val_loss"] if not math.isfinite(logs[self.objective]) else [])]
         bad = [name for name in judged if not math.isfinite(logs.get(name, 0.0))]
         return f"{bad[0]} became {logs[bad[0]]}, after epoch {self.track.epoch}" if bad else ""
@@ -231,7 +266,9 @@ class WatchCallback(keras.callbacks.Callback):
     def updates(self) -> int:
         return self.track.batches // self.accumulation
 
-    def progress(self, logs: Mapping[str, float] | None = None, value: float | None = None) -> Progress:
+    def progress(
+        self, logs: Mapping[str, float] | None = None, value: float | None = None
+    ) -> Progress:
         """Where the attempt stands."""
         return Progress(
             trial_id=self.spec.trial_id,
@@ -259,7 +296,11 @@ class WatchCallback(keras.callbacks.Callback):
         """What a snapshot keeps beside the variables."""
         track, rule = self.track, self.rule.state()
         best = {"best_value": track.best_value, "best_epoch": track.best_epoch}
-        logs = {name: value for name, value in self.last_logs.items() if isinstance(value, float)} if self.batch else {}
+        logs = (
+            {name: value for name, value in self.last_logs.items() if isinstance(value, float)}
+            if self.batch
+            else {}
+        )
         return {"batches": track.batches, **best, "divergence": rule, "logs": logs}
 
     @property
@@ -274,9 +315,11 @@ class WatchCallback(keras.callbacks.Callback):
 
 
 class AveragedEvaluation:
-    """Evaluates ScheduleFreeAdamW at its averaged weights, which is what it optimises; training goes on at its own.
+    """Evaluates ScheduleFreeAdamW at its averaged weights, which is what it optimises; training
+    goes on at its own.
 
-    `begin` comes before the user's callbacks and `end` after them, so that whatever they swap for a validation is undone first.
+    `begin` comes before the user's callbacks and `end` after them, so that whatever they swap for a
+    validation is undone first.
     """
 
     def __init__(self) -> None:

@@ -24,7 +24,8 @@ _KEPT = 200  # of them, for a picture: six pixels apart in one of 1,200
 
 
 def describe(model: Any, *, looked: np.ndarray, batch_size: int | None) -> Setting:
-    """The optimizer's name in our table (else its class), its largest rate over the run, its schedule's name (else its class).
+    """The optimizer's name in our table (else its class), its largest rate over the run, its
+    schedule's name (else its class).
 
     `looked` is what `look_at_rates` found.
     """
@@ -35,9 +36,12 @@ def describe(model: Any, *, looked: np.ndarray, batch_size: int | None) -> Setti
     return Setting(
         optimizer=optimizer_name(optimizer),
         learning_rate=float(looked.max()),
-        schedule=_schedule_name(rate) if scheduled else "constant",  # a function of nothing counts as what it says now
+        # a function of nothing counts as what it says now
+        schedule=_schedule_name(rate) if scheduled else "constant",
         batch_size=batch_size,
-        hyper={name: float(value) for name, value in known.items() if isinstance(value, int | float)},
+        hyper={
+            name: float(value) for name, value in known.items() if isinstance(value, int | float)
+        },
     )
 
 
@@ -47,11 +51,15 @@ def optimizer_name(optimizer: Any) -> str:
     if kind == "SGD":
         momentum = float(optimizer.momentum or 0.0)
         return "sgd" if momentum == 0 else "nesterov" if optimizer.nesterov else "momentum"
-    return next((name for name, spec in OPTIMIZERS.items() if spec.keras == kind and kind != "SGD"), kind)
+    return next(
+        (name for name, spec in OPTIMIZERS.items() if spec.keras == kind and kind != "SGD"), kind
+    )
 
 
 def look_at_rates(model: Any, steps: int) -> np.ndarray:
-    """The rate at evenly spread ones of `steps` calls of the schedule: (at most a thousand,) float64; (1,) without a schedule."""
+    """The rate at evenly spread ones of `steps` calls of the schedule: (at most a thousand,)
+    float64; (1,) without a schedule.
+    """
     optimizer = inner(model.optimizer)
     rate = _keras.rate_of(optimizer)
     if _keras.rate_is_function(optimizer) or not callable(rate):
@@ -61,7 +69,9 @@ def look_at_rates(model: Any, steps: int) -> np.ndarray:
 
 
 def kept_rates(looked: np.ndarray) -> tuple[float, ...] | None:
-    """As many of them as a picture needs; one where all are equal, None where one is no number that JSON has."""
+    """As many of them as a picture needs; one where all are equal, None where one is no number that
+    JSON has.
+    """
     if not np.isfinite(looked).all():
         return None
     if np.ptp(looked) == 0:
@@ -72,4 +82,8 @@ def kept_rates(looked: np.ndarray) -> tuple[float, ...] | None:
 
 def _schedule_name(schedule: Any) -> str:
     ours = getattr(schedule, "setting", None)
-    return ours.schedule if isinstance(ours, Setting) else _SCHEDULES.get(type(schedule).__name__, type(schedule).__name__)
+    return (
+        ours.schedule
+        if isinstance(ours, Setting)
+        else _SCHEDULES.get(type(schedule).__name__, type(schedule).__name__)
+    )

@@ -1,4 +1,6 @@
-"""Processes of workers and their progress: start a study, attach to one, or work in this very process."""
+"""Processes of workers and their progress: start a study, attach to one, or work in this very
+process.
+"""
 
 from __future__ import annotations
 

@@ -46,13 +46,15 @@ def attach(
     listen: Listener = silent,
     engine_factory: str | None = None,
 ) -> StudyRecord:
-    """Train trials of the study `name` with this machine's workers; returns the study as it stands then.
+    """Train trials of the study `name` with this machine's workers; returns the study as it stands
+    then.
 
-    `until` "done": until nothing is left of the study; "idle": until there is nothing to train now. The study file must be on
-    this machine; the options that the study was started with are applied again.
+    `until` "done": until nothing is left of the study; "idle": until there is nothing to train now.
+    The study file must be on this machine; the options that the study was started with are applied
+    again.
 
-    Raises UnknownName, StudyFileError, EnvironmentProblem, FingerprintMismatch where the file is another one here,
-    VersionMismatch where the libraries are, StudyBroken, Interrupted.
+    Raises UnknownName, StudyFileError, EnvironmentProblem, FingerprintMismatch where the file is
+    another one here, VersionMismatch where the libraries are, StudyBroken, Interrupted.
     """
     from lrsearch.storage import open_ledger, resolve_url
 
@@ -66,7 +68,12 @@ def attach(
         study = ledger.study(name)
         if study.state is StudyState.FINISHED:
             listen(
-                Event(name="note", facts={"text": f"{name} is finished; lrsearch extend {quote(name)} --trials N gives it more."})
+                Event(
+                    name="note",
+                    facts={
+                        "text": f"{name} is finished; lrsearch extend {quote(name)} --trials N gives it more."
+                    },
+                )
             )
             return study
         if study.state is StudyState.BROKEN:
@@ -74,7 +81,15 @@ def attach(
         slots = plan_further(this_machine(), asked, ledger, study)
         path, kept = file_of(study, study_file), study.plan.overrides
         config = config_of(
-            url, path, kept, engine, engine_factory, checkpoints, every=checkpoint_every, quota=checkpoint_quota, until=until
+            url,
+            path,
+            kept,
+            engine,
+            engine_factory,
+            checkpoints,
+            every=checkpoint_every,
+            quota=checkpoint_quota,
+            until=until,
         )
         train_more(
             ledger,
@@ -103,19 +118,30 @@ def train_more(
     allow_version_drift: bool,
     begin: Callable[[], StudyRecord | None] | None = None,
 ) -> None:
-    """Let this machine's workers train a study that exists, once their file is known to be the study's.
+    """Let this machine's workers train a study that exists, once their file is known to be the
+    study's.
 
-    Then `begin` is called first: it gives the study as it is to be trained, or None where nothing is.
+    Then `begin` is called first: it gives the study as it is to be trained, or None where nothing
+    is.
     """
     with Pool(slots.slots, config, listen, trial_timeout=trial_timeout) as pool:
-        check_identity(ledger, study, pool.inspect(), accept=accept_change, allow_drift=allow_version_drift, listen=listen)
+        check_identity(
+            ledger,
+            study,
+            pool.inspect(),
+            accept=accept_change,
+            allow_drift=allow_version_drift,
+            listen=listen,
+        )
         begun = study if begin is None else begin()
         if begun is not None:
             work_with(pool, ledger, begun, slots, listen)
 
 
 def file_of(study: StudyRecord, given: str | Path | None) -> Path:
-    """The study file on this machine: as given, else where it was started from, seen from the working folder."""
+    """The study file on this machine: as given, else where it was started from, seen from the
+    working folder.
+    """
     text = given if given is not None else study.plan.study_file
     if text is None:
         fix = "Write its definition to a file and give it with --study-file."
@@ -123,5 +149,7 @@ def file_of(study: StudyRecord, given: str | Path | None) -> Path:
     path = Path(text).expanduser()
     if not path.is_file():
         fix = "Go to the folder that it was started from, or give --study-file."
-        raise StudyFileError(f"the file of study {study.name!r}, {str(path)!r}, is not here.", fix=fix)
+        raise StudyFileError(
+            f"the file of study {study.name!r}, {str(path)!r}, is not here.", fix=fix
+        )
     return path.resolve()

@@ -1,7 +1,7 @@
 """One worker process as its parent sees it: started, told, listened to, ended with all it started.
 
-What it prints goes to an unlinked temporary file, not to a pipe: a print must neither fail nor wait when the parent is dead
-or stopped. Knows nothing of studies.
+What it prints goes to an unlinked temporary file, not to a pipe: a print must neither fail nor wait
+when the parent is dead or stopped. Knows nothing of studies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from lrsearch.worker.config import WorkerConfig
 
 TAIL_LINES = 40  # of what it printed, shown when it dies
 MUTE_SECONDS = 5.0  # a worker that closed the pipe to its parent has ended by then, or is ended
-_OUTPUT_BYTES = 2**20  # read and emptied at this size, so that a chatty study file does not fill /tmp
+# read and emptied at this size, so that a chatty study file does not fill /tmp
+_OUTPUT_BYTES = 2**20
 
 Inbox = SimpleQueue["tuple[Child | None, dict[str, Json]]"]
 
@@ -53,11 +54,16 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=_appending(self._printed.fileno()),
             env=environment(slot, os.environ),
-            start_new_session=True,  # a terminal's Ctrl-C reaches the parent alone, which passes it on
+            # a terminal's Ctrl-C reaches the parent alone, which passes it on
+            start_new_session=True,
         )
-        self._reader = threading.Thread(target=self._read, args=(inbox,), name=f"lrsearch-read-{slot.name}", daemon=True)
+        self._reader = threading.Thread(
+            target=self._read, args=(inbox,), name=f"lrsearch-read-{slot.name}", daemon=True
+        )
         self._reader.start()
-        threading.Thread(target=self._wait, args=(inbox,), name=f"lrsearch-wait-{slot.name}", daemon=True).start()
+        threading.Thread(
+            target=self._wait, args=(inbox,), name=f"lrsearch-wait-{slot.name}", daemon=True
+        ).start()
         told = replace(config, slot=slot.name, threads=slot.threads, memory_mib=slot.memory_mib)
         self.tell(told.to_json())
 
@@ -97,24 +103,32 @@ class Child:
 
     def ending(self, code: int) -> str:
         """How it ended, for people."""
-        return self.verdict or (f"told to stop by {self.signalled}" if self.signalled else ending(code))
+        return self.verdict or (
+            f"told to stop by {self.signalled}" if self.signalled else ending(code)
+        )
 
     @property
     def reason(self) -> str:
-        """What it said of the error that it could not go on from, in one line; empty where it said nothing."""
+        """What it said of the error that it could not go on from, in one line; empty where it said
+        nothing.
+        """
         return "" if self.error is None else " ".join(str(self.error["text"]).split())
 
     def close(self) -> None:
         """Let go of its files; it is gone."""
-        # The reader closes the output: a process that the worker left behind in a session of its own may hold it open, and no
-        # reader of that can be interrupted.
+        # The reader closes the output: a process that the worker left behind in a session of its
+        # own may hold it open, and no reader of that can be interrupted.
         for file in (self._process.stdin, self._printed):
             with suppress(OSError):
                 if file is not None:
                     file.close()
 
     def _read(self, inbox: Inbox) -> None:
-        """Pass its events on. A worker that cannot be understood is ended: what it would say next may be what all wait for."""
+        """Pass its events on.
+
+        A worker that cannot be understood is ended: what it would say next may be what all wait
+        for.
+        """
         assert self._process.stdout is not None
         with self._process.stdout as output:
             for line in output:
@@ -122,7 +136,9 @@ class Child:
                 if event is not None:
                     inbox.put((self, event))
                 elif line.endswith(b"\n"):  # else it was killed in the middle of it
-                    self.kill(f"it wrote to lrsearch's own pipe: {line[:80].decode(errors='replace').strip()!r}")
+                    self.kill(
+                        f"it wrote to lrsearch's own pipe: {line[:80].decode(errors='replace').strip()!r}"
+                    )
                     return
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(MUTE_SECONDS)
@@ -131,7 +147,8 @@ class Child:
 
     def _wait(self, inbox: Inbox) -> None:
         code = self._process.wait()
-        with suppress(ProcessLookupError, PermissionError):  # what the user's code started and left behind
+        # what the user's code started and left behind
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self._reader.join(timeout=1.0)  # its last words come before the news of its end
         inbox.put((self, {"event": "exit", "code": code}))
@@ -147,14 +164,18 @@ def _event_of(line: bytes) -> dict[str, Json] | None:
 
 
 def environment(slot: Slot, environ: Mapping[str, str]) -> dict[str, str]:
-    """A worker's environment: `environ`, bound to `slot`, with TensorFlow's chatter off unless asked for."""
+    """A worker's environment: `environ`, bound to `slot`, with TensorFlow's chatter off unless
+    asked for.
+    """
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1"}
     kept = {name: value for name, value in environ.items() if name not in slot.unset}
     return {**quiet, **kept, **slot.env}
 
 
 def _appending(handle: int) -> int:
-    """`handle`, set to append: parent and child share its flags, and a truncation moves the child's next write."""
+    """`handle`, set to append: parent and child share its flags, and a truncation moves the child's
+    next write.
+    """
     import fcntl
 
     fcntl.fcntl(handle, fcntl.F_SETFL, fcntl.fcntl(handle, fcntl.F_GETFL) | os.O_APPEND)

@@ -1,7 +1,9 @@
-"""A private PostgreSQL of the current user, from installed binaries, for clusters without a database server.
+"""A private PostgreSQL of the current user, from installed binaries, for clusters without a
+database server.
 
-`start` makes a cluster in a folder, starts it and writes its URL, password included, into a file that the user alone can read.
-Knows nothing of studies and of SQLAlchemy; it runs PostgreSQL's own programs.
+`start` makes a cluster in a folder, starts it and writes its URL, password included, into a file
+that the user alone can read. Knows nothing of studies and of SQLAlchemy; it runs PostgreSQL's own
+programs.
 """
 
 from __future__ import annotations
@@ -41,9 +43,10 @@ class DatabaseServer:
 def start(folder: Path, *, listen: str = "127.0.0.1", port: int | None = None) -> DatabaseServer:
     """Start the server in `folder`, made if it is not there; a running one is left as it is.
 
-    `listen` is the address that it serves: 127.0.0.1 for this machine alone, a host's own address for a cluster.
-    Raises EnvironmentProblem when PostgreSQL is missing, is asked for by root, or does not start. Raises InvalidValue, before
-    anything is changed, for a folder with other things in it and for an address that is not this machine's.
+    `listen` is the address that it serves: 127.0.0.1 for this machine alone, a host's own address
+    for a cluster. Raises EnvironmentProblem when PostgreSQL is missing, is asked for by root, or
+    does not start. Raises InvalidValue, before anything is changed, for a folder with other things
+    in it and for an address that is not this machine's.
     """
     programs = find_programs()
     _refuse_root()
@@ -59,7 +62,20 @@ def start(folder: Path, *, listen: str = "127.0.0.1", port: int | None = None) -
     _drop_stale_pid(folder)
     port = port or _kept_port(folder) or _free_port(listen)
     _configure(folder, listen=listen, port=port)
-    _run([programs["pg_ctl"], "-D", str(folder / "data"), "-l", str(folder / "log"), "-w", "-t", "60", "start"], folder)
+    _run(
+        [
+            programs["pg_ctl"],
+            "-D",
+            str(folder / "data"),
+            "-l",
+            str(folder / "log"),
+            "-w",
+            "-t",
+            "60",
+            "start",
+        ],
+        folder,
+    )
     _create_database(folder, programs, port=port)
     _write_private(folder / "url", _url(folder, address=_reachable(listen), port=port))
     return describe(folder)
@@ -76,7 +92,9 @@ def stop(folder: Path) -> bool:
 
 
 def running(folder: Path) -> bool:
-    """Whether a server of this folder runs on this machine, by `pg_ctl status`: a pid file may outlive its server."""
+    """Whether a server of this folder runs on this machine, by `pg_ctl status`: a pid file may
+    outlive its server.
+    """
     data = folder.expanduser() / "data"
     if _pid(data) is None:
         return False
@@ -95,7 +113,9 @@ def _pid(data: Path) -> int | None:
 
 
 def _is_postgres(pid: int | None) -> bool:
-    """Whether a process is PostgreSQL's: after a restart of the machine any program may have its number, which fools pg_ctl."""
+    """Whether a process is PostgreSQL's: after a restart of the machine any program may have its
+    number, which fools pg_ctl.
+    """
     name = Path(f"/proc/{pid}/comm")
     try:
         return "post" in name.read_text(encoding="utf-8")  # postgres; older ones: postmaster
@@ -104,7 +124,9 @@ def _is_postgres(pid: int | None) -> bool:
 
 
 def _drop_stale_pid(folder: Path) -> None:
-    """Remove a pid file whose process is another program: PostgreSQL would refuse to start beside it."""
+    """Remove a pid file whose process is another program: PostgreSQL would refuse to start beside
+    it.
+    """
     pid = _pid(folder / "data")
     if pid is not None and not _is_postgres(pid):
         (folder / "data" / "postmaster.pid").unlink(missing_ok=True)
@@ -114,15 +136,23 @@ def describe(folder: Path) -> DatabaseServer:
     """What `start` made in `folder`; raises InvalidValue when it made nothing there."""
     folder = folder.expanduser().resolve()
     url_file = folder / "url"
-    found = re.search(r"@\[?([^/@\]]+)\]?:(\d+)/", url_file.read_text()) if url_file.exists() else None
+    found = (
+        re.search(r"@\[?([^/@\]]+)\]?:(\d+)/", url_file.read_text()) if url_file.exists() else None
+    )
     if found is None:
-        raise InvalidValue("--dir", got=str(folder), allowed="a folder that `lrsearch database start` made")
+        raise InvalidValue(
+            "--dir", got=str(folder), allowed="a folder that `lrsearch database start` made"
+        )
     return DatabaseServer(folder=folder, url_file=url_file, address=found[1], port=int(found[2]))
 
 
 def find_programs() -> dict[str, str]:
     """The paths of PostgreSQL's programs; raises EnvironmentProblem naming what to install."""
-    folders = [str(path) for place in PLACES for path in sorted(Path("/").glob(place.lstrip("/")), reverse=True)]
+    folders = [
+        str(path)
+        for place in PLACES
+        for path in sorted(Path("/").glob(place.lstrip("/")), reverse=True)
+    ]
     search = os.pathsep.join([*folders, os.environ.get("PATH", "")])
     found = {name: shutil.which(name, path=search) for name in PROGRAMS}
     missing = [name for name, path in found.items() if path is None]
@@ -136,7 +166,9 @@ def find_programs() -> dict[str, str]:
 
 def _refuse_root() -> None:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        raise EnvironmentProblem("PostgreSQL does not run as root.", fix="Start the database as an ordinary user.")
+        raise EnvironmentProblem(
+            "PostgreSQL does not run as root.", fix="Start the database as an ordinary user."
+        )
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -153,29 +185,44 @@ def _check_address(listen: str) -> None:
         return
     fix = "Give this host's name or address, or '*'."
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(listen, 0, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(listen, 0, type=socket.SOCK_STREAM)[
+            0
+        ]
         with socket.socket(family, kind, protocol) as probe:
             probe.bind(address)
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or error
-        raise InvalidValue("--listen", got=listen, allowed=f"an address of this machine ({why})", fix=fix) from None
+        raise InvalidValue(
+            "--listen", got=listen, allowed=f"an address of this machine ({why})", fix=fix
+        ) from None
 
 
 def _create(folder: Path, programs: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     _write_private(folder / "password", secrets.token_urlsafe(24))
-    command = [programs["initdb"], "-D", str(folder / "data"), "-U", USER, "-E", "UTF8", "--locale=C"]
+    command = [
+        programs["initdb"],
+        "-D",
+        str(folder / "data"),
+        "-U",
+        USER,
+        "-E",
+        "UTF8",
+        "--locale=C",
+    ]
     _run([*command, "--auth=scram-sha-256", f"--pwfile={folder / 'password'}"], folder)
     with (folder / "data" / "pg_hba.conf").open("a", encoding="utf-8") as file:
-        file.write("host all all all scram-sha-256\n")  # who may connect at all is decided by listen_addresses
+        # who may connect at all is decided by listen_addresses
+        file.write("host all all all scram-sha-256\n")
 
 
 def _configure(folder: Path, *, listen: str, port: int) -> None:
     lines = {
         "listen_addresses": f"'{listen}'",
         "port": str(port),
-        "unix_socket_directories": "''",  # a socket path is limited to 107 bytes; home folders on clusters exceed it
+        # a socket path is limited to 107 bytes; home folders on clusters exceed it
+        "unix_socket_directories": "''",
         "timezone": "'UTC'",
         "max_connections": "400",  # two a worker: a Slurm array of 150 workers and room to look
     }
@@ -191,28 +238,53 @@ def _configure(folder: Path, *, listen: str, port: int) -> None:
 def _create_database(folder: Path, programs: dict[str, str], *, port: int) -> None:
     """Create the database `lrsearch`, if it is not there yet."""
     host = (folder / "data" / "lrsearch.conf").read_text(encoding="utf-8").split("'")[1]
-    base = [programs["psql"], "-h", _reachable(host), "-p", str(port), "-U", USER, "-d", "postgres", "-At", "-c"]
+    base = [
+        programs["psql"],
+        "-h",
+        _reachable(host),
+        "-p",
+        str(port),
+        "-U",
+        USER,
+        "-d",
+        "postgres",
+        "-At",
+        "-c",
+    ]
     if _run([*base, "select 1 from pg_database where datname = 'lrsearch'"], folder).strip() != "1":
         _run([*base, "create database lrsearch"], folder)
 
 
 def _run(command: list[str], folder: Path) -> str:
-    """Run one of PostgreSQL's programs; its password comes from the environment, not the command line."""
+    """Run one of PostgreSQL's programs; its password comes from the environment, not the command
+    line.
+    """
     password_file = folder / "password"
-    environment = {**os.environ, "PGPASSWORD": password_file.read_text()} if password_file.exists() else dict(os.environ)
-    # pg_ctl hands its output pipes to the server, which would hold them open for ever: hence a file.
+    environment = (
+        {**os.environ, "PGPASSWORD": password_file.read_text()}
+        if password_file.exists()
+        else dict(os.environ)
+    )
+    # pg_ctl hands its output pipes to the server, which would hold them open for ever: hence a
+    # file.
     with (folder / "command.log").open("w+", encoding="utf-8") as output:
-        done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False)  # noqa: S603  # fixed programs
+        done = subprocess.run(  # noqa: S603 - fixed programs
+            command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False
+        )
         output.seek(0)
         text = output.read()
     if done.returncode:
         last = (text.strip().splitlines() or ["no message"])[-1]
-        raise EnvironmentProblem(f"{Path(command[0]).name} failed in {folder}: {last}.", fix=f"See {folder / 'log'}.")
+        raise EnvironmentProblem(
+            f"{Path(command[0]).name} failed in {folder}: {last}.", fix=f"See {folder / 'log'}."
+        )
     return text
 
 
 def _url(folder: Path, *, address: str, port: int) -> str:
-    return f"postgresql+psycopg://{USER}:{(folder / 'password').read_text()}@{address}:{port}/{USER}"
+    return (
+        f"postgresql+psycopg://{USER}:{(folder / 'password').read_text()}@{address}:{port}/{USER}"
+    )
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -230,7 +302,11 @@ def _reachable(listen: str) -> str:
 def _kept_port(folder: Path) -> int | None:
     """The port of the last start, so that URLs handed out before a restart stay good."""
     configuration = folder / "data" / "lrsearch.conf"
-    found = re.search(r"^port = (\d+)$", configuration.read_text(), re.MULTILINE) if configuration.exists() else None
+    found = (
+        re.search(r"^port = (\d+)$", configuration.read_text(), re.MULTILINE)
+        if configuration.exists()
+        else None
+    )
     return int(found[1]) if found else None
 
 

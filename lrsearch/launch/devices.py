@@ -1,4 +1,7 @@
-"""Finds this machine's devices without TensorFlow. Knows nothing of studies and starts nothing but `nvidia-smi`."""
+"""Finds this machine's devices without TensorFlow.
+
+Knows nothing of studies and starts nothing but `nvidia-smi`.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,9 @@ def this_machine(environ: Mapping[str, str] | None = None) -> Machine:
 
 
 def find_gpus(environ: Mapping[str, str]) -> tuple[Gpu, ...]:
-    """The GPUs that CUDA would see: by nvidia-smi, else the driver's files, and only those in CUDA_VISIBLE_DEVICES."""
+    """The GPUs that CUDA would see: by nvidia-smi, else the driver's files, and only those in
+    CUDA_VISIBLE_DEVICES.
+    """
     visible = environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and not visible.strip():
         return ()
@@ -51,9 +56,11 @@ def find_gpus(environ: Mapping[str, str]) -> tuple[Gpu, ...]:
 
 
 def select_visible(found: Sequence[Gpu], visible: str | None) -> tuple[Gpu, ...]:
-    """Those of `found` that CUDA_VISIBLE_DEVICES names, by index or UUID (or its beginning), counted anew in its order.
+    """Those of `found` that CUDA_VISIBLE_DEVICES names, by index or UUID (or its beginning),
+    counted anew in its order.
 
-    As CUDA does, it stops at the first entry that names nothing. MIG slices are taken at their word.
+    As CUDA does, it stops at the first entry that names nothing. MIG slices are taken at their
+    word.
     """
     if visible is None:
         return tuple(found)
@@ -62,7 +69,9 @@ def select_visible(found: Sequence[Gpu], visible: str | None) -> tuple[Gpu, ...]
         gpu = _named(found, entry)
         if gpu is None:
             break
-        chosen.append(Gpu(index=len(chosen), uuid=gpu.uuid, name=gpu.name, memory_mib=gpu.memory_mib))
+        chosen.append(
+            Gpu(index=len(chosen), uuid=gpu.uuid, name=gpu.name, memory_mib=gpu.memory_mib)
+        )
     return tuple(chosen)
 
 
@@ -75,10 +84,17 @@ def _named(found: Sequence[Gpu], entry: str) -> Gpu | None:
 
 
 def parse_smi(text: str) -> tuple[Gpu, ...]:
-    """GPUs from nvidia-smi's CSV: `index, uuid, name, MiB`; lines that are anything else (error texts) are left out."""
+    """GPUs from nvidia-smi's CSV: `index, uuid, name, MiB`; lines that are anything else (error
+    texts) are left out.
+    """
     rows = [[cell.strip() for cell in line.split(",")] for line in text.splitlines()]
     return tuple(
-        Gpu(index=int(row[0]), uuid=row[1], name=row[2], memory_mib=int(row[3]) if row[3].isdigit() else None)
+        Gpu(
+            index=int(row[0]),
+            uuid=row[1],
+            name=row[2],
+            memory_mib=int(row[3]) if row[3].isdigit() else None,
+        )
         for row in rows
         if len(row) == 4 and row[0].isdigit()  # noqa: PLR2004
     )
@@ -89,7 +105,9 @@ def _from_smi() -> tuple[Gpu, ...]:
     if program is None:
         return ()
     try:
-        answer = subprocess.run([program, *_QUERY], capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
+        answer = subprocess.run(  # noqa: S603 - a fixed program
+            [program, *_QUERY], capture_output=True, text=True, timeout=20, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):  # a hung driver must not hang the CPU's work
         return ()
     return parse_smi(answer.stdout) if answer.returncode == 0 else ()
@@ -99,9 +117,17 @@ def _from_driver(folder: Path) -> tuple[Gpu, ...]:
     """GPUs from the driver's own files, in order of their bus, as nvidia-smi counts them."""
     gpus: list[Gpu] = []
     for file in sorted(folder.glob("*/information")):
-        facts = dict(re.findall(r"^([^:]+):\s*(.+?)\s*$", file.read_text(encoding="utf-8", errors="replace"), re.MULTILINE))
+        facts = dict(
+            re.findall(
+                r"^([^:]+):\s*(.+?)\s*$",
+                file.read_text(encoding="utf-8", errors="replace"),
+                re.MULTILINE,
+            )
+        )
         if uuid := facts.get("GPU UUID"):
-            gpus.append(Gpu(index=len(gpus), uuid=uuid, name=facts.get("Model", "GPU"), memory_mib=None))
+            gpus.append(
+                Gpu(index=len(gpus), uuid=uuid, name=facts.get("Model", "GPU"), memory_mib=None)
+            )
     return tuple(gpus)
 
 
@@ -117,11 +143,24 @@ def chosen_gpus(machine: Machine, devices: str | None) -> tuple[Gpu, ...]:
         raise InvalidValue("--devices", got=devices, allowed="cpu, gpu, or gpu:0,1 and the like")
     wanted = [int(part) for part in parts] or [gpu.index for gpu in machine.gpus]
     if len(set(wanted)) != len(wanted):
-        raise InvalidValue("--devices", got=devices, allowed="each device once", fix="Say --per-device to share one.")
+        raise InvalidValue(
+            "--devices",
+            got=devices,
+            allowed="each device once",
+            fix="Say --per-device to share one.",
+        )
     there = {gpu.index: gpu for gpu in machine.gpus}
     missing = [index for index in wanted if index not in there]
     if missing or not wanted:
         what = ", ".join(f"gpu:{index}" for index in missing) or "GPU"
-        have = ", ".join([*(f"gpu:{gpu.index} ({gpu.name})" for gpu in machine.gpus), f"cpu ({machine.cores} cores)"])
-        raise DeviceProblem(f"no {what} on this machine. There is: {have}.", fix="Choose among these with --devices.")
+        have = ", ".join(
+            [
+                *(f"gpu:{gpu.index} ({gpu.name})" for gpu in machine.gpus),
+                f"cpu ({machine.cores} cores)",
+            ]
+        )
+        raise DeviceProblem(
+            f"no {what} on this machine. There is: {have}.",
+            fix="Choose among these with --devices.",
+        )
     return tuple(there[index] for index in wanted)

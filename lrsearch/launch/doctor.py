@@ -1,4 +1,6 @@
-"""Checks a machine before a study: libraries, devices, database, memory, and a training of two steps."""
+"""Checks a machine before a study: libraries, devices, database, memory, and a training of two
+steps.
+"""
 
 from __future__ import annotations
 
@@ -36,14 +38,21 @@ class Check:
         return asdict(self)
 
 
-def diagnose(*, storage: str | None, study_file: Path | None, devices: str | None) -> Iterator[Check]:
+def diagnose(
+    *, storage: str | None, study_file: Path | None, devices: str | None
+) -> Iterator[Check]:
     """Every check, one after another, cheap ones first. Raises nothing for what it finds."""
     yield _libraries()
     machine = this_machine()
     try:
         plan = plan_slots(machine, SlotRequest(devices=devices))
     except LrSearchError as error:
-        yield Check(name="devices", well=False, text=str(error), fix="Choose with --devices cpu, or mend the driver.")
+        yield Check(
+            name="devices",
+            well=False,
+            text=str(error),
+            fix="Choose with --devices cpu, or mend the driver.",
+        )
         return
     yield Check(name="devices", well=True, text=_devices(machine, plan))
     yield from _database(storage)
@@ -53,7 +62,11 @@ def diagnose(*, storage: str | None, study_file: Path | None, devices: str | Non
 def _libraries() -> Check:
     found = versions()
     text = ", ".join(f"{name} {number}" for name, number in found.items())
-    old = [name for name, oldest in _OLDEST.items() if found.get(name, "unknown") != "unknown" and _numbers(found[name]) < oldest]
+    old = [
+        name
+        for name, oldest in _OLDEST.items()
+        if found.get(name, "unknown") != "unknown" and _numbers(found[name]) < oldest
+    ]
     fix = f"Update {', '.join(old)}: pip install -U lrsearch" if old else ""
     return Check(name="libraries", well=not old, text=text, fix=fix)
 
@@ -74,31 +87,60 @@ def _database(storage: str | None) -> Iterator[Check]:
         url = resolve_url(storage, os.environ)
         check_storage(url)
     except LrSearchError as error:
-        yield Check(name="database", well=False, text=str(error), fix="Mend it, or give another --storage.")
+        yield Check(
+            name="database", well=False, text=str(error), fix="Mend it, or give another --storage."
+        )
         return
     yield Check(name="database", well=True, text=f"{mask(url)} can be used")
     root = checkpoint_root(None, url)
     place = root if root.exists() else root.parent
     well = os.access(place, os.W_OK)
     fix = "" if well else "Give a folder that you may write with --checkpoints."
-    yield Check(name="checkpoints", well=well, text=f"{root} {'can' if well else 'cannot'} be written", fix=fix)
+    yield Check(
+        name="checkpoints",
+        well=well,
+        text=f"{root} {'can' if well else 'cannot'} be written",
+        fix=fix,
+    )
 
 
-def _training(machine: Machine, slots: tuple[Slot, ...], study_file: Path | None) -> Iterator[Check]:
-    """In a process of its own, bound to the first slot: TensorFlow, its devices, two steps, and the study's data."""
-    command = [sys.executable, "-P", "-m", "lrsearch.engine.probing", *([str(study_file)] if study_file else [])]
+def _training(
+    machine: Machine, slots: tuple[Slot, ...], study_file: Path | None
+) -> Iterator[Check]:
+    """In a process of its own, bound to the first slot: TensorFlow, its devices, two steps, and the
+    study's data.
+    """
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "lrsearch.engine.probing",
+        *([str(study_file)] if study_file else []),
+    ]
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and module
-            command, env=environment(slots[0], os.environ), capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
+            command,
+            env=environment(slots[0], os.environ),
+            capture_output=True,
+            text=True,
+            timeout=PROBE_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         fix = "Look at the machine's load; run it again."
-        yield Check(name="training", well=False, text=f"two steps took longer than {PROBE_SECONDS:g} s", fix=fix)
+        yield Check(
+            name="training",
+            well=False,
+            text=f"two steps took longer than {PROBE_SECONDS:g} s",
+            fix=fix,
+        )
         return
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         fix = (
-            "Mend the study file; lrsearch start-study shows its traceback." if study_file else "Reinstall TensorFlow and Keras."
+            "Mend the study file; lrsearch start-study shows its traceback."
+            if study_file
+            else "Reinstall TensorFlow and Keras."
         )
         yield Check(name="training", well=False, text=last, fix=fix)
         return
@@ -115,7 +157,11 @@ def _training(machine: Machine, slots: tuple[Slot, ...], study_file: Path | None
 def _seen_gpu(slot: Slot, found: dict[str, Json]) -> Check:
     names = ", ".join(found["devices"])
     well = not slot.gpu or any("GPU" in each for each in found["devices"])
-    fix = "" if well else "TensorFlow sees no GPU: pip install 'lrsearch[gpu]', and check the driver's version."
+    fix = (
+        ""
+        if well
+        else "TensorFlow sees no GPU: pip install 'lrsearch[gpu]', and check the driver's version."
+    )
     return Check(name="tensorflow", well=well, text=f"sees {names}", fix=fix)
 
 
@@ -129,4 +175,6 @@ def _memory(machine: Machine, slots: tuple[Slot, ...], found: dict[str, Json]) -
     well = needed <= machine.memory_mib
     fits = max(1, int(machine.memory_mib // each))
     text = f"{text} ({found['data_mib']:.0f} MiB of data in each), {machine.memory_mib} MiB free"
-    return Check(name="memory", well=well, text=text, fix="" if well else f"Start fewer: --workers {fits}")
+    return Check(
+        name="memory", well=well, text=text, fix="" if well else f"Start fewer: --workers {fits}"
+    )

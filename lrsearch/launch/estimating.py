@@ -1,4 +1,6 @@
-"""`lrsearch plan`: what a study would cost, or what is left of a stored one, without training it and without a write."""
+"""`lrsearch plan`: what a study would cost, or what is left of a stored one, without training it
+and without a write.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,8 @@ def plan_study(
 ) -> Plan:
     """What a search of `study_file` would cost, or what is left of the stored study of that name.
 
-    A first worker loads the study and times a few steps. Raises what `run_study` raises before it trains.
+    A first worker loads the study and times a few steps. Raises what `run_study` raises before it
+    trains.
     """
     from lrsearch.definition import check_backend, check_study_name, study_name
     from lrsearch.storage import resolve_url
@@ -80,7 +83,9 @@ def plan_study(
     name = study_name(path) if name is None else check_study_name(name) or name
     url = resolve_url(storage, os.environ)
     slots = plan_workers(this_machine(), asked, request, url=url, name=name)
-    config = config_of(url, path, request.overrides, engine, engine_factory, None, every=None, quota=None)
+    config = config_of(
+        url, path, request.overrides, engine, engine_factory, None, every=None, quota=None
+    )
     began = time.monotonic()
     with Pool(slots.slots[:1], replace(config, times=True), silent) as pool:
         check_storage(url)
@@ -88,11 +93,16 @@ def plan_study(
     loading = time.monotonic() - began
     check_methods(request, found.facts)
     study, records = _stored(url, name, request, found) or (_new(request, name, found), [])
-    return _planned(study, records, found, workers=len(slots.slots), reason=str(slots), loading=loading)
+    return _planned(
+        study, records, found, workers=len(slots.slots), reason=str(slots), loading=loading
+    )
 
 
-def _stored(url: str, name: str, request: Request, found: Inspection) -> tuple[StudyRecord, list[TrialRecord]] | None:
-    """The study of that name, with the totals that are asked for, and its trials; None where there is none.
+def _stored(
+    url: str, name: str, request: Request, found: Inspection
+) -> tuple[StudyRecord, list[TrialRecord]] | None:
+    """The study of that name, with the totals that are asked for, and its trials; None where there
+    is none.
 
     Raises what refuses to go on with it.
     """
@@ -105,7 +115,9 @@ def _stored(url: str, name: str, request: Request, found: Inspection) -> tuple[S
         if study is None:
             return None
         check_same(study, request)
-        check_versions(study.plan.facts.versions, found.facts.versions, allow_drift=request.allow_version_drift)
+        check_versions(
+            study.plan.facts.versions, found.facts.versions, allow_drift=request.allow_version_drift
+        )
         changes_of(study, found.facts, accept=request.accept_change)
         records = ledger.trials(study.id)
         deadline = study.deadline if request.timeout is None else ledger.now() + request.timeout
@@ -117,7 +129,9 @@ def _stored(url: str, name: str, request: Request, found: Inspection) -> tuple[S
             searched=searched,
             there=len(records),
         ).set(trials=request.trials, trainings=request.trainings)
-        return replace(study, trials=budget.trials, trainings=budget.trainings, deadline=deadline), records
+        return replace(
+            study, trials=budget.trials, trainings=budget.trainings, deadline=deadline
+        ), records
 
 
 def _new(request: Request, name: str, found: Inspection) -> StudyRecord:
@@ -137,7 +151,13 @@ def _new(request: Request, name: str, found: Inspection) -> StudyRecord:
 
 
 def _planned(
-    study: StudyRecord, records: Sequence[TrialRecord], found: Inspection, *, workers: int, reason: str, loading: float
+    study: StudyRecord,
+    records: Sequence[TrialRecord],
+    found: Inspection,
+    *,
+    workers: int,
+    reason: str,
+    loading: float,
 ) -> Plan:
     facts, now = found.facts, time.time()
     at_once = trials_at_once(study.trials, workers)
@@ -152,7 +172,9 @@ def _planned(
         made = Forecast(trainings=trainings, optimizers=optimizers, workers=workers, **each)
         return loading + made.lasts() if trainings else 0.0
 
-    bill = _bill(study, records, left, workers=workers, seconds=None if left is None else lasts(left))
+    bill = _bill(
+        study, records, left, workers=workers, seconds=None if left is None else lasts(left)
+    )
     limit = None if study.deadline is None else max(0.0, study.deadline - now)
     if limit is not None and (bill.seconds is None or bill.seconds > limit):
         bill = _fitting(bill, limit, lasts)
@@ -171,7 +193,14 @@ def _planned(
     )
 
 
-def _bill(study: StudyRecord, records: Sequence[TrialRecord], left: int | None, *, workers: int, seconds: float | None) -> Bill:
+def _bill(
+    study: StudyRecord,
+    records: Sequence[TrialRecord],
+    left: int | None,
+    *,
+    workers: int,
+    seconds: float | None,
+) -> Bill:
     done = sum(each.state.terminal for each in records)
     retests = study.plan.retest_seeds * (study.plan.retest_top + 1)
     if left is not None and study.trials is not None:
@@ -180,7 +209,9 @@ def _bill(study: StudyRecord, records: Sequence[TrialRecord], left: int | None, 
 
 
 def _fitting(bill: Bill, limit: float, lasts: Callable[[int], float | None]) -> Bill:
-    """The bill of what fits into the time that limits the study: the retests, and as many trials as there is room for."""
+    """The bill of what fits into the time that limits the study: the retests, and as many trials as
+    there is room for.
+    """
     if lasts(1) is None:
         return replace(bill, trials=None, limit_seconds=limit)
     room, most = 0, MOST

@@ -1,4 +1,5 @@
-"""What a pool of workers tells its listeners: the workers' own events with their slot, and the pool's.
+"""What a pool of workers tells its listeners: the workers' own events with their slot, and the
+pool's.
 
 Beside those of `lrsearch.worker.events`:
 
@@ -15,7 +16,8 @@ worker.died      ending, reason, tail, retry_seconds: how it ended, the error th
 stopping         signal, seconds: running trials are being put back
 pool.ended       reason
 
-`best` and `yours` are null, or the answer's: number, value, short, state, seeds (0: a single training), evidence (in words).
+`best` and `yours` are null, or the answer's: number, value, short, state, seeds (0: a single
+training), evidence (in words).
 """
 
 from __future__ import annotations
@@ -39,7 +41,12 @@ class Event:
     at: float = field(default_factory=time.time)  # seconds since 1970
 
     def to_json(self) -> dict[str, Json]:
-        return {"event": self.name, "at": self.at, **({"slot": self.slot} if self.slot else {}), **self.facts}
+        return {
+            "event": self.name,
+            "at": self.at,
+            **({"slot": self.slot} if self.slot else {}),
+            **self.facts,
+        }
 
 
 Listener: TypeAlias = Callable[[Event], None]
@@ -48,7 +55,8 @@ Listener: TypeAlias = Callable[[Event], None]
 def to_all(listeners: Mapping[str, Listener]) -> Listener:
     """One listener that passes on to several, each named for people, in this order.
 
-    One that fails (a closed pipe, a full disk) is dropped, and the others hear so: training does not end with its progress.
+    One that fails (a closed pipe, a full disk) is dropped, and the others hear so: training does
+    not end with its progress.
     """
     left = dict(listeners)
 
@@ -68,7 +76,11 @@ def to_all(listeners: Mapping[str, Listener]) -> Listener:
 
 
 def _dropped(name: str, error: Exception) -> Event:
-    why = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+    why = (
+        error.strerror
+        if isinstance(error, OSError) and error.strerror
+        else f"{type(error).__name__}: {error}"
+    )
     return Event(name="note", facts={"text": f"{name} ends here ({why}); training goes on"})
 
 

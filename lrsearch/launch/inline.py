@@ -1,4 +1,7 @@
-"""A study searched in this very process, on one device: for notebooks and scripts. No process is started."""
+"""A study searched in this very process, on one device: for notebooks and scripts.
+
+No process is started.
+"""
 
 from __future__ import annotations
 
@@ -74,11 +77,12 @@ def run_inline(
 ) -> StudyRecord:
     """Search `definition` here until its budget is spent; returns the study as it stands then.
 
-    Without a name it has one that follows from its identity: the same definition goes on where it stood, another one is another
-    study. With a `wish` retests are added to a study that is there, and they alone are trained.
+    Without a name it has one that follows from its identity: the same definition goes on where it
+    stood, another one is another study. With a `wish` retests are added to a study that is there,
+    and they alone are trained.
 
-    Ctrl-C puts the running trial back and raises KeyboardInterrupt; the same call goes on later. Raises what
-    `lrsearch.launch.run_study` raises, devices aside.
+    Ctrl-C puts the running trial back and raises KeyboardInterrupt; the same call goes on later.
+    Raises what `lrsearch.launch.run_study` raises, devices aside.
     """
     from lrsearch.definition import StudyDefinition, check_backend, check_study_name
     from lrsearch.storage import resolve_url
@@ -113,7 +117,9 @@ def run_inline(
     check_methods(request, found.facts)
     with opened(url) as ledger:
         name = name or _say_name(own_name(found, request), listen)
-        study = create_or_resume(ledger, request, name, None, found, resume=wish is None, listen=listen)
+        study = create_or_resume(
+            ledger, request, name, None, found, resume=wish is None, listen=listen
+        )
         if wish is None or _add(ledger, study, wish, listen):
             _train(config, workshop, ledger, ledger.study(name), listen)
         study = ledger.study(name)
@@ -126,7 +132,9 @@ def own_name(found: Inspection, request: Request) -> str:
     """The name of a study that was given none: a digest of all that one study cannot have two of."""
     plan = request.plan("", None, found)
     identity = [dict(plan.facts.fingerprint), plan.sampler, plan.pruner, plan.seed, plan.retries]
-    return f"notebook-{hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]}"
+    return (
+        f"notebook-{hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]}"
+    )
 
 
 def _say_name(name: str, listen: Listener) -> str:
@@ -143,7 +151,9 @@ def _add(ledger: Ledger, study: StudyRecord, wish: RetestWish, listen: Listener)
     return added.taken.over and added.study.state is StudyState.OPEN
 
 
-def _train(config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: StudyRecord, listen: Listener) -> None:
+def _train(
+    config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: StudyRecord, listen: Listener
+) -> None:
     from lrsearch.worker.loop import work
     from lrsearch.worker.opening import desk_for, settle_engine
 
@@ -158,7 +168,9 @@ def _train(config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: Stud
 
     space, engine = workshop.open(study)
     settle_engine(config, ledger, study, engine, say=say)
-    worker_id = ledger.add_worker(study.id, host=config.host, pid=os.getpid(), slot=SLOT, versions=versions())
+    worker_id = ledger.add_worker(
+        study.id, host=config.host, pid=os.getpid(), slot=SLOT, versions=versions()
+    )
     try:
         desk, heart = desk_for(config, ledger, study, worker_id=worker_id, space=space, say=say)
         heart.start()
@@ -177,7 +189,10 @@ def _train(config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: Stud
 
 @contextmanager
 def _first_interrupt(interrupt: Callable[[str], None]) -> Iterator[threading.Event]:
-    """Let the first Ctrl-C ask politely; the second raises KeyboardInterrupt as ever. Yields what tells whether one came."""
+    """Let the first Ctrl-C ask politely; the second raises KeyboardInterrupt as ever.
+
+    Yields what tells whether one came.
+    """
     came = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield came

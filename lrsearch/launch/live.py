@@ -1,4 +1,6 @@
-"""The live view in a terminal, by rich: a budget bar with time left, a line a worker, the best so far and yours."""
+"""The live view in a terminal, by rich: a budget bar with time left, a line a worker, the best so
+far and yours.
+"""
 
 from __future__ import annotations
 
@@ -38,14 +40,22 @@ class LiveView:
         self._picture = picture
         self._console = Console(file=stream, highlight=False)
         self._live = Live(
-            console=self._console, get_renderable=lambda: draw(picture, time.time()), refresh_per_second=_REFRESH, transient=True
+            console=self._console,
+            get_renderable=lambda: draw(picture, time.time()),
+            refresh_per_second=_REFRESH,
+            transient=True,
         )
 
     def __enter__(self) -> Self:
         self._live.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         with suppress(OSError):  # the terminal may be gone
             self._live.__exit__(kind, error, trace)
 
@@ -70,7 +80,10 @@ def draw(picture: Picture, now: float) -> RenderableType:
 
 @dataclass(frozen=True, slots=True)
 class _Budget:
-    """The study's name, a bar of all trainings, how far it is, the time left. Narrow terminals lose the bar first."""
+    """The study's name, a bar of all trainings, how far it is, the time left.
+
+    Narrow terminals lose the bar first.
+    """
 
     picture: Picture
     now: float
@@ -81,11 +94,24 @@ class _Budget:
         ended = picture.done + picture.retests_done
         whole = None if picture.left is None else ended + picture.left
         failed = f", {picture.failed} failed" if picture.failed else ""
-        done = f"{picture.done} of {picture.trials}" if picture.trials is not None else f"{picture.done}"
-        retests = f"{picture.retests_done} of {counted(picture.retests_planned, 'retest')}" if picture.retests_planned else ""
+        done = (
+            f"{picture.done} of {picture.trials}"
+            if picture.trials is not None
+            else f"{picture.done}"
+        )
+        retests = (
+            f"{picture.retests_done} of {counted(picture.retests_planned, 'retest')}"
+            if picture.retests_planned
+            else ""
+        )
         columns = [
             Column(cells=[picture.study], least=_LEAST_NAME),
-            Column(cells=["" if whole is None else "#" * _BAR_WIDTH], name=_BAR, rank=4, least=_LEAST_ROOM),
+            Column(
+                cells=["" if whole is None else "#" * _BAR_WIDTH],
+                name=_BAR,
+                rank=4,
+                least=_LEAST_ROOM,
+            ),
             Column(cells=[f"{done} trials{failed}"]),
             Column(cells=[retests], rank=2),
             Column(cells=[f"about {duration(left)} left" if left is not None else ""]),
@@ -104,7 +130,10 @@ class _Budget:
 
 @dataclass(frozen=True, slots=True)
 class _Workers:
-    """A line a worker. Narrow terminals lose the rate, then the setting; never what is trained, nor how far."""
+    """A line a worker.
+
+    Narrow terminals lose the rate, then the setting; never what is trained, nor how far.
+    """
 
     picture: Picture
 
@@ -114,11 +143,23 @@ class _Workers:
         rows = [_cells(name, row, self.picture.objective) for name, row in named[:_WORKERS_SHOWN]]
         if not rows:
             return
-        columns = [Column(cells=cells, **place) for cells, place in zip(zip(*rows, strict=True), _PLACES, strict=True)]
-        shown = choose([each for each in columns if not each.empty], options.max_width - len(_INDENT))
+        columns = [
+            Column(cells=cells, **place)
+            for cells, place in zip(zip(*rows, strict=True), _PLACES, strict=True)
+        ]
+        shown = choose(
+            [each for each in columns if not each.empty], options.max_width - len(_INDENT)
+        )
         for place in range(len(rows)):
-            cells = [(pad(each.cells[place], each.width), _STYLES.get(each.name, "")) for each in shown]
-            yield Text.assemble(_INDENT, *(part for cell in cells for part in (cell, GAP)), no_wrap=True, overflow="crop")
+            cells = [
+                (pad(each.cells[place], each.width), _STYLES.get(each.name, "")) for each in shown
+            ]
+            yield Text.assemble(
+                _INDENT,
+                *(part for cell in cells for part in (cell, GAP)),
+                no_wrap=True,
+                overflow="crop",
+            )
         if len(named) > _WORKERS_SHOWN:
             yield Text(f"{_INDENT}and {len(named) - _WORKERS_SHOWN} more", style="dim")
 
@@ -156,20 +197,29 @@ def best_label(best: Result | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Results:
-    """The best and yours, aligned. Where the terminal is narrow the settings are cut, and what a value rests on is not."""
+    """The best and yours, aligned.
+
+    Where the terminal is narrow the settings are cut, and what a value rests on is not.
+    """
 
     picture: Picture
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         del console
         found = {best_label(self.picture.best): self.picture.best, "yours": self.picture.yours}
-        rows = [(title, each, f"(trial {each.number}, {each.evidence})") for title, each in found.items() if each is not None]
+        rows = [
+            (title, each, f"(trial {each.number}, {each.evidence})")
+            for title, each in found.items()
+            if each is not None
+        ]
         for title, each, rests in rows:
             value = number(each.value) if each.value is not None else each.state
             room = options.max_width - len(f"  {title:<12}{value:<9}  {rests}")
             setting = Text(each.short)
             setting.truncate(max(1, room), overflow="ellipsis")
             shown = (setting, "  ") if room >= _LEAST_ROOM else ()
-            line = Text.assemble((f"  {title:<12}", "bold"), f"{value:<9}", *shown, (rests, "dim"), no_wrap=True)
+            line = Text.assemble(
+                (f"  {title:<12}", "bold"), f"{value:<9}", *shown, (rests, "dim"), no_wrap=True
+            )
             line.truncate(options.max_width, overflow="ellipsis")
             yield line

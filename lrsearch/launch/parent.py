@@ -1,4 +1,6 @@
-"""The parent's own dealings with the ledger: closing the attempts of dead workers, and telling how the study stands."""
+"""The parent's own dealings with the ledger: closing the attempts of dead workers, and telling how
+the study stands.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,17 @@ from lrsearch.answer import (
 from lrsearch.budget import trials_at_once
 from lrsearch.errors import LrSearchError, StorageGone
 from lrsearch.launch.events import Event, Listener
-from lrsearch.values import Json, Kind, Origin, Outcome, Status, StudyRecord, StudyState, TrialRecord, TrialState
+from lrsearch.values import (
+    Json,
+    Kind,
+    Origin,
+    Outcome,
+    Status,
+    StudyRecord,
+    StudyState,
+    TrialRecord,
+    TrialState,
+)
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.events import setting_in_short
 from lrsearch.worker.faults import breaking_failure
@@ -38,7 +50,9 @@ CHECKPOINTS = "lrsearch-checkpoints"
 
 
 class LedgerUndertaker:
-    """Closes attempts at once whose worker is gone; where the database does not answer, their leases lapse instead."""
+    """Closes attempts at once whose worker is gone; where the database does not answer, their
+    leases lapse instead.
+    """
 
     def __init__(self, ledger: Ledger, study_id: int) -> None:
         self._ledger, self._study_id = ledger, study_id
@@ -55,26 +69,46 @@ class LedgerUndertaker:
     def put_back(self, worker_id: int, reason: str) -> None:
         with suppress(LrSearchError):
             for trial in self._held(worker_id):
-                back = Outcome(trial_id=trial.id, attempt=trial.attempt, status=Status.INTERRUPTED, engine="", reason=reason)
+                back = Outcome(
+                    trial_id=trial.id,
+                    attempt=trial.attempt,
+                    status=Status.INTERRUPTED,
+                    engine="",
+                    reason=reason,
+                )
                 self._ledger.finish(back, ())
             self._ledger.worker_seen(worker_id, "gone")
 
     def state(self) -> StudyState | None:
         """How the study stands; None where it was deleted."""
-        return next((each.state for each in self._ledger.studies() if each.id == self._study_id), None)
+        return next(
+            (each.state for each in self._ledger.studies() if each.id == self._study_id), None
+        )
 
     def _held(self, worker_id: int) -> list[TrialRecord]:
-        running = (each for each in self._ledger.trials(self._study_id) if each.state is TrialState.RUNNING)
+        running = (
+            each for each in self._ledger.trials(self._study_id) if each.state is TrialState.RUNNING
+        )
         return [each for each in running if each.worker == worker_id]
 
 
 class Watcher:
-    """Tells listeners how the study stands, all its workers taken together, on any machine: counts, best, yours, time left.
+    """Tells listeners how the study stands, all its workers taken together, on any machine: counts,
+    best, yours, time left.
 
-    All of it comes from the ledger and from the answer's own functions, so that every view of a study shows the same.
+    All of it comes from the ledger and from the answer's own functions, so that every view of a
+    study shows the same.
     """
 
-    def __init__(self, ledger: Ledger, study: StudyRecord, listen: Listener, *, workers: int = 1, ways: Ways = SHELL) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        study: StudyRecord,
+        listen: Listener,
+        *,
+        workers: int = 1,
+        ways: Ways = SHELL,
+    ) -> None:
         from lrsearch.storage import Follower
 
         self._ledger, self._study, self._listen, self._ways = ledger, study, listen, ways
@@ -111,12 +145,20 @@ class Watcher:
             self._look()
 
     def hear(self, event: Event) -> None:
-        """The `answer` event before the end of a trial is told that may have changed it; the `bill` before the first trial."""
+        """The `answer` event before the end of a trial is told that may have changed it; the `bill`
+        before the first trial.
+        """
         if event.name == "engine.ready" and not self._forecast:
             self._forecast = True
-            made = forecast(self._study, self._follower.records, event.facts["figures"], workers=self._workers)
+            made = forecast(
+                self._study, self._follower.records, event.facts["figures"], workers=self._workers
+            )
             self._listen(Event(name="bill", facts={"forecast": made.to_json() if made else None}))
-        if event.name == "trial.ended" and self._may_change(event.facts) and (seen := self._glance()) is not None:
+        if (
+            event.name == "trial.ended"
+            and self._may_change(event.facts)
+            and (seen := self._glance()) is not None
+        ):
             self._answer(seen)
 
     def _may_change(self, ended: Mapping[str, Json]) -> bool:
@@ -180,14 +222,24 @@ class Watcher:
         return {"best": brief(self._stands.best), "yours": brief(self._stands.yours)}
 
 
-def forecast(study: StudyRecord, records: Sequence[TrialRecord], figures: Mapping[str, Json], *, workers: int) -> Forecast | None:
-    """How long the study still takes by a few timed steps; None where none were timed, or time alone limits it."""
+def forecast(
+    study: StudyRecord, records: Sequence[TrialRecord], figures: Mapping[str, Json], *, workers: int
+) -> Forecast | None:
+    """How long the study still takes by a few timed steps; None where none were timed, or time
+    alone limits it.
+    """
     left = trainings_left(study, records)
     timed = timed_training(study.plan.facts, figures, at_once=trials_at_once(study.trials, workers))
     if left is None or timed is None:
         return None
     optimizers = len({setting.optimizer for _, setting in study.plan.first})
-    return Forecast(seconds=timed.seconds, tracing=timed.tracing, trainings=left, optimizers=optimizers, workers=workers)
+    return Forecast(
+        seconds=timed.seconds,
+        tracing=timed.tracing,
+        trainings=left,
+        optimizers=optimizers,
+        workers=workers,
+    )
 
 
 def left_undone(study: StudyRecord, counts: Counts, ways: Ways = SHELL) -> str:
@@ -196,10 +248,13 @@ def left_undone(study: StudyRecord, counts: Counts, ways: Ways = SHELL) -> str:
         return ""
     undone = counts.retests - counts.retests_done
     found = {
-        f"{counts.done} of {study.trials} trials were trained": study.trials is not None and counts.done < study.trials,
+        f"{counts.done} of {study.trials} trials were trained": study.trials is not None
+        and counts.done < study.trials,
         "no trial could begin": study.trials is None and not counts.done,
         f"{undone} of {counts.retests} retests were not done": undone > 0,
-        "there was no time for retests": bool(counts.complete and study.plan.retest_seeds and not counts.retests),
+        "there was no time for retests": bool(
+            counts.complete and study.plan.retest_seeds and not counts.retests
+        ),
     }
     said = ", ".join(text for text, holds in found.items() if holds)
     return f"the time is over: {said}; {ways.say('time', study.name)}" if said else ""
@@ -249,7 +304,9 @@ def remove_checkpoints(study: StudyRecord, given: str | Path | None, url: str) -
 
 
 def checkpoint_root(given: str | Path | None, url: str) -> Path:
-    """Where checkpoints go: as given, else a folder beside SQLite's file, else one in the working folder."""
+    """Where checkpoints go: as given, else a folder beside SQLite's file, else one in the working
+    folder.
+    """
     if given is not None:
         return Path(given).expanduser().resolve()
     kind, _, place = url.partition(":///")
@@ -269,7 +326,9 @@ def config_of(
     quota: int | None,
     until: str = "done",
 ) -> WorkerConfig:
-    """What this machine's workers are told, their slots aside: a checkpoint `every` so many seconds, of `quota` bytes in all."""
+    """What this machine's workers are told, their slots aside: a checkpoint `every` so many
+    seconds, of `quota` bytes in all.
+    """
     return WorkerConfig(
         storage=url,
         study_file=str(study_file),

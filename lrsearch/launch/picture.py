@@ -31,7 +31,8 @@ class Row:
     share: float = 0.0  # of the trial's updates done
     rate: float | None = None
     value: float | None = None
-    held: dict[int, tuple[str, str]] = field(default_factory=dict)  # label and setting of what it trains, by trial id
+    # label and setting of what it trains, by trial id
+    held: dict[int, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def labels(self) -> set[str]:
@@ -75,17 +76,22 @@ class Picture:
     yours: Result | None = None
     rows: dict[str, Row] = field(default_factory=dict)
     began: float | None = None  # seconds since 1970
-    training_since: float | None = None  # when the first trial began: data is loaded and engines are timed before
+    # when the first trial began: data is loaded and engines are timed before
+    training_since: float | None = None
     ended_here: int = 0  # trials and retests that ended since
     trial_seconds: list[float] = field(default_factory=list)
     most_at_once: int = 0  # trials in training
     stopping: str = ""
     ledger_told: bool = False  # of the study's trials, at least once
-    told: dict[Kind, set[str]] = field(default_factory=_by_kind)  # labels of what ended, by the workers' own events
-    stored: dict[Kind, set[str]] = field(default_factory=_by_kind)  # the same by the ledger, on every machine
-    recent: dict[Kind, set[str]] = field(default_factory=_by_kind)  # the ledger's newest, whose events may be on their way
+    # labels of what ended, by the workers' own events
+    told: dict[Kind, set[str]] = field(default_factory=_by_kind)
+    # the same by the ledger, on every machine
+    stored: dict[Kind, set[str]] = field(default_factory=_by_kind)
+    # the ledger's newest, whose events may be on their way
+    recent: dict[Kind, set[str]] = field(default_factory=_by_kind)
     forecast: tuple[Forecast, float] | None = None  # by a few timed steps, and when told
-    told_left: tuple[float, float] | None = None  # the study's seconds left, all its workers taken together, and when told
+    # the study's seconds left, all its workers taken together, and when told
+    told_left: tuple[float, float] | None = None
 
     def take(self, event: Event) -> None:
         """Take an event in; unknown ones change nothing."""
@@ -105,7 +111,9 @@ class Picture:
         return self._ended(Kind.RETEST)
 
     def _ended(self, kind: Kind) -> int:
-        """Each is counted once: what a worker here still holds is counted when its own event comes, and not by the ledger."""
+        """Each is counted once: what a worker here still holds is counted when its own event comes,
+        and not by the ledger.
+        """
         held = set().union(*(row.labels for row in self.rows.values()))
         return len((self.stored[kind] - held) | self.told[kind])
 
@@ -122,7 +130,9 @@ class Picture:
         if self.retests_planned and (self.trials is None or self.done >= self.trials):
             return self.retests_planned
         trials, limit = self.trials or self.retested, self.trainings
-        return retests_in_all(trials, self.retest_seeds, limit, self.retests_planned, settings=self.retested)
+        return retests_in_all(
+            trials, self.retest_seeds, limit, self.retests_planned, settings=self.retested
+        )
 
     def bill(self, now: float) -> Bill:
         """What the study comes to, and how long it still takes; what fits, where time limits it."""
@@ -143,18 +153,28 @@ class Picture:
         return min(known) if known else None
 
     def _expected(self, now: float) -> float | None:
-        """By the steps that were timed, then by the study's estimate as the ledger gave it, else by this process' own trials."""
+        """By the steps that were timed, then by the study's estimate as the ledger gave it, else by
+        this process' own trials.
+        """
         if self.forecast is not None and self.ended_here < SETTLED:
             made, at = self.forecast
-            return made.left(done=self.ended_here, elapsed=max(0.0, now - (self.training_since or at)))
+            return made.left(
+                done=self.ended_here, elapsed=max(0.0, now - (self.training_since or at))
+            )
         if self.told_left is not None:
             left, at = self.told_left
             return max(0.0, left - max(0.0, now - at))
-        return None if self.left is None or not self.trial_seconds else self.left * self._seconds_each(now)
+        return (
+            None
+            if self.left is None or not self.trial_seconds
+            else self.left * self._seconds_each(now)
+        )
 
     @property
     def paced(self) -> bool:
-        """Whether enough has ended to tell the pace by: the first of each slot is slower, since its graph is traced."""
+        """Whether enough has ended to tell the pace by: the first of each slot is slower, since its
+        graph is traced.
+        """
         return self.ended_here >= 2 * self.at_once
 
     @property
@@ -198,8 +218,16 @@ class Picture:
 
     def _on_study(self, event: Event) -> None:
         facts = event.facts
-        self.study, self.objective, self.direction = facts["study"], facts["objective"], Direction(facts["direction"])
-        self.trials, self.deadline, self.retest_seeds = facts["trials"], facts["deadline"], facts["retest"]
+        self.study, self.objective, self.direction = (
+            facts["study"],
+            facts["objective"],
+            Direction(facts["direction"]),
+        )
+        self.trials, self.deadline, self.retest_seeds = (
+            facts["trials"],
+            facts["deadline"],
+            facts["retest"],
+        )
         self.retested = facts.get("retested", RETESTED)
         self.trainings = facts.get("trainings")
         self._on_answer(event)
@@ -207,17 +235,26 @@ class Picture:
 
     def _on_counts(self, event: Event) -> None:
         facts = event.facts
-        self.running, self.waiting, self.failed = (facts[name] for name in ("running", "waiting", "failed"))
-        self.trials, self.deadline, self.trainings = facts["trials"], facts["deadline"], facts.get("trainings")
+        self.running, self.waiting, self.failed = (
+            facts[name] for name in ("running", "waiting", "failed")
+        )
+        self.trials, self.deadline, self.trainings = (
+            facts["trials"],
+            facts["deadline"],
+            facts.get("trainings"),
+        )
         self.retests_planned = max(self.retests_planned, facts["retests"])
         for kind, labels in ((Kind.SEARCH, facts["ended"]), (Kind.RETEST, facts["retests_ended"])):
-            # A trial that began and ended a moment ago may be here before the events that it did so.
+            # A trial that began and ended a moment ago may be here before the events that it did
+            # so.
             self.stored[kind] |= self.recent[kind] if self.ledger_told else set(labels)
             self.recent[kind] = set(labels)
         self.ledger_told = True
 
     def _on_answer(self, event: Event) -> None:
-        """Best, yours and time left are the study's, whoever trained what: this process' own trials do not change them."""
+        """Best, yours and time left are the study's, whoever trained what: this process' own trials
+        do not change them.
+        """
         facts = event.facts
         self.best, self.yours = _result(facts["best"]), _result(facts["yours"])
         if facts.get("seconds_left") is not None:
@@ -248,7 +285,12 @@ class Picture:
     def _on_progress(self, event: Event) -> None:
         row, facts = self.rows.setdefault(event.slot, Row()), event.facts
         row.label, row.short = row.held.get(facts["trial_id"], (row.label, row.short))
-        row.state, row.epoch, row.epochs, row.rate = "training", facts["epoch"], facts["epochs"], facts["rate"]
+        row.state, row.epoch, row.epochs, row.rate = (
+            "training",
+            facts["epoch"],
+            facts["epochs"],
+            facts["rate"],
+        )
         row.share = facts["step"] / facts["total_steps"] if facts["total_steps"] else 0.0
         row.value = row.value if facts["value"] is None else facts["value"]
 
@@ -265,7 +307,9 @@ class Picture:
             return
 
     def _on_retests(self, event: Event) -> None:
-        self.retests_planned = event.facts.get("retests", len(event.facts["trials"]) * event.facts["seeds"])
+        self.retests_planned = event.facts.get(
+            "retests", len(event.facts["trials"]) * event.facts["seeds"]
+        )
 
     def _on_died(self, event: Event) -> None:
         delay = event.facts["retry_seconds"]

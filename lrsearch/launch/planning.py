@@ -1,4 +1,6 @@
-"""How many workers a study gets on this machine, by what it has left to train and the threads that it began with."""
+"""How many workers a study gets on this machine, by what it has left to train and the threads that
+it began with.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     from lrsearch.storage import Counts, Ledger
 
 
-def plan_workers(machine: Machine, asked: SlotRequest, request: Request, *, url: str, name: str) -> SlotPlan:
+def plan_workers(
+    machine: Machine, asked: SlotRequest, request: Request, *, url: str, name: str
+) -> SlotPlan:
     """The workers of a study that may be in the database already.
 
     Raises StorageProblem or SchemaMismatch where the database cannot be used.
@@ -27,7 +31,9 @@ def plan_workers(machine: Machine, asked: SlotRequest, request: Request, *, url:
             study = stored(ledger, name)
             if study is not None:
                 total = request.trials if request.trainings is None else request.total
-                return plan_further(machine, asked, ledger, study, total=total, seeds=request.retest)
+                return plan_further(
+                    machine, asked, ledger, study, total=total, seeds=request.retest
+                )
     return plan_slots(machine, asked, trials=request.total)
 
 
@@ -41,10 +47,11 @@ def plan_further(
     seeds: int | None = None,
     left: int | None = None,
 ) -> SlotPlan:
-    """The workers of a study that goes on: with the threads that it had, while a trial may have to be resumed.
+    """The workers of a study that goes on: with the threads that it had, while a trial may have to
+    be resumed.
 
-    `left` is how many trainings there are to come, where that does not follow from its budget, or a `total` in its place, and
-    the number of `seeds` that is asked for.
+    `left` is how many trainings there are to come, where that does not follow from its budget, or a
+    `total` in its place, and the number of `seeds` that is asked for.
     """
     budget = study.trials if total is None else total
     if left is None and budget is not None:
@@ -52,14 +59,17 @@ def plan_further(
     if not study.plan.facts.exact_order or not _in_progress(ledger, study):
         return plan_slots(machine, asked, trials=left)
     plan = plan_slots(machine, asked, trials=left, kept=study.threads)
-    if study.threads is None and plan.threads is not None:  # version 0.1.0 noted it for some engines alone
+    # version 0.1.0 noted it for some engines alone
+    if study.threads is None and plan.threads is not None:
         unknown = "how many threads the study began with is not known, so what was interrupted may not resume bitwise"
         return replace(plan, reason=f"{plan.reason}; {unknown}")
     return plan
 
 
 def _in_progress(ledger: Ledger, study: StudyRecord) -> bool:
-    """Whether some trial has begun and not ended: it may have a checkpoint, or be put back with one."""
+    """Whether some trial has begun and not ended: it may have a checkpoint, or be put back with
+    one.
+    """
     return any(each.attempt and not each.state.terminal for each in ledger.trials(study.id))
 
 
@@ -69,19 +79,26 @@ def trainings_left(study: StudyRecord, counts: Counts, budget: int, *, seeds: in
         return budget - counts.done
     asked = (study.plan.retest_seeds, seeds)
     settings = study.plan.retest_top + 1
-    usual, wanted = (expected_retests(counts.done, each, study.trainings, settings=settings) for each in asked)
+    usual, wanted = (
+        expected_retests(counts.done, each, study.trainings, settings=settings) for each in asked
+    )
     retests = max(counts.retests or usual, wanted)
     return max(1, retests - counts.retests_done)
 
 
 def keep_threads(ledger: Ledger, study: StudyRecord, plan: SlotPlan) -> None:
-    """Note the threads of this plan's CPU workers with the study, where a resume is bitwise under the same number."""
+    """Note the threads of this plan's CPU workers with the study, where a resume is bitwise under
+    the same number.
+    """
     if plan.threads not in {None, study.threads} and study.plan.facts.exact_order:
         ledger.keep_threads(study.id, plan.threads)
 
 
 def is_there(url: str) -> bool:
-    """Whether the database has our tables. A SQLite file that is not there is no reason to load SQLAlchemy's half second."""
+    """Whether the database has our tables.
+
+    A SQLite file that is not there is no reason to load SQLAlchemy's half second.
+    """
     kind, _, place = url.partition(":///")
     if kind.startswith("sqlite") and place and not Path(place.partition("?")[0]).exists():
         return False

@@ -1,7 +1,9 @@
-"""A pool of worker processes, one a slot: started, given a study, watched, replaced when they die, stopped without orphans.
+"""A pool of worker processes, one a slot: started, given a study, watched, replaced when they die,
+stopped without orphans.
 
-The main thread reads one inbox: events of the children, and signals. Knows no SQL: what must be written about an attempt
-whose worker died goes through `Undertaker`. Used alike by whoever starts a study and by whoever attaches to one.
+The main thread reads one inbox: events of the children, and signals. Knows no SQL: what must be
+written about an attempt whose worker died goes through `Undertaker`. Used alike by whoever starts a
+study and by whoever attaches to one.
 """
 
 from __future__ import annotations
@@ -14,7 +16,14 @@ from shlex import quote
 from types import TracebackType
 from typing import ClassVar, Protocol, Self
 
-from lrsearch.errors import CallerError, EnvironmentProblem, Interrupted, LrSearchError, Refused, StudyBroken
+from lrsearch.errors import (
+    CallerError,
+    EnvironmentProblem,
+    Interrupted,
+    LrSearchError,
+    Refused,
+    StudyBroken,
+)
 from lrsearch.launch.child import Child, Inbox
 from lrsearch.launch.events import Event, Listener, silent
 from lrsearch.launch.post import Post
@@ -25,12 +34,16 @@ from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.wire import raised
 from lrsearch.worker.workshop import Inspection
 
-STOP_SECONDS = 7.0  # from the first signal to the end of what has not left by itself; promised: 10 in all
+# from the first signal to the end of what has not left by itself; promised: 10 in all
+STOP_SECONDS = 7.0
 TICK_SECONDS = 0.25
 
 
 class Undertaker(Protocol):
-    """Closes what a worker held that is gone, instead of waiting for its leases to lapse. Must not raise."""
+    """Closes what a worker held that is gone, instead of waiting for its leases to lapse.
+
+    Must not raise.
+    """
 
     def lost(self, worker_id: int, reason: str) -> None:
         """The worker crashed or was killed: its attempts count as lost."""
@@ -41,7 +54,10 @@ class Undertaker(Protocol):
         ...
 
     def state(self) -> StudyState | None:
-        """How the ledger says that the study stands; None where it was deleted. May raise what the ledger raises."""
+        """How the ledger says that the study stands; None where it was deleted.
+
+        May raise what the ledger raises.
+        """
         ...
 
 
@@ -49,7 +65,12 @@ class Pool:
     """Workers on `slots`. A context: on leaving it, no process is left."""
 
     def __init__(
-        self, slots: Sequence[Slot], config: WorkerConfig, listen: Listener, *, trial_timeout: float | None = None
+        self,
+        slots: Sequence[Slot],
+        config: WorkerConfig,
+        listen: Listener,
+        *,
+        trial_timeout: float | None = None,
     ) -> None:
         self.slots, self.config = tuple(slots), config
         self._posts = [Post(slot=slot) for slot in slots]
@@ -75,7 +96,12 @@ class Pool:
         self._tell("pool.started", slots=[post.slot.name for post in self._posts])
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             self._kill_all()
             self._drain()
@@ -83,7 +109,10 @@ class Pool:
             self._signals.__exit__(kind, error, trace)
 
     def inspect(self) -> Inspection:
-        """What the first worker learns of the study file, while the others load it and its data. Raises what it raised."""
+        """What the first worker learns of the study file, while the others load it and its data.
+
+        Raises what it raised.
+        """
         inspector = self._posts[0]
         assert inspector.child is not None
         for child in self._children():
@@ -96,14 +125,16 @@ class Pool:
                 raise self._failure
             if inspector.child is None:
                 text = f"the worker that loaded the study file died ({inspector.ending})"
-                raise StudyBroken(text, traceback_text="\n".join(filter(None, [inspector.reason, inspector.tail])))
+                raise StudyBroken(
+                    text, traceback_text="\n".join(filter(None, [inspector.reason, inspector.tail]))
+                )
         return self._facts
 
     def work(self, study: str, undertaker: Undertaker) -> None:
         """Let every worker train `study` until nothing is left.
 
-        Raises Interrupted after a signal, StudyBroken where the study's own code fails, EnvironmentProblem where no
-        worker stays alive, or the error that a worker reported.
+        Raises Interrupted after a signal, StudyBroken where the study's own code fails,
+        EnvironmentProblem where no worker stays alive, or the error that a worker reported.
         """
         self._study, self._undertaker = study, undertaker
         for post in self._posts:
@@ -113,15 +144,22 @@ class Pool:
                 self._put_to_work(post.child)
         while self._children() or any(post.due is not None for post in self._posts):
             self._step()
-        self._tell("pool.ended", reason="interrupted" if self._signal is not None else str(self._failure or ""))
+        self._tell(
+            "pool.ended",
+            reason="interrupted" if self._signal is not None else str(self._failure or ""),
+        )
         if self._failure is not None:
             raise self._failure
         if self._signal is not None:
-            raise Interrupted(self._signal, f"interrupted; running trials are back in the queue of {study!r}")
+            raise Interrupted(
+                self._signal, f"interrupted; running trials are back in the queue of {study!r}"
+            )
         self._check_over(study, undertaker.state())
 
     def _check_over(self, study: str, state: StudyState | None) -> None:
-        """All workers have left: raise what there is to say, unless the ledger says that the study is over."""
+        """All workers have left: raise what there is to say, unless the ledger says that the study
+        is over.
+        """
         if state is StudyState.BROKEN:
             raise StudyBroken(
                 f"study {study!r} is broken: its first trials all failed alike. See: lrsearch trials {quote(study)}"
@@ -197,7 +235,8 @@ class Pool:
         child.holds.pop((facts["trial_id"], facts["attempt"]), None)
         if Status(facts["status"]).terminal:
             self._post(child).trial_ended()
-        for other in self._children():  # one that waits for the others' ends need not sleep its second out
+        # one that waits for the others' ends need not sleep its second out
+        for other in self._children():
             if other is not child and other.working and not other.holds:
                 other.tell({"do": "wake"})
 
@@ -223,12 +262,14 @@ class Pool:
         child.done = not child.holds  # it put back all it held, as far as is known here
 
     def _on_error(self, child: Child, facts: dict[str, Json]) -> None:
-        """An error that the same file or database would give to every worker ends the run, and so does a crash before anybody has
-        seen the study; a later one is a death like others.
+        """An error that the same file or database would give to every worker ends the run, and so
+        does a crash before anybody has seen the study; a later one is a death like others.
         """
         error = raised(facts)
         child.error = facts
-        if isinstance(error, (CallerError, Refused, EnvironmentProblem)) or not (child.working or self._facts):
+        if isinstance(error, (CallerError, Refused, EnvironmentProblem)) or not (
+            child.working or self._facts
+        ):
             self._fail(error)
 
     def _on_exit(self, child: Child, facts: dict[str, Json]) -> None:
@@ -251,12 +292,19 @@ class Pool:
         (self._undertaker.put_back if asked else self._undertaker.lost)(child.worker_id, why)
 
     def _replace(self, post: Post, child: Child) -> None:
-        """Start another after a while, unless this slot's workers get nowhere, or the ledger has nothing left to do."""
+        """Start another after a while, unless this slot's workers get nowhere, or the ledger has
+        nothing left to do.
+        """
         delay = post.died(child)
         if self._finished and self._over():
             delay = None
         post.due = None if delay is None else time.monotonic() + delay
-        facts = {"ending": post.ending, "reason": post.reason, "tail": post.tail, "retry_seconds": delay}
+        facts = {
+            "ending": post.ending,
+            "reason": post.reason,
+            "tail": post.tail,
+            "retry_seconds": delay,
+        }
         self._listen(Event(name="worker.died", slot=post.slot.name, facts=facts))
 
     def _over(self) -> bool:

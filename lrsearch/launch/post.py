@@ -1,4 +1,6 @@
-"""A slot of a pool through its generations of workers: how long to wait for the next one, and when to give up. Knows no clock."""
+"""A slot of a pool through its generations of workers: how long to wait for the next one, and when
+to give up. Knows no clock.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from lrsearch.launch.slots import Slot
 
 _FIRST_BACKOFF_SECONDS = 1.0
 _LAST_BACKOFF_SECONDS = 60.0
-# In a row, with no trial ended in between: the slot is given up, since nothing else would ever stop it. Deaths that cost a trial
-# an attempt are not among them: the trial fails in the end.
+# In a row, with no trial ended in between: the slot is given up, since nothing else would ever stop
+# it. Deaths that cost a trial an attempt are not among them: the trial fails in the end.
 STARTS = 3  # deaths of a worker that held nothing
 STOPS = 10  # signals to the worker itself, which put back what it held
 
@@ -35,10 +37,17 @@ class Post:
 
     def bury(self, child: Child, code: int) -> None:
         """Keep the last words of `child`, which is gone."""
-        self.child, self.reason, self.tail, self.ending = None, child.reason, child.tail(), child.ending(code)
+        self.child, self.reason, self.tail, self.ending = (
+            None,
+            child.reason,
+            child.tail(),
+            child.ending(code),
+        )
 
     def died(self, child: Child) -> float | None:
-        """Count a death that nobody meant; seconds until the next worker, or None where the slot is given up."""
+        """Count a death that nobody meant; seconds until the next worker, or None where the slot is
+        given up.
+        """
         self.deaths += 1
         if child.signalled:
             self.stops += 1
@@ -50,6 +59,8 @@ class Post:
 
     @property
     def last_words(self) -> str:
-        """Why the newest ended: its error first, which the chatter of libraries would hide, then what it printed."""
+        """Why the newest ended: its error first, which the chatter of libraries would hide, then
+        what it printed.
+        """
         said = f"failed: {self.reason}" if self.reason else f"ended by {self.ending}."
         return f"{said}\nThe last that it printed:\n{self.tail}" if self.tail else said

@@ -1,4 +1,5 @@
-"""Progress for people: a live view in a terminal, one line a finished trial elsewhere, and a log file of JSON lines.
+"""Progress for people: a live view in a terminal, one line a finished trial elsewhere, and a log
+file of JSON lines.
 
 Listens to events only; knows nothing of processes or databases.
 """
@@ -35,12 +36,17 @@ _LOGGED_NOT = frozenset({"trial.progress"})  # several a second; an epoch's valu
 
 @contextmanager
 def watching(
-    *, quiet: bool = False, verbose: bool = False, log_file: str | Path | None = None, stream: TextIO | None = None
+    *,
+    quiet: bool = False,
+    verbose: bool = False,
+    log_file: str | Path | None = None,
+    stream: TextIO | None = None,
 ) -> Iterator[Listener]:
     """A listener for `run_study` that shows progress on `stream` (standard error).
 
-    Live where `stream` is a terminal, else a line a finished trial; `quiet` shows nothing, `verbose` also what workers
-    print. `log_file` gets every event but progress within a trial, one JSON object a line, appended.
+    Live where `stream` is a terminal, else a line a finished trial; `quiet` shows nothing,
+    `verbose` also what workers print. `log_file` gets every event but progress within a trial, one
+    JSON object a line, appended.
     """
     stream = sys.stderr if stream is None else stream
     with ExitStack() as stack:
@@ -69,9 +75,12 @@ def _view(stack: ExitStack, stream: TextIO, *, verbose: bool) -> dict[str, Liste
 @contextmanager
 def _log(path: Path) -> Iterator[Listener]:
     try:
-        file = path.open("ab", buffering=0)  # what could not be written must not wait in a buffer to fail again on closing
+        # what could not be written must not wait in a buffer to fail again on closing
+        file = path.open("ab", buffering=0)
     except OSError as error:
-        raise InvalidValue("--log-file", got=str(path), allowed=f"a file that can be written ({error.strerror})") from error
+        raise InvalidValue(
+            "--log-file", got=str(path), allowed=f"a file that can be written ({error.strerror})"
+        ) from error
 
     def write(event: Event) -> None:
         if event.name in _LOGGED_NOT:
@@ -117,7 +126,11 @@ class Lines:
         return writer(self, event) if writer is not None else ""
 
     def _started(self, event: Event) -> str:
-        facts, epoch, update = event.facts, event.facts.get("resumed_from"), event.facts.get("resumed_update")
+        facts, epoch, update = (
+            event.facts,
+            event.facts.get("resumed_from"),
+            event.facts.get("resumed_update"),
+        )
         if self._terse or not (self._verbose or epoch or update):
             return ""
         how = f"goes on from epoch {epoch}, update {update}" if epoch or update else "begins"
@@ -149,28 +162,57 @@ class Lines:
         delay = event.facts["retry_seconds"]
         then = "its slot is given up" if delay is None else f"another starts in {duration(delay)}"
         tail, reason = str(event.facts["tail"]), str(event.facts.get("reason", ""))
-        last = tail if self._verbose or delay is None else "" if reason else "\n".join(tail.splitlines()[-1:])
-        return "\n".join(filter(None, [f"worker {event.slot} died ({event.facts['ending']}); {then}", reason, last]))
+        last = (
+            tail
+            if self._verbose or delay is None
+            else ""
+            if reason
+            else "\n".join(tail.splitlines()[-1:])
+        )
+        return "\n".join(
+            filter(
+                None, [f"worker {event.slot} died ({event.facts['ending']}); {then}", reason, last]
+            )
+        )
 
     def _study(self, event: Event) -> str:
         picture = self._picture
-        budget = counted(picture.trials, "trial") if picture.trials is not None else "as many trials as the time allows"
+        budget = (
+            counted(picture.trials, "trial")
+            if picture.trials is not None
+            else "as many trials as the time allows"
+        )
         already = f", {event.facts['done']} done already" if event.facts["done"] else ""
         return f"study {picture.study}: {budget}{already}, {counted(len(picture.rows), 'slot')}, by {picture.objective}"
 
     def _ended(self, event: Event) -> str:
         facts, picture = event.facts, self._picture
         status = Status(facts["status"])
-        what = _STATUS.get(status) or ("no value" if facts["value"] is None else number(facts["value"]))
+        what = _STATUS.get(status) or (
+            "no value" if facts["value"] is None else number(facts["value"])
+        )
         mark = ""
         if facts["kind"] == Kind.SEARCH and status is Status.COMPLETE and picture.best is not None:
             mark = "  best so far" if picture.best.number == facts["number"] else ""
-        count = f"[{picture.done}/{picture.trials or '-'}] " if facts["kind"] == Kind.SEARCH and status.terminal else ""
+        count = (
+            f"[{picture.done}/{picture.trials or '-'}] "
+            if facts["kind"] == Kind.SEARCH and status.terminal
+            else ""
+        )
         short = "yours: " + facts["short"] if facts["origin"] == Origin.YOURS else facts["short"]
-        why = f"  ({facts['reason']})" if status in {Status.FAILED, Status.LOST} and facts["reason"] else ""
-        head, tail = f"{count}{facts['label']:<9} {what:<8} ", f"  {duration(facts['seconds'])}{mark}"
+        why = (
+            f"  ({facts['reason']})"
+            if status in {Status.FAILED, Status.LOST} and facts["reason"]
+            else ""
+        )
+        head, tail = (
+            f"{count}{facts['label']:<9} {what:<8} ",
+            f"  {duration(facts['seconds'])}{mark}",
+        )
         room = self._width() - len(head) - len(tail) if self._width is not None else None
-        return head + (short if room is None else shorten(short, max(_LEAST_ROOM, room))) + tail + why
+        return (
+            head + (short if room is None else shorten(short, max(_LEAST_ROOM, room))) + tail + why
+        )
 
     def _bill(self, event: Event) -> str:
         """Before the first trial begins."""
@@ -178,10 +220,15 @@ class Lines:
         return "" if picture.left == 0 else bill_text(picture.bill(event.at), event.at)
 
     def _estimate(self, event: Event) -> None:
-        """The bill once more when trials have shown their pace, and where time limits it, when the pace is much another."""
+        """The bill once more when trials have shown their pace, and where time limits it, when the
+        pace is much another.
+        """
         picture = self._picture
-        searched = event.name == "retests.planned"  # a short study's trials may all have ended before its pace shows
-        shown = picture.trial_seconds and (searched or picture.shows_pace or picture.forecast is None)
+        # a short study's trials may all have ended before its pace shows
+        searched = event.name == "retests.planned"
+        shown = picture.trial_seconds and (
+            searched or picture.shows_pace or picture.forecast is None
+        )
         if self._final or not shown or picture.left == 0:
             return
         bill = picture.bill(event.at)

@@ -1,4 +1,6 @@
-"""What a caller asks of a study, and the study that comes of it: a new one, or the stored one opened again."""
+"""What a caller asks of a study, and the study that comes of it: a new one, or the stored one
+opened again.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,13 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.budget import divide_trainings
-from lrsearch.errors import FingerprintMismatch, InvalidValue, StudyBroken, UnknownName, VersionMismatch
+from lrsearch.errors import (
+    FingerprintMismatch,
+    InvalidValue,
+    StudyBroken,
+    UnknownName,
+    VersionMismatch,
+)
 from lrsearch.launch.events import Event, Listener, silent
 from lrsearch.report.words import counted
 from lrsearch.values import Json, Origin, StudyFacts, StudyPlan, StudyRecord, StudyState
@@ -26,7 +34,9 @@ _PINNED = ("optuna", "keras", "tensorflow")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What the caller asked for; None where nothing was said, so that a study that goes on keeps what it has."""
+    """What the caller asked for; None where nothing was said, so that a study that goes on keeps
+    what it has.
+    """
 
     trials: int | None = None  # the study's total
     trainings: int | None = None  # the total of search trials and retests together
@@ -38,22 +48,33 @@ class Request:
     retries: int | None = None
     overrides: Mapping[str, Json] = field(default_factory=dict)
     allow_version_drift: bool = False
-    began: float = field(default_factory=time.monotonic)  # when the command did, so that loading TensorFlow counts too
+    # when the command did, so that loading TensorFlow counts too
+    began: float = field(default_factory=time.monotonic)
     accept_change: tuple[str, ...] = ()  # fields of the fingerprint
 
     def __post_init__(self) -> None:
-        for name, low in (("trials", 1), ("trainings", 1), ("retest", 0), ("retries", 0), ("seed", 0)):
+        for name, low in (
+            ("trials", 1),
+            ("trainings", 1),
+            ("retest", 0),
+            ("retries", 0),
+            ("seed", 0),
+        ):
             value = getattr(self, name)
             if value is not None and value < low:
                 raise InvalidValue(f"--{name}", got=value, allowed=f"at least {low}")
         if self.trials is not None and self.trainings is not None and self.trials > self.trainings:
-            raise InvalidValue("--trials", got=self.trials, allowed=f"at most the {self.trainings} of --trainings")
+            raise InvalidValue(
+                "--trials", got=self.trials, allowed=f"at most the {self.trainings} of --trainings"
+            )
         if self.timeout is not None and not self.timeout > 0:
             raise InvalidValue("--timeout", got=self.timeout, allowed="above 0 seconds")
 
     @property
     def total(self) -> int | None:
-        """Trials of a new study: as asked, else what its trainings are divided into, else 40, else as many as the time allows."""
+        """Trials of a new study: as asked, else what its trainings are divided into, else 40, else
+        as many as the time allows.
+        """
         if self.trials is None and self.trainings is not None:
             return divide_trainings(self.trainings, self.seeds)[0]
         return TRIALS if self.trials is None and self.timeout is None else self.trials
@@ -65,7 +86,10 @@ class Request:
 
     def plan(self, name: str, study_file: str | None, found: Inspection) -> StudyPlan:
         """The plan of a new study."""
-        first = ((Origin.YOURS, found.facts.yours), *((Origin.REFERENCE, each) for each in found.references))
+        first = (
+            (Origin.YOURS, found.facts.yours),
+            *((Origin.REFERENCE, each) for each in found.references),
+        )
         return StudyPlan(
             name=name,
             study_file=study_file,
@@ -94,17 +118,26 @@ def create_or_resume(
     resume: bool = True,
     listen: Listener = silent,
 ) -> StudyRecord:
-    """The study `name`: made from what was found, or the stored one, opened again with what was asked anew.
+    """The study `name`: made from what was found, or the stored one, opened again with what was
+    asked anew.
 
-    Without `resume` a stored study is compared and stays as it is: its state, its budget and its end.
+    Without `resume` a stored study is compared and stays as it is: its state, its budget and its
+    end.
 
-    Raises FingerprintMismatch where the stored one has another definition, sampler, pruner, seed or number of retries, and
-    StudyBroken where it is broken and has nothing left to train.
+    Raises FingerprintMismatch where the stored one has another definition, sampler, pruner, seed or
+    number of retries, and StudyBroken where it is broken and has nothing left to train.
     """
     known = stored(ledger, name)
     if known is not None:
         check_same(known, request)
-        check_identity(ledger, known, found, accept=request.accept_change, allow_drift=request.allow_version_drift, listen=listen)
+        check_identity(
+            ledger,
+            known,
+            found,
+            accept=request.accept_change,
+            allow_drift=request.allow_version_drift,
+            listen=listen,
+        )
     study = ledger.create_study(request.plan(name, study_file, found), began=request.began)
     if known is None or not resume:
         return study
@@ -116,7 +149,10 @@ def create_or_resume(
             timeout_seconds=request.timeout,
             began=request.began,
         )
-    if study.state is not StudyState.FINISHED and ledger.set_state(study.id, StudyState.OPEN) is StudyState.BROKEN:
+    if (
+        study.state is not StudyState.FINISHED
+        and ledger.set_state(study.id, StudyState.OPEN) is StudyState.BROKEN
+    ):
         raise broken(study)
     if request.retest is not None:
         _raise_seeds(ledger, ledger.study(name), request.retest, listen)
@@ -124,7 +160,9 @@ def create_or_resume(
 
 
 def _raise_seeds(ledger: Ledger, study: StudyRecord, seeds: int, listen: Listener) -> None:
-    """Retest on so many seeds where the study has fewer, after its end too; never on fewer than it has."""
+    """Retest on so many seeds where the study has fewer, after its end too; never on fewer than it
+    has.
+    """
     from lrsearch.launch.retesting import RetestWish, add_retests
 
     kept = study.plan.retest_seeds
@@ -138,7 +176,10 @@ def _raise_seeds(ledger: Ledger, study: StudyRecord, seeds: int, listen: Listene
 def broken(study: StudyRecord) -> StudyBroken:
     """What to raise for a study that its own code broke: the reason, and the way on."""
     fix = f"Mend its file, then: lrsearch retry {quote(study.name)} --failed"
-    return StudyBroken(f"study {study.name!r} is broken: its first trials all failed alike. {fix}", traceback_text=study.reason)
+    return StudyBroken(
+        f"study {study.name!r} is broken: its first trials all failed alike. {fix}",
+        traceback_text=study.reason,
+    )
 
 
 def check_identity(
@@ -150,9 +191,11 @@ def check_identity(
     allow_drift: bool = False,
     listen: Listener = silent,
 ) -> None:
-    """Refuse to train something else under the study's name; what is accepted is recorded with it, and said.
+    """Refuse to train something else under the study's name; what is accepted is recorded with it,
+    and said.
 
-    Raises FingerprintMismatch, VersionMismatch, and InvalidValue or UnknownName for what cannot be accepted.
+    Raises FingerprintMismatch, VersionMismatch, and InvalidValue or UnknownName for what cannot be
+    accepted.
     """
     from lrsearch.definition import changes_of
 
@@ -165,14 +208,18 @@ def check_identity(
 
 
 def check_same(known: StudyRecord, request: Request) -> None:
-    """Refuse to go on with a study under other rules than it began with; what was not said stays as it is."""
+    """Refuse to go on with a study under other rules than it began with; what was not said stays as
+    it is.
+    """
     pairs = {
         "sampler": (known.plan.sampler, request.sampler),
         "pruner": (known.plan.pruner, request.pruner),
         "seed": (known.plan.seed, request.seed),
         "retries": (known.plan.retries, request.retries),
     }
-    differing = {name: pair for name, pair in pairs.items() if pair[1] is not None and pair[0] != pair[1]}
+    differing = {
+        name: pair for name, pair in pairs.items() if pair[1] is not None and pair[0] != pair[1]
+    }
     if differing:
         raise FingerprintMismatch(known.name, differences=dict(differing))
 
@@ -187,10 +234,14 @@ def check_methods(request: Request, facts: StudyFacts) -> None:
         pruning_rule(request.pruner, epochs=facts.epochs, direction=facts.direction)
 
 
-def check_versions(stored: Mapping[str, str], here: Mapping[str, str], *, allow_drift: bool = False) -> list[str]:
-    """Refuse libraries of another minor version than the study began with: their results must not be mixed unawares.
+def check_versions(
+    stored: Mapping[str, str], here: Mapping[str, str], *, allow_drift: bool = False
+) -> list[str]:
+    """Refuse libraries of another minor version than the study began with: their results must not
+    be mixed unawares.
 
-    Returns what to say where that is allowed; the ledger keeps each worker's versions. Raises VersionMismatch.
+    Returns what to say where that is allowed; the ledger keeps each worker's versions. Raises
+    VersionMismatch.
     """
     differing = [
         f"{name} {stored[name]} in the study, {here[name]} here"
@@ -199,7 +250,9 @@ def check_versions(stored: Mapping[str, str], here: Mapping[str, str], *, allow_
     ]
     if differing and not allow_drift:
         fix = "Install the study's versions, or allow it with --allow-version-drift."
-        raise VersionMismatch(f"results of other library versions would be mixed: {'; '.join(differing)}.", fix=fix)
+        raise VersionMismatch(
+            f"results of other library versions would be mixed: {'; '.join(differing)}.", fix=fix
+        )
     return [f"other library versions, as allowed: {each}" for each in differing]
 
 

@@ -1,7 +1,7 @@
 """Adds retests to a study that exists, and trains them with this machine's workers.
 
-Where the search is over, retests of the best settings and yours are queued, and train now. Where it goes on, the wish is kept:
-which settings are the best is known at its end.
+Where the search is over, retests of the best settings and yours are queued, and train now. Where it
+goes on, the wish is kept: which settings are the best is known at its end.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class RetestWish:
     """What somebody asks for; None where nothing was said."""
 
     seeds: int | None = None  # in all, of each setting; as many as the study's retests have
-    top: int | None = None  # the best so many settings, and yours; as many as the study retests, unless `trials` are named
+    # the best so many settings, and yours; as many as the study retests, unless `trials` are named
+    top: int | None = None
     trials: tuple[int, ...] = ()  # these, and yours
     lasting: bool = False  # what is retested after an extension has as many seeds
 
@@ -48,7 +49,9 @@ class RetestWish:
                 raise InvalidValue(name, got=value, allowed="at least 1")
         if self.seeds is None and self.top is None and not self.trials:
             fix = "Say how many seeds in all, how many of the best settings, or which trial."
-            raise InvalidValue("a retest", got="nothing", allowed="given by seeds, top or trial", fix=fix)
+            raise InvalidValue(
+                "a retest", got="nothing", allowed="given by seeds, top or trial", fix=fix
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,10 +94,16 @@ class RetestsAdded:
     def next_step(self) -> str:
         """What lets workers train what waits."""
         name = quote(self.study.name)
-        resume = f"It is {self.study.state.value}: lrsearch resume {name}, then lrsearch attach {name}."
+        resume = (
+            f"It is {self.study.state.value}: lrsearch resume {name}, then lrsearch attach {name}."
+        )
         if self.stopped:
             return resume
-        return f"Workers train them by: lrsearch attach {name}" if self.taken.waiting or not self.taken.over else ""
+        return (
+            f"Workers train them by: lrsearch attach {name}"
+            if self.taken.waiting or not self.taken.over
+            else ""
+        )
 
     def to_json(self) -> dict[str, Json]:
         return {
@@ -118,13 +127,23 @@ class RetestsAdded:
     def _now(self) -> list[str]:
         if not self.choice.trials:
             return ["no trial has a value: no setting is retested"]
-        what, added, lost = f"{self._names()} on {_in_all(self.choice.seeds)}", self.taken.added, self.choice.failed
-        said = [f"{counted(added, 'more retest')}: {what}" if added else f"{what}: no retest is missing"]
+        what, added, lost = (
+            f"{self._names()} on {_in_all(self.choice.seeds)}",
+            self.taken.added,
+            self.choice.failed,
+        )
+        said = [
+            f"{counted(added, 'more retest')}: {what}" if added else f"{what}: no retest is missing"
+        ]
         if (earlier := self.taken.waiting - added) > 0:
-            said.append(f"{counted(earlier, 'earlier retest')} {'are' if earlier > 1 else 'is'} still to train")
+            said.append(
+                f"{counted(earlier, 'earlier retest')} {'are' if earlier > 1 else 'is'} still to train"
+            )
         if lost:
             stays = "stay" if lost > 1 else "stays"
-            said.append(f"{counted(lost, 'retest')} of them ended without a value before, and {stays} so")
+            said.append(
+                f"{counted(lost, 'retest')} of them ended without a value before, and {stays} so"
+            )
         return said
 
     def _later(self) -> str:
@@ -167,11 +186,14 @@ def retest(
     listen: Listener = silent,
     engine_factory: str | None = None,
 ) -> RetestsAdded:
-    """Add retests to the study `name`, and train them with this machine's workers unless `plan_only`; returns what was done.
+    """Add retests to the study `name`, and train them with this machine's workers unless
+    `plan_only`; returns what was done.
 
-    A study that has finished is open again for them. Where its search is not over, or it was stopped, nothing is trained here.
+    A study that has finished is open again for them. Where its search is not over, or it was
+    stopped, nothing is trained here.
 
-    Raises what `lrsearch.launch.attach` raises, and UnknownName or InvalidValue for a trial that cannot be retested.
+    Raises what `lrsearch.launch.attach` raises, and UnknownName or InvalidValue for a trial that
+    cannot be retested.
     """
     from lrsearch.storage import open_ledger, resolve_url
 
@@ -187,14 +209,28 @@ def retest(
         over = _search_is_over(ledger, study)
         if over and not choice.trials:
             fix = f"See lrsearch trials {quote(name)}."
-            raise Refused(f"no trial of study {name!r} ran to its end with a value: there is nothing to retest. {fix}")
+            raise Refused(
+                f"no trial of study {name!r} ran to its end with a value: there is nothing to retest. {fix}"
+            )
         if plan_only or not over or study.state in STOPPED:
-            return add_retests(ledger, study, wish)  # its caller says what was done, in place of the answer
+            # its caller says what was done, in place of the answer
+            return add_retests(ledger, study, wish)
         if not choice.lacking + choice.waiting:
             return add_retests(ledger, study, wish, listen=listen)
-        slots = plan_further(this_machine(), asked, ledger, study, left=choice.lacking + choice.waiting)
+        slots = plan_further(
+            this_machine(), asked, ledger, study, left=choice.lacking + choice.waiting
+        )
         path, kept = file_of(study, study_file), study.plan.overrides
-        config = config_of(url, path, kept, engine, engine_factory, checkpoints, every=checkpoint_every, quota=checkpoint_quota)
+        config = config_of(
+            url,
+            path,
+            kept,
+            engine,
+            engine_factory,
+            checkpoints,
+            every=checkpoint_every,
+            quota=checkpoint_quota,
+        )
         added: list[RetestsAdded] = []
 
         def begin() -> StudyRecord | None:
@@ -226,7 +262,9 @@ def _search_is_over(ledger: Ledger, study: StudyRecord) -> bool:
     return ledger.move(study.id, search_is_over, gone=True)
 
 
-def add_retests(ledger: Ledger, study: StudyRecord, wish: RetestWish, *, listen: Listener = silent) -> RetestsAdded:
+def add_retests(
+    ledger: Ledger, study: StudyRecord, wish: RetestWish, *, listen: Listener = silent
+) -> RetestsAdded:
     """Queue the retests of a wish, or keep it for the search's end; says which."""
     from lrsearch.storage import RetestsAsked
 
@@ -251,11 +289,16 @@ def add_retests(ledger: Ledger, study: StudyRecord, wish: RetestWish, *, listen:
 
 
 def choose(study: StudyRecord, records: Sequence[TrialRecord], wish: RetestWish) -> Choice:
-    """The settings and seeds of a wish, by how the study stands. Raises UnknownName, InvalidValue, Refused."""
+    """The settings and seeds of a wish, by how the study stands.
+
+    Raises UnknownName, InvalidValue, Refused.
+    """
     plan = study.plan
     stands = standing(plan.facts, records)
     retests = [each for each in records if each.kind is Kind.RETEST]
-    seeds = wish.seeds or max([plan.retest_seeds or RETEST_SEEDS, *(1 + (each.repeat or 0) for each in retests)])
+    seeds = wish.seeds or max(
+        [plan.retest_seeds or RETEST_SEEDS, *(1 + (each.repeat or 0) for each in retests)]
+    )
     top = wish.top if wish.top is not None or wish.trials else plan.retest_top
     best = () if top is None else best_settings(stands, plan.facts.direction, top=top)
     good = {each.number for each in stands.ranked}
@@ -278,14 +321,19 @@ def choose(study: StudyRecord, records: Sequence[TrialRecord], wish: RetestWish)
     )
 
 
-def _check_trial(study: StudyRecord, records: Sequence[TrialRecord], number: int, good: set[int]) -> None:
+def _check_trial(
+    study: StudyRecord, records: Sequence[TrialRecord], number: int, good: set[int]
+) -> None:
     search = {each.number: each for each in records if each.kind is Kind.SEARCH}
     if number not in search:
         known = f"0 to {max(search)}" if search else "none yet"
         raise UnknownName("trial", got=str(number), known=(), fix=f"{study.name} has {known}.")
     if number not in good:
         raise InvalidValue(
-            "trial", got=number, allowed="one that ran to its end with a value", fix=f"It is {_end(search[number])}."
+            "trial",
+            got=number,
+            allowed="one that ran to its end with a value",
+            fix=f"It is {_end(search[number])}.",
         )
 
 

@@ -1,7 +1,7 @@
 """Starts a study: inspect, create, work, wait. One page; the parts are elsewhere.
 
-The parent never imports TensorFlow. Whatever can be refused cheaply is refused before any process starts, and nothing is
-written to the database before the study file has been inspected.
+The parent never imports TensorFlow. Whatever can be refused cheaply is refused before any process
+starts, and nothing is written to the database before the study file has been inspected.
 """
 
 from __future__ import annotations
@@ -59,14 +59,17 @@ def run_study(
     listen: Listener = silent,
     engine_factory: str | None = None,
 ) -> StudyRecord:
-    """Search the study of `study_file` with worker processes until its budget is spent; returns it as it stands then.
+    """Search the study of `study_file` with worker processes until its budget is spent; returns it
+    as it stands then.
 
-    A study of that name that exists goes on where it stood, if its definition is the same. Times are in seconds; `timeout`
-    counts from `began`, by the monotonic clock, which is now where it is None. With `create_only` the study is made and
-    nothing is trained; one that exists is not changed.
+    A study of that name that exists goes on where it stood, if its definition is the same. Times
+    are in seconds; `timeout` counts from `began`, by the monotonic clock, which is now where it is
+    None. With `create_only` the study is made and nothing is trained; one that exists is not
+    changed.
 
-    Raises CallerError (bad input, broken study file), EnvironmentProblem (database, devices), Refused (the stored study is
-    another one), StudyBroken (its code fails on every trial), Interrupted (a signal; trials are back in the queue).
+    Raises CallerError (bad input, broken study file), EnvironmentProblem (database, devices),
+    Refused (the stored study is another one), StudyBroken (its code fails on every trial),
+    Interrupted (a signal; trials are back in the queue).
     """
     from lrsearch.definition import check_backend, check_study_name, study_name
     from lrsearch.storage import resolve_url
@@ -93,7 +96,14 @@ def run_study(
     url = resolve_url(storage, os.environ)
     plan = plan_workers(this_machine(), asked, request, url=url, name=name)
     config = config_of(
-        url, path, request.overrides, engine, engine_factory, checkpoints, every=checkpoint_every, quota=checkpoint_quota
+        url,
+        path,
+        request.overrides,
+        engine,
+        engine_factory,
+        checkpoints,
+        every=checkpoint_every,
+        quota=checkpoint_quota,
     )
     slots = plan.slots[:1] if create_only else plan.slots
     with Pool(slots, config, listen, trial_timeout=trial_timeout) as pool:
@@ -104,7 +114,9 @@ def run_study(
         check_methods(request, found.facts)
         with opened(url) as ledger:
             there = stored(ledger, name) if create_only else None
-            study = create_or_resume(ledger, request, name, str(study_file), found, resume=not create_only, listen=listen)
+            study = create_or_resume(
+                ledger, request, name, str(study_file), found, resume=not create_only, listen=listen
+            )
             if there is not None:
                 listen(Event(name="note", facts={"text": _left_alone(study)}))
             if create_only:
@@ -113,7 +125,9 @@ def run_study(
     return completed(url, name)
 
 
-def work_with(pool: Pool, ledger: Ledger, study: StudyRecord, plan: SlotPlan, listen: Listener) -> None:
+def work_with(
+    pool: Pool, ledger: Ledger, study: StudyRecord, plan: SlotPlan, listen: Listener
+) -> None:
     """Let `pool`, made by `plan`, train `study`, telling how it stands."""
     listen(Event(name="note", facts={"text": str(plan)}))
     keep_threads(ledger, study, plan)
@@ -125,14 +139,16 @@ def work_with(pool: Pool, ledger: Ledger, study: StudyRecord, plan: SlotPlan, li
         prepare_answer()  # once, while the workers train: at the end everybody would wait for it
 
     pool.tick, pool.before = tick, watcher.hear
-    pool.work(study.name, LedgerUndertaker(ledger, study.id))  # an interruption leaves Optuna's rows to whoever goes on
+    # an interruption leaves Optuna's rows to whoever goes on
+    pool.work(study.name, LedgerUndertaker(ledger, study.id))
     watcher.end()
 
 
 def completed(url: str, name: str) -> StudyRecord:
     """The study after a good end, with Optuna's rows in step with the ledger.
 
-    The pool is left by then, and its signal handlers with it: a Ctrl-C ends this as it ends any program.
+    The pool is left by then, and its signal handlers with it: a Ctrl-C ends this as it ends any
+    program.
     """
     from lrsearch.storage import Mirror
 
@@ -153,5 +169,8 @@ def check_file(study_file: str | Path) -> Path:
     path = Path(study_file).expanduser()
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise StudyFileError(f"study file {str(study_file)!r} {what}.", fix="Write one with: lrsearch new-study FILE.py")
+        raise StudyFileError(
+            f"study file {str(study_file)!r} {what}.",
+            fix="Write one with: lrsearch new-study FILE.py",
+        )
     return path.resolve()

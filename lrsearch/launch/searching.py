@@ -1,7 +1,8 @@
-"""What `lrsearch.search` is asked, checked and passed on: to this very process, or to worker processes.
+"""What `lrsearch.search` is asked, checked and passed on: to this very process, or to worker
+processes.
 
-Its options are those of `lrsearch start-study` by name; times are seconds, sizes bytes. Tables say what each may be, and which
-need processes.
+Its options are those of `lrsearch start-study` by name; times are seconds, sizes bytes. Tables say
+what each may be, and which need processes.
 """
 
 from __future__ import annotations
@@ -24,7 +25,16 @@ if TYPE_CHECKING:
     from lrsearch.launch.retesting import RetestWish
 
 ENGINES = ("auto", "vectorized", "graph", "fit")
-SPACE = ("optimizers", "schedules", "learning_rate", "warmup", "final", "batch_size", "extra", "fine_tuning")
+SPACE = (
+    "optimizers",
+    "schedules",
+    "learning_rate",
+    "warmup",
+    "final",
+    "batch_size",
+    "extra",
+    "fine_tuning",
+)
 REQUEST = (
     "trials",
     "trainings",
@@ -53,22 +63,34 @@ class _Rule:
 
 def _whole(low: int) -> _Rule:
     return _Rule(
-        holds=lambda value: isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= low),
+        holds=lambda value: (
+            isinstance(value, int | np.integer)
+            and not isinstance(value, bool)
+            and bool(value >= low)
+        ),
         allowed=f"a whole number of at least {low}",
     )
 
 
 _SECONDS = _Rule(
-    holds=lambda value: isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(value > 0),
+    holds=lambda value: (
+        isinstance(value, int | float | np.number)
+        and not isinstance(value, bool)
+        and bool(value > 0)
+    ),
     allowed="a number of seconds above 0",
 )
-_BYTES = _Rule(holds=_whole(1).holds, allowed="a whole number of bytes of at least 1, such as 20 * 2**30")
+_BYTES = _Rule(
+    holds=_whole(1).holds, allowed="a whole number of bytes of at least 1, such as 20 * 2**30"
+)
 RULES: Mapping[str, _Rule] = {
     **{name: _whole(1) for name in ("trials", "trainings", "workers", "threads", "per_device")},
     **{name: _whole(0) for name in ("seed", "retest", "retries")},
     **dict.fromkeys(("timeout", "trial_timeout", "checkpoint_every"), _SECONDS),
     "checkpoint_quota": _BYTES,
-    "allow_version_drift": _Rule(holds=lambda value: isinstance(value, bool), allowed="True or False"),
+    "allow_version_drift": _Rule(
+        holds=lambda value: isinstance(value, bool), allowed="True or False"
+    ),
 }
 
 
@@ -80,22 +102,36 @@ def search_study(
     options: Mapping[str, Any],
     listen: Listener,
 ) -> StudyRecord:
-    """Search a definition here, or a study file by worker processes; returns the study as it stands then."""
+    """Search a definition here, or a study file by worker processes; returns the study as it stands
+    then.
+    """
     given = checked(options)
     space = space_overrides(given)
     if isinstance(definition, str | Path):
         from lrsearch.launch.run import run_study
 
         rest = {each: value for each, value in given.items() if each not in SPACE}
-        return run_study(definition, name=name, storage=storage, overrides=space, listen=listen, **rest)
+        return run_study(
+            definition, name=name, storage=storage, overrides=space, listen=listen, **rest
+        )
     _refuse_processes(given, "Write the definition to a study file and give its path.")
     if name is None and given.get("accept_change"):
         fix = "Give the name of the study that goes on."
         raise InvalidValue(
-            "name", got=None, allowed="given with accept_change: without it a changed definition is another study", fix=fix
+            "name",
+            got=None,
+            allowed="given with accept_change: without it a changed definition is another study",
+            fix=fix,
         )
     request = Request(**_some(given, REQUEST), overrides=space)
-    return run_inline(definition, name=name, storage=storage, request=request, listen=listen, **_some(given, TRAINING))
+    return run_inline(
+        definition,
+        name=name,
+        storage=storage,
+        request=request,
+        listen=listen,
+        **_some(given, TRAINING),
+    )
 
 
 def retest_study(
@@ -107,7 +143,9 @@ def retest_study(
     options: Mapping[str, Any],
     listen: Listener,
 ) -> None:
-    """Add retests to a study and train them: of a definition here, of a study file by worker processes."""
+    """Add retests to a study and train them: of a definition here, of a study file by worker
+    processes.
+    """
     given = checked(options)
     if definition is None and study.plan.study_file is None:
         fix = f"Search it again with its definition, lrsearch.search(definition, name={study.name!r}), and retest that result."
@@ -115,12 +153,26 @@ def retest_study(
     if definition is None:
         from lrsearch.launch.retesting import retest
 
-        rest = {each: given[each] for each in (*TRAINING, *PROCESSES, "accept_change", "allow_version_drift") if each in given}
+        rest = {
+            each: given[each]
+            for each in (*TRAINING, *PROCESSES, "accept_change", "allow_version_drift")
+            if each in given
+        }
         retest(study.name, wish, storage=storage, listen=listen, **rest)
         return
     _refuse_processes(given, "")
-    request = Request(**_some(given, ("accept_change", "allow_version_drift")), overrides=study.plan.overrides)
-    run_inline(definition, name=study.name, storage=storage, request=request, wish=wish, listen=listen, **_some(given, TRAINING))
+    request = Request(
+        **_some(given, ("accept_change", "allow_version_drift")), overrides=study.plan.overrides
+    )
+    run_inline(
+        definition,
+        name=study.name,
+        storage=storage,
+        request=request,
+        wish=wish,
+        listen=listen,
+        **_some(given, TRAINING),
+    )
 
 
 def checked(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,7 +214,9 @@ def _plain(value: Any) -> Json:
 def _refuse_processes(given: Mapping[str, Any], fix: str) -> None:
     for name in PROCESSES:
         if name in given:
-            raise InvalidValue(name, got=given[name], allowed="left out for a definition of this process", fix=fix)
+            raise InvalidValue(
+                name, got=given[name], allowed="left out for a definition of this process", fix=fix
+            )
 
 
 def _some(given: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Ctrl-C, SIGTERM and SIGHUP for a parent of workers: the first asks, the second ends at once.
 
-Handlers of Python run only between the main thread's bytecodes; a call that waits in C (a locked database) would hold a
-second Ctrl-C. So the second is also seen by a thread, through the C-level wakeup pipe, which ends the process when the main
-thread has not done so within a moment. Outside the main thread nothing is installed.
+Handlers of Python run only between the main thread's bytecodes; a call that waits in C (a locked
+database) would hold a second Ctrl-C. So the second is also seen by a thread, through the C-level
+wakeup pipe, which ends the process when the main thread has not done so within a moment. Outside
+the main thread nothing is installed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ _SHOW_CURSOR = b"\x1b[?25h"  # a live view hides it
 
 
 class Signals:
-    """A context in which the first signal calls `first(number)` and the second calls `second()` and raises Interrupted."""
+    """A context in which the first signal calls `first(number)` and the second calls `second()` and
+    raises Interrupted.
+    """
 
     def __init__(self, first: Callable[[int], None], second: Callable[[], None]) -> None:
         self._first, self._second = first, second
@@ -36,11 +39,17 @@ class Signals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._old = {number: signal.signal(number, self._handle) for number in NUMBERS if not _nohup(number)}
+            self._old = {
+                number: signal.signal(number, self._handle)
+                for number in NUMBERS
+                if not _nohup(number)
+            }
             read, write = self._pipe = os.pipe()
             os.set_blocking(write, False)
             self._old_wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-            threading.Thread(target=self._guard, args=(read,), name="lrsearch-signals", daemon=True).start()
+            threading.Thread(
+                target=self._guard, args=(read,), name="lrsearch-signals", daemon=True
+            ).start()
             os.register_at_fork(after_in_child=self._forget)
         return self
 
@@ -52,7 +61,12 @@ class Signals:
             for number, handler in self._old.items():
                 signal.signal(number, handler)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._pipe is None:
             return
         signal.set_wakeup_fd(self._old_wakeup)
@@ -67,7 +81,9 @@ class Signals:
             self._first(number)
             return
         self._second()
-        raise Interrupted(number, "ended at once; running trials go back to the queue when their leases lapse")
+        raise Interrupted(
+            number, "ended at once; running trials go back to the queue when their leases lapse"
+        )
 
     def _guard(self, read: int) -> None:
         seen = 0

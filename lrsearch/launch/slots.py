@@ -1,8 +1,8 @@
 """Divides a machine into slots, by a rule, and says why.
 
-A slot is a worker's share: a GPU, a part of one, or some CPU threads; it is bound by the worker's environment before
-TensorFlow loads. On CPU cores there is one worker per core, fewer where memory or trials are fewer, and the workers divide the
-threads. Knows nothing of studies.
+A slot is a worker's share: a GPU, a part of one, or some CPU threads; it is bound by the worker's
+environment before TensorFlow loads. On CPU cores there is one worker per core, fewer where memory
+or trials are fewer, and the workers divide the threads. Knows nothing of studies.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from lrsearch.launch.devices import Gpu, Machine, chosen_gpus
 from lrsearch.report.words import counted
 
 OVERHEAD_MIB = 614  # 0.6 GiB a process for CUDA's context and libraries, when several share a GPU
-CPU_WORKER_MIB = 819  # 0.8 GiB: TensorFlow, a small data set and room; more workers than fit would be killed
+# 0.8 GiB: TensorFlow, a small data set and room; more workers than fit would be killed
+CPU_WORKER_MIB = 819
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +44,11 @@ class SlotRequest:
     per_device: int | None = None  # workers that share each GPU
 
     def __post_init__(self) -> None:
-        given = {"--workers": self.workers, "--threads": self.threads, "--per-device": self.per_device}
+        given = {
+            "--workers": self.workers,
+            "--threads": self.threads,
+            "--per-device": self.per_device,
+        }
         for name, value in given.items():
             if value is not None and value < 1:
                 raise InvalidValue(name, got=value, allowed="at least 1")
@@ -68,27 +73,39 @@ class SlotPlan:
 
 
 def plan_slots(
-    machine: Machine, asked: SlotRequest | None = None, *, trials: int | None = None, kept: int | None = None
+    machine: Machine,
+    asked: SlotRequest | None = None,
+    *,
+    trials: int | None = None,
+    kept: int | None = None,
 ) -> SlotPlan:
     """Divide `machine`.
 
-    `trials` is how many are still to be trained, where that is known. `kept` is the number of threads that a study's CPU
-    workers have had: a trial resumes bitwise under the same number alone.
-    Raises DeviceProblem where a device is not there, InvalidValue where the request makes no sense.
+    `trials` is how many are still to be trained, where that is known. `kept` is the number of
+    threads that a study's CPU workers have had: a trial resumes bitwise under the same number
+    alone. Raises DeviceProblem where a device is not there, InvalidValue where the request makes no
+    sense.
     """
     asked = asked or SlotRequest()
     gpus = chosen_gpus(machine, asked.devices)
     if gpus:
         return _gpu_plan(machine, gpus, asked)
     if asked.per_device is not None:
-        raise InvalidValue("--per-device", got=asked.per_device, allowed="left out on a CPU", fix="Say --workers instead.")
+        raise InvalidValue(
+            "--per-device",
+            got=asked.per_device,
+            allowed="left out on a CPU",
+            fix="Say --workers instead.",
+        )
     return _cpu_plan(machine, asked, trials=trials, kept=kept)
 
 
 # -- CPU cores -----------------------------------------------------------------------------------------------------
 
 
-def _cpu_plan(machine: Machine, asked: SlotRequest, *, trials: int | None, kept: int | None) -> SlotPlan:
+def _cpu_plan(
+    machine: Machine, asked: SlotRequest, *, trials: int | None, kept: int | None
+) -> SlotPlan:
     free = _divided(machine, asked, trials=trials)
     if kept is None or free.threads == kept:
         return free
@@ -105,7 +122,9 @@ def _divided(machine: Machine, asked: SlotRequest, *, trials: int | None) -> Slo
     threads = asked.threads or max(1, machine.cores // count)
     env = {"CUDA_VISIBLE_DEVICES": "-1", **_thread_env(threads)}
     names = ["cpu"] if count == 1 else [f"cpu:{index}" for index in range(count)]
-    return SlotPlan(slots=tuple(Slot(name=name, threads=threads, env=env) for name in names), reason=reason)
+    return SlotPlan(
+        slots=tuple(Slot(name=name, threads=threads, env=env) for name in names), reason=reason
+    )
 
 
 def _cpu_workers(machine: Machine, asked: SlotRequest, trials: int | None) -> tuple[int, str]:
@@ -115,7 +134,9 @@ def _cpu_workers(machine: Machine, asked: SlotRequest, trials: int | None) -> tu
         return asked.workers, ", ".join(filter(None, [f"--workers {asked.workers}", threads]))
     limits = [(max(1, machine.cores // (asked.threads or 1)), threads or "one per core")]
     if machine.memory_mib is not None:
-        room = f"{machine.memory_mib / 1024:.1f} GiB of memory are free, and a worker takes about 0.8"
+        room = (
+            f"{machine.memory_mib / 1024:.1f} GiB of memory are free, and a worker takes about 0.8"
+        )
         limits.append((max(1, machine.memory_mib // CPU_WORKER_MIB), room))
     if trials is not None:
         limits.append((max(1, trials), f"{counted(trials, 'trial')} to train"))
@@ -128,31 +149,58 @@ def _cpu_workers(machine: Machine, asked: SlotRequest, trials: int | None) -> tu
 def _gpu_plan(machine: Machine, gpus: Sequence[Gpu], asked: SlotRequest) -> SlotPlan:
     # More workers than GPUs must share.
     share = asked.per_device or (-(-asked.workers // len(gpus)) if asked.workers else 1)
-    places = [(gpu, part) for part in range(share) for gpu in gpus][: asked.workers or None]  # spread before doubling up
+    # spread before doubling up
+    places = [(gpu, part) for part in range(share) for gpu in gpus][: asked.workers or None]
     threads = asked.threads or max(1, machine.cores // len(places))
     sharing = {gpu.index: sum(each.index == gpu.index for each, _ in places) for gpu in gpus}
-    said = {"--workers": asked.workers, "--per-device": asked.per_device, "--threads": asked.threads}
+    said = {
+        "--workers": asked.workers,
+        "--per-device": asked.per_device,
+        "--threads": asked.threads,
+    }
     reason = ", ".join(f"{name} {value}" for name, value in said.items() if value) or "one per GPU"
-    return SlotPlan(slots=tuple(_gpu_slot(gpu, part, sharing[gpu.index], threads) for gpu, part in places), reason=reason)
+    return SlotPlan(
+        slots=tuple(_gpu_slot(gpu, part, sharing[gpu.index], threads) for gpu, part in places),
+        reason=reason,
+    )
 
 
 def _gpu_slot(gpu: Gpu, part: int, sharing: int, threads: int) -> Slot:
-    """Alone on a GPU memory may grow; sharing one it has a hard limit. TensorFlow refuses both at once."""
-    env = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpu.uuid, **_thread_env(threads)}
+    """Alone on a GPU memory may grow; sharing one it has a hard limit.
+
+    TensorFlow refuses both at once.
+    """
+    env = {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": gpu.uuid,
+        **_thread_env(threads),
+    }
     if sharing == 1:
-        return Slot(name=f"gpu:{gpu.index}", threads=threads, env=env | {"TF_FORCE_GPU_ALLOW_GROWTH": "true"})
+        return Slot(
+            name=f"gpu:{gpu.index}",
+            threads=threads,
+            env=env | {"TF_FORCE_GPU_ALLOW_GROWTH": "true"},
+        )
     if gpu.memory_mib is None:
         what = f"the memory of gpu:{gpu.index} ({gpu.name}) is not known"
         raise DeviceProblem(f"{what}, so it cannot be shared.", fix="Leave --per-device out.")
     limit = (gpu.memory_mib - sharing * OVERHEAD_MIB) // sharing
     if limit < OVERHEAD_MIB:
         raise DeviceProblem(
-            f"gpu:{gpu.index} has {gpu.memory_mib} MiB: too little for {sharing} workers.", fix="Lower --per-device."
+            f"gpu:{gpu.index} has {gpu.memory_mib} MiB: too little for {sharing} workers.",
+            fix="Lower --per-device.",
         )
     name = f"gpu:{gpu.index}/{part}"
-    return Slot(name=name, threads=threads, memory_mib=limit, env=env, unset=("TF_FORCE_GPU_ALLOW_GROWTH",))
+    return Slot(
+        name=name, threads=threads, memory_mib=limit, env=env, unset=("TF_FORCE_GPU_ALLOW_GROWTH",)
+    )
 
 
 def _thread_env(threads: int) -> dict[str, str]:
-    """Limits for NumPy's own libraries, which the user's data code may call; TensorFlow is told by the worker."""
-    return {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    """Limits for NumPy's own libraries, which the user's data code may call; TensorFlow is told by
+    the worker.
+    """
+    return {
+        name: str(threads)
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    }

@@ -1,4 +1,7 @@
-"""How a study is shown: tables, pages, pictures, exports, notes. Reads records and answers; changes nothing."""
+"""How a study is shown: tables, pages, pictures, exports, notes.
+
+Reads records and answers; changes nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The answer as text: yours and the best on two lines, then the runners-up, the optimizers, and what to beware of."""
+"""The answer as text: yours and the best on two lines, then the runners-up, the optimizers, and
+what to beware of.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +26,28 @@ from lrsearch.values import Origin, Setting, TrialState
 
 def answer_text(answer: Answer, *, width: int | None = None) -> str:
     """The whole page of `lrsearch best`; in `width` columns where that is given."""
-    spent = paragraph(f"spent: {spent_text(answer.spent)}", width, hang="       ") if answer.spent else ""
+    spent = (
+        paragraph(f"spent: {spent_text(answer.spent)}", width, hang="       ")
+        if answer.spent
+        else ""
+    )
     notes = [paragraph(f"note: {each}", width, hang="      ") for each in answer.warnings]
-    parts = [paragraph(_head(answer), width) + "\n", _contenders(answer, width), _optimizers(answer, width), spent, *notes]
+    parts = [
+        paragraph(_head(answer), width) + "\n",
+        _contenders(answer, width),
+        _optimizers(answer, width),
+        spent,
+        *notes,
+    ]
     return "\n".join(part for part in parts if part).rstrip()
 
 
 def _head(answer: Answer) -> str:
     ended = ", ".join(f"{number} {state}" for state, number in answer.counts.items() if number)
     better = "higher" if answer.direction == "maximize" else "lower"
-    return f"study {answer.study}: {answer.objective} ({better} is better); {ended or 'no trial yet'}"
+    return (
+        f"study {answer.study}: {answer.objective} ({better} is better); {ended or 'no trial yet'}"
+    )
 
 
 def _contenders(answer: Answer, width: int | None) -> str:
@@ -42,17 +56,31 @@ def _contenders(answer: Answer, width: int | None) -> str:
         return "No trial has run to its end with a value yet."
     same = answer.yours is not None and answer.yours.trial == answer.best.trial
     others = [each for each in answer.runners_up if each.trial != answer.best.trial]
-    shown = [("yours", answer.yours, ""), ("best", answer.best, "it is yours" if same else _aside(answer))]
+    shown = [
+        ("yours", answer.yours, ""),
+        ("best", answer.best, "it is yours" if same else _aside(answer)),
+    ]
     if same and not any(row.complete or row.pruned for row in answer.by_optimizer):
         del shown[1]  # nothing was searched that it could be the best of
-    shown += [(f"#{place}", each, _apart(answer, each)) for place, each in enumerate(others, start=2)]
+    shown += [
+        (f"#{place}", each, _apart(answer, each)) for place, each in enumerate(others, start=2)
+    ]
     rows = [(label, each, aside) for label, each, aside in shown if each is not None]
-    return "\n".join(table(_contender_columns(answer, rows, wide=width is None), width, indent="  ")) + "\n"
+    return (
+        "\n".join(table(_contender_columns(answer, rows, wide=width is None), width, indent="  "))
+        + "\n"
+    )
 
 
-def _contender_columns(answer: Answer, rows: list[tuple[str, Contender, str]], *, wide: bool) -> list[Column]:
+def _contender_columns(
+    answer: Answer, rows: list[tuple[str, Contender, str]], *, wide: bool
+) -> list[Column]:
     digits = value_digits(each.value for _, each, _ in rows)
-    varying = varying_of(each.setting for each in answer.ranked if each.setting is not None and each.origin is not Origin.YOURS)
+    varying = varying_of(
+        each.setting
+        for each in answer.ranked
+        if each.setting is not None and each.origin is not Origin.YOURS
+    )
     settings = [each.setting for _, each, _ in rows]
     further = [further_text(each, varying) for each in settings]
     return [
@@ -62,16 +90,35 @@ def _contender_columns(answer: Answer, rows: list[tuple[str, Contender, str]], *
         *_schedule_columns(settings, further, wide=wide),
         Column(cells=[_value(each, digits) for _, each, _ in rows]),
         Column(cells=[f"trial {each.trial}" for _, each, _ in rows], name="trials"),
-        Column(cells=[_evidence(each, digits) for _, each, _ in rows], name="what a value rests on", rank=2, least=9),
-        Column(cells=[aside for _, _, aside in rows], name="what is not separable", rank=4, least=13),
+        Column(
+            cells=[_evidence(each, digits) for _, each, _ in rows],
+            name="what a value rests on",
+            rank=2,
+            least=9,
+        ),
+        Column(
+            cells=[aside for _, _, aside in rows], name="what is not separable", rank=4, least=13
+        ),
     ]
 
 
 def _schedule_columns(settings: list[Setting], further: list[str], *, wide: bool) -> list[Column]:
-    """Schedule and what else was searched: one text where there is room for all, else the shapes before their numbers."""
+    """Schedule and what else was searched: one text where there is room for all, else the shapes
+    before their numbers.
+    """
     if wide:
-        return [Column(cells=["; ".join(filter(None, pair)) for pair in zip(map(schedule_text, settings), further, strict=True)])]
-    knobs = ["; ".join(filter(None, [", ".join(knob_texts(each)), more])) for each, more in zip(settings, further, strict=True)]
+        return [
+            Column(
+                cells=[
+                    "; ".join(filter(None, pair))
+                    for pair in zip(map(schedule_text, settings), further, strict=True)
+                ]
+            )
+        ]
+    knobs = [
+        "; ".join(filter(None, [", ".join(knob_texts(each)), more]))
+        for each, more in zip(settings, further, strict=True)
+    ]
     return [
         Column(cells=[shape_text(each) for each in settings], name="schedules", rank=3, least=6),
         Column(cells=knobs, name="schedules in full", rank=5, least=12),
@@ -98,7 +145,9 @@ def _evidence(each: Contender, digits: int) -> str:
 
 
 def _aside(answer: Answer) -> str:
-    others = [each for each in answer.not_separable if answer.best is None or each != answer.best.trial]
+    others = [
+        each for each in answer.not_separable if answer.best is None or each != answer.best.trial
+    ]
     if not others:
         return ""
     return f"{counted(len(others), 'other')} not separable from it"
@@ -109,7 +158,9 @@ def _apart(answer: Answer, each: Contender) -> str:
 
 
 def _optimizers(answer: Answer, width: int | None) -> str:
-    """A line an optimizer: best, median, trials, diverged; then its rates from low to high: crawling, good, diverging."""
+    """A line an optimizer: best, median, trials, diverged; then its rates from low to high:
+    crawling, good, diverging.
+    """
     rows = answer.by_optimizer
     if not rows:
         return ""
@@ -118,12 +169,28 @@ def _optimizers(answer: Answer, width: int | None) -> str:
         Column(head="optimizer", cells=[row.optimizer for row in rows], least=10),
         Column(head="best", cells=[value_text(row.best, digits) for row in rows], right=True),
         Column(head="at rate", cells=[_edge(row.best_rate) for row in rows], right=True, rank=1),
-        Column(head="median", cells=[value_text(row.median, digits) for row in rows], right=True, rank=7),
+        Column(
+            head="median",
+            cells=[value_text(row.median, digits) for row in rows],
+            right=True,
+            rank=7,
+        ),
         Column(head="trials", cells=[str(row.trials) for row in rows], right=True, rank=6),
         Column(head="diverged", cells=[str(row.diverged) for row in rows], right=True, rank=5),
-        Column(head="crawls up to", cells=[_edge(row.crawls_to) for row in rows], right=True, rank=4),
-        Column(head="as good at", cells=[range_text(row.good_rates) if row.good_rates else "-" for row in rows], rank=2),
-        Column(head="diverges from", cells=[_edge(row.diverges_from) for row in rows], right=True, rank=3),
+        Column(
+            head="crawls up to", cells=[_edge(row.crawls_to) for row in rows], right=True, rank=4
+        ),
+        Column(
+            head="as good at",
+            cells=[range_text(row.good_rates) if row.good_rates else "-" for row in rows],
+            rank=2,
+        ),
+        Column(
+            head="diverges from",
+            cells=[_edge(row.diverges_from) for row in rows],
+            right=True,
+            rank=3,
+        ),
     ]
     return "\n".join(table(columns, width, indent="  ")) + "\n"
 

@@ -1,4 +1,6 @@
-"""The bill and what was spent, in one line each: the same before a study, under way and in its answer."""
+"""The bill and what was spent, in one line each: the same before a study, under way and in its
+answer.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,22 @@ from lrsearch.values import Json
 
 
 def bill_text(bill: Bill, now: float) -> str:
-    """`40 trials + 12 retests = 52 trainings, about 12 minutes on 2 workers, done at 14:05`; `now` is seconds since 1970."""
-    on = f"on {counted(bill.workers, 'worker')}" + (f", {bill.at_once} at once" if bill.at_once > bill.workers else "")
+    """`40 trials + 12 retests = 52 trainings, about 12 minutes on 2 workers, done at 14:05`; `now`
+    is seconds since 1970.
+    """
+    on = f"on {counted(bill.workers, 'worker')}" + (
+        f", {bill.at_once} at once" if bill.at_once > bill.workers else ""
+    )
     if bill.limit_seconds is not None:
         left = f"the {duration(bill.limit_seconds)} that are left {on}, done at {clock_text(now + bill.limit_seconds, now)}"
         if bill.trials is None:
             return f"as many trials as fit into {left}, retests included"
         one = bill.trainings == 1
-        return f"about {_sum(bill)} fit{'s' * one} into {left}" if bill.trainings else f"nothing more fits into {left}"
+        return (
+            f"about {_sum(bill)} fit{'s' * one} into {left}"
+            if bill.trainings
+            else f"nothing more fits into {left}"
+        )
     done = f", {bill.done} done" if bill.done else ""
     if bill.seconds is None:
         return f"{_sum(bill)}{done}, {on}; the first training shows how long they take"
@@ -38,16 +48,28 @@ def _sum(bill: Bill) -> str:
 def plan_text(plan: Mapping[str, Json]) -> str:
     """What stands below the bill of a plan, as its JSON has it."""
     whole = {"epoch": plan["epochs"], "update": plan["updates"]}
-    sizes = ", ".join(f"{number:,} {noun}{'s' * (number != 1)}" for noun, number in whole.items() if number is not None)
+    sizes = ", ".join(
+        f"{number:,} {noun}{'s' * (number != 1)}"
+        for noun, number in whole.items()
+        if number is not None
+    )
     each = plan["seconds_a_training"]
-    lasts = "how long a training takes is not known" if each is None else f"{duration(each)} a training"
+    lasts = (
+        "how long a training takes is not known" if each is None else f"{duration(each)} a training"
+    )
     left = f"left of study {plan['study']}: " if plan["stored"] else ""
-    return "\n".join(filter(None, [left + "; ".join(filter(None, [sizes, lasts])), plan["placed"], plan["engine"]]))
+    return "\n".join(
+        filter(
+            None, [left + "; ".join(filter(None, [sizes, lasts])), plan["placed"], plan["engine"]]
+        )
+    )
 
 
 def spent_text(spent: Spent) -> str:
     """`52 trainings, 1,040 epochs, 0.21 device hours; interruptions repeated 3 epochs and 12 s`."""
-    begun = f"{counted(spent.trainings, 'training')}, {spent.epochs:,} epoch{'s' * (spent.epochs != 1)}"
+    begun = (
+        f"{counted(spent.trainings, 'training')}, {spent.epochs:,} epoch{'s' * (spent.epochs != 1)}"
+    )
     hours = f"{spent.device_seconds / 3600:.2g} device hours"
     if not spent.repeated_epochs and spent.repeated_seconds < 1.0:
         return f"{begun}, {hours}"
@@ -56,7 +78,9 @@ def spent_text(spent: Spent) -> str:
 
 
 def clock_text(at: float, now: float) -> str:
-    """A moment by the local clock: `14:05`, or `02:10 on 27 Nov` where that is another day than `now`."""
+    """A moment by the local clock: `14:05`, or `02:10 on 27 Nov` where that is another day than
+    `now`.
+    """
     then = time.localtime(at)
     clock = time.strftime("%H:%M", then)
     same = then[:3] == time.localtime(now)[:3]

@@ -1,6 +1,8 @@
-"""What every picture stands on: a figure without a display, colours, and texts that are fitted to the figure's width.
+"""What every picture stands on: a figure without a display, colours, and texts that are fitted to
+the figure's width.
 
-Knows matplotlib and nothing of studies. matplotlib cuts what is wider than a figure, so widths are measured first.
+Knows matplotlib and nothing of studies. matplotlib cuts what is wider than a figure, so widths are
+measured first.
 """
 
 from __future__ import annotations
@@ -15,9 +17,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito 2008: told apart under every common colour blindness. Dashes and widths tell lines apart without colour.
+# Okabe and Ito 2008: told apart under every common colour blindness. Dashes and widths tell lines
+# apart without colour.
 BLACK, GREY, BLUE, VERMILION = "#000000", "#6e6e6e", "#0072B2", "#D55E00"
-LINES: Final[Sequence[Mapping[str, Any]]] = (  # the first is drawn widest and lies lowest: an equal line above it leaves its rim
+# the first is drawn widest and lies lowest: an equal line above it leaves its rim
+LINES: Final[Sequence[Mapping[str, Any]]] = (
     {"color": "#0072B2", "ls": "-", "lw": 4.2},
     {"color": "#E69F00", "ls": "-", "lw": 3.0},
     {"color": "#009E73", "ls": "-", "lw": 2.2},
@@ -25,7 +29,8 @@ LINES: Final[Sequence[Mapping[str, Any]]] = (  # the first is drawn widest and l
     {"color": "#D55E00", "ls": (0, (6, 2)), "lw": 1.4},
 )
 YOURS: Final[Mapping[str, Any]] = {"color": BLACK, "ls": (0, (2, 1.6)), "lw": 1.6}
-AS_IT_IS: Final[Mapping[str, Any]] = {"parse_math": False}  # names are the user's: a dollar in one begins no formula
+# names are the user's: a dollar in one begins no formula
+AS_IT_IS: Final[Mapping[str, Any]] = {"parse_math": False}
 _LEGEND_SIZE = 8.5
 _FILLED = 0.96  # of the figure's width may be text
 _FEWEST = 12  # characters to a line, however narrow the figure
@@ -36,7 +41,9 @@ def new_figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure as Drawn
     except ModuleNotFoundError:
-        raise EnvironmentProblem("pictures need matplotlib:", fix="pip install 'lrsearch[plot]'") from None
+        raise EnvironmentProblem(
+            "pictures need matplotlib:", fix="pip install 'lrsearch[plot]'"
+        ) from None
 
     class Shown(Drawn):
         """A figure that a notebook shows although pyplot, which teaches it to, was never imported."""
@@ -54,18 +61,23 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def finish(figure: Figure, title: str, *, order: Sequence[str] = ()) -> None:
-    """Set the title above all panels and one legend below them, and let the figure grow by both: panels keep their height.
+    """Set the title above all panels and one legend below them, and let the figure grow by both:
+    panels keep their height.
 
     The labels in `order` come last in the legend, in this order.
     """
-    shown = figure.suptitle(fit_text(figure, title, size=12.0, room=_FILLED * _width(figure)), **AS_IT_IS)
+    shown = figure.suptitle(
+        fit_text(figure, title, size=12.0, room=_FILLED * _width(figure)), **AS_IT_IS
+    )
     legend = _one_legend(figure, order)
     texts = shown.get_window_extent().height + legend.get_window_extent().height
     figure.set_figheight(figure.get_figheight() + texts / figure.dpi)
 
 
 def set_ylabel(figure: Figure, panel: Axes, text: str, *, height: float) -> None:
-    """A label of the vertical axis, broken where it is longer than a panel, with its own texts, of so many inches."""
+    """A label of the vertical axis, broken where it is longer than a panel, with its own texts, of
+    so many inches.
+    """
     panel.set_ylabel(fit_text(figure, text, size=10.0, room=0.7 * height * figure.dpi), **AS_IT_IS)
 
 
@@ -74,7 +86,11 @@ def _one_legend(figure: Figure, order: Sequence[str]) -> Any:
     found: dict[str, Any] = {}
     for panel in figure.axes:
         handles, labels = panel.get_legend_handles_labels()
-        found |= {label: handle for handle, label in zip(handles, labels, strict=True) if label not in found}
+        found |= {
+            label: handle
+            for handle, label in zip(handles, labels, strict=True)
+            if label not in found
+        }
     ordered = sorted(found, key=lambda label: order.index(label) if label in order else -1)
     handles = [found[label] for label in ordered]
     for columns in range(len(ordered), 0, -1):
@@ -83,12 +99,23 @@ def _one_legend(figure: Figure, order: Sequence[str]) -> Any:
             return legend
         legend.remove()
     room = 0.85 * _width(figure)  # the rest is the handles'
-    return _legend(figure, handles, [fit_text(figure, each, size=_LEGEND_SIZE, room=room) for each in ordered], 1)
+    return _legend(
+        figure,
+        handles,
+        [fit_text(figure, each, size=_LEGEND_SIZE, room=room) for each in ordered],
+        1,
+    )
 
 
 def _legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int) -> Any:
     legend = figure.legend(
-        handles, labels, loc="outside lower center", ncols=columns, fontsize=_LEGEND_SIZE, frameon=False, handlelength=3.2
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=columns,
+        fontsize=_LEGEND_SIZE,
+        frameon=False,
+        handlelength=3.2,
     )
     for text in legend.get_texts():
         text.set_parse_math(False)
@@ -100,7 +127,9 @@ def _width(figure: Figure) -> float:
 
 
 def fit_text(figure: Figure, text: str, *, size: float, room: float) -> str:
-    """`text` with line breaks, so that no line is wider than `room` pixels: between words, else after an underscore."""
+    """`text` with line breaks, so that no line is wider than `room` pixels: between words, else
+    after an underscore.
+    """
     wide = _text_width(figure, text, size)
     if wide <= room:
         return text
@@ -110,7 +139,11 @@ def fit_text(figure: Figure, text: str, *, size: float, room: float) -> str:
         if lines[-1] and len(lines[-1]) + len(word) > fit:
             lines.append("")
         *full, last = _pieces(word, fit)
-        lines[-1:] = [*(lines[-1:] if lines[-1] else []), *full, last + " "] if full else [lines[-1] + last + " "]
+        lines[-1:] = (
+            [*(lines[-1:] if lines[-1] else []), *full, last + " "]
+            if full
+            else [lines[-1] + last + " "]
+        )
     return "\n".join(line.rstrip() for line in lines)
 
 

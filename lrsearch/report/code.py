@@ -1,7 +1,8 @@
-"""The Python of an export: a module that needs Keras alone, with its constants and `make_optimizer(model=None)`.
+"""The Python of an export: a module that needs Keras alone, with its constants and
+`make_optimizer(model=None)`.
 
-A searched setting has a schedule class of its own, whose rates agree with the reference in `lrsearch.space` to 1e-6 of the
-peak. Yours is the call that the inspection captured.
+A searched setting has a schedule class of its own, whose rates agree with the reference in
+`lrsearch.space` to 1e-6 of the peak. Yours is the call that the inspection captured.
 """
 
 from __future__ import annotations
@@ -15,10 +16,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrsearch.report.words import schedule_text
-from lrsearch.space import OPTIMIZERS, code_of, keras_arguments, output_layers, registered_names, warmup_steps
+from lrsearch.space import (
+    OPTIMIZERS,
+    code_of,
+    keras_arguments,
+    output_layers,
+    registered_names,
+    warmup_steps,
+)
 from lrsearch.values import Json, Setting, StudyFacts
 
-# Each shape's curve over progress `p` in [0, 1), as in lrsearch/space/schedules.py, with its knobs filled in.
+# Each shape's curve over progress `p` in [0, 1), as in lrsearch/space/schedules.py, with its knobs
+# filled in.
 _CURVES = {
     "constant": "ops.ones_like(p)",
     "linear": "1 - p",
@@ -105,7 +114,11 @@ class Run:
     @property
     def total(self) -> int:
         """Updates of the whole run."""
-        return self.facts.epochs * self.facts.steps_per_epoch[str(self.setting.batch_size)] // self.accumulation
+        return (
+            self.facts.epochs
+            * self.facts.steps_per_epoch[str(self.setting.batch_size)]
+            // self.accumulation
+        )
 
 
 def searched_module(run: Run, doc: str) -> str:
@@ -116,16 +129,23 @@ def searched_module(run: Run, doc: str) -> str:
     why = {
         "its output layers are left out": muon,
         "the optimizer begins at its weights": averaged,
-        "some weights are left out of weight decay": decays and bool(facts.decay_exclusions.get("places")),
+        "some weights are left out of weight decay": decays
+        and bool(facts.decay_exclusions.get("places")),
     }
     helper = f"\n{_source_of(output_layers)}\n" if muon else ""
     return _module(
         run,
         doc,
-        imports="\n".join(["import math", *(["import re", "from typing import Any"] if muon else []), "", *_KERAS]),
+        imports="\n".join(
+            ["import math", *(["import re", "from typing import Any"] if muon else []), "", *_KERAS]
+        ),
         before=_schedule(run) + helper,
         why=[reason for reason, holds in why.items() if holds],
-        body=[f"optimizer = {_call(run)}", *_after(facts, decays=decays), *([_BUILD] if averaged else [])],
+        body=[
+            f"optimizer = {_call(run)}",
+            *_after(facts, decays=decays),
+            *([_BUILD] if averaged else []),
+        ],
         finalize=_FINALIZE if averaged else "",
     )
 
@@ -134,15 +154,24 @@ def own_module(run: Run, doc: str) -> str:
     """The module of the user's own compile, which the inspection captured as a call."""
     facts, call = run.facts, run.facts.own_optimizer["call"]
     names = registered_names(call)
-    ours = "import lrsearch.keras  # registers its schedule\n" if any(each.startswith("lrsearch>") for each in names) else ""
+    ours = (
+        "import lrsearch.keras  # registers its schedule\n"
+        if any(each.startswith("lrsearch>") for each in names)
+        else ""
+    )
     others = [each for each in names if not each.startswith("lrsearch>")]
     decays = bool(facts.own_optimizer["decays"])
     return _module(
         run,
         doc,
         imports=f"import keras\n{ours}".rstrip(),
-        before="".join(f"# Import the module that registers {each!r} before make_optimizer is called.\n" for each in others),
-        why=["some weights are left out of weight decay"] if decays and facts.decay_exclusions.get("places") else [],
+        before="".join(
+            f"# Import the module that registers {each!r} before make_optimizer is called.\n"
+            for each in others
+        ),
+        why=["some weights are left out of weight decay"]
+        if decays and facts.decay_exclusions.get("places")
+        else [],
         body=[*_made(call), *_after(facts, decays=decays)],
     )
 
@@ -157,7 +186,16 @@ def _made(call: Mapping[str, Json]) -> list[str]:
     return [f"schedule = {code_of(rate)}", f"optimizer = {call['class']}({', '.join(written)})"]
 
 
-def _module(run: Run, doc: str, *, imports: str, before: str, why: Sequence[str], body: Sequence[str], finalize: str = "") -> str:
+def _module(
+    run: Run,
+    doc: str,
+    *,
+    imports: str,
+    before: str,
+    why: Sequence[str],
+    body: Sequence[str],
+    finalize: str = "",
+) -> str:
     batch = run.setting.batch_size
     return _MODULE.format(
         doc=docstring(doc),
@@ -186,7 +224,8 @@ def _schedule(run: Run) -> str:
     setting = run.setting
     known = [setting.to_json(), run.total, run.accumulation]
     return _SCHEDULE.format(
-        # Two exports in one process are two classes to Keras: a saved model must find its own again.
+        # Two exports in one process are two classes to Keras: a saved model must find its own
+        # again.
         digest=hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:8],
         words=schedule_text(setting).capitalize(),
         peak=setting.learning_rate,
@@ -199,7 +238,11 @@ def _schedule(run: Run) -> str:
 def _call(run: Run) -> str:
     spec = OPTIMIZERS[run.setting.optimizer]
     arguments: dict[str, Any] = keras_arguments(run.setting, run.accumulation, run.facts.carried)
-    written = [f"{name}={value!r}" for name, value in arguments.items() if name != "gradient_accumulation_steps"]
+    written = [
+        f"{name}={value!r}"
+        for name, value in arguments.items()
+        if name != "gradient_accumulation_steps"
+    ]
     if run.accumulation > 1:
         written.append("gradient_accumulation_steps=ACCUMULATION")
     if run.setting.optimizer == "muon":
@@ -208,13 +251,26 @@ def _call(run: Run) -> str:
 
 
 def _after(facts: StudyFacts, *, decays: bool) -> list[str]:
-    """The lines that leave weights out of weight decay and scale the loss, as the user's own compile does."""
+    """The lines that leave weights out of weight decay and scale the loss, as the user's own
+    compile does.
+    """
     told, scaling = facts.decay_exclusions if decays else {}, facts.own_optimizer.get("scaling")
-    places = f"[model.trainable_variables[place] for place in {told['places']}]" if told.get("places") else None
-    given = {"var_list": places, "var_names": repr(told["var_names"]) if told.get("var_names") else None}
+    places = (
+        f"[model.trainable_variables[place] for place in {told['places']}]"
+        if told.get("places")
+        else None
+    )
+    given = {
+        "var_list": places,
+        "var_names": repr(told["var_names"]) if told.get("var_names") else None,
+    }
     written = ", ".join(f"{name}={value}" for name, value in given.items() if value)
     exclude = [f"optimizer.exclude_from_weight_decay({written})"] if written else []
-    scale = [f"optimizer = keras.optimizers.LossScaleOptimizer(optimizer, {_named(scaling)})"] if scaling else []
+    scale = (
+        [f"optimizer = keras.optimizers.LossScaleOptimizer(optimizer, {_named(scaling)})"]
+        if scaling
+        else []
+    )
     return exclude + scale
 
 

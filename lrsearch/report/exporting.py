@@ -20,11 +20,15 @@ _OF_OLD = "the study was made by lrsearch 0.1.0, which did not keep it"
 def export_text(study: StudyRecord, answer: Answer, *, form: str, trial: int | None = None) -> str:
     """The best setting, or that of `trial`, as `form`: `python` or `json`.
 
-    Raises UnknownName where there is no such trial, InvalidValue where no trial has a setting to export yet, CannotExport where
-    yours cannot be written as Python.
+    Raises UnknownName where there is no such trial, InvalidValue where no trial has a setting to
+    export yet, CannotExport where yours cannot be written as Python.
     """
     chosen = choose(answer, trial)
-    return json.dumps(as_json(study, answer, chosen), indent=2) if form == "json" else as_python(study, answer, chosen)
+    return (
+        json.dumps(as_json(study, answer, chosen), indent=2)
+        if form == "json"
+        else as_python(study, answer, chosen)
+    )
 
 
 def choose(answer: Answer, trial: int | None) -> Contender:
@@ -32,9 +36,16 @@ def choose(answer: Answer, trial: int | None) -> Contender:
     if trial is None:
         if answer.best is None:
             fix = "Let the study go on: lrsearch status shows how far it is."
-            raise InvalidValue("export", got="a study without a trial that ended well", allowed="a study with one", fix=fix)
+            raise InvalidValue(
+                "export",
+                got="a study without a trial that ended well",
+                allowed="a study with one",
+                fix=fix,
+            )
         return answer.best
-    contenders = [each for each in (answer.best, answer.yours, *answer.retested) if each is not None]
+    contenders = [
+        each for each in (answer.best, answer.yours, *answer.retested) if each is not None
+    ]
     for each in contenders:
         if each.trial == trial:
             return each
@@ -42,7 +53,12 @@ def choose(answer: Answer, trial: int | None) -> Contender:
         if record.number == trial and record.setting is not None:
             value = record.value
             return Contender(
-                trial=trial, origin=record.origin, state=record.state, setting=record.setting, searched=value, retest=None
+                trial=trial,
+                origin=record.origin,
+                state=record.state,
+                setting=record.setting,
+                searched=value,
+                retest=None,
             )
     known = [str(record.number) for record in answer.ranked]
     raise UnknownName("trial that ran to its end", got=str(trial), known=known)
@@ -61,8 +77,11 @@ def as_json(study: StudyRecord, answer: Answer, chosen: Contender) -> dict[str, 
         "direction": facts.direction.value,
         "yours": chosen.origin is Origin.YOURS,
         "setting": setting.to_json(),
-        "optimizer": own.get("call"),  # of yours: the call that makes it, or the reason why none does
-        "optimizer_reason": own.get("reason", _OF_OLD) if chosen.origin is Origin.YOURS and "call" not in own else None,
+        # of yours: the call that makes it, or the reason why none does
+        "optimizer": own.get("call"),
+        "optimizer_reason": own.get("reason", _OF_OLD)
+        if chosen.origin is Origin.YOURS and "call" not in own
+        else None,
         "carried": dict(facts.carried),
         "decay_exclusions": dict(facts.decay_exclusions),
         "loss_scaling": facts.own_optimizer.get("scaling"),
@@ -84,7 +103,9 @@ def as_python(study: StudyRecord, answer: Answer, chosen: Contender) -> str:
     if own:
         _check_own(facts)
     accumulation = facts.own_optimizer["accumulation"] if own else facts.accumulation
-    run = Run(facts=facts, setting=chosen.setting, accumulation=accumulation, seed=_seed(answer, chosen))
+    run = Run(
+        facts=facts, setting=chosen.setting, accumulation=accumulation, seed=_seed(answer, chosen)
+    )
     doc = f"{_title(study, answer, chosen)}\n\n{_about(run, chosen)}\n"
     return own_module(run, doc) if own else searched_module(run, doc)
 
@@ -106,7 +127,9 @@ def _title(study: StudyRecord, answer: Answer, chosen: Contender) -> str:
 
 def _about(run: Run, chosen: Contender) -> str:
     facts, setting = run.facts, chosen.setting
-    versions = ", ".join(f"{name} {number}" for name, number in facts.versions.items() if name != "lrsearch")
+    versions = ", ".join(
+        f"{name} {number}" for name, number in facts.versions.items() if name != "lrsearch"
+    )
     batch = f"{run.accumulation} x batch size {setting.batch_size or 'of the dataset'}"
     lines = [
         f"{setting.optimizer}, peak learning rate {rate_text(setting.learning_rate)}, {schedule_text(setting)}.",
@@ -117,7 +140,9 @@ def _about(run: Run, chosen: Contender) -> str:
     if setting.extra:
         lines.append(f"build_model(params) was called with {dict(setting.extra)!r}.")
     if chosen.origin is Origin.YOURS:
-        lines.append("Its callbacks are not part of it: what stops early or sets the rate goes to fit as before.")
+        lines.append(
+            "Its callbacks are not part of it: what stops early or sets the rate goes to fit as before."
+        )
     return "\n".join(lines)
 
 

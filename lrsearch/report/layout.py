@@ -1,6 +1,8 @@
-"""Tables that fit a width: columns that have no room are left out, and the table's last line names them.
+"""Tables that fit a width: columns that have no room are left out, and the table's last line names
+them.
 
-Knows texts only. `width` is in terminal cells; None is no limit, and then nothing is left out or cut.
+Knows texts only. `width` is in terminal cells; None is no limit, and then nothing is left out or
+cut.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ class Column:
     name: str = ""  # what it is called when it is left out; by default its head
     right: bool = False
     rank: int = 0  # 0 always stays; of the others, low ranks are given room first
-    least: int | None = None  # may be cut to this many characters where there is no room for the whole
+    # may be cut to this many characters where there is no room for the whole
+    least: int | None = None
 
     @property
     def called(self) -> str:
@@ -45,7 +48,9 @@ def choose(columns: Sequence[Column], width: int | None) -> tuple[Column, ...]:
         return tuple(columns)
     chosen: dict[int, Column] = {}
     left = width
-    for place, each in sorted(enumerate(columns), key=lambda pair: (pair[1].rank, pair[1].least is not None, pair[0])):
+    for place, each in sorted(
+        enumerate(columns), key=lambda pair: (pair[1].rank, pair[1].least is not None, pair[0])
+    ):
         if each.rank and each.empty:
             continue
         room = left - (len(GAP) if chosen else 0)
@@ -93,26 +98,40 @@ def table(columns: Sequence[Column], width: int | None = None, *, indent: str = 
 def missing(columns: Sequence[Column], shown: Sequence[Column]) -> list[str]:
     """Names of columns that say something and are not shown."""
     there = {each.called for each in shown}
-    return [each.called for each in columns if each.called and each.rank and not each.empty and each.called not in there]
+    return [
+        each.called
+        for each in columns
+        if each.called and each.rank and not each.empty and each.called not in there
+    ]
 
 
 def _line(columns: Sequence[Column], row: Sequence[str]) -> str:
-    cells = (pad(cell, column.width, right=column.right) for column, cell in zip(columns, row, strict=True))
+    cells = (
+        pad(cell, column.width, right=column.right)
+        for column, cell in zip(columns, row, strict=True)
+    )
     return GAP.join(cells).rstrip()
 
 
 def paragraph(text: str, width: int | None, *, hang: str = "") -> str:
-    """Prose on lines of at most `width`, all but the first behind `hang`; no word is broken, it may be a name or a command's."""
+    """Prose on lines of at most `width`, all but the first behind `hang`; no word is broken, it may
+    be a name or a command's.
+    """
     if width is None or cell_len(text) <= width:
         return text
     wrapper = textwrap.TextWrapper(
-        max(width, len(hang) + 10), subsequent_indent=hang, break_long_words=False, break_on_hyphens=False
+        max(width, len(hang) + 10),
+        subsequent_indent=hang,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
     return "\n".join(wrapper.wrap(text))
 
 
 def clauses(parts: Sequence[str], width: int | None, *, between: str = ", ") -> str:
-    """As many of `parts` as fit one line, from the first on; the first is cut where it alone does not."""
+    """As many of `parts` as fit one line, from the first on; the first is cut where it alone does
+    not.
+    """
     text = parts[0] if parts else ""
     for part in parts[1:]:
         if width is not None and cell_len(text + between + part) > width:

@@ -1,4 +1,6 @@
-"""The answer as a notebook shows it: a table of settings, the picture of rates, the notes. Needs no pandas.
+"""The answer as a notebook shows it: a table of settings, the picture of rates, the notes.
+
+Needs no pandas.
 
 Colours and fonts are the notebook's, which may be dark: nothing is set but spaces.
 """
@@ -12,7 +14,15 @@ from html import escape
 
 from lrsearch.answer import Answer, Contender, evidence_text
 from lrsearch.errors import EnvironmentProblem
-from lrsearch.report.words import counted, further_text, rate_text, schedule_text, value_digits, value_text, varying_of
+from lrsearch.report.words import (
+    counted,
+    further_text,
+    rate_text,
+    schedule_text,
+    value_digits,
+    value_text,
+    varying_of,
+)
 from lrsearch.values import Origin, StudyRecord, TrialRecord
 
 _CELL = "padding: 2px 10px; text-align: left; white-space: nowrap"
@@ -24,7 +34,12 @@ def answer_html(study: StudyRecord, records: Sequence[TrialRecord], answer: Answ
     better = "higher" if answer.direction == "maximize" else "lower"
     head = f"<b>{escape(answer.study)}</b>: {escape(answer.objective)} ({better} is better); {ended or 'no trial yet'}"
     notes = "".join(f"<li>{escape(each)}</li>" for each in answer.warnings)
-    parts = [f"<p>{head}</p>", _contenders(answer), _picture(study, records, answer), f"<ul>{notes}</ul>" if notes else ""]
+    parts = [
+        f"<p>{head}</p>",
+        _contenders(answer),
+        _picture(study, records, answer),
+        f"<ul>{notes}</ul>" if notes else "",
+    ]
     return f"<div>{''.join(parts)}</div>"
 
 
@@ -38,7 +53,11 @@ def _contenders(answer: Answer) -> str:
     shown += [] if same else [("best", best)]
     shown += [(f"#{place}", each) for place, each in enumerate(answer.runners_up, start=2)]
     digits = value_digits(each.value for _, each in shown)
-    varying = varying_of(each.setting for each in answer.ranked if each.setting is not None and each.origin is not Origin.YOURS)
+    varying = varying_of(
+        each.setting
+        for each in answer.ranked
+        if each.setting is not None and each.origin is not Origin.YOURS
+    )
     head = ["", "trial", "optimizer", "peak rate", "schedule", answer.objective, "of", ""]
     body = [[label, *_cells(each, digits, varying), _apart(answer, each)] for label, each in shown]
     return f"<table><thead>{_row(head, 'th')}</thead><tbody>{''.join(_row(row, 'td') for row in body)}</tbody></table>"
@@ -66,7 +85,11 @@ def _apart(answer: Answer, each: Contender) -> str:
 
 
 def _row(cells: Sequence[str], tag: str) -> str:
-    return "<tr>" + "".join(f'<{tag} style="{_CELL}">{escape(cell)}</{tag}>' for cell in cells) + "</tr>"
+    return (
+        "<tr>"
+        + "".join(f'<{tag} style="{_CELL}">{escape(cell)}</{tag}>' for cell in cells)
+        + "</tr>"
+    )
 
 
 def _picture(study: StudyRecord, records: Sequence[TrialRecord], answer: Answer) -> str:
@@ -82,4 +105,6 @@ def _picture(study: StudyRecord, records: Sequence[TrialRecord], answer: Answer)
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=80)
     data = base64.b64encode(drawn.getvalue()).decode()
-    return f'<img alt="value against learning rate, by optimizer" src="data:image/png;base64,{data}">'
+    return (
+        f'<img alt="value against learning rate, by optimizer" src="data:image/png;base64,{data}">'
+    )

@@ -1,7 +1,7 @@
 """The answer and the trials as notes for optuna-dashboard, in Markdown.
 
-Notes are written when somebody opens the dashboard: workers have better things to do. Optuna's rows are made by the ledger's
-mirror; a trial's note goes to the row of its number.
+Notes are written when somebody opens the dashboard: workers have better things to do. Optuna's rows
+are made by the ledger's mirror; a trial's note goes to the row of its number.
 """
 
 from __future__ import annotations
@@ -26,14 +26,24 @@ _MARK = "*Written by lrsearch; a note that you edit stays as you leave it.*"
 
 def study_note(answer: Answer) -> str:
     """The page of `lrsearch best`, as the study's note."""
-    parts = [fenced(answer_text(answer)), f"The same in a terminal: {quoted(f'lrsearch best {quote(answer.study)}')}", _MARK]
+    parts = [
+        fenced(answer_text(answer)),
+        f"The same in a terminal: {quoted(f'lrsearch best {quote(answer.study)}')}",
+        _MARK,
+    ]
     if answer.best is not None and answer.ranked[0].number != answer.best.trial:
-        parts.insert(1, f"Where this page itself says best trial, it means the best single training: {answer.ranked[0].number}.")
+        parts.insert(
+            1,
+            f"Where this page itself says best trial, it means the best single training: {answer.ranked[0].number}.",
+        )
     return "\n\n".join(parts)
 
 
 def trial_note(record: TrialRecord, objective: str) -> str:
-    """What a trial did, in a few lines. What the study's own code said or is called is fenced: it is no Markdown of ours."""
+    """What a trial did, in a few lines.
+
+    What the study's own code said or is called is fenced: it is no Markdown of ours.
+    """
     setting = record.setting
     lines = [f"**{record.state.value}**"]
     if setting is not None:
@@ -50,7 +60,9 @@ def trial_note(record: TrialRecord, objective: str) -> str:
 
 
 def fenced(text: str) -> str:
-    """`text` as a block of code that nothing in it can leave: its fence is longer than any row of backticks within."""
+    """`text` as a block of code that nothing in it can leave: its fence is longer than any row of
+    backticks within.
+    """
     fence = "`" * max(3, _longest_ticks(text) + 1)
     return f"{fence}\n{text.rstrip()}\n{fence}"
 
@@ -66,8 +78,11 @@ def _longest_ticks(text: str) -> int:
     return max(map(len, re.findall("`+", text)), default=0)
 
 
-def write_notes(ledger: Ledger, study: StudyRecord, answer: Answer, records: Sequence[TrialRecord]) -> int:
-    """Bring the notes of a study and its finished trials up to date, in one transaction; returns how many were written.
+def write_notes(
+    ledger: Ledger, study: StudyRecord, answer: Answer, records: Sequence[TrialRecord]
+) -> int:
+    """Bring the notes of a study and its finished trials up to date, in one transaction; returns
+    how many were written.
 
     One that somebody edited stays. Raises StorageUnavailable.
     """
@@ -78,16 +93,24 @@ def write_notes(ledger: Ledger, study: StudyRecord, answer: Answer, records: Seq
         nonlocal written
         wanted: dict[int | None, str] = {None: page}
         wanted |= {numbers[number]: text for number, text in texts.items() if number in numbers}
-        renewed = {trial_id: text for trial_id, text in wanted.items() if _ours_to_write(attrs, trial_id, text)}
+        renewed = {
+            trial_id: text
+            for trial_id, text in wanted.items()
+            if _ours_to_write(attrs, trial_id, text)
+        }
         written = len(renewed)
-        return {key: value for trial_id, text in renewed.items() for key, value in _rows(attrs, trial_id, text).items()}
+        return {
+            key: value
+            for trial_id, text in renewed.items()
+            for key, value in _rows(attrs, trial_id, text).items()
+        }
 
     ledger.change_optuna_attrs(study.optuna_study_id, renew)
     return written
 
 
-# Private names, read in optuna-dashboard 0.21.0: its public functions take no trial of a finished study, and three transactions
-# a note, which is a minute and a half for a thousand.
+# Private names, read in optuna-dashboard 0.21.0: its public functions take no trial of a finished
+# study, and three transactions a note, which is a minute and a half for a thousand.
 
 
 def _ours_to_write(attrs: Mapping[str, Json], trial_id: int | None, text: str) -> bool:

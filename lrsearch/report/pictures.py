@@ -1,4 +1,6 @@
-"""Pictures of a study, drawn by matplotlib without a display: value against rate, schedules, curves."""
+"""Pictures of a study, drawn by matplotlib without a display: value against rate, schedules,
+curves.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +26,29 @@ from lrsearch.report.canvas import (
 from lrsearch.report.words import range_text, rate_text, schedule_text
 from lrsearch.report.yours_schedule import yours_schedule
 from lrsearch.space import rates
-from lrsearch.values import CurvePoint, Direction, Kind, Origin, StudyRecord, TrialRecord, TrialState
+from lrsearch.values import (
+    CurvePoint,
+    Direction,
+    Kind,
+    Origin,
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 TOP = len(LINES)  # trials in the pictures of schedules and curves
-_LEGEND = ("trial", "worse than shown", "diverged", "pruned", "best", "yours", "crawls", "diverges")  # in this order
+# in this order
+_LEGEND = ("trial", "worse than shown", "diverged", "pruned", "best", "yours", "crawls", "diverges")
 _ROOM = 1.6  # times the outermost rates: where the axis ends
-_LEAST_SPAN = 15.0  # times the middle on either side, or a single trial would have an axis without a second number
+# times the middle on either side, or a single trial would have an axis without a second number
+_LEAST_SPAN = 15.0
 _COLUMNS = 3
-_SHOWN_SHARE = 0.8  # of the complete values; the worst are drawn at the frame's edge, or they would flatten the rest
+# of the complete values; the worst are drawn at the frame's edge, or they would flatten the rest
+_SHOWN_SHARE = 0.8
 _PANEL_HEIGHT, _HEIGHT = 3.4, 4.4  # inches, of a panel of rates, and of the one panel of the others
 _POINTS = 400  # of a schedule's line
 _SMALL = 7.5  # points
@@ -53,7 +66,8 @@ def write_plots(
 ) -> list[Path]:
     """Write `rates.png`, `schedules.png` and `curves.png` into `folder`; returns their paths.
 
-    Raises InvalidValue where nothing was trained yet, EnvironmentProblem where matplotlib or the folder is not there.
+    Raises InvalidValue where nothing was trained yet, EnvironmentProblem where matplotlib or the
+    folder is not there.
     """
     figures = {
         "rates": rates_figure(study, records, answer),
@@ -68,16 +82,24 @@ def write_plots(
             figure.savefig(paths[-1], dpi=150)
     except OSError as error:
         raise EnvironmentProblem(
-            f"cannot write pictures into {folder}: {error.strerror}.", fix="Give another folder with -o."
+            f"cannot write pictures into {folder}: {error.strerror}.",
+            fix="Give another folder with -o.",
         ) from None
     return paths
 
 
 def rates_figure(study: StudyRecord, records: Sequence[TrialRecord], answer: Answer) -> Figure:
-    """A panel an optimizer: every trial's value against its peak rate, where it crawls, where it diverges; yours as a line."""
+    """A panel an optimizer: every trial's value against its peak rate, where it crawls, where it
+    diverges; yours as a line.
+    """
     groups = _by_optimizer(records, answer)
     if not groups:
-        raise InvalidValue("plot", got="a study without a finished trial", allowed="one with some", fix="Let it go on.")
+        raise InvalidValue(
+            "plot",
+            got="a study without a finished trial",
+            allowed="one with some",
+            fix="Let it go on.",
+        )
     width = min(_COLUMNS, len(groups))
     height = -(-len(groups) // width)
     figure = new_figure(max(5.6, 4.2 * width), _PANEL_HEIGHT * height)
@@ -85,7 +107,13 @@ def rates_figure(study: StudyRecord, records: Sequence[TrialRecord], answer: Ans
     frame = _frame(study, records)
     for panel, (name, group) in zip(panels.flat, groups.items(), strict=False):
         said = _rates_panel(panel, name, group, answer, frame)
-        _head(figure, panel, name, said, room=_PANEL_SHARE * figure.get_figwidth() * figure.dpi / width)
+        _head(
+            figure,
+            panel,
+            name,
+            said,
+            room=_PANEL_SHARE * figure.get_figwidth() * figure.dpi / width,
+        )
     for panel in list(panels.flat)[len(groups) :]:
         panel.axis("off")
     for row in panels:
@@ -96,7 +124,13 @@ def rates_figure(study: StudyRecord, records: Sequence[TrialRecord], answer: Ans
     return figure
 
 
-def _rates_panel(panel: Axes, name: str, group: Sequence[TrialRecord], answer: Answer, frame: tuple[float, float] | None) -> str:
+def _rates_panel(
+    panel: Axes,
+    name: str,
+    group: Sequence[TrialRecord],
+    answer: Answer,
+    frame: tuple[float, float] | None,
+) -> str:
     """Draw a panel; returns what its regions say."""
     row = next((each for each in answer.by_optimizer if each.optimizer == name), None)
     panel.set_xscale("log")
@@ -111,10 +145,27 @@ def _rates_panel(panel: Axes, name: str, group: Sequence[TrialRecord], answer: A
         at = _within(yours.searched, frame)
         panel.axhline(at, color=BLACK, lw=1, ls="--", label="yours", zorder=2)
         if yours.setting.optimizer == name and yours.setting.learning_rate > 0:
-            panel.scatter(yours.setting.learning_rate, at, marker="D", s=30, color=BLACK, zorder=3, clip_on=False)
+            panel.scatter(
+                yours.setting.learning_rate,
+                at,
+                marker="D",
+                s=30,
+                color=BLACK,
+                zorder=3,
+                clip_on=False,
+            )
     if frame is not None and best is not None and best.setting.optimizer == name:
         spot = best.setting.learning_rate, _within(best.searched or 0.0, frame)
-        panel.scatter(*spot, s=170, facecolors="none", edgecolors=BLACK, lw=1.8, label="best", zorder=4, clip_on=False)
+        panel.scatter(
+            *spot,
+            s=170,
+            facecolors="none",
+            edgecolors=BLACK,
+            lw=1.8,
+            label="best",
+            zorder=4,
+            clip_on=False,
+        )
     panel.grid(alpha=0.25)
     panel.set_xlabel("peak learning rate")
     return said
@@ -123,7 +174,11 @@ def _rates_panel(panel: Axes, name: str, group: Sequence[TrialRecord], answer: A
 def _span(name: str, group: Sequence[TrialRecord], answer: Answer) -> tuple[float, float]:
     """The ends of a panel's axis of rates."""
     seen = [each.setting.learning_rate for each in group if each.setting]
-    if answer.yours is not None and answer.yours.setting.optimizer == name and answer.yours.setting.learning_rate > 0:
+    if (
+        answer.yours is not None
+        and answer.yours.setting.optimizer == name
+        and answer.yours.setting.learning_rate > 0
+    ):
         seen.append(answer.yours.setting.learning_rate)
     middle = math.sqrt(min(seen) * max(seen))
     span = max(max(seen) / middle * _ROOM, _LEAST_SPAN)
@@ -131,15 +186,24 @@ def _span(name: str, group: Sequence[TrialRecord], answer: Answer) -> tuple[floa
 
 
 def _regions(panel: Axes, row: OptimizerRow) -> str:
-    """Shade where training crawls and where it diverges, and say so: from the table's row, to its very rates."""
+    """Shade where training crawls and where it diverges, and say so: from the table's row, to its
+    very rates.
+    """
     said = []
     if row.crawls_to is not None:
-        panel.axvspan(panel.get_xlim()[0], row.crawls_to, color=GREY, alpha=0.2, lw=0, label="crawls")
+        panel.axvspan(
+            panel.get_xlim()[0], row.crawls_to, color=GREY, alpha=0.2, lw=0, label="crawls"
+        )
         said.append(f"crawls up to {rate_text(row.crawls_to)}")
     if row.good_rates is not None:
         said.append(f"as good at {range_text(row.good_rates)}")
     if row.diverges_from is not None:
-        style: dict[str, Any] = {"facecolor": "#f6d5c3", "edgecolor": "#e5b79c", "hatch": "///", "lw": 0}
+        style: dict[str, Any] = {
+            "facecolor": "#f6d5c3",
+            "edgecolor": "#e5b79c",
+            "hatch": "///",
+            "lw": 0,
+        }
         panel.axvspan(row.diverges_from, panel.get_xlim()[1], label="diverges", zorder=0.5, **style)
         said.append(f"diverges from {rate_text(row.diverges_from)}")
     return ", ".join(said)
@@ -149,30 +213,73 @@ def _head(figure: Figure, panel: Axes, name: str, said: str, *, room: float) -> 
     """A panel's name, and what is said of it in small print below the name, in `room` pixels."""
     text = fit_text(figure, said, size=_SMALL, room=room)
     panel.set_title(name, loc="left", fontweight="bold", pad=8 + 10 * (1 + text.count("\n")))
-    small: dict[str, Any] = {"fontsize": _SMALL, "color": "#444444", "xytext": (0, 4), "textcoords": "offset points"}
+    small: dict[str, Any] = {
+        "fontsize": _SMALL,
+        "color": "#444444",
+        "xytext": (0, 4),
+        "textcoords": "offset points",
+    }
     panel.annotate(text, (0, 1), xycoords="axes fraction", va="bottom", **small)
 
 
-def _points(panel: Axes, group: Sequence[TrialRecord], direction: Direction, frame: tuple[float, float] | None) -> None:
-    """Values inside the frame as dots, worse ones as arrows at its edge, diverged and pruned ones as crosses there."""
+def _points(
+    panel: Axes,
+    group: Sequence[TrialRecord],
+    direction: Direction,
+    frame: tuple[float, float] | None,
+) -> None:
+    """Values inside the frame as dots, worse ones as arrows at its edge, diverged and pruned ones
+    as crosses there.
+    """
     up = direction is Direction.MAXIMIZE
     edge = _padded(frame)[0 if up else 1]
-    done = [(each.setting.learning_rate, each.value) for each in group if _has_value(each) and each.setting]
-    inside = [(rate, value) for rate, value in done if value is not None and frame and _within(value, frame) == value]
-    worse = [(rate, edge) for rate, value in done if value is not None and frame and _within(value, frame) != value]
+    done = [
+        (each.setting.learning_rate, each.value)
+        for each in group
+        if _has_value(each) and each.setting
+    ]
+    inside = [
+        (rate, value)
+        for rate, value in done
+        if value is not None and frame and _within(value, frame) == value
+    ]
+    worse = [
+        (rate, edge)
+        for rate, value in done
+        if value is not None and frame and _within(value, frame) != value
+    ]
     styles: tuple[tuple[list[tuple[float, float]], dict[str, Any]], ...] = (
         (inside, {"marker": "o", "s": 28, "color": BLUE, "alpha": 0.85, "label": "trial"}),
-        (worse, {"marker": "v" if up else "^", "s": 34, "color": BLUE, "alpha": 0.85, "label": "worse than shown"}),
-        (_at_edge(group, TrialState.PRUNED, edge), {"marker": "+", "s": 42, "color": GREY, "label": "pruned"}),
-        (_at_edge(group, TrialState.DIVERGED, edge), {"marker": "x", "s": 38, "color": VERMILION, "label": "diverged"}),
+        (
+            worse,
+            {
+                "marker": "v" if up else "^",
+                "s": 34,
+                "color": BLUE,
+                "alpha": 0.85,
+                "label": "worse than shown",
+            },
+        ),
+        (
+            _at_edge(group, TrialState.PRUNED, edge),
+            {"marker": "+", "s": 42, "color": GREY, "label": "pruned"},
+        ),
+        (
+            _at_edge(group, TrialState.DIVERGED, edge),
+            {"marker": "x", "s": 38, "color": VERMILION, "label": "diverged"},
+        ),
     )
     for points, style in styles:
         if points:
             panel.scatter(*zip(*points, strict=True), zorder=3, clip_on=False, **style)
 
 
-def _at_edge(group: Sequence[TrialRecord], state: TrialState, edge: float) -> list[tuple[float, float]]:
-    return [(each.setting.learning_rate, edge) for each in group if each.state is state and each.setting]
+def _at_edge(
+    group: Sequence[TrialRecord], state: TrialState, edge: float
+) -> list[tuple[float, float]]:
+    return [
+        (each.setting.learning_rate, edge) for each in group if each.state is state and each.setting
+    ]
 
 
 def _has_value(record: TrialRecord) -> bool:
@@ -184,9 +291,14 @@ def _within(value: float, frame: tuple[float, float]) -> float:
 
 
 def schedules_figure(
-    study: StudyRecord, records: Sequence[TrialRecord], curves: Mapping[int, Sequence[CurvePoint]], answer: Answer
+    study: StudyRecord,
+    records: Sequence[TrialRecord],
+    curves: Mapping[int, Sequence[CurvePoint]],
+    answer: Answer,
 ) -> Figure:
-    """The rate over the run, relative to each peak, of the best trials and yours; the peak is in the legend."""
+    """The rate over the run, relative to each peak, of the best trials and yours; the peak is in
+    the legend.
+    """
     figure = new_figure(8, _HEIGHT)
     panel = figure.subplots()
     for each, style in zip(_top(answer), LINES, strict=False):
@@ -213,7 +325,9 @@ def _schedule(panel: Axes, study: StudyRecord, record: TrialRecord, **style: Any
     panel.plot(shown / max(total - 1, 1), line[shown], marker="o" if total == 1 else "", **style)
 
 
-def _yours_schedule(panel: Axes, study: StudyRecord, label: str, curve: Sequence[CurvePoint]) -> None:
+def _yours_schedule(
+    panel: Axes, study: StudyRecord, label: str, curve: Sequence[CurvePoint]
+) -> None:
     known = yours_schedule(study.plan.facts, curve)
     if known is None:
         panel.plot([], [], label=f"{label} (its rate over the run is not known)", **YOURS)
@@ -225,7 +339,10 @@ def _yours_schedule(panel: Axes, study: StudyRecord, label: str, curve: Sequence
 
 
 def curves_figure(
-    study: StudyRecord, records: Sequence[TrialRecord], curves: Mapping[int, Sequence[CurvePoint]], answer: Answer
+    study: StudyRecord,
+    records: Sequence[TrialRecord],
+    curves: Mapping[int, Sequence[CurvePoint]],
+    answer: Answer,
 ) -> Figure:
     """The objective by epoch: yours and the best trials in colour, the others grey."""
     figure = new_figure(8, _HEIGHT)
@@ -233,11 +350,27 @@ def curves_figure(
     top = _top(answer)
     yours = yours_of(records)
     named = {each.id for each in top} | ({yours.id} if yours else set())
-    others = [each for each in records if each.kind is Kind.SEARCH and each.id not in named and curves.get(each.id)]
+    others = [
+        each
+        for each in records
+        if each.kind is Kind.SEARCH and each.id not in named and curves.get(each.id)
+    ]
     for place, each in enumerate(others):
-        _curve(panel, curves[each.id], color="#888888", alpha=0.35, lw=0.8, label="_" * bool(place) + "other trials")
+        _curve(
+            panel,
+            curves[each.id],
+            color="#888888",
+            alpha=0.35,
+            lw=0.8,
+            label="_" * bool(place) + "other trials",
+        )
     for each, style in zip(top, LINES, strict=False):
-        _curve(panel, curves.get(each.id, ()), label=_legend(each, answer), **{**style, "lw": _CURVE_WIDTH})
+        _curve(
+            panel,
+            curves.get(each.id, ()),
+            label=_legend(each, answer),
+            **{**style, "lw": _CURVE_WIDTH},
+        )
     if yours is not None and yours.setting is not None:
         ended = f" ({yours.state.value})" if yours.state is not TrialState.COMPLETE else ""
         _curve(panel, curves.get(yours.id, ()), label=_legend(yours, answer) + ended, **YOURS)
@@ -246,7 +379,14 @@ def curves_figure(
     if frame is None:
         panel.set_yticks([])
         panel.set_xlim(0.5, study.plan.facts.epochs + 0.5)
-        panel.text(0.5, 0.5, "no epoch has a value", transform=panel.transAxes, ha="center", color="#444444")
+        panel.text(
+            0.5,
+            0.5,
+            "no epoch has a value",
+            transform=panel.transAxes,
+            ha="center",
+            color="#444444",
+        )
     panel.set_xlabel("epoch")
     set_ylabel(figure, panel, study.plan.facts.objective, height=_HEIGHT)
     panel.grid(alpha=0.25)
@@ -274,7 +414,11 @@ def _legend(record: TrialRecord, answer: Answer) -> str:
 def _top(answer: Answer) -> list[TrialRecord]:
     """The best, as the answer has it, then the best single trainings; without yours."""
     best = answer.best.trial if answer.best else None
-    searched = [each for each in answer.ranked if each.setting is not None and each.origin is not Origin.YOURS]
+    searched = [
+        each
+        for each in answer.ranked
+        if each.setting is not None and each.origin is not Origin.YOURS
+    ]
     return sorted(searched, key=lambda each: each.number != best)[:TOP]
 
 
@@ -282,7 +426,12 @@ def _by_optimizer(records: Sequence[TrialRecord], answer: Answer) -> dict[str, l
     """Finished search trials by optimizer, in the order of the answer's table; without yours."""
     groups: dict[str, list[TrialRecord]] = {row.optimizer: [] for row in answer.by_optimizer}
     for each in records:
-        if each.kind is Kind.SEARCH and each.origin is not Origin.YOURS and each.setting and each.state.terminal:
+        if (
+            each.kind is Kind.SEARCH
+            and each.origin is not Origin.YOURS
+            and each.setting
+            and each.state.terminal
+        ):
             groups.setdefault(each.setting.optimizer, []).append(each)
     return {name: group for name, group in groups.items() if group}
 
@@ -296,7 +445,9 @@ def _curve_frame(
     study: StudyRecord, records: Sequence[TrialRecord], curves: Mapping[int, Sequence[CurvePoint]]
 ) -> tuple[float, float] | None:
     mine = {each.id for each in records if each.kind is Kind.SEARCH}
-    values = [point.value for key in mine for point in curves.get(key, ()) if point.value is not None]
+    values = [
+        point.value for key in mine for point in curves.get(key, ()) if point.value is not None
+    ]
     return _without_the_worst(values, study.plan.facts.direction)
 
 

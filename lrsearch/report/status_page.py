@@ -14,7 +14,8 @@ from lrsearch.report.words import counted, duration_text, value_text
 from lrsearch.storage import Counts
 from lrsearch.values import Json, StudyRecord, StudyState, TrialRecord, TrialState, WorkerRecord
 
-_SHOWN = 12  # running trials, and workers, on a page that is watched: it is redrawn from the screen's top
+# running trials, and workers, on a page that is watched: it is redrawn from the screen's top
+_SHOWN = 12
 _BAR, _WIDE = 40, 80  # characters: the bar at most, and a page whose width nobody knows
 
 
@@ -28,8 +29,13 @@ def status_data(
     now: float,
     spent: Spent | None = None,
 ) -> dict[str, Json]:
-    """How far a study is. `ended` says that nothing will happen any more; `engines` are the figures by machine."""
-    alive = [each for each in workers if each.state != "gone" and now - each.last_seen < GONE_SECONDS]
+    """How far a study is.
+
+    `ended` says that nothing will happen any more; `engines` are the figures by machine.
+    """
+    alive = [
+        each for each in workers if each.state != "gone" and now - each.last_seen < GONE_SECONDS
+    ]
     stands = standing(study.plan.facts, records)
     return {
         "study": study.name,
@@ -60,7 +66,9 @@ def status_data(
 
 
 def status_text(data: dict[str, Json], *, width: int | None = None, watched: bool = False) -> str:
-    """The same for people, in `width` columns where that is given; `watched` begins with a bar and the time left."""
+    """The same for people, in `width` columns where that is given; `watched` begins with a bar and
+    the time left.
+    """
     reason = f" ({data['reason'].strip().splitlines()[-1]})" if data["reason"] else ""
     lines = [paragraph(f"study {data['study']}: {data['state']}{reason}", width, hang=HANG)]
     if watched:
@@ -71,7 +79,10 @@ def status_text(data: dict[str, Json], *, width: int | None = None, watched: boo
     lines += _result_lines(data, width)
     lines += _running_lines(data["training"], width, shown=_SHOWN if watched else None)
     lines += _alive_lines(data["workers"], width, shown=_SHOWN if watched else None)
-    lines += [paragraph(f"engine   {machine}: {known['reason']}", width, hang=HANG) for machine, known in data["engines"].items()]
+    lines += [
+        paragraph(f"engine   {machine}: {known['reason']}", width, hang=HANG)
+        for machine, known in data["engines"].items()
+    ]
     if not data["workers"] and not data["ended"]:
         lines.append(f"no worker. Attach some: lrsearch attach {quote(data['study'])}")
     if not data["exact_resume"]:
@@ -83,7 +94,9 @@ def _bar_line(data: dict[str, Json], width: int | None) -> str:
     """A bar of all trainings, retests included, then the time left."""
     done, left = data["done"] + data["retests"]["done"], data["trainings_left"]
     estimated = data["estimated_seconds_left"]
-    time = "time left unknown yet" if estimated is None else f"about {duration_text(estimated)} left"
+    time = (
+        "time left unknown yet" if estimated is None else f"about {duration_text(estimated)} left"
+    )
     if data["ended"] or not data["workers"]:
         time = "ended" if data["ended"] else "no worker"
     if left is None:  # time alone limits the study
@@ -117,7 +130,10 @@ def _time_line(data: dict[str, Json]) -> str:
 def _result_lines(data: dict[str, Json], width: int | None) -> list[str]:
     """The best and yours: value, trial, what the value rests on, setting."""
     found = {label: data[label] for label in ("best", "yours") if data[label]}
-    values = [each["state"] if each["value"] is None else value_text(each["value"]) for each in found.values()]
+    values = [
+        each["state"] if each["value"] is None else value_text(each["value"])
+        for each in found.values()
+    ]
     columns = [
         Column(cells=[label.ljust(len(HANG) - 2) for label in found]),
         Column(cells=values),
@@ -127,19 +143,26 @@ def _result_lines(data: dict[str, Json], width: int | None) -> list[str]:
     return table(columns, width) if found else []
 
 
-def _running_lines(training: Sequence[dict[str, Json]], width: int | None, *, shown: int | None) -> list[str]:
+def _running_lines(
+    training: Sequence[dict[str, Json]], width: int | None, *, shown: int | None
+) -> list[str]:
     first = training[:shown]
     columns = [
         Column(cells=["running"] * len(first)),
         Column(cells=[each["label"] for each in first]),
-        Column(cells=[f"attempt {each['attempt']}" if each["attempt"] > 1 else "" for each in first], rank=1),
+        Column(
+            cells=[f"attempt {each['attempt']}" if each["attempt"] > 1 else "" for each in first],
+            rank=1,
+        ),
         Column(cells=[each["setting"] for each in first], rank=2, least=12),
     ]
     wanted = [each for each in columns if not each.empty]
     return [*(table(wanted, width) if first else []), *_more("running", len(training) - len(first))]
 
 
-def _alive_lines(workers: Sequence[dict[str, Json]], width: int | None, *, shown: int | None) -> list[str]:
+def _alive_lines(
+    workers: Sequence[dict[str, Json]], width: int | None, *, shown: int | None
+) -> list[str]:
     first = workers[:shown]
     columns = [
         Column(cells=["worker "] * len(first)),
@@ -156,11 +179,20 @@ def _more(label: str, number: int) -> list[str]:
 
 def _kinds(data: dict[str, Json], *, every: bool) -> str:
     """How the trials ended; `every` also says of what there is none."""
-    return ", ".join(f"{data[state]} {state}" for state in ("complete", "diverged", "pruned", "failed") if every or data[state])
+    return ", ".join(
+        f"{data[state]} {state}"
+        for state in ("complete", "diverged", "pruned", "failed")
+        if every or data[state]
+    )
 
 
 def _training(record: TrialRecord) -> dict[str, Json]:
-    return {"label": record.label, "attempt": record.attempt, "worker": record.worker, "setting": setting_text(record)}
+    return {
+        "label": record.label,
+        "attempt": record.attempt,
+        "worker": record.worker,
+        "setting": setting_text(record),
+    }
 
 
 def _short(each: Contender | None) -> dict[str, Json] | None:

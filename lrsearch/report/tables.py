@@ -58,7 +58,9 @@ def studies_table(rows: Sequence[dict[str, Json]], *, width: int | None = None) 
         Column(head="objective", cells=[row["objective"] for row in rows], rank=1, least=8),
         Column(head="done", cells=[f"{row['done']}/{row['budget'] or '-'}" for row in rows]),
         Column(head="running", cells=[str(row["running"]) for row in rows], rank=2),
-        Column(head="file", cells=[row["study_file"] or "(notebook)" for row in rows], rank=3, least=12),
+        Column(
+            head="file", cells=[row["study_file"] or "(notebook)" for row in rows], rank=3, least=12
+        ),
     ]
     return "\n".join(table(columns, width))
 
@@ -69,7 +71,10 @@ def setting_text(record: TrialRecord, varying: frozenset[str] = frozenset()) -> 
 
 
 def words_of(setting: Setting, varying: frozenset[str] = frozenset()) -> str:
-    words = [f"{setting.optimizer} {rate_text(setting.learning_rate)} {schedule_text(setting)}", further_text(setting, varying)]
+    words = [
+        f"{setting.optimizer} {rate_text(setting.learning_rate)} {schedule_text(setting)}",
+        further_text(setting, varying),
+    ]
     return "; ".join(each for each in words if each)
 
 
@@ -104,43 +109,82 @@ def trials_table(records: Sequence[TrialRecord], *, width: int | None = None) ->
     digits = max(4, value_digits(each.value for each in records))
     columns = [
         Column(head="trial", cells=[_number(each) for each in records], right=True),
-        Column(head="value", cells=[value_text(each.value, digits) for each in records], right=True),
+        Column(
+            head="value", cells=[value_text(each.value, digits) for each in records], right=True
+        ),
         Column(head="state", cells=[each.state.value for each in records]),
         *_setting_columns(records, wide=width is None),
         Column(
-            head="seconds", cells=[f"{each.seconds:.1f}" if each.state.terminal else "" for each in records], right=True, rank=6
+            head="seconds",
+            cells=[f"{each.seconds:.1f}" if each.state.terminal else "" for each in records],
+            right=True,
+            rank=6,
         ),
-        Column(head="why", cells=[each.reason.splitlines()[0][:90] if each.reason else "" for each in records], rank=4, least=16),
+        Column(
+            head="why",
+            cells=[each.reason.splitlines()[0][:90] if each.reason else "" for each in records],
+            rank=4,
+            least=16,
+        ),
     ]
     return "\n".join(table(columns, width))
 
 
 def _number(record: TrialRecord) -> str:
-    return str(record.number) if record.kind is Kind.SEARCH else f"{record.parent}/{(record.repeat or 0) + 1}"
+    return (
+        str(record.number)
+        if record.kind is Kind.SEARCH
+        else f"{record.parent}/{(record.repeat or 0) + 1}"
+    )
 
 
 def _setting_columns(records: Sequence[TrialRecord], *, wide: bool) -> list[Column]:
     """The setting: one text where there is room for all, else its parts by their weight."""
-    varying = varying_of(each.setting for each in records if each.setting is not None and each.origin is not Origin.YOURS)
+    varying = varying_of(
+        each.setting
+        for each in records
+        if each.setting is not None and each.origin is not Origin.YOURS
+    )
     mark = ["yours: " if each.origin is Origin.YOURS else "" for each in records]
     if wide:
-        cells = [name + setting_text(each, varying) for name, each in zip(mark, records, strict=True)]
+        cells = [
+            name + setting_text(each, varying) for name, each in zip(mark, records, strict=True)
+        ]
         return [Column(head="setting", cells=cells)]
     settings = [each.setting for each in records]
     return [
         Column(
             head="optimizer",
-            cells=[name + (each.optimizer if each else "-") for name, each in zip(mark, settings, strict=True)],
+            cells=[
+                name + (each.optimizer if each else "-")
+                for name, each in zip(mark, settings, strict=True)
+            ],
             rank=1,
             least=9,
         ),
-        Column(head="rate", cells=[rate_text(each.learning_rate) if each else "-" for each in settings], rank=2),
-        Column(head="schedule", cells=[schedule_text(each) if each else "-" for each in settings], rank=3, least=8),
-        Column(head="also", cells=[further_text(each, varying) if each else "" for each in settings], rank=5, least=12),
+        Column(
+            head="rate",
+            cells=[rate_text(each.learning_rate) if each else "-" for each in settings],
+            rank=2,
+        ),
+        Column(
+            head="schedule",
+            cells=[schedule_text(each) if each else "-" for each in settings],
+            rank=3,
+            least=8,
+        ),
+        Column(
+            head="also",
+            cells=[further_text(each, varying) if each else "" for each in settings],
+            rank=5,
+            least=12,
+        ),
     ]
 
 
-def trial_data(record: TrialRecord, curve: Sequence[CurvePoint], attempts: Sequence[AttemptRecord]) -> dict[str, Json]:
+def trial_data(
+    record: TrialRecord, curve: Sequence[CurvePoint], attempts: Sequence[AttemptRecord]
+) -> dict[str, Json]:
     """All that is known of one trial."""
     return {
         **trial_row(record),
@@ -159,30 +203,52 @@ def trial_data(record: TrialRecord, curve: Sequence[CurvePoint], attempts: Seque
             for each in attempts
         ],
         "curve": [
-            {"epoch": each.epoch, "step": each.step, "rate": each.rate, "value": each.value, **each.logs} for each in curve
+            {
+                "epoch": each.epoch,
+                "step": each.step,
+                "rate": each.rate,
+                "value": each.value,
+                **each.logs,
+            }
+            for each in curve
         ],
     }
 
 
 def trial_text(record: TrialRecord, data: dict[str, Json], *, width: int | None = None) -> str:
-    """The same for people: setting, attempts, the curve's end, the error. Its lines are broken, since they say all there is."""
+    """The same for people: setting, attempts, the curve's end, the error.
+
+    Its lines are broken, since they say all there is.
+    """
     lines = [
         f"{record.label}: {record.state.value}" + (f" ({record.reason})" if record.reason else ""),
         f"setting  {setting_text(record)}",
         f"origin   {record.origin.value}; seed {record.seed}; engine {record.engine or '-'}; {duration_text(record.seconds)}",
         f"value    {value_text(record.value)}"
-        + (f"; best {value_text(record.best_value)} at epoch {record.best_epoch}" if record.best_epoch else ""),
+        + (
+            f"; best {value_text(record.best_value)} at epoch {record.best_epoch}"
+            if record.best_epoch
+            else ""
+        ),
     ]
     if record.setting is not None and record.setting.batch_size is not None:
         lines.append(f"batch    {record.setting.batch_size}")
     if record.setting is not None and any(record.setting.hyper.values()):
-        lines.append("hyper    " + ", ".join(f"{name} {value:g}" for name, value in record.setting.hyper.items() if value))
+        lines.append(
+            "hyper    "
+            + ", ".join(
+                f"{name} {value:g}" for name, value in record.setting.hyper.items() if value
+            )
+        )
     lines += [f"note     {note}" for note in record.notes]
     lines += [
-        f"attempt  {each['attempt']}: {each['status']}" + (f" ({each['reason']})" if each["reason"] else "")
+        f"attempt  {each['attempt']}: {each['status']}"
+        + (f" ({each['reason']})" if each["reason"] else "")
         for each in data["attempt_list"]
     ]
-    lines = [paragraph(line, width, hang=HANG) for line in lines] + _curve_lines(data["curve"], width)
+    lines = [paragraph(line, width, hang=HANG) for line in lines] + _curve_lines(
+        data["curve"], width
+    )
     return "\n".join([*lines, *([record.traceback_text.rstrip()] if record.traceback_text else [])])
 
 
@@ -207,7 +273,9 @@ def _curve_lines(curve: Sequence[dict[str, Json]], width: int | None) -> list[st
         )
         for name in names
     ]
-    more = [f"({len(curve) - len(shown)} earlier epochs: --json)"] if len(curve) > len(shown) else []
+    more = (
+        [f"({len(curve) - len(shown)} earlier epochs: --json)"] if len(curve) > len(shown) else []
+    )
     return ["", *table(columns, width), *more]
 
 
@@ -219,7 +287,9 @@ def worker_rows(workers: Sequence[WorkerRecord], *, now: float) -> list[dict[str
             "host": each.host,
             "pid": each.pid,
             "slot": each.slot,
-            "state": "gone" if each.state != "gone" and now - each.last_seen > GONE_SECONDS else each.state,
+            "state": "gone"
+            if each.state != "gone" and now - each.last_seen > GONE_SECONDS
+            else each.state,
             "seen_seconds_ago": round(max(0.0, now - each.last_seen), 1),
             "versions": dict(each.versions),
         }
@@ -236,6 +306,10 @@ def workers_table(rows: Sequence[dict[str, Json]], *, width: int | None = None) 
         Column(head="pid", cells=[str(row["pid"]) for row in rows], right=True, rank=3),
         Column(head="slot", cells=[row["slot"] for row in rows]),
         Column(head="state", cells=[row["state"] for row in rows]),
-        Column(head="last seen", cells=[f"{duration_text(row['seen_seconds_ago'])} ago" for row in rows], rank=1),
+        Column(
+            head="last seen",
+            cells=[f"{duration_text(row['seen_seconds_ago'])} ago" for row in rows],
+            rank=1,
+        ),
     ]
     return "\n".join(table(columns, width))

@@ -23,7 +23,11 @@ __all__ = [
     "varying_of",
 ]
 
-_SHAPES = {"warmup_stable_decay": "level, then down", "cosine_restarts": "cosine restarts", "one_cycle": "one cycle"}
+_SHAPES = {
+    "warmup_stable_decay": "level, then down",
+    "cosine_restarts": "cosine restarts",
+    "one_cycle": "one cycle",
+}
 
 
 def range_text(rates: tuple[float, float]) -> str:
@@ -55,12 +59,16 @@ def knob_texts(setting: Setting) -> list[str]:
         parts.append(f"{percent(warmup)} warm-up")
     if final >= 0.0005:  # noqa: PLR2004
         parts.append(f"to {percent(final)}")
-    knobs = {name: value for name, value in setting.shape.items() if name not in {"warmup", "final"}}
+    knobs = {
+        name: value for name, value in setting.shape.items() if name not in {"warmup", "final"}
+    }
     return parts + [f"{name.replace('_', ' ')} {value:.3g}" for name, value in knobs.items()]
 
 
 def varying_of(settings: Iterable[Setting]) -> frozenset[str]:
-    """What differs between these, beside optimizer, rate, schedule and extra: `batch_size`, hyperparameters as `adamw.beta_2`."""
+    """What differs between these, beside optimizer, rate, schedule and extra: `batch_size`,
+    hyperparameters as `adamw.beta_2`.
+    """
     seen: dict[str, set[float | None]] = {}
     for each in settings:
         seen.setdefault("batch_size", set()).add(each.batch_size)
@@ -70,15 +78,23 @@ def varying_of(settings: Iterable[Setting]) -> frozenset[str]:
 
 
 def further_text(setting: Setting, varying: frozenset[str] = frozenset()) -> str:
-    """What else was searched: `dropout 0.23, batch 64, weight decay 0.01`; `varying` says what of it is worth a word."""
+    """What else was searched: `dropout 0.23, batch 64, weight decay 0.01`; `varying` says what of
+    it is worth a word.
+    """
     shown = dict(setting.extra)
     shown |= {"batch": setting.batch_size} if "batch_size" in varying else {}
-    shown |= {name.replace("_", " "): value for name, value in setting.hyper.items() if f"{setting.optimizer}.{name}" in varying}
+    shown |= {
+        name.replace("_", " "): value
+        for name, value in setting.hyper.items()
+        if f"{setting.optimizer}.{name}" in varying
+    }
     return ", ".join(f"{name} {_word(value)}" for name, value in shown.items())
 
 
 def _word(value: Json) -> str:
-    """A searched value in a line: a text that would break the line, or could not be seen, as Python writes it."""
+    """A searched value in a line: a text that would break the line, or could not be seen, as Python
+    writes it.
+    """
     if isinstance(value, float):
         return f"{value:.3g}"
     text = str(value)

@@ -1,7 +1,8 @@
 """The rate of the user's own compile over the run, as far as it is known.
 
-Two sources: what the inspector saw of the schedule (`StudyFacts.yours_rates`), and the rate at each epoch's end that yours'
-training recorded. Where they differ, a callback set the rate, and the recorded one is what trained.
+Two sources: what the inspector saw of the schedule (`StudyFacts.yours_rates`), and the rate at each
+epoch's end that yours' training recorded. Where they differ, a callback set the rate, and the
+recorded one is what trained.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import numpy as np
 from lrsearch.values import CurvePoint, StudyFacts
 
 _SAME = 0.02  # of the peak: a recorded rate this near to the schedule's follows it
-_NEAR = 1.5  # places of the sampled schedule around an epoch's end that may hold its rate: it may jump there
+# places of the sampled schedule around an epoch's end that may hold its rate: it may jump there
+_NEAR = 1.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +58,10 @@ def _recorded(facts: StudyFacts, curve: Sequence[CurvePoint]) -> YoursSchedule |
 
 
 def _followed(schedule: YoursSchedule, facts: StudyFacts, curve: Sequence[CurvePoint]) -> bool:
-    """Whether every recorded rate is the schedule's. The run's last is not asked: it may be that of an update after it."""
+    """Whether every recorded rate is the schedule's.
+
+    The run's last is not asked: it may be that of an update after it.
+    """
     parts, rates = np.asarray(schedule.parts), np.asarray(schedule.rates)
     reach = _NEAR / (len(parts) - 1)
     for point in curve:

@@ -1,4 +1,5 @@
-"""What to train next, and what to stop early: Optuna's samplers over the ledger's records, and our pruning rules.
+"""What to train next, and what to stop early: Optuna's samplers over the ledger's records, and our
+pruning rules.
 
 Knows trials as records and spaces as dimensions; nothing of SQL, Keras, workers or clocks.
 """

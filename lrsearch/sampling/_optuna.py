@@ -14,7 +14,12 @@ import copy
 from collections.abc import Container, Sequence
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.pruners import NopPruner
 from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
@@ -69,7 +74,10 @@ def frozen_trial(
     last: tuple[int, float] | None = None,
     violation: float | None = None,
 ) -> FrozenTrial:
-    """A trial as samplers read it. `last` is (epoch, value) of a pruned one; `violation` above 0 marks it infeasible."""
+    """A trial as samplers read it.
+
+    `last` is (epoch, value) of a pruned one; `violation` above 0 marks it infeasible.
+    """
     return FrozenTrial(
         number=number,
         trial_id=number,
@@ -95,8 +103,8 @@ def sample(
 ) -> dict[str, Any]:
     """One suggestion for trial `number`, over the whole of `space` at once where the sampler can.
 
-    `ask()` is not used: the trial that it creates would count as a running one of the history. The space is handed in
-    rather than inferred, so that it does not depend on which trials have ended.
+    `ask()` is not used: the trial that it creates would count as a running one of the history. The
+    space is handed in rather than inferred, so that it does not depend on which trials have ended.
     """
     study = Study(_NAME, _History(history, maximize=maximize), sampler, NopPruner())
     asked = frozen_trial(number, TrialState.RUNNING, params={}, distributions={})

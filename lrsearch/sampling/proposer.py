@@ -1,8 +1,10 @@
-"""Proposes settings: a table of samplers, fed with the study's records, each proposal a function of seed, number and history.
+"""Proposes settings: a table of samplers, fed with the study's records, each proposal a function of
+seed, number and history.
 
-A fresh sampler is made for every proposal, seeded from the study's seed and the trial's number, over the records in number
-order: a worker that restarts, or records that arrive in another order, give the same setting. Knows nothing of SQL or
-Keras. CMA-ES is not among the samplers: Optuna's unpickles rows of the database.
+A fresh sampler is made for every proposal, seeded from the study's seed and the trial's number,
+over the records in number order: a worker that restarts, or records that arrive in another order,
+give the same setting. Knows nothing of SQL or Keras. CMA-ES is not among the samplers: Optuna's
+unpickles rows of the database.
 """
 
 from __future__ import annotations
@@ -15,7 +17,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import FrozenTrial, TrialState
 
 from lrsearch.errors import EnvironmentProblem, UnknownName
@@ -43,27 +50,34 @@ class Space(Protocol):
 class Proposer:
     """Proposes the settings of a study's trials.
 
-    Divergence is a result: a diverged trial is shown to the sampler as complete and infeasible, with the worst value seen,
-    since Optuna's samplers never learn from a failed one (67 to 95 % of trials 11 to 60 diverged then; told as infeasible, 2
-    to 41 %). A failed trial is left out, a pruned one counts with its last value, a running one keeps others away from
-    its place. Settings that lie outside the space (the user's own compile may) are left out too.
+    Divergence is a result: a diverged trial is shown to the sampler as complete and infeasible,
+    with the worst value seen, since Optuna's samplers never learn from a failed one (67 to 95 % of
+    trials 11 to 60 diverged then; told as infeasible, 2 to 41 %). A failed trial is left out, a
+    pruned one counts with its last value, a running one keeps others away from its place. Settings
+    that lie outside the space (the user's own compile may) are left out too.
 
-    Raises UnknownName for a sampler that is not offered, EnvironmentProblem where `gp` lacks PyTorch.
+    Raises UnknownName for a sampler that is not offered, EnvironmentProblem where `gp` lacks
+    PyTorch.
     """
 
-    def __init__(self, space: Space, *, direction: Direction, sampler: str = "tpe", seed: int) -> None:
+    def __init__(
+        self, space: Space, *, direction: Direction, sampler: str = "tpe", seed: int
+    ) -> None:
         check_sampler(sampler)
         self._space, self._direction, self._seed = space, direction, seed
         self._draw = SAMPLERS[sampler]
         self._dimensions = tuple(space.dimensions())
         self._distributions = {each.name: _distribution(each) for each in self._dimensions}
         self._trials: dict[int, FrozenTrial] = {}
-        # What a history with divergence in it shows instead; made once, since ten thousand anew take half a second.
+        # What a history with divergence in it shows instead; made once, since ten thousand anew
+        # take half a second.
         self._feasible: dict[int, FrozenTrial] = {}
         self._diverged: dict[int, FrozenTrial] = {}  # with the worst value of the last history
 
     def observe(self, records: Iterable[TrialRecord]) -> None:
-        """Take in search trials' records, new and changed, in any order; the newest of a number counts."""
+        """Take in search trials' records, new and changed, in any order; the newest of a number
+        counts.
+        """
         for record in records:
             trial = self._frozen(record)
             for known in (self._trials, self._feasible, self._diverged):
@@ -93,11 +107,14 @@ class Proposer:
             params = dict(self._space.params_of(setting))
         except (LookupError, UnknownName, ValueError):
             return None
-        inside = all(each.name in params and _contains(each, params[each.name]) for each in self._dimensions)
+        inside = all(
+            each.name in params and _contains(each, params[each.name]) for each in self._dimensions
+        )
         return params if inside else None
 
     def _history(self, number: int) -> list[FrozenTrial]:
-        """The other trials in number order; the diverged with the worst value among those that ended well.
+        """The other trials in number order; the diverged with the worst value among those that
+        ended well.
 
         Where one diverged, all carry a constraint: the Gaussian process wants it on every trial.
         """
@@ -110,7 +127,9 @@ class Proposer:
         worst = float((min if self._direction is Direction.MAXIMIZE else max)(values, default=0.0))
         for each in diverged:
             if self._diverged[each].values[0] != worst:
-                self._diverged[each] = _constrained(self._trials[each], self._distributions, value=worst)
+                self._diverged[each] = _constrained(
+                    self._trials[each], self._distributions, value=worst
+                )
         return [self._feasible.get(each) or self._diverged[each] for each in others]
 
     def _seed_for(self, number: int) -> int:
@@ -119,7 +138,13 @@ class Proposer:
 
     def _by(self, sampler: optuna.samplers.BaseSampler, number: int) -> dict[str, Any]:
         maximize = self._direction is Direction.MAXIMIZE
-        return sample(sampler, self._history(number), number=number, space=self._distributions, maximize=maximize)
+        return sample(
+            sampler,
+            self._history(number),
+            number=number,
+            space=self._distributions,
+            maximize=maximize,
+        )
 
     def _tpe(self, number: int) -> dict[str, Any]:
         return self._by(optuna.samplers.TPESampler(seed=self._seed_for(number)), number)
@@ -134,7 +159,9 @@ class Proposer:
         return self._by(sampler, number)
 
     def _qmc(self, number: int) -> dict[str, Any]:
-        """The trial's number is its place in one scrambled sequence: workers need not agree on a counter."""
+        """The trial's number is its place in one scrambled sequence: workers need not agree on a
+        counter.
+        """
         return sobol_point(self._dimensions, number, seed=self._seed)
 
 
@@ -149,10 +176,17 @@ SAMPLERS: dict[str, Sampled] = {
 def check_sampler(name: str) -> None:
     """Refuse a sampler that is not offered (UnknownName) or cannot run here (EnvironmentProblem)."""
     if name not in SAMPLERS:
-        why = "Optuna's unpickles rows of the database, so it is not offered." if name.startswith("cma") else ""
+        why = (
+            "Optuna's unpickles rows of the database, so it is not offered."
+            if name.startswith("cma")
+            else ""
+        )
         raise UnknownName("sampler", got=name, known=SAMPLERS, fix=why)
     if name == "gp" and importlib.util.find_spec("torch") is None:
-        raise EnvironmentProblem("--sampler gp needs PyTorch, which is not installed.", fix="Run: pip install 'lrsearch[gp]'")
+        raise EnvironmentProblem(
+            "--sampler gp needs PyTorch, which is not installed.",
+            fix="Run: pip install 'lrsearch[gp]'",
+        )
 
 
 def _distribution(dimension: Dimension) -> BaseDistribution:
@@ -180,23 +214,43 @@ _VIOLATION = 1.0  # any number above 0: there is one kind of divergence
 
 
 def _as_running(record: TrialRecord, params: _Params, distributions: _Distributions) -> FrozenTrial:
-    return frozen_trial(record.number, TrialState.RUNNING, params=params, distributions=distributions)
-
-
-def _as_complete(record: TrialRecord, params: _Params, distributions: _Distributions) -> FrozenTrial:
-    # Without a value its objective was not defined at the end; one of -inf would be the best for ever.
-    if record.value is None or not math.isfinite(record.value):
-        return _as_diverged(record, params, distributions)
-    return frozen_trial(record.number, TrialState.COMPLETE, params=params, distributions=distributions, value=record.value)
-
-
-def _as_diverged(record: TrialRecord, params: _Params, distributions: _Distributions) -> FrozenTrial:
     return frozen_trial(
-        record.number, TrialState.COMPLETE, params=params, distributions=distributions, value=0.0, violation=_VIOLATION
+        record.number, TrialState.RUNNING, params=params, distributions=distributions
     )
 
 
-def _as_pruned(record: TrialRecord, params: _Params, distributions: _Distributions) -> FrozenTrial | None:
+def _as_complete(
+    record: TrialRecord, params: _Params, distributions: _Distributions
+) -> FrozenTrial:
+    # Without a value its objective was not defined at the end; one of -inf would be the best for
+    # ever.
+    if record.value is None or not math.isfinite(record.value):
+        return _as_diverged(record, params, distributions)
+    return frozen_trial(
+        record.number,
+        TrialState.COMPLETE,
+        params=params,
+        distributions=distributions,
+        value=record.value,
+    )
+
+
+def _as_diverged(
+    record: TrialRecord, params: _Params, distributions: _Distributions
+) -> FrozenTrial:
+    return frozen_trial(
+        record.number,
+        TrialState.COMPLETE,
+        params=params,
+        distributions=distributions,
+        value=0.0,
+        violation=_VIOLATION,
+    )
+
+
+def _as_pruned(
+    record: TrialRecord, params: _Params, distributions: _Distributions
+) -> FrozenTrial | None:
     last = record.last_value
     if last is None or not math.isfinite(last):
         return None
@@ -210,8 +264,11 @@ def _as_pruned(record: TrialRecord, params: _Params, distributions: _Distributio
     )
 
 
-_SHOWN_AS: dict[LedgerState, Callable[[TrialRecord, _Params, _Distributions], FrozenTrial | None]] = {
-    # WAITING with a setting: interrupted, or its worker was lost; it will run again there. FAILED says nothing of the setting.
+_SHOWN_AS: dict[
+    LedgerState, Callable[[TrialRecord, _Params, _Distributions], FrozenTrial | None]
+] = {
+    # WAITING with a setting: interrupted, or its worker was lost; it will run again there. FAILED
+    # says nothing of the setting.
     LedgerState.WAITING: _as_running,
     LedgerState.RUNNING: _as_running,
     LedgerState.COMPLETE: _as_complete,
@@ -224,7 +281,9 @@ def _diverged(trial: FrozenTrial) -> bool:
     return any(violation > 0 for violation in trial.constraints.values())
 
 
-def _constrained(trial: FrozenTrial, distributions: _Distributions, *, value: float | None = None) -> FrozenTrial:
+def _constrained(
+    trial: FrozenTrial, distributions: _Distributions, *, value: float | None = None
+) -> FrozenTrial:
     """The trial with its constraint; a diverged one with the `value` that it is shown with."""
     if trial.state is TrialState.RUNNING:
         return trial

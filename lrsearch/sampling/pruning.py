@@ -1,9 +1,11 @@
-"""When to stop a trial early: rules that look at an epoch's objective beside the other trials' at the same epoch.
+"""When to stop a trial early: rules that look at an epoch's objective beside the other trials' at
+the same epoch.
 
-Pure functions of numbers. Who may be pruned at all is the caller's business: trial 0 (yours), references that answers are
-held against and retests never are. A rung before the rate has risen for the last time (`space.rise_of`: warm-up, one_cycle's
-rise, cyclic shapes and restarts throughout) is not looked at, nor compared with: its value is not comparable with that of a
-schedule that is past its own rise (stop-only halving on such values kept the true best 0 of 20 times).
+Pure functions of numbers. Who may be pruned at all is the caller's business: trial 0 (yours),
+references that answers are held against and retests never are. A rung before the rate has risen for
+the last time (`space.rise_of`: warm-up, one_cycle's rise, cyclic shapes and restarts throughout) is
+not looked at, nor compared with: its value is not comparable with that of a schedule that is past
+its own rise (stop-only halving on such values kept the true best 0 of 20 times).
 """
 
 from __future__ import annotations
@@ -37,14 +39,18 @@ class PruneRule:
     _worse: Worse
 
     def rungs(self, number: int, rise: float) -> frozenset[int]:
-        """The epochs (1-based, finished) at which trial `number` is looked at: past its rise, a fraction of the run, and before
-        its last epoch.
+        """The epochs (1-based, finished) at which trial `number` is looked at: past its rise, a
+        fraction of the run, and before its last epoch.
         """
         first = rise * self.epochs
-        return frozenset(epoch for epoch in self._rungs(self.epochs, number) if first < epoch < self.epochs)
+        return frozenset(
+            epoch for epoch in self._rungs(self.epochs, number) if first < epoch < self.epochs
+        )
 
     def verdict(self, epoch: int, value: float, others: Sequence[float]) -> Verdict:
-        """Whether a trial with `value` at a rung goes on. `others` are values at that same epoch; its own may be among them.
+        """Whether a trial with `value` at a rung goes on.
+
+        `others` are values at that same epoch; its own may be among them.
 
         The epoch itself plays no part: all rungs are judged alike.
         """
@@ -83,9 +89,11 @@ def _halving(epochs: int, number: int) -> Sequence[int]:
 
 
 def _brackets(epochs: int, number: int) -> Sequence[int]:
-    """Bracket `number % count` leaves out that many of the early rungs; the last bracket is never looked at.
+    """Bracket `number % count` leaves out that many of the early rungs; the last bracket is never
+    looked at.
 
-    Li et al. (2018), Hyperband: a hedge against early values that mislead. Brackets share the values at a rung.
+    Li et al. (2018), Hyperband: a hedge against early values that mislead. Brackets share the
+    values at a rung.
     """
     rungs = _halving(epochs, number)
     return rungs[number % (len(rungs) + 1) :]
@@ -102,7 +110,9 @@ def _below_median(value: float, others: Sequence[float], direction: Direction) -
 
 
 def _outside_top_share(value: float, others: Sequence[float], direction: Direction) -> bool:
-    """Li et al. (2020), ASHA's stopping form: goes on while in the best third of those seen; ties go on."""
+    """Li et al. (2020), ASHA's stopping form: goes on while in the best third of those seen; ties
+    go on.
+    """
     seen = len(others) + (value not in others)
     ahead = sum(direction.better(other, value) for other in others)
     return seen >= REDUCTION and ahead >= seen // REDUCTION

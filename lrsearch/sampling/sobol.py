@@ -1,7 +1,7 @@
 """Quasi-random points: a trial's number is its place in one scrambled Sobol sequence.
 
-Optuna's QMCSampler counts its points in the study's row; here the number is the count, so that workers need not agree on
-one. Knows dimensions; nothing of trials or Optuna.
+Optuna's QMCSampler counts its points in the study's row; here the number is the count, so that
+workers need not agree on one. Knows dimensions; nothing of trials or Optuna.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ def sobol_point(dimensions: Sequence[Dimension], index: int, *, seed: int) -> di
     if index:  # scipy refuses to go forward by 0
         engine.fast_forward(index)
     unit = engine.random(1)[0]
-    return {each.name: _PLACED[each.kind](each, float(at)) for each, at in zip(dimensions, unit, strict=True)}
+    return {
+        each.name: _PLACED[each.kind](each, float(at))
+        for each, at in zip(dimensions, unit, strict=True)
+    }
 
 
 def _place_float(dimension: Dimension, at: float) -> float:
@@ -44,7 +47,9 @@ def _place_int(dimension: Dimension, at: float) -> int:
 
 
 def _place_choice(dimension: Dimension, at: float) -> Any:
-    return dimension.choices[min(len(dimension.choices) - 1, math.floor(at * len(dimension.choices)))]
+    return dimension.choices[
+        min(len(dimension.choices) - 1, math.floor(at * len(dimension.choices)))
+    ]
 
 
 _PLACED: dict[str, Callable[[Dimension, float], Any]] = {

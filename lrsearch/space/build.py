@@ -29,15 +29,20 @@ def build_optimizer(
 ) -> Any:
     """The setting's Keras optimizer with its schedule.
 
-    `carried` are arguments kept from the user's own optimizer (clipnorm, use_ema, loss_scale_factor, ...). `model` lets Muon
-    leave out the output layer, which it must not orthogonalise. With `learning_rate`, the rate is a variable in place of the
-    schedule, for whoever feeds it.
+    `carried` are arguments kept from the user's own optimizer (clipnorm, use_ema,
+    loss_scale_factor, ...). `model` lets Muon leave out the output layer, which it must not
+    orthogonalise. With `learning_rate`, the rate is a variable in place of the schedule, for
+    whoever feeds it.
     """
     spec = optimizer_named(setting.optimizer)
     arguments = keras_arguments(setting, accumulation, carried or {})
     if spec.name == "muon" and model is not None:
         arguments["exclude_layers"] = output_layers(model)
-    given = build_schedule(setting, total_steps, accumulation) if learning_rate is None else learning_rate
+    given = (
+        build_schedule(setting, total_steps, accumulation)
+        if learning_rate is None
+        else learning_rate
+    )
     return keras_class(spec.name)(given, **arguments)
 
 
@@ -49,19 +54,31 @@ def scaled(optimizer: Any, scaling: Mapping[str, Json]) -> Any:
 
 
 def keras_class(optimizer: str) -> Any:
-    """The class in keras.optimizers; raises InvalidValue where the installed Keras does not have it yet."""
+    """The class in keras.optimizers; raises InvalidValue where the installed Keras does not have it
+    yet.
+    """
     import keras
 
     found = getattr(keras.optimizers, optimizer_named(optimizer).keras, None)
     if found is None:
         allowed = f"an optimizer that Keras {keras.__version__} has"
-        raise InvalidValue("optimizers", got=optimizer, allowed=allowed, fix="Update it: pip install -U keras")
+        raise InvalidValue(
+            "optimizers", got=optimizer, allowed=allowed, fix="Update it: pip install -U keras"
+        )
     return found
 
 
-def keras_arguments(setting: Setting, accumulation: int, carried: Mapping[str, Json]) -> dict[str, Any]:
-    """What the setting's optimizer takes beside its schedule, and beside the layers that Muon leaves out."""
-    arguments: dict[str, Any] = {**optimizer_named(setting.optimizer).fixed, **_hyper(setting), **carried}
+def keras_arguments(
+    setting: Setting, accumulation: int, carried: Mapping[str, Json]
+) -> dict[str, Any]:
+    """What the setting's optimizer takes beside its schedule, and beside the layers that Muon
+    leaves out.
+    """
+    arguments: dict[str, Any] = {
+        **optimizer_named(setting.optimizer).fixed,
+        **_hyper(setting),
+        **carried,
+    }
     if accumulation > 1:  # Keras refuses 1
         arguments["gradient_accumulation_steps"] = accumulation
     return arguments
@@ -70,13 +87,15 @@ def keras_arguments(setting: Setting, accumulation: int, carried: Mapping[str, J
 def output_layers(model: Any) -> list[str]:
     """Patterns of the paths of the weights that give the outputs: Muon must not orthogonalise them.
 
-    The layer that an output comes from may have none (an activation after the last Dense): then those before it count.
+    The layer that an output comes from may have none (an activation after the last Dense): then
+    those before it count.
     """
 
     def weighted(tensor: Any) -> set[str]:
         layer, node, _ = tensor._keras_history  # noqa: SLF001
         if getattr(layer, "weights", None):
-            inside = [weighted(each) for each in getattr(layer, "outputs", None) or ()]  # a model in a model
+            # a model in a model
+            inside = [weighted(each) for each in getattr(layer, "outputs", None) or ()]
             return set().union(*inside) or {layer.name}
         return set().union(*(weighted(each) for each in layer._inbound_nodes[node].input_tensors))  # noqa: SLF001
 
@@ -88,7 +107,9 @@ def output_layers(model: Any) -> list[str]:
 def _hyper(setting: Setting) -> dict[str, float]:
     hyper = dict(setting.hyper)
     independent = hyper.pop("independent_weight_decay", 0.0)
-    if independent:  # Keras multiplies the decay by the rate: divided by the peak, it follows the schedule's shape alone
+    # Keras multiplies the decay by the rate: divided by the peak, it follows the schedule's shape
+    # alone
+    if independent:
         hyper["weight_decay"] = independent / setting.learning_rate
     # A decay of zero is left out: Keras would add a useless multiplication to every update.
     return {name: value for name, value in hyper.items() if name != "weight_decay" or value}

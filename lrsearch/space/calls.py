@@ -1,7 +1,8 @@
-"""Keras objects as JSON, and the Python that makes them: a call is `{"class": PATH, "arguments": {...}}`.
+"""Keras objects as JSON, and the Python that makes them: a call is `{"class": PATH, "arguments":
+{...}}`.
 
-An object of a class that the user registered with Keras is `{"registered": ...}`, in the form that Keras serialises.
-Knows text alone; `lrsearch.engine.own_optimizer` makes calls from objects.
+An object of a class that the user registered with Keras is `{"registered": ...}`, in the form that
+Keras serialises. Knows text alone; `lrsearch.engine.own_optimizer` makes calls from objects.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ def code_of(call: Json) -> str:
 
 
 def registered_names(call: Json) -> tuple[str, ...]:
-    """The names under which the classes that Keras must know beforehand are registered, such as `flowers>MySchedule`."""
+    """The names under which the classes that Keras must know beforehand are registered, such as
+    `flowers>MySchedule`.
+    """
     return tuple(dict.fromkeys(_names(call)))
 
 

@@ -1,4 +1,5 @@
-"""What the fields of a search space may hold: each check raises InvalidValue, which says what is allowed.
+"""What the fields of a search space may hold: each check raises InvalidValue, which says what is
+allowed.
 
 Those named `checked_...` return the value as it is kept.
 """
@@ -14,7 +15,8 @@ from lrsearch.space.knobs import Knob
 
 Range = tuple[float, float]
 
-_BELOW_ONE = frozenset({"beta_1", "beta_2", "rho", "momentum"})  # decay rates of averages; the other knobs have no upper end
+# decay rates of averages; the other knobs have no upper end
+_BELOW_ONE = frozenset({"beta_1", "beta_2", "rho", "momentum"})
 
 
 def checked_names(field_name: str, given: Any) -> tuple[str, ...]:
@@ -41,8 +43,13 @@ def checked_fraction(name: str, given: Any, limit: float) -> float | Range:
     """A fraction, or a pair of them."""
     checked = checked_pair(name, given) if isinstance(given, tuple | list) else given
     numbers = checked if isinstance(checked, tuple) else (checked,)
-    if not all(isinstance(each, int | float) and not isinstance(each, bool) and 0 <= each <= limit for each in numbers):
-        raise InvalidValue(name, got=given, allowed=f"a fraction from 0 to {limit:g}, or a pair of them")
+    if not all(
+        isinstance(each, int | float) and not isinstance(each, bool) and 0 <= each <= limit
+        for each in numbers
+    ):
+        raise InvalidValue(
+            name, got=given, allowed=f"a fraction from 0 to {limit:g}, or a pair of them"
+        )
     return checked if isinstance(checked, tuple) else float(checked)
 
 
@@ -63,20 +70,33 @@ def check_knob(field_name: str, name: str, knob: Knob, value: Any) -> None:
     """A hyperparameter: one number, or a range of them, in which Keras can train."""
     pair = (value, value) if is_number(value) else checked_pair(field_name, value)
     if pair[0] < 0 or (name in _BELOW_ONE and pair[1] >= 1):
-        raise InvalidValue(field_name, got=value, allowed="from 0 to below 1" if name in _BELOW_ONE else "at least 0")
+        raise InvalidValue(
+            field_name,
+            got=value,
+            allowed="from 0 to below 1" if name in _BELOW_ONE else "at least 0",
+        )
     if knob.log and not is_number(value) and pair[0] == 0:
         allowed = "a range that begins above 0, since it is searched on a log axis"
-        raise InvalidValue(field_name, got=value, allowed=allowed, fix=f"Begin it at {knob.low:g}, or fix it at 0.")
+        raise InvalidValue(
+            field_name, got=value, allowed=allowed, fix=f"Begin it at {knob.low:g}, or fix it at 0."
+        )
 
 
 def check_choices(name: str, value: Any) -> None:
-    """Choices are stored as JSON and compared when they come back, so they must be plain and differ."""
+    """Choices are stored as JSON and compared when they come back, so they must be plain and
+    differ.
+    """
     if not isinstance(value, list):
         return
     plain = all(each is None or isinstance(each, str | bool) or is_number(each) for each in value)
     if not plain or len({(type(each), each) for each in value}) != len(value):
         fix = "Choose by name, and look the thing up in build_model(params)."
-        raise InvalidValue(f"extra[{name!r}]", got=value, allowed="numbers, strings, booleans or None that differ", fix=fix)
+        raise InvalidValue(
+            f"extra[{name!r}]",
+            got=value,
+            allowed="numbers, strings, booleans or None that differ",
+            fix=fix,
+        )
 
 
 def is_number(value: Any) -> bool:

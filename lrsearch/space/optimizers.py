@@ -1,6 +1,8 @@
-"""The optimizers: where a practitioner starts with each, which rates are plausible, and what else can be searched.
+"""The optimizers: where a practitioner starts with each, which rates are plausible, and what else
+can be searched.
 
-Knows nothing of Keras; `build` makes the objects. Rates are peak rates for the study's base batch size.
+Knows nothing of Keras; `build` makes the objects. Rates are peak rates for the study's base batch
+size.
 """
 
 from __future__ import annotations
@@ -16,7 +18,10 @@ from lrsearch.values import Json
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimizerSpec:
-    """One row of the table. `keras` is the class in keras.optimizers, `fixed` its arguments that define the optimizer."""
+    """One row of the table.
+
+    `keras` is the class in keras.optimizers, `fixed` its arguments that define the optimizer.
+    """
 
     name: str
     keras: str
@@ -40,24 +45,38 @@ _ADAM = {"beta_1": _BETA_1, "beta_2": _BETA_2, "epsilon": _EPSILON, "weight_deca
 
 
 _INDEPENDENT = Knob(default=0.0, low=1e-7, high=1e-2, log=True)
-_NO_DECAY = {"weight_decay": 0.0}  # where a setting's is zero: left out, Keras would take its own 0.004
+# where a setting's is zero: left out, Keras would take its own 0.004
+_NO_DECAY = {"weight_decay": 0.0}
 
 
-def _spec(name: str, keras: str, reference: float, hyper: Mapping[str, Knob], **more: Json) -> OptimizerSpec:
-    # Three decades below the reference crawl; one and a half above mostly diverge (see docs/decisions.md).
-    if "weight_decay" in hyper:  # a fraction of the weights an update, whatever the peak rate (Loshchilov 2019, section 3)
+def _spec(
+    name: str, keras: str, reference: float, hyper: Mapping[str, Knob], **more: Json
+) -> OptimizerSpec:
+    # Three decades below the reference crawl; one and a half above mostly diverge (see
+    # docs/decisions.md).
+    # a fraction of the weights an update, whatever the peak rate (Loshchilov 2019, section 3)
+    if "weight_decay" in hyper:
         hyper = {**hyper, "independent_weight_decay": _INDEPENDENT}
     low, high = more.pop("low", reference * 1e-3), more.pop("high", reference * 30)
-    return OptimizerSpec(name=name, keras=keras, reference=reference, low=low, high=high, hyper=hyper, **more)
+    return OptimizerSpec(
+        name=name, keras=keras, reference=reference, low=low, high=high, hyper=hyper, **more
+    )
 
 
 OPTIMIZERS: dict[str, OptimizerSpec] = {
     each.name: each
     for each in (
-        # Gradient noise falls as 1/batch: a linear rule for plain gradients (Goyal 2017), a square root for normalised
-        # ones (Malladi 2022).
+        # Gradient noise falls as 1/batch: a linear rule for plain gradients (Goyal 2017), a square
+        # root for normalised ones (Malladi 2022).
         _spec("sgd", "SGD", 1e-1, {"weight_decay": _DECAY}, batch_exponent=1.0),
-        _spec("momentum", "SGD", 1e-2, {"momentum": _MOMENTUM, "weight_decay": _DECAY}, batch_exponent=1.0, high=1.0),
+        _spec(
+            "momentum",
+            "SGD",
+            1e-2,
+            {"momentum": _MOMENTUM, "weight_decay": _DECAY},
+            batch_exponent=1.0,
+            high=1.0,
+        ),
         _spec(
             "nesterov",
             "SGD",
@@ -99,12 +118,17 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
         ),
         _spec("nadam", "Nadam", 1e-3, _ADAM),
         _spec("adamax", "Adamax", 2e-3, _ADAM),
-        # Keras' default of 0.001 is a thousandth of the usual scale (Zeiler 2012 has no rate at all: 1).
+        # Keras' default of 0.001 is a thousandth of the usual scale (Zeiler 2012 has no rate at
+        # all: 1).
         _spec(
             "adadelta",
             "Adadelta",
             1.0,
-            {"rho": Knob(default=0.95, low=0.8, high=0.999), "epsilon": _EPSILON, "weight_decay": _DECAY},
+            {
+                "rho": Knob(default=0.95, low=0.8, high=0.999),
+                "epsilon": _EPSILON,
+                "weight_decay": _DECAY,
+            },
         ),
         _spec(
             "ftrl",
@@ -116,10 +140,18 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
             },
         ),
         _spec(
-            "lion", "Lion", 1e-4, {"beta_1": _BETA_1, "beta_2": Knob(default=0.99, low=0.9, high=0.999), "weight_decay": _DECAY}
+            "lion",
+            "Lion",
+            1e-4,
+            {
+                "beta_1": _BETA_1,
+                "beta_2": Knob(default=0.99, low=0.9, high=0.999),
+                "weight_decay": _DECAY,
+            },
         ),
         _spec("lamb", "Lamb", 2e-3, {**_ADAM}, elementwise=False),
-        # Clamped to 1/sqrt(t) by Keras: rates above 1 are all the same, and above 0.3 those of all but the first ten updates.
+        # Clamped to 1/sqrt(t) by Keras: rates above 1 are all the same, and above 0.3 those of all
+        # but the first ten updates.
         _spec(
             "adafactor",
             "Adafactor",

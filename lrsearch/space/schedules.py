@@ -1,8 +1,9 @@
 """Schedule shapes: pure functions from an update's index to a multiplier of the peak learning rate.
 
-Knows nothing of Keras and Optuna. A curve is written once, over a namespace `xp` that is NumPy here and keras.ops in the Keras
-schedule. Every shape is a function of progress over the run; warm-up and the final fraction lie over every shape alike. `rates`
-is the reference that every engine and export is held against, to 1e-6 of the peak.
+Knows nothing of Keras and Optuna. A curve is written once, over a namespace `xp` that is NumPy here
+and keras.ops in the Keras schedule. Every shape is a function of progress over the run; warm-up and
+the final fraction lie over every shape alike. `rates` is the reference that every engine and export
+is held against, to 1e-6 of the peak.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from lrsearch.values import Setting
 Array = NDArray[np.float64]
 Curve = Callable[[Any, Any, Mapping[str, float]], Any]  # (xp, progress in [0, 1), knobs) -> 1..0
 
-# Where a hyperbola or an exponential stops, as a fraction of its beginning: they never reach zero by themselves.
+# Where a hyperbola or an exponential stops, as a fraction of its beginning: they never reach zero
+# by themselves.
 RATIO = 0.01
 
 
-Rise = Callable[[Mapping[str, float]], float]  # knobs -> the progress from which on the curve never rises again
+# knobs -> the progress from which on the curve never rises again
+Rise = Callable[[Mapping[str, float]], float]
 
 
 def _never_rises(_k: Mapping[str, float]) -> float:
@@ -98,7 +101,8 @@ def _warmup_stable_decay(xp: Any, p: Any, k: Mapping[str, float]) -> Any:
 
 
 def _cyclic(xp: Any, p: Any, k: Mapping[str, float]) -> Any:
-    # From the peak down to a tenth and up again; Smith 2017's triangle, begun at its top so that no update is wasted.
+    # From the peak down to a tenth and up again; Smith 2017's triangle, begun at its top so that no
+    # update is wasted.
     return 0.1 + 0.9 * xp.abs(2 * ((p * k["cycles"]) % 1.0) - 1)
 
 
@@ -123,15 +127,25 @@ SHAPES: dict[str, Shape] = {
             knobs={"cycles": _CYCLES},
             rise=_always_rises_again,
         ),
-        Shape(name="exponential", summary="down by a constant factor an update, to a hundredth", curve=_exponential),
+        Shape(
+            name="exponential",
+            summary="down by a constant factor an update, to a hundredth",
+            curve=_exponential,
+        ),
         Shape(
             name="step",
             summary="`drops` drops to a tenth, evenly spaced",
             curve=_step,
             knobs={"drops": Knob(default=2, low=1, high=4, whole=True)},
         ),
-        Shape(name="inverse_time", summary="a hyperbola in time, to a hundredth", curve=_inverse_time),
-        Shape(name="inverse_sqrt", summary="one over the square root of time, to a hundredth", curve=_inverse_sqrt),
+        Shape(
+            name="inverse_time", summary="a hyperbola in time, to a hundredth", curve=_inverse_time
+        ),
+        Shape(
+            name="inverse_sqrt",
+            summary="one over the square root of time, to a hundredth",
+            curve=_inverse_sqrt,
+        ),
         Shape(
             name="one_cycle",
             summary="up for a fraction `rise` of the run, then down, both cosines",
@@ -169,10 +183,11 @@ def warmup_steps(setting: Setting, total_steps: int) -> int:
 
 
 def rise_of(setting: Setting) -> float:
-    """The fraction of the run from which on the rate never rises again: warm-up, and the shape's own rise after it.
+    """The fraction of the run from which on the rate never rises again: warm-up, and the shape's
+    own rise after it.
 
-    1 where it rises to the end (cyclic, restarts), and for a schedule that is not one of ours: before this fraction, values
-    of different schedules do not compare.
+    1 where it rises to the end (cyclic, restarts), and for a schedule that is not one of ours:
+    before this fraction, values of different schedules do not compare.
     """
     if setting.schedule not in SHAPES:
         return 1.0
@@ -181,7 +196,9 @@ def rise_of(setting: Setting) -> float:
 
 
 def multiplier_of(xp: Any, setting: Setting, index: Any, total_steps: int) -> Any:
-    """The multipliers, 0..1, at update indices `index` (float64, from 0); the last one holds beyond the run."""
+    """The multipliers, 0..1, at update indices `index` (float64, from 0); the last one holds beyond
+    the run.
+    """
     shape, warm = shape_named(setting.schedule), warmup_steps(setting, total_steps)
     within = xp.minimum(index, total_steps - 1.0)
     # The decay begins where the warm-up ends, so that the peak is reached whatever the warm-up.
@@ -195,9 +212,13 @@ def rates(setting: Setting, total_steps: int) -> Array:
     """The learning rate of every update of a run: (total_steps,) float64."""
     if total_steps < 1:
         raise InvalidValue("total_steps", got=total_steps, allowed="at least 1")
-    return setting.learning_rate * np.asarray(multiplier_of(np, setting, np.arange(total_steps, dtype=np.float64), total_steps))
+    return setting.learning_rate * np.asarray(
+        multiplier_of(np, setting, np.arange(total_steps, dtype=np.float64), total_steps)
+    )
 
 
 def rate(setting: Setting, step: int, total_steps: int) -> float:
     """The learning rate of update `step`, counted from 0."""
-    return setting.learning_rate * float(multiplier_of(np, setting, np.asarray([step], dtype=np.float64), total_steps)[0])
+    return setting.learning_rate * float(
+        multiplier_of(np, setting, np.asarray([step], dtype=np.float64), total_steps)[0]
+    )

@@ -1,8 +1,9 @@
 """The search space: what a study tries, as a flat list of dimensions and as settings.
 
-Knows nothing of Optuna and Keras. The sampler sees one learning-rate axis for all optimizers, relative to each one's
-reference rate (`lr_over_reference`); people see real rates. Every knob is sampled in every trial and made canonical where
-it has no effect, so that the distributions never change (docs/decisions.md).
+Knows nothing of Optuna and Keras. The sampler sees one learning-rate axis for all optimizers,
+relative to each one's reference rate (`lr_over_reference`); people see real rates. Every knob is
+sampled in every trial and made canonical where it has no effect, so that the distributions never
+change (docs/decisions.md).
 """
 
 from __future__ import annotations
@@ -34,25 +35,39 @@ if TYPE_CHECKING:
 
 AXIS = (1e-4, 1e4)  # of lr_over_reference: wider than every range, and the same in every study
 PUBLIC_AXIS = (1e-9, 1e4)  # of learning_rate, where people read it
-OVERRIDES = ("optimizers", "schedules", "learning_rate", "warmup", "final", "batch_size", "extra", "fine_tuning")
-RESERVED = {"optimizer", "schedule", "learning_rate", "lr_over_reference", "warmup", "final", "batch_size"} | {
-    name for shape in SHAPES.values() for name in shape.knobs
-}
+OVERRIDES = (
+    "optimizers",
+    "schedules",
+    "learning_rate",
+    "warmup",
+    "final",
+    "batch_size",
+    "extra",
+    "fine_tuning",
+)
+RESERVED = {
+    "optimizer",
+    "schedule",
+    "learning_rate",
+    "lr_over_reference",
+    "warmup",
+    "final",
+    "batch_size",
+} | {name for shape in SHAPES.values() for name in shape.knobs}
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSpace:
     """What a study tries.
 
-    optimizers: names of the optimizer table.
-    schedules: names of the shape table.
-    learning_rate: `(low, high)` peak rates, or a dict of such pairs by optimizer; by default each optimizer's plausible range.
-    warmup: fraction of the run that rises to the peak; a pair searches it, a number fixes it.
-    final: the last rate as a fraction of the peak; likewise.
-    batch_size: one or several; by default the definition's. Reference rates hold for the first.
-    hyper: further hyperparameters by optimizer, such as `{"adamw": {"weight_decay": (1e-4, 1e-1)}}`; a number fixes one.
-    extra: values for `build_model(params)`: a pair of floats is a range, a pair of ints a whole-number range, a list a choice
-    of numbers, strings, booleans or None.
+    optimizers: names of the optimizer table. schedules: names of the shape table. learning_rate:
+    `(low, high)` peak rates, or a dict of such pairs by optimizer; by default each optimizer's
+    plausible range. warmup: fraction of the run that rises to the peak; a pair searches it, a
+    number fixes it. final: the last rate as a fraction of the peak; likewise. batch_size: one or
+    several; by default the definition's. Reference rates hold for the first. hyper: further
+    hyperparameters by optimizer, such as `{"adamw": {"weight_decay": (1e-4, 1e-1)}}`; a number
+    fixes one. extra: values for `build_model(params)`: a pair of floats is a range, a pair of ints
+    a whole-number range, a list a choice of numbers, strings, booleans or None.
     """
 
     optimizers: Sequence[str] = ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw")
@@ -80,7 +95,9 @@ class SearchSpace:
 
     @classmethod
     def fine_tuning(cls, **changes: Any) -> SearchSpace:
-        """A space for pretrained models: adaptive optimizers, rates from 1e-6 to 1e-3, always a warm-up."""
+        """A space for pretrained models: adaptive optimizers, rates from 1e-6 to 1e-3, always a
+        warm-up.
+        """
         chosen = {
             "optimizers": ("adam", "adamw", "lion"),
             "schedules": ("linear", "cosine", "constant"),
@@ -101,7 +118,9 @@ class SearchSpace:
             for name in given:
                 if name not in self.optimizers:
                     raise UnknownName("optimizer in learning_rate", got=name, known=self.optimizers)
-            pairs = {name: checked_pair(f"learning_rate[{name!r}]", pair) for name, pair in given.items()}
+            pairs = {
+                name: checked_pair(f"learning_rate[{name!r}]", pair) for name, pair in given.items()
+            }
             object.__setattr__(self, "learning_rate", pairs)
         else:
             pair = checked_pair("learning_rate", given)
@@ -114,7 +133,12 @@ class SearchSpace:
                 raise InvalidValue("learning_rate", got=(low, high), allowed=allowed)
             if high > OPTIMIZERS[name].clamp:
                 fix = f"Keras takes no more than 1/sqrt(update) with {name}: rates above it are all the same."
-                raise InvalidValue("learning_rate", got=(low, high), allowed=f"at most {OPTIMIZERS[name].clamp:g}", fix=fix)
+                raise InvalidValue(
+                    "learning_rate",
+                    got=(low, high),
+                    allowed=f"at most {OPTIMIZERS[name].clamp:g}",
+                    fix=fix,
+                )
 
     def _check_hyper(self) -> None:
         for optimizer, knobs in self.hyper.items():
@@ -122,8 +146,15 @@ class SearchSpace:
                 raise UnknownName("optimizer in hyper", got=optimizer, known=self.optimizers)
             known = OPTIMIZERS[optimizer].hyper
             if {"weight_decay", "independent_weight_decay"} <= set(knobs):
-                fix = "Choose one: weight_decay is multiplied by the learning rate, the other is not."
-                raise InvalidValue(f"hyper[{optimizer!r}]", got=sorted(knobs), allowed="one kind of weight decay", fix=fix)
+                fix = (
+                    "Choose one: weight_decay is multiplied by the learning rate, the other is not."
+                )
+                raise InvalidValue(
+                    f"hyper[{optimizer!r}]",
+                    got=sorted(knobs),
+                    allowed="one kind of weight decay",
+                    fix=fix,
+                )
             for name, value in knobs.items():
                 if name not in known:
                     raise UnknownName(f"hyperparameter of {optimizer}", got=name, known=known)
@@ -132,7 +163,9 @@ class SearchSpace:
     def _check_extra(self) -> None:
         for name, value in self.extra.items():
             if not name.isidentifier() or name in RESERVED:
-                raise InvalidValue("extra", got=name, allowed="an identifier that is no name of lrsearch's own")
+                raise InvalidValue(
+                    "extra", got=name, allowed="an identifier that is no name of lrsearch's own"
+                )
             check_choices(name, value)
             _extra_dimension(name, value)
 
@@ -149,16 +182,25 @@ class SearchSpace:
     def with_overrides(self, overrides: Mapping[str, Json]) -> SearchSpace:
         """This space with some fields replaced, as the command line's options of the same names do.
 
-        Optimizers that are left out take what is said of them along; `fine_tuning` replaces what the others do not name.
+        Optimizers that are left out take what is said of them along; `fine_tuning` replaces what
+        the others do not name.
         """
         for name in overrides:
             if name not in OVERRIDES:
                 raise UnknownName("option of the search space", got=name, known=OVERRIDES)
-        changes: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in overrides.items()}
+        changes: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in overrides.items()
+        }
         if "extra" in changes:
-            changes["extra"] = {**self.extra, **{name: _from_json(value) for name, value in changes["extra"].items()}}
+            changes["extra"] = {
+                **self.extra,
+                **{name: _from_json(value) for name, value in changes["extra"].items()},
+            }
         if changes.pop("fine_tuning", False):
-            return SearchSpace.fine_tuning(**{"batch_size": self.batch_size, "extra": self.extra, **changes})
+            return SearchSpace.fine_tuning(
+                **{"batch_size": self.batch_size, "extra": self.extra, **changes}
+            )
         if "optimizers" in changes:
             for name in ("learning_rate", "hyper"):
                 changes.setdefault(name, _only(getattr(self, name), changes["optimizers"]))
@@ -168,7 +210,9 @@ class SearchSpace:
         return asdict(self)
 
     def plausible(self, optimizer: str, batch_size: int | None) -> Range:
-        """The real rates that may be tried: what was asked for, else the table's range, scaled with the batch."""
+        """The real rates that may be tried: what was asked for, else the table's range, scaled with
+        the batch.
+        """
         spec = OPTIMIZERS[optimizer]
         given = self.learning_rate
         if isinstance(given, Mapping):
@@ -179,7 +223,9 @@ class SearchSpace:
         return spec.low * scale, spec.high * scale
 
     def batch_scale(self, spec: OptimizerSpec, batch_size: int | None) -> float:
-        """How the reference rate grows with the batch: linearly for plain gradients, by the square root for adaptive ones."""
+        """How the reference rate grows with the batch: linearly for plain gradients, by the square
+        root for adaptive ones.
+        """
         base = self.batch_sizes[0]
         return (batch_size / base) ** spec.batch_exponent if batch_size and base else 1.0
 
@@ -187,12 +233,16 @@ class SearchSpace:
 
     def dimensions(self) -> tuple[Dimension, ...]:
         """The flat space as a sampler sees it."""
-        rate = Dimension(name="lr_over_reference", kind="float", low=AXIS[0], high=AXIS[1], log=True)
+        rate = Dimension(
+            name="lr_over_reference", kind="float", low=AXIS[0], high=AXIS[1], log=True
+        )
         return (*self._names(), rate, *self._knobs())
 
     def public_dimensions(self) -> tuple[Dimension, ...]:
         """The same as people read it: the real learning rate in place of the relative one."""
-        rate = Dimension(name="learning_rate", kind="float", low=PUBLIC_AXIS[0], high=PUBLIC_AXIS[1], log=True)
+        rate = Dimension(
+            name="learning_rate", kind="float", low=PUBLIC_AXIS[0], high=PUBLIC_AXIS[1], log=True
+        )
         return (*self._names(), rate, *self._knobs())
 
     def _names(self) -> tuple[Dimension, ...]:
@@ -216,7 +266,9 @@ class SearchSpace:
                         f"{optimizer}.{name}", OPTIMIZERS[optimizer].hyper[name], value
                     )
         if len(self.batch_sizes) > 1:
-            found["batch_size"] = Dimension(name="batch_size", kind="categorical", choices=self.batch_sizes)
+            found["batch_size"] = Dimension(
+                name="batch_size", kind="categorical", choices=self.batch_sizes
+            )
         for name, value in self.extra.items():
             found[name] = _extra_dimension(name, value)
         return tuple(found.values())
@@ -230,7 +282,9 @@ class SearchSpace:
     # -- settings ----------------------------------------------------------------------------------------------------
 
     def setting_from(self, params: Mapping[str, Json]) -> Setting:
-        """The setting of one point of `dimensions()`: real rate within its range, nothing that has no effect."""
+        """The setting of one point of `dimensions()`: real rate within its range, nothing that has
+        no effect.
+        """
         optimizer, batch = params["optimizer"], params.get("batch_size", self.batch_sizes[0])
         spec = OPTIMIZERS[optimizer]
         wanted = params["lr_over_reference"] * spec.reference * self.batch_scale(spec, batch)
@@ -246,7 +300,10 @@ class SearchSpace:
 
     def _shape(self, schedule: str, params: Mapping[str, Json]) -> dict[str, float]:
         shape = SHAPES[schedule]
-        used = {"warmup": _fixed_or(self.warmup, params.get("warmup")), "final": _fixed_or(self.final, params.get("final"))}
+        used = {
+            "warmup": _fixed_or(self.warmup, params.get("warmup")),
+            "final": _fixed_or(self.final, params.get("final")),
+        }
         if schedule == "one_cycle":  # its rise is its warm-up
             del used["warmup"]
         if not shape.falls:
@@ -257,15 +314,21 @@ class SearchSpace:
         asked = self.hyper.get(spec.name, {})
         chosen = {name: knob.default for name, knob in spec.hyper.items()}
         for name, value in asked.items():
-            chosen[name] = value if isinstance(value, int | float) else params[f"{spec.name}.{name}"]
+            chosen[name] = (
+                value if isinstance(value, int | float) else params[f"{spec.name}.{name}"]
+            )
         if "independent_weight_decay" in asked:
             chosen["weight_decay"] = 0.0  # the two would add up
         return chosen
 
     def params_of(self, setting: Setting) -> dict[str, Json]:
-        """The point of `dimensions()` that `setting` came from, with canonical values for what has no effect."""
+        """The point of `dimensions()` that `setting` came from, with canonical values for what has
+        no effect.
+        """
         spec = optimizer_named(setting.optimizer)
-        relative = setting.learning_rate / (spec.reference * self.batch_scale(spec, setting.batch_size))
+        relative = setting.learning_rate / (
+            spec.reference * self.batch_scale(spec, setting.batch_size)
+        )
         return self._params(setting, "lr_over_reference", relative)
 
     def public_params(self, setting: Setting) -> dict[str, Json]:
@@ -273,17 +336,24 @@ class SearchSpace:
         return self._params(setting, "learning_rate", setting.learning_rate)
 
     def _params(self, setting: Setting, rate_name: str, rate: float) -> dict[str, Json]:
-        known: dict[str, Json] = {"optimizer": setting.optimizer, "schedule": setting.schedule, rate_name: rate}
+        known: dict[str, Json] = {
+            "optimizer": setting.optimizer,
+            "schedule": setting.schedule,
+            rate_name: rate,
+        }
         known |= {"batch_size": setting.batch_size, **setting.shape, **setting.extra}
         known |= {f"{setting.optimizer}.{name}": value for name, value in setting.hyper.items()}
-        return {each.name: known.get(each.name, _canonical(each)) for each in (*self._names(), *self._knobs())} | {
-            rate_name: rate
-        }
+        return {
+            each.name: known.get(each.name, _canonical(each))
+            for each in (*self._names(), *self._knobs())
+        } | {rate_name: rate}
 
     def references(self) -> tuple[Setting, ...]:
-        """Each optimizer at its reference rate, clipped into what was asked for, on the study's plainest falling schedule.
+        """Each optimizer at its reference rate, clipped into what was asked for, on the study's
+        plainest falling schedule.
 
-        Linear decay to zero, or as near as was asked for, with a short warm-up is a hard default to beat (Li 2020; Bergsma 2025).
+        Linear decay to zero, or as near as was asked for, with a short warm-up is a hard default to
+        beat (Li 2020; Bergsma 2025).
         """
         preferred = ("linear", "cosine", "warmup_stable_decay", *self.schedules)
         schedule = next(name for name in preferred if name in self.schedules)
@@ -294,7 +364,12 @@ class SearchSpace:
         spec = OPTIMIZERS[name]
         low, high = self.plausible(name, batch)
         params: dict[str, Json] = {each.name: _canonical(each) for each in self._knobs()}
-        params |= {"optimizer": name, "schedule": schedule, "batch_size": batch, "lr_over_reference": 1.0}
+        params |= {
+            "optimizer": name,
+            "schedule": schedule,
+            "batch_size": batch,
+            "lr_over_reference": 1.0,
+        }
         if isinstance(self.warmup, tuple):
             params["warmup"] = min(max(0.05, self.warmup[0]), self.warmup[1])
         if isinstance(self.final, tuple):
@@ -304,7 +379,9 @@ class SearchSpace:
 
 
 def fold(value: float, low: float, high: float) -> float:
-    """`value` reflected into [low, high] on a log axis: unlike clipping, it piles nothing up at the edges."""
+    """`value` reflected into [low, high] on a log axis: unlike clipping, it piles nothing up at the
+    edges.
+    """
     if low <= value <= high:
         return value
     span = math.log(high / low)
@@ -324,30 +401,53 @@ def _canonical(dimension: Dimension) -> Json:
 
 
 def _knob_dimension(name: str, knob: Knob, between: Sequence[float]) -> Dimension:
-    return Dimension(name=name, kind="int" if knob.whole else "float", low=between[0], high=between[1], log=knob.log)
+    return Dimension(
+        name=name,
+        kind="int" if knob.whole else "float",
+        low=between[0],
+        high=between[1],
+        log=knob.log,
+    )
 
 
 def _extra_dimension(name: str, value: Any) -> Dimension:
     if isinstance(value, list) and value:
         return Dimension(name=name, kind="categorical", choices=tuple(value))
-    if isinstance(value, tuple) and len(value) == 2 and all(map(is_number, value)) and value[0] < value[1]:  # noqa: PLR2004
+    if (
+        isinstance(value, tuple)
+        and len(value) == 2  # noqa: PLR2004 - low and high
+        and all(map(is_number, value))
+        and value[0] < value[1]
+    ):
         whole = all(isinstance(each, int) for each in value)
         return Dimension(name=name, kind="int" if whole else "float", low=value[0], high=value[1])
-    raise InvalidValue(f"extra[{name!r}]", got=value, allowed="a (low, high) pair of numbers or a list of choices")
+    raise InvalidValue(
+        f"extra[{name!r}]", got=value, allowed="a (low, high) pair of numbers or a list of choices"
+    )
 
 
 def _only(given: Any, optimizers: Sequence[str]) -> Any:
     """Of a dict by optimizer, what these say; anything else as it is."""
-    return {name: each for name, each in given.items() if name in optimizers} if isinstance(given, Mapping) else given
+    return (
+        {name: each for name, each in given.items() if name in optimizers}
+        if isinstance(given, Mapping)
+        else given
+    )
 
 
 def _from_json(value: Json) -> Any:
-    """A value of `extra` as the command line writes it: {"between": [low, high]} or {"choices": [...]}."""
+    """A value of `extra` as the command line writes it: {"between": [low, high]} or {"choices":
+    [...]}.
+    """
     return tuple(value["between"]) if "between" in value else list(value["choices"])
 
 
 def _fixed_or(given: float | Range, sampled: float | None) -> float:
-    return given if not isinstance(given, tuple) else float(sampled if sampled is not None else given[0])
+    return (
+        given
+        if not isinstance(given, tuple)
+        else float(sampled if sampled is not None else given[0])
+    )
 
 
 assert {each.name for each in fields(SearchSpace)} >= set(OVERRIDES) - {"fine_tuning"}

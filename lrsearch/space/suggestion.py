@@ -26,8 +26,9 @@ class SuggestingTrial(Protocol):
 class Suggestion:
     """A setting and the length of the run it is for: updates, each of `accumulation` batches.
 
-    The rest is of a study's own compile, which every optimizer of the study keeps: `carried` arguments (clipnorm, use_ema, ...),
-    `decay_exclusions` (`var_names`, `places` among the trained variables) and the `scaling` of the loss.
+    The rest is of a study's own compile, which every optimizer of the study keeps: `carried`
+    arguments (clipnorm, use_ema, ...), `decay_exclusions` (`var_names`, `places` among the trained
+    variables) and the `scaling` of the loss.
     """
 
     setting: Setting
@@ -46,14 +47,24 @@ class Suggestion:
         return build_schedule(self.setting, self.total_steps, self.accumulation)
 
     def optimizer(self, model: Any = None) -> Any:
-        """The Keras optimizer, schedule included. Muon needs the model, whose output layers it leaves out.
+        """The Keras optimizer, schedule included.
 
-        Raises InvalidValue where the model is needed: for Muon, and for variables that weight decay leaves out.
+        Muon needs the model, whose output layers it leaves out.
+
+        Raises InvalidValue where the model is needed: for Muon, and for variables that weight decay
+        leaves out.
         """
         if self.setting.optimizer == "muon" and model is None:
             fix = "It must not orthogonalise the output layer."
-            raise InvalidValue("optimizer(model)", got=None, allowed="given the keras.Model where it is Muon", fix=fix)
-        made = build_optimizer(self.setting, self.total_steps, self.accumulation, carried=self.carried, model=model)
+            raise InvalidValue(
+                "optimizer(model)",
+                got=None,
+                allowed="given the keras.Model where it is Muon",
+                fix=fix,
+            )
+        made = build_optimizer(
+            self.setting, self.total_steps, self.accumulation, carried=self.carried, model=model
+        )
         self._leave_out_of_decay(made, model)
         return scaled(made, self.scaling) if self.scaling else made
 
@@ -63,12 +74,16 @@ class Suggestion:
             return
         if told.get("places") and model is None:
             fix = "Some of its variables are left out of weight decay."
-            raise InvalidValue("optimizer(model)", got=None, allowed="given the built keras.Model", fix=fix)
+            raise InvalidValue(
+                "optimizer(model)", got=None, allowed="given the built keras.Model", fix=fix
+            )
         variables = [model.trainable_variables[place] for place in told.get("places", ())]
         made.exclude_from_weight_decay(var_list=variables or None, var_names=told.get("var_names"))
 
 
-def suggest(space: SearchSpace, trial: SuggestingTrial, *, total_steps: int, batch_size: int | None = None) -> Suggestion:
+def suggest(
+    space: SearchSpace, trial: SuggestingTrial, *, total_steps: int, batch_size: int | None = None
+) -> Suggestion:
     """Ask `trial` for every dimension of `space`."""
     params = {each.name: _ask(trial, each) for each in space.dimensions()}
     if batch_size is not None:

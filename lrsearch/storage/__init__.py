@@ -72,7 +72,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Loaded on first use: a URL alone needs no Optuna, and a parent starts its workers half a second sooner."""
+    """Loaded on first use: a URL alone needs no Optuna, and a parent starts its workers half a
+    second sooner.
+    """
     if name not in _HOMES:
         raise AttributeError(f"module 'lrsearch.storage' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

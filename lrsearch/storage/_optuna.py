@@ -1,7 +1,10 @@
-"""Everything private of Optuna that the mirror needs: its tables, written in bulk. Read in Optuna 5.0.0 (schema v3.2.0.a).
+"""Everything private of Optuna that the mirror needs: its tables, written in bulk.
 
-Through Optuna's own interface a trial with 15 parameters takes 73 statements in 7 transactions; written here, 10 in 2, and each
-of the two is atomic: a row is there under its number with all it has, or not at all. Knows nothing of our ledger.
+Read in Optuna 5.0.0 (schema v3.2.0.a).
+
+Through Optuna's own interface a trial with 15 parameters takes 73 statements in 7 transactions;
+written here, 10 in 2, and each of the two is atomic: a row is there under its number with all it
+has, or not at all. Knows nothing of our ledger.
 """
 
 from __future__ import annotations
@@ -33,7 +36,18 @@ from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.study._constrained_optimization import _CONSTRAINTS_KEY
 from optuna.trial import TrialState
-from sqlalchemy import URL, Connection, Table, bindparam, delete, insert, inspect, select, text, update
+from sqlalchemy import (
+    URL,
+    Connection,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
 
 from lrsearch.errors import InvalidValue, LrSearchError, SchemaMismatch, StorageUnavailable
 from lrsearch.storage.database import engine_options, make_atomic, new_id, where
@@ -46,7 +60,10 @@ _DIVERGED = f"{_CONSTRAINTS_KEY}:diverged"
 _TRIES = 8
 # It announces every study that it makes; ours are announced by us.
 logging.getLogger("optuna.storages._rdb.storage").setLevel(logging.WARNING)
-_DIRECTIONS = {Direction.MINIMIZE: StudyDirection.MINIMIZE, Direction.MAXIMIZE: StudyDirection.MAXIMIZE}
+_DIRECTIONS = {
+    Direction.MINIMIZE: StudyDirection.MINIMIZE,
+    Direction.MAXIMIZE: StudyDirection.MAXIMIZE,
+}
 
 _studies: Table = models.StudyModel.__table__
 _trials: Table = models.TrialModel.__table__
@@ -59,7 +76,12 @@ _heartbeats: Table = models.TrialHeartbeatModel.__table__
 _study_attrs: Table = models.StudySystemAttributeModel.__table__
 _marks: Table = models.StudyUserAttributeModel.__table__
 _study_rows: tuple[Table, ...] = tuple(
-    model.__table__ for model in (models.StudyUserAttributeModel, models.StudySystemAttributeModel, models.StudyDirectionModel)
+    model.__table__
+    for model in (
+        models.StudyUserAttributeModel,
+        models.StudySystemAttributeModel,
+        models.StudyDirectionModel,
+    )
 )
 
 
@@ -78,10 +100,12 @@ class Ending:
 
 
 def open_optuna(url: URL) -> RDBStorage:
-    """Optuna's storage, without its cache, under the same time-outs and atomic transactions as the ledger's.
+    """Optuna's storage, without its cache, under the same time-outs and atomic transactions as the
+    ledger's.
 
-    Its constructor makes the tables. Several processes may do so at once: all but one fail, and the tables are right, so another
-    try is enough (7 of 32 got through at the first). Raises SchemaMismatch, StorageUnavailable.
+    Its constructor makes the tables. Several processes may do so at once: all but one fail, and the
+    tables are right, so another try is enough (7 of 32 got through at the first). Raises
+    SchemaMismatch, StorageUnavailable.
     """
     # RDBStorage runs str.format over the URL, so that a brace in a password would be a field.
     template = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
@@ -90,9 +114,12 @@ def open_optuna(url: URL) -> RDBStorage:
             return _opened(template, url)
         except RuntimeError as error:
             raise _mismatch(url, " ".join(str(error).split())) from error
-        except Exception as error:  # a race shows as many kinds of error, of SQLAlchemy's, Optuna's and the driver's
+        # a race shows as many kinds of error, of SQLAlchemy's, Optuna's and the driver's
+        except Exception as error:
             if attempt == _TRIES:
-                raise StorageUnavailable(f"Optuna cannot open {where(url)}: {' '.join(str(error).split())[:300]}") from error
+                raise StorageUnavailable(
+                    f"Optuna cannot open {where(url)}: {' '.join(str(error).split())[:300]}"
+                ) from error
             time.sleep(random.uniform(0.05, 0.3) * attempt)  # noqa: S311 - not for secrets
     raise AssertionError
 
@@ -114,7 +141,10 @@ def close_optuna(storage: RDBStorage) -> None:
 
 
 def check_version(connection: Connection) -> None:
-    """Refuse Optuna's tables of another version; none are well. Never migrates. Raises SchemaMismatch."""
+    """Refuse Optuna's tables of another version; none are well.
+
+    Never migrates. Raises SchemaMismatch.
+    """
     if not inspect(connection).has_table("alembic_version"):
         return
     found = connection.execute(text("select version_num from alembic_version")).scalars().first()
@@ -123,7 +153,10 @@ def check_version(connection: Connection) -> None:
         return
     known = {script.revision for script in scripts.walk_revisions()}
     old = "Stop every worker, then: optuna storage upgrade --storage URL"
-    raise _mismatch(connection.engine.url, f"{found}. {old if found in known else 'Install the newer Optuna that made them.'}")
+    raise _mismatch(
+        connection.engine.url,
+        f"{found}. {old if found in known else 'Install the newer Optuna that made them.'}",
+    )
 
 
 @cache
@@ -133,14 +166,17 @@ def _migrations() -> ScriptDirectory:
 
 
 def _mismatch(url: URL, what: str) -> SchemaMismatch:
-    return SchemaMismatch(f"Optuna's tables in {where(url)} are of another version than Optuna {optuna.__version__}'s: {what}")
+    return SchemaMismatch(
+        f"Optuna's tables in {where(url)} are of another version than Optuna {optuna.__version__}'s: {what}"
+    )
 
 
 # -- studies ---------------------------------------------------------------------------------------------------------------
 
 
 def make_study(storage: RDBStorage, name: str, direction: Direction, objective: str) -> int:
-    """The Optuna study that mirrors ours of that name: made, or found; any number of processes may try at once.
+    """The Optuna study that mirrors ours of that name: made, or found; any number of processes may
+    try at once.
 
     Raises InvalidValue where it is somebody else's.
     """
@@ -149,9 +185,12 @@ def make_study(storage: RDBStorage, name: str, direction: Direction, objective: 
             return _study_made(storage, name, direction, objective)
         except LrSearchError:
             raise
-        except Exception as error:  # two set the same attribute at once: Optuna shows several kinds of error
+        # two set the same attribute at once: Optuna shows several kinds of error
+        except Exception as error:
             if attempt == _TRIES:
-                raise StorageUnavailable(f"Optuna's study {name!r} could not be made: {' '.join(str(error).split())}") from error
+                raise StorageUnavailable(
+                    f"Optuna's study {name!r} could not be made: {' '.join(str(error).split())}"
+                ) from error
             time.sleep(random.uniform(0.05, 0.3) * attempt)  # noqa: S311 - not for secrets
     raise AssertionError
 
@@ -169,7 +208,9 @@ def _study_made(storage: RDBStorage, name: str, direction: Direction, objective:
 
 
 def refuse_foreign_study(storage: RDBStorage, name: str) -> None:
-    """Raises InvalidValue where Optuna has a study of that name with trials that are not ours, or takes it for another's name."""
+    """Raises InvalidValue where Optuna has a study of that name with trials that are not ours, or
+    takes it for another's name.
+    """
     try:
         study_id = _id_of(storage, name)
     except KeyError:
@@ -179,11 +220,15 @@ def refuse_foreign_study(storage: RDBStorage, name: str) -> None:
             raise
         # MySQL's tables that somebody made in its default alphabet.
         allowed = "in ASCII: Optuna's tables in this database take no other"
-        raise InvalidValue("the study's name", got=name, allowed=allowed, fix="Choose another with --name.") from error
+        raise InvalidValue(
+            "the study's name", got=name, allowed=allowed, fix="Choose another with --name."
+        ) from error
     # The trials first: ours are marked before they have any.
     if storage.get_n_trials(study_id) and MARK not in storage.get_study_user_attrs(study_id):
         allowed = "another one than that of a study which Optuna alone made in this database"
-        raise InvalidValue("the study's name", got=name, allowed=allowed, fix="Choose another with --name.")
+        raise InvalidValue(
+            "the study's name", got=name, allowed=allowed, fix="Choose another with --name."
+        )
 
 
 AttrChange: TypeAlias = Callable[[Mapping[str, Json], Mapping[int, int]], Mapping[str, Json]]
@@ -191,17 +236,27 @@ AttrChange: TypeAlias = Callable[[Mapping[str, Json], Mapping[int, int]], Mappin
 
 
 def change_attrs(connection: Connection, study_id: int, change: AttrChange) -> None:
-    """Write the system attributes that `change` gives; each of a thousand by itself would take a minute."""
+    """Write the system attributes that `change` gives; each of a thousand by itself would take a
+    minute.
+    """
     locked = select(_studies.c.study_id).where(_studies.c.study_id == study_id).with_for_update()
     if connection.execute(locked).one_or_none() is None:
         return
     mine = _study_attrs.c.study_id == study_id
-    stored = connection.execute(select(_study_attrs.c.key, _study_attrs.c.value_json).where(mine)).all()
-    numbers = connection.execute(select(_trials.c.number, _trials.c.trial_id).where(_trials.c.study_id == study_id)).all()
+    stored = connection.execute(
+        select(_study_attrs.c.key, _study_attrs.c.value_json).where(mine)
+    ).all()
+    numbers = connection.execute(
+        select(_trials.c.number, _trials.c.trial_id).where(_trials.c.study_id == study_id)
+    ).all()
     there = {row.key: json.loads(row.value_json) for row in stored}
     given = change(there, {row.number: row.trial_id for row in numbers})
     texts = {key: json.dumps(value) for key, value in given.items()}
-    new = [{"study_id": study_id, "key": key, "value_json": text} for key, text in texts.items() if key not in there]
+    new = [
+        {"study_id": study_id, "key": key, "value_json": text}
+        for key, text in texts.items()
+        if key not in there
+    ]
     old = [{"which": key, "text": text} for key, text in texts.items() if key in there]
     if new:
         connection.execute(insert(_study_attrs), new)
@@ -211,23 +266,32 @@ def change_attrs(connection: Connection, study_id: int, change: AttrChange) -> N
 
 
 def _id_of(storage: RDBStorage, name: str) -> int:
-    """The id of Optuna's study of that very name. Raises KeyError, and InvalidValue where the database takes two names for one.
+    """The id of Optuna's study of that very name.
 
-    MySQL and MariaDB compare without case and accents in tables that were made in their default alphabet.
+    Raises KeyError, and InvalidValue where the database takes two names for one.
+
+    MySQL and MariaDB compare without case and accents in tables that were made in their default
+    alphabet.
     """
     study_id = storage.get_study_id_from_name(name)
     found = storage.get_study_name_from_id(study_id)
     if found != name:
         allowed = f"one that Optuna's tables in this database can tell from {found!r}: they do not see case and accents"
-        raise InvalidValue("the study's name", got=name, allowed=allowed, fix="Choose another with --name.")
+        raise InvalidValue(
+            "the study's name", got=name, allowed=allowed, fix="Choose another with --name."
+        )
     return study_id
 
 
 def drop_study(connection: Connection, name: str) -> None:
-    """Delete the Optuna study that mirrors ours of that very name, and all its rows, in a few statements."""
+    """Delete the Optuna study that mirrors ours of that very name, and all its rows, in a few
+    statements.
+    """
     query = select(_studies.c.study_id, _studies.c.study_name).where(_studies.c.study_name == name)
     for study_id in [row.study_id for row in connection.execute(query) if row.study_name == name]:
-        marked = select(_marks.c.value_json).where(_marks.c.study_id == study_id, _marks.c.key == MARK)
+        marked = select(_marks.c.value_json).where(
+            _marks.c.study_id == study_id, _marks.c.key == MARK
+        )
         if connection.execute(marked).scalars().first() == json.dumps(name):
             _drop_rows(connection, study_id)
 
@@ -254,7 +318,8 @@ def add_trial(
     attrs: Mapping[str, Json],
     began: float,
 ) -> int | None:
-    """Make the RUNNING row of that number, or find it; returns its id, None where the study or the number before is not there.
+    """Make the RUNNING row of that number, or find it; returns its id, None where the study or the
+    number before is not there.
 
     Optuna's own lock, the study's row, is held, so that numbers are given once.
     """
@@ -267,13 +332,25 @@ def add_trial(
         return int(connection.execute(newest.where(_trials.c.number == number)).one().trial_id)
     if number != (0 if last is None else last.number + 1):
         return None
-    row = {"study_id": study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": _naive(began)}
+    row = {
+        "study_id": study_id,
+        "number": number,
+        "state": TrialState.RUNNING,
+        "datetime_start": _naive(began),
+    }
     trial_id = new_id(connection.execute(insert(_trials).values(**row)))
-    rows = [_param_row(trial_id, dimensions[name], name, value) for name, value in params.items() if name in dimensions]
+    rows = [
+        _param_row(trial_id, dimensions[name], name, value)
+        for name, value in params.items()
+        if name in dimensions
+    ]
     if filled := [each for each in rows if each is not None]:
         connection.execute(insert(_params), filled)
     if attrs:
-        values = [{"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in attrs.items()]
+        values = [
+            {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+            for key, value in attrs.items()
+        ]
         connection.execute(insert(_user_attrs), values)
     return trial_id
 
@@ -281,23 +358,38 @@ def add_trial(
 def conclude(connection: Connection, trial_id: int, ending: Ending) -> None:
     """Give a running row its end, all at once; one that has ended stays as it is."""
     this = _trials.c.trial_id == trial_id
-    state = connection.execute(select(_trials.c.state).where(this).with_for_update()).scalar_one_or_none()
+    state = connection.execute(
+        select(_trials.c.state).where(this).with_for_update()
+    ).scalar_one_or_none()
     if state is not TrialState.RUNNING:
         return
     if ending.curve:
         kind = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
         common = {"trial_id": trial_id, "intermediate_value_type": kind}
-        rows = [{**common, "step": step, "intermediate_value": value} for step, value in ending.curve.items()]
+        rows = [
+            {**common, "step": step, "intermediate_value": value}
+            for step, value in ending.curve.items()
+        ]
         connection.execute(insert(_intermediate), rows)
     constraint = json.dumps(1.0 if ending.diverged else 0.0)
-    connection.execute(insert(_system_attrs).values(trial_id=trial_id, key=_DIVERGED, value_json=constraint))
+    connection.execute(
+        insert(_system_attrs).values(trial_id=trial_id, key=_DIVERGED, value_json=constraint)
+    )
     if ending.value is not None:
         finite = models.TrialValueModel.TrialValueType.FINITE
-        connection.execute(insert(_values).values(trial_id=trial_id, objective=0, value=ending.value, value_type=finite))
-    connection.execute(update(_trials).where(this).values(state=ending.state, datetime_complete=_naive(ending.at)))
+        connection.execute(
+            insert(_values).values(
+                trial_id=trial_id, objective=0, value=ending.value, value_type=finite
+            )
+        )
+    connection.execute(
+        update(_trials).where(this).values(state=ending.state, datetime_complete=_naive(ending.at))
+    )
 
 
-def _param_row(trial_id: int, dimension: Mapping[str, Json], name: str, value: Json) -> dict[str, Any] | None:
+def _param_row(
+    trial_id: int, dimension: Mapping[str, Json], name: str, value: Json
+) -> dict[str, Any] | None:
     distribution = _distribution(dimension, value)
     if distribution is None:
         return None
@@ -311,11 +403,17 @@ def _param_row(trial_id: int, dimension: Mapping[str, Json], name: str, value: J
 
 
 def _distribution(dimension: Mapping[str, Json], value: Json) -> BaseDistribution | None:
-    """The axis, widened where the user's own compile lies outside it; None for a value that no axis of the kind holds."""
+    """The axis, widened where the user's own compile lies outside it; None for a value that no axis
+    of the kind holds.
+    """
     if dimension["kind"] == "categorical":
         choices = tuple(dimension["choices"])
         return CategoricalDistribution(choices) if value in choices else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or (dimension["log"] and value <= 0):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or (dimension["log"] and value <= 0)
+    ):
         return None
     low, high = min(dimension["low"], value), max(dimension["high"], value)
     if dimension["kind"] == "int":

@@ -3,8 +3,9 @@
     WAITING -> RUNNING       claim                      attempt + 1, a lease
     (no row) -> RUNNING      claim, while the rows are fewer than the budget
 
-Rows of kind `search` are the budget's slots: their number can never exceed it. Rows of both kinds are trainings; where these
-are limited, no row is made beyond the limit, and a trial that begins again keeps its row.
+Rows of kind `search` are the budget's slots: their number can never exceed it. Rows of both kinds
+are trainings; where these are limited, no row is made beyond the limit, and a trial that begins
+again keeps its row.
 
 **The deadline's rule** is in `lrsearch.storage.timing`: nothing begins that would end after it.
 
@@ -45,7 +46,11 @@ _CLOSED = {
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A trial in hand. `trial` is as it was found: its `attempt` counts the earlier ones; no setting: it must be sampled."""
+    """A trial in hand.
+
+    `trial` is as it was found: its `attempt` counts the earlier ones; no setting: it must be
+    sampled.
+    """
 
     trial: TrialRecord
     attempt: int
@@ -60,7 +65,8 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class PlanRetests:
-    """The search is over; its best have to be chosen for retests, of which `room` fit into the time, all where it is None.
+    """The search is over; its best have to be chosen for retests, of which `room` fit into the
+    time, all where it is None.
 
     Where the study's trainings are limited, exactly `exactly` of them are to be made.
     """
@@ -79,11 +85,20 @@ class Done:
 Answer = Claim | Wait | PlanRetests | Done
 
 
-def claim(move: Move, worker_id: int, *, lease_seconds: float, token: str, reaps: bool = True, sampled: int = 0) -> Answer:
-    """Reap what lapsed, then hand out the lowest waiting trial, or a new one while the budget has room.
+def claim(
+    move: Move,
+    worker_id: int,
+    *,
+    lease_seconds: float,
+    token: str,
+    reaps: bool = True,
+    sampled: int = 0,
+) -> Answer:
+    """Reap what lapsed, then hand out the lowest waiting trial, or a new one while the budget has
+    room.
 
-    `reaps` is False for whoever was itself cut off. `token` is the call's own: when its commit arrived and the answer did not,
-    the next try finds the trial that it was given.
+    `reaps` is False for whoever was itself cut off. `token` is the call's own: when its commit
+    arrived and the answer did not, the next try finds the trial that it was given.
     """
     again, lapsed = _given_before(move, token, reaps=reaps)
     if again is not None:
@@ -91,7 +106,9 @@ def claim(move: Move, worker_id: int, *, lease_seconds: float, token: str, reaps
     for row in lapsed:
         give_up(move, row, "it did not renew its lease")
     is_open = move.study.state == StudyState.OPEN
-    found = _find(move, worker_id, sampled) if is_open else Done(_CLOSED[StudyState(move.study.state)])
+    found = (
+        _find(move, worker_id, sampled) if is_open else Done(_CLOSED[StudyState(move.study.state)])
+    )
     if isinstance(found, Wait | PlanRetests | Done):
         over = isinstance(found, Done) and is_open
         if lapsed or over:
@@ -102,11 +119,14 @@ def claim(move: Move, worker_id: int, *, lease_seconds: float, token: str, reaps
 
 
 def _given_before(move: Move, token: str, *, reaps: bool) -> tuple[Any | None, Sequence[Any]]:
-    """The trial that this very call was given already, and where it `reaps` the trials whose lease has lapsed."""
+    """The trial that this very call was given already, and where it `reaps` the trials whose lease
+    has lapsed.
+    """
     lapsed = [trials.c.lease_until < move.now] if reaps else []
     concerned = or_(trials.c.token == token, *lapsed)
     query = select(trials).where(_in(move, _RUNNING), concerned).order_by(trials.c.id)
-    # Locked: a beat that comes at this moment either renewed the lease before, or finds the trial gone after.
+    # Locked: a beat that comes at this moment either renewed the lease before, or finds the trial
+    # gone after.
     rows = move.connection.execute(query.with_for_update()).all()
     mine = next((row for row in rows if row.token == token), None)
     return mine, rows
@@ -121,7 +141,9 @@ _NEW = object()
 
 
 def _find(move: Move, worker_id: int, sampled: int) -> Any:
-    """A waiting trial's row, _NEW where a slot is free, or an answer that says why there is nothing."""
+    """A waiting trial's row, _NEW where a slot is free, or an answer that says why there is
+    nothing.
+    """
     closed = bool(move.rules.get("retests_only"))
     left = None if closed else time_left(move, worker_id)
     if not closed and (left is None or left.for_search()):
@@ -136,11 +158,15 @@ def _find(move: Move, worker_id: int, sampled: int) -> Any:
 
 
 def search_is_over(move: Move) -> bool:
-    """Whether no search trial is in training, and none will begin unless the budget or the time is raised."""
+    """Whether no search trial is in training, and none will begin unless the budget or the time is
+    raised.
+    """
     if move.study.state == StudyState.FINISHED or move.rules.get("retests_only"):
         return True
     left = time_left(move, 0)
-    begins = (_slot_is_free(move) or _some(move, _WAITING, Kind.SEARCH)) and (left is None or left.for_search())
+    begins = (_slot_is_free(move) or _some(move, _WAITING, Kind.SEARCH)) and (
+        left is None or left.for_search()
+    )
     return not begins and not _some(move, _RUNNING, Kind.SEARCH)
 
 
@@ -183,12 +209,19 @@ def _begin(move: Move, row: Any, lease: dict[str, Any]) -> Claim:
     move.change_trial(row.id, state=_RUNNING, attempt=attempt, started_at=began, **lease)
     move.begin_attempt(row.id, attempt, lease["worker_id"])
     move.change_study()
-    trial = replace(records.trial_from(row), state=TrialState.RUNNING, started_at=began, worker=lease["worker_id"])
+    trial = replace(
+        records.trial_from(row),
+        state=TrialState.RUNNING,
+        started_at=began,
+        worker=lease["worker_id"],
+    )
     return Claim(trial, attempt)
 
 
 def _note_what_counts(move: Move, row: Any) -> None:
-    """Keep with a trial's last attempt until when it counts: until the newest checkpoint, which the next attempt goes on from."""
+    """Keep with a trial's last attempt until when it counts: until the newest checkpoint, which the
+    next attempt goes on from.
+    """
     newest = select(func.max(checkpoints.c.written_at)).where(checkpoints.c.trial_id == row.id)
     written = move.connection.execute(newest).scalar_one() or 0.0
     last = and_(attempts.c.trial_id == row.id, attempts.c.attempt == row.attempt)
@@ -218,7 +251,9 @@ def _begin_new(move: Move, lease: dict[str, Any]) -> Claim:
     return Claim(trial, 1)
 
 
-def new_trial(move: Move, *, number: int, kind: Kind, origin: Origin, setting: Json = None) -> dict[str, Any]:
+def new_trial(
+    move: Move, *, number: int, kind: Kind, origin: Origin, setting: Json = None
+) -> dict[str, Any]:
     """The columns of a trial that waits; `setting` is a Setting's JSON."""
     return {
         "study_id": move.study_id,
@@ -246,12 +281,20 @@ def _some(move: Move, state: str, kind: Kind) -> bool:
 
 
 def count_trainings(move: Move) -> int:
-    """Search trials and retests that there are, whatever became of them: each is one training, however often it was begun."""
+    """Search trials and retests that there are, whatever became of them: each is one training,
+    however often it was begun.
+    """
     query = select(func.count()).select_from(trials).where(trials.c.study_id == move.study_id)
     return int(move.connection.execute(query).scalar_one())
 
 
 def count_ended(move: Move) -> int:
     """How many search trials have ended."""
-    ended = and_(trials.c.study_id == move.study_id, trials.c.state.in_(_ENDED), trials.c.kind == Kind.SEARCH.value)
-    return int(move.connection.execute(select(func.count()).select_from(trials).where(ended)).scalar_one())
+    ended = and_(
+        trials.c.study_id == move.study_id,
+        trials.c.state.in_(_ENDED),
+        trials.c.kind == Kind.SEARCH.value,
+    )
+    return int(
+        move.connection.execute(select(func.count()).select_from(trials).where(ended)).scalar_one()
+    )

@@ -1,4 +1,5 @@
-"""Connections: engines with time-outs everywhere, atomic transactions on each kind of database, one clock, clear errors.
+"""Connections: engines with time-outs everywhere, atomic transactions on each kind of database, one
+clock, clear errors.
 
 Knows no tables.
 """
@@ -33,12 +34,15 @@ from lrsearch.storage.url import is_sqlite, mask_url
 
 T = TypeVar("T")
 
-BUSY_SECONDS = 60  # 32 writers on one SQLite file waited up to 7.1 s; ten times that is not a wait but a fault
+# 32 writers on one SQLite file waited up to 7.1 s; ten times that is not a wait but a fault
+BUSY_SECONDS = 60
 CONNECT_SECONDS = 10
 STATEMENT_SECONDS = 30  # the longest of ours takes 0.1 s on 10,000 trials
-# A process that is stopped inside a transaction holds its study's lock: the server ends the transaction after this.
+# A process that is stopped inside a transaction holds its study's lock: the server ends the
+# transaction after this.
 IDLE_SECONDS = 60
-PATIENCE_SECONDS = 600.0  # an outage that lasts longer ends the worker; its lease lapses long before
+# an outage that lasts longer ends the worker; its lease lapses long before
+PATIENCE_SECONDS = 600.0
 AWAY_SECONDS = 15.0  # after a hurried call found nobody, others are not tried for so long
 HURRY_SECONDS = 2.0  # a hurried call takes milliseconds; training never stands still for longer
 SLOW_SECONDS = 5.0  # a call that took longer counts as cut off, whatever held it
@@ -56,7 +60,11 @@ class Database:
     """One database: an engine, the clock, and how long to be patient with it."""
 
     def __init__(
-        self, url: str, *, patience_seconds: float = PATIENCE_SECONDS, clock: ColumnElement[float] | None = None
+        self,
+        url: str,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+        clock: ColumnElement[float] | None = None,
     ) -> None:
         self.engine = make_engine(make_url(url))
         # Reads need no lock on SQLite: they see the last commit, and wait for nobody.
@@ -65,7 +73,8 @@ class Database:
         self._away_until = 0.0
         self._errand: Errand[Any] | None = None
         self._troubled_at = -math.inf  # monotonic
-        self._file: tuple[int, int] | None = None  # SQLite's, once something was read or written there
+        # SQLite's, once something was read or written there
+        self._file: tuple[int, int] | None = None
         self.clock = clock_of(self.engine) if clock is None else clock
 
     @property
@@ -74,19 +83,27 @@ class Database:
 
     def write(self, work: Callable[[Connection], T], *, patience_seconds: float | None = None) -> T:
         """`work` in one transaction, repeated through outages: it must be safe to repeat."""
-        return self._patiently(self.engine, work, self._patience if patience_seconds is None else patience_seconds)
+        return self._patiently(
+            self.engine, work, self._patience if patience_seconds is None else patience_seconds
+        )
 
     def read(self, work: Callable[[Connection], T], *, patience_seconds: float | None = None) -> T:
         """The same for what only reads."""
-        return self._patiently(self._reader, work, self._patience if patience_seconds is None else patience_seconds)
+        return self._patiently(
+            self._reader, work, self._patience if patience_seconds is None else patience_seconds
+        )
 
     def hurriedly(self, work: Callable[[Connection], T], *, reads: bool = False) -> T:
-        """`work` in one try, for callers that can come back later: training must not wait for a database that is away.
+        """`work` in one try, for callers that can come back later: training must not wait for a
+        database that is away.
 
-        Raises StorageUnavailable; at once, for a while, when the last try just failed. One that is still being awaited by then
-        goes on by itself, so that `work` must be safe to repeat, and to be repeated late.
+        Raises StorageUnavailable; at once, for a while, when the last try just failed. One that is
+        still being awaited by then goes on by itself, so that `work` must be safe to repeat, and to
+        be repeated late.
         """
-        if time.monotonic() < self._away_until or (self._errand is not None and self._errand.running):
+        if time.monotonic() < self._away_until or (
+            self._errand is not None and self._errand.running
+        ):
             raise StorageUnavailable(f"{where(self.url)} did not answer a moment ago.")
         engine = self._reader if reads else self.engine
         self._errand = errand = Errand(lambda: self._patiently(engine, work, 0.0))
@@ -94,20 +111,28 @@ class Database:
             return errand.result(HURRY_SECONDS)
         except TimeoutError:
             self._away_until = time.monotonic() + AWAY_SECONDS
-            raise StorageUnavailable(f"{where(self.url)} does not answer within {HURRY_SECONDS:g} s.") from None
+            raise StorageUnavailable(
+                f"{where(self.url)} does not answer within {HURRY_SECONDS:g} s."
+            ) from None
         except StorageUnavailable:
             self._away_until = time.monotonic() + AWAY_SECONDS
             raise
 
     def cut_off_within(self, seconds: float) -> bool:
-        """Whether this process could not reach the database at some time in the last `seconds`: others may not have either."""
+        """Whether this process could not reach the database at some time in the last `seconds`:
+        others may not have either.
+        """
         return time.monotonic() - self._troubled_at < seconds
 
-    def _patiently(self, engine: Engine, work: Callable[[Connection], T], patience_seconds: float) -> T:
+    def _patiently(
+        self, engine: Engine, work: Callable[[Connection], T], patience_seconds: float
+    ) -> T:
         began = time.monotonic()
         self._refuse_other_file()
         try:
-            result = patiently(engine, work, patience_seconds=patience_seconds, troubled=self._note_trouble)
+            result = patiently(
+                engine, work, patience_seconds=patience_seconds, troubled=self._note_trouble
+            )
         except StorageProblem:
             self._refuse_other_file()
             raise
@@ -120,10 +145,14 @@ class Database:
                 self._note_trouble()
 
     def _refuse_other_file(self) -> None:
-        """Raises StorageGone where SQLite's file was deleted or replaced: open connections would go on writing to the old one."""
+        """Raises StorageGone where SQLite's file was deleted or replaced: open connections would go
+        on writing to the old one.
+        """
         if self._file is not None and file_of(self.url) != self._file:
             fix = "What was stored there is out of reach; end every process that uses it."
-            raise StorageGone(f"{where(self.url)} was deleted or replaced while it was in use. {fix}")
+            raise StorageGone(
+                f"{where(self.url)} was deleted or replaced while it was in use. {fix}"
+            )
 
     def _note_trouble(self) -> None:
         self._troubled_at = time.monotonic()
@@ -144,7 +173,10 @@ def file_of(url: URL) -> tuple[int, int] | None:
 
 
 def make_engine(url: URL) -> Engine:
-    """An engine whose transactions are atomic and whose waits all end. Raises EnvironmentProblem for a missing driver."""
+    """An engine whose transactions are atomic and whose waits all end.
+
+    Raises EnvironmentProblem for a missing driver.
+    """
     try:
         engine = create_engine(url, **engine_options(url))
     except ImportError as error:
@@ -155,17 +187,23 @@ def make_engine(url: URL) -> Engine:
 
 
 def _no_driver(url: URL, error: ImportError) -> EnvironmentProblem:
-    """What to say where a driver is missing, or is there and does not load: psycopg without libpq says so in seven lines."""
+    """What to say where a driver is missing, or is there and does not load: psycopg without libpq
+    says so in seven lines.
+    """
     kind = url.get_backend_name()
     install = f"pip install 'lrsearch[{_EXTRAS.get(kind, 'postgresql')}]'"
     if isinstance(error, ModuleNotFoundError):
         return EnvironmentProblem(f"{kind} needs {error.name}: {install}")
     first = next(iter(str(error).splitlines()), type(error).__name__).rstrip(": ")
-    return EnvironmentProblem(f"{url.get_driver_name()}, which {kind} needs, does not load ({first}). Install it anew: {install}")
+    return EnvironmentProblem(
+        f"{url.get_driver_name()}, which {kind} needs, does not load ({first}). Install it anew: {install}"
+    )
 
 
 def engine_options(url: URL) -> dict[str, Any]:
-    """Arguments of create_engine, for our engine and for Optuna's: time-outs, UTC, connections that are tried before use."""
+    """Arguments of create_engine, for our engine and for Optuna's: time-outs, UTC, connections that
+    are tried before use.
+    """
     kinds: dict[str, dict[str, Any]] = {
         "sqlite": {"timeout": BUSY_SECONDS},
         "postgresql": {
@@ -190,16 +228,25 @@ def engine_options(url: URL) -> dict[str, Any]:
     if is_sqlite(url):
         return options
     if url.get_backend_name() == "postgresql":
-        options["pool_events"] = [(limit_answers, "connect")]  # pymysql's own read_timeout does it there
-    isolation = {"isolation_level": "READ COMMITTED"}  # MySQL's own default would hide what others committed while we waited
-    return {**options, **isolation, "pool_pre_ping": True, "pool_recycle": 300, "pool_size": 3, "max_overflow": 5}
+        # pymysql's own read_timeout does it there
+        options["pool_events"] = [(limit_answers, "connect")]
+    # MySQL's own default would hide what others committed while we waited
+    isolation = {"isolation_level": "READ COMMITTED"}
+    return {
+        **options,
+        **isolation,
+        "pool_pre_ping": True,
+        "pool_recycle": 300,
+        "pool_size": 3,
+        "max_overflow": 5,
+    }
 
 
 def make_atomic(engine: Engine) -> None:
     """Give a SQLite engine write-ahead logging and transactions that lock when they begin.
 
-    As shipped, SELECT-then-UPDATE is not atomic there: pysqlite begins a transaction at the first write, and 8 workers were given
-    33 of 160 queued trials twice or more (none with this).
+    As shipped, SELECT-then-UPDATE is not atomic there: pysqlite begins a transaction at the first
+    write, and 8 workers were given 33 of 160 queued trials twice or more (none with this).
     """
 
     @event.listens_for(engine, "connect")
@@ -219,7 +266,9 @@ def make_atomic(engine: Engine) -> None:
 
 
 def clock_of(engine: Engine) -> ColumnElement[float]:
-    """The database's clock: seconds since 1970 at this very statement, whatever the session's time zone."""
+    """The database's clock: seconds since 1970 at this very statement, whatever the session's time
+    zone.
+    """
     return literal_column(_CLOCKS[engine.dialect.name], Double)
 
 
@@ -232,8 +281,9 @@ def patiently(
 ) -> T:
     """Run `work` in one transaction, again and again with backoff while the database is away.
 
-    `work` must be safe to repeat: a commit may have arrived though its answer was lost. `troubled` hears of every try that found
-    the database away. Raises StorageUnavailable when patience ends, StorageProblem at once for what waiting does not mend.
+    `work` must be safe to repeat: a commit may have arrived though its answer was lost. `troubled`
+    hears of every try that found the database away. Raises StorageUnavailable when patience ends,
+    StorageProblem at once for what waiting does not mend.
     """
     began, pause = time.monotonic(), 0.1
     while True:
@@ -249,7 +299,9 @@ def patiently(
             if fault is not Fault.DEADLOCK:
                 troubled()
             if time.monotonic() - began + pause > patience_seconds:
-                raise StorageUnavailable(f"{where(engine.url)} does not answer: {reason(error)}") from error
+                raise StorageUnavailable(
+                    f"{where(engine.url)} does not answer: {reason(error)}"
+                ) from error
         except exc.TimeoutError as error:  # every connection of the pool is in use
             if time.monotonic() - began + pause > patience_seconds:
                 raise StorageUnavailable(f"{where(engine.url)} does not answer: {error}") from error
@@ -265,8 +317,12 @@ def new_id(made: CursorResult[Any]) -> int:
 
 
 def problem(url: URL, error: exc.DBAPIError) -> Exception:
-    """The error to raise for what waiting does not mend; a fault of ours (wrong data, a broken constraint) stays what it is."""
-    return error if fault_of(error) is Fault.OURS else StorageProblem(f"{where(url)}: {reason(error)}")
+    """The error to raise for what waiting does not mend; a fault of ours (wrong data, a broken
+    constraint) stays what it is.
+    """
+    return (
+        error if fault_of(error) is Fault.OURS else StorageProblem(f"{where(url)}: {reason(error)}")
+    )
 
 
 def where(url: URL) -> str:

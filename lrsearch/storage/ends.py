@@ -31,10 +31,18 @@ class Beat:
     study_state: StudyState
 
 
-def bind(move: Move, trial_id: int, attempt: int, *, setting: Setting, params: Json, seed: int) -> bool:
+def bind(
+    move: Move, trial_id: int, attempt: int, *, setting: Setting, params: Json, seed: int
+) -> bool:
     """Write what was sampled; False where it was fenced off."""
-    sampled = {"setting": records.dump(setting.to_json()), "params": records.dump(dict(params)), "seed": seed}
-    changed = update(trials).where(holding(trial_id, attempt)).values(**sampled, revision=move.revision)
+    sampled = {
+        "setting": records.dump(setting.to_json()),
+        "params": records.dump(dict(params)),
+        "seed": seed,
+    }
+    changed = (
+        update(trials).where(holding(trial_id, attempt)).values(**sampled, revision=move.revision)
+    )
     if not move.connection.execute(changed).rowcount:
         return False
     move.change_study()
@@ -60,7 +68,11 @@ def finish(move: Move, outcome: Outcome, points: Sequence[CurvePoint]) -> bool:
 def _recorded_before(move: Move, outcome: Outcome) -> bool:
     """Whether this very result stands already: a commit whose answer was lost."""
     this = and_(attempts.c.trial_id == outcome.trial_id, attempts.c.attempt == outcome.attempt)
-    query = select(attempts.c.status, trials.c.value).join(trials, trials.c.id == attempts.c.trial_id).where(this)
+    query = (
+        select(attempts.c.status, trials.c.value)
+        .join(trials, trials.c.id == attempts.c.trial_id)
+        .where(this)
+    )
     row = move.connection.execute(query).one_or_none()
     if row is None or row.status != outcome.status.value:
         return False
@@ -74,13 +86,19 @@ def _trim_curve(move: Move, outcome: Outcome) -> None:
         move.connection.execute(delete(curves).where(beyond))
 
 
-def _count_repeated(connection: Connection, trial_id: int, attempt: int, epochs: Iterable[int]) -> None:
+def _count_repeated(
+    connection: Connection, trial_id: int, attempt: int, epochs: Iterable[int]
+) -> None:
     """Add to a trial's repeated epochs those of these that an earlier attempt has trained too."""
-    earlier = and_(curves.c.trial_id == trial_id, curves.c.epoch.in_(epochs), curves.c.attempt < attempt)
+    earlier = and_(
+        curves.c.trial_id == trial_id, curves.c.epoch.in_(epochs), curves.c.attempt < attempt
+    )
     again = connection.execute(select(func.count()).select_from(curves).where(earlier)).scalar_one()
     if again:
         known = func.coalesce(trials.c.repeated_epochs, 0)
-        connection.execute(update(trials).where(trials.c.id == trial_id).values(repeated_epochs=known + again))
+        connection.execute(
+            update(trials).where(trials.c.id == trial_id).values(repeated_epochs=known + again)
+        )
 
 
 def lose(move: Move, trial_id: int, attempt: int, reason: str) -> bool:
@@ -96,7 +114,12 @@ def lose(move: Move, trial_id: int, attempt: int, reason: str) -> bool:
 def reap(move: Move) -> int:
     """Put back the trials whose lease has lapsed; returns how many."""
     running = and_(trials.c.study_id == move.study_id, trials.c.state == TrialState.RUNNING.value)
-    query = select(trials).where(running, trials.c.lease_until < move.now).order_by(trials.c.id).with_for_update()
+    query = (
+        select(trials)
+        .where(running, trials.c.lease_until < move.now)
+        .order_by(trials.c.id)
+        .with_for_update()
+    )
     lapsed = move.connection.execute(query).all()
     for row in lapsed:
         give_up(move, row, "it did not renew its lease")
@@ -106,7 +129,9 @@ def reap(move: Move) -> int:
 
 
 def give_up(move: Move, row: Any, reason: str) -> None:
-    """Count the attempt as lost: the trial goes back to the queue, or fails when that happened more than `retries` times."""
+    """Count the attempt as lost: the trial goes back to the queue, or fails when that happened more
+    than `retries` times.
+    """
     lost = row.lost + 1
     move.close_attempt(row.id, row.attempt, Status.LOST.value, reason)
     columns: dict[str, Any] = {**_FREE, "lost": lost}
@@ -119,9 +144,15 @@ def give_up(move: Move, row: Any, reason: str) -> None:
 # -- curves and checkpoints: the trial's row is locked, so that its holder cannot change between the look and the write ---------
 
 
-def add_points(connection: Connection, trial_id: int, attempt: int, points: Sequence[CurvePoint]) -> bool:
+def add_points(
+    connection: Connection, trial_id: int, attempt: int, points: Sequence[CurvePoint]
+) -> bool:
     """Add epochs of a running attempt; False where it was fenced off."""
-    query = select(trials.c.id, trials.c.study_id, trials.c.kind).where(holding(trial_id, attempt)).with_for_update()
+    query = (
+        select(trials.c.id, trials.c.study_id, trials.c.kind)
+        .where(holding(trial_id, attempt))
+        .with_for_update()
+    )
     row = connection.execute(query).one_or_none()
     if row is None:
         return False
@@ -129,19 +160,29 @@ def add_points(connection: Connection, trial_id: int, attempt: int, points: Sequ
     return True
 
 
-def write_points(connection: Connection, row: Any, attempt: int, points: Sequence[CurvePoint]) -> None:
-    """Add an attempt's epochs in two statements; they take the place of those that an earlier attempt, or try, wrote."""
+def write_points(
+    connection: Connection, row: Any, attempt: int, points: Sequence[CurvePoint]
+) -> None:
+    """Add an attempt's epochs in two statements; they take the place of those that an earlier
+    attempt, or try, wrote.
+    """
     newest = {point.epoch: point for point in points}
     if not newest:
         return
     if attempt > 1:
         _count_repeated(connection, row.id, attempt, newest)
-    connection.execute(delete(curves).where(curves.c.trial_id == row.id, curves.c.epoch.in_(newest)))
+    connection.execute(
+        delete(curves).where(curves.c.trial_id == row.id, curves.c.epoch.in_(newest))
+    )
     common = {"trial_id": row.id, "study_id": row.study_id, "kind": row.kind, "attempt": attempt}
-    connection.execute(insert(curves), [{**common, **records.point_columns(point)} for point in newest.values()])
+    connection.execute(
+        insert(curves), [{**common, **records.point_columns(point)} for point in newest.values()]
+    )
 
 
-def add_checkpoint(connection: Connection, clock: ColumnElement[float], trial_id: int, attempt: int, line: Json) -> bool:
+def add_checkpoint(
+    connection: Connection, clock: ColumnElement[float], trial_id: int, attempt: int, line: Json
+) -> bool:
     """Enter a line in the trial's manifest; False where the attempt was fenced off."""
     held = select(trials.c.id).where(holding(trial_id, attempt)).with_for_update()
     if connection.execute(held).one_or_none() is None:
@@ -163,20 +204,32 @@ def beat(
     worker_id: int,
     lease_seconds: float,
 ) -> Beat:
-    """Renew leases; no study lock: a renewal and a reaping meet at the trial's own row, and one of them comes first."""
+    """Renew leases; no study lock: a renewal and a reaping meet at the trial's own row, and one of
+    them comes first.
+    """
     lost = _renew(connection, clock, holds, lease_seconds) if holds else frozenset()
     seen = {"last_seen": clock, "state": "training" if holds else "idle"}
     connection.execute(update(workers).where(workers.c.id == worker_id).values(**seen))
-    query = select(studies.c.state).join(workers, workers.c.study_id == studies.c.id).where(workers.c.id == worker_id)
+    query = (
+        select(studies.c.state)
+        .join(workers, workers.c.study_id == studies.c.id)
+        .where(workers.c.id == worker_id)
+    )
     state = connection.execute(query).scalar_one_or_none()
-    return Beat(lost, StudyState(state) if state is not None else StudyState.STOPPED)  # a deleted study has nothing to train
+    # a deleted study has nothing to train
+    return Beat(lost, StudyState(state) if state is not None else StudyState.STOPPED)
 
 
 def _renew(
-    connection: Connection, clock: ColumnElement[float], holds: Sequence[tuple[int, int]], lease_seconds: float
+    connection: Connection,
+    clock: ColumnElement[float],
+    holds: Sequence[tuple[int, int]],
+    lease_seconds: float,
 ) -> frozenset[int]:
     held = or_(*(holding(trial_id, attempt) for trial_id, attempt in holds))
-    renewed = connection.execute(update(trials).where(held).values(lease_until=clock + lease_seconds)).rowcount
+    renewed = connection.execute(
+        update(trials).where(held).values(lease_until=clock + lease_seconds)
+    ).rowcount
     if renewed == len(holds):
         return frozenset()
     kept = set(connection.execute(select(trials.c.id).where(held)).scalars())

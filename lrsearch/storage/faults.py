@@ -1,6 +1,8 @@
-"""What a database's error means for its caller: wait and try again, tell a person, or a fault of ours.
+"""What a database's error means for its caller: wait and try again, tell a person, or a fault of
+ours.
 
-Drivers' words depend on the server's language, so that codes decide: SQLSTATE, MySQL's numbers, SQLite's result codes.
+Drivers' words depend on the server's language, so that codes decide: SQLSTATE, MySQL's numbers,
+SQLite's result codes.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ class Fault(StrEnum):
 
     PASSING = "passing"  # an outage, a lock, a full disk: another try may succeed
     DEADLOCK = "deadlock"  # the database was there, and only asks for another try
-    REFUSED = "refused"  # another try would hear the same: a password, a right, a missing database or table
+    # another try would hear the same: a password, a right, a missing database or table
+    REFUSED = "refused"
     OURS = "ours"  # a broken constraint, wrong data
 
 
@@ -41,7 +44,8 @@ _POSTGRESQL: Mapping[str, Fault] = {
 }
 _MYSQL: Mapping[int, Fault] = {
     1213: Fault.DEADLOCK,
-    **dict.fromkeys((1044, 1045, 1130, 1142, 1143, 1227, 1698, 1820, 1862, 2059), Fault.REFUSED),  # login and rights
+    # login and rights
+    **dict.fromkeys((1044, 1045, 1130, 1142, 1143, 1227, 1698, 1820, 1862, 2059), Fault.REFUSED),
     **dict.fromkeys((1049, 1054, 1064, 1146), Fault.REFUSED),  # no database, column, table; syntax
     1267: Fault.REFUSED,  # text that the table's alphabet does not have
     **dict.fromkeys((1290, 1792, 1836), Fault.REFUSED),  # read-only
@@ -68,7 +72,8 @@ def fault_of(error: exc.DBAPIError) -> Fault:
     if error.connection_invalidated or isinstance(error, _OUTAGES):
         return Fault.PASSING
     at_login = isinstance(error, exc.ProgrammingError) and error.statement is None
-    return Fault.REFUSED if at_login else Fault.OURS  # of a login: an option that the driver does not know
+    # of a login: an option that the driver does not know
+    return Fault.REFUSED if at_login else Fault.OURS
 
 
 def _by_code(orig: Any) -> Fault | None:
@@ -84,7 +89,8 @@ def _by_code(orig: Any) -> Fault | None:
 def _state_at_login(orig: Any) -> str:
     """The SQLSTATE of a login that failed, empty where the server said none.
 
-    libpq keeps a failed login's text alone. So the login is tried once more with libpq's protocol trace, which has the code.
+    libpq keeps a failed login's text alone. So the login is tried once more with libpq's protocol
+    trace, which has the code.
     """
     pgconn: Any = getattr(orig, "pgconn", None)
     if type(pgconn).__name__ != "FinishedPGconn" or type(orig).__name__ == "ConnectionTimeout":
@@ -121,4 +127,9 @@ def _await_login(connection: Any, status: Any) -> None:
         if now in {status.OK, status.FAILED}:
             return
         waiting = [connection.socket]
-        select.select(waiting if now == status.READING else [], waiting if now == status.WRITING else [], [], 1.0)
+        select.select(
+            waiting if now == status.READING else [],
+            waiting if now == status.WRITING else [],
+            [],
+            1.0,
+        )

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 class Follower:
-    """One reader's picture of a study. 10,000 trials take half a second to read, what is new of them milliseconds."""
+    """One reader's picture of a study. 10,000 trials take half a second to read, what is new of
+    them milliseconds.
+    """
 
     def __init__(self, ledger: Ledger, study_id: int) -> None:
         self._ledger, self._study_id = ledger, study_id
@@ -30,7 +32,10 @@ class Follower:
         return self._take(self._ledger.trials(self._study_id, changed_since=self._revision))
 
     def glance(self) -> Glance | None:
-        """The same in one try, with all that a view shows of the study; None where it was deleted. Raises StorageUnavailable."""
+        """The same in one try, with all that a view shows of the study; None where it was deleted.
+
+        Raises StorageUnavailable.
+        """
         seen = self._ledger.glance(self._study_id, changed_since=self._revision)
         if seen is not None:
             self._take(seen.changed)

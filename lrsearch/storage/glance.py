@@ -1,4 +1,7 @@
-"""What of a study is read together: its trials, how many stand where, its workers. Queries of one connection, no transactions."""
+"""What of a study is read together: its trials, how many stand where, its workers.
+
+Queries of one connection, no transactions.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from lrsearch.values import Kind, StudyRecord, TrialState, WorkerRecord
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Glance:
-    """How a study stands at one moment; `changed` are the trials that changed since the revision that was asked for."""
+    """How a study stands at one moment; `changed` are the trials that changed since the revision
+    that was asked for.
+    """
 
     study: StudyRecord
     changed: Records
@@ -23,7 +28,9 @@ class Glance:
     now: float  # by the database's clock
 
 
-def glance(connection: Connection, clock: ColumnElement[float], study_id: int, changed_since: int | None) -> Glance | None:
+def glance(
+    connection: Connection, clock: ColumnElement[float], study_id: int, changed_since: int | None
+) -> Glance | None:
     """All that a view shows of a study; None where it was deleted."""
     row = connection.execute(select(studies).where(studies.c.id == study_id)).one_or_none()
     if row is None:
@@ -37,22 +44,34 @@ def glance(connection: Connection, clock: ColumnElement[float], study_id: int, c
     )
 
 
-def read_trials(connection: Connection, study_id: int, *, kind: Kind | None = None, changed_since: int | None = None) -> Records:
-    """The study's trials, search before retests, by number; with `changed_since`, those that changed after that revision."""
+def read_trials(
+    connection: Connection,
+    study_id: int,
+    *,
+    kind: Kind | None = None,
+    changed_since: int | None = None,
+) -> Records:
+    """The study's trials, search before retests, by number; with `changed_since`, those that
+    changed after that revision.
+    """
     query = select(trials).where(trials.c.study_id == study_id)
     if kind is not None:
         query = query.where(trials.c.kind == kind.value)
     if changed_since is not None:
         query = query.where(trials.c.revision > changed_since)
     # The revision first: what changes in between is then read again next time, never missed.
-    revision = connection.execute(select(studies.c.revision).where(studies.c.id == study_id)).scalar_one_or_none()
+    revision = connection.execute(
+        select(studies.c.revision).where(studies.c.id == study_id)
+    ).scalar_one_or_none()
     rows = connection.execute(query.order_by(trials.c.kind.desc(), trials.c.number)).all()
     return Records((records.trial_from(row) for row in rows), revision=int(revision or 0))
 
 
 def read_counts(connection: Connection, study_id: int) -> Counts:
     """How many search trials stand where, and how many retests there are."""
-    query = select(trials.c.kind, trials.c.state, func.count().label("number")).where(trials.c.study_id == study_id)
+    query = select(trials.c.kind, trials.c.state, func.count().label("number")).where(
+        trials.c.study_id == study_id
+    )
     rows = connection.execute(query.group_by(trials.c.kind, trials.c.state)).all()
     search = {row.state: int(row.number) for row in rows if row.kind == Kind.SEARCH.value}
     retests = {row.state: int(row.number) for row in rows if row.kind == Kind.RETEST.value}

@@ -1,7 +1,9 @@
-"""Ends of waiting that no server keeps: for an answer that never comes, and for work that must not hold up its caller.
+"""Ends of waiting that no server keeps: for an answer that never comes, and for work that must not
+hold up its caller.
 
-A server's own time-outs end nothing when the server, or the way to it, stands still: a frozen process, a relay that accepts and
-forwards nothing. TCP's end nothing either while something on the way acknowledges. Knows no tables.
+A server's own time-outs end nothing when the server, or the way to it, stands still: a frozen
+process, a relay that accepts and forwards nothing. TCP's end nothing either while something on the
+way acknowledges. Knows no tables.
 """
 
 from __future__ import annotations
@@ -20,19 +22,26 @@ _NOTHING_YET = 0  # what psycopg sends into its generator when a tenth of a seco
 def limit_answers(connection: Any, _record: Any) -> None:
     """Let every wait of a psycopg connection end after ANSWER_SECONDS; a pool's "connect" event.
 
-    psycopg 3.2 and 3.3 await each statement in `Connection.wait`, whose generator hears ten times a second that nothing came.
+    psycopg 3.2 and 3.3 await each statement in `Connection.wait`, whose generator hears ten times a
+    second that nothing came.
     """
     wait = connection.wait
 
     def limited(generator: Generator[Any, Any, T], *arguments: Any, **options: Any) -> T:
-        ended: T = wait(_until(generator, time.monotonic() + ANSWER_SECONDS, connection), *arguments, **options)
+        ended: T = wait(
+            _until(generator, time.monotonic() + ANSWER_SECONDS, connection), *arguments, **options
+        )
         return ended
 
     connection.wait = limited
 
 
-def _until(generator: Generator[Any, Any, T], end: float, connection: Any) -> Generator[Any, Any, T]:
-    """`generator`, but for an OperationalError on a closed connection once `end`, monotonic, has come and nothing else."""
+def _until(
+    generator: Generator[Any, Any, T], end: float, connection: Any
+) -> Generator[Any, Any, T]:
+    """`generator`, but for an OperationalError on a closed connection once `end`, monotonic, has
+    come and nothing else.
+    """
     import psycopg
 
     try:

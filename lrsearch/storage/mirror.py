@@ -1,13 +1,15 @@
 """Optuna's rows follow the ledger: one trial, one number, in both.
 
-A short lease lets one process mirror at a time. Rows are made in the order of trial numbers without a gap, so that Optuna counts
-as we do; a trial that is reserved and not yet sampled holds up those after it. Every step is one transaction and safe to repeat,
-and whoever mirrors next completes what a crash left undone: a row that was made and not yet noted down is found again by its
-number. Nothing of Optuna's is called inside a transaction of ours.
+A short lease lets one process mirror at a time. Rows are made in the order of trial numbers without
+a gap, so that Optuna counts as we do; a trial that is reserved and not yet sampled holds up those
+after it. Every step is one transaction and safe to repeat, and whoever mirrors next completes what
+a crash left undone: a row that was made and not yet noted down is found again by its number.
+Nothing of Optuna's is called inside a transaction of ours.
 
-What a row holds: COMPLETE, PRUNED and FAILED as in the ledger. A diverged trial is COMPLETE with the constraint `diverged` above
-0 and the worst value that any complete trial had until then (its own last finite one before there are any, else 0): samplers
-learn from it, and it can never be the best. An interrupted trial stays RUNNING.
+What a row holds: COMPLETE, PRUNED and FAILED as in the ledger. A diverged trial is COMPLETE with
+the constraint `diverged` above 0 and the worst value that any complete trial had until then (its
+own last finite one before there are any, else 0): samplers learn from it, and it can never be the
+best. An interrupted trial stays RUNNING.
 """
 
 from __future__ import annotations
@@ -63,7 +65,10 @@ class _Batch:
 
 
 class Mirror:
-    """Writes Optuna's rows of the studies in one ledger. `seam` is called between any two writes, for drills."""
+    """Writes Optuna's rows of the studies in one ledger.
+
+    `seam` is called between any two writes, for drills.
+    """
 
     def __init__(self, ledger: Ledger, *, seam: Callable[[str], None] = no_seam) -> None:
         self._ledger, self._seam = ledger, seam
@@ -71,7 +76,9 @@ class Mirror:
         self._blocked = False  # another process held the lease at the last look
 
     def complete(self, study_id: int) -> int:
-        """`sync`, but wait for a process that is at it, or that died at it, until its lease has lapsed: for a study's end."""
+        """`sync`, but wait for a process that is at it, or that died at it, until its lease has
+        lapsed: for a study's end.
+        """
         until = time.monotonic() + LEASE_SECONDS + 1.0
         written = self.sync(study_id)
         while self._blocked and time.monotonic() < until:
@@ -80,10 +87,11 @@ class Mirror:
         return written
 
     def sync(self, study_id: int) -> int:
-        """Bring Optuna's rows up to date, unless another process is at it; returns how many trials were written.
+        """Bring Optuna's rows up to date, unless another process is at it; returns how many trials
+        were written.
 
-        A database that is away, or a study that was deleted, is left for another time: Optuna's rows are a picture, not the
-        truth. Raises SchemaMismatch.
+        A database that is away, or a study that was deleted, is left for another time: Optuna's
+        rows are a picture, not the truth. Raises SchemaMismatch.
         """
         written = 0
         try:
@@ -100,7 +108,9 @@ class Mirror:
     # -- the lease ---------------------------------------------------------------------------------------------------------------
 
     def _take(self, study_id: int) -> _Batch | None:
-        """Take the lease with what there is to write; None where there is nothing, or another process is at it."""
+        """Take the lease with what there is to write; None where there is nothing, or another
+        process is at it.
+        """
 
         def taken(move: Move) -> _Batch | None:
             row = move.study
@@ -110,19 +120,27 @@ class Mirror:
             batch = _behind(move)
             if batch is not None:
                 until = {"mirror_owner": self._me, "mirror_until": move.now + LEASE_SECONDS}
-                move.connection.execute(update(studies).where(studies.c.id == study_id).values(**until))
+                move.connection.execute(
+                    update(studies).where(studies.c.id == study_id).values(**until)
+                )
             return batch
 
         return self._ledger.move(study_id, taken, gone=None)
 
     def _settle(self, study_id: int, noted: Sequence[Mapping[str, Any]]) -> None:
-        """Note down what was written, and give the lease back, so that nobody's end is left to wait for the lease to lapse."""
+        """Note down what was written, and give the lease back, so that nobody's end is left to wait
+        for the lease to lapse.
+        """
 
         def settled(connection: Connection) -> None:
             for columns in noted:
-                connection.execute(update(trials).where(trials.c.id == columns["id"]).values(**columns))
+                connection.execute(
+                    update(trials).where(trials.c.id == columns["id"]).values(**columns)
+                )
             mine = and_(studies.c.id == study_id, studies.c.mirror_owner == self._me)
-            connection.execute(update(studies).where(mine).values(mirror_owner=None, mirror_until=None))
+            connection.execute(
+                update(studies).where(mine).values(mirror_owner=None, mirror_until=None)
+            )
 
         self._ledger.database.write(settled)
         self._seam("settled")
@@ -140,7 +158,13 @@ class Mirror:
                 ending = _ending(batch, row)
                 self._optuna(partial(conclude, trial_id=optuna_id, ending=ending))
                 self._seam("concluded")
-            noted.append({"id": row.id, "optuna_trial_id": optuna_id, "mirrored": _FINAL if ended else _BEGUN})
+            noted.append(
+                {
+                    "id": row.id,
+                    "optuna_trial_id": optuna_id,
+                    "mirrored": _FINAL if ended else _BEGUN,
+                }
+            )
         return noted
 
     def _make(self, batch: _Batch, row: Any) -> int | None:
@@ -162,7 +186,8 @@ class Mirror:
         return made
 
     def _optuna(self, work: Callable[[Connection], Any]) -> Any:
-        # Our own engine: Optuna's would open one more connection a worker, and load Optuna's storage there.
+        # Our own engine: Optuna's would open one more connection a worker, and load Optuna's
+        # storage there.
         return self._ledger.database.write(work, patience_seconds=PATIENCE_SECONDS)
 
 
@@ -172,15 +197,27 @@ def _behind(move: Move) -> _Batch | None:
     ended = trials.c.state.in_(_ENDED)
     # One that failed before it was sampled never will be: it gets its row without parameters.
     ready = or_(trials.c.params.is_not(None), ended)
-    behind = or_(and_(trials.c.mirrored == _NOTHING, ready), and_(trials.c.mirrored == _BEGUN, ended))
-    unsampled = select(func.min(trials.c.number)).where(mine, trials.c.mirrored == _NOTHING, ~ready).scalar_subquery()
+    behind = or_(
+        and_(trials.c.mirrored == _NOTHING, ready), and_(trials.c.mirrored == _BEGUN, ended)
+    )
+    unsampled = (
+        select(func.min(trials.c.number))
+        .where(mine, trials.c.mirrored == _NOTHING, ~ready)
+        .scalar_subquery()
+    )
     free = or_(trials.c.mirrored == _BEGUN, trials.c.number < func.coalesce(unsampled, 2**31 - 1))
-    rows = move.connection.execute(select(trials).where(mine, behind, free).order_by(trials.c.number).limit(BATCH)).all()
+    rows = move.connection.execute(
+        select(trials).where(mine, behind, free).order_by(trials.c.number).limit(BATCH)
+    ).all()
     if not rows:
         return None
     finished = [row.id for row in rows if row.state in _ENDED]
     plan = move.rules
-    lacking = any(row.state == TrialState.DIVERGED.value or row.value is None for row in rows if row.id in finished)
+    lacking = any(
+        row.state == TrialState.DIVERGED.value or row.value is None
+        for row in rows
+        if row.id in finished
+    )
     return _Batch(
         optuna_study_id=move.study.optuna_study_id,
         plan=plan,
@@ -192,7 +229,11 @@ def _behind(move: Move) -> _Batch | None:
 
 def _curves(connection: Connection, trial_ids: Sequence[int]) -> dict[int, dict[int, float]]:
     query = select(curves.c.trial_id, curves.c.epoch, curves.c.value)
-    rows = connection.execute(query.where(curves.c.trial_id.in_(trial_ids), curves.c.value.is_not(None)).order_by(curves.c.epoch))
+    rows = connection.execute(
+        query.where(curves.c.trial_id.in_(trial_ids), curves.c.value.is_not(None)).order_by(
+            curves.c.epoch
+        )
+    )
     found: dict[int, dict[int, float]] = {}
     for row in rows:
         found.setdefault(row.trial_id, {})[row.epoch] = row.value
@@ -219,4 +260,6 @@ def _ending(batch: _Batch, row: Any) -> Ending:
     value = values.get(state)
     if diverged:
         value = next(each for each in (batch.worst, row.last_value, last, 0.0) if each is not None)
-    return Ending(state=_STATES[state], value=value, diverged=diverged, at=row.finished_at, curve=curve)
+    return Ending(
+        state=_STATES[state], value=value, diverged=diverged, at=row.finished_at, curve=curve
+    )

@@ -96,7 +96,9 @@ def dump(data: Json) -> str:
 
 
 def clean(text: str) -> str:
-    """Text that every database stores: PostgreSQL takes no NUL, and none takes half a surrogate pair."""
+    """Text that every database stores: PostgreSQL takes no NUL, and none takes half a surrogate
+    pair.
+    """
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\0")
 
 
@@ -117,7 +119,9 @@ def plan_from(text: str) -> StudyPlan:
     data = json.loads(text)
     data["facts"] = StudyFacts.from_json(data["facts"])
     data["dimensions"] = tuple(data["dimensions"])
-    data["first"] = tuple((Origin(origin), Setting.from_json(setting)) for origin, setting in data["first"])
+    data["first"] = tuple(
+        (Origin(origin), Setting.from_json(setting)) for origin, setting in data["first"]
+    )
     return StudyPlan(**data)
 
 
@@ -181,7 +185,9 @@ def outcome_columns(outcome: Outcome) -> dict[str, Any]:
         "epochs": outcome.epochs,
         "steps": outcome.steps,
         "seconds": outcome.seconds,
-        "worker_seconds": outcome.seconds if outcome.worker_seconds is None else outcome.worker_seconds,
+        "worker_seconds": outcome.seconds
+        if outcome.worker_seconds is None
+        else outcome.worker_seconds,
         "engine": outcome.engine[:32],
         "reason": clean(outcome.reason),
         "traceback": clean(outcome.traceback_text),
@@ -203,7 +209,12 @@ def point_columns(point: CurvePoint) -> dict[str, Any]:
 
 def point_from(row: Any) -> CurvePoint:
     return CurvePoint(
-        epoch=row.epoch, step=row.step, rate=row.rate, seconds=row.seconds, value=row.value, logs=json.loads(row.logs)
+        epoch=row.epoch,
+        step=row.step,
+        rate=row.rate,
+        seconds=row.seconds,
+        value=row.value,
+        logs=json.loads(row.logs),
     )
 
 
@@ -213,7 +224,9 @@ def rung_value_from(row: Any) -> RungValue:
 
 @lru_cache(maxsize=20_000)
 def _setting(text: str) -> Setting:
-    """A trial's setting never changes, and a rung is looked at many times: 10,000 of them take 20 ms to read."""
+    """A trial's setting never changes, and a rung is looked at many times: 10,000 of them take 20
+    ms to read.
+    """
     return Setting.from_json(json.loads(text))
 
 
@@ -244,7 +257,12 @@ def attempt_from(row: Any) -> AttemptRecord:
 
 def checkpoint_from(row: Any) -> CheckpointRecord:
     return CheckpointRecord(
-        attempt=row.attempt, epoch=row.epoch, batch=row.batch, path=row.path, sha256=row.sha256, size=row.size
+        attempt=row.attempt,
+        epoch=row.epoch,
+        batch=row.batch,
+        path=row.path,
+        sha256=row.sha256,
+        size=row.size,
     )
 
 

@@ -1,7 +1,9 @@
-"""Retests that somebody asks for: queued where the search is over, else kept as the study's rule for its end.
+"""Retests that somebody asks for: queued where the search is over, else kept as the study's rule
+for its end.
 
-A study that has finished is open again for them, and for them alone: its search does not go on, whatever is left of its budget,
-and the deadline that ended it does not hold. `set_budget` and `retry_failed` let the search go on.
+A study that has finished is open again for them, and for them alone: its search does not go on,
+whatever is left of its budget, and the deadline that ended it does not hold. `set_budget` and
+`retry_failed` let the search go on.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class RetestsAsked:
     best: tuple[Retest, ...] = ()  # of the `top` settings and yours
     named: tuple[Retest, ...] = ()  # of trials asked for by their number, and yours
     ended: int  # search trials that had ended when `best` was chosen
-    lasting: bool = False  # the study's rule rises in any case: what is retested after an extension has as many seeds
+    # the study's rule rises in any case: what is retested after an extension has as many seeds
+    lasting: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

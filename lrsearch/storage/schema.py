@@ -1,6 +1,8 @@
-"""Our tables' versions: made on an empty database, checked on every opening, migrated only when asked to.
+"""Our tables' versions: made on an empty database, checked on every opening, migrated only when
+asked to.
 
-Alembic's own version table is `lrsearch_alembic_version`; Optuna's tables have theirs, which is only looked at here.
+Alembic's own version table is `lrsearch_alembic_version`; Optuna's tables have theirs, which is
+only looked at here.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from lrsearch.storage.tables import metadata
 from lrsearch.storage.url import check_file, is_sqlite, parse
 
 VERSION_TABLE = "lrsearch_alembic_version"
-OPENING_SECONDS = 30.0  # a server that is starting is waited for; one that is not there is said soon
+# a server that is starting is waited for; one that is not there is said soon
+OPENING_SECONDS = 30.0
 _TRIES = 8
 _LOCK = 5_377_121  # any number that nobody else locks
 _LOCK_NAME = f"lrsearch-{_LOCK}"
@@ -41,10 +44,12 @@ def open_ledger(
     seam: Callable[[str], None] = no_seam,
     clock: ColumnElement[float] | None = None,
 ) -> Ledger:
-    """The ledger in the database at `url`, a resolved URL; with `create`, its tables are made where there are none.
+    """The ledger in the database at `url`, a resolved URL; with `create`, its tables are made where
+    there are none.
 
-    `seam` and `clock` are for drills: a hook around each commit, and an SQL expression in place of the database's clock.
-    Raises StorageProblem (not there, no database, read-only, unreachable), SchemaMismatch (another version's tables).
+    `seam` and `clock` are for drills: a hook around each commit, and an SQL expression in place of
+    the database's clock. Raises StorageProblem (not there, no database, read-only, unreachable),
+    SchemaMismatch (another version's tables).
     """
     parsed = parse(url)
     if is_sqlite(parsed):
@@ -59,7 +64,8 @@ def open_ledger(
 
 
 def check_storage(url: str) -> bool:
-    """Raise StorageProblem or SchemaMismatch where a study could not be stored at `url`; makes nothing there.
+    """Raise StorageProblem or SchemaMismatch where a study could not be stored at `url`; makes
+    nothing there.
 
     Returns whether our tables are there.
     """
@@ -79,7 +85,9 @@ def check_storage(url: str) -> bool:
 
 
 def migrate_database(url: str) -> tuple[str, str]:
-    """Bring our tables to this version; returns the versions before and after. Makes none in a database that has none.
+    """Bring our tables to this version; returns the versions before and after.
+
+    Makes none in a database that has none.
 
     Raises StorageProblem, SchemaMismatch.
     """
@@ -107,14 +115,16 @@ def _check(database: Database, *, create: bool) -> None:
     if version is None:
         if not create:
             raise StorageProblem(
-                f"{where(database.url)} holds no studies of lrsearch.", fix="Start one: lrsearch start-study FILE"
+                f"{where(database.url)} holds no studies of lrsearch.",
+                fix="Start one: lrsearch start-study FILE",
             )
         _upgrade(database)
     elif version != newest and _settled(database, version) != newest:
         old = "Stop every worker, then: lrsearch migrate"
         fix = old if version in _known() else "Install the newer lrsearch that made them."
         raise SchemaMismatch(
-            f"the tables in {where(database.url)} are of version {version}, this lrsearch reads {newest}.", fix=fix
+            f"the tables in {where(database.url)} are of version {version}, this lrsearch reads {newest}.",
+            fix=fix,
         )
 
 
@@ -143,12 +153,16 @@ def _version(database: Database) -> str | None:
 def _found(connection: Connection) -> str | None:
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
-    found = connection.execute(text(f"select version_num from {VERSION_TABLE}")).scalar_one_or_none()  # noqa: S608 - a constant
+    found = connection.execute(
+        text(f"select version_num from {VERSION_TABLE}")  # noqa: S608 - a constant
+    ).scalar_one_or_none()
     return None if found is None else str(found)
 
 
 def _settled(database: Database, version: str) -> str | None:
-    """`version`, or what another process is making of it: MariaDB commits each migration by itself, and others see it."""
+    """`version`, or what another process is making of it: MariaDB commits each migration by itself,
+    and others see it.
+    """
     if database.engine.dialect.name not in _COMMITS_EACH:
         return version
     try:
@@ -159,7 +173,10 @@ def _settled(database: Database, version: str) -> str | None:
 
 
 def _upgrade(database: Database) -> None:
-    """Run what is missing. Any number of processes may try at once: they queue, and those that come later find it done."""
+    """Run what is missing.
+
+    Any number of processes may try at once: they queue, and those that come later find it done.
+    """
     for attempt in range(1, _TRIES + 1):
         try:
             with database.engine.begin() as connection, _queue(connection):
@@ -174,7 +191,9 @@ def _upgrade(database: Database) -> None:
 
 @contextmanager
 def _queue(connection: Connection) -> Iterator[None]:
-    """One at a time: SQLite's transaction is a lock already, PostgreSQL's lock ends with it, MySQL's is the session's."""
+    """One at a time: SQLite's transaction is a lock already, PostgreSQL's lock ends with it,
+    MySQL's is the session's.
+    """
     kind = connection.dialect.name
     if kind == "postgresql":
         connection.execute(text(f"select pg_advisory_xact_lock({_LOCK})"))
@@ -186,7 +205,8 @@ def _queue(connection: Connection) -> Iterator[None]:
         if not inspect(connection).has_table("studies"):
             _widen_alphabet(connection)
         if _found(connection) is None:
-            # Its DDL commits by itself: a version that was never noted down means that a crash left some of the tables, empty.
+            # Its DDL commits by itself: a version that was never noted down means that a crash left
+            # some of the tables, empty.
             metadata.drop_all(connection)
         yield
     finally:
@@ -194,10 +214,14 @@ def _queue(connection: Connection) -> Iterator[None]:
 
 
 def _widen_alphabet(connection: Connection) -> None:
-    """Let the tables that Optuna will make take every name: MariaDB's own default is latin1. Needs a right that not all have."""
+    """Let the tables that Optuna will make take every name: MariaDB's own default is latin1. Needs
+    a right that not all have.
+    """
     name = str(connection.engine.url.database).replace("`", "``")
     with suppress(exc.DBAPIError):
-        connection.execute(text(f"alter database `{name}` character set utf8mb4 collate utf8mb4_bin"))
+        connection.execute(
+            text(f"alter database `{name}` character set utf8mb4 collate utf8mb4_bin")
+        )
 
 
 def _run_migrations(connection: Connection) -> None:
@@ -206,6 +230,8 @@ def _run_migrations(connection: Connection) -> None:
     def steps(revision: str, _context: MigrationContext) -> list[RevisionStep]:
         return scripts._upgrade_revs("head", revision)  # noqa: SLF001 - what alembic's own `upgrade` command calls
 
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "fn": steps})
+    context = MigrationContext.configure(
+        connection, opts={"version_table": VERSION_TABLE, "fn": steps}
+    )
     with context.begin_transaction(_per_migration=True), Operations.context(context):
         context.run_migrations()

@@ -15,9 +15,11 @@ _BROKEN, _FINISHED = StudyState.BROKEN, StudyState.FINISHED
 FOLLOWS: Mapping[StudyState, frozenset[StudyState]] = {
     _OPEN: frozenset({_DRAINING, _STOPPED, _BROKEN, _FINISHED}),
     _DRAINING: frozenset({_OPEN, _STOPPED, _BROKEN, _FINISHED}),
-    _STOPPED: frozenset({_OPEN, _BROKEN, _FINISHED}),  # `stop` after `stop --now` asks for less than there is
+    # `stop` after `stop --now` asks for less than there is
+    _STOPPED: frozenset({_OPEN, _BROKEN, _FINISHED}),
     _BROKEN: frozenset({_OPEN}),
-    # Nothing is left to stop. It opens when there is more to train, and breaks when its very last failures say so.
+    # Nothing is left to stop. It opens when there is more to train, and breaks when its very last
+    # failures say so.
     _FINISHED: frozenset({_OPEN, _BROKEN}),
 }
 

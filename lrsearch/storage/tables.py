@@ -1,7 +1,7 @@
 """The ledger's tables, beside Optuna's in the same database.
 
-All times are seconds since 1970 by the database's clock, as floats: no time zone can touch them. Values that only travel are JSON
-text; what is counted, compared or fenced is a column.
+All times are seconds since 1970 by the database's clock, as floats: no time zone can touch them.
+Values that only travel are JSON text; what is counted, compared or fenced is a column.
 """
 
 from __future__ import annotations
@@ -27,15 +27,25 @@ LongText = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 # SQLite numbers rows by itself only in an INTEGER primary key.
 Id = BigInteger().with_variant(Integer(), "sqlite")
 # MySQL compares names without case, and its default alphabet lacks most of Unicode.
-Name = String(255).with_variant(mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+Name = String(255).with_variant(
+    mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+)
 
 
 def _study() -> Column[int]:
-    return Column("study_id", Id, ForeignKey("lrsearch_studies.id", ondelete="CASCADE"), nullable=False)
+    return Column(
+        "study_id", Id, ForeignKey("lrsearch_studies.id", ondelete="CASCADE"), nullable=False
+    )
 
 
 def _trial(*, primary: bool = False) -> Column[int]:
-    return Column("trial_id", Id, ForeignKey("lrsearch_trials.id", ondelete="CASCADE"), nullable=False, primary_key=primary)
+    return Column(
+        "trial_id",
+        Id,
+        ForeignKey("lrsearch_trials.id", ondelete="CASCADE"),
+        nullable=False,
+        primary_key=primary,
+    )
 
 
 studies = Table(
@@ -47,23 +57,29 @@ studies = Table(
     Column("state", String(16), nullable=False),
     Column("reason", LongText, nullable=False),
     Column("trials", Integer, nullable=True),  # the budget; NULL: time alone limits it
-    Column("trainings", Integer, nullable=True),  # search trials and retests together; NULL: `trials` and the retests' rule
+    # search trials and retests together; NULL: `trials` and the retests' rule
+    Column("trainings", Integer, nullable=True),
     Column("deadline", Double, nullable=True),
     Column("created_at", Double, nullable=False),
     Column("optuna_study_id", Integer, nullable=True),  # NULL until the first mirror
     Column("revision", BigInteger, nullable=False),  # rises with every change of a trial
-    Column("searched", Integer, nullable=False),  # search trials there are: the budget's slots taken
-    Column("retests_for", Integer, nullable=False),  # search trials that had ended when retests were last planned
+    # search trials there are: the budget's slots taken
+    Column("searched", Integer, nullable=False),
+    # search trials that had ended when retests were last planned
+    Column("retests_for", Integer, nullable=False),
     Column("mirror_owner", String(64), nullable=True),
     Column("mirror_until", Double, nullable=True),
-    Column("threads", Integer, nullable=True),  # of each CPU worker: a trial resumes bitwise under the same number alone
-    Column("changes", LongText, nullable=True),  # of the definition, that were accepted: a JSON list; NULL: none
+    # of each CPU worker: a trial resumes bitwise under the same number alone
+    Column("threads", Integer, nullable=True),
+    # of the definition, that were accepted: a JSON list; NULL: none
+    Column("changes", LongText, nullable=True),
 )
 
 requests = Table(
     "lrsearch_requests",
     metadata,
-    Column("token", String(32), primary_key=True),  # of one call: whose answer was lost is answered again by it
+    # of one call: whose answer was lost is answered again by it
+    Column("token", String(32), primary_key=True),
     _study(),
     Column("answer", LongText, nullable=False),
 )
@@ -89,10 +105,12 @@ trials = Table(
     Column("epochs", Integer, nullable=False, default=0),
     Column("steps", BigInteger, nullable=False, default=0),
     Column("seconds", Double, nullable=False, default=0.0),
-    Column("worker_seconds", Double, nullable=True),  # its share of its worker's time; NULL before version 0005
+    # its share of its worker's time; NULL before version 0005
+    Column("worker_seconds", Double, nullable=True),
     Column("attempt", Integer, nullable=False, default=0),
     Column("lost", Integer, nullable=False, default=0),
-    Column("repeated_epochs", Integer, nullable=True),  # trained by an earlier attempt, and once more; NULL: none
+    # trained by an earlier attempt, and once more; NULL: none
+    Column("repeated_epochs", Integer, nullable=True),
     Column("engine", String(32), nullable=False, default=""),
     Column("reason", LongText, nullable=False, default=""),
     Column("traceback", LongText, nullable=False, default=""),
@@ -102,7 +120,8 @@ trials = Table(
     Column("finished_at", Double, nullable=True),
     Column("worker_id", Id, nullable=True),
     Column("lease_until", Double, nullable=True),  # NULL unless running
-    Column("token", String(32), nullable=True),  # of the claim: one whose answer was lost finds its trial again
+    # of the claim: one whose answer was lost finds its trial again
+    Column("token", String(32), nullable=True),
     Column("revision", BigInteger, nullable=False),
     Column("optuna_trial_id", Integer, nullable=True),
     Column("mirrored", Integer, nullable=False, default=0),  # 0 nothing, 1 running row, 2 final row
@@ -123,7 +142,8 @@ attempts = Table(
     Column("reason", LongText, nullable=False, default=""),
     Column("started_at", Double, nullable=False),
     Column("ended_at", Double, nullable=True),
-    # What the next attempt went on from; NULL: all of this attempt counts, or no attempt has followed.
+    # What the next attempt went on from; NULL: all of this attempt counts, or no attempt has
+    # followed.
     Column("kept_until", Double, nullable=True),
 )
 
@@ -172,7 +192,8 @@ checkpoints = Table(
     _trial(primary=True),
     Column("attempt", Integer, primary_key=True, autoincrement=False),
     Column("epoch", Integer, primary_key=True, autoincrement=False),
-    Column("batch", Integer, primary_key=True, autoincrement=False),  # done of the epoch in progress; 0 at an epoch's end
+    # done of the epoch in progress; 0 at an epoch's end
+    Column("batch", Integer, primary_key=True, autoincrement=False),
     Column("path", LongText, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("size", BigInteger, nullable=False),

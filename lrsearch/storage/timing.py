@@ -65,7 +65,9 @@ class TimeLeft:
         """How many retests fit, over all workers: the last one of each may be the slowest."""
         if self.seconds < self.slowest:
             return 0
-        return self.workers * (1 + int((self.seconds - self.slowest) / max(self.typical, _LEAST_SECONDS)))
+        return self.workers * (
+            1 + int((self.seconds - self.slowest) / max(self.typical, _LEAST_SECONDS))
+        )
 
 
 def time_left(move: Move, worker_id: int) -> TimeLeft | None:
@@ -90,7 +92,9 @@ def time_left(move: Move, worker_id: int) -> TimeLeft | None:
 def live_workers(move: Move) -> int:
     """Workers of the study that were seen lately."""
     seen = and_(workers.c.state != "gone", workers.c.last_seen > move.now - WORKER_GONE_SECONDS)
-    query = select(func.count()).select_from(workers).where(workers.c.study_id == move.study_id, seen)
+    query = (
+        select(func.count()).select_from(workers).where(workers.c.study_id == move.study_id, seen)
+    )
     return int(move.connection.execute(query).scalar_one())
 
 
@@ -98,7 +102,9 @@ def _newest(move: Move) -> list[float]:
     """The shares of the newest complete search trials."""
     mine = and_(trials.c.study_id == move.study_id, trials.c.state == TrialState.COMPLETE.value)
     known = and_(mine, trials.c.kind == Kind.SEARCH.value, trials.c.worker_seconds.is_not(None))
-    query = select(trials.c.worker_seconds).where(known).order_by(trials.c.number.desc()).limit(SAMPLE)
+    query = (
+        select(trials.c.worker_seconds).where(known).order_by(trials.c.number.desc()).limit(SAMPLE)
+    )
     return [float(each) for each in move.connection.execute(query).scalars()]
 
 

@@ -1,9 +1,10 @@
 """JSON lines between a worker process and its parent, over the worker's standard input and output.
 
-Out: a thread writes events to a private copy of standard output, so that nothing the user prints can corrupt them and a
-parent that is slow (or stopped) never holds up training. In: a thread reads commands, and at once passes on what must
-not wait for the main thread: an interruption, a wake-up, a signal, and the end of input, which means that the parent is dead.
-The study's code shares this process: it may handle signals, fork, and close descriptors that are not its own. Knows nothing of
+Out: a thread writes events to a private copy of standard output, so that nothing the user prints
+can corrupt them and a parent that is slow (or stopped) never holds up training. In: a thread reads
+commands, and at once passes on what must not wait for the main thread: an interruption, a wake-up,
+a signal, and the end of input, which means that the parent is dead. The study's code shares this
+process: it may handle signals, fork, and close descriptors that are not its own. Knows nothing of
 studies.
 """
 
@@ -29,12 +30,15 @@ BACKLOG = 200  # events; with more waiting, progress is dropped: the next one sa
 DROPPABLE = frozenset({"trial.progress"})
 LOOK_SECONDS = 1.0  # between looks whether the parent lives and the descriptors are still ours
 
-_encode = json.JSONEncoder(default=str).encode  # a copy of our own: the study's code may replace json.dumps
+# a copy of our own: the study's code may replace json.dumps
+_encode = json.JSONEncoder(default=str).encode
 _decode = json.JSONDecoder().decode
 
 
 class Descriptor:
-    """A file descriptor, and the file that it was when it was ours: a closed one's number is soon another file's."""
+    """A file descriptor, and the file that it was when it was ours: a closed one's number is soon
+    another file's.
+    """
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
@@ -53,9 +57,14 @@ def _file_of(handle: int) -> tuple[int, int]:
 
 
 class Mouth:
-    """Says events, one JSON line each, in order. `failed` hears once where that cannot be done, but for a parent that is gone."""
+    """Says events, one JSON line each, in order.
 
-    def __init__(self, handle: int, *, failed: Callable[[BaseException], None] = lambda _error: None) -> None:
+    `failed` hears once where that cannot be done, but for a parent that is gone.
+    """
+
+    def __init__(
+        self, handle: int, *, failed: Callable[[BaseException], None] = lambda _error: None
+    ) -> None:
         self._out, self._failed = Descriptor(handle), failed
         self._waiting: deque[str] = deque()
         self._changed = threading.Condition()
@@ -99,9 +108,11 @@ class Mouth:
 
 
 class Ear:
-    """Hears commands and signals on a thread of its own, even while a long graph call holds the main thread.
+    """Hears commands and signals on a thread of its own, even while a long graph call holds the
+    main thread.
 
-    `orphaned` is called when the parent is dead, `failed` with what keeps the thread from hearing; one of them ends the thread.
+    `orphaned` is called when the parent is dead, `failed` with what keeps the thread from hearing;
+    one of them ends the thread.
     """
 
     def __init__(
@@ -115,7 +126,12 @@ class Ear:
     ) -> None:
         self.commands: SimpleQueue[dict[str, Json]] = SimpleQueue()
         self._in, self._parent = Descriptor(handle), os.getppid()
-        self._interrupted, self._woken, self._orphaned, self._failed = interrupted, woken, orphaned, failed
+        self._interrupted, self._woken, self._orphaned, self._failed = (
+            interrupted,
+            woken,
+            orphaned,
+            failed,
+        )
         self._rest = b""
         self._signals = Descriptor(SignalPipe().read)
         self._thread = threading.Thread(target=self._run, name="lrsearch-ear", daemon=True)
@@ -159,7 +175,9 @@ class Ear:
         return os.getppid() == self._parent
 
     def _hear(self, numbers: bytes) -> None:
-        """Python tells the pipe of every signal that anybody handles here: those of the study's own code are not for us."""
+        """Python tells the pipe of every signal that anybody handles here: those of the study's own
+        code are not for us.
+        """
         for number in numbers:
             if number in STOP_SIGNALS:
                 self._interrupted(signal.Signals(number).name)
@@ -177,11 +195,13 @@ class Ear:
 
 
 class SignalPipe:
-    """A pipe to which SIGTERM, SIGINT and SIGHUP are written as they come, whatever the main thread does.
+    """A pipe to which SIGTERM, SIGINT and SIGHUP are written as they come, whatever the main thread
+    does.
 
-    Python's C-level handler writes them; where the study's code takes that away (asyncio does), our Python-level handlers still
-    do, as soon as the main thread runs Python. Where it takes a handler, the signal is its own. Processes that the study forks
-    have nothing of this: they get the handlers that this process had before, and no signal of theirs is written here.
+    Python's C-level handler writes them; where the study's code takes that away (asyncio does), our
+    Python-level handlers still do, as soon as the main thread runs Python. Where it takes a
+    handler, the signal is its own. Processes that the study forks have nothing of this: they get
+    the handlers that this process had before, and no signal of theirs is written here.
     """
 
     def __init__(self) -> None:
@@ -192,7 +212,9 @@ class SignalPipe:
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in STOP_SIGNALS:
             signal.signal(number, self._heard)
-        os.register_at_fork(before=self._block, after_in_parent=self._unblock, after_in_child=self._forget)
+        os.register_at_fork(
+            before=self._block, after_in_parent=self._unblock, after_in_child=self._forget
+        )
 
     def _heard(self, number: int, _frame: FrameType | None) -> None:
         with suppress(OSError):  # it is full of such

@@ -1,9 +1,10 @@
 """Checkpoints on disk: whole training states that an attempt can go on from.
 
-One file a checkpoint, one folder an attempt, `<root>/<study>/<trial>/<attempt>/epoch-00012.npz`, so that a zombie cannot
-overwrite its successor's; the name of one within an epoch has the batches done, too. A file is a zip of plain arrays (no pickle)
-and one JSON text; it is written beside its place, fsynced, renamed, and its folder fsynced. Its SHA-256 is the caller's to keep:
-a flipped byte is found on reading. Knows nothing of SQL, Keras or leases.
+One file a checkpoint, one folder an attempt, `<root>/<study>/<trial>/<attempt>/epoch-00012.npz`, so
+that a zombie cannot overwrite its successor's; the name of one within an epoch has the batches
+done, too. A file is a zip of plain arrays (no pickle) and one JSON text; it is written beside its
+place, fsynced, renamed, and its folder fsynced. Its SHA-256 is the caller's to keep: a flipped byte
+is found on reading. Knows nothing of SQL, Keras or leases.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from lrsearch.errors import InvalidValue
 from lrsearch.values import Json, Snapshot
 
 KEPT = 2  # a checkpoint that turns out corrupt costs one interval, not the trial
-_META = "meta"  # the JSON member; arrays are members a0, a1, ... so that a variable's name never is a file's name
+# the JSON member; arrays are members a0, a1, ... so that a variable's name never is a file's name
+_META = "meta"
 _NAME = re.compile(r"epoch-(\d+)(?:-batch-(\d+))?\.npz")
 _FOREIGN = "V"  # NumPy's kind for bfloat16 and its like: they travel as bytes with their name
 
@@ -88,19 +90,27 @@ class NoRoom(Exception):
 class CheckpointStore:
     """The checkpoints of one study below one root folder.
 
-    Several workers, and machines, share the folder: what another one removes meanwhile is no error. Whoever else may write there
-    could lay links, so below the root none is followed: a folder that is a link is never written to, emptied or counted.
+    Several workers, and machines, share the folder: what another one removes meanwhile is no error.
+    Whoever else may write there could lay links, so below the root none is followed: a folder that
+    is a link is never written to, emptied or counted.
     """
 
     def __init__(self, root: Path, study: str, policy: CheckpointPolicy | None = None) -> None:
         self.root = root.expanduser().resolve()
         self.policy = policy or CheckpointPolicy()
         self._study = self.root / study
-        if not self._study.is_relative_to(self.root) or ".." in self._study.parts or self._study == self.root:
+        if (
+            not self._study.is_relative_to(self.root)
+            or ".." in self._study.parts
+            or self._study == self.root
+        ):
             raise CheckpointUnusable(f"{study!r} lies outside the checkpoint folder {self.root}")
 
     def write(self, trial_id: int, attempt: int, snapshot: Snapshot) -> Written:
-        """Put `snapshot` on disk for good. Raises NoRoom where the quota or the disk is full; nothing is left then."""
+        """Put `snapshot` on disk for good.
+
+        Raises NoRoom where the quota or the disk is full; nothing is left then.
+        """
         data = encode(snapshot)
         place = self.folder(trial_id) / str(attempt) / file_name(snapshot.epoch, snapshot.batch)
         try:
@@ -108,7 +118,9 @@ class CheckpointStore:
             self._make_room(len(data), keep=self.folder(trial_id))
             _write_durably(place, data)
         except OSError as error:
-            raise NoRoom(f"no checkpoint at epoch {snapshot.epoch}: {error.strerror or error} ({place.parent})") from error
+            raise NoRoom(
+                f"no checkpoint at epoch {snapshot.epoch}: {error.strerror or error} ({place.parent})"
+            ) from error
         return Written(
             epoch=snapshot.epoch,
             batch=snapshot.batch,
@@ -118,7 +130,10 @@ class CheckpointStore:
         )
 
     def read(self, manifest: Manifest) -> Snapshot:
-        """The snapshot that `manifest` records. Raises CheckpointUnusable: outside the root, missing, altered."""
+        """The snapshot that `manifest` records.
+
+        Raises CheckpointUnusable: outside the root, missing, altered.
+        """
         place = self._inside(manifest.path)
         try:
             data = place.read_bytes()
@@ -160,14 +175,17 @@ class CheckpointStore:
     def forget(self, trial_id: int) -> None:
         """Remove every checkpoint of a trial that has ended."""
         if not self._through_link(self._study):
-            shutil.rmtree(self.folder(trial_id), ignore_errors=True)  # refuses a link, and follows none within
+            # refuses a link, and follows none within
+            shutil.rmtree(self.folder(trial_id), ignore_errors=True)
 
     def folder(self, trial_id: int) -> Path:
         """Where a trial's attempts have their folders."""
         return self._study / str(int(trial_id))
 
     def files_folder(self, label: str, attempt: int) -> Path:
-        """Where the user's own checkpointing callbacks may write; theirs to keep, so `forget` leaves it."""
+        """Where the user's own checkpointing callbacks may write; theirs to keep, so `forget`
+        leaves it.
+        """
         return self._study / "files" / label.replace(" ", "-") / f"attempt-{attempt}"
 
     def used(self) -> int:
@@ -177,18 +195,24 @@ class CheckpointStore:
         return sum(each.size for trial in _folders(self._study) for each in _of_trial(trial))
 
     def _make_room(self, size: int, *, keep: Path) -> None:
-        """Refuse what would pass the quota, after letting this trial's older checkpoints go, all but the newest."""
+        """Refuse what would pass the quota, after letting this trial's older checkpoints go, all
+        but the newest.
+        """
         quota = self.policy.quota_bytes
         if quota is None or self.used() + size <= quota:
             return
         for old in _of_trial(keep)[:-1]:
             _remove(old.path)
         if self.used() + size > quota:
-            raise NoRoom(f"no checkpoint: {size} bytes more would pass the quota of {quota} below {self._study}")
+            raise NoRoom(
+                f"no checkpoint: {size} bytes more would pass the quota of {quota} below {self._study}"
+            )
 
     def _refuse_links(self, folder: Path) -> None:
         if link := self._through_link(folder):
-            raise NoRoom(f"no checkpoint: {link} is a link, and links are not followed below {self.root}")
+            raise NoRoom(
+                f"no checkpoint: {link} is a link, and links are not followed below {self.root}"
+            )
 
     def _through_link(self, folder: Path) -> Path | None:
         """The first link on the way from the root down to `folder`, itself included."""
@@ -197,7 +221,9 @@ class CheckpointStore:
         return next((each for each in way if os.path.islink(each)), None)  # noqa: PTH114 - never raises
 
     def _inside(self, path: str) -> Path:
-        """`path` below the root, links followed; a path from a database is never trusted to stay there."""
+        """`path` below the root, links followed; a path from a database is never trusted to stay
+        there.
+        """
         place = (self.root / path).resolve()
         if place == self.root or not place.is_relative_to(self.root):
             raise CheckpointUnusable(f"{path!r} lies outside the checkpoint folder {self.root}")
@@ -215,7 +241,9 @@ class _File:
 
 
 def file_name(epoch: int, batch: int) -> str:
-    """`epoch-00012.npz` for an epoch's end, and `epoch-00012-batch-00340.npz` for a place within the next."""
+    """`epoch-00012.npz` for an epoch's end, and `epoch-00012-batch-00340.npz` for a place within
+    the next.
+    """
     return f"epoch-{epoch:05d}-batch-{batch:05d}.npz" if batch else f"epoch-{epoch:05d}.npz"
 
 
@@ -241,18 +269,25 @@ def _files(folder: Path) -> list[_File]:
             continue
         with suppress(FileNotFoundError):
             size = each.stat(follow_symlinks=False).st_size
-            found.append(_File(epoch=int(match[1]), batch=int(match[2] or 0), path=Path(each.path), size=size))
+            found.append(
+                _File(
+                    epoch=int(match[1]), batch=int(match[2] or 0), path=Path(each.path), size=size
+                )
+            )
     return sorted(found, key=lambda each: (each.epoch, each.batch))
 
 
 def _of_trial(folder: Path) -> list[_File]:
     """A trial's checkpoints, the oldest attempt's first."""
-    attempts = sorted((each for each in _folders(folder) if each.name.isdigit()), key=lambda each: int(each.name))
+    attempts = sorted(
+        (each for each in _folders(folder) if each.name.isdigit()), key=lambda each: int(each.name)
+    )
     return [file for each in attempts for file in _files(each)]
 
 
 def _remove(path: Path) -> None:
-    with suppress(OSError):  # another worker's doing, or a disk that is read-only: the next write tells
+    # another worker's doing, or a disk that is read-only: the next write tells
+    with suppress(OSError):
         path.unlink(missing_ok=True)
 
 
@@ -272,7 +307,8 @@ def encode(snapshot: Snapshot) -> bytes:
     meta = {**places, "arrays": names, "meta": dict(snapshot.meta)}
     members[_META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:  # np.savez takes `allow_pickle` only from NumPy 2.1 on
+    # np.savez takes `allow_pickle` only from NumPy 2.1 on
+    with zipfile.ZipFile(buffer, "w") as archive:
         for member, array in members.items():
             with archive.open(f"{member}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
@@ -284,10 +320,15 @@ def decode(data: bytes) -> Snapshot:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as members:
             meta = json.loads(members[_META].tobytes())
-            arrays = {each["name"]: _array(members[f"a{index}"], each) for index, each in enumerate(meta["arrays"])}
-        places = {"epoch": meta["epoch"], "batch": meta.get("batch", 0), "step": meta["step"]}  # 0.1.0 wrote no batch
+            arrays = {
+                each["name"]: _array(members[f"a{index}"], each)
+                for index, each in enumerate(meta["arrays"])
+            }
+        # 0.1.0 wrote no batch
+        places = {"epoch": meta["epoch"], "batch": meta.get("batch", 0), "step": meta["step"]}
         return Snapshot(**places, arrays=arrays, meta=meta["meta"])
-    except Exception as error:  # zipfile, json, numpy and KeyError: whatever a foreign file provokes
+    # zipfile, json, numpy and KeyError: whatever a foreign file provokes
+    except Exception as error:
         raise CheckpointUnusable(f"not a checkpoint: {error}") from error
 
 
@@ -296,7 +337,9 @@ def _array(stored: np.ndarray, described: Mapping[str, Json]) -> np.ndarray:
         return stored
     import ml_dtypes  # bfloat16 and float8 for NumPy
 
-    return np.frombuffer(stored.tobytes(), getattr(ml_dtypes, described["dtype"])).reshape(described["shape"])
+    return np.frombuffer(stored.tobytes(), getattr(ml_dtypes, described["dtype"])).reshape(
+        described["shape"]
+    )
 
 
 def _write_durably(place: Path, data: bytes) -> None:

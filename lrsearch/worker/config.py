@@ -15,7 +15,10 @@ PATIENCE_SECONDS = 600.0  # a database that is away for longer ends the worker
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerConfig:
-    """Everything but the study's name, which comes with the command to work. Plain JSON, but never on a command line."""
+    """Everything but the study's name, which comes with the command to work.
+
+    Plain JSON, but never on a command line.
+    """
 
     storage: str = field(repr=False)  # may hold a password
     study_file: str | None
@@ -26,7 +29,8 @@ class WorkerConfig:
     threads: int | None = None  # TensorFlow's own default where None
     memory_mib: int | None = None  # a hard limit on the GPU; None lets it grow
     engine: str = "auto"
-    engine_factory: str | None = None  # "module:callable" -> Workshop, in Keras' place; for tests and drills
+    # "module:callable" -> Workshop, in Keras' place; for tests and drills
+    engine_factory: str | None = None
     lease_seconds: float = LEASE_SECONDS
     patience_seconds: float = PATIENCE_SECONDS
     checkpoint_seconds: float | None = 60.0

@@ -1,7 +1,8 @@
-"""Curve points on their way to the ledger: held back, and written in bulk at most about once a second.
+"""Curve points on their way to the ledger: held back, and written in bulk at most about once a
+second.
 
-Knows no SQL and no clock: `write` stores points, `now` says the time. Points stay here until a write has succeeded, so an
-outage of the database delays them and loses none.
+Knows no SQL and no clock: `write` stores points, `now` says the time. Points stay here until a
+write has succeeded, so an outage of the database delays them and loses none.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ Write = Callable[[Mapping[tuple[int, int], Sequence[CurvePoint]]], object]  # by
 class CurveBuffer:
     """The points of the attempts that a worker holds, by (trial, attempt)."""
 
-    def __init__(self, write: Write, now: Callable[[], float], *, every_seconds: float = 1.0) -> None:
+    def __init__(
+        self, write: Write, now: Callable[[], float], *, every_seconds: float = 1.0
+    ) -> None:
         self._write, self._now, self._every = write, now, every_seconds
         self._points: dict[tuple[int, int], list[CurvePoint]] = defaultdict(list)
         self._last = now()
@@ -29,15 +32,17 @@ class CurveBuffer:
         self._points[progress.trial_id, progress.attempt].append(point_of(progress))
 
     def flush_if_due(self) -> None:
-        """Write everything when the last write is long enough ago; an outage leaves it for the next call."""
+        """Write everything when the last write is long enough ago; an outage leaves it for the next
+        call.
+        """
         if self._points and self._now() - self._last >= self._every:
             self.flush()
 
     def flush(self) -> None:
         """Write everything now, in one call.
 
-        The call gets a copy: one that was left to itself during an outage may read it long after, while points are added
-        here. What it then writes is what is written again, epoch for epoch.
+        The call gets a copy: one that was left to itself during an outage may read it long after,
+        while points are added here. What it then writes is what is written again, epoch for epoch.
         """
         self._last = self._now()
         if not self._points:

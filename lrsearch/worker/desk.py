@@ -1,7 +1,9 @@
-"""What an engine sees of the world: a desk that hands out attempts, answers progress, keeps snapshots, takes outcomes.
+"""What an engine sees of the world: a desk that hands out attempts, answers progress, keeps
+snapshots, takes outcomes.
 
-The engine knows `source`, `watch` and `save`; behind them are the ledger, the sampler, the pruning rule, the heartbeat and
-the checkpoints. Nothing here is about one trial only, so an engine may hold several attempts at once.
+The engine knows `source`, `watch` and `save`; behind them are the ledger, the sampler, the pruning
+rule, the heartbeat and the checkpoints. Nothing here is about one trial only, so an engine may hold
+several attempts at once.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ if TYPE_CHECKING:
     from lrsearch.storage import Ledger, Mirror, RungValue
 
 SAY_EVERY_SECONDS = 0.5  # progress within an epoch, for people
-MIRROR_EVERY_SECONDS = 1.0  # Optuna's rows follow in bulk: two looks a trial would cost short trials a tenth of their time
+# Optuna's rows follow in bulk: two looks a trial would cost short trials a tenth of their time
+MIRROR_EVERY_SECONDS = 1.0
 NEVER_PRUNED = frozenset({Origin.YOURS, Origin.REFERENCE})
 HEARING_SECONDS = 0.2  # a signal that ended the training may not have been heard yet
 
@@ -84,7 +87,8 @@ class Desk:
         self.heart, self.store, self.say, self.lease_seconds = heart, store, say, lease_seconds
         self.curves = CurveBuffer(ledger.add_curves, time.monotonic)
         self.shares = Shares(time.monotonic)
-        self.answer: Wait | PlanRetests | Done = Wait(0.0)  # why there was nothing to train, last time
+        # why there was nothing to train, last time
+        self.answer: Wait | PlanRetests | Done = Wait(0.0)
         self._held: dict[int, _Held] = {}
         self._revision: int | None = None
         self._warned: set[str] = set()
@@ -93,9 +97,16 @@ class Desk:
     # -- source ----------------------------------------------------------------------------------------------------
 
     def source(self) -> TrialSpec | None:
-        """Claim the next trial, sample it where it has no setting yet, and bind both; None when there is none now."""
+        """Claim the next trial, sample it where it has no setting yet, and bind both; None when
+        there is none now.
+        """
         while not self.heart.stopping:
-            claimed = self.ledger.claim(self.study.id, self.worker_id, lease_seconds=self.lease_seconds, sampled=self._sampled)
+            claimed = self.ledger.claim(
+                self.study.id,
+                self.worker_id,
+                lease_seconds=self.lease_seconds,
+                sampled=self._sampled,
+            )
             if not isinstance(claimed, Claim):
                 self.answer = claimed
                 self._mirror(now=not self._held)
@@ -110,7 +121,11 @@ class Desk:
         self.heart.hold(trial.id, attempt)
         self.shares.begin(trial.id)
         setting = trial.setting or self._propose(trial.number)
-        seed = trial.seed if trial.seed is not None else seed_of(self.study.plan.seed, trial.kind, trial.number)
+        seed = (
+            trial.seed
+            if trial.seed is not None
+            else seed_of(self.study.plan.seed, trial.kind, trial.number)
+        )
         params = self.space.public_params(setting)
         if not self.ledger.bind(trial.id, attempt, setting=setting, params=params, seed=seed):
             self.heart.release(trial.id, attempt)
@@ -141,7 +156,10 @@ class Desk:
     @property
     def _sampled(self) -> int:
         """How many sampled trials this worker has in training."""
-        return sum(held.trial.origin is Origin.SAMPLED and held.trial.kind is Kind.SEARCH for held in self._held.values())
+        return sum(
+            held.trial.origin is Origin.SAMPLED and held.trial.kind is Kind.SEARCH
+            for held in self._held.values()
+        )
 
     def _mirror(self, *, now: bool = False) -> None:
         """Let Optuna's rows follow, about once a second, and always when there is nothing to train."""
@@ -183,10 +201,17 @@ class Desk:
         """Write a checkpoint where one is due, or where the attempt is about to be interrupted."""
         held = self._held[progress.trial_id]
         now = time.monotonic()
-        due = self.store.policy.due(epochs=progress.epoch - held.saved[0], seconds=now - held.saved_at)
-        if progress.place <= held.saved or progress.epoch >= progress.epochs or not (due or self.heart.stopping):
+        due = self.store.policy.due(
+            epochs=progress.epoch - held.saved[0], seconds=now - held.saved_at
+        )
+        if (
+            progress.place <= held.saved
+            or progress.epoch >= progress.epochs
+            or not (due or self.heart.stopping)
+        ):
             return
-        held.saved, held.saved_at = progress.place, now  # also when it fails: a full disk is not asked every time
+        # also when it fails: a full disk is not asked every time
+        held.saved, held.saved_at = progress.place, now
         try:
             written = self.store.write(progress.trial_id, progress.attempt, take())
         except NoRoom as error:
@@ -215,7 +240,9 @@ class Desk:
         )
 
     def _judge(self, held: _Held, progress: Progress) -> Verdict:
-        """What the pruning rule says at its rungs; only what was sampled is ever pruned: answers are held against the rest."""
+        """What the pruning rule says at its rungs; only what was sampled is ever pruned: answers
+        are held against the rest.
+        """
         trial = held.trial
         if trial.kind is Kind.RETEST or trial.origin in NEVER_PRUNED or progress.value is None:
             return Verdict.KEEP
@@ -237,7 +264,9 @@ class Desk:
         held = self._held.pop(outcome.trial_id)
         outcome = replace(outcome, worker_seconds=self.shares.end(outcome.trial_id))
         if held.spec.resume is not None:
-            outcome = replace(outcome, notes=(f"went on from {place_text(held.spec.resume)}", *outcome.notes))
+            outcome = replace(
+                outcome, notes=(f"went on from {place_text(held.spec.resume)}", *outcome.notes)
+            )
         points = self.curves.take(outcome.trial_id, outcome.attempt)
         recorded = False
         if outcome.status is not Status.LOST:
@@ -255,12 +284,18 @@ class Desk:
             self._break_if_poisoned()
 
     def _excused(self, outcome: Outcome) -> Outcome:
-        """What an exit of the study's own code ended goes back to the queue where this worker was told to stop, and failed where
-        nobody asked for it: it would be trained for ever.
+        """What an exit of the study's own code ended goes back to the queue where this worker was
+        told to stop, and failed where nobody asked for it: it would be trained for ever.
         """
         if not outcome.left or not self.told_to_stop():
             return outcome
-        return replace(outcome, status=Status.INTERRUPTED, value=None, reason=self.heart.stopping, traceback_text="")
+        return replace(
+            outcome,
+            status=Status.INTERRUPTED,
+            value=None,
+            reason=self.heart.stopping,
+            traceback_text="",
+        )
 
     def told_to_stop(self) -> bool:
         """Whether this worker was told to stop, or is within a moment."""
@@ -271,44 +306,72 @@ class Desk:
         """Put back whatever is still held, its engine having been left by an exception."""
         for trial_id, held in list(self._held.items()):
             attempt = held.spec.attempt
-            self.tell(Outcome(trial_id=trial_id, attempt=attempt, status=Status.INTERRUPTED, engine="", reason=reason))
+            self.tell(
+                Outcome(
+                    trial_id=trial_id,
+                    attempt=attempt,
+                    status=Status.INTERRUPTED,
+                    engine="",
+                    reason=reason,
+                )
+            )
         self._mirror(now=True)
 
     def plan_retests(self, room: int | None = None, exactly: int | None = None) -> None:
-        """Plan the retests of the best few and yours, on seeds that all of them share, so that their spread can be compared.
+        """Plan the retests of the best few and yours, on seeds that all of them share, so that
+        their spread can be compared.
 
-        `room` is how many fit into the time that is left, and `exactly` how many the limit of trainings asks for, where
-        either is limited.
+        `room` is how many fit into the time that is left, and `exactly` how many the limit of
+        trainings asks for, where either is limited.
         """
         try:
-            plan = self.ledger.study(self.study.name).plan  # now: seeds and settings may have been raised meanwhile
+            # now: seeds and settings may have been raised meanwhile
+            plan = self.ledger.study(self.study.name).plan
         except UnknownName:  # deleted: the next claim says so
             return
         records = self.ledger.trials(self.study.id)
         wanted = retest_candidates(records, plan.facts.direction, top=plan.retest_top)
-        chosen, seeds = fitting_retests(wanted, yours_of(records), seeds=plan.retest_seeds, room=room)
+        chosen, seeds = fitting_retests(
+            wanted, yours_of(records), seeds=plan.retest_seeds, room=room
+        )
         pairs = [(number, repeat) for repeat in range(seeds) for number in chosen]
         if exactly is not None and (room is None or exactly <= room):
             done = {(each.parent, each.repeat) for each in records if each.kind is Kind.RETEST}
-            pairs = retests_within(exactly, wanted, yours_of(records), seeds=plan.retest_seeds, done=done)
-        retests = [Retest(parent=number, repeat=repeat, seed=seed_of(plan.seed, Kind.RETEST, repeat)) for number, repeat in pairs]
+            pairs = retests_within(
+                exactly, wanted, yours_of(records), seeds=plan.retest_seeds, done=done
+            )
+        retests = [
+            Retest(parent=number, repeat=repeat, seed=seed_of(plan.seed, Kind.RETEST, repeat))
+            for number, repeat in pairs
+        ]
         rule = (plan.retest_seeds, plan.retest_top)
-        if self.ledger.plan_retests(self.study.id, retests, rule=rule):  # two workers may ask at once; one of them tells
-            self._say_planned(pairs, len(wanted) * plan.retest_seeds if exactly is None else exactly)
+        # two workers may ask at once; one of them tells
+        if self.ledger.plan_retests(self.study.id, retests, rule=rule):
+            self._say_planned(
+                pairs, len(wanted) * plan.retest_seeds if exactly is None else exactly
+            )
 
     def _say_planned(self, pairs: Sequence[tuple[int, int]], wanted: int) -> None:
         """Tell of retests by (trial, repeat), of which so many were `wanted`."""
         by_trial = Counter(number for number, _ in pairs)
         seeds = min(by_trial.values(), default=0)
         left_out = max(0, wanted - len(pairs))
-        self.say("retests.planned", trials=list(by_trial), seeds=seeds, retests=len(pairs), left_out=left_out)
+        self.say(
+            "retests.planned",
+            trials=list(by_trial),
+            seeds=seeds,
+            retests=len(pairs),
+            left_out=left_out,
+        )
 
     def _break_if_poisoned(self) -> None:
         """Stop the study for everybody when it fails alike from the start."""
         cause = breaking_failure(self.ledger.trials(self.study.id, kind=Kind.SEARCH))
         if cause is None:
             return
-        self.ledger.set_state(self.study.id, StudyState.BROKEN, reason=cause.traceback_text or cause.reason)
+        self.ledger.set_state(
+            self.study.id, StudyState.BROKEN, reason=cause.traceback_text or cause.reason
+        )
         self.heart.interrupt("the study is broken")
         self.say("broken", reason=cause.reason, traceback=cause.traceback_text)
 
@@ -373,18 +436,24 @@ class Desk:
 
 
 def _comparable(there: RungValue, progress: Progress) -> bool:
-    """Whether a trial's rate is past its last rise at this epoch; what schedule yours follows is known of a constant alone."""
+    """Whether a trial's rate is past its last rise at this epoch; what schedule yours follows is
+    known of a constant alone.
+    """
     if there.origin is Origin.YOURS and there.setting.schedule != "constant":
         return False
     return rise_of(there.setting) * progress.epochs < progress.epoch
 
 
 def seed_of(study_seed: int, kind: Kind, number: int) -> int:
-    """The seed of a trial (or of a retest's repeat): a hash, so that neighbours share nothing; below 2**31."""
+    """The seed of a trial (or of a retest's repeat): a hash, so that neighbours share nothing;
+    below 2**31.
+    """
     digest = hashlib.sha256(f"{study_seed}/{kind.value}/{number}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 
 def place_text(snapshot: Snapshot) -> str:
-    """Where a checkpoint stands, for people: `epoch 3`, or `epoch 3, update 1200` for a place after it."""
+    """Where a checkpoint stands, for people: `epoch 3`, or `epoch 3, update 1200` for a place after
+    it.
+    """
     return f"epoch {snapshot.epoch}" + (f", update {snapshot.step}" if snapshot.batch else "")

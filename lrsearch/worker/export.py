@@ -12,7 +12,9 @@ from lrsearch.values import Setting, StudyRecord
 from lrsearch.worker.workshop import check_unchanged
 
 
-def export_model(study: StudyRecord, setting: Setting, *, study_file: Path, output: Path, seed: int, yours: bool) -> None:
+def export_model(
+    study: StudyRecord, setting: Setting, *, study_file: Path, output: Path, seed: int, yours: bool
+) -> None:
     """Save the untrained, compiled model. Raises StudyFileError, FingerprintMismatch, InvalidValue."""
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing is trained: the GPU is left to others
     with _hushed():
@@ -26,7 +28,9 @@ def export_model(study: StudyRecord, setting: Setting, *, study_file: Path, outp
 
 @contextmanager
 def _hushed() -> Iterator[None]:
-    """Keep what TensorFlow's C++ says while it loads, whatever its log level is set to, off the terminal."""
+    """Keep what TensorFlow's C++ says while it loads, whatever its log level is set to, off the
+    terminal.
+    """
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

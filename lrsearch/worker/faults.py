@@ -13,18 +13,23 @@ ALIKE = 3  # failures at the very start; one or two may be a setting's own
 
 
 def breaking_failure(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The first failed trial when at least three have ended, all of them by the same fault; else None.
+    """The first failed trial when at least three have ended, all of them by the same fault; else
+    None.
 
     One trial of another end proves that the study can be trained, so nothing later breaks it.
     """
-    ended = sorted((each for each in records if each.kind is Kind.SEARCH and each.state.terminal), key=lambda each: each.number)
+    ended = sorted(
+        (each for each in records if each.kind is Kind.SEARCH and each.state.terminal),
+        key=lambda each: each.number,
+    )
     if len(ended) < ALIKE or any(each.state is not TrialState.FAILED for each in ended):
         return None
     return ended[0] if len({fault_of(each) for each in ended}) == 1 else None
 
 
 def fault_of(record: TrialRecord) -> tuple[str, str, str]:
-    """Equal for failures of the same kind in the same place, whatever numbers their texts hold: class, file and line.
+    """Equal for failures of the same kind in the same place, whatever numbers their texts hold:
+    class, file and line.
 
     A failure without a traceback (its workers were lost) is known by its text, addresses aside.
     """

@@ -1,7 +1,9 @@
-"""The heartbeat: a thread that renews the leases of what a worker holds, and learns what it must stop.
+"""The heartbeat: a thread that renews the leases of what a worker holds, and learns what it must
+stop.
 
-It beats every third of a lease, through outages with backoff, on a connection of its own (the ledger hands each thread
-one). Training never waits for it. Knows nothing of engines: a watcher asks `verdict`, the loop asks `stopping`.
+It beats every third of a lease, through outages with backoff, on a connection of its own (the
+ledger hands each thread one). Training never waits for it. Knows nothing of engines: a watcher asks
+`verdict`, the loop asks `stopping`.
 """
 
 from __future__ import annotations
@@ -36,16 +38,25 @@ Beat = Callable[[Sequence[tuple[int, int]]], Beaten]
 
 
 class Heart:
-    """Holds (trial, attempt) pairs, keeps their leases alive, and knows which are lost or to be interrupted."""
+    """Holds (trial, attempt) pairs, keeps their leases alive, and knows which are lost or to be
+    interrupted.
+    """
 
-    def __init__(self, beat: Beat, *, lease_seconds: float, trouble: Callable[[str], None] = lambda _text: None) -> None:
+    def __init__(
+        self,
+        beat: Beat,
+        *,
+        lease_seconds: float,
+        trouble: Callable[[str], None] = lambda _text: None,
+    ) -> None:
         self._beat, self._trouble = beat, trouble
         self._interval = lease_seconds / BEATS_A_LEASE
         self._holds: set[tuple[int, int]] = set()
         self._lost: set[tuple[int, int]] = set()
         self._lock = threading.Lock()
         self._stopping = ""
-        self._wake = threading.Event()  # set when there is reason not to wait: stopping, closing, or work to look for
+        # set when there is reason not to wait: stopping, closing, or work to look for
+        self._wake = threading.Event()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lrsearch-heart", daemon=True)
 
@@ -119,7 +130,9 @@ class Heart:
             except Exception as error:  # noqa: BLE001 - whatever the driver raises, the next beat must come
                 fails += 1
                 self._trouble(f"no heartbeat: {error}")
-                delay = min(self._interval, _FIRST_RETRY_SECONDS * 2 ** min(fails, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+                delay = min(
+                    self._interval, _FIRST_RETRY_SECONDS * 2 ** min(fails, 10)
+                ) * random.uniform(0.5, 1.0)  # noqa: S311
             else:
                 delay, fails = self._interval, 0
 

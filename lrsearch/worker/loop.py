@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 
 
 def work(desk: Desk, engine: Engine, *, until: str = "done") -> str:
-    """Train a study's trials until its budget is spent or the worker is told to stop; returns why it ended.
+    """Train a study's trials until its budget is spent or the worker is told to stop; returns why
+    it ended.
 
     `until` "idle" ends it also where others still train and nothing is left for this worker now.
 
-    The desk claims and samples when the engine asks for an attempt, and records what the engine yields. An exception that
-    leaves the engine ends the loop: where this worker was told to stop, an exit puts back what is held; any other (the
-    engine's own fault) leaves the lease to lapse, so that the attempt counts as lost and cannot be tried for ever.
+    The desk claims and samples when the engine asks for an attempt, and records what the engine
+    yields. An exception that leaves the engine ends the loop: where this worker was told to stop,
+    an exit puts back what is held; any other (the engine's own fault) leaves the lease to lapse, so
+    that the attempt counts as lost and cannot be tried for ever.
     """
     try:
         while True:

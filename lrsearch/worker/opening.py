@@ -25,9 +25,17 @@ LONGEST_FOLDER = 255  # bytes of a file's name: ext4, XFS, APFS, NTFS
 
 
 def desk_for(
-    config: WorkerConfig, ledger: Ledger, study: StudyRecord, *, worker_id: int, space: SearchSpace, say: Say
+    config: WorkerConfig,
+    ledger: Ledger,
+    study: StudyRecord,
+    *,
+    worker_id: int,
+    space: SearchSpace,
+    say: Say,
 ) -> tuple[Desk, Heart]:
-    """A desk for `study`, with its heart (not started), sampler, pruning rule, mirror and checkpoints."""
+    """A desk for `study`, with its heart (not started), sampler, pruning rule, mirror and
+    checkpoints.
+    """
     plan = study.plan
     heart = Heart(
         lambda holds: ledger.beat(holds, worker_id=worker_id, lease_seconds=config.lease_seconds),
@@ -40,7 +48,9 @@ def desk_for(
         study=study,
         worker_id=worker_id,
         space=space,
-        proposer=Proposer(space, direction=plan.facts.direction, sampler=plan.sampler, seed=plan.seed),
+        proposer=Proposer(
+            space, direction=plan.facts.direction, sampler=plan.sampler, seed=plan.seed
+        ),
         rule=pruning_rule(plan.pruner, epochs=plan.facts.epochs, direction=plan.facts.direction),
         heart=heart,
         store=CheckpointStore(config.checkpoint_root, folder_of(study), config.checkpoint_policy),
@@ -50,8 +60,12 @@ def desk_for(
     return desk, heart
 
 
-def settle_engine(config: WorkerConfig, ledger: Ledger, study: StudyRecord, engine: Engine, *, say: Say) -> None:
-    """Let an engine that measures take the study's figures for this machine; the first worker measures and says what it chose."""
+def settle_engine(
+    config: WorkerConfig, ledger: Ledger, study: StudyRecord, engine: Engine, *, say: Say
+) -> None:
+    """Let an engine that measures take the study's figures for this machine; the first worker
+    measures and says what it chose.
+    """
     calibrate: Callable[[Json], Mapping[str, Json]] | None = getattr(engine, "calibrate", None)
     if calibrate is None:
         say("engine.ready", figures={})
@@ -65,13 +79,16 @@ def settle_engine(config: WorkerConfig, ledger: Ledger, study: StudyRecord, engi
     if ledger.note_calibration(study.id, machine, dict(found)):
         say("note", text=str(found["reason"]))
     else:
-        calibrate(ledger.calibration(study.id, machine))  # another worker was quicker: all of a machine go one way
+        # another worker was quicker: all of a machine go one way
+        calibrate(ledger.calibration(study.id, machine))
 
 
 def folder_of(study: StudyRecord) -> str:
-    """A study's folder below the checkpoint root: its name and birth, since two databases may share a root and a name.
+    """A study's folder below the checkpoint root: its name and birth, since two databases may share
+    a root and a name.
 
-    Where that is longer than file systems allow, the name is cut, and a hash of all of it keeps it apart from others.
+    Where that is longer than file systems allow, the name is cut, and a hash of all of it keeps it
+    apart from others.
     """
     birth = f"{int(study.created_at):x}"
     whole = f"{study.name}-{birth}"

@@ -1,8 +1,10 @@
-"""A worker as a process: told what to do by JSON lines on standard input, saying what it does on standard output.
+"""A worker as a process: told what to do by JSON lines on standard input, saying what it does on
+standard output.
 
-Commands: {"do": "load"}, {"do": "inspect"}, {"do": "work", "study": NAME}, {"do": "wake"}, {"do": "interrupt"}, {"do":
-"quit"}. The end of input means that the parent is dead: running attempts are put back and the process is gone within five
-seconds, whatever holds it. A worker that can neither hear nor speak any more is gone at once.
+Commands: {"do": "load"}, {"do": "inspect"}, {"do": "work", "study": NAME}, {"do": "wake"}, {"do":
+"interrupt"}, {"do": "quit"}. The end of input means that the parent is dead: running attempts are
+put back and the process is gone within five seconds, whatever holds it. A worker that can neither
+hear nor speak any more is gone at once.
 """
 
 from __future__ import annotations
@@ -50,7 +52,13 @@ class WorkerProcess:
 
     def __init__(self) -> None:
         self._mouth = Mouth(private_output(), failed=_cut_off)
-        self._ear = Ear(private_input(), interrupted=self._interrupt, woken=self._wake, orphaned=self._orphan, failed=_cut_off)
+        self._ear = Ear(
+            private_input(),
+            interrupted=self._interrupt,
+            woken=self._wake,
+            orphaned=self._orphan,
+            failed=_cut_off,
+        )
         self._heart: Heart | None = None
         self._stopping = ""
         self._orphaned = threading.Event()
@@ -119,11 +127,18 @@ class WorkerProcess:
 
         ledger, study = opened.ledger, opened.study
         worker_id = ledger.add_worker(
-            study.id, host=config.host or host_name(), pid=os.getpid(), slot=config.slot, versions=versions()
+            study.id,
+            host=config.host or host_name(),
+            pid=os.getpid(),
+            slot=config.slot,
+            versions=versions(),
         )
-        self._mouth.say("working", worker=worker_id)  # first of all: the parent closes the entry of a worker that dies
+        # first of all: the parent closes the entry of a worker that dies
+        self._mouth.say("working", worker=worker_id)
         try:
-            desk, heart = desk_for(config, ledger, study, worker_id=worker_id, space=opened.space, say=self._mouth.say)
+            desk, heart = desk_for(
+                config, ledger, study, worker_id=worker_id, space=opened.space, say=self._mouth.say
+            )
             self._heart = heart
             if self._stopping:
                 heart.interrupt(self._stopping)
@@ -145,7 +160,8 @@ class WorkerProcess:
         """Called on the ear's thread."""
         first = not self._stopping
         if first and reason.startswith("SIG"):
-            self._mouth.say("signalled", signal=reason)  # now: a long call may hold the main thread to its end
+            # now: a long call may hold the main thread to its end
+            self._mouth.say("signalled", signal=reason)
         self._stopping = self._stopping or reason
         if self._heart is not None:
             self._heart.interrupt(reason)
@@ -176,9 +192,11 @@ def _inspected(config: WorkerConfig, workshop: Workshop) -> Inspection:
 
 
 def _prepared(workshop: Workshop) -> None:
-    """Load the libraries with Python's collector off: it would walk TensorFlow's million objects again and again.
+    """Load the libraries with Python's collector off: it would walk TensorFlow's million objects
+    again and again.
 
-    That takes a fifth of the import (3.2 s instead of 4.0). They stay, so later collections need not see them either.
+    That takes a fifth of the import (3.2 s instead of 4.0). They stay, so later collections need
+    not see them either.
     """
     gc.disable()
     workshop.prepare()
@@ -187,7 +205,9 @@ def _prepared(workshop: Workshop) -> None:
 
 
 def _end_after(seconds: float, code: int) -> None:
-    """End this process, and its group where it leads one, after `seconds`, whatever the main thread does."""
+    """End this process, and its group where it leads one, after `seconds`, whatever the main thread
+    does.
+    """
 
     def end() -> None:
         time.sleep(seconds)
@@ -197,7 +217,8 @@ def _end_after(seconds: float, code: int) -> None:
 
 
 def _cut_off(error: BaseException) -> None:
-    """End this process, which can neither be told anything nor tell: its parent counts what it held as lost, and goes on.
+    """End this process, which can neither be told anything nor tell: its parent counts what it held
+    as lost, and goes on.
 
     It is not put back: what the study's code does to every worker would be tried for ever.
     """
@@ -208,7 +229,9 @@ def _cut_off(error: BaseException) -> None:
 
 
 def leave(code: int, *, sweep: bool = False) -> None:
-    """Leave at once; with `sweep`, together with whatever the user's code started (this process leads their group)."""
+    """Leave at once; with `sweep`, together with whatever the user's code started (this process
+    leads their group).
+    """
     with suppress(Exception):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -221,4 +244,5 @@ def main() -> None:
     """The entry of `python -m lrsearch.worker`."""
     process = WorkerProcess()
     code = process.run()
-    leave(code, sweep=process.orphaned)  # TensorFlow's own shutdown can hang, and nothing of ours needs it
+    # TensorFlow's own shutdown can hang, and nothing of ours needs it
+    leave(code, sweep=process.orphaned)

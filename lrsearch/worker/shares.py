@@ -1,4 +1,5 @@
-"""A worker's time, divided among the trials that it trains beside each other: a second that four share is a quarter of each.
+"""A worker's time, divided among the trials that it trains beside each other: a second that four
+share is a quarter of each.
 
 The sum of all shares is the time that the worker trained. Knows no clock: `now` says the time.
 """

@@ -1,6 +1,8 @@
-"""Times a few steps of a study before there is one in a database: what `lrsearch plan` reckons with.
+"""Times a few steps of a study before there is one in a database: what `lrsearch plan` reckons
+with.
 
-Knows the engines' contract alone. An engine that calibrates does so; another one trains its first reference for a moment.
+Knows the engines' contract alone. An engine that calibrates does so; another one trains its first
+reference for a moment.
 """
 
 from __future__ import annotations
@@ -24,9 +26,15 @@ def timed_figures(workshop: Workshop, found: Inspection) -> Mapping[str, Json]:
 
 
 def _trained_a_moment(engine: Engine, found: Inspection) -> Mapping[str, Json]:
-    """Seconds of an update by training the first reference until there are looks enough; empty where it ended before."""
+    """Seconds of an update by training the first reference until there are looks enough; empty
+    where it ended before.
+    """
     looks: list[tuple[float, Progress]] = []
-    specs = [TrialSpec(trial_id=-1, attempt=1, label="plan", setting=found.references[0], seed=found.seed)]
+    specs = [
+        TrialSpec(
+            trial_id=-1, attempt=1, label="plan", setting=found.references[0], seed=found.seed
+        )
+    ]
 
     def watch(progress: Progress) -> Verdict:
         looks.append((time.monotonic(), progress))
@@ -34,13 +42,17 @@ def _trained_a_moment(engine: Engine, found: Inspection) -> Mapping[str, Json]:
         return Verdict.INTERRUPT if enough else Verdict.KEEP
 
     began = time.monotonic()
-    for _ in engine.train(lambda: specs.pop() if specs else None, watch, lambda _progress, _take: None):
+    for _ in engine.train(
+        lambda: specs.pop() if specs else None, watch, lambda _progress, _take: None
+    ):
         pass
     return _figures(engine.name, began, looks)
 
 
 def _figures(name: str, began: float, looks: list[tuple[float, Progress]]) -> Mapping[str, Json]:
-    """By epochs' ends where there are two, so that validation is part of an update; else by any two looks."""
+    """By epochs' ends where there are two, so that validation is part of an update; else by any two
+    looks.
+    """
     ends = [look for look in looks if look[1].epoch_end]
     whole = len(ends) >= _LOOKS
     chosen = ends if whole else looks
@@ -49,7 +61,12 @@ def _figures(name: str, began: float, looks: list[tuple[float, Progress]]) -> Ma
     (first, early), (last, late) = chosen[0], chosen[-1]
     each = (last - first) / (late.step - early.step)
     tracing = max(0.0, first - began - each * early.step)
-    return {"engine": name, "update_seconds": each, "whole_epochs": whole, "tracing_seconds": tracing}
+    return {
+        "engine": name,
+        "update_seconds": each,
+        "whole_epochs": whole,
+        "tracing_seconds": tracing,
+    }
 
 
 def _unstored(found: Inspection) -> StudyRecord:
@@ -70,5 +87,12 @@ def _unstored(found: Inspection) -> StudyRecord:
         first=(),
     )
     return StudyRecord(
-        id=0, plan=plan, state=StudyState.OPEN, reason="", trials=1, deadline=None, created_at=0.0, optuna_study_id=0
+        id=0,
+        plan=plan,
+        state=StudyState.OPEN,
+        reason="",
+        trials=1,
+        deadline=None,
+        created_at=0.0,
+        optuna_study_id=0,
     )

@@ -1,4 +1,6 @@
-"""Errors across a process boundary: told as JSON by the worker, raised again as the same class by the parent."""
+"""Errors across a process boundary: told as JSON by the worker, raised again as the same class by
+the parent.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,11 @@ from lrsearch import errors
 from lrsearch.errors import LrSearchError, StudyBroken, plain, text_of
 from lrsearch.values import Json
 
-_CLASSES = {each.__name__: each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, LrSearchError)}
+_CLASSES = {
+    each.__name__: each
+    for each in vars(errors).values()
+    if isinstance(each, type) and issubclass(each, LrSearchError)
+}
 
 _PARTS = ("field", "got", "allowed", "fix")  # for programs
 
@@ -19,13 +25,21 @@ def told(error: BaseException) -> dict[str, Json]:
     kind, text = type(error).__name__, text_of(error)
     if isinstance(error, LrSearchError):
         parts = {name: plain(getattr(error, name)) for name in _PARTS}
-        return {"kind": kind, "text": text, "traceback": error.traceback_text, "exit_code": error.exit_code, "parts": parts}
+        return {
+            "kind": kind,
+            "text": text,
+            "traceback": error.traceback_text,
+            "exit_code": error.exit_code,
+            "parts": parts,
+        }
     shown = "".join(traceback.format_exception(error))
     return {"kind": kind, "text": f"{kind}: {text}", "traceback": shown, "exit_code": 1}
 
 
 def raised(facts: Mapping[str, Json]) -> LrSearchError:
-    """The same error, to be raised here; one that is not ours becomes StudyBroken with its traceback."""
+    """The same error, to be raised here; one that is not ours becomes StudyBroken with its
+    traceback.
+    """
     known = _CLASSES.get(facts["kind"])
     if known is None:
         return StudyBroken(f"a worker failed: {facts['text']}", traceback_text=facts["traceback"])

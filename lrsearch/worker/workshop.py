@@ -1,4 +1,6 @@
-"""Where a study comes from and what trains it: the study file and Keras, or a stand-in that a test brings."""
+"""Where a study comes from and what trains it: the study file and Keras, or a stand-in that a test
+brings.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inspection:
-    """What a parent needs to know to create the study: facts, and what follows from the search space."""
+    """What a parent needs to know to create the study: facts, and what follows from the search
+    space.
+    """
 
     facts: StudyFacts
     dimensions: tuple[Mapping[str, Json], ...]  # as people read them
     references: tuple[Setting, ...]
     seed: int  # the definition's
-    figures: Mapping[str, Json] = field(default_factory=dict)  # of a few timed steps, where they were asked for
+    # of a few timed steps, where they were asked for
+    figures: Mapping[str, Json] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Json]:
         return {
@@ -60,7 +65,9 @@ class Workshop(Protocol):
         ...
 
     def load(self) -> None:
-        """Load the study ahead, while another worker inspects it; what goes wrong is for the others to say."""
+        """Load the study ahead, while another worker inspects it; what goes wrong is for the others
+        to say.
+        """
         ...
 
     def inspect(self) -> Inspection:
@@ -68,7 +75,10 @@ class Workshop(Protocol):
         ...
 
     def open(self, study: StudyRecord) -> tuple[SearchSpace, Engine]:
-        """Load the study to train it. Raises FingerprintMismatch where it is not the stored one any more."""
+        """Load the study to train it.
+
+        Raises FingerprintMismatch where it is not the stored one any more.
+        """
         ...
 
 
@@ -88,7 +98,8 @@ class KerasWorkshop:
         from lrsearch.sampling import Proposer
         from lrsearch.storage import open_ledger
 
-        del Proposer, open_ledger  # their libraries are loaded now, while the parent or another worker is busy
+        # their libraries are loaded now, while the parent or another worker is busy
+        del Proposer, open_ledger
         if self._config.threads is not None:
             engine.bind_threads(self._config.threads)
         engine.bind_memory(self._config.memory_mib)
@@ -117,7 +128,9 @@ class KerasWorkshop:
         if self._config.study_file is None:
             raise InvalidValue("study file", got=None, allowed="a path", fix="Give --study-file.")
         if self._found is None:
-            self._found = load_study_file(self._config.study_file).with_overrides(self._config.overrides)
+            self._found = load_study_file(self._config.study_file).with_overrides(
+                self._config.overrides
+            )
         return self._found
 
 
@@ -133,7 +146,11 @@ def inspection_of(definition: StudyDefinition, facts: StudyFacts) -> Inspection:
 
 
 def open_definition(
-    definition: StudyDefinition, engine: str, study: StudyRecord, *, loaded: LoadedStudy | None = None
+    definition: StudyDefinition,
+    engine: str,
+    study: StudyRecord,
+    *,
+    loaded: LoadedStudy | None = None,
 ) -> tuple[SearchSpace, Engine]:
     """Load `definition`'s data, where it is not yet `loaded`, and make the engine that trains it.
 
@@ -148,11 +165,18 @@ def open_definition(
 
 
 def check_unchanged(definition: StudyDefinition, study: StudyRecord) -> None:
-    """Refuse a study file that was edited since: a replaced worker would train another definition under the same name."""
+    """Refuse a study file that was edited since: a replaced worker would train another definition
+    under the same name.
+    """
     from lrsearch.definition import compare, fingerprint_of, recorded_of
 
-    # What only a look at the data and the model shows was compared by the worker that inspected the study.
-    measured = {name: value for name, value in study.fingerprint.items() if name.startswith(("model.", "data."))}
+    # What only a look at the data and the model shows was compared by the worker that inspected the
+    # study.
+    measured = {
+        name: value
+        for name, value in study.fingerprint.items()
+        if name.startswith(("model.", "data."))
+    }
     here = replace(
         study.plan.facts,
         fingerprint=measured | fingerprint_of(definition),

@@ -19,7 +19,9 @@ def url(kind, new_database):
 
 @pytest.fixture(scope="session")
 def kept():
-    """By kind of server, the URL of a database whose tables are made once, which takes most of a second."""
+    """By kind of server, the URL of a database whose tables are made once, which takes most of a
+    second.
+    """
     return {}
 
 

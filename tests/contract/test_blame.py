@@ -1,4 +1,6 @@
-"""Whose fault an exception is: the study's code fails its trial, whatever it raises; watch and save leave the engine as they are."""
+"""Whose fault an exception is: the study's code fails its trial, whatever it raises; watch and save
+leave the engine as they are.
+"""
 
 import os
 import sys
@@ -39,7 +41,9 @@ def engines():
     """They go on after an error of ours, all but the one that holds rows."""
     known = {name: create_engine(name, open_study(definition())) for name in ("fit", "graph")}
     known["toy"] = ToyEngine({"epochs": 2})
-    return lambda name: known[name] if name in known else create_engine(name, open_study(definition()))
+    return lambda name: (
+        known[name] if name in known else create_engine(name, open_study(definition()))
+    )
 
 
 # -- the study's ---------------------------------------------------------------------------------------------------------
@@ -47,10 +51,14 @@ def engines():
 
 @pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize(
-    "error", [SystemExit(3), KeyboardInterrupt(), Bare("bare"), Unshowable()], ids=lambda each: type(each).__name__
+    "error",
+    [SystemExit(3), KeyboardInterrupt(), Bare("bare"), Unshowable()],
+    ids=lambda each: type(each).__name__,
 )
 def test_whatever_build_model_raises_is_a_failed_trial_with_its_traceback(name, error):
-    outcomes = World(spec(1), spec(2)).run(create_engine(name, open_study(definition(build_model=raising(error)))))
+    outcomes = World(spec(1), spec(2)).run(
+        create_engine(name, open_study(definition(build_model=raising(error))))
+    )
     assert [each.status for each in outcomes] == [Status.FAILED] * 2
     for each in outcomes:
         assert each.reason.startswith(type(error).__name__)
@@ -78,7 +86,9 @@ def test_an_exit_of_a_callback_fails_its_trial_once_and_the_next_is_trained(name
         built.append(1)
         return [Leaves()]
 
-    first, second = World(spec(1), spec(2)).run(create_engine(name, open_study(definition(callbacks=mine, epochs=1))))
+    first, second = World(spec(1), spec(2)).run(
+        create_engine(name, open_study(definition(callbacks=mine, epochs=1)))
+    )
     assert (first.status, first.reason, first.left) == (Status.FAILED, "SystemExit: enough", True)
     assert "on_epoch_end" in first.traceback_text
     assert second.status is Status.COMPLETE
@@ -174,9 +184,18 @@ def test_a_snapshot_that_cannot_be_taken_is_not_the_savers_fault():
 def test_a_row_that_cannot_join_leaves_the_others_as_they_were():
     [kept] = [each for each in _snapshots() if each.epoch == 2]
     broken = type(kept)(epoch=2, step=kept.step, arrays={}, meta=kept.meta)
-    world = Late(spec(1), joins=spec(2, optimizer="sgd", schedule="constant", attempt=2, resume=broken))
-    outcomes = {each.trial_id: each for each in world.run(create_engine("vectorized", open_study(definition())))}
-    assert (outcomes[1].engine, outcomes[1].status, outcomes[1].notes) == ("vectorized", Status.COMPLETE, ())
+    world = Late(
+        spec(1), joins=spec(2, optimizer="sgd", schedule="constant", attempt=2, resume=broken)
+    )
+    outcomes = {
+        each.trial_id: each
+        for each in world.run(create_engine("vectorized", open_study(definition())))
+    }
+    assert (outcomes[1].engine, outcomes[1].status, outcomes[1].notes) == (
+        "vectorized",
+        Status.COMPLETE,
+        (),
+    )
     assert "trained alone" in outcomes[2].notes[0]
 
 

@@ -1,4 +1,6 @@
-"""A study's `callbacks(trial)`: what it is told, and that it is called once for every attempt in every engine."""
+"""A study's `callbacks(trial)`: what it is told, and that it is called once for every attempt in
+every engine.
+"""
 
 import dataclasses
 from pathlib import Path
@@ -64,7 +66,11 @@ def ran(factory, engine, *specs, **fields):
     return outcomes, facts
 
 
-THREE = (spec(1, yours=True), spec(2, seed=8), spec(3, label="retest 1 of trial 2", number=2, retest=1, test_split=True))
+THREE = (
+    spec(1, yours=True),
+    spec(2, seed=8),
+    spec(3, label="retest 1 of trial 2", number=2, retest=1, test_split=True),
+)
 ONCE = ["first look", "retest 1 of trial 2", "trial 1", "trial 2"]
 MADE = {
     "called at epochs": lambda _trial: [Epochs()],
@@ -83,14 +89,20 @@ def test_callbacks_are_made_once_an_attempt_and_once_before(kind, engine):
         beside = kind == "taken out of searched trials"
         assert (outcomes[2].engine == "vectorized") is beside, outcomes[2].notes
     if kind == "called at epochs":
-        assert all(made[0].seen == [0, 1, 2, 3] for made in factory.made[1:]), "each has seen its own training alone"
+        assert all(made[0].seen == [0, 1, 2, 3] for made in factory.made[1:]), (
+            "each has seen its own training alone"
+        )
 
 
 def test_a_trial_with_callbacks_of_its_own_trains_alone_beside_rows_without_any():
     factory = Factory(lambda trial: [Epochs()] if trial.number == 2 else [])
     specs = [spec(number, number=number, seed=number) for number in (1, 2, 3)]
     outcomes, _ = ran(factory, VectorizedEngine, *specs)
-    assert {number: each.engine for number, each in outcomes.items()} == {1: "vectorized", 2: "graph", 3: "vectorized"}
+    assert {number: each.engine for number, each in outcomes.items()} == {
+        1: "vectorized",
+        2: "graph",
+        3: "vectorized",
+    }
     assert "trained alone: the study has callbacks" in outcomes[2].notes
     assert factory.made[factory.labels.index("trial 2")][0].seen == [0, 1, 2, 3]
     assert len(factory.calls) == 4
@@ -132,7 +144,9 @@ def test_an_attempt_that_begins_anew_in_another_engine_has_callbacks_that_saw_no
     factory = Factory(lambda _trial: [Begun()])
     outcomes, _ = ran(factory, "graph", spec(1), spec(2, seed=8), build_model=noisy)
     assert [each.engine for each in outcomes.values()] == ["fit", "fit"]
-    assert factory.labels == ["first look", "trial 1", "trial 1", "trial 2"], "the first had begun in the graph"
+    assert factory.labels == ["first look", "trial 1", "trial 1", "trial 2"], (
+        "the first had begun in the graph"
+    )
     assert [(each[0].begun, each[0].seen) for each in factory.made[2:]] == [(1, [0, 1, 2, 3])] * 2
 
 
@@ -160,7 +174,9 @@ def test_a_worker_that_did_not_inspect_the_study_does_not_ask_before_its_trials(
     engine = create_engine("auto", open_study(study, facts=facts))
     assert "the study has callbacks" in engine.calibrate(None)["reason"]
     assert factory.labels == ["first look"]
-    older = dataclasses.replace(facts, findings={name: each for name, each in facts.findings.items() if name != "callbacks"})
+    older = dataclasses.replace(
+        facts, findings={name: each for name, each in facts.findings.items() if name != "callbacks"}
+    )
     engine = create_engine("auto", open_study(study, facts=older))
     assert "the study has callbacks" in engine.calibrate(None)["reason"]
     assert factory.labels == ["first look"] * 2, "of a study that an older version inspected"
@@ -177,27 +193,52 @@ def test_the_first_look_has_a_folder_that_goes_with_it():
     factory = Factory(make)
     inspect_study(definition(callbacks=factory))
     [look] = factory.calls
-    assert (look.first_look, look.number, look.retest, look.label) == (True, None, None, "first look")
+    assert (look.first_look, look.number, look.retest, look.label) == (
+        True,
+        None,
+        None,
+        "first look",
+    )
     assert not folders[0].exists()
 
 
 def test_a_resumed_attempt_says_from_which_epoch(tmp_path):
     factory = Factory(lambda trial: [C.CSVLogger(trial.folder / "log.csv")])
     loaded, _ = inspected(definition(callbacks=factory))
-    engine, first = create_engine("fit", loaded), World(spec(1, folder=str(tmp_path / "attempt-1")), keep=True)
+    engine, first = (
+        create_engine("fit", loaded),
+        World(spec(1, folder=str(tmp_path / "attempt-1")), keep=True),
+    )
     first.run(engine)
-    snapshot = next(each for each in first.snapshots if isinstance(each, Snapshot) and (each.epoch, each.batch) == (2, 0))
+    snapshot = next(
+        each
+        for each in first.snapshots
+        if isinstance(each, Snapshot) and (each.epoch, each.batch) == (2, 0)
+    )
     World(spec(1, attempt=2, resume=snapshot, folder=str(tmp_path / "attempt-2"))).run(engine)
     assert [(each.attempt, each.resumed_epochs) for each in factory.calls[1:]] == [(1, 0), (2, 2)]
-    lines = {each.parent.name: len(each.read_text().splitlines()) - 1 for each in tmp_path.glob("*/log.csv")}
+    lines = {
+        each.parent.name: len(each.read_text().splitlines()) - 1
+        for each in tmp_path.glob("*/log.csv")
+    }
     assert lines == {"attempt-1": 4, "attempt-2": 2}
 
 
-def test_what_writes_into_the_trials_folder_stays_there_and_what_writes_elsewhere_is_moved_in(tmp_path):
-    inside, deeper, elsewhere = C.TensorBoard(tmp_path), C.CSVLogger(tmp_path / "a" / "log.csv"), C.ModelCheckpoint("/x/m.keras")
+def test_what_writes_into_the_trials_folder_stays_there_and_what_writes_elsewhere_is_moved_in(
+    tmp_path,
+):
+    inside, deeper, elsewhere = (
+        C.TensorBoard(tmp_path),
+        C.CSVLogger(tmp_path / "a" / "log.csv"),
+        C.ModelCheckpoint("/x/m.keras"),
+    )
     kept_of([inside, deeper, elsewhere], yours=True, folder=str(tmp_path))
     found = [inside.log_dir, deeper.filename, elsewhere.filepath]
-    assert [Path(each) for each in found] == [tmp_path, tmp_path / "a" / "log.csv", tmp_path / "m.keras"]
+    assert [Path(each) for each in found] == [
+        tmp_path,
+        tmp_path / "a" / "log.csv",
+        tmp_path / "m.keras",
+    ]
 
 
 def test_a_whole_search_tells_its_callbacks_which_training_is_theirs(tmp_path, monkeypatch):
@@ -220,6 +261,11 @@ def test_a_whole_search_tells_its_callbacks_which_training_is_theirs(tmp_path, m
     }
     assert len(told) == 5
     records = {each.label: each for each in result.records}
-    assert all((each.seed, each.setting) == (records[each.label].seed, records[each.label].setting) for each in told[1:])
+    assert all(
+        (each.seed, each.setting) == (records[each.label].seed, records[each.label].setting)
+        for each in told[1:]
+    )
     assert len({each.folder for each in told}) == 5
-    assert [(each.folder / "mine.txt").exists() for each in told] == [not each.first_look for each in told]
+    assert [(each.folder / "mine.txt").exists() for each in told] == [
+        not each.first_look for each in told
+    ]

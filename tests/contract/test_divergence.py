@@ -1,4 +1,6 @@
-"""When training counts as diverged: the pure rule, and both engines on a classifier whose loss saturates."""
+"""When training counts as diverged: the pure rule, and both engines on a classifier whose loss
+saturates.
+"""
 
 import json
 import math
@@ -23,7 +25,9 @@ def told(*epochs, rule=None):
     for losses in epochs:
         rule.new_epoch()
         means = np.cumsum(losses) / np.arange(1, len(losses) + 1)
-        said = said or next((why for n, mean in enumerate(means, 1) if (why := rule.check(float(mean), n))), "")
+        said = said or next(
+            (why for n, mean in enumerate(means, 1) if (why := rule.check(float(mean), n))), ""
+        )
     return rule, said
 
 
@@ -39,7 +43,9 @@ def near(level, *, by=0.05, batches=20):
 
 def test_a_loss_that_rose_and_stays_at_chance_has_diverged_and_the_reason_says_how():
     why = at_end([2.30, 2.31, 14.3, 5.0, *near(2.4)], near(2.31))
-    assert why == "the loss rose to 14.3 at batch 3 and ended at 2.31, no better than the start's 2.3"
+    assert (
+        why == "the loss rose to 14.3 at batch 3 and ended at 2.31, no better than the start's 2.3"
+    )
 
 
 def test_a_loss_that_rose_and_stays_far_above_its_start_has_diverged():
@@ -51,8 +57,14 @@ def test_a_loss_that_rose_and_stays_far_above_its_start_has_diverged():
     [
         ("crawls", [near(2.3), near(2.3)]),
         ("learns", [near(2.0, by=0.3), near(0.5)]),
-        ("overshoots in its warm-up and recovers", [[2.3, 6.0, 24.0, *near(3.0)], near(1.5, by=0.2)]),
-        ("overshoots, and has begun to recover", [[2.3, 6.0, 24.0, *near(3.0)], [*near(2.2), *near(1.9)]]),
+        (
+            "overshoots in its warm-up and recovers",
+            [[2.3, 6.0, 24.0, *near(3.0)], near(1.5, by=0.2)],
+        ),
+        (
+            "overshoots, and has begun to recover",
+            [[2.3, 6.0, 24.0, *near(3.0)], [*near(2.2), *near(1.9)]],
+        ),
         ("has a handful of batches", [[0.14, 0.48], [0.47, 0.48]]),
         ("is negative", [near(-1.0), near(-1.0)]),
         ("begins at zero", [[0.0, 5.0, *near(1.0)], near(1.0)]),
@@ -66,7 +78,8 @@ def test_a_loss_that_did_not_both_overshoot_and_stay_there_has_not_diverged(what
 def test_a_first_batch_that_is_low_by_luck_makes_no_noisy_run_diverged():
     heavy = np.random.default_rng(1)
     for seed in range(50):
-        first = [0.2, *heavy.standard_t(2.5, 199) ** 2]  # noise of a regression on a few examples a batch
+        # noise of a regression on a few examples a batch
+        first = [0.2, *heavy.standard_t(2.5, 199) ** 2]
         assert at_end(first, heavy.permutation(first) * 0.9) == "", seed
 
 
@@ -78,7 +91,9 @@ def test_it_goes_on_within_an_epoch_as_if_it_had_not_been_stopped():
         before, _ = told(first, second[:cut])
         after = DivergenceRule()
         after.resume(json.loads(json.dumps(before.state())))
-        assert [after.check(float(mean), n) for n, mean in enumerate(means, 1) if n > cut] == [""] * (len(second) - cut)
+        assert [after.check(float(mean), n) for n, mean in enumerate(means, 1) if n > cut] == [
+            ""
+        ] * (len(second) - cut)
         assert after.at_end() == whole.at_end() != ""
         assert after.state() == whole.state()
 
@@ -116,14 +131,23 @@ def classes():
 
 def classifier():
     layers = keras.layers
-    made = keras.Sequential([layers.Input((6,)), layers.Dense(32, "relu"), layers.Dense(32, "relu"), layers.Dense(4, "softmax")])
+    made = keras.Sequential(
+        [
+            layers.Input((6,)),
+            layers.Dense(32, "relu"),
+            layers.Dense(32, "relu"),
+            layers.Dense(4, "softmax"),
+        ]
+    )
     made.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return made
 
 
 @pytest.fixture(scope="module", params=["fit", "graph"])
 def engine(request):
-    study = definition(objective="val_accuracy", epochs=5, batch_size=16, build_model=classifier, load_data=classes)
+    study = definition(
+        objective="val_accuracy", epochs=5, batch_size=16, build_model=classifier, load_data=classes
+    )
     return create_engine(request.param, open_study(study))
 
 
@@ -131,9 +155,15 @@ def setting(number, rate, **more):
     return spec(number, rate=rate, optimizer="adagrad", schedule="linear", **more)
 
 
-def test_a_classifier_at_a_far_too_high_rate_has_diverged_and_one_that_crawls_or_learns_has_not(engine):
+def test_a_classifier_at_a_far_too_high_rate_has_diverged_and_one_that_crawls_or_learns_has_not(
+    engine,
+):
     high, low, good = World(setting(1, 5.0), setting(2, 1e-6), setting(3, 0.1)).run(engine)
-    assert (high.status, low.status, good.status) == (Status.DIVERGED, Status.COMPLETE, Status.COMPLETE)
+    assert (high.status, low.status, good.status) == (
+        Status.DIVERGED,
+        Status.COMPLETE,
+        Status.COMPLETE,
+    )
     assert high.value is None
     assert high.epochs == 5
     assert "no better than the start's" in high.reason

@@ -1,4 +1,6 @@
-"""What every engine promises its worker, held by the engines that train and by the stand-in that drills use."""
+"""What every engine promises its worker, held by the engines that train and by the stand-in that
+drills use.
+"""
 
 import json
 import math
@@ -32,7 +34,12 @@ def vectorized():
 
 @pytest.fixture(params=["fit", "graph", "vectorized", "toy"])
 def engine(request, fit, graph, vectorized):
-    return {"fit": fit, "graph": graph, "vectorized": vectorized, "toy": ToyEngine({"epochs": EPOCHS})}[request.param]
+    return {
+        "fit": fit,
+        "graph": graph,
+        "vectorized": vectorized,
+        "toy": ToyEngine({"epochs": EPOCHS}),
+    }[request.param]
 
 
 # -- the contract ----------------------------------------------------------------------------------------------------
@@ -40,8 +47,14 @@ def engine(request, fit, graph, vectorized):
 
 def test_it_trains_what_the_source_hands_out_and_yields_an_outcome_each(engine):
     outcomes = World(spec(1), spec(2)).run(engine)
-    assert [(each.trial_id, each.attempt, each.status) for each in outcomes] == [(1, 1, Status.COMPLETE), (2, 1, Status.COMPLETE)]
-    assert all(each.epochs == EPOCHS and math.isfinite(each.value) and each.engine == engine.name for each in outcomes)
+    assert [(each.trial_id, each.attempt, each.status) for each in outcomes] == [
+        (1, 1, Status.COMPLETE),
+        (2, 1, Status.COMPLETE),
+    ]
+    assert all(
+        each.epochs == EPOCHS and math.isfinite(each.value) and each.engine == engine.name
+        for each in outcomes
+    )
 
 
 @pytest.mark.parametrize("name", ["fit", "graph", "vectorized"])
@@ -74,7 +87,11 @@ def test_it_tells_of_every_epochs_end_in_order(engine):
 
 @pytest.mark.parametrize(
     ("verdict", "status"),
-    [(Verdict.PRUNE, Status.PRUNED), (Verdict.INTERRUPT, Status.INTERRUPTED), (Verdict.LOST, Status.LOST)],
+    [
+        (Verdict.PRUNE, Status.PRUNED),
+        (Verdict.INTERRUPT, Status.INTERRUPTED),
+        (Verdict.LOST, Status.LOST),
+    ],
 )
 def test_it_obeys_a_verdict_at_once_and_goes_on_with_the_next_trial(engine, verdict, status):
     world = World(spec(1), spec(2), verdicts={2: verdict})
@@ -109,11 +126,15 @@ def test_it_follows_the_schedule_to_the_last_update(fit):
     world = World(spec())
     world.run(fit)
     wanted = rates(spec().setting, world.ends[0].total_steps)
-    assert [each.rate for each in world.ends] == pytest.approx([wanted[each.step - 1] for each in world.ends])
+    assert [each.rate for each in world.ends] == pytest.approx(
+        [wanted[each.step - 1] for each in world.ends]
+    )
 
 
 @pytest.mark.parametrize("rate", [1e6, 1e25])
-def test_a_rate_that_is_far_too_high_is_divergence_within_a_few_updates_and_not_a_failure(fit, rate):
+def test_a_rate_that_is_far_too_high_is_divergence_within_a_few_updates_and_not_a_failure(
+    fit, rate
+):
     [outcome] = World(spec(rate=rate, optimizer="sgd", schedule="constant")).run(fit)
     assert outcome.status is Status.DIVERGED
     assert outcome.value is None
@@ -126,7 +147,9 @@ def test_yours_is_the_users_own_compile_unchanged_and_a_searched_trial_is_not():
 
     class Look(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
-            seen.append((type(self.model.optimizer).__name__, float(self.model.optimizer.learning_rate)))
+            seen.append(
+                (type(self.model.optimizer).__name__, float(self.model.optimizer.learning_rate))
+            )
 
     engine = create_engine("fit", open_study(definition(callbacks=lambda: [Look()])))
     World(spec(1, yours=True), spec(2, optimizer="sgd", schedule="constant", rate=0.05)).run(engine)
@@ -152,7 +175,9 @@ def test_callbacks_that_fight_the_schedule_are_taken_out_aloud_but_stay_in_yours
         return [early, keras.callbacks.ModelCheckpoint("best.keras")]
 
     engine = create_engine("fit", open_study(definition(callbacks=made)))
-    searched, yours = World(spec(1, folder=str(tmp_path / "a")), spec(2, yours=True, folder=str(tmp_path / "b"))).run(engine)
+    searched, yours = World(
+        spec(1, folder=str(tmp_path / "a")), spec(2, yours=True, folder=str(tmp_path / "b"))
+    ).run(engine)
     assert searched.epochs == EPOCHS
     assert "EarlyStopping" in searched.notes[0]
     assert yours.epochs < EPOCHS
@@ -208,7 +233,12 @@ def test_clipping_ema_and_decay_exclusions_are_kept_of_the_users_optimizer():
     ours = fresh_model(definition(build_model=mine), {})
     set_searched(ours, spec(optimizer="lion").setting, total_steps=20, accumulation=1)
     optimizer = ours.optimizer
-    assert (type(optimizer).__name__, optimizer.clipnorm, optimizer.use_ema, optimizer.ema_momentum) == ("Lion", 0.5, True, 0.9)
+    assert (
+        type(optimizer).__name__,
+        optimizer.clipnorm,
+        optimizer.use_ema,
+        optimizer.ema_momentum,
+    ) == ("Lion", 0.5, True, 0.9)
     assert optimizer._exclude_from_weight_decay_pattern.search("dense/bias")
     plain = fresh_model(definition(), {})
     set_searched(plain, spec().setting, total_steps=20, accumulation=1)

@@ -44,7 +44,9 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """Every shape under Adam, and every optimizer under a linear schedule, loaded by one process without lrsearch."""
+    """Every shape under Adam, and every optimizer under a linear schedule, loaded by one process
+    without lrsearch.
+    """
     folder = tmp_path_factory.mktemp("exported")
     wanted = {f"{schedule}.py": setting(schedule=schedule) for schedule in SHAPES}
     wanted |= {f"{optimizer}.py": setting(optimizer) for optimizer in OPTIMIZERS}
@@ -70,20 +72,33 @@ def test_every_shapes_rates_agree_where_lrsearch_is_not_installed(exported, sche
     reference = np.repeat(rates(chosen, total), ACCUMULATION)
     given = np.asarray(found[f"{schedule}.py"]["rates"])
     assert np.abs(given[: len(reference)] - reference).max() <= 1e-6 * chosen.learning_rate
-    assert np.allclose(given[len(reference) :], reference[-1], atol=1e-6 * chosen.learning_rate), "the last rate holds"
+    assert np.allclose(given[len(reference) :], reference[-1], atol=1e-6 * chosen.learning_rate), (
+        "the last rate holds"
+    )
 
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_is_made_with_its_accumulation(exported, optimizer):
     found = exported[1][f"{optimizer}.py"]
-    assert (found["kind"], found["accumulation"], found["batch"]) == (OPTIMIZERS[optimizer].keras, ACCUMULATION, 8)
+    assert (found["kind"], found["accumulation"], found["batch"]) == (
+        OPTIMIZERS[optimizer].keras,
+        ACCUMULATION,
+        8,
+    )
     assert found["signature"] == "(model=None)"
 
 
 def test_the_python_says_what_it_was_found_with():
     text = export_text(*study_of(setting(), carried={"clipnorm": 1.0}), form="python")
-    for words in ("BATCH_SIZE = 8", "TOTAL_STEPS = 10", "ACCUMULATION = 2", "SEED = 5", "val_accuracy 0.9000", "clipnorm=1.0"):
+    for words in (
+        "BATCH_SIZE = 8",
+        "TOTAL_STEPS = 10",
+        "ACCUMULATION = 2",
+        "SEED = 5",
+        "val_accuracy 0.9000",
+        "clipnorm=1.0",
+    ):
         assert words in text
     assert "import lrsearch" not in text
 
@@ -94,7 +109,9 @@ def own(**more):
 
 
 def test_yours_as_the_best_is_said_and_written():
-    text = export_text(*study_of(setting(), origin=Origin.YOURS, own_optimizer=own()), form="python")
+    text = export_text(
+        *study_of(setting(), origin=Origin.YOURS, own_optimizer=own()), form="python"
+    )
     assert "found none that is better" in text
     assert "optimizer = keras.optimizers.Adam(learning_rate=0.001)" in text
     assert "TOTAL_STEPS = 21 " in text, "yours does not accumulate, though searched optimizers do"
@@ -116,7 +133,10 @@ def test_yours_that_is_not_the_best_is_not_called_so():
     ("kept", "said"),
     [
         ({}, "made by lrsearch 0.1.0"),
-        ({"accumulation": 1, "decays": False, "reason": "its learning rate is a function"}, "is a function"),
+        (
+            {"accumulation": 1, "decays": False, "reason": "its learning rate is a function"},
+            "is a function",
+        ),
     ],
 )
 def test_yours_that_cannot_be_written_is_refused_with_the_reason(kept, said):
@@ -136,13 +156,21 @@ def test_the_facts_of_0_1_0_have_no_optimizer_and_still_open():
     assert StudyFacts.from_json(json.loads(json.dumps(known))).own_optimizer == {}
 
 
-def test_a_study_of_0_1_0_exports_its_settings_and_says_why_not_yours(tmp_path, monkeypatch, capsys):
-    shutil.copy(Path(__file__).parents[1] / "fixtures" / "v0_1_0" / "studies.db", tmp_path / "studies.db")
+def test_a_study_of_0_1_0_exports_its_settings_and_says_why_not_yours(
+    tmp_path, monkeypatch, capsys
+):
+    shutil.copy(
+        Path(__file__).parents[1] / "fixtures" / "v0_1_0" / "studies.db", tmp_path / "studies.db"
+    )
     monkeypatch.setenv("LRSEARCH_STORAGE", f"sqlite:///{tmp_path}/studies.db")
     for words, code, said in (
         (["migrate"], 0, ""),
         (["export", "ended"], 0, "def make_optimizer(model=None):"),
-        (["export", "ended", "--trial", "0"], 1, "cannot be written as code: the study was made by lrsearch 0.1.0"),
+        (
+            ["export", "ended", "--trial", "0"],
+            1,
+            "cannot be written as code: the study was made by lrsearch 0.1.0",
+        ),
     ):
         with pytest.raises(SystemExit) as left:
             main(words)
@@ -153,7 +181,16 @@ def test_a_study_of_0_1_0_exports_its_settings_and_says_why_not_yours(tmp_path, 
 def test_the_json_has_all_that_a_retrain_needs():
     data = json.loads(export_text(*study_of(setting()), form="json"))
     assert data["total_steps"] == EPOCHS * BATCHES // ACCUMULATION
-    assert {"setting", "batch_size", "epochs", "accumulation", "seed", "versions", "carried", "value"} <= set(data)
+    assert {
+        "setting",
+        "batch_size",
+        "epochs",
+        "accumulation",
+        "seed",
+        "versions",
+        "carried",
+        "value",
+    } <= set(data)
 
 
 def test_a_trial_that_did_not_end_well_cannot_be_exported():
@@ -179,12 +216,16 @@ def test_whatever_a_searched_choice_holds_the_file_runs_and_says_it(text):
     exec(compile(written, "exported.py", "exec"), module)
     assert f"build_model(params) was called with {dict(chosen.extra)!r}." in module["__doc__"]
     assert "study \"a 'b' λ {x} $y\"" in module["__doc__"]
-    assert float(module["Schedule"]()(10**6)) == pytest.approx(rates(chosen, module["TOTAL_STEPS"])[-1])
+    assert float(module["Schedule"]()(10**6)) == pytest.approx(
+        rates(chosen, module["TOTAL_STEPS"])[-1]
+    )
 
 
 def test_what_keeps_yours_is_python_whatever_its_schedule_is_called():
     odd = Setting(optimizer='"""', learning_rate=1e-3, schedule="a\\", batch_size=8)
     module = {}
-    exec(export_text(*study_of(odd, origin=Origin.YOURS, own_optimizer=own()), form="python"), module)
+    exec(
+        export_text(*study_of(odd, origin=Origin.YOURS, own_optimizer=own()), form="python"), module
+    )
     assert '"""' in module["__doc__"]
     assert "a\\." in module["__doc__"]

@@ -1,4 +1,6 @@
-"""What an export makes is the optimizer that was trained: the engine's for a searched setting, the user's own for yours."""
+"""What an export makes is the optimizer that was trained: the engine's for a searched setting, the
+user's own for yours.
+"""
 
 import keras
 import numpy as np
@@ -24,14 +26,20 @@ UPDATES = 3
 
 def model_with(optimizer):
     keras.utils.set_random_seed(1)
-    layers = [keras.layers.Dense(5, name="a"), keras.layers.Dense(3, name="b"), keras.layers.Dense(1, name="c")]
+    layers = [
+        keras.layers.Dense(5, name="a"),
+        keras.layers.Dense(3, name="b"),
+        keras.layers.Dense(1, name="c"),
+    ]
     model = keras.Sequential([keras.layers.Input((4,)), *layers])
     model.compile(optimizer, "mse")
     return model
 
 
 def leave_out(optimizer, model, places=(), names=None):
-    optimizer.exclude_from_weight_decay(var_list=[model.trainable_variables[place] for place in places] or None, var_names=names)
+    optimizer.exclude_from_weight_decay(
+        var_list=[model.trainable_variables[place] for place in places] or None, var_names=names
+    )
 
 
 def exported(model, chosen, *, origin=Origin.SAMPLED, accumulation=1):
@@ -39,10 +47,14 @@ def exported(model, chosen, *, origin=Origin.SAMPLED, accumulation=1):
     known = {
         "accumulation": accumulation,
         "carried": carried_of(model),
-        "decay_exclusions": _keras.decay_exclusions(inner(model.optimizer), model.trainable_variables),
+        "decay_exclusions": _keras.decay_exclusions(
+            inner(model.optimizer), model.trainable_variables
+        ),
         "own_optimizer": own_optimizer(model, steps=EPOCHS * BATCHES),
     }
-    found = study_of(chosen, origin=origin, given=facts(epochs=EPOCHS, steps_per_epoch={"8": BATCHES}, **known))
+    found = study_of(
+        chosen, origin=origin, given=facts(epochs=EPOCHS, steps_per_epoch={"8": BATCHES}, **known)
+    )
     module = {}
     exec(compile(export_text(*found, form="python"), "export.py", "exec"), module)
     assert {"BATCH_SIZE", "EPOCHS", "ACCUMULATION", "TOTAL_STEPS", "SEED"} <= set(module)
@@ -66,23 +78,29 @@ def rates(optimizer):
 
 
 def moved(model, optimizer):
-    """Weights and the optimizer's state after some updates with given gradients, and which weights decay."""
+    """Weights and the optimizer's state after some updates with given gradients, and which weights
+    decay.
+    """
     if not optimizer.built:
         optimizer.build(model.trainable_variables)
     draw = np.random.default_rng(0)
     for _ in range(UPDATES * (inner(optimizer).gradient_accumulation_steps or 1)):
         gradients = [
-            keras.ops.convert_to_tensor(draw.normal(size=each.shape).astype("float32")) for each in model.trainable_variables
+            keras.ops.convert_to_tensor(draw.normal(size=each.shape).astype("float32"))
+            for each in model.trainable_variables
         ]
         optimizer.apply(gradients, model.trainable_variables)
     decays = [
-        bool(inner(optimizer).weight_decay) and inner(optimizer)._use_weight_decay(each) for each in model.trainable_variables
+        bool(inner(optimizer).weight_decay) and inner(optimizer)._use_weight_decay(each)
+        for each in model.trainable_variables
     ]
     return [each.numpy() for each in (*model.variables, *optimizer.variables)], decays
 
 
 def check_same(one, other, *, atol=0.0):
-    """Two models with an optimizer each: their configurations, rates, and what some updates make of them."""
+    """Two models with an optimizer each: their configurations, rates, and what some updates make of
+    them.
+    """
     (first, optimizer), (second, again) = one, other
     assert config(again) == config(optimizer)
     assert np.allclose(rates(again), rates(optimizer), rtol=1e-6, atol=1e-9)
@@ -96,7 +114,9 @@ def check_same(one, other, *, atol=0.0):
 def compiled_richly():
     """A compile with much that a searched optimizer keeps."""
     optimizer = OPT.AdamW(3e-3, weight_decay=0.01, clipnorm=0.5, use_ema=True, ema_momentum=0.9)
-    model = model_with(OPT.LossScaleOptimizer(optimizer, initial_scale=64.0, dynamic_growth_steps=3))
+    model = model_with(
+        OPT.LossScaleOptimizer(optimizer, initial_scale=64.0, dynamic_growth_steps=3)
+    )
     leave_out(optimizer, model, [0], ["bias"])
     return model
 
@@ -109,7 +129,9 @@ def test_every_shape_trains_as_the_engine_trains_it(optimizer, schedule):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_trains_as_the_engine_trains_it(optimizer):
-    check_searched(setting(optimizer, "cosine", hyper=decaying(optimizer)), compiled_richly, accumulation=1)
+    check_searched(
+        setting(optimizer, "cosine", hyper=decaying(optimizer)), compiled_richly, accumulation=1
+    )
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon", "schedule_free_adamw"])
@@ -175,11 +197,17 @@ class Silent(SCHEDULES.LearningRateSchedule):
 YOURS = {
     "adam": lambda: OPT.Adam(1e-3),
     "sgd": lambda: OPT.SGD(0.1, momentum=0.9, nesterov=True),
-    "cosine with warm-up": lambda: OPT.SGD(SCHEDULES.CosineDecay(0.0, 15, alpha=0.1, warmup_target=0.05, warmup_steps=5)),
+    "cosine with warm-up": lambda: OPT.SGD(
+        SCHEDULES.CosineDecay(0.0, 15, alpha=0.1, warmup_target=0.05, warmup_steps=5)
+    ),
     "restarts": lambda: OPT.Adam(SCHEDULES.CosineDecayRestarts(0.01, 5, t_mul=1.5)),
-    "exponential": lambda: OPT.RMSprop(SCHEDULES.ExponentialDecay(0.01, 4, 0.5, staircase=True), centered=True),
+    "exponential": lambda: OPT.RMSprop(
+        SCHEDULES.ExponentialDecay(0.01, 4, 0.5, staircase=True), centered=True
+    ),
     "pieces": lambda: OPT.Nadam(SCHEDULES.PiecewiseConstantDecay([5, 10], [0.1, 0.01, 0.001])),
-    "polynomial": lambda: OPT.Lamb(SCHEDULES.PolynomialDecay(0.01, 20, end_learning_rate=0.001, power=0.5)),
+    "polynomial": lambda: OPT.Lamb(
+        SCHEDULES.PolynomialDecay(0.01, 20, end_learning_rate=0.001, power=0.5)
+    ),
     "inverse": lambda: OPT.Adagrad(SCHEDULES.InverseTimeDecay(0.1, 3, 0.5)),
     "registered schedule": lambda: OPT.Adam(Registered(0.3)),
     "registered optimizer": lambda: RegisteredSGD(SCHEDULES.CosineDecay(0.1, 20)),
@@ -190,7 +218,9 @@ YOURS = {
     "ema": lambda: OPT.Adamax(2e-3, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=2),
     "accumulation": lambda: OPT.SGD(SCHEDULES.CosineDecay(0.1, 20), gradient_accumulation_steps=3),
     "loss factor": lambda: OPT.Ftrl(0.05, loss_scale_factor=8.0),
-    "loss scaling": lambda: OPT.LossScaleOptimizer(OPT.Adam(1e-2), initial_scale=256.0, dynamic_growth_steps=2),
+    "loss scaling": lambda: OPT.LossScaleOptimizer(
+        OPT.Adam(1e-2), initial_scale=256.0, dynamic_growth_steps=2
+    ),
     "weight decay": lambda: OPT.AdamW(1e-2, weight_decay=0.1, beta_2=0.95),
     "no weight decay": lambda: OPT.AdamW(1e-2, weight_decay=0.0),
     "muon": lambda: OPT.Muon(0.02, exclude_layers=["c/"]),
@@ -209,7 +239,9 @@ def test_yours_is_the_optimizer_that_was_trained(name):
     check_same((ours, ours.optimizer), (theirs, module["make_optimizer"]()))
 
 
-@pytest.mark.parametrize(("places", "names"), [([0, 2], None), ([], ["bias"]), ([4], ["bias", "gamma"])])
+@pytest.mark.parametrize(
+    ("places", "names"), [([0, 2], None), ([], ["bias"]), ([4], ["bias", "gamma"])]
+)
 def test_what_yours_leaves_out_of_weight_decay_stays_left_out(places, names):
     made = []
     for _ in range(2):
@@ -238,10 +270,19 @@ def test_the_loss_scaling_that_mixed_precision_adds_is_written():
     ("made", "reason"),
     [
         (lambda: OPT.Adam(lambda: 0.1), "its learning rate is a function"),
-        (lambda: OPT.Adam(Unregistered(0.1)), "Unregistered is no class of Keras' own and not registered"),
-        (lambda: UnregisteredSGD(0.1), "UnregisteredSGD is no class of Keras' own and not registered"),
+        (
+            lambda: OPT.Adam(Unregistered(0.1)),
+            "Unregistered is no class of Keras' own and not registered",
+        ),
+        (
+            lambda: UnregisteredSGD(0.1),
+            "UnregisteredSGD is no class of Keras' own and not registered",
+        ),
         (lambda: OPT.Adam(Silent()), "must override `get_config"),
-        (lambda: OPT.Adam(Registered(0.1, inner=lambda step: step)), "unsafe|lambda|not the same|another"),
+        (
+            lambda: OPT.Adam(Registered(0.1, inner=lambda step: step)),
+            "unsafe|lambda|not the same|another",
+        ),
         (lambda: OPT.Adam(Forgetful(0.25)), "does not make the same Adam again"),
         (lambda: OPT.Adam(1e-3, epsilon=float("inf")), "its epsilon is inf"),
     ],
@@ -253,7 +294,9 @@ def test_yours_that_cannot_be_written_says_why(made, reason):
 
 def test_two_exports_in_one_process_are_two_classes_to_keras():
     model = model_with("adam")
-    one, other = (exported(model, setting(schedule=shape))["Schedule"] for shape in ("linear", "cosine"))
+    one, other = (
+        exported(model, setting(schedule=shape))["Schedule"] for shape in ("linear", "cosine")
+    )
     assert keras.saving.get_registered_name(one) != keras.saving.get_registered_name(other)
 
 
@@ -266,9 +309,16 @@ def test_a_results_suggestion_keeps_what_the_compile_says():
     model = compiled_richly()
     known = {
         "carried": carried_of(model),
-        "decay_exclusions": _keras.decay_exclusions(inner(model.optimizer), model.trainable_variables),
+        "decay_exclusions": _keras.decay_exclusions(
+            inner(model.optimizer), model.trainable_variables
+        ),
     }
-    given = facts(epochs=EPOCHS, steps_per_epoch={"8": BATCHES}, own_optimizer=own_optimizer(model, steps=9), **known)
+    given = facts(
+        epochs=EPOCHS,
+        steps_per_epoch={"8": BATCHES},
+        own_optimizer=own_optimizer(model, steps=9),
+        **known,
+    )
     chosen = setting("adamw", hyper={"weight_decay": 0.01})
     made = result_of(chosen, given=given).suggestion().optimizer(model)
     fresh = compiled_richly()
@@ -279,7 +329,9 @@ def test_a_results_suggestion_keeps_what_the_compile_says():
 
 def test_yours_as_the_best_is_no_suggestion_but_an_export():
     model = model_with(OPT.Adam(1e-3, clipnorm=1.0))
-    given = facts(epochs=EPOCHS, steps_per_epoch={"8": BATCHES}, own_optimizer=own_optimizer(model, steps=9))
+    given = facts(
+        epochs=EPOCHS, steps_per_epoch={"8": BATCHES}, own_optimizer=own_optimizer(model, steps=9)
+    )
     result = result_of(setting(), origin=Origin.YOURS, given=given)
     with pytest.raises(InvalidValue, match="your own compile"):
         result.suggestion()
@@ -289,24 +341,37 @@ def test_yours_as_the_best_is_no_suggestion_but_an_export():
 def definition_of(compiled):
     data = (np.zeros((8, 4), "float32"), np.zeros((8, 1), "float32"))
     return StudyDefinition(
-        build_model=compiled, load_data=lambda: (data, data), epochs=EPOCHS, batch_size=8, direction="minimize"
+        build_model=compiled,
+        load_data=lambda: (data, data),
+        epochs=EPOCHS,
+        batch_size=8,
+        direction="minimize",
     )
 
 
 @pytest.mark.parametrize("yours", [False, True])
 def test_a_keras_file_keeps_the_loss_scaling(yours, tmp_path):
     def compiled():
-        return model_with(OPT.LossScaleOptimizer(OPT.AdamW(1e-3, clipnorm=0.5), initial_scale=64.0, dynamic_growth_steps=3))
+        return model_with(
+            OPT.LossScaleOptimizer(
+                OPT.AdamW(1e-3, clipnorm=0.5), initial_scale=64.0, dynamic_growth_steps=3
+            )
+        )
 
     write_model(definition_of(compiled), setting("sgd"), tmp_path / "m.keras", seed=0, yours=yours)
     found = keras.models.load_model(tmp_path / "m.keras").optimizer
     assert _keras.scaling_of(found) == {"initial_scale": 64.0, "dynamic_growth_steps": 3}
-    assert (type(inner(found)).__name__, inner(found).clipnorm) == ("AdamW" if yours else "SGD", 0.5)
+    assert (type(inner(found)).__name__, inner(found).clipnorm) == (
+        "AdamW" if yours else "SGD",
+        0.5,
+    )
 
 
 def test_a_keras_file_is_refused_where_it_would_decay_what_yours_leaves_out(tmp_path):
     definition = definition_of(compiled_richly)
     with pytest.raises(InvalidValue, match="weight decay"):
-        write_model(definition, setting("adamw", hyper={"weight_decay": 0.01}), tmp_path / "m.keras", seed=0)
+        write_model(
+            definition, setting("adamw", hyper={"weight_decay": 0.01}), tmp_path / "m.keras", seed=0
+        )
     write_model(definition, setting("sgd"), tmp_path / "m.keras", seed=0)
     assert keras.models.load_model(tmp_path / "m.keras").optimizer is not None

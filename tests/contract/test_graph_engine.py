@@ -23,7 +23,8 @@ def graph():
     return create_engine("graph", open_study(definition(build_model=normed)))
 
 
-@pytest.mark.parametrize("optimizer", ["nadam", "schedule_free_adamw"])  # test_equality.py has every one
+# test_equality.py has every one
+@pytest.mark.parametrize("optimizer", ["nadam", "schedule_free_adamw"])
 def test_graph_trains_as_fit_does(graph, fit, optimizer):
     specs = [spec(number, optimizer=optimizer, seed=number, rate=3e-3) for number in (1, 2)]
     assert_equal(World(*specs).run(graph), World(*specs).run(fit))
@@ -31,7 +32,12 @@ def test_graph_trains_as_fit_does(graph, fit, optimizer):
 
 def test_graph_keeps_one_program_for_all_rates_and_schedules(graph):
     before = len(graph._programs)
-    World(*(spec(number, optimizer="adamax", rate=rate) for number, rate in enumerate((1e-3, 1e-2, 3e-2)))).run(graph)
+    World(
+        *(
+            spec(number, optimizer="adamax", rate=rate)
+            for number, rate in enumerate((1e-3, 1e-2, 3e-2))
+        )
+    ).run(graph)
     World(spec(9, optimizer="adamax", schedule="constant")).run(graph)
     assert len(graph._programs) == before + 1
     [program] = [each for key, each in graph._programs.items() if "adamax" in key]
@@ -41,14 +47,20 @@ def test_graph_keeps_one_program_for_all_rates_and_schedules(graph):
 def test_graph_trains_yours_under_its_own_schedule():
     def mine():
         made = model()
-        made.compile(keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.05, 20), momentum=0.9), "mse", metrics=["mae"])
+        made.compile(
+            keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.05, 20), momentum=0.9),
+            "mse",
+            metrics=["mae"],
+        )
         return made
 
     assert_equal(*both(spec(yours=True), build_model=mine))
 
 
 def test_graph_accumulates_clips_averages_and_weighs_classes_as_fit_does():
-    assert_equal(*both(spec(1, optimizer="momentum"), spec(2, test_split=True), **all_at_once("mae")))
+    assert_equal(
+        *both(spec(1, optimizer="momentum"), spec(2, test_split=True), **all_at_once("mae"))
+    )
 
 
 class Rates(keras.Sequential):
@@ -79,7 +91,10 @@ def test_what_a_model_makes_of_its_metrics_is_logged():
 
 @pytest.mark.parametrize(
     ("build", "reason"),
-    [(lambda: small(keras.Sequential, run_eagerly=True), "eagerly"), (lambda: small(Loop), "make_train_function")],
+    [
+        (lambda: small(keras.Sequential, run_eagerly=True), "eagerly"),
+        (lambda: small(Loop), "make_train_function"),
+    ],
     ids=["eager", "a loop of its own"],
 )
 def test_steps_and_loops_that_a_graph_would_not_call_are_left_to_fit(build, reason):
@@ -91,7 +106,9 @@ def test_steps_and_loops_that_a_graph_would_not_call_are_left_to_fit(build, reas
 def test_loss_scaling_keeps_the_users_options():
     def mine():
         made = small(keras.Sequential)
-        scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(1e-2), initial_scale=8.0, dynamic_growth_steps=7)
+        scaled = keras.optimizers.LossScaleOptimizer(
+            keras.optimizers.Adam(1e-2), initial_scale=8.0, dynamic_growth_steps=7
+        )
         made.compile(scaled, "mse", metrics=["mae"])
         return made
 
@@ -179,7 +196,9 @@ def test_callbacks_of_epochs_are_called_in_the_graph_as_fit_calls_them():
     ours, theirs = seen[: len(seen) // 2], seen[len(seen) // 2 :]
     assert [each[0] for each in ours] == [each[0] for each in theirs]
     assert ours[-1][0] == "train ends"
-    for (_, logs, rate, params), (_, other_logs, other_rate, other_params) in zip(ours, theirs, strict=True):
+    for (_, logs, rate, params), (_, other_logs, other_rate, other_params) in zip(
+        ours, theirs, strict=True
+    ):
         assert list(logs) == list(other_logs)
         assert logs == pytest.approx(other_logs, rel=2e-4)
         assert rate == pytest.approx(other_rate, rel=1e-5), "the next update's"
@@ -191,8 +210,12 @@ KEPT_FOR_YOURS = {
     "stops early and restores its best": lambda: [
         C.EarlyStopping("val_mae", patience=0, min_delta=0.3, restore_best_weights=True)
     ],
-    "lowers its rate on a plateau": lambda: [C.ReduceLROnPlateau("val_mae", factor=0.1, patience=0, min_delta=9.0)],
-    "sets its rate by epoch": lambda: [C.LearningRateScheduler(lambda epoch, rate: rate * 0.5**epoch)],
+    "lowers its rate on a plateau": lambda: [
+        C.ReduceLROnPlateau("val_mae", factor=0.1, patience=0, min_delta=9.0)
+    ],
+    "sets its rate by epoch": lambda: [
+        C.LearningRateScheduler(lambda epoch, rate: rate * 0.5**epoch)
+    ],
 }
 
 
@@ -206,13 +229,20 @@ def test_yours_keeps_its_own_callbacks_in_the_graph_and(name):
 
 def test_callbacks_that_write_files_write_the_same_in_the_graph(tmp_path):
     def made():
-        return [C.ModelCheckpoint("kept.weights.h5", save_weights_only=True), C.CSVLogger("log.csv"), C.TerminateOnNaN()]
+        return [
+            C.ModelCheckpoint("kept.weights.h5", save_weights_only=True),
+            C.CSVLogger("log.csv"),
+            C.TerminateOnNaN(),
+        ]
 
     loaded = open_study(definition(callbacks=made))
     for name in ("graph", "fit"):
         [outcome] = World(spec(folder=str(tmp_path / name))).run(create_engine(name, loaded))
         assert outcome.engine == name
-    logs = [np.genfromtxt(tmp_path / name / "log.csv", delimiter=",", names=True) for name in ("graph", "fit")]
+    logs = [
+        np.genfromtxt(tmp_path / name / "log.csv", delimiter=",", names=True)
+        for name in ("graph", "fit")
+    ]
     assert logs[0].dtype.names == logs[1].dtype.names
     assert np.allclose(logs[0].tolist(), logs[1].tolist(), rtol=2e-4)
     assert (tmp_path / "graph" / "kept.weights.h5").exists()
@@ -231,8 +261,14 @@ class Validations(keras.callbacks.Callback):
 ACTING = {
     "a batch hook": (lambda: [Batches()], "Batches must be called at every batch"),
     "a test batch hook": (lambda: [Validations()], "Validations must be called at every batch"),
-    "a batch function": (lambda: [C.LambdaCallback(on_train_batch_end=lambda batch, logs: None)], "LambdaCallback"),
-    "a checkpoint every few batches": (lambda: [C.ModelCheckpoint("a.keras", save_freq=10**6)], "ModelCheckpoint"),
+    "a batch function": (
+        lambda: [C.LambdaCallback(on_train_batch_end=lambda batch, logs: None)],
+        "LambdaCallback",
+    ),
+    "a checkpoint every few batches": (
+        lambda: [C.ModelCheckpoint("a.keras", save_freq=10**6)],
+        "ModelCheckpoint",
+    ),
     "a progress bar": (lambda: [C.ProgbarLogger()], "ProgbarLogger"),
 }
 
@@ -240,20 +276,29 @@ ACTING = {
 @pytest.mark.parametrize("name", ACTING)
 def test_what_acts_on_batches_goes_to_fit_with_the_reason(name, tmp_path):
     callbacks, reason = ACTING[name]
-    [outcome] = World(spec(folder=str(tmp_path))).run(create_engine("graph", open_study(definition(callbacks=callbacks))))
+    [outcome] = World(spec(folder=str(tmp_path))).run(
+        create_engine("graph", open_study(definition(callbacks=callbacks)))
+    )
     assert (outcome.engine, outcome.status) == ("fit", Status.COMPLETE), outcome.reason
     assert reason in outcome.notes[0]
 
 
 def test_a_backup_is_taken_out_of_yours_too_since_trials_are_resumed_otherwise():
-    engine = create_engine("graph", open_study(definition(callbacks=lambda: [C.BackupAndRestore("backup")])))
+    engine = create_engine(
+        "graph", open_study(definition(callbacks=lambda: [C.BackupAndRestore("backup")]))
+    )
     [outcome] = World(spec(yours=True)).run(engine)
     assert (outcome.engine, outcome.status) == ("graph", Status.COMPLETE), outcome.reason
-    assert outcome.notes == ("BackupAndRestore taken out: trials are resumed from checkpoints of lrsearch's own",)
+    assert outcome.notes == (
+        "BackupAndRestore taken out: trials are resumed from checkpoints of lrsearch's own",
+    )
 
 
 def test_functions_of_epochs_stay_in_the_graph():
-    engine = create_engine("graph", open_study(definition(callbacks=lambda: [C.LambdaCallback(on_epoch_end=lambda *_: None)])))
+    engine = create_engine(
+        "graph",
+        open_study(definition(callbacks=lambda: [C.LambdaCallback(on_epoch_end=lambda *_: None)])),
+    )
     [outcome] = World(spec()).run(engine)
     assert outcome.engine == "graph"
 
@@ -263,7 +308,9 @@ def test_a_callback_that_sets_a_searched_rate_goes_to_fit_which_says_that_it_can
         def on_epoch_begin(self, epoch, logs=None):
             self.model.optimizer.learning_rate = 0.5
 
-    [outcome] = World(spec()).run(create_engine("graph", open_study(definition(callbacks=lambda: [Mine()]))))
+    [outcome] = World(spec()).run(
+        create_engine("graph", open_study(definition(callbacks=lambda: [Mine()])))
+    )
     assert (outcome.engine, outcome.status) == ("fit", Status.FAILED)
     assert "sets the optimizer's rate" in outcome.notes[0]
     assert "LearningRateSchedule" in outcome.reason
@@ -277,8 +324,14 @@ def test_an_exception_of_a_callback_ends_the_trial_at_once_with_a_traceback_of_t
             calls.append(epoch)
             raise RuntimeError("my own mistake")
 
-    [outcome] = World(spec()).run(create_engine("graph", open_study(definition(callbacks=lambda: [Broken()]))))
-    assert (outcome.engine, outcome.status, outcome.reason) == ("graph", Status.FAILED, "RuntimeError: my own mistake")
+    [outcome] = World(spec()).run(
+        create_engine("graph", open_study(definition(callbacks=lambda: [Broken()])))
+    )
+    assert (outcome.engine, outcome.status, outcome.reason) == (
+        "graph",
+        Status.FAILED,
+        "RuntimeError: my own mistake",
+    )
     assert "on_epoch_end" in outcome.traceback_text
     assert "lrsearch/engine" not in outcome.traceback_text
     assert calls == [0]
@@ -316,7 +369,8 @@ class Counting(keras.layers.Layer):
 
 
 @pytest.mark.parametrize(
-    ("layer", "reason"), [(Drawing, "draws from tf.random"), (Counting, "a variable that Keras does not know")]
+    ("layer", "reason"),
+    [(Drawing, "draws from tf.random"), (Counting, "a variable that Keras does not know")],
 )
 def test_state_that_no_trial_could_begin_anew_goes_to_fit(layer, reason):
     def mine():
@@ -346,7 +400,9 @@ def test_mixed_precision_follows_its_schedule_by_the_updates_that_loss_scaling_l
     [theirs] = World(trial).run(create_engine("fit", open_study(definition(build_model=mine))))
     assert_equal([ours], [theirs])
     [program] = engine._programs.values()
-    assert 0 < int(program.model.optimizer.inner_optimizer.iterations) < ours.steps, "some were left out"
+    assert 0 < int(program.model.optimizer.inner_optimizer.iterations) < ours.steps, (
+        "some were left out"
+    )
 
 
 # -- within a call -----------------------------------------------------------------------------------------------------

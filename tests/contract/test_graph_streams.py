@@ -1,4 +1,6 @@
-"""The graph engine reads datasets, PyDatasets and large arrays as fit does: the same batches in the same order."""
+"""The graph engine reads datasets, PyDatasets and large arrays as fit does: the same batches in the
+same order.
+"""
 
 import math
 
@@ -12,7 +14,10 @@ from lrsearch.engine import create_engine, open_study
 from lrsearch.engine import graph as graph_module
 from lrsearch.values import Status
 
-pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:Your input ran out of data")]
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore:Your input ran out of data"),
+]
 
 
 def dataset(split, *, shuffled=False, unknown=False):
@@ -24,7 +29,9 @@ def dataset(split, *, shuffled=False, unknown=False):
 
 
 class Rows(keras.utils.PyDataset):
-    """Batches of rows, in an order that may change at every epoch's end; `epochs` counts their beginnings and ends."""
+    """Batches of rows, in an order that may change at every epoch's end; `epochs` counts their
+    beginnings and ends.
+    """
 
     def __init__(self, split, *, changing=True, **options):
         super().__init__(**options)
@@ -63,22 +70,33 @@ def classes(split):
 
 INPUTS = {
     "a dataset": ({"load_data": of(dataset, shuffled=True)}, 20),
-    "a dataset that is longer than an epoch": ({"load_data": of(dataset, shuffled=True), "steps_per_epoch": 3}, 12),
+    "a dataset that is longer than an epoch": (
+        {"load_data": of(dataset, shuffled=True), "steps_per_epoch": 3},
+        12,
+    ),
     "a dataset without an end": (
-        {"load_data": of(lambda split: dataset(split).repeat()), "steps_per_epoch": 7, "validation_steps": 3},
+        {
+            "load_data": of(lambda split: dataset(split).repeat()),
+            "steps_per_epoch": 7,
+            "validation_steps": 3,
+        },
         28,
     ),
     "a PyDataset": ({"load_data": of(Rows)}, 20),
     # Read ahead over an epoch's end, a changing order would be a race in `fit` too.
-    "a PyDataset that is longer than an epoch": ({"load_data": of(Rows, changing=False), "steps_per_epoch": 3}, 10),
+    "a PyDataset that is longer than an epoch": (
+        {"load_data": of(Rows, changing=False), "steps_per_epoch": 3},
+        10,
+    ),
     "a PyDataset with threads": ({"load_data": of(Rows, workers=2, max_queue_size=3)}, 20),
     "a class-weighted dataset": ({"load_data": of(classes), "class_weight": {0: 1.0, 1: 3.0}}, 20),
     "arrays, few steps": ({"batch_size": BATCH, "steps_per_epoch": 3, "validation_steps": 1}, 12),
 }
 
 
-# What one trial leaves to the next: an order, threads. Of the others one trial says it all; and of a shuffled dataset that is
-# longer than an epoch no more can be said: how often it was shuffled ahead when its trial ends is a race.
+# What one trial leaves to the next: an order, threads. Of the others one trial says it all; and of
+# a shuffled dataset that is longer than an epoch no more can be said: how often it was shuffled
+# ahead when its trial ends is a race.
 GO_ON = {"a dataset", "a PyDataset that is longer than an epoch", "a PyDataset with threads"}
 
 
@@ -97,9 +115,15 @@ def test_an_epoch_ends_where_the_dataset_runs_out_as_in_fit():
         made.compile("adam", "mse", metrics=["mae"])
         return made
 
-    # A count or a seed would tell them apart: Keras' step for the batch that is not there moves on what needs no batch.
+    # A count or a seed would tell them apart: Keras' step for the batch that is not there moves on
+    # what needs no batch.
     trial = spec(optimizer="sgd", schedule="constant", rate=0.1)
-    fields = {"load_data": of(dataset, unknown=True), "steps_per_epoch": 4, "validation_steps": 2, "batch_size": None}
+    fields = {
+        "load_data": of(dataset, unknown=True),
+        "steps_per_epoch": 4,
+        "validation_steps": 2,
+        "batch_size": None,
+    }
     ours, theirs = both(trial, build_model=plain, **fields)
     assert_equal(ours, theirs)
     assert ours[0].steps == 4 + 1 + 4 + 1
@@ -122,7 +146,9 @@ def _small_device(monkeypatch):
 
 
 @pytest.mark.usefixtures("_small_device")
-@pytest.mark.parametrize("fields", [{}, {"steps_per_epoch": 3, "validation_steps": 1}, {"shuffle": False}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"steps_per_epoch": 3, "validation_steps": 1}, {"shuffle": False}]
+)
 def test_arrays_larger_than_the_device_stream_in_our_order(fields):
     second = [] if fields else [spec(2, seed=3)]  # another seed is another order
     assert_equal(*both(spec(1), *second, **fields))
@@ -145,7 +171,9 @@ def test_a_stream_is_traced_once_for_all_trials():
 
 
 def test_a_pydataset_that_is_left_early_ends_its_threads():
-    engine = create_engine("graph", open_study(definition(load_data=of(Rows, workers=2), batch_size=None)))
+    engine = create_engine(
+        "graph", open_study(definition(load_data=of(Rows, workers=2), batch_size=None))
+    )
     [outcome] = World(spec(rate=1e25, optimizer="sgd", schedule="constant")).run(engine)
     assert (outcome.engine, outcome.status) == ("graph", Status.DIVERGED)
     import threading
@@ -161,14 +189,19 @@ def test_strings_go_to_fit():
 
     def mine():
         lookup = keras.layers.StringLookup(vocabulary=["up", "down"], output_mode="one_hot")
-        made = keras.Sequential([keras.layers.Input((), dtype="string"), lookup, keras.layers.Dense(1)])
+        made = keras.Sequential(
+            [keras.layers.Input((), dtype="string"), lookup, keras.layers.Dense(1)]
+        )
         made.compile("sgd", "mse", metrics=["mae"], jit_compile=False)
         return made
 
     def streamed():
         return tuple(dataset(each) for each in words())
 
-    engines = [create_engine("graph", open_study(definition(load_data=each, build_model=mine))) for each in (words, streamed)]
+    engines = [
+        create_engine("graph", open_study(definition(load_data=each, build_model=mine)))
+        for each in (words, streamed)
+    ]
     arrays, stream = [World(spec()).run(each)[0] for each in engines]
     assert (stream.engine, stream.status) == ("fit", Status.COMPLETE), stream.reason
     assert arrays.notes == stream.notes == ("trained by fit: the data is not numbers",)
@@ -178,7 +211,11 @@ def test_a_subclassed_model_without_a_shape_is_built_from_a_dataset():
     class Mine(keras.Model):
         def __init__(self):
             super().__init__()
-            self.first, self.drop, self.last = keras.layers.Dense(4, "tanh"), keras.layers.Dropout(0.5), keras.layers.Dense(1)
+            self.first, self.drop, self.last = (
+                keras.layers.Dense(4, "tanh"),
+                keras.layers.Dropout(0.5),
+                keras.layers.Dense(1),
+            )
 
         def call(self, x, training=False):
             return self.last(self.drop(self.first(x), training=training))
@@ -188,5 +225,7 @@ def test_a_subclassed_model_without_a_shape_is_built_from_a_dataset():
         made.compile("adam", "mse", metrics=["mae"])
         return made
 
-    assert_equal(*both(spec(1), spec(2, seed=3), build_model=mine, load_data=of(dataset), batch_size=None))
+    assert_equal(
+        *both(spec(1), spec(2, seed=3), build_model=mine, load_data=of(dataset), batch_size=None)
+    )
     assert model().built

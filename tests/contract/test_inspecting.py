@@ -37,9 +37,15 @@ def several():
 
 
 REFUSED = {
-    "sizes of datasets": ({"load_data": lambda: tuple(map(dataset, data())), "batch_size": [4, 8]}, "load_data\\(batch_size\\)"),
+    "sizes of datasets": (
+        {"load_data": lambda: tuple(map(dataset, data())), "batch_size": [4, 8]},
+        "load_data\\(batch_size\\)",
+    ),
     "a test split without an end": ({"load_data": endless_test}, "the test split"),
-    "more batches an update than there are": ({"gradient_accumulation_steps": 5 * EPOCHS + 1}, "at most the 20 batches"),
+    "more batches an update than there are": (
+        {"gradient_accumulation_steps": 5 * EPOCHS + 1},
+        "at most the 20 batches",
+    ),
     "optimizers in a list": ({"build_model": several}, "one optimizer"),
     "callbacks that are none": ({"callbacks": lambda: [3]}, "a list of Keras callbacks"),
     "no list of callbacks": ({"callbacks": C.TerminateOnNaN}, "a list of Keras callbacks"),
@@ -63,7 +69,11 @@ def test_callbacks_that_fail_are_the_studys_own_code():
 
 @pytest.mark.parametrize(
     ("metric", "name"),
-    [("one_minus_accuracy", "val_one_minus_accuracy"), ("balanced_loss", "val_balanced_loss"), ("mae", "val_loss")],
+    [
+        ("one_minus_accuracy", "val_one_minus_accuracy"),
+        ("balanced_loss", "val_balanced_loss"),
+        ("mae", "val_loss"),
+    ],
 )
 def test_a_direction_is_taken_from_keras_and_never_guessed_from_a_name(metric, name):
     def odd(y, p):
@@ -93,15 +103,22 @@ def test_yours_counts_the_updates_of_its_own_compile():
 def test_what_is_left_out_of_weight_decay_is_known():
     def mine():
         made = model()
-        made.optimizer.exclude_from_weight_decay(var_list=[made.trainable_variables[1]], var_names=["gamma"])
+        made.optimizer.exclude_from_weight_decay(
+            var_list=[made.trainable_variables[1]], var_names=["gamma"]
+        )
         return made
 
-    assert inspect_study(definition(build_model=mine)).decay_exclusions == {"var_names": ["gamma"], "places": [1]}
+    assert inspect_study(definition(build_model=mine)).decay_exclusions == {
+        "var_names": ["gamma"],
+        "places": [1],
+    }
 
 
 def test_a_missing_batch_size_is_named_where_load_data_needs_one():
     def load_data(batch_size):
-        return tuple(tf.data.Dataset.from_tensor_slices(split).batch(batch_size) for split in data())
+        return tuple(
+            tf.data.Dataset.from_tensor_slices(split).batch(batch_size) for split in data()
+        )
 
     with pytest.raises(StudyFileError, match="give batch_size= to StudyDefinition"):
         inspect_study(definition(load_data=load_data, batch_size=None))
@@ -129,4 +146,7 @@ def test_the_rate_of_yours_over_the_run_is_seen(rate, first, last, number):
     assert len(facts.yours_rates) == number
     assert (facts.yours_rates[0], facts.yours_rates[-1]) == pytest.approx((first, last))
     assert facts.yours.learning_rate == pytest.approx(first)
-    assert StudyFacts.from_json(json.loads(json.dumps(facts.to_json()))).yours_rates == facts.yours_rates
+    assert (
+        StudyFacts.from_json(json.loads(json.dumps(facts.to_json()))).yours_rates
+        == facts.yours_rates
+    )

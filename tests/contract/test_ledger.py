@@ -1,4 +1,6 @@
-"""One contract for the ledger on SQLite, PostgreSQL and MariaDB: budget, leases, fencing, curves, retests, Optuna's rows."""
+"""One contract for the ledger on SQLite, PostgreSQL and MariaDB: budget, leases, fencing, curves,
+retests, Optuna's rows.
+"""
 
 import json
 import subprocess
@@ -18,8 +20,26 @@ from alembic.operations import Operations
 from ledger_tools import OPTIMUM, add_worker, claim, finish, outcome, plan, setting, train
 from sqlalchemy import event, make_url, text
 
-from lrsearch.errors import FingerprintMismatch, InvalidValue, Refused, SchemaMismatch, StorageProblem, UnknownName
-from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Retest, RetestsAsked, Wait, open_ledger, resolve_url, schema
+from lrsearch.errors import (
+    FingerprintMismatch,
+    InvalidValue,
+    Refused,
+    SchemaMismatch,
+    StorageProblem,
+    UnknownName,
+)
+from lrsearch.storage import (
+    Claim,
+    Done,
+    Mirror,
+    PlanRetests,
+    Retest,
+    RetestsAsked,
+    Wait,
+    open_ledger,
+    resolve_url,
+    schema,
+)
 from lrsearch.values import CurvePoint, Kind, Origin, Status, StudyState, TrialState
 
 pytestmark = pytest.mark.slow
@@ -37,7 +57,9 @@ def test_a_worker_with_its_share_in_training_gets_what_waits_and_nothing_new(led
     again = ledger.claim(study.id, worker, lease_seconds=60.0, sampled=2)
     assert isinstance(again, Claim)
     assert again.trial.id == mine[0].trial.id
-    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60.0, sampled=1), Claim), "one below its share"
+    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60.0, sampled=1), Claim), (
+        "one below its share"
+    )
 
 
 # -- engines' figures ----------------------------------------------------------------------------------------------------------
@@ -47,8 +69,12 @@ def test_the_first_to_calibrate_a_machine_has_the_word_and_a_deleted_study_keeps
     study = ledger.create_study(plan())
     assert ledger.calibration(study.id, "here/cpu/1") is None
     assert ledger.note_calibration(study.id, "here/cpu/1", {"engine": "graph", "reason": "first"})
-    assert not ledger.note_calibration(study.id, "here/cpu/1", {"engine": "vectorized", "reason": "second"})
-    assert ledger.note_calibration(study.id, "there/gpu/4", {"engine": "vectorized", "reason": "other"})
+    assert not ledger.note_calibration(
+        study.id, "here/cpu/1", {"engine": "vectorized", "reason": "second"}
+    )
+    assert ledger.note_calibration(
+        study.id, "there/gpu/4", {"engine": "vectorized", "reason": "other"}
+    )
     assert ledger.calibration(study.id, "here/cpu/1")["reason"] == "first"
     assert {machine: each["reason"] for machine, each in ledger.calibrations(study.id).items()} == {
         "here/cpu/1": "first", "there/gpu/4": "other"
@@ -64,7 +90,11 @@ def test_the_budget_is_exact_with_many_claimers_at_once(ledger):
     study = ledger.create_study(plan(trials=13, retest_seeds=0))
     workers = [add_worker(ledger, study, slot=f"cpu:{n}") for n in range(6)]
     with ThreadPoolExecutor(6) as pool:
-        done = [number for numbers in pool.map(lambda worker: train(ledger, study, worker), workers) for number in numbers]
+        done = [
+            number
+            for numbers in pool.map(lambda worker: train(ledger, study, worker), workers)
+            for number in numbers
+        ]
     assert sorted(done) == list(range(13)), "each number once, none beyond the budget"
     assert ledger.counts(study.id).complete == 13
     assert ledger.study(study.name).state is StudyState.FINISHED
@@ -106,7 +136,9 @@ def test_failed_trials_are_retried_once_as_new_trials(ledger):
     assert ledger.study(study.name).trials == 4
     assert train(ledger, study, worker) == [2, 3]
     origins = [each.origin for each in ledger.trials(study.id)]
-    assert origins == [Origin.YOURS, Origin.REFERENCE, Origin.YOURS, Origin.RETRY], "yours is compiled by its user, also again"
+    assert origins == [Origin.YOURS, Origin.REFERENCE, Origin.YOURS, Origin.RETRY], (
+        "yours is compiled by its user, also again"
+    )
 
 
 # -- leases and fencing --------------------------------------------------------------------------------------------------------
@@ -125,7 +157,9 @@ def test_a_lapsed_lease_is_reaped_by_the_next_claim_and_its_holder_is_fenced_off
     assert not finish(ledger, lapsed)
     pair = (lapsed.trial.id, lapsed.attempt)
     assert ledger.add_curves({pair: [point(1)]}) == {pair}
-    assert not ledger.checkpoint_written(lapsed.trial.id, lapsed.attempt, epoch=1, path="p", sha256="s", size=1)
+    assert not ledger.checkpoint_written(
+        lapsed.trial.id, lapsed.attempt, epoch=1, path="p", sha256="s", size=1
+    )
     assert finish(ledger, taken, value=0.5)
     assert ledger.trials(study.id)[0].value == 0.5
 
@@ -137,7 +171,9 @@ def test_a_beat_keeps_a_lease_alive(clock):
     held = claim(ledger, study, worker, lease_seconds=60)
     for _ in range(5):
         clock.set(50)
-        assert not ledger.beat([(held.trial.id, held.attempt)], worker_id=worker, lease_seconds=60).lost
+        assert not ledger.beat(
+            [(held.trial.id, held.attempt)], worker_id=worker, lease_seconds=60
+        ).lost
     assert ledger.reap() == 0
 
 
@@ -162,7 +198,9 @@ def test_whoever_was_cut_off_itself_takes_nobody_for_dead_until_a_lease_has_pass
     one.database._note_trouble()
     assert claim(one, study, worker).trial.number == 1, "it works on"
     assert one.reap() == 0
-    assert isinstance(one.claim(study.id, worker, lease_seconds=60.0), Wait), "the lapsed trial is not given to another"
+    assert isinstance(one.claim(study.id, worker, lease_seconds=60.0), Wait), (
+        "the lapsed trial is not given to another"
+    )
     assert finish(one, held), "its holder came back and ended it"
     one.set_budget(study.id, trials=3)
     claim(one, study, worker, lease_seconds=0.0)
@@ -178,7 +216,8 @@ def test_finishing_and_reaping_at_once_leave_one_result(tables):
     study = one.create_study(plan(trials=40, retest_seeds=0))
     worker = add_worker(one, study)
     for _ in range(20):
-        held = claim(one, study, worker, lease_seconds=0.0)  # lapsed at once: the reaper may take it
+        # lapsed at once: the reaper may take it
+        held = claim(one, study, worker, lease_seconds=0.0)
         go = threading.Barrier(2)
 
         def ending(held=held, go=go):
@@ -231,18 +270,22 @@ def test_no_search_trial_begins_when_it_and_the_retests_would_pass_the_deadline(
         begun += 1
         bind_and_finish(ledger, answer, seconds=10)
         clock.set(10)
-    # One more trial and up to four retests of 10 s each have to fit: the last one begins at second 40.
+    # One more trial and up to four retests of 10 s each have to fit: the last one begins at second
+    # 40.
     assert begun == 5
     assert isinstance(answer, PlanRetests)
 
 
 def test_rows_that_train_beside_each_other_are_counted_by_their_share_of_the_time(clock):
-    """Each of eight rows takes 16 s, of which 2 s are its own: retests of 2 s each are reckoned with, as many as rows held."""
+    """Each of eight rows takes 16 s, of which 2 s are its own: retests of 2 s each are reckoned
+    with, as many as rows held.
+    """
     ledger = clock.ledger
     study = ledger.create_study(plan(trials=None, timeout_seconds=100, retest_seeds=3))
     worker = add_worker(ledger, study)
     bind_and_finish(ledger, ledger.claim(study.id, worker, lease_seconds=60), seconds=2)
-    clock.set(69.5)  # 30.5 s are left: three retests of 2 s for the one complete trial, and rows of 2 s each
+    # 30.5 s are left: three retests of 2 s for the one complete trial, and rows of 2 s each
+    clock.set(69.5)
     held = []
     while isinstance(answer := ledger.claim(study.id, worker, lease_seconds=60), Claim):
         held.append(answer)
@@ -250,7 +293,9 @@ def test_rows_that_train_beside_each_other_are_counted_by_their_share_of_the_tim
     assert len(held) == 12
     for each in held:
         bind_and_finish(ledger, each, seconds=16, worker_seconds=2)
-    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Claim), "its own 2 s and twelve retests fit"
+    assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Claim), (
+        "its own 2 s and twelve retests fit"
+    )
 
 
 def test_each_worker_has_one_trial_before_the_first_duration_is_known(clock):
@@ -274,7 +319,9 @@ def test_fewer_retests_are_planned_where_time_is_short_and_the_rest_once_there_i
     clock.set(49)  # the last one must begin 20 s before the end, each of the others takes 15 s
     assert ledger.claim(study.id, worker, lease_seconds=60) == PlanRetests(room=3)
     ledger.plan_retests(study.id, [Retest(parent=0, repeat=0, seed=1)])
-    assert not ledger.plan_retests(study.id, [Retest(parent=1, repeat=0, seed=1)]), "another worker has planned already"
+    assert not ledger.plan_retests(study.id, [Retest(parent=1, repeat=0, seed=1)]), (
+        "another worker has planned already"
+    )
     bind_and_finish(ledger, ledger.claim(study.id, worker, lease_seconds=60), seconds=10)
     assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Done)
     ledger.extend(study.id, timeout_seconds=100)
@@ -289,10 +336,13 @@ def test_retests_asked_for_after_the_deadline_train_alone_until_there_is_more_ti
     clock.set(101)
     assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Done)
     chosen = (Retest(parent=0, repeat=0, seed=1),)
-    assert ledger.ask_retests(study.id, RetestsAsked(seeds=1, top=1, best=chosen, ended=0)) is None, (
-        "chosen before the trial ended"
+    assert (
+        ledger.ask_retests(study.id, RetestsAsked(seeds=1, top=1, best=chosen, ended=0)) is None
+    ), "chosen before the trial ended"
+    assert (
+        ledger.ask_retests(study.id, RetestsAsked(seeds=1, top=1, best=chosen, ended=1)).state
+        == "open"
     )
-    assert ledger.ask_retests(study.id, RetestsAsked(seeds=1, top=1, best=chosen, ended=1)).state == "open"
     stands = ledger.study("toy")
     assert (stands.deadline, stands.trials) == (None, 2), "yours, and the reference that waits"
     claimed = ledger.claim(study.id, worker, lease_seconds=60)
@@ -306,15 +356,25 @@ def test_retests_asked_for_after_the_deadline_train_alone_until_there_is_more_ti
 
 
 def test_the_time_counts_from_the_commands_start(clock):
-    study = clock.ledger.create_study(plan(trials=None, timeout_seconds=100), began=time.monotonic() - 30)
+    study = clock.ledger.create_study(
+        plan(trials=None, timeout_seconds=100), began=time.monotonic() - 30
+    )
     assert 60 < study.deadline - study.created_at <= 70, "what the making takes counts too"
     clock.ledger.set_budget(study.id, timeout_seconds=50, began=time.monotonic() - 10)
     assert 30 < clock.ledger.study("toy").deadline - study.created_at <= 40
 
 
 def bind_and_finish(ledger, claimed, seconds, worker_seconds=None):
-    ledger.bind(claimed.trial.id, claimed.attempt, setting=setting(0.01), params={"learning_rate": 0.01}, seed=1)
-    ledger.finish(replace(outcome(claimed, value=0.5), seconds=seconds, worker_seconds=worker_seconds), [])
+    ledger.bind(
+        claimed.trial.id,
+        claimed.attempt,
+        setting=setting(0.01),
+        params={"learning_rate": 0.01},
+        seed=1,
+    )
+    ledger.finish(
+        replace(outcome(claimed, value=0.5), seconds=seconds, worker_seconds=worker_seconds), []
+    )
 
 
 def test_retests_are_planned_once_and_run_after_the_search(ledger):
@@ -322,7 +382,11 @@ def test_retests_are_planned_once_and_run_after_the_search(ledger):
     worker = add_worker(ledger, study)
     train(ledger, study, worker)
     assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), PlanRetests)
-    wanted = [Retest(parent=parent, repeat=repeat, seed=100 + repeat) for repeat in range(2) for parent in (0, 1)]
+    wanted = [
+        Retest(parent=parent, repeat=repeat, seed=100 + repeat)
+        for repeat in range(2)
+        for parent in (0, 1)
+    ]
     with ThreadPoolExecutor(3) as pool:
         planned = list(pool.map(lambda _: ledger.plan_retests(study.id, wanted), range(3)))
     assert sorted(planned) == [False, False, True], "one of them tells"
@@ -339,7 +403,10 @@ def test_nothing_begins_in_a_study_that_was_stopped(ledger, state):
     held = claim(ledger, study, worker)
     ledger.set_state(study.id, state, reason="why\0not \ud800")
     assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Done)
-    assert ledger.beat([(held.trial.id, held.attempt)], worker_id=worker, lease_seconds=60).study_state is state
+    assert (
+        ledger.beat([(held.trial.id, held.attempt)], worker_id=worker, lease_seconds=60).study_state
+        is state
+    )
     ledger.set_state(study.id, StudyState.OPEN)
     assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Claim)
 
@@ -370,14 +437,19 @@ def test_a_study_is_made_once_by_any_number_of_creators(ledger):
     assert len(ledger.trials(made[0].id)) == 2
 
 
-@pytest.mark.parametrize("name", ["日本語 ☃", "a" * 255, "Digits", "digits "[:-1] + "_", "x'; drop table lrsearch_studies; --"])
+@pytest.mark.parametrize(
+    "name",
+    ["日本語 ☃", "a" * 255, "Digits", "digits "[:-1] + "_", "x'; drop table lrsearch_studies; --"],
+)
 def test_names_come_back_as_they_were_given(ledger, name):
     assert ledger.create_study(plan(name=name)).name == name
     assert ledger.study(name).name == name
 
 
 def test_names_differ_by_case(ledger):
-    assert ledger.create_study(plan(name="digits")).id != ledger.create_study(plan(name="DIGITS")).id
+    assert (
+        ledger.create_study(plan(name="digits")).id != ledger.create_study(plan(name="DIGITS")).id
+    )
 
 
 def test_another_definition_under_the_same_name_is_refused_naming_the_field(ledger):
@@ -412,7 +484,10 @@ print(ledger.create_study(plan(trials=3)).id)
 
 def test_schema_and_study_can_be_made_by_many_processes_at_once(url):
     command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{OPENERS}", url]
-    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(6)]
+    started = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
     ended = [each.communicate(timeout=120) for each in started]
     assert [each.returncode for each in started] == [0] * 6, ended
     assert len({out for out, _ in ended}) == 1
@@ -443,7 +518,11 @@ def test_a_database_without_our_tables_is_not_opened_and_not_touched(url, tmp_pa
 def test_tables_of_another_version_are_refused_and_never_migrated_unasked(url):
     open_ledger(url, create=True).close()
     ledger = open_ledger(url)
-    ledger.database.write(lambda c: c.exec_driver_sql("update lrsearch_alembic_version set version_num = '9999'") and None)
+    ledger.database.write(
+        lambda c: (
+            c.exec_driver_sql("update lrsearch_alembic_version set version_num = '9999'") and None
+        )
+    )
     ledger.close()
     with pytest.raises(SchemaMismatch, match="9999"):
         open_ledger(url)
@@ -452,7 +531,9 @@ def test_tables_of_another_version_are_refused_and_never_migrated_unasked(url):
 def test_optunas_tables_of_another_version_are_refused_and_left_as_they_are(url):
     opened = open_ledger(url, create=True)
     opened.create_study(plan())
-    opened.database.write(lambda c: c.exec_driver_sql("update alembic_version set version_num = 'v9.9.9.a'") and None)
+    opened.database.write(
+        lambda c: c.exec_driver_sql("update alembic_version set version_num = 'v9.9.9.a'") and None
+    )
     opened.close()
     with pytest.raises(SchemaMismatch, match=r"Optuna.*v9\.9\.9\.a.*Install the newer Optuna"):
         open_ledger(url)
@@ -464,7 +545,11 @@ def test_a_database_that_cannot_be_written_is_refused_in_one_line(tmp_path):
     opened.database.write(lambda c: c.exec_driver_sql("pragma user_version = 1") and None)
     # As root writes what it may not, SQLite itself is told.
     opened.database.engine.dispose()
-    event.listen(opened.database.engine, "connect", lambda connection, _: connection.execute("pragma query_only = on"))
+    event.listen(
+        opened.database.engine,
+        "connect",
+        lambda connection, _: connection.execute("pragma query_only = on"),
+    )
     with pytest.raises(StorageProblem, match="readonly") as raised:
         opened.create_study(plan())
     assert "\n" not in str(raised.value)
@@ -475,7 +560,14 @@ def test_a_database_that_cannot_be_written_is_refused_in_one_line(tmp_path):
 
 
 def point(epoch, value=0.5):
-    return CurvePoint(epoch=epoch, step=epoch * 10, rate=0.1, seconds=float(epoch), value=value, logs={"loss": 1.0 / epoch})
+    return CurvePoint(
+        epoch=epoch,
+        step=epoch * 10,
+        rate=0.1,
+        seconds=float(epoch),
+        value=value,
+        logs={"loss": 1.0 / epoch},
+    )
 
 
 def test_curves_of_a_later_attempt_replace_those_of_the_earlier(ledger):
@@ -487,7 +579,10 @@ def test_curves_of_a_later_attempt_replace_those_of_the_earlier(ledger):
     second = claim(ledger, study, worker)
     assert not ledger.add_curves({(second.trial.id, 2): [point(2, 0.6)]})
     assert finish(ledger, second, epochs=2)
-    assert [(each.epoch, each.value) for each in ledger.curve(second.trial.id)] == [(1, 0.5), (2, 0.6)]
+    assert [(each.epoch, each.value) for each in ledger.curve(second.trial.id)] == [
+        (1, 0.5),
+        (2, 0.6),
+    ]
     [there] = ledger.rung_values(study.id, 2)
     assert (there.value, there.origin, there.setting.optimizer) == (0.6, Origin.YOURS, "adam")
 
@@ -516,9 +611,20 @@ def test_a_manifest_lists_the_newest_checkpoint_first(ledger):
     study = ledger.create_study(plan(trials=1))
     held = claim(ledger, study, add_worker(ledger, study))
     for epoch, batch in ((1, 0), (2, 0), (2, 90), (2, 100), (2, 100)):
-        known = {"epoch": epoch, "batch": batch, "path": f"p{epoch}-{batch}", "sha256": "0" * 64, "size": 10}
+        known = {
+            "epoch": epoch,
+            "batch": batch,
+            "path": f"p{epoch}-{batch}",
+            "sha256": "0" * 64,
+            "size": 10,
+        }
         assert ledger.checkpoint_written(held.trial.id, 1, **known)
-    assert [(each.epoch, each.batch) for each in ledger.checkpoints(held.trial.id)] == [(2, 100), (2, 90), (2, 0), (1, 0)]
+    assert [(each.epoch, each.batch) for each in ledger.checkpoints(held.trial.id)] == [
+        (2, 100),
+        (2, 90),
+        (2, 0),
+        (1, 0),
+    ]
     ledger.forget_checkpoints(held.trial.id)
     assert ledger.checkpoints(held.trial.id) == []
 
@@ -536,12 +642,20 @@ def test_a_manifest_of_0_1_0_keeps_its_lines_and_takes_places_within_epochs(ledg
     with ledger.database.engine.begin() as connection:
         connection.exec_driver_sql("drop table lrsearch_checkpoints")
         connection.exec_driver_sql(f"create table lrsearch_checkpoints ({columns}, {keys})")
-        connection.exec_driver_sql(f"insert into lrsearch_checkpoints values ({trial}, 1, 5, 'p5', '0', 10, 0.0)")
+        connection.exec_driver_sql(
+            f"insert into lrsearch_checkpoints values ({trial}, 1, 5, 'p5', '0', 10, 0.0)"
+        )
     for _ in range(2):  # MariaDB may have been cut off before it noted the version
-        with ledger.database.engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        with (
+            ledger.database.engine.begin() as connection,
+            Operations.context(MigrationContext.configure(connection)),
+        ):
             migration.upgrade()
     assert ledger.checkpoint_written(trial, 1, epoch=5, batch=30, path="p5-30", sha256="1", size=10)
-    assert [(each.epoch, each.batch, each.path) for each in ledger.checkpoints(trial)] == [(5, 30, "p5-30"), (5, 0, "p5")]
+    assert [(each.epoch, each.batch, each.path) for each in ledger.checkpoints(trial)] == [
+        (5, 30, "p5-30"),
+        (5, 0, "p5"),
+    ]
     with ledger.database.engine.begin() as connection:
         connection.exec_driver_sql(f"delete from lrsearch_trials where id = {trial}")
     assert ledger.checkpoints(trial) == []
@@ -557,7 +671,11 @@ def test_optunas_rows_follow_the_ledger_number_by_number(ledger):
     for number, status in enumerate(ends):
         held = claim(ledger, study, worker)
         finish(
-            ledger, held, value=None if status is Status.FAILED else number / 10, status=status, points=[point(1, number / 10)]
+            ledger,
+            held,
+            value=None if status is Status.FAILED else number / 10,
+            status=status,
+            points=[point(1, number / 10)],
         )
     running = claim(ledger, study, worker)
     Mirror(ledger).sync(study.id)
@@ -565,12 +683,16 @@ def test_optunas_rows_follow_the_ledger_number_by_number(ledger):
     states = [each.state.name for each in theirs.trials]
     assert states == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL", "COMPLETE", "RUNNING"]
     assert theirs.best_trial.number == 4, "a diverged trial is never the best"
-    assert theirs.trials[0].params["learning_rate"] == pytest.approx(ledger.trials(study.id)[0].setting.learning_rate)
+    assert theirs.trials[0].params["learning_rate"] == pytest.approx(
+        ledger.trials(study.id)[0].setting.learning_rate
+    )
     assert theirs.trials[4].intermediate_values == {1: 0.4}
     assert theirs.metric_names == ["val_accuracy"]
     assert finish(ledger, running, value=0.9)
     Mirror(ledger).sync(study.id)
-    assert optuna.load_study(study_name=study.name, storage=ledger.optuna_storage()).best_value == 0.9
+    assert (
+        optuna.load_study(study_name=study.name, storage=ledger.optuna_storage()).best_value == 0.9
+    )
 
 
 def test_two_mirrors_at_once_write_each_row_once(tables):
@@ -615,7 +737,10 @@ def test_a_trial_takes_at_most_45_statements_however_many_epochs_it_has(ledger):
     worker = add_worker(ledger, study)
     mirror = Mirror(ledger)
     counted = Counter()
-    for name, engine in {"ours": ledger.database.engine, "optuna": ledger.optuna_storage().engine}.items():
+    for name, engine in {
+        "ours": ledger.database.engine,
+        "optuna": ledger.optuna_storage().engine,
+    }.items():
         # A transaction's BEGIN is no statement on servers; on SQLite we send it ourselves.
         def count(_connection, _cursor, statement, *_rest, name=name):
             counted.update([] if statement.startswith("BEGIN") else [name])
@@ -663,9 +788,17 @@ def test_the_plan_comes_back_as_it_was(ledger):
     assert ledger.now() == pytest.approx(time.time(), abs=30)
 
 
-def test_libpqs_service_file_says_where_the_database_is(servers, new_database, tmp_path, monkeypatch):
+def test_libpqs_service_file_says_where_the_database_is(
+    servers, new_database, tmp_path, monkeypatch
+):
     new = make_url(new_database("postgresql"))
-    lines = ["[flowers]", "host=127.0.0.1", f"port={new.port}", f"user={new.username}", f"dbname={new.database}"]
+    lines = [
+        "[flowers]",
+        "host=127.0.0.1",
+        f"port={new.port}",
+        f"user={new.username}",
+        f"dbname={new.database}",
+    ]
     (tmp_path / "services").write_text("\n".join(lines) + "\n")
     monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
     opened = open_ledger(resolve_url("postgresql:///?service=flowers", {}), create=True)

@@ -1,4 +1,6 @@
-"""What is asked of a study: which state may follow which, and that a request whose answer was lost is served once."""
+"""What is asked of a study: which state may follow which, and that a request whose answer was lost
+is served once.
+"""
 
 from contextlib import closing, contextmanager
 
@@ -20,9 +22,19 @@ REQUESTS = (StudyState.OPEN, StudyState.DRAINING, StudyState.STOPPED, StudyState
 FOLLOWING = {  # with something left to train: what each request makes of each state
     StudyState.OPEN: REQUESTS,
     StudyState.DRAINING: REQUESTS,
-    StudyState.STOPPED: (StudyState.OPEN, StudyState.STOPPED, StudyState.STOPPED, StudyState.BROKEN),
+    StudyState.STOPPED: (
+        StudyState.OPEN,
+        StudyState.STOPPED,
+        StudyState.STOPPED,
+        StudyState.BROKEN,
+    ),
     StudyState.BROKEN: (StudyState.OPEN, StudyState.BROKEN, StudyState.BROKEN, StudyState.BROKEN),
-    StudyState.FINISHED: (StudyState.OPEN, StudyState.FINISHED, StudyState.FINISHED, StudyState.BROKEN),
+    StudyState.FINISHED: (
+        StudyState.OPEN,
+        StudyState.FINISHED,
+        StudyState.FINISHED,
+        StudyState.BROKEN,
+    ),
 }
 
 
@@ -32,7 +44,9 @@ def test_one_table_says_which_state_may_follow(ledger, kind, state):
     study = ledger.create_study(plan(trials=5))
     for request, expected in zip(REQUESTS, FOLLOWING[state], strict=True):
         force = f"update lrsearch_studies set state = '{state.value}'"
-        ledger.database.write(lambda connection, force=force: connection.exec_driver_sql(force) and None)
+        ledger.database.write(
+            lambda connection, force=force: connection.exec_driver_sql(force) and None
+        )
         assert ledger.set_state(study.id, request) is expected
         assert ledger.study("toy").state is expected
 
@@ -45,7 +59,9 @@ def test_a_study_with_nothing_left_is_finished_whatever_was_asked_of_it(ledger, 
     for request in (StudyState.DRAINING, StudyState.STOPPED, StudyState.OPEN):
         assert ledger.set_state(study.id, request) is StudyState.FINISHED
     ledger.set_budget(study.id, trials=3, timeout_seconds=60.0)
-    assert ledger.study("toy").state is StudyState.FINISHED, "the same total leaves nothing to train"
+    assert ledger.study("toy").state is StudyState.FINISHED, (
+        "the same total leaves nothing to train"
+    )
 
 
 @pytest.mark.parametrize("kind", ["sqlite"])
@@ -80,7 +96,9 @@ def test_a_retry_opens_a_broken_study_and_changes_nothing_where_nothing_failed(l
 
 @pytest.fixture
 def lose_answer(ledger, monkeypatch):
-    """Makes the next commit arrive and its answer be lost, after which `meanwhile` happens before the call is tried again."""
+    """Makes the next commit arrive and its answer be lost, after which `meanwhile` happens before
+    the call is tried again.
+    """
 
     def lose(meanwhile=lambda: None):
         engine, left = ledger.database.engine, [1]
@@ -92,7 +110,9 @@ def lose_answer(ledger, monkeypatch):
                 yield connection
             if self is engine and left and left.pop():
                 meanwhile()
-                raise exc.OperationalError("commit", {}, Exception("the answer was lost"), connection_invalidated=True)
+                raise exc.OperationalError(
+                    "commit", {}, Exception("the answer was lost"), connection_invalidated=True
+                )
 
         monkeypatch.setattr(type(engine), "begin", losing)
 
@@ -180,9 +200,13 @@ def test_a_deletion_whose_answers_are_lost_leaves_nothing_at_optuna(ledger, lose
     ledger.delete_study(study.id)
     assert optuna.get_all_study_names(ledger.optuna_storage()) == []
     again = ledger.create_study(plan(trials=1, retest_seeds=0))
-    ledger.database.write(lambda c: c.exec_driver_sql("update lrsearch_studies set optuna_study_id = null") and None)
+    ledger.database.write(
+        lambda c: c.exec_driver_sql("update lrsearch_studies set optuna_study_id = null") and None
+    )
     ledger.delete_study(again.id)
-    assert optuna.get_all_study_names(ledger.optuna_storage()) == [], "a deletion that was cut short can be done again"
+    assert optuna.get_all_study_names(ledger.optuna_storage()) == [], (
+        "a deletion that was cut short can be done again"
+    )
 
 
 def test_figures_whose_entry_was_not_answered_are_ones_own(ledger, lose_answer):
@@ -202,7 +226,9 @@ def test_an_accepted_change_is_kept_and_trials_that_wait_begin_anew(ledger):
     finish(ledger, held, status=Status.INTERRUPTED)
     for _ in range(2):
         kept = ledger.record_changes(study.id, [Change(field="code.model", old="a", new="b")])
-    assert [(each.field, each.new, each.trials) for each in kept.changes] == [("code.model", "b", 2)]
+    assert [(each.field, each.new, each.trials) for each in kept.changes] == [
+        ("code.model", "b", 2)
+    ]
     assert kept.fingerprint == {"version": 2, "code.model": "b"}
     assert ledger.checkpoints(held.trial.id) == []
     assert ledger.create_study(plan(fingerprint={"version": 2, "code.model": "b"})).id == study.id
@@ -220,7 +246,8 @@ def test_names_that_optunas_tables_take_for_one_are_refused(new_database, other)
         with pytest.raises(InvalidValue, match=r"'Digits'.*--name"):
             ledger.create_study(plan(name=other))
         assert [each.name for each in ledger.studies()] == ["Digits"]
-        # A database of 0.1.0 may hold two that share Optuna's study: to delete one leaves the other's rows.
+        # A database of 0.1.0 may hold two that share Optuna's study: to delete one leaves the
+        # other's rows.
         shared = f"update lrsearch_studies set optuna_study_id = {first.optuna_study_id}, name = 'digits' where id = {first.id}"
         ledger.database.write(lambda connection: connection.exec_driver_sql(shared) and None)
         ledger.delete_study(first.id)

@@ -1,4 +1,6 @@
-"""A worker loads a study's data once, whoever inspects it; what a step of inspection may have moved on is loaded anew."""
+"""A worker loads a study's data once, whoever inspects it; what a step of inspection may have moved
+on is loaded anew.
+"""
 
 import pytest
 import tensorflow as tf
@@ -22,7 +24,9 @@ def test_what_was_inspected_is_trained(load, times):
         calls.append(1)
         return load()
 
-    study = definition(direction=None, load_data=counted, batch_size=BATCH if load is data else None)
+    study = definition(
+        direction=None, load_data=counted, batch_size=BATCH if load is data else None
+    )
     loaded = LoadedStudy(definition=study)
     facts = inspect_study(study, loaded=loaded)
     opened = open_study(study, facts.direction, loaded=loaded)

@@ -18,19 +18,34 @@ def test_migrated_tables_are_those_of_the_code(url):
     def ours(_object, name, kind, _reflected, _compared):
         return kind != "table" or name.startswith("lrsearch_")
 
-    with closing(open_ledger(url, create=True)) as ledger, ledger.database.engine.connect() as connection:
-        options = {"version_table": "lrsearch_alembic_version", "include_object": ours, "compare_type": False}
-        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+    with (
+        closing(open_ledger(url, create=True)) as ledger,
+        ledger.database.engine.connect() as connection,
+    ):
+        options = {
+            "version_table": "lrsearch_alembic_version",
+            "include_object": ours,
+            "compare_type": False,
+        }
+        assert (
+            compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+        )
 
 
 def test_a_migration_that_was_cut_short_can_be_run_again(url):
     """MariaDB commits each statement by itself."""
     migration = import_module("lrsearch.storage.migrations.versions.0003_requests")
     with closing(open_ledger(url, create=True)) as ledger:
-        with ledger.database.engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        with (
+            ledger.database.engine.begin() as connection,
+            Operations.context(MigrationContext.configure(connection)),
+        ):
             migration.upgrade()
         with ledger.database.engine.begin() as connection:
             connection.exec_driver_sql("drop table lrsearch_requests")
-        with ledger.database.engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        with (
+            ledger.database.engine.begin() as connection,
+            Operations.context(MigrationContext.configure(connection)),
+        ):
             migration.upgrade()
         assert ledger.studies() == []

@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 import lrsearch.keras
-from lrsearch.space import OPTIMIZERS, SHAPES, SearchSpace, build_optimizer, build_schedule, output_layers, rates
+from lrsearch.space import (
+    OPTIMIZERS,
+    SHAPES,
+    SearchSpace,
+    build_optimizer,
+    build_schedule,
+    output_layers,
+    rates,
+)
 from lrsearch.values import Setting
 
 pytestmark = pytest.mark.tensorflow
@@ -33,7 +41,10 @@ def setting(optimizer="adam", schedule="linear", **shape):
 
 
 def variables():
-    return [keras.Variable(np.full((4, 3), 0.5, "float32"), name="kernel"), keras.Variable(np.zeros(3, "float32"), name="bias")]
+    return [
+        keras.Variable(np.full((4, 3), 0.5, "float32"), name="kernel"),
+        keras.Variable(np.zeros(3, "float32"), name="bias"),
+    ]
 
 
 def numpy(variable):
@@ -53,7 +64,9 @@ def test_two_updates_move_the_weights_at_the_schedules_rates(optimizer, schedule
         made.build(weights)
         for batch in range(2 * accumulation):
             wanted = expected[batch // accumulation]
-            assert float(made.learning_rate) == pytest.approx(wanted, abs=1e-6 * chosen.learning_rate)
+            assert float(made.learning_rate) == pytest.approx(
+                wanted, abs=1e-6 * chosen.learning_rate
+            )
             made.apply(GRADIENTS, weights)
         assert int(made.iterations) == 2, "updates, not batches"
         assert not np.allclose(numpy(weights[0]), 0.5, atol=1e-9)
@@ -94,7 +107,11 @@ def test_under_accumulation_the_schedule_counts_updates_and_not_batches():
 def test_an_independent_decay_shrinks_by_its_own_fraction_whatever_the_peak():
     for peak in (1e-3, 1e-1):
         chosen = Setting(
-            optimizer="sgd", learning_rate=peak, schedule="constant", batch_size=4, hyper={"independent_weight_decay": 0.01}
+            optimizer="sgd",
+            learning_rate=peak,
+            schedule="constant",
+            batch_size=4,
+            hyper={"independent_weight_decay": 0.01},
         )
         made, weights = build_optimizer(chosen, 10), variables()
         made.build(weights)
@@ -102,7 +119,9 @@ def test_an_independent_decay_shrinks_by_its_own_fraction_whatever_the_peak():
         assert numpy(weights[0]) == pytest.approx(0.5 * 0.99, rel=1e-5)
 
 
-@pytest.mark.parametrize("optimizer", sorted(name for name, row in OPTIMIZERS.items() if "weight_decay" in row.hyper))
+@pytest.mark.parametrize(
+    "optimizer", sorted(name for name, row in OPTIMIZERS.items() if "weight_decay" in row.hyper)
+)
 def test_a_decay_of_zero_is_none_whatever_keras_would_take(optimizer):
     chosen = replace(setting(optimizer), hyper={"weight_decay": 0.0})
     assert not build_optimizer(chosen, 10).weight_decay
@@ -110,10 +129,16 @@ def test_a_decay_of_zero_is_none_whatever_keras_would_take(optimizer):
 
 def test_muon_leaves_the_output_layer_to_adam():
     layers = keras.layers
-    model = keras.Sequential([layers.Input((4,)), layers.Dense(8, name="hidden_1"), layers.Dense(3, name="hidden_11")])
+    model = keras.Sequential(
+        [layers.Input((4,)), layers.Dense(8, name="hidden_1"), layers.Dense(3, name="hidden_11")]
+    )
     made = build_optimizer(setting("muon"), 4, model=model)
     made.build(model.trainable_variables)
-    by_adam = {variable.path.split("/")[-2] for variable in model.trainable_variables if made._should_use_adamw(variable)}
+    by_adam = {
+        variable.path.split("/")[-2]
+        for variable in model.trainable_variables
+        if made._should_use_adamw(variable)
+    }
     kernels = [each for each in model.trainable_variables if each.path.endswith("kernel")]
     assert [made._should_use_adamw(each) for each in kernels] == [False, True]
     assert "hidden_11" in by_adam
@@ -122,23 +147,40 @@ def test_muon_leaves_the_output_layer_to_adam():
 @pytest.mark.parametrize("last", [[], ["activation"], ["activation", "dropout"]])
 def test_muon_leaves_the_last_weights_out_also_where_layers_without_any_come_after_them(last):
     layers = keras.layers
-    made = {"activation": lambda: layers.Activation("softmax"), "dropout": lambda: layers.Dropout(0.1)}
+    made = {
+        "activation": lambda: layers.Activation("softmax"),
+        "dropout": lambda: layers.Dropout(0.1),
+    }
     after = [made[name]() for name in last]
-    hidden = [layers.Input((4,)), layers.Dense(8, name="hidden"), layers.Dense(3, name="answer"), *after]
+    hidden = [
+        layers.Input((4,)),
+        layers.Dense(8, name="hidden"),
+        layers.Dense(3, name="answer"),
+        *after,
+    ]
     assert output_layers(keras.Sequential(hidden)) == ["(^|/)answer/"]
-    assert output_layers(keras.Sequential(hidden[1:])) == ["(^|/)answer/"], "before its data has built it"
+    assert output_layers(keras.Sequential(hidden[1:])) == ["(^|/)answer/"], (
+        "before its data has built it"
+    )
 
 
 def test_muon_leaves_every_output_out_and_looks_into_models():
     layers = keras.layers
     inputs = keras.Input((4,))
-    inner = keras.Sequential([layers.Input((4,)), layers.Dense(4, name="inside"), layers.Dense(4, name="inside_last")])
-    outputs = [layers.Dense(1, name="size")(inner(inputs)), inner(layers.Dense(4, name="before")(inputs))]
+    inner = keras.Sequential(
+        [layers.Input((4,)), layers.Dense(4, name="inside"), layers.Dense(4, name="inside_last")]
+    )
+    outputs = [
+        layers.Dense(1, name="size")(inner(inputs)),
+        inner(layers.Dense(4, name="before")(inputs)),
+    ]
     assert output_layers(keras.Model(inputs, outputs)) == ["(^|/)inside_last/", "(^|/)size/"]
 
 
 def test_what_is_carried_from_the_users_optimizer_reaches_ours():
-    made = build_optimizer(setting("lion"), 4, carried={"clipnorm": 1.0, "use_ema": True, "ema_momentum": 0.9})
+    made = build_optimizer(
+        setting("lion"), 4, carried={"clipnorm": 1.0, "use_ema": True, "ema_momentum": 0.9}
+    )
     assert (made.clipnorm, made.use_ema, made.ema_momentum) == (1.0, True, 0.9)
 
 
@@ -152,5 +194,10 @@ def test_a_saved_model_loads_where_lrsearch_keras_is_imported(tmp_path):
         "model = keras.saving.load_model(sys.argv[1])\n"
         "print(type(model.optimizer._learning_rate).__module__)"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "model.keras")], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "model.keras")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.split()[-1] == "lrsearch.space._keras"

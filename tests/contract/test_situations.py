@@ -1,4 +1,6 @@
-"""Study files in the situations that people report: each trains as plain Keras would, or is refused before its first trial."""
+"""Study files in the situations that people report: each trains as plain Keras would, or is refused
+before its first trial.
+"""
 
 import json
 import sqlite3
@@ -33,7 +35,8 @@ class Worst(keras.metrics.Metric):
         self.seen.assign(tf.maximum(self.seen, tf.reduce_max(tf.abs(y - p))))
 
     def result(self):
-        return ops.copy(self.seen)  # the variable itself would be read after the validation, by Keras too
+        # the variable itself would be read after the validation, by Keras too
+        return ops.copy(self.seen)
 
 
 # -- data ------------------------------------------------------------------------------------------------------------------
@@ -50,10 +53,16 @@ ARRAYS = {
 
 
 @pytest.mark.parametrize(
-    ("name", "engine"), [("float64", "fit"), *((name, "graph") for name in ARRAYS), ("float64", "vectorized")]
+    ("name", "engine"),
+    [("float64", "fit"), *((name, "graph") for name in ARRAYS), ("float64", "vectorized")],
 )
 def test_arrays_are_what_keras_own_adapter_makes_of_them(name, engine):
-    changed = study(build_model=dense(lambda: [Worst()]), load_data=ARRAYS[name], objective="val_worst", direction="minimize")
+    changed = study(
+        build_model=dense(lambda: [Worst()]),
+        load_data=ARRAYS[name],
+        objective="val_worst",
+        direction="minimize",
+    )
     [outcome] = trained(changed, spec(), engine=engine)
     assert_plain(outcome, plain_fit(changed, spec())[1])
 
@@ -92,7 +101,13 @@ def reader(shape):
     def build_model():
         read = layers.TextVectorization(vocabulary=["up", "down", "and"], output_sequence_length=3)
         model = keras.Sequential(
-            [keras.Input(shape, dtype="string"), read, layers.Embedding(6, 4), layers.GlobalAveragePooling1D(), layers.Dense(1)]
+            [
+                keras.Input(shape, dtype="string"),
+                read,
+                layers.Embedding(6, 4),
+                layers.GlobalAveragePooling1D(),
+                layers.Dense(1),
+            ]
         )
         model.compile("adam", "mse")
         return model
@@ -124,10 +139,14 @@ def test_texts_train_in_every_form_of_array(name):
 
 
 def test_the_data_of_a_study_that_0_1_0_made_has_the_digest_that_it_stored():
-    """Of "ended" in tests/fixtures/v0_1_0; arrays are digested as they are given, before floats become floatx."""
+    """Of "ended" in tests/fixtures/v0_1_0; arrays are digested as they are given, before floats
+    become floatx.
+    """
     folder = Path(__file__).parents[1] / "fixtures" / "v0_1_0"
     with sqlite3.connect(f"file:{folder / 'studies.db'}?mode=ro&immutable=1", uri=True) as database:
-        [[plan]] = database.execute("select plan from lrsearch_studies where name = 'ended'").fetchall()
+        [[plan]] = database.execute(
+            "select plan from lrsearch_studies where name = 'ended'"
+        ).fetchall()
     stored = json.loads(plan)["facts"]["fingerprint"]
     rng = np.random.default_rng(0)
     x = rng.uniform(-1, 1, size=(240, 2)).astype("float32")
@@ -137,16 +156,25 @@ def test_the_data_of_a_study_that_0_1_0_made_has_the_digest_that_it_stored():
     model.compile(keras.optimizers.SGD(1e-2), "mse")
     here = inspect_study(
         study(
-            load_data=lambda: [(x[cut], y[cut]) for cut in cuts], build_model=lambda: keras.models.clone_model(model), loss="mse"
+            load_data=lambda: [(x[cut], y[cut]) for cut in cuts],
+            build_model=lambda: keras.models.clone_model(model),
+            loss="mse",
         )
     ).fingerprint
-    assert {name: here[name] for name in ("data.train", "data.validation", "data.test", "model.variables")} == {
-        name: stored[name] for name in ("data.train", "data.validation", "data.test", "model.variables")
+    assert {
+        name: here[name]
+        for name in ("data.train", "data.validation", "data.test", "model.variables")
+    } == {
+        name: stored[name]
+        for name in ("data.train", "data.validation", "data.test", "model.variables")
     }
 
 
 REFUSED_DATA = {
-    "a sparse matrix": (scipy.sparse.csr_matrix(X), r"x of the train split must be a dense array; got 'a sparse matrix.*toarray"),
+    "a sparse matrix": (
+        scipy.sparse.csr_matrix(X),
+        r"x of the train split must be a dense array; got 'a sparse matrix.*toarray",
+    ),
     "a sparse tensor": (tf.sparse.from_dense(X), "to_dense"),
     "a ragged tensor": (tf.RaggedTensor.from_tensor(X), "to_tensor"),
     "objects": (np.array([{}] * 40, object), "astype"),
@@ -174,18 +202,24 @@ GAPS = np.where(np.arange(40)[:, None] % 3, Y, np.nan)
 def test_gaps_in_targets_train_where_the_loss_leaves_them_out(engine):
     changed = study(build_model=dense(loss=known_mse), load_data=split(X, GAPS))
     _, facts = inspected(changed)
-    assert any("y of the train split holds NaN or infinity in 8 rows" in note for note in facts.notes)
+    assert any(
+        "y of the train split holds NaN or infinity in 8 rows" in note for note in facts.notes
+    )
     [outcome] = trained(changed, spec(), engine=engine)
     assert_plain(outcome, plain_fit(changed, spec())[1])
 
 
-@pytest.mark.parametrize(("x", "y", "label"), [(X, GAPS, "y of the train"), (np.where(X > 2, np.nan, X), Y, "x of the ")])
+@pytest.mark.parametrize(
+    ("x", "y", "label"), [(X, GAPS, "y of the train"), (np.where(X > 2, np.nan, X), Y, "x of the ")]
+)
 def test_gaps_that_the_loss_does_not_cope_with_are_refused(x, y, label):
     with pytest.raises(InvalidValue, match=label + ".*leave such entries out in the loss"):
         inspect_study(study(load_data=split(x, y)))
 
 
-@pytest.mark.parametrize(("engine", "shuffle"), [("fit", False), ("fit", True), ("graph", False), ("vectorized", False)])
+@pytest.mark.parametrize(
+    ("engine", "shuffle"), [("fit", False), ("fit", True), ("graph", False), ("vectorized", False)]
+)
 def test_an_epoch_that_is_no_whole_number_of_executions_has_its_own_updates(engine, shuffle):
     changed = study(build_model=dense(steps_per_execution=2), shuffle=shuffle)
     world = World(spec())
@@ -200,11 +234,18 @@ def test_an_epoch_that_is_no_whole_number_of_executions_has_its_own_updates(engi
 
 def test_executions_that_do_not_divide_a_given_length_are_refused():
     def streams():
-        return tuple(tf.data.Dataset.from_tensor_slices(each).batch(BATCH).repeat() for each in split(X, Y)())
+        return tuple(
+            tf.data.Dataset.from_tensor_slices(each).batch(BATCH).repeat() for each in split(X, Y)()
+        )
 
-    options = {"build_model": dense(steps_per_execution=2), "load_data": streams, "batch_size": None}
+    options = {
+        "build_model": dense(steps_per_execution=2),
+        "load_data": streams,
+        "batch_size": None,
+    }
     with pytest.raises(
-        InvalidValue, match=r"steps_per_execution must be a divisor of steps_per_epoch; got 2\. Keras would run 4"
+        InvalidValue,
+        match=r"steps_per_execution must be a divisor of steps_per_epoch; got 2\. Keras would run 4",
     ):
         inspect_study(study(**options, steps_per_epoch=3, validation_steps=2))
 
@@ -228,7 +269,9 @@ def on_a_base(make):
 
 
 def normed_base():
-    return keras.Sequential([keras.Input((5,)), layers.Dense(4, "relu"), layers.BatchNormalization()])
+    return keras.Sequential(
+        [keras.Input((5,)), layers.Dense(4, "relu"), layers.BatchNormalization()]
+    )
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -313,7 +356,9 @@ def test_a_rate_that_is_a_function_trains(engine):
 
 def seeding():
     keras.utils.set_random_seed(42)
-    model = keras.Sequential([keras.Input((5,)), layers.Dense(16, "relu"), layers.Dropout(0.5), layers.Dense(1)])
+    model = keras.Sequential(
+        [keras.Input((5,)), layers.Dense(16, "relu"), layers.Dropout(0.5), layers.Dense(1)]
+    )
     model.compile("adam", "mse")
     return model
 

@@ -38,12 +38,18 @@ class Reader(C.Callback):
         logs["rate"] = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
 
-@pytest.mark.parametrize("setter", [WarmUp, LateStep, lambda: C.LambdaCallback(on_epoch_begin=WarmUp.on_epoch_begin)])
-def test_a_callback_that_sets_the_rate_is_found_before_the_first_trial_and_taken_out_of_searched_ones(setter):
+@pytest.mark.parametrize(
+    "setter", [WarmUp, LateStep, lambda: C.LambdaCallback(on_epoch_begin=WarmUp.on_epoch_begin)]
+)
+def test_a_callback_that_sets_the_rate_is_found_before_the_first_trial_and_taken_out_of_searched_ones(
+    setter,
+):
     def made():
         callback = setter()
         if isinstance(callback, C.LambdaCallback):
-            callback.on_epoch_begin = lambda epoch, logs=None: WarmUp.on_epoch_begin(callback, epoch)
+            callback.on_epoch_begin = lambda epoch, logs=None: WarmUp.on_epoch_begin(
+                callback, epoch
+            )
         return [Reader(), callback]
 
     changed = study(epochs=4, callbacks=made)
@@ -83,7 +89,9 @@ COIN = (WIDE[:, 0] + NOISE.normal(size=60) > 0).astype("float32")
 
 
 def overfits():
-    model = keras.Sequential([keras.Input((20,)), keras.layers.Dense(64, "relu"), keras.layers.Dense(1, "sigmoid")])
+    model = keras.Sequential(
+        [keras.Input((20,)), keras.layers.Dense(64, "relu"), keras.layers.Dense(1, "sigmoid")]
+    )
     model.compile(keras.optimizers.Adam(2e-2), "binary_crossentropy")
     return model
 
@@ -123,7 +131,9 @@ def test_a_run_is_judged_at_the_weights_that_it_keeps(callbacks, engine):
     model, history = plain_fit(changed, trial, callbacks=callbacks())
     _, validation, test = thirds()
     kept, tested = (model.evaluate(*part, verbose=0) for part in (validation, test))
-    assert kept != pytest.approx(history["val_loss"][-1], rel=1e-2), "other weights than the last epoch's"
+    assert kept != pytest.approx(history["val_loss"][-1], rel=1e-2), (
+        "other weights than the last epoch's"
+    )
     assert outcome.value == pytest.approx(kept, rel=1e-4)
     assert outcome.logs["test_loss"] == pytest.approx(tested, rel=1e-4)
     assert "judged" in outcome.reason
@@ -138,7 +148,9 @@ def test_swapped_averages_do_not_change_the_training_of_schedule_free_optimizers
 
     trial = spec(optimizer="schedule_free_adamw", schedule="constant")
     [plain] = trained(study(build_model=mine), trial, engine=engine)
-    [swapped] = trained(study(build_model=mine, callbacks=lambda: [C.SwapEMAWeights()]), trial, engine=engine)
+    [swapped] = trained(
+        study(build_model=mine, callbacks=lambda: [C.SwapEMAWeights()]), trial, engine=engine
+    )
     assert swapped.logs == plain.logs
     assert any("SwapEMAWeights taken out" in note for note in swapped.notes)
 
@@ -198,11 +210,19 @@ def test_logs_that_are_no_numbers_are_left_out_and_named_once(engine):
 
 def test_an_objective_that_is_no_number_is_refused():
     with pytest.raises(InvalidValue, match="one number an epoch"):
-        inspect_study(study(build_model=dense(lambda: [Confusion()]), objective="val_confusion", direction="minimize"))
+        inspect_study(
+            study(
+                build_model=dense(lambda: [Confusion()]),
+                objective="val_confusion",
+                direction="minimize",
+            )
+        )
 
 
 def undefined_until(epoch):
-    """A metric that is NaN as long as the model's outputs are near where they begin: as an F1 that is 0/0."""
+    """A metric that is NaN as long as the model's outputs are near where they begin: as an F1 that
+    is 0/0.
+    """
 
     class Late(C.Callback):
         def on_epoch_end(self, place, logs=None):
@@ -213,9 +233,16 @@ def undefined_until(epoch):
 
 @pytest.mark.parametrize(
     ("engine", "epoch", "which", "value"),
-    [("fit", 2, "last", 0.7), ("graph", 1, "best", 0.7), ("graph", 9, "last", None), ("fit", 9, "best", None)],
+    [
+        ("fit", 2, "last", 0.7),
+        ("graph", 1, "best", 0.7),
+        ("graph", 9, "last", None),
+        ("fit", 9, "best", None),
+    ],
 )
-def test_an_objective_that_is_undefined_counts_in_the_epoch_that_counts(epoch, which, value, engine):
+def test_an_objective_that_is_undefined_counts_in_the_epoch_that_counts(
+    epoch, which, value, engine
+):
     options = {"objective": "val_f1", "direction": "maximize", "objective_epoch": which}
     changed = study(**options, callbacks=undefined_until(epoch))
     [outcome] = trained(changed, spec(), engine=engine)
@@ -236,7 +263,9 @@ def test_a_split_that_is_drawn_anew_is_refused_by_the_next_worker():
     changed = study(load_data=drawn_anew)
     _, facts = inspected(changed)
     record = SimpleNamespace(name="mine", plan=SimpleNamespace(facts=facts))
-    with pytest.raises(FingerprintMismatch, match=r"made from other data .*data.validation.*random_state"):
+    with pytest.raises(
+        FingerprintMismatch, match=r"made from other data .*data.validation.*random_state"
+    ):
         open_definition(changed, "fit", record)
 
 

@@ -1,4 +1,6 @@
-"""A model under tf.distribute.MirroredStrategy trains as on one device; under another strategy it is refused."""
+"""A model under tf.distribute.MirroredStrategy trains as on one device; under another strategy it
+is refused.
+"""
 
 import json
 import os
@@ -14,11 +16,22 @@ HERE = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def found():
-    """What a process of its own with two logical CPUs found: a process cannot change its devices later."""
-    paths = os.pathsep.join([str(HERE.parent), str(HERE / "support"), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": paths, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+    """What a process of its own with two logical CPUs found: a process cannot change its devices
+    later.
+    """
+    paths = os.pathsep.join(
+        [str(HERE.parent), str(HERE / "support"), os.environ.get("PYTHONPATH", "")]
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": paths,
+        "CUDA_VISIBLE_DEVICES": "-1",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+    }
     command = [sys.executable, str(HERE / "support" / "mirrored.py")]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    ran = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
     assert ran.returncode == 0, ran.stderr[-4000:]
     return json.loads(ran.stdout.splitlines()[-1])
 

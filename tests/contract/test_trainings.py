@@ -1,4 +1,6 @@
-"""A limit of trainings is met exactly, and what interruptions repeated is kept: on SQLite, PostgreSQL and MariaDB."""
+"""A limit of trainings is met exactly, and what interruptions repeated is kept: on SQLite,
+PostgreSQL and MariaDB.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -21,7 +23,11 @@ def limited(**changes):
 
 
 def wanted(*parents, seeds=3):
-    return [Retest(parent=parent, repeat=repeat, seed=100 + repeat) for repeat in range(seeds) for parent in parents]
+    return [
+        Retest(parent=parent, repeat=repeat, seed=100 + repeat)
+        for repeat in range(seeds)
+        for parent in parents
+    ]
 
 
 def searched(ledger, study, worker):
@@ -64,7 +70,8 @@ def test_what_is_extended_or_given_anew_is_divided_and_retried_trials_raise_the_
     ledger.plan_retests(study.id, wanted(0, 1))
     train(ledger, study, worker)
     totals = [
-        (each.trials, each.trainings) for each in (ledger.extend(study.id, trainings=12), ledger.extend(study.id, trials=1))
+        (each.trials, each.trainings)
+        for each in (ledger.extend(study.id, trainings=12), ledger.extend(study.id, trials=1))
     ]
     assert totals == [(12, 24), (13, 25)]
     ledger.set_budget(study.id, trainings=25)
@@ -103,10 +110,14 @@ def test_the_time_for_retests_is_reckoned_with_as_many_as_the_limit_leaves(clock
 
 
 def point(epoch):
-    return CurvePoint(epoch=epoch, step=epoch * 10, rate=0.1, seconds=float(epoch), value=0.5, logs={})
+    return CurvePoint(
+        epoch=epoch, step=epoch * 10, rate=0.1, seconds=float(epoch), value=0.5, logs={}
+    )
 
 
-def test_epochs_that_are_trained_once_more_are_counted_and_so_is_the_time_after_the_last_checkpoint(clock):
+def test_epochs_that_are_trained_once_more_are_counted_and_so_is_the_time_after_the_last_checkpoint(
+    clock,
+):
     ledger = clock.ledger
     study = ledger.create_study(limited(trials=1, trainings=1, retest_seeds=0))
     worker = add_worker(ledger, study)
@@ -129,10 +140,15 @@ def test_epochs_that_are_trained_once_more_are_counted_and_so_is_the_time_after_
 
 
 def test_the_migration_can_be_run_again_where_it_was_cut_short(url):
-    migration = import_module("lrsearch.storage.migrations.versions.0006_trainings_and_what_was_repeated")
+    migration = import_module(
+        "lrsearch.storage.migrations.versions.0006_trainings_and_what_was_repeated"
+    )
     with closing(open_ledger(url, create=True)) as ledger:
         with ledger.database.engine.begin() as connection:
             connection.exec_driver_sql("alter table lrsearch_trials drop column repeated_epochs")
-        with ledger.database.engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        with (
+            ledger.database.engine.begin() as connection,
+            Operations.context(MigrationContext.configure(connection)),
+        ):
             migration.upgrade()
         assert ledger.studies() == []

@@ -1,4 +1,6 @@
-"""The vectorized engine trains many trials at once as the graph engine trains each, and hands over what cannot be a row."""
+"""The vectorized engine trains many trials at once as the graph engine trains each, and hands over
+what cannot be a row.
+"""
 
 import keras
 import numpy as np
@@ -13,7 +15,8 @@ from lrsearch.values import Setting, Status, Verdict
 
 pytestmark = pytest.mark.tensorflow
 
-MIXED = ("momentum", "adagrad", "nadam", "ftrl", "schedule_free_adamw")  # tests/contract/test_equality.py has every one
+# tests/contract/test_equality.py has every one
+MIXED = ("momentum", "adagrad", "nadam", "ftrl", "schedule_free_adamw")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,9 @@ def has(name):
 
 
 def with_hyper(trial_id, optimizer, **hyper):
-    made = Setting(optimizer=optimizer, learning_rate=1e-2, schedule="constant", batch_size=BATCH, hyper=hyper)
+    made = Setting(
+        optimizer=optimizer, learning_rate=1e-2, schedule="constant", batch_size=BATCH, hyper=hyper
+    )
     return spec(trial_id, seed=trial_id, setting=made)
 
 
@@ -45,7 +50,12 @@ def assert_alike(ours, theirs, *, engine="vectorized"):
     assert set(ours) == set(theirs)
     for number, one in ours.items():
         other = theirs[number]
-        assert (one.engine, one.status, one.epochs, one.steps) == (engine, other.status, other.epochs, other.steps), one.notes
+        assert (one.engine, one.status, one.epochs, one.steps) == (
+            engine,
+            other.status,
+            other.epochs,
+            other.steps,
+        ), one.notes
         assert one.logs == pytest.approx(other.logs, rel=2e-4, abs=1e-6)
         assert one.last_value == pytest.approx(other.last_value, rel=2e-4)
 
@@ -61,22 +71,33 @@ def both(*specs, **fields):
 
 def test_different_optimizers_train_beside_each_other_as_they_do_alone(vectorized, graph):
     names = [name for name in MIXED if has(name)]
-    specs = [spec(number, optimizer=name, seed=number, rate=3e-3) for number, name in enumerate(names)]
+    specs = [
+        spec(number, optimizer=name, seed=number, rate=3e-3) for number, name in enumerate(names)
+    ]
     assert_alike(World(*specs).run(vectorized), World(*specs).run(graph))
 
 
 def test_accumulation_clipping_averages_and_class_weights_reach_every_row():
-    specs = [spec(1, optimizer="momentum"), spec(2, optimizer="nadam", seed=9), spec(3, test_split=True)]
+    specs = [
+        spec(1, optimizer="momentum"),
+        spec(2, optimizer="nadam", seed=9),
+        spec(3, test_split=True),
+    ]
     ours, theirs = both(*specs, **all_at_once("mae", "AUC"))
     assert_alike(ours, theirs)
-    assert by_id(ours)[3].logs["test_mae"] == pytest.approx(by_id(theirs)[3].logs["test_mae"], rel=2e-4)
+    assert by_id(ours)[3].logs["test_mae"] == pytest.approx(
+        by_id(theirs)[3].logs["test_mae"], rel=2e-4
+    )
 
 
 def test_several_inputs_and_outputs_and_sample_weights_are_rows_too():
     def mine():
         left, right = keras.Input((5,), name="left"), keras.Input((5,), name="right")
         joined = keras.layers.Concatenate()([keras.layers.Dense(4, "relu")(left), right])
-        made = keras.Model({"left": left, "right": right}, [keras.layers.Dense(1, name=name)(joined) for name in ("one", "two")])
+        made = keras.Model(
+            {"left": left, "right": right},
+            [keras.layers.Dense(1, name=name)(joined) for name in ("one", "two")],
+        )
         made.compile("sgd", ["mse", "mae"], metrics=[["mae"], ["mae"]])
         return made
 
@@ -92,7 +113,10 @@ def test_several_inputs_and_outputs_and_sample_weights_are_rows_too():
 
 def test_searched_hyperparameters_are_columns_of_one_family():
     space = SearchSpace(
-        hyper={"adamw": {"beta_2": (0.9, 0.999), "weight_decay": (1e-4, 1e-1)}, "momentum": {"momentum": (0.5, 0.9)}}
+        hyper={
+            "adamw": {"beta_2": (0.9, 0.999), "weight_decay": (1e-4, 1e-1)},
+            "momentum": {"momentum": (0.5, 0.9)},
+        }
     )
     loaded = open_study(definition(space=space))
     specs = [
@@ -201,13 +225,19 @@ def test_each_batch_size_has_a_stack_of_its_own():
     loaded = open_study(definition(batch_size=[4, 8]))
     small = Setting(optimizer="adam", learning_rate=1e-2, schedule="constant", batch_size=4)
     specs = [spec(1), spec(2, setting=small), spec(3, seed=9)]
-    assert_alike(World(*specs).run(VectorizedEngine(loaded)), World(*specs).run(GraphEngine(loaded)))
+    assert_alike(
+        World(*specs).run(VectorizedEngine(loaded)), World(*specs).run(GraphEngine(loaded))
+    )
 
 
 def test_an_attempt_whose_worker_was_lost_before_trains_with_nobody_beside_it(vectorized):
     world = World(spec(1), spec(2, seed=8, alone=True), spec(3, seed=9))
     outcomes = world.run(vectorized)
-    assert [(each.trial_id, each.engine) for each in outcomes] == [(1, "vectorized"), (2, "graph"), (3, "vectorized")]
+    assert [(each.trial_id, each.engine) for each in outcomes] == [
+        (1, "vectorized"),
+        (2, "graph"),
+        (3, "vectorized"),
+    ]
     assert [each.trial_id for each in world.ends] == [1] * EPOCHS + [2] * EPOCHS + [3] * EPOCHS
     assert "lost before" in outcomes[1].notes[0]
 
@@ -229,7 +259,11 @@ def test_a_source_that_has_nothing_is_not_asked_in_every_epoch(vectorized):
 
 def test_what_cannot_be_a_row_is_trained_alone_with_the_reason(vectorized):
     outcomes = by_id(World(spec(1, yours=True), spec(2, optimizer="lamb"), spec(3)).run(vectorized))
-    assert {number: each.engine for number, each in outcomes.items()} == {1: "graph", 2: "graph", 3: "vectorized"}
+    assert {number: each.engine for number, each in outcomes.items()} == {
+        1: "graph",
+        2: "graph",
+        3: "vectorized",
+    }
     assert "yours" in outcomes[1].notes[0]
     assert "lamb looks at whole matrices" in outcomes[2].notes[0]
 
@@ -260,7 +294,12 @@ def compiled_with_xla():
 
 def embedded():
     made = keras.Sequential(
-        [keras.layers.Input((5,)), keras.layers.Embedding(9, 3), keras.layers.Flatten(), keras.layers.Dense(1)]
+        [
+            keras.layers.Input((5,)),
+            keras.layers.Embedding(9, 3),
+            keras.layers.Flatten(),
+            keras.layers.Dense(1),
+        ]
     )
     made.compile("adam", "mse", metrics=["mae"])
     return made
@@ -287,7 +326,11 @@ def noisy_always():
 
 def normalised_by_itself():
     made = keras.Sequential(
-        [keras.layers.Input((5,)), keras.layers.SpectralNormalization(keras.layers.Dense(4)), keras.layers.Dense(1)]
+        [
+            keras.layers.Input((5,)),
+            keras.layers.SpectralNormalization(keras.layers.Dense(4)),
+            keras.layers.Dense(1),
+        ]
     )
     made.compile("sgd", "mse", metrics=["mae"])
     return made
@@ -317,11 +360,26 @@ def own_metrics():
         ({"build_model": normalised_by_itself}, "sets trained weights itself"),
         ({"build_model": own_metrics}, "compute_metrics"),
     ],
-    ids=["embedding", "train_step", "constraint", "xla", "callbacks", "steps", "noise", "spectral", "metrics"],
+    ids=[
+        "embedding",
+        "train_step",
+        "constraint",
+        "xla",
+        "callbacks",
+        "steps",
+        "noise",
+        "spectral",
+        "metrics",
+    ],
 )
 def test_a_study_that_cannot_be_vectorized_is_trained_all_the_same(fields, reason):
-    outcomes = World(spec(1), spec(2, seed=8)).run(VectorizedEngine(open_study(definition(**fields))))
-    assert [(each.trial_id, each.status) for each in outcomes] == [(1, Status.COMPLETE), (2, Status.COMPLETE)]
+    outcomes = World(spec(1), spec(2, seed=8)).run(
+        VectorizedEngine(open_study(definition(**fields)))
+    )
+    assert [(each.trial_id, each.status) for each in outcomes] == [
+        (1, Status.COMPLETE),
+        (2, Status.COMPLETE),
+    ]
     assert all(each.engine != "vectorized" and reason in each.notes[0] for each in outcomes)
 
 
@@ -363,7 +421,9 @@ def test_auto_measures_once_says_why_and_trains_with_what_it_chose():
 
 def test_auto_takes_figures_that_are_known():
     engine = AutoEngine(open_study(definition()))
-    engine.calibrate({"engine": "vectorized", "width": 3, "reason": "as before", "milliseconds": {}})
+    engine.calibrate(
+        {"engine": "vectorized", "width": 3, "reason": "as before", "milliseconds": {}}
+    )
     assert engine.vectorized.width == 3
     [outcome] = World(spec(1)).run(engine)
     assert outcome.engine == "vectorized"

@@ -1,4 +1,6 @@
-"""A trial that is stopped within an epoch goes on at the very update, and ends as if it had not been stopped."""
+"""A trial that is stopped within an epoch goes on at the very update, and ends as if it had not
+been stopped.
+"""
 
 import shutil
 from contextlib import nullcontext
@@ -32,7 +34,11 @@ def _asks_after_every_batch(monkeypatch):
 def engines():
     """Of one study whose model has dropout and batch normalisation; each keeps its graphs."""
     vectorized = engine_of("vectorized", build_model=normed)
-    return {"fit": engine_of("fit", build_model=normed), "graph": vectorized.graph, "vectorized": vectorized}
+    return {
+        "fit": engine_of("fit", build_model=normed),
+        "graph": vectorized.graph,
+        "vectorized": vectorized,
+    }
 
 
 class Stopper(World):
@@ -78,7 +84,8 @@ def assert_same(ours, theirs):
 
 CASES = {
     "dropout and batch norm": {},
-    "accumulation, clipping, averages, class weights": all_at_once("accuracy") | {"objective": "val_loss"},
+    "accumulation, clipping, averages, class weights": all_at_once("accuracy")
+    | {"objective": "val_loss"},
     "fewer steps than batches": {"steps_per_epoch": 4},
 }
 PLACES = dict(zip(CASES, ((1, 3), (2, 4), (1, 2)), strict=True))
@@ -93,14 +100,19 @@ def test_arrays_go_on_at_the_very_update(engines, name, case):
     resumed = World(spec(attempt=2, resume=stopped(engine, place)))
     [again] = resumed.run(engine)
     assert_same(again, alone)
-    assert [each.logs for each in resumed.ends] == [each.logs for each in whole.ends[place[0] :]], "the running means, too"
+    assert [each.logs for each in resumed.ends] == [each.logs for each in whole.ends[place[0] :]], (
+        "the running means, too"
+    )
     assert [each.rate for each in resumed.ends] == [each.rate for each in whole.ends[place[0] :]]
 
 
 @pytest.mark.parametrize(
-    ("name", "optimizer"), [("fit", "schedule_free_adamw"), ("graph", "adam"), ("graph", "schedule_free_adamw")]
+    ("name", "optimizer"),
+    [("fit", "schedule_free_adamw"), ("graph", "adam"), ("graph", "schedule_free_adamw")],
 )
-def test_a_trial_stopped_in_its_validation_trains_no_batch_of_the_epoch_again(engines, name, optimizer):
+def test_a_trial_stopped_in_its_validation_trains_no_batch_of_the_epoch_again(
+    engines, name, optimizer
+):
     engine = engines[name]
     whole = World(spec(optimizer=optimizer))
     [alone] = whole.run(engine)
@@ -114,7 +126,9 @@ def test_a_trial_stopped_in_its_validation_trains_no_batch_of_the_epoch_again(en
 
 
 def _in_validation(engine, asked):
-    """The snapshot that is offered last before the third epoch's end: in the middle of its validation."""
+    """The snapshot that is offered last before the third epoch's end: in the middle of its
+    validation.
+    """
 
     class Last(World):
         def save(self, progress, take):
@@ -151,7 +165,11 @@ def test_rows_that_are_stopped_within_an_epoch_keep_their_last_epochs_end(engine
     class Within(World):
         def watch(self, progress):
             super().watch(progress)
-            return Verdict.INTERRUPT if progress.epoch == 2 and not progress.epoch_end else Verdict.KEEP
+            return (
+                Verdict.INTERRUPT
+                if progress.epoch == 2 and not progress.epoch_end
+                else Verdict.KEEP
+            )
 
         def save(self, progress, take):
             if not progress.logs:
@@ -170,7 +188,9 @@ def test_rows_that_are_stopped_within_an_epoch_keep_their_last_epochs_end(engine
 def test_a_snapshot_is_taken_only_when_somebody_wants_it(engines, name, monkeypatch):
     taken = []
     real = watching.take_snapshot
-    monkeypatch.setattr(watching, "take_snapshot", lambda *given, **named: taken.append(1) or real(*given, **named))
+    monkeypatch.setattr(
+        watching, "take_snapshot", lambda *given, **named: taken.append(1) or real(*given, **named)
+    )
     World(spec()).run(engines[name])
     assert taken == []
 
@@ -216,7 +236,10 @@ def test_several_steps_an_execution_go_on_after_a_whole_execution():
     engine = engine_of("fit", build_model=build_model, steps_per_epoch=4)
     [alone] = World(spec()).run(engine)
     assert alone.status is Status.COMPLETE
-    for place, first in (((1, 2), engine), ((1, 3), engine_of("graph", build_model=build_model, steps_per_epoch=4))):
+    for place, first in (
+        ((1, 2), engine),
+        ((1, 3), engine_of("graph", build_model=build_model, steps_per_epoch=4)),
+    ):
         [again] = World(spec(attempt=2, resume=stopped(first, place))).run(engine)
         assert again.steps == alone.steps
         assert again.logs == pytest.approx(alone.logs, rel=0 if first is engine else 1e-4)
@@ -269,7 +292,11 @@ def generated():
             yield x[begin : begin + BATCH], y[begin : begin + BATCH]
 
     signature = (tf.TensorSpec((None, 5)), tf.TensorSpec((None, 1)))
-    return tf.data.Dataset.from_generator(batches, output_signature=signature).repeat(), validation, test
+    return (
+        tf.data.Dataset.from_generator(batches, output_signature=signature).repeat(),
+        validation,
+        test,
+    )
 
 
 def fresh(name, load_data, **fields):
@@ -300,7 +327,9 @@ def test_a_datasets_iterator_goes_on_where_it_stood(name, place):
 
 
 def test_a_pass_over_a_shuffled_dataset_gives_what_it_had_not_given_yet():
-    """Later passes draw an order of their own: TensorFlow forgets the seeds of a shuffle whose end was read ahead."""
+    """Later passes draw an order of their own: TensorFlow forgets the seeds of a shuffle whose end
+    was read ahead.
+    """
     whole = World(free())
     whole.run(fresh("graph", shuffled))
     resumed = World(free(attempt=2, resume=stopped_stream(fresh("graph", shuffled), (1, 3))))
@@ -315,7 +344,8 @@ def test_a_dataset_that_cannot_be_kept_gives_a_fresh_pass_aloud_and_the_updates_
     assert [
         note
         for note in again.notes
-        if "rest of epoch 2 was trained on a fresh pass over the dataset" in note and "stateful" in note
+        if "rest of epoch 2 was trained on a fresh pass over the dataset" in note
+        and "stateful" in note
     ]
 
 
@@ -349,7 +379,9 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index):
         self.asked.append(index)
         assert 0 <= index < 5
-        return self.x[index * BATCH : (index + 1) * BATCH], self.y[index * BATCH : (index + 1) * BATCH]
+        return self.x[index * BATCH : (index + 1) * BATCH], self.y[
+            index * BATCH : (index + 1) * BATCH
+        ]
 
 
 class Turning(Batches):
@@ -357,7 +389,10 @@ class Turning(Batches):
         self.x = np.roll(self.x, 1, axis=0)
 
 
-@pytest.mark.parametrize(("name", "options", "steps"), [("fit", {}, None), ("graph", {"workers": 2}, None), ("graph", {}, 3)])
+@pytest.mark.parametrize(
+    ("name", "options", "steps"),
+    [("fit", {}, None), ("graph", {"workers": 2}, None), ("graph", {}, 3)],
+)
 def test_a_pydataset_goes_on_with_the_batch_that_comes_next(name, options, steps):
     def load_data():
         _, validation, test = data()
@@ -380,7 +415,10 @@ def test_a_pydataset_that_changes_between_epochs_is_said_to_be_inexact():
     taken = stopped_stream(fresh("graph", load_data), (1, 3))
     [again] = World(free(attempt=2, resume=taken)).run(fresh("graph", load_data))
     assert again.epochs == EPOCHS
-    assert "Turning has on_epoch_end of its own, so the rest of epoch 2 may have other batches" in again.notes
+    assert (
+        "Turning has on_epoch_end of its own, so the rest of epoch 2 may have other batches"
+        in again.notes
+    )
 
 
 # -- checkpoints of 0.1.0 ------------------------------------------------------------------------------------------------
@@ -395,13 +433,21 @@ def test_a_trial_goes_on_from_a_checkpoint_that_0_1_0_wrote(tmp_path, monkeypatc
     ledger = open_ledger(url)
     study = ledger.study("begun")
     [trial, _] = [each for each in ledger.trials(study.id) if ledger.checkpoints(each.id)]
-    snapshot, troubles = CheckpointStore(folder / "checkpoints", folder_of(study)).newest(ledger.checkpoints(trial.id))
+    snapshot, troubles = CheckpointStore(folder / "checkpoints", folder_of(study)).newest(
+        ledger.checkpoints(trial.id)
+    )
     ledger.close()
     assert (snapshot.place, troubles) == ((5, 0), ())
     known = {"trial_id": 1, "label": "trial 1", "setting": trial.setting, "seed": trial.seed}
     specs = (TrialSpec(**known, attempt=2, resume=snapshot), TrialSpec(**known, attempt=3))
     begun = import_module("begun")
-    known = {"build_model": begun.build_model, "load_data": begun.load_data, "direction": "minimize"}
-    again, whole = World(*specs).run(create_engine("fit", open_study(replace(begun.definition, **known))))
+    known = {
+        "build_model": begun.build_model,
+        "load_data": begun.load_data,
+        "direction": "minimize",
+    }
+    again, whole = World(*specs).run(
+        create_engine("fit", open_study(replace(begun.definition, **known)))
+    )
     assert (again.status, again.epochs, again.steps) == (Status.COMPLETE, 6, whole.steps)
     assert again.value == pytest.approx(whole.value, rel=1e-4)

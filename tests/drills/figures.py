@@ -14,8 +14,12 @@ def main():
     faults = Counter()
     for row in rows:
         faults.update(row["faults"])
-    trials, attempts, lost = (sum(row[name] for row in rows) for name in ("trials", "attempts", "lost"))
-    print(f"{len(rows)} drills, {trials} trials in {attempts} attempts, {lost} of them lost with their worker and trained again")
+    trials, attempts, lost = (
+        sum(row[name] for row in rows) for name in ("trials", "attempts", "lost")
+    )
+    print(
+        f"{len(rows)} drills, {trials} trials in {attempts} attempts, {lost} of them lost with their worker and trained again"
+    )
     print("faults: " + ", ".join(f"{number} x {name}" for name, number in sorted(faults.items())))
 
 

@@ -1,7 +1,9 @@
-"""Fault drills: real worker processes, seeded faults, SQLite and PostgreSQL; see docs/reliability.md for what each promises.
+"""Fault drills: real worker processes, seeded faults, SQLite and PostgreSQL; see
+docs/reliability.md for what each promises.
 
-A smoke set runs in every test run; the full set is `pytest -m drill`, its seeds in LRSEARCH_DRILL_SEEDS (0,1,2 by default).
-Figures are appended to the file that LRSEARCH_DRILL_FIGURES names.
+A smoke set runs in every test run; the full set is `pytest -m drill`, its seeds in
+LRSEARCH_DRILL_SEEDS (0,1,2 by default). Figures are appended to the file that
+LRSEARCH_DRILL_FIGURES names.
 """
 
 import itertools
@@ -35,7 +37,11 @@ SEEDS = [int(each) for each in os.environ.get("LRSEARCH_DRILL_SEEDS", "0,1,2").s
 KINDS = ("sqlite", "postgresql")
 POINT = CurvePoint(epoch=1, step=10, rate=0.1, seconds=1.0, value=0.5, logs={})
 SEAMS = [
-    *(f"{step}.{when}" for step in ("claim", "bind", "finish") for when in ("written", "committed")),
+    *(
+        f"{step}.{when}"
+        for step in ("claim", "bind", "finish")
+        for when in ("written", "committed")
+    ),
     "made",
     "concluded",
     "settled",
@@ -43,9 +49,16 @@ SEAMS = [
 
 
 def cases(*smoke):
-    """Every kind and seed as drills, but for the `smoke` ones, (kind, seed), which run in every test run."""
+    """Every kind and seed as drills, but for the `smoke` ones, (kind, seed), which run in every
+    test run.
+    """
     return [
-        pytest.param(kind, seed, id=f"{kind}-{seed}", marks=[] if (kind, seed) in smoke else pytest.mark.drill)
+        pytest.param(
+            kind,
+            seed,
+            id=f"{kind}-{seed}",
+            marks=[] if (kind, seed) in smoke else pytest.mark.drill,
+        )
         for kind, seed in itertools.product(KINDS, SEEDS)
     ]
 
@@ -96,7 +109,11 @@ def test_01_kill_storm(fleet, kind, seed):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    "seam", [pytest.param(each, marks=[] if each == "finish.committed" else pytest.mark.drill) for each in SEAMS]
+    "seam",
+    [
+        pytest.param(each, marks=[] if each == "finish.committed" else pytest.mark.drill)
+        for each in SEAMS
+    ],
 )
 def test_02_kill_at_every_seam(fleet, kind, seam):
     ours = fleet(kind, trials=4, seam=seam)
@@ -115,7 +132,9 @@ def test_03_the_last_worker_dies_and_a_look_alone_puts_its_trial_back(fleet, kin
     [only] = ours.start(1)
     ours.until(ours.lines, 60)
     only.signal(signal.SIGKILL)
-    ours.until(lambda: ours.ledger.reap(lease_seconds=LEASE_SECONDS), 30, "a look that puts it back")
+    ours.until(
+        lambda: ours.ledger.reap(lease_seconds=LEASE_SECONDS), 30, "a look that puts it back"
+    )
     assert ours.ledger.counts(ours.study.id).running == 0
     ours.start(1)
     ours.end()
@@ -125,7 +144,9 @@ def test_03_the_last_worker_dies_and_a_look_alone_puts_its_trial_back(fleet, kin
 # -- 4 and 5: the database goes away -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [pytest.param(each, marks=[] if each == 0 else pytest.mark.drill) for each in SEEDS])
+@pytest.mark.parametrize(
+    "seed", [pytest.param(each, marks=[] if each == 0 else pytest.mark.drill) for each in SEEDS]
+)
 def test_04_database_restarts(fleet, servers, seed):
     ours = fleet("postgresql", trials=30 if seed else 12, seed=seed, epoch_seconds=0.2)
     workers = ours.start(3)
@@ -158,7 +179,9 @@ def test_05_a_server_is_gone_for_a_while_and_training_goes_on(fleet, servers):
     ours.end()
     fleet.figures = ours.check()
     assert [each.process.returncode for each in workers] == [0, 0]
-    assert all(len(ours.ledger.curve(each.id)) == 60 for each in ours.ledger.trials(ours.study.id)), "what was buffered is there"
+    assert all(
+        len(ours.ledger.curve(each.id)) == 60 for each in ours.ledger.trials(ours.study.id)
+    ), "what was buffered is there"
 
 
 OUTAGES = {  # how the way to the server is lost, and found again
@@ -176,9 +199,18 @@ OUTAGES = {  # how the way to the server is lost, and found again
         pytest.param("black hole", 60, marks=pytest.mark.drill),
     ],
 )
-def test_05_the_way_to_the_server_is_lost_and_training_goes_on(fleet, servers, relayed, how, seconds):
+def test_05_the_way_to_the_server_is_lost_and_training_goes_on(
+    fleet, servers, relayed, how, seconds
+):
     url, relay = relayed
-    ours = fleet("postgresql", url=url, trials=4, epochs=40 + 8 * seconds, epoch_seconds=0.1, lease_seconds=max(6.0, seconds / 3))
+    ours = fleet(
+        "postgresql",
+        url=url,
+        trials=4,
+        epochs=40 + 8 * seconds,
+        epoch_seconds=0.1,
+        lease_seconds=max(6.0, seconds / 3),
+    )
     workers = ours.start(2)
     ours.until(lambda: len(ours.lines()) > 8, 60)
     lose, find = OUTAGES[how]
@@ -189,15 +221,21 @@ def test_05_the_way_to_the_server_is_lost_and_training_goes_on(fleet, servers, r
     after = Counter(each["pid"] for each in ours.lines())
     trained = {pid: (after[pid] - before[pid]) / (time.monotonic() - began) for pid in before}
     find(relay)
-    # Up to ten epochs a second where nothing holds them up; hurried calls take 2 s at first, and in every 17 later.
-    assert all(each > 1 for each in trained.values()), f"training goes on: {trained} epochs a second"
+    # Up to ten epochs a second where nothing holds them up; hurried calls take 2 s at first, and in
+    # every 17 later.
+    assert all(each > 1 for each in trained.values()), (
+        f"training goes on: {trained} epochs a second"
+    )
     assert len(ours.alive) == 2
     ours.end()
     figures = ours.check()
     fleet.figures = figures
     assert figures["lost"] == 0, "no living worker is taken for dead, though every lease lapsed"
     assert [each.process.returncode for each in workers] == [0, 0]
-    assert all(len(ours.ledger.curve(each.id)) == ours.says["epochs"] for each in ours.ledger.trials(ours.study.id)), "buffered"
+    assert all(
+        len(ours.ledger.curve(each.id)) == ours.says["epochs"]
+        for each in ours.ledger.trials(ours.study.id)
+    ), "buffered"
 
 
 @pytest.mark.drill
@@ -213,7 +251,10 @@ def test_05_calls_into_a_black_hole_end_within_their_time_outs(servers, relayed)
                 ANSWER_SECONDS + CONNECT_SECONDS,
                 lambda: ledger.claim(study.id, worker, lease_seconds=9.0),
             ),
-            "hurried": (HURRY_SECONDS, lambda: ledger.add_curves({(held.trial.id, held.attempt): [POINT]})),
+            "hurried": (
+                HURRY_SECONDS,
+                lambda: ledger.add_curves({(held.trial.id, held.attempt): [POINT]}),
+            ),
             "connecting": (CONNECT_SECONDS, lambda: ledger.counts(study.id)),
         }
         for name, (limit, call) in calls.items():
@@ -336,7 +377,10 @@ def test_09_sixteen_processes_create_schema_and_study_at_once(new_database, kind
     for _ in range(3):
         url = new_database(kind)
         command = [sys.executable, "-c", CREATE.format(path=sys.path), url]
-        started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(16)]
+        started = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for _ in range(16)
+        ]
         ended = [each.communicate(timeout=180) for each in started]
         assert [each.returncode for each in started] == [0] * 16, ended
         assert len({out for out, _ in ended}) == 1
@@ -345,7 +389,9 @@ def test_09_sixteen_processes_create_schema_and_study_at_once(new_database, kind
 @pytest.mark.drill
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("trials", "workers", "late"), [(1, 6, 0), (7, 1, 2), (24, 8, 2)])
-def test_10_the_budget_is_exact_with_late_joiners_and_after_the_end(fleet, kind, trials, workers, late):
+def test_10_the_budget_is_exact_with_late_joiners_and_after_the_end(
+    fleet, kind, trials, workers, late
+):
     ours = fleet(kind, trials=trials, epoch_seconds=0.05)
     ours.start(workers)
     ours.until(lambda: ours.done() >= trials // 3, 90)
@@ -361,14 +407,17 @@ def test_10_the_budget_is_exact_with_late_joiners_and_after_the_end(fleet, kind,
 
 @pytest.mark.drill
 @pytest.mark.parametrize(("kind", "seed"), cases())
-def test_11_a_killed_trial_goes_on_from_its_newest_checkpoint_and_past_a_corrupt_one(fleet, kind, seed):
+def test_11_a_killed_trial_goes_on_from_its_newest_checkpoint_and_past_a_corrupt_one(
+    fleet, kind, seed
+):
     ours = fleet(kind, trials=1, seed=seed, epochs=30, epoch_seconds=0.1, retries=5)
     [first] = ours.start(1)
     ours.until(lambda: len(ours.lines()) >= 10, 60)
     first.signal(signal.SIGKILL)
     first.wait(10)
     [trial] = ours.ledger.trials(ours.study.id)
-    # Of those in the manifest: a kill between the file and its line leaves a newer file that nobody knows of, and nobody misses.
+    # Of those in the manifest: a kill between the file and its line leaves a newer file that nobody
+    # knows of, and nobody misses.
     newest = ours.folder / "checkpoints" / ours.ledger.checkpoints(trial.id)[0].path
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 1
@@ -386,7 +435,9 @@ def test_11_a_killed_trial_goes_on_from_its_newest_checkpoint_and_past_a_corrupt
 def test_11_a_kill_within_a_long_epoch_costs_at_most_a_checkpoint_interval(fleet, kind, seed):
     ours = fleet(kind, trials=1, seed=seed, epochs=1, epoch_seconds=3.0, checkpoint_seconds=0.3)
     [first] = ours.start(1)
-    ours.until(lambda: any(event.get("step", 0) >= 7 for event in first.events), 60, "0.7 of the epoch")
+    ours.until(
+        lambda: any(event.get("step", 0) >= 7 for event in first.events), 60, "0.7 of the epoch"
+    )
     first.signal(signal.SIGKILL)
     [second] = ours.start(1)
     ours.end()
@@ -400,7 +451,14 @@ def test_11_a_kill_within_a_long_epoch_costs_at_most_a_checkpoint_interval(fleet
 def test_11_a_job_that_is_preempted_within_every_epoch_comes_to_its_end(fleet, kind, seed):
     smoke = seed == 0 and kind == "sqlite"
     epochs, epoch_seconds, ours_seconds = (1, 2.0, 0.8) if smoke else (3, 6.0, 2.0)
-    ours = fleet(kind, trials=1, seed=seed, epochs=epochs, epoch_seconds=epoch_seconds, checkpoint_seconds=0.5)
+    ours = fleet(
+        kind,
+        trials=1,
+        seed=seed,
+        epochs=epochs,
+        epoch_seconds=epoch_seconds,
+        checkpoint_seconds=0.5,
+    )
     places = []
     while not ours.done():
         [worker] = ours.start(1)
@@ -414,7 +472,9 @@ def test_11_a_job_that_is_preempted_within_every_epoch_comes_to_its_end(fleet, k
     ours.start(1)
     ours.end()
     fleet.figures = ours.check()
-    assert len(places) >= epochs * epoch_seconds / ours_seconds - 1, "no epoch was ever trained in one go"
+    assert len(places) >= epochs * epoch_seconds / ours_seconds - 1, (
+        "no epoch was ever trained in one go"
+    )
     assert places == sorted(set(places)), "each attempt began where the one before was stopped"
 
 
@@ -423,7 +483,11 @@ def _started(worker):
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.drill) for each in (signal.SIGINT, signal.SIGHUP))]
+    "number",
+    [
+        signal.SIGTERM,
+        *(pytest.param(each, marks=pytest.mark.drill) for each in (signal.SIGINT, signal.SIGHUP)),
+    ],
 )
 def test_12_a_signal_puts_the_trial_back_uncounted_within_ten_seconds(fleet, number):
     ours = fleet("sqlite", trials=2, epochs=20, epoch_seconds=0.1)
@@ -456,12 +520,30 @@ except LrSearchError as error:
 
 @pytest.mark.drill
 @pytest.mark.parametrize("kind", KINDS)
-def test_12_a_second_ctrl_c_ends_all_within_a_second_and_what_ran_is_trained_later(new_database, tmp_path, kind, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")]))
+def test_12_a_second_ctrl_c_ends_all_within_a_second_and_what_ran_is_trained_later(
+    new_database, tmp_path, kind, monkeypatch
+):
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")])
+    )
     url = new_database(kind)
-    (tmp_path / "toy.json").write_text(json.dumps({"behave": {"trial 0": "stuck-once", "trial 1": "stuck-once"}}))
-    toy = {"study_file": str(tmp_path / "toy.json"), "engine_factory": "worker_toy:workshop", "checkpoints": str(tmp_path / "c")}
-    asked = {**toy, "storage": url, "devices": "cpu", "workers": 2, "trials": 4, "retest": 0, "sampler": "random"}
+    (tmp_path / "toy.json").write_text(
+        json.dumps({"behave": {"trial 0": "stuck-once", "trial 1": "stuck-once"}})
+    )
+    toy = {
+        "study_file": str(tmp_path / "toy.json"),
+        "engine_factory": "worker_toy:workshop",
+        "checkpoints": str(tmp_path / "c"),
+    }
+    asked = {
+        **toy,
+        "storage": url,
+        "devices": "cpu",
+        "workers": 2,
+        "trials": 4,
+        "retest": 0,
+        "sampler": "random",
+    }
     command = [sys.executable, "-c", PARENT, json.dumps(asked)]
 
     def parent():
@@ -513,7 +595,11 @@ def small_disk(tmp_path):
     """A file system of 3 MiB, where this process may mount one."""
     place = tmp_path / "small"
     place.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)], capture_output=True, check=False)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(place)],
+        capture_output=True,
+        check=False,
+    )
     if done.returncode:
         pytest.skip("mounting a small file system needs root")
     yield place
@@ -538,7 +624,12 @@ def test_14_a_full_disk_is_waited_for_and_nothing_is_corrupt(fleet, small_disk, 
         filler.unlink()
         ours.end()
         fleet.figures = ours.check()
-        assert ours.ledger.database.read(lambda c: c.execute(text("pragma integrity_check")).scalar_one()) == "ok"
+        assert (
+            ours.ledger.database.read(
+                lambda c: c.execute(text("pragma integrity_check")).scalar_one()
+            )
+            == "ok"
+        )
 
 
 @pytest.mark.drill
@@ -601,7 +692,9 @@ def test_15_a_dead_worker_in_another_time_zone_is_noticed(fleet):
     [first] = ours.start(1, PGTZ="Asia/Tokyo")
     ours.until(ours.lines, 60)
     first.signal(signal.SIGKILL)
-    ours.until(lambda: ours.ledger.reap(lease_seconds=LEASE_SECONDS), 30, "a look that puts it back")
+    ours.until(
+        lambda: ours.ledger.reap(lease_seconds=LEASE_SECONDS), 30, "a look that puts it back"
+    )
     ours.start(1)
     ours.end()
     fleet.figures = ours.check()
@@ -628,21 +721,43 @@ def keras_study(folder, *arguments):
     command = [sys.executable, "-m", "lrsearch", *arguments]
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1"}
     with (folder / "output").open("a") as output:  # a pipe that nobody reads would hold it up
-        return subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True)
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
 
 
 def children(pid):
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    ).stdout.split()
     return [int(each) for each in found]
 
 
 @pytest.mark.drill
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("kind", KINDS)
-def test_keras_two_of_three_workers_killed_and_two_attached_from_elsewhere(new_database, tmp_path, kind, monkeypatch):
+def test_keras_two_of_three_workers_killed_and_two_attached_from_elsewhere(
+    new_database, tmp_path, kind, monkeypatch
+):
     monkeypatch.setenv("LRSEARCH_STORAGE", new_database(kind))
     (tmp_path / "toy.py").write_text(KERAS)
-    options = ["--trials", "10", "--retest", "0", "--workers", "3", "--engine", "fit", "--log-file", "log"]
+    options = [
+        "--trials",
+        "10",
+        "--retest",
+        "0",
+        "--workers",
+        "3",
+        "--engine",
+        "fit",
+        "--log-file",
+        "log",
+    ]
     start = keras_study(tmp_path, "start-study", "toy.py", *options)
     deadline = time.monotonic() + 90
     while not (tmp_path / "log").exists() or "trial.started" not in (tmp_path / "log").read_text():
@@ -660,9 +775,16 @@ def test_keras_two_of_three_workers_killed_and_two_attached_from_elsewhere(new_d
     for trial in ledger.trials(study.id):
         spans = [(each.started_at, each.ended_at) for each in ledger.attempts(trial.id)]
         assert all(end is not None for _, end in spans)
-        assert all(one[1] <= two[0] for one, two in itertools.pairwise(spans)), "no trial is trained by two at once"
+        assert all(one[1] <= two[0] for one, two in itertools.pairwise(spans)), (
+            "no trial is trained by two at once"
+        )
     assert isinstance(
-        ledger.claim(study.id, add_worker(ledger, study, host=ledger.workers(study.id)[0].host), lease_seconds=60), Done
+        ledger.claim(
+            study.id,
+            add_worker(ledger, study, host=ledger.workers(study.id)[0].host),
+            lease_seconds=60,
+        ),
+        Done,
     )
     ledger.close()
 
@@ -697,7 +819,10 @@ def test_keras_a_trial_killed_half_way_ends_as_if_it_had_not_been(tmp_path):
         os.kill(pid, signal.SIGKILL)
     assert start.wait(300) == 0, (tmp_path / "output").read_text()[-3000:]
     ledger = open_ledger(f"sqlite:///{tmp_path}/lrsearch.db")
-    values = {name: [each.value for each in ledger.trials(ledger.study(name).id)] for name in ("undisturbed", "disturbed")}
+    values = {
+        name: [each.value for each in ledger.trials(ledger.study(name).id)]
+        for name in ("undisturbed", "disturbed")
+    }
     attempts = [each.attempt for each in ledger.trials(ledger.study("disturbed").id)]
     ledger.close()
     assert max(attempts) == 2
@@ -717,12 +842,27 @@ LONG = (
 @pytest.mark.parametrize("engine", ["fit", "graph"])
 def test_keras_a_job_preempted_within_epochs_ends_as_if_it_had_not_been(tmp_path, engine):
     (tmp_path / "toy.py").write_text(LONG)
-    options = ["--trials", "1", "--retest", "0", "--workers", "1", "--checkpoint-every", "1s", "--engine", engine, "--log-file"]
-    quiet = keras_study(tmp_path, "start-study", "toy.py", "--name", "undisturbed", *options, "quiet")
+    options = [
+        "--trials",
+        "1",
+        "--retest",
+        "0",
+        "--workers",
+        "1",
+        "--checkpoint-every",
+        "1s",
+        "--engine",
+        engine,
+        "--log-file",
+    ]
+    quiet = keras_study(
+        tmp_path, "start-study", "toy.py", "--name", "undisturbed", *options, "quiet"
+    )
     assert quiet.wait(300) == 0, (tmp_path / "output").read_text()[-3000:]
     codes, log = [], tmp_path / "log"
     while 0 not in codes:
-        assert len(codes) < 40, log.read_text()[-3000:]  # a busy machine trains little between two preemptions
+        # a busy machine trains little between two preemptions
+        assert len(codes) < 40, log.read_text()[-3000:]
         log.unlink(missing_ok=True)
         job = keras_study(tmp_path, "start-study", "toy.py", "--name", "disturbed", *options, "log")
         deadline = time.monotonic() + 90
@@ -734,7 +874,9 @@ def test_keras_a_job_preempted_within_epochs_ends_as_if_it_had_not_been(tmp_path
             job.send_signal(signal.SIGTERM)
         codes.append(job.wait(60))
     ledger = open_ledger(f"sqlite:///{tmp_path}/lrsearch.db")
-    [undisturbed], [disturbed] = (ledger.trials(ledger.study(name).id) for name in ("undisturbed", "disturbed"))
+    [undisturbed], [disturbed] = (
+        ledger.trials(ledger.study(name).id) for name in ("undisturbed", "disturbed")
+    )
     ledger.close()
     assert disturbed.lost == 0
     assert disturbed.attempt > 2, codes

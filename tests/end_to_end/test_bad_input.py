@@ -1,4 +1,7 @@
-"""Bad input gets one clear line: what, where, what is allowed, the next move. Nothing is half-created."""
+"""Bad input gets one clear line: what, where, what is allowed, the next move.
+
+Nothing is half-created.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,9 @@ def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *words: s
     for word in words:
         assert word in last, done.stderr
     assert "site-packages/lrsearch" not in done.stderr
-    assert "/lrsearch/" not in "".join(line for line in done.stderr.splitlines() if line.lstrip().startswith("File "))
+    assert "/lrsearch/" not in "".join(
+        line for line in done.stderr.splitlines() if line.lstrip().startswith("File ")
+    )
 
 
 def nothing_created(folder: Path) -> bool:
@@ -72,7 +77,11 @@ QUICK = {  # refused before any worker starts
     "missing device": (["start-study", "good.py", "--devices", "gpu:7"], 3, ["gpu:7", "cpu"]),
     "odd device": (["start-study", "good.py", "--devices", "tpu"], 2, ["devices", "tpu"]),
     "in-memory": (["start-study", "good.py", "--storage", "sqlite:///"], 2, ["sqlite:///"]),
-    "no such folder": (["start-study", "good.py", "--storage", "sqlite:///nowhere/x.db"], 3, ["nowhere"]),
+    "no such folder": (
+        ["start-study", "good.py", "--storage", "sqlite:///nowhere/x.db"],
+        3,
+        ["nowhere"],
+    ),
     "unknown dialect": (["start-study", "good.py", "--storage", "oracle://x/y"], 2, ["oracle"]),
     "password on the command line": (
         ["start-study", "good.py", "--storage", "postgresql://u:secret@h/d"],
@@ -94,7 +103,8 @@ def test_bad_input_is_refused_before_anything_starts(folder, name):
 
 def test_a_password_never_reaches_the_terminal(monkeypatch, capsys):
     monkeypatch.setenv("LRSEARCH_STORAGE", "postgresql+psycopg://u:hush{w@127.0.0.1:1/d")
-    monkeypatch.setattr(schema, "OPENING_SECONDS", 1.0)  # as long as a server that may be starting is waited for
+    # as long as a server that may be starting is waited for
+    monkeypatch.setattr(schema, "OPENING_SECONDS", 1.0)
     with pytest.raises(SystemExit) as left:
         main(["studies"])
     said = capsys.readouterr()
@@ -107,12 +117,24 @@ METRICS = ["loss", "mae", "val_loss", "val_mae"]
 FILES = {  # the study file itself; a worker has to load it
     "broken": ("import keras\nraise RuntimeError('my own mistake')\n", ["my own mistake"]),
     "no definition": (GOOD.replace("definition =", "definitions ="), ["definition"]),
-    "unknown optimizer": (GOOD.replace("epochs=1", "epochs=1, space=SearchSpace(optimizers=['adamm'])"), ["adamm", "adam"]),
-    "unlogged objective": (GOOD.replace('"val_loss"', '"val_accuracy"'), ["val_accuracy", "val_mae"]),
+    "unknown optimizer": (
+        GOOD.replace("epochs=1", "epochs=1, space=SearchSpace(optimizers=['adamm'])"),
+        ["adamm", "adam"],
+    ),
+    "unlogged objective": (
+        GOOD.replace('"val_loss"', '"val_accuracy"'),
+        ["val_accuracy", "val_mae"],
+    ),
     "NaN in the data": (GOOD.replace("return (x,", "x[3, 1] = np.nan\n    return (x,", 1), ["NaN"]),
     "empty data": (GOOD.replace("size=(40, 3)", "size=(0, 3)"), ["empty"]),
-    "mismatched data": (GOOD.replace("return (x, x[:, :1])", "return (x, x[:7, :1])", 1), ["40", "7"]),
-    "impossible range": (GOOD.replace("epochs=1", "epochs=1, space=SearchSpace(learning_rate=(1e-2, 1e-4))"), ["learning_rate"]),
+    "mismatched data": (
+        GOOD.replace("return (x, x[:, :1])", "return (x, x[:7, :1])", 1),
+        ["40", "7"],
+    ),
+    "impossible range": (
+        GOOD.replace("epochs=1", "epochs=1, space=SearchSpace(learning_rate=(1e-2, 1e-4))"),
+        ["learning_rate"],
+    ),
 }
 
 
@@ -123,7 +145,11 @@ def test_a_study_file_that_cannot_be_searched_is_refused_by_what_a_worker_asks_o
 
     source, words = FILES[name]
     (folder / "study.py").write_text(source)
-    config = WorkerConfig(storage="sqlite:///lrsearch.db", study_file=str(folder / "study.py"), checkpoints="checkpoints")
+    config = WorkerConfig(
+        storage="sqlite:///lrsearch.db",
+        study_file=str(folder / "study.py"),
+        checkpoints="checkpoints",
+    )
     with pytest.raises(LrSearchError) as raised:
         KerasWorkshop(config).inspect()
     text = str(raised.value)
@@ -135,7 +161,8 @@ def test_a_study_file_that_cannot_be_searched_is_refused_by_what_a_worker_asks_o
 
 @pytest.mark.tensorflow
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["broken", "unlogged objective"])  # as it loads, and after a step; a worker passes on any error
+# as it loads, and after a step; a worker passes on any error
+@pytest.mark.parametrize("name", ["broken", "unlogged objective"])
 def test_a_study_file_that_cannot_be_searched_is_refused_in_one_line(folder, name):
     source, words = FILES[name]
     (folder / "study.py").write_text(source)
@@ -143,9 +170,17 @@ def test_a_study_file_that_cannot_be_searched_is_refused_in_one_line(folder, nam
     assert_one_line(done, 2, *words)
     assert nothing_created(folder)
     found = json.loads(done.stdout)
-    parts = {"broken": ("study file", None, None), "unlogged objective": ("metric for objective", "val_accuracy", METRICS)}
-    assert (found["field"], found["got"], found["allowed"]) == parts[name], "what the worker knew has come to the parent"
-    assert (found["exit_code"], "my own mistake" in (found["traceback"] or "")) == (2, name == "broken")
+    parts = {
+        "broken": ("study file", None, None),
+        "unlogged objective": ("metric for objective", "val_accuracy", METRICS),
+    }
+    assert (found["field"], found["got"], found["allowed"]) == parts[name], (
+        "what the worker knew has come to the parent"
+    )
+    assert (found["exit_code"], "my own mistake" in (found["traceback"] or "")) == (
+        2,
+        name == "broken",
+    )
 
 
 @pytest.mark.tensorflow

@@ -1,4 +1,6 @@
-"""The bill before a study, a limit of trainings under kills, and what was spent: real processes, a cheap stand-in trains."""
+"""The bill before a study, a limit of trainings under kills, and what was spent: real processes, a
+cheap stand-in trains.
+"""
 
 import json
 import os
@@ -35,7 +37,10 @@ def test_twelve_trainings_are_twelve_with_three_workers_two_of_them_killed(study
     found = trainings(arguments)
     assert len(found) == 12
     assert all(each.state is TrialState.COMPLETE for each in found)
-    assert [sum(each.kind is kind for each in found) for kind in (Kind.SEARCH, Kind.RETEST)] == [6, 6]
+    assert [sum(each.kind is kind for each in found) for kind in (Kind.SEARCH, Kind.RETEST)] == [
+        6,
+        6,
+    ]
     assert sum(each.lost for each in found) >= 2
     with ledger_of(arguments) as ledger:
         made = ledger.study("toy")
@@ -65,10 +70,15 @@ def test_the_same_total_again_adds_nothing_and_a_larger_one_goes_on_here_or_atta
     assert len(trainings(arguments)) == 12
     with ledger_of(arguments) as ledger:
         ledger.extend(ledger.study("toy").id, trainings=5)
-    kept = {name: arguments[name] for name in ("study_file", "storage", "engine_factory", "devices", "workers")}
+    kept = {
+        name: arguments[name]
+        for name in ("study_file", "storage", "engine_factory", "devices", "workers")
+    }
     assert attach("toy", **kept).state is StudyState.FINISHED
     assert len(trainings(arguments)) == 17
-    with pytest.raises(InvalidValue, match="--trials must be at most the 12 of --trainings; got 13"):
+    with pytest.raises(
+        InvalidValue, match="--trials must be at most the 12 of --trainings; got 13"
+    ):
         run_study(**(arguments | {"trainings": 12, "trials": 13}))
 
 
@@ -88,7 +98,12 @@ def planned(study):
 
     def plan(slots=None, **asked):
         places = {name: arguments[name] for name in ("storage", "engine_factory")}
-        return plan_study(arguments["study_file"], Request(**asked), slots or SlotRequest(devices="cpu", workers=2), **places)
+        return plan_study(
+            arguments["study_file"],
+            Request(**asked),
+            slots or SlotRequest(devices="cpu", workers=2),
+            **places,
+        )
 
     plan.arguments = arguments
     return plan
@@ -96,7 +111,9 @@ def planned(study):
 
 def test_a_plan_times_a_few_steps_and_stores_nothing(planned):
     found = planned(trainings=12).to_json()
-    assert [found[name] for name in ("trials", "retests", "trainings", "left", "stored", "workers")] == [6, 6, 12, 12, False, 2]
+    assert [
+        found[name] for name in ("trials", "retests", "trainings", "left", "stored", "workers")
+    ] == [6, 6, 12, 12, False, 2]
     assert (found["epochs"], found["updates"]) == (600, 6000)
     assert found["seconds_a_training"] == pytest.approx(50 * 0.3, rel=0.3)
     assert found["seconds"] > 6 * 50 * 0.3 * 0.7

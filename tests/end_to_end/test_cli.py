@@ -1,4 +1,6 @@
-"""The command line from a study file to its answer, as a user types it: SQLite, Keras, and real processes but for what only looks."""
+"""The command line from a study file to its answer, as a user types it: SQLite, Keras, and real
+processes but for what only looks.
+"""
 
 import json
 import os
@@ -43,7 +45,11 @@ definition = StudyDefinition(
 
 
 def environment(**more):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LRSEARCH", "PYTEST"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("LRSEARCH", "PYTEST"))
+    }
     return kept | {"CUDA_VISIBLE_DEVICES": "-1"} | more
 
 
@@ -57,7 +63,9 @@ def lrsearch(folder, *arguments, code=0, **more):
 
 
 def looked(folder, *arguments, code=0):
-    """What a command says that starts nothing, run in this process: its output, or its error's line."""
+    """What a command says that starts nothing, run in this process: its output, or its error's
+    line.
+    """
     nothing = {name: None for name in os.environ if name.startswith("LRSEARCH")}
     with chdir(folder):
         done = CliRunner(env=nothing).invoke(cli, list(map(str, arguments)))
@@ -77,7 +85,19 @@ def searched(tmp_path_factory):
     """A study of five trials and two seeds of retests, with the text that it ended with."""
     folder = tmp_path_factory.mktemp("cli")
     (folder / "toy.py").write_text(STUDY)
-    done = lrsearch(folder, "start-study", "toy.py", "--trials", 5, "--retest", 2, "--workers", 2, "--log-file", "log.jsonl")
+    done = lrsearch(
+        folder,
+        "start-study",
+        "toy.py",
+        "--trials",
+        5,
+        "--retest",
+        2,
+        "--workers",
+        2,
+        "--log-file",
+        "log.jsonl",
+    )
     return folder, done
 
 
@@ -89,9 +109,15 @@ def test_it_ends_with_the_answer_and_a_line_for_each_finished_trial(searched):
     lines = done.stderr.splitlines()
     assert sum(bool(re.match(r"\[\d/5\] trial \d +0\.\d+ ", line)) for line in lines) >= 5
     bills = [
-        line for line in lines if re.search(r" trainings?, .*about .* on 2 workers(, \d+ at once)?, done at \d\d:\d\d", line)
+        line
+        for line in lines
+        if re.search(
+            r" trainings?, .*about .* on 2 workers(, \d+ at once)?, done at \d\d:\d\d", line
+        )
     ]
-    assert len(bills) == 2, "before the first training, and when trainings have shown their pace or the search is over"
+    assert len(bills) == 2, (
+        "before the first training, and when trainings have shown their pace or the search is over"
+    )
     assert bills[1].endswith(" a training")
     assert lrsearch(folder, "best", "toy").stdout.strip() in done.stdout
 
@@ -105,19 +131,42 @@ def test_the_log_file_is_json_lines(searched):
 def test_best_and_status_have_the_keys_that_programs_rely_on(searched):
     folder, _ = searched
     best, status = told(folder, "best", "toy"), told(folder, "status", "toy")
-    assert {"trial", "value", "optimizer", "learning_rate", "schedule", "params", "retest", "yours"} <= set(best)
+    assert {
+        "trial",
+        "value",
+        "optimizer",
+        "learning_rate",
+        "schedule",
+        "params",
+        "retest",
+        "yours",
+    } <= set(best)
     assert {"study", "state", "budget", "done", "running", "workers"} <= set(status)
-    assert (status["state"], status["budget"], status["done"], status["running"]) == ("finished", 5, 5, 0)
+    assert (status["state"], status["budget"], status["done"], status["running"]) == (
+        "finished",
+        5,
+        5,
+        0,
+    )
     assert best["retest"]["n"] == 2
     assert best["yours"]["trial"] == 0
 
 
 def test_every_looking_command_answers_in_text_and_json(searched):
     folder, _ = searched
-    for command in (["studies"], ["status", "toy"], ["trials", "toy"], ["show", "toy", "1"], ["workers", "toy"], ["version"]):
+    for command in (
+        ["studies"],
+        ["status", "toy"],
+        ["trials", "toy"],
+        ["show", "toy", "1"],
+        ["workers", "toy"],
+        ["version"],
+    ):
         assert looked(folder, *command).strip()
         assert told(folder, *command)
-    assert len(told(folder, "trials", "toy")) == 5 + told(folder, "status", "toy")["retests"]["done"]
+    assert (
+        len(told(folder, "trials", "toy")) == 5 + told(folder, "status", "toy")["retests"]["done"]
+    )
     assert [each["epoch"] for each in told(folder, "show", "toy", "1")["curve"]] == [1, 2, 3]
 
 
@@ -150,19 +199,26 @@ def test_attach_trains_what_was_added_from_elsewhere_and_with_the_same_code_alon
 
 def test_exports_are_python_that_runs_json_and_a_model_that_loads(searched):
     folder, _ = searched
-    trial = next(each["trial"] for each in told(folder, "trials", "toy") if each["origin"] == "reference")
+    trial = next(
+        each["trial"] for each in told(folder, "trials", "toy") if each["origin"] == "reference"
+    )
     looked(folder, "export", "toy", "--trial", trial, "-o", "setting.py")
     compile((folder / "setting.py").read_text(), "setting.py", "exec")
     assert json.loads(looked(folder, "export", "toy", "--format", "json"))["total_steps"] == 15
     module = {}
     exec(looked(folder, "export", "toy", "--trial", "0"), module)
-    assert module["make_optimizer"]().get_config() | {"name": ""} == keras.optimizers.Adam().get_config() | {"name": ""}, (
-        "yours too"
-    )
+    assert module["make_optimizer"]().get_config() | {
+        "name": ""
+    } == keras.optimizers.Adam().get_config() | {"name": ""}, "yours too"
     looked(folder, "export", "toy", "--trial", trial, "--format", "keras", "-o", "model.keras")
     load = "import lrsearch.keras, keras; m = keras.saving.load_model('model.keras'); print(type(m.optimizer._learning_rate).__name__)"
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", load], cwd=folder, capture_output=True, text=True, check=True, env=environment()
+        [sys.executable, "-W", "ignore", "-c", load],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(),
     )
     assert done.stdout.strip() == "Schedule"
 
@@ -170,14 +226,21 @@ def test_exports_are_python_that_runs_json_and_a_model_that_loads(searched):
 def test_pictures_are_written(searched):
     folder, _ = searched
     written = json.loads(lrsearch(folder, "plot", "toy", "-o", "pictures", "--json").stdout)
-    assert sorted(Path(each).name for each in written) == ["curves.png", "rates.png", "schedules.png"]
+    assert sorted(Path(each).name for each in written) == [
+        "curves.png",
+        "rates.png",
+        "schedules.png",
+    ]
     assert all((folder / each).read_bytes().startswith(b"\x89PNG") for each in written)
 
 
 def test_unknown_studies_and_trials_are_named_with_the_nearest(searched):
     folder, _ = searched
     assert "Did you mean 'toy'" in looked(folder, "best", "toi", code=2)
-    assert looked(folder, "show", "toy", "99", code=2) == "no trial named '99'. toy has 0 to 5, and retests like 0/1."
+    assert (
+        looked(folder, "show", "toy", "99", code=2)
+        == "no trial named '99'. toy has 0 to 5, and retests like 0/1."
+    )
 
 
 def test_a_retest_is_shown_under_its_trial(searched):
@@ -188,12 +251,16 @@ def test_a_retest_is_shown_under_its_trial(searched):
 
 def test_an_export_into_a_folder_that_is_not_there_is_refused(searched):
     folder, _ = searched
-    assert "Create nowhere first" in looked(folder, "export", "toy", "-o", "nowhere/setting.py", code=2)
+    assert "Create nowhere first" in looked(
+        folder, "export", "toy", "-o", "nowhere/setting.py", code=2
+    )
 
 
 def test_doctor_finds_this_machine_well(searched):
     folder, _ = searched
-    found = {each["name"]: each["well"] for each in told(folder, "doctor", "toy.py", "--devices", "cpu")}
+    found = {
+        each["name"]: each["well"] for each in told(folder, "doctor", "toy.py", "--devices", "cpu")
+    }
     assert {"libraries", "devices", "database", "tensorflow", "training", "memory"} <= set(found)
     assert all(found.values())
 
@@ -204,8 +271,14 @@ def test_the_commands_of_the_readme_run_one_after_another(tmp_path):
     commands = block.replace("--trials 20", "--trials 2 --retest 0 --workers 1").splitlines()[1:]
     assert len(commands) == 6
     shell = f'lrsearch() {{ "{sys.executable}" -m lrsearch "$@"; }}\n'
-    subprocess.run(["bash", "-ec", shell + "\n".join(commands)], cwd=tmp_path, check=True, timeout=240)
-    assert {each.name for each in (tmp_path / "pictures").iterdir()} == {"rates.png", "schedules.png", "curves.png"}
+    subprocess.run(
+        ["bash", "-ec", shell + "\n".join(commands)], cwd=tmp_path, check=True, timeout=240
+    )
+    assert {each.name for each in (tmp_path / "pictures").iterdir()} == {
+        "rates.png",
+        "schedules.png",
+        "curves.png",
+    }
 
 
 def test_ctrl_c_puts_the_running_trial_back_and_the_same_command_goes_on(tmp_path):
@@ -228,7 +301,12 @@ def test_ctrl_c_puts_the_running_trial_back_and_the_same_command_goes_on(tmp_pat
         "log",
     ]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     until = time.monotonic() + 60
     while not (tmp_path / "log").exists() or "trial.started" not in (tmp_path / "log").read_text():
@@ -248,7 +326,9 @@ def test_ctrl_c_puts_the_running_trial_back_and_the_same_command_goes_on(tmp_pat
     trial = told(tmp_path, "show", "toy", "0")
     assert trial["state"] == "complete"
     assert trial["attempts"] == 2
-    assert [each["epoch"] for each in trial["curve"]] == list(range(1, 101)), "it went on where it stood"
+    assert [each["epoch"] for each in trial["curve"]] == list(range(1, 101)), (
+        "it went on where it stood"
+    )
 
 
 def test_the_dashboard_serves_reads_and_refuses_the_rest(searched):
@@ -266,14 +346,25 @@ def test_the_dashboard_serves_reads_and_refuses_the_rest(searched):
     try:
         assert f"127.0.0.1:{port}" in process.stdout.readline()
         until = time.monotonic() + 30
-        while "Written by lrsearch" not in (page := read(port, "/api/studies/1")[1]) and time.monotonic() < until:
+        while (
+            "Written by lrsearch" not in (page := read(port, "/api/studies/1")[1])
+            and time.monotonic() < until
+        ):
             time.sleep(0.5)
         assert "Written by lrsearch" in page, "trial and study notes"
         assert '"val_accuracy"' in page, "metric names"
         assert read(port, "/dashboard")[0] == 200
         before = (folder / "lrsearch.db").read_bytes()
         assert read(port, "/api/studies/1", method="DELETE")[0] == 405
-        assert read(port, "/api/trials/1/tell", method="POST", body=b'{"state":"Complete","values":[NaN]}')[0] == 405
+        assert (
+            read(
+                port,
+                "/api/trials/1/tell",
+                method="POST",
+                body=b'{"state":"Complete","values":[NaN]}',
+            )[0]
+            == 405
+        )
         assert read(port, "/incompatible-rdb-schema", method="POST")[0] in {404, 405}
         assert read(port, "/api/studies", host="evil.example")[0] == 403
         assert (folder / "lrsearch.db").read_bytes() == before

@@ -1,4 +1,6 @@
-"""docker-compose.yml: its schema, and its very commands and environment as processes against a real PostgreSQL."""
+"""docker-compose.yml: its schema, and its very commands and environment as processes against a real
+PostgreSQL.
+"""
 
 import os
 import re
@@ -35,7 +37,14 @@ definition = StudyDefinition(epochs=1, batch_size=20, space=SearchSpace(optimize
 
 @pytest.mark.parametrize("file", ["docker-compose.yml", "docker-compose.gpu.yml"])
 def test_it_is_valid_by_the_compose_specification(file):
-    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(ROOT / file)]
+    command = [
+        sys.executable,
+        "-m",
+        "check_jsonschema",
+        "--builtin-schema",
+        "vendor.compose-spec",
+        str(ROOT / file),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -60,7 +69,9 @@ def test_images_are_pinned_and_whatever_must_last_comes_back_after_a_reboot():
     lasting = dict.fromkeys(("database", "worker", "dashboard"), "unless-stopped")
     assert restarts == lasting | {"starter": None, "lrsearch": None}
     assert all(service["init"] for service in OURS.values())
-    assert all(OURS[name]["entrypoint"] == ["lrsearch-service"] for name in ("worker", "dashboard")), "it ends no loop otherwise"
+    assert all(
+        OURS[name]["entrypoint"] == ["lrsearch-service"] for name in ("worker", "dashboard")
+    ), "it ends no loop otherwise"
 
 
 def test_a_scaled_worker_is_one_process_on_one_core():
@@ -69,27 +80,45 @@ def test_a_scaled_worker_is_one_process_on_one_core():
     assert worker["cpus"] == "${LRSEARCH_CPUS:-1}"
 
 
-@pytest.mark.parametrize(("extra", "asked"), [("", "postgresql,plot,examples"), ("gpu", "postgresql,plot,examples,gpu")])
+@pytest.mark.parametrize(
+    ("extra", "asked"), [("", "postgresql,plot,examples"), ("gpu", "postgresql,plot,examples,gpu")]
+)
 def test_another_extra_comes_beside_what_the_studies_need(extra, asked):
     wanted = re.search(r'"\.\[(.*)\]"', (ROOT / "Dockerfile").read_text())[1]
-    said = subprocess.run(["sh", "-c", f'echo "{wanted}"'], env={"EXTRA": extra}, capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        ["sh", "-c", f'echo "{wanted}"'],
+        env={"EXTRA": extra},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert said.stdout.strip() == asked
 
 
 def test_the_builder_gets_what_the_image_needs_and_no_secrets():
-    kept = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    kept = [
+        line
+        for line in (ROOT / ".dockerignore").read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
     copied = [
-        name for line in re.findall("^COPY (.*) \\S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE) for name in line.split()
+        name
+        for line in re.findall("^COPY (.*) \\S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+        for name in line.split()
     ]
     assert kept[0] == "*"
-    assert {f"!{Path(name).parts[0]}" for name in copied} == {line for line in kept if line.startswith("!")}
+    assert {f"!{Path(name).parts[0]}" for name in copied} == {
+        line for line in kept if line.startswith("!")
+    }
     assert all((ROOT / name).exists() for name in copied)
 
 
 def test_its_secrets_are_read_by_any_user_of_a_container_and_by_no_other_user_of_the_host(tmp_path):
     lines = (ROOT / "docker-compose.yml").read_text().splitlines()
     commands = [
-        line.removeprefix("#   ") for line in lines if line.startswith("#   ") and "secrets" in line and "open " not in line
+        line.removeprefix("#   ")
+        for line in lines
+        if line.startswith("#   ") and "secrets" in line and "open " not in line
     ]
     subprocess.run(["sh", "-c", "umask 077\n" + "\n".join(commands)], cwd=tmp_path, check=True)
     assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
@@ -101,7 +130,9 @@ def test_its_secrets_are_read_by_any_user_of_a_container_and_by_no_other_user_of
 
 @pytest.fixture
 def service(tmp_path):
-    """docker/service.sh around an `lrsearch` that leaves with a code, or that leaves on SIGTERM as one does that trains."""
+    """docker/service.sh around an `lrsearch` that leaves with a code, or that leaves on SIGTERM as
+    one does that trains.
+    """
     (tmp_path / "lrsearch").write_text(
         '#!/bin/sh\ntrap "sleep 0.3; echo put back; exit 143" TERM\n[ "$1" = train ] || exit "$1"\n'
         "echo training\nwhile :; do sleep 0.05; done\n"
@@ -113,7 +144,12 @@ def service(tmp_path):
         environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
         command = [str(ROOT / "docker" / "service.sh"), *map(str, arguments)]
         process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         started.append(process)
         return process
@@ -155,7 +191,9 @@ def test_a_stop_reaches_lrsearch_which_puts_its_trials_back(service):
 
 @pytest.fixture
 def composed(new_database, tmp_path):
-    """Starts a service's command in its environment, as Compose would, with its paths and its database's name filled in."""
+    """Starts a service's command in its environment, as Compose would, with its paths and its
+    database's name filled in.
+    """
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "toy.py").write_text(STUDY)
     (tmp_path / "postgres-password").write_text("any\n")
@@ -165,23 +203,32 @@ def composed(new_database, tmp_path):
     port, started = free_port(), []
 
     def filled(text):
-        text = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda found: given.get(found[1], found[2]), str(text))
+        text = re.sub(
+            r"\$\{(\w+):-([^}]*)\}", lambda found: given.get(found[1], found[2]), str(text)
+        )
         text = text.replace("postgresql+psycopg://lrsearch@database/lrsearch", url)
-        text = text.replace("/run/secrets", str(tmp_path)).replace("/checkpoints", str(tmp_path / "checkpoints"))
+        text = text.replace("/run/secrets", str(tmp_path)).replace(
+            "/checkpoints", str(tmp_path / "checkpoints")
+        )
         return text.replace("8080", str(port))
 
     (tmp_path / "lrsearch").write_text(f'#!/bin/sh\nexec {sys.executable} -m lrsearch "$@"\n')
     (tmp_path / "lrsearch").chmod(0o755)
 
     def start(name, *command, core=None):
-        """Runs the service, with `command` in place of its own. With `core` it has this one alone, as `cpus: 1` gives it."""
+        """Runs the service, with `command` in place of its own.
+
+        With `core` it has this one alone, as `cpus: 1` gives it.
+        """
         service = OURS[name]
         program = {"lrsearch": "lrsearch", "lrsearch-service": str(ROOT / "docker" / "service.sh")}
         entry = program[service.get("entrypoint", ["lrsearch"])[0]]
         command = [entry, *(command or map(filled, service["command"]))]
         clean = {key: value for key, value in os.environ.items() if not key.startswith("LRSEARCH")}
         environment = (
-            clean | {key: filled(value) for key, value in service["environment"].items()} | {"CUDA_VISIBLE_DEVICES": "-1"}
+            clean
+            | {key: filled(value) for key, value in service["environment"].items()}
+            | {"CUDA_VISIBLE_DEVICES": "-1"}
         )
         environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
         ours = os.sched_getaffinity(0)
@@ -210,7 +257,10 @@ def composed(new_database, tmp_path):
 @pytest.mark.slow
 @pytest.mark.tensorflow
 def test_its_services_search_a_study_show_it_and_looking_changes_nothing(composed):
-    assert ended(composed("starter")) == (0, "toy is ready; attach workers with: lrsearch attach toy\n")
+    assert ended(composed("starter")) == (
+        0,
+        "toy is ready; attach workers with: lrsearch attach toy\n",
+    )
     cores = sorted(os.sched_getaffinity(0))
     workers = [composed("worker", core=core) for core in (cores[0], cores[-1])]  # --scale worker=2
     for each in workers:
@@ -221,7 +271,10 @@ def test_its_services_search_a_study_show_it_and_looking_changes_nothing(compose
     composed("lrsearch", "stop", "toy").wait(60)
     before = ended(composed("lrsearch", "status", "toy", "--json"))
     code, text = ended(composed("starter"))  # as `docker compose up` runs it again
-    assert (code, "toy is there already and stays as it is: draining, with a budget of 7 trials" in text) == (0, True)
+    assert (
+        code,
+        "toy is there already and stays as it is: draining, with a budget of 7 trials" in text,
+    ) == (0, True)
     assert ended(composed("lrsearch", "status", "toy", "--json")) == before
     dashboard = composed("dashboard")
     assert page(composed.port, "/api/studies")[0] == 401

@@ -1,4 +1,6 @@
-"""`lrsearch database start`: a private PostgreSQL for clusters without a database server, run as an ordinary user."""
+"""`lrsearch database start`: a private PostgreSQL for clusters without a database server, run as an
+ordinary user.
+"""
 
 import json
 import os
@@ -28,8 +30,16 @@ main(sys.argv[2:])
 
 
 def lrsearch(*arguments, code=0, user="ordinary"):
-    """The command under another user: its modules are loaded before root is given up, since /root may be closed to it."""
-    command = [sys.executable, "-c", CODE, "as-root" if user == "root" else "ordinary", *map(str, arguments)]
+    """The command under another user: its modules are loaded before root is given up, since /root
+    may be closed to it.
+    """
+    command = [
+        sys.executable,
+        "-c",
+        CODE,
+        "as-root" if user == "root" else "ordinary",
+        *map(str, arguments),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
     assert done.returncode == code, done.stdout + done.stderr
     return done
@@ -46,7 +56,9 @@ def folder():
     if os.geteuid() == 0:
         shutil.chown(place, "postgres")
     yield place / "db"
-    lrsearch("database", "stop", "--dir", place / "db", code=0) if (place / "db" / "url").exists() else None
+    lrsearch("database", "stop", "--dir", place / "db", code=0) if (
+        place / "db" / "url"
+    ).exists() else None
     shutil.rmtree(place, ignore_errors=True)
 
 
@@ -60,8 +72,13 @@ def test_it_starts_keeps_its_port_and_data_over_restarts_and_stops(folder):
     ledger.close()
     again = json.loads(lrsearch("database", "start", "--dir", folder, "--json").stdout)
     assert again == started
-    assert json.loads(lrsearch("database", "stop", "--dir", folder, "--json").stdout) == {"stopped": True}
-    assert json.loads(lrsearch("database", "status", "--dir", folder, "--json").stdout)["running"] is False
+    assert json.loads(lrsearch("database", "stop", "--dir", folder, "--json").stdout) == {
+        "stopped": True
+    }
+    assert (
+        json.loads(lrsearch("database", "status", "--dir", folder, "--json").stdout)["running"]
+        is False
+    )
     third = json.loads(lrsearch("database", "start", "--dir", folder, "--json").stdout)
     assert third["port"] == started["port"]
     open_ledger(resolve_url(third["storage"], {})).close()
@@ -78,7 +95,10 @@ def test_root_is_told_to_be_somebody_else(folder):
 
 
 def test_a_folder_that_it_did_not_make_is_refused(tmp_path):
-    assert "lrsearch database start" in lrsearch("database", "status", "--dir", tmp_path, code=2, user="root").stderr
+    assert (
+        "lrsearch database start"
+        in lrsearch("database", "status", "--dir", tmp_path, code=2, user="root").stderr
+    )
 
 
 def test_a_folder_with_other_things_in_it_is_refused_before_anything_is_changed(folder):
@@ -116,7 +136,10 @@ def test_a_pid_file_that_outlived_its_server_is_not_believed(folder):
         pid_file.write_text("\n".join([str(other.pid), *text.split("\n")[1:]]))
         if os.geteuid() == 0:
             shutil.chown(pid_file, "postgres")
-        assert json.loads(lrsearch("database", "status", "--dir", folder, "--json").stdout)["running"] is False
+        assert (
+            json.loads(lrsearch("database", "status", "--dir", folder, "--json").stdout)["running"]
+            is False
+        )
         again = json.loads(lrsearch("database", "start", "--dir", folder, "--json").stdout)
         assert again == started
         open_ledger(resolve_url(again["storage"], {}), create=True).close()

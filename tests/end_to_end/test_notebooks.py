@@ -1,4 +1,6 @@
-"""Searches in this very process, as notebooks make them: without a name, gone on with, retested, opened elsewhere."""
+"""Searches in this very process, as notebooks make them: without a name, gone on with, retested,
+opened elsewhere.
+"""
 
 from dataclasses import replace
 
@@ -31,7 +33,14 @@ DEFINITION = StudyDefinition(
     batch_size=16,
     space=SearchSpace(optimizers=["sgd"], schedules=["linear"]),
 )
-OPTIONS = {"engine": "graph", "retries": 1, "trials": 3, "retest": 1, "checkpoint_every": 5.0, "checkpoint_quota": 10**9}
+OPTIONS = {
+    "engine": "graph",
+    "retries": 1,
+    "trials": 3,
+    "retest": 1,
+    "checkpoint_every": 5.0,
+    "checkpoint_quota": 10**9,
+}
 
 
 @pytest.fixture
@@ -41,14 +50,18 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_cell_goes_on_where_it_stood_another_definition_is_another_study_and_a_result_is_retested(folder, capsys):
+def test_a_cell_goes_on_where_it_stood_another_definition_is_another_study_and_a_result_is_retested(
+    folder, capsys
+):
     first = lrsearch.search(DEFINITION, **OPTIONS, checkpoints=folder / "kept")
     name = first.study.name
     assert f'lrsearch.load("{name}")' in capsys.readouterr().err
     again = lrsearch.search(DEFINITION, **OPTIONS, quiet=True)
     assert (again.study.id, len(again.records)) == (first.study.id, len(first.records))
     assert {each.engine for each in first.records} == {"graph"}
-    other = lrsearch.search(replace(DEFINITION, epochs=2), **OPTIONS | {"trials": 1, "retest": 0}, quiet=True)
+    other = lrsearch.search(
+        replace(DEFINITION, epochs=2), **OPTIONS | {"trials": 1, "retest": 0}, quiet=True
+    )
     assert other.study.name != name
     assert len(lrsearch.load(name).records) == len(first.records)
 
@@ -57,7 +70,9 @@ def test_a_cell_goes_on_where_it_stood_another_definition_is_another_study_and_a
     assert {each.state for each in retests} == {TrialState.COMPLETE}
     assert (more.best.trial != first.best.trial) or more.best.seeds == 2
     assert sum(each.repeat == 1 for each in retests) == len({first.best.trial, 0})
-    assert more.retest(seeds=2, top=1, quiet=True).definition is DEFINITION, "what it returns can be retested in turn"
+    assert more.retest(seeds=2, top=1, quiet=True).definition is DEFINITION, (
+        "what it returns can be retested in turn"
+    )
     more.show("0/1")
     assert "retest 1 of trial 0: complete" in capsys.readouterr().out
     with pytest.raises(UnknownName, match="and retests like 0/1"):
@@ -67,6 +82,8 @@ def test_a_cell_goes_on_where_it_stood_another_definition_is_another_study_and_a
     assert str(loaded) == str(lrsearch.load(name))
     with pytest.raises(lrsearch.LrSearchError, match="was defined in a notebook"):
         loaded.retest(seeds=3)
-    assert len(lrsearch.load(name).records) == len(loaded.records), "nothing is added that nobody here can train"
+    assert len(lrsearch.load(name).records) == len(loaded.records), (
+        "nothing is added that nobody here can train"
+    )
     with pytest.raises(InvalidValue, match="given by seeds, top or trial"):
         loaded.retest()

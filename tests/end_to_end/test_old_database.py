@@ -46,8 +46,16 @@ def lrsearch(*arguments, code=0):
 
 def here(definition, study, **changed):
     """What a look at the study file finds, its data and model being as they were."""
-    measured = {name: value for name, value in study.fingerprint.items() if name.startswith(("model.", "data."))}
-    found = {"fingerprint": fingerprint_of(definition) | measured, "recorded": recorded_of(definition), "versions": versions()}
+    measured = {
+        name: value
+        for name, value in study.fingerprint.items()
+        if name.startswith(("model.", "data."))
+    }
+    found = {
+        "fingerprint": fingerprint_of(definition) | measured,
+        "recorded": recorded_of(definition),
+        "versions": versions(),
+    }
     return replace(study.plan.facts, **(found | changed))
 
 
@@ -63,7 +71,12 @@ def test_its_tables_are_migrated_only_when_asked_to(folder):
 
 def test_a_study_that_it_ended_is_answered_by_its_values(ledger):
     best = json.loads(lrsearch("best", "ended", "--json"))
-    assert (best["trial"], best["optimizer"], best["retest"]["n"], best["changes"]) == (9, "momentum", 2, [])
+    assert (best["trial"], best["optimizer"], best["retest"]["n"], best["changes"]) == (
+        9,
+        "momentum",
+        2,
+        [],
+    )
     assert best["value"] == pytest.approx(0.326, abs=5e-4)
 
 
@@ -84,10 +97,14 @@ def test_its_studies_know_their_files_again_and_refuse_others(folder, ledger, na
     assert changes_of(kept, here(edited, study, versions=under_3_11))[0] == []
 
 
-def test_its_studies_are_taken_up_under_another_python_saying_what_cannot_be_compared(folder, ledger):
+def test_its_studies_are_taken_up_under_another_python_saying_what_cannot_be_compared(
+    folder, ledger
+):
     study = ledger.study("begun")
     definition = load_study_file(folder / "begun.py")
-    changes, notes = changes_of(study, here(definition, study, versions=versions() | {"python": "3.12.1"}))
+    changes, notes = changes_of(
+        study, here(definition, study, versions=versions() | {"python": "3.12.1"})
+    )
     assert changes == []
     assert "cannot be compared" in notes[0]
 
@@ -95,14 +112,30 @@ def test_its_studies_are_taken_up_under_another_python_saying_what_cannot_be_com
 @pytest.mark.tensorflow
 def test_a_study_that_it_stopped_goes_on_from_its_checkpoints_and_ends(folder, ledger):
     waiting = [each for each in ledger.trials(ledger.study("begun").id) if not each.state.terminal]
-    before = {each.id: (each.value, each.reason) for each in ledger.trials(ledger.study("begun").id) if each.state.terminal}
+    before = {
+        each.id: (each.value, each.reason)
+        for each in ledger.trials(ledger.study("begun").id)
+        if each.state.terminal
+    }
     lrsearch("resume", "begun")
-    attach = ["attach", "begun", "--workers", 1, "--checkpoints", folder / "checkpoints", "--log-file", "events.jsonl", "-q"]
+    attach = [
+        "attach",
+        "begun",
+        "--workers",
+        1,
+        "--checkpoints",
+        folder / "checkpoints",
+        "--log-file",
+        "events.jsonl",
+        "-q",
+    ]
     lrsearch(*attach)
     study = ledger.study("begun")
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     resumed = {
-        each["number"]: each["resumed_from"] for each in events if each["event"] == "trial.started" and each["resumed_from"]
+        each["number"]: each["resumed_from"]
+        for each in events
+        if each["event"] == "trial.started" and each["resumed_from"]
     }
     assert study.state is StudyState.FINISHED
     assert len(waiting) == 2
@@ -124,7 +157,9 @@ def test_a_study_that_it_ended_can_be_extended(ledger):
 
 def test_its_studies_take_more_retests(ledger):
     before = ledger.counts(ledger.study("ended").id).retests
-    told = json.loads(lrsearch("retest", "ended", "--seeds", 5, "--top", 1, "--plan-only", "--json"))
+    told = json.loads(
+        lrsearch("retest", "ended", "--seeds", 5, "--top", 1, "--plan-only", "--json")
+    )
     assert (told["state"], told["seeds"]) == ("open", 5)
     study = ledger.study("ended")
     assert ledger.counts(study.id).retests == before + told["added"] > before

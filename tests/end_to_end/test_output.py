@@ -1,4 +1,6 @@
-"""Output that ends before the command does: closed pipes and full disks change neither the study nor the exit code, and raise nothing."""
+"""Output that ends before the command does: closed pipes and full disks change neither the study
+nor the exit code, and raise nothing.
+"""
 
 import os
 import subprocess
@@ -26,7 +28,16 @@ def study(tmp_path):
 def run(folder, *arguments, stdout, stderr=subprocess.PIPE):
     environ = {name: value for name, value in os.environ.items() if not name.startswith("LRSEARCH")}
     command = [*LEFT, *arguments]
-    return subprocess.run(command, cwd=folder, env=environ, stdout=stdout, stderr=stderr, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environ,
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.fixture
@@ -51,4 +62,7 @@ def test_a_full_disk_under_the_output_is_one_line(study):
     with Path("/dev/full").open("w") as full:
         done = run(study, "trials", "toy", stdout=full)
     assert done.returncode == 3
-    assert done.stderr == "lrsearch: the output cannot be written: No space left on device; the study is not affected.\n"
+    assert (
+        done.stderr
+        == "lrsearch: the output cannot be written: No space left on device; the study is not affected.\n"
+    )

@@ -1,4 +1,6 @@
-"""`lrsearch retest` and a raised --retest: a toy's real workers on SQLite, and the command on studies in every state."""
+"""`lrsearch retest` and a raised --retest: a toy's real workers on SQLite, and the command on
+studies in every state.
+"""
 
 import json
 
@@ -20,7 +22,9 @@ KEPT = ("storage", "engine_factory", "devices", "workers")
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs a command in a folder of its own; returns its output, parsed where it is JSON, or the error's line."""
+    """Runs a command in a folder of its own; returns its output, parsed where it is JSON, or the
+    error's line.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LRSEARCH_STORAGE", raising=False)
 
@@ -44,13 +48,18 @@ def ledger(run, tmp_path):
 
 @pytest.fixture
 def ended(ledger):
-    """A study of six trials with two retests each of the best three and yours; trials 4, 3 and 5 are best, in this order."""
+    """A study of six trials with two retests each of the best three and yours; trials 4, 3 and 5
+    are best, in this order.
+    """
     made = ledger.create_study(plan(trials=6, retest_seeds=2))
     worker = add_worker(ledger, made)
     train(ledger, made, worker)
     assert isinstance(ledger.claim(made.id, worker, lease_seconds=60), PlanRetests)
     seeds = [seed_of(0, Kind.RETEST, repeat) for repeat in range(2)]
-    ledger.plan_retests(made.id, [Retest(parent=p, repeat=r, seed=s) for r, s in enumerate(seeds) for p in (4, 5, 3, 0)])
+    ledger.plan_retests(
+        made.id,
+        [Retest(parent=p, repeat=r, seed=s) for r, s in enumerate(seeds) for p in (4, 5, 3, 0)],
+    )
     train(ledger, made, worker)
     assert ledger.study("toy").state is StudyState.FINISHED
     return made
@@ -78,11 +87,15 @@ def test_a_finished_study_is_retested_on_more_seeds_by_the_workers_of_this_machi
         **kept,
         listen=lambda event: notes.append(event.facts["text"]) if event.name == "note" else None,
     )
-    assert (added.taken.added, added.taken.waiting, added.study.state) == (6, 0, StudyState.FINISHED)
-    found = [each for each in records(arguments, Kind.RETEST) if each.parent in added.choice.trials]
-    assert {each.parent: sum(one.parent == each.parent for one in found) for each in found} == dict.fromkeys(
-        added.choice.trials, 3
+    assert (added.taken.added, added.taken.waiting, added.study.state) == (
+        6,
+        0,
+        StudyState.FINISHED,
     )
+    found = [each for each in records(arguments, Kind.RETEST) if each.parent in added.choice.trials]
+    assert {
+        each.parent: sum(one.parent == each.parent for one in found) for each in found
+    } == dict.fromkeys(added.choice.trials, 3)
     assert {each.seed for each in found} == {seed_of(0, Kind.RETEST, repeat) for repeat in range(3)}
     assert all(each.value is not None for each in found)
     assert notes[0].startswith("6 more retests: trials ")
@@ -116,7 +129,9 @@ def test_a_study_that_a_deadline_ended_is_retested_and_not_searched_further(stud
     with ledger_of(arguments) as ledger:
         ledger.set_budget(ledger.study("toy").id, trials=10, timeout_seconds=0.001)
     begun = len(records(arguments))
-    done = retest("toy", RetestWish(seeds=2, top=1), **{name: arguments[name] for name in KEPT}).study
+    done = retest(
+        "toy", RetestWish(seeds=2, top=1), **{name: arguments[name] for name in KEPT}
+    ).study
     assert done.state is StudyState.FINISHED
     assert len(records(arguments)) == begun
     assert all(each.value is not None for each in records(arguments, Kind.RETEST))
@@ -145,26 +160,40 @@ def test_more_seeds_go_to_the_best_of_the_answer_and_yours(run, ledger, ended):
 
 def test_more_settings_and_a_single_trial_have_as_many_seeds_as_the_others(run, ledger, ended):
     said = run("retest", "toy", "--top", 4, "--plan-only")
-    assert said == "2 more retests: trials 4, 3, 5, 2 and yours on 2 seeds in all. Workers train them by: lrsearch attach toy\n"
+    assert (
+        said
+        == "2 more retests: trials 4, 3, 5, 2 and yours on 2 seeds in all. Workers train them by: lrsearch attach toy\n"
+    )
     run("retest", "toy", "--trial", 1, "--plan-only")
-    assert {parent: len(seeds) for parent, seeds in repeats(ledger, ended).items()} == dict.fromkeys((4, 5, 3, 2, 1, 0), 2)
+    assert {
+        parent: len(seeds) for parent, seeds in repeats(ledger, ended).items()
+    } == dict.fromkeys((4, 5, 3, 2, 1, 0), 2)
     assert "no retest is missing" in run("retest", "toy", "--seeds", 2, "--plan-only")
 
 
-def test_a_study_in_progress_keeps_the_wish_for_its_end_and_trains_what_was_named_after_it(run, ledger):
+def test_a_study_in_progress_keeps_the_wish_for_its_end_and_trains_what_was_named_after_it(
+    run, ledger
+):
     made = ledger.create_study(plan(trials=6, retest_seeds=2))
     worker = add_worker(ledger, made)
     finish(ledger, claim(ledger, made, worker), value=0.5)
     said = run("retest", "toy", "--seeds", 3, "--top", 4, "--trial", 0)
-    assert "the search of toy is not over: at its end the best 4 settings and yours are retested on 3 seeds in all" in said
+    assert (
+        "the search of toy is not over: at its end the best 4 settings and yours are retested on 3 seeds in all"
+        in said
+    )
     assert "lrsearch attach toy" in said
     rule = ledger.study("toy").plan
     assert (rule.retest_seeds, rule.retest_top) == (3, 4)
     assert {parent: len(seeds) for parent, seeds in repeats(ledger, made).items()} == {0: 3}
     assert train(ledger, made, worker) == [1, 2, 3, 4, 5]
-    assert isinstance(ledger.claim(made.id, worker, lease_seconds=60), PlanRetests), "before retests that wait"
+    assert isinstance(ledger.claim(made.id, worker, lease_seconds=60), PlanRetests), (
+        "before retests that wait"
+    )
     stale = [Retest(parent=4, repeat=0, seed=1)]
-    assert not ledger.plan_retests(made.id, stale, rule=(2, 3)), "another number of seeds is asked for by now"
+    assert not ledger.plan_retests(made.id, stale, rule=(2, 3)), (
+        "another number of seeds is asked for by now"
+    )
     assert ledger.plan_retests(made.id, stale, rule=(3, 4))
 
 
@@ -186,7 +215,9 @@ def test_what_cannot_be_retested_is_refused_and_changes_nothing(run, ledger):
     worker = add_worker(ledger, made)
     finish(ledger, claim(ledger, made, worker), status=Status.DIVERGED, value=None)
     finish(ledger, claim(ledger, made, worker), status=Status.FAILED, value=None)
-    assert "no trial of study 'toy' ran to its end with a value" in run("retest", "toy", "--seeds", 3, code=4)
+    assert "no trial of study 'toy' ran to its end with a value" in run(
+        "retest", "toy", "--seeds", 3, code=4
+    )
     assert "It is diverged." in run("retest", "toy", "--trial", 0, code=2)
     assert "toy has 0 to 1" in run("retest", "toy", "--trial", 12, code=2)
     assert "--seeds N" in run("retest", "toy", code=2)
@@ -200,8 +231,12 @@ def test_without_yours_the_others_are_retested_and_that_is_said(run, ledger):
     finish(ledger, claim(ledger, made, worker), status=Status.DIVERGED, value=None)
     train(ledger, made, worker)
     said = run("retest", "toy", "--top", 2, "--plan-only")
-    assert said.startswith("6 more retests: trials 2, 1 on 3 seeds in all; yours has no value and is not retested.")
-    assert len(train(ledger, made, worker)) == 6, "a study without retests of its own trains those that are asked for"
+    assert said.startswith(
+        "6 more retests: trials 2, 1 on 3 seeds in all; yours has no value and is not retested."
+    )
+    assert len(train(ledger, made, worker)) == 6, (
+        "a study without retests of its own trains those that are asked for"
+    )
 
 
 def test_retests_that_failed_stay_and_are_named(run, ledger, ended):

@@ -1,4 +1,6 @@
-"""Workers and their threads follow from a rule, and a study keeps its threads: real processes, a cheap stand-in trains."""
+"""Workers and their threads follow from a rule, and a study keeps its threads: real processes, a
+cheap stand-in trains.
+"""
 
 import json
 import os
@@ -19,7 +21,8 @@ from lrsearch.values import Status, TrialState
 from lrsearch.worker.workshop import host_name
 
 SUPPORT = Path(__file__).parents[1] / "support"
-# A study whose cores version 0.1.0 measured: one worker per core stayed, and the other pool kept its signal handlers.
+# A study whose cores version 0.1.0 measured: one worker per core stayed, and the other pool kept
+# its signal handlers.
 MEASURED = {"epochs": 200, "epoch_seconds": 0.1, "pace": {"1": 3.0, "2": 5.0}}
 
 DRIVER = """
@@ -38,7 +41,9 @@ except LrSearchError as error:
 @pytest.fixture
 def options(tmp_path, monkeypatch):
     """What a toy study's searches share, in its folder."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")])
+    )
     monkeypatch.chdir(tmp_path)
     url = f"sqlite:///{tmp_path}/toy.db"
     return {"storage": url, "engine_factory": "worker_toy:workshop", "devices": "cpu"}
@@ -57,7 +62,9 @@ def search(options, monkeypatch):
         begin(what, listen=events.append, **options, **given)
         with closing(open_ledger(options["storage"])) as ledger:
             study = ledger.study("toy")
-            assert [each.state for each in ledger.trials(study.id)] == [TrialState.COMPLETE] * study.trials
+            assert [each.state for each in ledger.trials(study.id)] == [
+                TrialState.COMPLETE
+            ] * study.trials
         return [event.facts["text"] for event in events if event.name == "note"]
 
     return run
@@ -68,17 +75,25 @@ def put_back(options, *, total):
     with closing(open_ledger(options["storage"])) as ledger:
         study = ledger.study("toy")
         ledger.set_budget(study.id, trials=total)
-        assert finish(ledger, claim(ledger, study, add_worker(ledger, study, host=host_name())), status=Status.INTERRUPTED)
+        assert finish(
+            ledger,
+            claim(ledger, study, add_worker(ledger, study, host=host_name())),
+            status=Status.INTERRUPTED,
+        )
 
 
-def test_a_study_with_an_interrupted_trial_goes_on_with_its_threads_unless_told_otherwise(search, options):
+def test_a_study_with_an_interrupted_trial_goes_on_with_its_threads_unless_told_otherwise(
+    search, options
+):
     kept = "as many threads as the study began with, which resumes bitwise (--threads changes it)"
     assert search(trials=3, retest=0) == ["2 workers of 1 thread: one per core"]
     put_back(options, total=4)
     assert search(trials=4, retest=0) == [f"1 worker of 1 thread: {kept}"]
     put_back(options, total=6)
     changed = "the study began with 1, so what was interrupted does not resume bitwise"
-    assert search(trials=6, retest=0, threads=2) == [f"1 worker of 2 threads: --threads 2; {changed}"]
+    assert search(trials=6, retest=0, threads=2) == [
+        f"1 worker of 2 threads: --threads 2; {changed}"
+    ]
     put_back(options, total=9)
     assert search(attach, "toy") == [f"1 worker of 2 threads: {kept}"]
 
@@ -94,14 +109,20 @@ def test_threads_that_nobody_noted_are_said_to_be_unknown(search, options):
     with closing(open_ledger(options["storage"])) as ledger:
         ledger.keep_threads(ledger.study("toy").id, None)
     (said,) = search(trials=5, retest=0)
-    assert said.startswith("2 workers of 1 thread: one per core; how many threads the study began with is not known")
+    assert said.startswith(
+        "2 workers of 1 thread: one per core; how many threads the study began with is not known"
+    )
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
 def test_the_first_signal_is_heard_where_cores_used_to_be_measured(options, number, code):
     Path("toy.json").write_text(json.dumps(MEASURED))
     asked = {**options, "trials": 3, "retest": 0}
-    with subprocess.Popen([sys.executable, "-c", DRIVER, json.dumps(asked)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", DRIVER, json.dumps(asked)], stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout is not None
             for line in process.stdout:
@@ -113,4 +134,6 @@ def test_the_first_signal_is_heard_where_cores_used_to_be_measured(options, numb
             process.kill()
     assert process.returncode == code
     with closing(open_ledger(options["storage"])) as ledger:
-        assert {each.state for each in ledger.trials(ledger.study("toy").id)} == {TrialState.WAITING}
+        assert {each.state for each in ledger.trials(ledger.study("toy").id)} == {
+            TrialState.WAITING
+        }

@@ -1,4 +1,6 @@
-"""Steering and looking commands on a real SQLite study, without training: stop, resume, extend, retry, delete, status, migrate."""
+"""Steering and looking commands on a real SQLite study, without training: stop, resume, extend,
+retry, delete, status, migrate.
+"""
 
 import json
 from dataclasses import replace
@@ -18,7 +20,9 @@ from lrsearch.worker.workshop import Inspection
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs a command in a folder of its own; returns its output, parsed where it is JSON, or the error's line."""
+    """Runs a command in a folder of its own; returns its output, parsed where it is JSON, or the
+    error's line.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LRSEARCH_STORAGE", raising=False)
 
@@ -78,7 +82,11 @@ def test_a_broken_study_is_told_to_whoever_attaches_and_a_retry_opens_it(run, le
     ledger.set_state(made.id, StudyState.BROKEN, reason="Traceback: line 7")
     assert "lrsearch retry toy --failed" in run("attach", "toy", code=1)
     assert "broken" in run("resume", "toy", code=4), "all its trials have ended"
-    assert run("retry", "toy", "--failed", "--json") == {"study": "toy", "enqueued": [2, 3], "state": "open"}
+    assert run("retry", "toy", "--failed", "--json") == {
+        "study": "toy",
+        "enqueued": [2, 3],
+        "state": "open",
+    }
 
 
 def test_what_was_asked_of_a_stopped_study_says_that_it_must_be_resumed(run, ledger, study):
@@ -91,11 +99,15 @@ def test_what_was_asked_of_a_stopped_study_says_that_it_must_be_resumed(run, led
 def test_starting_a_broken_study_again_without_new_trials_says_why_it_cannot(ledger, study):
     ledger.set_budget(study.id, trials=2)
     ledger.set_state(study.id, StudyState.BROKEN, reason="Traceback: line 7")
-    found = Inspection(facts=study.plan.facts, dimensions=study.plan.dimensions, references=(), seed=0)
+    found = Inspection(
+        facts=study.plan.facts, dimensions=study.plan.dimensions, references=(), seed=0
+    )
     with pytest.raises(StudyBroken, match="retry toy --failed") as raised:
         create_or_resume(ledger, Request(), "toy", "toy.py", found)
     assert "line 7" in raised.value.traceback_text
-    assert create_or_resume(ledger, Request(trials=7), "toy", "toy.py", found).state is StudyState.OPEN
+    assert (
+        create_or_resume(ledger, Request(trials=7), "toy", "toy.py", found).state is StudyState.OPEN
+    )
 
 
 def test_changes_that_were_accepted_are_recorded_and_stand_in_the_answer(run, ledger, study):
@@ -105,7 +117,14 @@ def test_changes_that_were_accepted_are_recorded_and_stand_in_the_answer(run, le
     with pytest.raises(FingerprintMismatch, match=r"--accept-change code\.model"):
         create_or_resume(ledger, Request(), "toy", "toy.py", found)
     accepting = Request(accept_change=("code.model",))
-    create_or_resume(ledger, accepting, "toy", "toy.py", found, listen=lambda event: told.append(event.facts["text"]))
+    create_or_resume(
+        ledger,
+        accepting,
+        "toy",
+        "toy.py",
+        found,
+        listen=lambda event: told.append(event.facts["text"]),
+    )
     assert told == ["code.model changed since the study began, and is recorded"]
     create_or_resume(ledger, Request(), "toy", "toy.py", found)
     [change] = run("best", "toy", "--json")["changes"]
@@ -124,7 +143,11 @@ def test_retry_queues_failed_settings_and_raises_the_budget(run, study):
     assert run("retry", "toy", "--failed", "--json")["enqueued"] == [2]
     status = run("status", "toy", "--json")
     assert (status["budget"], status["waiting"], status["failed"]) == (7, 1, 1)
-    assert run("retry", "toy", "--failed", "--json") == {"study": "toy", "enqueued": [], "state": "open"}
+    assert run("retry", "toy", "--failed", "--json") == {
+        "study": "toy",
+        "enqueued": [],
+        "state": "open",
+    }
 
 
 def test_delete_asks_and_leaves_nothing_not_even_checkpoints(run, study, tmp_path):
@@ -174,7 +197,11 @@ def test_workers_are_listed_with_versions(run, study):
 def test_migrate_finds_nothing_to_do_and_refuses_what_it_does_not_know(run, ledger, study):
     found = run("migrate", "--json")
     assert found["before"] == found["after"]
-    ledger.database.write(lambda c: c.exec_driver_sql("update lrsearch_alembic_version set version_num = '9999'") and None)
+    ledger.database.write(
+        lambda c: (
+            c.exec_driver_sql("update lrsearch_alembic_version set version_num = '9999'") and None
+        )
+    )
     assert "newer lrsearch" in run("migrate", code=4)
     assert "9999" in run("studies", code=4)
 
@@ -198,7 +225,12 @@ def test_a_search_that_found_nothing_to_compare_ends_with_code_1(run, ledger):
         made = ledger.create_study(plan(name=name, trials=2, retest_seeds=0))
         worker = add_worker(ledger, made)
         for status in statuses:
-            finish(ledger, claim(ledger, made, worker), status=status, value=0.5 if status is Status.COMPLETE else None)
+            finish(
+                ledger,
+                claim(ledger, made, worker),
+                status=status,
+                value=0.5 if status is Status.COMPLETE else None,
+            )
         assert ledger.study(name).state is StudyState.OPEN
         tell_answer(name, None, as_json=False)  # only a study that is done is judged
         ledger.claim(made.id, worker, lease_seconds=60.0)

@@ -1,4 +1,6 @@
-"""What the study's own code, an administrator and the disk do to workers: the budget is met, or the exit code says that it is not."""
+"""What the study's own code, an administrator and the disk do to workers: the budget is met, or the
+exit code says that it is not.
+"""
 
 import os
 import signal
@@ -36,14 +38,21 @@ def attempts(arguments, number):
 def test_signals_and_children_of_the_studys_own_stop_nothing(study):
     arguments = study(workers=1, trials=3, all="signals")
     run_study(**arguments)
-    assert states(arguments) == {TrialState.COMPLETE: 3}, [each.reason for each in records(arguments)]
+    assert states(arguments) == {TrialState.COMPLETE: 3}, [
+        each.reason for each in records(arguments)
+    ]
 
 
 def test_an_exit_that_nobody_asked_for_fails_its_trial_once(study):
     arguments = study(workers=1, trials=5, behave={"trial 1": "exit", "trial 2": "keyboard"})
     run_study(**arguments)
-    found = [(each.state, each.attempt, each.reason.split(":")[0]) for each in records(arguments)[1:3]]
-    assert found == [(TrialState.FAILED, 1, "SystemExit"), (TrialState.FAILED, 1, "KeyboardInterrupt")]
+    found = [
+        (each.state, each.attempt, each.reason.split(":")[0]) for each in records(arguments)[1:3]
+    ]
+    assert found == [
+        (TrialState.FAILED, 1, "SystemExit"),
+        (TrialState.FAILED, 1, "KeyboardInterrupt"),
+    ]
     assert "worker_toy.py" in trial(arguments, 1).traceback_text
     assert states(arguments) == {TrialState.COMPLETE: 3, TrialState.FAILED: 2}
 
@@ -57,8 +66,12 @@ def test_an_exit_that_answers_a_signal_to_the_worker_puts_its_trial_back(study):
     ]
 
 
-@pytest.mark.parametrize(("behaviour", "why"), [("close-once", "signal SIGKILL"), ("garble-once", "lrsearch's own pipe")])
-def test_a_worker_that_cannot_be_spoken_to_is_ended_and_its_trial_is_trained_by_another(study, behaviour, why):
+@pytest.mark.parametrize(
+    ("behaviour", "why"), [("close-once", "signal SIGKILL"), ("garble-once", "lrsearch's own pipe")]
+)
+def test_a_worker_that_cannot_be_spoken_to_is_ended_and_its_trial_is_trained_by_another(
+    study, behaviour, why
+):
     arguments = study(workers=1, trials=2, behave={"trial 1": behaviour})
     run_study(**arguments)
     found = trial(arguments, 1)
@@ -117,14 +130,18 @@ def test_one_worker_told_to_stop_and_one_killed_are_both_replaced(study):
     assert states(arguments) == {TrialState.COMPLETE: 5}
 
 
-def test_a_worker_in_a_long_call_that_is_told_to_stop_goes_and_its_trial_is_not_counted_as_lost(study):
+def test_a_worker_in_a_long_call_that_is_told_to_stop_goes_and_its_trial_is_not_counted_as_lost(
+    study,
+):
     arguments = study(workers=1, trials=1, behave={"trial 0": "stuck-once"})
     with driven(arguments) as driver:
         driver.until("trial.started")
         [only] = driver.pids
         os.kill(only, signal.SIGTERM)
         assert driver.end(timeout=60) == 0
-    assert [(each.state, each.attempt, each.lost) for each in records(arguments)] == [(TrialState.COMPLETE, 2, 0)]
+    assert [(each.state, each.attempt, each.lost) for each in records(arguments)] == [
+        (TrialState.COMPLETE, 2, 0)
+    ]
 
 
 # -- the ledger has the word -----------------------------------------------------------------------------------------------
@@ -202,7 +219,9 @@ def test_an_exit_in_a_notebook_fails_its_trial(study, tmp_path):
 
 
 @pytest.mark.parametrize("behaviour", [{"epochs": 1000, "epoch_seconds": 0.1}, {"all": "stuck"}])
-def test_a_ctrl_c_in_a_notebook_puts_the_trial_back_and_a_second_one_does_not_wait(study, tmp_path, behaviour):
+def test_a_ctrl_c_in_a_notebook_puts_the_trial_back_and_a_second_one_does_not_wait(
+    study, tmp_path, behaviour
+):
     def press(event):
         if event.name == "trial.started":
             for seconds in (0.2, 0.4) if "all" in behaviour else (0.2,):
@@ -243,13 +262,31 @@ definition = StudyDefinition(objective="val_loss", epochs=2, batch_size=None, sp
 @pytest.mark.slow
 def test_a_dataset_whose_processes_keras_terminates_trains_the_whole_budget(tmp_path):
     (tmp_path / "forks.py").write_text(FORKS)
-    command = [sys.executable, "-m", "lrsearch", "start-study", "forks.py", "--workers", "1", "--trials", "2", "--retest", "0"]
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("LRSEARCH")} | {"CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=240, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "lrsearch",
+        "start-study",
+        "forks.py",
+        "--workers",
+        "1",
+        "--trials",
+        "2",
+        "--retest",
+        "0",
+    ]
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith("LRSEARCH")
+    } | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=240, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "2 complete" in done.stdout
     assert "died" not in done.stderr
-    assert not [each for each in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path) in _read(each)]
+    assert not [
+        each for each in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path) in _read(each)
+    ]
 
 
 def _read(path):

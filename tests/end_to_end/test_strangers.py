@@ -1,4 +1,6 @@
-"""Strangers' models are searched with nothing changed but the study file: one definition each, trained in this process."""
+"""Strangers' models are searched with nothing changed but the study file: one definition each,
+trained in this process.
+"""
 
 import importlib.util
 import os
@@ -17,7 +19,8 @@ from lrsearch.values import Origin, TrialState
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 layers = keras.layers
-SPACE = SearchSpace(optimizers=["momentum"], schedules=["linear"])  # beside yours one more model to trace
+# beside yours one more model to trace
+SPACE = SearchSpace(optimizers=["momentum"], schedules=["linear"])
 
 
 def points(count=60, width=4, seed=0):
@@ -40,7 +43,9 @@ def assert_all_trained(result, count=3):
 
 
 def dense(inputs=4, **compile_with):
-    model = keras.Sequential([layers.Input((inputs,)), layers.Dense(8, "relu"), layers.Dense(1, "sigmoid")])
+    model = keras.Sequential(
+        [layers.Input((inputs,)), layers.Dense(8, "relu"), layers.Dense(1, "sigmoid")]
+    )
     if compile_with:
         model.compile(**compile_with)
     return model
@@ -48,14 +53,19 @@ def dense(inputs=4, **compile_with):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    return lambda build, load, **fields: assert_all_trained(search(tmp_path, monkeypatch, build, load, **fields))
+    return lambda build, load, **fields: assert_all_trained(
+        search(tmp_path, monkeypatch, build, load, **fields)
+    )
 
 
 def test_several_inputs_and_outputs_with_losses_weights_and_metrics_by_name(run):
     def build():
         one, two = layers.Input((4,), name="one"), layers.Input((2,), name="two")
         joined = layers.Concatenate()([layers.Dense(8, "relu")(one), two])
-        kind, size = layers.Dense(1, "sigmoid", name="kind")(joined), layers.Dense(1, name="size")(joined)
+        kind, size = (
+            layers.Dense(1, "sigmoid", name="kind")(joined),
+            layers.Dense(1, name="size")(joined),
+        )
         model = keras.Model({"one": one, "two": two}, {"kind": kind, "size": size})
         model.compile(
             "adam",
@@ -114,7 +124,9 @@ def test_a_batched_dataset_and_one_that_asks_for_the_batch_size(run):
         return dense(optimizer="adam", loss="binary_crossentropy")
 
     def load():
-        return tuple(tf.data.Dataset.from_tensor_slices(points(seed=seed)).batch(16) for seed in (0, 1))
+        return tuple(
+            tf.data.Dataset.from_tensor_slices(points(seed=seed)).batch(16) for seed in (0, 1)
+        )
 
     result = run(build, load, batch_size=None)
     assert not result.study.plan.facts.exact_order
@@ -123,9 +135,14 @@ def test_a_batched_dataset_and_one_that_asks_for_the_batch_size(run):
 
 def test_a_dataset_that_is_batched_for_each_size_searched(run):
     def load(batch_size):
-        return tuple(tf.data.Dataset.from_tensor_slices(points(seed=seed)).batch(batch_size) for seed in (0, 1))
+        return tuple(
+            tf.data.Dataset.from_tensor_slices(points(seed=seed)).batch(batch_size)
+            for seed in (0, 1)
+        )
 
-    result = run(lambda: dense(optimizer="adam", loss="binary_crossentropy"), load, batch_size=[10, 20])
+    result = run(
+        lambda: dense(optimizer="adam", loss="binary_crossentropy"), load, batch_size=[10, 20]
+    )
     assert result.study.plan.facts.steps_per_epoch == {"10": 6, "20": 3}
 
 
@@ -156,7 +173,11 @@ def test_a_pydataset(run):
             part = slice(index * 15, (index + 1) * 15)
             return self.x[part], self.y[part]
 
-    run(lambda: dense(optimizer="adam", loss="binary_crossentropy"), lambda: (Batches(0), Batches(1)), batch_size=None)
+    run(
+        lambda: dense(optimizer="adam", loss="binary_crossentropy"),
+        lambda: (Batches(0), Batches(1)),
+        batch_size=None,
+    )
 
 
 def test_pretrained_frozen_and_adapted_layers_survive(run):
@@ -166,7 +187,9 @@ def test_pretrained_frozen_and_adapted_layers_survive(run):
     class Look(keras.callbacks.Callback):
         def on_train_end(self, logs=None):
             frozen, scale = self.model.get_layer("frozen"), self.model.get_layer("scale")
-            seen.append((frozen.trainable, frozen.get_weights()[0].copy(), scale.mean.numpy().copy()))
+            seen.append(
+                (frozen.trainable, frozen.get_weights()[0].copy(), scale.mean.numpy().copy())
+            )
 
     def build():
         scale = layers.Normalization(name="scale")
@@ -188,15 +211,22 @@ def test_pretrained_frozen_and_adapted_layers_survive(run):
 
 def test_sample_and_class_weights_a_lambda_loss_and_searched_parameters(run):
     def build(params):
-        model = keras.Sequential([layers.Input((4,)), layers.Dropout(params["dropout"]), layers.Dense(1, "sigmoid")])
+        model = keras.Sequential(
+            [layers.Input((4,)), layers.Dropout(params["dropout"]), layers.Dense(1, "sigmoid")]
+        )
         model.compile("adam", lambda y, p: keras.ops.mean(keras.ops.square(y - p)))
         return model
 
     def load():
         x, y = points()
-        return (x, y[:, 0].astype("int32"), np.linspace(0.5, 1.5, len(x))), (x, y[:, 0].astype("int32"))
+        return (x, y[:, 0].astype("int32"), np.linspace(0.5, 1.5, len(x))), (
+            x,
+            y[:, 0].astype("int32"),
+        )
 
-    space = SearchSpace(optimizers=["adam"], schedules=["cosine"], extra={"dropout": (0.0, 0.5), "kind": ["a", "b"]})
+    space = SearchSpace(
+        optimizers=["adam"], schedules=["cosine"], extra={"dropout": (0.0, 0.5), "kind": ["a", "b"]}
+    )
     result = run(build, load, space=space)
     assert 0.0 <= result.records[-1].setting.extra["dropout"] <= 0.5
 
@@ -211,7 +241,11 @@ def test_class_weights(run):
 
 def test_an_uncompiled_model_takes_loss_and_metrics_from_the_definition(run):
     result = run(
-        dense, lambda: (points(), points(seed=1)), loss="binary_crossentropy", metrics=["accuracy"], objective="val_accuracy"
+        dense,
+        lambda: (points(), points(seed=1)),
+        loss="binary_crossentropy",
+        metrics=["accuracy"],
+        objective="val_accuracy",
     )
     assert result.records[0].setting.optimizer == "adam"
     assert result.records[0].setting.learning_rate == pytest.approx(1e-3)
@@ -233,8 +267,14 @@ class TwoOptimizers(keras.Sequential):
 
 
 REFUSED = {
-    "compile of its own": (lambda: _compiled(OwnCompile([layers.Input((4,)), layers.Dense(1)])), "compile"),
-    "two optimizers": (lambda: TwoOptimizers([layers.Input((4,)), layers.Dense(1)]).compile_two(), "optimizer"),
+    "compile of its own": (
+        lambda: _compiled(OwnCompile([layers.Input((4,)), layers.Dense(1)])),
+        "compile",
+    ),
+    "two optimizers": (
+        lambda: TwoOptimizers([layers.Input((4,)), layers.Dense(1)]).compile_two(),
+        "optimizer",
+    ),
     "uncompiled without a loss": (dense, "loss"),
     "no model": (lambda: 3, "keras.Model"),
 }
@@ -270,14 +310,24 @@ def test_an_objective_without_a_known_direction_needs_one(tmp_path, monkeypatch)
 
     with pytest.raises(InvalidValue, match="direction"):
         search(tmp_path, monkeypatch, build, lambda: (points(), points()), objective="val_odd")
-    result = search(tmp_path, monkeypatch, build, lambda: (points(), points()), objective="val_odd", direction="maximize")
+    result = search(
+        tmp_path,
+        monkeypatch,
+        build,
+        lambda: (points(), points()),
+        objective="val_odd",
+        direction="maximize",
+    )
     assert_all_trained(result)
 
 
 def test_a_sampler_that_cannot_run_here_is_refused_before_there_is_a_study(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    known = {"build_model": lambda: dense(optimizer="adam", loss="mse"), "load_data": lambda: (points(), points())}
+    known = {
+        "build_model": lambda: dense(optimizer="adam", loss="mse"),
+        "load_data": lambda: (points(), points()),
+    }
     definition = StudyDefinition(**known, objective="val_loss", epochs=1, batch_size=16)
     with pytest.raises(EnvironmentProblem, match="PyTorch"):
         lrsearch.search(definition, sampler="gp", quiet=True)
@@ -292,7 +342,10 @@ def test_a_sampler_that_cannot_run_here_is_refused_before_there_is_a_study(tmp_p
 
 
 def test_search_gives_a_result_that_a_notebook_can_show(run, tmp_path):
-    result = run(lambda: dense(optimizer="adam", loss="mse", metrics=["mae"]), lambda: (points(), points(seed=1)))
+    result = run(
+        lambda: dense(optimizer="adam", loss="mse", metrics=["mae"]),
+        lambda: (points(), points(seed=1)),
+    )
     assert list(result.trials["optimizer"]) == ["adam", "momentum", "momentum"]
     assert result.trials.index.tolist() == [0, 1, 2]
     assert result.best.value == min(each.value for each in result.records)
@@ -312,7 +365,14 @@ def test_searching_again_goes_on_where_it_stood(tmp_path, monkeypatch):
         return points(), points(seed=1)
 
     first = search(tmp_path, monkeypatch, build, load)
-    definition = StudyDefinition(build_model=build, load_data=load, objective="val_loss", epochs=2, batch_size=16, space=SPACE)
+    definition = StudyDefinition(
+        build_model=build,
+        load_data=load,
+        objective="val_loss",
+        epochs=2,
+        batch_size=16,
+        space=SPACE,
+    )
     second = lrsearch.search(definition, trials=4, retest=0, quiet=True)
     assert len(second.records) == 4
     assert [each.value for each in second.records[:3]] == [each.value for each in first.records]

@@ -1,4 +1,6 @@
-"""A time-out holds from the command's start, retests included: real processes, a cheap stand-in trains."""
+"""A time-out holds from the command's start, retests included: real processes, a cheap stand-in
+trains.
+"""
 
 import json
 import os
@@ -19,7 +21,9 @@ TRIAL_SECONDS = 0.45
 @pytest.fixture
 def search(tmp_path, monkeypatch):
     """Searches a toy study; returns the study, its trials by kind, and what was said."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")])
+    )
     monkeypatch.chdir(tmp_path)
     Path("toy.json").write_text(json.dumps({"epochs": 3, "epoch_seconds": TRIAL_SECONDS / 3}))
     url = f"sqlite:///{tmp_path}/toy.db"
@@ -27,7 +31,13 @@ def search(tmp_path, monkeypatch):
     def run(**given):
         events = []
         run_study(
-            "toy.json", storage=url, engine_factory="worker_toy:workshop", devices="cpu", workers=2, listen=events.append, **given
+            "toy.json",
+            storage=url,
+            engine_factory="worker_toy:workshop",
+            devices="cpu",
+            workers=2,
+            listen=events.append,
+            **given,
         )
         with closing(open_ledger(url)) as ledger:
             study = ledger.study("toy")
@@ -39,7 +49,8 @@ def search(tmp_path, monkeypatch):
 
 def test_nothing_ends_later_than_one_trial_after_the_limit_and_loading_counts(search):
     began = time.monotonic()
-    study, found, notes = search(timeout=7.0, retest=2, began=began - 2.0)  # two seconds were spent before
+    # two seconds were spent before
+    study, found, notes = search(timeout=7.0, retest=2, began=began - 2.0)
     assert study.deadline - study.created_at < 5.0
     assert study.state is StudyState.FINISHED
     last = max(each.finished_at for kind in Kind for each in found[kind] if each.finished_at)
@@ -56,7 +67,9 @@ def test_what_a_trial_took_of_its_workers_time_is_kept(search, tmp_path):
         query = "select worker_seconds, seconds from lrsearch_trials"
         rows = ledger.database.read(lambda connection: connection.exec_driver_sql(query).all())
     assert len(rows) == 3
-    assert all(each.seconds <= each.worker_seconds < each.seconds + 2.0 for each in rows), "sampling included"
+    assert all(each.seconds <= each.worker_seconds < each.seconds + 2.0 for each in rows), (
+        "sampling included"
+    )
 
 
 def test_a_time_that_has_no_room_for_retests_says_so(search):
@@ -76,4 +89,7 @@ def test_a_time_that_is_over_before_the_first_trial_begins_trains_nothing_and_sa
     study, found, notes = search(timeout=5.0, began=time.monotonic() - 60.0)
     assert study.state is StudyState.FINISHED
     assert not any(each.attempt for each in found[Kind.SEARCH])
-    assert notes[-1] == "the time is over: no trial could begin; lrsearch extend toy --timeout TIME gives it more"
+    assert (
+        notes[-1]
+        == "the time is over: no trial could begin; lrsearch extend toy --timeout TIME gives it more"
+    )

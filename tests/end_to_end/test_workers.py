@@ -1,4 +1,7 @@
-"""Workers as real processes on a real SQLite file: killed, interrupted, orphaned, poisoned. Training is a cheap stand-in."""
+"""Workers as real processes on a real SQLite file: killed, interrupted, orphaned, poisoned.
+
+Training is a cheap stand-in.
+"""
 
 import os
 import signal
@@ -10,7 +13,14 @@ from driven import study as study  # noqa: PLC0414 - a fixture
 from other_system import pretend
 
 from lrsearch.answer import summarise
-from lrsearch.errors import DeviceProblem, FingerprintMismatch, Interrupted, InvalidValue, StudyBroken, StudyFileError
+from lrsearch.errors import (
+    DeviceProblem,
+    FingerprintMismatch,
+    Interrupted,
+    InvalidValue,
+    StudyBroken,
+    StudyFileError,
+)
 from lrsearch.launch import attach, run_study
 from lrsearch.values import Kind, StudyState, TrialState
 
@@ -23,7 +33,9 @@ def test_a_study_is_searched_to_its_budget_exactly_and_retested(study):
     done = run_study(**arguments, listen=events.append)
     assert done.state is StudyState.FINISHED
     assert states(arguments) == {TrialState.COMPLETE: 7}
-    assert [each.number for each in sorted(records(arguments), key=lambda each: each.number)] == list(range(7))
+    assert [
+        each.number for each in sorted(records(arguments), key=lambda each: each.number)
+    ] == list(range(7))
     retests = records(arguments, Kind.RETEST)
     assert all(each.state is TrialState.COMPLETE for each in retests)
     assert {each.parent for each in retests} >= {0}
@@ -36,7 +48,10 @@ def test_a_study_is_searched_to_its_budget_exactly_and_retested(study):
     told = [event for event in events if event.name == "answer"][-1].facts["best"]
     assert (told["number"], told["value"], told["evidence"]) == (best.trial, best.value, "2 seeds")
     heard = []
-    kept = {name: arguments[name] for name in ("study_file", "storage", "engine_factory", "devices", "workers")}
+    kept = {
+        name: arguments[name]
+        for name in ("study_file", "storage", "engine_factory", "devices", "workers")
+    }
     attach("toy", **kept, listen=heard.append)
     first = next(event for event in heard if event.name == "study").facts["best"]
     assert first == told, "who attaches names the study's best before it has trained anything"
@@ -56,7 +71,9 @@ def test_only_creating_a_study_that_is_there_changes_nothing(study):
         run_study(**study(trials=3, fingerprint=2), create_only=True)
 
 
-def test_the_same_command_adds_nothing_goes_on_to_a_larger_budget_and_refuses_another_definition(study):
+def test_the_same_command_adds_nothing_goes_on_to_a_larger_budget_and_refuses_another_definition(
+    study,
+):
     run_study(**study(trials=3))
     assert run_study(**study(trials=3)).trials == 3
     arguments = study(trials=5)
@@ -81,7 +98,9 @@ def test_one_worker_and_one_seed_give_one_study(study, tmp_path):
 def test_what_the_users_code_prints_cannot_corrupt_the_pipe_and_can_be_shown(study):
     events = []
     run_study(**study(trials=2, print='{"event": "done"}'), listen=events.append)
-    assert {"text": '{"event": "done"}'} in [event.facts for event in events if event.name == "output"]
+    assert {"text": '{"event": "done"}'} in [
+        event.facts for event in events if event.name == "output"
+    ]
 
 
 def test_a_reader_of_the_progress_that_leaves_ends_nothing(study):
@@ -159,7 +178,9 @@ def test_a_trial_that_kills_its_worker_is_retried_by_another_and_then_failed(stu
     assert (poison.state, poison.lost) == (TrialState.FAILED, 2)
     assert "SIGKILL" in poison.reason
     assert states(arguments) == {TrialState.COMPLETE: 5, TrialState.FAILED: 1}
-    assert [event.facts["ending"] for event in events if event.name == "worker.died"] == ["signal SIGKILL"] * 2
+    assert [event.facts["ending"] for event in events if event.name == "worker.died"] == [
+        "signal SIGKILL"
+    ] * 2
 
 
 def test_a_trial_that_kills_its_worker_once_is_trained_at_once_by_another(study):
@@ -186,8 +207,12 @@ def test_a_data_set_that_kills_every_worker_ends_the_run(study):
 # -- signals ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_puts_trials_back_which_go_on_from_their_checkpoints(study, tmp_path, number, code):
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_puts_trials_back_which_go_on_from_their_checkpoints(
+    study, tmp_path, number, code
+):
     arguments = study(trials=2, epochs=8, epoch_seconds=0.2)
     with driven(arguments) as driver:
         while driver.until("trial.progress")["epoch"] < 3:
@@ -205,7 +230,9 @@ def test_a_signal_puts_trials_back_which_go_on_from_their_checkpoints(study, tmp
     for trial in {line["trial"] for line in lines}:
         epochs = [line["epoch"] for line in lines if line["trial"] == trial]
         assert epochs == list(range(1, 9)), "no epoch is trained twice, none left out"
-    assert not list((tmp_path / "lrsearch-checkpoints").glob("*/*/*/*.npz")), "checkpoints go when their trial ends"
+    assert not list((tmp_path / "lrsearch-checkpoints").glob("*/*/*/*.npz")), (
+        "checkpoints go when their trial ends"
+    )
 
 
 def test_a_worker_in_a_long_call_is_ended_and_its_trial_put_back(study):
@@ -265,7 +292,9 @@ def test_an_interruption_before_the_study_begins_leaves_nothing(study, tmp_path)
     assert not (tmp_path / "toy.db").exists()
 
 
-def test_a_study_runs_where_there_is_no_sighup_no_resource_no_affinity_and_no_proc(study, tmp_path, monkeypatch):
+def test_a_study_runs_where_there_is_no_sighup_no_resource_no_affinity_and_no_proc(
+    study, tmp_path, monkeypatch
+):
     arguments = study(trials=4, retest=1)
     (tmp_path / "site").mkdir()
     monkeypatch.setenv("PYTHONPATH", pretend(tmp_path / "site", "darwin", os.environ)["PYTHONPATH"])

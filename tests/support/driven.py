@@ -1,4 +1,6 @@
-"""Studies of the toy that a test starts, in this process or in one of their own, and what it reads of them afterwards."""
+"""Studies of the toy that a test starts, in this process or in one of their own, and what it reads
+of them afterwards.
+"""
 
 import json
 import os
@@ -79,7 +81,9 @@ class Driver:
     """`run_study` in a process of its own, its events read as they come."""
 
     def __init__(self, arguments):
-        self.process = subprocess.Popen([sys.executable, "-c", DRIVER, json.dumps(arguments)], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", DRIVER, json.dumps(arguments)], stdout=subprocess.PIPE, text=True
+        )
         self.seen = []
         self.pids = set()
 
@@ -113,7 +117,10 @@ def driven(arguments):
 
 def alive(pids):
     return [
-        pid for pid in pids if Path(f"/proc/{pid}").exists() and "lrsearch.worker" in Path(f"/proc/{pid}/cmdline").read_text()
+        pid
+        for pid in pids
+        if Path(f"/proc/{pid}").exists()
+        and "lrsearch.worker" in Path(f"/proc/{pid}/cmdline").read_text()
     ]
 
 

@@ -23,10 +23,14 @@ def data():
 
 
 def model(*, norm=False):
-    """Small, since every test traces it anew: batch normalisation doubles that, and is for those who look at its state."""
+    """Small, since every test traces it anew: batch normalisation doubles that, and is for those
+    who look at its state.
+    """
     layers = keras.layers
     middle = [layers.BatchNormalization()] if norm else []
-    made = keras.Sequential([layers.Input((5,)), layers.Dense(4, "tanh"), *middle, layers.Dropout(0.2), layers.Dense(1)])
+    made = keras.Sequential(
+        [layers.Input((5,)), layers.Dense(4, "tanh"), *middle, layers.Dropout(0.2), layers.Dense(1)]
+    )
     made.compile(keras.optimizers.Adam(1e-2), "mse", metrics=["mae"])
     return made
 
@@ -37,7 +41,9 @@ def normed():
 
 
 def definition(**changes):
-    """A study whose direction is known, as a worker knows it of the stored study: else each engine would try a step to learn it."""
+    """A study whose direction is known, as a worker knows it of the stored study: else each engine
+    would try a step to learn it.
+    """
     known = {"objective": "val_mae", "direction": "minimize", "epochs": EPOCHS, "batch_size": BATCH}
     known |= {"build_model": model, "load_data": data}
     return StudyDefinition(**(known | changes))
@@ -45,8 +51,16 @@ def definition(**changes):
 
 def spec(trial_id=1, *, rate=1e-2, optimizer="adam", schedule="linear", **changes):
     shape = {"warmup": 0.2, "final": 0.1} if schedule == "linear" else {"warmup": 0.0}
-    chosen = Setting(optimizer=optimizer, learning_rate=rate, schedule=schedule, batch_size=BATCH, shape=shape)
-    known = {"trial_id": trial_id, "attempt": 1, "label": f"trial {trial_id}", "setting": chosen, "seed": 7}
+    chosen = Setting(
+        optimizer=optimizer, learning_rate=rate, schedule=schedule, batch_size=BATCH, shape=shape
+    )
+    known = {
+        "trial_id": trial_id,
+        "attempt": 1,
+        "label": f"trial {trial_id}",
+        "setting": chosen,
+        "seed": 7,
+    }
     return TrialSpec(**(known | changes))
 
 
@@ -62,7 +76,9 @@ class World:
 
     def watch(self, progress):
         self.progress.append(progress)
-        return self.verdicts.get(progress.epoch, Verdict.KEEP) if progress.epoch_end else Verdict.KEEP
+        return (
+            self.verdicts.get(progress.epoch, Verdict.KEEP) if progress.epoch_end else Verdict.KEEP
+        )
 
     def save(self, progress, take):
         if self.keep and progress.epoch_end:  # a slow machine is offered others, within epochs
@@ -77,7 +93,9 @@ class World:
 
 
 def both(*specs, **fields):
-    """Outcomes of the same specs by `graph` and by `fit`, each with data of its own: a dataset may go on from trial to trial."""
+    """Outcomes of the same specs by `graph` and by `fit`, each with data of its own: a dataset may
+    go on from trial to trial.
+    """
     outcomes = []
     for name in ("graph", "fit"):
         keras.utils.set_random_seed(0)  # a dataset's shuffling is seeded where it is made
@@ -87,18 +105,35 @@ def both(*specs, **fields):
 
 def assert_equal(ours, theirs, *, engine="graph"):
     for one, other in zip(ours, theirs, strict=True):
-        assert (one.engine, one.status, one.epochs, one.steps) == (engine, other.status, other.epochs, other.steps), one.notes
+        assert (one.engine, one.status, one.epochs, one.steps) == (
+            engine,
+            other.status,
+            other.epochs,
+            other.steps,
+        ), one.notes
         assert one.logs == pytest.approx(other.logs, rel=2e-4, abs=1e-6)
         assert (one.value is None) is (other.value is None)  # neither has one where both diverged
         assert one.last_value == pytest.approx(other.last_value, rel=2e-4)
 
 
 def all_at_once(*metrics):
-    """A study's fields: a classifier with accumulation, clipping, averaged weights and class weights."""
+    """A study's fields: a classifier with accumulation, clipping, averaged weights and class
+    weights.
+    """
 
     def build_model():
-        made = keras.Sequential([keras.layers.Input((5,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1, "sigmoid")])
-        made.compile(keras.optimizers.Adam(1e-2, clipnorm=0.1, use_ema=True), "binary_crossentropy", metrics=list(metrics))
+        made = keras.Sequential(
+            [
+                keras.layers.Input((5,)),
+                keras.layers.Dense(4, "relu"),
+                keras.layers.Dense(1, "sigmoid"),
+            ]
+        )
+        made.compile(
+            keras.optimizers.Adam(1e-2, clipnorm=0.1, use_ema=True),
+            "binary_crossentropy",
+            metrics=list(metrics),
+        )
         return made
 
     def load_data():
@@ -107,4 +142,9 @@ def all_at_once(*metrics):
         return (x, kinds), (x, kinds), (x, kinds)
 
     weights = {0: 1.0, 1: 4.0}
-    return {"build_model": build_model, "load_data": load_data, "gradient_accumulation_steps": 3, "class_weight": weights}
+    return {
+        "build_model": build_model,
+        "load_data": load_data,
+        "gradient_accumulation_steps": 3,
+        "class_weight": weights,
+    }

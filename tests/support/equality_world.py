@@ -1,6 +1,8 @@
-"""Studies of known size, trained by any engine through its contract, and how far two trainings are apart.
+"""Studies of known size, trained by any engine through its contract, and how far two trainings are
+apart.
 
-A cell is one training to compare: a model, an optimizer, a variant of what surrounds them, and a float type.
+A cell is one training to compare: a model, an optimizer, a variant of what surrounds them, and a
+float type.
 """
 
 import os
@@ -26,7 +28,10 @@ BATCH = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """What surrounds the optimizer. `clipping` and `ema` are of the user's own compile and carried over."""
+    """What surrounds the optimizer.
+
+    `clipping` and `ema` are of the user's own compile and carried over.
+    """
 
     name: str
     decay: bool = False
@@ -44,10 +49,26 @@ VARIANTS = {
     each.name: each
     for each in (
         Variant(name="plain"),
-        Variant(name="clipnorm_accumulation_norm", clipping={"clipnorm": 0.1}, accumulation=2, batch_norm=True),
+        Variant(
+            name="clipnorm_accumulation_norm",
+            clipping={"clipnorm": 0.1},
+            accumulation=2,
+            batch_norm=True,
+        ),
         Variant(name="decay_accumulation_norm", decay=True, accumulation=3, batch_norm=True),
-        Variant(name="decay_global_clipnorm_ema_norm", decay=True, clipping={"global_clipnorm": 0.2}, batch_norm=True, ema=True),
-        Variant(name="decay_clipvalue_accumulation", decay=True, clipping={"clipvalue": 0.05}, accumulation=2),
+        Variant(
+            name="decay_global_clipnorm_ema_norm",
+            decay=True,
+            clipping={"global_clipnorm": 0.2},
+            batch_norm=True,
+            ema=True,
+        ),
+        Variant(
+            name="decay_clipvalue_accumulation",
+            decay=True,
+            clipping={"clipvalue": 0.05},
+            accumulation=2,
+        ),
         Variant(name="decay_norm_jit", decay=True, batch_norm=True, jit=True),
     )
 }
@@ -56,7 +77,10 @@ PAIRWISE = tuple(name for name in VARIANTS if not name.endswith("_jit"))
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One training to compare. `updates` are those of one epoch: 10 for states after 10 and 50, 1 for the state after one."""
+    """One training to compare.
+
+    `updates` are those of one epoch: 10 for states after 10 and 50, 1 for the state after one.
+    """
 
     model: str
     optimizer: str
@@ -86,7 +110,8 @@ def images(random, count):
 
 
 def tokens(random, count):
-    x = random.integers(0, 9, size=(count, 5))  # of ten: the tenth row of the embedding sees no gradient
+    # of ten: the tenth row of the embedding sees no gradient
+    x = random.integers(0, 9, size=(count, 5))
     return x, (x[:, 0] + x[:, 1]) % 3
 
 
@@ -101,7 +126,9 @@ def series(random, count):
 
 
 def mlp(cell):
-    """With dropout its start values are always the same, so that dropout and the data order alone spread the final values."""
+    """With dropout its start values are always the same, so that dropout and the data order alone
+    spread the final values.
+    """
     layers, variant = keras.layers, VARIANTS[cell.variant]
     start = {"kernel_initializer": keras.initializers.GlorotUniform(seed=3)} if cell.dropout else {}
     norm = [layers.BatchNormalization()] if variant.batch_norm else []
@@ -112,8 +139,15 @@ def mlp(cell):
 
 def cnn(cell):
     layers = keras.layers
-    hidden = [layers.Conv2D(4, 3, use_bias=False), layers.BatchNormalization(), layers.Activation("relu"), layers.MaxPooling2D()]
-    return keras.Sequential([layers.Input((6, 6, 1)), *hidden, layers.Flatten(), layers.Dense(3, "softmax")])
+    hidden = [
+        layers.Conv2D(4, 3, use_bias=False),
+        layers.BatchNormalization(),
+        layers.Activation("relu"),
+        layers.MaxPooling2D(),
+    ]
+    return keras.Sequential(
+        [layers.Input((6, 6, 1)), *hidden, layers.Flatten(), layers.Dense(3, "softmax")]
+    )
 
 
 def transformer(cell):
@@ -126,18 +160,26 @@ def transformer(cell):
 
 
 def gru(cell):
-    return keras.Sequential([keras.layers.Input((6, 3)), keras.layers.GRU(5), keras.layers.Dense(1)])
+    return keras.Sequential(
+        [keras.layers.Input((6, 3)), keras.layers.GRU(5), keras.layers.Dense(1)]
+    )
 
 
 def pretrained(cell):
-    """A frozen part whose weights come from elsewhere, batch normalisation included, behind a Normalization layer that was adapted."""
+    """A frozen part whose weights come from elsewhere, batch normalisation included, behind a
+    Normalization layer that was adapted.
+    """
     layers, random = keras.layers, np.random.default_rng(3)
-    base = keras.Sequential([layers.Input((5,)), layers.Dense(6, "tanh"), layers.BatchNormalization()])
+    base = keras.Sequential(
+        [layers.Input((5,)), layers.Dense(6, "tanh"), layers.BatchNormalization()]
+    )
     base.set_weights([random.uniform(0.5, 1.5, size=each.shape) for each in base.weights])
     base.trainable = False
     normalization = layers.Normalization()
     normalization.adapt(3 * numbers(random, 50)[0] + 1)
-    return keras.Sequential([layers.Input((5,)), normalization, base, layers.Dense(4, "relu"), layers.Dense(1)])
+    return keras.Sequential(
+        [layers.Input((5,)), normalization, base, layers.Dense(4, "relu"), layers.Dense(1)]
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +210,12 @@ def study(cell: Cell) -> StudyDefinition:
         ema = {"use_ema": True, "ema_momentum": 0.9} if variant.ema else {}
         optimizer = keras.optimizers.Adam(1e-3, **variant.clipping, **ema)
         optimizer.exclude_from_weight_decay(var_names=["bias"])
-        model.compile(optimizer, kind.loss, metrics=["mae"] if kind.loss == "mse" else ["accuracy"], jit_compile=variant.jit)
+        model.compile(
+            optimizer,
+            kind.loss,
+            metrics=["mae"] if kind.loss == "mse" else ["accuracy"],
+            jit_compile=variant.jit,
+        )
         return model
 
     def load_data():
@@ -198,15 +245,23 @@ def _as_float(array, floatx):
 def _rearranged(count, seed):
     """An order that permutes within batches alone."""
     random = np.random.default_rng(seed)
-    return np.concatenate([random.permutation(np.arange(begin, min(begin + BATCH, count))) for begin in range(0, count, BATCH)])
+    return np.concatenate(
+        [
+            random.permutation(np.arange(begin, min(begin + BATCH, count)))
+            for begin in range(0, count, BATCH)
+        ]
+    )
 
 
 def own_spec(cell: Cell, *, trial_id: int = 1, seed: int = 7) -> TrialSpec:
     """The cell's trial, at the optimizer's reference rate under a warm-up."""
     row = OPTIMIZERS[cell.optimizer]
-    hyper = {name: knob.default for name, knob in row.hyper.items() if name != "independent_weight_decay"}
+    hyper = {
+        name: knob.default for name, knob in row.hyper.items() if name != "independent_weight_decay"
+    }
     if VARIANTS[cell.variant].decay:
-        hyper["weight_decay" if "weight_decay" in hyper else "l2_regularization_strength"] = 0.05  # Ftrl's own kind of decay
+        # Ftrl's own kind of decay
+        hyper["weight_decay" if "weight_decay" in hyper else "l2_regularization_strength"] = 0.05
     setting = Setting(
         optimizer=cell.optimizer,
         learning_rate=row.reference,
@@ -219,7 +274,9 @@ def own_spec(cell: Cell, *, trial_id: int = 1, seed: int = 7) -> TrialSpec:
 
 
 def with_neighbour(own: TrialSpec) -> list[TrialSpec]:
-    """The trial, with one before it or beside it whose seed, rate and schedule differ, and which must leave no trace in it."""
+    """The trial, with one before it or beside it whose seed, rate and schedule differ, and which
+    must leave no trace in it.
+    """
     other = replace(own.setting, learning_rate=own.setting.learning_rate / 3, schedule="linear")
     return [replace(own, trial_id=-own.trial_id, setting=other, seed=own.seed + 1), own]
 
@@ -250,9 +307,12 @@ def floating(floatx):
         keras.config.set_dtype_policy(before[1])
 
 
-@functools.lru_cache(maxsize=16)  # a reference is trained once for all engines that are held against it
+# a reference is trained once for all engines that are held against it
+@functools.lru_cache(maxsize=16)
 def trained(engine: str, cell: Cell) -> Trained:
-    """The cell's trial, trained by the engine through its contract; every engine but the reference has a neighbour to keep apart."""
+    """The cell's trial, trained by the engine through its contract; every engine but the reference
+    has a neighbour to keep apart.
+    """
     states, own = {}, own_spec(cell)
 
     def save(progress, take):
@@ -265,7 +325,9 @@ def trained(engine: str, cell: Cell) -> Trained:
 
 @functools.lru_cache(maxsize=16)
 def trained_together(engine: str, cells: tuple[Cell, ...]) -> dict[Cell, Trained]:
-    """Cells that differ in their optimizers alone, each with its neighbour, handed to one engine at once."""
+    """Cells that differ in their optimizers alone, each with its neighbour, handed to one engine at
+    once.
+    """
     own = {place: own_spec(cell, trial_id=place) for place, cell in enumerate(cells, start=1)}
     states: dict[int, dict[int, State]] = {place: {} for place in own}
 
@@ -273,23 +335,36 @@ def trained_together(engine: str, cells: tuple[Cell, ...]) -> dict[Cell, Trained
         if progress.epoch_end and progress.trial_id in states:
             states[progress.trial_id][progress.step] = take().arrays
 
-    outcomes = run(engine, cells[0], [each for one in own.values() for each in with_neighbour(one)], save)
-    return {cell: Trained(outcome=outcomes[place], states=states[place]) for place, cell in enumerate(cells, start=1)}
+    outcomes = run(
+        engine, cells[0], [each for one in own.values() for each in with_neighbour(one)], save
+    )
+    return {
+        cell: Trained(outcome=outcomes[place], states=states[place])
+        for place, cell in enumerate(cells, start=1)
+    }
 
 
-def run(engine: str, cell: Cell, specs: list[TrialSpec], save: Save = lambda _progress, _take: None) -> dict[int, Outcome]:
+def run(
+    engine: str, cell: Cell, specs: list[TrialSpec], save: Save = lambda _progress, _take: None
+) -> dict[int, Outcome]:
     """What became of the trials, by their ids."""
     waiting = list(specs)
     with floating(cell.floatx):
         made = create_engine(engine, open_study(study(cell)))
-        outcomes = list(made.train(lambda: waiting.pop(0) if waiting else None, lambda _progress: Verdict.KEEP, save))
+        outcomes = list(
+            made.train(
+                lambda: waiting.pop(0) if waiting else None, lambda _progress: Verdict.KEEP, save
+            )
+        )
     return {each.trial_id: each for each in outcomes}
 
 
 @functools.lru_cache(maxsize=4)
 def final_values(engine: str, cell: Cell, seeds: int) -> tuple[float, ...]:
     """The cell's final objective under that many seeds, of dropout and of the data order."""
-    outcomes = run(engine, cell, [own_spec(cell, trial_id=seed, seed=seed) for seed in range(1, seeds + 1)])
+    outcomes = run(
+        engine, cell, [own_spec(cell, trial_id=seed, seed=seed) for seed in range(1, seeds + 1)]
+    )
     return tuple(outcome.value for outcome in outcomes.values())
 
 
@@ -297,7 +372,8 @@ def final_values(engine: str, cell: Cell, seeds: int) -> tuple[float, ...]:
 
 
 def apart(one: Trained, other: Trained, updates: int) -> dict[str, float]:
-    """The largest difference between two states' arrays, each by its own largest entry: of the weights and of the optimizer.
+    """The largest difference between two states' arrays, each by its own largest entry: of the
+    weights and of the optimizer.
 
     Counters and seeds are whole numbers and have to be equal.
     """
@@ -309,14 +385,19 @@ def apart(one: Trained, other: Trained, updates: int) -> dict[str, float]:
             group = name.split("/")[0]
             found[group] = max(found[group], _distance(array, second[name]))
         else:
-            assert np.array_equal(array, second[name]), f"{name} after {updates} updates: {array} and {second[name]}"
+            assert np.array_equal(array, second[name]), (
+                f"{name} after {updates} updates: {array} and {second[name]}"
+            )
     return found
 
 
 def values_apart(one: Trained, other: Trained) -> float:
     """The largest relative difference between what the last epochs logged."""
     assert set(one.outcome.logs) == set(other.outcome.logs)
-    return max(_distance(np.asarray(value), np.asarray(other.outcome.logs[name])) for name, value in one.outcome.logs.items())
+    return max(
+        _distance(np.asarray(value), np.asarray(other.outcome.logs[name]))
+        for name, value in one.outcome.logs.items()
+    )
 
 
 def _distance(one, other):

@@ -1,8 +1,10 @@
-"""A fleet of real worker processes on one study, whose training is a cheap stand-in; and the checker of what they left behind.
+"""A fleet of real worker processes on one study, whose training is a cheap stand-in; and the
+checker of what they left behind.
 
-The workers are `python -m lrsearch.worker`, told what to do as the parent process tells them; leases are short, so that a death
-is noticed within the drill. Each writes an fsynced journal, a line an epoch. `check` reads the ledger, the journals and what
-workers said, and nothing else; the invariants are numbered as in docs/reliability.md.
+The workers are `python -m lrsearch.worker`, told what to do as the parent process tells them;
+leases are short, so that a death is noticed within the drill. Each writes an fsynced journal, a
+line an epoch. `check` reads the ledger, the journals and what workers said, and nothing else; the
+invariants are numbered as in docs/reliability.md.
 """
 
 import contextlib
@@ -36,7 +38,9 @@ AUDIT = "create table drill_audit (trial integer, before varchar(16), after varc
 _NOTE = "insert into drill_audit values (new.id, old.state, new.state, old.value, new.value);"
 _CHANGED = "(old.state <> new.state or coalesce(old.value, -9e9) <> coalesce(new.value, -9e9))"
 WATCH = {
-    "sqlite": (f"create trigger drill_watch after update on lrsearch_trials when {_CHANGED} begin {_NOTE} end",),
+    "sqlite": (
+        f"create trigger drill_watch after update on lrsearch_trials when {_CHANGED} begin {_NOTE} end",
+    ),
     "postgresql": (
         f"create function drill_note() returns trigger as $$ begin {_NOTE} return new; end $$ language plpgsql",
         (
@@ -133,9 +137,20 @@ class Fleet:
         first = tuple((Origin.REFERENCE, each) for each in SPACE.references())
         known = facts(epochs=self.says["epochs"], fingerprint={"toy": 1})
         made = plan(name="drill", trials=trials, retries=retries, retest_seeds=retest_seeds)
-        made = type(made)(**{**{name: getattr(made, name) for name in made.__slots__}, "first": first, "facts": known})
+        made = type(made)(
+            **{
+                **{name: getattr(made, name) for name in made.__slots__},
+                "first": first,
+                "facts": known,
+            }
+        )
         self.study = self.ledger.create_study(made)
-        for statement in (AUDIT, CLOCK, "insert into drill_clock values (0)", *WATCH[make_url(url).get_backend_name()]):
+        for statement in (
+            AUDIT,
+            CLOCK,
+            "insert into drill_clock values (0)",
+            *WATCH[make_url(url).get_backend_name()],
+        ):
             self.run(statement)
 
     def __enter__(self):
@@ -156,7 +171,9 @@ class Fleet:
 
     def run(self, statement):
         """A statement of the drill's own, committed."""
-        self.ledger.database.write(lambda connection: connection.exec_driver_sql(statement) and None)
+        self.ledger.database.write(
+            lambda connection: connection.exec_driver_sql(statement) and None
+        )
 
     @property
     def alive(self):
@@ -164,7 +181,11 @@ class Fleet:
 
     def kill_one(self):
         """SIGKILL a random living worker that trains, and start another in its place."""
-        training = [each for each in self.alive if any(event["event"] == "trial.started" for event in each.events)]
+        training = [
+            each
+            for each in self.alive
+            if any(event["event"] == "trial.started" for event in each.events)
+        ]
         if training:
             self.random.choice(training).signal(signal.SIGKILL)
             self.faults["kill"] += 1
@@ -182,22 +203,39 @@ class Fleet:
             time.sleep(0.05)
 
     def end(self, seconds=300):
-        """Wait until the study is finished and every worker has left; the last ones must leave well."""
-        self.until(lambda: self.ledger.study("drill").state is StudyState.FINISHED, seconds, "the end of the study")
+        """Wait until the study is finished and every worker has left; the last ones must leave
+        well.
+        """
+        self.until(
+            lambda: self.ledger.study("drill").state is StudyState.FINISHED,
+            seconds,
+            "the end of the study",
+        )
         self.until(lambda: not self.alive, 30, "the last worker's leave")
         for each in self.workers:
             each.wait(10)
-        self.until(lambda: not any(map(led, self.workers)), 5, "I9: the end of all that workers started")
+        self.until(
+            lambda: not any(map(led, self.workers)), 5, "I9: the end of all that workers started"
+        )
 
     def last_words(self):
         words = [each.errors.read_text(errors="replace")[-500:] for each in self.workers[-3:]]
-        ends = [event for each in self.workers for event in each.events if event["event"] in {"error", "note"}]
+        ends = [
+            event
+            for each in self.workers
+            for event in each.events
+            if event["event"] in {"error", "note"}
+        ]
         return "\n".join([*words, *map(str, ends[-5:])])
 
     # -- the checker -----------------------------------------------------------------------------------------------
 
     def lines(self):
-        return [json.loads(line) for line in self.journal.read_text().splitlines()] if self.journal.exists() else []
+        return (
+            [json.loads(line) for line in self.journal.read_text().splitlines()]
+            if self.journal.exists()
+            else []
+        )
 
     def check(self, *, failed=0):
         """Assert the invariants; returns figures."""
@@ -207,13 +245,17 @@ class Fleet:
         assert (counts.running, counts.waiting) == (0, 0), "I1: nothing is left running or waiting"
         assert counts.done == self.trials, "I2: the budget is met exactly"
         assert counts.failed == failed
-        assert sorted(each.number for each in records) == list(range(self.trials)), "I8: numbers without a gap"
+        assert sorted(each.number for each in records) == list(range(self.trials)), (
+            "I8: numbers without a gap"
+        )
         self._check_attempts(lines)
         self._check_acknowledged(records)
         self._check_audit(records)
         self._check_secret()
         for each in records:
-            assert each.lost <= self.retries + (each.state.value == "failed"), "I5: no more losses than a trial may have"
+            assert each.lost <= self.retries + (each.state.value == "failed"), (
+                "I5: no more losses than a trial may have"
+            )
             if each.state.value == "complete":
                 assert each.value == expected(each.setting.learning_rate, self.says["epochs"]), (
                     "I6: as if it had never been stopped"
@@ -231,29 +273,46 @@ class Fleet:
             epochs[line["trial"], line["attempt"]].append(line["epoch"])
         assert all(len(each) == 1 for each in owners.values()), "I3: no attempt in two journals"
         for (trial, attempt), seen in epochs.items():
-            assert seen == list(range(seen[0], seen[0] + len(seen))), "an attempt's epochs follow one another"
-            before = [max(found) for (other, number), found in epochs.items() if other == trial and number < attempt]
+            assert seen == list(range(seen[0], seen[0] + len(seen))), (
+                "an attempt's epochs follow one another"
+            )
+            before = [
+                max(found)
+                for (other, number), found in epochs.items()
+                if other == trial and number < attempt
+            ]
             assert seen[0] <= max(before, default=0) + 1, "I6: none is skipped"
 
     def _check_acknowledged(self, records):
         found = {each.id: each for each in records}
         for worker in self.workers:
             for event in worker.events:
-                if event["event"] == "trial.ended" and event["kind"] == "search" and event["status"] in {"complete", "failed"}:
+                if (
+                    event["event"] == "trial.ended"
+                    and event["kind"] == "search"
+                    and event["status"] in {"complete", "failed"}
+                ):
                     stored = found[event["trial_id"]]
-                    assert (stored.state.value, stored.value) == (event["status"], event["value"]), (
-                        "I4: what was acknowledged stands"
-                    )
+                    assert (stored.state.value, stored.value) == (
+                        event["status"],
+                        event["value"],
+                    ), "I4: what was acknowledged stands"
 
     def _check_audit(self, records):
         query = "select trial, before, after, was, value from drill_audit"
-        changes = self.ledger.database.read(lambda connection: connection.exec_driver_sql(query).all())
-        assert not [each for each in changes if each.before in TERMINAL], "I1: what has ended never changes"
+        changes = self.ledger.database.read(
+            lambda connection: connection.exec_driver_sql(query).all()
+        )
+        assert not [each for each in changes if each.before in TERMINAL], (
+            "I1: what has ended never changes"
+        )
         ends = Counter(each.trial for each in changes if each.after in TERMINAL)
         assert ends == Counter(each.id for each in records), "I1: every trial ends once"
         best = [each.value for each in records if each.state.value == "complete"]
         seen = [each.value for each in changes if each.after == "complete"]
-        assert max(best, default=None) == max(seen, default=None), "I7: the best is the best that was ever recorded"
+        assert max(best, default=None) == max(seen, default=None), (
+            "I7: the best is the best that was ever recorded"
+        )
 
     def _check_secret(self):
         told = [json.dumps(each.events) for each in self.workers]
@@ -263,7 +322,9 @@ class Fleet:
     def _check_mirror(self, records):
         Mirror(self.ledger).complete(self.study.id)
         theirs = optuna.load_study(study_name="drill", storage=self.ledger.optuna_storage()).trials
-        assert [each.number for each in theirs] == list(range(self.trials)), "Optuna has each trial once"
+        assert [each.number for each in theirs] == list(range(self.trials)), (
+            "Optuna has each trial once"
+        )
         values = {each.number: each.value for each in records if each.state.value == "complete"}
         assert {each.number: each.value for each in theirs if each.number in values} == values
 
@@ -271,7 +332,11 @@ class Fleet:
 def with_secret(url):
     """The URL with a password, where there is a server."""
     parsed = make_url(url)
-    return url if parsed.get_backend_name() == "sqlite" else parsed.set(password=SECRET).render_as_string(hide_password=False)
+    return (
+        url
+        if parsed.get_backend_name() == "sqlite"
+        else parsed.set(password=SECRET).render_as_string(hide_password=False)
+    )
 
 
 def led(worker):

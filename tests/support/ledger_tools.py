@@ -11,7 +11,13 @@ OPTIMUM = 0.01
 
 
 def setting(rate=OPTIMUM, optimizer="adam"):
-    return Setting(optimizer=optimizer, learning_rate=rate, schedule="constant", batch_size=None, shape={"warmup": 0.0})
+    return Setting(
+        optimizer=optimizer,
+        learning_rate=rate,
+        schedule="constant",
+        batch_size=None,
+        shape={"warmup": 0.0},
+    )
 
 
 def facts(**changes):
@@ -34,7 +40,16 @@ def facts(**changes):
     return StudyFacts(**(known | changes))
 
 
-def plan(*, name="toy", trials=10, timeout_seconds=None, retest_seeds=3, retries=2, fingerprint=None, **changes):
+def plan(
+    *,
+    name="toy",
+    trials=10,
+    timeout_seconds=None,
+    retest_seeds=3,
+    retries=2,
+    fingerprint=None,
+    **changes,
+):
     known = {
         "study_file": "toy.py",
         "overrides": {},
@@ -44,7 +59,9 @@ def plan(*, name="toy", trials=10, timeout_seconds=None, retest_seeds=3, retries
         "seed": 0,
         "first": ((Origin.YOURS, setting(0.001)), (Origin.REFERENCE, setting(0.1, "sgd"))),
     }
-    given = changes.pop("facts", None) or (facts() if fingerprint is None else facts(fingerprint=fingerprint))
+    given = changes.pop("facts", None) or (
+        facts() if fingerprint is None else facts(fingerprint=fingerprint)
+    )
     return StudyPlan(
         name=name, facts=given, trials=trials, timeout_seconds=timeout_seconds, retest_seeds=retest_seeds, retries=retries,
         **(known | changes),
@@ -61,7 +78,11 @@ def claim(ledger, study, worker, *, lease_seconds=60.0):
     assert isinstance(claimed, Claim), claimed
     chosen = claimed.trial.setting or setting(OPTIMUM * 2.0 ** (claimed.trial.number - 4))
     assert ledger.bind(
-        claimed.trial.id, claimed.attempt, setting=chosen, params=SPACE.public_params(chosen), seed=claimed.trial.number
+        claimed.trial.id,
+        claimed.attempt,
+        setting=chosen,
+        params=SPACE.public_params(chosen),
+        seed=claimed.trial.number,
     )
     return claimed
 
@@ -84,7 +105,11 @@ def train(ledger, study, worker):
         chosen = claimed.trial.setting or setting(OPTIMUM * 2.0 ** (claimed.trial.number - 4))
         params = SPACE.public_params(chosen)
         ledger.bind(
-            claimed.trial.id, claimed.attempt, setting=chosen, params=params, seed=claimed.trial.seed or claimed.trial.number
+            claimed.trial.id,
+            claimed.attempt,
+            setting=chosen,
+            params=params,
+            seed=claimed.trial.seed or claimed.trial.number,
         )
         value = 1 - abs(math.log(chosen.learning_rate / OPTIMUM)) / 10
         assert finish(ledger, claimed, value=value)

@@ -1,4 +1,6 @@
-"""Trains one study on one device and on two logical CPUs under MirroredStrategy; prints what came of both as JSON."""
+"""Trains one study on one device and on two logical CPUs under MirroredStrategy; prints what came
+of both as JSON.
+"""
 
 import json
 import sys
@@ -29,11 +31,20 @@ def outcomes(**changes):
     world = World(spec(1), keep=True)
     found = world.run(create_engine("vectorized", loaded))
     found += World(spec(2, yours=True)).run(create_engine("vectorized", loaded))
-    [again] = World(spec(1, attempt=2, resume=world.snapshots[0])).run(create_engine("vectorized", loaded))
+    [again] = World(spec(1, attempt=2, resume=world.snapshots[0])).run(
+        create_engine("vectorized", loaded)
+    )
     return {
         "rate": facts.yours.learning_rate,
         "ends": {
-            each.trial_id: [each.status, each.engine, dict(each.logs), list(each.notes), each.traceback_text] for each in found
+            each.trial_id: [
+                each.status,
+                each.engine,
+                dict(each.logs),
+                list(each.notes),
+                each.traceback_text,
+            ]
+            for each in found
         },
         "resumed": [again.status, dict(again.logs), again.traceback_text],
     }

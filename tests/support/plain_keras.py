@@ -1,4 +1,6 @@
-"""A small study without shuffling, and what plain Keras makes of it: `model.fit`, and nothing of the engines."""
+"""A small study without shuffling, and what plain Keras makes of it: `model.fit`, and nothing of
+the engines.
+"""
 
 import keras
 import numpy as np
@@ -23,13 +25,21 @@ def split(x, y, *more):
     def cut(part, where):
         if part is None:
             return None
-        return {name: cut(each, where) for name, each in part.items()} if isinstance(part, dict) else part[where]
+        return (
+            {name: cut(each, where) for name, each in part.items()}
+            if isinstance(part, dict)
+            else part[where]
+        )
 
     parts = (x, y, *more)
-    return lambda: tuple(tuple(cut(each, where) for each in parts) for where in (slice(24), slice(24, None)))
+    return lambda: tuple(
+        tuple(cut(each, where) for each in parts) for where in (slice(24), slice(24, None))
+    )
 
 
-def dense(metrics=tuple, loss="mse", units=1, optimizer=lambda: keras.optimizers.Adam(1e-2), **compiled):
+def dense(
+    metrics=tuple, loss="mse", units=1, optimizer=lambda: keras.optimizers.Adam(1e-2), **compiled
+):
     def build_model():
         model = keras.Sequential([layers.Input((5,)), layers.Dense(4, "tanh"), layers.Dense(units)])
         model.compile(optimizer(), loss, metrics=list(metrics()), **compiled)
@@ -39,7 +49,13 @@ def dense(metrics=tuple, loss="mse", units=1, optimizer=lambda: keras.optimizers
 
 
 def study(**changes):
-    known = {"objective": "val_loss", "epochs": 3, "shuffle": False, "build_model": dense(), "load_data": split(X, Y)}
+    known = {
+        "objective": "val_loss",
+        "epochs": 3,
+        "shuffle": False,
+        "build_model": dense(),
+        "load_data": split(X, Y),
+    }
     return definition(**(known | changes))
 
 
@@ -61,7 +77,9 @@ def assert_plain(outcome, history):
 
 
 def plain_fit(study, spec, *, callbacks=(), adapt=lambda split: split):
-    """The history of one `fit` under the trial's seed; yours keeps its own optimizer. The study must not shuffle.
+    """The history of one `fit` under the trial's seed; yours keeps its own optimizer.
+
+    The study must not shuffle.
 
     `adapt` changes what `load_data` returned for forms that Keras refuses.
     """
@@ -74,9 +92,18 @@ def plain_fit(study, spec, *, callbacks=(), adapt=lambda split: split):
         total = study.epochs * -(-examples // spec.setting.batch_size)
         model.optimizer = build_optimizer(spec.setting, total, 1, carried={}, model=model)
     x, y, weight = (*train, None)[:3]
-    options = {"batch_size": spec.setting.batch_size, "epochs": study.epochs, "shuffle": False, "verbose": 0}
-    fitted = model.fit(x, y, sample_weight=weight, validation_data=validation, callbacks=list(callbacks), **options)
-    return model, {name: [float(each) for each in values] for name, values in fitted.history.items()}
+    options = {
+        "batch_size": spec.setting.batch_size,
+        "epochs": study.epochs,
+        "shuffle": False,
+        "verbose": 0,
+    }
+    fitted = model.fit(
+        x, y, sample_weight=weight, validation_data=validation, callbacks=list(callbacks), **options
+    )
+    return model, {
+        name: [float(each) for each in values] for name, values in fitted.history.items()
+    }
 
 
 def last_of(history):

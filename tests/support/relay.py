@@ -1,4 +1,6 @@
-"""A TCP relay between workers and a server, which tests close, or turn into a black hole, and open again."""
+"""A TCP relay between workers and a server, which tests close, or turn into a black hole, and open
+again.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,9 @@ PIECE = 65536
 class Relay:
     """Listens on a free port of this machine and forwards to `port`, both ways.
 
-    `hole()` goes on accepting and acknowledging, and forwards nothing: neither side learns anything, no TCP time-out fires.
-    `close()` resets what is open and refuses what comes. `open()` ends either; what a hole swallowed is lost with its connection.
+    `hole()` goes on accepting and acknowledging, and forwards nothing: neither side learns
+    anything, no TCP time-out fires. `close()` resets what is open and refuses what comes. `open()`
+    ends either; what a hole swallowed is lost with its connection.
     """
 
     def __init__(self, port: int) -> None:

@@ -1,4 +1,6 @@
-"""Throw-away database servers for tests: installed binaries, a free port, no password, another user where we are root."""
+"""Throw-away database servers for tests: installed binaries, a free port, no password, another user
+where we are root.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,14 @@ READY_SECONDS = 60.0
 
 def find(name: str, *places: str) -> str | None:
     """An installed program's path, or None."""
-    folders = [str(found) for place in places for found in sorted(Path("/").glob(place.lstrip("/")), reverse=True)]
-    return shutil.which(name, path=os.pathsep.join([*folders, os.environ.get("PATH", ""), "/usr/sbin"]))
+    folders = [
+        str(found)
+        for place in places
+        for found in sorted(Path("/").glob(place.lstrip("/")), reverse=True)
+    ]
+    return shutil.which(
+        name, path=os.pathsep.join([*folders, os.environ.get("PATH", ""), "/usr/sbin"])
+    )
 
 
 def free_port() -> int:
@@ -36,30 +44,49 @@ def _account(*names: str) -> str | None:
 
 
 class Server:
-    """One server process in a folder of its own. Subclasses say how it is made and how it is spoken to."""
+    """One server process in a folder of its own.
+
+    Subclasses say how it is made and how it is spoken to.
+    """
 
     kind = ""
     ending = signal.SIGTERM
 
     def __init__(self, folder: Path, *, durable: bool = False) -> None:
-        self.folder, self.port, self.durable = folder, free_port(), durable  # durable: commits reach the disk, as a user's do
+        # durable: commits reach the disk, as a user's do
+        self.folder, self.port, self.durable = folder, free_port(), durable
         self.user: str | None = None
         self.process: subprocess.Popen[bytes] | None = None
 
     def run(self, *command: str) -> None:
-        subprocess.run(command, user=self.user, check=True, capture_output=True, cwd="/", env=self._environment())
+        subprocess.run(
+            command,
+            user=self.user,
+            check=True,
+            capture_output=True,
+            cwd="/",
+            env=self._environment(),
+        )
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         log = (self.folder / "log").open("ab")
         self.process = subprocess.Popen(
-            self.command(), user=self.user, stdout=log, stderr=log, cwd="/", env=self._environment(), start_new_session=True
+            self.command(),
+            user=self.user,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env=self._environment(),
+            start_new_session=True,
         )
         log.close()
         until = time.monotonic() + READY_SECONDS
         while not self.answers():
             if self.process.poll() is not None or time.monotonic() > until:
-                raise RuntimeError(f"{self.kind} does not start:\n{(self.folder / 'log').read_text(errors='replace')[-2000:]}")
+                raise RuntimeError(
+                    f"{self.kind} does not start:\n{(self.folder / 'log').read_text(errors='replace')[-2000:]}"
+                )
             time.sleep(0.1)
 
     def stop(self, number: int | None = None) -> None:
@@ -106,7 +133,16 @@ class PostgreSQL(Server):
         self.user = _account("postgres")
         self._give()
         self.run(
-            str(find("initdb", *self.places)), "-D", f"{folder}/data", "-U", "lrsearch", "-A", "trust", "-E", "UTF8", "--no-sync"
+            str(find("initdb", *self.places)),
+            "-D",
+            f"{folder}/data",
+            "-U",
+            "lrsearch",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-sync",
         )
 
     @classmethod
@@ -114,10 +150,21 @@ class PostgreSQL(Server):
         return "" if find("initdb", *cls.places) else "PostgreSQL's initdb is not installed"
 
     def command(self) -> list[str]:
-        settings = {"unix_socket_directories": "", "max_connections": "300", "listen_addresses": "127.0.0.1"}
+        settings = {
+            "unix_socket_directories": "",
+            "max_connections": "300",
+            "listen_addresses": "127.0.0.1",
+        }
         settings["fsync"] = "on" if self.durable else "off"
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return [str(find("postgres", *self.places)), "-D", f"{self.folder}/data", "-p", str(self.port), *options]
+        return [
+            str(find("postgres", *self.places)),
+            "-D",
+            f"{self.folder}/data",
+            "-p",
+            str(self.port),
+            *options,
+        ]
 
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://lrsearch@127.0.0.1:{self.port}/{database}"
@@ -125,7 +172,11 @@ class PostgreSQL(Server):
     def _ask(self, statement: str) -> None:
         import psycopg
 
-        with psycopg.connect(f"postgresql://lrsearch@127.0.0.1:{self.port}/postgres", autocommit=True, connect_timeout=2) as ours:
+        with psycopg.connect(
+            f"postgresql://lrsearch@127.0.0.1:{self.port}/postgres",
+            autocommit=True,
+            connect_timeout=2,
+        ) as ours:
             ours.execute(statement)  # type: ignore[call-overload]
 
     def answers(self) -> bool:
@@ -149,7 +200,11 @@ class MariaDB(Server):
         self._give()
         install = str(find("mariadb-install-db") or find("mysql_install_db"))
         self.run(
-            install, "--no-defaults", f"--datadir={folder}/data", "--auth-root-authentication-method=normal", "--skip-test-db"
+            install,
+            "--no-defaults",
+            f"--datadir={folder}/data",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
         )
 
     @classmethod
@@ -158,8 +213,16 @@ class MariaDB(Server):
         return "" if found else "MariaDB's mariadbd is not installed"
 
     def command(self) -> list[str]:
-        options = ["--no-defaults", f"--datadir={self.folder}/data", f"--port={self.port}", "--bind-address=127.0.0.1"]
-        options += [f"--socket={self.folder}/s", f"--innodb-flush-log-at-trx-commit={int(self.durable)}"]
+        options = [
+            "--no-defaults",
+            f"--datadir={self.folder}/data",
+            f"--port={self.port}",
+            "--bind-address=127.0.0.1",
+        ]
+        options += [
+            f"--socket={self.folder}/s",
+            f"--innodb-flush-log-at-trx-commit={int(self.durable)}",
+        ]
         return [str(find("mariadbd")), *options]
 
     def url(self, database: str) -> str:
@@ -182,5 +245,6 @@ class MariaDB(Server):
         return True
 
     def create(self, database: str) -> str:
-        self._ask(f"create database {database}")  # with the server's own default alphabet, as a user's would be
+        # with the server's own default alphabet, as a user's would be
+        self._ask(f"create database {database}")
         return self.url(database)

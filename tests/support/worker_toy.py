@@ -1,10 +1,12 @@
-"""A workshop for worker processes in Keras' place: the "study file" is JSON that says how trials behave.
+"""A workshop for worker processes in Keras' place: the "study file" is JSON that says how trials
+behave.
 
-Keys: `epochs`, `epoch_seconds`, `journal` (a file that gets a line an epoch, fsynced), `behave` {label: what} with what one of
-_BEHAVIOURS, `-once` after it for the first attempt alone, `all` (what every trial does), `inspect` (raise, kill, refuse), `open`
-(any of them, or lose: give no space; `-once` for the first process alone), `print` (text that each epoch prints), `clock` (true: the database's clock is ahead by what the table
-drill_clock says). The variable
-DRILL_CLOCK_AHEAD sets this process' own clock, in seconds.
+Keys: `epochs`, `epoch_seconds`, `journal` (a file that gets a line an epoch, fsynced), `behave`
+{label: what} with what one of _BEHAVIOURS, `-once` after it for the first attempt alone, `all`
+(what every trial does), `inspect` (raise, kill, refuse), `open` (any of them, or lose: give no
+space; `-once` for the first process alone), `print` (text that each epoch prints), `clock` (true:
+the database's clock is ahead by what the table drill_clock says). The variable DRILL_CLOCK_AHEAD
+sets this process' own clock, in seconds.
 """
 
 import contextlib
@@ -30,7 +32,11 @@ from lrsearch.values import Direction, Outcome, Progress, Snapshot, Status, Stud
 from lrsearch.version import versions
 from lrsearch.worker.workshop import Inspection
 
-_ENDS = {Verdict.PRUNE: Status.PRUNED, Verdict.INTERRUPT: Status.INTERRUPTED, Verdict.LOST: Status.LOST}
+_ENDS = {
+    Verdict.PRUNE: Status.PRUNED,
+    Verdict.INTERRUPT: Status.INTERRUPTED,
+    Verdict.LOST: Status.LOST,
+}
 
 
 def workshop(config):
@@ -81,7 +87,10 @@ class ToyWorkshop:
             versions=versions(),
         )
         return Inspection(
-            facts=facts, dimensions=tuple(d.to_json() for d in space.public_dimensions()), references=references, seed=0
+            facts=facts,
+            dimensions=tuple(d.to_json() for d in space.public_dimensions()),
+            references=references,
+            seed=0,
         )
 
     def open(self, study):
@@ -114,7 +123,9 @@ def _set_clock():
     from lrsearch.storage.database import _CLOCKS
 
     ahead = "(select ahead from drill_clock)"
-    schema.open_ledger.__kwdefaults__["clock"] = literal_column(f"({_CLOCKS['postgresql']} + {ahead})", Double)
+    schema.open_ledger.__kwdefaults__["clock"] = literal_column(
+        f"({_CLOCKS['postgresql']} + {ahead})", Double
+    )
 
 
 def _set_trap(label, sprung):
@@ -147,7 +158,9 @@ def _hang():
 
 
 def _signals_of_its_own():
-    """What a study's code does with signals that are not ours: handlers, a child that ends, a child that it ends."""
+    """What a study's code does with signals that are not ours: handlers, a child that ends, a child
+    that it ends.
+    """
     for number in (signal.SIGCHLD, signal.SIGUSR1, signal.SIGRTMIN + 3):
         signal.signal(number, lambda *_: None)
         os.kill(os.getpid(), number)
@@ -169,7 +182,9 @@ def _close_descriptors():
 
 
 def _daemon():
-    """Leave a process behind that no signal to the worker's session reaches, and that holds what the worker had open."""
+    """Leave a process behind that no signal to the worker's session reaches, and that holds what
+    the worker had open.
+    """
     if os.fork() == 0:
         os.setsid()
         time.sleep(30)
@@ -212,7 +227,9 @@ def _behave(what):
 
 
 class ToyEngine:
-    """The value climbs towards 1 - (log10(rate) + 2)**2 / 10 at epochs' ends; an epoch is ten batches that take their time."""
+    """The value climbs towards 1 - (log10(rate) + 2)**2 / 10 at epochs' ends; an epoch is ten
+    batches that take their time.
+    """
 
     name = "toy"
 
@@ -227,14 +244,26 @@ class ToyEngine:
         began = time.monotonic()
         epochs = self.says.get("epochs", 3)
         goal = 1 - (math.log10(spec.setting.learning_rate) + 2) ** 2 / 10
-        (epoch, batch), state = (spec.resume.place, float(spec.resume.arrays["state"])) if spec.resume else ((0, 0), 0.0)
+        (epoch, batch), state = (
+            (spec.resume.place, float(spec.resume.arrays["state"]))
+            if spec.resume
+            else ((0, 0), 0.0)
+        )
         try:
             self._misbehave(spec)
         except AskedToLeave:
             raise
         except BaseException as error:  # noqa: BLE001 - as a real engine does; the rest is not the study's own code
             text, left = traceback.format_exc(), isinstance(error, SystemExit | KeyboardInterrupt)
-            failed = self._outcome(spec, Status.FAILED, epoch, None, began, reason=f"{type(error).__name__}: {error}", text=text)
+            failed = self._outcome(
+                spec,
+                Status.FAILED,
+                epoch,
+                None,
+                began,
+                reason=f"{type(error).__name__}: {error}",
+                text=text,
+            )
             return replace(failed, left=left)
         while epoch < epochs:
             verdict = self._train(spec, (epoch, batch), epochs, state, watch, save, began)
@@ -246,7 +275,9 @@ class ToyEngine:
                 verdict = watch(progress)
                 save(progress, partial(_snapshot, (epoch, 0), state))
             if verdict is not Verdict.KEEP:
-                return self._outcome(spec, _ENDS[verdict], epoch, state, began, reason=verdict.value)
+                return self._outcome(
+                    spec, _ENDS[verdict], epoch, state, began, reason=verdict.value
+                )
         return self._outcome(spec, Status.COMPLETE, epoch, state, began)
 
     def _misbehave(self, spec):
@@ -310,4 +341,10 @@ class ToyEngine:
 
 def _snapshot(place, state):
     epoch, batch = place
-    return Snapshot(epoch=epoch, batch=batch, step=epoch * 10 + batch, arrays={"state": np.array(state)}, meta={})
+    return Snapshot(
+        epoch=epoch,
+        batch=batch,
+        step=epoch * 10 + batch,
+        arrays={"state": np.array(state)},
+        meta={},
+    )

@@ -35,14 +35,17 @@ def test_a_total_that_is_given_again_changes_nothing():
 @pytest.mark.parametrize(
     ("before", "asked", "after"),
     [
-        ({"trials": 6, "trainings": 12}, {"trainings": 24}, (12, 24)),  # the twelve more are divided
+        # the twelve more are divided
+        ({"trials": 6, "trainings": 12}, {"trainings": 24}, (12, 24)),
         ({"trials": 6, "trainings": 12}, {"trials": 10}, (10, 16)),  # a limit rises with the trials
         ({"trials": 6, "trainings": 12}, {"trials": 4}, (6, 12)),  # never below what there is
         ({"trials": 40, "trainings": None}, {"trainings": 20}, (11, 20)),  # fewer are divided anew
         ({"trials": 40, "trainings": None}, {"trainings": 60}, (44, 60)),  # 52 before
         ({"trials": 40, "trainings": None}, {"trials": 50}, (50, None)),
-        ({"trials": None, "trainings": None}, {"trainings": 24}, (12, 24)),  # time alone limited it: 12 there
-        ({"trials": 6, "trainings": 12}, {"trials": 10, "trainings": 12}, (6, 12)),  # six retests keep their places
+        # time alone limited it: 12 there
+        ({"trials": None, "trainings": None}, {"trainings": 24}, (12, 24)),
+        # six retests keep their places
+        ({"trials": 6, "trainings": 12}, {"trials": 10, "trainings": 12}, (6, 12)),
         ({"trials": 6, "trainings": 12}, {"trainings": 3}, (6, 12)),
     ],
 )
@@ -53,17 +56,34 @@ def test_new_totals_of_a_study_that_has_trained_twelve(before, asked, after):
 
 def test_more_of_either_is_added_to_what_the_study_comes_to():
     done = Budget(trials=6, trainings=12, seeds=3, searched=6, there=12)
-    assert [(each.trials, each.trainings) for each in (done.extended(trainings=12), done.extended(trials=2))] == [
+    assert [
+        (each.trials, each.trainings)
+        for each in (done.extended(trainings=12), done.extended(trials=2))
+    ] == [
         (12, 24),
         (8, 14),
     ]
-    unlimited = Budget(trials=10, trainings=None, seeds=3, searched=10, there=22).extended(trainings=6)
-    assert (unlimited.trials, unlimited.trainings) == (14, 28), "with three retests it would be none for yours: two each"
+    unlimited = Budget(trials=10, trainings=None, seeds=3, searched=10, there=22).extended(
+        trainings=6
+    )
+    assert (unlimited.trials, unlimited.trainings) == (14, 28), (
+        "with three retests it would be none for yours: two each"
+    )
 
 
 @pytest.mark.parametrize(
     ("trials", "trainings", "there", "expected"),
-    [(6, 12, 0, 6), (12, 24, 6, 12), (46, 64, 12, 18), (6, 100, 0, 12), (40, None, 0, 12), (2, None, 0, 6), (6, 9, 6, 6)],
+    [
+        (6, 12, 0, 6),
+        (12, 24, 6, 12),
+        (46, 64, 12, 18),
+        (6, 100, 0, 12),
+        (40, None, 0, 12),
+        (2, None, 0, 6),
+        (6, 9, 6, 6),
+    ],
 )
-def test_retests_of_an_earlier_plan_are_part_of_those_that_a_longer_search_comes_to(trials, trainings, there, expected):
+def test_retests_of_an_earlier_plan_are_part_of_those_that_a_longer_search_comes_to(
+    trials, trainings, there, expected
+):
     assert retests_in_all(trials, 3, trainings, there) == expected

@@ -46,7 +46,9 @@ def test_every_option_has_help_and_stands_in_the_reference(name):
     for option in COMMANDS[name].params:
         if isinstance(option, click.Option):
             assert option.help, option.opts
-            assert option.opts[0] in section, f"{option.opts[0]} of {name} is missing from docs/reference.md"
+            assert option.opts[0] in section, (
+                f"{option.opts[0]} of {name} is missing from docs/reference.md"
+            )
 
 
 def test_the_reference_is_what_its_writer_writes():
@@ -58,7 +60,11 @@ def test_the_reference_is_what_its_writer_writes():
 
 
 def test_every_command_prints_json_unless_its_output_is_a_file_a_script_or_a_server():
-    without = {name for name, each in COMMANDS.items() if not any("--json" in option.opts for option in each.params)}
+    without = {
+        name
+        for name, each in COMMANDS.items()
+        if not any("--json" in option.opts for option in each.params)
+    }
     assert without == {"completion", "dashboard", "export", "new-study"}
 
 
@@ -71,9 +77,14 @@ def test_ci_runs_the_readmes_second_command_word_for_word():
 def written(document: str) -> list[str]:
     """Every `lrsearch ...` command of a document, from its blocks and its sentences, as arguments."""
     text = (ROOT / document).read_text(encoding="utf-8")
-    blocks = "".join(each for _, each in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
-    found = re.findall(r"^lrsearch (.*)$", blocks, re.MULTILINE) + re.findall(r"(?:&& |`|wrap ')lrsearch ([a-z][^`'\n]*)", text)
-    asked = (each.partition(" > ")[0] for each in found)  # what a shell does with the output is its own
+    blocks = "".join(
+        each for _, each in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    )
+    found = re.findall(r"^lrsearch (.*)$", blocks, re.MULTILINE) + re.findall(
+        r"(?:&& |`|wrap ')lrsearch ([a-z][^`'\n]*)", text
+    )
+    # what a shell does with the output is its own
+    asked = (each.partition(" > ")[0] for each in found)
     return [each for each in dict.fromkeys(asked) if not each.startswith("--")]
 
 
@@ -97,7 +108,9 @@ def test_the_readmes_study_file_is_at_most_twenty_lines():
 
 def test_links_and_pictures_of_the_documents_lead_somewhere():
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
+        for target in re.findall(
+            r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")
+        ):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
@@ -118,5 +131,7 @@ def test_help_and_import_load_no_heavy_library():
 
 
 def test_the_version_stands_in_one_tone_everywhere():
-    assert f'version = "{lrsearch.__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{lrsearch.__version__}"' in (ROOT / "pyproject.toml").read_text(
+        encoding="utf-8"
+    )
     assert f"## {lrsearch.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -1,4 +1,6 @@
-"""What is left of a machine, by the files that a kernel shows: control groups of both versions, and their ancestors."""
+"""What is left of a machine, by the files that a kernel shows: control groups of both versions, and
+their ancestors.
+"""
 
 import os
 from types import SimpleNamespace

@@ -28,19 +28,31 @@ def test_windows_is_refused_in_one_line_that_says_to_use_wsl(monkeypatch, capsys
         search("study.py")
 
 
-@pytest.mark.parametrize("words", [["-m", "lrsearch", "--help"], ["-c", "import lrsearch; lrsearch.search('study.py')"]])
+@pytest.mark.parametrize(
+    "words", [["-m", "lrsearch", "--help"], ["-c", "import lrsearch; lrsearch.search('study.py')"]]
+)
 def test_on_windows_nothing_fails_before_that_line(words, tmp_path):
     done = subprocess.run(
-        [sys.executable, *words], env=pretend(tmp_path, "win32", os.environ), capture_output=True, text=True, check=False
+        [sys.executable, *words],
+        env=pretend(tmp_path, "win32", os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode in {1, 3}
-    assert done.stderr.splitlines()[-1].endswith("Use WSL, where it runs as on Linux: wsl --install, then pip there.")
+    assert done.stderr.splitlines()[-1].endswith(
+        "Use WSL, where it runs as on Linux: wsl --install, then pip there."
+    )
 
 
 def test_without_sighup_the_other_signals_stop(tmp_path):
     code = "from lrsearch.machine import STOP_SIGNALS; from lrsearch.launch.signals import NUMBERS; print([each.name for each in NUMBERS])"
     done = subprocess.run(
-        [sys.executable, "-c", code], env=pretend(tmp_path, "darwin", os.environ), capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        env=pretend(tmp_path, "darwin", os.environ),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == "['SIGINT', 'SIGTERM']"
 

@@ -53,7 +53,15 @@ def study():
             first=(),
         )
         return StudyRecord(
-            id=1, plan=plan, state=StudyState.OPEN, reason="", trials=40, deadline=None, created_at=0.0, optuna_study_id=1, **more
+            id=1,
+            plan=plan,
+            state=StudyState.OPEN,
+            reason="",
+            trials=40,
+            deadline=None,
+            created_at=0.0,
+            optuna_study_id=1,
+            **more,
         )
 
     return make
@@ -61,11 +69,15 @@ def study():
 
 @pytest.fixture
 def trial():
-    """Makes a search trial's record: trial(number, optimizer, rate, value); no value means that it diverged."""
+    """Makes a search trial's record: trial(number, optimizer, rate, value); no value means that it
+    diverged.
+    """
 
     def make(number, optimizer="adam", rate=1e-3, value=None, **more):
         shape = more.pop("shape", {"warmup": 0.05})
-        setting = Setting(optimizer=optimizer, learning_rate=rate, schedule="linear", batch_size=32, shape=shape)
+        setting = Setting(
+            optimizer=optimizer, learning_rate=rate, schedule="linear", batch_size=32, shape=shape
+        )
         fields = {
             "id": number + 1,
             "number": number,
@@ -87,7 +99,14 @@ def retests(trial):
 
     def make(parent, values):
         return [
-            trial(100 + 10 * parent + repeat, value=value, kind=Kind.RETEST, parent=parent, repeat=repeat, seed=1000 + repeat)
+            trial(
+                100 + 10 * parent + repeat,
+                value=value,
+                kind=Kind.RETEST,
+                parent=parent,
+                repeat=repeat,
+                seed=1000 + repeat,
+            )
             for repeat, value in enumerate(values)
         ]
 
@@ -96,7 +115,9 @@ def retests(trial):
 
 @pytest.fixture
 def records(trial):
-    """Yours; Adam that crawls at two rates, does well at two and diverges at one; SGD with a single trial."""
+    """Yours; Adam that crawls at two rates, does well at two and diverges at one; SGD with a single
+    trial.
+    """
     return [
         trial(0, value=0.95),
         trial(1, "adam", 1e-6, 0.1, logs={"loss": 2.3}),

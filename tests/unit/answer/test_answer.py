@@ -6,7 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from lrsearch.answer import NOTEBOOK, best_settings, fitting_retests, retest_candidates, retests_within, standing, summarise
+from lrsearch.answer import (
+    NOTEBOOK,
+    best_settings,
+    fitting_retests,
+    retest_candidates,
+    retests_within,
+    standing,
+    summarise,
+)
 from lrsearch.report import answer_text
 from lrsearch.values import Direction, Kind, Origin, TrialState
 
@@ -57,7 +65,9 @@ def test_yours_is_not_retested_where_it_diverged(trial):
         (1, ((7, 0), 0)),
     ],
 )
-def test_where_not_all_retests_fit_the_leader_and_yours_come_first_on_every_seed(trial, room, planned):
+def test_where_not_all_retests_fit_the_leader_and_yours_come_first_on_every_seed(
+    trial, room, planned
+):
     assert fitting_retests((7, 5, 3, 0), trial(0), seeds=3, room=room) == planned
 
 
@@ -73,7 +83,8 @@ def test_where_yours_leads_or_ran_to_no_end_the_best_few_are_retested_as_they_co
         (6, "7/0 0/0 7/1 0/1 7/2 0/2"),
         (12, "7/0 0/0 7/1 0/1 7/2 0/2 5/0 5/1 5/2 3/0 3/1 3/2"),
         (9, "7/0 0/0 7/1 0/1 7/2 0/2 5/0 5/1 5/2"),
-        (8, "7/0 0/0 7/1 0/1 7/2 0/2 7/3 0/3"),  # no setting on fewer seeds than others: more of the first two
+        # no setting on fewer seeds than others: more of the first two
+        (8, "7/0 0/0 7/1 0/1 7/2 0/2 7/3 0/3"),
         (3, "7/0 0/0 7/1"),
         (0, ""),
     ],
@@ -85,7 +96,13 @@ def test_exactly_so_many_retests_are_chosen_as_a_limit_of_trainings_leaves(trial
 
 def test_what_is_retested_already_is_not_chosen_again_and_few_settings_get_more_seeds(trial):
     done = {(7, 0), (0, 0), (0, 1), (0, 2)}
-    assert retests_within(5, (7, 5, 0), trial(0), seeds=3, done=done) == [(7, 1), (7, 2), (5, 0), (5, 1), (5, 2)]
+    assert retests_within(5, (7, 5, 0), trial(0), seeds=3, done=done) == [
+        (7, 1),
+        (7, 2),
+        (5, 0),
+        (5, 1),
+        (5, 2),
+    ]
     assert retests_within(4, (7,), None, seeds=3, done=()) == [(7, 0), (7, 1), (7, 2), (7, 3)]
     assert retests_within(4, (), None, seeds=3, done=()) == []
 
@@ -99,7 +116,12 @@ def test_without_retests_the_best_trial_is_the_answer(study, some):
 
 
 def test_the_best_mean_of_the_retested_is_the_answer(study, some, retests):
-    records = [*some, *retests(4, [0.97, 0.96, 0.965]), *retests(3, [0.98, 0.979, 0.981]), *retests(0, [0.95, 0.951, 0.949])]
+    records = [
+        *some,
+        *retests(4, [0.97, 0.96, 0.965]),
+        *retests(3, [0.98, 0.979, 0.981]),
+        *retests(0, [0.95, 0.951, 0.949]),
+    ]
     answer = summarise(study(), records)
     assert answer.best.trial == 3
     assert answer.best.value == pytest.approx(0.98)
@@ -108,7 +130,12 @@ def test_the_best_mean_of_the_retested_is_the_answer(study, some, retests):
 
 
 def test_overlapping_retests_are_not_separable(study, some, retests):
-    records = [*some, *retests(4, [0.98, 0.985, 0.99]), *retests(3, [0.98, 0.975, 0.985]), *retests(0, [0.95, 0.951, 0.949])]
+    records = [
+        *some,
+        *retests(4, [0.98, 0.985, 0.99]),
+        *retests(3, [0.98, 0.975, 0.985]),
+        *retests(0, [0.95, 0.951, 0.949]),
+    ]
     assert summarise(study(), records).not_separable == (3,)
 
 
@@ -121,40 +148,65 @@ def test_a_setting_that_lost_a_seed_ranks_after_those_that_did_not(study, some, 
 
 def failing(retests):
 
-    return [replace(each, state=TrialState.FAILED, reason="OSError: no test split") for each in retests]
+    return [
+        replace(each, state=TrialState.FAILED, reason="OSError: no test split") for each in retests
+    ]
 
 
-def test_a_setting_that_diverged_in_every_retest_is_said_to_and_ranks_after_all_others(study, some, retests):
+def test_a_setting_that_diverged_in_every_retest_is_said_to_and_ranks_after_all_others(
+    study, some, retests
+):
     lost = retests(4, [None, None, None])
     answer = summarise(
-        study(), [*some, *lost, *retests(3, [0.97, 0.969, 0.971]), *retests(5, [0.96, 0.961, 0.962]), *retests(0, [0.9])]
+        study(),
+        [
+            *some,
+            *lost,
+            *retests(3, [0.97, 0.969, 0.971]),
+            *retests(5, [0.96, 0.961, 0.962]),
+            *retests(0, [0.9]),
+        ],
     )
     assert [each.trial for each in answer.retested] == [3, 5, 0, 4]
     assert (answer.best.trial, answer.best.seeds) == (3, 3)
     assert [each for each in answer.warnings if "not retested" in each] == []
-    assert "Trial 4 went wrong on 3 of 3 fresh seeds (3 diverged): it ranks after the others. See lrsearch show digits 4/1." in (
-        answer.warnings
+    assert (
+        "Trial 4 went wrong on 3 of 3 fresh seeds (3 diverged): it ranks after the others. See lrsearch show digits 4/1."
+        in (answer.warnings)
     )
     assert "(1 training; retests: 3 diverged)" in answer_text(answer)
 
 
-def test_where_every_retest_diverged_the_best_that_did_not_is_of_a_single_training_and_that_is_said(study, some, retests):
+def test_where_every_retest_diverged_the_best_that_did_not_is_of_a_single_training_and_that_is_said(
+    study, some, retests
+):
     lost = [each for trial in (4, 3, 5, 0) for each in retests(trial, [None, None, None])]
     answer = summarise(study(), [*some, *lost])
     assert (answer.best.trial, answer.best.value, answer.best.seeds) == (2, 0.97, 0)
     assert any("No retest gave a value" in each for each in answer.warnings)
-    assert not any("retests tell how much" in each for each in answer.warnings), "the words of a study never retested"
+    assert not any("retests tell how much" in each for each in answer.warnings), (
+        "the words of a study never retested"
+    )
     only = summarise(study(), [some[4], *retests(4, [None, None])])
     assert only.best.trial == 4
     assert any("(2 diverged): no other setting did better" in each for each in only.warnings)
 
 
 def test_retests_that_all_failed_leave_the_order_of_the_search_and_are_named(study, some, retests):
-    records = [*some, *failing([each for trial in (4, 3, 5, 0) for each in retests(trial, [None, None])])]
+    records = [
+        *some,
+        *failing([each for trial in (4, 3, 5, 0) for each in retests(trial, [None, None])]),
+    ]
     answer = summarise(study(), records)
-    assert (answer.best.trial, answer.best.value) == (4, 0.985), "a failure that meets all says nothing of one"
-    assert any("Trial 4 went wrong on 2 of 2 fresh seeds (2 failed)" in each for each in answer.warnings)
-    assert not any("not retested yet" in each or "tell how much" in each for each in answer.warnings)
+    assert (answer.best.trial, answer.best.value) == (4, 0.985), (
+        "a failure that meets all says nothing of one"
+    )
+    assert any(
+        "Trial 4 went wrong on 2 of 2 fresh seeds (2 failed)" in each for each in answer.warnings
+    )
+    assert not any(
+        "not retested yet" in each or "tell how much" in each for each in answer.warnings
+    )
     full = answer.to_json()["retest"]
     assert (full["mean"], full["n"], full["lost"], full["diverged"]) == (None, 0, 2, 0)
     json.loads(json.dumps(answer.to_json(), allow_nan=False))
@@ -173,7 +225,10 @@ def test_commands_quote_a_study_with_a_space(study, some, trial):
     spaced = replace(spaced, plan=replace(spaced.plan, name="my digits $x"))
     said = summarise(spaced, [*some, trial(8, state=TrialState.FAILED)]).warnings
     assert any("lrsearch show 'my digits $x' 8" in each for each in said)
-    assert any("lrsearch extend 'my digits $x' --trials 20, then lrsearch attach 'my digits $x'" in each for each in said)
+    assert any(
+        "lrsearch extend 'my digits $x' --trials 20, then lrsearch attach 'my digits $x'" in each
+        for each in said
+    )
 
 
 def test_the_smallest_mean_wins_where_less_is_better(study, some, retests):
@@ -200,24 +255,38 @@ def test_by_optimizer_tells_from_which_rate_on_it_diverges(study, some, trial):
     rows = {row.optimizer: row for row in summarise(study(), some).by_optimizer}
     assert list(rows) == ["lion", "sgd", "adam"]
     lion = rows["lion"]
-    assert (lion.best, lion.best_trial, lion.best_rate, lion.median) == (0.985, 4, 2e-4, pytest.approx(0.98))
+    assert (lion.best, lion.best_trial, lion.best_rate, lion.median) == (
+        0.985,
+        4,
+        2e-4,
+        pytest.approx(0.98),
+    )
     assert (lion.trials, lion.complete, lion.diverged, lion.diverges_from) == (4, 2, 2, 3e-3)
     assert rows["adam"].trials == 1  # yours is not counted
     assert rows["sgd"].diverges_from is None
     unlucky = summarise(study(), [*some, trial(8, "lion", 5e-3, 0.5)]).by_optimizer
-    assert next(row for row in unlucky if row.optimizer == "lion").diverges_from == 1e-2  # 3e-3 alone is below a rate that held
+    # 3e-3 alone is below a rate that held
+    assert next(row for row in unlucky if row.optimizer == "lion").diverges_from == 1e-2
 
 
 def test_by_optimizer_tells_up_to_which_rate_it_crawls(study, trial):
     def row(*more):
-        [found] = summarise(study(), [trial(1, "adam", 1e-3, 0.97, logs={"loss": 0.1}), *more]).by_optimizer
+        [found] = summarise(
+            study(), [trial(1, "adam", 1e-3, 0.97, logs={"loss": 0.1}), *more]
+        ).by_optimizer
         return found.crawls_to
 
-    slow = [trial(2, "adam", 1e-6, 0.1, logs={"loss": 2.3}), trial(3, "adam", 1e-5, 0.5, logs={"loss": 1.5})]
+    slow = [
+        trial(2, "adam", 1e-6, 0.1, logs={"loss": 2.3}),
+        trial(3, "adam", 1e-5, 0.5, logs={"loss": 1.5}),
+    ]
     assert row(*slow) == 1e-5
-    assert row(*slow, trial(4, "adam", 1e-4, 0.965, logs={"loss": 0.12})) == 1e-5  # within 1 % of the best value
-    assert row(*slow, trial(4, "adam", 5e-6, 0.97, logs={"loss": 0.1})) == 1e-6  # 1e-5 alone is above a rate that did well
-    assert row(*slow, trial(4, "adam", 1e-4, 0.9, logs={"loss": 0.3})) == 1e-5  # a tenth of the way back: another cause
+    # within 1 % of the best value
+    assert row(*slow, trial(4, "adam", 1e-4, 0.965, logs={"loss": 0.12})) == 1e-5
+    # 1e-5 alone is above a rate that did well
+    assert row(*slow, trial(4, "adam", 5e-6, 0.97, logs={"loss": 0.1})) == 1e-6
+    # a tenth of the way back: another cause
+    assert row(*slow, trial(4, "adam", 1e-4, 0.9, logs={"loss": 0.3})) == 1e-5
     assert row(*slow, trial(4, "adam", 1e-4, 0.9, logs={"loss": 0.4})) == 1e-4
     assert row(trial(2, "adam", 1e-2, 0.5, logs={"loss": 1.5})) is None  # too high is not too low
     assert row(trial(2, "adam", 1e-5, 0.5)) is None  # a train_step that logs no loss
@@ -237,7 +306,16 @@ def test_json_has_every_key_with_and_without_an_answer(study, some, trial):
     full = summarise(study(), some).to_json()
     bare = summarise(study(), [trial(0), trial(1)]).to_json()
     assert full.keys() == bare.keys()
-    assert {"trial", "value", "optimizer", "learning_rate", "schedule", "params", "retest", "yours"} <= full.keys()
+    assert {
+        "trial",
+        "value",
+        "optimizer",
+        "learning_rate",
+        "schedule",
+        "params",
+        "retest",
+        "yours",
+    } <= full.keys()
     assert (full["trial"], full["optimizer"], full["learning_rate"]) == (4, "lion", 2e-4)
     assert full["params"] == {"batch_size": 32, "warmup": 0.05}
     assert bare["trial"] is None
@@ -252,7 +330,11 @@ def test_every_trial_diverged_is_said(study, trial):
 
 def test_nothing_is_said_of_a_study_that_has_just_begun(study, trial):
     assert (
-        summarise(study(), [trial(0, state=TrialState.RUNNING), trial(1, state=TrialState.WAITING, setting=None)]).warnings == ()
+        summarise(
+            study(),
+            [trial(0, state=TrialState.RUNNING), trial(1, state=TrialState.WAITING, setting=None)],
+        ).warnings
+        == ()
     )
 
 
@@ -273,7 +355,8 @@ def test_a_best_rate_at_the_edge_of_the_range_is_said(study, some):
 def test_the_edge_of_a_larger_batch_is_further_out(study, trial):
 
     best = trial(1, "sgd", 5.0, 0.9)
-    wide = replace(best, setting=replace(best.setting, batch_size=512))  # 16 times the base: sgd is searched up to 48
+    # 16 times the base: sgd is searched up to 48
+    wide = replace(best, setting=replace(best.setting, batch_size=512))
     assert any("edge" in each for each in summarise(study(), [best]).warnings)
     assert not any("edge" in each for each in summarise(study(), [wide]).warnings)
 
@@ -283,7 +366,9 @@ def test_a_rate_that_keras_did_not_follow_is_said_and_no_edge(study, trial):
     said = summarise(asked, [trial(1, "adafactor", 0.9, 0.9)]).warnings
     assert any("1/sqrt(update)" in each for each in said)
     assert not any("edge" in each for each in said)
-    assert not any("1/sqrt" in each for each in summarise(asked, [trial(1, "adafactor", 1e-3, 0.9)]).warnings)
+    assert not any(
+        "1/sqrt" in each for each in summarise(asked, [trial(1, "adafactor", 1e-3, 0.9)]).warnings
+    )
 
 
 def test_yours_that_was_retried_is_its_retry(study, some, trial):
@@ -295,8 +380,15 @@ def test_yours_that_was_retried_is_its_retry(study, some, trial):
 
 
 def test_better_trials_since_the_retests_are_named(study, some, retests, trial):
-    done = [*retests(4, [0.98, 0.97]), *retests(3, [0.97, 0.97]), *retests(5, [0.97, 0.96]), *retests(0, [0.95, 0.94])]
-    assert not any("Since the retests" in each for each in summarise(study(), [*some, *done]).warnings)
+    done = [
+        *retests(4, [0.98, 0.97]),
+        *retests(3, [0.97, 0.97]),
+        *retests(5, [0.97, 0.96]),
+        *retests(0, [0.95, 0.94]),
+    ]
+    assert not any(
+        "Since the retests" in each for each in summarise(study(), [*some, *done]).warnings
+    )
     later = summarise(study(), [*some, *done, trial(9, "adam", 2e-3, 0.99)])
     assert any("Since the retests trial 9 is among the best" in each for each in later.warnings)
 
@@ -305,10 +397,16 @@ def test_a_general_method_that_loses_to_one_it_includes_is_said(study, trial):
     special = [trial(number, "sgd", 0.1 + number / 100, 0.95) for number in range(1, 4)]
     general = [trial(number, "momentum", 0.01 + number / 100, 0.90) for number in range(4, 7)]
     late = trial(8, "momentum", 0.5, 0.96)  # beyond the budget that both had
-    said = [each for each in summarise(study(), [*special, *general]).warnings if "momentum can do what sgd does" in each]
+    said = [
+        each
+        for each in summarise(study(), [*special, *general]).warnings
+        if "momentum can do what sgd does" in each
+    ]
     assert len(said) == 1
     assert said[0] in summarise(study(), [*special, *general, late]).warnings
-    assert not any("can do what" in each for each in summarise(study(), [*special, *general[:2]]).warnings)
+    assert not any(
+        "can do what" in each for each in summarise(study(), [*special, *general[:2]]).warnings
+    )
 
 
 def test_retests_to_come_are_counted(study, some, retests, trial):
@@ -319,43 +417,75 @@ def test_retests_to_come_are_counted(study, some, retests, trial):
 
 def test_values_on_the_test_split_are_kept_beside(study, some, retests):
 
-    tested = [replace(each, logs={"test_accuracy": 0.9}) for each in retests(4, [0.98, 0.97, 0.985])]
+    tested = [
+        replace(each, logs={"test_accuracy": 0.9}) for each in retests(4, [0.98, 0.97, 0.985])
+    ]
     assert summarise(study(), [*some, *tested]).best.retest.test == (0.9, 0.9, 0.9)
 
 
-def test_a_best_that_is_not_separable_from_yours_names_the_command_that_tells_more(study, some, retests):
+def test_a_best_that_is_not_separable_from_yours_names_the_command_that_tells_more(
+    study, some, retests
+):
     records = [*some, *retests(4, [0.98, 0.985, 0.99]), *retests(0, [0.98, 0.975, 0.985])]
     for ways, expected in (
         ({}, "lrsearch retest digits --seeds 7 tells more."),
         ({"ways": NOTEBOOK}, "result.retest(seeds=7) tells more."),
     ):
-        [said] = [each for each in summarise(study(), records, **ways).warnings if "not separable from yours" in each]
+        [said] = [
+            each
+            for each in summarise(study(), records, **ways).warnings
+            if "not separable from yours" in each
+        ]
         assert said.endswith(expected)
-    copies = [replace(each, logs={"val_accuracy": 0.98, "loss": 1.0}, value=0.98) for each in records if each.kind is Kind.RETEST]
-    assert not any("lrsearch retest" in each for each in summarise(study(), [*some, *copies]).warnings), "more seeds show nothing"
+    copies = [
+        replace(each, logs={"val_accuracy": 0.98, "loss": 1.0}, value=0.98)
+        for each in records
+        if each.kind is Kind.RETEST
+    ]
+    assert not any(
+        "lrsearch retest" in each for each in summarise(study(), [*some, *copies]).warnings
+    ), "more seeds show nothing"
     waiting = replace(records[-1], state=TrialState.WAITING, value=None)
-    assert not any("lrsearch retest" in each for each in summarise(study(), [*records[:-1], waiting]).warnings), (
-        "some are to come"
-    )
+    assert not any(
+        "lrsearch retest" in each for each in summarise(study(), [*records[:-1], waiting]).warnings
+    ), "some are to come"
 
 
 def test_a_notebooks_notes_name_no_command(study, some, retests, trial):
     failed = replace(trial(8), state=TrialState.FAILED)
     nan = replace(trial(7), state=TrialState.COMPLETE)
-    for records in ([*some, failed, nan, *retests(4, [0.9, None])], [some[4], failed], [failed], [trial(1)]):
+    for records in (
+        [*some, failed, nan, *retests(4, [0.9, None])],
+        [some[4], failed],
+        [failed],
+        [trial(1)],
+    ):
         answer = summarise(study(), records, ways=NOTEBOOK)
         assert answer.warnings
         assert not [each for each in answer.warnings if re.search("lrsearch [a-z]", each)]
 
 
-def test_more_seeds_go_first_to_the_best_of_the_retested_and_last_to_what_diverged(study, some, retests, trial):
+def test_more_seeds_go_first_to_the_best_of_the_retested_and_last_to_what_diverged(
+    study, some, retests, trial
+):
     twin = replace(some[4], id=60, number=59)
-    records = [*some, twin, *retests(4, [0.97, 0.96]), *retests(3, [0.98, 0.97]), *retests(5, [0.99, None]), *retests(0, [0.999])]
+    records = [
+        *some,
+        twin,
+        *retests(4, [0.97, 0.96]),
+        *retests(3, [0.98, 0.97]),
+        *retests(5, [0.99, None]),
+        *retests(0, [0.999]),
+    ]
 
     def chosen(records):
         return best_settings(standing(study().plan.facts, records), UP, top=9)
 
     others = tuple(each for each in retest_candidates(some, UP, top=9) if each not in {4, 3, 5, 0})
     assert chosen(records) == (3, 4, *others, 5)
-    failed = [replace(each, state=TrialState.FAILED, value=None) for each in retests(4, [None, None])]
-    assert chosen([*some, *failed]) == retest_candidates(some, UP, top=9)[:-1], "a failure may be the file's fault"
+    failed = [
+        replace(each, state=TrialState.FAILED, value=None) for each in retests(4, [None, None])
+    ]
+    assert chosen([*some, *failed]) == retest_candidates(some, UP, top=9)[:-1], (
+        "a failure may be the file's fault"
+    )

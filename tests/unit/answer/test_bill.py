@@ -13,7 +13,14 @@ SEEN = 1 + VALIDATION * 360 / 1437
 
 def figures(engine="vectorized", width=16, **more):
     means = {"graph": 1.0, "2 rows": 0.8, "4 rows": 0.5, "16 rows": 0.2}
-    return {"engine": engine, "width": width, "reason": "", "milliseconds": {}, "means": means, "tracing_seconds": 2.0} | more
+    return {
+        "engine": engine,
+        "width": width,
+        "reason": "",
+        "milliseconds": {},
+        "means": means,
+        "tracing_seconds": 2.0,
+    } | more
 
 
 @pytest.mark.parametrize(
@@ -28,7 +35,9 @@ def figures(engine="vectorized", width=16, **more):
         (figures(means={}, milliseconds={"graph": 3.0}), 4, 3.0),  # of a version that kept no means
     ],
 )
-def test_a_trainings_length_follows_from_the_stack_that_it_will_be_a_row_of(study, given, at_once, milliseconds):
+def test_a_trainings_length_follows_from_the_stack_that_it_will_be_a_row_of(
+    study, given, at_once, milliseconds
+):
     timed = timed_training(study().plan.facts, given, at_once=at_once)
     assert timed.seconds == pytest.approx(BATCHES * SEEN * milliseconds / 1000 + TRIAL_SECONDS)
     assert timed.tracing == 2.0
@@ -38,9 +47,15 @@ def test_by_fit_every_training_is_traced_anew_and_whole_epochs_hold_their_valida
     facts = study().plan.facts
     given = {"engine": "fit", "update_seconds": 0.01, "whole_epochs": True, "tracing_seconds": 3.0}
     whole = timed_training(facts, given, at_once=1)
-    assert (whole.seconds, whole.tracing) == (pytest.approx(BATCHES * 0.01 + 3.0 + TRIAL_SECONDS), 0.0)
+    assert (whole.seconds, whole.tracing) == (
+        pytest.approx(BATCHES * 0.01 + 3.0 + TRIAL_SECONDS),
+        0.0,
+    )
     parts = timed_training(facts, given | {"whole_epochs": False, "engine": "graph"}, at_once=1)
-    assert (parts.seconds, parts.tracing) == (pytest.approx(BATCHES * 0.01 * SEEN + TRIAL_SECONDS), 3.0)
+    assert (parts.seconds, parts.tracing) == (
+        pytest.approx(BATCHES * 0.01 * SEEN + TRIAL_SECONDS),
+        3.0,
+    )
 
 
 def test_what_was_not_timed_is_not_known(study):
@@ -60,8 +75,14 @@ def test_each_worker_traces_the_optimizers_that_it_meets():
     ("bill", "text"),
     [
         (Bill(trials=1, retests=0, seconds=5.0), "1 trial, about 5.0 s on 1 worker, done at "),
-        (Bill(trials=0, retests=6, limit_seconds=60.0), "about 6 retests fit into the 60 s that are left on 1 worker"),
-        (Bill(trials=0, retests=0, limit_seconds=60.0), "nothing more fits into the 60 s that are left on 1 worker"),
+        (
+            Bill(trials=0, retests=6, limit_seconds=60.0),
+            "about 6 retests fit into the 60 s that are left on 1 worker",
+        ),
+        (
+            Bill(trials=0, retests=0, limit_seconds=60.0),
+            "nothing more fits into the 60 s that are left on 1 worker",
+        ),
         (Bill(trials=1, retests=0, limit_seconds=60.0), "about 1 more trial fits into"),
         (Bill(trials=None, retests=12), "as many trials as the time allows, on 1 worker; "),
     ],
@@ -76,6 +97,15 @@ def test_another_day_is_named():
 
 
 def test_a_plan_says_what_it_does_not_know():
-    plan = {"study": "digits", "epochs": None, "updates": None, "seconds_a_training": None, "stored": True}
+    plan = {
+        "study": "digits",
+        "epochs": None,
+        "updates": None,
+        "seconds_a_training": None,
+        "stored": True,
+    }
     text = plan_text(plan | {"placed": "2 workers", "engine": ""})
-    assert text.splitlines() == ["left of study digits: how long a training takes is not known", "2 workers"]
+    assert text.splitlines() == [
+        "left of study digits: how long a training takes is not known",
+        "2 workers",
+    ]

@@ -34,7 +34,10 @@ def curve_of(rates, value=0.9):
 
 
 def spans(panel):
-    return {each.get_label(): each.get_extents().transformed(panel.transData.inverted()) for each in panel.patches}
+    return {
+        each.get_label(): each.get_extents().transformed(panel.transData.inverted())
+        for each in panel.patches
+    }
 
 
 def test_the_shaded_regions_end_at_the_rates_of_the_table(study, records):
@@ -64,11 +67,21 @@ def test_no_region_covers_a_good_rate_that_is_near_its_end(study, trial):
     assert high < spans(panel)["diverges"].x0
 
 
-@pytest.mark.parametrize("name", ["digits", "a study whose name alone is longer than a narrow picture is wide, " * 3])
+@pytest.mark.parametrize(
+    "name", ["digits", "a study whose name alone is longer than a narrow picture is wide, " * 3]
+)
 def test_no_text_of_a_picture_is_cut_off(study, records, trial, name):
     shape = {"warmup": 0.123, "final": 0.0456, "decay_start": 0.789}
     wordy = [
-        replace(each, setting=replace(each.setting, optimizer="schedule_free_adamw", schedule="warmup_stable_decay", shape=shape))
+        replace(
+            each,
+            setting=replace(
+                each.setting,
+                optimizer="schedule_free_adamw",
+                schedule="warmup_stable_decay",
+                shape=shape,
+            ),
+        )
         for each in records
     ]
     odd = changed(study(), name=name, objective=LONG)
@@ -79,7 +92,11 @@ def test_no_text_of_a_picture_is_cut_off(study, records, trial, name):
         curves_figure(odd, wordy, curves, answer),
     ):
         figure.draw_without_rendering()
-        shown = [figure._suptitle, *figure.legends, *(text for axes in figure.axes for text in (axes.yaxis.label, *axes.texts))]
+        shown = [
+            figure._suptitle,
+            *figure.legends,
+            *(text for axes in figure.axes for text in (axes.yaxis.label, *axes.texts)),
+        ]
         boxes = [each.get_window_extent() for each in shown]
         assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
         assert all(figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1 for box in boxes)
@@ -132,7 +149,9 @@ def test_a_schedule_that_was_followed_is_drawn_whole(study, records):
     assert len(line.get_xdata()) == 200
 
 
-def test_a_study_of_0_1_0_shows_yours_by_its_epochs_a_constant_one_whole_and_an_unknown_one_in_words(study, records):
+def test_a_study_of_0_1_0_shows_yours_by_its_epochs_a_constant_one_whole_and_an_unknown_one_in_words(
+    study, records
+):
     constant = yours_line(schedules_of(study(), records))
     assert list(constant.get_ydata()) == [1, 1]
     cosine = changed(study(), yours=replace(study().plan.facts.yours, schedule="cosine"))
@@ -155,7 +174,13 @@ def test_a_dollar_in_a_name_is_no_formula_in_a_picture(study, records):
 
 def test_the_pictures_of_the_best_trials_begin_with_the_answers_best(study, records, retests):
     tested = [*records, *retests(3, [None]), *retests(6, [0.9])]
-    assert schedules_of(study(), tested).axes[0].get_lines()[0].get_label().startswith("best, trial 6: sgd")
+    assert (
+        schedules_of(study(), tested)
+        .axes[0]
+        .get_lines()[0]
+        .get_label()
+        .startswith("best, trial 6: sgd")
+    )
 
 
 def test_two_equal_schedules_can_both_be_seen(study, records):

@@ -6,7 +6,11 @@ from lrsearch.values import Direction
 
 
 def test_the_table_reads_from_crawling_to_diverging(study, records):
-    head, adam, sgd = [line.split() for line in answer_text(summarise(study(), records)).splitlines() if "  " in line][-3:]
+    head, adam, sgd = [
+        line.split()
+        for line in answer_text(summarise(study(), records)).splitlines()
+        if "  " in line
+    ][-3:]
     assert head[-8:] == ["crawls", "up", "to", "as", "good", "at", "diverges", "from"]
     assert adam[-5:] == ["1.0e-5", "1.0e-3", "to", "3.0e-3", "1.0e-1"]
     assert sgd[-3:] == ["-", "1.0e-1", "-"]
@@ -24,7 +28,9 @@ def test_small_values_batch_sizes_and_the_test_split_are_shown(study, trial, ret
     assert "(2 seeds, test 0.000400 +- 0.000000)" in text
 
 
-def test_retests_that_are_one_training_repeated_have_no_spread_and_tell_nothing_apart(study, trial, retests):
+def test_retests_that_are_one_training_repeated_have_no_spread_and_tell_nothing_apart(
+    study, trial, retests
+):
     from dataclasses import replace
 
     def logged(found, loss):
@@ -37,8 +43,16 @@ def test_retests_that_are_one_training_repeated_have_no_spread_and_tell_nothing_
     assert "+- 0.0" not in answer_text(answer)
     assert answer.not_separable == (2,)
     assert any("the very same training" in each for each in answer.warnings)
-    by_luck = [one, *(replace(each, logs={"loss": 0.1 * place}) for place, each in enumerate(retests(1, [0.97] * 3)))]
-    assert "+- 0.0" in answer_text(summarise(study(), by_luck)), "equal accuracies of different trainings are a spread"
+    by_luck = [
+        one,
+        *(
+            replace(each, logs={"loss": 0.1 * place})
+            for place, each in enumerate(retests(1, [0.97] * 3))
+        ),
+    ]
+    assert "+- 0.0" in answer_text(summarise(study(), by_luck)), (
+        "equal accuracies of different trainings are a spread"
+    )
 
 
 def test_trials_that_are_complete_without_a_value_are_told_of_and_ranked_nowhere(study, records):
@@ -48,7 +62,9 @@ def test_trials_that_are_complete_without_a_value_are_told_of_and_ranked_nowhere
     answer = summarise(study(), undefined)
     text = answer_text(answer)
     assert not {0, 3} & {each.number for each in answer.ranked}
-    assert "2 trials ended without a value, since val_accuracy was not finite" in text.replace("\n", " ")
+    assert "2 trials ended without a value, since val_accuracy was not finite" in text.replace(
+        "\n", " "
+    )
     assert "Yours ended without a value" in text
     assert "no value" in text
     assert rates_figure(study(), undefined, answer) is not None

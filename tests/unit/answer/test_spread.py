@@ -15,10 +15,13 @@ numbers = st.lists(st.floats(-100, 100).map(lambda value: round(value, 3)), min_
 
 
 @given(numbers, numbers)
-@pytest.mark.filterwarnings("ignore:Precision loss:RuntimeWarning")  # SciPy's, where one side does not vary
+# SciPy's, where one side does not vary
+@pytest.mark.filterwarnings("ignore:Precision loss:RuntimeWarning")
 def test_p_agrees_with_scipys_welch(one, other):
     assume(len(set(one)) > 1 or len(set(other)) > 1)
-    assert p_value(one, other) == pytest.approx(stats.ttest_ind(one, other, equal_var=False).pvalue, rel=1e-6, abs=1e-12)
+    assert p_value(one, other) == pytest.approx(
+        stats.ttest_ind(one, other, equal_var=False).pvalue, rel=1e-6, abs=1e-12
+    )
 
 
 def test_nothing_is_separable_from_a_single_value():

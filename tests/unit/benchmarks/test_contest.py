@@ -21,7 +21,14 @@ settings, tables = loaded("settings"), loaded("tables")
 
 
 def run(contender, place, count, seconds, **changes):
-    known = {"contender": contender, "round": place, "count": count, "seconds": seconds, "span": seconds - 5, "epochs": 2 * count}
+    known = {
+        "contender": contender,
+        "round": place,
+        "count": count,
+        "seconds": seconds,
+        "span": seconds - 5,
+        "epochs": 2 * count,
+    }
     return {**known, "problems": [], "values": [0.5] * count, "facts": {}, **changes}
 
 
@@ -33,18 +40,24 @@ def test_each_ten_settings_have_every_optimizer_twice_and_no_rate_above_its_refe
     for begin in (0, 10, 20):
         names = [each.optimizer for each in settings.points(30)[begin : begin + 10]]
         assert sorted(names) == sorted(2 * list(settings.REFERENCE))
-    assert all(each.learning_rate <= settings.REFERENCE[each.optimizer] for each in settings.points(100))
+    assert all(
+        each.learning_rate <= settings.REFERENCE[each.optimizer] for each in settings.points(100)
+    )
 
 
 def test_a_further_trial_and_the_start_up_come_from_the_two_lengths_of_each_round():
-    runs = [run("peer a", place, count, 7 + place * count) for place in (1, 2, 3) for count in (2, 10)]
+    runs = [
+        run("peer a", place, count, 7 + place * count) for place in (1, 2, 3) for count in (2, 10)
+    ]
     found = tables.figures(runs, "peer a", (2, 10), flops=4e9, rates={"peak": 1e11})
     assert (found["further"], found["start-up"], found["whole"]) == (2.0, 7.0, 27.0)
     assert found["share of peak"] == pytest.approx(0.02)
 
 
 def test_a_round_with_a_problem_is_not_counted_and_said():
-    runs = [run("peer a", place, count, 10 * place + count) for place in (1, 2) for count in (2, 10)]
+    runs = [
+        run("peer a", place, count, 10 * place + count) for place in (1, 2) for count in (2, 10)
+    ]
     runs[-1]["problems"] = ["9 trials where 10 were asked"]
     found = tables.figures(runs, "peer a", (2, 10), flops=1.0, rates={})
     assert (found["rounds"], found["failed runs"], found["whole"]) == (1, 1, 20.0)

@@ -32,7 +32,11 @@ def world(tmp_path_factory):
     program = tmp_path / "lrsearch"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m lrsearch "$@"\n')
     program.chmod(0o755)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LRSEARCH", "COLUMNS"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("LRSEARCH", "COLUMNS"))
+    }
     return tmp_path, kept | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "TERM": "xterm"}
 
 
@@ -44,7 +48,12 @@ def completed(world, line):
         'COMP_LINE=$1 COMP_POINT=${#1}; _lrsearch_completion lrsearch; printf "%s\\n" "${COMPREPLY[@]}"'
     )
     done = subprocess.run(
-        ["bash", "--norc", "-c", script, "bash", line], cwd=folder, env=environment, capture_output=True, text=True, check=True
+        ["bash", "--norc", "-c", script, "bash", line],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stderr == ""
     return done.stdout.split("\n")[:-1]
@@ -101,7 +110,12 @@ def test_a_terminal_is_fitted_and_a_pipe_gets_all(world):
     assert "(no room for:" in narrow
     folder, environment = world
     piped = subprocess.run(
-        ["lrsearch", "studies"], cwd=folder, env=environment, capture_output=True, text=True, check=True
+        ["lrsearch", "studies"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert "studies/in/a/folder/of/many/studies.py" in piped
     assert piped == in_terminal(world, 300, "studies")

@@ -1,4 +1,6 @@
-"""With --json every error is one JSON document on standard output, with the exit code that it has without."""
+"""With --json every error is one JSON document on standard output, with the exit code that it has
+without.
+"""
 
 import json
 
@@ -44,7 +46,9 @@ def failure(capsys, *words):
     found = json.loads(out)
     assert set(found) == KEYS
     assert found["exit_code"] == code != 0
-    assert found["error"].split(".")[0] in " ".join(err.split()), "people still read it on standard error"
+    assert found["error"].split(".")[0] in " ".join(err.split()), (
+        "people still read it on standard error"
+    )
     plain_code, plain_out, plain_err = run(capsys, *words)
     assert (plain_code, plain_out, plain_err) == (code, "", err)
     return found
@@ -59,7 +63,11 @@ def _folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_an_option_that_no_command_has_is_a_document(name, capsys):
     found = failure(capsys, *name.split(), *arguments_of(COMMANDS[name]), "--storag", "x")
-    assert (found["kind"], found["field"], found["retryable"]) == ("NoSuchOption", "--storag", False)
+    assert (found["kind"], found["field"], found["retryable"]) == (
+        "NoSuchOption",
+        "--storag",
+        False,
+    )
     assert "--json" in found["allowed"]
     if "--storage" in found["allowed"]:
         assert found["fix"] == "Did you mean --storage?"
@@ -79,13 +87,29 @@ NEEDED = {
     "plot": ["-o", "pictures"],
     "delete": ["--yes"],
 }
-# None has a database that could be missing: these begin with a file or a folder, doctor's findings are its output.
-WITHOUT = {"start-study", "plan", "doctor", "version", "database start", "database stop", "database status"}
+# None has a database that could be missing: these begin with a file or a folder, doctor's findings
+# are its output.
+WITHOUT = {
+    "start-study",
+    "plan",
+    "doctor",
+    "version",
+    "database start",
+    "database stop",
+    "database status",
+}
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in WITHOUT])
 def test_a_database_that_is_not_there_is_a_document(name, capsys):
-    found = failure(capsys, name, *arguments_of(COMMANDS[name]), *NEEDED.get(name, ()), "--storage", "sqlite:///no.db")
+    found = failure(
+        capsys,
+        name,
+        *arguments_of(COMMANDS[name]),
+        *NEEDED.get(name, ()),
+        "--storage",
+        "sqlite:///no.db",
+    )
     assert (found["kind"], found["exit_code"]) == ("StorageProblem", 3)
     assert found["fix"] == "Start a study there first, or say where it is with --storage."
 
@@ -107,8 +131,18 @@ def test_a_database_that_is_not_there_is_a_document(name, capsys):
         ("extend digits", "--trials", None, ["--trials N", "--trainings N", "--timeout TIME"]),
         ("doctor s.py", "STUDY_FILE", "s.py", "a path that exists"),
         ("database start", "--dir", None, "a folder's path"),
-        ("database start --dir . --port 70000", "--port", "70000", "a whole number of at least 1 and at most 65535"),
-        ("database status --dir /no", "--dir", "/no", "a folder that `lrsearch database start` made"),
+        (
+            "database start --dir . --port 70000",
+            "--port",
+            "70000",
+            "a whole number of at least 1 and at most 65535",
+        ),
+        (
+            "database status --dir /no",
+            "--dir",
+            "/no",
+            "a folder that `lrsearch database start` made",
+        ),
         ("studies more", None, None, None),
         ("retry digits", "--failed", None, None),
     ],
@@ -126,7 +160,11 @@ def test_an_option_without_its_value_is_a_document(capsys):
 
 def test_a_command_that_is_not_there_names_the_nearest(capsys):
     found = failure(capsys, "bset", "digits")
-    assert (found["field"], found["got"], found["fix"]) == ("command", "bset", "Did you mean 'best'?")
+    assert (found["field"], found["got"], found["fix"]) == (
+        "command",
+        "bset",
+        "Did you mean 'best'?",
+    )
     assert failure(capsys, "database", "stat")["fix"] == "Did you mean 'start'?"
 
 
@@ -135,17 +173,27 @@ def test_a_fault_of_ours_is_a_document_before_its_traceback(capsys, monkeypatch)
     with pytest.raises(KeyError):
         main(["version", "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert (found["error"], found["kind"], found["exit_code"]) == ("KeyError: 'gone'", "KeyError", 1)
+    assert (found["error"], found["kind"], found["exit_code"]) == (
+        "KeyError: 'gone'",
+        "KeyError",
+        1,
+    )
 
 
-@pytest.mark.parametrize(("raised", "retryable"), [(KeyboardInterrupt(), True), (click.Abort(), False)])
+@pytest.mark.parametrize(
+    ("raised", "retryable"), [(KeyboardInterrupt(), True), (click.Abort(), False)]
+)
 def test_an_interruption_is_a_document(raised, retryable, capsys, monkeypatch):
     def interrupt(*_given, **_named):
         raise raised
 
     monkeypatch.setattr(cli, "main", interrupt)
     found = failure(capsys, "version")
-    assert (found["error"], found["exit_code"], found["retryable"]) == ("interrupted", 130, retryable)
+    assert (found["error"], found["exit_code"], found["retryable"]) == (
+        "interrupted",
+        130,
+        retryable,
+    )
 
 
 def test_after_two_dashes_json_is_a_name(capsys):

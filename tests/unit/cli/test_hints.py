@@ -1,4 +1,6 @@
-"""The commands that people are told to run: they work as printed, whatever the study or the file is called."""
+"""The commands that people are told to run: they work as printed, whatever the study or the file is
+called.
+"""
 
 import shlex
 
@@ -16,7 +18,9 @@ NAME = "my toy's {0} $x `id` %s"
 
 @pytest.fixture
 def run(tmp_path):
-    """Runs a command on a database with the study NAME, three of whose four trials have ended, one failed; returns what it printed."""
+    """Runs a command on a database with the study NAME, three of whose four trials have ended, one
+    failed; returns what it printed.
+    """
     url = f"sqlite:///{tmp_path}/h.db"
     ledger = open_ledger(url, create=True)
     study = ledger.create_study(plan(name=NAME, trials=3, retest_seeds=0))
@@ -36,7 +40,9 @@ def run(tmp_path):
 
 
 def hinted(text, command):
-    """The words that a shell would make of the command in `text`, up to what ends a sentence or a table's cell."""
+    """The words that a shell would make of the command in `text`, up to what ends a sentence or a
+    table's cell.
+    """
     rest = text.partition(f"lrsearch {command} ")[2].splitlines()[0]
     return shlex.split(rest.split("; ")[0])
 

@@ -30,7 +30,15 @@ def test_rates_are_read_for_all_optimizers_or_for_each():
 
 
 def test_further_values_are_read_as_ranges_and_choices():
-    words = ("--extra", "dropout=0.0,0.5", "--extra", "units=8,64", "--extra", "kind=relu/true/3", "--fine-tuning")
+    words = (
+        "--extra",
+        "dropout=0.0,0.5",
+        "--extra",
+        "units=8,64",
+        "--extra",
+        "kind=relu/true/3",
+        "--fine-tuning",
+    )
     output = read(*words).output
     assert "{'dropout': (0.0, 0.5), 'units': (8, 64), 'kind': ['relu', True, 3]}" in output
     assert "'lion'" in output

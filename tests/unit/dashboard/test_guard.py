@@ -17,7 +17,17 @@ def application(environ, start):
     return [environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)) or b"page"]
 
 
-def ask(guard, method="GET", path="/api/studies", *, host="127.0.0.1:8080", query="", body=b"", length=None, **headers):
+def ask(
+    guard,
+    method="GET",
+    path="/api/studies",
+    *,
+    host="127.0.0.1:8080",
+    query="",
+    body=b"",
+    length=None,
+    **headers,
+):
     told = {}
     environ = {
         "REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query, "HTTP_HOST": host, "wsgi.input": io.BytesIO(body),
@@ -41,19 +51,32 @@ def locked():
     return Guard(application, token=TOKEN)
 
 
-@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1:80", "[::1]:8080", "LOCALHOST:1"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "localhost:8080", "127.0.0.1:80", "[::1]:8080", "LOCALHOST:1"]
+)
 def test_this_machine_reads(open_guard, host):
     assert ask(open_guard, host=host)["code"] == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8080", "", "localhost.evil", "[::2]:80"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example:8080", "", "localhost.evil", "[::2]:80"]
+)
 def test_a_foreign_host_header_is_refused(open_guard, host):
     assert ask(open_guard, host=host)["code"] == 403
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "BREW"])
 @pytest.mark.parametrize(
-    "path", ["/api/studies", "/api/studies/1", "/api/trials/1/tell", "/incompatible-rdb-schema", "/api/studies/1/note"]
+    "method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "BREW"]
+)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/studies",
+        "/api/studies/1",
+        "/api/trials/1/tell",
+        "/incompatible-rdb-schema",
+        "/api/studies/1/note",
+    ],
 )
 def test_nothing_is_written(open_guard, method, path):
     assert ask(open_guard, method, path)["code"] in {404, 405}
@@ -80,10 +103,25 @@ def test_notes_can_be_saved_where_allowed_and_from_the_page_itself_only():
     mine = {"host": "localhost:8080", "origin": "http://localhost:8080"}
     assert ask(guard, "PUT", "/api/studies/1/note", body=b"{}", **mine)["code"] == 200
     assert ask(guard, "PUT", "/api/studies/1/3/note", body=b"{}", **mine)["code"] == 200
-    assert ask(guard, "PUT", "/api/studies/1/note", host="localhost:8080", origin="http://evil.example")["code"] == 403
+    assert (
+        ask(
+            guard, "PUT", "/api/studies/1/note", host="localhost:8080", origin="http://evil.example"
+        )["code"]
+        == 403
+    )
     assert ask(guard, "PUT", "/api/studies/1/note", host="localhost:8080")["code"] == 403
     assert ask(guard, "PUT", "/api/studies/1/note", body=b"x" * 70_000, **mine)["code"] == 413
-    assert ask(guard, "PUT", "/api/studies/1/note", body=b"x" * 70_000, transfer_encoding="chunked", **mine)["code"] == 411
+    assert (
+        ask(
+            guard,
+            "PUT",
+            "/api/studies/1/note",
+            body=b"x" * 70_000,
+            transfer_encoding="chunked",
+            **mine,
+        )["code"]
+        == 411
+    )
     assert ask(guard, "DELETE", "/api/studies/1", **mine)["code"] == 405
     assert ask(guard, "POST", "/api/trials/1/tell", **mine)["code"] == 405
 
@@ -130,7 +168,10 @@ def test_a_token_of_any_characters_comes_back_in_its_cookie():
     guard = Guard(application, token=odd)
     welcome = ask(guard, path="/dashboard", host="gpu-box", query=f"token={quote(odd)}")
     assert welcome["headers"]["Set-Cookie"].isascii()
-    assert ask(guard, host="gpu-box", cookie=welcome["headers"]["Set-Cookie"].split(";")[0])["code"] == 200
+    assert (
+        ask(guard, host="gpu-box", cookie=welcome["headers"]["Set-Cookie"].split(";")[0])["code"]
+        == 200
+    )
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])

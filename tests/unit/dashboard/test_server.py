@@ -56,7 +56,9 @@ def is_closed_within(connection, seconds):
         return True
 
 
-def test_clients_that_say_nothing_or_drip_or_reset_lose_their_connection_and_nothing_is_printed(monkeypatch, capfd):
+def test_clients_that_say_nothing_or_drip_or_reset_lose_their_connection_and_nothing_is_printed(
+    monkeypatch, capfd
+):
     monkeypatch.setattr(server, "ARRIVAL_SECONDS", 0.4)
     with served() as port:
         silent, dripping, gone = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
@@ -144,7 +146,16 @@ def test_a_table_of_a_study_with_any_name_is_downloaded_under_it(dashboard):
 
 
 @pytest.mark.parametrize(
-    ("after", "status"), [("x", 400), ("-1", 400), ("", 400), ("%C2%B2", 400), ("2", 200), ("1&after=x", 400), ("1;after=x", 400)]
+    ("after", "status"),
+    [
+        ("x", 400),
+        ("-1", 400),
+        ("", 400),
+        ("%C2%B2", 400),
+        ("2", 200),
+        ("1&after=x", 400),
+        ("1;after=x", 400),
+    ],
 )
 def test_trials_after_what_is_no_number_are_the_callers_mistake(dashboard, after, status):
     assert ask(dashboard, f"/api/studies/1?after={after}")[0] == status

@@ -46,7 +46,10 @@ def test_a_study_file_gives_a_definition_with_its_functions(write):
     {
         "no definition": (FILE.replace("definition =", "other ="), ["study.py", "definition"]),
         "another type": (FILE + "definition = 3\n", ["StudyDefinition", "int"]),
-        "no build_model": (FILE.replace("def build_model", "def built"), ["build_model", "new-study"]),
+        "no build_model": (
+            FILE.replace("def build_model", "def built"),
+            ["build_model", "new-study"],
+        ),
         "no load_data": (FILE.replace("def load_data", "def load"), ["load_data"]),
     }.values(),
 )
@@ -63,7 +66,9 @@ def test_a_file_that_is_no_python_is_refused_by_its_name(write):
 
 
 def test_further_values_that_build_model_does_not_take_are_refused(write):
-    searched = FILE.replace("batch_size=8", "batch_size=8, space=SearchSpace(extra={'dropout': (0.0, 0.5)})")
+    searched = FILE.replace(
+        "batch_size=8", "batch_size=8, space=SearchSpace(extra={'dropout': (0.0, 0.5)})"
+    )
     with pytest.raises(InvalidValue, match="takes params"):
         load_study_file(write(searched))
     definition = load_study_file(write(searched.replace("build_model()", "build_model(params)")))
@@ -72,7 +77,9 @@ def test_further_values_that_build_model_does_not_take_are_refused(write):
     assert definition.make_model({"dropout": 0.1}) == "a model"
 
 
-def test_the_backend_in_keras_own_file_counts_where_the_variable_is_not_set(write, tmp_path, monkeypatch):
+def test_the_backend_in_keras_own_file_counts_where_the_variable_is_not_set(
+    write, tmp_path, monkeypatch
+):
     (tmp_path / "keras.json").write_text('{"backend": "jax"}')
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
@@ -89,7 +96,9 @@ def test_a_file_that_fails_shows_its_own_traceback_and_not_ours(write):
     assert "lrsearch/definition" not in caught.value.traceback_text
 
 
-@pytest.mark.parametrize("line", ["from .helpers import x", "from . import helpers", "import above"])
+@pytest.mark.parametrize(
+    "line", ["from .helpers import x", "from . import helpers", "import above"]
+)
 def test_a_relative_import_gets_a_hint(write, tmp_path, line):
     (tmp_path / "helpers.py").write_text("x = 1\n")
     (tmp_path / "above.py").write_text("from .helpers import x\n")
@@ -113,12 +122,17 @@ def test_load_data_that_fails_without_a_batch_size_gets_a_hint():
 def test_without_a_batch_size_load_datas_own_default_stands():
     assert StudyDefinition(load_data=lambda batch_size=16: batch_size).read_data(None) == 16
     assert StudyDefinition(load_data=lambda batch_size=16: batch_size).read_data(8) == 8
-    assert StudyDefinition(load_data=lambda batch_size: batch_size).read_data(None) is None, "it may know what to do"
+    assert StudyDefinition(load_data=lambda batch_size: batch_size).read_data(None) is None, (
+        "it may know what to do"
+    )
 
 
 @pytest.mark.parametrize(
     ("old", "new", "near"),
-    [("epochs=3", "epoch=3", "epochs"), ("epochs=3", "space=SearchSpace(optimisers=['adam'])", "optimizers")],
+    [
+        ("epochs=3", "epoch=3", "epochs"),
+        ("epochs=3", "space=SearchSpace(optimisers=['adam'])", "optimizers"),
+    ],
 )
 def test_a_misspelt_field_is_named_with_the_nearest(write, old, new, near):
     with pytest.raises(UnknownName, match=f"Did you mean '{near}'"):
@@ -146,14 +160,20 @@ def test_batch_sizes_are_said_in_one_place():
 
 
 def test_the_command_lines_options_change_the_space():
-    changed = StudyDefinition(batch_size=16).with_overrides({"optimizers": ["lion"], "batch_size": [8, 16], "warmup": 0.1})
+    changed = StudyDefinition(batch_size=16).with_overrides(
+        {"optimizers": ["lion"], "batch_size": [8, 16], "warmup": 0.1}
+    )
     space = changed.effective_space()
     assert (space.optimizers, space.batch_sizes, space.warmup) == (("lion",), (8, 16), 0.1)
 
 
 def test_build_model_gets_params_only_where_it_asks_for_them():
-    assert StudyDefinition(build_model=lambda params: params).make_model({"dropout": 0.1}) == {"dropout": 0.1}
-    assert StudyDefinition(build_model=lambda params=None: params).make_model({"dropout": 0.1}) == {"dropout": 0.1}
+    assert StudyDefinition(build_model=lambda params: params).make_model({"dropout": 0.1}) == {
+        "dropout": 0.1
+    }
+    assert StudyDefinition(build_model=lambda params=None: params).make_model({"dropout": 0.1}) == {
+        "dropout": 0.1
+    }
     assert StudyDefinition(build_model=lambda width=64: width).make_model({"dropout": 0.1}) == 64
     assert StudyDefinition(load_data=lambda batch_size: batch_size).read_data(32) == 32
     assert StudyDefinition(load_data=lambda split=0.1: split).read_data(32) == 0.1
@@ -167,7 +187,10 @@ def test_a_name_that_every_database_takes(name):
     assert check_study_name(name) == name
 
 
-@pytest.mark.parametrize("name", ["", " a", "a ", "a\tb", "a\0b", "../x", "a/b", ".hidden", "-rf", "x" * 256, "\ud800", "a\nb"])
+@pytest.mark.parametrize(
+    "name",
+    ["", " a", "a ", "a\tb", "a\0b", "../x", "a/b", ".hidden", "-rf", "x" * 256, "\ud800", "a\nb"],
+)
 def test_a_name_that_some_database_shell_or_folder_refuses(name):
     with pytest.raises(InvalidValue, match="study name"):
         check_study_name(name)
@@ -178,7 +201,10 @@ def test_callbacks_may_take_the_trial_and_are_refused_where_they_could_not_be_ca
         return []
 
     for unusable in (lambda trial, model: [], asks):
-        with pytest.raises(InvalidValue, match=r"of one: the trial; got 'callbacks\(.*\)'. It cannot be called so: ") as caught:
+        with pytest.raises(
+            InvalidValue,
+            match=r"of one: the trial; got 'callbacks\(.*\)'. It cannot be called so: ",
+        ) as caught:
             StudyDefinition(callbacks=unusable)
         assert "\n" not in str(caught.value)
     told = object()

@@ -1,4 +1,6 @@
-"""Definitions are told apart by what changes results and by nothing else, with a name for each part."""
+"""Definitions are told apart by what changes results and by nothing else, with a name for each
+part.
+"""
 
 import ast
 import hashlib
@@ -13,7 +15,14 @@ import pytest
 from ledger_tools import facts, plan
 
 from lrsearch import StudyDefinition
-from lrsearch.definition import changes_of, compare, fingerprint_of, load_study_file, recorded_of, syntax
+from lrsearch.definition import (
+    changes_of,
+    compare,
+    fingerprint_of,
+    load_study_file,
+    recorded_of,
+    syntax,
+)
 from lrsearch.errors import FingerprintMismatch, InvalidValue, SchemaMismatch, UnknownName
 from lrsearch.values import Change, StudyRecord, StudyState
 
@@ -67,7 +76,9 @@ def changed(write):
 def everything(path):
     """The fingerprint, and what is recorded beside it; 0.1.0's digest aside."""
     definition = load_study_file(path)
-    return fingerprint_of(definition) | {"code.callbacks": recorded_of(definition)["code.callbacks"]}
+    return fingerprint_of(definition) | {
+        "code.callbacks": recorded_of(definition)["code.callbacks"]
+    }
 
 
 def differing(one, other):
@@ -96,7 +107,11 @@ def test_comments_docstrings_and_layout_make_no_difference(changed):
         ("epochs=3", "epochs=3, space=SearchSpace(warmup=0.1)", {"space.warmup"}),
         ("epochs=3", "epochs=3, seed=7, shuffle=True", set()),
         ("return 1", "return 2", set()),
-        ("WIDTH = 8", "WIDTH = 8\nimport os\nif __name__ == '__main__':\n    print(definition)", set()),
+        (
+            "WIDTH = 8",
+            "WIDTH = 8\nimport os\nif __name__ == '__main__':\n    print(definition)",
+            set(),
+        ),
         ("WIDTH = 8", "WIDTH = 8\nprint('set up')", {"code.file"}),
         ("WIDTH = 8", "WIDTH = 8\nimport click", {"code.file"}),
         ("def stopper", "@print\ndef stopper", {"code.callbacks"}),
@@ -113,7 +128,9 @@ def test_what_model_and_callbacks_share_is_the_models(changed):
 
 
 def test_a_function_that_sets_a_global_counts_for_whoever_reads_it(changed):
-    source = FILE.replace("WIDTH = 8", "WIDTH = 8\ndef widen():\n    global WIDTH\n    WIDTH = 16\nwiden()")
+    source = FILE.replace(
+        "WIDTH = 8", "WIDTH = 8\ndef widen():\n    global WIDTH\n    WIDTH = 16\nwiden()"
+    )
     assert changed("WIDTH = 16", "WIDTH = 17", source) == {"code.model"}
 
 
@@ -134,7 +151,9 @@ def test_where_names_cannot_be_followed_all_code_counts_as_one(changed, old, new
 def test_a_model_that_comes_from_a_module_beside_the_file_counts(write):
     """As do the constants that its functions read there; what only callbacks need counts as theirs."""
     source = FILE.replace("WIDTH = 8", "from nets_beside import make, Logger")
-    source = source.replace("callbacks=lambda: [stopper()]", "build_model=make, callbacks=lambda: [Logger()]")
+    source = source.replace(
+        "callbacks=lambda: [stopper()]", "build_model=make, callbacks=lambda: [Logger()]"
+    )
     nets = "RATE = 1e-3\ndef make():\n    return RATE\nclass Logger:\n    level = 1\n"
     path = write(source.replace("width=WIDTH", "width=1"))
 
@@ -145,7 +164,9 @@ def test_a_model_that_comes_from_a_module_beside_the_file_counts(write):
 
     before = with_nets(nets)
     assert differing(before, with_nets(nets.replace("1e-3", "2e-3"))) == {"code.model"}
-    assert differing(before, with_nets(nets.replace("level = 1", "level = 2"))) == {"code.callbacks"}
+    assert differing(before, with_nets(nets.replace("level = 1", "level = 2"))) == {
+        "code.callbacks"
+    }
     assert differing(before, with_nets(nets + "print('loaded')\n")) == {"code.file"}
 
 
@@ -165,8 +186,12 @@ def test_packages_beside_the_file_count_however_they_are_imported(write):
 
 
 def test_an_import_inside_a_function_and_a_star_count(write):
-    inside = FILE.replace('    return [layer(), "a model"]', "    import helper_of_this_study as h\n    return h.HELP")
-    star = FILE.replace("WIDTH = 8", "from helper_of_this_study import *").replace("width=WIDTH", "width=HELP")
+    inside = FILE.replace(
+        '    return [layer(), "a model"]', "    import helper_of_this_study as h\n    return h.HELP"
+    )
+    star = FILE.replace("WIDTH = 8", "from helper_of_this_study import *").replace(
+        "width=WIDTH", "width=HELP"
+    )
     for source in (inside, star):
         write("HELP = 1\n", "helper_of_this_study.py")
         before = everything(write(source))
@@ -175,7 +200,9 @@ def test_an_import_inside_a_function_and_a_star_count(write):
 
 
 def test_a_module_that_this_python_cannot_read_counts_as_its_text(write):
-    tried = "try:\n    from other_python_of_this_study import HELP\nexcept SyntaxError:\n    HELP = 0"
+    tried = (
+        "try:\n    from other_python_of_this_study import HELP\nexcept SyntaxError:\n    HELP = 0"
+    )
     source = FILE.replace("WIDTH = 8", tried).replace("width=WIDTH", "width=HELP")
     write("print 1\n", "other_python_of_this_study.py")
     before = everything(write(source))
@@ -207,10 +234,16 @@ def test_a_notebooks_functions_count_with_what_they_need(monkeypatch):
         return 2
 
     one = fingerprint_of(StudyDefinition(build_model=build, load_data=other))
-    assert differing(one, fingerprint_of(StudyDefinition(build_model=other, load_data=other))) == {"code.model"}
-    assert differing(one, fingerprint_of(StudyDefinition(build_model=build, load_data=other, loss="mse"))) == {"code.training"}
+    assert differing(one, fingerprint_of(StudyDefinition(build_model=other, load_data=other))) == {
+        "code.model"
+    }
+    assert differing(
+        one, fingerprint_of(StudyDefinition(build_model=build, load_data=other, loss="mse"))
+    ) == {"code.training"}
     monkeypatch.setitem(globals(), "SCALE", 3)
-    assert differing(one, fingerprint_of(StudyDefinition(build_model=build, load_data=other))) == {"code.model"}
+    assert differing(one, fingerprint_of(StudyDefinition(build_model=build, load_data=other))) == {
+        "code.model"
+    }
 
 
 # -- Pythons ---------------------------------------------------------------------------------------------------------------------
@@ -244,7 +277,9 @@ def digest_of_syntax():
 
 
 def test_code_reads_the_same_under_this_python_as_under_every_other():
-    assert digest_of_syntax() == DIGEST, "studies of other Pythons would be refused: count FINGERPRINT's version up"
+    assert digest_of_syntax() == DIGEST, (
+        "studies of other Pythons would be refused: count FINGERPRINT's version up"
+    )
 
 
 def interpreters():
@@ -263,7 +298,12 @@ def test_another_python_that_is_here_reads_code_the_same(name):
         "import ast, hashlib, json, runpy, sys; dump = runpy.run_path(sys.argv[1])['dump'];"
         "print(hashlib.sha256(dump(ast.parse(json.loads(sys.argv[2]))).encode()).hexdigest()[:16])"
     )
-    done = subprocess.run([found, "-c", code, syntax.__file__, json.dumps(SYNTAX)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [found, "-c", code, syntax.__file__, json.dumps(SYNTAX)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == DIGEST
 
 
@@ -271,7 +311,9 @@ def test_another_python_that_is_here_reads_code_the_same(name):
 
 
 def study(fingerprint, *, recorded=None, python="3.11.7", changes=()):
-    made = replace(facts(fingerprint=fingerprint), recorded=recorded or {}, versions={"python": python})
+    made = replace(
+        facts(fingerprint=fingerprint), recorded=recorded or {}, versions={"python": python}
+    )
     return StudyRecord(
         id=1, plan=replace(plan(), facts=made), state=StudyState.OPEN, reason="", trials=10,
         deadline=None, created_at=0.0, optuna_study_id=1, changes=changes,
@@ -279,7 +321,9 @@ def study(fingerprint, *, recorded=None, python="3.11.7", changes=()):
 
 
 def found(fingerprint, *, recorded=None, python="3.11.9", **more):
-    return replace(facts(fingerprint=fingerprint, **more), recorded=recorded or {}, versions={"python": python})
+    return replace(
+        facts(fingerprint=fingerprint, **more), recorded=recorded or {}, versions={"python": python}
+    )
 
 
 NEW = {"version": 2, "epochs": 3, "code.model": "m", "code.data": "d"}
@@ -287,7 +331,10 @@ OLD = {"epochs": 3, "code": "one"}  # of 0.1.0
 
 
 def test_another_definition_is_refused_with_the_option_that_accepts_it():
-    with pytest.raises(FingerprintMismatch, match=r"code\.model: m in the study, n here.*--accept-change code\.model"):
+    with pytest.raises(
+        FingerprintMismatch,
+        match=r"code\.model: m in the study, n here.*--accept-change code\.model",
+    ):
         changes_of(study(NEW), found(NEW | {"code.model": "n"}))
     with pytest.raises(FingerprintMismatch, match="epochs: 3 in the study, 4 here") as refused:
         changes_of(study(NEW), found(NEW | {"epochs": 4}))
@@ -319,7 +366,11 @@ def test_other_callbacks_are_recorded_and_refuse_nothing():
     [change], [note] = changes_of(before, found(NEW, recorded={"code.callbacks": "b"}))
     assert (change.field, change.new) == ("code.callbacks", "b")
     assert "code.callbacks" in note
-    again = study(NEW, recorded={"code.callbacks": "a"}, changes=(Change(field="code.callbacks", old="a", new="b"),))
+    again = study(
+        NEW,
+        recorded={"code.callbacks": "a"},
+        changes=(Change(field="code.callbacks", old="a", new="b"),),
+    )
     assert changes_of(again, found(NEW, recorded={"code.callbacks": "b"})) == ([], ())
     assert again.fingerprint == NEW
 
@@ -327,7 +378,9 @@ def test_other_callbacks_are_recorded_and_refuse_nothing():
 def test_a_study_of_version_0_1_0_is_compared_as_that_version_did():
     assert not compare(study(OLD), found(NEW, recorded={"code": "one"})).differing
     assert set(compare(study(OLD), found(NEW, recorded={"code": "two"})).differing) == {"code"}
-    assert set(compare(study(OLD), found(NEW | {"epochs": 5}, recorded={"code": "one"})).differing) == {"epochs"}
+    assert set(
+        compare(study(OLD), found(NEW | {"epochs": 5}, recorded={"code": "one"})).differing
+    ) == {"epochs"}
     [change], _ = changes_of(study(OLD), found(NEW, recorded={"code": "two"}), accept=["code"])
     assert (change.field, change.new) == ("code", "two")
 

@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsearch.errors import DeviceProblem, InvalidValue
-from lrsearch.launch.devices import Gpu, Machine, _from_driver, find_gpus, parse_smi, select_visible, this_machine
+from lrsearch.launch.devices import (
+    Gpu,
+    Machine,
+    _from_driver,
+    find_gpus,
+    parse_smi,
+    select_visible,
+    this_machine,
+)
 from lrsearch.launch.slots import SlotRequest, plan_slots
 
 SMI = "0, GPU-aa, NVIDIA A100-SXM4-40GB, 40960\n1, GPU-ab, NVIDIA A100-SXM4-40GB, 40960\n"
@@ -28,7 +36,10 @@ def test_nvidia_smi_is_read():
     assert GPUS[1] == Gpu(index=1, uuid="GPU-ab", name="NVIDIA A100-SXM4-40GB", memory_mib=40960)
 
 
-@pytest.mark.parametrize("text", ["", "No devices were found\n", "Failed to initialize NVML: Driver/library version mismatch\n"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "No devices were found\n", "Failed to initialize NVML: Driver/library version mismatch\n"],
+)
 def test_what_nvidia_smi_says_otherwise_is_no_device(text):
     assert parse_smi(text) == ()
 
@@ -40,7 +51,9 @@ def test_memory_that_is_not_known_is_none():
 def test_the_drivers_files_do_where_nvidia_smi_is_missing(tmp_path):
     for bus, uuid in (("0000:65:00.0", "GPU-b"), ("0000:17:00.0", "GPU-a")):
         (tmp_path / bus).mkdir()
-        (tmp_path / bus / "information").write_text(f"Model: \t\t NVIDIA T4\nIRQ: 1\nGPU UUID: \t {uuid}\n")
+        (tmp_path / bus / "information").write_text(
+            f"Model: \t\t NVIDIA T4\nIRQ: 1\nGPU UUID: \t {uuid}\n"
+        )
     assert [(gpu.index, gpu.uuid, gpu.name) for gpu in _from_driver(tmp_path)] == [
         (0, "GPU-a", "NVIDIA T4"),
         (1, "GPU-b", "NVIDIA T4"),
@@ -74,7 +87,10 @@ def test_one_worker_a_gpu_bound_by_uuid_with_memory_that_grows():
     assert [slot.name for slot in slots] == ["gpu:0", "gpu:1"]
     assert [slot.env["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["GPU-aa", "GPU-ab"]
     assert all(
-        slot.env["TF_FORCE_GPU_ALLOW_GROWTH"] == "true" and slot.memory_mib is None and slot.threads == 4 for slot in slots
+        slot.env["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+        and slot.memory_mib is None
+        and slot.threads == 4
+        for slot in slots
     )
 
 
@@ -82,7 +98,10 @@ def test_sharing_a_gpu_sets_a_hard_limit_and_never_growth_too():
     slots = slots_of(machine(), devices="gpu:1", per_device=4)
     assert [slot.name for slot in slots] == ["gpu:1/0", "gpu:1/1", "gpu:1/2", "gpu:1/3"]
     assert {slot.memory_mib for slot in slots} == {(40960 - 4 * 614) // 4}
-    assert all("TF_FORCE_GPU_ALLOW_GROWTH" not in slot.env and "TF_FORCE_GPU_ALLOW_GROWTH" in slot.unset for slot in slots)
+    assert all(
+        "TF_FORCE_GPU_ALLOW_GROWTH" not in slot.env and "TF_FORCE_GPU_ALLOW_GROWTH" in slot.unset
+        for slot in slots
+    )
 
 
 def test_more_workers_than_gpus_are_spread_before_they_double_up():
@@ -97,7 +116,8 @@ def test_fewer_workers_than_gpus_take_the_first():
 
 def test_a_missing_device_is_refused_with_what_there_is():
     with pytest.raises(
-        DeviceProblem, match=r"no gpu:7 on this machine. There is: gpu:0 \(NVIDIA A100-SXM4-40GB\).*cpu \(8 cores\)"
+        DeviceProblem,
+        match=r"no gpu:7 on this machine. There is: gpu:0 \(NVIDIA A100-SXM4-40GB\).*cpu \(8 cores\)",
     ):
         slots_of(machine(), devices="gpu:0,7")
     with pytest.raises(DeviceProblem, match="no GPU on this machine"):
@@ -165,12 +185,17 @@ def test_the_choice_of_workers_is_said_with_its_reason(given, text):
 
 def test_the_choice_names_memory_where_memory_decides():
     told = reason_of(machine(gpus=(), cores=8, memory_mib=1800))
-    assert told == "2 workers of 4 threads: 1.8 GiB of memory are free, and a worker takes about 0.8"
+    assert (
+        told == "2 workers of 4 threads: 1.8 GiB of memory are free, and a worker takes about 0.8"
+    )
 
 
 def test_workers_on_gpus_keep_no_number_of_threads():
     assert reason_of(machine(), kept=1) == "2 workers of 4 threads: one per GPU"
-    assert reason_of(machine(), per_device=2, threads=1) == "4 workers of 1 thread: --per-device 2, --threads 1"
+    assert (
+        reason_of(machine(), per_device=2, threads=1)
+        == "4 workers of 1 thread: --per-device 2, --threads 1"
+    )
 
 
 @pytest.mark.parametrize("name", ["workers", "threads", "per_device"])

@@ -1,4 +1,6 @@
-"""How a study stands, told from its ledger: the same best, yours and time left to every process that looks."""
+"""How a study stands, told from its ledger: the same best, yours and time left to every process
+that looks.
+"""
 
 import threading
 import time
@@ -74,8 +76,16 @@ def test_after_the_retests_events_status_and_best_name_the_same_setting(ledger):
     assert told[-1].facts["best"] == {
         "number": 2, "value": 0.75, "short": told[-1].facts["best"]["short"], "state": "complete", "seeds": 1, "evidence": "1 seed",
     }  # fmt: skip
-    assert (data["best"]["trial"], data["best"]["value"], data["best"]["evidence"]) == (2, 0.75, "1 seed")
-    assert (data["yours"]["value"], told[-1].facts["yours"]["value"], answer.yours.value) == (0.72, 0.72, 0.72)
+    assert (data["best"]["trial"], data["best"]["value"], data["best"]["evidence"]) == (
+        2,
+        0.75,
+        "1 seed",
+    )
+    assert (data["yours"]["value"], told[-1].facts["yours"]["value"], answer.yours.value) == (
+        0.72,
+        0.72,
+        0.72,
+    )
     assert "best     0.7500  trial 2 (1 seed)" in status_text(data)
 
 

@@ -39,6 +39,10 @@ def test_signals_to_workers_are_not_taken_for_failed_starts_but_cannot_go_on_for
 
 def test_the_error_comes_first_in_its_last_words(post):
     post.reason, post.tail, post.ending = "KeyError: 'x'", "I0000 no GPU", "exit code 1"
-    assert post.last_words.splitlines() == ["failed: KeyError: 'x'", "The last that it printed:", "I0000 no GPU"]
+    assert post.last_words.splitlines() == [
+        "failed: KeyError: 'x'",
+        "The last that it printed:",
+        "I0000 no GPU",
+    ]
     post.reason = ""
     assert post.last_words.startswith("ended by exit code 1.")

@@ -45,7 +45,17 @@ def begun():
     ]
 
 
-def ended(number, value=0.9, *, status="complete", seconds=12.0, at=22.0, kind="search", origin="sampled", reason=""):
+def ended(
+    number,
+    value=0.9,
+    *,
+    status="complete",
+    seconds=12.0,
+    at=22.0,
+    kind="search",
+    origin="sampled",
+    reason="",
+):
     facts = {
         "trial_id": number + 1, "attempt": 1, "number": number, "kind": kind, "origin": origin, "label": f"trial {number}",
         "short": "adam 1.0e-03 constant", "status": status, "value": value, "epochs": 3, "seconds": seconds, "reason": reason,
@@ -58,12 +68,21 @@ def ended(number, value=0.9, *, status="complete", seconds=12.0, at=22.0, kind="
 
 def result(number, value, *, state="complete", seeds=0, evidence="1 training"):
     short = "adam 1.0e-03 constant"
-    return {"number": number, "value": value, "short": short, "state": state, "seeds": seeds, "evidence": evidence}
+    return {
+        "number": number,
+        "value": value,
+        "short": short,
+        "state": state,
+        "seeds": seeds,
+        "evidence": evidence,
+    }
 
 
 def answered(*, best=None, yours=None, seconds_left=None, at=20.0):
     """What the ledger says of the whole study."""
-    return Event(name="answer", facts={"best": best, "yours": yours, "seconds_left": seconds_left}, at=at)
+    return Event(
+        name="answer", facts={"best": best, "yours": yours, "seconds_left": seconds_left}, at=at
+    )
 
 
 def picture_of(*events):
@@ -94,7 +113,11 @@ def test_the_trial_that_the_study_then_calls_best_is_marked():
 
 def test_the_time_left_is_the_studys_whoever_trains():
     picture = picture_of(*begun(), ended(0, seconds=60.0), answered(seconds_left=40.0, at=30.0))
-    assert (picture.seconds_left(30.0), picture.seconds_left(35.0), picture.seconds_left(99.0)) == (40.0, 35.0, 0.0)
+    assert (picture.seconds_left(30.0), picture.seconds_left(35.0), picture.seconds_left(99.0)) == (
+        40.0,
+        35.0,
+        0.0,
+    )
 
 
 def view_of(picture, width):
@@ -104,7 +127,12 @@ def view_of(picture, width):
 
 
 def test_the_view_says_what_the_best_rests_on_also_on_a_narrow_terminal():
-    searching = view_of(picture_of(*begun(), answered(best=result(4, 0.985), yours=result(0, None, state="diverged"))), 80)
+    searching = view_of(
+        picture_of(
+            *begun(), answered(best=result(4, 0.985), yours=result(0, None, state="diverged"))
+        ),
+        80,
+    )
     assert "best so far 0.985" in searching
     assert "trial 4, 1 training" in searching
     assert "yours       diverged" in searching
@@ -116,7 +144,9 @@ def test_the_view_says_what_the_best_rests_on_also_on_a_narrow_terminal():
     assert "trial 3, 2 seeds, 1 diverged" in after
     assert all(len(line) <= 80 for line in after.splitlines())
     lost = "1 training; retests: 2 diverged, 1 failed"
-    assert f"trial 333, {lost}" in view_of(picture_of(*begun(), answered(best=retested | {"number": 333, "evidence": lost})), 80)
+    assert f"trial 333, {lost}" in view_of(
+        picture_of(*begun(), answered(best=retested | {"number": 333, "evidence": lost})), 80
+    )
 
 
 def test_what_is_put_back_is_not_done():
@@ -144,13 +174,20 @@ def test_later_the_pace_tells_and_a_deadline_caps():
 
 
 def test_the_pace_counts_from_the_first_trial_and_not_from_what_is_loaded_before():
-    first = Event(name="trial.started", slot="cpu:0", facts={"trial_id": 1, "label": "trial 0", "short": ""}, at=20.0)
+    first = Event(
+        name="trial.started",
+        slot="cpu:0",
+        facts={"trial_id": 1, "label": "trial 0", "short": ""},
+        at=20.0,
+    )
     events = [ended(n, at=20.0 + 2 * n) for n in range(5)]
     assert picture_of(*begun(), first, *events).seconds_left(30.0) == 5 * 10 / 5
 
 
 def test_one_line_a_finished_trial_when_piped():
-    lines = lines_of(*begun(), ended(0, origin="yours"), ended(1, None, status="failed", reason="ValueError: no"))
+    lines = lines_of(
+        *begun(), ended(0, origin="yours"), ended(1, None, status="failed", reason="ValueError: no")
+    )
     assert lines[0] == "study digits: 10 trials, 2 slots, by val_accuracy"
     assert lines[1].startswith("[1/10] trial 0   0.9      yours: adam 1.0e-03 constant")
     assert lines[-1].endswith("(ValueError: no)")
@@ -174,12 +211,33 @@ def prefixes(lines):
 
 
 def test_a_trial_that_the_ledger_told_of_before_its_own_event_is_counted_once():
-    events = [*begun(), counts(), started(0), started(1), counts(0, 1), ended(0), ended(1), counts(), started(2), ended(2)]
+    events = [
+        *begun(),
+        counts(),
+        started(0),
+        started(1),
+        counts(0, 1),
+        ended(0),
+        ended(1),
+        counts(),
+        started(2),
+        ended(2),
+    ]
     assert prefixes(lines_of(*events)) == ["[1/10]", "[2/10]", "[3/10]"]
 
 
 def test_a_trial_that_began_and_ended_before_its_events_came_is_counted_once():
-    events = [*begun(), counts(), counts(0, 1), started(0), ended(0), started(1), ended(1), counts(), ended(2)]
+    events = [
+        *begun(),
+        counts(),
+        counts(0, 1),
+        started(0),
+        ended(0),
+        started(1),
+        ended(1),
+        counts(),
+        ended(2),
+    ]
     assert prefixes(lines_of(*events)) == ["[1/10]", "[2/10]", "[3/10]"]
 
 
@@ -194,7 +252,11 @@ def test_a_budget_that_is_raised_meanwhile_is_counted_against():
 
 
 def test_a_trial_whose_worker_died_is_counted_by_the_ledger():
-    died = Event(name="worker.died", slot="cpu:0", facts={"ending": "signal SIGKILL", "tail": "", "retry_seconds": 1.0})
+    died = Event(
+        name="worker.died",
+        slot="cpu:0",
+        facts={"ending": "signal SIGKILL", "tail": "", "retry_seconds": 1.0},
+    )
     picture = picture_of(*begun(), counts(), started(0), counts(0), counts())
     assert picture.done == 0
     picture.take(died)
@@ -202,14 +264,19 @@ def test_a_trial_whose_worker_died_is_counted_by_the_ledger():
 
 
 def test_retests_are_counted_once_too():
-    picture = picture_of(*begun(), counts(retests=(0,)), ended(0, kind="retest"), ended(1, kind="retest"))
+    picture = picture_of(
+        *begun(), counts(retests=(0,)), ended(0, kind="retest"), ended(1, kind="retest")
+    )
     assert (picture.retests_done, picture.retests_planned) == (2, 12)
 
 
 @pytest.mark.parametrize(
     ("facts", "line"),
     [
-        ({"trials": [3, 0], "seeds": 3, "left_out": 0}, "2 settings are retested on 3 fresh seeds each"),
+        (
+            {"trials": [3, 0], "seeds": 3, "left_out": 0},
+            "2 settings are retested on 3 fresh seeds each",
+        ),
         (
             {"trials": [3, 0], "seeds": 3, "retests": 7, "left_out": 0},
             "2 settings are retested on 3 fresh seeds each or more, 7 in all",
@@ -226,7 +293,9 @@ def test_what_is_retested_is_said_in_whole_words(facts, line):
 
 
 def test_what_fits_into_the_time_is_said_after_the_first_trial_and_again_when_the_pace_is_much_another():
-    study = Event(name="study", facts=STUDY | {"deadline": 130.0, "trials": None, "retest": 3}, at=10.0)
+    study = Event(
+        name="study", facts=STUDY | {"deadline": 130.0, "trials": None, "retest": 3}, at=10.0
+    )
     slow = [ended(0, at=30.0, seconds=20.0)]
     fast = [ended(number, at=30.0 + number, seconds=2.0) for number in range(1, 9)]
     lines = [line for line in lines_of(begun()[0], study, *slow, *fast) if "a training" in line]
@@ -244,7 +313,13 @@ def test_a_budget_that_fits_into_the_time_is_estimated_as_ever():
 
 
 def billed(seconds_left, *, at=15.0):
-    made = {"seconds": (seconds_left or 0.0) / 5 - 8.0, "tracing": 10.0, "trainings": 10, "optimizers": 4, "workers": 2}
+    made = {
+        "seconds": (seconds_left or 0.0) / 5 - 8.0,
+        "tracing": 10.0,
+        "trainings": 10,
+        "optimizers": 4,
+        "workers": 2,
+    }
     return Event(name="bill", facts={"forecast": made if seconds_left else None}, at=at)
 
 
@@ -272,10 +347,14 @@ def test_the_bill_is_said_before_the_first_training(facts, seconds_left, line):
 def test_timed_steps_tell_the_shape_of_the_rest_and_what_has_ended_the_pace():
     told = [*begun(), billed(100.0), answered(seconds_left=400.0, at=16.0)]
     assert picture_of(*told).seconds_left(20.0) == 95.0
-    # Five trainings of 12 s and four traces of 10 s each worker: 44 s for the first four trainings, which took twice as long.
+    # Five trainings of 12 s and four traces of 10 s each worker: 44 s for the first four trainings,
+    # which took twice as long.
     slow = [ended(number, seconds=1.0, at=103.0) for number in range(4)]
     assert picture_of(*told, *slow).seconds_left(103.0) == (100 - 44) * 2
-    assert picture_of(*told, *(ended(number, seconds=1.0) for number in range(16))).seconds_left(20.0) == 396.0
+    assert (
+        picture_of(*told, *(ended(number, seconds=1.0) for number in range(16))).seconds_left(20.0)
+        == 396.0
+    )
 
 
 def test_the_bill_is_said_again_when_two_trainings_of_each_worker_have_ended_or_a_long_one():
@@ -360,7 +439,12 @@ def test_the_log_file_gets_json_lines_even_when_quiet(tmp_path):
     lines_of(*begun(), ended(0), quiet=True, log_file=path)
     lines_of(ended(1), quiet=True, log_file=path)
     events = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [each["event"] for each in events] == ["pool.started", "study", "trial.ended", "trial.ended"]
+    assert [each["event"] for each in events] == [
+        "pool.started",
+        "study",
+        "trial.ended",
+        "trial.ended",
+    ]
     assert events[2]["slot"] == "cpu:0"
 
 
@@ -373,10 +457,17 @@ def test_a_worker_that_died_is_told_with_its_last_line():
 
 
 def test_the_error_of_a_worker_that_died_comes_before_what_libraries_print():
-    facts = {"ending": "exit code 1", "reason": "KeyError: 'x'", "tail": "I0000 no GPU", "retry_seconds": None}
+    facts = {
+        "ending": "exit code 1",
+        "reason": "KeyError: 'x'",
+        "tail": "I0000 no GPU",
+        "retry_seconds": None,
+    }
     told = lines_of(Event(name="worker.died", slot="cpu:1", facts=facts))
     assert told[1:] == ["KeyError: 'x'", "I0000 no GPU"]
-    assert lines_of(Event(name="worker.died", slot="cpu:1", facts=facts | {"retry_seconds": 1.0}))[1:] == ["KeyError: 'x'"]
+    assert lines_of(Event(name="worker.died", slot="cpu:1", facts=facts | {"retry_seconds": 1.0}))[
+        1:
+    ] == ["KeyError: 'x'"]
 
 
 def test_the_live_view_shows_budget_workers_best_and_yours():
@@ -415,10 +506,22 @@ def test_the_live_view_shows_budget_workers_best_and_yours():
 
 def test_a_worker_that_trains_many_trials_at_once_shows_them_and_the_estimate_counts_them():
     started = [
-        Event(name="trial.started", slot="cpu:0", facts={"trial_id": each + 1, "label": f"trial {each}", "short": f"rate {each}"})
+        Event(
+            name="trial.started",
+            slot="cpu:0",
+            facts={"trial_id": each + 1, "label": f"trial {each}", "short": f"rate {each}"},
+        )
         for each in range(4)
     ]
-    told = {"epoch": 1, "epochs": 9, "step": 1, "total_steps": 9, "rate": 0.1, "value": 0.5, "trial_id": 2}
+    told = {
+        "epoch": 1,
+        "epochs": 9,
+        "step": 1,
+        "total_steps": 9,
+        "rate": 0.1,
+        "value": 0.5,
+        "trial_id": 2,
+    }
     picture = picture_of(*begun(), *started, Event(name="trial.progress", slot="cpu:0", facts=told))
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(draw(picture, 30.0))
@@ -427,7 +530,10 @@ def test_a_worker_that_trains_many_trials_at_once_shows_them_and_the_estimate_co
     assert picture.rows["cpu:0"].state == "training"
     assert picture.seconds_left(22.0) == 9 * 12 / 4
     lines = lines_of(*begun(), *started, ended(0))
-    assert lines[-1] == "10 trials, 1 done, about 27 s on 2 workers, 4 at once, done at 00:00; 12 s a training"
+    assert (
+        lines[-1]
+        == "10 trials, 1 done, about 27 s on 2 workers, 4 at once, done at 00:00; 12 s a training"
+    )
 
 
 def test_before_the_study_is_known_the_view_says_what_it_waits_for():
@@ -453,7 +559,15 @@ def test_the_live_view_fits_the_terminal_and_keeps_what_matters_most(width):
     study = Event(name="study", facts=STUDY | {"study": name, "trials": 40, "retest": 3}, at=10.0)
     short = "adamw 2.1e-4 level, then down, 6.9 % warm-up, to 3.7 %, decay start 0.897; units 36"
     started = {"trial_id": 2, "label": "trial 14", "short": short, "resumed_from": 5}
-    progress = {"trial_id": 2, "epoch": 7, "epochs": 20, "step": 70, "total_steps": 200, "rate": 1e-3, "value": 0.95}
+    progress = {
+        "trial_id": 2,
+        "epoch": 7,
+        "epochs": 20,
+        "step": 70,
+        "total_steps": 200,
+        "rate": 1e-3,
+        "value": 0.95,
+    }
     lost = {"evidence": "1 training; retests: 2 diverged, 1 failed", "short": short}
     picture = picture_of(
         begun()[0],
@@ -491,9 +605,27 @@ def test_the_line_of_a_trial_that_ended_beside_the_view_fits_the_terminal_and_a_
 
 
 def test_a_trial_that_goes_on_from_a_checkpoint_says_from_where():
-    facts = {"trial_id": 4, "attempt": 2, "number": 3, "kind": "search", "origin": "sampled", "label": "trial 3", "short": "adam"}
-    began = Event(name="trial.started", slot="cpu:0", facts=facts | {"resumed_from": 2, "resumed_update": 140}, at=11.0)
-    anew = Event(name="trial.started", slot="cpu:0", facts=facts | {"resumed_from": 0, "resumed_update": 0}, at=11.0)
+    facts = {
+        "trial_id": 4,
+        "attempt": 2,
+        "number": 3,
+        "kind": "search",
+        "origin": "sampled",
+        "label": "trial 3",
+        "short": "adam",
+    }
+    began = Event(
+        name="trial.started",
+        slot="cpu:0",
+        facts=facts | {"resumed_from": 2, "resumed_update": 140},
+        at=11.0,
+    )
+    anew = Event(
+        name="trial.started",
+        slot="cpu:0",
+        facts=facts | {"resumed_from": 0, "resumed_update": 0},
+        at=11.0,
+    )
     assert [line for line in lines_of(*begun(), began, anew) if "trial 3" in line] == [
         "cpu:0: trial 3 goes on from epoch 2, update 140: adam"
     ]

@@ -1,4 +1,6 @@
-"""The options of `lrsearch.search`: those of the command line, refused in one line where they make no sense."""
+"""The options of `lrsearch.search`: those of the command line, refused in one line where they make
+no sense.
+"""
 
 import inspect
 from dataclasses import replace
@@ -17,13 +19,16 @@ from lrsearch.launch.request import Request
 from lrsearch.launch.searching import ENGINES, OPTIONS, checked, search_study, space_overrides
 from lrsearch.worker.workshop import Inspection
 
-SHELL_ONLY = {"study_file", "create_only", "as_json"}  # the definition itself, and what ends without a result
+# the definition itself, and what ends without a result
+SHELL_ONLY = {"study_file", "create_only", "as_json"}
 DEFINITION = StudyDefinition(build_model=lambda: None, load_data=lambda: None)
 
 
 def search(definition=DEFINITION, **options):
     name = options.pop("name", None)
-    return search_study(definition, name=name, storage="sqlite:///:memory:", options=options, listen=lambda _: None)
+    return search_study(
+        definition, name=name, storage="sqlite:///:memory:", options=options, listen=lambda _: None
+    )
 
 
 def test_a_search_takes_what_the_command_line_takes():
@@ -64,7 +69,14 @@ def test_an_unknown_engine_is_refused_before_anything_is_made():
 
 
 def test_numpys_numbers_and_a_single_field_are_taken():
-    found = checked({"trials": np.int64(3), "timeout": np.float32(2.5), "accept_change": "code.model", "seed": None})
+    found = checked(
+        {
+            "trials": np.int64(3),
+            "timeout": np.float32(2.5),
+            "accept_change": "code.model",
+            "seed": None,
+        }
+    )
     assert found == {"trials": 3, "timeout": 2.5, "accept_change": ("code.model",)}
 
 
@@ -80,7 +92,12 @@ def test_the_space_is_changed_as_the_command_line_changes_it():
         }
     )
     words = dict.fromkeys(("schedules", "final", "fine_tuning"))
-    words |= {"optimizers": ["adam", "lion"], "learning_rate": {"adam": [1e-5, 1e-2]}, "warmup": 0.1, "batch_size": [32, 64]}
+    words |= {
+        "optimizers": ["adam", "lion"],
+        "learning_rate": {"adam": [1e-5, 1e-2]},
+        "warmup": 0.1,
+        "batch_size": [32, 64],
+    }
     words |= {"extra": {"dropout": {"between": [0.0, 0.5]}, "kind": {"choices": ["relu", "gelu"]}}}
     assert call == from_words(words)
     space = SearchSpace().with_overrides(call)
@@ -88,12 +105,27 @@ def test_the_space_is_changed_as_the_command_line_changes_it():
 
 
 def test_a_study_without_a_name_is_named_by_all_that_it_cannot_have_two_of():
-    found = Inspection(facts=facts(fingerprint={"epochs": 3, "data.train": "ab"}), dimensions=(), references=(), seed=0)
+    found = Inspection(
+        facts=facts(fingerprint={"epochs": 3, "data.train": "ab"}),
+        dimensions=(),
+        references=(),
+        seed=0,
+    )
     name = own_name(found, Request())
     assert name == own_name(found, Request(trials=7, retest=5, timeout=9.0))
     assert name.startswith("notebook-")
     others = [
-        own_name(found, each) for each in (Request(sampler="qmc"), Request(seed=1), Request(pruner="asha"), Request(retries=0))
+        own_name(found, each)
+        for each in (
+            Request(sampler="qmc"),
+            Request(seed=1),
+            Request(pruner="asha"),
+            Request(retries=0),
+        )
     ]
-    others.append(own_name(replace(found, facts=facts(fingerprint={"epochs": 3, "data.train": "cd"})), Request()))
+    others.append(
+        own_name(
+            replace(found, facts=facts(fingerprint={"epochs": 3, "data.train": "cd"})), Request()
+        )
+    )
     assert len({name, *others}) == 6

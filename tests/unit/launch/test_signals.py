@@ -1,4 +1,6 @@
-"""Signals to a parent of workers: the first asks, what was told to outlive its terminal does, and forks of the caller's are left alone."""
+"""Signals to a parent of workers: the first asks, what was told to outlive its terminal does, and
+forks of the caller's are left alone.
+"""
 
 import os
 import signal
@@ -28,7 +30,9 @@ with Signals(first=lambda number: print("first", number), second=lambda: print("
 
 
 def test_a_child_of_the_callers_own_that_is_terminated_ends_nothing_else():
-    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stdout.split()) == (0, ["-15", "-15", "-15", "None"]), done.stderr
 
 
@@ -40,7 +44,11 @@ def hangup():
     signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize(("before", "heard"), [(signal.SIG_DFL, [signal.SIGHUP]), (signal.SIG_IGN, [])], ids=["plain", "nohup"])
+@pytest.mark.parametrize(
+    ("before", "heard"),
+    [(signal.SIG_DFL, [signal.SIGHUP]), (signal.SIG_IGN, [])],
+    ids=["plain", "nohup"],
+)
 def test_a_hangup_asks_unless_it_is_ignored(hangup, before, heard):
     hangup(before)
     asked = []

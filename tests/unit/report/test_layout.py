@@ -32,7 +32,13 @@ def test_a_column_is_cut_then_left_out_and_named():
 
 
 def test_a_column_that_is_shown_cut_is_not_called_missing():
-    assert table([Column(head="a", cells=["1"]), Column(head="objective", cells=["val_accuracy"], rank=1, least=4)], 9) == [
+    assert table(
+        [
+            Column(head="a", cells=["1"]),
+            Column(head="objective", cells=["val_accuracy"], rank=1, least=4),
+        ],
+        9,
+    ) == [
         "a  obj...",
         "1  val...",
     ]
@@ -44,13 +50,20 @@ def test_an_empty_column_takes_no_room_and_is_not_missed():
 
 
 def test_what_must_stay_is_cut_where_even_that_has_no_room():
-    assert table([Column(head="study", cells=["n" * 50], least=10)], 20) == ["study", "n" * 17 + "..."]
+    assert table([Column(head="study", cells=["n" * 50], least=10)], 20) == [
+        "study",
+        "n" * 17 + "...",
+    ]
 
 
 @pytest.mark.parametrize("width", [1, 5, 12, 20, 40, 80])
 def test_no_line_is_wider_than_it_may_be_whatever_the_cells_hold(width):
     cells = ["学習率の探索は楽しい" * 3, "e\u0301" * 30, ""]
-    columns = [Column(head="name", cells=cells, least=6), Column(head="other", cells=cells, rank=1, least=6), COLUMNS[0]]
+    columns = [
+        Column(head="name", cells=cells, least=6),
+        Column(head="other", cells=cells, rank=1, least=6),
+        COLUMNS[0],
+    ]
     columns[2] = Column(head="three", cells=["1", "2", "3"])
     assert all(cell_len(line) <= width for line in table(columns, width))
 
@@ -62,7 +75,10 @@ def test_wide_characters_are_aligned_by_their_cells():
 
 def test_prose_breaks_between_words_and_never_within_a_command():
     text = "note: see lrsearch show a-study-with-a-long-name 12 for why"
-    assert paragraph(text, 30, hang="      ") == "note: see lrsearch show\n      a-study-with-a-long-name\n      12 for why"
+    assert (
+        paragraph(text, 30, hang="      ")
+        == "note: see lrsearch show\n      a-study-with-a-long-name\n      12 for why"
+    )
     assert paragraph(text, None) == text
 
 
@@ -72,6 +88,10 @@ def test_clauses_that_have_no_room_are_left_out():
 
 
 def test_a_bar_is_full_when_all_is_done_and_never_before():
-    assert [bar(done, 3, 12) for done in (0, 1, 3)] == ["[----------]", "[###-------]", "[##########]"]
+    assert [bar(done, 3, 12) for done in (0, 1, 3)] == [
+        "[----------]",
+        "[###-------]",
+        "[##########]",
+    ]
     assert bar(999, 1000, 12) == "[#########-]"
     assert bar(0, 0, 4) == "[--]"

@@ -27,7 +27,14 @@ def trial(number, value, **more):
 @pytest.fixture
 def records():
     retests = [
-        trial(10 + place, 0.8 + place / 100, kind=Kind.RETEST, parent=place % 2, repeat=place // 2, seed=place // 2)
+        trial(
+            10 + place,
+            0.8 + place / 100,
+            kind=Kind.RETEST,
+            parent=place % 2,
+            repeat=place // 2,
+            seed=place // 2,
+        )
         for place in range(4)
     ]
     return [trial(0, 0.8), trial(1, 0.9), *retests]
@@ -46,7 +53,8 @@ def test_a_result_shows_its_settings_its_picture_and_its_notes(records):
     assert "2 seeds" in page
     assert "not separable from the best" in page
     assert (
-        "<li>The best is not separable from yours: the difference may be chance. result.retest(seeds=5) tells more.</li>" in page
+        "<li>The best is not separable from yours: the difference may be chance. result.retest(seeds=5) tells more.</li>"
+        in page
     )
     assert 'src="data:image/png;base64,iVBOR' in page
 
@@ -59,5 +67,7 @@ def test_without_matplotlib_the_table_stands_alone(records, monkeypatch):
 
 
 def test_a_study_without_a_value_yet_says_so(records):
-    assert "No trial has run to its end" in shown([replace(records[0], state=TrialState.DIVERGED, value=None)])
+    assert "No trial has run to its end" in shown(
+        [replace(records[0], state=TrialState.DIVERGED, value=None)]
+    )
     assert "<table>" not in shown([])

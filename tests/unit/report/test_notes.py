@@ -1,4 +1,6 @@
-"""Notes for the dashboard: written once and together, renewed when they change, left alone where somebody edited them."""
+"""Notes for the dashboard: written once and together, renewed when they change, left alone where
+somebody edited them.
+"""
 
 import re
 import time
@@ -19,7 +21,11 @@ from lrsearch.values import Kind, Origin, TrialRecord, TrialState
 
 
 @pytest.fixture(
-    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow), pytest.param("mariadb", marks=pytest.mark.slow)]
+    params=[
+        "sqlite",
+        pytest.param("postgresql", marks=pytest.mark.slow),
+        pytest.param("mariadb", marks=pytest.mark.slow),
+    ]
 )
 def ledger(request, new_database):
     opened = open_ledger(new_database(request.param), create=True)
@@ -42,11 +48,15 @@ def test_notes_are_renewed_and_an_edited_one_stays(ledger):
     assert write_notes(ledger, study, answer, records) == 0, "nothing changed"
     theirs = optuna.load_study(study_name="toy", storage=ledger.optuna_storage())
     assert "lrsearch best toy" in get_note(theirs)
-    longer = [replace(each, traceback_text="x" * 5000 if each.number == 1 else "") for each in records]
+    longer = [
+        replace(each, traceback_text="x" * 5000 if each.number == 1 else "") for each in records
+    ]
     assert write_notes(ledger, study, answer, longer) == 1
     note = get_note(optuna.trial.Trial(theirs, theirs.trials[1]._trial_id))
     assert note.count("x") >= 3000, "a note of several rows is whole"
-    assert write_notes(ledger, study, answer, records) == 1, "and the rows that a shorter one leaves are empty"
+    assert write_notes(ledger, study, answer, records) == 1, (
+        "and the rows that a shorter one leaves are empty"
+    )
     assert "xxx" not in get_note(optuna.trial.Trial(theirs, theirs.trials[1]._trial_id))
     save_note(theirs, "my own words")
     save_note(optuna.trial.Trial(theirs, theirs.trials[2]._trial_id), "mine too")
@@ -59,7 +69,9 @@ def test_all_notes_of_a_study_are_one_transaction_of_a_few_statements(tmp_path):
     study = trained(ledger, trials=24)
     records = ledger.trials(study.id)
     answer, statements = summarise(study, records), []
-    event.listen(ledger.database.engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+    event.listen(
+        ledger.database.engine, "before_cursor_execute", lambda *told: statements.append(told[2])
+    )
     assert write_notes(ledger, study, answer, records) == 25
     assert len(statements) <= 8, statements
     ledger.close()
@@ -86,7 +98,9 @@ def record(**more):
 
 
 def outside_fences(note):
-    """The lines of a note that are read as Markdown, as CommonMark fences code: a fence is ended by one at least as long."""
+    """The lines of a note that are read as Markdown, as CommonMark fences code: a fence is ended by
+    one at least as long.
+    """
     left, fence = [], ""
     for line in note.splitlines():
         if fence:
@@ -100,12 +114,25 @@ def outside_fences(note):
 
 
 @pytest.mark.parametrize(
-    "text", ["```\n# big\n![x](http://evil/x.png)", "`````\n<b>", "````", "a `b` **c**\n\n# d\n[e](f)", "~~~\n# x"]
+    "text",
+    [
+        "```\n# big\n![x](http://evil/x.png)",
+        "`````\n<b>",
+        "````",
+        "a `b` **c**\n\n# d\n[e](f)",
+        "~~~\n# x",
+    ],
 )
 def test_what_the_studys_code_said_never_leaves_its_fence(text):
-    note = trial_note(record(reason=text, traceback_text=f"Traceback\n{text}\nend", notes=(text,)), "val_*x*_`y")
+    note = trial_note(
+        record(reason=text, traceback_text=f"Traceback\n{text}\nend", notes=(text,)), "val_*x*_`y"
+    )
     markdown = outside_fences(note)
-    assert not [line for line in markdown if line.startswith("#") or "evil" in line or "[e]" in line or "<b>" in line]
+    assert not [
+        line
+        for line in markdown
+        if line.startswith("#") or "evil" in line or "[e]" in line or "<b>" in line
+    ]
     assert note.count(text.splitlines()[0]) >= 3
     assert any(line.startswith("``val_*x*_`y`` -") for line in markdown)
 
@@ -114,21 +141,28 @@ def test_a_studys_name_cannot_leave_its_fence_either(tmp_path):
     ledger = open_ledger(f"sqlite:///{tmp_path}/n.db", create=True)
     study = trained(ledger, name="a ```` # b")
     note = study_note(summarise(study, ledger.trials(study.id)))
-    assert outside_fences(note)[1:2] == ["The same in a terminal: `````lrsearch best 'a ```` # b'`````"]
+    assert outside_fences(note)[1:2] == [
+        "The same in a terminal: `````lrsearch best 'a ```` # b'`````"
+    ]
     ledger.close()
 
 
 def test_the_study_note_says_where_the_pages_own_best_is_another(study_and_retests):
     study, records = study_and_retests
     assert "best single training: 1" in study_note(summarise(study, records))
-    assert "best single training" not in study_note(summarise(study, [each for each in records if each.kind is Kind.SEARCH]))
+    assert "best single training" not in study_note(
+        summarise(study, [each for each in records if each.kind is Kind.SEARCH])
+    )
 
 
 @pytest.fixture
 def study_and_retests(tmp_path):
     ledger = open_ledger(f"sqlite:///{tmp_path}/n.db", create=True)
     study = trained(ledger)
-    searched = [replace(each, value={0: 0.7, 1: 0.9, 2: 0.8}[each.number]) for each in ledger.trials(study.id)]
+    searched = [
+        replace(each, value={0: 0.7, 1: 0.9, 2: 0.8}[each.number])
+        for each in ledger.trials(study.id)
+    ]
     retests = [
         replace(each, id=10 + each.id, kind=Kind.RETEST, parent=each.number, repeat=0, value=value)
         for each, value in zip(searched, (0.7, 0.75, 0.8), strict=True)

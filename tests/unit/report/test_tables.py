@@ -65,7 +65,10 @@ def trial(number, **more):
 STUDY = StudyRecord(
     id=1,
     plan=plan(
-        name=NAME, trials=40, facts=facts(objective=OBJECTIVE), study_file="/home/somebody/projects/vision/studies/file.py"
+        name=NAME,
+        trials=40,
+        facts=facts(objective=OBJECTIVE),
+        study_file="/home/somebody/projects/vision/studies/file.py",
     ),
     state=StudyState.OPEN,
     reason="",
@@ -74,10 +77,23 @@ STUDY = StudyRecord(
     created_at=0.0,
     optuna_study_id=1,
 )
-FAILED = trial(4, state=TrialState.FAILED, value=None, reason="ValueError: the shapes (32, 10) and (32, 11) do not agree " * 3)
-RUNNING = [trial(number, state=TrialState.RUNNING, value=None, attempt=2) for number in range(5, 25)]
+FAILED = trial(
+    4,
+    state=TrialState.FAILED,
+    value=None,
+    reason="ValueError: the shapes (32, 10) and (32, 11) do not agree " * 3,
+)
+RUNNING = [
+    trial(number, state=TrialState.RUNNING, value=None, attempt=2) for number in range(5, 25)
+]
 RETESTS = [
-    trial(100 + 10 * parent + repeat, kind=Kind.RETEST, parent=parent, repeat=repeat, value=0.89 - parent / 100 - repeat / 1000)
+    trial(
+        100 + 10 * parent + repeat,
+        kind=Kind.RETEST,
+        parent=parent,
+        repeat=repeat,
+        value=0.89 - parent / 100 - repeat / 1000,
+    )
     for parent in range(4)
     for repeat in range(3)
 ]
@@ -91,18 +107,39 @@ WORKERS = [
 ]  # fmt: skip
 COUNTS = Counts(waiting=15, running=20, complete=4, failed=1, retests=12, retests_done=12)
 CURVE = [
-    CurvePoint(epoch=epoch, step=45 * epoch, rate=1e-3, seconds=1.0, value=0.9, logs={f"val_metric_{n}": 0.5 for n in range(12)})
+    CurvePoint(
+        epoch=epoch,
+        step=45 * epoch,
+        rate=1e-3,
+        seconds=1.0,
+        value=0.9,
+        logs={f"val_metric_{n}": 0.5 for n in range(12)},
+    )
     for epoch in range(1, 20)
 ]
 
 
 def status(**more):
-    engines = {"here": {"reason": "graph, since its callbacks act on batches, and models that draw are trained one by one " * 2}}
+    engines = {
+        "here": {
+            "reason": "graph, since its callbacks act on batches, and models that draw are trained one by one "
+            * 2
+        }
+    }
     return status_data(STUDY, COUNTS, RECORDS, WORKERS, engines=engines, now=100.0) | more
 
 
 def shown(trial):
-    attempts = [AttemptRecord(attempt=1, worker=1, status="lost", reason="its worker died", started_at=0.0, ended_at=1.0)]
+    attempts = [
+        AttemptRecord(
+            attempt=1,
+            worker=1,
+            status="lost",
+            reason="its worker died",
+            started_at=0.0,
+            ended_at=1.0,
+        )
+    ]
     return trial_data(trial, CURVE, attempts)
 
 
@@ -140,7 +177,11 @@ def test_a_narrow_terminal_names_what_it_leaves_out():
 def test_the_answer_names_the_trial_of_each_setting_at_every_width():
     tested = summarise(STUDY, RECORDS)
     for width in (60, 80, 150, None):
-        best = next(line for line in answer_text(tested, width=width).splitlines() if line.startswith("  best"))
+        best = next(
+            line
+            for line in answer_text(tested, width=width).splitlines()
+            if line.startswith("  best")
+        )
         assert f"  trial {tested.best.trial}" in best
 
 
@@ -148,9 +189,16 @@ def test_a_page_that_is_watched_begins_with_a_bar_and_the_time_left():
     done, left = 5 + 12, 35 + 9
     data = status(trainings_left=left, estimated_seconds_left=125.0)
     line = status_text(data, width=80, watched=True).splitlines()[1]
-    assert line == f"[{'#' * (38 * done // (done + left)):-<38}]  {done}/{done + left}  about 2 min left"
+    assert (
+        line
+        == f"[{'#' * (38 * done // (done + left)):-<38}]  {done}/{done + left}  about 2 min left"
+    )
     assert "about" not in status_text(data | {"workers": []}, width=80, watched=True)
-    assert status_text(data | {"ended": True, "trainings_left": 0}, width=80, watched=True).splitlines()[1].endswith("ended")
+    assert (
+        status_text(data | {"ended": True, "trainings_left": 0}, width=80, watched=True)
+        .splitlines()[1]
+        .endswith("ended")
+    )
 
 
 def test_a_page_that_is_watched_shows_a_screenful_and_says_how_many_more_there_are():
@@ -163,4 +211,7 @@ def test_a_page_that_is_watched_shows_a_screenful_and_says_how_many_more_there_a
 
 def test_a_study_limited_by_time_alone_has_no_bar_but_its_time():
     data = status(trainings_left=None, estimated_seconds_left=30.0)
-    assert status_text(data, width=80, watched=True).splitlines()[1] == "about 30 s left, 17 trainings done"
+    assert (
+        status_text(data, width=80, watched=True).splitlines()[1]
+        == "about 30 s left, 17 trainings done"
+    )

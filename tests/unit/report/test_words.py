@@ -16,7 +16,8 @@ from lrsearch.values import Setting
 
 
 @pytest.mark.parametrize(
-    ("rate", "text"), [(1e-3, "1.0e-3"), (0.21, "2.1e-1"), (2.0, "2.0e0"), (1.24e-10, "1.2e-10"), (0.0, "0")]
+    ("rate", "text"),
+    [(1e-3, "1.0e-3"), (0.21, "2.1e-1"), (2.0, "2.0e0"), (1.24e-10, "1.2e-10"), (0.0, "0")],
 )
 def test_rates_read_as_people_write_them(rate, text):
     assert rate_text(rate) == text
@@ -42,7 +43,12 @@ def test_what_varies_is_said_of_a_setting_and_nothing_else():
     def adamw(batch, decay):
         hyper = {"weight_decay": decay, "beta_1": 0.9}
         return Setting(
-            optimizer="adamw", learning_rate=1e-3, schedule="constant", batch_size=batch, hyper=hyper, extra={"units": 8}
+            optimizer="adamw",
+            learning_rate=1e-3,
+            schedule="constant",
+            batch_size=batch,
+            hyper=hyper,
+            extra={"units": 8},
         )
 
     varying = varying_of([adamw(32, 0.01), adamw(64, 0.02)])
@@ -53,17 +59,22 @@ def test_what_varies_is_said_of_a_setting_and_nothing_else():
 
 def test_a_searched_text_cannot_break_its_line():
     extra = {"mark": "a\nb\x1b[2J", "empty": "", "plain": "x y", "greek": "λ"}
-    chosen = Setting(optimizer="adam", learning_rate=1e-3, schedule="constant", batch_size=8, extra=extra)
+    chosen = Setting(
+        optimizer="adam", learning_rate=1e-3, schedule="constant", batch_size=8, extra=extra
+    )
     assert further_text(chosen) == r"mark 'a\nb\x1b[2J', empty '', plain x y, greek λ"
 
 
-@pytest.mark.parametrize(("values", "digits"), [([0.967, 0.985], 3), ([3.2e-4, 0.5], 6), ([0.0, None], 3), ([0.051], 4)])
+@pytest.mark.parametrize(
+    ("values", "digits"), [([0.967, 0.985], 3), ([3.2e-4, 0.5], 6), ([0.0, None], 3), ([0.051], 4)]
+)
 def test_digits_show_three_figures_of_the_smallest(values, digits):
     assert value_digits(values) == digits
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(1.23, "1.2 s"), (42, "42 s"), (240, "4 min"), (4800, "80 min"), (9000, "2 h 30 min")]
+    ("seconds", "text"),
+    [(1.23, "1.2 s"), (42, "42 s"), (240, "4 min"), (4800, "80 min"), (9000, "2 h 30 min")],
 )
 def test_durations(seconds, text):
     assert duration_text(seconds) == text
@@ -71,6 +82,8 @@ def test_durations(seconds, text):
 
 def test_a_schedule_says_its_warmup_foot_and_knobs_and_nothing_that_is_zero():
     shape = {"warmup": 0.05, "final": 0.03, "power": 2.0}
-    chosen = Setting(optimizer="adam", learning_rate=1e-3, schedule="polynomial", batch_size=None, shape=shape)
+    chosen = Setting(
+        optimizer="adam", learning_rate=1e-3, schedule="polynomial", batch_size=None, shape=shape
+    )
     assert schedule_text(chosen) == "polynomial, 5 % warm-up, to 3 %, power 2"
     assert schedule_text(setting()) == "constant"

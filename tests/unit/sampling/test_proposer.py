@@ -17,7 +17,9 @@ DOWN, UP = Direction.MINIMIZE, Direction.MAXIMIZE
 
 @pytest.fixture
 def history(record):
-    """Thirty trials: best near twice the reference, diverged above ten times it, one pruned, failed and running each."""
+    """Thirty trials: best near twice the reference, diverged above ten times it, one pruned, failed
+    and running each.
+    """
     chance = random.Random(0)
     records = []
     for number in range(30):
@@ -25,7 +27,9 @@ def history(record):
         if over > 10:
             records.append(record(number, TrialState.DIVERGED, over))
         else:
-            records.append(record(number, TrialState.COMPLETE, over, 0.1 + math.log10(over / 2) ** 2))
+            records.append(
+                record(number, TrialState.COMPLETE, over, 0.1 + math.log10(over / 2) ** 2)
+            )
     ended = [
         record(30, TrialState.PRUNED, 0.01, last_value=0.9, epochs=3),
         record(31, TrialState.FAILED, 1.0),
@@ -54,7 +58,16 @@ def test_number_and_seed_matter(space, history, sampler):
     one, other = proposer(space, sampler), proposer(space, sampler, seed=8)
     for each in (one, other):
         each.observe(history)
-    assert len({one.propose(40).learning_rate, one.propose(41).learning_rate, other.propose(40).learning_rate}) == 3
+    assert (
+        len(
+            {
+                one.propose(40).learning_rate,
+                one.propose(41).learning_rate,
+                other.propose(40).learning_rate,
+            }
+        )
+        == 3
+    )
 
 
 @pytest.mark.parametrize("sampler", HERE)
@@ -65,7 +78,11 @@ def test_proposals_lie_inside_the_space_with_and_without_history(space, history,
     found += [made.propose(number) for number in range(40, 45)]
     for axis in space.dimensions():
         for value in (space.params_of(each)[axis.name] for each in found):
-            inside = value in axis.choices if axis.kind == "categorical" else axis.low * 0.999 <= value <= axis.high * 1.001
+            inside = (
+                value in axis.choices
+                if axis.kind == "categorical"
+                else axis.low * 0.999 <= value <= axis.high * 1.001
+            )
             assert inside
 
 
@@ -83,8 +100,14 @@ def test_tpe_leaves_the_diverged_region_alone(space, history):
 def test_direction_turns_the_search(space, record):
     down, up = proposer(space), proposer(space, direction=UP)
     for made in (down, up):
-        made.observe(record(number, over=10 ** (number / 10 - 3), value=float(number)) for number in range(50))
-    mean = [sum(math.log10(made.propose(n).learning_rate) for n in range(60, 80)) / 20 for made in (down, up)]
+        made.observe(
+            record(number, over=10 ** (number / 10 - 3), value=float(number))
+            for number in range(50)
+        )
+    mean = [
+        sum(math.log10(made.propose(n).learning_rate) for n in range(60, 80)) / 20
+        for made in (down, up)
+    ]
     assert mean[0] < mean[1] - 0.5
 
 
@@ -100,7 +123,9 @@ def test_failed_trials_retests_and_settings_outside_the_space_are_left_out(space
 def test_running_trials_keep_others_away(space, history, record):
     made, crowded = proposer(space), proposer(space)
     made.observe(history)
-    crowded.observe([*history, *(record(number, TrialState.RUNNING, 2.0) for number in range(50, 70))])
+    crowded.observe(
+        [*history, *(record(number, TrialState.RUNNING, 2.0) for number in range(50, 70))]
+    )
     assert made.propose(80) != crowded.propose(80)
 
 
@@ -121,12 +146,17 @@ def test_an_infinite_value_is_never_the_best(space, history, record):
 
 def test_quasi_random_points_cover_each_stretch_of_the_axis(space):
     made = proposer(space, "qmc")
-    over = [math.log10(space.params_of(made.propose(number))["lr_over_reference"]) for number in range(64)]
+    over = [
+        math.log10(space.params_of(made.propose(number))["lr_over_reference"])
+        for number in range(64)
+    ]
     assert len({math.floor((each + 3) / 5 * 64) for each in over}) == 64
 
 
 @pytest.mark.parametrize("sampler", HERE)
-def test_an_axis_of_one_value_is_left_alone_without_a_word(space, history, sampler, caplog, monkeypatch):
+def test_an_axis_of_one_value_is_left_alone_without_a_word(
+    space, history, sampler, caplog, monkeypatch
+):
     only = replace(space.dimensions()[0], choices=("adam",))
     axes = (only, *space.dimensions()[1:])
     monkeypatch.setattr(space, "dimensions", lambda: axes, raising=False)
@@ -143,7 +173,9 @@ def test_unknown_samplers_are_refused_and_cmaes_says_why(space):
         proposer(space, "tpee")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="PyTorch is here: nothing is missing")
+@pytest.mark.skipif(
+    importlib.util.find_spec("torch") is not None, reason="PyTorch is here: nothing is missing"
+)
 def test_gp_without_pytorch_says_what_to_install(space):
     with pytest.raises(EnvironmentProblem, match=r"pip install 'lrsearch\[gp\]'"):
         proposer(space, "gp")

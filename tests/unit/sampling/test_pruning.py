@@ -33,7 +33,13 @@ def test_rungs_inside_the_warm_up_are_not_looked_at():
 
 
 def test_hyperband_gives_each_bracket_its_own_rungs_and_spares_one():
-    assert [rule("hyperband").rungs(number, 0.0) for number in range(5)] == [{1, 3, 9}, {3, 9}, {9}, set(), {1, 3, 9}]
+    assert [rule("hyperband").rungs(number, 0.0) for number in range(5)] == [
+        {1, 3, 9},
+        {3, 9},
+        {9},
+        set(),
+        {1, 3, 9},
+    ]
 
 
 def test_median_stops_the_worse_half_once_there_are_five():
@@ -51,15 +57,24 @@ def test_asha_keeps_the_best_third_and_those_who_come_before_there_are_three():
     assert rule("asha").verdict(3, 9.0, [1.0]) is Verdict.KEEP
 
 
-@given(st.lists(st.sampled_from([0.5, 0.9, 0.95]), min_size=1, max_size=30), st.sampled_from(sorted(PRUNERS)))
+@given(
+    st.lists(st.sampled_from([0.5, 0.9, 0.95]), min_size=1, max_size=30),
+    st.sampled_from(sorted(PRUNERS)),
+)
 def test_the_best_value_of_a_rung_is_never_stopped(values, name):
     for direction, best in ((UP, max(values)), (DOWN, min(values))):
-        assert pruning_rule(name, epochs=27, direction=direction).verdict(9, best, values) is Verdict.KEEP
+        assert (
+            pruning_rule(name, epochs=27, direction=direction).verdict(9, best, values)
+            is Verdict.KEEP
+        )
 
 
 @given(st.integers(1, 300), st.integers(0, 1000), st.floats(0, 1), st.sampled_from(sorted(PRUNERS)))
 def test_rungs_lie_after_warm_up_and_before_the_end(epochs, number, warmup, name):
-    assert all(warmup * epochs < epoch < epochs for epoch in rule(name, epochs=epochs).rungs(number, warmup))
+    assert all(
+        warmup * epochs < epoch < epochs
+        for epoch in rule(name, epochs=epochs).rungs(number, warmup)
+    )
 
 
 def test_unknown_rules_and_impossible_lengths_are_refused():

@@ -12,7 +12,13 @@ from lrsearch.values import Setting
 
 def setting(schedule, peak=1.0, **shape):
     knobs = {name: knob.default for name, knob in SHAPES[schedule].knobs.items()}
-    return Setting(optimizer="adam", learning_rate=peak, schedule=schedule, batch_size=32, shape={**knobs, **shape})
+    return Setting(
+        optimizer="adam",
+        learning_rate=peak,
+        schedule=schedule,
+        batch_size=32,
+        shape={**knobs, **shape},
+    )
 
 
 BY_HAND = {  # ten updates
@@ -53,7 +59,9 @@ def test_a_hyperbola_ends_at_a_hundredth(schedule):
 
 
 def test_warmup_rises_from_its_first_step_and_meets_the_peak():
-    assert rates(setting("linear", warmup=0.4), 10) == pytest.approx([0.25, 0.5, 0.75, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+    assert rates(setting("linear", warmup=0.4), 10) == pytest.approx(
+        [0.25, 0.5, 0.75, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]
+    )
 
 
 def test_the_final_fraction_lifts_the_foot_and_not_the_peak():
@@ -74,7 +82,9 @@ def test_the_peak_multiplies_and_the_last_rate_holds_beyond_the_run():
     final=st.floats(0, 1),
     peak=st.floats(1e-7, 10),
 )
-def test_every_rate_lies_between_zero_and_the_peak_and_none_is_wasted(schedule, total, warmup, final, peak):
+def test_every_rate_lies_between_zero_and_the_peak_and_none_is_wasted(
+    schedule, total, warmup, final, peak
+):
     curve = rates(setting(schedule, peak, warmup=warmup, final=final), total)
     assert curve.shape == (total,)
     assert (curve <= peak * (1 + 1e-12)).all()
@@ -92,10 +102,15 @@ def test_past_its_rise_no_shape_rises_again_and_before_it_each_does(schedule, wa
 
 
 def test_what_rises_to_the_end_and_what_is_no_shape_of_ours_is_never_past_its_rise():
-    assert [rise_of(setting(name)) for name in ("cyclic", "cosine_restarts", "one_cycle", "linear")] == [1, 1, 0.3, 0]
+    assert [
+        rise_of(setting(name)) for name in ("cyclic", "cosine_restarts", "one_cycle", "linear")
+    ] == [1, 1, 0.3, 0]
     assert rise_of(setting("one_cycle", rise=0.5)) == 0.5
     assert rise_of(setting("step", warmup=0.1)) == pytest.approx(0.1)
-    assert rise_of(Setting(optimizer="adam", learning_rate=1.0, schedule="TheirOwn", batch_size=1)) == 1
+    assert (
+        rise_of(Setting(optimizer="adam", learning_rate=1.0, schedule="TheirOwn", batch_size=1))
+        == 1
+    )
 
 
 def test_a_run_without_steps_and_an_unknown_shape_are_refused():

@@ -20,7 +20,12 @@ from lrsearch.storage.faults import Fault, fault_of
 
 def wrapped(orig):
     """The driver's error as SQLAlchemy raises it."""
-    kind = getattr(exc, type(orig).__mro__[1].__name__ if not hasattr(exc, type(orig).__name__) else type(orig).__name__)
+    kind = getattr(
+        exc,
+        type(orig).__mro__[1].__name__
+        if not hasattr(exc, type(orig).__name__)
+        else type(orig).__name__,
+    )
     return kind("select 1", {}, orig)
 
 
@@ -62,7 +67,9 @@ def test_sqlites_own_codes_count_too(statement, fault):
 
 @pytest.fixture
 def german_server():
-    """Speaks PostgreSQL's protocol as far as a login that is refused with the given code, and no English."""
+    """Speaks PostgreSQL's protocol as far as a login that is refused with the given code, and no
+    English.
+    """
     servers = []
 
     def serve(state):
@@ -77,7 +84,12 @@ def german_server():
 
 
 def _refuse(listening, state):
-    fields = {"S": "SCHWERWIEGEND", "V": "FATAL", "C": state, "M": "Passwort-Authentifizierung fehlgeschlagen"}
+    fields = {
+        "S": "SCHWERWIEGEND",
+        "V": "FATAL",
+        "C": state,
+        "M": "Passwort-Authentifizierung fehlgeschlagen",
+    }
     body = b"".join(key.encode() + text.encode() + b"\0" for key, text in fields.items()) + b"\0"
     while True:
         try:
@@ -85,7 +97,9 @@ def _refuse(listening, state):
         except OSError:
             return
         with connection:
-            while (request := connection.recv(4096)) and struct.unpack(">I", request[4:8])[0] == 80877103:
+            while (request := connection.recv(4096)) and struct.unpack(">I", request[4:8])[
+                0
+            ] == 80877103:
                 connection.sendall(b"N")  # no TLS
             connection.sendall(b"E" + struct.pack(">I", len(body) + 4) + body)
 
@@ -122,7 +136,10 @@ def test_a_driver_that_is_missing_or_does_not_load_is_said_in_one_line(tmp_path,
         if driver is None
         else f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
     )
-    code = hide + "from lrsearch.cli.main import main; main(['studies', '--storage', 'postgresql://127.0.0.1:1/x'])"
+    code = (
+        hide
+        + "from lrsearch.cli.main import main; main(['studies', '--storage', 'postgresql://127.0.0.1:1/x'])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 3, done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr

@@ -1,4 +1,6 @@
-"""Drill 20: the ledger against a model of it, step by step, on a virtual clock, in whatever order Hypothesis thinks of."""
+"""Drill 20: the ledger against a model of it, step by step, on a virtual clock, in whatever order
+Hypothesis thinks of.
+"""
 
 import os
 import tempfile
@@ -18,13 +20,17 @@ ENDS = [Status.COMPLETE, Status.DIVERGED, Status.PRUNED, Status.FAILED]
 
 
 class LedgerModel(RuleBasedStateMachine):
-    """What we know of a study: who holds what until when, what ended how, and how often each was lost."""
+    """What we know of a study: who holds what until when, what ended how, and how often each was
+    lost.
+    """
 
     def __init__(self):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory(prefix="lrs-model-")
         self.at = 1000.0
-        self.ledger = open_ledger(f"sqlite:///{Path(self.folder.name, 'm.db')}", create=True, clock=literal(self.at))
+        self.ledger = open_ledger(
+            f"sqlite:///{Path(self.folder.name, 'm.db')}", create=True, clock=literal(self.at)
+        )
         self.held = {}  # trial id -> (claim, lease end)
         self.stale = []  # claims that were lost
         self.ended = {}  # trial id -> (state, value)
@@ -73,7 +79,9 @@ class LedgerModel(RuleBasedStateMachine):
             self.held[trial] = (answer, self.at + LEASE)
             self.known.add(trial)
             chosen = answer.trial.setting or setting()
-            assert self.ledger.bind(trial, answer.attempt, setting=chosen, params={"learning_rate": 0.01}, seed=1)
+            assert self.ledger.bind(
+                trial, answer.attempt, setting=chosen, params={"learning_rate": 0.01}, seed=1
+            )
         elif isinstance(answer, Wait):
             assert self.held
         else:
@@ -85,11 +93,15 @@ class LedgerModel(RuleBasedStateMachine):
     def beat(self, data):
         trial = data.draw(st.sampled_from(sorted(self.held)))
         claimed, _ = self.held[trial]
-        assert not self.ledger.beat([(trial, claimed.attempt)], worker_id=self.worker, lease_seconds=LEASE).lost
+        assert not self.ledger.beat(
+            [(trial, claimed.attempt)], worker_id=self.worker, lease_seconds=LEASE
+        ).lost
         self.held[trial] = (claimed, self.at + LEASE)
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), status=st.sampled_from([*ENDS, Status.INTERRUPTED]), value=st.floats(0, 1))
+    @rule(
+        data=st.data(), status=st.sampled_from([*ENDS, Status.INTERRUPTED]), value=st.floats(0, 1)
+    )
     def finish(self, data, status, value):
         trial = data.draw(st.sampled_from(sorted(self.held)))
         claimed, _ = self.held.pop(trial)
@@ -102,7 +114,9 @@ class LedgerModel(RuleBasedStateMachine):
     def a_zombie_writes(self, data, value):
         claimed = data.draw(st.sampled_from(self.stale))
         assert not self.ledger.finish(outcome(claimed, value=value), [])
-        beat = self.ledger.beat([(claimed.trial.id, claimed.attempt)], worker_id=self.worker, lease_seconds=LEASE)
+        beat = self.ledger.beat(
+            [(claimed.trial.id, claimed.attempt)], worker_id=self.worker, lease_seconds=LEASE
+        )
         assert beat.lost == {claimed.trial.id}
 
     @precondition(lambda self: self.held)

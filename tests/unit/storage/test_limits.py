@@ -25,7 +25,9 @@ def test_an_errand_that_takes_too_long_is_left_to_itself():
     assert errand.result(60)
 
 
-def test_a_hurried_call_that_hangs_is_left_and_the_next_ones_are_refused_at_once(tmp_path, monkeypatch):
+def test_a_hurried_call_that_hangs_is_left_and_the_next_ones_are_refused_at_once(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr("lrsearch.storage.database.HURRY_SECONDS", 0.01)
     database, go, done = Database(f"sqlite:///{tmp_path}/some.db"), threading.Event(), []
     with pytest.raises(StorageUnavailable, match="within"):

@@ -50,7 +50,9 @@ def test_a_database_that_is_not_there_is_silent_and_stays_away(tmp_path):
 def test_a_server_that_never_answers_is_not_waited_for():
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         began = time.monotonic()
-        assert study_names(f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none", {}) == []
+        assert (
+            study_names(f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none", {}) == []
+        )
         assert time.monotonic() - began < 5
 
 
@@ -59,7 +61,9 @@ def test_nothing_heavy_is_loaded_for_a_file(made):
         "import json, sys; from lrsearch.cli.main import cli; from lrsearch.storage.names import study_names;"
         "print(json.dumps([study_names(sys.argv[1], {}), sorted({'sqlalchemy', 'optuna', 'numpy', 'keras'} & set(sys.modules))]))"
     )
-    done = subprocess.run([sys.executable, "-c", code, made("sqlite")], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, made("sqlite")], capture_output=True, text=True, check=True
+    )
     names, loaded = json.loads(done.stdout)
     assert sorted(names) == ["my own study", "toy"]
     assert loaded == []

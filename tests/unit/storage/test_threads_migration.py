@@ -1,4 +1,6 @@
-"""The number of threads of a study that version 0.1.0 began is taken over where its measurements tell it."""
+"""The number of threads of a study that version 0.1.0 began is taken over where its measurements
+tell it.
+"""
 
 import shutil
 from contextlib import closing

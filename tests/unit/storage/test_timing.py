@@ -1,4 +1,6 @@
-"""What fits before a deadline: nothing begins that would end after it if it were as slow as the slowest so far."""
+"""What fits before a deadline: nothing begins that would end after it if it were as slow as the
+slowest so far.
+"""
 
 from dataclasses import replace
 
@@ -34,9 +36,13 @@ def test_before_a_trial_is_complete_each_worker_has_one():
     assert unknown.for_search()
     assert not replace(unknown, held=1).for_search()
     assert not replace(unknown, seconds=0.0).for_search()
-    assert not replace(unknown, slowest=101.0).for_search(), "one that diverged took longer than what is left"
+    assert not replace(unknown, slowest=101.0).for_search(), (
+        "one that diverged took longer than what is left"
+    )
 
 
-@pytest.mark.parametrize(("seconds", "workers", "room"), [(11.9, 1, 0), (12.0, 1, 1), (32.0, 1, 3), (32.0, 2, 6)])
+@pytest.mark.parametrize(
+    ("seconds", "workers", "room"), [(11.9, 1, 0), (12.0, 1, 1), (32.0, 1, 3), (32.0, 2, 6)]
+)
 def test_so_many_retests_fit(seconds, workers, room):
     assert replace(LEFT, seconds=seconds, workers=workers).retests == room

@@ -22,7 +22,9 @@ def mounts(tmp_path):
     return table
 
 
-@pytest.mark.parametrize(("folder", "kind"), [("", "overlay"), ("home", "nfs4"), ("home/fast disk", "ext4")])
+@pytest.mark.parametrize(
+    ("folder", "kind"), [("", "overlay"), ("home", "nfs4"), ("home/fast disk", "ext4")]
+)
 def test_the_nearest_mount_says_the_kind_of_file_system(tmp_path, mounts, folder, kind):
     assert file_system(tmp_path / folder, mounts) == kind
 
@@ -31,21 +33,29 @@ def test_an_unknown_table_of_mounts_says_nothing(tmp_path):
     assert file_system(tmp_path, tmp_path / "nowhere") == ""
 
 
-def test_sqlite_is_refused_on_a_network_file_system_saying_what_to_use(tmp_path, mounts, monkeypatch):
+def test_sqlite_is_refused_on_a_network_file_system_saying_what_to_use(
+    tmp_path, mounts, monkeypatch
+):
     monkeypatch.setattr(urls, "file_system", lambda folder: file_system(folder, mounts))
-    with pytest.raises(StorageProblem, match=r"network file system \(nfs4\).*lrsearch database start"):
+    with pytest.raises(
+        StorageProblem, match=r"network file system \(nfs4\).*lrsearch database start"
+    ):
         check_file(parse(f"sqlite:///{tmp_path}/home/lrsearch.db"), create=True)
     check_file(parse(f"sqlite:///{tmp_path}/home/fast disk/lrsearch.db"), create=True)
 
 
 @pytest.mark.parametrize("key", ["password", "passwd", "sslpassword", "PASSWORD"])
-def test_a_password_in_the_urls_query_is_refused_on_the_command_line_and_never_shown(key, monkeypatch):
+def test_a_password_in_the_urls_query_is_refused_on_the_command_line_and_never_shown(
+    key, monkeypatch
+):
     monkeypatch.setattr(schema, "OPENING_SECONDS", 0.2)
     text = f"postgresql://127.0.0.1:1/d?{key}=hunter2&user=a&passfile=/home/a/.pgpass"
     with pytest.raises(InvalidValue, match="without a password") as raised:
         resolve_url(text, {})
     assert "hunter2" not in str(raised.value)
-    assert "hunter2" in resolve_url(None, {"LRSEARCH_STORAGE": text}), "where nobody else reads it, it serves"
+    assert "hunter2" in resolve_url(None, {"LRSEARCH_STORAGE": text}), (
+        "where nobody else reads it, it serves"
+    )
     shown = mask(text)
     assert "hunter2" not in shown
     assert "user=a" in shown

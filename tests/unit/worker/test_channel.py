@@ -1,4 +1,6 @@
-"""The pipe between a worker and its parent: in order, never in the way, and quick to notice a dead parent."""
+"""The pipe between a worker and its parent: in order, never in the way, and quick to notice a dead
+parent.
+"""
 
 import json
 import os
@@ -15,7 +17,9 @@ def test_events_arrive_in_order_one_a_line():
     mouth.close()
     os.close(write)
     with os.fdopen(read) as lines:
-        assert [json.loads(line)["text"] for line in lines] == [f"line {index}\n" for index in range(50)]
+        assert [json.loads(line)["text"] for line in lines] == [
+            f"line {index}\n" for index in range(50)
+        ]
 
 
 def test_a_parent_that_does_not_read_holds_nothing_up_and_loses_only_progress():

@@ -15,7 +15,15 @@ from hypothesis.extra import numpy as hnp
 from lrsearch.errors import InvalidValue
 from lrsearch.values import Snapshot
 from lrsearch.worker import checkpoints
-from lrsearch.worker.checkpoints import CheckpointPolicy, CheckpointStore, CheckpointUnusable, NoRoom, Written, decode, encode
+from lrsearch.worker.checkpoints import (
+    CheckpointPolicy,
+    CheckpointStore,
+    CheckpointUnusable,
+    NoRoom,
+    Written,
+    decode,
+    encode,
+)
 from lrsearch.worker.opening import folder_of
 
 FIXTURE = Path(__file__).parents[2] / "fixtures/v0_1_0/checkpoints"
@@ -35,7 +43,11 @@ def snapshot(epoch=1, batch=0, **arrays):
     st.dictionaries(
         st.text(max_size=12),
         hnp.arrays(
-            st.one_of(hnp.floating_dtypes(endianness="<"), hnp.integer_dtypes(endianness="<"), hnp.boolean_dtypes()),
+            st.one_of(
+                hnp.floating_dtypes(endianness="<"),
+                hnp.integer_dtypes(endianness="<"),
+                hnp.boolean_dtypes(),
+            ),
             hnp.array_shapes(min_dims=0, max_side=3),
         ),
         max_size=4,
@@ -102,7 +114,9 @@ def test_a_link_that_leads_outside_is_refused(tmp_path):
 
 
 def linked(tmp_path, below):
-    """A store with a checkpoint, in whose folder somebody put a link to a folder of theirs, which holds a file of that name."""
+    """A store with a checkpoint, in whose folder somebody put a link to a folder of theirs, which
+    holds a file of that name.
+    """
     store = CheckpointStore(tmp_path / "root", "digits", CheckpointPolicy(quota_bytes=100_000))
     theirs, link = tmp_path / "theirs", tmp_path / "root" / below
     precious = theirs / Path("digits/1/1").relative_to(below) / "epoch-00001.npz"
@@ -141,7 +155,9 @@ def test_a_link_in_a_files_place_is_replaced_and_not_written_through(tmp_path):
     assert store.read(written).epoch == 1
 
 
-def test_files_that_other_workers_remove_meanwhile_count_nothing_and_raise_nothing(tmp_path, monkeypatch):
+def test_files_that_other_workers_remove_meanwhile_count_nothing_and_raise_nothing(
+    tmp_path, monkeypatch
+):
     store = CheckpointStore(tmp_path, "digits", CheckpointPolicy(quota_bytes=10**6))
     for trial in (1, 2, 3):
         store.write(trial, 1, snapshot())
@@ -151,7 +167,8 @@ def test_files_that_other_workers_remove_meanwhile_count_nothing_and_raise_nothi
     def entries(folder):
         found = seen(folder)
         if folder.name == "digits":
-            CheckpointStore(tmp_path, "digits").forget(2)  # between the look at the folder and those at what lies in it
+            # between the look at the folder and those at what lies in it
+            CheckpointStore(tmp_path, "digits").forget(2)
         if folder.name == "1" and folder.parent.name == "3":
             (folder / "epoch-00001.npz").unlink(missing_ok=True)
         return found
@@ -187,7 +204,9 @@ def test_a_corrupt_newest_falls_back_to_the_one_before_aloud(tmp_path):
 
 def test_the_newest_is_the_one_furthest_within_the_epoch(tmp_path):
     store = CheckpointStore(tmp_path, "digits")
-    written = [store.write(1, 1, snapshot(*place)) for place in ((1, 0), (1, 20), (1, 100), (0, 500))]
+    written = [
+        store.write(1, 1, snapshot(*place)) for place in ((1, 0), (1, 20), (1, 100), (0, 500))
+    ]
     found, troubles = store.newest(written)
     assert (found.place, troubles) == ((1, 100), ())
     (tmp_path / written[2].path).unlink()
@@ -210,7 +229,10 @@ def test_two_are_kept_and_older_attempts_only_until_then(tmp_path):
         store.write(1, 2, snapshot(epoch))
         store.trim(1, 2)
         assert (tmp_path / "digits/1/1").exists() == (epoch == 2)
-    assert sorted(each.name for each in (tmp_path / "digits/1/2").iterdir()) == ["epoch-00003.npz", "epoch-00004.npz"]
+    assert sorted(each.name for each in (tmp_path / "digits/1/2").iterdir()) == [
+        "epoch-00003.npz",
+        "epoch-00004.npz",
+    ]
 
 
 def test_the_two_that_are_kept_are_the_furthest_within_the_epoch(tmp_path):
@@ -245,7 +267,10 @@ def test_a_quota_lets_this_trials_older_ones_go_first(tmp_path):
     store = CheckpointStore(tmp_path, "digits", CheckpointPolicy(quota_bytes=2 * size + 10))
     for epoch in (1, 2, 3):
         store.write(1, 1, snapshot(epoch))
-    assert sorted(each.name for each in (tmp_path / "digits/1/1").iterdir()) == ["epoch-00002.npz", "epoch-00003.npz"]
+    assert sorted(each.name for each in (tmp_path / "digits/1/1").iterdir()) == [
+        "epoch-00002.npz",
+        "epoch-00003.npz",
+    ]
 
 
 def test_a_folder_that_cannot_be_written_is_no_room_and_leaves_nothing(tmp_path):
@@ -286,4 +311,7 @@ def test_every_name_that_a_study_may_have_makes_a_folder(tmp_path, name):
 def test_a_folder_that_0_1_0_made_is_found_under_its_name():
     study = SimpleNamespace(name="begun", created_at=float(0x6B087EFF) + 0.5)
     assert (FIXTURE / folder_of(study)).is_dir()
-    assert folder_of(SimpleNamespace(name="n" * 246, created_at=float(0x6B087EFF))) == "n" * 246 + "-6b087eff"
+    assert (
+        folder_of(SimpleNamespace(name="n" * 246, created_at=float(0x6B087EFF)))
+        == "n" * 246 + "-6b087eff"
+    )

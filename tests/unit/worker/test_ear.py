@@ -1,4 +1,6 @@
-"""The ear beside a study's own code, which handles signals, forks and closes descriptors: real processes, without TensorFlow."""
+"""The ear beside a study's own code, which handles signals, forks and closes descriptors: real
+processes, without TensorFlow.
+"""
 
 import json
 import os
@@ -27,7 +29,9 @@ fork = multiprocessing.get_context("fork")
 
 
 def ear(body, *, seconds=1.0):
-    """What an ear says within `seconds` of what the study's code does, its parent living on; only once of the same thing."""
+    """What an ear says within `seconds` of what the study's code does, its parent living on; only
+    once of the same thing.
+    """
     with subprocess.Popen(
         [sys.executable, "-c", EAR + body], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -61,12 +65,16 @@ for number in (signal.SIGCHLD, signal.SIGALRM, signal.SIGUSR1, signal.SIGRTMIN +
 subprocess.run(["true"])
 """
     assert ear(body + OVER, seconds=0.1) == []
-    assert ear(body + "os.kill(os.getpid(), signal.SIGTERM)" + OVER, seconds=0.1) == ["interrupted SIGTERM"], "and it hears on"
+    assert ear(body + "os.kill(os.getpid(), signal.SIGTERM)" + OVER, seconds=0.1) == [
+        "interrupted SIGTERM"
+    ], "and it hears on"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_three_signals_that_stop_a_worker_are_heard(number):
-    assert ear(f"os.kill(os.getpid(), {int(number)})" + OVER, seconds=0.1) == [f"interrupted {number.name}"]
+    assert ear(f"os.kill(os.getpid(), {int(number)})" + OVER, seconds=0.1) == [
+        f"interrupted {number.name}"
+    ]
 
 
 @pytest.mark.parametrize("thread", [False, True])
@@ -81,7 +89,11 @@ def fork_some():
     with fork.Pool(2) as pool:
         pool.map(abs, [1])
 """
-    call = "thread = threading.Thread(target=fork_some); thread.start(); thread.join()" if thread else "fork_some()"
+    call = (
+        "thread = threading.Thread(target=fork_some); thread.start(); thread.join()"
+        if thread
+        else "fork_some()"
+    )
     assert ear(body + call + OVER, seconds=0.1) == ["exit -15"]
 
 
@@ -123,12 +135,17 @@ os.kill(os.getpid(), signal.SIGTERM)
 
 @pytest.mark.parametrize("then", ["", "files = [open(os.devnull) for _ in range(300)]"])
 def test_an_ear_whose_descriptors_are_closed_says_so(then):
-    assert ear(f"os.closerange(3, 256)\n{then}\nsay('over'); time.sleep(30)", seconds=1.5) == ["failed OSError"]
+    assert ear(f"os.closerange(3, 256)\n{then}\nsay('over'); time.sleep(30)", seconds=1.5) == [
+        "failed OSError"
+    ]
 
 
 def test_a_command_that_is_none_is_no_end_of_hearing_without_a_word():
     with subprocess.Popen(
-        [sys.executable, "-c", EAR + "time.sleep(30)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", EAR + "time.sleep(30)"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         process.stdin.write("nonsense\n")
         process.stdin.flush()
@@ -148,8 +165,13 @@ child = subprocess.Popen([sys.executable, "-c", {EAR + "say('ready'); time.sleep
 time.sleep(1)
 """
     began = time.monotonic()
-    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
-        assert [process.stdout.readline().strip(), process.stdout.readline().strip()] == ["ready", "orphaned"]
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert [process.stdout.readline().strip(), process.stdout.readline().strip()] == [
+            "ready",
+            "orphaned",
+        ]
         assert time.monotonic() - began < 5
 
 

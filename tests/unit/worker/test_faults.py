@@ -5,7 +5,13 @@ from lrsearch.worker.faults import breaking_failure
 
 
 def record(number, state=TrialState.FAILED, reason="ValueError: shapes", traceback=""):
-    about = {"kind": Kind.SEARCH, "origin": Origin.SAMPLED, "state": state, "setting": None, "seed": None}
+    about = {
+        "kind": Kind.SEARCH,
+        "origin": Origin.SAMPLED,
+        "state": state,
+        "setting": None,
+        "seed": None,
+    }
     return TrialRecord(id=number, number=number, **about, reason=reason, traceback_text=traceback)
 
 
@@ -24,7 +30,9 @@ def test_addresses_in_the_text_do_not_make_a_difference():
 
 
 def test_a_text_that_changes_from_trial_to_trial_does_not_make_a_difference_where_class_and_place_are_the_same():
-    varying = [record(n, reason=f"ValueError: no {n / 7} here", traceback=traceback(12)) for n in range(3)]
+    varying = [
+        record(n, reason=f"ValueError: no {n / 7} here", traceback=traceback(12)) for n in range(3)
+    ]
     assert breaking_failure(varying)
     elsewhere = record(2, reason="ValueError: no 0.3 here", traceback=traceback(40))
     assert breaking_failure([*varying[:2], elsewhere]) is None
@@ -41,4 +49,6 @@ def test_different_ones_do_not():
 
 
 def test_one_trial_that_ended_otherwise_proves_the_study():
-    assert breaking_failure([record(0, TrialState.DIVERGED), record(1), record(2), record(3)]) is None
+    assert (
+        breaking_failure([record(0, TrialState.DIVERGED), record(1), record(2), record(3)]) is None
+    )

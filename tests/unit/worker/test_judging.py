@@ -14,16 +14,31 @@ EPOCHS = 10
 
 def shaped(schedule, **shape):
     knobs = {name: knob.default for name, knob in SHAPES[schedule].knobs.items()}
-    return Setting(optimizer="adam", learning_rate=1e-2, schedule=schedule, batch_size=None, shape={**knobs, **shape})
+    return Setting(
+        optimizer="adam",
+        learning_rate=1e-2,
+        schedule=schedule,
+        batch_size=None,
+        shape={**knobs, **shape},
+    )
 
 
 def point(epoch, value):
-    return CurvePoint(epoch=epoch, step=epoch * 10, rate=0.1, seconds=0.1, value=value, logs={"val_accuracy": value})
+    return CurvePoint(
+        epoch=epoch,
+        step=epoch * 10,
+        rate=0.1,
+        seconds=0.1,
+        value=value,
+        logs={"val_accuracy": value},
+    )
 
 
 @pytest.fixture
 def verdict_on(tmp_path):
-    """Asks a median rule about a trial with `mine`, the worst value at `epoch`, among six others of the same setting `theirs`."""
+    """Asks a median rule about a trial with `mine`, the worst value at `epoch`, among six others of
+    the same setting `theirs`.
+    """
     opened = []
 
     def ask(mine, *, epoch, theirs=None, origin=Origin.SAMPLED):
@@ -31,14 +46,25 @@ def verdict_on(tmp_path):
         opened.append(ledger)
         others = [(origin, theirs or shaped("constant"))] * 6
         study = ledger.create_study(
-            plan(trials=7, facts=facts(epochs=EPOCHS), pruner="median", first=(*others, (Origin.SAMPLED, mine)))
+            plan(
+                trials=7,
+                facts=facts(epochs=EPOCHS),
+                pruner="median",
+                first=(*others, (Origin.SAMPLED, mine)),
+            )
         )
         worker = add_worker(ledger, study)
         for _ in others:
             held = claim(ledger, study, worker)
-            assert finish(ledger, held, value=0.9, points=[point(each, 0.9) for each in range(1, EPOCHS + 1)])
-        config = WorkerConfig(storage="", study_file=None, checkpoints=str(tmp_path / "checkpoints"))
-        desk, _heart = desk_for(config, ledger, study, worker_id=worker, space=SPACE, say=lambda _name, **_facts: None)
+            assert finish(
+                ledger, held, value=0.9, points=[point(each, 0.9) for each in range(1, EPOCHS + 1)]
+            )
+        config = WorkerConfig(
+            storage="", study_file=None, checkpoints=str(tmp_path / "checkpoints")
+        )
+        desk, _heart = desk_for(
+            config, ledger, study, worker_id=worker, space=SPACE, say=lambda _name, **_facts: None
+        )
         spec = desk.source()
         progress = Progress(
             trial_id=spec.trial_id, attempt=spec.attempt, epoch=epoch, epochs=EPOCHS, step=epoch * 10, total_steps=100,
@@ -63,7 +89,9 @@ def verdict_on(tmp_path):
         ("cosine_restarts", {}, None),
     ],
 )
-def test_no_trial_is_pruned_before_its_rate_has_risen_for_the_last_time(verdict_on, schedule, shape, judged_from):
+def test_no_trial_is_pruned_before_its_rate_has_risen_for_the_last_time(
+    verdict_on, schedule, shape, judged_from
+):
     mine = shaped(schedule, **shape)
     if judged_from is None:
         assert verdict_on(mine, epoch=EPOCHS - 1) is Verdict.KEEP
@@ -82,4 +110,6 @@ def test_values_before_a_rise_is_over_prune_nobody(verdict_on):
 def test_yours_is_compared_with_only_where_its_rate_is_constant(verdict_on):
     mine = shaped("linear")
     assert verdict_on(mine, epoch=4, origin=Origin.YOURS) is Verdict.PRUNE
-    assert verdict_on(mine, epoch=4, origin=Origin.YOURS, theirs=shaped("cosine")) is Verdict.KEEP, "it may warm up"
+    assert (
+        verdict_on(mine, epoch=4, origin=Origin.YOURS, theirs=shaped("cosine")) is Verdict.KEEP
+    ), "it may warm up"

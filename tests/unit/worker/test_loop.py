@@ -1,4 +1,6 @@
-"""The worker around its engine needs no TensorFlow, which takes seconds to load: a stand-in trains without it."""
+"""The worker around its engine needs no TensorFlow, which takes seconds to load: a stand-in trains
+without it.
+"""
 
 import subprocess
 import sys

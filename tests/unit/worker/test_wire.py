@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from lrsearch.errors import FingerprintMismatch, InvalidValue, StorageUnavailable, StudyBroken, StudyFileError, UnknownName
+from lrsearch.errors import (
+    FingerprintMismatch,
+    InvalidValue,
+    StorageUnavailable,
+    StudyBroken,
+    StudyFileError,
+    UnknownName,
+)
 from lrsearch.worker.wire import raised, told
 
 
@@ -48,7 +55,9 @@ def test_what_programs_read_crosses_too():
 
 
 def test_a_value_that_json_cannot_hold_crosses_as_its_text():
-    back = raised(json.loads(json.dumps(told(InvalidValue("space", got={1}, allowed="a SearchSpace")))))
+    back = raised(
+        json.loads(json.dumps(told(InvalidValue("space", got={1}, allowed="a SearchSpace"))))
+    )
     assert back.got == "{1}"
 
 

@@ -13,7 +13,9 @@ depends_on = None
 
 # Frozen as they were: a migration must not change when the tables of today do.
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-NAME = sa.String(255).with_variant(mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+NAME = sa.String(255).with_variant(
+    mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+)
 LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
 
@@ -75,11 +77,25 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["study_id"], ["lrsearch_studies.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("study_id", "kind", "number", name="lrsearch_trials_number"),
-        sa.UniqueConstraint("study_id", "kind", "parent", "repeat_no", name="lrsearch_trials_repeat"),
+        sa.UniqueConstraint(
+            "study_id", "kind", "parent", "repeat_no", name="lrsearch_trials_repeat"
+        ),
     )
-    op.create_index("lrsearch_trials_mirrored", "lrsearch_trials", ["study_id", "kind", "mirrored", "number"], unique=False)
-    op.create_index("lrsearch_trials_revision", "lrsearch_trials", ["study_id", "revision"], unique=False)
-    op.create_index("lrsearch_trials_state", "lrsearch_trials", ["study_id", "state", "kind", "number"], unique=False)
+    op.create_index(
+        "lrsearch_trials_mirrored",
+        "lrsearch_trials",
+        ["study_id", "kind", "mirrored", "number"],
+        unique=False,
+    )
+    op.create_index(
+        "lrsearch_trials_revision", "lrsearch_trials", ["study_id", "revision"], unique=False
+    )
+    op.create_index(
+        "lrsearch_trials_state",
+        "lrsearch_trials",
+        ["study_id", "state", "kind", "number"],
+        unique=False,
+    )
     op.create_table(
         "lrsearch_workers",
         sa.Column("id", ID, autoincrement=True, nullable=False),
@@ -134,4 +150,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["trial_id"], ["lrsearch_trials.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("trial_id", "epoch"),
     )
-    op.create_index("lrsearch_curves_rung", "lrsearch_curves", ["study_id", "kind", "epoch", "value"], unique=False)
+    op.create_index(
+        "lrsearch_curves_rung",
+        "lrsearch_curves",
+        ["study_id", "kind", "epoch", "value"],
+        unique=False,
+    )

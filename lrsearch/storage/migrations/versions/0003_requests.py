@@ -1,4 +1,6 @@
-"""Requests that were served, so that one whose answer was lost is not served twice; changes that a study accepted."""
+"""Requests that were served, so that one whose answer was lost is not served twice; changes that a
+study accepted.
+"""
 
 from __future__ import annotations
 

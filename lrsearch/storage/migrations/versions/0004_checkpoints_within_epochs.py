@@ -1,4 +1,7 @@
-"""A checkpoint may stand within an epoch: its batch, in the manifest and in its key. What is there stands at epochs' ends."""
+"""A checkpoint may stand within an epoch: its batch, in the manifest and in its key.
+
+What is there stands at epochs' ends.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ TABLE, NEW = "lrsearch_checkpoints", "lrsearch_checkpoints_new"
 OLD_COLUMNS = "trial_id, attempt, epoch, path, sha256, size, written_at"
 _BATCH = f"alter table {TABLE} add column batch integer not null default 0"
 _KEY = "add primary key (trial_id, attempt, epoch, batch)"
-# One statement each: MariaDB commits every one by itself, and a crash must leave the table as it was or as it is to be.
+# One statement each: MariaDB commits every one by itself, and a crash must leave the table as it
+# was or as it is to be.
 _ALTER = {
     "postgresql": f"{_BATCH}, drop constraint {TABLE}_pkey, {_KEY}",
     "mysql": f"{_BATCH}, drop primary key, {_KEY}",

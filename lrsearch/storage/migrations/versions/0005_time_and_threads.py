@@ -20,8 +20,12 @@ def upgrade() -> None:
 
 
 def _take_over_threads(connection: sa.Connection) -> None:
-    """The threads of studies that measured their engines: these are part of a measurement's name, HOST/cpu/THREADS."""
-    rows = connection.execute(sa.text("select study_id, machine from lrsearch_calibrations order by machine")).all()
+    """The threads of studies that measured their engines: these are part of a measurement's name,
+    HOST/cpu/THREADS.
+    """
+    rows = connection.execute(
+        sa.text("select study_id, machine from lrsearch_calibrations order by machine")
+    ).all()
     found: dict[int, set[int]] = defaultdict(set)
     for study_id, machine in rows:
         _, kind, threads = ["", "", *machine.split("/")][-3:]

@@ -1,4 +1,6 @@
-"""A study's limit of trainings, and what interruptions repeated: epochs of each trial, and the time of attempts that counts."""
+"""A study's limit of trainings, and what interruptions repeated: epochs of each trial, and the time
+of attempts that counts.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,7 @@ COLUMNS: tuple[tuple[str, str, Any], ...] = (
 
 def upgrade() -> None:
     there = sa.inspect(op.get_bind())
-    for table, name, kind in COLUMNS:  # MariaDB commits each by itself: a crash in between must not bar the next try
+    # MariaDB commits each by itself: a crash in between must not bar the next try
+    for table, name, kind in COLUMNS:
         if name not in {each["name"] for each in there.get_columns(table)}:
             op.add_column(table, sa.Column(name, kind, nullable=True))
