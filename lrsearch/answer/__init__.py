@@ -5,7 +5,7 @@ shown.
 """
 
 from lrsearch.answer.answer import Answer, summarise
-from lrsearch.answer.bill import Bill, Forecast, Timed, timed_training
+from lrsearch.answer.bill import Bill, Forecast, Timed, forecast, timed_training
 from lrsearch.answer.certainty import best_settings
 from lrsearch.answer.optimizers import OptimizerRow
 from lrsearch.answer.pace import seconds_left, trainings_left
@@ -40,6 +40,7 @@ __all__ = [
     "best_settings",
     "evidence_text",
     "fitting_retests",
+    "forecast",
     "lost_text",
     "nothing_to_compare",
     "prepare_answer",

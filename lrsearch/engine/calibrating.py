@@ -7,15 +7,18 @@ that train later.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import tensorflow as tf
 
 from lrsearch.engine.blame import end_fork, settle
+from lrsearch.engine.graph import GraphEngine
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.stack import Stack
+from lrsearch.engine.timed_stack import TimedStack
 from lrsearch.engine.vectorized import VectorizedEngine, cannot_stack, reason_of
 from lrsearch.machine import free_bytes, resident_bytes
 from lrsearch.values import Json, Outcome, Save, Source, TrialSpec, Watch
@@ -47,8 +50,13 @@ class Calibration:
     milliseconds: Mapping[str, float] = field(default_factory=dict)
     # the same on average: on a busy machine a study meets these
     means: Mapping[str, float] = field(default_factory=dict)
-    # before the first batch of the chosen way: paid for each optimizer
+    # before the first batch of the chosen way, and before its first validation
     tracing_seconds: float = 0.0
+    alone_tracing_seconds: float = 0.0  # the same of a trial alone, before its first batch
+    validation_seconds: float | None = None  # of a trial and epoch; None: too long to be tried
+    starting_seconds: float = 0.0  # of a row: a fresh model, its optimizer, its rates
+    # a trial's batch on average, where rows of every optimizer train together; empty for "graph"
+    mixed: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Json]:
         return asdict(self)
@@ -92,29 +100,31 @@ class AutoEngine:
         yield from chosen.train(source, watch, save)
 
 
-def first_setting(loaded: LoadedStudy) -> TrialSpec:
-    """The first reference setting: what candidates are timed with."""
+def timed_specs(loaded: LoadedStudy) -> list[TrialSpec]:
+    """The reference settings of the first one's batch size: what candidates are timed with."""
     definition = loaded.definition
-    setting = definition.effective_space().references()[0]
-    return TrialSpec(
-        trial_id=-1, attempt=0, label="calibration", setting=setting, seed=definition.seed
-    )
+    references = definition.effective_space().references()
+    return [
+        TrialSpec(trial_id=-1, attempt=0, label="calibration", setting=each, seed=definition.seed)
+        for each in references
+        if each.batch_size == references[0].batch_size
+    ]
 
 
 def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
-    """Time the first reference setting in each candidate.
+    """Time the first reference setting in each candidate, then what training the chosen way takes.
 
     Never raises for what cannot be vectorized: that is `graph`'s.
     """
-    spec = first_setting(loaded)
-    why = cannot_stack(spec) or vectorized.why_not()
+    specs = timed_specs(loaded)
+    why = cannot_stack(specs[0]) or vectorized.why_not()
     found: dict[str, Timing] = {}
+    stack: Stack | None = None
     try:
-        found["graph"] = timing_of(vectorized.graph.timed_calls(spec), enough=TIMED_SECONDS)
+        found["graph"] = timing_of(vectorized.graph.timed_calls(specs[0]), enough=TIMED_SECONDS)
         if not why and found["graph"].best < LONG_BATCH_SECONDS:
-            found |= _row_seconds(
-                vectorized.stack(spec.setting.batch_size), spec, found["graph"].best
-            )
+            stack = vectorized.stack(specs[0].setting.batch_size)
+            found |= _row_seconds(TimedStack(stack, specs[:1]), found["graph"].best)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials tell it better
         end_fork(error)
         why = why or reason_of(error)
@@ -123,10 +133,75 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
         engine="graph", width=1, reason=f"one trial at a time: {why}", milliseconds=milliseconds
     )
     chosen = alone if why else choose(milliseconds)
-    # The first stack has traced what the later ones train: their beginnings say little.
-    traced = found.get("graph" if chosen.engine == "graph" else f"{WIDTHS[0]} rows")
-    means = {name: 1000 * each.mean for name, each in found.items()}
-    return replace(chosen, means=means, tracing_seconds=traced.beginning if traced else 0.0)
+    chosen = replace(chosen, means={name: 1000 * each.mean for name, each in found.items()})
+    try:
+        if chosen.engine == "vectorized" and stack is not None:
+            return _mixed(chosen, loaded, stack, specs, found["graph"])
+        return _alone(chosen, loaded, vectorized.graph, specs[0], found["graph"])
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
+        end_fork(error)
+        return chosen
+
+
+def _mixed(
+    chosen: Calibration,
+    loaded: LoadedStudy,
+    stack: Stack,
+    specs: Sequence[TrialSpec],
+    alone: Timing,
+) -> Calibration:
+    """With what a row costs where rows of every optimizer train together.
+
+    Their graphs are traced here, once: else each optimizer that joins would have all of it traced
+    anew, three times 5 s in each worker of `studies/digits.py`.
+    """
+    rows = TimedStack(stack, [each for each in specs if not cannot_stack(each)])
+    widths = sorted({WIDTHS[0], chosen.width})
+    batches = max(1, min(MOST_BATCHES, int(TIMED_SECONDS / (chosen.width * alone.best))))
+    timings = {
+        width: timing_of(rows.training(width, batches=batches), enough=TIMED_SECONDS)
+        for width in widths
+    }
+    made = replace(
+        chosen,
+        mixed={f"{width} rows": 1000 * each.mean for width, each in timings.items()},
+        tracing_seconds=timings[widths[0]].beginning,
+        alone_tracing_seconds=alone.beginning,
+        starting_seconds=rows.starting,
+    )
+    if _validation_batches(loaded, specs[0]) * alone.best > LONGEST_TRY_SECONDS:
+        return made
+    ends = timing_of(rows.ending(chosen.width), enough=0.0)
+    tracing = made.tracing_seconds + ends.beginning
+    return replace(made, tracing_seconds=tracing, validation_seconds=ends.mean)
+
+
+def _alone(
+    chosen: Calibration,
+    loaded: LoadedStudy,
+    graph: GraphEngine,
+    spec: TrialSpec,
+    training: Timing,
+) -> Calibration:
+    """With what a trial takes alone beside its batches."""
+    tracing = training.beginning
+    made = replace(chosen, tracing_seconds=tracing, alone_tracing_seconds=tracing)
+    if _validation_batches(loaded, spec) * training.best > LONGEST_TRY_SECONDS:
+        return made
+    ends = timing_of(graph.timed_calls(spec, validating=True), enough=0.0)
+    tracing += ends.beginning
+    return replace(
+        made,
+        tracing_seconds=tracing,
+        alone_tracing_seconds=tracing,
+        validation_seconds=ends.mean,
+    )
+
+
+def _validation_batches(loaded: LoadedStudy, spec: TrialSpec) -> float:
+    """Batches of a validation; infinitely many where nobody knows."""
+    size, given = spec.setting.batch_size, loaded.definition.validation_steps
+    return given or loaded.data(size).validation.steps(size) or math.inf
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,7 +250,7 @@ def choose(milliseconds: Mapping[str, float]) -> Calibration:
     return Calibration(engine="vectorized", width=width, reason=text, milliseconds=milliseconds)
 
 
-def _row_seconds(stack: Stack, spec: TrialSpec, alone: float) -> dict[str, Timing]:
+def _row_seconds(rows: TimedStack, alone: float) -> dict[str, Timing]:
     """A trial's batch's seconds by width, until more rows cost more, would not fit, or would take
     too long to try.
     """
@@ -186,9 +261,7 @@ def _row_seconds(stack: Stack, spec: TrialSpec, alone: float) -> dict[str, Timin
             break
         batches = max(1, min(MOST_BATCHES, int(TIMED_SECONDS / (width * best))))
         try:
-            timing = timing_of(
-                stack.timed_calls(spec, width, batches=batches), enough=TIMED_SECONDS
-            )
+            timing = timing_of(rows.training(width, batches=batches), enough=TIMED_SECONDS)
         except tf.errors.ResourceExhaustedError:
             break
         found[f"{width} rows"] = timing

@@ -96,13 +96,15 @@ class GraphEngine:
             else f"{type(error).__name__} in the graph: {first_line(error)[:200]}"
         )
 
-    def timed_calls(self, spec: TrialSpec) -> Iterator[tuple[float, int]]:
-        """Train this trial for as long as it is asked to; yields each call's seconds and batches,
-        the tracing one's aside.
+    def timed_calls(
+        self, spec: TrialSpec, *, validating: bool = False
+    ) -> Iterator[tuple[float, int]]:
+        """Train this trial for as long as it is asked to, or validate it; yields each call's
+        seconds and batches, or each validation's seconds and 1, the tracing one's aside.
         """
         run = _GraphRun(self.loaded, spec, self._program, self.on_device, ())
         try:
-            yield from run.timed_calls()
+            yield from run.timed_validations() if validating else run.timed_calls()
         # whatever it is, trials of this structure go to `fit`, and the caller says why
         except Exception as error:
             self._refuse(program_key(spec), error)
@@ -247,6 +249,18 @@ class _GraphRun(Run):
                 feed.begin(0)
             elif call and len(losses):
                 yield time.monotonic() - began, len(losses)
+
+    def timed_validations(self) -> Iterator[tuple[float, int]]:
+        """See the engine."""
+        program, _ = self._begun()
+        feed = self._feed("validation")
+        for call in itertools.count():
+            began = time.monotonic()
+            feed.begin(0)
+            while program.run("test", feed) is not None:
+                pass
+            if call:
+                yield time.monotonic() - began, 1
 
     @property
     def streams_arrays(self) -> bool:

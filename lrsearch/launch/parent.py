@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,15 +15,12 @@ from typing import TYPE_CHECKING
 from lrsearch.answer import (
     SHELL,
     Contender,
-    Forecast,
     Ways,
     evidence_text,
+    forecast,
     seconds_left,
     standing,
-    timed_training,
-    trainings_left,
 )
-from lrsearch.budget import trials_at_once
 from lrsearch.errors import LrSearchError, StorageGone
 from lrsearch.launch.events import Event, Listener
 from lrsearch.values import (
@@ -150,10 +147,10 @@ class Watcher:
         """
         if event.name == "engine.ready" and not self._forecast:
             self._forecast = True
-            made = forecast(
-                self._study, self._follower.records, event.facts["figures"], workers=self._workers
-            )
-            self._listen(Event(name="bill", facts={"forecast": made.to_json() if made else None}))
+            figures, records = event.facts["figures"], self._follower.records
+            made = forecast(self._study, records, figures, workers=self._workers)
+            said = made.to_json() if made is not None and made.trainings else None
+            self._listen(Event(name="bill", facts={"forecast": said}))
         if (
             event.name == "trial.ended"
             and self._may_change(event.facts)
@@ -220,26 +217,6 @@ class Watcher:
 
     def _best_and_yours(self) -> dict[str, Json]:
         return {"best": brief(self._stands.best), "yours": brief(self._stands.yours)}
-
-
-def forecast(
-    study: StudyRecord, records: Sequence[TrialRecord], figures: Mapping[str, Json], *, workers: int
-) -> Forecast | None:
-    """How long the study still takes by a few timed steps; None where none were timed, or time
-    alone limits it.
-    """
-    left = trainings_left(study, records)
-    timed = timed_training(study.plan.facts, figures, at_once=trials_at_once(study.trials, workers))
-    if left is None or timed is None:
-        return None
-    optimizers = len({setting.optimizer for _, setting in study.plan.first})
-    return Forecast(
-        seconds=timed.seconds,
-        tracing=timed.tracing,
-        trainings=left,
-        optimizers=optimizers,
-        workers=workers,
-    )
 
 
 def left_undone(study: StudyRecord, counts: Counts, ways: Ways = SHELL) -> str:

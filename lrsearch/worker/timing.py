@@ -66,6 +66,7 @@ def _figures(name: str, began: float, looks: list[tuple[float, Progress]]) -> Ma
         "update_seconds": each,
         "whole_epochs": whole,
         "tracing_seconds": tracing,
+        "timing_seconds": time.monotonic() - began,
     }
 
 
