@@ -72,7 +72,7 @@ def timed_training(
         return _by_updates(facts, figures, optimizers, all_differ=all_differ)
     width, batch = _batch_seconds(figures, at_once)
     _, alone = _batch_seconds(figures, 1)
-    if batch is None or alone is None:
+    if batch is None:
         return None
     tracing = float(figures.get("tracing_seconds", 0.0))
     validation, stacked = figures.get("validation_seconds"), width > 1
@@ -80,7 +80,7 @@ def timed_training(
     start = float(figures.get("starting_seconds", 0.0)) + anew
     return Timed(
         seconds=_seconds(facts, batch, validation) + start,
-        yours_seconds=_seconds(facts, alone, None if stacked else validation),
+        yours_seconds=_seconds(facts, alone or batch, None if stacked else validation),
         tracing=0.0 if anew else tracing,
         graphs=len(facts.steps_per_epoch) * (1 if stacked else optimizers),
         traced=1,

@@ -7,22 +7,31 @@ that train later.
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 
 import tensorflow as tf
 
 from lrsearch.engine.blame import end_fork, settle
 from lrsearch.engine.contract import Engine, Figures
-from lrsearch.engine.graph import GraphEngine
 from lrsearch.engine.loaded import LoadedStudy
+from lrsearch.engine.measuring import (
+    LONGEST_TRY_SECONDS,
+    MOST_BATCHES,
+    TIMED_SECONDS,
+    Calibration,
+    Timing,
+    time_alone,
+    time_mixed,
+    timed_specs,
+    timing_of,
+)
 from lrsearch.engine.stack import Stack
 from lrsearch.engine.timed_stack import TimedStack
 from lrsearch.engine.vectorized import VectorizedEngine, cannot_stack, reason_of
 from lrsearch.machine import free_bytes, resident_bytes
-from lrsearch.values import Json, Outcome, Save, Source, TrialSpec, Watch
+from lrsearch.values import Outcome, Save, Source, Watch
 
 # 64 rows were no faster than 32 on any model measured, and fall out of the cache
 WIDTHS = (2, 4, 8, 16, 32)
@@ -33,38 +42,8 @@ GAIN = 0.9  # of graph's seconds: below that `vectorized` is worth it
 WORSE = 1.1  # times the best
 PATIENCE = 2  # widths in a row that were worse: one may have been disturbed
 LONG_BATCH_SECONDS = 0.5  # a batch that long keeps the device busy by itself
-TIMED_SECONDS = 0.1  # a candidate's steps, beside the first call
-LONGEST_TRY_SECONDS = 1.0  # a stack that would take longer is not tried
-MOST_BATCHES = 8  # a call
 _CALLS = 2  # one that may trace, one that counts
 _SHARE_OF_MEMORY = 8  # one worker's stack may grow to this part of the memory that is free
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Calibration:
-    """What was chosen, and why."""
-
-    engine: str  # "graph" or "vectorized"
-    width: int  # trials at once
-    reason: str  # one line, for people
-    # a trial's batch, by candidate: "graph", "8 rows"
-    milliseconds: Mapping[str, float] = field(default_factory=dict)
-    # the same on average: on a busy machine a study meets these
-    means: Mapping[str, float] = field(default_factory=dict)
-    # before the first batch of the chosen way, and before its first validation
-    tracing_seconds: float = 0.0
-    alone_tracing_seconds: float = 0.0  # the same of a trial alone, before its first batch
-    validation_seconds: float | None = None  # of a trial and epoch; None: too long to be tried
-    starting_seconds: float = 0.0  # of a row: a fresh model, its optimizer, its rates
-    # a trial's batch on average, where rows of every optimizer train together; empty for "graph"
-    mixed: Mapping[str, float] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Json]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Json]) -> Calibration:
-        return cls(**data)
 
 
 class AutoEngine(Engine):
@@ -99,17 +78,6 @@ class AutoEngine(Engine):
         yield from chosen.train(source, watch, save)
 
 
-def timed_specs(loaded: LoadedStudy) -> list[TrialSpec]:
-    """The reference settings of the first one's batch size: what candidates are timed with."""
-    definition = loaded.definition
-    references = definition.effective_space().references()
-    return [
-        TrialSpec(trial_id=-1, attempt=0, label="calibration", setting=each, seed=definition.seed)
-        for each in references
-        if each.batch_size == references[0].batch_size
-    ]
-
-
 def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
     """Time the first reference setting in each candidate, then what training the chosen way takes.
 
@@ -135,94 +103,14 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
     chosen = replace(chosen, means={name: 1000 * each.mean for name, each in found.items()})
     try:
         if chosen.engine == "vectorized" and stack is not None:
-            return _mixed(chosen, loaded, stack, specs, found["graph"])
-        return _alone(chosen, loaded, vectorized.graph, specs[0], found["graph"])
+            rows = TimedStack(stack, [each for each in specs if not cannot_stack(each)])
+            made = time_mixed(chosen, loaded, rows)
+            return replace(made, alone_tracing_seconds=found["graph"].beginning)
+        calls = partial(vectorized.graph.timed_calls, specs[0], validating=True)
+        return time_alone(chosen, loaded, calls, found["graph"])
     except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
         end_fork(error)
         return chosen
-
-
-def _mixed(
-    chosen: Calibration,
-    loaded: LoadedStudy,
-    stack: Stack,
-    specs: Sequence[TrialSpec],
-    alone: Timing,
-) -> Calibration:
-    """With what a row costs where rows of every optimizer train together.
-
-    Their graphs are traced here, once: else each optimizer that joins would have all of it traced
-    anew, three times 5 s in each worker of `studies/digits.py`.
-    """
-    rows = TimedStack(stack, [each for each in specs if not cannot_stack(each)])
-    widths = sorted({WIDTHS[0], chosen.width})
-    batches = max(1, min(MOST_BATCHES, int(TIMED_SECONDS / (chosen.width * alone.best))))
-    timings = {
-        width: timing_of(rows.training(width, batches=batches), enough=TIMED_SECONDS)
-        for width in widths
-    }
-    made = replace(
-        chosen,
-        mixed={f"{width} rows": 1000 * each.mean for width, each in timings.items()},
-        tracing_seconds=timings[widths[0]].beginning,
-        alone_tracing_seconds=alone.beginning,
-        starting_seconds=rows.starting,
-    )
-    if _validation_batches(loaded, specs[0]) * alone.best > LONGEST_TRY_SECONDS:
-        return made
-    ends = timing_of(rows.ending(chosen.width), enough=0.0)
-    tracing = made.tracing_seconds + ends.beginning
-    return replace(made, tracing_seconds=tracing, validation_seconds=ends.mean)
-
-
-def _alone(
-    chosen: Calibration,
-    loaded: LoadedStudy,
-    graph: GraphEngine,
-    spec: TrialSpec,
-    training: Timing,
-) -> Calibration:
-    """With what a trial takes alone beside its batches."""
-    tracing = training.beginning
-    made = replace(chosen, tracing_seconds=tracing, alone_tracing_seconds=tracing)
-    if _validation_batches(loaded, spec) * training.best > LONGEST_TRY_SECONDS:
-        return made
-    ends = timing_of(graph.timed_calls(spec, validating=True), enough=0.0)
-    tracing += ends.beginning
-    return replace(
-        made,
-        tracing_seconds=tracing,
-        alone_tracing_seconds=tracing,
-        validation_seconds=ends.mean,
-    )
-
-
-def _validation_batches(loaded: LoadedStudy, spec: TrialSpec) -> float:
-    """Batches of a validation; infinitely many where nobody knows."""
-    size, given = spec.setting.batch_size, loaded.definition.validation_steps
-    return given or loaded.data(size).validation.steps(size) or math.inf
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Timing:
-    """What some calls took: seconds a batch, and before the first that counts."""
-
-    best: float
-    mean: float
-    beginning: float
-
-
-def timing_of(calls: Iterator[tuple[float, int]], *, enough: float) -> Timing:
-    """A batch's seconds in these calls, of which there are about `enough` seconds."""
-    began = time.monotonic()
-    spent, many, best = 0.0, 0, float("inf")
-    for seconds, batches in calls:
-        spent, many, best = spent + seconds, many + batches, min(best, seconds / batches)
-        if spent >= enough:
-            break
-    return Timing(
-        best=best, mean=spent / max(1, many), beginning=max(0.0, time.monotonic() - began - spent)
-    )
 
 
 def choose(milliseconds: Mapping[str, float]) -> Calibration:

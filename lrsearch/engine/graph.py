@@ -13,6 +13,7 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -24,11 +25,12 @@ from lrsearch.engine import _keras
 from lrsearch.engine.blame import PASSING, blaming, end_fork
 from lrsearch.engine.callbacks import calls_begin, watching_batches
 from lrsearch.engine.compiling import accumulation_of, fresh_model, inner, set_searched
-from lrsearch.engine.contract import Engine
+from lrsearch.engine.contract import Engine, Figures
 from lrsearch.engine.data import DEFAULT_BATCH, Arrays, Data, permutation, sample_batch
 from lrsearch.engine.feeding import ArrayFeed, Feed, StreamFeed
 from lrsearch.engine.fit import FitEngine, Run, first_line
 from lrsearch.engine.loaded import LoadedStudy
+from lrsearch.engine.measuring import TIMED_SECONDS, Calibration, time_alone, timed_specs, timing_of
 from lrsearch.engine.program import CannotTrace, Held, Program
 from lrsearch.engine.shared import shared_layers
 from lrsearch.engine.snapshot import restore_snapshot
@@ -96,6 +98,19 @@ class GraphEngine(Engine):
             if known
             else f"{type(error).__name__} in the graph: {first_line(error)[:200]}"
         )
+
+    def time_steps(self) -> Figures:
+        """By the first reference setting, alone; empty where its graph cannot be kept."""
+        calls = partial(self.timed_calls, timed_specs(self.loaded)[0])
+        try:
+            training = timing_of(calls(), enough=TIMED_SECONDS)
+            means = {"graph": 1000 * training.mean}
+            chosen = Calibration(engine="graph", width=1, reason="", means=means)
+            made = time_alone(chosen, self.loaded, partial(calls, validating=True), training)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials tell it better
+            end_fork(error)
+            return {}
+        return made.to_json()
 
     def timed_calls(
         self, spec: TrialSpec, *, validating: bool = False

@@ -21,7 +21,7 @@ _LOOKS = 2  # at least, to tell a pace by
 def timed_figures(workshop: Workshop, found: Inspection) -> Mapping[str, Json]:
     """An engine's figures for the study that was found, as `answer.timed_training` takes them."""
     _, engine = workshop.open(_unstored(found))
-    return engine.calibrate(None) or _trained_a_moment(engine, found)
+    return engine.calibrate(None) or engine.time_steps() or _trained_a_moment(engine, found)
 
 
 def _trained_a_moment(engine: Engine, found: Inspection) -> Mapping[str, Json]:
