@@ -19,6 +19,7 @@ from lrsearch.engine import _keras, ways
 from lrsearch.engine.blame import PASSING, blaming, end_fork
 from lrsearch.engine.callbacks import kept_of, looked_at, users_callbacks
 from lrsearch.engine.compiling import fresh_model
+from lrsearch.engine.contract import Engine
 from lrsearch.engine.graph import GraphEngine
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.stack import Stack
@@ -32,11 +33,8 @@ WIDTH = 16  # rows where nothing was measured
 ASK_SECONDS = 1.0
 
 
-class VectorizedEngine:
-    """See the module; the contract is `lrsearch.engine.contract`.
-
-    `width` is how many trials train at once.
-    """
+class VectorizedEngine(Engine):
+    """See the module; `width` is how many trials train at once."""
 
     name = "vectorized"
 
