@@ -29,7 +29,7 @@ from lrsearch.engine.measuring import (
 )
 from lrsearch.engine.stack import Stack
 from lrsearch.engine.timed_stack import TimedStack
-from lrsearch.engine.vectorized import VectorizedEngine, cannot_stack, reason_of
+from lrsearch.engine.vectorized import VectorizedEngine, reason_of
 from lrsearch.machine import free_bytes, resident_bytes
 from lrsearch.values import Outcome, Save, Source, Watch
 
@@ -84,7 +84,7 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
     Never raises for what cannot be vectorized: that is `graph`'s.
     """
     specs = timed_specs(loaded)
-    why = cannot_stack(specs[0]) or vectorized.why_not()
+    why = vectorized.reason_against(specs[0])
     found: dict[str, Timing] = {}
     stack: Stack | None = None
     try:
@@ -103,7 +103,9 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
     chosen = replace(chosen, means={name: 1000 * each.mean for name, each in found.items()})
     try:
         if chosen.engine == "vectorized" and stack is not None:
-            rows = TimedStack(stack, [each for each in specs if not cannot_stack(each)])
+            rows = TimedStack(
+                stack, [each for each in specs if not vectorized.reason_against(each)]
+            )
             made = time_mixed(chosen, loaded, rows)
             return replace(made, alone_tracing_seconds=found["graph"].beginning)
         calls = partial(vectorized.graph.timed_calls, specs[0], validating=True)
