@@ -117,6 +117,25 @@ def _by_updates(
     )
 
 
+def figures_by_looks(
+    engine: str, began: float, looks: Sequence[tuple[float, int]], *, whole: bool
+) -> dict[str, Json]:
+    """Figures by a training that `began` then: of its first and last look, each a time and the
+    updates made; `whole` epochs lie between them, validation included. Empty where nothing was
+    trained between.
+    """
+    (first, early), (last, late) = looks[0], looks[-1]
+    if late <= early:
+        return {}
+    each = (last - first) / (late - early)
+    return {
+        "engine": engine,
+        "update_seconds": each,
+        "whole_epochs": whole,
+        "tracing_seconds": max(0.0, first - began - each * early),
+    }
+
+
 def _validation(facts: StudyFacts) -> float:
     """The time of an epoch's validation, in those of its training."""
     if not facts.train_examples or not facts.validation_examples:

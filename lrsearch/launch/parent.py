@@ -17,11 +17,11 @@ from lrsearch.answer import (
     Contender,
     Ways,
     evidence_text,
-    forecast,
     seconds_left,
     standing,
 )
 from lrsearch.errors import LrSearchError, StorageGone
+from lrsearch.launch.billing import Biller
 from lrsearch.launch.events import Event, Listener
 from lrsearch.values import (
     Json,
@@ -109,7 +109,7 @@ class Watcher:
         from lrsearch.storage import Follower
 
         self._ledger, self._study, self._listen, self._ways = ledger, study, listen, ways
-        self._workers, self._forecast = workers, False
+        self._biller = Biller(study, listen, workers=workers)
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
         self._follower = Follower(ledger, study.id)
         self._stands = standing(study.plan.facts, ())
@@ -143,14 +143,9 @@ class Watcher:
 
     def hear(self, event: Event) -> None:
         """The `answer` event before the end of a trial is told that may have changed it; the `bill`
-        before the first trial.
+        once it is known.
         """
-        if event.name == "engine.ready" and not self._forecast:
-            self._forecast = True
-            figures, records = event.facts["figures"], self._follower.records
-            made = forecast(self._study, records, figures, workers=self._workers)
-            said = made.to_json() if made is not None and made.trainings else None
-            self._listen(Event(name="bill", facts={"forecast": said}))
+        self._biller.hear(event, self._follower.records)
         if (
             event.name == "trial.ended"
             and self._may_change(event.facts)

@@ -129,9 +129,23 @@ def test_a_plan_says_what_it_does_not_know():
         "updates": None,
         "seconds_a_training": None,
         "stored": True,
+        "seconds": None,
+        "seconds_of_training": None,
+        "limited_by_time": False,
     }
     text = plan_text(plan | {"placed": "2 workers", "engine": ""})
     assert text.splitlines() == [
         "left of study digits: how long a training takes is not known",
         "2 workers",
     ]
+
+
+def test_a_plan_says_what_its_time_contains():
+    plan = {
+        "study": "digits", "epochs": 20, "updates": 900, "seconds_a_training": 1.0, "stored": False,
+        "seconds": 30.0, "seconds_of_training": 20.0, "limited_by_time": False,
+        "placed": "2 workers", "engine": "",
+    }  # fmt: skip
+    said = "the time is the whole command's: 20 s of training, retests included, and 10 s before"
+    assert plan_text(plan).splitlines()[1].startswith(said)
+    assert "whole command" not in plan_text(plan | {"limited_by_time": True})

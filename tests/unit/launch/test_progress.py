@@ -325,7 +325,7 @@ def billed(seconds_left, *, at=15.0):
     [
         ({"retest": 3}, 480.0, "10 trials + 12 retests = 22 trainings, about 8 minutes on 2 workers, done at 00:08"),
         ({"retest": 3, "trainings": 14}, 80.0, "10 trials + 4 retests = 14 trainings, about 80 s on 2 workers, done at 00:01"),
-        ({}, None, "10 trials, on 2 workers; the first training shows how long they take"),
+        ({}, None, "10 trials, on 2 workers; the first epochs show how long they take: a step timed ahead would cost a training's start"),
         (
             {"trials": None, "deadline": 615.0, "retest": 3}, None,
             "as many trials as fit into the 10 minutes that are left on 2 workers, done at 00:10, retests included",
