@@ -232,6 +232,8 @@ class Picture:
         self.trainings = facts.get("trainings")
         self._on_answer(event)
         self.began = event.at
+        for row in self.rows.values():  # until they work: half a minute where graphs are traced
+            row.state = "loading data, timing steps"
 
     def _on_counts(self, event: Event) -> None:
         facts = event.facts
