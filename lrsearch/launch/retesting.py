@@ -206,7 +206,7 @@ def retest(
         if study.state is StudyState.BROKEN:
             raise broken(study)
         choice = choose(study, ledger.trials(study.id), wish)
-        over = _search_is_over(ledger, study)
+        over = ledger.search_is_over(study.id)
         if over and not choice.trials:
             fix = f"See lrsearch trials {quote(name)}."
             raise Refused(
@@ -254,12 +254,6 @@ def retest(
         ledger.close()
     taken = replace(added[0].taken, waiting=counts.retests - counts.retests_done)
     return RetestsAdded(study=completed(url, name), choice=added[0].choice, taken=taken)
-
-
-def _search_is_over(ledger: Ledger, study: StudyRecord) -> bool:
-    from lrsearch.storage.claims import search_is_over
-
-    return ledger.move(study.id, search_is_over, gone=True)
 
 
 def add_retests(
