@@ -114,7 +114,8 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
             found |= _row_seconds(
                 vectorized.stack(spec.setting.batch_size), spec, found["graph"].best
             )
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials tell it better
+    # The study's own code may raise anything; trials tell it better.
+    except (Exception, SystemExit) as error:  # noqa: BLE001
         end_fork(error)
         why = why or reason_of(error)
     milliseconds = {name: 1000 * each.best for name, each in found.items()}
