@@ -5,15 +5,13 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from lrsearch.errors import FingerprintMismatch, StudyBroken, VersionMismatch
+from lrsearch.errors import StudyBroken
 from lrsearch.launch.events import Event, Listener, silent
 from lrsearch.launch.options import SearchOptions
-from lrsearch.values import StudyFacts, StudyRecord, StudyState
+from lrsearch.values import Change, StudyFacts, StudyRecord, StudyState
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
-
-_PINNED = ("optuna", "keras", "tensorflow")
 
 
 def refuse_broken(study: StudyRecord) -> None:
@@ -40,25 +38,39 @@ def check_identity(
     Raises FingerprintMismatch, VersionMismatch, and InvalidValue or UnknownName for what cannot be
     accepted.
     """
-    from lrsearch.definition import changes_of
-
-    notes = check_versions(study, facts, search)
-    changes, said = changes_of(study, facts, accept=search.accept_change)
+    changes, notes = changes_since(study, facts, search)
     if changes:
         ledger.record_changes(study.id, changes)
-    for text in (*notes, *said):
+    for text in notes:
         listen(Event(name="note", facts={"text": text}))
+
+
+def changes_since(
+    study: StudyRecord, facts: StudyFacts, search: SearchOptions
+) -> tuple[list[Change], tuple[str, ...]]:
+    """What has changed since the study began, as far as `search` accepts that, and what to say.
+
+    Raises what `check_identity` raises.
+    """
+    from lrsearch.definition import accept_changes
+
+    return accept_changes(
+        study,
+        facts,
+        accept=search.accept_change,
+        allow_version_drift=search.allow_version_drift,
+    )
 
 
 def check_same(known: StudyRecord, search: SearchOptions) -> None:
     """Refuse to go on with a study under other rules than it began with; what was not said stays as
-    it is.
+    it is. Raises FingerprintMismatch.
     """
-    names = ("sampler", "pruner", "seed", "retries")
-    pairs = {name: (getattr(known.plan, name), getattr(search, name)) for name in names}
-    differing = {name: pair for name, pair in pairs.items() if pair[1] not in {None, pair[0]}}
-    if differing:
-        raise FingerprintMismatch(known.name, differences=differing)
+    from lrsearch.definition import check_fields
+
+    asked = {name: getattr(search, name) for name in ("sampler", "pruner", "seed", "retries")}
+    given = {name: value for name, value in asked.items() if value is not None}
+    check_fields(known.name, {name: getattr(known.plan, name) for name in given}, given)
 
 
 def check_methods(search: SearchOptions, facts: StudyFacts) -> None:
@@ -69,28 +81,3 @@ def check_methods(search: SearchOptions, facts: StudyFacts) -> None:
         check_sampler(search.sampler)
     if search.pruner is not None:
         pruning_rule(search.pruner, epochs=facts.epochs, direction=facts.direction)
-
-
-def check_versions(study: StudyRecord, facts: StudyFacts, search: SearchOptions) -> list[str]:
-    """Refuse libraries of another minor version than the study began with: their results must not
-    be mixed unawares.
-
-    Returns what to say where that is allowed; the ledger keeps each worker's versions. Raises
-    VersionMismatch.
-    """
-    began, here = study.plan.facts.versions, facts.versions
-    differing = [
-        f"{name} {began[name]} in the study, {here[name]} here"
-        for name in _PINNED
-        if name in began and name in here and _minor(began[name]) != _minor(here[name])
-    ]
-    if differing and not search.allow_version_drift:
-        fix = "Install the study's versions, or allow it with --allow-version-drift."
-        raise VersionMismatch(
-            f"results of other library versions would be mixed: {'; '.join(differing)}.", fix=fix
-        )
-    return [f"other library versions, as allowed: {each}" for each in differing]
-
-
-def _minor(version: str) -> list[str]:
-    return version.split(".")[:2]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lrsearch.answer import Bill, Forecast, timed_training, trainings_left
 from lrsearch.budget import Budget, trials_at_once
-from lrsearch.launch.checking import check_methods, check_same, check_versions
+from lrsearch.launch.checking import changes_since, check_methods, check_same
 from lrsearch.launch.events import silent
 from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.launch.parent import check_storage, opened
@@ -92,8 +92,6 @@ def _stored(
 
     Raises what refuses to go on with it.
     """
-    from lrsearch.definition import changes_of
-
     if not is_there(url):
         return None
     with opened(url) as ledger:
@@ -101,8 +99,7 @@ def _stored(
         if study is None:
             return None
         check_same(study, search)
-        check_versions(study, found.facts, search)
-        changes_of(study, found.facts, accept=search.accept_change)
+        changes_since(study, found.facts, search)
         records = ledger.trials(study.id)
         deadline = study.deadline if search.timeout is None else ledger.now() + search.timeout
         searched = sum(each.kind is Kind.SEARCH for each in records)
