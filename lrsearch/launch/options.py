@@ -67,7 +67,8 @@ class SearchOptions:
 class MachineOptions:
     """Where a study is stored, and how this machine trains it."""
 
-    storage: str | None = None  # the database; LRSEARCH_STORAGE or the default where None
+    # the database; LRSEARCH_STORAGE or the default where None; may hold a password
+    storage: str | None = field(default=None, repr=False)
     devices: str | None = None  # cpu, gpu, or gpu:0,1; every GPU, else the CPU, where None
     workers: int | None = None  # processes
     threads: int | None = None  # of each worker
