@@ -17,7 +17,7 @@ from lrsearch.engine.blame import end_fork, settle
 from lrsearch.engine.contract import Engine, Figures
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.stack import Stack
-from lrsearch.engine.vectorized import VectorizedEngine, cannot_stack, reason_of
+from lrsearch.engine.vectorized import VectorizedEngine, reason_of
 from lrsearch.machine import free_bytes, resident_bytes
 from lrsearch.values import Json, Outcome, Save, Source, TrialSpec, Watch
 
@@ -106,7 +106,7 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
     Never raises for what cannot be vectorized: that is `graph`'s.
     """
     spec = first_setting(loaded)
-    why = cannot_stack(spec) or vectorized.why_not()
+    why = vectorized.reason_against(spec)
     found: dict[str, Timing] = {}
     try:
         found["graph"] = timing_of(vectorized.graph.timed_calls(spec), enough=TIMED_SECONDS)
