@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.exc import IntegrityError
 
-from lrsearch.errors import FingerprintMismatch, StorageProblem, StorageUnavailable
+from lrsearch.errors import StorageProblem, StorageUnavailable
 from lrsearch.storage import retests, states, studies
 from lrsearch.storage.database import Database
 from lrsearch.storage.reader import LedgerReader
@@ -71,6 +71,7 @@ class StudyLedger(LedgerReader):
         Raises FingerprintMismatch where the stored one was made from another definition,
         InvalidValue where Optuna has a study of that name with trials that are not ours.
         """
+        from lrsearch.definition import check_facts
         from lrsearch.storage.optuna_studies import make_study, refuse_foreign_study
 
         stored = self._find_study(study_rows.c.name == plan.name)
@@ -81,7 +82,7 @@ class StudyLedger(LedgerReader):
             with suppress(IntegrityError):
                 self.database.transact(lambda tx: studies.insert_study(tx, plan, end))
             stored = self.study(plan.name)
-        _refuse_other(stored, plan)
+        check_facts(stored, plan.facts)
         if not stored.optuna_study_id:
             facts = stored.plan.facts
             made = make_study(self.optuna_storage(), stored.name, facts.direction, facts.objective)
@@ -200,12 +201,3 @@ class StudyLedger(LedgerReader):
         from lrsearch.storage.optuna_studies import change_attrs
 
         self.database.transact(lambda tx: change_attrs(tx, optuna_study_id, change))
-
-
-def _refuse_other(stored: StudyRecord, plan: StudyPlan) -> None:
-    """Raises FingerprintMismatch, naming the fields."""
-    from lrsearch.definition import compare
-
-    differing = compare(stored, plan.facts).differing
-    if differing:
-        raise FingerprintMismatch(plan.name, differences=differing)
