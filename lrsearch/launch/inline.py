@@ -18,13 +18,22 @@ from typing import TYPE_CHECKING, Any
 
 from lrsearch.answer import NOTEBOOK
 from lrsearch.errors import AskedToLeave, StudyBroken
-from lrsearch.launch.events import Event, Listener, silent, to_all
+from lrsearch.launch.events import silent, to_all
 from lrsearch.launch.parent import Watcher, checkpoint_root, opened
 from lrsearch.launch.request import Request, check_methods, create_or_resume
-from lrsearch.values import Json, StudyRecord, StudyState
+from lrsearch.messages import (
+    Event,
+    Inspection,
+    Listener,
+    Note,
+    PoolStarted,
+    WorkerDone,
+    WorkerMessage,
+)
+from lrsearch.values import StudyRecord, StudyState
 from lrsearch.version import versions
 from lrsearch.worker.config import WorkerConfig
-from lrsearch.worker.workshop import Inspection, Workshop, host_name, inspection_of, open_definition
+from lrsearch.worker.workshop import Workshop, host_name, inspection_of, open_definition
 
 if TYPE_CHECKING:
     from lrsearch.definition import StudyDefinition
@@ -109,11 +118,11 @@ def run_inline(
         checkpoint_seconds=checkpoint_every or 60.0,
         checkpoint_quota_bytes=checkpoint_quota,
     )
-    listen(Event(name="pool.started", facts={"slots": [SLOT]}))
+    listen(Event(message=PoolStarted(slots=(SLOT,))))
     workshop.prepare()
     found = workshop.inspect()
     for note in found.facts.notes:
-        listen(Event(name="note", facts={"text": note}))
+        listen(Event(message=Note(text=note)))
     check_methods(request, found.facts)
     with opened(url) as ledger:
         name = name or _say_name(own_name(found, request), listen)
@@ -139,7 +148,7 @@ def own_name(found: Inspection, request: Request) -> str:
 
 def _say_name(name: str, listen: Listener) -> str:
     text = f'this search is named {name}, by its definition: lrsearch.load("{name}") opens it again'
-    listen(Event(name="note", facts={"text": text}))
+    listen(Event(message=Note(text=text)))
     return name
 
 
@@ -160,8 +169,8 @@ def _train(
     watcher = Watcher(ledger, study, listen, ways=NOTEBOOK)
     watcher.begin()
 
-    def say(event: str, /, **facts: Json) -> None:
-        said = Event(name=event, slot=SLOT, facts=facts)
+    def say(message: WorkerMessage) -> None:
+        said = Event(message=message, slot=SLOT)
         watcher.hear(said)
         listen(said)
         watcher.look()
@@ -177,7 +186,7 @@ def _train(
         try:
             with _first_interrupt(heart.interrupt) as interrupted:
                 reason = work(desk, engine)
-            say("done", reason=reason)
+            say(WorkerDone(reason=reason))
             watcher.end()
         finally:
             heart.close()

@@ -18,10 +18,10 @@ from lrsearch.errors import (
     UnknownName,
     VersionMismatch,
 )
-from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.launch.events import silent
+from lrsearch.messages import Event, Inspection, Listener, Note
 from lrsearch.report.words import counted
 from lrsearch.values import Json, Origin, StudyFacts, StudyPlan, StudyRecord, StudyState
-from lrsearch.worker.workshop import Inspection
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -170,7 +170,7 @@ def _raise_seeds(ledger: Ledger, study: StudyRecord, seeds: int, listen: Listene
         add_retests(ledger, study, RetestWish(seeds=seeds, lasting=True), listen=listen)
     elif seeds < kept:
         text = f"{study.name} keeps its {counted(kept, 'seed')} for retests: --retest {seeds} takes none back"
-        listen(Event(name="note", facts={"text": text}))
+        listen(Event(message=Note(text=text)))
 
 
 def broken(study: StudyRecord) -> StudyBroken:
@@ -204,7 +204,7 @@ def check_identity(
     if changes:
         ledger.record_changes(study.id, changes)
     for text in (*notes, *said):
-        listen(Event(name="note", facts={"text": text}))
+        listen(Event(message=Note(text=text)))
 
 
 def check_same(known: StudyRecord, request: Request) -> None:

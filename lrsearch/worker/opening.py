@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from lrsearch.messages import EngineReady, Note, Say
 from lrsearch.sampling import Proposer, pruning_rule
 from lrsearch.storage import Mirror
 from lrsearch.values import Json
 from lrsearch.worker.checkpoints import CheckpointStore
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.desk import Desk
-from lrsearch.worker.events import Say
 from lrsearch.worker.heart import Heart
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def desk_for(
     heart = Heart(
         lambda holds: ledger.beat(holds, worker_id=worker_id, lease_seconds=config.lease_seconds),
         lease_seconds=config.lease_seconds,
-        trouble=lambda text: say("note", text=text),
+        trouble=lambda text: say(Note(text=text)),
     )
     desk = Desk(
         ledger=ledger,
@@ -68,16 +68,16 @@ def settle_engine(
     """
     calibrate: Callable[[Json], Mapping[str, Json]] | None = getattr(engine, "calibrate", None)
     if calibrate is None:
-        say("engine.ready", figures={})
+        say(EngineReady(figures={}))
         return
     machine = f"{config.host}/{config.slot.partition(':')[0]}/{config.threads or 'all'}"
     known = ledger.calibration(study.id, machine)
     found = calibrate(known)
-    say("engine.ready", figures=dict(found))
+    say(EngineReady(figures=dict(found)))
     if known is not None:
         return
     if ledger.note_calibration(study.id, machine, dict(found)):
-        say("note", text=str(found["reason"]))
+        say(Note(text=str(found["reason"])))
     else:
         # another worker was quicker: all of a machine go one way
         calibrate(ledger.calibration(study.id, machine))

@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 
 from lrsearch.engine.contract import Engine
+from lrsearch.messages import Inspection
 from lrsearch.values import Json, Progress, StudyPlan, StudyRecord, StudyState, TrialSpec, Verdict
-from lrsearch.worker.workshop import Inspection, Workshop
+from lrsearch.worker.workshop import Workshop
 
 TIMED_SECONDS = 2.0  # after the first look, which comes after tracing
 _LOOKS = 2  # at least, to tell a pace by
