@@ -20,18 +20,20 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from lrsearch.engine import _keras
+from lrsearch.engine import _keras, ways
 from lrsearch.engine.blame import PASSING, blaming, end_fork
-from lrsearch.engine.callbacks import calls_begin, watching_batches
-from lrsearch.engine.compiling import accumulation_of, fresh_model, inner, set_searched
+from lrsearch.engine.callbacks import calls_begin
+from lrsearch.engine.compiling import accumulation_of, fresh_model, set_searched
+from lrsearch.engine.contract import Engine
 from lrsearch.engine.data import DEFAULT_BATCH, Arrays, Data, permutation, sample_batch
 from lrsearch.engine.feeding import ArrayFeed, Feed, StreamFeed
 from lrsearch.engine.fit import FitEngine, Run, first_line
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.program import CannotTrace, Held, Program
+from lrsearch.engine.program import Held, Program
 from lrsearch.engine.shared import shared_layers
 from lrsearch.engine.snapshot import restore_snapshot
 from lrsearch.engine.watching import Stop, WatchCallback
+from lrsearch.engine.ways import AttemptFacts, CannotCarry, ModelFacts
 from lrsearch.space import rates
 from lrsearch.values import BY_FIT, Outcome, Save, Source, Status, TrialSpec, Watch
 
@@ -39,7 +41,6 @@ from lrsearch.values import BY_FIT, Outcome, Save, Source, Status, TrialSpec, Wa
 MOST_PROGRAMS = 16
 # parameters kept in all: the more a model has, the fewer programs are kept
 MOST_VARIABLES = 50_000_000
-MOST_BYTES = 4 * 2**30  # of arrays on the device; more of them stream
 _SEARCHED_RATE = 1e-3  # stands in the rate's variable until the table is fed
 
 
@@ -47,8 +48,8 @@ class CallbackFailed(Exception):
     """What a callback of the user's raised is the trial's end, and this error's cause."""
 
 
-class GraphEngine:
-    """See the module; the contract is `lrsearch.engine.contract`."""
+class GraphEngine(Engine):
+    """See the module."""
 
     name = "graph"
 
@@ -86,10 +87,10 @@ class GraphEngine:
         if isinstance(error, tf.errors.ResourceExhaustedError):
             self._programs.clear()  # `fit` frees a model before it makes the next
             self._held.clear()
-            self._refused[key] = "the graphs do not fit into memory"
+            self._refused[key] = ways.GRAPHS_TOO_LARGE.reason
             return
         self._programs.pop(key, None)
-        known = isinstance(error, CannotTrace)
+        known = isinstance(error, CannotCarry)
         self._refused[key] = (
             str(error)
             if known
@@ -150,7 +151,7 @@ class GraphEngine:
         before = _keras.draws_of_tensorflow()
         model = fresh_model(definition, setting.extra)
         draws = before != _keras.draws_of_tensorflow()
-        _check_loop(model, yours=spec.yours)
+        ways.check(self.name, ModelFacts(definition=definition, model=model, yours=spec.yours))
         if not spec.yours:
             accumulation = accumulation_of(model, definition)
             total = self.loaded.total_steps(setting.batch_size, accumulation)
@@ -168,7 +169,7 @@ class GraphEngine:
         """The training and the validation split where they are arrays that fit on the device."""
         if id(data) not in self._held:
             weights = self.loaded.definition.class_weight
-            fits = sum(each.nbytes for each in _arrays(data)) <= MOST_BYTES
+            fits = ways.fits_device(data)
             train = Held(data.train, weights) if isinstance(data.train, Arrays) and fits else None
             validation = (
                 Held(data.validation, None)
@@ -207,7 +208,12 @@ class _GraphRun(Run):
         # the user's code may raise anything: the end of this trial, and of no other
         except BaseException as error:
             raise CallbackFailed from error
-        _check_carried(self.data, kept)
+        ways.check(
+            self.engine,
+            AttemptFacts(
+                definition=self.definition, spec=self.spec, data=self.data, callbacks=kept
+            ),
+        )
         program, total = self._begun()
         around = self._around(kept, total, watch, save)
         calls_begin(self.loaded, self.spec)
@@ -310,7 +316,7 @@ class _GraphRun(Run):
 
     def _call(self, program: Program, feed: Feed) -> np.ndarray | None:
         if self._rate is not None and program.rate != self._rate:
-            raise CannotTrace("a callback sets the optimizer's rate")
+            raise CannotCarry(ways.SETS_RATE)
         losses = program.run("train", feed, one=program.model.stop_training)
         self._rate = None if self._rate is None else program.rate
         return losses
@@ -391,7 +397,7 @@ def _stream(iterator: Any, *, anew: bool) -> StreamFeed:
         getattr(each, "dtype", None) == tf.string
         for each in tree.flatten(_keras.element_spec(iterator))
     ):
-        raise CannotTrace("the data is not numbers")
+        raise CannotCarry(ways.TEXT_STREAM)
     return StreamFeed(iterator, anew=anew)
 
 
@@ -407,36 +413,3 @@ def program_key(spec: TrialSpec) -> str:
     peak = setting.learning_rate if setting.hyper.get("independent_weight_decay") else None
     built = (setting.optimizer, dict(setting.hyper), setting.batch_size, dict(setting.extra), peak)
     return json.dumps(built, sort_keys=True)
-
-
-def _check_loop(model: Any, *, yours: bool) -> None:
-    """Raises CannotTrace for a model whose steps or loop a kept graph would not call."""
-    if (strategy := _keras.strategy_of(model)) is not None:
-        raise CannotTrace(f"the model is built under {type(strategy).__name__}")
-    if yours and _keras.rate_is_function(inner(model.optimizer)):
-        raise CannotTrace("the learning rate is a function")
-    if model.run_eagerly:
-        raise CannotTrace("compile asks to run eagerly")
-    if part := _keras.own_loop(model):
-        raise CannotTrace(f"the model has a {part}() of its own")
-
-
-def _check_carried(data: Data, callbacks: Sequence[Any]) -> None:
-    """Raises CannotTrace for what `fit` must train."""
-    watching = watching_batches(callbacks)
-    if watching:
-        raise CannotTrace(f"{', '.join(watching)} must be called at every batch")
-    if any(
-        isinstance(split, Arrays) and not split.numeric for split in (data.train, data.validation)
-    ):
-        raise CannotTrace("the data is not numbers")
-
-
-def _arrays(data: Data) -> list[np.ndarray]:
-    """The arrays that training and validation read."""
-    return [
-        each
-        for split in (data.train, data.validation)
-        if isinstance(split, Arrays)
-        for each in split.arrays
-    ]

@@ -24,9 +24,10 @@ from lrsearch.engine.data import Arrays, Split, permutation
 from lrsearch.engine.families import COLUMNS, Family
 from lrsearch.engine.fit import Run
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.program import CannotTrace, Held, Pace
+from lrsearch.engine.program import Held, Pace
 from lrsearch.engine.stacked import StackedProgram, State
 from lrsearch.engine.watching import Stop, WatchCallback
+from lrsearch.engine.ways import HAS_CALLBACKS, CannotCarry
 from lrsearch.space import rates
 from lrsearch.values import Outcome, Save, Setting, Snapshot, Status, TrialSpec, Verdict, Watch
 
@@ -84,10 +85,10 @@ class RowRun(Run):
     def note_callbacks(self) -> None:
         """Note what was taken out.
 
-        Raises CannotTrace where some are left: nobody calls them in a row.
+        Raises CannotCarry where some are left: nobody calls them in a row.
         """
         if self._users_callbacks():
-            raise CannotTrace("the study has callbacks")
+            raise CannotCarry(HAS_CALLBACKS)
 
     def _table(self, total: int) -> np.ndarray:
         """The rate of every batch of the run, float64 (epochs * batches,)."""
