@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lrsearch.answer import Bill, Forecast, timed_training, trainings_left
-from lrsearch.budget import Budget, trials_at_once
+from lrsearch.answer import Bill, forecast, trainings_left
+from lrsearch.budget import Budget
 from lrsearch.launch.checking import changes_since, check_methods, check_same
 from lrsearch.launch.events import silent
 from lrsearch.launch.options import MachineOptions, SearchOptions
@@ -23,6 +23,9 @@ from lrsearch.values import Json, Kind, StudyRecord, StudyState, TrialRecord
 from lrsearch.worker.workshop import Inspection
 
 MOST = 10**7  # trainings that are ever said to fit into a time
+# from the study file's first look to training: the database, the study in it, the workers' entries
+MAKING_SECONDS = 1.0
+ENDING_SECONDS = 1.0  # from the last training to the command's end: Optuna's rows, the answer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +34,8 @@ class Plan:
 
     study: str
     is_stored: bool
-    bill: Bill
+    bill: Bill  # of the whole command
+    training_seconds: float | None  # of these, from the first training to the last one's end
     left: int | None  # trainings to come; None: as many as the time allows
     epochs: int | None  # of these, in all
     updates: int | None  # likewise, at the first batch size
@@ -52,6 +56,7 @@ class Plan:
             "updates": self.updates,
             "seconds_a_training": self.seconds_each,
             "seconds": left,
+            "seconds_of_training": self.training_seconds,
             "done_at": None if left is None else self.at + left,
             "limited_by_time": self.bill.limit_seconds is not None,
             "placed": self.workers,
@@ -62,8 +67,8 @@ class Plan:
 def plan_study(study_file: str | Path, search: SearchOptions, machine: MachineOptions) -> Plan:
     """What a search of `study_file` would cost, or what is left of the stored study of that name.
 
-    A first worker loads the study and times a few steps. Raises what `run_study` raises before it
-    trains.
+    As many workers as would train load the study and time a few steps, at the same time: each is
+    as slow beside the others as it will be. Raises what `run_study` raises before it trains.
     """
     from lrsearch.definition import check_backend, study_name
 
@@ -72,11 +77,12 @@ def plan_study(study_file: str | Path, search: SearchOptions, machine: MachineOp
     name = study_name(path, search.name)
     slots = plan_workers(machine, search, url=url, name=name)
     config = worker_config(machine, url, study_file=path, overrides=search.overrides)
-    began = time.monotonic()
-    with Pool(slots.slots[:1], replace(config, times=True), silent) as pool:
+    with Pool(slots.slots, replace(config, times=True), silent) as pool:
         check_storage(url)
         found = pool.inspect()
-    loading = time.monotonic() - began
+    # what a search does not time before it trains is not in its time
+    timing = float(found.figures.get("timing_seconds", 0.0))
+    loading = time.monotonic() - search.began - timing
     check_methods(search, found.facts)
     study, records = _stored(url, name, search, found) or (_new(search, name, found), [])
     return _planned(
@@ -141,21 +147,20 @@ def _planned(
     loading: float,
 ) -> Plan:
     facts, now = found.facts, time.time()
-    at_once = trials_at_once(study.trials, workers)
-    timed = timed_training(facts, found.figures, at_once=at_once)
     left = trainings_left(study, records)
-    optimizers = len({each.optimizer for each in (facts.yours, *found.references)})
+    made = forecast(study, records, found.figures, workers=workers)
 
-    def lasts(trainings: int) -> float | None:
-        if timed is None:
-            return None
-        each = {"seconds": timed.seconds, "tracing": timed.tracing}
-        made = Forecast(trainings=trainings, optimizers=optimizers, workers=workers, **each)
-        return loading + made.lasts() if trainings else 0.0
+    def trains(trainings: int | None) -> float | None:
+        return None if made is None or trainings is None else made.lasts(trainings)
 
-    bill = _bill(
-        study, records, left, workers=workers, seconds=None if left is None else lasts(left)
-    )
+    def lasts(trainings: int | None) -> float | None:
+        """The whole command."""
+        training = trains(trainings)
+        if training is None or not trainings:
+            return training
+        return loading + MAKING_SECONDS + training + ENDING_SECONDS
+
+    bill = _bill(study, records, left, workers=workers, seconds=lasts(left))
     limit = None if study.deadline is None else max(0.0, study.deadline - now)
     if limit is not None and (bill.seconds is None or bill.seconds > limit):
         bill = _fitting(bill, limit, lasts)
@@ -164,10 +169,11 @@ def _planned(
         study=study.name,
         is_stored=bool(study.id),
         bill=bill,
+        training_seconds=trains(left),
         left=left,
         epochs=None if left is None else left * facts.epochs,
         updates=None if left is None else left * facts.total_steps(facts.yours.batch_size),
-        seconds_each=timed.seconds if timed else None,
+        seconds_each=made.timed.seconds if made else None,
         workers=reason,
         engine=str(found.figures.get("reason", "")),
         at=now,
