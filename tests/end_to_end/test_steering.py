@@ -14,8 +14,8 @@ from lrsearch.cli.run import tell_answer
 from lrsearch.errors import FingerprintMismatch, NoResult, StudyBroken
 from lrsearch.launch.options import SearchOptions
 from lrsearch.launch.request import create_or_resume, new_plan
+from lrsearch.messages import Inspection
 from lrsearch.values import Status, StudyState
-from lrsearch.worker.workshop import Inspection
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_changes_that_were_accepted_are_recorded_and_stand_in_the_answer(run, le
     found = Inspection(facts=facts, dimensions=study.plan.dimensions, references=(), seed=0)
     with pytest.raises(FingerprintMismatch, match=r"--accept-change code\.model"):
         search(ledger, found)
-    hear = lambda event: told.append(event.facts["text"])  # noqa: E731
+    hear = lambda event: told.append(event.message.text)  # noqa: E731
     search(ledger, found, accept_change=("code.model",), listen=hear)
     assert told == ["code.model changed since the study began, and is recorded"]
     search(ledger, found)

@@ -12,6 +12,7 @@ import pytest
 from launching import run_study
 from sqlalchemy import text
 
+from lrsearch.messages import Note
 from lrsearch.storage import open_ledger
 from lrsearch.values import Kind, StudyState, TrialState
 
@@ -43,7 +44,11 @@ def search(tmp_path, monkeypatch):
         with closing(open_ledger(url)) as ledger:
             study = ledger.study("toy")
             found = {kind: ledger.trials(study.id, kind=kind) for kind in Kind}
-        return study, found, [event.facts["text"] for event in events if event.name == "note"]
+        return (
+            study,
+            found,
+            [event.message.text for event in events if isinstance(event.message, Note)],
+        )
 
     return run
 
