@@ -7,7 +7,7 @@ shown.
 from lrsearch.answer.answer import Answer, summarise
 from lrsearch.answer.bill import Bill, Forecast, Timed, timed_training
 from lrsearch.answer.certainty import best_settings
-from lrsearch.answer.optimizers import OptimizerRow
+from lrsearch.answer.optimizers import OptimizerRow, ended_by_optimizer
 from lrsearch.answer.pace import seconds_left, trainings_left
 from lrsearch.answer.ranking import (
     fitting_retests,
@@ -38,6 +38,7 @@ __all__ = [
     "Timed",
     "Ways",
     "best_settings",
+    "ended_by_optimizer",
     "evidence_text",
     "fitting_retests",
     "lost_text",

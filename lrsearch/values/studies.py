@@ -43,6 +43,8 @@ class StudyFacts:
     # Yours as code, by lrsearch.engine.own_optimizer: `call` or the `reason` for none, ... Empty in
     # studies of 0.1.0.
     own_optimizer: Mapping[str, Json] = field(default_factory=dict)
+    # The ranges of peak rates that were asked for, by optimizer; others have the table's.
+    asked_rates: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     # Yours' rate at evenly spread updates, first to last; one number where it is constant; None
     # where nobody looked (0.1.0).
     yours_rates: tuple[float, ...] | None = None
@@ -61,6 +63,8 @@ class StudyFacts:
         known["yours"] = Setting.from_json(known["yours"])
         for name in ("metrics", "notes"):
             known[name] = tuple(known[name])
+        asked = known.get("asked_rates", {})
+        known["asked_rates"] = {name: (low, high) for name, (low, high) in asked.items()}
         if known.get("yours_rates") is not None:
             known["yours_rates"] = tuple(known["yours_rates"])
         return cls(**known)
