@@ -13,6 +13,7 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -24,11 +25,12 @@ from lrsearch.engine import _keras, ways
 from lrsearch.engine.blame import PASSING, blaming, end_fork
 from lrsearch.engine.callbacks import calls_begin
 from lrsearch.engine.compiling import accumulation_of, fresh_model, set_searched
-from lrsearch.engine.contract import Engine
+from lrsearch.engine.contract import Engine, Figures
 from lrsearch.engine.data import DEFAULT_BATCH, Arrays, Data, permutation, sample_batch
 from lrsearch.engine.feeding import ArrayFeed, Feed, StreamFeed
 from lrsearch.engine.fit import FitEngine, Run, first_line
 from lrsearch.engine.loaded import LoadedStudy
+from lrsearch.engine.measuring import TIMED_SECONDS, Calibration, time_alone, timed_specs, timing_of
 from lrsearch.engine.program import Held, Program
 from lrsearch.engine.shared import shared_layers
 from lrsearch.engine.snapshot import restore_snapshot
@@ -97,13 +99,28 @@ class GraphEngine(Engine):
             else f"{type(error).__name__} in the graph: {first_line(error)[:200]}"
         )
 
-    def timed_calls(self, spec: TrialSpec) -> Iterator[tuple[float, int]]:
-        """Train this trial for as long as it is asked to; yields each call's seconds and batches,
-        the tracing one's aside.
+    def time_steps(self) -> Figures:
+        """By the first reference setting, alone; empty where its graph cannot be kept."""
+        calls = partial(self.timed_calls, timed_specs(self.loaded)[0])
+        try:
+            training = timing_of(calls(), enough=TIMED_SECONDS)
+            means = {"graph": 1000 * training.mean}
+            chosen = Calibration(engine="graph", width=1, reason="", means=means)
+            made = time_alone(chosen, self.loaded, partial(calls, validating=True), training)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials tell it better
+            end_fork(error)
+            return {}
+        return made.to_json()
+
+    def timed_calls(
+        self, spec: TrialSpec, *, validating: bool = False
+    ) -> Iterator[tuple[float, int]]:
+        """Train this trial for as long as it is asked to, or validate it; yields each call's
+        seconds and batches, or each validation's seconds and 1, the tracing one's aside.
         """
         run = _GraphRun(self.loaded, spec, self._program, self.on_device, ())
         try:
-            yield from run.timed_calls()
+            yield from run.timed_validations() if validating else run.timed_calls()
         # whatever it is, trials of this structure go to `fit`, and the caller says why
         except Exception as error:
             self._refuse(program_key(spec), error)
@@ -253,6 +270,18 @@ class _GraphRun(Run):
                 feed.begin(0)
             elif call and len(losses):
                 yield time.monotonic() - began, len(losses)
+
+    def timed_validations(self) -> Iterator[tuple[float, int]]:
+        """See the engine."""
+        program, _ = self._begun()
+        feed = self._feed("validation")
+        for call in itertools.count():
+            began = time.monotonic()
+            feed.begin(0)
+            while program.run("test", feed) is not None:
+                pass
+            if call:
+                yield time.monotonic() - began, 1
 
     @property
     def streams_arrays(self) -> bool:

@@ -19,11 +19,13 @@ from lrsearch.engine import _keras, ways
 from lrsearch.engine.blame import PASSING, blaming, end_fork
 from lrsearch.engine.callbacks import kept_of, looked_at, users_callbacks
 from lrsearch.engine.compiling import fresh_model
-from lrsearch.engine.contract import Engine
+from lrsearch.engine.contract import Engine, Figures
 from lrsearch.engine.graph import GraphEngine
 from lrsearch.engine.loaded import LoadedStudy
+from lrsearch.engine.measuring import Calibration, time_mixed, timed_specs
 from lrsearch.engine.stack import Stack
 from lrsearch.engine.stacked import StackedProgram
+from lrsearch.engine.timed_stack import TimedStack
 from lrsearch.engine.ways import AttemptFacts, CannotCarry, ModelFacts
 from lrsearch.errors import text_of
 from lrsearch.values import Outcome, Save, Source, TrialSpec, Watch
@@ -68,6 +70,19 @@ class VectorizedEngine(Engine):
             for stack in self._stacks.values():
                 if stack.rows:
                     yield from self._epoch(stack, watch, save)
+
+    def time_steps(self) -> Figures:
+        """By rows of the reference settings; by a trial alone where they cannot train together."""
+        specs = [each for each in timed_specs(self.loaded) if not self.reason_against(each)]
+        if not specs:
+            return self.graph.time_steps()
+        chosen = Calibration(engine="vectorized", width=self.width, reason="")
+        try:
+            rows = TimedStack(self.stack(specs[0].setting.batch_size), specs)
+            return time_mixed(chosen, self.loaded, rows).to_json()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as below
+            end_fork(error)
+            return {}
 
     def _fill(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Take attempts until all rows are taken or there is none now; what cannot be a row is

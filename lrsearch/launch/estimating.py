@@ -4,26 +4,28 @@ and without a write.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lrsearch.answer import Bill, Forecast, timed_training, trainings_left
-from lrsearch.budget import Budget, trials_at_once
-from lrsearch.launch.devices import this_machine
+from lrsearch.answer import Bill, forecast, trainings_left
+from lrsearch.budget import Budget
+from lrsearch.launch.checking import changes_since, check_methods, check_same
 from lrsearch.launch.events import silent
-from lrsearch.launch.parent import check_storage, config_of, opened
+from lrsearch.launch.options import MachineOptions, SearchOptions
+from lrsearch.launch.parent import check_storage, opened
 from lrsearch.launch.planning import is_there, plan_workers
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.request import Request, check_methods, check_same, stored
-from lrsearch.launch.run import check_file
-from lrsearch.launch.slots import SlotRequest
+from lrsearch.launch.request import new_plan, stored
+from lrsearch.launch.starting import check_file, worker_config
 from lrsearch.values import Json, Kind, StudyRecord, StudyState, TrialRecord
 from lrsearch.worker.workshop import Inspection
 
 MOST = 10**7  # trainings that are ever said to fit into a time
+# from the study file's first look to training: the database, the study in it, the workers' entries
+MAKING_SECONDS = 1.0
+ENDING_SECONDS = 1.0  # from the last training to the command's end: Optuna's rows, the answer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +34,8 @@ class Plan:
 
     study: str
     is_stored: bool
-    bill: Bill
+    bill: Bill  # of the whole command
+    training_seconds: float | None  # of these, from the first training to the last one's end
     left: int | None  # trainings to come; None: as many as the time allows
     epochs: int | None  # of these, in all
     updates: int | None  # likewise, at the first batch size
@@ -53,6 +56,7 @@ class Plan:
             "updates": self.updates,
             "seconds_a_training": self.seconds_each,
             "seconds": left,
+            "seconds_of_training": self.training_seconds,
             "done_at": None if left is None else self.at + left,
             "limited_by_time": self.bill.limit_seconds is not None,
             "placed": self.workers,
@@ -60,69 +64,50 @@ class Plan:
         }
 
 
-def plan_study(
-    study_file: str | Path,
-    request: Request,
-    asked: SlotRequest,
-    *,
-    name: str | None = None,
-    storage: str | None = None,
-    engine: str = "auto",
-    engine_factory: str | None = None,
-) -> Plan:
+def plan_study(study_file: str | Path, search: SearchOptions, machine: MachineOptions) -> Plan:
     """What a search of `study_file` would cost, or what is left of the stored study of that name.
 
-    A first worker loads the study and times a few steps. Raises what `run_study` raises before it
-    trains.
+    As many workers as would train load the study and time a few steps, at the same time: each is
+    as slow beside the others as it will be. Raises what `run_study` raises before it trains.
     """
-    from lrsearch.definition import check_backend, check_study_name, study_name
-    from lrsearch.storage import resolve_url
+    from lrsearch.definition import check_backend, study_name
 
     check_backend()
-    path = check_file(study_file)
-    name = study_name(path) if name is None else check_study_name(name) or name
-    url = resolve_url(storage, os.environ)
-    slots = plan_workers(this_machine(), asked, request, url=url, name=name)
-    config = config_of(
-        url, path, request.overrides, engine, engine_factory, None, every=None, quota=None
-    )
-    began = time.monotonic()
-    with Pool(slots.slots[:1], replace(config, times=True), silent) as pool:
+    path, url = check_file(study_file), machine.url
+    name = study_name(path, search.name)
+    slots = plan_workers(machine, search, url=url, name=name)
+    config = worker_config(machine, url, study_file=path, overrides=search.overrides)
+    with Pool(slots.slots, replace(config, times=True), silent) as pool:
         check_storage(url)
         found = pool.inspect()
-    loading = time.monotonic() - began
-    check_methods(request, found.facts)
-    study, records = _stored(url, name, request, found) or (_new(request, name, found), [])
+    # what a search does not time before it trains is not in its time
+    timing = float(found.figures.get("timing_seconds", 0.0))
+    loading = time.monotonic() - search.began - timing
+    check_methods(search, found.facts)
+    study, records = _stored(url, name, search, found) or (_new(search, name, found), [])
     return _planned(
         study, records, found, workers=len(slots.slots), reason=str(slots), loading=loading
     )
 
 
 def _stored(
-    url: str, name: str, request: Request, found: Inspection
+    url: str, name: str, search: SearchOptions, found: Inspection
 ) -> tuple[StudyRecord, list[TrialRecord]] | None:
     """The study of that name, with the totals that are asked for, and its trials; None where there
     is none.
 
     Raises what refuses to go on with it.
     """
-    from lrsearch.definition import accept_changes
-
     if not is_there(url):
         return None
     with opened(url) as ledger:
         study = stored(ledger, name)
         if study is None:
             return None
-        check_same(study, request)
-        accept_changes(
-            study,
-            found.facts,
-            accept=request.accept_change,
-            allow_version_drift=request.allow_version_drift,
-        )
+        check_same(study, search)
+        changes_since(study, found.facts, search)
         records = ledger.trials(study.id)
-        deadline = study.deadline if request.timeout is None else ledger.now() + request.timeout
+        deadline = study.deadline if search.timeout is None else ledger.now() + search.timeout
         searched = sum(each.kind is Kind.SEARCH for each in records)
         budget = Budget(
             trials=study.trials,
@@ -130,15 +115,15 @@ def _stored(
             seeds=study.plan.retest_seeds,
             searched=searched,
             there=len(records),
-        ).set(trials=request.trials, trainings=request.trainings)
+        ).set(trials=search.trials, trainings=search.trainings)
         return replace(
             study, trials=budget.trials, trainings=budget.trainings, deadline=deadline
         ), records
 
 
-def _new(request: Request, name: str, found: Inspection) -> StudyRecord:
+def _new(search: SearchOptions, name: str, found: Inspection) -> StudyRecord:
     """The study that would be made."""
-    plan, now = request.plan(name, None, found), time.time()
+    plan, now = new_plan(search, name, None, found), time.time()
     return StudyRecord(
         id=0,
         plan=plan,
@@ -146,7 +131,7 @@ def _new(request: Request, name: str, found: Inspection) -> StudyRecord:
         reason="",
         trials=plan.trials,
         trainings=plan.trainings,
-        deadline=None if request.timeout is None else now + request.timeout,
+        deadline=None if search.timeout is None else now + search.timeout,
         created_at=now,
         optuna_study_id=0,
     )
@@ -162,21 +147,20 @@ def _planned(
     loading: float,
 ) -> Plan:
     facts, now = found.facts, time.time()
-    at_once = trials_at_once(study.trials, workers)
-    timed = timed_training(facts, found.figures, at_once=at_once)
     left = trainings_left(study, records)
-    optimizers = len({each.optimizer for each in (facts.yours, *found.references)})
+    made = forecast(study, records, found.figures, workers=workers)
 
-    def lasts(trainings: int) -> float | None:
-        if timed is None:
-            return None
-        each = {"seconds": timed.seconds, "tracing": timed.tracing}
-        made = Forecast(trainings=trainings, optimizers=optimizers, workers=workers, **each)
-        return loading + made.lasts() if trainings else 0.0
+    def trains(trainings: int | None) -> float | None:
+        return None if made is None or trainings is None else made.lasts(trainings)
 
-    bill = _bill(
-        study, records, left, workers=workers, seconds=None if left is None else lasts(left)
-    )
+    def lasts(trainings: int | None) -> float | None:
+        """The whole command."""
+        training = trains(trainings)
+        if training is None or not trainings:
+            return training
+        return loading + MAKING_SECONDS + training + ENDING_SECONDS
+
+    bill = _bill(study, records, left, workers=workers, seconds=lasts(left))
     limit = None if study.deadline is None else max(0.0, study.deadline - now)
     if limit is not None and (bill.seconds is None or bill.seconds > limit):
         bill = _fitting(bill, limit, lasts)
@@ -185,10 +169,11 @@ def _planned(
         study=study.name,
         is_stored=bool(study.id),
         bill=bill,
+        training_seconds=trains(left),
         left=left,
         epochs=None if left is None else left * facts.epochs,
         updates=None if left is None else left * facts.total_steps(facts.yours.batch_size),
-        seconds_each=timed.seconds if timed else None,
+        seconds_each=made.timed.seconds if made else None,
         workers=reason,
         engine=str(found.figures.get("reason", "")),
         at=now,

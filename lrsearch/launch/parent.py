@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,16 +15,13 @@ from typing import TYPE_CHECKING
 from lrsearch.answer import (
     SHELL,
     Contender,
-    Forecast,
     Ways,
     evidence_text,
     seconds_left,
     standing,
-    timed_training,
-    trainings_left,
 )
-from lrsearch.budget import trials_at_once
 from lrsearch.errors import LrSearchError, StorageGone
+from lrsearch.launch.billing import Biller
 from lrsearch.launch.events import Event, Listener
 from lrsearch.values import (
     Json,
@@ -37,10 +34,8 @@ from lrsearch.values import (
     TrialRecord,
     TrialState,
 )
-from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.events import setting_in_short
 from lrsearch.worker.faults import breaking_failure
-from lrsearch.worker.workshop import host_name
 
 if TYPE_CHECKING:
     from lrsearch.storage import Counts, Glance, Ledger
@@ -112,7 +107,7 @@ class Watcher:
         from lrsearch.storage import Follower
 
         self._ledger, self._study, self._listen, self._ways = ledger, study, listen, ways
-        self._workers, self._forecast = workers, False
+        self._biller = Biller(study, listen, workers=workers)
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
         self._follower = Follower(ledger, study.id)
         self._stands = standing(study.plan.facts, ())
@@ -146,14 +141,9 @@ class Watcher:
 
     def hear(self, event: Event) -> None:
         """The `answer` event before the end of a trial is told that may have changed it; the `bill`
-        before the first trial.
+        once it is known.
         """
-        if event.name == "engine.ready" and not self._forecast:
-            self._forecast = True
-            made = forecast(
-                self._study, self._follower.records, event.facts["figures"], workers=self._workers
-            )
-            self._listen(Event(name="bill", facts={"forecast": made.to_json() if made else None}))
+        self._biller.hear(event, self._follower.records)
         if (
             event.name == "trial.ended"
             and self._may_change(event.facts)
@@ -220,26 +210,6 @@ class Watcher:
 
     def _best_and_yours(self) -> dict[str, Json]:
         return {"best": brief(self._stands.best), "yours": brief(self._stands.yours)}
-
-
-def forecast(
-    study: StudyRecord, records: Sequence[TrialRecord], figures: Mapping[str, Json], *, workers: int
-) -> Forecast | None:
-    """How long the study still takes by a few timed steps; None where none were timed, or time
-    alone limits it.
-    """
-    left = trainings_left(study, records)
-    timed = timed_training(study.plan.facts, figures, at_once=trials_at_once(study.trials, workers))
-    if left is None or timed is None:
-        return None
-    optimizers = len({setting.optimizer for _, setting in study.plan.first})
-    return Forecast(
-        seconds=timed.seconds,
-        tracing=timed.tracing,
-        trainings=left,
-        optimizers=optimizers,
-        workers=workers,
-    )
 
 
 def left_undone(study: StudyRecord, counts: Counts, ways: Ways = SHELL) -> str:
@@ -312,32 +282,3 @@ def checkpoint_root(given: str | Path | None, url: str) -> Path:
     kind, _, place = url.partition(":///")
     beside = Path(place).parent if kind.startswith("sqlite") and place else Path()
     return Path(os.path.abspath(beside)) / CHECKPOINTS  # noqa: PTH100 - links stay as given
-
-
-def config_of(
-    url: str,
-    study_file: Path,
-    overrides: Mapping[str, Json],
-    engine: str,
-    engine_factory: str | None,
-    checkpoints: str | Path | None,
-    *,
-    every: float | None,
-    quota: int | None,
-    until: str = "done",
-) -> WorkerConfig:
-    """What this machine's workers are told, their slots aside: a checkpoint `every` so many
-    seconds, of `quota` bytes in all.
-    """
-    return WorkerConfig(
-        storage=url,
-        study_file=str(study_file),
-        checkpoints=str(checkpoint_root(checkpoints, url)),
-        overrides=overrides,
-        host=host_name(),
-        engine=engine,
-        engine_factory=engine_factory,
-        checkpoint_seconds=every or 60.0,
-        checkpoint_quota_bytes=quota,
-        until=until,
-    )

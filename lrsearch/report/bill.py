@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 
 from lrsearch.answer import Bill, Spent
-from lrsearch.report.words import counted
+from lrsearch.report.words import counted, duration_text
 from lrsearch.values import Json
 
 
@@ -31,7 +31,8 @@ def bill_text(bill: Bill, now: float) -> str:
         )
     done = f", {bill.done} done" if bill.done else ""
     if bill.seconds is None:
-        return f"{_sum(bill)}{done}, {on}; the first training shows how long they take"
+        why = "a step timed ahead would cost a training's start"
+        return f"{_sum(bill)}{done}, {on}; the first epochs show how long they take: {why}"
     return f"{_sum(bill)}{done}, about {duration(bill.seconds)} {on}, done at {clock_text(now + bill.seconds, now)}"
 
 
@@ -58,10 +59,19 @@ def plan_text(plan: Mapping[str, Json]) -> str:
         "how long a training takes is not known" if each is None else f"{duration(each)} a training"
     )
     left = f"left of study {plan['study']}: " if plan["stored"] else ""
-    return "\n".join(
-        filter(
-            None, [left + "; ".join(filter(None, [sizes, lasts])), plan["placed"], plan["engine"]]
-        )
+    lines = [left + "; ".join(filter(None, [sizes, lasts])), _parts(plan)]
+    return "\n".join(filter(None, [*lines, plan["placed"], plan["engine"]]))
+
+
+def _parts(plan: Mapping[str, Json]) -> str:
+    """What the time of a plan contains, where it is known."""
+    whole, training = plan["seconds"], plan["seconds_of_training"]
+    if plan["limited_by_time"] or training is None or not whole:
+        return ""
+    around = max(0.0, whole - training)
+    return (
+        f"the time is the whole command's: {duration(training)} of training, retests included, "
+        f"and {duration(around)} before and after it (TensorFlow's start, the data, timed steps)"
     )
 
 
@@ -92,9 +102,4 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def duration(seconds: float) -> str:
     """A length of time for people: `8 s`, `4 minutes`, `2 h 10 min`."""
-    if seconds < 90:  # noqa: PLR2004
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
-    minutes = round(seconds / 60)
-    if minutes < 90:  # noqa: PLR2004
-        return f"{minutes} minutes"
-    return f"{minutes // 60} h {minutes % 60} min"
+    return duration_text(seconds, minute="minutes")

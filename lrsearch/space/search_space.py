@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from lrsearch.choices import SPACE
 from lrsearch.errors import InvalidValue, UnknownName
 from lrsearch.space.checks import (
     check_choices,
@@ -35,16 +36,6 @@ from lrsearch.space.schedules import SHAPES, shape_named
 from lrsearch.space.suggestion import SuggestingTrial, Suggestion, ask
 from lrsearch.values import Json, Setting
 
-OVERRIDES = (
-    "optimizers",
-    "schedules",
-    "learning_rate",
-    "warmup",
-    "final",
-    "batch_size",
-    "extra",
-    "fine_tuning",
-)
 RESERVED = {
     "optimizer",
     "schedule",
@@ -129,8 +120,8 @@ class SearchSpace:
         the others do not name.
         """
         for name in overrides:
-            if name not in OVERRIDES:
-                raise UnknownName("option of the search space", got=name, known=OVERRIDES)
+            if name not in SPACE:
+                raise UnknownName("option of the search space", got=name, known=SPACE)
         changes: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in overrides.items()
@@ -350,4 +341,4 @@ def _fixed_or(given: float | Range, sampled: float | None) -> float:
     return float(given[0] if sampled is None else sampled)
 
 
-assert {each.name for each in fields(SearchSpace)} >= set(OVERRIDES) - {"fine_tuning"}
+assert {each.name for each in fields(SearchSpace)} >= set(SPACE) - {"fine_tuning"}

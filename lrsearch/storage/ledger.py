@@ -40,9 +40,9 @@ from lrsearch.storage.tables import (
     trials,
     workers,
 )
-from lrsearch.storage.timing import WORKER_GONE_SECONDS
 from lrsearch.storage.url import is_sqlite
 from lrsearch.values import (
+    WORKER_GONE_SECONDS,
     Change,
     CurvePoint,
     Json,

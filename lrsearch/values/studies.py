@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from lrsearch.values.setting import Json, Setting
 from lrsearch.values.states import Direction, Origin, StudyState
 
+WORKER_GONE_SECONDS = 180.0  # three leases without a word
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyFacts:
@@ -172,3 +174,7 @@ class WorkerRecord:
     state: str  # starting, training, idle, gone
     started_at: float
     last_seen: float
+
+    def is_there(self, now: float) -> bool:
+        """Whether it is at work; a worker that was silent for long is taken for gone."""
+        return self.state != "gone" and now - self.last_seen <= WORKER_GONE_SECONDS
