@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from lrsearch.answer import prepare_answer
 from lrsearch.errors import LrSearchError, StudyFileError
 from lrsearch.launch.checking import check_identity, refuse_broken
-from lrsearch.launch.events import Event, Listener
 from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.launch.parent import LedgerUndertaker, Watcher, checkpoint_root, opened
-from lrsearch.launch.planning import keep_threads, plan_further
+from lrsearch.launch.planning import keep_threads, plan_further, trainings_left
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.slots import SlotPlan
+from lrsearch.messages import Event, Listener, Note
 from lrsearch.values import Json, StudyRecord
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.workshop import host_name
@@ -102,7 +102,7 @@ def train_further(
     Then `begin` is called first: it gives the study as it is to be trained, or None where nothing
     is. `left` is how many trainings there are to come, where the budget does not say so.
     """
-    slots = plan_further(machine, ledger, study, left=left)
+    slots = plan_further(machine, ledger, study, left or trainings_left(ledger, study))
     path = find_file(study, study_file)
     config = worker_config(machine, url, study_file=path, overrides=study.plan.overrides)
     with Pool(slots.slots, config, listen, trial_timeout=machine.trial_timeout) as pool:
@@ -116,7 +116,7 @@ def train(
     pool: Pool, ledger: Ledger, study: StudyRecord, slots: SlotPlan, listen: Listener
 ) -> None:
     """Let `pool`, which has these `slots`, train `study`, telling how it stands."""
-    listen(Event(name="note", facts={"text": str(slots)}))
+    listen(Event(message=Note(text=str(slots))))
     keep_threads(ledger, study, slots)
     watcher = Watcher(ledger, study, listen, workers=len(slots.slots))
     watcher.begin()
