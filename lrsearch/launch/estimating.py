@@ -17,7 +17,7 @@ from lrsearch.launch.events import silent
 from lrsearch.launch.parent import check_storage, config_of, opened
 from lrsearch.launch.planning import is_there, plan_workers
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.request import Request, check_methods, check_same, check_versions, stored
+from lrsearch.launch.request import Request, check_methods, check_same, stored
 from lrsearch.launch.run import check_file
 from lrsearch.launch.slots import SlotRequest
 from lrsearch.values import Json, Kind, StudyRecord, StudyState, TrialRecord
@@ -106,7 +106,7 @@ def _stored(
 
     Raises what refuses to go on with it.
     """
-    from lrsearch.definition import changes_of
+    from lrsearch.definition import accept_changes
 
     if not is_there(url):
         return None
@@ -115,10 +115,12 @@ def _stored(
         if study is None:
             return None
         check_same(study, request)
-        check_versions(
-            study.plan.facts.versions, found.facts.versions, allow_drift=request.allow_version_drift
+        accept_changes(
+            study,
+            found.facts,
+            accept=request.accept_change,
+            allow_version_drift=request.allow_version_drift,
         )
-        changes_of(study, found.facts, accept=request.accept_change)
         records = ledger.trials(study.id)
         deadline = study.deadline if request.timeout is None else ledger.now() + request.timeout
         searched = sum(each.kind is Kind.SEARCH for each in records)
