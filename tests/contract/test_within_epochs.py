@@ -19,7 +19,7 @@ from lrsearch.storage import open_ledger
 from lrsearch.storage.schema import migrate_database
 from lrsearch.values import Status, TrialSpec, Verdict
 from lrsearch.worker.checkpoints import CheckpointStore
-from lrsearch.worker.opening import folder_of
+from lrsearch.worker.checkpoints import folder_of
 
 pytestmark = pytest.mark.tensorflow
 

@@ -15,7 +15,7 @@ from lrsearch.errors import LrSearchError
 from lrsearch.launch import RetestWish, retest, run_study
 from lrsearch.storage import PlanRetests, Retest, open_ledger
 from lrsearch.values import Kind, Status, StudyState
-from lrsearch.worker.desk import seed_of
+from lrsearch.worker.seeds import seed_of
 
 KEPT = ("storage", "engine_factory", "devices", "workers")
 

@@ -15,7 +15,7 @@ from lrsearch.errors import FingerprintMismatch, LrSearchError, NoResult, StudyB
 from lrsearch.launch.request import Request, create_or_resume
 from lrsearch.storage import open_ledger
 from lrsearch.values import Status, StudyState
-from lrsearch.worker.workshop import Inspection
+from lrsearch.messages import Inspection
 
 
 @pytest.fixture

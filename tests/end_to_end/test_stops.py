@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from driven import driven, gone_within, ledger_of, records, states
 from driven import study as study  # noqa: PLC0414 - a fixture
-from worker_toy import ToyWorkshop
+from worker_toy import ToyLoader
 
 from lrsearch.errors import EnvironmentProblem, StudyBroken
 from lrsearch.launch import run_study
@@ -208,7 +208,7 @@ def test_a_worker_that_fails_before_it_trains_says_why_first_and_is_entered_as_g
 
 def search_here(arguments, tmp_path, *, listen=lambda _event: None):
     request = Request(trials=arguments["trials"], retest=0, sampler="random")
-    toy = ToyWorkshop(tmp_path / "toy.json")
+    toy = ToyLoader(tmp_path / "toy.json")
     return run_inline(toy, name="toy", request=request, storage=arguments["storage"], listen=listen)
 
 

@@ -1,4 +1,4 @@
-"""A workshop for worker processes in Keras' place: the "study file" is JSON that says how trials
+"""A loader for worker processes in Keras' place: the "study file" is JSON that says how trials
 behave.
 
 Keys: `epochs`, `epoch_seconds`, `journal` (a file that gets a line an epoch, fsynced), `behave`
@@ -30,7 +30,7 @@ import numpy as np
 from lrsearch.errors import AskedToLeave, StudyFileError
 from lrsearch.values import Direction, Outcome, Progress, Snapshot, Status, StudyFacts, Verdict
 from lrsearch.version import versions
-from lrsearch.worker.workshop import Inspection
+from lrsearch.messages import Inspection
 
 _ENDS = {
     Verdict.PRUNE: Status.PRUNED,
@@ -39,11 +39,11 @@ _ENDS = {
 }
 
 
-def workshop(config):
-    return ToyWorkshop(Path(config.study_file))
+def loader(config):
+    return ToyLoader(Path(config.study_file))
 
 
-class ToyWorkshop:
+class ToyLoader:
     def __init__(self, path):
         self.path = path
         self.says = json.loads(path.read_text()) if path.suffix == ".json" else {}
