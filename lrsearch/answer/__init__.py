@@ -5,7 +5,7 @@ shown.
 """
 
 from lrsearch.answer.answer import Answer, summarise
-from lrsearch.answer.bill import Bill, Forecast, Timed, timed_training
+from lrsearch.answer.bill import Bill, Timed, timed_training
 from lrsearch.answer.certainty import best_settings
 from lrsearch.answer.optimizers import OptimizerRow
 from lrsearch.answer.pace import seconds_left, trainings_left
@@ -30,7 +30,6 @@ __all__ = [
     "Answer",
     "Bill",
     "Contender",
-    "Forecast",
     "OptimizerRow",
     "Retested",
     "Spent",

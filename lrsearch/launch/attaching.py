@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from lrsearch.errors import InvalidValue, StudyFileError
 from lrsearch.launch.devices import this_machine
-from lrsearch.launch.events import Event, Listener, silent, to_all
+from lrsearch.launch.events import silent, to_all
 from lrsearch.launch.parent import config_of
 from lrsearch.launch.planning import plan_further
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.request import broken, check_identity
 from lrsearch.launch.run import completed, work_with
 from lrsearch.launch.slots import SlotPlan, SlotRequest
+from lrsearch.messages import Event, Listener, Note
 from lrsearch.values import StudyRecord, StudyState
 
 if TYPE_CHECKING:
@@ -69,10 +70,9 @@ def attach(
         if study.state is StudyState.FINISHED:
             listen(
                 Event(
-                    name="note",
-                    facts={
-                        "text": f"{name} is finished; lrsearch extend {quote(name)} --trials N gives it more."
-                    },
+                    message=Note(
+                        text=f"{name} is finished; lrsearch extend {quote(name)} --trials N gives it more."
+                    )
                 )
             )
             return study

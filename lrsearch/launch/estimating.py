@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lrsearch.answer import Bill, Forecast, timed_training, trainings_left
+from lrsearch.answer import Bill, timed_training, trainings_left
 from lrsearch.budget import Budget, trials_at_once
+from lrsearch.forecast import Forecast
 from lrsearch.launch.devices import this_machine
 from lrsearch.launch.events import silent
 from lrsearch.launch.parent import check_storage, config_of, opened
@@ -20,8 +21,8 @@ from lrsearch.launch.pool import Pool
 from lrsearch.launch.request import Request, check_methods, check_same, stored
 from lrsearch.launch.run import check_file
 from lrsearch.launch.slots import SlotRequest
+from lrsearch.messages import Inspection
 from lrsearch.values import Json, Kind, StudyRecord, StudyState, TrialRecord
-from lrsearch.worker.workshop import Inspection
 
 MOST = 10**7  # trainings that are ever said to fit into a time
 

@@ -18,9 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 from lrsearch.answer import NOTEBOOK
 from lrsearch.errors import AskedToLeave, StudyBroken
-from lrsearch.launch.events import Event, Listener, silent, to_all
+from lrsearch.launch.events import silent, to_all
 from lrsearch.launch.parent import Watcher, checkpoint_root, opened
 from lrsearch.launch.request import Request, check_methods, create_or_resume
+from lrsearch.messages import (
+    Event,
+    Inspection,
+    Listener,
+    Note,
+    PoolStarted,
+    WorkerDone,
+    WorkerMessage,
+)
 from lrsearch.values import StudyRecord, StudyState
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.loading import KerasLoader, StudyLoader
@@ -75,14 +84,14 @@ def run_inline(
         checkpoint_seconds=checkpoint_every or 60.0,
         checkpoint_quota_bytes=checkpoint_quota,
     )
-    listen(Event(name="pool.started", facts={"slots": [SLOT]}))
+    listen(Event(message=PoolStarted(slots=(SLOT,))))
     loader: StudyLoader = (
         KerasLoader(config, definition) if isinstance(definition, StudyDefinition) else definition
     )
     loader.prepare()
     found = loader.inspect()
     for note in found.facts.notes:
-        listen(Event(name="note", facts={"text": note}))
+        listen(Event(message=Note(text=note)))
     check_methods(request, found.facts)
     with opened(url) as ledger:
         name = name or _say_name(own_name(found, request), listen)
@@ -108,7 +117,7 @@ def own_name(found: Inspection, request: Request) -> str:
 
 def _say_name(name: str, listen: Listener) -> str:
     text = f'this search is named {name}, by its definition: lrsearch.load("{name}") opens it again'
-    listen(Event(name="note", facts={"text": text}))
+    listen(Event(message=Note(text=text)))
     return name
 
 
@@ -130,7 +139,7 @@ def _train(
 
     def say(message: WorkerMessage) -> None:
         said = Event(message=message, slot=SLOT)
-        watcher.hear(message)
+        watcher.hear(said)
         listen(said)
         watcher.look()
 

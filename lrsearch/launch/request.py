@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from lrsearch.budget import divide_trainings
 from lrsearch.errors import InvalidValue, StudyBroken, UnknownName
-from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.launch.events import silent
+from lrsearch.messages import Event, Inspection, Listener, Note
 from lrsearch.report.words import counted
 from lrsearch.values import Json, Origin, StudyFacts, StudyPlan, StudyRecord, StudyState
-from lrsearch.worker.workshop import Inspection
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -163,7 +163,7 @@ def _raise_seeds(ledger: Ledger, study: StudyRecord, seeds: int, listen: Listene
         add_retests(ledger, study, RetestWish(seeds=seeds, lasting=True), listen=listen)
     elif seeds < kept:
         text = f"{study.name} keeps its {counted(kept, 'seed')} for retests: --retest {seeds} takes none back"
-        listen(Event(name="note", facts={"text": text}))
+        listen(Event(message=Note(text=text)))
 
 
 def broken(study: StudyRecord) -> StudyBroken:
@@ -198,7 +198,7 @@ def check_identity(
     if changes:
         ledger.record_changes(study.id, changes)
     for text in notes:
-        listen(Event(name="note", facts={"text": text}))
+        listen(Event(message=Note(text=text)))
 
 
 def check_same(known: StudyRecord, request: Request) -> None:

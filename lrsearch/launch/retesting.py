@@ -17,12 +17,13 @@ from lrsearch.answer import best_settings, standing
 from lrsearch.errors import InvalidValue, Refused, UnknownName
 from lrsearch.launch.attaching import file_of, train_more
 from lrsearch.launch.devices import this_machine
-from lrsearch.launch.events import Event, Listener, silent, to_all
+from lrsearch.launch.events import silent, to_all
 from lrsearch.launch.parent import config_of
 from lrsearch.launch.planning import plan_further
 from lrsearch.launch.request import RETEST_SEEDS, broken
 from lrsearch.launch.run import completed
 from lrsearch.launch.slots import SlotRequest
+from lrsearch.messages import Event, Listener, Note
 from lrsearch.report.words import counted
 from lrsearch.values import Json, Kind, StudyRecord, StudyState, TrialRecord
 
@@ -284,7 +285,7 @@ def add_retests(
         )
         taken = ledger.ask_retests(study.id, asked)
     added = RetestsAdded(study=ledger.study(study.name), choice=choice, taken=taken)
-    listen(Event(name="note", facts={"text": str(added)}))
+    listen(Event(message=Note(text=str(added))))
     return added
 
 
@@ -344,7 +345,7 @@ def _end(record: TrialRecord) -> str:
 def _retests(study: StudyRecord, trials: Sequence[int], seeds: int) -> tuple[Retest, ...]:
     """All repeats of some trials, on the seeds that the study's plan gives."""
     from lrsearch.storage import Retest
-    from lrsearch.worker.desk import seed_of
+    from lrsearch.worker.seeds import seed_of
 
     return tuple(
         Retest(parent=number, repeat=repeat, seed=seed_of(study.plan.seed, Kind.RETEST, repeat))

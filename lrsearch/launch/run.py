@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 from lrsearch.answer import prepare_answer
 from lrsearch.errors import LrSearchError, StudyFileError
 from lrsearch.launch.devices import this_machine
-from lrsearch.launch.events import Event, Listener, silent, to_all
+from lrsearch.launch.events import silent, to_all
 from lrsearch.launch.parent import LedgerUndertaker, Watcher, check_storage, config_of, opened
 from lrsearch.launch.planning import keep_threads, plan_workers
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.request import Request, check_methods, create_or_resume, stored
 from lrsearch.launch.slots import SlotPlan, SlotRequest
+from lrsearch.messages import Event, Listener, Note
 from lrsearch.report.words import counted
 from lrsearch.values import Json, StudyRecord
 
@@ -110,7 +111,7 @@ def run_study(
         check_storage(url)  # while TensorFlow loads in the workers
         found = pool.inspect()
         for note in found.facts.notes:
-            listen(Event(name="note", facts={"text": note}))
+            listen(Event(message=Note(text=note)))
         check_methods(request, found.facts)
         with opened(url) as ledger:
             there = stored(ledger, name) if create_only else None
@@ -118,7 +119,7 @@ def run_study(
                 ledger, request, name, str(study_file), found, resume=not create_only, listen=listen
             )
             if there is not None:
-                listen(Event(name="note", facts={"text": _left_alone(study)}))
+                listen(Event(message=Note(text=_left_alone(study))))
             if create_only:
                 return study
             work_with(pool, ledger, study, plan, listen)
@@ -129,7 +130,7 @@ def work_with(
     pool: Pool, ledger: Ledger, study: StudyRecord, plan: SlotPlan, listen: Listener
 ) -> None:
     """Let `pool`, made by `plan`, train `study`, telling how it stands."""
-    listen(Event(name="note", facts={"text": str(plan)}))
+    listen(Event(message=Note(text=str(plan))))
     keep_threads(ledger, study, plan)
     watcher = Watcher(ledger, study, listen, workers=len(plan.slots))
     watcher.begin()

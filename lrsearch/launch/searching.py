@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lrsearch.errors import InvalidValue, StudyFileError, UnknownName
-from lrsearch.launch.events import Listener
 from lrsearch.launch.inline import run_inline
 from lrsearch.launch.request import Request
+from lrsearch.messages import Listener
 from lrsearch.values import Json, StudyRecord
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import LrSearchError
-from lrsearch.machine import host_name
 from lrsearch.messages import EngineReady, Note, Say, Working
 from lrsearch.storage import Done, PlanRetests, Wait
 from lrsearch.values import StudyRecord

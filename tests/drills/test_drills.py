@@ -512,7 +512,7 @@ import json, sys
 from lrsearch.errors import LrSearchError
 from lrsearch.launch import run_study
 try:
-    run_study(listen=lambda event: print(event.name, flush=True), **json.loads(sys.argv[1]))
+    run_study(listen=lambda event: print(event.message.event, flush=True), **json.loads(sys.argv[1]))
 except LrSearchError as error:
     sys.exit(error.exit_code)
 """

@@ -13,6 +13,7 @@ from ledger_tools import add_worker, claim, finish, plan, train
 from lrsearch.cli.main import cli
 from lrsearch.errors import LrSearchError
 from lrsearch.launch import RetestWish, retest, run_study
+from lrsearch.messages import Note
 from lrsearch.storage import PlanRetests, Retest, open_ledger
 from lrsearch.values import Kind, Status, StudyState
 from lrsearch.worker.seeds import seed_of
@@ -85,7 +86,9 @@ def test_a_finished_study_is_retested_on_more_seeds_by_the_workers_of_this_machi
         "toy",
         RetestWish(seeds=3, top=2),
         **kept,
-        listen=lambda event: notes.append(event.facts["text"]) if event.name == "note" else None,
+        listen=lambda event: (
+            notes.append(event.message.text) if isinstance(event.message, Note) else None
+        ),
     )
     assert (added.taken.added, added.taken.waiting, added.study.state) == (
         6,
@@ -109,8 +112,8 @@ def test_another_retest_when_starting_again_raises_the_seeds_and_never_lowers_th
     notes = []
 
     def listen(event):
-        if event.name == "note":
-            notes.append(event.facts["text"])
+        if isinstance(event.message, Note):
+            notes.append(event.message.text)
 
     raised = run_study(**arguments | {"retest": 2}, listen=listen)
     assert raised.plan.retest_seeds == 2

@@ -16,9 +16,10 @@ from ledger_tools import add_worker, claim, finish
 from lrsearch.launch import attach, devices, run_study
 from lrsearch.launch import attaching as attaching_module
 from lrsearch.launch import run as run_module
+from lrsearch.machine import host_name
+from lrsearch.messages import Note
 from lrsearch.storage import open_ledger
 from lrsearch.values import Status, TrialState
-from lrsearch.machine import host_name
 
 SUPPORT = Path(__file__).parents[1] / "support"
 # A study whose cores version 0.1.0 measured: one worker per core stayed, and the other pool kept
@@ -65,7 +66,7 @@ def search(options, monkeypatch):
             assert [each.state for each in ledger.trials(study.id)] == [
                 TrialState.COMPLETE
             ] * study.trials
-        return [event.facts["text"] for event in events if event.name == "note"]
+        return [event.message.text for event in events if isinstance(event.message, Note)]
 
     return run
 

@@ -13,9 +13,9 @@ from lrsearch.cli.main import cli
 from lrsearch.cli.run import tell_answer
 from lrsearch.errors import FingerprintMismatch, LrSearchError, NoResult, StudyBroken
 from lrsearch.launch.request import Request, create_or_resume
+from lrsearch.messages import Inspection
 from lrsearch.storage import open_ledger
 from lrsearch.values import Status, StudyState
-from lrsearch.messages import Inspection
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_changes_that_were_accepted_are_recorded_and_stand_in_the_answer(run, le
         "toy",
         "toy.py",
         found,
-        listen=lambda event: told.append(event.facts["text"]),
+        listen=lambda event: told.append(event.message.text),
     )
     assert told == ["code.model changed since the study began, and is recorded"]
     create_or_resume(ledger, Request(), "toy", "toy.py", found)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lrsearch.launch import run_study
+from lrsearch.messages import Note
 from lrsearch.storage import open_ledger
 from lrsearch.values import Kind, StudyState, TrialState
 
@@ -42,7 +43,11 @@ def search(tmp_path, monkeypatch):
         with closing(open_ledger(url)) as ledger:
             study = ledger.study("toy")
             found = {kind: ledger.trials(study.id, kind=kind) for kind in Kind}
-        return study, found, [event.facts["text"] for event in events if event.name == "note"]
+        return (
+            study,
+            found,
+            [event.message.text for event in events if isinstance(event.message, Note)],
+        )
 
     return run
 

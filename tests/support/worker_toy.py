@@ -28,9 +28,9 @@ from pathlib import Path
 import numpy as np
 
 from lrsearch.errors import AskedToLeave, StudyFileError
+from lrsearch.messages import Inspection
 from lrsearch.values import Direction, Outcome, Progress, Snapshot, Status, StudyFacts, Verdict
 from lrsearch.version import versions
-from lrsearch.messages import Inspection
 
 _ENDS = {
     Verdict.PRUNE: Status.PRUNED,

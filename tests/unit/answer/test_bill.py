@@ -2,8 +2,9 @@
 
 import pytest
 
-from lrsearch.answer import Bill, Forecast, timed_training
+from lrsearch.answer import Bill, timed_training
 from lrsearch.answer.bill import TRIAL_SECONDS, VALIDATION
+from lrsearch.forecast import Forecast
 from lrsearch.report import bill_text
 from lrsearch.report.bill import clock_text, plan_text
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 from ledger_tools import add_worker, claim, finish, outcome, plan, setting, trial_session
-from lrsearch.messages import TrialEnded, TrialStarted
 
+from lrsearch.messages import TrialEnded, TrialStarted
 from lrsearch.storage import Done, PlanRetests, Wait, open_ledger
 from lrsearch.values import Kind, Origin, Status, TrialState, Verdict
 from lrsearch.worker.seeds import seed_of
