@@ -66,7 +66,7 @@ def check_definition(study: StudyRecord, definition: StudyDefinition) -> None:
         name: value for name, value in study.fingerprint.items() if name.startswith(_MEASURED)
     }
     found = replace(
-        study.plan.facts,
+        study.facts,
         fingerprint=measured | fingerprint_of(definition),
         recorded=recorded_of(definition),
         versions=versions(),
@@ -86,16 +86,14 @@ def accept_changes(
     `accept` names fields that may differ. Raises VersionMismatch, FingerprintMismatch for changes
     that nobody accepted, UnknownName and InvalidValue for fields that cannot be accepted.
     """
-    drift = _check_versions(
-        study.plan.facts.versions, found.versions, allow_drift=allow_version_drift
-    )
+    drift = _check_versions(study.facts.versions, found.versions, allow_drift=allow_version_drift)
     accepted = frozenset(accept)
     compared = compare(study, found)
     _check_acceptable(accepted, {*study.fingerprint, *found.fingerprint})
     refused = {name: pair for name, pair in compared.differing.items() if name not in accepted}
     _refuse(study.name, refused, acceptable=frozenset(filter(_acceptable, refused)))
     if compared.differing:  # other data may make epochs, and so schedules and exports, longer
-        then, now = dict(study.plan.facts.steps_per_epoch), dict(found.steps_per_epoch)
+        then, now = dict(study.facts.steps_per_epoch), dict(found.steps_per_epoch)
         check_fields(study.name, {"steps_per_epoch": then}, {"steps_per_epoch": now})
     changes = [
         Change(field=name, old=old, new=new)
@@ -133,7 +131,7 @@ def _compare_with_1(study: StudyRecord, given: StudyFacts) -> Comparison:
     """
     stored = study.fingerprint
     here = dict(given.fingerprint) | {CODE_OF_1: given.recorded.get(CODE_OF_1)}
-    then = minor_version(study.plan.facts.versions.get("python", ""))
+    then = minor_version(study.facts.versions.get("python", ""))
     now = minor_version(given.versions.get("python", ""))
     if then == now:
         return Comparison(differing=_differing(stored, here, stored), callbacks={})

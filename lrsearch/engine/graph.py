@@ -13,6 +13,7 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -20,19 +21,21 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from lrsearch.engine import _keras
+from lrsearch.engine import _keras, ways
 from lrsearch.engine.blame import PASSING, blaming, end_fork
-from lrsearch.engine.callbacks import calls_begin, watching_batches
-from lrsearch.engine.compiling import accumulation_of, fresh_model, inner, set_searched
-from lrsearch.engine.contract import Engine
+from lrsearch.engine.callbacks import calls_begin
+from lrsearch.engine.compiling import accumulation_of, fresh_model, set_searched
+from lrsearch.engine.contract import Engine, Figures
 from lrsearch.engine.data import DEFAULT_BATCH, Arrays, Data, permutation, sample_batch
 from lrsearch.engine.feeding import ArrayFeed, Feed, StreamFeed
 from lrsearch.engine.fit import FitEngine, Run, first_line
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.program import CannotTrace, Held, Program
+from lrsearch.engine.measuring import TIMED_SECONDS, Calibration, time_alone, timed_specs, timing_of
+from lrsearch.engine.program import Held, Program
 from lrsearch.engine.shared import shared_layers
 from lrsearch.engine.snapshot import restore_snapshot
 from lrsearch.engine.watching import Stop, WatchCallback
+from lrsearch.engine.ways import AttemptFacts, CannotCarry, ModelFacts
 from lrsearch.space import rates
 from lrsearch.values import BY_FIT, Outcome, Save, Source, Status, TrialSpec, Watch
 
@@ -40,7 +43,6 @@ from lrsearch.values import BY_FIT, Outcome, Save, Source, Status, TrialSpec, Wa
 MOST_PROGRAMS = 16
 # parameters kept in all: the more a model has, the fewer programs are kept
 MOST_VARIABLES = 50_000_000
-MOST_BYTES = 4 * 2**30  # of arrays on the device; more of them stream
 _SEARCHED_RATE = 1e-3  # stands in the rate's variable until the table is fed
 
 
@@ -87,23 +89,38 @@ class GraphEngine(Engine):
         if isinstance(error, tf.errors.ResourceExhaustedError):
             self._programs.clear()  # `fit` frees a model before it makes the next
             self._held.clear()
-            self._refused[key] = "the graphs do not fit into memory"
+            self._refused[key] = ways.GRAPHS_TOO_LARGE.reason
             return
         self._programs.pop(key, None)
-        known = isinstance(error, CannotTrace)
+        known = isinstance(error, CannotCarry)
         self._refused[key] = (
             str(error)
             if known
             else f"{type(error).__name__} in the graph: {first_line(error)[:200]}"
         )
 
-    def timed_calls(self, spec: TrialSpec) -> Iterator[tuple[float, int]]:
-        """Train this trial for as long as it is asked to; yields each call's seconds and batches,
-        the tracing one's aside.
+    def time_steps(self) -> Figures:
+        """By the first reference setting, alone; empty where its graph cannot be kept."""
+        calls = partial(self.timed_calls, timed_specs(self.loaded)[0])
+        try:
+            training = timing_of(calls(), enough=TIMED_SECONDS)
+            means = {"graph": 1000 * training.mean}
+            chosen = Calibration(engine="graph", width=1, reason="", means=means)
+            made = time_alone(chosen, self.loaded, partial(calls, validating=True), training)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials tell it better
+            end_fork(error)
+            return {}
+        return made.to_json()
+
+    def timed_calls(
+        self, spec: TrialSpec, *, validating: bool = False
+    ) -> Iterator[tuple[float, int]]:
+        """Train this trial for as long as it is asked to, or validate it; yields each call's
+        seconds and batches, or each validation's seconds and 1, the tracing one's aside.
         """
         run = _GraphRun(self.loaded, spec, self._program, self.on_device, ())
         try:
-            yield from run.timed_calls()
+            yield from run.timed_validations() if validating else run.timed_calls()
         # whatever it is, trials of this structure go to `fit`, and the caller says why
         except Exception as error:
             self._refuse(program_key(spec), error)
@@ -151,7 +168,7 @@ class GraphEngine(Engine):
         before = _keras.draws_of_tensorflow()
         model = fresh_model(definition, setting.extra)
         draws = before != _keras.draws_of_tensorflow()
-        _check_loop(model, yours=spec.yours)
+        ways.check(self.name, ModelFacts(definition=definition, model=model, yours=spec.yours))
         if not spec.yours:
             accumulation = accumulation_of(model, definition)
             total = self.loaded.total_steps(setting.batch_size, accumulation)
@@ -169,7 +186,7 @@ class GraphEngine(Engine):
         """The training and the validation split where they are arrays that fit on the device."""
         if id(data) not in self._held:
             weights = self.loaded.definition.class_weight
-            fits = sum(each.nbytes for each in _arrays(data)) <= MOST_BYTES
+            fits = ways.fits_device(data)
             train = Held(data.train, weights) if isinstance(data.train, Arrays) and fits else None
             validation = (
                 Held(data.validation, None)
@@ -208,7 +225,12 @@ class _GraphRun(Run):
         # the user's code may raise anything: the end of this trial, and of no other
         except BaseException as error:
             raise CallbackFailed from error
-        _check_carried(self.data, kept)
+        ways.check(
+            self.engine,
+            AttemptFacts(
+                definition=self.definition, spec=self.spec, data=self.data, callbacks=kept
+            ),
+        )
         program, total = self._begun()
         around = self._around(kept, total, watch, save)
         calls_begin(self.loaded, self.spec)
@@ -248,6 +270,18 @@ class _GraphRun(Run):
                 feed.begin(0)
             elif call and len(losses):
                 yield time.monotonic() - began, len(losses)
+
+    def timed_validations(self) -> Iterator[tuple[float, int]]:
+        """See the engine."""
+        program, _ = self._begun()
+        feed = self._feed("validation")
+        for call in itertools.count():
+            began = time.monotonic()
+            feed.begin(0)
+            while program.run("test", feed) is not None:
+                pass
+            if call:
+                yield time.monotonic() - began, 1
 
     @property
     def streams_arrays(self) -> bool:
@@ -311,7 +345,7 @@ class _GraphRun(Run):
 
     def _call(self, program: Program, feed: Feed) -> np.ndarray | None:
         if self._rate is not None and program.rate != self._rate:
-            raise CannotTrace("a callback sets the optimizer's rate")
+            raise CannotCarry(ways.SETS_RATE)
         losses = program.run("train", feed, one=program.model.stop_training)
         self._rate = None if self._rate is None else program.rate
         return losses
@@ -392,7 +426,7 @@ def _stream(iterator: Any, *, anew: bool) -> StreamFeed:
         getattr(each, "dtype", None) == tf.string
         for each in tree.flatten(_keras.element_spec(iterator))
     ):
-        raise CannotTrace("the data is not numbers")
+        raise CannotCarry(ways.TEXT_STREAM)
     return StreamFeed(iterator, anew=anew)
 
 
@@ -408,36 +442,3 @@ def program_key(spec: TrialSpec) -> str:
     peak = setting.learning_rate if setting.hyper.get("independent_weight_decay") else None
     built = (setting.optimizer, dict(setting.hyper), setting.batch_size, dict(setting.extra), peak)
     return json.dumps(built, sort_keys=True)
-
-
-def _check_loop(model: Any, *, yours: bool) -> None:
-    """Raises CannotTrace for a model whose steps or loop a kept graph would not call."""
-    if (strategy := _keras.strategy_of(model)) is not None:
-        raise CannotTrace(f"the model is built under {type(strategy).__name__}")
-    if yours and _keras.rate_is_function(inner(model.optimizer)):
-        raise CannotTrace("the learning rate is a function")
-    if model.run_eagerly:
-        raise CannotTrace("compile asks to run eagerly")
-    if part := _keras.own_loop(model):
-        raise CannotTrace(f"the model has a {part}() of its own")
-
-
-def _check_carried(data: Data, callbacks: Sequence[Any]) -> None:
-    """Raises CannotTrace for what `fit` must train."""
-    watching = watching_batches(callbacks)
-    if watching:
-        raise CannotTrace(f"{', '.join(watching)} must be called at every batch")
-    if any(
-        isinstance(split, Arrays) and not split.numeric for split in (data.train, data.validation)
-    ):
-        raise CannotTrace("the data is not numbers")
-
-
-def _arrays(data: Data) -> list[np.ndarray]:
-    """The arrays that training and validation read."""
-    return [
-        each
-        for split in (data.train, data.validation)
-        if isinstance(split, Arrays)
-        for each in split.arrays
-    ]

@@ -7,7 +7,6 @@ other engines say.
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from keras import tree
 
 from lrsearch.engine import _keras
 from lrsearch.engine.callbacks import calls_begin
@@ -24,11 +22,22 @@ from lrsearch.engine.data import Arrays, Split, permutation
 from lrsearch.engine.families import COLUMNS, Family
 from lrsearch.engine.fit import Run
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.program import CannotTrace, Held, Pace
+from lrsearch.engine.program import Held, Pace
 from lrsearch.engine.stacked import StackedProgram, State
 from lrsearch.engine.watching import Stop, WatchCallback
+from lrsearch.engine.ways import HAS_CALLBACKS, CannotCarry
 from lrsearch.space import rates
-from lrsearch.values import Outcome, Save, Setting, Snapshot, Status, TrialSpec, Verdict, Watch
+from lrsearch.values import (
+    Outcome,
+    Progress,
+    Save,
+    Setting,
+    Snapshot,
+    Status,
+    TrialSpec,
+    Verdict,
+    Watch,
+)
 
 _SEARCHED_RATE = 1e-3  # stands in the optimizer's variable; the rows' rates come from their tables
 
@@ -84,10 +93,10 @@ class RowRun(Run):
     def note_callbacks(self) -> None:
         """Note what was taken out.
 
-        Raises CannotTrace where some are left: nobody calls them in a row.
+        Raises CannotCarry where some are left: nobody calls them in a row.
         """
         if self._users_callbacks():
-            raise CannotTrace("the study has callbacks")
+            raise CannotCarry(HAS_CALLBACKS)
 
     def _table(self, total: int) -> np.ndarray:
         """The rate of every batch of the run, float64 (epochs * batches,)."""
@@ -334,47 +343,21 @@ class Stack:
         calls_begin(self.loaded, row.run.spec)
         return row.run.concluded(row.stop.status, row.run.began, reason=row.stop.reason)
 
-    def timed_calls(
-        self, spec: TrialSpec, width: int, *, batches: int
-    ) -> Iterator[tuple[float, int]]:
-        """Train `width` trials like this one, `batches` of each a call, for as long as it is asked
-        to.
-
-        Yields every call's seconds and its batches, those of all rows counted; not the first, which
-        traces. Only while nobody trains here.
+    def rehearse(self, specs: Sequence[TrialSpec]) -> tuple[list[Row], State]:
+        """Rows as they would begin, and their state, to be timed; none of them stays, but their
+        families do. Only while nobody trains here.
         """
-        row = self._row(
-            RowRun(
-                self.loaded,
-                spec,
-                self,
-                lambda _progress: Verdict.KEEP,
-                lambda _progress, _take: None,
-            )
-        )
-        self._join([row], [self._begun(row)])
-        state, program = self._checked_state(), self.program
-        self.state, self.rows = None, []
-        many = tree.map_structure(lambda each: tf.repeat(each, width, axis=0), state)
-        given = (
-            [width if family == row.family else 0 for family in range(len(program.families))],
-            [
-                np.repeat(row.hyper, width if family == row.family else 0, axis=0)
-                for family in range(len(program.families))
-            ],
-            np.tile(row.run.order(0), (width, 1)),
-        )
-        batches = min(batches, program.full_steps)
-        table = np.tile(row.run.table[: batches or 1], (width, 1))
-        many["metrics"] = program.unmetered(width)
-        for call in itertools.count():
-            began = time.monotonic()
-            if batches:
-                program.train(many, *given, 0, table)
-            else:
-                program.end_epoch(many, *given, table)
-            if call:
-                yield time.monotonic() - began, width * (batches or 1)
+
+        def keep(progress: Progress) -> Verdict:
+            del progress
+            return Verdict.KEEP
+
+        runs = [RowRun(self.loaded, spec, self, keep, lambda _place, _take: None) for spec in specs]
+        rows = [self._row(run) for run in runs]
+        self._join(rows, [self._begun(row) for row in rows])
+        rows, state = self.rows, self._checked_state()
+        self.rows, self.state = [], None
+        return rows, state
 
     # -- a row's own ---------------------------------------------------------------------------------------------------
 

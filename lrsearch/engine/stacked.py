@@ -27,7 +27,18 @@ from lrsearch.engine import _keras
 from lrsearch.engine._tensorflow import teach_vectorized_map
 from lrsearch.engine.data import DEFAULT_BATCH
 from lrsearch.engine.families import Family
-from lrsearch.engine.program import CannotTrace, Held
+from lrsearch.engine.program import Held
+from lrsearch.engine.ways import (
+    CHANGES_IN_EVALUATION,
+    CONSTRAINTS,
+    MIXED_TYPES,
+    NO_GRADIENT,
+    OTHER_MODEL,
+    SETS_WEIGHTS,
+    SPARSE_GRADIENT,
+    CannotCarry,
+    check_graph,
+)
 
 State = dict[str, Any]
 
@@ -63,11 +74,9 @@ class StackedProgram:
     def _check(self) -> None:
         kinds = {str(each.dtype) for each in self.trainable}
         if len(kinds) != 1:
-            raise CannotTrace(
-                f"the trained weights are of several types ({', '.join(sorted(kinds)) or 'none'})"
-            )
+            raise CannotCarry(MIXED_TYPES, ", ".join(sorted(kinds)) or "none")
         if any(each.constraint is not None for each in self.trainable):
-            raise CannotTrace("some weights have constraints")
+            raise CannotCarry(CONSTRAINTS)
 
     @property
     def _accumulates(self) -> bool:
@@ -97,7 +106,7 @@ class StackedProgram:
             [*fresh.trainable_variables, *fresh.non_trainable_variables],
         )
         if [tuple(each.shape) for each in kept] != [tuple(each.shape) for each in given]:
-            raise CannotTrace("build_model() does not build the same model twice")
+            raise CannotCarry(OTHER_MODEL)
         weights = np.concatenate([each.numpy().ravel() for each in fresh.trainable_variables])[
             None, :
         ]
@@ -198,9 +207,7 @@ class StackedProgram:
         if key not in self._graphs:
             step = {"train": partial(self._train, self.batch), "end": self._end}[which]
             made = tf.function(step, autograph=False, input_signature=self._signature())
-            why = _keras.why_not_kept(made.get_concrete_function(), ())
-            if why:
-                raise CannotTrace(why)
+            check_graph(made.get_concrete_function(), known=())
             self._graphs[key] = made
         return self._graphs[key]
 
@@ -301,15 +308,13 @@ class StackedProgram:
                 before = _now(scope, self.trainable)
                 loss = self._measured("train", batch)
                 if _differ(before, _now(scope, self.trainable)):
-                    raise CannotTrace("the model sets trained weights itself")
+                    raise CannotCarry(SETS_WEIGHTS)
                 mean = self.model._loss_tracker.result()  # noqa: SLF001
         found = tape.gradient(loss, weights)
         if any(each is None for each in found):
-            raise CannotTrace("some trained weights have no gradient")
+            raise CannotCarry(NO_GRADIENT)
         if any(isinstance(each, tf.IndexedSlices) for each in found) and not self._accumulates:
-            raise CannotTrace(
-                "an embedding's gradient is sparse, which Keras' optimizers square piece by piece"
-            )
+            raise CannotCarry(SPARSE_GRADIENT)
         gradient = tf.concat(
             [tf.reshape(tf.convert_to_tensor(each), [-1]) for each in found], axis=0
         )
@@ -367,9 +372,7 @@ class StackedProgram:
             before = _now(scope, self.rest)
             self._measured("test", batch)
             if _differ(before, _now(scope, self.rest)):
-                raise CannotTrace(
-                    "the model changes its state in evaluation, by random numbers or a counter"
-                )
+                raise CannotCarry(CHANGES_IN_EVALUATION)
         return tuple(_now(scope, self.metrics))
 
     def _measured(self, which: str, batch: Any) -> Any:

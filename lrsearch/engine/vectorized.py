@@ -11,25 +11,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from typing import Any
 
-import keras
 import tensorflow as tf
 
-from lrsearch.engine import _keras
+from lrsearch.engine import _keras, ways
 from lrsearch.engine.blame import PASSING, blaming, end_fork
 from lrsearch.engine.callbacks import kept_of, looked_at, users_callbacks
-from lrsearch.engine.compiling import fresh_model, inner
-from lrsearch.engine.contract import Engine
-from lrsearch.engine.data import Arrays, Stream
-from lrsearch.engine.families import ADAPTERS
+from lrsearch.engine.compiling import fresh_model
+from lrsearch.engine.contract import Engine, Figures
 from lrsearch.engine.graph import GraphEngine
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.program import CannotTrace
+from lrsearch.engine.measuring import Calibration, time_mixed, timed_specs
 from lrsearch.engine.stack import Stack
 from lrsearch.engine.stacked import StackedProgram
+from lrsearch.engine.timed_stack import TimedStack
+from lrsearch.engine.ways import AttemptFacts, CannotCarry, ModelFacts
 from lrsearch.errors import text_of
-from lrsearch.space import OPTIMIZERS
 from lrsearch.values import Outcome, Save, Source, TrialSpec, Watch
 
 WIDTH = 16  # rows where nothing was measured
@@ -64,7 +62,7 @@ class VectorizedEngine(Engine):
         while True:
             if self._apart is not None and not self.rows:
                 apart, self._apart = self._apart, None
-                yield self._alone(apart, "its worker was lost before", watch, save)
+                yield self._alone(apart, ways.LOST_BEFORE.reason, watch, save)
             if self._apart is None and (not self.rows or time.monotonic() >= self._ask_again):
                 yield from self._fill(source, watch, save)
             if not self.rows and self._apart is None:
@@ -72,6 +70,19 @@ class VectorizedEngine(Engine):
             for stack in self._stacks.values():
                 if stack.rows:
                     yield from self._epoch(stack, watch, save)
+
+    def time_steps(self) -> Figures:
+        """By rows of the reference settings; by a trial alone where they cannot train together."""
+        specs = [each for each in timed_specs(self.loaded) if not self.reason_against(each)]
+        if not specs:
+            return self.graph.time_steps()
+        chosen = Calibration(engine="vectorized", width=self.width, reason="")
+        try:
+            rows = TimedStack(self.stack(specs[0].setting.batch_size), specs)
+            return time_mixed(chosen, self.loaded, rows).to_json()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as below
+            end_fork(error)
+            return {}
 
     def _fill(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Take attempts until all rows are taken or there is none now; what cannot be a row is
@@ -83,12 +94,7 @@ class VectorizedEngine(Engine):
             if spec is None:
                 self._ask_again = time.monotonic() + ASK_SECONDS
                 break
-            why = (
-                cannot_stack(spec)
-                or _asked(partial(self._cannot_test, spec))
-                or self.why_not()
-                or self._called_upon(spec)
-            )
+            why = self.reason_against(spec, self._callbacks)
             if spec.alone:
                 self._apart = spec
             elif why:
@@ -98,29 +104,35 @@ class VectorizedEngine(Engine):
         for size, specs in joining.items():
             yield from self._join(size, specs, watch, save)
 
-    def _cannot_test(self, spec: TrialSpec) -> str:
-        """Why a retest cannot be a row beside others, or empty: rows are tested on arrays."""
-        streams = spec.test_split and isinstance(
-            self.loaded.data(spec.setting.batch_size).test, Stream
-        )
-        return "the test split is a dataset" if streams else ""
+    def reason_against(
+        self, spec: TrialSpec, callbacks: Callable[[TrialSpec], list[Any]] = lambda _: []
+    ) -> str:
+        """Why this attempt cannot be a row beside others, or empty.
 
-    def _called_upon(self, spec: TrialSpec) -> str:
-        """Why this trial's own callbacks keep it from being a row, or empty: nobody calls them
-        there.
+        `callbacks` gives those of the user's that would be called in it.
         """
-        rates = self.loaded.findings.rate_callbacks
 
         def asked() -> str:
-            kept, _ = kept_of(users_callbacks(self.loaded, spec), yours=False, setting_rates=rates)
-            return "the study has callbacks" if kept else ""
+            data = self.loaded.data(spec.setting.batch_size)
+            facts = AttemptFacts(
+                definition=self.loaded.definition, spec=spec, data=data, callbacks=callbacks(spec)
+            )
+            return ways.reason_against(self.name, facts)
 
-        return _asked(asked)
+        return ways.reason_against(self.name, spec) or self.why_not() or _asked(asked)
+
+    def _callbacks(self, spec: TrialSpec) -> list[Any]:
+        """The user's callbacks that would be called in this attempt, were it trained alone."""
+        rates = self.loaded.findings.rate_callbacks
+        kept, _ = kept_of(users_callbacks(self.loaded, spec), yours=False, setting_rates=rates)
+        return kept
 
     def why_not(self) -> str:
         """Why this study's trials cannot be rows, or empty."""
         if self._refused is None:
-            self._refused = _asked(lambda: model_cannot_stack(self.loaded))
+            self._refused = _asked(
+                lambda: ways.reason_against(self.name, _model_facts(self.loaded))
+            )
         return self._refused
 
     def _join(
@@ -144,9 +156,7 @@ class VectorizedEngine(Engine):
             outcomes = list(stack.epoch())
         except tf.errors.ResourceExhaustedError:
             self.width = max(1, self.width // 2)
-            yield from self._dissolve(
-                stack, "the rows do not fit into memory together", watch, save
-            )
+            yield from self._dissolve(stack, ways.ROWS_TOO_LARGE.reason, watch, save)
         except PASSING:
             raise
         except BaseException as error:  # noqa: BLE001 - as above
@@ -167,17 +177,12 @@ class VectorizedEngine(Engine):
         return self.graph.attempt(spec, watch, save, notes=(f"trained alone: {why}",))
 
     def stack(self, size: int | None) -> Stack:
-        """The stack of trials with this batch size. Raises CannotTrace where there can be none."""
+        """The stack of trials with this batch size, whose data lie on the device."""
         if size not in self._stacks:
             data = self.loaded.data(size)
-            if any(
-                isinstance(split, Arrays) and not split.numeric
-                for split in (data.train, data.validation)
-            ):
-                raise CannotTrace("the data is not numbers")
             train, validation = self.graph.on_device(data)
-            if train is None or validation is None:
-                raise CannotTrace("the data does not fit on the device, or is a dataset")
+            assert train is not None
+            assert validation is not None
             _keras.set_seeds(self.loaded.definition.seed, kernels=False)
             before = _keras.draws_of_tensorflow()
             model = fresh_model(self.loaded.definition, {})
@@ -187,41 +192,10 @@ class VectorizedEngine(Engine):
         return self._stacks[size]
 
 
-def cannot_stack(spec: TrialSpec) -> str:
-    """Why this attempt cannot be a row beside others, or empty."""
-    setting = spec.setting
-    known = OPTIMIZERS.get(setting.optimizer)
-    checks = {
-        "yours is trained as it is": spec.yours,
-        f"{setting.optimizer} looks at whole matrices": known is None
-        or known.keras not in ADAPTERS,
-        "build_model takes searched arguments": bool(setting.extra),
-        "its checkpoint stands within an epoch": spec.resume is not None and spec.resume.batch > 0,
-    }
-    return next((reason for reason, holds in checks.items() if holds), "")
-
-
-def model_cannot_stack(loaded: LoadedStudy) -> str:
-    """Why this study cannot train many rows at once, or empty. Builds a model."""
+def _model_facts(loaded: LoadedStudy) -> ModelFacts:
     definition = loaded.definition
     model = fresh_model(definition, {})
-    kind, optimizer = type(model), inner(model.optimizer)
-    checks = {
-        "the study has callbacks": bool(_expected_callbacks(loaded)),
-        "the model is built under a strategy": _keras.strategy_of(model) is not None,
-        "steps_per_epoch or validation_steps is set": definition.steps_per_epoch is not None
-        or definition.validation_steps is not None,
-        "the model has a train_step of its own": kind.train_step is not keras.Model.train_step,
-        "the model has a test_step of its own": kind.test_step is not keras.Model.test_step,
-        "the loss is scaled": isinstance(model.optimizer, _keras.LossScaleOptimizer)
-        or bool(optimizer.loss_scale_factor),
-        "compile asks for jit_compile": _keras.asked_for_jit(model),
-        "the model has compute_metrics of its own": _keras.own_metrics(model),
-        "the model has a step of its own": not {"train_step", "test_step"}.isdisjoint(vars(model)),
-        "the model has a training loop of its own": bool(_keras.own_loop(model)),
-        "compile asks to run eagerly": bool(model.run_eagerly),
-    }
-    return next((reason for reason, holds in checks.items() if holds), "")
+    return ModelFacts(definition=definition, model=model, callbacks=_expected_callbacks(loaded))
 
 
 def _expected_callbacks(loaded: LoadedStudy) -> tuple[str, ...]:
@@ -250,6 +224,6 @@ def _asked(question: Callable[[], str]) -> str:
 def reason_of(error: BaseException) -> str:
     """One line of why many rows cannot train together."""
     text = text_of(error).strip().splitlines()
-    if isinstance(error, CannotTrace):
+    if isinstance(error, CannotCarry):
         return text[0]
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

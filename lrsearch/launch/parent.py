@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,14 +19,10 @@ from lrsearch.answer import (
     evidence_text,
     seconds_left,
     standing,
-    timed_training,
-    trainings_left,
 )
-from lrsearch.budget import trials_at_once
 from lrsearch.errors import LrSearchError, StorageGone
-from lrsearch.forecast import Forecast
+from lrsearch.launch.billing import Biller
 from lrsearch.messages import (
-    EngineReady,
     Event,
     Listener,
     Message,
@@ -34,7 +30,6 @@ from lrsearch.messages import (
     Result,
     StudyAnswer,
     StudyBegun,
-    StudyBill,
     StudyCounts,
     TrialEnded,
 )
@@ -123,7 +118,7 @@ class Watcher:
         from lrsearch.storage import Follower
 
         self._ledger, self._study, self._listen, self._ways = ledger, study, listen, ways
-        self._workers, self._forecast = workers, False
+        self._biller = Biller(study, listen, workers=workers)
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
         self._follower = Follower(ledger, study.id)
         self._stands = standing(study.plan.facts, ())
@@ -159,16 +154,13 @@ class Watcher:
 
     def hear(self, event: Event) -> None:
         """The `answer` event before the end of a trial is told that may have changed it; the `bill`
-        before the first trial.
+        once it is known.
         """
-        match event.message:
-            case EngineReady(figures=figures) if not self._forecast:
-                self._forecast = True
-                made = forecast(self._study, self._follower.records, figures, workers=self._workers)
-                self._tell(StudyBill(forecast=made))
-            case TrialEnded() as ended if self._may_change(ended):
-                if (seen := self._glance()) is not None:
-                    self._answer(seen)
+        self._biller.hear(event, self._follower.records)
+        ended = event.message
+        changes = isinstance(ended, TrialEnded) and self._may_change(ended)
+        if changes and (seen := self._glance()) is not None:
+            self._answer(seen)
 
     def _may_change(self, ended: TrialEnded) -> bool:
         if not ended.status.terminal:
@@ -231,26 +223,6 @@ class Watcher:
 
     def _tell(self, message: Message) -> None:
         self._listen(Event(message=message))
-
-
-def forecast(
-    study: StudyRecord, records: Sequence[TrialRecord], figures: Mapping[str, Json], *, workers: int
-) -> Forecast | None:
-    """How long the study still takes by a few timed steps; None where none were timed, or time
-    alone limits it.
-    """
-    left = trainings_left(study, records)
-    timed = timed_training(study.plan.facts, figures, at_once=trials_at_once(study.trials, workers))
-    if left is None or timed is None:
-        return None
-    optimizers = len({setting.optimizer for _, setting in study.plan.first})
-    return Forecast(
-        seconds=timed.seconds,
-        tracing=timed.tracing,
-        trainings=left,
-        optimizers=optimizers,
-        workers=workers,
-    )
 
 
 def left_undone(study: StudyRecord, counts: Counts, ways: Ways = SHELL) -> str:

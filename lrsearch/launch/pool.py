@@ -142,8 +142,9 @@ class Pool:
         """
         inspector = self._posts[0]
         assert inspector.child is not None
-        for child in self._children():
-            child.tell(Inspect() if child is inspector.child else Load())
+        for child in self._children():  # all of them where steps are timed: side by side
+            looks = child is inspector.child or self.config.times
+            child.tell(Inspect() if looks else Load())
         while self._facts is None:
             self._step()
             if self._signal is not None:

@@ -72,7 +72,7 @@ def calibrate_engine(
     machine = f"{config.host}/{config.slot.partition(':')[0]}/{config.threads or 'all'}"
     known = ledger.calibration(study.id, machine)
     figures = engine.calibrate(known)
-    say(EngineReady(figures=figures))
+    say(EngineReady(figures=figures or engine.time_steps()))
     if known is not None or not figures:
         return
     if ledger.note_calibration(study.id, machine, dict(figures)):
