@@ -75,7 +75,7 @@ class AutoEngine(Engine):
         chosen = (
             self.vectorized if self.calibration.engine == "vectorized" else self.vectorized.graph
         )
-        yield from chosen.train(source, watch, save)
+        return chosen.train(source, watch, save)
 
 
 def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:

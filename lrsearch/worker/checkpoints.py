@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from lrsearch.errors import InvalidValue
 from lrsearch.values import Snapshot, StudyRecord
@@ -27,6 +27,9 @@ from lrsearch.worker.checkpoint_files import (
     write_durably,
 )
 from lrsearch.worker.snapshots import CheckpointUnusable, decode_snapshot, encode_snapshot
+
+if TYPE_CHECKING:
+    from lrsearch.storage import CheckpointRecord
 
 KEPT = 2  # a checkpoint that turns out corrupt costs one interval, not the trial
 LONGEST_FOLDER = 255  # bytes of a file's name: ext4, XFS, APFS, NTFS
@@ -62,19 +65,6 @@ class Written:
     path: str  # below the root, with forward slashes
     sha256: str
     size: int  # bytes
-
-
-class Manifest(Protocol):
-    """What a stored record of a checkpoint must have."""
-
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def batch(self) -> int: ...
-    @property
-    def path(self) -> str: ...
-    @property
-    def sha256(self) -> str: ...
 
 
 class NoRoom(Exception):
@@ -123,7 +113,7 @@ class CheckpointStore:
             size=len(data),
         )
 
-    def read(self, manifest: Manifest) -> Snapshot:
+    def read(self, manifest: Written | CheckpointRecord) -> Snapshot:
         """The snapshot that `manifest` records.
 
         Raises CheckpointUnusable: outside the root, missing, altered.
@@ -137,7 +127,7 @@ class CheckpointStore:
             raise CheckpointUnusable(f"{place}: its SHA-256 is not the one recorded")
         return decode_snapshot(data)
 
-    def newest(self, manifests: Iterable[Manifest]) -> tuple[Snapshot | None, tuple[str, ...]]:
+    def newest(self, manifests: Iterable[Written | CheckpointRecord]) -> tuple[Snapshot | None, tuple[str, ...]]:
         """The newest readable snapshot, and a line about each newer one that was not."""
         troubles: list[str] = []
         for manifest in sorted(manifests, key=lambda each: (each.epoch, each.batch), reverse=True):

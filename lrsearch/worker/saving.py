@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import StorageUnavailable
 from lrsearch.values import Progress, Snapshot, TrialRecord
-from lrsearch.worker.checkpoints import CheckpointStore, NoRoom, Written
+from lrsearch.worker.checkpoints import CheckpointStore, NoRoom
 from lrsearch.worker.heartbeat import Heartbeat
 from lrsearch.worker.stopping import StopRequest
 
@@ -63,7 +63,9 @@ class CheckpointSaver:
             self._say_once("checkpoint", str(error))
             return
         try:
-            entered = self._enter(progress, written)
+            entered = self._ledger.checkpoint_written(
+                progress.trial_id, progress.attempt, **asdict(written)
+            )
         except StorageUnavailable:  # the one before stays the newest that anybody knows of
             self.store.discard(written)
             return
@@ -86,14 +88,3 @@ class CheckpointSaver:
             return False
         epochs, seconds = progress.epoch - saved.place[0], time.monotonic() - saved.at
         return bool(self._stop.reason) or self.store.policy.due(epochs=epochs, seconds=seconds)
-
-    def _enter(self, progress: Progress, written: Written) -> bool:
-        return self._ledger.checkpoint_written(
-            progress.trial_id,
-            progress.attempt,
-            epoch=written.epoch,
-            batch=written.batch,
-            path=written.path,
-            sha256=written.sha256,
-            size=written.size,
-        )

@@ -19,7 +19,7 @@ from lrsearch.storage import open_ledger
 from lrsearch.worker.config import WorkerConfig
 
 SUPPORT = Path(__file__).parents[1] / "support"
-MOST_FRAMES = 14
+MOST_FRAMES = 17
 
 KERAS_STUDY = """
 import keras, numpy as np
@@ -53,19 +53,18 @@ def test_few_frames_lie_between_a_workers_main_and_the_sql_of_a_claim(tmp_path):
         host="here",
         engine_factory="frames_loader:loader",
     )
-    worker = subprocess.Popen(
+    path = os.pathsep.join([str(SUPPORT), *sys.path])
+    with subprocess.Popen(
         [sys.executable, "-m", "lrsearch.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=os.environ
-        | {"PYTHONPATH": os.pathsep.join([str(SUPPORT), *sys.path]), "CUDA_VISIBLE_DEVICES": "-1"},
+        env=os.environ | {"PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": "-1"},
         text=True,
-    )
-    for each in (config, Work(study=made.name), Quit()):
-        worker.stdin.write(json.dumps(each.to_json()) + "\n")
-    worker.stdin.flush()  # and not closed: its end would mean that the parent is dead
-    told = worker.stdout.read()
-    worker.wait(timeout=60)
+    ) as worker:
+        for each in (config, Work(study=made.name), Quit()):
+            worker.stdin.write(json.dumps(each.to_json()) + "\n")
+        worker.stdin.flush()  # and not closed: its end would mean that the parent is dead
+        told = worker.stdout.read()
     assert (tmp_path / "frames.json").exists(), told
     frames = json.loads((tmp_path / "frames.json").read_text())
     listed = "\n".join(f"{place}: {name}" for place, name in frames)
