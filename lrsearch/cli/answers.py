@@ -118,7 +118,7 @@ def export(
 def _write_keras(
     record: StudyRecord, answer: Answer, trial: int | None, output: Path, study_file: Path | None
 ) -> None:
-    from lrsearch.launch.attaching import file_of
+    from lrsearch.launch.starting import find_file
     from lrsearch.report import choose
     from lrsearch.values import Origin
     from lrsearch.worker.export import export_model
@@ -128,7 +128,7 @@ def _write_keras(
     export_model(
         record,
         chosen.setting,
-        study_file=file_of(record, study_file),
+        study_file=find_file(record, study_file),
         output=output,
         seed=seed,
         yours=chosen.origin is Origin.YOURS,

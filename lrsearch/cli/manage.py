@@ -10,7 +10,8 @@ import click
 from lrsearch.cli.completing import study_argument
 from lrsearch.cli.failures import MissingOption
 from lrsearch.cli.opening import existing_study
-from lrsearch.cli.options import duration, echo_json, json_option, storage_option
+from lrsearch.cli.options import echo_json, json_option, storage_option
+from lrsearch.cli.parsing import duration
 from lrsearch.errors import Refused
 from lrsearch.values import StudyState
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,9 +13,13 @@ from lrsearch.cli.options import (
     json_option,
     output_options,
     storage_option,
+    study_file_option,
+    take_options,
+    take_progress,
+    training_options,
     worker_options,
 )
-from lrsearch.cli.run import study_file_option, tell_answer, training_options
+from lrsearch.cli.run import tell_answer
 
 
 @click.command("retest")
@@ -50,10 +55,11 @@ from lrsearch.cli.run import study_file_option, tell_answer, training_options
 def retest(
     study: str,
     *,
+    seeds: int | None,
+    top: int | None,
+    trials: tuple[int, ...],
     plan_only: bool,
-    quiet: bool,
-    verbose: bool,
-    log_file: str | None,
+    study_file: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -65,17 +71,26 @@ def retest(
     that has finished is open again for its retests alone. Where its search goes on, its end has as
     many seeds and settings; nothing is trained here.
     """
-    from lrsearch.launch import RetestWish, watching
     from lrsearch.launch import retest as train_retests
+    from lrsearch.launch.options import RetestOptions
 
-    wanted = {name: options.pop(name) for name in ("seeds", "top", "trials")}
-    if not any(wanted.values()):
+    if not (seeds or top or trials):
         raise click.UsageError("say how far: --seeds N in all, --top N settings, or --trial N.")
-    wish = RetestWish(**wanted)
-    with watching(quiet=quiet or as_json, verbose=verbose, log_file=log_file) as listen:
-        added = train_retests(study, wish, plan_only=plan_only, listen=listen, **options)
+    wanted = RetestOptions(seeds=seeds, top=top, trials=trials)
+    progress = take_progress(options, as_json=as_json)
+    search, machine = take_options(options)
+    with progress as listen:
+        added = train_retests(
+            study,
+            wanted,
+            search,
+            machine,
+            plan_only=plan_only,
+            study_file=study_file,
+            listen=listen,
+        )
     if added.taken.over and not plan_only and not added.stopped:
-        tell_answer(study, options["storage"], as_json=as_json, beside=added.to_json())
+        tell_answer(study, machine.storage, as_json=as_json, beside=added.to_json())
     elif as_json:
         echo_json({**added.to_json(), "answer": None})
     else:

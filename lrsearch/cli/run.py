@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
@@ -13,15 +12,17 @@ import click
 from lrsearch.cli.completing import study_argument
 from lrsearch.cli.opening import existing_study, room
 from lrsearch.cli.options import (
-    duration,
     echo_json,
     json_option,
     output_options,
-    size,
+    search_options,
     space_options,
-    space_overrides,
     storage_option,
-    together,
+    study_file_option,
+    take_options,
+    take_progress,
+    training_options,
+    until_option,
     worker_options,
 )
 
@@ -61,98 +62,6 @@ def new_study(file: Path) -> None:
     )
 
 
-SAMPLERS = ["tpe", "random", "qmc", "gp"]
-PRUNERS = ["none", "median", "asha", "hyperband"]
-
-search_options = together(
-    click.option(
-        "--trials",
-        type=int,
-        help="The study's total of trials. [default: 40; no limit under --timeout alone]",
-    ),
-    click.option(
-        "--trainings",
-        type=int,
-        help="The study's total of trainings, retests included: exactly so many.",
-    ),
-    click.option(
-        "--timeout",
-        callback=duration,
-        metavar="TIME",
-        help="End within this time from now, retests included: 90s, 45m, 8h.",
-    ),
-    click.option(
-        "--sampler", type=click.Choice(SAMPLERS), help="What proposes settings. [default: tpe]"
-    ),
-    click.option(
-        "--pruner", type=click.Choice(PRUNERS), help="What stops weak trials early. [default: none]"
-    ),
-    click.option(
-        "--seed",
-        type=int,
-        help="Seed of the search; repeats it with one worker. [default: the study file's]",
-    ),
-    click.option(
-        "--retest",
-        type=int,
-        help="Fresh seeds for the best three and yours at the end; 0: none. [default: 3]",
-    ),
-    click.option(
-        "--retries", type=int, help="Attempts that a trial may lose with its worker. [default: 2]"
-    ),
-)
-training_options = together(
-    click.option(
-        "--engine",
-        type=click.Choice(["auto", "vectorized", "graph", "fit"]),
-        default="auto",
-        show_default=True,
-        help="How trials are trained.",
-    ),
-    click.option(
-        "--trial-timeout",
-        callback=duration,
-        metavar="TIME",
-        help="Take an attempt that runs longer for hung.",
-    ),
-    click.option(
-        "--checkpoints",
-        type=click.Path(file_okay=False),
-        help="Folder of checkpoints. [default: beside the database]",
-    ),
-    click.option(
-        "--checkpoint-every",
-        callback=duration,
-        metavar="TIME",
-        help="Time between checkpoints. [default: 60s]",
-    ),
-    click.option(
-        "--checkpoint-quota",
-        callback=size,
-        metavar="SIZE",
-        help="Most room for checkpoints: 500M, 20G.",
-    ),
-    click.option(
-        "--accept-change",
-        multiple=True,
-        metavar="FIELD",
-        help="Go on though FIELD of the definition, as the refusal names it, has changed; recorded, and said in the answer.",
-    ),
-    click.option(
-        "--allow-version-drift",
-        is_flag=True,
-        help="Go on under other Optuna, Keras or TensorFlow versions.",
-    ),
-)
-
-
-study_file_option = click.option(
-    "--study-file",
-    type=click.Path(path_type=Path),
-    help="Its file here. [default: the path it was started with]",
-)
-
-
 @click.command("start-study")
 @click.argument("study_file", type=click.Path(path_type=Path))
 @click.option("--name", help="The study's name. [default: the file's, without .py]")
@@ -168,16 +77,7 @@ study_file_option = click.option(
 )
 @output_options
 @json_option
-def start_study(
-    study_file: Path,
-    *,
-    storage: str | None,
-    quiet: bool,
-    verbose: bool,
-    log_file: str | None,
-    as_json: bool,
-    **options: Any,
-) -> None:
+def start_study(study_file: Path, *, create_only: bool, as_json: bool, **options: Any) -> None:
     """Search optimizer, peak rate and schedule for the model in STUDY_FILE.
 
     It ends with the answer.
@@ -186,38 +86,28 @@ def start_study(
     total, so a larger one adds trials. Ctrl-C puts running trials back; a second one leaves at
     once.
     """
-    began = time.monotonic()  # --timeout counts from here
-    from lrsearch.launch import run_study, watching
+    from lrsearch.launch import run_study
 
-    overrides = space_overrides(options)
-    with watching(quiet=quiet or as_json, verbose=verbose, log_file=log_file) as listen:
-        study = run_study(
-            study_file, storage=storage, overrides=overrides, began=began, listen=listen, **options
-        )
-    if options["create_only"]:
+    progress = take_progress(options, as_json=as_json)
+    search, machine = take_options(options)
+    with progress as listen:
+        study = run_study(study_file, search, machine, create_only=create_only, listen=listen)
+    if create_only:
         tell_created(study.name, as_json=as_json)
-        return
-    tell_answer(study.name, storage, as_json=as_json)
+    else:
+        tell_answer(study.name, machine.storage, as_json=as_json)
 
 
 @click.command("attach")
 @study_argument
 @study_file_option
-@click.option(
-    "--until",
-    type=click.Choice(["done", "idle"]),
-    default="done",
-    show_default=True,
-    help="Leave when the study is done, or already when there is nothing to train now.",
-)
+@until_option
 @storage_option
 @worker_options
 @training_options
 @output_options
 @json_option
-def attach(
-    study: str, *, quiet: bool, verbose: bool, log_file: str | None, as_json: bool, **options: Any
-) -> None:
+def attach(study: str, *, study_file: Path | None, as_json: bool, **options: Any) -> None:
     """Train trials of STUDY with this machine's workers too.
 
     It may run elsewhere, or have been stopped.
@@ -225,15 +115,16 @@ def attach(
     Any number of machines may attach and leave at any time; the budget stays exact.
     """
     from lrsearch.launch import attach as attach_workers
-    from lrsearch.launch import watching
 
-    with watching(quiet=quiet or as_json, verbose=verbose, log_file=log_file) as listen:
-        record = attach_workers(study, listen=listen, **options)
+    progress = take_progress(options, as_json=as_json)
+    search, machine = take_options(options)
+    with progress as listen:
+        record = attach_workers(study, search, machine, study_file=study_file, listen=listen)
     if as_json:
         echo_json({"study": study, "state": record.state.value})
     else:
         click.echo(f"{study} is {record.state.value}. Its answer: lrsearch best {quote(study)}")
-    with existing_study(study, options["storage"]) as (ledger, record):
+    with existing_study(study, machine.storage) as (ledger, record):
         check_result(record, ledger.trials(record.id))
 
 

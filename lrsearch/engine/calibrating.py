@@ -92,7 +92,8 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
         if not why and found["graph"].best < LONG_BATCH_SECONDS:
             stack = vectorized.stack(specs[0].setting.batch_size)
             found |= _row_seconds(TimedStack(stack, specs[:1]), found["graph"].best)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials tell it better
+    # The study's own code may raise anything; trials tell it better.
+    except (Exception, SystemExit) as error:  # noqa: BLE001
         end_fork(error)
         why = why or reason_of(error)
     milliseconds = {name: 1000 * each.best for name, each in found.items()}

@@ -13,11 +13,10 @@ if TYPE_CHECKING:
     from lrsearch.launch.inline import run_inline
     from lrsearch.launch.parent import remove_checkpoints
     from lrsearch.launch.progress import watching
-    from lrsearch.launch.retesting import RetestWish, retest
+    from lrsearch.launch.retesting import retest
     from lrsearch.launch.run import run_study
 
 __all__ = [
-    "RetestWish",
     "attach",
     "diagnose",
     "plan_study",
@@ -30,7 +29,6 @@ __all__ = [
 
 # Loaded on first use: a parent that only starts a database server needs none of them.
 _HOMES = {
-    "RetestWish": "retesting",
     "attach": "attaching",
     "diagnose": "doctor",
     "plan_study": "estimating",

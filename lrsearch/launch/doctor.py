@@ -15,8 +15,9 @@ from pathlib import Path
 from lrsearch.errors import LrSearchError
 from lrsearch.launch.child import environment
 from lrsearch.launch.devices import Machine, this_machine
+from lrsearch.launch.options import MachineOptions
 from lrsearch.launch.parent import checkpoint_root
-from lrsearch.launch.slots import CPU_WORKER_MIB, Slot, SlotPlan, SlotRequest, plan_slots
+from lrsearch.launch.slots import CPU_WORKER_MIB, Slot, SlotPlan, plan_slots
 from lrsearch.report.words import counted
 from lrsearch.values import Json
 from lrsearch.version import versions
@@ -45,7 +46,7 @@ def diagnose(
     yield _libraries()
     machine = this_machine()
     try:
-        plan = plan_slots(machine, SlotRequest(devices=devices))
+        plan = plan_slots(machine, MachineOptions(devices=devices))
     except LrSearchError as error:
         yield Check(
             name="devices",

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrsearch.budget import expected_retests
-from lrsearch.launch.devices import Machine
+from lrsearch.launch.devices import this_machine
+from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.launch.parent import check_storage, opened
-from lrsearch.launch.request import Request, stored
-from lrsearch.launch.slots import SlotPlan, SlotRequest, plan_slots
+from lrsearch.launch.request import stored
+from lrsearch.launch.slots import SlotPlan, plan_slots
 from lrsearch.values import StudyRecord
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def plan_workers(
-    machine: Machine, asked: SlotRequest, request: Request, *, url: str, name: str
+    machine: MachineOptions, search: SearchOptions, *, url: str, name: str
 ) -> SlotPlan:
     """The workers of a study that may be in the database already.
 
@@ -30,16 +31,13 @@ def plan_workers(
         with opened(url) as ledger:
             study = stored(ledger, name)
             if study is not None:
-                total = request.trials if request.trainings is None else request.total
-                return plan_further(
-                    machine, asked, ledger, study, total=total, seeds=request.retest
-                )
-    return plan_slots(machine, asked, trials=request.total)
+                total = search.trials if search.trainings is None else search.total
+                return plan_further(machine, ledger, study, total=total, seeds=search.retest)
+    return plan_slots(this_machine(), machine, trials=search.total)
 
 
 def plan_further(
-    machine: Machine,
-    asked: SlotRequest,
+    machine: MachineOptions,
     ledger: Ledger,
     study: StudyRecord,
     *,
@@ -57,8 +55,8 @@ def plan_further(
     if left is None and budget is not None:
         left = trainings_left(study, ledger.counts(study.id), budget, seeds=seeds or 0)
     if not study.plan.facts.exact_order or not _in_progress(ledger, study):
-        return plan_slots(machine, asked, trials=left)
-    plan = plan_slots(machine, asked, trials=left, kept=study.threads)
+        return plan_slots(this_machine(), machine, trials=left)
+    plan = plan_slots(this_machine(), machine, trials=left, kept=study.threads)
     # version 0.1.0 noted it for some engines alone
     if study.threads is None and plan.threads is not None:
         unknown = "how many threads the study began with is not known, so what was interrupted may not resume bitwise"

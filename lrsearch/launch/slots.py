@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from lrsearch.errors import DeviceProblem, InvalidValue
 from lrsearch.launch.devices import Gpu, Machine, chosen_gpus
+from lrsearch.launch.options import MachineOptions
 from lrsearch.report.words import counted
 
 OVERHEAD_MIB = 614  # 0.6 GiB a process for CUDA's context and libraries, when several share a GPU
@@ -35,26 +36,6 @@ class Slot:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SlotRequest:
-    """What a caller asks of the division; None where nothing was said."""
-
-    devices: str | None = None  # cpu, gpu, or gpu:0,1; every GPU, else the CPU
-    workers: int | None = None  # processes
-    threads: int | None = None  # of each worker
-    per_device: int | None = None  # workers that share each GPU
-
-    def __post_init__(self) -> None:
-        given = {
-            "--workers": self.workers,
-            "--threads": self.threads,
-            "--per-device": self.per_device,
-        }
-        for name, value in given.items():
-            if value is not None and value < 1:
-                raise InvalidValue(name, got=value, allowed="at least 1")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class SlotPlan:
     """Slots, and why they are as they are."""
 
@@ -74,7 +55,7 @@ class SlotPlan:
 
 def plan_slots(
     machine: Machine,
-    asked: SlotRequest | None = None,
+    asked: MachineOptions | None = None,
     *,
     trials: int | None = None,
     kept: int | None = None,
@@ -86,7 +67,7 @@ def plan_slots(
     alone. Raises DeviceProblem where a device is not there, InvalidValue where the request makes no
     sense.
     """
-    asked = asked or SlotRequest()
+    asked = asked or MachineOptions()
     gpus = chosen_gpus(machine, asked.devices)
     if gpus:
         return _gpu_plan(machine, gpus, asked)
@@ -104,7 +85,7 @@ def plan_slots(
 
 
 def _cpu_plan(
-    machine: Machine, asked: SlotRequest, *, trials: int | None, kept: int | None
+    machine: Machine, asked: MachineOptions, *, trials: int | None, kept: int | None
 ) -> SlotPlan:
     free = _divided(machine, asked, trials=trials)
     if kept is None or free.threads == kept:
@@ -117,7 +98,7 @@ def _cpu_plan(
     return replace(same, reason=f"--workers {asked.workers}; {why}" if asked.workers else why)
 
 
-def _divided(machine: Machine, asked: SlotRequest, *, trials: int | None) -> SlotPlan:
+def _divided(machine: Machine, asked: MachineOptions, *, trials: int | None) -> SlotPlan:
     count, reason = _cpu_workers(machine, asked, trials)
     threads = asked.threads or max(1, machine.cores // count)
     env = {"CUDA_VISIBLE_DEVICES": "-1", **_thread_env(threads)}
@@ -127,7 +108,7 @@ def _divided(machine: Machine, asked: SlotRequest, *, trials: int | None) -> Slo
     )
 
 
-def _cpu_workers(machine: Machine, asked: SlotRequest, trials: int | None) -> tuple[int, str]:
+def _cpu_workers(machine: Machine, asked: MachineOptions, trials: int | None) -> tuple[int, str]:
     """How many, and why: the smallest of what cores, memory and trials allow; of equals the first."""
     threads = f"--threads {asked.threads}" if asked.threads else ""
     if asked.workers is not None:
@@ -146,7 +127,7 @@ def _cpu_workers(machine: Machine, asked: SlotRequest, trials: int | None) -> tu
 # -- GPUs ----------------------------------------------------------------------------------------------------------
 
 
-def _gpu_plan(machine: Machine, gpus: Sequence[Gpu], asked: SlotRequest) -> SlotPlan:
+def _gpu_plan(machine: Machine, gpus: Sequence[Gpu], asked: MachineOptions) -> SlotPlan:
     # More workers than GPUs must share.
     share = asked.per_device or (-(-asked.workers // len(gpus)) if asked.workers else 1)
     # spread before doubling up

@@ -127,7 +127,9 @@ class CheckpointStore:
             raise CheckpointUnusable(f"{place}: its SHA-256 is not the one recorded")
         return decode_snapshot(data)
 
-    def newest(self, manifests: Iterable[Written | CheckpointRecord]) -> tuple[Snapshot | None, tuple[str, ...]]:
+    def newest(
+        self, manifests: Iterable[Written | CheckpointRecord]
+    ) -> tuple[Snapshot | None, tuple[str, ...]]:
         """The newest readable snapshot, and a line about each newer one that was not."""
         troubles: list[str] = []
         for manifest in sorted(manifests, key=lambda each: (each.epoch, each.batch), reverse=True):

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from driven import ledger_of, study  # noqa: F401 - a fixture
+from launching import run_study
 from ledger_tools import facts, plan
 from worker_toy import ToyLoader
 
-from lrsearch.launch import run_study
 from lrsearch.launch.inline import run_inline
-from lrsearch.launch.request import Request
+from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.messages import Quit, TrialProgress, Work, WorkerMessage
 from lrsearch.storage import open_ledger
 from lrsearch.worker.config import WorkerConfig
@@ -81,11 +81,10 @@ def test_a_worker_process_and_a_notebook_train_alike(study, tmp_path):  # noqa: 
         arguments["storage"] = f"sqlite:///{tmp_path}/{inline}.db"
         said = []
         if inline:
-            request = Request(trials=3, retest=0, sampler="random")
+            search = SearchOptions(name="toy", trials=3, retest=0, sampler="random")
+            machine = MachineOptions(storage=arguments["storage"])
             toy = ToyLoader(tmp_path / "toy.json")
-            run_inline(
-                toy, name="toy", request=request, storage=arguments["storage"], listen=said.append
-            )
+            run_inline(toy, search, machine, listen=said.append)
         else:
             run_study(**arguments, listen=said.append)
         told.append([_words(each.message) for each in said if _of_session(each.message)])
