@@ -130,7 +130,7 @@ class SearchResult:
         these, and yours. A study that was searched in this process trains here, another one by
         worker processes from its file.
         """
-        from lrsearch.launch import watching
+        from lrsearch.launch.progress import watching
         from lrsearch.launch.searching import retest_study
 
         trials = (trial,) if isinstance(trial, int) else tuple(trial)
@@ -152,7 +152,7 @@ class SearchResult:
         print(trial_text(record, trial_data(record, self.curves.get(record.id, ()), ())))  # noqa: T201 - for a notebook
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it: a table, the picture where matplotlib is there, and the notes."""
+        """A notebook's view: a table, the notes, and the picture where matplotlib is there."""
         from lrsearch.report import answer_html
 
         return answer_html(self.study, self.records, self.answer)
@@ -216,7 +216,7 @@ def search(
     StudyBroken.
     """
     words = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
-    from lrsearch.launch import watching
+    from lrsearch.launch.progress import watching
     from lrsearch.launch.searching import read_call, search_study
 
     check_system()

@@ -57,8 +57,8 @@ def _choice(kind: str) -> click.Choice[str]:
 storage_option = click.option(
     "--storage",
     metavar="URL",
-    help="Database of the studies. [env var: LRSEARCH_STORAGE; default: sqlite:///lrsearch.db] A URL with a password belongs into"
-    " the variable, not on the command line.",
+    help="Database of the studies. [env var: LRSEARCH_STORAGE; default: sqlite:///lrsearch.db] "
+    "A URL with a password belongs into the variable, not on the command line.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
@@ -74,7 +74,8 @@ space_options = together(
         callback=peak_rates,
         multiple=True,
         metavar="[NAME=]LOW,HIGH",
-        help="Search peak rates between these; with NAME= for one optimizer, and again for another.",
+        help="Search peak rates between these; "
+        "with NAME= for one optimizer, and again for another.",
     ),
     click.option(
         "--warmup",
@@ -94,7 +95,8 @@ space_options = together(
         callback=extras,
         multiple=True,
         metavar="NAME=LOW,HIGH|NAME=A/B/...",
-        help="Search a value that build_model(params) reads, between two numbers or among choices; again for another.",
+        help="Search a value that build_model(params) reads, "
+        "between two numbers or among choices; again for another.",
     ),
     click.option(
         "--fine-tuning",
@@ -110,12 +112,14 @@ worker_options = together(
     click.option(
         "--workers",
         type=click.IntRange(min=1),
-        help="Worker processes. [default: one per GPU; one per CPU core, fewer where memory or trials are fewer]",
+        help="Worker processes. "
+        "[default: one per GPU; one per CPU core, fewer where memory or trials are fewer]",
     ),
     click.option(
         "--threads",
         type=click.IntRange(min=1),
-        help="CPU threads of each worker. [default: the cores, divided; what was interrupted keeps its number]",
+        help="CPU threads of each worker. "
+        "[default: the cores, divided; what was interrupted keeps its number]",
     ),
     click.option(
         "--per-device", type=click.IntRange(min=1), help="Workers that share each GPU. [default: 1]"
@@ -204,7 +208,8 @@ training_options = together(
         "--accept-change",
         multiple=True,
         metavar="FIELD",
-        help="Go on though FIELD of the definition, as the refusal names it, has changed; recorded, and said in the answer.",
+        help="Go on though FIELD of the definition, as the refusal names it, has changed; "
+        "recorded, and said in the answer.",
     ),
     click.option(
         "--allow-version-drift",
@@ -235,24 +240,36 @@ def space_overrides(given: dict[str, Any]) -> dict[str, Json]:
 
 
 def take_options(given: dict[str, Any]) -> tuple[SearchOptions, MachineOptions]:
-    """The values that a command's options make; what they refuse is named as on the command line."""
-    from lrsearch.launch.options import WHOLE, split_options
+    """Take the options of the search and of the machine out of `given`, as their values.
 
-    overrides = space_overrides(given)
+    What the values refuse is named as on the command line.
+    """
+    from lrsearch.launch.options import NAMES, WHOLE, split_options
+
+    said = {name: given.pop(name) for name in NAMES if name in given}
     try:
-        return split_options({**given, "overrides": overrides})
+        return split_options({**said, "overrides": space_overrides(given)})
     except InvalidValue as error:
         field = str(error.field).replace("_", "-").removeprefix("--")
         allowed = str(error.allowed).removeprefix(WHOLE)  # click has seen to that
         raise InvalidValue(f"--{field}", got=error.got, allowed=allowed) from None
 
 
-def take_progress(given: dict[str, Any], *, as_json: bool) -> AbstractContextManager[Listener]:
-    """The view of progress that a command's options ask for: none beside JSON."""
-    from lrsearch.launch import watching
+def show_progress(
+    *, as_json: bool, quiet: bool, verbose: bool, log_file: str | None
+) -> AbstractContextManager[Listener]:
+    """The view of progress that the output options ask for; none beside JSON."""
+    from lrsearch.launch.progress import watching  # late: it takes longer than all of --help
 
-    quiet = given.pop("quiet") or as_json
-    return watching(quiet=quiet, verbose=given.pop("verbose"), log_file=given.pop("log_file"))
+    return watching(quiet=quiet or as_json, verbose=verbose, log_file=log_file)
+
+
+def say(data: Json, text: str, *, as_json: bool) -> None:
+    """Print `data` as JSON for programs, or `text` for people."""
+    if as_json:
+        echo_json(data)
+    else:
+        click.echo(text)
 
 
 def echo_json(data: Json) -> None:

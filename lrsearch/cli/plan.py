@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from lrsearch.cli.options import (
-    echo_json,
     json_option,
+    say,
     search_options,
     space_options,
     storage_option,
@@ -36,12 +36,9 @@ def plan(study_file: Path, *, as_json: bool, **options: Any) -> None:
     A few steps are trained to time them, and nothing is stored. Of a study that exists it says what
     is left.
     """
-    from lrsearch.launch import plan_study
+    from lrsearch.launch.estimating import plan_study
     from lrsearch.report.bill import bill_text, plan_text
 
     planned = plan_study(study_file, *take_options(options))
-    if as_json:
-        echo_json(planned.to_json())
-        return
-    click.echo(bill_text(planned.bill, planned.at))
-    click.echo(plan_text(planned.to_json()))
+    data = planned.to_json()
+    say(data, f"{bill_text(planned.bill, planned.at)}\n{plan_text(data)}", as_json=as_json)

@@ -1,4 +1,4 @@
-"""The command that makes a study's answer more certain: retests on more seeds, or of more settings."""
+"""The command that makes a study's answer more certain by retests: more seeds, or more settings."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import click
 
 from lrsearch.cli.completing import complete_search_trial, study_argument
 from lrsearch.cli.options import (
-    echo_json,
     json_option,
     output_options,
+    say,
+    show_progress,
     storage_option,
     study_file_option,
     take_options,
-    take_progress,
     training_options,
     worker_options,
 )
@@ -71,15 +71,14 @@ def retest(
     that has finished is open again for its retests alone. Where its search goes on, its end has as
     many seeds and settings; nothing is trained here.
     """
-    from lrsearch.launch import retest as train_retests
     from lrsearch.launch.options import RetestOptions
+    from lrsearch.launch.retesting import retest as train_retests
 
     if not (seeds or top or trials):
         raise click.UsageError("say how far: --seeds N in all, --top N settings, or --trial N.")
     wanted = RetestOptions(seeds=seeds, top=top, trials=trials)
-    progress = take_progress(options, as_json=as_json)
     search, machine = take_options(options)
-    with progress as listen:
+    with show_progress(as_json=as_json, **options) as listen:
         added = train_retests(
             study,
             wanted,
@@ -91,7 +90,6 @@ def retest(
         )
     if added.taken.over and not plan_only and not added.stopped:
         tell_answer(study, machine.storage, as_json=as_json, beside=added.to_json())
-    elif as_json:
-        echo_json({**added.to_json(), "answer": None})
     else:
-        click.echo(f"{added}. {added.next_step}".strip())
+        data = {**added.to_json(), "answer": None}
+        say(data, f"{added}. {added.next_step}".strip(), as_json=as_json)

@@ -15,12 +15,13 @@ from lrsearch.cli.options import (
     echo_json,
     json_option,
     output_options,
+    say,
     search_options,
+    show_progress,
     space_options,
     storage_option,
     study_file_option,
     take_options,
-    take_progress,
     training_options,
     until_option,
     worker_options,
@@ -43,23 +44,14 @@ def new_study(file: Path) -> None:
         raise InvalidValue("FILE", got=str(file), allowed="a name that ends in .py")
     study_name(file)  # refuses a stem that no database would take
     if file.exists():
-        raise InvalidValue(
-            "FILE",
-            got=str(file),
-            allowed="a file that does not exist yet",
-            fix="Choose another name.",
-        )
+        new = "a file that does not exist yet"
+        raise InvalidValue("FILE", got=str(file), allowed=new, fix="Choose another name.")
     if not file.parent.is_dir():
-        raise InvalidValue(
-            "FILE",
-            got=str(file),
-            allowed="in a folder that exists",
-            fix=f"Create {file.parent} first.",
-        )
+        there, fix = "in a folder that exists", f"Create {file.parent} first."
+        raise InvalidValue("FILE", got=str(file), allowed=there, fix=fix)
     file.write_text(STARTER.read_text(encoding="utf-8"), encoding="utf-8")
-    click.echo(
-        f"wrote {file}. Put your model and data into it, then: lrsearch start-study {quote(str(file))}"
-    )
+    start = f"lrsearch start-study {quote(str(file))}"
+    click.echo(f"wrote {file}. Put your model and data into it, then: {start}")
 
 
 @click.command("start-study")
@@ -86,11 +78,10 @@ def start_study(study_file: Path, *, create_only: bool, as_json: bool, **options
     total, so a larger one adds trials. Ctrl-C puts running trials back; a second one leaves at
     once.
     """
-    from lrsearch.launch import run_study
+    search, machine = take_options(options)  # --timeout counts from here
+    from lrsearch.launch.run import run_study
 
-    progress = take_progress(options, as_json=as_json)
-    search, machine = take_options(options)
-    with progress as listen:
+    with show_progress(as_json=as_json, **options) as listen:
         study = run_study(study_file, search, machine, create_only=create_only, listen=listen)
     if create_only:
         tell_created(study.name, as_json=as_json)
@@ -114,26 +105,22 @@ def attach(study: str, *, study_file: Path | None, as_json: bool, **options: Any
 
     Any number of machines may attach and leave at any time; the budget stays exact.
     """
-    from lrsearch.launch import attach as attach_workers
-
-    progress = take_progress(options, as_json=as_json)
     search, machine = take_options(options)
-    with progress as listen:
+    from lrsearch.launch.attaching import attach as attach_workers
+
+    with show_progress(as_json=as_json, **options) as listen:
         record = attach_workers(study, search, machine, study_file=study_file, listen=listen)
-    if as_json:
-        echo_json({"study": study, "state": record.state.value})
-    else:
-        click.echo(f"{study} is {record.state.value}. Its answer: lrsearch best {quote(study)}")
+    state = record.state.value
+    answer = f"{study} is {state}. Its answer: lrsearch best {quote(study)}"
+    say({"study": study, "state": state}, answer, as_json=as_json)
     with existing_study(study, machine.storage) as (ledger, record):
         check_result(record, ledger.trials(record.id))
 
 
 def tell_created(name: str, *, as_json: bool) -> None:
     """Say that the study is there, and how to train it."""
-    if as_json:
-        echo_json({"study": name, "created": True})
-    else:
-        click.echo(f"{name} is ready; attach workers with: lrsearch attach {quote(name)}")
+    ready = f"{name} is ready; attach workers with: lrsearch attach {quote(name)}"
+    say({"study": name, "created": True}, ready, as_json=as_json)
 
 
 def tell_answer(name: str, storage: str | None, *, as_json: bool, beside: Json = None) -> None:
@@ -154,25 +141,26 @@ def tell_answer(name: str, storage: str | None, *, as_json: bool, beside: Json =
     check_result(record, records)
     name = quote(name)
     click.echo(
-        f"\nPaste it:  lrsearch export {name}\nSee it:    lrsearch plot {name} -o pictures\nBrowse it: lrsearch dashboard"
+        f"\nPaste it:  lrsearch export {name}\n"
+        f"See it:    lrsearch plot {name} -o pictures\n"
+        "Browse it: lrsearch dashboard"
     )
 
 
 def check_result(study: StudyRecord, records: Sequence[TrialRecord]) -> None:
-    """Raise NoResult where the study is done, and its search found nothing that could be compared."""
+    """Raise NoResult where the study is done, and its search found nothing to compare."""
     from lrsearch.answer import nothing_to_compare, ranking
     from lrsearch.errors import NoResult
     from lrsearch.values import Kind, Origin, StudyState
 
     if study.state is not StudyState.FINISHED:
         return
-    fix = f"See lrsearch trials {quote(study.name)}."
-    if not ranking(records, study.plan.facts.direction):
-        raise NoResult(
-            f"study {study.name!r} is done, and no trial ran to its end with a value. {fix}"
-        )
     searched = any(each.kind is Kind.SEARCH and each.origin is not Origin.YOURS for each in records)
-    if searched and nothing_to_compare(records):
-        raise NoResult(
-            f"study {study.name!r} is done, and no searched trial ran well: there is nothing to compare. {fix}"
-        )
+    if not ranking(records, study.plan.facts.direction):
+        found = "no trial ran to its end with a value."
+    elif searched and nothing_to_compare(records):
+        found = "no searched trial ran well: there is nothing to compare."
+    else:
+        return
+    see = f"See lrsearch trials {quote(study.name)}."
+    raise NoResult(f"study {study.name!r} is done, and {found} {see}")

@@ -120,6 +120,9 @@ def split_options(given: Mapping[str, Any]) -> tuple[SearchOptions, MachineOptio
     return SearchOptions(**search), MachineOptions(**said)
 
 
+NAMES = tuple(each.name for kind in (SearchOptions, MachineOptions) for each in fields(kind))
+
+
 # -- what each field may be ------------------------------------------------------------------------
 
 WHOLE = "a whole number of "

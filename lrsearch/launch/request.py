@@ -90,7 +90,8 @@ def _raise_seeds(ledger: Ledger, study: StudyRecord, seeds: int, listen: Listene
     if seeds > kept:
         add_retests(ledger, study, RetestOptions(seeds=seeds, lasting=True), listen=listen)
     elif seeds < kept:
-        text = f"{study.name} keeps its {counted(kept, 'seed')} for retests: --retest {seeds} takes none back"
+        keeps = f"{study.name} keeps its {counted(kept, 'seed')} for retests"
+        text = f"{keeps}: --retest {seeds} takes none back"
         listen(Event(message=Note(text=text)))
 
 

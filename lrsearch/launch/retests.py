@@ -36,17 +36,11 @@ class RetestsAdded:
     @property
     def next_step(self) -> str:
         """What lets workers train what waits."""
-        name = quote(self.study.name)
-        resume = (
-            f"It is {self.study.state.value}: lrsearch resume {name}, then lrsearch attach {name}."
-        )
+        name, state = quote(self.study.name), self.study.state.value
         if self.stopped:
-            return resume
-        return (
-            f"Workers train them by: lrsearch attach {name}"
-            if self.taken.waiting or not self.taken.over
-            else ""
-        )
+            return f"It is {state}: lrsearch resume {name}, then lrsearch attach {name}."
+        waits = self.taken.waiting or not self.taken.over
+        return f"Workers train them by: lrsearch attach {name}" if waits else ""
 
     def to_json(self) -> dict[str, Json]:
         return {
@@ -70,29 +64,24 @@ class RetestsAdded:
     def _now(self) -> list[str]:
         if not self.choice.trials:
             return ["no trial has a value: no setting is retested"]
-        what, added, lost = (
-            f"{self._names()} on {_in_all(self.choice.seeds)}",
-            self.taken.added,
-            self.choice.failed,
-        )
-        said = [
-            f"{counted(added, 'more retest')}: {what}" if added else f"{what}: no retest is missing"
-        ]
+        added, lost = self.taken.added, self.choice.failed
+        what = f"{self._names()} on {_in_all(self.choice.seeds)}"
+        more = f"{counted(added, 'more retest')}: {what}"
+        said = [more if added else f"{what}: no retest is missing"]
         if (earlier := self.taken.waiting - added) > 0:
-            said.append(
-                f"{counted(earlier, 'earlier retest')} {'are' if earlier > 1 else 'is'} still to train"
-            )
+            are = "are" if earlier > 1 else "is"
+            said.append(f"{counted(earlier, 'earlier retest')} {are} still to train")
         if lost:
-            stays = "stay" if lost > 1 else "stays"
-            said.append(
-                f"{counted(lost, 'retest')} of them ended without a value before, and {stays} so"
-            )
+            stay = "stay" if lost > 1 else "stays"
+            ended = f"{counted(lost, 'retest')} of them ended without a value before"
+            said.append(f"{ended}, and {stay} so")
         return said
 
     def _later(self) -> str:
         parts, plan, choice = [], self.study.plan, self.choice
         if choice.top is not None:
-            best = f"the best {counted(plan.retest_top, 'setting')}{'' if choice.without_yours else ' and yours'}"
+            mine = "" if choice.without_yours else " and yours"
+            best = f"the best {counted(plan.retest_top, 'setting')}{mine}"
             parts.append(f"at its end {best} are retested on {_in_all(plan.retest_seeds)}")
         if choice.named:
             parts.append(f"after it {self._names()} train on {_in_all(choice.seeds)}")

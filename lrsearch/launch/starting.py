@@ -12,7 +12,7 @@ from lrsearch.errors import LrSearchError, StudyFileError
 from lrsearch.launch.checking import check_identity, refuse_broken
 from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.launch.parent import LedgerUndertaker, Watcher, checkpoint_root, opened
-from lrsearch.launch.planning import keep_threads, plan_further
+from lrsearch.launch.planning import keep_threads, plan_further, trainings_left
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.slots import SlotPlan
 from lrsearch.messages import Event, Listener, Note
@@ -100,7 +100,7 @@ def train_further(
     Then `begin` is called first: it gives the study as it is to be trained, or None where nothing
     is. `left` is how many trainings there are to come, where the budget does not say so.
     """
-    slots = plan_further(machine, ledger, study, left=left)
+    slots = plan_further(machine, ledger, study, left or trainings_left(ledger, study))
     path = find_file(study, study_file)
     config = worker_config(machine, url, study_file=path, overrides=study.plan.overrides)
     with Pool(slots.slots, config, listen, trial_timeout=machine.trial_timeout) as pool:

@@ -2,23 +2,21 @@
 them.
 """
 
-from lrsearch import launch
+from lrsearch.launch import attaching, estimating, retesting, run
 from lrsearch.launch.options import split_options
 
 
 def run_study(study_file, *, create_only=False, listen=lambda _event: None, **given):
-    return launch.run_study(
-        study_file, *split_options(given), create_only=create_only, listen=listen
-    )
+    return run.run_study(study_file, *split_options(given), create_only=create_only, listen=listen)
 
 
 def attach(name, *, study_file=None, listen=lambda _event: None, **given):
-    return launch.attach(name, *split_options(given), study_file=study_file, listen=listen)
+    return attaching.attach(name, *split_options(given), study_file=study_file, listen=listen)
 
 
 def retest(name, wanted, *, listen=lambda _event: None, **given):
-    return launch.retest(name, wanted, *split_options(given), listen=listen)
+    return retesting.retest(name, wanted, *split_options(given), listen=listen)
 
 
 def plan_study(study_file, **given):
-    return launch.plan_study(study_file, *split_options(given))
+    return estimating.plan_study(study_file, *split_options(given))
