@@ -8,6 +8,7 @@ import pytest
 from ledger_tools import add_worker, claim, finish, plan, train
 from shell import ledger as ledger  # noqa: PLC0414 - a fixture
 from shell import run as run  # noqa: PLC0414 - a fixture
+from sqlalchemy import text
 
 from lrsearch.cli.run import tell_answer
 from lrsearch.errors import FingerprintMismatch, NoResult, StudyBroken
@@ -168,11 +169,8 @@ def test_workers_are_listed_with_versions(run, study):
 def test_migrate_finds_nothing_to_do_and_refuses_what_it_does_not_know(run, ledger, study):
     found = run("migrate", "--json")
     assert found["before"] == found["after"]
-    ledger.database.write(
-        lambda c: (
-            c.exec_driver_sql("update lrsearch_alembic_version set version_num = '9999'") and None
-        )
-    )
+    newer = text("update lrsearch_alembic_version set version_num = '9999'")
+    ledger.database.transact(lambda tx: tx.execute(newer))
     assert "newer lrsearch" in run("migrate", code=4)
     assert "9999" in run("studies", code=4)
 

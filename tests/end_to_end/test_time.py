@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from launching import run_study
+from sqlalchemy import text
 
 from lrsearch.messages import Note
 from lrsearch.storage import open_ledger
@@ -70,7 +71,7 @@ def test_what_a_trial_took_of_its_workers_time_is_kept(search, tmp_path):
     search(trials=3, retest=0)
     with closing(open_ledger(f"sqlite:///{tmp_path}/toy.db")) as ledger:
         query = "select worker_seconds, seconds from lrsearch_trials"
-        rows = ledger.database.read(lambda connection: connection.exec_driver_sql(query).all())
+        rows = ledger.database.rows(text(query))
     assert len(rows) == 3
     assert all(each.seconds <= each.worker_seconds < each.seconds + 2.0 for each in rows), (
         "sampling included"
