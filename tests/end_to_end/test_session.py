@@ -19,7 +19,7 @@ from lrsearch.storage import open_ledger
 from lrsearch.worker.config import WorkerConfig
 
 SUPPORT = Path(__file__).parents[1] / "support"
-MOST_FRAMES = 17
+MOST_FRAMES = 14
 
 KERAS_STUDY = """
 import keras, numpy as np
@@ -38,12 +38,13 @@ definition = StudyDefinition(objective="val_loss", epochs=3, batch_size=4, space
 
 @pytest.mark.tensorflow
 def test_few_frames_lie_between_a_workers_main_and_the_sql_of_a_claim(tmp_path):
-    """With `auto`, whose way is the longest; no trial waits, so that the claim makes a new one."""
+    """With `auto`, a time-out and a limit of trainings: of all claims this one is the deepest."""
     url = f"sqlite:///{tmp_path}/toy.db"
     (tmp_path / "study.py").write_text(KERAS_STUDY)
     with_figures = {"engine": "vectorized", "width": 4, "reason": "as the test wants it"}
     ledger = open_ledger(url, create=True)
-    made = ledger.create_study(plan(first=(), facts=facts(objective="val_loss")))
+    known = facts(objective="val_loss")
+    made = ledger.create_study(plan(first=(), timeout_seconds=3600.0, trainings=20, facts=known))
     ledger.note_calibration(made.id, "here/cpu/all", with_figures)
     ledger.close()
     config = WorkerConfig(
