@@ -97,7 +97,7 @@ def _picture(study: StudyRecord, records: Sequence[TrialRecord], answer: Answer)
     if answer.best is None:
         return ""
     try:
-        from lrsearch.report.pictures import rates_figure
+        from lrsearch.report.rates_picture import rates_figure
 
         figure = rates_figure(study, records, answer)
     except EnvironmentProblem:
