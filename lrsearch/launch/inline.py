@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 from lrsearch.answer import NOTEBOOK
 from lrsearch.errors import AskedToLeave, StudyBroken
 from lrsearch.launch.checking import check_methods
-from lrsearch.launch.events import silent, to_all
+from lrsearch.launch.database import ledger_at
 from lrsearch.launch.options import MachineOptions, RetestOptions, SearchOptions
-from lrsearch.launch.parent import Watcher, opened
 from lrsearch.launch.request import create_or_resume, new_plan
 from lrsearch.launch.retests import add_retests
 from lrsearch.launch.starting import worker_config
@@ -34,6 +33,8 @@ from lrsearch.messages import (
     WorkerDone,
     WorkerMessage,
 )
+from lrsearch.progress.listeners import silent, to_all
+from lrsearch.progress.study_watcher import StudyWatcher
 from lrsearch.values import StudyRecord, StudyState
 from lrsearch.version import versions
 from lrsearch.worker.config import WorkerConfig
@@ -112,7 +113,7 @@ def run_inline(
     for note in found.facts.notes:
         listen(Event(message=Note(text=note)))
     check_methods(search, found.facts)
-    with opened(url) as ledger:
+    with ledger_at(url) as ledger:
         name = search.name or _say_name(own_name(found, search), listen)
         plan, resume = new_plan(search, name, None, found), wanted is None
         study = create_or_resume(ledger, search, plan, resume=resume, listen=listen)
@@ -151,7 +152,7 @@ def _train(
     from lrsearch.worker.loop import work
     from lrsearch.worker.opening import desk_for, settle_engine
 
-    watcher = Watcher(ledger, study, listen, ways=NOTEBOOK)
+    watcher = StudyWatcher(ledger, study, listen, ways=NOTEBOOK)
     watcher.begin()
 
     def say(message: WorkerMessage) -> None:
