@@ -21,7 +21,6 @@ from lrsearch.messages import Event, Listener, Note
 from lrsearch.progress.study_watcher import StudyWatcher
 from lrsearch.values import Json, StudyRecord
 from lrsearch.worker.config import WorkerConfig
-from lrsearch.worker.workshop import host_name
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -62,7 +61,6 @@ def worker_config(
         study_file=None if study_file is None else str(study_file),
         checkpoints=str(checkpoint_root(machine.checkpoints, url)),
         overrides=overrides,
-        host=host_name(),
         engine=machine.engine,
         engine_factory=machine.engine_factory,
         checkpoint_seconds=machine.checkpoint_every or 60.0,
