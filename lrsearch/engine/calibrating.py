@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, replace
 import tensorflow as tf
 
 from lrsearch.engine.blame import end_fork, settle
+from lrsearch.engine.contract import Engine, Figures
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.stack import Stack
 from lrsearch.engine.vectorized import VectorizedEngine, cannot_stack, reason_of
@@ -58,10 +59,8 @@ class Calibration:
         return cls(**data)
 
 
-class AutoEngine:
-    """The engine `auto`: `vectorized` or `graph`, whichever its calibration says; the contract is
-    `lrsearch.engine.contract`.
-    """
+class AutoEngine(Engine):
+    """The engine `auto`: `vectorized` or `graph`, whichever its calibration says."""
 
     name = "auto"
 
@@ -70,7 +69,7 @@ class AutoEngine:
         self.vectorized = VectorizedEngine(loaded)
         self.calibration: Calibration | None = None
 
-    def calibrate(self, known: Mapping[str, Json] | None) -> Mapping[str, Json]:
+    def calibrate(self, known: Figures | None) -> Figures:
         """Take the figures that are `known` of this study and machine, or measure; returns them as
         JSON.
         """

@@ -6,26 +6,34 @@ against all of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from typing import Protocol, TypeAlias
 
-from lrsearch.values import Outcome, Save, Source, Watch
+from lrsearch.values import Json, Outcome, Save, Source, Watch
+
+# What an engine measured on one machine, as JSON, with a line for people as "reason".
+Figures: TypeAlias = Mapping[str, Json]
 
 
 class Engine(Protocol):
-    """Trains what `source` hands out until it hands out None.
+    """Trains what `source` hands out until it hands out None; engines inherit from this class.
 
     Owes exactly one `Outcome` for each `TrialSpec`; an exception of the user's code, whatever its
     class, becomes a FAILED outcome with its traceback, never an exception of `train`. SystemExit
     and KeyboardInterrupt too, marked `left`: whether this process was told to stop is for its
     worker to know. What `source`, `watch` and `save` raise is not the user's: it leaves `train` as
     it is, and so does AskedToLeave.
-
-    One that measures before it trains has a method `calibrate(known)`, which takes a machine's
-    figures, or None, and returns figures to keep, as JSON, with a line for people as `reason`.
     """
 
     name: str
+
+    def calibrate(self, known: Figures | None) -> Figures:
+        """Take the figures that are known of this study and machine, or measure them.
+
+        Returns the figures to keep; empty for an engine that measures nothing, as here.
+        """
+        del known
+        return {}
 
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Yield an outcome as each attempt ends.

@@ -19,6 +19,7 @@ from lrsearch.engine import _keras
 from lrsearch.engine.blame import LEAVING, PASSING, blaming, end_fork
 from lrsearch.engine.callbacks import calls_begin, kept_of, may_change_weights, users_callbacks
 from lrsearch.engine.compiling import accumulation_of, inner, seeded_model, set_searched
+from lrsearch.engine.contract import Engine
 from lrsearch.engine.data import Arrays, Data, Split, epoch_stream, sample_batch, training_stream
 from lrsearch.engine.keeping import KeptWeights
 from lrsearch.engine.loaded import LoadedStudy
@@ -33,8 +34,8 @@ from lrsearch.values import Outcome, Save, Source, Status, TrialSpec, Watch
 LONGEST_TRACEBACK = 8192  # characters: the end of a traceback is what tells
 
 
-class FitEngine:
-    """See the module; the contract is `lrsearch.engine.contract`."""
+class FitEngine(Engine):
+    """See the module."""
 
     name = "fit"
 

@@ -24,6 +24,7 @@ from lrsearch.engine import _keras
 from lrsearch.engine.blame import PASSING, blaming, end_fork
 from lrsearch.engine.callbacks import calls_begin, watching_batches
 from lrsearch.engine.compiling import accumulation_of, fresh_model, inner, set_searched
+from lrsearch.engine.contract import Engine
 from lrsearch.engine.data import DEFAULT_BATCH, Arrays, Data, permutation, sample_batch
 from lrsearch.engine.feeding import ArrayFeed, Feed, StreamFeed
 from lrsearch.engine.fit import FitEngine, Run, first_line
@@ -47,8 +48,8 @@ class CallbackFailed(Exception):
     """What a callback of the user's raised is the trial's end, and this error's cause."""
 
 
-class GraphEngine:
-    """See the module; the contract is `lrsearch.engine.contract`."""
+class GraphEngine(Engine):
+    """See the module."""
 
     name = "graph"
 

@@ -20,6 +20,7 @@ from lrsearch.engine import _keras
 from lrsearch.engine.blame import PASSING, blaming, end_fork
 from lrsearch.engine.callbacks import kept_of, looked_at, users_callbacks
 from lrsearch.engine.compiling import fresh_model, inner
+from lrsearch.engine.contract import Engine
 from lrsearch.engine.data import Arrays, Stream
 from lrsearch.engine.families import ADAPTERS
 from lrsearch.engine.graph import GraphEngine
@@ -36,11 +37,8 @@ WIDTH = 16  # rows where nothing was measured
 ASK_SECONDS = 1.0
 
 
-class VectorizedEngine:
-    """See the module; the contract is `lrsearch.engine.contract`.
-
-    `width` is how many trials train at once.
-    """
+class VectorizedEngine(Engine):
+    """See the module; `width` is how many trials train at once."""
 
     name = "vectorized"
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from lrsearch.sampling import Proposer, pruning_rule
 from lrsearch.storage import Mirror
-from lrsearch.values import Json
 from lrsearch.worker.checkpoints import CheckpointStore
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.desk import Desk
@@ -66,21 +64,17 @@ def settle_engine(
     """Let an engine that measures take the study's figures for this machine; the first worker
     measures and says what it chose.
     """
-    calibrate: Callable[[Json], Mapping[str, Json]] | None = getattr(engine, "calibrate", None)
-    if calibrate is None:
-        say("engine.ready", figures={})
-        return
     machine = f"{config.host}/{config.slot.partition(':')[0]}/{config.threads or 'all'}"
     known = ledger.calibration(study.id, machine)
-    found = calibrate(known)
+    found = engine.calibrate(known)
     say("engine.ready", figures=dict(found))
-    if known is not None:
+    if known is not None or not found:
         return
     if ledger.note_calibration(study.id, machine, dict(found)):
         say("note", text=str(found["reason"]))
     else:
         # another worker was quicker: all of a machine go one way
-        calibrate(ledger.calibration(study.id, machine))
+        engine.calibrate(ledger.calibration(study.id, machine))
 
 
 def folder_of(study: StudyRecord) -> str:

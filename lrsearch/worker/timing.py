@@ -8,7 +8,7 @@ reference for a moment.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from lrsearch.engine.contract import Engine
 from lrsearch.values import Json, Progress, StudyPlan, StudyRecord, StudyState, TrialSpec, Verdict
@@ -21,8 +21,7 @@ _LOOKS = 2  # at least, to tell a pace by
 def timed_figures(workshop: Workshop, found: Inspection) -> Mapping[str, Json]:
     """An engine's figures for the study that was found, as `answer.timed_training` takes them."""
     _, engine = workshop.open(_unstored(found))
-    calibrate: Callable[[Json], Mapping[str, Json]] | None = getattr(engine, "calibrate", None)
-    return calibrate(None) if calibrate is not None else _trained_a_moment(engine, found)
+    return engine.calibrate(None) or _trained_a_moment(engine, found)
 
 
 def _trained_a_moment(engine: Engine, found: Inspection) -> Mapping[str, Json]:
