@@ -81,14 +81,13 @@ class AutoEngine(Engine):
         return self.calibration.to_json()
 
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
-        """Train what `source` hands out."""
+        """Let the chosen engine train what `source` hands out."""
         if self.calibration is None:
             self.calibrate(None)
         assert self.calibration is not None
-        chosen = (
-            self.vectorized if self.calibration.engine == "vectorized" else self.vectorized.graph
-        )
-        yield from chosen.train(source, watch, save)
+        rows = self.calibration.engine == "vectorized"
+        chosen = self.vectorized if rows else self.vectorized.graph
+        return chosen.train(source, watch, save)
 
 
 def first_setting(loaded: LoadedStudy) -> TrialSpec:

@@ -16,10 +16,11 @@ from lrsearch.definition import StudyDefinition, fingerprint_of, recorded_of
 from lrsearch.definition.loading import own_traceback
 from lrsearch.definition.study import hint_of
 from lrsearch.engine import _keras
+from lrsearch.engine.attempt import numbers_of
 from lrsearch.engine.callbacks import kept_of, looked_at
 from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, inner, set_searched
 from lrsearch.engine.data import Arrays, Stream, sample_batch
-from lrsearch.engine.fit import user_traceback
+from lrsearch.engine.failure import user_traceback
 from lrsearch.engine.loaded import Findings, LoadedStudy
 from lrsearch.engine.looking import LOOK_RATE, Called, Step, call_callbacks, first_step
 from lrsearch.engine.own_optimizer import own_optimizer
@@ -32,7 +33,6 @@ from lrsearch.engine.same_start import (
     first_extra,
 )
 from lrsearch.engine.shared import forget_shared_layers, shared_layers
-from lrsearch.engine.watching import numbers_of
 from lrsearch.engine.yours import describe, kept_rates, look_at_rates
 from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
 from lrsearch.space import keras_class

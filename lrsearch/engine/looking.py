@@ -14,11 +14,11 @@ import keras
 import numpy as np
 
 from lrsearch.engine import _keras
+from lrsearch.engine.attempt import numbers_of
 from lrsearch.engine.callbacks import placed_name
 from lrsearch.engine.compiling import inner
 from lrsearch.engine.data import DEFAULT_BATCH, Arrays, Split, training_stream
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.watching import numbers_of
 from lrsearch.errors import InvalidValue
 
 LOOK_RATE = 0.0123  # a rate that no callback would set by itself

@@ -8,7 +8,7 @@ What could not be kept is said.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from lrsearch.engine import _keras, _tensorflow
 from lrsearch.engine.data import Arrays, Split
+from lrsearch.engine.types import Callback, Dataset, EpochIterator
 from lrsearch.values import Json, Snapshot
 
 # of an iterator, its shuffle buffer above all: every checkpoint holds it
@@ -37,13 +38,13 @@ class Kept:
 class StreamKeeper:
     """Where one attempt's training stream stands: kept at any batch's end, and begun from there."""
 
-    def __init__(self) -> None:
-        self._source: Any = None
-        self._iterator: Any = None
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note = note  # lets a text go with the outcome
+        self._source: Dataset = None
+        self._iterator: EpochIterator = None
         self._why = ""  # the stream cannot be kept
-        self.notes: tuple[str, ...] = ()
 
-    def begin(self, split: Split, resume: Snapshot | None, iterator: Any) -> None:
+    def begin(self, split: Split, resume: Snapshot | None, iterator: EpochIterator) -> None:
         """Take on Keras' epoch iterator before its first epoch, and let it begin where the
         checkpoint was taken.
         """
@@ -82,6 +83,7 @@ class StreamKeeper:
         """End the threads or processes of a PyDataset that was left early."""
         if self._iterator is not None:
             _keras.stop_workers(self._iterator)
+            self._iterator = None
 
     def _state(self) -> bytes:
         """The iterator, as TensorFlow writes it; empty where that cannot be, from then on with the
@@ -109,7 +111,7 @@ class StreamKeeper:
         try:
             _tensorflow.restore_iterator(begun, state)
         except tf.errors.OpError as error:
-            self.notes = (f"the trial went on with a fresh pass over the dataset: {_short(error)}",)
+            self._note(f"the trial went on with a fresh pass over the dataset: {_short(error)}")
             return iter(_keras.dataset_of(iterator))
         return begun
 
@@ -119,7 +121,9 @@ def _short(error: Exception) -> str:
     return str(getattr(error, "message", error)).split("}} ")[-1].split(" [Op:")[0].strip()[:200]
 
 
-def notes_of(resume: Snapshot | None, split: Split, callbacks: Sequence[Any]) -> tuple[str, ...]:
+def notes_of(
+    resume: Snapshot | None, split: Split, callbacks: Sequence[Callback]
+) -> tuple[str, ...]:
     """What is not as it would have been without the interruption, where a trial goes on within an
     epoch.
     """

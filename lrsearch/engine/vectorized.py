@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import keras
 import tensorflow as tf
 
 from lrsearch.engine import _keras
-from lrsearch.engine.blame import PASSING, blaming, end_fork
+from lrsearch.engine.blame import PASSING, Observer, end_fork, guard
 from lrsearch.engine.callbacks import kept_of, looked_at, users_callbacks
 from lrsearch.engine.compiling import fresh_model, inner
 from lrsearch.engine.contract import Engine
@@ -28,6 +28,7 @@ from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.program import CannotTrace
 from lrsearch.engine.stack import Stack
 from lrsearch.engine.stacked import StackedProgram
+from lrsearch.engine.starting import kept_model
 from lrsearch.errors import text_of
 from lrsearch.space import OPTIMIZERS
 from lrsearch.values import Outcome, Save, Source, TrialSpec, Watch
@@ -56,47 +57,49 @@ class VectorizedEngine(Engine):
         """Trials in training now."""
         return sum(len(stack.rows) for stack in self._stacks.values())
 
-    @blaming
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
-        """Train what `source` hands out, up to `width` at a time; a spec that must train alone
-        waits until the others ended.
-        """
-        while True:
-            if self._apart is not None and not self.rows:
-                apart, self._apart = self._apart, None
-                yield self._alone(apart, "its worker was lost before", watch, save)
-            if self._apart is None and (not self.rows or time.monotonic() >= self._ask_again):
-                yield from self._fill(source, watch, save)
-            if not self.rows and self._apart is None:
-                return
-            for stack in self._stacks.values():
-                if stack.rows:
-                    yield from self._epoch(stack, watch, save)
+        """Train what `source` hands out, up to `width` at a time.
 
-    def _fill(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
-        """Take attempts until all rows are taken or there is none now; what cannot be a row is
-        trained at once.
+        What cannot be a row is trained at once; a spec that must train alone waits until the
+        others ended.
         """
-        joining: dict[int | None, list[TrialSpec]] = {}
-        while self._apart is None and self.rows + sum(map(len, joining.values())) < self.width:
-            spec = source()
-            if spec is None:
-                self._ask_again = time.monotonic() + ASK_SECONDS
-                break
-            why = (
-                cannot_stack(spec)
-                or _asked(partial(self._cannot_test, spec))
-                or self.why_not()
-                or self._called_upon(spec)
-            )
-            if spec.alone:
-                self._apart = spec
-            elif why:
-                yield self._alone(spec, why, watch, save)
-            else:
-                joining.setdefault(spec.setting.batch_size, []).append(spec)
-        for size, specs in joining.items():
-            yield from self._join(size, specs, watch, save)
+        with guard(watch, save) as observer:
+            while True:
+                if self._apart is not None and not self.rows:
+                    apart, self._apart = self._apart, None
+                    yield self._train_alone(apart, "its worker was lost before", observer)
+                joining: list[TrialSpec] = []
+                while self._asks(len(joining)):
+                    spec = source()
+                    if spec is None:
+                        self._ask_again = time.monotonic() + ASK_SECONDS
+                        break
+                    why = self._why_alone(spec)
+                    if spec.alone:
+                        self._apart = spec
+                    elif why:
+                        yield self._train_alone(spec, why, observer)
+                    else:
+                        joining.append(spec)
+                yield from self._join(joining, observer)
+                if not self.rows and self._apart is None:
+                    return
+                for stack in [each for each in self._stacks.values() if each.rows]:
+                    yield from self._epoch(stack, observer)
+
+    def _asks(self, joining: int) -> bool:
+        """Whether there is room for another row, beside those that are joining."""
+        early = self.rows and not joining and time.monotonic() < self._ask_again
+        return self._apart is None and not early and self.rows + joining < self.width
+
+    def _why_alone(self, spec: TrialSpec) -> str:
+        """Why this attempt cannot be a row, or empty."""
+        return (
+            cannot_stack(spec)
+            or _asked(partial(self._cannot_test, spec))
+            or self.why_not()
+            or self._called_upon(spec)
+        )
 
     def _cannot_test(self, spec: TrialSpec) -> str:
         """Why a retest cannot be a row beside others, or empty: rows are tested on arrays."""
@@ -123,48 +126,53 @@ class VectorizedEngine(Engine):
             self._refused = _asked(lambda: model_cannot_stack(self.loaded))
         return self._refused
 
-    def _join(
-        self, size: int | None, specs: list[TrialSpec], watch: Watch, save: Save
-    ) -> Iterator[Outcome]:
-        try:
-            self.stack(size).add(specs, watch, save)
-        except PASSING:
-            raise
-        except BaseException as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
-            end_fork(error)
-            self._refused = reason_of(error)
-            for spec in specs:
-                yield self._alone(spec, self._refused, watch, save)
+    def _join(self, specs: Sequence[TrialSpec], observer: Observer) -> Iterator[Outcome]:
+        """Let these attempts be rows; where they cannot, train each alone."""
+        for size in dict.fromkeys(spec.setting.batch_size for spec in specs):
+            own = [spec for spec in specs if spec.setting.batch_size == size]
+            try:
+                self.stack(size).add(own, observer)
+            except PASSING:
+                raise
+            except BaseException as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
+                yield from self._train_apart(own, self._refuse(error), observer)
 
-    def _epoch(self, stack: Stack, watch: Watch, save: Save) -> Iterator[Outcome]:
-        """An epoch of a stack; where it cannot be traced or does not fit, its rows begin again one
-        by one.
+    def _epoch(self, stack: Stack, observer: Observer) -> Iterator[Outcome]:
+        """Train an epoch of a stack.
+
+        Where it cannot be traced or does not fit, its rows begin again one by one.
         """
         try:
-            outcomes = list(stack.epoch())
-        except tf.errors.ResourceExhaustedError:
-            self.width = max(1, self.width // 2)
-            yield from self._dissolve(
-                stack, "the rows do not fit into memory together", watch, save
-            )
+            outcomes = stack.epoch()
         except PASSING:
             raise
         except BaseException as error:  # noqa: BLE001 - as above
-            end_fork(error)
-            self._refused = reason_of(error)
-            yield from self._dissolve(stack, self._refused, watch, save)
+            if isinstance(error, tf.errors.ResourceExhaustedError):
+                self.width = max(1, self.width // 2)
+                why = "the rows do not fit into memory together"
+            else:
+                why = self._refuse(error)
+            self._stacks = {size: each for size, each in self._stacks.items() if each is not stack}
+            specs = [row.attempt.spec for row in stack.rows]
+            yield from self._train_apart(specs, why, observer)
         else:
             self._ask_again = -math.inf if outcomes else self._ask_again
             yield from outcomes
 
-    def _dissolve(self, stack: Stack, why: str, watch: Watch, save: Save) -> Iterator[Outcome]:
-        specs = [row.run.spec for row in stack.rows]
-        self._stacks = {size: each for size, each in self._stacks.items() if each is not stack}
-        for spec in specs:
-            yield self._alone(spec, why, watch, save)
+    def _refuse(self, error: BaseException) -> str:
+        """Train no rows of this study from now on; returns why."""
+        end_fork(error)
+        self._refused = reason_of(error)
+        return self._refused
 
-    def _alone(self, spec: TrialSpec, why: str, watch: Watch, save: Save) -> Outcome:
-        return self.graph.attempt(spec, watch, save, notes=(f"trained alone: {why}",))
+    def _train_apart(
+        self, specs: Sequence[TrialSpec], why: str, observer: Observer
+    ) -> Iterator[Outcome]:
+        for spec in specs:
+            yield self._train_alone(spec, why, observer)
+
+    def _train_alone(self, spec: TrialSpec, why: str, observer: Observer) -> Outcome:
+        return self.graph.train_one(spec, observer, notes=(f"trained alone: {why}",))
 
     def stack(self, size: int | None) -> Stack:
         """The stack of trials with this batch size. Raises CannotTrace where there can be none."""
@@ -178,10 +186,7 @@ class VectorizedEngine(Engine):
             train, validation = self.graph.on_device(data)
             if train is None or validation is None:
                 raise CannotTrace("the data does not fit on the device, or is a dataset")
-            _keras.set_seeds(self.loaded.definition.seed, kernels=False)
-            before = _keras.draws_of_tensorflow()
-            model = fresh_model(self.loaded.definition, {})
-            draws = before != _keras.draws_of_tensorflow()
+            model, draws = kept_model(self.loaded, self.loaded.definition.seed, {})
             program = StackedProgram(model, train, validation, batch_size=size, draws=draws)
             self._stacks[size] = Stack(self.loaded, program)
         return self._stacks[size]
