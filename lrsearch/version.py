@@ -20,6 +20,11 @@ def versions() -> dict[str, str]:
     }
 
 
+def minor_version(version: str) -> str:
+    """`3.11` of `3.11.9`."""
+    return ".".join(version.split(".")[:2])
+
+
 def installed(library: str) -> str:
     """The installed version of a library, or "unknown"."""
     for name in (library, *_ALSO.get(library, ())):

@@ -5,7 +5,7 @@ shown.
 """
 
 from lrsearch.answer.answer import Answer, summarise
-from lrsearch.answer.bill import Bill, Forecast, Timed, timed_training
+from lrsearch.answer.bill import Bill, Forecast, Timed, figures_by_looks, forecast, timed_training
 from lrsearch.answer.certainty import best_settings
 from lrsearch.answer.optimizers import OptimizerRow
 from lrsearch.answer.pace import seconds_left, trainings_left
@@ -39,7 +39,9 @@ __all__ = [
     "Ways",
     "best_settings",
     "evidence_text",
+    "figures_by_looks",
     "fitting_retests",
+    "forecast",
     "lost_text",
     "nothing_to_compare",
     "prepare_answer",

@@ -21,8 +21,6 @@ from lrsearch.values import (
     Change,
     Direction,
     Json,
-    Kind,
-    Origin,
     StudyRecord,
     TrialRecord,
     TrialState,
@@ -59,9 +57,7 @@ class Answer:
         """The other retested settings; where nothing was retested, the next three of the search."""
         mine = self.best.trial if self.best else -1
         others = self.retested or tuple(contender(each, None) for each in self.ranked[:4])
-        return tuple(
-            each for each in others if each.trial != mine and each.origin is not Origin.YOURS
-        )
+        return tuple(each for each in others if each.trial != mine and not each.is_yours)
 
     def to_json(self) -> dict[str, Json]:
         """The best at the top level, as `lrsearch best --json` gives it; every key is there, None
@@ -101,8 +97,8 @@ def summarise(
 
     Its warnings name `ways` on.
     """
-    direction = study.plan.facts.direction
-    now = standing(study.plan.facts, records)
+    direction = study.direction
+    now = standing(study.facts, records)
     best, retested = now.best, now.retested
     not_separable = _not_separable(best, retested)
     tolerance = _tolerance(best, retested)
@@ -119,7 +115,7 @@ def summarise(
     )
     return Answer(
         study=study.name,
-        objective=study.plan.facts.objective,
+        objective=study.facts.objective,
         direction=direction,
         best=best,
         yours=now.yours,
@@ -158,5 +154,5 @@ def _tolerance(best: Contender | None, retested: Sequence[Contender]) -> float:
 
 
 def _counts(records: Sequence[TrialRecord]) -> dict[str, int]:
-    states = [each.state for each in records if each.kind is Kind.SEARCH]
+    states = [each.state for each in records if each.is_search]
     return {state.value: states.count(state) for state in TrialState}

@@ -6,10 +6,12 @@ for people. Pure functions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from lrsearch.values import Json, StudyFacts
+from lrsearch.answer.pace import trainings_left
+from lrsearch.budget import trials_at_once
+from lrsearch.values import Json, Origin, StudyFacts, StudyRecord, TrialRecord
 
 # of a training batch's time takes the same number of examples in validation: there is no gradient
 VALIDATION = 0.4
@@ -39,35 +41,99 @@ class Bill:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timed:
-    """What a few timed steps say of a training's time, its worker's others taken apart."""
+    """What a few timed steps say of trainings, in seconds; tracing apart, which a worker pays once
+    for each graph.
+    """
 
-    seconds: float
-    tracing: float  # once for each optimizer and worker
+    seconds: float  # a training's, in the company that it has on its worker
+    yours_seconds: float  # yours', which trains alone
+    tracing: float = 0.0  # of each graph that a worker meets
+    graphs: int = 1  # that there are for the study's trials, yours aside
+    traced: int = 0  # of them, before the first training
+    yours_tracing: float = 0.0
+    at_once: int = 1  # trainings on a worker, which begin and end together
 
 
-def timed_training(facts: StudyFacts, figures: Mapping[str, Json], *, at_once: int) -> Timed | None:
-    """A training's length by the steps that an engine timed, with so many trials `at_once`; None
-    where none were timed.
+def timed_training(
+    facts: StudyFacts,
+    figures: Mapping[str, Json],
+    *,
+    at_once: int,
+    optimizers: int,
+    all_differ: bool = False,
+) -> Timed | None:
+    """What timed steps say, with so many trials `at_once` on a worker; None where none were timed.
 
+    `all_differ` says that trials which train alone have a graph each: its numbers are searched.
     `figures` are an engine's calibration (milliseconds of a trial's batch by "graph" or "N rows"),
     or `worker.timing`'s.
     """
-    if not figures:
-        return None
-    size = facts.yours.batch_size
-    tracing = float(figures.get("tracing_seconds", 0.0))
     if "update_seconds" in figures:
-        seen = 1.0 if figures["whole_epochs"] else 1.0 + _validation(facts)
-        each = facts.total_steps(size) * seen * float(figures["update_seconds"]) + TRIAL_SECONDS
-        own = figures["engine"] == "fit"  # a new model and a new trace for every training
-        return Timed(seconds=each + tracing * own, tracing=tracing * (not own))
-    batch = _batch_seconds(figures, at_once)
+        return _by_updates(facts, figures, optimizers, all_differ=all_differ)
+    width, batch = _batch_seconds(figures, at_once)
+    _, alone = _batch_seconds(figures, 1)
     if batch is None:
         return None
-    batches = facts.epochs * facts.steps_per_epoch[str(size)]
+    tracing = float(figures.get("tracing_seconds", 0.0))
+    validation, stacked = figures.get("validation_seconds"), width > 1
+    anew = tracing if all_differ and not stacked else 0.0
+    start = float(figures.get("starting_seconds", 0.0)) + anew
     return Timed(
-        seconds=batches * (1 + _validation(facts)) * batch + TRIAL_SECONDS, tracing=tracing
+        seconds=_seconds(facts, batch, validation) + start,
+        yours_seconds=_seconds(facts, alone or batch, None if stacked else validation),
+        tracing=0.0 if anew else tracing,
+        graphs=len(facts.steps_per_epoch) * (1 if stacked else optimizers),
+        traced=1,
+        yours_tracing=float(figures.get("alone_tracing_seconds", tracing)),
+        at_once=width,
     )
+
+
+def _seconds(facts: StudyFacts, batch: float, validation: float | None) -> float:
+    """A training's, by its batch's and an epoch's validation's; where the latter is not known, by
+    the lengths of the splits.
+    """
+    training = facts.steps_per_epoch[str(facts.yours.batch_size)] * batch
+    share = training * _validation(facts) if validation is None else validation
+    return facts.epochs * (training + share) + TRIAL_SECONDS
+
+
+def _by_updates(
+    facts: StudyFacts, figures: Mapping[str, Json], optimizers: int, *, all_differ: bool
+) -> Timed:
+    """By one training that was watched for a moment."""
+    seen = 1.0 if figures["whole_epochs"] else 1.0 + _validation(facts)
+    updates, tracing = facts.total_steps(facts.yours.batch_size), float(figures["tracing_seconds"])
+    each = updates * seen * float(figures["update_seconds"]) + TRIAL_SECONDS
+    # `fit` makes a new model and traces it anew for every training
+    if figures["engine"] == "fit" or all_differ:
+        return Timed(seconds=each + tracing, yours_seconds=each + tracing)
+    return Timed(
+        seconds=each,
+        yours_seconds=each,
+        tracing=tracing,
+        graphs=len(facts.steps_per_epoch) * optimizers,
+        yours_tracing=tracing,
+    )
+
+
+def figures_by_looks(
+    engine: str, began: float, looks: Sequence[tuple[float, int]], *, whole: bool
+) -> dict[str, Json]:
+    """Figures by a training that `began` then: of its first and last look, each a time and the
+    updates made; `whole` epochs lie between them, validation included. Empty where nothing was
+    trained between.
+    """
+    (first, early), (last, late) = looks[0], looks[-1]
+    if late <= early:
+        return {}
+    each = (last - first) / (late - early)
+    return {
+        "engine": engine,
+        "update_seconds": each,
+        "whole_epochs": whole,
+        "tracing_seconds": max(0.0, first - began - each * early),
+    }
 
 
 def _validation(facts: StudyFacts) -> float:
@@ -79,20 +145,27 @@ def _validation(facts: StudyFacts) -> float:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:
-    """How long so many trainings take: each worker its share, and a trace of each optimizer that it
-    meets.
+    """How long so many trainings take: each worker its share, a trace of each graph that it meets,
+    and the wait for the search's last training, before which no retest begins.
     """
 
-    seconds: float  # of a training, as in `Timed`
-    tracing: float
+    timed: Timed
     trainings: int
-    optimizers: int
+    yours: int  # trainings of yours, retests included
     workers: int
+    waits: bool  # retests follow the search
 
     def lasts(self, trainings: int | None = None) -> float:
         """Seconds of all of them, or of the first so many."""
-        mine = -(-(self.trainings if trainings is None else trainings) // self.workers)
-        return mine * self.seconds + min(self.optimizers, mine) * self.tracing
+        timed, some = self.timed, self.trainings if trainings is None else trainings
+        mine = -(-some // self.workers)
+        alone = min(-(-self.yours // self.workers), mine)
+        graphs = max(0, min(timed.graphs, mine - alone) - timed.traced)
+        tracing = graphs * timed.tracing + bool(alone) * timed.yours_tracing
+        # of several workers all but one wait, for half of what a worker trains at once on average
+        together = timed.at_once * timed.seconds
+        waiting = together / 2 if self.waits and self.workers > 1 and mine > timed.at_once else 0.0
+        return (mine - alone) * timed.seconds + alone * timed.yours_seconds + tracing + waiting
 
     def left(self, *, done: int, elapsed: float) -> float:
         """Seconds left when `done` trainings took `elapsed`: the timed steps tell the shape, the
@@ -104,12 +177,57 @@ class Forecast:
     def to_json(self) -> dict[str, Json]:
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Forecast:
+        return cls(**{**data, "timed": Timed(**data["timed"])})
 
-def _batch_seconds(figures: Mapping[str, Json], at_once: int) -> float | None:
-    """A trial's batch, in the widest stack that was timed and that so many trials fill."""
-    timed: Mapping[str, float] = figures.get("means") or figures.get("milliseconds") or {}
-    widths = {int(name.split()[0]): name for name in timed if name.endswith(" rows")}
-    fitting = [width for width in widths if width <= min(at_once, int(figures["width"]))]
-    stacked = figures["engine"] == "vectorized" and fitting
-    name = widths[max(fitting)] if stacked else "graph"
-    return timed[name] / 1000 if name in timed else None
+
+def forecast(
+    study: StudyRecord, records: Sequence[TrialRecord], figures: Mapping[str, Json], *, workers: int
+) -> Forecast | None:
+    """How long the study still takes by a few timed steps; None where none were timed."""
+    facts, plan = study.plan.facts, study.plan
+    timed = timed_training(
+        facts,
+        figures,
+        at_once=trials_at_once(study.trials, workers),
+        optimizers=len({each.optimizer for origin, each in plan.first if origin != Origin.YOURS}),
+        all_differ=bool(facts.yours.extra) or any("." in each["name"] for each in plan.dimensions),
+    )
+    if timed is None:
+        return None
+    ended = sum(each.origin is Origin.YOURS and each.state.terminal for each in records)
+    left = trainings_left(study, records)
+    return Forecast(
+        timed=timed,
+        trainings=left or 0,
+        yours=max(0, 1 + plan.retest_seeds - ended),
+        workers=workers,
+        waits=bool(plan.retest_seeds),
+    )
+
+
+def _batch_seconds(figures: Mapping[str, Json], at_once: int) -> tuple[int, float | None]:
+    """How many trials train together of `at_once`, and seconds of a trial's batch among them; 1
+    where trials train alone.
+    """
+    means: Mapping[str, float] = figures.get("means") or figures.get("milliseconds") or {}
+    stacks = figures.get("mixed") or {name: each for name, each in means.items() if name != "graph"}
+    timed = {int(name.split()[0]): each / 1000 for name, each in stacks.items()}
+    width = min(at_once, int(figures.get("width", 1)))
+    if figures.get("engine") == "vectorized" and timed and width > 1:
+        return width, _between(timed, width) / width
+    return 1, means["graph"] / 1000 if "graph" in means else None
+
+
+def _between(timed: Mapping[int, float], width: int) -> float:
+    """Seconds of a batch of all of `width` rows, by those of a row in the widths that were timed:
+    in between along a line, beyond them in proportion.
+    """
+    below = max((each for each in timed if each <= width), default=None)
+    above = min((each for each in timed if each >= width), default=None)
+    if below is None or above is None or below == above:
+        nearest = below or above or width
+        return timed[nearest] * width
+    share = (width - below) / (above - below)
+    return (1 - share) * below * timed[below] + share * above * timed[above]

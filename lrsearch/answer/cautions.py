@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from lrsearch.answer.certainty import more_seeds
-from lrsearch.answer.optimizers import OptimizerRow
+from lrsearch.answer.optimizers import OptimizerRow, ended_by_optimizer
 from lrsearch.answer.ranking import nothing_to_compare, retest_candidates, yours_of
 from lrsearch.answer.ways import SHELL, Ways
 from lrsearch.answer.words import counted, lost_text, rate_text
 from lrsearch.space import OPTIMIZERS
-from lrsearch.values import Change, Direction, Kind, Origin, StudyPlan, TrialRecord, TrialState
+from lrsearch.values import Change, Direction, StudyPlan, TrialRecord, TrialState
 
 if TYPE_CHECKING:
     from lrsearch.answer.standing import Contender, Standing
@@ -69,9 +69,10 @@ class Seen:
     def direction(self) -> Direction:
         return self.plan.facts.direction
 
-    def states(self) -> list[TrialState]:
-        """Of the search trials."""
-        return [each.state for each in self.records if each.kind is Kind.SEARCH]
+    @property
+    def search(self) -> list[TrialRecord]:
+        """The search trials, yours among them."""
+        return [each for each in self.records if each.is_search]
 
 
 Rule: TypeAlias = Callable[[Seen], Iterator[str]]
@@ -83,8 +84,7 @@ def cautions(seen: Seen) -> tuple[str, ...]:
 
 
 def _nothing_ended_well(seen: Seen) -> Iterator[str]:
-    states = seen.states()
-    ended = [each for each in states if each.terminal]
+    ended = [each.state for each in seen.search if each.ended]
     if TrialState.COMPLETE in ended and len(ended) > 1 and nothing_to_compare(seen.records):
         yield f"No searched trial ran well: yours has nothing to be compared with. See {seen.way('trials')}."
     if not ended or TrialState.COMPLETE in ended:
@@ -96,22 +96,13 @@ def _nothing_ended_well(seen: Seen) -> Iterator[str]:
 
 
 def _failures(seen: Seen) -> Iterator[str]:
-    failed = [
-        each.number
-        for each in seen.records
-        if each.kind is Kind.SEARCH and each.state is TrialState.FAILED
-    ]
+    failed = [each.number for each in seen.search if each.state is TrialState.FAILED]
     if failed:
         yield f"{counted(len(failed), 'trial')} failed: {seen.way('show', trial=failed[0])} tells why."
 
 
 def _undefined(seen: Seen) -> Iterator[str]:
-    search = [
-        each
-        for each in seen.records
-        if each.kind is Kind.SEARCH and each.state is TrialState.COMPLETE
-    ]
-    without = [each.number for each in search if each.value is None]
+    without = [each.number for each in seen.search if each.complete and not each.has_value]
     if without:
         objective = seen.plan.facts.objective
         where = seen.way("show", trial=without[0])
@@ -131,11 +122,9 @@ def _copies(seen: Seen) -> Iterator[str]:
 
 def _yours(seen: Seen) -> Iterator[str]:
     record = yours_of(seen.records)
-    if record is not None and record.state is TrialState.DIVERGED:
-        yield "Yours diverged: there is no value of your own compile to compare with."
-    if record is not None and record.state is TrialState.FAILED:
-        yield "Yours failed: there is no value of your own compile to compare with."
-    if record is not None and record.state is TrialState.COMPLETE and record.value is None:
+    if record is not None and record.state in {TrialState.DIVERGED, TrialState.FAILED}:
+        yield f"Yours {record.state}: there is no value of your own compile to compare with."
+    if record is not None and record.complete and not record.has_value:
         yield "Yours ended without a value: there is none of your own compile to compare with."
     if not seen.best or not seen.yours or seen.yours.value is None:
         return
@@ -208,17 +197,9 @@ def _rank(seen: Seen, lossy: Contender) -> str:
 
 def _first_lost(seen: Seen, trial: int) -> str:
     """The first retest of a trial that has no value, as `lrsearch show` names it."""
-    mine = (
-        each
-        for each in seen.records
-        if each.kind is Kind.RETEST and each.parent == trial and each.state.terminal
-    )
-    lost = (
-        each.repeat or 0
-        for each in mine
-        if each.state is not TrialState.COMPLETE or each.value is None
-    )
-    return f"{trial}/{min(lost) + 1}"
+    mine = (each for each in seen.records if each.is_retest and each.parent == trial)
+    lost = (each for each in mine if each.ended and not each.has_value)
+    return min(lost, key=lambda each: each.repeat or 0).short_label
 
 
 def _changed(seen: Seen) -> Iterator[str]:
@@ -229,9 +210,9 @@ def _changed(seen: Seen) -> Iterator[str]:
 
 
 def _few(seen: Seen) -> Iterator[str]:
-    complete = seen.states().count(TrialState.COMPLETE)
+    complete = sum(each.complete for each in seen.search)
     if 0 < complete < FEW:
-        more = seen.way("extend", more=20, total=20 + len(seen.states()))
+        more = seen.way("extend", more=20, total=20 + len(seen.search))
         yield f"Only {counted(complete, 'trial')} ran to the end: a first impression. {more}."
 
 
@@ -239,11 +220,7 @@ def _edge(seen: Seen) -> Iterator[str]:
     """The best rate near an end of what was searched: the plausible range of its optimizer, cut to
     the range asked for.
     """
-    if (
-        not seen.best
-        or seen.best.origin is Origin.YOURS
-        or seen.best.setting.optimizer not in OPTIMIZERS
-    ):
+    if not seen.best or seen.best.is_yours or seen.best.setting.optimizer not in OPTIMIZERS:
         return
     name, rate = seen.best.setting.optimizer, seen.best.setting.learning_rate
     low, high = searched_rates(seen.plan, name, seen.best.setting.batch_size)
@@ -281,7 +258,7 @@ def _clamped(seen: Seen) -> Iterator[str]:
     """
     if (
         not seen.best
-        or seen.best.origin is Origin.YOURS
+        or seen.best.is_yours
         or not math.isfinite(OPTIMIZERS[seen.best.setting.optimizer].clamp)
     ):
         return
@@ -296,34 +273,25 @@ def _clamped(seen: Seen) -> Iterator[str]:
 
 
 def _general_loses(seen: Seen) -> Iterator[str]:
-    groups = {row.optimizer: _complete_in_order(seen, row.optimizer) for row in seen.rows}
+    groups = {
+        name: [
+            each.final_value
+            for each in sorted(group, key=lambda record: record.number)
+            if each.has_value
+        ]
+        for name, group in ended_by_optimizer(seen.records).items()
+    }
     for general, special in INCLUDES:
         one, other = groups.get(general, []), groups.get(special, [])
         fair = min(len(one), len(other))
         if fair < FAIR:
             continue
-        best = min if seen.direction is Direction.MINIMIZE else max
-        mine, theirs = best(one[:fair]), best(other[:fair])
+        mine, theirs = seen.direction.best(one[:fair]), seen.direction.best(other[:fair])
         if seen.direction.better(theirs, mine) and abs(mine - theirs) > seen.tolerance:
             yield (
                 f"{general} can do what {special} does, yet its best of {fair} is {mine:.4g} against {theirs:.4g}: "
                 f"it was not searched enough to be judged."
             )
-
-
-def _complete_in_order(seen: Seen, optimizer: str) -> list[float]:
-    found = (
-        each
-        for each in sorted(seen.records, key=lambda record: record.number)
-        if each.kind is Kind.SEARCH
-        and each.origin is not Origin.YOURS
-        and each.state is TrialState.COMPLETE
-    )
-    return [
-        each.value
-        for each in found
-        if each.value is not None and each.setting and each.setting.optimizer == optimizer
-    ]
 
 
 RULES: tuple[Rule, ...] = (

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from lrsearch.answer.ranking import setting_key
 from lrsearch.answer.standing import Standing, contender
-from lrsearch.values import Direction, Origin, TrialRecord
+from lrsearch.values import Direction, TrialRecord
 
 
 def best_settings(stands: Standing, direction: Direction, *, top: int) -> tuple[int, ...]:
@@ -20,24 +20,19 @@ def best_settings(stands: Standing, direction: Direction, *, top: int) -> tuple[
     luck. Those that diverged on a fresh seed come last. A setting whose retests all failed stands
     by its single training.
     """
-    sign = 1.0 if direction is Direction.MINIMIZE else -1.0
     retests = {each.trial: each.retest for each in stands.retested}
 
     def key(record: TrialRecord) -> tuple[int, float, int]:
         each = contender(record, retests.get(record.number))
         group = 2 if each.retest and each.retest.diverged else 0 if each.seeds else 1
-        return group, sign * (each.value or 0.0), record.number
+        return group, direction.cost(each.value or 0.0), record.number
 
     chosen: dict[str, int] = {}
-    for record in sorted(
-        (each for each in stands.ranked if each.origin is not Origin.YOURS), key=key
-    ):
+    for record in sorted((each for each in stands.ranked if not each.is_yours), key=key):
         chosen.setdefault(setting_key(record.setting), record.number)
     return tuple(chosen.values())[:top]
 
 
 def more_seeds(seeds: Sequence[int]) -> int:
-    """On how many seeds in all a difference that these many could not show is worth another look:
-    at least twice as many.
-    """
+    """Seeds in all for another look at a difference that these many could not show."""
     return 2 * max(seeds, default=1) + 1

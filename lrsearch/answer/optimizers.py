@@ -12,7 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from lrsearch.values import Direction, Json, Kind, Origin, TrialRecord, TrialState
+from lrsearch.answer.ranking import ranking, searched
+from lrsearch.values import Direction, Json, TrialRecord, TrialState
 
 # of the way from the best's training loss back to the slowest's: a loss that ended above this did
 # not get far
@@ -53,31 +54,23 @@ def by_optimizer(
     `tolerance` is how far below the best a value may lie and still count as good, in the
     objective's unit.
     """
-    groups: dict[str, list[TrialRecord]] = defaultdict(list)
-    for record in records:
-        if (
-            record.kind is Kind.SEARCH
-            and record.origin is not Origin.YOURS
-            and record.state.terminal
-            and record.setting
-        ):
-            groups[record.setting.optimizer].append(record)
+    groups = ended_by_optimizer(records)
     slowest = _slowest([_complete(group) for group in groups.values()], direction)
     rows = [_row(name, group, direction, tolerance, slowest) for name, group in groups.items()]
-    sign = 1.0 if direction is Direction.MINIMIZE else -1.0
-    return tuple(
-        sorted(rows, key=lambda row: (row.best is None, sign * (row.best or 0.0), row.optimizer))
-    )
+
+    def key(row: OptimizerRow) -> tuple[bool, float, str]:
+        return row.best is None, direction.cost(row.best or 0.0), row.optimizer
+
+    return tuple(sorted(rows, key=key))
 
 
-def rate_of(record: TrialRecord) -> float:
-    assert record.setting is not None  # groups hold no other
-    return record.setting.learning_rate
-
-
-def value_of(record: TrialRecord) -> float:
-    assert record.value is not None  # complete trials have one
-    return record.value
+def ended_by_optimizer(records: Iterable[TrialRecord]) -> dict[str, list[TrialRecord]]:
+    """The search trials that ended, by optimizer; without yours."""
+    groups: dict[str, list[TrialRecord]] = defaultdict(list)
+    for each in searched(records):
+        if each.ended and each.setting:
+            groups[each.setting.optimizer].append(each)
+    return groups
 
 
 def _row(
@@ -98,8 +91,8 @@ def _row(
         failed=len(state[TrialState.FAILED]),
         best=best.value if best else None,
         best_trial=best.number if best else None,
-        best_rate=rate_of(best) if best else None,
-        median=statistics.median(map(value_of, complete)) if complete else None,
+        best_rate=best.peak_rate if best else None,
+        median=statistics.median(each.final_value for each in complete) if complete else None,
         crawls_to=_crawls_to(complete, best, tolerance, slowest),
         diverges_from=_diverges_from(
             complete + state[TrialState.PRUNED], state[TrialState.DIVERGED]
@@ -109,8 +102,8 @@ def _row(
 
 
 def _diverges_from(held: Sequence[TrialRecord], diverged: Sequence[TrialRecord]) -> float | None:
-    highest = max(map(rate_of, held), default=0.0)
-    return min((rate for rate in map(rate_of, diverged) if rate > highest), default=None)
+    highest = max((each.peak_rate for each in held), default=0.0)
+    return min((each.peak_rate for each in diverged if each.peak_rate > highest), default=None)
 
 
 def _crawls_to(
@@ -121,9 +114,11 @@ def _crawls_to(
 ) -> float | None:
     if best is None or slowest is None:
         return None
-    crawled = [rate_of(each) for each in complete if _crawled(each, best, tolerance, slowest)]
+    crawled = [each.peak_rate for each in complete if _crawled(each, best, tolerance, slowest)]
     # the best's own is one
-    lowest = min(rate_of(each) for each in complete if not _crawled(each, best, tolerance, slowest))
+    lowest = min(
+        each.peak_rate for each in complete if not _crawled(each, best, tolerance, slowest)
+    )
     return max((rate for rate in crawled if rate < lowest), default=None)
 
 
@@ -135,9 +130,9 @@ def _crawled(record: TrialRecord, best: TrialRecord, tolerance: float, slowest: 
     slowest. A worse value alone may be luck, overfitting, or another schedule.
     """
     loss, reached = record.logs.get("loss"), best.logs.get("loss")
-    if loss is None or reached is None or rate_of(record) >= rate_of(best):
+    if loss is None or reached is None or record.peak_rate >= best.peak_rate:
         return False
-    return abs(value_of(record) - value_of(best)) > tolerance and loss > reached + FAR * (
+    return abs(record.final_value - best.final_value) > tolerance and loss > reached + FAR * (
         slowest - reached
     )
 
@@ -149,7 +144,7 @@ def _slowest(groups: Iterable[Sequence[TrialRecord]], direction: Direction) -> f
     losses: list[float] = []
     for group in groups:
         best = _best(group, direction)
-        lower = [each for each in group if best is not None and rate_of(each) < rate_of(best)]
+        lower = [each for each in group if best is not None and each.peak_rate < best.peak_rate]
         losses += [
             each.logs["loss"]
             for each in lower
@@ -159,14 +154,11 @@ def _slowest(groups: Iterable[Sequence[TrialRecord]], direction: Direction) -> f
 
 
 def _complete(group: Sequence[TrialRecord]) -> list[TrialRecord]:
-    return [each for each in group if each.state is TrialState.COMPLETE and each.value is not None]
+    return [each for each in group if each.has_value]
 
 
 def _best(group: Sequence[TrialRecord], direction: Direction) -> TrialRecord | None:
-    sign = 1.0 if direction is Direction.MINIMIZE else -1.0
-    return min(
-        _complete(group), key=lambda each: (sign * value_of(each), each.number), default=None
-    )
+    return next(iter(ranking(group, direction)), None)
 
 
 def _good_rates(
@@ -175,5 +167,7 @@ def _good_rates(
     """The sensitivity to the rate, as the range that still does well (after Wortsman et al. 2023)."""
     if best is None:
         return None
-    good = [rate_of(each) for each in complete if abs(value_of(each) - value_of(best)) <= tolerance]
+    good = [
+        each.peak_rate for each in complete if abs(each.final_value - best.final_value) <= tolerance
+    ]
     return min(good), max(good)

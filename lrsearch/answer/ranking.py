@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import count, islice
 
-from lrsearch.values import Direction, Kind, Origin, Setting, TrialRecord, TrialState
+from lrsearch.values import Direction, Setting, TrialRecord, TrialState
 
 
 def ranking(records: Iterable[TrialRecord], direction: Direction) -> tuple[TrialRecord, ...]:
     """The search trials that ran to their end, best first; of equals, the lower number first."""
-    complete = [
-        each
-        for each in records
-        if each.kind is Kind.SEARCH and each.state is TrialState.COMPLETE and each.value is not None
-    ]
-    sign = 1.0 if direction is Direction.MINIMIZE else -1.0
-    return tuple(sorted(complete, key=lambda each: (sign * _value(each), each.number)))
+    ended_well = (each for each in records if each.is_search and each.has_value)
+    return tuple(
+        sorted(ended_well, key=lambda each: (direction.cost(each.final_value), each.number))
+    )
 
 
 def nothing_to_compare(records: Iterable[TrialRecord]) -> bool:
     """Whether no searched trial ran well: neither to its end, nor until a pruner stopped it."""
-    searched = (
-        each for each in records if each.kind is Kind.SEARCH and each.origin is not Origin.YOURS
-    )
-    return not any(
-        each.state is TrialState.PRUNED
-        or (each.state is TrialState.COMPLETE and each.value is not None)
-        for each in searched
-    )
+    return not any(each.state is TrialState.PRUNED or each.has_value for each in searched(records))
+
+
+def searched(records: Iterable[TrialRecord]) -> Iterator[TrialRecord]:
+    """The search trials other than yours."""
+    return (each for each in records if each.is_search and not each.is_yours)
 
 
 def yours_of(records: Iterable[TrialRecord]) -> TrialRecord | None:
     """The trial of the user's own compile, however it ended; its retry, where it had one."""
-    found = (each for each in records if each.kind is Kind.SEARCH and each.origin is Origin.YOURS)
+    found = (each for each in records if each.is_search and each.is_yours)
     return max(found, key=lambda each: each.number, default=None)
 
 
@@ -51,7 +46,7 @@ def retest_candidates(
     seen: set[str] = set()
     yours: tuple[int, ...] = ()
     for record in ranking(records, direction):
-        if record.origin is Origin.YOURS:
+        if record.is_yours:
             yours = (record.number,)
         elif len(chosen) < top and (key := setting_key(record.setting)) not in seen:
             chosen.append(record.number)
@@ -122,8 +117,3 @@ def _by_claim(wanted: Sequence[int], yours: TrialRecord | None) -> tuple[int, ..
 def setting_key(setting: Setting | None) -> str:
     """Equal for equal settings."""
     return "" if setting is None else json.dumps(setting.to_json(), sort_keys=True)
-
-
-def _value(record: TrialRecord) -> float:
-    assert record.value is not None  # ranking keeps no other
-    return record.value

@@ -41,9 +41,9 @@ class Keeper:
             follower = self._followers[study.id]
             changed = follower.read()
             if changed or study.id in self._again:
-                written += write_notes(
-                    self._ledger, study, summarise(study, follower.records), follower.records
-                )
+                records, attempts = follower.records, self._ledger.all_attempts(study.id)
+                answer = summarise(study, records, attempts)
+                written += write_notes(self._ledger, study, answer, records)
             (self._again.add if changed else self._again.discard)(study.id)
         return written
 

@@ -285,21 +285,17 @@ _DRAWS = {
 }
 
 
-def why_not_kept(concrete: Any, known: Iterable[Any]) -> str:
-    """Why a traced function cannot begin anew for another trial, or empty; `known` are the
-    variables that do.
-    """
+def kernel_draws(concrete: Any) -> list[str]:
+    """The operations of a traced function that draw from a state in their kernel, by name."""
     definition = concrete.graph.as_graph_def()
-    nodes = [
-        *definition.node,
-        *(node for function in definition.library.function for node in function.node_def),
-    ]
-    drawn = sorted({node.op for node in nodes} & _DRAWS)
-    if drawn:
-        return f"it draws from tf.random ({drawn[0]}), whose state no trial can begin anew; keras.random can"
+    inner = (node for function in definition.library.function for node in function.node_def)
+    return sorted({node.op for node in (*definition.node, *inner)} & _DRAWS)
+
+
+def other_variables(concrete: Any, known: Iterable[Any]) -> list[str]:
+    """The names of a traced function's variables that are none of these Keras variables'."""
     ours = {id(each.value) for each in known}
-    others = [each.name for each in concrete.graph.variables if id(each) not in ours]
-    return f"it has a variable that Keras does not know of ({others[0]})" if others else ""
+    return [each.name for each in concrete.graph.variables if id(each) not in ours]
 
 
 class EpochIterator(TFEpochIterator):

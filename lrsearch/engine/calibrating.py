@@ -7,19 +7,31 @@ that train later.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 
 import tensorflow as tf
 
 from lrsearch.engine.blame import end_fork, settle
 from lrsearch.engine.contract import Engine, Figures
 from lrsearch.engine.loaded import LoadedStudy
+from lrsearch.engine.measuring import (
+    LONGEST_TRY_SECONDS,
+    MOST_BATCHES,
+    TIMED_SECONDS,
+    Calibration,
+    Timing,
+    time_alone,
+    time_mixed,
+    timed_specs,
+    timing_of,
+)
 from lrsearch.engine.stack import Stack
-from lrsearch.engine.vectorized import VectorizedEngine, cannot_stack, reason_of
+from lrsearch.engine.timed_stack import TimedStack
+from lrsearch.engine.vectorized import VectorizedEngine, reason_of
 from lrsearch.machine import free_bytes, resident_bytes
-from lrsearch.values import Json, Outcome, Save, Source, TrialSpec, Watch
+from lrsearch.values import Outcome, Save, Source, Watch
 
 # 64 rows were no faster than 32 on any model measured, and fall out of the cache
 WIDTHS = (2, 4, 8, 16, 32)
@@ -30,33 +42,8 @@ GAIN = 0.9  # of graph's seconds: below that `vectorized` is worth it
 WORSE = 1.1  # times the best
 PATIENCE = 2  # widths in a row that were worse: one may have been disturbed
 LONG_BATCH_SECONDS = 0.5  # a batch that long keeps the device busy by itself
-TIMED_SECONDS = 0.1  # a candidate's steps, beside the first call
-LONGEST_TRY_SECONDS = 1.0  # a stack that would take longer is not tried
-MOST_BATCHES = 8  # a call
 _CALLS = 2  # one that may trace, one that counts
 _SHARE_OF_MEMORY = 8  # one worker's stack may grow to this part of the memory that is free
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Calibration:
-    """What was chosen, and why."""
-
-    engine: str  # "graph" or "vectorized"
-    width: int  # trials at once
-    reason: str  # one line, for people
-    # a trial's batch, by candidate: "graph", "8 rows"
-    milliseconds: Mapping[str, float] = field(default_factory=dict)
-    # the same on average: on a busy machine a study meets these
-    means: Mapping[str, float] = field(default_factory=dict)
-    # before the first batch of the chosen way: paid for each optimizer
-    tracing_seconds: float = 0.0
-
-    def to_json(self) -> dict[str, Json]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Json]) -> Calibration:
-        return cls(**data)
 
 
 class AutoEngine(Engine):
@@ -90,29 +77,20 @@ class AutoEngine(Engine):
         return chosen.train(source, watch, save)
 
 
-def first_setting(loaded: LoadedStudy) -> TrialSpec:
-    """The first reference setting: what candidates are timed with."""
-    definition = loaded.definition
-    setting = definition.effective_space().references()[0]
-    return TrialSpec(
-        trial_id=-1, attempt=0, label="calibration", setting=setting, seed=definition.seed
-    )
-
-
 def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
-    """Time the first reference setting in each candidate.
+    """Time the first reference setting in each candidate, then what training the chosen way takes.
 
     Never raises for what cannot be vectorized: that is `graph`'s.
     """
-    spec = first_setting(loaded)
-    why = cannot_stack(spec) or vectorized.why_not()
+    specs = timed_specs(loaded)
+    why = vectorized.reason_against(specs[0])
     found: dict[str, Timing] = {}
+    stack: Stack | None = None
     try:
-        found["graph"] = timing_of(vectorized.graph.timed_calls(spec), enough=TIMED_SECONDS)
+        found["graph"] = timing_of(vectorized.graph.timed_calls(specs[0]), enough=TIMED_SECONDS)
         if not why and found["graph"].best < LONG_BATCH_SECONDS:
-            found |= _row_seconds(
-                vectorized.stack(spec.setting.batch_size), spec, found["graph"].best
-            )
+            stack = vectorized.stack(specs[0].setting.batch_size)
+            found |= _row_seconds(TimedStack(stack, specs[:1]), found["graph"].best)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials tell it better
         end_fork(error)
         why = why or reason_of(error)
@@ -121,32 +99,19 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
         engine="graph", width=1, reason=f"one trial at a time: {why}", milliseconds=milliseconds
     )
     chosen = alone if why else choose(milliseconds)
-    # The first stack has traced what the later ones train: their beginnings say little.
-    traced = found.get("graph" if chosen.engine == "graph" else f"{WIDTHS[0]} rows")
-    means = {name: 1000 * each.mean for name, each in found.items()}
-    return replace(chosen, means=means, tracing_seconds=traced.beginning if traced else 0.0)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Timing:
-    """What some calls took: seconds a batch, and before the first that counts."""
-
-    best: float
-    mean: float
-    beginning: float
-
-
-def timing_of(calls: Iterator[tuple[float, int]], *, enough: float) -> Timing:
-    """A batch's seconds in these calls, of which there are about `enough` seconds."""
-    began = time.monotonic()
-    spent, many, best = 0.0, 0, float("inf")
-    for seconds, batches in calls:
-        spent, many, best = spent + seconds, many + batches, min(best, seconds / batches)
-        if spent >= enough:
-            break
-    return Timing(
-        best=best, mean=spent / max(1, many), beginning=max(0.0, time.monotonic() - began - spent)
-    )
+    chosen = replace(chosen, means={name: 1000 * each.mean for name, each in found.items()})
+    try:
+        if chosen.engine == "vectorized" and stack is not None:
+            rows = TimedStack(
+                stack, [each for each in specs if not vectorized.reason_against(each)]
+            )
+            made = time_mixed(chosen, loaded, rows)
+            return replace(made, alone_tracing_seconds=found["graph"].beginning)
+        calls = partial(vectorized.graph.timed_calls, specs[0], validating=True)
+        return time_alone(chosen, loaded, calls, found["graph"])
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
+        end_fork(error)
+        return chosen
 
 
 def choose(milliseconds: Mapping[str, float]) -> Calibration:
@@ -173,7 +138,7 @@ def choose(milliseconds: Mapping[str, float]) -> Calibration:
     return Calibration(engine="vectorized", width=width, reason=text, milliseconds=milliseconds)
 
 
-def _row_seconds(stack: Stack, spec: TrialSpec, alone: float) -> dict[str, Timing]:
+def _row_seconds(rows: TimedStack, alone: float) -> dict[str, Timing]:
     """A trial's batch's seconds by width, until more rows cost more, would not fit, or would take
     too long to try.
     """
@@ -184,9 +149,7 @@ def _row_seconds(stack: Stack, spec: TrialSpec, alone: float) -> dict[str, Timin
             break
         batches = max(1, min(MOST_BATCHES, int(TIMED_SECONDS / (width * best))))
         try:
-            timing = timing_of(
-                stack.timed_calls(spec, width, batches=batches), enough=TIMED_SECONDS
-            )
+            timing = timing_of(rows.training(width, batches=batches), enough=TIMED_SECONDS)
         except tf.errors.ResourceExhaustedError:
             break
         found[f"{width} rows"] = timing

@@ -35,6 +35,12 @@ class Engine(Protocol):
         del known
         return {}
 
+    def time_steps(self) -> Figures:
+        """Figures of a few timed steps, as a calibration's, of an engine that has nothing to
+        choose; what is traced for them serves its trainings. Empty where it would not, as here.
+        """
+        return {}
+
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Yield an outcome as each attempt ends.
 

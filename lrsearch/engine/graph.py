@@ -10,36 +10,36 @@ from __future__ import annotations
 import gc
 import json
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import partial
 from typing import final
 
-import numpy as np
 import tensorflow as tf
 
-from lrsearch.engine import _keras
+from lrsearch.engine import ways
 from lrsearch.engine.attempt import Attempt, Stop
 from lrsearch.engine.blame import PASSING, Observer, end_fork, guard
-from lrsearch.engine.callbacks import calls_begin, watching_batches
-from lrsearch.engine.compiling import inner
-from lrsearch.engine.contract import Engine
+from lrsearch.engine.callbacks import calls_begin
+from lrsearch.engine.contract import Engine, Figures
 from lrsearch.engine.data import Arrays, Data, sample_batch
 from lrsearch.engine.failure import fail_attempt, first_line
 from lrsearch.engine.feeding import StreamFeed
 from lrsearch.engine.fit import FitEngine
 from lrsearch.engine.graph_run import CallbackFailed, GraphRun
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.program import CannotTrace, Held, Program
+from lrsearch.engine.measuring import TIMED_SECONDS, Calibration, time_alone, timed_specs, timing_of
+from lrsearch.engine.program import Held, Program
 from lrsearch.engine.shared import shared_layers
 from lrsearch.engine.starting import keep_callbacks, kept_model, set_fed_optimizer
 from lrsearch.engine.training import KerasTraining
-from lrsearch.engine.types import Callback, Model
+from lrsearch.engine.types import Callback
+from lrsearch.engine.ways import AttemptFacts, CannotCarry, ModelFacts
 from lrsearch.values import BY_FIT, Outcome, Save, Source, TrialSpec, Watch
 
 # models kept with their graphs; the default space needs one for each optimizer and yours
 MOST_PROGRAMS = 16
 # parameters kept in all: the more a model has, the fewer programs are kept
 MOST_VARIABLES = 50_000_000
-MOST_BYTES = 4 * 2**30  # of arrays on the device; more of them stream
 _COLLECT_EVERY = 50  # trials: fresh models are cycles of objects
 
 
@@ -86,23 +86,39 @@ class GraphEngine(Engine):
         if isinstance(error, tf.errors.ResourceExhaustedError):
             self._programs.clear()  # `fit` frees a model before it makes the next
             self._held.clear()
-            self._refused[key] = "the graphs do not fit into memory"
+            self._refused[key] = ways.GRAPHS_TOO_LARGE.reason
             return
         self._programs.pop(key, None)
         kind = f"{type(error).__name__} in the graph"
-        known = isinstance(error, CannotTrace)
+        known = isinstance(error, CannotCarry)
         self._refused[key] = str(error) if known else f"{kind}: {first_line(error)[:200]}"
 
-    def timed_calls(self, spec: TrialSpec) -> Iterator[tuple[float, int]]:
-        """Train this trial for as long as it is asked to.
+    def time_steps(self) -> Figures:
+        """By the first reference setting, alone; empty where its graph cannot be kept."""
+        calls = partial(self.timed_calls, timed_specs(self.loaded)[0])
+        try:
+            training = timing_of(calls(), enough=TIMED_SECONDS)
+            means = {"graph": 1000 * training.mean}
+            chosen = Calibration(engine="graph", width=1, reason="", means=means)
+            made = time_alone(chosen, self.loaded, partial(calls, validating=True), training)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials tell it better
+            end_fork(error)
+            return {}
+        return made.to_json()
 
-        Yields each call's seconds and batches, but for the first call, which traces.
+    def timed_calls(
+        self, spec: TrialSpec, *, validating: bool = False
+    ) -> Iterator[tuple[float, int]]:
+        """Train this trial for as long as it is asked to, or validate it.
+
+        Yields each call's seconds and batches, or each validation's seconds and 1, but for the
+        first, which traces.
         """
         training = KerasTraining(self.loaded, Attempt(spec, engine=self.name))
         run = None
         try:
             run = self._new_run(training)
-            yield from run.timed_calls()
+            yield from run.timed_validations() if validating else run.timed_calls()
         # Whatever it is, trials of this structure go to `fit`, and the caller says why.
         except Exception as error:
             self._refuse(program_key(spec), error)
@@ -116,7 +132,10 @@ class GraphEngine(Engine):
         run = None
         try:
             users = self._keep_callbacks(attempt)
-            _check_carried(training.data, users)
+            facts = AttemptFacts(
+                definition=self.loaded.definition, spec=spec, data=training.data, callbacks=users
+            )
+            ways.check(self.name, facts)
             run = self._new_run(training)
             run.train(users)
             return training.complete()
@@ -172,7 +191,8 @@ class GraphEngine(Engine):
     def _new_program(self, spec: TrialSpec) -> Program:
         setting = spec.setting
         model, draws = kept_model(self.loaded, spec.seed, setting.extra)
-        _check_loop(model, yours=spec.yours)
+        facts = ModelFacts(definition=self.loaded.definition, model=model, yours=spec.yours)
+        ways.check(self.name, facts)
         if not spec.yours:
             set_fed_optimizer(self.loaded, model, setting)
         sample = sample_batch(self.loaded.data(setting.batch_size).train, setting.batch_size)
@@ -182,7 +202,7 @@ class GraphEngine(Engine):
         """The training and the validation split where they are arrays that fit on the device."""
         if id(data) not in self._held:
             weights = self.loaded.definition.class_weight
-            fits = sum(each.nbytes for each in _arrays(data)) <= MOST_BYTES
+            fits = ways.fits_device(data)
             train = Held(data.train, weights) if isinstance(data.train, Arrays) and fits else None
             validation = (
                 Held(data.validation, None)
@@ -206,36 +226,3 @@ def program_key(spec: TrialSpec) -> str:
     peak = setting.learning_rate if setting.hyper.get("independent_weight_decay") else None
     built = (setting.optimizer, dict(setting.hyper), setting.batch_size, dict(setting.extra), peak)
     return json.dumps(built, sort_keys=True)
-
-
-def _check_loop(model: Model, *, yours: bool) -> None:
-    """Raises CannotTrace for a model whose steps or loop a kept graph would not call."""
-    if (strategy := _keras.strategy_of(model)) is not None:
-        raise CannotTrace(f"the model is built under {type(strategy).__name__}")
-    if yours and _keras.rate_is_function(inner(model.optimizer)):
-        raise CannotTrace("the learning rate is a function")
-    if model.run_eagerly:
-        raise CannotTrace("compile asks to run eagerly")
-    if part := _keras.own_loop(model):
-        raise CannotTrace(f"the model has a {part}() of its own")
-
-
-def _check_carried(data: Data, callbacks: Sequence[Callback]) -> None:
-    """Raises CannotTrace for what `fit` must train."""
-    watching = watching_batches(callbacks)
-    if watching:
-        raise CannotTrace(f"{', '.join(watching)} must be called at every batch")
-    if any(
-        isinstance(split, Arrays) and not split.numeric for split in (data.train, data.validation)
-    ):
-        raise CannotTrace("the data is not numbers")
-
-
-def _arrays(data: Data) -> list[np.ndarray]:
-    """The arrays that training and validation read."""
-    return [
-        each
-        for split in (data.train, data.validation)
-        if isinstance(split, Arrays)
-        for each in split.arrays
-    ]

@@ -19,11 +19,12 @@ from lrsearch.engine.blame import PASSING
 from lrsearch.engine.callbacks import calls_begin
 from lrsearch.engine.data import DEFAULT_BATCH, Arrays
 from lrsearch.engine.feeding import ArrayFeed, Feed, StreamFeed
-from lrsearch.engine.program import CannotTrace, Held, Program
+from lrsearch.engine.program import Held, Program
 from lrsearch.engine.snapshot import restore_snapshot
 from lrsearch.engine.starting import order_examples, start_model
 from lrsearch.engine.training import KerasTraining
 from lrsearch.engine.types import Callback, EpochIterator
+from lrsearch.engine.ways import SETS_RATE, TEXT_STREAM, CannotCarry
 from lrsearch.space import rates
 
 
@@ -119,7 +120,7 @@ class GraphRun:
     def _train_batches(self) -> np.ndarray | None:
         """Running means of the loss after each batch of one call; None at the epoch's end."""
         if self._rate is not None and self.program.rate != self._rate:
-            raise CannotTrace("a callback sets the optimizer's rate")
+            raise CannotCarry(SETS_RATE)
         losses = self.program.run("train", self.feed, one=self.model.stop_training)
         self._rate = None if self._rate is None else self.program.rate
         return losses
@@ -144,6 +145,17 @@ class GraphRun:
                 self.feed.begin(0)
             elif call and len(losses):
                 yield time.monotonic() - began, len(losses)
+
+    def timed_validations(self) -> Iterator[tuple[float, int]]:
+        """Each validation's seconds and 1, but for the first; validates on without an end."""
+        feed = self._validation = _validation_feed(self.training, self._held_validation)
+        for call in itertools.count():
+            began = time.monotonic()
+            feed.begin(0)
+            while self.program.run("test", feed) is not None:
+                pass
+            if call:
+                yield time.monotonic() - began, 1
 
 
 def _training_feed(training: KerasTraining, held: Held | None) -> Feed:
@@ -183,5 +195,5 @@ def _validation_feed(training: KerasTraining, held: Held | None) -> Feed:
 def _stream_feed(iterator: EpochIterator, *, anew: bool) -> StreamFeed:
     kinds = (getattr(each, "dtype", None) for each in tree.flatten(_keras.element_spec(iterator)))
     if any(kind == tf.string for kind in kinds):
-        raise CannotTrace("the data is not numbers")
+        raise CannotCarry(TEXT_STREAM)
     return StreamFeed(iterator, anew=anew)

@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from lrsearch.engine import _keras
-from lrsearch.engine.program import CannotTrace
 from lrsearch.engine.types import Model, Tensor, Variable
+from lrsearch.engine.ways import CONSTRAINTS, MIXED_TYPES, OTHER_MODEL, CannotCarry
 
 
 @final
@@ -35,16 +35,16 @@ class RowLayout:
         kinds = {str(each.dtype) for each in self.trainable}
         if len(kinds) != 1:
             named = ", ".join(sorted(kinds)) or "none"
-            raise CannotTrace(f"the trained weights are of several types ({named})")
+            raise CannotCarry(MIXED_TYPES, named)
         if any(each.constraint is not None for each in self.trainable):
-            raise CannotTrace("some weights have constraints")
+            raise CannotCarry(CONSTRAINTS)
 
     def start(self, fresh: Model, seed_state: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
         """A fresh, built model's start values as one row: weights and rest."""
         kept = [*self.trainable, *self.rest[:-1]]
         given = [*fresh.trainable_variables, *fresh.non_trainable_variables]
         if [tuple(each.shape) for each in kept] != [tuple(each.shape) for each in given]:
-            raise CannotTrace("build_model() does not build the same model twice")
+            raise CannotCarry(OTHER_MODEL)
         others = [each.numpy() for each in fresh.non_trainable_variables]
         return _row([each.numpy() for each in fresh.trainable_variables], [*others, seed_state])
 

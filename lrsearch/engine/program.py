@@ -24,6 +24,7 @@ from lrsearch.engine import _keras
 from lrsearch.engine.compiling import inner
 from lrsearch.engine.data import Arrays, mapped
 from lrsearch.engine.feeding import Feed
+from lrsearch.engine.ways import OTHER_MODEL, CannotCarry, check_graph
 
 # batches a call are chosen for this: how late a signal, a prune or a divergence may be noticed
 CALL_SECONDS = 0.5
@@ -31,18 +32,12 @@ _FIRST_CALL = 2  # batches, before the pace is known
 _MOST_CALL = 4096  # batches
 
 
-class CannotTrace(Exception):
-    """This model has to be trained by `fit`; the text says why."""
-
-
 class Held:
     """A split's arrays on the device: `batch(indices)` gathers one."""
 
     def __init__(self, split: Arrays, class_weight: Mapping[int, float] | None) -> None:
         self.examples = split.examples
-        if class_weight and split.weight is not None:
-            raise CannotTrace("class_weight and sample weights are both given")
-        if class_weight:
+        if class_weight and split.weight is None:  # the table of `ways` refuses both together
             split = replace(split, weight=_keras.class_weights(split.y, dict(class_weight)))
         self._tensors = mapped(tf.convert_to_tensor, split.structure)
 
@@ -81,12 +76,12 @@ class Program:
     def begin(self, fresh: Any, seed_state: Any) -> None:
         """Copy a fresh model's start values in; the optimizer begins anew.
 
-        Raises CannotTrace for a model of other variables.
+        Raises CannotCarry for a model of other variables.
         """
         _keras.build_layers(fresh, self._sample)
         kept, given = self.model.variables, fresh.variables
         if [tuple(each.shape) for each in kept] != [tuple(each.shape) for each in given]:
-            raise CannotTrace("build_model() does not build the same model twice")
+            raise CannotCarry(OTHER_MODEL)
         for variable, value in zip(kept, given, strict=True):
             variable.assign(value)
         for variable, value in zip(self.model.optimizer.variables, self._optimizer, strict=True):
@@ -140,7 +135,7 @@ class Program:
     def _function(self, which: str, feed: Feed) -> Any:
         """The traced loop over batches of this kind.
 
-        Raises CannotTrace for a model that cannot begin anew.
+        Raises CannotCarry for a model that cannot begin anew.
         """
         key, read = (which, feed.signature), feed.read
         if key not in self._functions:
@@ -162,9 +157,7 @@ class Program:
                 *self.model.optimizer.variables,
                 self._seeds.state,
             ]
-            why = _keras.why_not_kept(made.get_concrete_function(), known)
-            if why:
-                raise CannotTrace(why)
+            check_graph(made.get_concrete_function(), known)
             self._functions[key] = made
         return self._functions[key]
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 import hashlib
 import json
 
-from lrsearch.definition import StudyDefinition
+from lrsearch.definition import StudyDefinition, check_fields
 from lrsearch.engine.compiling import fresh_model
 from lrsearch.engine.data import Data, digest_parts
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.shared import alike, shared_layers
-from lrsearch.errors import FingerprintMismatch
 from lrsearch.values import Json, StudyFacts
 
 SPLITS = ("train", "validation", "test")
@@ -43,13 +42,8 @@ def check_same_start(loaded: LoadedStudy, facts: StudyFacts, study: str) -> None
                 "their start values",
                 "others",
             )
-    differing = {
-        name: (value, here[name])
-        for name, value in stored.items()
-        if value is not None and value != here[name]
-    }
-    if differing:
-        raise FingerprintMismatch(study, differences=differing)
+    known = {name: value for name, value in stored.items() if value is not None}
+    check_fields(study, known, here)
 
 
 def digests_of(data: Data) -> dict[str, str]:

@@ -6,12 +6,11 @@ rates and books (`Attempt`), so that what is said of a trial is what the other e
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 import tensorflow as tf
@@ -25,7 +24,7 @@ from lrsearch.engine.compiling import accumulation_of, inner
 from lrsearch.engine.data import Arrays
 from lrsearch.engine.families import COLUMNS, Family
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.program import CannotTrace, Held, Pace
+from lrsearch.engine.program import Held, Pace
 from lrsearch.engine.stacked import StackedProgram, State
 from lrsearch.engine.starting import (
     keep_callbacks,
@@ -35,10 +34,14 @@ from lrsearch.engine.starting import (
     start_model,
 )
 from lrsearch.engine.types import Model, Structure
+from lrsearch.engine.ways import HAS_CALLBACKS, CannotCarry
 from lrsearch.space import rates
 from lrsearch.values import Outcome, Setting, Snapshot, Status, TrialSpec
 
 _ENGINE = "vectorized"
+
+Given: TypeAlias = tuple[list[int], list[np.ndarray], np.ndarray]
+"""Rows of each family, their hyperparameters, and each row's examples in its own order."""
 
 
 @final
@@ -70,7 +73,7 @@ class Stack:
     def add(self, specs: Sequence[TrialSpec], observer: Observer) -> None:
         """Let attempts join; an exception leaves the stack as it was.
 
-        Raises CannotTrace where an attempt has callbacks: nobody would call them.
+        Raises CannotCarry where an attempt has callbacks: nobody would call them.
         """
         known, families = (self.state, self.rows), len(self.program.families)
         try:
@@ -177,18 +180,9 @@ class Stack:
         self._keep(sorted(self.rows, key=lambda row: row.family))  # stable, as slots are
 
     def _keep(self, rows: Sequence[Row]) -> None:
-        """Let these rows stay, in this order; rows of one family keep their order among them."""
-        places = [self.rows.index(row) for row in rows]
-        slots = [
-            _gather(own, [at for at, row in enumerate(self._of(family)) if row in rows])
-            for family, own in enumerate(self.state["slots"])
-        ]
-        shared = {name: _gather(self.state[name], places) for name in ("weights", "rest")}
-        self.state = {**shared, "slots": slots}
+        """Let these rows stay, in this order."""
+        self.state = select_rows(self.state, self.rows, rows)
         self.rows = list(rows)
-
-    def _of(self, family: int) -> list[Row]:
-        return [row for row in self.rows if row.family == family]
 
     # -- training ----------------------------------------------------------------------------------
 
@@ -202,7 +196,7 @@ class Stack:
 
     def _train(self) -> None:
         program, rows = self.program, self.rows
-        given = self._given(rows)
+        given = self.given(rows)
         table = np.stack([self._epoch_rates(row) for row in rows])
         for row in rows:
             row.attempt.begin_epoch()
@@ -221,15 +215,11 @@ class Stack:
             self.state = {name: each for name, each in state.items() if name != "metrics"}
             self._end_epoch(logs)
 
-    def _given(self, rows: Sequence[Row]) -> tuple[list[int], list[np.ndarray], np.ndarray]:
-        """What a graph takes beside a state.
-
-        Rows of each family; their hyperparameters by family, (rows, varying), float64; each row's
-        examples in their order, (R, examples), int32.
-        """
+    def given(self, rows: Sequence[Row]) -> Given:
+        """What a graph takes beside a state: `StackedProgram.train` has the shapes."""
         counts, hyper = [], []
         for place, family in enumerate(self.program.families):
-            own = [row.hyper for row in rows if row.family == place]
+            own = [row.hyper for row in _of_family(rows, place)]
             counts.append(len(own))
             hyper.append(np.concatenate([np.zeros((0, len(family.varying))), *own]))
         examples = self.program.train_data.examples
@@ -276,31 +266,15 @@ class Stack:
             attempt.logs = attempt.logs_with("test", self._evaluate(row, test))
         return attempt.conclude(stop.status, stop.reason)
 
-    def timed_calls(
-        self, spec: TrialSpec, width: int, *, batches: int
-    ) -> Iterator[tuple[float, int]]:
-        """Train `width` trials like this one, `batches` of each a call, as long as it is asked to.
+    def rehearse(self, specs: Sequence[TrialSpec]) -> tuple[list[Row], State]:
+        """Rows as they would begin, and their state, to be timed.
 
-        Yields every call's seconds and its batches, those of all rows counted; not the first call,
-        which traces. Only while nobody trains here.
+        None of them stays, but their families do. Only while nobody trains here.
         """
-        row, state = self._open(Attempt(spec, engine=_ENGINE))
-        self._join([(row, state)])
-        program = self.program
-        many = tree.map_structure(lambda each: tf.repeat(each, width, axis=0), self.state)
-        many["metrics"] = program.layout.unmetered(width)
-        self.state, self.rows = program.empty_state(), []
-        given = self._given([row] * width)
-        batches = min(batches, program.full_steps)
-        table = np.tile(row.rates[: batches or 1], (width, 1))
-        for call in itertools.count():
-            began = time.monotonic()
-            if batches:
-                program.train(many, *given, 0, table)
-            else:
-                program.end_epoch(many, *given, table)
-            if call:
-                yield time.monotonic() - began, width * (batches or 1)
+        self._join([self._open(Attempt(spec, engine=_ENGINE)) for spec in specs])
+        rehearsed = self.rows, self.state
+        self.rows, self.state = [], self.program.empty_state()
+        return rehearsed
 
     # -- one row's state ---------------------------------------------------------------------------
 
@@ -326,14 +300,29 @@ class Stack:
 
     def _slots(self, row: Row) -> State:
         """A row's slots, each (1, columns)."""
-        at = [self._of(row.family).index(row)]
+        at = [_of_family(self.rows, row.family).index(row)]
         return dict(_gather(self.state["slots"][row.family], at))
 
 
 def _refuse_callbacks(loaded: LoadedStudy, attempt: Attempt) -> None:
-    """Note which callbacks are taken out; raise CannotTrace where some are left."""
+    """Note which callbacks are taken out; raise CannotCarry where some are left."""
     if keep_callbacks(loaded, attempt):
-        raise CannotTrace("the study has callbacks")
+        raise CannotCarry(HAS_CALLBACKS)
+
+
+def select_rows(state: State, held: Sequence[Row], chosen: Sequence[Row]) -> State:
+    """The state of the chosen rows, out of that of `held`; a row may be chosen several times."""
+    places = [held.index(row) for row in chosen]
+    slots = []
+    for family, own in enumerate(state["slots"]):
+        known = _of_family(held, family)
+        slots.append(_gather(own, [known.index(row) for row in _of_family(chosen, family)]))
+    shared = {name: _gather(state[name], places) for name in ("weights", "rest")}
+    return {**shared, "slots": slots}
+
+
+def _of_family(rows: Sequence[Row], family: int) -> list[Row]:
+    return [row for row in rows if row.family == family]
 
 
 def _empty_slots(family: Family) -> State:

@@ -26,8 +26,16 @@ from lrsearch.engine._tensorflow import teach_vectorized_map
 from lrsearch.engine.data import DEFAULT_BATCH
 from lrsearch.engine.families import Family
 from lrsearch.engine.layout import RowLayout
-from lrsearch.engine.program import CannotTrace, Held
+from lrsearch.engine.program import Held
 from lrsearch.engine.types import Batch, Function, Model, Tensor, Variable
+from lrsearch.engine.ways import (
+    CHANGES_IN_EVALUATION,
+    NO_GRADIENT,
+    SETS_WEIGHTS,
+    SPARSE_GRADIENT,
+    CannotCarry,
+    check_graph,
+)
 
 State: TypeAlias = dict[str, Any]
 
@@ -147,9 +155,7 @@ class StackedProgram:
         if key not in self._graphs:
             step = {"train": partial(self._train, self.batch), "end": self._end}[which]
             made = tf.function(step, autograph=False, input_signature=self._signature())
-            why = _keras.why_not_kept(made.get_concrete_function(), ())
-            if why:
-                raise CannotTrace(why)
+            check_graph(made.get_concrete_function(), ())
             self._graphs[key] = made
         sizes, places = np.asarray(counts, np.int32), (np.int32(first), np.int32(last))
         return self._graphs[key](state, sizes, tuple(hyper), order, *places, rates)
@@ -253,20 +259,18 @@ class StackedProgram:
                 before = _now(scope, layout.trainable)
                 loss = self._measured("train", batch)
                 if _differ(before, _now(scope, layout.trainable)):
-                    raise CannotTrace("the model sets trained weights itself")
+                    raise CannotCarry(SETS_WEIGHTS)
                 mean = self.model._loss_tracker.result()  # noqa: SLF001
         gradient = self._flat_gradient(tape.gradient(loss, weights))
         return gradient, _now(scope, layout.rest), _now(scope, layout.metrics), mean
 
     def _flat_gradient(self, found: Sequence[Tensor]) -> Tensor:
         if any(each is None for each in found):
-            raise CannotTrace("some trained weights have no gradient")
+            raise CannotCarry(NO_GRADIENT)
         # Gradients that are accumulated are dense before an optimizer sees them.
         accumulates = any(each.rule.gradient_accumulation_steps for each in self.families)
         if not accumulates and any(isinstance(each, tf.IndexedSlices) for each in found):
-            raise CannotTrace(
-                "an embedding's gradient is sparse, which Keras' optimizers square piece by piece"
-            )
+            raise CannotCarry(SPARSE_GRADIENT)
         return tf.concat([tf.reshape(tf.convert_to_tensor(each), [-1]) for each in found], axis=0)
 
     def _update(
@@ -326,9 +330,7 @@ class StackedProgram:
             before = _now(scope, layout.rest)
             self._measured("test", batch)
             if _differ(before, _now(scope, layout.rest)):
-                raise CannotTrace(
-                    "the model changes its state in evaluation, by random numbers or a counter"
-                )
+                raise CannotCarry(CHANGES_IN_EVALUATION)
         return tuple(_now(scope, layout.metrics))
 
     def _measured(self, which: str, batch: Batch) -> Tensor:

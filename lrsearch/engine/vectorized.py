@@ -11,26 +11,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from typing import Any
 
-import keras
 import tensorflow as tf
 
-from lrsearch.engine import _keras
+from lrsearch.engine import ways
 from lrsearch.engine.blame import PASSING, Observer, end_fork, guard
 from lrsearch.engine.callbacks import kept_of, looked_at, users_callbacks
-from lrsearch.engine.compiling import fresh_model, inner
-from lrsearch.engine.contract import Engine
-from lrsearch.engine.data import Arrays, Stream
-from lrsearch.engine.families import ADAPTERS
+from lrsearch.engine.compiling import fresh_model
+from lrsearch.engine.contract import Engine, Figures
 from lrsearch.engine.graph import GraphEngine
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.program import CannotTrace
+from lrsearch.engine.measuring import Calibration, time_mixed, timed_specs
 from lrsearch.engine.stack import Stack
 from lrsearch.engine.stacked import StackedProgram
 from lrsearch.engine.starting import kept_model
+from lrsearch.engine.timed_stack import TimedStack
+from lrsearch.engine.ways import AttemptFacts, CannotCarry, ModelFacts
 from lrsearch.errors import text_of
-from lrsearch.space import OPTIMIZERS
 from lrsearch.values import Outcome, Save, Source, TrialSpec, Watch
 
 WIDTH = 16  # rows where nothing was measured
@@ -67,14 +65,14 @@ class VectorizedEngine(Engine):
             while True:
                 if self._apart is not None and not self.rows:
                     apart, self._apart = self._apart, None
-                    yield self._train_alone(apart, "its worker was lost before", observer)
+                    yield self._train_alone(apart, ways.LOST_BEFORE.reason, observer)
                 joining: list[TrialSpec] = []
                 while self._asks(len(joining)):
                     spec = source()
                     if spec is None:
                         self._ask_again = time.monotonic() + ASK_SECONDS
                         break
-                    why = self._why_alone(spec)
+                    why = self.reason_against(spec, self._callbacks)
                     if spec.alone:
                         self._apart = spec
                     elif why:
@@ -92,38 +90,48 @@ class VectorizedEngine(Engine):
         early = self.rows and not joining and time.monotonic() < self._ask_again
         return self._apart is None and not early and self.rows + joining < self.width
 
-    def _why_alone(self, spec: TrialSpec) -> str:
-        """Why this attempt cannot be a row, or empty."""
-        return (
-            cannot_stack(spec)
-            or _asked(partial(self._cannot_test, spec))
-            or self.why_not()
-            or self._called_upon(spec)
-        )
+    def time_steps(self) -> Figures:
+        """By rows of the reference settings; by a trial alone where they cannot train together."""
+        specs = [each for each in timed_specs(self.loaded) if not self.reason_against(each)]
+        if not specs:
+            return self.graph.time_steps()
+        chosen = Calibration(engine="vectorized", width=self.width, reason="")
+        try:
+            rows = TimedStack(self.stack(specs[0].setting.batch_size), specs)
+            return time_mixed(chosen, self.loaded, rows).to_json()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as below
+            end_fork(error)
+            return {}
 
-    def _cannot_test(self, spec: TrialSpec) -> str:
-        """Why a retest cannot be a row beside others, or empty: rows are tested on arrays."""
-        streams = spec.test_split and isinstance(
-            self.loaded.data(spec.setting.batch_size).test, Stream
-        )
-        return "the test split is a dataset" if streams else ""
+    def reason_against(
+        self, spec: TrialSpec, callbacks: Callable[[TrialSpec], list[Any]] = lambda _: []
+    ) -> str:
+        """Why this attempt cannot be a row beside others, or empty.
 
-    def _called_upon(self, spec: TrialSpec) -> str:
-        """Why this trial's own callbacks keep it from being a row, or empty: nobody calls them
-        there.
+        `callbacks` gives those of the user's that would be called in it.
         """
-        rates = self.loaded.findings.rate_callbacks
 
         def asked() -> str:
-            kept, _ = kept_of(users_callbacks(self.loaded, spec), yours=False, setting_rates=rates)
-            return "the study has callbacks" if kept else ""
+            data = self.loaded.data(spec.setting.batch_size)
+            facts = AttemptFacts(
+                definition=self.loaded.definition, spec=spec, data=data, callbacks=callbacks(spec)
+            )
+            return ways.reason_against(self.name, facts)
 
-        return _asked(asked)
+        return ways.reason_against(self.name, spec) or self.why_not() or _asked(asked)
+
+    def _callbacks(self, spec: TrialSpec) -> list[Any]:
+        """The user's callbacks that would be called in this attempt, were it trained alone."""
+        rates = self.loaded.findings.rate_callbacks
+        kept, _ = kept_of(users_callbacks(self.loaded, spec), yours=False, setting_rates=rates)
+        return kept
 
     def why_not(self) -> str:
         """Why this study's trials cannot be rows, or empty."""
         if self._refused is None:
-            self._refused = _asked(lambda: model_cannot_stack(self.loaded))
+            self._refused = _asked(
+                lambda: ways.reason_against(self.name, _model_facts(self.loaded))
+            )
         return self._refused
 
     def _join(self, specs: Sequence[TrialSpec], observer: Observer) -> Iterator[Outcome]:
@@ -149,7 +157,7 @@ class VectorizedEngine(Engine):
         except BaseException as error:  # noqa: BLE001 - as above
             if isinstance(error, tf.errors.ResourceExhaustedError):
                 self.width = max(1, self.width // 2)
-                why = "the rows do not fit into memory together"
+                why = ways.ROWS_TOO_LARGE.reason
             else:
                 why = self._refuse(error)
             self._stacks = {size: each for size, each in self._stacks.items() if each is not stack}
@@ -175,58 +183,22 @@ class VectorizedEngine(Engine):
         return self.graph.train_one(spec, observer, notes=(f"trained alone: {why}",))
 
     def stack(self, size: int | None) -> Stack:
-        """The stack of trials with this batch size. Raises CannotTrace where there can be none."""
+        """The stack of trials with this batch size, whose data lie on the device."""
         if size not in self._stacks:
             data = self.loaded.data(size)
-            if any(
-                isinstance(split, Arrays) and not split.numeric
-                for split in (data.train, data.validation)
-            ):
-                raise CannotTrace("the data is not numbers")
             train, validation = self.graph.on_device(data)
-            if train is None or validation is None:
-                raise CannotTrace("the data does not fit on the device, or is a dataset")
+            assert train is not None
+            assert validation is not None
             model, draws = kept_model(self.loaded, self.loaded.definition.seed, {})
             program = StackedProgram(model, train, validation, batch_size=size, draws=draws)
             self._stacks[size] = Stack(self.loaded, program)
         return self._stacks[size]
 
 
-def cannot_stack(spec: TrialSpec) -> str:
-    """Why this attempt cannot be a row beside others, or empty."""
-    setting = spec.setting
-    known = OPTIMIZERS.get(setting.optimizer)
-    checks = {
-        "yours is trained as it is": spec.yours,
-        f"{setting.optimizer} looks at whole matrices": known is None
-        or known.keras not in ADAPTERS,
-        "build_model takes searched arguments": bool(setting.extra),
-        "its checkpoint stands within an epoch": spec.resume is not None and spec.resume.batch > 0,
-    }
-    return next((reason for reason, holds in checks.items() if holds), "")
-
-
-def model_cannot_stack(loaded: LoadedStudy) -> str:
-    """Why this study cannot train many rows at once, or empty. Builds a model."""
+def _model_facts(loaded: LoadedStudy) -> ModelFacts:
     definition = loaded.definition
     model = fresh_model(definition, {})
-    kind, optimizer = type(model), inner(model.optimizer)
-    checks = {
-        "the study has callbacks": bool(_expected_callbacks(loaded)),
-        "the model is built under a strategy": _keras.strategy_of(model) is not None,
-        "steps_per_epoch or validation_steps is set": definition.steps_per_epoch is not None
-        or definition.validation_steps is not None,
-        "the model has a train_step of its own": kind.train_step is not keras.Model.train_step,
-        "the model has a test_step of its own": kind.test_step is not keras.Model.test_step,
-        "the loss is scaled": isinstance(model.optimizer, _keras.LossScaleOptimizer)
-        or bool(optimizer.loss_scale_factor),
-        "compile asks for jit_compile": _keras.asked_for_jit(model),
-        "the model has compute_metrics of its own": _keras.own_metrics(model),
-        "the model has a step of its own": not {"train_step", "test_step"}.isdisjoint(vars(model)),
-        "the model has a training loop of its own": bool(_keras.own_loop(model)),
-        "compile asks to run eagerly": bool(model.run_eagerly),
-    }
-    return next((reason for reason, holds in checks.items() if holds), "")
+    return ModelFacts(definition=definition, model=model, callbacks=_expected_callbacks(loaded))
 
 
 def _expected_callbacks(loaded: LoadedStudy) -> tuple[str, ...]:
@@ -255,6 +227,6 @@ def _asked(question: Callable[[], str]) -> str:
 def reason_of(error: BaseException) -> str:
     """One line of why many rows cannot train together."""
     text = text_of(error).strip().splitlines()
-    if isinstance(error, CannotTrace):
+    if isinstance(error, CannotCarry):
         return text[0]
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

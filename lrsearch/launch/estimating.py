@@ -10,20 +10,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lrsearch.answer import Bill, Forecast, timed_training, trainings_left
-from lrsearch.budget import Budget, trials_at_once
+from lrsearch.answer import Bill, forecast, trainings_left
+from lrsearch.budget import Budget
 from lrsearch.launch.devices import this_machine
 from lrsearch.launch.events import silent
 from lrsearch.launch.parent import check_storage, config_of, opened
 from lrsearch.launch.planning import is_there, plan_workers
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.request import Request, check_methods, check_same, check_versions, stored
+from lrsearch.launch.request import Request, check_methods, check_same, stored
 from lrsearch.launch.run import check_file
 from lrsearch.launch.slots import SlotRequest
 from lrsearch.values import Json, Kind, StudyRecord, StudyState, TrialRecord
 from lrsearch.worker.workshop import Inspection
 
 MOST = 10**7  # trainings that are ever said to fit into a time
+# from the study file's first look to training: the database, the study in it, the workers' entries
+MAKING_SECONDS = 1.0
+ENDING_SECONDS = 1.0  # from the last training to the command's end: Optuna's rows, the answer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +35,8 @@ class Plan:
 
     study: str
     is_stored: bool
-    bill: Bill
+    bill: Bill  # of the whole command
+    training_seconds: float | None  # of these, from the first training to the last one's end
     left: int | None  # trainings to come; None: as many as the time allows
     epochs: int | None  # of these, in all
     updates: int | None  # likewise, at the first batch size
@@ -53,6 +57,7 @@ class Plan:
             "updates": self.updates,
             "seconds_a_training": self.seconds_each,
             "seconds": left,
+            "seconds_of_training": self.training_seconds,
             "done_at": None if left is None else self.at + left,
             "limited_by_time": self.bill.limit_seconds is not None,
             "placed": self.workers,
@@ -72,8 +77,8 @@ def plan_study(
 ) -> Plan:
     """What a search of `study_file` would cost, or what is left of the stored study of that name.
 
-    A first worker loads the study and times a few steps. Raises what `run_study` raises before it
-    trains.
+    As many workers as would train load the study and time a few steps, at the same time: each is
+    as slow beside the others as it will be. Raises what `run_study` raises before it trains.
     """
     from lrsearch.definition import check_backend, check_study_name, study_name
     from lrsearch.storage import resolve_url
@@ -86,11 +91,12 @@ def plan_study(
     config = config_of(
         url, path, request.overrides, engine, engine_factory, None, every=None, quota=None
     )
-    began = time.monotonic()
-    with Pool(slots.slots[:1], replace(config, times=True), silent) as pool:
+    began = time.monotonic() if request.began is None else request.began
+    with Pool(slots.slots, replace(config, times=True), silent) as pool:
         check_storage(url)
         found = pool.inspect()
-    loading = time.monotonic() - began
+    # what a search does not time before it trains is not in its time
+    loading = time.monotonic() - began - float(found.figures.get("timing_seconds", 0.0))
     check_methods(request, found.facts)
     study, records = _stored(url, name, request, found) or (_new(request, name, found), [])
     return _planned(
@@ -106,7 +112,7 @@ def _stored(
 
     Raises what refuses to go on with it.
     """
-    from lrsearch.definition import changes_of
+    from lrsearch.definition import accept_changes
 
     if not is_there(url):
         return None
@@ -115,10 +121,12 @@ def _stored(
         if study is None:
             return None
         check_same(study, request)
-        check_versions(
-            study.plan.facts.versions, found.facts.versions, allow_drift=request.allow_version_drift
+        accept_changes(
+            study,
+            found.facts,
+            accept=request.accept_change,
+            allow_version_drift=request.allow_version_drift,
         )
-        changes_of(study, found.facts, accept=request.accept_change)
         records = ledger.trials(study.id)
         deadline = study.deadline if request.timeout is None else ledger.now() + request.timeout
         searched = sum(each.kind is Kind.SEARCH for each in records)
@@ -160,21 +168,20 @@ def _planned(
     loading: float,
 ) -> Plan:
     facts, now = found.facts, time.time()
-    at_once = trials_at_once(study.trials, workers)
-    timed = timed_training(facts, found.figures, at_once=at_once)
     left = trainings_left(study, records)
-    optimizers = len({each.optimizer for each in (facts.yours, *found.references)})
+    made = forecast(study, records, found.figures, workers=workers)
 
-    def lasts(trainings: int) -> float | None:
-        if timed is None:
-            return None
-        each = {"seconds": timed.seconds, "tracing": timed.tracing}
-        made = Forecast(trainings=trainings, optimizers=optimizers, workers=workers, **each)
-        return loading + made.lasts() if trainings else 0.0
+    def trains(trainings: int | None) -> float | None:
+        return None if made is None or trainings is None else made.lasts(trainings)
 
-    bill = _bill(
-        study, records, left, workers=workers, seconds=None if left is None else lasts(left)
-    )
+    def lasts(trainings: int | None) -> float | None:
+        """The whole command."""
+        training = trains(trainings)
+        if training is None or not trainings:
+            return training
+        return loading + MAKING_SECONDS + training + ENDING_SECONDS
+
+    bill = _bill(study, records, left, workers=workers, seconds=lasts(left))
     limit = None if study.deadline is None else max(0.0, study.deadline - now)
     if limit is not None and (bill.seconds is None or bill.seconds > limit):
         bill = _fitting(bill, limit, lasts)
@@ -183,10 +190,11 @@ def _planned(
         study=study.name,
         is_stored=bool(study.id),
         bill=bill,
+        training_seconds=trains(left),
         left=left,
         epochs=None if left is None else left * facts.epochs,
         updates=None if left is None else left * facts.total_steps(facts.yours.batch_size),
-        seconds_each=timed.seconds if timed else None,
+        seconds_each=made.timed.seconds if made else None,
         workers=reason,
         engine=str(found.figures.get("reason", "")),
         at=now,

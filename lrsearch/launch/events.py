@@ -6,8 +6,7 @@ Beside those of `lrsearch.worker.events`:
 pool.started     slots: names
 study            study, objective, direction, trials, trainings, done, deadline, retest, best, yours: the study as it
                  stands when work begins
-bill             forecast: seconds, tracing, trainings, optimizers, workers, by a few timed steps before the first trial begins;
-                 null where none were timed
+bill             forecast: an `answer.Forecast` by a few timed steps before the first trial begins; null where none were timed
 counts           ended, retests_ended, retests, running, waiting, failed, trials, trainings, deadline: now and then, the
                  study's and not this pool's alone; the first two are the labels of what has ended since the last time
 answer           best, yours, seconds_left: the same, and also before the end of a trial is told that may have changed the best

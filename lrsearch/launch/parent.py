@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,16 +15,13 @@ from typing import TYPE_CHECKING
 from lrsearch.answer import (
     SHELL,
     Contender,
-    Forecast,
     Ways,
     evidence_text,
     seconds_left,
     standing,
-    timed_training,
-    trainings_left,
 )
-from lrsearch.budget import trials_at_once
 from lrsearch.errors import LrSearchError, StorageGone
+from lrsearch.launch.billing import Biller
 from lrsearch.launch.events import Event, Listener
 from lrsearch.values import (
     Json,
@@ -112,7 +109,7 @@ class Watcher:
         from lrsearch.storage import Follower
 
         self._ledger, self._study, self._listen, self._ways = ledger, study, listen, ways
-        self._workers, self._forecast = workers, False
+        self._biller = Biller(study, listen, workers=workers)
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
         self._follower = Follower(ledger, study.id)
         self._stands = standing(study.plan.facts, ())
@@ -146,14 +143,9 @@ class Watcher:
 
     def hear(self, event: Event) -> None:
         """The `answer` event before the end of a trial is told that may have changed it; the `bill`
-        before the first trial.
+        once it is known.
         """
-        if event.name == "engine.ready" and not self._forecast:
-            self._forecast = True
-            made = forecast(
-                self._study, self._follower.records, event.facts["figures"], workers=self._workers
-            )
-            self._listen(Event(name="bill", facts={"forecast": made.to_json() if made else None}))
+        self._biller.hear(event, self._follower.records)
         if (
             event.name == "trial.ended"
             and self._may_change(event.facts)
@@ -220,26 +212,6 @@ class Watcher:
 
     def _best_and_yours(self) -> dict[str, Json]:
         return {"best": brief(self._stands.best), "yours": brief(self._stands.yours)}
-
-
-def forecast(
-    study: StudyRecord, records: Sequence[TrialRecord], figures: Mapping[str, Json], *, workers: int
-) -> Forecast | None:
-    """How long the study still takes by a few timed steps; None where none were timed, or time
-    alone limits it.
-    """
-    left = trainings_left(study, records)
-    timed = timed_training(study.plan.facts, figures, at_once=trials_at_once(study.trials, workers))
-    if left is None or timed is None:
-        return None
-    optimizers = len({setting.optimizer for _, setting in study.plan.first})
-    return Forecast(
-        seconds=timed.seconds,
-        tracing=timed.tracing,
-        trainings=left,
-        optimizers=optimizers,
-        workers=workers,
-    )
 
 
 def left_undone(study: StudyRecord, counts: Counts, ways: Ways = SHELL) -> str:

@@ -262,7 +262,7 @@ class Picture:
 
     def _on_bill(self, event: Event) -> None:
         made = event.facts["forecast"]
-        self.forecast = None if made is None else (Forecast(**made), event.at)
+        self.forecast = None if made is None else (Forecast.from_json(made), event.at)
 
     def _on_ready(self, event: Event) -> None:
         self.rows[event.slot] = Row(state="ready")

@@ -115,8 +115,9 @@ class Pool:
         """
         inspector = self._posts[0]
         assert inspector.child is not None
-        for child in self._children():
-            child.tell({"do": "inspect" if child is inspector.child else "load"})
+        for child in self._children():  # all of them where steps are timed: side by side
+            looks = child is inspector.child or self.config.times
+            child.tell({"do": "inspect" if looks else "load"})
         while self._facts is None:
             self._step()
             if self._signal is not None:

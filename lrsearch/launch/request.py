@@ -11,13 +11,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.budget import divide_trainings
-from lrsearch.errors import (
-    FingerprintMismatch,
-    InvalidValue,
-    StudyBroken,
-    UnknownName,
-    VersionMismatch,
-)
+from lrsearch.errors import InvalidValue, StudyBroken, UnknownName
 from lrsearch.launch.events import Event, Listener, silent
 from lrsearch.report.words import counted
 from lrsearch.values import Json, Origin, StudyFacts, StudyPlan, StudyRecord, StudyState
@@ -29,7 +23,6 @@ if TYPE_CHECKING:
 TRIALS = 40  # a study's total where neither trials nor a timeout is given
 RETEST_SEEDS = 3
 RETRIES = 2
-_PINNED = ("optuna", "keras", "tensorflow")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,13 +190,14 @@ def check_identity(
     Raises FingerprintMismatch, VersionMismatch, and InvalidValue or UnknownName for what cannot be
     accepted.
     """
-    from lrsearch.definition import changes_of
+    from lrsearch.definition import accept_changes
 
-    notes = check_versions(study.plan.facts.versions, found.facts.versions, allow_drift=allow_drift)
-    changes, said = changes_of(study, found.facts, accept=accept)
+    changes, notes = accept_changes(
+        study, found.facts, accept=accept, allow_version_drift=allow_drift
+    )
     if changes:
         ledger.record_changes(study.id, changes)
-    for text in (*notes, *said):
+    for text in notes:
         listen(Event(name="note", facts={"text": text}))
 
 
@@ -211,17 +205,11 @@ def check_same(known: StudyRecord, request: Request) -> None:
     """Refuse to go on with a study under other rules than it began with; what was not said stays as
     it is.
     """
-    pairs = {
-        "sampler": (known.plan.sampler, request.sampler),
-        "pruner": (known.plan.pruner, request.pruner),
-        "seed": (known.plan.seed, request.seed),
-        "retries": (known.plan.retries, request.retries),
-    }
-    differing = {
-        name: pair for name, pair in pairs.items() if pair[1] is not None and pair[0] != pair[1]
-    }
-    if differing:
-        raise FingerprintMismatch(known.name, differences=dict(differing))
+    from lrsearch.definition import check_fields
+
+    asked = {name: getattr(request, name) for name in ("sampler", "pruner", "seed", "retries")}
+    given = {name: value for name, value in asked.items() if value is not None}
+    check_fields(known.name, {name: getattr(known.plan, name) for name in given}, given)
 
 
 def check_methods(request: Request, facts: StudyFacts) -> None:
@@ -232,32 +220,6 @@ def check_methods(request: Request, facts: StudyFacts) -> None:
         check_sampler(request.sampler)
     if request.pruner is not None:
         pruning_rule(request.pruner, epochs=facts.epochs, direction=facts.direction)
-
-
-def check_versions(
-    stored: Mapping[str, str], here: Mapping[str, str], *, allow_drift: bool = False
-) -> list[str]:
-    """Refuse libraries of another minor version than the study began with: their results must not
-    be mixed unawares.
-
-    Returns what to say where that is allowed; the ledger keeps each worker's versions. Raises
-    VersionMismatch.
-    """
-    differing = [
-        f"{name} {stored[name]} in the study, {here[name]} here"
-        for name in _PINNED
-        if name in stored and name in here and _minor(stored[name]) != _minor(here[name])
-    ]
-    if differing and not allow_drift:
-        fix = "Install the study's versions, or allow it with --allow-version-drift."
-        raise VersionMismatch(
-            f"results of other library versions would be mixed: {'; '.join(differing)}.", fix=fix
-        )
-    return [f"other library versions, as allowed: {each}" for each in differing]
-
-
-def _minor(version: str) -> list[str]:
-    return version.split(".")[:2]
 
 
 def stored(ledger: Ledger, name: str) -> StudyRecord | None:

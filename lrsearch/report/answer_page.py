@@ -21,7 +21,7 @@ from lrsearch.report.words import (
     value_text,
     varying_of,
 )
-from lrsearch.values import Origin, Setting, TrialState
+from lrsearch.values import Setting, TrialState
 
 
 def answer_text(answer: Answer, *, width: int | None = None) -> str:
@@ -77,9 +77,7 @@ def _contender_columns(
 ) -> list[Column]:
     digits = value_digits(each.value for _, each, _ in rows)
     varying = varying_of(
-        each.setting
-        for each in answer.ranked
-        if each.setting is not None and each.origin is not Origin.YOURS
+        each.setting for each in answer.ranked if each.setting is not None and not each.is_yours
     )
     settings = [each.setting for _, each, _ in rows]
     further = [further_text(each, varying) for each in settings]

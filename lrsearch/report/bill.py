@@ -31,7 +31,8 @@ def bill_text(bill: Bill, now: float) -> str:
         )
     done = f", {bill.done} done" if bill.done else ""
     if bill.seconds is None:
-        return f"{_sum(bill)}{done}, {on}; the first training shows how long they take"
+        why = "a step timed ahead would cost a training's start"
+        return f"{_sum(bill)}{done}, {on}; the first epochs show how long they take: {why}"
     return f"{_sum(bill)}{done}, about {duration(bill.seconds)} {on}, done at {clock_text(now + bill.seconds, now)}"
 
 
@@ -58,10 +59,19 @@ def plan_text(plan: Mapping[str, Json]) -> str:
         "how long a training takes is not known" if each is None else f"{duration(each)} a training"
     )
     left = f"left of study {plan['study']}: " if plan["stored"] else ""
-    return "\n".join(
-        filter(
-            None, [left + "; ".join(filter(None, [sizes, lasts])), plan["placed"], plan["engine"]]
-        )
+    lines = [left + "; ".join(filter(None, [sizes, lasts])), _parts(plan)]
+    return "\n".join(filter(None, [*lines, plan["placed"], plan["engine"]]))
+
+
+def _parts(plan: Mapping[str, Json]) -> str:
+    """What the time of a plan contains, where it is known."""
+    whole, training = plan["seconds"], plan["seconds_of_training"]
+    if plan["limited_by_time"] or training is None or not whole:
+        return ""
+    around = max(0.0, whole - training)
+    return (
+        f"the time is the whole command's: {duration(training)} of training, retests included, "
+        f"and {duration(around)} before and after it (TensorFlow's start, the data, timed steps)"
     )
 
 

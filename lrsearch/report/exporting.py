@@ -66,7 +66,7 @@ def choose(answer: Answer, trial: int | None) -> Contender:
 
 def as_json(study: StudyRecord, answer: Answer, chosen: Contender) -> dict[str, Json]:
     """All that a program needs to train it again."""
-    facts, setting = study.plan.facts, chosen.setting
+    facts, setting = study.facts, chosen.setting
     own = facts.own_optimizer if chosen.origin is Origin.YOURS else {}
     accumulation = own.get("accumulation", facts.accumulation)
     run = Run(facts=facts, setting=setting, accumulation=accumulation, seed=_seed(answer, chosen))
@@ -99,7 +99,7 @@ def as_python(study: StudyRecord, answer: Answer, chosen: Contender) -> str:
 
     Raises CannotExport for yours where its optimizer cannot be written as code.
     """
-    facts, own = study.plan.facts, chosen.origin is Origin.YOURS
+    facts, own = study.facts, chosen.origin is Origin.YOURS
     if own:
         _check_own(facts)
     accumulation = facts.own_optimizer["accumulation"] if own else facts.accumulation

@@ -23,7 +23,7 @@ from lrsearch.report.words import (
     value_text,
     varying_of,
 )
-from lrsearch.values import Origin, StudyRecord, TrialRecord
+from lrsearch.values import StudyRecord, TrialRecord
 
 _CELL = "padding: 2px 10px; text-align: left; white-space: nowrap"
 
@@ -54,9 +54,7 @@ def _contenders(answer: Answer) -> str:
     shown += [(f"#{place}", each) for place, each in enumerate(answer.runners_up, start=2)]
     digits = value_digits(each.value for _, each in shown)
     varying = varying_of(
-        each.setting
-        for each in answer.ranked
-        if each.setting is not None and each.origin is not Origin.YOURS
+        each.setting for each in answer.ranked if each.setting is not None and not each.is_yours
     )
     head = ["", "trial", "optimizer", "peak rate", "schedule", answer.objective, "of", ""]
     body = [[label, *_cells(each, digits, varying), _apart(answer, each)] for label, each in shown]

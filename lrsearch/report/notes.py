@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lrsearch.answer import Answer
 from lrsearch.report.answer_page import answer_text
 from lrsearch.report.words import counted, duration_text, rate_text, schedule_text, value_text
-from lrsearch.values import Json, Kind, StudyRecord, TrialRecord
+from lrsearch.values import Json, StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -137,4 +137,4 @@ def _rows(attrs: Mapping[str, Json], trial_id: int | None, text: str) -> dict[st
 
 def _noted(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Finished trials; of very many the newest: every note is a row that each page loads."""
-    return [each for each in records if each.kind is Kind.SEARCH and each.state.terminal][-_MOST:]
+    return [each for each in records if each.is_search and each.ended][-_MOST:]

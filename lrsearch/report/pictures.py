@@ -29,8 +29,6 @@ from lrsearch.space import rates
 from lrsearch.values import (
     CurvePoint,
     Direction,
-    Kind,
-    Origin,
     StudyRecord,
     TrialRecord,
     TrialState,
@@ -117,9 +115,9 @@ def rates_figure(study: StudyRecord, records: Sequence[TrialRecord], answer: Ans
     for panel in list(panels.flat)[len(groups) :]:
         panel.axis("off")
     for row in panels:
-        set_ylabel(figure, row[0], study.plan.facts.objective, height=_PANEL_HEIGHT)
-    better = "higher" if study.plan.facts.direction is Direction.MAXIMIZE else "lower"
-    title = f"{study.name}: {study.plan.facts.objective} ({better} is better) by peak learning rate"
+        set_ylabel(figure, row[0], study.facts.objective, height=_PANEL_HEIGHT)
+    better = "higher" if study.direction is Direction.MAXIMIZE else "lower"
+    title = f"{study.name}: {study.facts.objective} ({better} is better) by peak learning rate"
     finish(figure, title, order=_LEGEND)
     return figure
 
@@ -283,7 +281,7 @@ def _at_edge(
 
 
 def _has_value(record: TrialRecord) -> bool:
-    return record.state is TrialState.COMPLETE and record.value is not None
+    return record.has_value
 
 
 def _within(value: float, frame: tuple[float, float]) -> float:
@@ -319,7 +317,7 @@ def _schedule(panel: Axes, study: StudyRecord, record: TrialRecord, **style: Any
     import numpy as np
 
     assert record.setting is not None  # the best have one
-    total = study.plan.facts.total_steps(record.setting.batch_size)
+    total = study.facts.total_steps(record.setting.batch_size)
     line = rates(record.setting, total) / record.setting.learning_rate
     shown = np.unique(np.linspace(0, total - 1, min(total, _POINTS)).astype(int))
     panel.plot(shown / max(total - 1, 1), line[shown], marker="o" if total == 1 else "", **style)
@@ -328,7 +326,7 @@ def _schedule(panel: Axes, study: StudyRecord, record: TrialRecord, **style: Any
 def _yours_schedule(
     panel: Axes, study: StudyRecord, label: str, curve: Sequence[CurvePoint]
 ) -> None:
-    known = yours_schedule(study.plan.facts, curve)
+    known = yours_schedule(study.facts, curve)
     if known is None:
         panel.plot([], [], label=f"{label} (its rate over the run is not known)", **YOURS)
         return
@@ -351,9 +349,7 @@ def curves_figure(
     yours = yours_of(records)
     named = {each.id for each in top} | ({yours.id} if yours else set())
     others = [
-        each
-        for each in records
-        if each.kind is Kind.SEARCH and each.id not in named and curves.get(each.id)
+        each for each in records if each.is_search and each.id not in named and curves.get(each.id)
     ]
     for place, each in enumerate(others):
         _curve(
@@ -378,7 +374,7 @@ def curves_figure(
     panel.set_ylim(*_padded(frame))
     if frame is None:
         panel.set_yticks([])
-        panel.set_xlim(0.5, study.plan.facts.epochs + 0.5)
+        panel.set_xlim(0.5, study.facts.epochs + 0.5)
         panel.text(
             0.5,
             0.5,
@@ -388,12 +384,12 @@ def curves_figure(
             color="#444444",
         )
     panel.set_xlabel("epoch")
-    set_ylabel(figure, panel, study.plan.facts.objective, height=_HEIGHT)
+    set_ylabel(figure, panel, study.facts.objective, height=_HEIGHT)
     panel.grid(alpha=0.25)
     from matplotlib.ticker import MaxNLocator
 
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    finish(figure, f"{study.name}: {study.plan.facts.objective} by epoch", order=("other trials",))
+    finish(figure, f"{study.name}: {study.facts.objective} by epoch", order=("other trials",))
     return figure
 
 
@@ -405,7 +401,7 @@ def _curve(panel: Axes, points: Sequence[CurvePoint], **style: Any) -> None:
 
 def _legend(record: TrialRecord, answer: Answer) -> str:
     assert record.setting is not None  # the best have one
-    name = "yours" if record.origin is Origin.YOURS else f"trial {record.number}"
+    name = "yours" if record.is_yours else f"trial {record.number}"
     best = "best, " if answer.best is not None and answer.best.trial == record.number else ""
     words = f"{record.setting.optimizer} {rate_text(record.setting.learning_rate)}, {schedule_text(record.setting)}"
     return f"{best}{name}: {words}"
@@ -414,11 +410,7 @@ def _legend(record: TrialRecord, answer: Answer) -> str:
 def _top(answer: Answer) -> list[TrialRecord]:
     """The best, as the answer has it, then the best single trainings; without yours."""
     best = answer.best.trial if answer.best else None
-    searched = [
-        each
-        for each in answer.ranked
-        if each.setting is not None and each.origin is not Origin.YOURS
-    ]
+    searched = [each for each in answer.ranked if each.setting is not None and not each.is_yours]
     return sorted(searched, key=lambda each: each.number != best)[:TOP]
 
 
@@ -426,29 +418,24 @@ def _by_optimizer(records: Sequence[TrialRecord], answer: Answer) -> dict[str, l
     """Finished search trials by optimizer, in the order of the answer's table; without yours."""
     groups: dict[str, list[TrialRecord]] = {row.optimizer: [] for row in answer.by_optimizer}
     for each in records:
-        if (
-            each.kind is Kind.SEARCH
-            and each.origin is not Origin.YOURS
-            and each.setting
-            and each.state.terminal
-        ):
+        if each.is_search and not each.is_yours and each.setting and each.ended:
             groups.setdefault(each.setting.optimizer, []).append(each)
     return {name: group for name, group in groups.items() if group}
 
 
 def _frame(study: StudyRecord, records: Sequence[TrialRecord]) -> tuple[float, float] | None:
-    values = [each.value for each in records if each.kind is Kind.SEARCH and each.value is not None]
-    return _without_the_worst(values, study.plan.facts.direction)
+    values = [each.value for each in records if each.is_search and each.value is not None]
+    return _without_the_worst(values, study.direction)
 
 
 def _curve_frame(
     study: StudyRecord, records: Sequence[TrialRecord], curves: Mapping[int, Sequence[CurvePoint]]
 ) -> tuple[float, float] | None:
-    mine = {each.id for each in records if each.kind is Kind.SEARCH}
+    mine = {each.id for each in records if each.is_search}
     values = [
         point.value for key in mine for point in curves.get(key, ()) if point.value is not None
     ]
-    return _without_the_worst(values, study.plan.facts.direction)
+    return _without_the_worst(values, study.direction)
 
 
 def _without_the_worst(values: Sequence[float], direction: Direction) -> tuple[float, float] | None:

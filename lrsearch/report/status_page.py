@@ -36,13 +36,13 @@ def status_data(
     alive = [
         each for each in workers if each.state != "gone" and now - each.last_seen < GONE_SECONDS
     ]
-    stands = standing(study.plan.facts, records)
+    stands = standing(study.facts, records)
     return {
         "study": study.name,
         "state": study.state.value,
         "reason": study.reason,
-        "objective": study.plan.facts.objective,
-        "direction": study.plan.facts.direction.value,
+        "objective": study.facts.objective,
+        "direction": study.direction.value,
         "budget": study.trials,
         "trainings": study.trainings,
         "spent": spent.to_json() if spent else None,
@@ -60,7 +60,7 @@ def status_data(
         "training": [_training(each) for each in records if each.state is TrialState.RUNNING],
         "best": _short(stands.best),
         "yours": _short(stands.yours),
-        "exact_resume": study.plan.facts.exact_order,
+        "exact_resume": study.facts.exact_order,
         "ended": study.state in {StudyState.FINISHED, StudyState.BROKEN} and not counts.running,
     }
 

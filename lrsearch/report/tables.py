@@ -18,8 +18,6 @@ from lrsearch.storage import AttemptRecord, Counts
 from lrsearch.values import (
     CurvePoint,
     Json,
-    Kind,
-    Origin,
     Setting,
     StudyRecord,
     TrialRecord,
@@ -37,8 +35,8 @@ def study_rows(studies: Sequence[tuple[StudyRecord, Counts]]) -> list[dict[str, 
         {
             "study": study.name,
             "state": study.state.value,
-            "objective": study.plan.facts.objective,
-            "direction": study.plan.facts.direction.value,
+            "objective": study.facts.objective,
+            "direction": study.direction.value,
             "budget": study.trials,
             "done": counts.done,
             "running": counts.running,
@@ -116,7 +114,7 @@ def trials_table(records: Sequence[TrialRecord], *, width: int | None = None) ->
         *_setting_columns(records, wide=width is None),
         Column(
             head="seconds",
-            cells=[f"{each.seconds:.1f}" if each.state.terminal else "" for each in records],
+            cells=[f"{each.seconds:.1f}" if each.ended else "" for each in records],
             right=True,
             rank=6,
         ),
@@ -131,21 +129,15 @@ def trials_table(records: Sequence[TrialRecord], *, width: int | None = None) ->
 
 
 def _number(record: TrialRecord) -> str:
-    return (
-        str(record.number)
-        if record.kind is Kind.SEARCH
-        else f"{record.parent}/{(record.repeat or 0) + 1}"
-    )
+    return str(record.number) if record.is_search else f"{record.parent}/{(record.repeat or 0) + 1}"
 
 
 def _setting_columns(records: Sequence[TrialRecord], *, wide: bool) -> list[Column]:
     """The setting: one text where there is room for all, else its parts by their weight."""
     varying = varying_of(
-        each.setting
-        for each in records
-        if each.setting is not None and each.origin is not Origin.YOURS
+        each.setting for each in records if each.setting is not None and not each.is_yours
     )
-    mark = ["yours: " if each.origin is Origin.YOURS else "" for each in records]
+    mark = ["yours: " if each.is_yours else "" for each in records]
     if wide:
         cells = [
             name + setting_text(each, varying) for name, each in zip(mark, records, strict=True)

@@ -28,7 +28,7 @@ from optuna.trial import FrozenTrial, TrialState
 from lrsearch.errors import EnvironmentProblem, UnknownName
 from lrsearch.sampling._optuna import frozen_trial, sample
 from lrsearch.sampling.sobol import sobol_point
-from lrsearch.values import Direction, Json, Kind, Setting, TrialRecord
+from lrsearch.values import Direction, Json, Setting, TrialRecord
 from lrsearch.values import TrialState as LedgerState
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Proposer:
 
     def _frozen(self, record: TrialRecord) -> FrozenTrial | None:
         shown = _SHOWN_AS.get(record.state)
-        if shown is None or record.setting is None or record.kind is not Kind.SEARCH:
+        if shown is None or record.setting is None or not record.is_search:
             return None
         params = self._params(record.setting)
         return None if params is None else shown(record, params, self._distributions)
@@ -124,7 +124,7 @@ class Proposer:
             return [self._trials[each] for each in others]
         well = (self._feasible[each] for each in others if each in self._feasible)
         values = [trial.values[0] for trial in well if trial.state is TrialState.COMPLETE]
-        worst = float((min if self._direction is Direction.MAXIMIZE else max)(values, default=0.0))
+        worst = float(self._direction.worst(values)) if values else 0.0
         for each in diverged:
             if self._diverged[each].values[0] != worst:
                 self._diverged[each] = _constrained(

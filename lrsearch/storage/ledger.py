@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy import Connection, and_, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from lrsearch.errors import FingerprintMismatch, StorageProblem, StorageUnavailable, UnknownName
+from lrsearch.errors import StorageProblem, StorageUnavailable, UnknownName
 from lrsearch.storage import claims, ends, records, states
 from lrsearch.storage import glance as glances
 from lrsearch.storage import retests as retest_moves
@@ -161,13 +161,14 @@ class Ledger:
         Raises FingerprintMismatch where the stored one was made from another definition,
         InvalidValue where Optuna has a study of that name with trials that are not ours.
         """
+        from lrsearch.definition import check_facts
         from lrsearch.storage._optuna import make_study, refuse_foreign_study
 
         stored = self._find(plan.name)
         if stored is None:
             refuse_foreign_study(self.optuna_storage(), plan.name)  # before anything is made
             stored = self._insert(plan, began)
-        _refuse_other(stored, plan)
+        check_facts(stored, plan.facts)
         if not stored.optuna_study_id:
             facts = stored.plan.facts
             made = make_study(self.optuna_storage(), stored.name, facts.direction, facts.objective)
@@ -673,12 +674,3 @@ class Ledger:
         """Empty a trial's manifest; its files are the caller's."""
         mine = delete(checkpoints).where(checkpoints.c.trial_id == trial_id)
         self.database.write(lambda connection: connection.execute(mine) and None)
-
-
-def _refuse_other(stored: StudyRecord, plan: StudyPlan) -> None:
-    """Raises FingerprintMismatch, naming the fields."""
-    from lrsearch.definition import compare
-
-    differing = compare(stored, plan.facts).differing
-    if differing:
-        raise FingerprintMismatch(plan.name, differences=differing)

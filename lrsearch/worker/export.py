@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lrsearch.values import Setting, StudyRecord
-from lrsearch.worker.workshop import check_unchanged
 
 
 def export_model(
@@ -18,11 +17,11 @@ def export_model(
     """Save the untrained, compiled model. Raises StudyFileError, FingerprintMismatch, InvalidValue."""
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing is trained: the GPU is left to others
     with _hushed():
-        from lrsearch.definition import load_study_file
+        from lrsearch.definition import check_definition, load_study_file
         from lrsearch.engine import write_model
 
         definition = load_study_file(study_file).with_overrides(study.plan.overrides)
-        check_unchanged(definition, study)
+        check_definition(study, definition)
         write_model(definition, setting, output, seed=seed, yours=yours)
 
 

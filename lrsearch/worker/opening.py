@@ -67,7 +67,7 @@ def settle_engine(
     machine = f"{config.host}/{config.slot.partition(':')[0]}/{config.threads or 'all'}"
     known = ledger.calibration(study.id, machine)
     found = engine.calibrate(known)
-    say("engine.ready", figures=dict(found))
+    say("engine.ready", figures=dict(found or engine.time_steps()))
     if known is not None or not found:
         return
     if ledger.note_calibration(study.id, machine, dict(found)):

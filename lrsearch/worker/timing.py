@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from lrsearch.answer import figures_by_looks
 from lrsearch.engine.contract import Engine
 from lrsearch.values import Json, Progress, StudyPlan, StudyRecord, StudyState, TrialSpec, Verdict
 from lrsearch.worker.workshop import Inspection, Workshop
@@ -21,7 +22,7 @@ _LOOKS = 2  # at least, to tell a pace by
 def timed_figures(workshop: Workshop, found: Inspection) -> Mapping[str, Json]:
     """An engine's figures for the study that was found, as `answer.timed_training` takes them."""
     _, engine = workshop.open(_unstored(found))
-    return engine.calibrate(None) or _trained_a_moment(engine, found)
+    return engine.calibrate(None) or engine.time_steps() or _trained_a_moment(engine, found)
 
 
 def _trained_a_moment(engine: Engine, found: Inspection) -> Mapping[str, Json]:
@@ -45,27 +46,14 @@ def _trained_a_moment(engine: Engine, found: Inspection) -> Mapping[str, Json]:
         lambda: specs.pop() if specs else None, watch, lambda _progress, _take: None
     ):
         pass
-    return _figures(engine.name, began, looks)
-
-
-def _figures(name: str, began: float, looks: list[tuple[float, Progress]]) -> Mapping[str, Json]:
-    """By epochs' ends where there are two, so that validation is part of an update; else by any two
-    looks.
-    """
+    # by epochs' ends where there are two, so that validation is part of an update
     ends = [look for look in looks if look[1].epoch_end]
     whole = len(ends) >= _LOOKS
-    chosen = ends if whole else looks
-    if len(chosen) < _LOOKS or chosen[-1][1].step == chosen[0][1].step:
+    pairs = [(at, progress.step) for at, progress in (ends if whole else looks)]
+    if not pairs:
         return {}
-    (first, early), (last, late) = chosen[0], chosen[-1]
-    each = (last - first) / (late.step - early.step)
-    tracing = max(0.0, first - began - each * early.step)
-    return {
-        "engine": name,
-        "update_seconds": each,
-        "whole_epochs": whole,
-        "tracing_seconds": tracing,
-    }
+    figures = figures_by_looks(engine.name, began, pairs, whole=whole)
+    return figures and figures | {"timing_seconds": time.monotonic() - began}
 
 
 def _unstored(found: Inspection) -> StudyRecord:

@@ -8,13 +8,12 @@ import os
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
-from lrsearch.errors import FingerprintMismatch, InvalidValue
+from lrsearch.errors import InvalidValue
 from lrsearch.values import Json, Setting, StudyFacts, StudyRecord
-from lrsearch.version import versions
 from lrsearch.worker.config import WorkerConfig
 
 if TYPE_CHECKING:
@@ -118,8 +117,10 @@ class KerasWorkshop:
         return inspection_of(definition, inspect_study(definition, loaded=self._loaded))
 
     def open(self, study: StudyRecord) -> tuple[SearchSpace, Engine]:
+        from lrsearch.definition import check_definition
+
         definition = self._definition()
-        check_unchanged(definition, study)
+        check_definition(study, definition)
         return open_definition(definition, self._config.engine, study, loaded=self._loaded)
 
     def _definition(self) -> StudyDefinition:
@@ -162,30 +163,6 @@ def open_definition(
     loaded = open_study(definition, loaded=loaded, facts=facts)
     check_same_start(loaded, facts, study.name)
     return definition.effective_space(), create_engine(engine, loaded)
-
-
-def check_unchanged(definition: StudyDefinition, study: StudyRecord) -> None:
-    """Refuse a study file that was edited since: a replaced worker would train another definition
-    under the same name.
-    """
-    from lrsearch.definition import compare, fingerprint_of, recorded_of
-
-    # What only a look at the data and the model shows was compared by the worker that inspected the
-    # study.
-    measured = {
-        name: value
-        for name, value in study.fingerprint.items()
-        if name.startswith(("model.", "data."))
-    }
-    here = replace(
-        study.plan.facts,
-        fingerprint=measured | fingerprint_of(definition),
-        recorded=recorded_of(definition),
-        versions=versions(),
-    )
-    differing = compare(study, here).differing
-    if differing:
-        raise FingerprintMismatch(study.name, differences=differing)
 
 
 def workshop_of(config: WorkerConfig) -> Workshop:

@@ -240,6 +240,10 @@ class ToyEngine:
         """It measures nothing."""
         return {}
 
+    def time_steps(self):
+        """Nor does it time anything."""
+        return {}
+
     def train(self, source, watch, save):
         while (spec := source()) is not None:
             yield self._one(spec, watch, save)

@@ -3,7 +3,8 @@
 import pytest
 
 pytest.importorskip("tensorflow")
-from lrsearch.engine.calibrating import Calibration, choose
+from lrsearch.engine.calibrating import choose
+from lrsearch.engine.measuring import Calibration
 
 
 def test_the_narrowest_stack_that_is_about_as_fast_as_the_best_is_taken():

@@ -8,6 +8,7 @@ import time
 import pytest
 from rich.console import Console
 
+from lrsearch.answer import Forecast, Timed
 from lrsearch.errors import Interrupted
 from lrsearch.launch.events import Event, to_all
 from lrsearch.launch.live import draw
@@ -313,14 +314,10 @@ def test_a_budget_that_fits_into_the_time_is_estimated_as_ever():
 
 
 def billed(seconds_left, *, at=15.0):
-    made = {
-        "seconds": (seconds_left or 0.0) / 5 - 8.0,
-        "tracing": 10.0,
-        "trainings": 10,
-        "optimizers": 4,
-        "workers": 2,
-    }
-    return Event(name="bill", facts={"forecast": made if seconds_left else None}, at=at)
+    each = (seconds_left or 0.0) / 5 - 8.0
+    timed = Timed(seconds=each, yours_seconds=each, tracing=10.0, graphs=4)
+    made = Forecast(timed=timed, trainings=10, yours=0, workers=2, waits=False)
+    return Event(name="bill", facts={"forecast": made.to_json() if seconds_left else None}, at=at)
 
 
 @pytest.mark.parametrize(
@@ -328,7 +325,7 @@ def billed(seconds_left, *, at=15.0):
     [
         ({"retest": 3}, 480.0, "10 trials + 12 retests = 22 trainings, about 8 minutes on 2 workers, done at 00:08"),
         ({"retest": 3, "trainings": 14}, 80.0, "10 trials + 4 retests = 14 trainings, about 80 s on 2 workers, done at 00:01"),
-        ({}, None, "10 trials, on 2 workers; the first training shows how long they take"),
+        ({}, None, "10 trials, on 2 workers; the first epochs show how long they take: a step timed ahead would cost a training's start"),
         (
             {"trials": None, "deadline": 615.0, "retest": 3}, None,
             "as many trials as fit into the 10 minutes that are left on 2 workers, done at 00:10, retests included",

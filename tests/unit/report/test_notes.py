@@ -82,6 +82,8 @@ def test_the_keeper_writes_what_is_new_and_once_more_when_optunas_rows_came_late
     study, keeper = trained(ledger), Keeper(ledger)
     assert [keeper.look() for _ in range(3)] == [4, 0, 0]
     assert keeper._again == set()
+    theirs = optuna.load_study(study_name="toy", storage=ledger.optuna_storage())
+    assert "spent: 3 trainings, " in get_note(theirs), "as `lrsearch best` and `status` say it"
     other = ledger.create_study(plan(name="other", trials=2, retest_seeds=0))
     train(ledger, other, add_worker(ledger, other))
     assert keeper.look() == 3
