@@ -16,13 +16,18 @@ BEGIN, END = "<!-- engines: written by docs/make_engines.py -->", "<!-- end of e
 
 def table() -> str:
     """Every row of the table of ways, engine by engine."""
-    rows = ["| engine | hands to | why | found |", "| --- | --- | --- | --- |"]
+    lines: list[str] = []
     for engine, following in NEXT.items():
+        lines += [
+            "",
+            f"| `{engine}` hands a trial to `{following}`, since | seen |",
+            "| --- | --- |",
+        ]
         for limit in LIMITS:
             if engine in limit.engines:
                 why = re.sub(r"\{(\w+)\}", r"*\1*", limit.reason)
-                rows.append(f"| `{engine}` | `{following}` | {why} | {ASKED[limit.facts]} |")
-    return "\n".join(dict.fromkeys(rows))
+                lines.append(f"| {why} | {ASKED[limit.facts]} |")
+    return "\n".join([*lines, ""])
 
 
 def guide(text: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lrsearch.answer import NOTEBOOK, Answer, summarise
 from lrsearch.errors import EnvironmentProblem, InvalidValue
+from lrsearch.launch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.machine import check_system
 from lrsearch.space import Suggestion
 from lrsearch.values import CurvePoint, Json, Kind, Origin, StudyRecord, TrialRecord
@@ -33,11 +34,11 @@ class SearchResult:
     records: Sequence[TrialRecord]
     curves: Mapping[int, Sequence[CurvePoint]]  # by trial id
     answer: Answer
-    storage: str | None = None  # as it was given
     # of this process; None for a study file's, and for a study that was loaded
     definition: StudyDefinition | None = None
     # of the search: retests train by them too
-    options: Mapping[str, Any] = field(default_factory=dict)
+    search_options: SearchOptions = field(default_factory=SearchOptions)
+    machine_options: MachineOptions = field(default_factory=MachineOptions)
 
     @property
     def best(self) -> Contender | None:
@@ -129,25 +130,17 @@ class SearchResult:
         these, and yours. A study that was searched in this process trains here, another one by
         worker processes from its file.
         """
-        from lrsearch.launch import RetestWish, watching
+        from lrsearch.launch.progress import watching
         from lrsearch.launch.searching import retest_study
 
         trials = (trial,) if isinstance(trial, int) else tuple(trial)
-        wish = RetestWish(seeds=seeds, top=top, trials=trials)
+        wanted = RetestOptions(seeds=seeds, top=top, trials=trials)
+        search, machine = self.search_options, self.machine_options
         with watching(quiet=quiet, stream=_stream()) as listen:
             retest_study(
-                self.study,
-                wish,
-                definition=self.definition,
-                storage=self.storage,
-                options=self.options,
-                listen=listen,
+                self.study, wanted, search, machine, definition=self.definition, listen=listen
             )
-        return replace(
-            load(self.study.name, storage=self.storage),
-            definition=self.definition,
-            options=self.options,
-        )
+        return _result(self.study.name, search, machine, self.definition)
 
     def show(self, trial: int | str) -> None:
         """Print all that is known of a trial, such as `7`, or of a retest, such as `"7/2"`: its
@@ -159,7 +152,7 @@ class SearchResult:
         print(trial_text(record, trial_data(record, self.curves.get(record.id, ()), ())))  # noqa: T201 - for a notebook
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it: a table, the picture where matplotlib is there, and the notes."""
+        """A notebook's view: a table, the notes, and the picture where matplotlib is there."""
         from lrsearch.report import answer_html
 
         return answer_html(self.study, self.records, self.answer)
@@ -222,16 +215,19 @@ def search(
     Raises what the command line says in one line: CallerError, EnvironmentProblem, Refused,
     StudyBroken.
     """
-    given = dict(locals())
-    from lrsearch.launch import watching
-    from lrsearch.launch.searching import OPTIONS, search_study
+    words = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
+    from lrsearch.launch.progress import watching
+    from lrsearch.launch.searching import read_call, search_study
 
     check_system()
-    options = {each: given[each] for each in OPTIONS if given[each] is not None}
+    wanted, machine = read_call(words)
     with watching(quiet=quiet, verbose=verbose, log_file=log_file, stream=_stream()) as listen:
-        study = search_study(definition, name=name, storage=storage, options=options, listen=listen)
+        study = search_study(definition, wanted, machine, listen)
     here = None if isinstance(definition, str | Path) else definition
-    return replace(load(study.name, storage=storage), definition=here, options=options)
+    return _result(study.name, wanted, machine, here)
+
+
+_NO_OPTIONS = frozenset({"definition", "quiet", "verbose", "log_file"})
 
 
 def load(name: str, *, storage: str | None = None) -> SearchResult:
@@ -239,21 +235,26 @@ def load(name: str, *, storage: str | None = None) -> SearchResult:
 
     Raises UnknownName where there is no such study.
     """
-    import os
+    return _result(name, SearchOptions(), MachineOptions(storage=storage), None)
 
-    from lrsearch.storage import open_ledger, resolve_url
 
-    ledger = open_ledger(resolve_url(storage, os.environ))
+def _result(
+    name: str, search: SearchOptions, machine: MachineOptions, definition: StudyDefinition | None
+) -> SearchResult:
+    from lrsearch.storage import open_ledger
+
+    ledger = open_ledger(machine.url)
     try:
         study = ledger.study(name)
         records = ledger.trials(study.id)
-        answer = summarise(study, records, ledger.all_attempts(study.id), ways=NOTEBOOK)
         return SearchResult(
             study=study,
             records=records,
             curves=ledger.curves(study.id),
-            answer=answer,
-            storage=storage,
+            answer=summarise(study, records, ledger.all_attempts(study.id), ways=NOTEBOOK),
+            definition=definition,
+            search_options=search,
+            machine_options=machine,
         )
     finally:
         ledger.close()

@@ -9,7 +9,7 @@ import click
 
 from lrsearch.cli.completing import complete_search_trial, study_argument
 from lrsearch.cli.opening import existing_study, room
-from lrsearch.cli.options import echo_json, json_option, storage_option
+from lrsearch.cli.options import json_option, say, storage_option
 
 if TYPE_CHECKING:
     from lrsearch.answer import Answer
@@ -30,10 +30,7 @@ def best(study: str, *, storage: str | None, as_json: bool) -> None:
 
     with existing_study(study, storage) as (ledger, record):
         answer = summarise(record, ledger.trials(record.id), ledger.all_attempts(record.id))
-    if as_json:
-        echo_json(answer.to_json())
-    else:
-        click.echo(answer_text(answer, width=room()))
+    say(answer.to_json(), answer_text(answer, width=room()), as_json=as_json)
 
 
 @click.command("export")
@@ -118,7 +115,7 @@ def export(
 def _write_keras(
     record: StudyRecord, answer: Answer, trial: int | None, output: Path, study_file: Path | None
 ) -> None:
-    from lrsearch.launch.attaching import file_of
+    from lrsearch.launch.starting import find_file
     from lrsearch.report import choose
     from lrsearch.values import Origin
     from lrsearch.worker.export import export_model
@@ -128,7 +125,7 @@ def _write_keras(
     export_model(
         record,
         chosen.setting,
-        study_file=file_of(record, study_file),
+        study_file=find_file(record, study_file),
         output=output,
         seed=seed,
         yours=chosen.origin is Origin.YOURS,
@@ -162,7 +159,5 @@ def plot(study: str, *, output: Path, storage: str | None, as_json: bool) -> Non
         records = ledger.trials(record.id)
         answer = summarise(record, records)
         written = write_plots(record, records, ledger.curves(record.id), answer, folder=output)
-    if as_json:
-        echo_json([str(path) for path in written])
-    else:
-        click.echo("\n".join(f"wrote {path}" for path in written))
+    paths = [str(path) for path in written]
+    say(paths, "\n".join(f"wrote {path}" for path in paths), as_json=as_json)

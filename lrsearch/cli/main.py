@@ -32,7 +32,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
 class Commands(Group):
-    """Lists its commands by what they are for, and minds that their output may end before they do."""
+    """Lists its commands by their purpose; their output may end before they do."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

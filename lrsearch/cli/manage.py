@@ -10,7 +10,8 @@ import click
 from lrsearch.cli.completing import study_argument
 from lrsearch.cli.failures import MissingOption
 from lrsearch.cli.opening import existing_study
-from lrsearch.cli.options import duration, echo_json, json_option, storage_option
+from lrsearch.cli.options import json_option, say, storage_option
+from lrsearch.cli.parsing import duration
 from lrsearch.errors import Refused
 from lrsearch.values import StudyState
 
@@ -25,7 +26,10 @@ from lrsearch.values import StudyState
 @storage_option
 @json_option
 def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
-    """Let no further trial of STUDY begin, on any machine. A study that has ended stays as it is."""
+    """Let no further trial of STUDY begin, on any machine.
+
+    A study that has ended stays as it is.
+    """
     from lrsearch.report.words import counted
 
     with existing_study(study, storage) as (ledger, record):
@@ -34,9 +38,11 @@ def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
         running = ledger.counts(record.id).running
     one = running == 1
     ends = f"{'is' if one else 'are'} interrupted" if now else f"end{'s' * one}"
-    stopped = f"{counted(running, 'running trial')} {ends}; lrsearch resume {quote(study)} lets workers go on."
-    message = stopped if state is wanted else f"{study} is {state.value}: there is nothing to stop."
-    _say({"study": study, "state": state.value, "running": running}, message, as_json=as_json)
+    message = f"{study} is {state.value}: there is nothing to stop."
+    if state is wanted:
+        trials, resume = counted(running, "running trial"), f"lrsearch resume {quote(study)}"
+        message = f"{trials} {ends}; {resume} lets workers go on."
+    say({"study": study, "state": state.value, "running": running}, message, as_json=as_json)
 
 
 @click.command("resume")
@@ -54,13 +60,12 @@ def resume(study: str, *, storage: str | None, as_json: bool) -> None:
         state = ledger.set_state(record.id, StudyState.OPEN)
         counts = ledger.counts(record.id)
     if state is not StudyState.OPEN:
-        raise Refused(
-            f"{study} is {state.value}, and nothing is left to train. {_MORE[state].format(quote(study))}"
-        )
-    message = f"{study} is open. {counted(counts.waiting, 'trial')} to train; attach workers with: lrsearch attach {quote(study)}"
-    _say(
-        {"study": study, "state": state.value, "waiting": counts.waiting}, message, as_json=as_json
-    )
+        more = _MORE[state].format(quote(study))
+        raise Refused(f"{study} is {state.value}, and nothing is left to train. {more}")
+    waiting, command = counts.waiting, f"lrsearch attach {quote(study)}"
+    trials = counted(waiting, "trial")
+    message = f"{study} is open. {trials} to train; attach workers with: {command}"
+    say({"study": study, "state": state.value, "waiting": waiting}, message, as_json=as_json)
 
 
 @click.command("extend")
@@ -104,7 +109,7 @@ def extend(
     )
     message = f"{study} has a budget of {budget}{limit} now; {_next(study, extended.state)}"
     totals = {"budget": extended.trials, "trainings": extended.trainings}
-    _say({"study": study, **totals, "state": extended.state.value}, message, as_json=as_json)
+    say({"study": study, **totals, "state": extended.state.value}, message, as_json=as_json)
 
 
 @click.command("retry")
@@ -128,7 +133,7 @@ def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> No
         if numbers
         else f"no trial of {study} has failed and waits for a retry: nothing was changed."
     )
-    _say({"study": study, "enqueued": numbers, "state": state.value}, message, as_json=as_json)
+    say({"study": study, "enqueued": numbers, "state": state.value}, message, as_json=as_json)
 
 
 @click.command("delete")
@@ -145,7 +150,7 @@ def delete(
     study: str, *, yes: bool, checkpoints: str | None, storage: str | None, as_json: bool
 ) -> None:
     """Delete STUDY: its trials, curves and checkpoints. Refused while a worker trains it."""
-    from lrsearch.launch import remove_checkpoints
+    from lrsearch.launch.parent import remove_checkpoints
     from lrsearch.report.words import counted
     from lrsearch.storage import resolve_url
 
@@ -157,7 +162,7 @@ def delete(
             )
         ledger.delete_study(record.id)
     remove_checkpoints(record, checkpoints, resolve_url(storage, os.environ))
-    _say({"study": study, "deleted": True}, f"deleted {study}.", as_json=as_json)
+    say({"study": study, "deleted": True}, f"deleted {study}.", as_json=as_json)
 
 
 _MORE = {
@@ -170,11 +175,5 @@ def _next(study: str, state: StudyState) -> str:
     """What lets workers train what waits."""
     if state in {StudyState.OPEN, StudyState.FINISHED}:
         return f"lrsearch attach {quote(study)} trains them."
-    return f"{study} is {state.value}: lrsearch resume {quote(study)}, then lrsearch attach {quote(study)}."
-
-
-def _say(data: dict[str, object], message: str, *, as_json: bool) -> None:
-    if as_json:
-        echo_json(data)
-    else:
-        click.echo(message)
+    name = quote(study)
+    return f"{study} is {state.value}: lrsearch resume {name}, then lrsearch attach {name}."

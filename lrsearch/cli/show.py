@@ -8,7 +8,7 @@ import click
 
 from lrsearch.cli.completing import complete_trial, study_argument
 from lrsearch.cli.opening import existing_study, opened_ledger, room
-from lrsearch.cli.options import echo_json, json_option, storage_option
+from lrsearch.cli.options import json_option, say, storage_option
 
 
 @click.command("studies")
@@ -20,7 +20,7 @@ def studies(*, storage: str | None, as_json: bool) -> None:
 
     with opened_ledger(storage) as ledger:
         rows = study_rows([(study, ledger.counts(study.id)) for study in ledger.studies()])
-    _show(rows, studies_table(rows, width=room()), as_json=as_json)
+    say(rows, studies_table(rows, width=room()), as_json=as_json)
 
 
 @click.command("status")
@@ -50,7 +50,7 @@ def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> No
             text = status_text(data, width=room(), watched=watch)
             if watch and not as_json:
                 click.clear()
-            _show(data, text, as_json=as_json)
+            say(data, text, as_json=as_json)
             if not watch or data["ended"]:
                 return
             time.sleep(2.0)
@@ -66,9 +66,7 @@ def trials(study: str, *, storage: str | None, as_json: bool) -> None:
 
     with existing_study(study, storage) as (ledger, record):
         records = ledger.trials(record.id)
-    _show(
-        [trial_row(each) for each in records], trials_table(records, width=room()), as_json=as_json
-    )
+    say([trial_row(each) for each in records], trials_table(records, width=room()), as_json=as_json)
 
 
 @click.command("show")
@@ -85,7 +83,7 @@ def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
     with existing_study(study, storage) as (ledger, record):
         found = find_trial(study, ledger.trials(record.id), trial)
         data = trial_data(found, ledger.curve(found.id), ledger.attempts(found.id))
-    _show(data, trial_text(found, data, width=room()), as_json=as_json)
+    say(data, trial_text(found, data, width=room()), as_json=as_json)
 
 
 @click.command("workers")
@@ -98,7 +96,7 @@ def workers(study: str, *, storage: str | None, as_json: bool) -> None:
 
     with existing_study(study, storage) as (ledger, record):
         rows = worker_rows(ledger.workers(record.id), now=ledger.now())
-    _show(rows, workers_table(rows, width=room()), as_json=as_json)
+    say(rows, workers_table(rows, width=room()), as_json=as_json)
 
 
 @click.command("version")
@@ -108,14 +106,4 @@ def version(*, as_json: bool) -> None:
     from lrsearch.version import installed, versions
 
     found = versions() | {name: installed(name) for name in ("optuna-dashboard", "sqlalchemy")}
-    _show(
-        found, "\n".join(f"{name:<17} {number}" for name, number in found.items()), as_json=as_json
-    )
-
-
-def _show(data: object, text: str, *, as_json: bool) -> None:
-    """Print `data` as JSON, or `text`."""
-    if as_json:
-        echo_json(data)
-    else:
-        click.echo(text)
+    say(found, "\n".join(f"{name:<17} {number}" for name, number in found.items()), as_json=as_json)

@@ -1,4 +1,4 @@
-"""Keeps the notes of every study up to date while the dashboard is served, on a thread of its own."""
+"""Keeps the notes of every study up to date on a thread, while the dashboard is served."""
 
 from __future__ import annotations
 

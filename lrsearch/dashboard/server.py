@@ -21,7 +21,10 @@ from lrsearch.errors import EnvironmentProblem
 MOST_CONNECTIONS: Final = 64  # a browser opens six
 ARRIVAL_SECONDS: Final = 15.0  # for a whole request, head and body; a note has 64 KiB
 DELIVERY_SECONDS: Final = 300.0  # for an answer: the page's program has 6 MB, and lines are slow
-_BUSY: Final = b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_BUSY: Final = (
+    b"HTTP/1.0 503 Service Unavailable\r\n"
+    b"Retry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -53,7 +56,7 @@ class _Server(ThreadingMixIn, WSGIServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that goes away, or never says what it wants, is no error of ours."""
+        """Say nothing: a client that goes away or never says what it wants is no error here."""
 
 
 class _ServerIPv6(_Server):

@@ -28,6 +28,6 @@ def check_study_name(name: str) -> str:
     return name
 
 
-def study_name(path: str | Path) -> str:
-    """The name that a study file gives its study: its stem."""
-    return check_study_name(Path(path).stem)
+def study_name(path: str | Path, given: str | None = None) -> str:
+    """The name of a file's study: as `given`, else the file's stem."""
+    return check_study_name(Path(path).stem if given is None else given)

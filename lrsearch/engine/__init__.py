@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lrsearch.choices import check_choice
 from lrsearch.engine.binding import bind_memory, bind_threads
 from lrsearch.engine.calibrating import AutoEngine
 from lrsearch.engine.contract import Engine
@@ -14,7 +15,6 @@ from lrsearch.engine.inspecting import inspect_study, load_study, open_study
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.same_start import check_same_start
 from lrsearch.engine.vectorized import VectorizedEngine
-from lrsearch.errors import UnknownName
 
 __all__ = [
     "AutoEngine",
@@ -44,6 +44,5 @@ ENGINES: dict[str, Callable[[LoadedStudy], Engine]] = {
 
 def create_engine(name: str, loaded: LoadedStudy) -> Engine:
     """The engine of that name for a loaded study. Raises UnknownName."""
-    if name not in ENGINES:
-        raise UnknownName("engine", got=name, known=ENGINES)
+    check_choice("engine", name)
     return ENGINES[name](loaded)

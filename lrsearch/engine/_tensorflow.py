@@ -32,7 +32,7 @@ def teach_vectorized_map() -> None:
 
     Without it every step would loop over the rows one by one.
     """
-    known = pfor._pfor_converter_registry  # noqa: SLF001 - a TensorFlow that has learned one keeps its own
+    known = pfor._pfor_converter_registry
     for name, rule in {"Bitcast": _bitcast, **dict.fromkeys(_ROW_BY_ROW, _row_by_row)}.items():
         if name not in known:
             pfor.RegisterPFor(name)(rule)
@@ -43,7 +43,7 @@ def _bitcast(inputs: Any) -> Any:
 
 
 def _row_by_row(inputs: Any) -> Any:
-    return pfor._fallback_converter(inputs)  # noqa: SLF001
+    return pfor._fallback_converter(inputs)
 
 
 def saved_iterator(iterator: Any) -> bytes:
@@ -52,7 +52,7 @@ def saved_iterator(iterator: Any) -> bytes:
     Raises tf.errors.FailedPreconditionError where some of it cannot be written: Python's
     generators, random numbers.
     """
-    resource = iterator._iterator_resource  # noqa: SLF001
+    resource = iterator._iterator_resource
     fail = 2  # tf.data's policy for such state
     written = tf.raw_ops.SerializeIterator(resource_handle=resource, external_state_policy=fail)
     return bytes(tf.io.serialize_tensor(written).numpy())
@@ -62,7 +62,7 @@ def restore_iterator(iterator: Any, state: bytes) -> None:
     """Let a fresh iterator of the same dataset go on from `state`."""
     serialized = tf.io.parse_tensor(state, tf.variant)
     tf.raw_ops.DeserializeIterator(
-        resource_handle=iterator._iterator_resource,  # noqa: SLF001
+        resource_handle=iterator._iterator_resource,
         serialized=serialized,
     )
 
@@ -82,7 +82,7 @@ def held_bytes(dataset: Any) -> float:
         each = queue.pop()
         if id(each) not in seen:
             seen[id(each)] = each
-            queue += each._inputs()  # noqa: SLF001
+            queue += each._inputs()
     return float(sum(_buffered(each) * _element_bytes(each.element_spec) for each in seen.values()))
 
 
@@ -120,4 +120,4 @@ def things_created() -> int:
 
 def created_at(variable: Any) -> int:
     """The number under which a Keras variable was created: later ones have higher numbers."""
-    return int(str(variable.value._unique_id).rsplit("_", 1)[-1])  # noqa: SLF001
+    return int(str(variable.value._unique_id).rsplit("_", 1)[-1])

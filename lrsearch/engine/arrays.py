@@ -1,8 +1,8 @@
-"""One array of the user's, as Keras' own adapter would take it; what cannot be trained on is
-refused.
+"""One array of the user's, as Keras' own adapter would take it.
 
-Floats become floatx, a pandas series a column, and texts (strings or bytes, in an array or a
-tensor) an object array of bytes. Integers and booleans stay as they are. Knows nothing of splits.
+What cannot be trained on is refused. Floats become floatx, a pandas series a column, and texts
+(strings or bytes, in an array or a tensor) an object array of bytes. Integers and booleans stay as
+they are. Knows nothing of splits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_data import adapted_array
 from lrsearch.errors import InvalidValue
 from lrsearch.values import Json
 
@@ -31,7 +31,7 @@ def read_array(label: str, value: Any) -> np.ndarray:
         return _texts(label, plain)
     try:
         with np.errstate(over="ignore"):  # what becomes infinite is found by `not_finite`
-            return np.asarray(_keras.adapted_array(value if hasattr(value, "__array__") else plain))
+            return np.asarray(adapted_array(value if hasattr(value, "__array__") else plain))
     except ValueError:
         raise InvalidValue(label, got=f"an array of {plain.dtype}", allowed=_ALLOWED) from None
 
@@ -41,15 +41,13 @@ def not_finite(array: np.ndarray) -> np.ndarray:
     if not np.issubdtype(array.dtype, np.floating):
         return np.zeros(0, np.int64)
     finite = np.isfinite(array)
-    return (
-        np.flatnonzero(~finite.reshape(len(array), -1).all(axis=1))
-        if array.ndim and not finite.all()
-        else np.zeros(0, np.int64)
-    )
+    if not array.ndim or finite.all():
+        return np.zeros(0, np.int64)
+    return np.flatnonzero(~finite.reshape(len(array), -1).all(axis=1))
 
 
 def digest_of(value: Any) -> Json:
-    """Shape, type and checksum of some rows of an array as it was given, before anything was cast."""
+    """Shape, type and checksum of some rows of an array as it was given, before any cast."""
     array = np.asarray(value)
     step = max(1, math.ceil(len(array) / _SAMPLED_ROWS))
     rows = array[::step]
@@ -84,7 +82,9 @@ def _check_dense(label: str, value: Any) -> None:
     }
     for kind, (found, way) in kinds.items():
         if found:
-            fix = f"Make it dense in load_data with {way}, or return a tf.data.Dataset of dense batches."
-            raise InvalidValue(
-                label, got=f"{kind} ({type(value).__name__})", allowed="a dense array", fix=fix
+            fix = (
+                f"Make it dense in load_data with {way}, or return a tf.data.Dataset of dense "
+                "batches."
             )
+            got = f"{kind} ({type(value).__name__})"
+            raise InvalidValue(label, got=got, allowed="a dense array", fix=fix)

@@ -1,8 +1,8 @@
-"""Whose fault an exception is: the study's own code's, which fails a trial, or `watch`'s and
-`save`'s, which leaves the engine.
+"""Whose fault an exception is: the study's own code's, or that of `watch` and `save`.
 
-Both come up through Keras and the study's callbacks, so what is not the study's travels in an
-exception that no handler of the study's takes for an error.
+The study's fails a trial; the other leaves the engine. Both come up through Keras and the study's
+callbacks, so `watch`'s and `save`'s travel in an exception that no handler of the study's takes for
+an error.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ _home: int | None = None  # the process that trains, or measures before that
 
 
 class Ours(BaseException):
-    """Carries what `watch` or `save` raised to the engine's door, where it is raised again as it
-    was.
-    """
+    """Carries what `watch` or `save` raised to the engine's door, which raises it as it was."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__()
@@ -70,9 +68,7 @@ def _marked(watch: Watch) -> Watch:
 
 
 def _marked_save(save: Save) -> Save:
-    """The same for `save`; what goes wrong as a snapshot is taken is between the engine and the
-    study's model.
-    """
+    """The same for `save`; an error while a snapshot is taken is the study's model's."""
 
     def marked(progress: Progress, take: Callable[[], Snapshot]) -> None:
         end_fork()
@@ -102,8 +98,9 @@ def settle() -> None:
 
 
 def end_fork(error: BaseException | None = None) -> None:
-    """End this process, as Python would for `error`, where the study's code forked it from the one
-    that trains.
+    """End this process where the study's code forked it from the one that trains.
+
+    It ends as Python would for `error`.
     """
     if _home is not None and os.getpid() != _home:
         _leave(error)

@@ -1,5 +1,4 @@
-"""Chooses between `graph` and `vectorized`, and how many trials train at once, by timing a few
-steps of each.
+"""Chooses between `graph` and `vectorized`, and how many trials train at once, by timing steps.
 
 Once for a study on a machine: the figures stay with the study. The graphs that are timed are those
 that train later.
@@ -57,24 +56,19 @@ class AutoEngine(Engine):
         self.calibration: Calibration | None = None
 
     def calibrate(self, known: Figures | None) -> Figures:
-        """Take the figures that are `known` of this study and machine, or measure; returns them as
-        JSON.
-        """
+        """Take the figures that are `known` of this study and machine, or measure; as JSON."""
         settle()
-        self.calibration = (
-            Calibration.from_json(known) if known else measure(self.loaded, self.vectorized)
-        )
-        self.vectorized.width = self.calibration.width
-        return self.calibration.to_json()
+        made = Calibration.from_json(known) if known else measure(self.loaded, self.vectorized)
+        self.calibration, self.vectorized.width = made, made.width
+        return made.to_json()
 
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Let the chosen engine train what `source` hands out."""
         if self.calibration is None:
             self.calibrate(None)
         assert self.calibration is not None
-        rows = self.calibration.engine == "vectorized"
-        chosen = self.vectorized if rows else self.vectorized.graph
-        return chosen.train(source, watch, save)
+        both = {"vectorized": self.vectorized, "graph": self.vectorized.graph}
+        return both[self.calibration.engine].train(source, watch, save)
 
 
 def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
@@ -91,7 +85,8 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
         if not why and found["graph"].best < LONG_BATCH_SECONDS:
             stack = vectorized.stack(specs[0].setting.batch_size)
             found |= _row_seconds(TimedStack(stack, specs[:1]), found["graph"].best)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials tell it better
+    # The study's own code may raise anything; trials tell it better.
+    except (Exception, SystemExit) as error:  # noqa: BLE001
         end_fork(error)
         why = why or reason_of(error)
     milliseconds = {name: 1000 * each.best for name, each in found.items()}
@@ -102,10 +97,8 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
     chosen = replace(chosen, means={name: 1000 * each.mean for name, each in found.items()})
     try:
         if chosen.engine == "vectorized" and stack is not None:
-            rows = TimedStack(
-                stack, [each for each in specs if not vectorized.reason_against(each)]
-            )
-            made = time_mixed(chosen, loaded, rows)
+            beside = [each for each in specs if not vectorized.reason_against(each)]
+            made = time_mixed(chosen, loaded, TimedStack(stack, beside))
             return replace(made, alone_tracing_seconds=found["graph"].beginning)
         calls = partial(vectorized.graph.timed_calls, specs[0], validating=True)
         return time_alone(chosen, loaded, calls, found["graph"])
@@ -115,22 +108,14 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
 
 
 def choose(milliseconds: Mapping[str, float]) -> Calibration:
-    """The engine and width for these figures: a trial's batch in "graph", and in stacks of "N
-    rows".
-    """
+    """The engine and width for these figures: a trial's batch in "graph" and in stacks of "N rows"."""
     rows = {int(name.split()[0]): value for name, value in milliseconds.items() if name != "graph"}
     best = min(rows.values(), default=float("inf"))
     alone = milliseconds["graph"]
     if best > GAIN * alone:
-        shown = f"a batch takes {alone:.2g} ms" + (
-            f", and {best:.2g} ms beside others" if rows else ""
-        )
-        return Calibration(
-            engine="graph",
-            width=1,
-            reason=f"one trial at a time: {shown}",
-            milliseconds=milliseconds,
-        )
+        text = f"one trial at a time: a batch takes {alone:.2g} ms"
+        text += f", and {best:.2g} ms beside others" if rows else ""
+        return Calibration(engine="graph", width=1, reason=text, milliseconds=milliseconds)
     width = min(each for each, value in rows.items() if value <= best * (1 + ENOUGH))
     text = (
         f"{width} trials at once: a trial's batch takes {rows[width]:.2g} ms, alone {alone:.2g} ms"
@@ -139,8 +124,9 @@ def choose(milliseconds: Mapping[str, float]) -> Calibration:
 
 
 def _row_seconds(rows: TimedStack, alone: float) -> dict[str, Timing]:
-    """A trial's batch's seconds by width, until more rows cost more, would not fit, or would take
-    too long to try.
+    """The seconds of a trial's batch, by width.
+
+    Ends where more rows cost more, would not fit, or would take too long to try.
     """
     found: dict[str, Timing] = {}
     room, before, best, worse = free_bytes() / _SHARE_OF_MEMORY, resident_bytes(), alone, 0

@@ -18,7 +18,9 @@ import tensorflow as tf
 from keras import tree
 
 from lrsearch.engine.arrays import digest_of, not_finite, read_array
+from lrsearch.engine.types import Batch, Dataset, Structure, Tensor
 from lrsearch.errors import InvalidValue
+from lrsearch.values import Json
 
 DEFAULT_BATCH = 32  # Keras' own, for arrays without a batch size
 
@@ -27,16 +29,16 @@ DEFAULT_BATCH = 32  # Keras' own, for arrays without a batch size
 class Arrays:
     """A split in memory: structures of arrays with the same first axis."""
 
-    x: Any
-    y: Any | None  # None for a model that has no target
-    weight: Any | None
+    x: Structure  # of (examples, ...)
+    y: Structure | None  # (examples, ...); None for a model that has no target
+    weight: Structure | None  # (examples,)
     examples: int
-    digests: tuple[Any, ...] = ()  # of each array as it was given
-    # rows with NaN or infinity, by part
+    digests: tuple[Json, ...] = ()  # of each array as it was given
+    # int64 places of the rows with NaN or infinity, by part
     bad: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
-    def structure(self) -> tuple[Any, ...]:
+    def structure(self) -> Batch:
         """`(x,)`, `(x, y)` or `(x, y, weight)`, as Keras' adapter packs them."""
         if self.weight is not None:
             return (self.x, self.y, self.weight)
@@ -52,29 +54,30 @@ class Arrays:
         """Whether all of it is numbers; the rest is strings."""
         return all(each.dtype != object for each in self.arrays)
 
-    def for_keras(self) -> tuple[Any, ...]:
+    def for_keras(self) -> Batch:
         """The structure as `fit` and `evaluate` take it: strings as tensors."""
-        return tuple(
-            mapped(lambda each: tf.constant(each) if each.dtype == object else each, self.structure)
-        )
+
+        def fed(each: np.ndarray) -> Any:
+            return tf.constant(each) if each.dtype == object else each
+
+        return tuple(mapped(fed, self.structure))
 
     def steps(self, batch_size: int | None) -> int:
         """Batches an epoch, the last one as large as it comes."""
         return -(-self.examples // (batch_size or DEFAULT_BATCH))
 
-    def take(self, count: int) -> tuple[Any, ...]:
+    def take(self, count: int) -> Batch:
         """The first `count` examples."""
         return self.rows(np.arange(min(count, self.examples))).for_keras()
 
     def rows(self, places: np.ndarray) -> Arrays:
         """The split of these examples alone."""
-        x, y, weight = (
-            mapped(lambda each: each[places], part) for part in (self.x, self.y, self.weight)
-        )
+        parts = (self.x, self.y, self.weight)
+        x, y, weight = (mapped(lambda each: each[places], part) for part in parts)
         return Arrays(x=x, y=y, weight=weight, examples=len(places))
 
 
-def mapped(function: Callable[[Any], Any], structure: Any) -> Any:
+def mapped(function: Callable[[Any], Any], structure: Structure) -> Structure:
     """`function` of every array in a structure; None stays None."""
     return tree.map_structure(function, structure, none_is_leaf=False)
 
@@ -83,7 +86,7 @@ def mapped(function: Callable[[Any], Any], structure: Any) -> Any:
 class Stream:
     """A split that brings its own batches: a tf.data.Dataset or a PyDataset."""
 
-    source: Any
+    source: Dataset
     length: int | None  # batches; None where it is unknown or infinite
 
     examples: None = None
@@ -109,17 +112,16 @@ class Data:
 def check_data(loaded: Any) -> Data:
     """The splits that `load_data` returned. Raises InvalidValue for what cannot be trained on."""
     if not isinstance(loaded, tuple | list) or len(loaded) not in {2, 3}:
-        shown = f"a {type(loaded).__name__}" + (
-            f" of {len(loaded)}" if isinstance(loaded, tuple | list) else ""
-        )
-        raise InvalidValue(
-            "load_data",
-            got=shown,
-            allowed="a function that returns (train, validation) or (train, validation, test)",
-        )
+        shown = f"a {type(loaded).__name__}"
+        shown += f" of {len(loaded)}" if isinstance(loaded, tuple | list) else ""
+        allowed = "a function that returns (train, validation) or (train, validation, test)"
+        raise InvalidValue("load_data", got=shown, allowed=allowed)
     names = ("train", "validation", "test")
     splits = [check_split(name, split) for name, split in zip(names, loaded, strict=False)]
-    return Data(train=splits[0], validation=splits[1], test=splits[2] if len(splits) > 2 else None)  # noqa: PLR2004
+    train, validation, test = (*splits, None)[:3]
+    assert train is not None
+    assert validation is not None
+    return Data(train=train, validation=validation, test=test)
 
 
 def check_split(name: str, split: Any) -> Split:
@@ -130,41 +132,39 @@ def check_split(name: str, split: Any) -> Split:
         return Stream(source=split, length=length if length >= 0 else None, endless=endless)
     if isinstance(split, keras.utils.PyDataset):
         count = split.num_batches
-        return Stream(
-            source=split, length=None if count is None else int(count), endless=count is None
-        )
+        batches = None if count is None else int(count)
+        return Stream(source=split, length=batches, endless=count is None)
     if not isinstance(split, tuple | list) or len(split) not in {2, 3}:
-        allowed = "(x, y) or (x, y, sample_weight) of arrays, a tf.data.Dataset or a keras.utils.PyDataset"
-        raise InvalidValue(
-            f"the {name} split of load_data", got=f"a {type(split).__name__}", allowed=allowed
+        allowed = (
+            "(x, y) or (x, y, sample_weight) of arrays, a tf.data.Dataset or a "
+            "keras.utils.PyDataset"
         )
+        got = f"a {type(split).__name__}"
+        raise InvalidValue(f"the {name} split of load_data", got=got, allowed=allowed)
     given = dict(zip(("x", "y", "sample_weight"), (*split, None), strict=False))
     places = [(f"{part} of the {name} split", _tuples(value)) for part, value in given.items()]
     x, y, weight = (mapped(partial(read_array, label), value) for label, value in places)
     parts = {"x": x, "y": y, "sample_weight": weight}
+    examples = _check_arrays(name, parts)
+    given_arrays = [each for _, value in places for each in tree.flatten(value)]
     return Arrays(
         x=x,
         y=y,
         weight=weight,
-        examples=_check_arrays(name, parts),
-        digests=tuple(
-            digest_of(each)
-            for _, value in places
-            for each in tree.flatten(value)
-            if each is not None
-        ),
+        examples=examples,
+        digests=tuple(digest_of(each) for each in given_arrays if each is not None),
         bad=_bad_rows(name, parts),
     )
 
 
-def _tuples(part: Any) -> Any:
+def _tuples(part: Structure) -> Structure:
     """Lists as tuples: tf.data would make one tensor of a list."""
     if isinstance(part, dict):
         return {name: _tuples(each) for name, each in part.items()}
     return tuple(_tuples(each) for each in part) if isinstance(part, list | tuple) else part
 
 
-def _labelled(parts: Mapping[str, Any]) -> list[tuple[str, np.ndarray]]:
+def _labelled(parts: Mapping[str, Structure]) -> list[tuple[str, np.ndarray]]:
     """Every array with the name of its place: `x`, `x[1]`, `y`, ..."""
     return [
         (f"{part}[{place}]" if place else part, array)
@@ -174,30 +174,24 @@ def _labelled(parts: Mapping[str, Any]) -> list[tuple[str, np.ndarray]]:
     ]
 
 
-def _check_arrays(name: str, parts: Mapping[str, Any]) -> int:
+def _check_arrays(name: str, parts: Mapping[str, Structure]) -> int:
+    """The number of examples. Raises InvalidValue where the arrays do not agree on one."""
     lengths: dict[str, int] = {}
     for label, array in _labelled(parts):
         if array.ndim == 0:
-            raise InvalidValue(
-                f"{label} of the {name} split",
-                got="a single number",
-                allowed="an array of examples",
-            )
+            field, allowed = f"{label} of the {name} split", "an array of examples"
+            raise InvalidValue(field, got="a single number", allowed=allowed)
         lengths[label] = len(array)
+    field = f"the {name} split of load_data"
     if 0 in lengths.values() or not tree.flatten(parts["x"]):
-        raise InvalidValue(
-            f"the {name} split of load_data",
-            got="an empty array",
-            allowed="at least one example, not empty",
-        )
+        allowed = "at least one example, not empty"
+        raise InvalidValue(field, got="an empty array", allowed=allowed)
     if len(set(lengths.values())) > 1:
-        raise InvalidValue(
-            f"the {name} split of load_data", got=lengths, allowed="arrays of one length"
-        )
+        raise InvalidValue(field, got=lengths, allowed="arrays of one length")
     return next(iter(lengths.values()))
 
 
-def _bad_rows(name: str, parts: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _bad_rows(name: str, parts: Mapping[str, Structure]) -> dict[str, np.ndarray]:
     """The rows that hold NaN or infinity, by "x of the train split" and so on."""
     found = {f"{label} of the {name} split": not_finite(array) for label, array in _labelled(parts)}
     return {label: rows for label, rows in found.items() if len(rows)}
@@ -218,23 +212,18 @@ def training_stream(
     shuffle: bool,
     first_batch: int = 0,
 ) -> tf.data.Dataset:
-    """The epochs from `first_epoch` on, one after another, in batches; the first one from
-    `first_batch` on.
-    """
+    """Batches of the epochs from `first_epoch` on; of the first one those from `first_batch` on."""
     batch, examples = batch_size or DEFAULT_BATCH, split.examples
     held = _held_by_host(split)
 
     def order(epoch: np.ndarray) -> np.ndarray:
         return permutation(seed, int(epoch), examples) if shuffle else np.arange(examples)
 
-    def batches(epoch: Any) -> tf.data.Dataset:
-        indices = tf.ensure_shape(
-            tf.numpy_function(order, [epoch], tf.int64, stateful=False), (examples,)
-        )
+    def batches(epoch: Tensor) -> tf.data.Dataset:
+        drawn = tf.numpy_function(order, [epoch], tf.int64, stateful=False)
+        indices = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(drawn, (examples,)))
         done = tf.where(epoch == first_epoch, first_batch, 0)
-        return (
-            tf.data.Dataset.from_tensor_slices(indices).batch(batch).skip(tf.cast(done, tf.int64))
-        )
+        return indices.batch(batch).skip(tf.cast(done, tf.int64))
 
     return _gathered(tf.data.Dataset.range(first_epoch, epochs).flat_map(batches), held)
 
@@ -248,16 +237,14 @@ def epoch_stream(
     shuffle: bool,
     epoch: Callable[[], int],
 ) -> tf.data.Dataset:
-    """One epoch's first `steps` batches: each time that it is iterated, of the epoch that `epoch()`
-    names then.
-    """
+    """The first `steps` batches of one epoch: of the one that `epoch()` names at each iteration."""
     batch, examples = batch_size or DEFAULT_BATCH, split.examples
     used = min(steps * batch, examples)
 
     def order() -> np.ndarray:
         return permutation(seed, epoch(), examples)[:used] if shuffle else np.arange(used)
 
-    def batches(_: Any) -> tf.data.Dataset:
+    def batches(_: Tensor) -> tf.data.Dataset:
         indices = tf.ensure_shape(tf.numpy_function(order, [], tf.int64, stateful=True), (used,))
         return tf.data.Dataset.from_tensor_slices(indices).batch(batch)
 
@@ -265,23 +252,21 @@ def epoch_stream(
     return stream.apply(tf.data.experimental.assert_cardinality(steps))
 
 
-def _held_by_host(split: Arrays) -> Any:
-    # a data set is often larger than what the model leaves free on the device
+def _held_by_host(split: Arrays) -> Structure:
+    # Arrays are often larger than what the model leaves free on the device.
     with tf.device("CPU:0"):
         return mapped(tf.convert_to_tensor, split.structure)
 
 
-def _gathered(indices: tf.data.Dataset, held: Any) -> tf.data.Dataset:
-    def gather(chosen: Any) -> Any:
+def _gathered(indices: tf.data.Dataset, held: Structure) -> tf.data.Dataset:
+    def gather(chosen: Tensor) -> Structure:
         return mapped(lambda each: tf.gather(each, chosen), held)
 
     return indices.map(gather, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
-def digest_parts(split: Split | None) -> list[Any]:
-    """Shapes, types and a sampled checksum of a split's arrays; for a stream, its element
-    specification.
-    """
+def digest_parts(split: Split | None) -> list[Json]:
+    """A split's shapes, types and sampled checksums; of a stream, its element specification."""
     if split is None:
         return []
     if isinstance(split, Stream):
@@ -290,10 +275,8 @@ def digest_parts(split: Split | None) -> list[Any]:
     return list(split.digests)
 
 
-def sample_batch(split: Split, batch_size: int | None) -> Any:
-    """One batch of the shapes that the model will see; a dataset's own only where its shapes are
-    not known.
-    """
+def sample_batch(split: Split, batch_size: int | None) -> Batch:
+    """One batch of the shapes that the model will see: a dataset's own only where it must be."""
     if isinstance(split, Arrays):
         return split.take(batch_size or DEFAULT_BATCH)
     if isinstance(split.source, keras.utils.PyDataset):
@@ -302,27 +285,21 @@ def sample_batch(split: Split, batch_size: int | None) -> Any:
     return _standard(_zeros(split.source.element_spec) or next(iter(split.source)))
 
 
-def _standard(batch: Any) -> Any:
+def _standard(batch: Any) -> Batch:
     """As Keras' adapters understand a batch: a tuple, or a dict of inputs."""
-    return (
-        batch
-        if isinstance(batch, dict)
-        else tuple(batch)
-        if isinstance(batch, tuple | list)
-        else (batch,)
-    )
+    if isinstance(batch, dict):
+        return batch
+    return tuple(batch) if isinstance(batch, tuple | list) else (batch,)
 
 
 def _zeros(spec: Any) -> Any:
-    """A batch of zeros, one example where the batch size is open; None where more than that is
-    open.
-    """
-    specs = tree.flatten(spec)
-    if any(
-        not isinstance(each, tf.TensorSpec) or each.shape.rank is None or None in each.shape[1:]
-        for each in specs
-    ):
-        return None
-    return tree.map_structure(
-        lambda each: tf.zeros([size or 1 for size in each.shape], each.dtype), spec
-    )
+    """A batch of zeros, of one example where the batch size is open; None where more is open."""
+
+    def known(each: Any) -> bool:
+        tensor = isinstance(each, tf.TensorSpec) and each.shape.rank is not None
+        return tensor and None not in each.shape[1:]
+
+    def zeros(each: Any) -> Tensor:
+        return tf.zeros([size or 1 for size in each.shape], each.dtype)
+
+    return tree.map_structure(zeros, spec) if all(map(known, tree.flatten(spec))) else None

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, final
 
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_data import taking_epoch_iterator
+from lrsearch.engine._keras_model import build_fully, set_last_logs
+from lrsearch.engine._keras_state import clear_session
 from lrsearch.engine.attempt import Attempt, Stop
 from lrsearch.engine.blame import PASSING, Observer, guard
 from lrsearch.engine.callbacks import calls_begin
@@ -61,7 +63,7 @@ class FitEngine(Engine):
             del training, attempt
             calls_begin(self.loaded, spec)
             shared_layers(self.loaded.definition.build_model).restore()
-            _keras.clear_session()  # or every trial's graph stays for ever (keras-tuner #1031)
+            clear_session()  # or every trial's graph stays for ever (keras-tuner #1031)
             gc.collect()
 
 
@@ -88,7 +90,7 @@ def _compiled_model(training: KerasTraining) -> Model:
         set_searched(model, setting, total_steps=total, accumulation=accumulation)
     # Built inside fit's graph, ScheduleFreeAdamW would begin at zeros (docs/decisions.md).
     if uses_averaged(spec):
-        _keras.build_fully(model, sample_batch(training.data.train, setting.batch_size))
+        build_fully(model, sample_batch(training.data.train, setting.batch_size))
     if resume is not None:
         sample = sample_batch(training.data.train, setting.batch_size)
         restore_snapshot(model, resume, sample)
@@ -96,7 +98,7 @@ def _compiled_model(training: KerasTraining) -> Model:
             # `graph` stops between the batches of an execution, and a stream that goes on within
             # an epoch is not a stream of one epoch.
             model.steps_per_execution = 1
-            _keras.set_last_logs(model, resume.meta["logs"])
+            set_last_logs(model, resume.meta["logs"])
     return model
 
 
@@ -108,7 +110,7 @@ def _fit(training: KerasTraining, callbacks: list[Callback]) -> None:
     # needs a stream of its own.
     by_epoch = isinstance(train, Arrays) and model.steps_per_execution > 1
     begin = partial(training.keeper.begin, train, spec.resume)
-    with _keras.taking_epoch_iterator(begin):
+    with taking_epoch_iterator(begin):
         model.fit(
             _epoch_by_epoch(training, steps) if by_epoch else training.stream(steps),
             epochs=definition.epochs,

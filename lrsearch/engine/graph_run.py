@@ -13,7 +13,9 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_data import element_spec, epoch_iterator
+from lrsearch.engine._keras_optimizer import finalize
+from lrsearch.engine._keras_state import seed_state
 from lrsearch.engine.attempt import Stop
 from lrsearch.engine.blame import PASSING
 from lrsearch.engine.callbacks import calls_begin
@@ -46,7 +48,7 @@ class GraphRun:
         self.attempt, self.model = training.attempt, program.model
         loaded, spec = training.loaded, training.spec
         fresh = start_model(loaded, spec, kernels=program.draws)
-        program.begin(fresh, _keras.seed_state())
+        program.begin(fresh, seed_state())
         if spec.resume is not None:
             restore_snapshot(self.model, spec.resume, ())
         training.begin(self.model)
@@ -90,7 +92,7 @@ class GraphRun:
             self._call("on_epoch_end", epoch, logs)
             if model.stop_training:
                 break
-        _keras.finalize(model)
+        finalize(model)
         self._call("on_train_end", logs)
 
     def _call(self, hook: str, *arguments: Any) -> None:
@@ -166,7 +168,7 @@ def _training_feed(training: KerasTraining, held: Held | None) -> Feed:
         batch = spec.setting.batch_size or DEFAULT_BATCH
         return ArrayFeed(held, batch=batch, steps=steps, order=order)
     weights = loaded.definition.class_weight
-    iterator = _keras.epoch_iterator(
+    iterator = epoch_iterator(
         x=training.stream(steps),
         steps_per_epoch=steps,
         class_weight=dict(weights) if weights else None,
@@ -188,12 +190,12 @@ def _validation_feed(training: KerasTraining, held: Held | None) -> Feed:
         given = {"x": split.x, "y": split.y, "sample_weight": split.weight, "batch_size": batch}
     else:
         given = {"x": split.source}
-    iterator = _keras.epoch_iterator(**given, steps_per_epoch=steps, shuffle=False)
+    iterator = epoch_iterator(**given, steps_per_epoch=steps, shuffle=False)
     return _stream_feed(iterator, anew=True)
 
 
 def _stream_feed(iterator: EpochIterator, *, anew: bool) -> StreamFeed:
-    kinds = (getattr(each, "dtype", None) for each in tree.flatten(_keras.element_spec(iterator)))
+    kinds = (getattr(each, "dtype", None) for each in tree.flatten(element_spec(iterator)))
     if any(kind == tf.string for kind in kinds):
         raise CannotCarry(TEXT_STREAM)
     return StreamFeed(iterator, anew=anew)

@@ -12,13 +12,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from keras import ops
+
 from lrsearch.definition import StudyDefinition, fingerprint_of, recorded_of
 from lrsearch.definition.loading import own_traceback
 from lrsearch.definition.study import hint_of
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_model import (
+    build_layers,
+    is_built,
+    known_direction,
+    output_names,
+    scope_of,
+)
+from lrsearch.engine._keras_optimizer import decay_exclusions, inner
+from lrsearch.engine._keras_state import seeds_now, set_seeds
 from lrsearch.engine.attempt import numbers_of
 from lrsearch.engine.callbacks import kept_of, looked_at
-from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, inner, set_searched
+from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, set_searched
 from lrsearch.engine.data import Arrays, Stream, sample_batch
 from lrsearch.engine.failure import user_traceback
 from lrsearch.engine.loaded import Findings, LoadedStudy
@@ -51,8 +61,7 @@ def open_study(
     loaded: LoadedStudy | None = None,
     facts: StudyFacts | None = None,
 ) -> LoadedStudy:
-    """Load the study's data; its objective's direction is learned by a real step where nobody knows
-    it.
+    """Load the study's data; a real step shows the objective's direction where nobody knows it.
 
     What is `loaded` already is taken, unless it is a dataset, which the inspection's step may have
     moved on. `facts` are those of a stored study.
@@ -127,10 +136,8 @@ def _seen(loaded: LoadedStudy) -> _Seen:
     total = loaded.total_steps(base, accumulation)
     looked = _own(definition, lambda: look_at_rates(model, total * accumulation))
     yours = describe(model, looked=looked, batch_size=base)
-    carried, exclusions = (
-        carried_of(model),
-        _keras.decay_exclusions(inner(model.optimizer), model.trainable_variables),
-    )
+    carried = carried_of(model)
+    exclusions = decay_exclusions(inner(model.optimizer), model.trainable_variables)
     own = own_optimizer(model, steps=definition.epochs * loaded.steps_per_epoch(base))
     _check_executions(loaded, model.steps_per_execution)
     called = _called(loaded, model, step, total, accumulation)
@@ -170,10 +177,10 @@ def _seen(loaded: LoadedStudy) -> _Seen:
 
 
 def _first_step(loaded: LoadedStudy) -> tuple[_Begun, Step, Direction | None]:
-    """How a model begins, what one step of it logs, and which way the objective improves, where the
-    step logs it.
+    """How a model begins, what one step of it logs, and which way the objective improves.
 
-    The model goes before another one is made: its optimizer's state may be large.
+    The direction is None where the step does not log the objective. The model goes before another
+    one is made: its optimizer's state may be large.
     """
     definition = loaded.definition
     model, begun = _begun_model(loaded, definition.seed)
@@ -216,30 +223,26 @@ def _facts(loaded: LoadedStudy, seen: _Seen) -> StudyFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class _Begun:
-    """Where random numbers stand after a model was built under some seed, and a digest of its
-    trained weights.
-    """
+    """What came of a seed when a model was built: the random numbers' states, and its weights."""
 
     seeds: tuple[object, ...]
     shapes: tuple[Json, ...]  # of its variables, as build_model gives it
-    weights: str
+    weights: str  # a digest of the trained ones
 
 
 def _begun_model(loaded: LoadedStudy, seed: int) -> tuple[Any, _Begun]:
     """A model under a seed, and what came of the seed."""
     definition = loaded.definition
-    _keras.set_seeds(seed, kernels=True)
+    set_seeds(seed, kernels=True)
     model = _own(definition, lambda: fresh_model(definition, first_extra(definition)))
-    seeds = _keras.seeds_now()
+    seeds = seeds_now()
     shapes = tuple([list(each.shape), str(each.dtype), each.trainable] for each in model.weights)
-    if not _keras.is_built(model):
+    if not is_built(model):
         base = first_batch_size(definition)
-        with _keras.scope_of(model):
-            _own(
-                definition,
-                lambda: _keras.build_layers(model, sample_batch(loaded.data(base).train, base)),
-            )
-    weights = [_keras.number_array(each) for each in model.trainable_variables]
+        train = loaded.data(base).train
+        with scope_of(model):
+            _own(definition, lambda: build_layers(model, sample_batch(train, base)))
+    weights = [ops.convert_to_numpy(each) for each in model.trainable_variables]
     return model, _Begun(
         seeds=seeds,
         shapes=shapes,
@@ -286,9 +289,7 @@ def _check_objective(definition: StudyDefinition, step: Step, called: Called) ->
 
 
 def _check_executions(loaded: LoadedStudy, each: int) -> None:
-    """Refuse several steps an execution that an epoch of a given length does not hold a whole
-    number of.
-    """
+    """Refuse several steps per execution that do not divide a given length of an epoch."""
     definition = loaded.definition
     train = isinstance(loaded.data(first_batch_size(definition)).train, Stream)
     given = {
@@ -298,9 +299,8 @@ def _check_executions(loaded: LoadedStudy, each: int) -> None:
     for name, steps in given.items():
         if steps is not None and steps % each:
             fix = f"Keras would run {-(-steps // each) * each} steps where {name} says {steps}."
-            raise InvalidValue(
-                "steps_per_execution", got=each, allowed=f"a divisor of {name}", fix=fix
-            )
+            allowed = f"a divisor of {name}"
+            raise InvalidValue("steps_per_execution", got=each, allowed=allowed, fix=fix)
 
 
 def _of_starts(first: _Begun, second: _Begun, findings: Findings) -> tuple[str, ...]:
@@ -308,11 +308,13 @@ def _of_starts(first: _Begun, second: _Begun, findings: Findings) -> tuple[str, 
     notes = []
     if findings.fixed_seeds:
         notes.append(
-            "build_model sets seeds of its own; after it, lrsearch's hold again, for dropout and whatever else draws"
+            "build_model sets seeds of its own; after it, lrsearch's hold again, for dropout and "
+            "whatever else draws"
         )
     if first.weights == second.weights:
         notes.append(
-            "every training begins with the same weights: a retest's seed changes the data's order and dropout alone"
+            "every training begins with the same weights: a retest's seed changes the data's order "
+            "and dropout alone"
         )
     if findings.shared:
         notes.append(
@@ -337,9 +339,11 @@ def _of_yours(yours: Setting) -> tuple[str, ...]:
     """What to know of a comparison with yours."""
     if yours.optimizer != "schedule_free_adamw":
         return ()
-    return (
-        "yours is validated at the weights that Keras trains, searched ScheduleFreeAdamW at its averaged ones",
+    said = (
+        "yours is validated at the weights that Keras trains, "
+        "searched ScheduleFreeAdamW at its averaged ones"
     )
+    return (said,)
 
 
 def _check_loaded(loaded: LoadedStudy) -> None:
@@ -357,32 +361,24 @@ def _direction(definition: StudyDefinition, model: Any) -> Direction:
     """The definition's word, else what Keras knows of the metric."""
     if definition.direction is not None:
         return Direction(definition.direction)
-    name, prefixes = (
-        definition.objective.removeprefix("val_"),
-        ("", *(f"{each}_" for each in _keras.output_names(model))),
-    )
+    name = definition.objective.removeprefix("val_")
+    prefixes = ("", *(f"{each}_" for each in output_names(model)))
     if name in {f"{prefix}loss" for prefix in prefixes}:
         return Direction.MINIMIZE
     for metric in model.metrics:
         for each in (metric, *getattr(metric, "metrics", ())):
-            known = (
-                _keras.known_direction(each)
-                if name in {prefix + each.name for prefix in prefixes}
-                else None
-            )
-            if known is not None:
+            named = name in {prefix + each.name for prefix in prefixes}
+            if named and (known := known_direction(each)) is not None:
                 return Direction.MAXIMIZE if known == "up" else Direction.MINIMIZE
+    allowed = "'minimize' or 'maximize' for this objective"
     fix = f"Keras does not know which way {definition.objective!r} improves."
-    raise InvalidValue(
-        "direction", got=None, allowed="'minimize' or 'maximize' for this objective", fix=fix
-    )
+    raise InvalidValue("direction", got=None, allowed=allowed, fix=fix)
 
 
 def _measured_fingerprint(loaded: LoadedStudy, shapes: tuple[Json, ...]) -> dict[str, Json]:
     digests = digests_of(loaded.data(first_batch_size(loaded.definition)))
-    return {"model.variables": digest(list(shapes))} | {
-        f"data.{name}": digests[name] for name in SPLITS
-    }
+    found = {f"data.{name}": digests[name] for name in SPLITS}
+    return {"model.variables": digest(list(shapes)), **found}
 
 
 def _own(definition: StudyDefinition, call: Callable[[], Any]) -> Any:
@@ -394,8 +390,6 @@ def _own(definition: StudyDefinition, call: Callable[[], Any]) -> Any:
     except Exception as error:  # noqa: BLE001 - the study's code may raise anything
         path = getattr(getattr(definition.build_model, "__code__", None), "co_filename", "")
         text = own_traceback(error, Path(path)) if path else user_traceback(error)
-        raise StudyFileError(
-            f"the study's own code failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-            fix=hint_of(error),
-            traceback_text=text,
-        ) from None
+        first = str(error).splitlines()[0] if str(error) else ""
+        said = f"the study's own code failed: {type(error).__name__}: {first}"
+        raise StudyFileError(said, fix=hint_of(error), traceback_text=text) from None

@@ -16,9 +16,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_optimizer import averaged_weights, holds_moving_average, inner
 from lrsearch.engine.attempt import Attempt
-from lrsearch.engine.compiling import inner
 from lrsearch.engine.types import Logs, Model, Tensor, Variable
 
 
@@ -40,7 +39,7 @@ class AveragedEvaluation:
     def _average(self, logs: Logs = None) -> None:
         del logs
         model = self.begin.model
-        averaged = _keras.averaged_weights(inner(model.optimizer), model.trainable_variables)
+        averaged = averaged_weights(inner(model.optimizer), model.trainable_variables)
         if averaged is not None:
             self.kept = {id(each): ops.copy(each) for each in model.trainable_variables}
             _assign(model.trainable_variables, averaged)
@@ -84,7 +83,7 @@ class KeptWeights(keras.callbacks.Callback):
         None where it holds those, or their average.
         """
         now = digest_of_weights(model)
-        if now == self._last or _keras.holds_moving_average(model):
+        if now == self._last or holds_moving_average(model):
             return None
         return Kept(epoch=self._validated.get(now))
 

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_state import adopt_seed_generator
 from lrsearch.engine.types import Model, Tensor, Variable
 from lrsearch.engine.ways import CONSTRAINTS, MIXED_TYPES, OTHER_MODEL, CannotCarry
 
@@ -88,7 +88,7 @@ class RowLayout:
     ) -> keras.StatelessScope:
         """Within it the model's variables have a row's values."""
         variables = [*self.trainable, *self.rest, *self.metrics]
-        _keras.adopt_seed_generator(self.seeds)
+        adopt_seed_generator(self.seeds)
         pairs = list(zip(variables, [*weights, *rest, *metrics], strict=True))
         return keras.StatelessScope(state_mapping=pairs, collect_losses=True)
 

@@ -1,6 +1,4 @@
-"""A study, loaded to be trained: its definition, its data by batch size, and the numbers that
-follow.
-"""
+"""A study, loaded to be trained: its definition, its data by batch size, and what follows."""
 
 from __future__ import annotations
 
@@ -47,8 +45,7 @@ class LoadedStudy:
     direction: Direction = Direction.MINIMIZE
     findings: Findings = field(default_factory=Findings)
     _data: dict[int | None, Data] = field(default_factory=dict)
-    # By trial and attempt: the user's callbacks, none of them called yet, or what their function
-    # raised.
+    # by trial and attempt: the user's callbacks before their first call, or their function's error
     uncalled: dict[tuple[int, int], list[Any] | BaseException] = field(default_factory=dict)
 
     def data(self, batch_size: int | None) -> Data:
@@ -66,27 +63,17 @@ class LoadedStudy:
             for data in self._data.values()
             for split in (data.train, data.validation, data.test)
         )
-        return all(split is None or isinstance(split, Arrays) for split in splits)
+        return not any(isinstance(split, Stream) for split in splits)
 
     def steps_per_epoch(self, batch_size: int | None) -> int:
         """Batches an epoch. Raises InvalidValue where nobody says how many."""
-        return self._steps(
-            "train",
-            self.data(batch_size).train,
-            self.definition.steps_per_epoch,
-            "steps_per_epoch",
-            batch_size,
-        )
+        train, given = self.data(batch_size).train, self.definition.steps_per_epoch
+        return _steps("train", train, given, "steps_per_epoch", batch_size)
 
     def check_validation(self, batch_size: int | None) -> None:
         """Refuse a validation split without an end."""
-        self._steps(
-            "validation",
-            self.data(batch_size).validation,
-            self.definition.validation_steps,
-            "validation_steps",
-            batch_size,
-        )
+        validation, given = self.data(batch_size).validation, self.definition.validation_steps
+        _steps("validation", validation, given, "validation_steps", batch_size)
 
     def check_test(self, batch_size: int | None) -> None:
         """Refuse a test split without an end: a retest reads it once, to its end."""
@@ -103,46 +90,35 @@ class LoadedStudy:
             raise InvalidValue("gradient_accumulation_steps", got=accumulation, allowed=allowed)
 
     def check_sizes(self, sizes: Sequence[int | None]) -> None:
-        """Refuse to search batch sizes where datasets bring their own: every size would train the
-        same batches.
-        """
-        if (
-            len(sizes) > 1
-            and not self.definition.data_depends_on_batch
-            and isinstance(self.data(sizes[0]).train, Stream)
-        ):
-            fix = "Take it as an argument: def load_data(batch_size)."
-            raise InvalidValue(
-                "batch_size",
-                got=list(sizes),
-                allowed="one, where load_data() returns datasets",
-                fix=fix,
-            )
+        """Refuse to search batch sizes of datasets that bring their own batches.
 
-    def _steps(
-        self, name: str, split: Split, given: int | None, option: str, batch_size: int | None
-    ) -> int:
-        steps = split.steps(batch_size)
-        if given is not None and (steps is None or isinstance(split, Stream) or given <= steps):
-            return given
-        if given is not None:
-            raise InvalidValue(
-                option, got=given, allowed=f"at most the {steps} batches of the {name} split"
-            )
-        if steps is None:
-            fix = f"Give {option}= to StudyDefinition."
-            raise InvalidValue(
-                f"the {name} split",
-                got="a dataset of unknown or infinite length",
-                allowed="of known length",
-                fix=fix,
-            )
-        if steps < 1:
-            raise InvalidValue(
-                f"the {name} split", got="an empty dataset", allowed="at least one batch, not empty"
-            )
-        return steps
+        Every size would train the same batches.
+        """
+        if len(sizes) == 1 or self.definition.data_depends_on_batch:
+            return
+        if isinstance(self.data(sizes[0]).train, Stream):
+            allowed = "one, where load_data() returns datasets"
+            fix = "Take it as an argument: def load_data(batch_size)."
+            raise InvalidValue("batch_size", got=list(sizes), allowed=allowed, fix=fix)
 
     def total_steps(self, batch_size: int | None, accumulation: int) -> int:
         """Updates of a full run."""
         return self.definition.epochs * self.steps_per_epoch(batch_size) // accumulation
+
+
+def _steps(name: str, split: Split, given: int | None, option: str, batch_size: int | None) -> int:
+    """Batches of a split in an epoch: as `given`, or as many as there are."""
+    steps = split.steps(batch_size)
+    field = f"the {name} split"
+    if given is not None:
+        if isinstance(split, Arrays) and given > split.steps(batch_size):
+            allowed = f"at most the {steps} batches of {field}"
+            raise InvalidValue(option, got=given, allowed=allowed)
+        return given
+    if steps is None:
+        got, fix = "a dataset of unknown or infinite length", f"Give {option}= to StudyDefinition."
+        raise InvalidValue(field, got=got, allowed="of known length", fix=fix)
+    if steps < 1:
+        allowed = "at least one batch, not empty"
+        raise InvalidValue(field, got="an empty dataset", allowed=allowed)
+    return steps

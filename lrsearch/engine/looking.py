@@ -12,11 +12,12 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_model import asked_for_jit, has_own, strategy_of
+from lrsearch.engine._keras_optimizer import current_rate, inner, put_rate_back, rate_of
 from lrsearch.engine.attempt import numbers_of
 from lrsearch.engine.callbacks import placed_name
-from lrsearch.engine.compiling import inner
 from lrsearch.engine.data import DEFAULT_BATCH, Arrays, Split, training_stream
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.errors import InvalidValue
@@ -42,25 +43,21 @@ def first_step(model: Any, loaded: LoadedStudy, batch_size: int | None) -> Step:
     """
     data = loaded.data(batch_size)
     # compiling for one step would take longer than it
-    model.jit_compile = model.jit_compile and _keras.asked_for_jit(model)
-    # Tracing Keras' own step takes 0.4 s of the smallest model's, and shows nothing more than its
-    # operations do.
-    own_step = type(model).train_step is not keras.Model.train_step
-    model.run_eagerly = model.run_eagerly or not (own_step or _keras.strategy_of(model))
-    validation = _few_rows(data.validation, batch_size)
+    model.jit_compile = model.jit_compile and asked_for_jit(model)
+    # Tracing Keras' own step takes 0.4 s with the smallest model, and shows no more than running
+    # the step's operations one by one does.
+    traced = has_own(model, "train_step") or strategy_of(model)
+    model.run_eagerly = model.run_eagerly or not traced
+    few, weights = _few_rows(data.validation, batch_size), loaded.definition.class_weight
     with _whole_tracebacks():
         history = model.fit(
             _first_batches(data.train, batch_size),
-            validation_data=validation.for_keras()
-            if isinstance(validation, Arrays)
-            else validation.source,
+            validation_data=few.for_keras() if isinstance(few, Arrays) else few.source,
             validation_batch_size=batch_size,
             validation_steps=1,
             epochs=1,
             steps_per_epoch=1,
-            class_weight=dict(loaded.definition.class_weight)
-            if loaded.definition.class_weight
-            else None,
+            class_weight=dict(weights) if weights else None,
             shuffle=False,
             verbose=0,
         ).history
@@ -71,9 +68,8 @@ def first_step(model: Any, loaded: LoadedStudy, batch_size: int | None) -> Step:
             _check_gaps(data.validation, copes=_finite(found.get("val_loss"))),
             _check_gaps(data.test, copes=_tests(model, data.test, batch_size)),
         ]
-    return Step(
-        logs=found, others=tuple(sorted(set(logs) - set(found))), notes=tuple(filter(None, notes))
-    )
+    others = tuple(sorted(set(logs) - set(found)))
+    return Step(logs=found, others=others, notes=tuple(filter(None, notes)))
 
 
 def _first_batches(split: Split, batch_size: int | None) -> Any:
@@ -97,10 +93,8 @@ def _few_rows(split: Split, batch_size: int | None) -> Split:
 
 
 def _healthy(model: Any, loss: float | None) -> bool:
-    """Whether a step left a finite loss and finite weights: gradients may be NaN where the loss is
-    not.
-    """
-    weights = (_keras.number_array(each) for each in model.trainable_variables)
+    """Whether a step left a finite loss and finite weights: gradients alone may be NaN."""
+    weights = (ops.convert_to_numpy(each) for each in model.trainable_variables)
     return _finite(loss) and all(np.isfinite(each).all() for each in weights)
 
 
@@ -145,7 +139,7 @@ def _whole_tracebacks() -> Iterator[None]:
         keras.config.enable_traceback_filtering()
 
 
-# -- callbacks -------------------------------------------------------------------------------------------------------------
+# -- callbacks ------------------------------------------------------------------------------------
 
 
 @dataclass(kw_only=True)
@@ -182,9 +176,7 @@ def call_callbacks(
 
 
 def _hooks(callback: Any, epochs: range, logs: dict[str, Any]) -> Iterator[Any]:
-    """Calls as `fit` would make them; the first epoch's end gets the `logs` themselves, and may add
-    to them.
-    """
+    """Calls as `fit` would make them; the first epoch's end may add to the `logs` themselves."""
     yield lambda: callback.on_train_begin({})
     for epoch in epochs:
         given = logs if epoch == 0 else dict(logs)
@@ -198,34 +190,24 @@ def _hooks(callback: Any, epochs: range, logs: dict[str, Any]) -> Iterator[Any]:
 def _sets_rate(model: Any, hook: Any) -> bool:
     """Call a hook; whether it changed the optimizer's rate, which is then put back."""
     optimizer = inner(model.optimizer)
-    variable = _keras.rate_of(optimizer)
+    variable = rate_of(optimizer)
     hook()
-    if _keras.rate_of(optimizer) is variable and np.isclose(
-        _keras.number(variable), LOOK_RATE, rtol=1e-6, atol=0.0
-    ):
+    kept = rate_of(optimizer) is variable
+    if kept and np.isclose(current_rate(optimizer), LOOK_RATE, rtol=1e-6, atol=0.0):
         return False
-    _keras.put_rate_back(optimizer, variable, LOOK_RATE)
+    put_rate_back(optimizer, variable, LOOK_RATE)
     return True
 
 
 def _is_users(callback: Any) -> bool:
-    """Whether the callback's code is the user's: Keras' own write files, and set no rate that is
-    not known.
-    """
-    return isinstance(callback, keras.callbacks.LambdaCallback) or not type(
-        callback
-    ).__module__.startswith("keras.")
+    """Whether the callback's code is the user's: Keras' own set no rate that is not known."""
+    home = type(callback).__module__
+    return isinstance(callback, keras.callbacks.LambdaCallback) or not home.startswith("keras.")
 
 
 def _names_rate(callback: Any) -> bool:
     """Whether the code of a callback, its helpers included, names the learning rate."""
-    held = [
-        *vars(callback).values(),
-        *(each for kind in type(callback).__mro__[:-1] for each in vars(kind).values()),
-    ]
-    codes = [
-        code
-        for each in held
-        if (code := getattr(getattr(each, "__func__", each), "__code__", None)) is not None
-    ]
-    return any(not _RATE_NAMES.isdisjoint(code.co_names) for code in codes)
+    owners = (callback, *type(callback).__mro__[:-1])
+    held = (getattr(each, "__func__", each) for owner in owners for each in vars(owner).values())
+    codes = (getattr(each, "__code__", None) for each in held)
+    return any(code is not None and not _RATE_NAMES.isdisjoint(code.co_names) for code in codes)

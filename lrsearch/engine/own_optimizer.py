@@ -13,8 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from lrsearch.engine import _keras
-from lrsearch.engine.compiling import inner
+from lrsearch.engine._keras_optimizer import inner, rate_of, scaling_of
 from lrsearch.space import code_of
 from lrsearch.values import Json
 
@@ -31,18 +30,18 @@ class CannotWrite(Exception):
 
 
 def own_optimizer(model: Any, *, steps: int) -> dict[str, Json]:
-    """The compiled model's optimizer as `call`, or the `reason` why it has none; `accumulation`,
-    whether it `decays` weights, and the `scaling` of its loss.
+    """The compiled model's own optimizer, as JSON.
 
-    The call is of the optimizer inside its loss scaling; its schedule is asked for the rates of
-    `steps` batches, as Keras counts. What it leaves out of weight decay is no part of its
-    configuration.
+    It has a `call`, or the `reason` why there is none; its `accumulation`, whether it `decays`
+    weights, and the `scaling` of its loss. The call is of the optimizer inside its loss scaling;
+    its schedule is asked for the rates of `steps` batches, as Keras counts. What it leaves out of
+    weight decay is no part of its configuration.
     """
     optimizer = inner(model.optimizer)
     accumulation = int(optimizer.gradient_accumulation_steps or 1)
     found: dict[str, Json] = {"accumulation": accumulation, "decays": bool(optimizer.weight_decay)}
-    if isinstance(model.optimizer, _keras.LossScaleOptimizer):
-        found["scaling"] = _keras.scaling_of(model.optimizer)
+    if optimizer is not model.optimizer:
+        found["scaling"] = scaling_of(model.optimizer)
     try:
         # as it comes back from the database
         call = json.loads(json.dumps(_call_of(optimizer), allow_nan=False))
@@ -58,39 +57,36 @@ def own_optimizer(model: Any, *, steps: int) -> dict[str, Json]:
 def _call_of(thing: Any) -> dict[str, Json]:
     """An optimizer or schedule as a call. Raises CannotWrite."""
     kind = type(thing)
-    home = next(
-        (path for path, module in _HOMES.items() if getattr(module, kind.__name__, None) is kind),
-        None,
+    homes = (
+        path for path, module in _HOMES.items() if getattr(module, kind.__name__, None) is kind
     )
-    if home is None:
+    if (home := next(homes, None)) is None:
         return {"registered": _serialized(thing)}
     given = {name: value for name, value in thing.get_config().items() if name != "name"}
     if "learning_rate" in given:
         given["learning_rate"] = _rate_of(thing)
-    defaults = {
-        name: each.default for name, each in inspect.signature(kind.__init__).parameters.items()
-    }
-    arguments = {name: _plain(name, value) for name, value in given.items()}
-    kept = {
-        name: value
-        for name, value in arguments.items()
-        if name == "learning_rate" or name not in defaults or value != defaults[name]
-    }
+    parameters = inspect.signature(kind.__init__).parameters
+    kept = {}
+    for name, value in given.items():
+        plain = _plain(name, value)
+        known = name in parameters and plain == parameters[name].default
+        if name == "learning_rate" or not known:
+            kept[name] = plain
     return {"class": f"{home}.{kind.__name__}", "arguments": kept}
 
 
 def _serialized(thing: Any) -> Json:
     kind = type(thing)
     if ">" not in keras.saving.get_registered_name(kind):
-        fix = "decorate it with @keras.saving.register_keras_serializable()"
         raise CannotWrite(
-            f"{kind.__name__} is no class of Keras' own and not registered with it ({fix})"
+            f"{kind.__name__} is no class of Keras' own and not registered with it "
+            "(decorate it with @keras.saving.register_keras_serializable())"
         )
     return keras.saving.serialize_keras_object(thing)
 
 
 def _rate_of(optimizer: Any) -> Json:
-    rate = _keras.rate_of(optimizer)
+    rate = rate_of(optimizer)
     if isinstance(rate, _SCHEDULE):
         return _call_of(rate)
     if callable(rate) and not isinstance(rate, keras.Variable):
@@ -109,11 +105,9 @@ def _plain(name: str, value: Any) -> Json:
         return [_plain(name, each) for each in value]
     if isinstance(value, dict) and ({"class", "registered"} & set(value)):
         return value  # a rate, as _rate_of gives it
-    if (
-        value is None
-        or isinstance(value, str | bool | int)
-        or (isinstance(value, float) and np.isfinite(value))
-    ):
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float) and np.isfinite(value):
         return value
     raise CannotWrite(f"its {name} is {value!r}, which is no plain number, text or list")
 
@@ -132,7 +126,7 @@ def _check_again(call: Json, optimizer: Any, steps: int) -> None:
 
 def _rates(optimizer: Any, steps: int) -> list[float]:
     """A schedule's rates at some places: a configuration may lack what they follow from."""
-    rate = _keras.rate_of(optimizer)
+    rate = rate_of(optimizer)
     places = np.unique(np.linspace(0, max(0, steps - 1), _LOOKS).astype(np.int64))
     return [float(rate(int(place))) for place in places] if isinstance(rate, _SCHEDULE) else []
 

@@ -1,5 +1,6 @@
-"""`python -m lrsearch.engine.probing [STUDY_FILE]`: what TensorFlow sees here, and two steps of
-training, as a line of JSON.
+"""`python -m lrsearch.engine.probing [STUDY_FILE]`: what TensorFlow sees here, as a line of JSON.
+
+It trains two steps as well, and measures them.
 """
 
 from __future__ import annotations
@@ -23,24 +24,16 @@ def probe(study_file: str | None) -> dict[str, Any]:
 
     data = 0
     if study_file is None:
-        model = keras.Sequential(
-            [keras.layers.Input((8,)), keras.layers.Dense(4), keras.layers.Dense(1)]
-        )
+        layers = keras.layers
+        model = keras.Sequential([layers.Input((8,)), layers.Dense(4), layers.Dense(1)])
         model.compile("adam", "mse")
-        model.fit(
-            np.zeros((64, 8), "float32"),
-            np.zeros((64, 1), "float32"),
-            batch_size=32,
-            epochs=1,
-            verbose=0,
-        )
+        x, y = np.zeros((64, 8), "float32"), np.zeros((64, 1), "float32")
+        model.fit(x, y, batch_size=32, epochs=1, verbose=0)
     else:
         data = _study(study_file)
+    devices = [each.name for each in tf.config.list_physical_devices()]
     return {
-        "devices": [
-            each.name.removeprefix("/physical_device:")
-            for each in tf.config.list_physical_devices()
-        ],
+        "devices": [name.removeprefix("/physical_device:") for name in devices],
         "seconds": time.monotonic() - began,
         "data_mib": data / _MIB,
         "peak_mib": peak_bytes() / _MIB,

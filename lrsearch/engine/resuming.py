@@ -17,7 +17,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lrsearch.engine import _keras, _tensorflow
+from lrsearch.engine import _tensorflow
+from lrsearch.engine._keras_data import (
+    batches_seen,
+    current_iterator,
+    dataset_of,
+    rest_of_pass,
+    stop_workers,
+)
 from lrsearch.engine.data import Arrays, Split
 from lrsearch.engine.types import Callback, Dataset, EpochIterator
 from lrsearch.values import Json, Snapshot
@@ -57,7 +64,7 @@ class StreamKeeper:
         if isinstance(self._source, keras.utils.PyDataset):
             count = self._source.num_batches
             place = int(resume.meta["batches"]) % count if count else int(resume.meta["batches"])
-            first = partial(_keras.rest_of_pass, place=place) if place else None
+            first = partial(rest_of_pass, place=place) if place else None
         elif _STATE in resume.arrays:
             place = int(resume.meta["stream"]["seen"])
             first = partial(self._restored, state=resume.arrays[_STATE].tobytes())
@@ -68,13 +75,13 @@ class StreamKeeper:
         """What a checkpoint keeps; of arrays and PyDatasets nothing."""
         if not isinstance(self._source, tf.data.Dataset) or self._iterator is None:
             return Kept()
-        if _keras.current_iterator(self._iterator) is None:
+        if current_iterator(self._iterator) is None:
             # the data ran out: the next epoch begins a new pass by itself
             return Kept(meta={"stream": {"anew": True}})
         state = b"" if self._why else self._state()
         if not state:
             return Kept(meta={"stream": {"why": self._why}})
-        seen = _keras.batches_seen(self._iterator)
+        seen = batches_seen(self._iterator)
         return Kept(
             arrays={_STATE: np.frombuffer(state, np.uint8)}, meta={"stream": {"seen": seen}}
         )
@@ -82,7 +89,7 @@ class StreamKeeper:
     def close(self) -> None:
         """End the threads or processes of a PyDataset that was left early."""
         if self._iterator is not None:
-            _keras.stop_workers(self._iterator)
+            stop_workers(self._iterator)
             self._iterator = None
 
     def _state(self) -> bytes:
@@ -94,7 +101,7 @@ class StreamKeeper:
             if size > MOST_STREAM_BYTES:
                 self._why = f"its buffers hold about {size / 2**20:.0f} MiB"
                 return b""
-            state = _tensorflow.saved_iterator(_keras.current_iterator(self._iterator))
+            state = _tensorflow.saved_iterator(current_iterator(self._iterator))
         except (tf.errors.OpError, AttributeError, TypeError, ValueError) as error:
             self._why = _short(error)
             return b""
@@ -107,12 +114,12 @@ class StreamKeeper:
         """A dataset's iterator that goes on from `state`, or a fresh one where this TensorFlow
         cannot read it.
         """
-        begun = iter(_keras.dataset_of(iterator))
+        begun = iter(dataset_of(iterator))
         try:
             _tensorflow.restore_iterator(begun, state)
         except tf.errors.OpError as error:
             self._note(f"the trial went on with a fresh pass over the dataset: {_short(error)}")
-            return iter(_keras.dataset_of(iterator))
+            return iter(dataset_of(iterator))
         return begun
 
 

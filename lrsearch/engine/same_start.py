@@ -1,5 +1,6 @@
-"""Whether a worker trains on what the study was made with: digests of its data, figures of layers
-that its models share.
+"""Whether a worker trains on what the study was made with.
+
+Digests of its data say that, and figures of the layers that its models share.
 """
 
 from __future__ import annotations
@@ -38,10 +39,8 @@ def check_same_start(loaded: LoadedStudy, facts: StudyFacts, study: str) -> None
         fresh_model(loaded.definition, first_extra(loaded.definition))
         figures = shared_layers(loaded.definition.build_model).described()
         if not alike(list(loaded.findings.shared), figures):
-            stored["layers outside build_model"], here["layers outside build_model"] = (
-                "their start values",
-                "others",
-            )
+            place = "layers outside build_model"
+            stored[place], here[place] = "their start values", "others"
     known = {name: value for name, value in stored.items() if value is not None}
     check_fields(study, known, here)
 
@@ -51,15 +50,13 @@ def digests_of(data: Data) -> dict[str, str]:
 
 
 def digests_of_other_sizes(loaded: LoadedStudy) -> dict[str, dict[str, str]]:
-    """Digests by batch size, where `load_data` takes it; those of the first stand in the
-    fingerprint.
+    """Digests by batch size, but for the first one: its digests stand in the fingerprint.
+
+    Empty where `load_data` does not take the batch size.
     """
-    if not loaded.definition.data_depends_on_batch:
-        return {}
-    return {
-        str(size): digests_of(loaded.data(size))
-        for size in loaded.definition.effective_space().batch_sizes[1:]
-    }
+    depends = loaded.definition.data_depends_on_batch
+    sizes = loaded.definition.effective_space().batch_sizes[1:] if depends else ()
+    return {str(size): digests_of(loaded.data(size)) for size in sizes}
 
 
 def digest(parts: Json) -> str:
@@ -71,7 +68,5 @@ def first_batch_size(definition: StudyDefinition) -> int | None:
 
 
 def first_extra(definition: StudyDefinition) -> dict[str, Json]:
-    """Values for build_model(params) before there is a trial: those of the space's first reference
-    setting.
-    """
+    """Values for build_model(params) before there is a trial: the first reference setting's."""
     return dict(definition.effective_space().references()[0].extra)

@@ -16,6 +16,7 @@ import numpy as np
 from keras import ops
 
 from lrsearch.engine._tensorflow import created_at, things_created
+from lrsearch.engine.types import Model, Optimizer, Variable
 from lrsearch.errors import InvalidValue
 from lrsearch.values import Json
 
@@ -29,7 +30,7 @@ class SharedLayers:
 
     def __init__(self) -> None:
         self._begun = things_created()
-        self._starts: dict[int, tuple[Any, np.ndarray]] = {}
+        self._starts: dict[int, tuple[Variable, np.ndarray]] = {}  # by the variable's id
         self._last_model: Callable[[], Any] = lambda: None
 
     def restore(self) -> None:
@@ -37,17 +38,14 @@ class SharedLayers:
         for variable, value in self._starts.values():
             variable.assign(value)
 
-    def note(self, model: Any, optimizer: Any, *, before: int) -> None:
-        """Learn what a new model shares: whatever is older than `before`, the moment its building
-        began.
+    def note(self, model: Model, optimizer: Optimizer, *, before: int) -> None:
+        """Learn what a new model shares: whatever was made before its building began (`before`).
 
         Raises InvalidValue for what would train on from one trial to the next.
         """
         if model is self._last_model():
-            _refuse(
-                f"the same {type(model).__name__} twice",
-                "a function that makes a new model at every call",
-            )
+            allowed = "a function that makes a new model at every call"
+            _refuse(f"the same {type(model).__name__} twice", allowed)
         self._last_model = ref(model)
         if created_at(optimizer.iterations) < before:
             what = f"a model compiled with an {type(optimizer).__name__} that was made outside it"
@@ -56,14 +54,14 @@ class SharedLayers:
             if created_at(variable) < before and id(variable) not in self._starts:
                 self._learn(variable)
 
-    def _learn(self, variable: Any) -> None:
+    def _learn(self, variable: Variable) -> None:
         # an earlier model of ours made it, and may have trained it
         if created_at(variable) >= self._begun:
             what = f"a layer that is kept from one call to the next ({variable.path})"
-            _refuse(
-                what,
-                "a function that makes its layers, or takes built ones from the top of the file",
+            allowed = (
+                "a function that makes its layers, or takes built ones from the top of the file"
             )
+            _refuse(what, allowed)
         self._starts[id(variable)] = (variable, ops.convert_to_numpy(variable))
 
     def described(self) -> list[Json]:
@@ -85,7 +83,7 @@ def shared_layers(build_model: Any) -> SharedLayers:
 
 
 def forget_shared_layers(build_model: Any) -> None:
-    """Begin to learn anew: what a notebook has changed since the last search is a new start value."""
+    """Begin to learn anew: what a notebook changed since the last search is a new start value."""
     with suppress(TypeError):
         _known.pop(build_model, None)
 

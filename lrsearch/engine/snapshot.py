@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_model import build_fully
+from lrsearch.engine._keras_optimizer import optimizer_state
+from lrsearch.engine._keras_state import seed_state
 from lrsearch.engine.types import Batch, Model, Tensor, Variable
 from lrsearch.values import Snapshot
 
@@ -41,7 +43,7 @@ def restore_snapshot(model: Model, snapshot: Snapshot, batch: Batch) -> None:
     fingerprint.
     """
     if batch:
-        _keras.build_fully(model, batch)
+        build_fully(model, batch)
         if snapshot.batch:
             model.test_step(batch)  # makes the metrics' variables
     _assign(_variables(model), snapshot.arrays, ("model", "optimizer", "seed"))
@@ -65,8 +67,8 @@ def _variables(model: Model) -> dict[str, Variable]:
     """By place, not by name: names need not differ, places never do."""
     groups = {
         "model": model.variables,
-        "optimizer": _keras.optimizer_state(model.optimizer),
-        "seed": [_keras.seed_state()],
+        "optimizer": optimizer_state(model.optimizer),
+        "seed": [seed_state()],
     }
     return {
         f"{group}/{place}": variable

@@ -16,11 +16,13 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_model import build_layers
+from lrsearch.engine._keras_optimizer import inner
+from lrsearch.engine._keras_state import seed_state
 from lrsearch.engine.attempt import Attempt, Stop
 from lrsearch.engine.blame import Observer
 from lrsearch.engine.callbacks import calls_begin
-from lrsearch.engine.compiling import accumulation_of, inner
+from lrsearch.engine.compiling import accumulation_of
 from lrsearch.engine.data import Arrays
 from lrsearch.engine.families import COLUMNS, Family
 from lrsearch.engine.loaded import LoadedStudy
@@ -94,8 +96,8 @@ class Stack:
         """A new row with its state (one row): fresh, or its checkpoint's."""
         loaded, program, spec = self.loaded, self.program, attempt.spec
         model = start_model(loaded, spec, kernels=program.draws)
-        _keras.build_layers(model, program.sample)
-        seed_state = _keras.seed_state().numpy()  # before another row's seeds take its place
+        build_layers(model, program.sample)
+        seeds = seed_state().numpy()  # before another row's seeds take its place
         set_fed_optimizer(loaded, model, spec.setting)
         accumulation = accumulation_of(model, loaded.definition)
         place = self._family(spec.setting, model)
@@ -116,7 +118,7 @@ class Stack:
             )
         )
         if spec.resume is None:
-            weights, rest = program.layout.start(model, seed_state)
+            weights, rest = program.layout.start(model, seeds)
             slots = family.begin(spec.setting, weights)
         else:
             weights, rest = program.layout.from_arrays(spec.resume.arrays)

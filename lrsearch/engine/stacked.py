@@ -19,9 +19,14 @@ from typing import Any, TypeAlias, final
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import tree
 
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_model import (
+    build_fully,
+    measure_batch,
+    metrics_of,
+    running_loss,
+    tracks_each_loss,
+)
 from lrsearch.engine._tensorflow import teach_vectorized_map
 from lrsearch.engine.data import DEFAULT_BATCH
 from lrsearch.engine.families import Family
@@ -55,13 +60,13 @@ class StackedProgram:
         self.draws = draws
         self.batch = batch_size or DEFAULT_BATCH
         self.sample = train.batch(tf.range(min(self.batch, train.examples)))
-        _keras.build_fully(model, self.sample)
+        build_fully(model, self.sample)
         model.test_step(self.sample)  # makes the metrics' variables
         model.reset_metrics()
         self.layout = RowLayout(model)
         # `fit` does not know a batch's size while it traces, and some means depend on that;
         # elsewhere it makes kernels quicker.
-        self._static = not _keras.tracks_each_loss(model)
+        self._static = not tracks_each_loss(model)
         self.families: list[Family] = []
         self._graphs: dict[tuple[int, str], Function] = {}
         self._tests: dict[int, Function] = {}
@@ -257,10 +262,10 @@ class StackedProgram:
             tape.watch(weights)
             with layout.scope(weights, rest, metrics) as scope:
                 before = _now(scope, layout.trainable)
-                loss = self._measured("train", batch)
+                loss = measure_batch(self.model, batch, training=True)
                 if _differ(before, _now(scope, layout.trainable)):
                     raise CannotCarry(SETS_WEIGHTS)
-                mean = self.model._loss_tracker.result()  # noqa: SLF001
+                mean = running_loss(self.model)
         gradient = self._flat_gradient(tape.gradient(loss, weights))
         return gradient, _now(scope, layout.rest), _now(scope, layout.metrics), mean
 
@@ -328,31 +333,17 @@ class StackedProgram:
         layout = self.layout
         with layout.scope(layout.unflatten(flat), rest, metrics) as scope:
             before = _now(scope, layout.rest)
-            self._measured("test", batch)
+            measure_batch(self.model, batch, training=False)
             if _differ(before, _now(scope, layout.rest)):
                 raise CannotCarry(CHANGES_IN_EVALUATION)
         return tuple(_now(scope, layout.metrics))
-
-    def _measured(self, which: str, batch: Batch) -> Tensor:
-        """The loss, as Keras' own `train_step` and `test_step` compute and note it."""
-        model, training = self.model, which == "train"
-        x, y, weight = (*batch, None, None)[:3]
-        told = {"training": training} if model._call_has_training_arg else {}  # noqa: SLF001
-        outputs = model(x, **told)
-        loss = model._compute_loss(  # noqa: SLF001
-            x=x, y=y, y_pred=outputs, sample_weight=weight, training=training
-        )
-        count = tf.shape(next(each for each in tree.flatten(x) if each is not None))[0]
-        model._loss_tracker.update_state(loss, sample_weight=count)  # noqa: SLF001
-        model.compute_metrics(x, y, outputs, sample_weight=weight)
-        return loss
 
     def _results_of(self, metrics: Sequence[Tensor]) -> dict[str, Tensor]:
         def one(row: Sequence[Tensor]) -> dict[str, Tensor]:
             with keras.StatelessScope(
                 state_mapping=list(zip(self.layout.metrics, row, strict=True))
             ):
-                return _keras.flat_logs(self.model.get_metrics_result())
+                return metrics_of(self.model)
 
         return dict(tf.vectorized_map(one, metrics))
 

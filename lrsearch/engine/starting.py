@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_state import draws_of_tensorflow, set_seeds
 from lrsearch.engine.attempt import Attempt, Plan
 from lrsearch.engine.callbacks import kept_of, users_callbacks
 from lrsearch.engine.compiling import accumulation_of, fresh_model, seeded_model, set_searched
@@ -37,10 +37,10 @@ def kept_model(loaded: LoadedStudy, seed: int, extra: Mapping[str, Json]) -> tup
 
     Kernels that draw have to begin anew with every trial.
     """
-    _keras.set_seeds(seed, kernels=False)
-    before = _keras.draws_of_tensorflow()
+    set_seeds(seed, kernels=False)
+    before = draws_of_tensorflow()
     model = fresh_model(loaded.definition, extra)
-    return model, before != _keras.draws_of_tensorflow()
+    return model, before != draws_of_tensorflow()
 
 
 def set_fed_optimizer(loaded: LoadedStudy, model: Model, setting: Setting) -> None:

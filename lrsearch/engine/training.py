@@ -10,10 +10,11 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_optimizer import current_rate, inner
+from lrsearch.engine._keras_state import changed_by_evaluation
 from lrsearch.engine.attempt import Attempt, numbers_of
 from lrsearch.engine.callbacks import may_change_weights
-from lrsearch.engine.compiling import accumulation_of, inner
+from lrsearch.engine.compiling import accumulation_of
 from lrsearch.engine.data import Arrays, Data, Split, training_stream
 from lrsearch.engine.keeping import AveragedEvaluation, KeptWeights
 from lrsearch.engine.loaded import LoadedStudy
@@ -57,7 +58,7 @@ class KerasTraining:
 
     def _own_rate(self, step: int) -> float:
         del step
-        return _keras.number(inner(self.model.optimizer).learning_rate)
+        return current_rate(inner(self.model.optimizer))
 
     def callbacks(self, users: Sequence[Callback]) -> list[Callback]:
         """The user's callbacks with ours around them.
@@ -101,7 +102,7 @@ class KerasTraining:
         self.attempt.begin_validation()
         # A callback may validate other weights: a snapshot taken meanwhile would hold those.
         if self.attempt.validates_long and self._keeping is None:
-            changed = _keras.changed_by_evaluation(self.model)
+            changed = changed_by_evaluation(self.model)
             self._aside = {id(each): ops.copy(each) for each in changed}
 
     def look_in_validation(self) -> None:

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import keras
-
 from lrsearch.definition import StudyDefinition
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_model import asked_for_jit, has_own, own_loop, strategy_of
+from lrsearch.engine._keras_optimizer import inner, rate_is_function
+from lrsearch.engine._keras_rules import ADAPTERS
+from lrsearch.engine._keras_state import kernel_draws, other_variables
 from lrsearch.engine.callbacks import watching_batches
-from lrsearch.engine.compiling import inner
 from lrsearch.engine.data import Arrays, Data, Stream
-from lrsearch.engine.families import ADAPTERS
+from lrsearch.engine.types import Callback, Function, Model, Variable
 from lrsearch.space import OPTIMIZERS
 from lrsearch.values import TrialSpec
 
@@ -35,7 +35,7 @@ class ModelFacts:
     """A fresh model as the user compiled it, before the searched optimizer takes its place."""
 
     definition: StudyDefinition
-    model: Any
+    model: Model
     yours: bool = False  # the model keeps the user's own optimizer
     callbacks: Sequence[str] = ()  # classes of the callbacks that the study's searched trials keep
 
@@ -47,7 +47,7 @@ class AttemptFacts:
     definition: StudyDefinition
     spec: TrialSpec
     data: Data
-    callbacks: Sequence[Any] = ()
+    callbacks: Sequence[Callback] = ()
 
 
 ASKED = {
@@ -104,14 +104,14 @@ def first_met(engine: str, facts: Facts) -> tuple[Limit, object] | None:
     return None
 
 
-def check_graph(concrete: Any, known: Iterable[Any]) -> None:
+def check_graph(concrete: Function, known: Iterable[Variable]) -> None:
     """Raise CannotCarry for a traced function with state that no trial could begin anew.
 
     `known` are the Keras variables that begin anew with every trial.
     """
-    if drawn := _keras.kernel_draws(concrete):
+    if drawn := kernel_draws(concrete):
         raise CannotCarry(KERNEL_STATE, drawn[0])
-    if others := _keras.other_variables(concrete, known):
+    if others := other_variables(concrete, known):
         raise CannotCarry(UNKNOWN_VARIABLE, others[0])
 
 
@@ -150,8 +150,7 @@ def _tests_on_dataset(facts: AttemptFacts) -> bool:
 
 def _scales_loss(facts: ModelFacts) -> bool:
     optimizer = facts.model.optimizer
-    scaled = isinstance(optimizer, _keras.LossScaleOptimizer)
-    return scaled or bool(optimizer.loss_scale_factor)
+    return inner(optimizer) is not optimizer or bool(optimizer.loss_scale_factor)
 
 
 def _sets_steps(facts: ModelFacts) -> bool:
@@ -159,8 +158,8 @@ def _sets_steps(facts: ModelFacts) -> bool:
     return study.steps_per_epoch is not None or study.validation_steps is not None
 
 
-def _class_has_own(step: str) -> Callable[[ModelFacts], bool]:
-    return lambda facts: getattr(type(facts.model), step) is not getattr(keras.Model, step)
+def _has_own(method: str) -> Callable[[ModelFacts], bool]:
+    return lambda facts: has_own(facts.model, method)
 
 
 def _object_has_own_step(facts: ModelFacts) -> bool:
@@ -168,12 +167,12 @@ def _object_has_own_step(facts: ModelFacts) -> bool:
 
 
 def _strategy(facts: ModelFacts) -> str:
-    strategy = _keras.strategy_of(facts.model)
+    strategy = strategy_of(facts.model)
     return "" if strategy is None else type(strategy).__name__
 
 
 def _own_loop(facts: ModelFacts) -> str:
-    return _keras.own_loop(facts.model)
+    return own_loop(facts.model)
 
 
 def _batch_callbacks(facts: AttemptFacts) -> str:
@@ -181,7 +180,7 @@ def _batch_callbacks(facts: AttemptFacts) -> str:
 
 
 def _computes_rate(facts: ModelFacts) -> bool:
-    return facts.yours and _keras.rate_is_function(inner(facts.model.optimizer))
+    return facts.yours and rate_is_function(inner(facts.model.optimizer))
 
 
 # -- the table ------------------------------------------------------------------------------------
@@ -240,11 +239,11 @@ LIMITS = (
             "the study has callbacks": lambda facts: facts.callbacks,
             "the model is built under a strategy": _strategy,
             "steps_per_epoch or validation_steps is set": _sets_steps,
-            "the model has a train_step of its own": _class_has_own("train_step"),
-            "the model has a test_step of its own": _class_has_own("test_step"),
+            "the model has a train_step of its own": _has_own("train_step"),
+            "the model has a test_step of its own": _has_own("test_step"),
             "the loss is scaled": _scales_loss,
-            "compile asks for jit_compile": lambda facts: _keras.asked_for_jit(facts.model),
-            "the model has compute_metrics of its own": _class_has_own("compute_metrics"),
+            "compile asks for jit_compile": lambda facts: asked_for_jit(facts.model),
+            "the model has compute_metrics of its own": _has_own("compute_metrics"),
             "the model has a step of its own": _object_has_own_step,
             "the model has a training loop of its own": _own_loop,
         },

@@ -62,20 +62,8 @@ def start(folder: Path, *, listen: str = "127.0.0.1", port: int | None = None) -
     _drop_stale_pid(folder)
     port = port or _kept_port(folder) or _free_port(listen)
     _configure(folder, listen=listen, port=port)
-    _run(
-        [
-            programs["pg_ctl"],
-            "-D",
-            str(folder / "data"),
-            "-l",
-            str(folder / "log"),
-            "-w",
-            "-t",
-            "60",
-            "start",
-        ],
-        folder,
-    )
+    ctl, data, log = programs["pg_ctl"], str(folder / "data"), str(folder / "log")
+    _run([ctl, "-D", data, "-l", log, "-w", "-t", "60", "start"], folder)
     _create_database(folder, programs, port=port)
     _write_private(folder / "url", _url(folder, address=_reachable(listen), port=port))
     return describe(folder)
@@ -172,7 +160,7 @@ def _refuse_root() -> None:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Refuse a folder that holds what is not ours; what an initdb of ours that failed has left is."""
+    """Refuse a folder that holds other things than our own initdb, failed or not, left there."""
     there = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
     if there and there != {"password", "command.log"}:
         allowed = "a new or empty folder, or one that `lrsearch database start` made"
@@ -201,17 +189,9 @@ def _create(folder: Path, programs: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     _write_private(folder / "password", secrets.token_urlsafe(24))
-    command = [
-        programs["initdb"],
-        "-D",
-        str(folder / "data"),
-        "-U",
-        USER,
-        "-E",
-        "UTF8",
-        "--locale=C",
-    ]
-    _run([*command, "--auth=scram-sha-256", f"--pwfile={folder / 'password'}"], folder)
+    where = ["-D", str(folder / "data"), f"--pwfile={folder / 'password'}"]
+    how = ["-U", USER, "-E", "UTF8", "--locale=C", "--auth=scram-sha-256"]
+    _run([programs["initdb"], *where, *how], folder)
     with (folder / "data" / "pg_hba.conf").open("a", encoding="utf-8") as file:
         # who may connect at all is decided by listen_addresses
         file.write("host all all all scram-sha-256\n")
@@ -238,19 +218,8 @@ def _configure(folder: Path, *, listen: str, port: int) -> None:
 def _create_database(folder: Path, programs: dict[str, str], *, port: int) -> None:
     """Create the database `lrsearch`, if it is not there yet."""
     host = (folder / "data" / "lrsearch.conf").read_text(encoding="utf-8").split("'")[1]
-    base = [
-        programs["psql"],
-        "-h",
-        _reachable(host),
-        "-p",
-        str(port),
-        "-U",
-        USER,
-        "-d",
-        "postgres",
-        "-At",
-        "-c",
-    ]
+    at = ["-h", _reachable(host), "-p", str(port), "-U", USER, "-d", "postgres"]
+    base = [programs["psql"], *at, "-At", "-c"]
     if _run([*base, "select 1 from pg_database where datname = 'lrsearch'"], folder).strip() != "1":
         _run([*base, "create database lrsearch"], folder)
 

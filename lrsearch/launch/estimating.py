@@ -4,7 +4,6 @@ and without a write.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +11,14 @@ from pathlib import Path
 
 from lrsearch.answer import Bill, forecast, trainings_left
 from lrsearch.budget import Budget
-from lrsearch.launch.devices import this_machine
+from lrsearch.launch.checking import changes_since, check_methods, check_same
 from lrsearch.launch.events import silent
-from lrsearch.launch.parent import check_storage, config_of, opened
+from lrsearch.launch.options import MachineOptions, SearchOptions
+from lrsearch.launch.parent import check_storage, opened
 from lrsearch.launch.planning import is_there, plan_workers
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.request import Request, check_methods, check_same, stored
-from lrsearch.launch.run import check_file
-from lrsearch.launch.slots import SlotRequest
+from lrsearch.launch.request import new_plan, stored
+from lrsearch.launch.starting import check_file, worker_config
 from lrsearch.values import Json, Kind, StudyRecord, StudyState, TrialRecord
 from lrsearch.worker.workshop import Inspection
 
@@ -65,70 +64,50 @@ class Plan:
         }
 
 
-def plan_study(
-    study_file: str | Path,
-    request: Request,
-    asked: SlotRequest,
-    *,
-    name: str | None = None,
-    storage: str | None = None,
-    engine: str = "auto",
-    engine_factory: str | None = None,
-) -> Plan:
+def plan_study(study_file: str | Path, search: SearchOptions, machine: MachineOptions) -> Plan:
     """What a search of `study_file` would cost, or what is left of the stored study of that name.
 
     As many workers as would train load the study and time a few steps, at the same time: each is
     as slow beside the others as it will be. Raises what `run_study` raises before it trains.
     """
-    from lrsearch.definition import check_backend, check_study_name, study_name
-    from lrsearch.storage import resolve_url
+    from lrsearch.definition import check_backend, study_name
 
     check_backend()
-    path = check_file(study_file)
-    name = study_name(path) if name is None else check_study_name(name) or name
-    url = resolve_url(storage, os.environ)
-    slots = plan_workers(this_machine(), asked, request, url=url, name=name)
-    config = config_of(
-        url, path, request.overrides, engine, engine_factory, None, every=None, quota=None
-    )
-    began = time.monotonic() if request.began is None else request.began
+    path, url = check_file(study_file), machine.url
+    name = study_name(path, search.name)
+    slots = plan_workers(machine, search, url=url, name=name)
+    config = worker_config(machine, url, study_file=path, overrides=search.overrides)
     with Pool(slots.slots, replace(config, times=True), silent) as pool:
         check_storage(url)
         found = pool.inspect()
     # what a search does not time before it trains is not in its time
-    loading = time.monotonic() - began - float(found.figures.get("timing_seconds", 0.0))
-    check_methods(request, found.facts)
-    study, records = _stored(url, name, request, found) or (_new(request, name, found), [])
+    timing = float(found.figures.get("timing_seconds", 0.0))
+    loading = time.monotonic() - search.began - timing
+    check_methods(search, found.facts)
+    study, records = _stored(url, name, search, found) or (_new(search, name, found), [])
     return _planned(
         study, records, found, workers=len(slots.slots), reason=str(slots), loading=loading
     )
 
 
 def _stored(
-    url: str, name: str, request: Request, found: Inspection
+    url: str, name: str, search: SearchOptions, found: Inspection
 ) -> tuple[StudyRecord, list[TrialRecord]] | None:
     """The study of that name, with the totals that are asked for, and its trials; None where there
     is none.
 
     Raises what refuses to go on with it.
     """
-    from lrsearch.definition import accept_changes
-
     if not is_there(url):
         return None
     with opened(url) as ledger:
         study = stored(ledger, name)
         if study is None:
             return None
-        check_same(study, request)
-        accept_changes(
-            study,
-            found.facts,
-            accept=request.accept_change,
-            allow_version_drift=request.allow_version_drift,
-        )
+        check_same(study, search)
+        changes_since(study, found.facts, search)
         records = ledger.trials(study.id)
-        deadline = study.deadline if request.timeout is None else ledger.now() + request.timeout
+        deadline = study.deadline if search.timeout is None else ledger.now() + search.timeout
         searched = sum(each.kind is Kind.SEARCH for each in records)
         budget = Budget(
             trials=study.trials,
@@ -136,15 +115,15 @@ def _stored(
             seeds=study.plan.retest_seeds,
             searched=searched,
             there=len(records),
-        ).set(trials=request.trials, trainings=request.trainings)
+        ).set(trials=search.trials, trainings=search.trainings)
         return replace(
             study, trials=budget.trials, trainings=budget.trainings, deadline=deadline
         ), records
 
 
-def _new(request: Request, name: str, found: Inspection) -> StudyRecord:
+def _new(search: SearchOptions, name: str, found: Inspection) -> StudyRecord:
     """The study that would be made."""
-    plan, now = request.plan(name, None, found), time.time()
+    plan, now = new_plan(search, name, None, found), time.time()
     return StudyRecord(
         id=0,
         plan=plan,
@@ -152,7 +131,7 @@ def _new(request: Request, name: str, found: Inspection) -> StudyRecord:
         reason="",
         trials=plan.trials,
         trainings=plan.trainings,
-        deadline=None if request.timeout is None else now + request.timeout,
+        deadline=None if search.timeout is None else now + search.timeout,
         created_at=now,
         optuna_study_id=0,
     )

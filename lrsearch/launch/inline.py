@@ -12,25 +12,28 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lrsearch.answer import NOTEBOOK
 from lrsearch.errors import AskedToLeave, StudyBroken
+from lrsearch.launch.checking import check_methods
 from lrsearch.launch.events import Event, Listener, silent, to_all
-from lrsearch.launch.parent import Watcher, checkpoint_root, opened
-from lrsearch.launch.request import Request, check_methods, create_or_resume
+from lrsearch.launch.options import MachineOptions, RetestOptions, SearchOptions
+from lrsearch.launch.parent import Watcher, opened
+from lrsearch.launch.request import create_or_resume, new_plan
+from lrsearch.launch.retests import add_retests
+from lrsearch.launch.starting import worker_config
 from lrsearch.values import Json, StudyRecord, StudyState
 from lrsearch.version import versions
 from lrsearch.worker.config import WorkerConfig
-from lrsearch.worker.workshop import Inspection, Workshop, host_name, inspection_of, open_definition
+from lrsearch.worker.workshop import Inspection, Workshop, inspection_of, open_definition
 
 if TYPE_CHECKING:
     from lrsearch.definition import StudyDefinition
     from lrsearch.engine import LoadedStudy
     from lrsearch.engine.contract import Engine
-    from lrsearch.launch.retesting import RetestWish
     from lrsearch.space import SearchSpace
     from lrsearch.storage import Ledger
 
@@ -64,63 +67,47 @@ class DefinitionWorkshop:
 
 def run_inline(
     definition: StudyDefinition | Workshop,
+    search: SearchOptions,
+    machine: MachineOptions,
     *,
-    name: str | None = None,
-    request: Request | None = None,
-    storage: str | None = None,
-    engine: str = "auto",
-    checkpoints: str | Path | None = None,
-    checkpoint_every: float | None = None,
-    checkpoint_quota: int | None = None,
-    wish: RetestWish | None = None,
+    wanted: RetestOptions | None = None,
     listen: Listener = silent,
 ) -> StudyRecord:
     """Search `definition` here until its budget is spent; returns the study as it stands then.
 
     Without a name it has one that follows from its identity: the same definition goes on where it
-    stood, another one is another study. With a `wish` retests are added to a study that is there,
-    and they alone are trained.
+    stood, another one is another study. Where retests are `wanted`, they are added to a study that is
+    there, and they alone are trained.
 
     Ctrl-C puts the running trial back and raises KeyboardInterrupt; the same call goes on later.
     Raises what `lrsearch.launch.run_study` raises, devices aside.
     """
     from lrsearch.definition import StudyDefinition, check_backend, check_study_name
-    from lrsearch.storage import resolve_url
 
     check_backend()
-    if name is not None:
-        check_study_name(name)
-    request = request or Request()
+    if search.name is not None:
+        check_study_name(search.name)
     listen = to_all({"progress": listen})  # whatever it raises, training goes on
     workshop: Workshop = (
-        DefinitionWorkshop(definition.with_overrides(request.overrides), engine)
+        DefinitionWorkshop(definition.with_overrides(search.overrides), machine.engine)
         if isinstance(definition, StudyDefinition)
         else definition
     )
-    url = resolve_url(storage, os.environ)
-    config = WorkerConfig(
-        storage=url,
-        study_file=None,
-        checkpoints=str(checkpoint_root(checkpoints, url)),
-        overrides=request.overrides,
-        slot=SLOT,
-        host=host_name(),
-        engine=engine,
-        checkpoint_seconds=checkpoint_every or 60.0,
-        checkpoint_quota_bytes=checkpoint_quota,
+    url = machine.url
+    config = replace(
+        worker_config(machine, url, study_file=None, overrides=search.overrides), slot=SLOT
     )
     listen(Event(name="pool.started", facts={"slots": [SLOT]}))
     workshop.prepare()
     found = workshop.inspect()
     for note in found.facts.notes:
         listen(Event(name="note", facts={"text": note}))
-    check_methods(request, found.facts)
+    check_methods(search, found.facts)
     with opened(url) as ledger:
-        name = name or _say_name(own_name(found, request), listen)
-        study = create_or_resume(
-            ledger, request, name, None, found, resume=wish is None, listen=listen
-        )
-        if wish is None or _add(ledger, study, wish, listen):
+        name = search.name or _say_name(own_name(found, search), listen)
+        plan, resume = new_plan(search, name, None, found), wanted is None
+        study = create_or_resume(ledger, search, plan, resume=resume, listen=listen)
+        if wanted is None or _add(ledger, study, wanted, listen):
             _train(config, workshop, ledger, ledger.study(name), listen)
         study = ledger.study(name)
     if study.state is StudyState.BROKEN:
@@ -128,9 +115,9 @@ def run_inline(
     return study
 
 
-def own_name(found: Inspection, request: Request) -> str:
+def own_name(found: Inspection, search: SearchOptions) -> str:
     """The name of a study that was given none: a digest of all that one study cannot have two of."""
-    plan = request.plan("", None, found)
+    plan = new_plan(search, "", None, found)
     identity = [dict(plan.facts.fingerprint), plan.sampler, plan.pruner, plan.seed, plan.retries]
     return (
         f"notebook-{hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]}"
@@ -143,11 +130,9 @@ def _say_name(name: str, listen: Listener) -> str:
     return name
 
 
-def _add(ledger: Ledger, study: StudyRecord, wish: RetestWish, listen: Listener) -> bool:
+def _add(ledger: Ledger, study: StudyRecord, wanted: RetestOptions, listen: Listener) -> bool:
     """Add retests; whether they are to be trained now."""
-    from lrsearch.launch.retesting import add_retests
-
-    added = add_retests(ledger, study, wish, listen=listen)
+    added = add_retests(ledger, study, wanted, listen=listen)
     return added.taken.over and added.study.state is StudyState.OPEN
 
 

@@ -34,10 +34,8 @@ from lrsearch.values import (
     TrialRecord,
     TrialState,
 )
-from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.events import setting_in_short
 from lrsearch.worker.faults import breaking_failure
-from lrsearch.worker.workshop import host_name
 
 if TYPE_CHECKING:
     from lrsearch.storage import Counts, Glance, Ledger
@@ -284,32 +282,3 @@ def checkpoint_root(given: str | Path | None, url: str) -> Path:
     kind, _, place = url.partition(":///")
     beside = Path(place).parent if kind.startswith("sqlite") and place else Path()
     return Path(os.path.abspath(beside)) / CHECKPOINTS  # noqa: PTH100 - links stay as given
-
-
-def config_of(
-    url: str,
-    study_file: Path,
-    overrides: Mapping[str, Json],
-    engine: str,
-    engine_factory: str | None,
-    checkpoints: str | Path | None,
-    *,
-    every: float | None,
-    quota: int | None,
-    until: str = "done",
-) -> WorkerConfig:
-    """What this machine's workers are told, their slots aside: a checkpoint `every` so many
-    seconds, of `quota` bytes in all.
-    """
-    return WorkerConfig(
-        storage=url,
-        study_file=str(study_file),
-        checkpoints=str(checkpoint_root(checkpoints, url)),
-        overrides=overrides,
-        host=host_name(),
-        engine=engine,
-        engine_factory=engine_factory,
-        checkpoint_seconds=every or 60.0,
-        checkpoint_quota_bytes=quota,
-        until=until,
-    )

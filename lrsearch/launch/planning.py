@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrsearch.budget import expected_retests
-from lrsearch.launch.devices import Machine
+from lrsearch.launch.devices import this_machine
+from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.launch.parent import check_storage, opened
-from lrsearch.launch.request import Request, stored
-from lrsearch.launch.slots import SlotPlan, SlotRequest, plan_slots
+from lrsearch.launch.request import stored
+from lrsearch.launch.slots import SlotPlan, plan_slots
 from lrsearch.values import StudyRecord
 
 if TYPE_CHECKING:
-    from lrsearch.storage import Counts, Ledger
+    from lrsearch.storage import Ledger
 
 
 def plan_workers(
-    machine: Machine, asked: SlotRequest, request: Request, *, url: str, name: str
+    machine: MachineOptions, search: SearchOptions, *, url: str, name: str
 ) -> SlotPlan:
     """The workers of a study that may be in the database already.
 
@@ -30,39 +31,26 @@ def plan_workers(
         with opened(url) as ledger:
             study = stored(ledger, name)
             if study is not None:
-                total = request.trials if request.trainings is None else request.total
-                return plan_further(
-                    machine, asked, ledger, study, total=total, seeds=request.retest
-                )
-    return plan_slots(machine, asked, trials=request.total)
+                total = search.trials if search.trainings is None else search.total
+                left = trainings_left(ledger, study, total=total, seeds=search.retest or 0)
+                return plan_further(machine, ledger, study, left)
+    return plan_slots(this_machine(), machine, trials=search.total)
 
 
 def plan_further(
-    machine: Machine,
-    asked: SlotRequest,
-    ledger: Ledger,
-    study: StudyRecord,
-    *,
-    total: int | None = None,
-    seeds: int | None = None,
-    left: int | None = None,
+    machine: MachineOptions, ledger: Ledger, study: StudyRecord, left: int | None
 ) -> SlotPlan:
-    """The workers of a study that goes on: with the threads that it had, while a trial may have to
-    be resumed.
-
-    `left` is how many trainings there are to come, where that does not follow from its budget, or a
-    `total` in its place, and the number of `seeds` that is asked for.
+    """The workers of a study that goes on, with the threads that it had while a trial may have to
+    be resumed. `left` is how many trainings there are to come.
     """
-    budget = study.trials if total is None else total
-    if left is None and budget is not None:
-        left = trainings_left(study, ledger.counts(study.id), budget, seeds=seeds or 0)
-    if not study.plan.facts.exact_order or not _in_progress(ledger, study):
-        return plan_slots(machine, asked, trials=left)
-    plan = plan_slots(machine, asked, trials=left, kept=study.threads)
+    may_resume = study.plan.facts.exact_order and _in_progress(ledger, study)
+    kept = study.threads if may_resume else None
+    plan = plan_slots(this_machine(), machine, trials=left, kept=kept)
     # version 0.1.0 noted it for some engines alone
-    if study.threads is None and plan.threads is not None:
-        unknown = "how many threads the study began with is not known, so what was interrupted may not resume bitwise"
-        return replace(plan, reason=f"{plan.reason}; {unknown}")
+    if may_resume and study.threads is None and plan.threads is not None:
+        unknown = "how many threads the study began with is not known"
+        reason = f"{plan.reason}; {unknown}, so what was interrupted may not resume bitwise"
+        return replace(plan, reason=reason)
     return plan
 
 
@@ -73,14 +61,23 @@ def _in_progress(ledger: Ledger, study: StudyRecord) -> bool:
     return any(each.attempt and not each.state.terminal for each in ledger.trials(study.id))
 
 
-def trainings_left(study: StudyRecord, counts: Counts, budget: int, *, seeds: int = 0) -> int:
-    """Search trials that have not ended, or retests where all have; at least 1."""
+def trainings_left(
+    ledger: Ledger, study: StudyRecord, *, total: int | None = None, seeds: int = 0
+) -> int | None:
+    """Search trials that have not ended, or retests where all have; at least 1.
+
+    `total` replaces the study's own budget, and `seeds` its retests' where more are asked for. None
+    where time alone limits the study.
+    """
+    counts, budget = ledger.counts(study.id), study.trials if total is None else total
+    if budget is None:
+        return None
     if counts.done < budget:
         return budget - counts.done
-    asked = (study.plan.retest_seeds, seeds)
     settings = study.plan.retest_top + 1
     usual, wanted = (
-        expected_retests(counts.done, each, study.trainings, settings=settings) for each in asked
+        expected_retests(counts.done, each, study.trainings, settings=settings)
+        for each in (study.plan.retest_seeds, seeds)
     )
     retests = max(counts.retests or usual, wanted)
     return max(1, retests - counts.retests_done)

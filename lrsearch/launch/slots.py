@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from lrsearch.errors import DeviceProblem, InvalidValue
 from lrsearch.launch.devices import Gpu, Machine, chosen_gpus
+from lrsearch.launch.options import MachineOptions
 from lrsearch.report.words import counted
 
 OVERHEAD_MIB = 614  # 0.6 GiB a process for CUDA's context and libraries, when several share a GPU
@@ -35,26 +36,6 @@ class Slot:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SlotRequest:
-    """What a caller asks of the division; None where nothing was said."""
-
-    devices: str | None = None  # cpu, gpu, or gpu:0,1; every GPU, else the CPU
-    workers: int | None = None  # processes
-    threads: int | None = None  # of each worker
-    per_device: int | None = None  # workers that share each GPU
-
-    def __post_init__(self) -> None:
-        given = {
-            "--workers": self.workers,
-            "--threads": self.threads,
-            "--per-device": self.per_device,
-        }
-        for name, value in given.items():
-            if value is not None and value < 1:
-                raise InvalidValue(name, got=value, allowed="at least 1")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class SlotPlan:
     """Slots, and why they are as they are."""
 
@@ -74,7 +55,7 @@ class SlotPlan:
 
 def plan_slots(
     machine: Machine,
-    asked: SlotRequest | None = None,
+    asked: MachineOptions | None = None,
     *,
     trials: int | None = None,
     kept: int | None = None,
@@ -86,25 +67,22 @@ def plan_slots(
     alone. Raises DeviceProblem where a device is not there, InvalidValue where the request makes no
     sense.
     """
-    asked = asked or SlotRequest()
+    asked = asked or MachineOptions()
     gpus = chosen_gpus(machine, asked.devices)
     if gpus:
         return _gpu_plan(machine, gpus, asked)
     if asked.per_device is not None:
-        raise InvalidValue(
-            "--per-device",
-            got=asked.per_device,
-            allowed="left out on a CPU",
-            fix="Say --workers instead.",
-        )
+        fix = "Say --workers instead."
+        allowed = "left out on a CPU"
+        raise InvalidValue("--per-device", got=asked.per_device, allowed=allowed, fix=fix)
     return _cpu_plan(machine, asked, trials=trials, kept=kept)
 
 
-# -- CPU cores -----------------------------------------------------------------------------------------------------
+# -- CPU cores -------------------------------------------------------------------------------------
 
 
 def _cpu_plan(
-    machine: Machine, asked: SlotRequest, *, trials: int | None, kept: int | None
+    machine: Machine, asked: MachineOptions, *, trials: int | None, kept: int | None
 ) -> SlotPlan:
     free = _divided(machine, asked, trials=trials)
     if kept is None or free.threads == kept:
@@ -117,52 +95,49 @@ def _cpu_plan(
     return replace(same, reason=f"--workers {asked.workers}; {why}" if asked.workers else why)
 
 
-def _divided(machine: Machine, asked: SlotRequest, *, trials: int | None) -> SlotPlan:
+def _divided(machine: Machine, asked: MachineOptions, *, trials: int | None) -> SlotPlan:
     count, reason = _cpu_workers(machine, asked, trials)
     threads = asked.threads or max(1, machine.cores // count)
     env = {"CUDA_VISIBLE_DEVICES": "-1", **_thread_env(threads)}
     names = ["cpu"] if count == 1 else [f"cpu:{index}" for index in range(count)]
-    return SlotPlan(
-        slots=tuple(Slot(name=name, threads=threads, env=env) for name in names), reason=reason
-    )
+    slots = tuple(Slot(name=name, threads=threads, env=env) for name in names)
+    return SlotPlan(slots=slots, reason=reason)
 
 
-def _cpu_workers(machine: Machine, asked: SlotRequest, trials: int | None) -> tuple[int, str]:
-    """How many, and why: the smallest of what cores, memory and trials allow; of equals the first."""
+def _cpu_workers(machine: Machine, asked: MachineOptions, trials: int | None) -> tuple[int, str]:
+    """How many, and why: the smallest of what cores, memory and trials allow.
+
+    Of equals the first says why.
+    """
     threads = f"--threads {asked.threads}" if asked.threads else ""
     if asked.workers is not None:
         return asked.workers, ", ".join(filter(None, [f"--workers {asked.workers}", threads]))
     limits = [(max(1, machine.cores // (asked.threads or 1)), threads or "one per core")]
     if machine.memory_mib is not None:
-        room = (
-            f"{machine.memory_mib / 1024:.1f} GiB of memory are free, and a worker takes about 0.8"
-        )
-        limits.append((max(1, machine.memory_mib // CPU_WORKER_MIB), room))
+        free = f"{machine.memory_mib / 1024:.1f} GiB of memory are free"
+        room = max(1, machine.memory_mib // CPU_WORKER_MIB)
+        limits.append((room, f"{free}, and a worker takes about 0.8"))
     if trials is not None:
         limits.append((max(1, trials), f"{counted(trials, 'trial')} to train"))
     return min(limits, key=lambda limit: limit[0])
 
 
-# -- GPUs ----------------------------------------------------------------------------------------------------------
+# -- GPUs ------------------------------------------------------------------------------------------
 
 
-def _gpu_plan(machine: Machine, gpus: Sequence[Gpu], asked: SlotRequest) -> SlotPlan:
+def _gpu_plan(machine: Machine, gpus: Sequence[Gpu], asked: MachineOptions) -> SlotPlan:
     # More workers than GPUs must share.
     share = asked.per_device or (-(-asked.workers // len(gpus)) if asked.workers else 1)
     # spread before doubling up
     places = [(gpu, part) for part in range(share) for gpu in gpus][: asked.workers or None]
     threads = asked.threads or max(1, machine.cores // len(places))
     sharing = {gpu.index: sum(each.index == gpu.index for each, _ in places) for gpu in gpus}
-    said = {
-        "--workers": asked.workers,
-        "--per-device": asked.per_device,
-        "--threads": asked.threads,
-    }
-    reason = ", ".join(f"{name} {value}" for name, value in said.items() if value) or "one per GPU"
-    return SlotPlan(
-        slots=tuple(_gpu_slot(gpu, part, sharing[gpu.index], threads) for gpu, part in places),
-        reason=reason,
+    said = {name: getattr(asked, name) for name in ("workers", "per_device", "threads")}
+    reason = ", ".join(
+        f"--{name.replace('_', '-')} {value}" for name, value in said.items() if value
     )
+    slots = (_gpu_slot(gpu, part, sharing[gpu.index], threads) for gpu, part in places)
+    return SlotPlan(slots=tuple(slots), reason=reason or "one per GPU")
 
 
 def _gpu_slot(gpu: Gpu, part: int, sharing: int, threads: int) -> Slot:
@@ -170,37 +145,26 @@ def _gpu_slot(gpu: Gpu, part: int, sharing: int, threads: int) -> Slot:
 
     TensorFlow refuses both at once.
     """
-    env = {
-        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-        "CUDA_VISIBLE_DEVICES": gpu.uuid,
-        **_thread_env(threads),
-    }
+    env = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpu.uuid}
+    env |= _thread_env(threads)
+    grows = "TF_FORCE_GPU_ALLOW_GROWTH"
     if sharing == 1:
-        return Slot(
-            name=f"gpu:{gpu.index}",
-            threads=threads,
-            env=env | {"TF_FORCE_GPU_ALLOW_GROWTH": "true"},
-        )
+        return Slot(name=f"gpu:{gpu.index}", threads=threads, env=env | {grows: "true"})
     if gpu.memory_mib is None:
         what = f"the memory of gpu:{gpu.index} ({gpu.name}) is not known"
         raise DeviceProblem(f"{what}, so it cannot be shared.", fix="Leave --per-device out.")
     limit = (gpu.memory_mib - sharing * OVERHEAD_MIB) // sharing
     if limit < OVERHEAD_MIB:
-        raise DeviceProblem(
-            f"gpu:{gpu.index} has {gpu.memory_mib} MiB: too little for {sharing} workers.",
-            fix="Lower --per-device.",
-        )
+        little = f"gpu:{gpu.index} has {gpu.memory_mib} MiB: too little for {sharing} workers."
+        raise DeviceProblem(little, fix="Lower --per-device.")
     name = f"gpu:{gpu.index}/{part}"
-    return Slot(
-        name=name, threads=threads, memory_mib=limit, env=env, unset=("TF_FORCE_GPU_ALLOW_GROWTH",)
-    )
+    return Slot(name=name, threads=threads, memory_mib=limit, env=env, unset=(grows,))
 
 
 def _thread_env(threads: int) -> dict[str, str]:
-    """Limits for NumPy's own libraries, which the user's data code may call; TensorFlow is told by
-    the worker.
+    """Limits for NumPy's own libraries, which the user's data code may call.
+
+    TensorFlow is told by the worker.
     """
-    return {
-        name: str(threads)
-        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    }
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return dict.fromkeys(names, str(threads))

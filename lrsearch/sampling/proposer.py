@@ -25,6 +25,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
+from lrsearch.choices import check_choice
 from lrsearch.errors import EnvironmentProblem, UnknownName
 from lrsearch.sampling._optuna import frozen_trial, sample
 from lrsearch.sampling.sobol import sobol_point
@@ -175,13 +176,7 @@ SAMPLERS: dict[str, Sampled] = {
 
 def check_sampler(name: str) -> None:
     """Refuse a sampler that is not offered (UnknownName) or cannot run here (EnvironmentProblem)."""
-    if name not in SAMPLERS:
-        why = (
-            "Optuna's unpickles rows of the database, so it is not offered."
-            if name.startswith("cma")
-            else ""
-        )
-        raise UnknownName("sampler", got=name, known=SAMPLERS, fix=why)
+    check_choice("sampler", name)
     if name == "gp" and importlib.util.find_spec("torch") is None:
         raise EnvironmentProblem(
             "--sampler gp needs PyTorch, which is not installed.",

@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias, final
 
-from lrsearch.errors import InvalidValue, UnknownName
+from lrsearch.choices import check_choice
+from lrsearch.errors import InvalidValue
 from lrsearch.values import Direction, Verdict
 
 REDUCTION: Final = 3  # asha and hyperband keep about one trial in three at a rung
@@ -60,8 +61,7 @@ class PruneRule:
 
 def pruning_rule(name: str, *, epochs: int, direction: Direction) -> PruneRule:
     """The rule `name` of `PRUNERS`; raises UnknownName, InvalidValue where `epochs` is below 1."""
-    if name not in PRUNERS:
-        raise UnknownName("pruner", got=name, known=PRUNERS)
+    check_choice("pruner", name)
     if epochs < 1:
         raise InvalidValue("epochs", got=epochs, allowed="at least 1")
     rungs, worse = PRUNERS[name]

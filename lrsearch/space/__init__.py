@@ -1,11 +1,11 @@
 """What a study searches: optimizers, schedule shapes, and the space over them."""
 
+from lrsearch.space._keras_layers import output_layers
 from lrsearch.space.build import (
     build_optimizer,
     build_schedule,
     keras_arguments,
     keras_class,
-    output_layers,
 )
 from lrsearch.space.calls import code_of, registered_names
 from lrsearch.space.dimensions import Dimension

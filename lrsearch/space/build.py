@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from lrsearch.errors import InvalidValue
+from lrsearch.space._keras_layers import output_layers
 from lrsearch.space.optimizers import optimizer_named
 from lrsearch.values import Json, Setting
 
@@ -82,26 +82,6 @@ def keras_arguments(
     if accumulation > 1:  # Keras refuses 1
         arguments["gradient_accumulation_steps"] = accumulation
     return arguments
-
-
-def output_layers(model: Any) -> list[str]:
-    """Patterns of the paths of the weights that give the outputs: Muon must not orthogonalise them.
-
-    The layer that an output comes from may have none (an activation after the last Dense): then
-    those before it count.
-    """
-
-    def weighted(tensor: Any) -> set[str]:
-        layer, node, _ = tensor._keras_history  # noqa: SLF001
-        if getattr(layer, "weights", None):
-            # a model in a model
-            inside = [weighted(each) for each in getattr(layer, "outputs", None) or ()]
-            return set().union(*inside) or {layer.name}
-        return set().union(*(weighted(each) for each in layer._inbound_nodes[node].input_tensors))  # noqa: SLF001
-
-    names = set().union(*(weighted(each) for each in getattr(model, "outputs", None) or ()))
-    last = (each.name for each in reversed(model.layers) if each.weights or not each.built)
-    return [f"(^|/){re.escape(name)}/" for name in sorted(names or {next(last)})]
 
 
 def _hyper(setting: Setting) -> dict[str, float]:

@@ -33,7 +33,6 @@ class OptimizerSpec:
     batch_exponent: float = 0.5  # the reference rate grows as (batch / base batch) ** this
     clamp: float = math.inf  # Keras trains at no higher rate, whatever it is given
     averaged: bool = False  # evaluated at averaged weights, which differ from those it trains
-    elementwise: bool = True
 
 
 _DECAY = Knob(default=0.0, low=1e-6, high=1e-1, log=True)
@@ -149,7 +148,7 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
                 "weight_decay": _DECAY,
             },
         ),
-        _spec("lamb", "Lamb", 2e-3, {**_ADAM}, elementwise=False),
+        _spec("lamb", "Lamb", 2e-3, {**_ADAM}),
         # Clamped to 1/sqrt(t) by Keras: rates above 1 are all the same, and above 0.3 those of all
         # but the first ten updates.
         _spec(
@@ -160,7 +159,6 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
             fixed={"relative_step": False},
             high=0.3,
             clamp=1.0,
-            elementwise=False,
         ),
         _spec(
             "muon",
@@ -169,7 +167,6 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
             {"momentum": Knob(default=0.95, low=0.8, high=0.99), "weight_decay": _DECAY},
             fixed=_NO_DECAY,
             high=0.3,
-            elementwise=False,
         ),
         _spec(
             "schedule_free_adamw",

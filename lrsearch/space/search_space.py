@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from lrsearch.choices import SPACE
 from lrsearch.errors import InvalidValue, UnknownName
 from lrsearch.space.checks import (
     Range,
@@ -35,16 +36,6 @@ if TYPE_CHECKING:
 
 AXIS = (1e-4, 1e4)  # of lr_over_reference: wider than every range, and the same in every study
 PUBLIC_AXIS = (1e-9, 1e4)  # of learning_rate, where people read it
-OVERRIDES = (
-    "optimizers",
-    "schedules",
-    "learning_rate",
-    "warmup",
-    "final",
-    "batch_size",
-    "extra",
-    "fine_tuning",
-)
 RESERVED = {
     "optimizer",
     "schedule",
@@ -186,8 +177,8 @@ class SearchSpace:
         the others do not name.
         """
         for name in overrides:
-            if name not in OVERRIDES:
-                raise UnknownName("option of the search space", got=name, known=OVERRIDES)
+            if name not in SPACE:
+                raise UnknownName("option of the search space", got=name, known=SPACE)
         changes: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in overrides.items()
@@ -450,4 +441,4 @@ def _fixed_or(given: float | Range, sampled: float | None) -> float:
     )
 
 
-assert {each.name for each in fields(SearchSpace)} >= set(OVERRIDES) - {"fine_tuning"}
+assert {each.name for each in fields(SearchSpace)} >= set(SPACE) - {"fine_tuning"}

@@ -23,7 +23,7 @@ from equality_world import (
 )
 from scipy import stats
 
-from lrsearch.engine.families import ADAPTERS
+from lrsearch.engine._keras_rules import ADAPTERS
 from lrsearch.space import OPTIMIZERS
 from lrsearch.values import Status
 

@@ -510,7 +510,7 @@ def test_12_a_signal_puts_the_trial_back_uncounted_within_ten_seconds(fleet, num
 PARENT = """
 import json, sys
 from lrsearch.errors import LrSearchError
-from lrsearch.launch import run_study
+from launching import run_study
 try:
     run_study(listen=lambda event: print(event.name, flush=True), **json.loads(sys.argv[1]))
 except LrSearchError as error:

@@ -11,14 +11,11 @@ import pytest
 from click.testing import CliRunner
 from driven import driven, ledger_of, records
 from driven import study as study  # noqa: PLC0414 - a fixture
+from launching import attach, plan_study, run_study
 
 from lrsearch.answer import summarise
 from lrsearch.cli.main import cli
 from lrsearch.errors import FingerprintMismatch, InvalidValue
-from lrsearch.launch import attach, run_study
-from lrsearch.launch.estimating import plan_study
-from lrsearch.launch.request import Request
-from lrsearch.launch.slots import SlotRequest
 from lrsearch.values import Kind, StudyState, TrialState
 
 LASTS = {"epochs": 3, "epoch_seconds": 0.1}
@@ -96,14 +93,10 @@ def planned(study):
     """Plans the toy study; asks for what is given."""
     arguments = study(epochs=50, epoch_seconds=0.3, trials=None, retest=None)
 
-    def plan(slots=None, **asked):
+    def plan(**asked):
         places = {name: arguments[name] for name in ("storage", "engine_factory")}
-        return plan_study(
-            arguments["study_file"],
-            Request(**asked),
-            slots or SlotRequest(devices="cpu", workers=2),
-            **places,
-        )
+        machine = {"devices": "cpu", "workers": 2}
+        return plan_study(arguments["study_file"], **machine, **places, **asked)
 
     plan.arguments = arguments
     return plan

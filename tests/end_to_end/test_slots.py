@@ -11,11 +11,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from launching import attach, run_study
 from ledger_tools import add_worker, claim, finish
 
-from lrsearch.launch import attach, devices, run_study
-from lrsearch.launch import attaching as attaching_module
-from lrsearch.launch import run as run_module
+from lrsearch.launch import devices, planning
 from lrsearch.storage import open_ledger
 from lrsearch.values import Status, TrialState
 from lrsearch.worker.workshop import host_name
@@ -28,9 +27,10 @@ MEASURED = {"epochs": 200, "epoch_seconds": 0.1, "pace": {"1": 3.0, "2": 5.0}}
 DRIVER = """
 import json, sys
 from lrsearch.errors import LrSearchError
-from lrsearch.launch import devices, run, run_study
+from launching import run_study
+from lrsearch.launch import devices, planning
 
-run.this_machine = lambda: devices.Machine(gpus=(), cores=2, memory_mib=None)
+planning.this_machine = lambda: devices.Machine(gpus=(), cores=2, memory_mib=None)
 try:
     run_study("toy.json", listen=lambda event: print(json.dumps(event.to_json(), default=str), flush=True), **json.loads(sys.argv[1]))
 except LrSearchError as error:
@@ -55,8 +55,7 @@ def search(options, monkeypatch):
 
     def run(begin=run_study, what="toy.json", *, cores=2, **given):
         machine = devices.Machine(gpus=(), cores=cores, memory_mib=None)
-        for module in (run_module, attaching_module):
-            monkeypatch.setattr(module, "this_machine", lambda: machine)
+        monkeypatch.setattr(planning, "this_machine", lambda: machine)
         Path("toy.json").write_text("{}")
         events = []
         begin(what, listen=events.append, **options, **given)

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from driven import driven, gone_within, ledger_of, records, states
 from driven import study as study  # noqa: PLC0414 - a fixture
+from launching import run_study
 from worker_toy import ToyWorkshop
 
 from lrsearch.errors import EnvironmentProblem, StudyBroken
-from lrsearch.launch import run_study
 from lrsearch.launch.inline import run_inline
-from lrsearch.launch.request import Request
+from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.values import StudyState, TrialState
 
 
@@ -207,9 +207,10 @@ def test_a_worker_that_fails_before_it_trains_says_why_first_and_is_entered_as_g
 
 
 def search_here(arguments, tmp_path, *, listen=lambda _event: None):
-    request = Request(trials=arguments["trials"], retest=0, sampler="random")
+    search = SearchOptions(name="toy", trials=arguments["trials"], retest=0, sampler="random")
+    machine = MachineOptions(storage=arguments["storage"])
     toy = ToyWorkshop(tmp_path / "toy.json")
-    return run_inline(toy, name="toy", request=request, storage=arguments["storage"], listen=listen)
+    return run_inline(toy, search, machine, listen=listen)
 
 
 def test_an_exit_in_a_notebook_fails_its_trial(study, tmp_path):

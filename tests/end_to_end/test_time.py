@@ -9,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from launching import run_study
 
-from lrsearch.launch import run_study
 from lrsearch.storage import open_ledger
 from lrsearch.values import Kind, StudyState, TrialState
 

@@ -10,6 +10,7 @@ import time
 import pytest
 from driven import driven, gone_within, journal, ledger_of, records, states
 from driven import study as study  # noqa: PLC0414 - a fixture
+from launching import attach, run_study
 from other_system import pretend
 
 from lrsearch.answer import summarise
@@ -21,7 +22,6 @@ from lrsearch.errors import (
     StudyBroken,
     StudyFileError,
 )
-from lrsearch.launch import attach, run_study
 from lrsearch.values import Kind, StudyState, TrialState
 
 # -- a study's way ---------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 DRIVER = """
 import json, sys
 from lrsearch.errors import LrSearchError
-from lrsearch.launch import run_study
+from launching import run_study
 def listen(event):
     print(json.dumps(event.to_json()), flush=True)
 try:

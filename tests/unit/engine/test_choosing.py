@@ -3,8 +3,14 @@
 import pytest
 
 pytest.importorskip("tensorflow")
+from lrsearch.choices import CHOICES
+from lrsearch.engine import ENGINES
 from lrsearch.engine.calibrating import choose
 from lrsearch.engine.measuring import Calibration
+
+
+def test_every_engine_that_may_be_asked_for_is_there():
+    assert tuple(ENGINES) == CHOICES["engine"]
 
 
 def test_the_narrowest_stack_that_is_about_as_fast_as_the_best_is_taken():

@@ -14,18 +14,19 @@ from lrsearch.launch.devices import (
     select_visible,
     this_machine,
 )
-from lrsearch.launch.slots import SlotRequest, plan_slots
+from lrsearch.launch.options import MachineOptions
+from lrsearch.launch.slots import plan_slots
 
 SMI = "0, GPU-aa, NVIDIA A100-SXM4-40GB, 40960\n1, GPU-ab, NVIDIA A100-SXM4-40GB, 40960\n"
 GPUS = parse_smi(SMI)
 
 
 def slots_of(machine, *, trials=None, kept=None, **asked):
-    return plan_slots(machine, SlotRequest(**asked), trials=trials, kept=kept).slots
+    return plan_slots(machine, MachineOptions(**asked), trials=trials, kept=kept).slots
 
 
 def reason_of(machine, *, trials=None, kept=None, **asked):
-    return str(plan_slots(machine, SlotRequest(**asked), trials=trials, kept=kept))
+    return str(plan_slots(machine, MachineOptions(**asked), trials=trials, kept=kept))
 
 
 def machine(gpus=GPUS, cores=8, memory_mib=64_000):
@@ -200,8 +201,8 @@ def test_workers_on_gpus_keep_no_number_of_threads():
 
 @pytest.mark.parametrize("name", ["workers", "threads", "per_device"])
 def test_a_number_of_workers_or_threads_below_one_is_refused(name):
-    with pytest.raises(InvalidValue, match=f"--{name.replace('_', '-')}"):
-        SlotRequest(**{name: 0})
+    with pytest.raises(InvalidValue, match=f"{name} must be a whole number of at least 1"):
+        MachineOptions(**{name: 0})
 
 
 def test_this_machine_has_at_least_one_core():

@@ -1,0 +1,128 @@
+"""A Keras optimizer: its loss scaling, rate, state, averages, and what it spares from weight decay.
+
+Private names of Keras, read in 3.15.1; the oldest version that is tested is 3.13.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from keras.optimizers import LossScaleOptimizer
+
+from lrsearch.engine.types import Model, Optimizer, Tensor, Variable
+
+
+def inner(optimizer: Optimizer) -> Optimizer:
+    """The optimizer itself, out of its loss scaling."""
+    return optimizer.inner_optimizer if isinstance(optimizer, LossScaleOptimizer) else optimizer
+
+
+def scaling_of(optimizer: Optimizer) -> dict[str, Any]:
+    """The arguments of a loss scaling."""
+    return {
+        "initial_scale": float(optimizer.initial_scale),
+        "dynamic_growth_steps": int(optimizer.dynamic_growth_steps),
+    }
+
+
+def scaled_like(yours: Optimizer, optimizer: Optimizer) -> Optimizer:
+    """`optimizer` in a loss scaling with the options of yours, where yours has one."""
+    if not isinstance(yours, LossScaleOptimizer):
+        return optimizer
+    return LossScaleOptimizer(optimizer, **scaling_of(yours))
+
+
+def leave_out_reduction(optimizer: Optimizer) -> None:
+    """Skip the all-reduce: with one replica it is the identity. Never under a strategy.
+
+    TensorFlow's reduction registers a gradient function in every trace and keeps it for ever, and
+    with it the trace and its model: 3.5 MiB a trial of the smallest model (TensorFlow 2.21).
+    """
+    optimizer._all_reduce_sum_gradients = list
+
+
+# -- weight decay ---------------------------------------------------------------------------------
+
+
+def copy_decay_exclusions(source: Optimizer, target: Optimizer) -> None:
+    """Leave out of weight decay what `source` leaves out; before `target` is built."""
+    for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
+        if getattr(source, name, None):
+            setattr(target, name, getattr(source, name))
+
+
+def decay_exclusions(optimizer: Optimizer, variables: Sequence[Variable]) -> dict[str, Any]:
+    """What `exclude_from_weight_decay` was told, as JSON; empty for nothing.
+
+    That is patterns of names, and places in `variables`.
+    """
+    pattern = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
+    ids = getattr(optimizer, "_exclude_from_weight_decay", None) or ()
+    places = [place for place, each in enumerate(variables) if optimizer._var_key(each) in ids]
+    names = {"var_names": [pattern.pattern]} if pattern else {}
+    return names | ({"places": places} if places else {})
+
+
+# -- the rate -------------------------------------------------------------------------------------
+
+
+def rate_of(optimizer: Optimizer) -> Any:
+    """The learning rate as it was given: a schedule, a variable, or a function of nothing."""
+    return optimizer._learning_rate
+
+
+def current_rate(optimizer: Optimizer) -> float:
+    """The learning rate of the next step, as a number."""
+    return float(ops.convert_to_numpy(optimizer.learning_rate))
+
+
+def put_rate_back(optimizer: Optimizer, variable: Variable, value: float) -> None:
+    """Let the rate be that variable again, with that value, whatever it has become."""
+    optimizer._learning_rate = variable
+    variable.assign(value)
+
+
+def rate_is_function(optimizer: Optimizer) -> bool:
+    """Whether the rate is a function without arguments, which Keras calls while it traces."""
+    rate = rate_of(optimizer)
+    return callable(rate) and not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
+
+
+# -- state and averages ---------------------------------------------------------------------------
+
+
+def optimizer_state(optimizer: Optimizer) -> list[Variable]:
+    """The optimizer's variables; a searched optimizer's rate is no state, schedule or variable."""
+    own = inner(optimizer)
+    fed = getattr(own, "lrsearch_feeds_rate", False)
+    return [each for each in optimizer.variables if not (fed and each is own._learning_rate)]
+
+
+def finalize(model: Model) -> None:
+    """Give the weights their moving average, where one is kept, as `fit` does at its end."""
+    model.optimizer.finalize_variable_values(model.trainable_weights)
+
+
+def holds_moving_average(model: Model) -> bool:
+    """Whether the weights are the moving average that the optimizer keeps, as after `finalize`."""
+    optimizer = inner(model.optimizer)
+    if not optimizer.use_ema or not optimizer.built:
+        return False
+    pairs = zip(model.trainable_variables, optimizer._model_variables_moving_average, strict=True)
+    return all(np.array_equal(*map(ops.convert_to_numpy, pair)) for pair in pairs)
+
+
+def averaged_weights(optimizer: Optimizer, variables: Sequence[Variable]) -> list[Tensor] | None:
+    """The averaged weights at which ScheduleFreeAdamW is evaluated; None before its first step.
+
+    It trains at y = (1 - beta_1) z + beta_1 x and keeps y and z: hence x (Defazio 2024, equation
+    1).
+    """
+    if not optimizer.built:
+        return None
+    pairs = zip(variables, optimizer._momentums, strict=True)
+    return [(y - (1 - optimizer.beta_1) * z) / optimizer.beta_1 for y, z in pairs]

@@ -1,0 +1,103 @@
+"""Which settings are retested, and on how many seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lrsearch.answer import best_settings, standing
+from lrsearch.errors import InvalidValue, UnknownName
+from lrsearch.launch.options import RETEST_SEEDS, RetestOptions
+from lrsearch.values import Kind, StudyRecord, TrialRecord
+
+if TYPE_CHECKING:
+    from lrsearch.storage import Retest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """The settings that retest options come to."""
+
+    seeds: int
+    top: int | None  # None: only `named`
+    best: tuple[int, ...]  # trials, best first
+    named: tuple[int, ...]
+    yours: int | None  # None where it has no value, or none yet
+    without_yours: bool  # it ended without one
+    lacking: int  # retests of them that are not queued yet
+    waiting: int  # that are queued, of whatever setting, and not ended
+    failed: int  # of them that ended without a value
+    ended: int  # search trials that had, when this was chosen
+
+    @property
+    def trials(self) -> tuple[int, ...]:
+        """All of them, yours last."""
+        chosen = (*self.best, *self.named)
+        mine = () if self.yours is None else (self.yours,)
+        return tuple(dict.fromkeys((*(each for each in chosen if each != self.yours), *mine)))
+
+
+def choose(study: StudyRecord, records: Sequence[TrialRecord], wanted: RetestOptions) -> Choice:
+    """The settings and seeds that are wanted, by how the study stands.
+
+    Raises UnknownName, InvalidValue, Refused.
+    """
+    plan = study.plan
+    stands = standing(plan.facts, records)
+    retests = [each for each in records if each.kind is Kind.RETEST]
+    seeds = wanted.seeds or max(
+        [plan.retest_seeds or RETEST_SEEDS, *(1 + (each.repeat or 0) for each in retests)]
+    )
+    top = wanted.top if wanted.top is not None or wanted.trials else plan.retest_top
+    best = () if top is None else best_settings(stands, plan.facts.direction, top=top)
+    good = {each.number for each in stands.ranked}
+    yours = stands.yours.trial if stands.yours is not None and stands.yours.trial in good else None
+    for number in wanted.trials:
+        _check_trial(study, records, number, good)
+    chosen = {*best, *wanted.trials, *(() if yours is None else (yours,))}
+    there = [each for each in retests if each.parent in chosen and (each.repeat or 0) < seeds]
+    return Choice(
+        seeds=seeds,
+        top=top,
+        best=best,
+        named=wanted.trials,
+        yours=yours,
+        without_yours=stands.yours is not None and yours is None,
+        lacking=len(chosen) * seeds - len(there),
+        waiting=sum(not each.state.terminal for each in retests),
+        failed=sum(each.state.terminal and each.value is None for each in there),
+        ended=sum(each.kind is Kind.SEARCH and each.state.terminal for each in records),
+    )
+
+
+def _check_trial(
+    study: StudyRecord, records: Sequence[TrialRecord], number: int, good: set[int]
+) -> None:
+    search = {each.number: each for each in records if each.kind is Kind.SEARCH}
+    if number not in search:
+        known = f"0 to {max(search)}" if search else "none yet"
+        raise UnknownName("trial", got=str(number), known=(), fix=f"{study.name} has {known}.")
+    if number not in good:
+        raise InvalidValue(
+            "trial",
+            got=number,
+            allowed="one that ran to its end with a value",
+            fix=f"It is {_end(search[number])}.",
+        )
+
+
+def _end(record: TrialRecord) -> str:
+    return "complete, without a value" if record.state.value == "complete" else record.state.value
+
+
+def retests_of(study: StudyRecord, trials: Sequence[int], seeds: int) -> tuple[Retest, ...]:
+    """All repeats of some trials, on the seeds that the study's plan gives."""
+    from lrsearch.storage import Retest
+    from lrsearch.worker.desk import seed_of
+
+    return tuple(
+        Retest(parent=number, repeat=repeat, seed=seed_of(study.plan.seed, Kind.RETEST, repeat))
+        for repeat in range(seeds)
+        for number in dict.fromkeys(trials)
+    )

@@ -1,0 +1,146 @@
+"""The steps that starting a study, attaching to one and retesting have in common, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lrsearch.answer import prepare_answer
+from lrsearch.errors import LrSearchError, StudyFileError
+from lrsearch.launch.checking import check_identity, refuse_broken
+from lrsearch.launch.events import Event, Listener
+from lrsearch.launch.options import MachineOptions, SearchOptions
+from lrsearch.launch.parent import LedgerUndertaker, Watcher, checkpoint_root, opened
+from lrsearch.launch.planning import keep_threads, plan_further, trainings_left
+from lrsearch.launch.pool import Pool
+from lrsearch.launch.slots import SlotPlan
+from lrsearch.values import Json, StudyRecord
+from lrsearch.worker.config import WorkerConfig
+from lrsearch.worker.workshop import host_name
+
+if TYPE_CHECKING:
+    from lrsearch.storage import Ledger
+
+
+def check_file(study_file: str | Path) -> Path:
+    """The study file as an absolute path. Raises StudyFileError where there is none."""
+    path = Path(study_file).expanduser()
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        fix = "Write one with: lrsearch new-study FILE.py"
+        raise StudyFileError(f"study file {str(study_file)!r} {what}.", fix=fix)
+    return path.resolve()
+
+
+def find_file(study: StudyRecord, given: str | Path | None) -> Path:
+    """A stored study's file on this machine: as given, else where the study was started from, seen
+    from the working folder. Raises StudyFileError.
+    """
+    text = given if given is not None else study.plan.study_file
+    if text is None:
+        fix = "Write its definition to a file and give it with --study-file."
+        raise StudyFileError(f"study {study.name!r} was defined in a notebook.", fix=fix)
+    path = Path(text).expanduser()
+    if not path.is_file():
+        fix = "Go to the folder that it was started from, or give --study-file."
+        what = f"the file of study {study.name!r}, {str(path)!r}, is not here."
+        raise StudyFileError(what, fix=fix)
+    return path.resolve()
+
+
+def worker_config(
+    machine: MachineOptions, url: str, *, study_file: Path | None, overrides: Mapping[str, Json]
+) -> WorkerConfig:
+    """What this machine's workers are told, their slots aside."""
+    return WorkerConfig(
+        storage=url,
+        study_file=None if study_file is None else str(study_file),
+        checkpoints=str(checkpoint_root(machine.checkpoints, url)),
+        overrides=overrides,
+        host=host_name(),
+        engine=machine.engine,
+        engine_factory=machine.engine_factory,
+        checkpoint_seconds=machine.checkpoint_every or 60.0,
+        checkpoint_quota_bytes=machine.checkpoint_quota,
+        until=machine.until,
+    )
+
+
+@contextmanager
+def stored_study(name: str, url: str) -> Iterator[tuple[Ledger, StudyRecord]]:
+    """The ledger and the study of that name; never makes a database.
+
+    Raises UnknownName, StudyBroken.
+    """
+    from lrsearch.storage import open_ledger
+
+    ledger = open_ledger(url)
+    try:
+        study = ledger.study(name)
+        refuse_broken(study)
+        yield ledger, study
+    finally:
+        ledger.close()
+
+
+def train_further(
+    ledger: Ledger,
+    study: StudyRecord,
+    search: SearchOptions,
+    machine: MachineOptions,
+    *,
+    url: str,
+    study_file: str | Path | None,
+    listen: Listener,
+    left: int | None = None,
+    begin: Callable[[], StudyRecord | None] | None = None,
+) -> None:
+    """Let this machine's workers train a study that exists, once their file is known to be its own.
+
+    Then `begin` is called first: it gives the study as it is to be trained, or None where nothing
+    is. `left` is how many trainings there are to come, where the budget does not say so.
+    """
+    slots = plan_further(machine, ledger, study, left or trainings_left(ledger, study))
+    path = find_file(study, study_file)
+    config = worker_config(machine, url, study_file=path, overrides=study.plan.overrides)
+    with Pool(slots.slots, config, listen, trial_timeout=machine.trial_timeout) as pool:
+        check_identity(ledger, study, pool.inspect().facts, search, listen=listen)
+        begun = study if begin is None else begin()
+        if begun is not None:
+            train(pool, ledger, begun, slots, listen)
+
+
+def train(
+    pool: Pool, ledger: Ledger, study: StudyRecord, slots: SlotPlan, listen: Listener
+) -> None:
+    """Let `pool`, which has these `slots`, train `study`, telling how it stands."""
+    listen(Event(name="note", facts={"text": str(slots)}))
+    keep_threads(ledger, study, slots)
+    watcher = Watcher(ledger, study, listen, workers=len(slots.slots))
+    watcher.begin()
+
+    def tick() -> None:
+        watcher.look()
+        prepare_answer()  # once, while the workers train: at the end everybody would wait for it
+
+    pool.tick, pool.before = tick, watcher.hear
+    # an interruption leaves Optuna's rows to whoever goes on
+    pool.work(study.name, LedgerUndertaker(ledger, study.id))
+    watcher.end()
+
+
+def complete_study(url: str, name: str) -> StudyRecord:
+    """The study after a good end, with Optuna's rows in step with the ledger.
+
+    The pool is left by then, and its signal handlers with it: a Ctrl-C ends this as it ends any
+    program.
+    """
+    from lrsearch.storage import Mirror
+
+    with opened(url) as ledger:
+        study = ledger.study(name)
+        with suppress(LrSearchError):  # any later look completes it
+            Mirror(ledger).complete(study.id)
+        return study
