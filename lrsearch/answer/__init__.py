@@ -5,9 +5,9 @@ shown.
 """
 
 from lrsearch.answer.answer import Answer, summarise
-from lrsearch.answer.bill import Bill, Forecast, Timed, figures_by_looks, forecast, timed_training
+from lrsearch.answer.bill import Bill, figures_by_looks, forecast, timed_training
 from lrsearch.answer.certainty import best_settings
-from lrsearch.answer.optimizers import OptimizerRow
+from lrsearch.answer.optimizers import OptimizerRow, ended_by_optimizer
 from lrsearch.answer.pace import seconds_left, trainings_left
 from lrsearch.answer.ranking import (
     fitting_retests,
@@ -30,14 +30,13 @@ __all__ = [
     "Answer",
     "Bill",
     "Contender",
-    "Forecast",
     "OptimizerRow",
     "Retested",
     "Spent",
     "Standing",
-    "Timed",
     "Ways",
     "best_settings",
+    "ended_by_optimizer",
     "evidence_text",
     "figures_by_looks",
     "fitting_retests",

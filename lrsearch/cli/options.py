@@ -20,8 +20,8 @@ from lrsearch.errors import InvalidValue, UnknownName
 from lrsearch.values import Json
 
 if TYPE_CHECKING:
-    from lrsearch.launch.events import Listener
     from lrsearch.launch.options import MachineOptions, SearchOptions
+    from lrsearch.messages import Listener
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from lrsearch.choices import SPACE
 from lrsearch.errors import InvalidValue, StudyFileError
-from lrsearch.launch.events import Listener
 from lrsearch.launch.inline import run_inline
 from lrsearch.launch.options import (
     MachineOptions,
@@ -18,6 +17,7 @@ from lrsearch.launch.options import (
     SearchOptions,
     split_options,
 )
+from lrsearch.messages import Listener
 from lrsearch.values import Json, StudyRecord
 
 if TYPE_CHECKING:

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 from lrsearch.answer import prepare_answer
 from lrsearch.errors import LrSearchError, StudyFileError
 from lrsearch.launch.checking import check_identity, refuse_broken
-from lrsearch.launch.events import Event, Listener
 from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.launch.parent import LedgerUndertaker, Watcher, checkpoint_root, opened
 from lrsearch.launch.planning import keep_threads, plan_further, trainings_left
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.slots import SlotPlan
+from lrsearch.messages import Event, Listener, Note
 from lrsearch.values import Json, StudyRecord
 from lrsearch.worker.config import WorkerConfig
-from lrsearch.worker.workshop import host_name
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -59,7 +58,6 @@ def worker_config(
         study_file=None if study_file is None else str(study_file),
         checkpoints=str(checkpoint_root(machine.checkpoints, url)),
         overrides=overrides,
-        host=host_name(),
         engine=machine.engine,
         engine_factory=machine.engine_factory,
         checkpoint_seconds=machine.checkpoint_every or 60.0,
@@ -116,7 +114,7 @@ def train(
     pool: Pool, ledger: Ledger, study: StudyRecord, slots: SlotPlan, listen: Listener
 ) -> None:
     """Let `pool`, which has these `slots`, train `study`, telling how it stands."""
-    listen(Event(name="note", facts={"text": str(slots)}))
+    listen(Event(message=Note(text=str(slots))))
     keep_threads(ledger, study, slots)
     watcher = Watcher(ledger, study, listen, workers=len(slots.slots))
     watcher.begin()

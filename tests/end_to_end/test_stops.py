@@ -15,11 +15,12 @@ import pytest
 from driven import driven, gone_within, ledger_of, records, states
 from driven import study as study  # noqa: PLC0414 - a fixture
 from launching import run_study
-from worker_toy import ToyWorkshop
+from worker_toy import ToyLoader
 
 from lrsearch.errors import EnvironmentProblem, StudyBroken
 from lrsearch.launch.inline import run_inline
 from lrsearch.launch.options import MachineOptions, SearchOptions
+from lrsearch.messages import TrialStarted
 from lrsearch.values import StudyState, TrialState
 
 
@@ -209,7 +210,7 @@ def test_a_worker_that_fails_before_it_trains_says_why_first_and_is_entered_as_g
 def search_here(arguments, tmp_path, *, listen=lambda _event: None):
     search = SearchOptions(name="toy", trials=arguments["trials"], retest=0, sampler="random")
     machine = MachineOptions(storage=arguments["storage"])
-    toy = ToyWorkshop(tmp_path / "toy.json")
+    toy = ToyLoader(tmp_path / "toy.json")
     return run_inline(toy, search, machine, listen=listen)
 
 
@@ -224,7 +225,7 @@ def test_a_ctrl_c_in_a_notebook_puts_the_trial_back_and_a_second_one_does_not_wa
     study, tmp_path, behaviour
 ):
     def press(event):
-        if event.name == "trial.started":
+        if isinstance(event.message, TrialStarted):
             for seconds in (0.2, 0.4) if "all" in behaviour else (0.2,):
                 threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
 

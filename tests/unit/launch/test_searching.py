@@ -18,7 +18,7 @@ from lrsearch.errors import InvalidValue, UnknownName
 from lrsearch.launch.inline import own_name
 from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.launch.searching import read_call, search_study, space_overrides
-from lrsearch.worker.workshop import Inspection
+from lrsearch.messages import Inspection
 
 # the definition itself, and what ends without a result
 SHELL_ONLY = {"study_file", "create_only", "as_json"}
