@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from lrsearch.answer import NOTEBOOK, Answer, summarise
 from lrsearch.errors import EnvironmentProblem, InvalidValue
-from lrsearch.launch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.machine import check_system
+from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.space import Suggestion
 from lrsearch.values import CurvePoint, Json, Kind, Origin, StudyRecord, TrialRecord
 

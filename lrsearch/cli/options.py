@@ -21,7 +21,7 @@ from lrsearch.values import Json
 
 if TYPE_CHECKING:
     from lrsearch.launch.events import Listener
-    from lrsearch.launch.options import MachineOptions, SearchOptions
+    from lrsearch.options import MachineOptions, SearchOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -244,7 +244,7 @@ def take_options(given: dict[str, Any]) -> tuple[SearchOptions, MachineOptions]:
 
     What the values refuse is named as on the command line.
     """
-    from lrsearch.launch.options import NAMES, WHOLE, split_options
+    from lrsearch.options import NAMES, WHOLE, split_options
 
     said = {name: given.pop(name) for name in NAMES if name in given}
     try:

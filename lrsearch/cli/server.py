@@ -36,7 +36,7 @@ def doctor(
     Leaves with 3 where something is not well, having said what to do.
     """
     from lrsearch.launch.doctor import diagnose
-    from lrsearch.launch.options import MachineOptions
+    from lrsearch.options import MachineOptions
 
     checks = []
     for check in diagnose(MachineOptions(storage=storage, devices=devices), study_file):

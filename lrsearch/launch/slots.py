@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from lrsearch.errors import DeviceProblem, InvalidValue
 from lrsearch.launch.devices import Gpu, Machine, chosen_gpus
-from lrsearch.launch.options import MachineOptions
+from lrsearch.options import MachineOptions
 from lrsearch.report.words import counted
 
 OVERHEAD_MIB = 614  # 0.6 GiB a process for CUDA's context and libraries, when several share a GPU

@@ -14,8 +14,8 @@ from lrsearch.launch.devices import (
     select_visible,
     this_machine,
 )
-from lrsearch.launch.options import MachineOptions
 from lrsearch.launch.slots import plan_slots
+from lrsearch.options import MachineOptions
 
 SMI = "0, GPU-aa, NVIDIA A100-SXM4-40GB, 40960\n1, GPU-ab, NVIDIA A100-SXM4-40GB, 40960\n"
 GPUS = parse_smi(SMI)
