@@ -11,13 +11,13 @@ from lrsearch.answer import prepare_answer
 from lrsearch.errors import LrSearchError, StudyFileError
 from lrsearch.launch.checking import check_identity, refuse_broken
 from lrsearch.launch.events import Event, Listener
-from lrsearch.launch.parent import LedgerUndertaker, Watcher, checkpoint_root, opened
+from lrsearch.launch.parent import LedgerUndertaker, Watcher, opened
 from lrsearch.launch.planning import keep_threads, plan_further, trainings_left
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.slots import SlotPlan
 from lrsearch.options import MachineOptions, SearchOptions
+from lrsearch.setup.slots import SlotPlan
 from lrsearch.values import Json, StudyRecord
-from lrsearch.worker.config import WorkerConfig
+from lrsearch.worker.config import WorkerConfig, checkpoint_root
 from lrsearch.worker.workshop import host_name
 
 if TYPE_CHECKING:
