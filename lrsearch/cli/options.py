@@ -231,6 +231,15 @@ study_file_option = click.option(
     type=click.Path(path_type=Path),
     help="Its file here. [default: the path it was started with]",
 )
+study_options = together(
+    click.argument("study_file", type=click.Path(path_type=Path)),
+    click.option("--name", help="The study's name. [default: the file's, without .py]"),
+    storage_option,
+    search_options,
+    space_options,
+    worker_options,
+    training_options,
+)
 
 
 def space_overrides(given: dict[str, Any]) -> dict[str, Json]:

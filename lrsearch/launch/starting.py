@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,13 +76,10 @@ def stored_study(name: str, url: str) -> Iterator[tuple[Ledger, StudyRecord]]:
     """
     from lrsearch.storage import open_ledger
 
-    ledger = open_ledger(url)
-    try:
+    with closing(open_ledger(url)) as ledger:
         study = ledger.study(name)
         refuse_broken(study)
         yield ledger, study
-    finally:
-        ledger.close()
 
 
 def train_further(
