@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lrsearch.answer import NOTEBOOK, Answer, summarise
 from lrsearch.errors import EnvironmentProblem, InvalidValue
-from lrsearch.launch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.machine import check_system
+from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.space import Suggestion
 from lrsearch.values import CurvePoint, Json, Kind, Origin, StudyRecord, TrialRecord
 
@@ -243,8 +244,7 @@ def _result(
 ) -> SearchResult:
     from lrsearch.storage import open_ledger
 
-    ledger = open_ledger(machine.url)
-    try:
+    with closing(open_ledger(machine.url)) as ledger:
         study = ledger.study(name)
         records = ledger.trials(study.id)
         return SearchResult(
@@ -256,8 +256,6 @@ def _result(
             search_options=search,
             machine_options=machine,
         )
-    finally:
-        ledger.close()
 
 
 def _stream() -> TextIO:

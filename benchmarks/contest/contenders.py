@@ -200,8 +200,8 @@ def make_study(url: str, task: Task) -> None:
     """
     from study import setting_of
 
-    from lrsearch.launch.options import SearchOptions
     from lrsearch.launch.request import new_plan
+    from lrsearch.options import SearchOptions
     from lrsearch.storage import open_ledger
     from lrsearch.values import Origin
     from lrsearch.worker.workshop import Inspection

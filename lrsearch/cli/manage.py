@@ -27,7 +27,6 @@ from lrsearch.values import StudyState
 @json_option
 def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
     """Let no further trial of STUDY begin, on any machine.
-
     A study that has ended stays as it is.
     """
     from lrsearch.report.words import counted

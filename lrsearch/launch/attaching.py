@@ -6,8 +6,8 @@ from pathlib import Path
 from shlex import quote
 
 from lrsearch.launch.events import Event, Listener, silent, to_all
-from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.launch.starting import complete_study, stored_study, train_further
+from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.values import StudyRecord, StudyState
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lrsearch.errors import StudyBroken
 from lrsearch.launch.events import Event, Listener, silent
-from lrsearch.launch.options import SearchOptions
+from lrsearch.options import SearchOptions
 from lrsearch.values import Change, StudyFacts, StudyRecord, StudyState
 
 if TYPE_CHECKING:

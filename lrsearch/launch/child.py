@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import replace
 from queue import SimpleQueue
 
-from lrsearch.launch.slots import Slot
+from lrsearch.setup.slots import Slot, environment
 from lrsearch.values import Json
 from lrsearch.worker.config import WorkerConfig
 
@@ -161,15 +161,6 @@ def _event_of(line: bytes) -> dict[str, Json] | None:
     except ValueError:
         return None
     return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
-
-
-def environment(slot: Slot, environ: Mapping[str, str]) -> dict[str, str]:
-    """A worker's environment: `environ`, bound to `slot`, with TensorFlow's chatter off unless
-    asked for.
-    """
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1"}
-    kept = {name: value for name, value in environ.items() if name not in slot.unset}
-    return {**quiet, **kept, **slot.env}
 
 
 def _appending(handle: int) -> int:

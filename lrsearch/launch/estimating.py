@@ -13,12 +13,12 @@ from lrsearch.answer import Bill, forecast, trainings_left
 from lrsearch.budget import Budget
 from lrsearch.launch.checking import changes_since, check_methods, check_same
 from lrsearch.launch.events import silent
-from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.launch.parent import check_storage, opened
 from lrsearch.launch.planning import is_there, plan_workers
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.request import new_plan, stored
 from lrsearch.launch.starting import check_file, worker_config
+from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.values import Json, Kind, StudyRecord, StudyState, TrialRecord
 from lrsearch.worker.workshop import Inspection
 

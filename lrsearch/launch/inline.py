@@ -20,11 +20,11 @@ from lrsearch.answer import NOTEBOOK
 from lrsearch.errors import AskedToLeave, StudyBroken
 from lrsearch.launch.checking import check_methods
 from lrsearch.launch.events import Event, Listener, silent, to_all
-from lrsearch.launch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.launch.parent import Watcher, opened
 from lrsearch.launch.request import create_or_resume, new_plan
 from lrsearch.launch.retests import add_retests
 from lrsearch.launch.starting import worker_config
+from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.values import Json, StudyRecord, StudyState
 from lrsearch.version import versions
 from lrsearch.worker.config import WorkerConfig

@@ -4,7 +4,6 @@ the study stands.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -34,6 +33,7 @@ from lrsearch.values import (
     TrialRecord,
     TrialState,
 )
+from lrsearch.worker.config import checkpoint_root
 from lrsearch.worker.events import setting_in_short
 from lrsearch.worker.faults import breaking_failure
 
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from lrsearch.storage import Counts, Glance, Ledger
 
 COUNT_EVERY_SECONDS = 2.0
-CHECKPOINTS = "lrsearch-checkpoints"
 
 
 class LedgerUndertaker:
@@ -271,14 +270,3 @@ def remove_checkpoints(study: StudyRecord, given: str | Path | None, url: str) -
     from lrsearch.worker.opening import folder_of
 
     shutil.rmtree(checkpoint_root(given, url) / folder_of(study), ignore_errors=True)
-
-
-def checkpoint_root(given: str | Path | None, url: str) -> Path:
-    """Where checkpoints go: as given, else a folder beside SQLite's file, else one in the working
-    folder.
-    """
-    if given is not None:
-        return Path(given).expanduser().resolve()
-    kind, _, place = url.partition(":///")
-    beside = Path(place).parent if kind.startswith("sqlite") and place else Path()
-    return Path(os.path.abspath(beside)) / CHECKPOINTS  # noqa: PTH100 - links stay as given

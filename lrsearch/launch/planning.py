@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrsearch.budget import expected_retests
-from lrsearch.launch.devices import this_machine
-from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.launch.parent import check_storage, opened
 from lrsearch.launch.request import stored
-from lrsearch.launch.slots import SlotPlan, plan_slots
+from lrsearch.options import MachineOptions, SearchOptions
+from lrsearch.setup.devices import this_machine
+from lrsearch.setup.slots import SlotPlan, plan_slots
 from lrsearch.values import StudyRecord
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from lrsearch.launch.child import Child, Inbox
 from lrsearch.launch.events import Event, Listener, silent
 from lrsearch.launch.post import Post
 from lrsearch.launch.signals import Signals
-from lrsearch.launch.slots import Slot
+from lrsearch.setup.slots import Slot
 from lrsearch.values import Json, Status, StudyState
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.wire import raised

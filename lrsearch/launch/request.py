@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from lrsearch.errors import UnknownName
 from lrsearch.launch.checking import check_identity, check_same, refuse_broken
 from lrsearch.launch.events import Event, Listener, silent
-from lrsearch.launch.options import RetestOptions, SearchOptions
 from lrsearch.launch.retests import add_retests
+from lrsearch.options import RetestOptions, SearchOptions
 from lrsearch.report.words import counted
 from lrsearch.values import Origin, StudyPlan, StudyRecord, StudyState
 from lrsearch.worker.workshop import Inspection

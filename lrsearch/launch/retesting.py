@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from lrsearch.errors import Refused
 from lrsearch.launch.choosing import choose
 from lrsearch.launch.events import Listener, silent, to_all
-from lrsearch.launch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.launch.retests import STOPPED, RetestsAdded, add_retests
 from lrsearch.launch.starting import complete_study, stored_study, train_further
+from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.values import StudyRecord, StudyState
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lrsearch.launch.checking import refuse_broken
 from lrsearch.launch.choosing import Choice, choose, retests_of
 from lrsearch.launch.events import Event, Listener, silent
-from lrsearch.launch.options import RetestOptions
+from lrsearch.options import RetestOptions
 from lrsearch.report.words import counted
 from lrsearch.values import Json, StudyRecord, StudyState
 

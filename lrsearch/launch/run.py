@@ -10,12 +10,12 @@ from pathlib import Path
 
 from lrsearch.launch.checking import check_methods
 from lrsearch.launch.events import Event, Listener, silent, to_all
-from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.launch.parent import check_storage, opened
 from lrsearch.launch.planning import plan_workers
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.request import create_or_resume, new_plan, stored
 from lrsearch.launch.starting import check_file, complete_study, train, worker_config
+from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.report.words import counted
 from lrsearch.values import StudyRecord
 

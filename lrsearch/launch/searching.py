@@ -12,7 +12,7 @@ from lrsearch.choices import SPACE
 from lrsearch.errors import InvalidValue, StudyFileError
 from lrsearch.launch.events import Listener
 from lrsearch.launch.inline import run_inline
-from lrsearch.launch.options import (
+from lrsearch.options import (
     MachineOptions,
     RetestOptions,
     SearchOptions,

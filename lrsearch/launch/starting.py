@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,13 @@ from lrsearch.answer import prepare_answer
 from lrsearch.errors import LrSearchError, StudyFileError
 from lrsearch.launch.checking import check_identity, refuse_broken
 from lrsearch.launch.events import Event, Listener
-from lrsearch.launch.options import MachineOptions, SearchOptions
-from lrsearch.launch.parent import LedgerUndertaker, Watcher, checkpoint_root, opened
+from lrsearch.launch.parent import LedgerUndertaker, Watcher, opened
 from lrsearch.launch.planning import keep_threads, plan_further, trainings_left
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.slots import SlotPlan
+from lrsearch.options import MachineOptions, SearchOptions
+from lrsearch.setup.slots import SlotPlan
 from lrsearch.values import Json, StudyRecord
-from lrsearch.worker.config import WorkerConfig
+from lrsearch.worker.config import WorkerConfig, checkpoint_root
 from lrsearch.worker.workshop import host_name
 
 if TYPE_CHECKING:
@@ -76,13 +76,10 @@ def stored_study(name: str, url: str) -> Iterator[tuple[Ledger, StudyRecord]]:
     """
     from lrsearch.storage import open_ledger
 
-    ledger = open_ledger(url)
-    try:
+    with closing(open_ledger(url)) as ledger:
         study = ledger.study(name)
         refuse_broken(study)
         yield ledger, study
-    finally:
-        ledger.close()
 
 
 def train_further(

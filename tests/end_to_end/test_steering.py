@@ -11,8 +11,8 @@ from shell import run as run  # noqa: PLC0414 - a fixture
 
 from lrsearch.cli.run import tell_answer
 from lrsearch.errors import FingerprintMismatch, NoResult, StudyBroken
-from lrsearch.launch.options import SearchOptions
 from lrsearch.launch.request import create_or_resume, new_plan
+from lrsearch.options import SearchOptions
 from lrsearch.values import Status, StudyState
 from lrsearch.worker.workshop import Inspection
 

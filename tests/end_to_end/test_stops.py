@@ -19,7 +19,7 @@ from worker_toy import ToyWorkshop
 
 from lrsearch.errors import EnvironmentProblem, StudyBroken
 from lrsearch.launch.inline import run_inline
-from lrsearch.launch.options import MachineOptions, SearchOptions
+from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.values import StudyState, TrialState
 
 

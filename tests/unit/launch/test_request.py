@@ -6,8 +6,8 @@ import pytest
 from ledger_tools import add_worker, claim, facts, finish, setting, train
 
 from lrsearch.errors import FingerprintMismatch, StudyBroken, UnknownName, VersionMismatch
-from lrsearch.launch.options import SearchOptions
 from lrsearch.launch.request import create_or_resume, new_plan, stored
+from lrsearch.options import SearchOptions
 from lrsearch.storage import open_ledger
 from lrsearch.values import Origin, StudyState
 from lrsearch.worker.workshop import Inspection
