@@ -72,26 +72,26 @@ def measured(name: str) -> list[str]:
 
 def _said(events: list[dict]) -> tuple[float | None, float | None, float | None, float]:
     """What a listener would have printed, replayed: in all, from the first training's beginning on."""
-    from lrsearch.launch.events import Event
-    from lrsearch.launch.picture import Picture
+    from lrsearch.launch.picture import ProgressState
+    from lrsearch.messages import Event, Message
 
-    picture, first, second, at = Picture(), None, None, None
+    state, first, second, at = ProgressState(), None, None, None
     ends = [each["at"] for each in events if each["event"] == "trial.ended"]
     began = next(each["at"] for each in events if each["event"] == "trial.started")
     for each in events:
-        facts = {name: fact for name, fact in each.items() if name not in {"event", "at", "slot"}}
-        picture.take(
-            Event(name=each["event"], slot=each.get("slot", ""), facts=facts, at=each["at"])
+        message = {name: fact for name, fact in each.items() if name not in {"at", "slot"}}
+        state.take(
+            Event(message=Message.from_json(message), slot=each.get("slot", ""), at=each["at"])
         )
         if each["event"] == "bill" and each["forecast"] is not None:
-            first = max(0.0, each["at"] - began) + (picture.bill(each["at"]).seconds or 0.0)
+            first = max(0.0, each["at"] - began) + (state.bill(each["at"]).seconds or 0.0)
         if (
             each["event"] == "trial.ended"
             and second is None
-            and (picture.shows_pace or picture.forecast is None)
+            and (state.shows_pace or state.forecast is None)
         ):
             at = each["at"] - began
-            left = picture.bill(each["at"]).seconds
+            left = state.bill(each["at"]).seconds
             second = None if left is None else at + left
     return first, second, at, ends[-1] - began
 

@@ -5,7 +5,7 @@ shown.
 """
 
 from lrsearch.answer.answer import Answer, summarise
-from lrsearch.answer.bill import Bill, Forecast, Timed, figures_by_looks, forecast, timed_training
+from lrsearch.answer.bill import Bill, figures_by_looks, forecast, timed_training
 from lrsearch.answer.certainty import best_settings
 from lrsearch.answer.optimizers import OptimizerRow
 from lrsearch.answer.pace import seconds_left, trainings_left
@@ -30,12 +30,10 @@ __all__ = [
     "Answer",
     "Bill",
     "Contender",
-    "Forecast",
     "OptimizerRow",
     "Retested",
     "Spent",
     "Standing",
-    "Timed",
     "Ways",
     "best_settings",
     "evidence_text",

@@ -20,7 +20,7 @@ from lrsearch.errors import InvalidValue, UnknownName
 from lrsearch.values import Json
 
 if TYPE_CHECKING:
-    from lrsearch.launch.events import Listener
+    from lrsearch.messages import Listener
     from lrsearch.options import MachineOptions, SearchOptions
 
 F = TypeVar("F", bound=Callable[..., Any])

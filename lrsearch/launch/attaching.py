@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from shlex import quote
 
-from lrsearch.launch.events import Event, Listener, silent, to_all
+from lrsearch.launch.events import silent, to_all
 from lrsearch.launch.starting import complete_study, stored_study, train_further
+from lrsearch.messages import Event, Listener, Note
 from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.values import StudyRecord, StudyState
 
@@ -33,7 +34,7 @@ def attach(
     with stored_study(name, url) as (ledger, study):
         if study.state is StudyState.FINISHED:
             more = f"{name} is finished; lrsearch extend {quote(name)} --trials N gives it more."
-            listen(Event(name="note", facts={"text": more}))
+            listen(Event(message=Note(text=more)))
             return study
         train_further(ledger, study, search, machine, url=url, study_file=study_file, listen=listen)
     return complete_study(url, name)

@@ -6,10 +6,18 @@ training's own epochs where none were timed ahead.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lrsearch.answer import figures_by_looks, forecast
-from lrsearch.launch.events import Event, Listener
+from lrsearch.messages import (
+    EngineReady,
+    Event,
+    Listener,
+    StudyBill,
+    TrialEnded,
+    TrialProgress,
+    TrialStarted,
+)
 from lrsearch.values import Json, StudyRecord, TrialRecord
 
 LOOK_SECONDS = 1.0  # of a training, to tell a pace by
@@ -22,39 +30,37 @@ class Biller:
         self._study, self._listen, self._workers = study, listen, workers
         self._waits = True  # for the first worker's figures, or the first training's epochs
         self._timed = False  # whether an engine said that it is ready
-        self._begun: Event | None = None  # the training that is watched
-        self._looks: list[Event] = []
+        self._begun: TrialStarted | None = None  # the training that is watched
+        self._began_at = 0.0
+        self._first: tuple[float, TrialProgress] | None = None  # the first look at it
 
     def hear(self, event: Event, records: Sequence[TrialRecord]) -> None:
-        """Tell the `bill` event where this one lets it be known; `records` are all trials' now."""
+        """Tell the bill where this message lets it be known; `records` are all trials' now."""
         if not self._waits:
             return
-        match event.name:
-            case "engine.ready" if not self._timed:
+        match event.message:
+            case EngineReady(figures=figures) if not self._timed:
                 self._timed = True
-                self._tell(event.facts["figures"], records)
-            case "trial.started" if self._begun is None:
-                self._begun = event
-            case "trial.progress" if self._begun is not None:
-                self._look(event, records)
-            case "trial.ended":
+                self._tell(figures, records)
+            case TrialStarted() as started if self._begun is None:
+                self._begun, self._began_at = started, event.at
+            case TrialProgress() as progress if self._begun is not None:
+                if progress.trial_id == self._begun.trial_id and not self._begun.resumed_update:
+                    self._look(event.at, progress, records)
+            case TrialEnded():
                 self._waits = False
 
-    def _look(self, event: Event, records: Sequence[TrialRecord]) -> None:
-        begun = self._begun
-        assert begun is not None
-        if event.facts["trial_id"] != begun.facts["trial_id"] or begun.facts["resumed_update"]:
-            return
-        self._looks.append(event)
-        first = self._looks[0]
-        if event.at - first.at >= LOOK_SECONDS:
-            pairs = [(each.at, each.facts["step"]) for each in (first, event)]
-            whole = event.facts["epoch"] > first.facts["epoch"]
-            self._tell(figures_by_looks("fit", begun.at, pairs, whole=whole), records)
+    def _look(self, at: float, progress: TrialProgress, records: Sequence[TrialRecord]) -> None:
+        self._first = self._first or (at, progress)
+        since, first = self._first
+        if at - since >= LOOK_SECONDS:
+            looks = (since, first.step), (at, progress.step)
+            whole = progress.epoch > first.epoch
+            self._tell(figures_by_looks("fit", self._began_at, looks, whole=whole), records)
 
-    def _tell(self, figures: dict[str, Json], records: Sequence[TrialRecord]) -> None:
+    def _tell(self, figures: Mapping[str, Json], records: Sequence[TrialRecord]) -> None:
         made = forecast(self._study, records, figures, workers=self._workers)
         self._waits = made is None
-        said = made.to_json() if made is not None and made.trainings else None
-        if made is not None or not self._looks:
-            self._listen(Event(name="bill", facts={"forecast": said}))
+        said = made if made is not None and made.trainings else None
+        if made is not None or self._first is None:
+            self._listen(Event(message=StudyBill(forecast=said)))

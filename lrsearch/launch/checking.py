@@ -6,7 +6,8 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import StudyBroken
-from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.launch.events import silent
+from lrsearch.messages import Event, Listener, Note
 from lrsearch.options import SearchOptions
 from lrsearch.values import Change, StudyFacts, StudyRecord, StudyState
 
@@ -42,7 +43,7 @@ def check_identity(
     if changes:
         ledger.record_changes(study.id, changes)
     for text in notes:
-        listen(Event(name="note", facts={"text": text}))
+        listen(Event(message=Note(text=text)))
 
 
 def changes_since(

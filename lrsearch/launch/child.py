@@ -16,9 +16,10 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
+from lrsearch.messages import Command, Message, WorkerFailed, WorkerMessage
 from lrsearch.setup.slots import Slot, environment
 from lrsearch.values import Json
 from lrsearch.worker.config import WorkerConfig
@@ -28,11 +29,26 @@ MUTE_SECONDS = 5.0  # a worker that closed the pipe to its parent has ended by t
 # read and emptied at this size, so that a chatty study file does not fill /tmp
 _OUTPUT_BYTES = 2**20
 
-Inbox = SimpleQueue["tuple[Child | None, dict[str, Json]]"]
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The last that a child's threads put into the inbox: its process is gone."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signalled:
+    """A signal to the parent itself."""
+
+    number: int
+
+
+Inbox = SimpleQueue["tuple[Child, WorkerMessage | Exited] | Signalled"]
 
 
 class Child:
-    """A running worker; its events, and at last `{"event": "exit", "code": ...}`, go to the inbox."""
+    """A running worker; its messages, and at last `Exited`, go to the inbox."""
 
     def __init__(self, slot: Slot, config: WorkerConfig, inbox: Inbox) -> None:
         self.slot = slot
@@ -41,7 +57,7 @@ class Child:
         self.done = False  # it holds nothing any more
         self.signalled = ""  # a signal that told this very worker to stop
         self.worker_id: int | None = None  # in the ledger, once it trains
-        self.error: dict[str, Json] | None = None
+        self.error: WorkerFailed | None = None
         self.holds: dict[tuple[int, int], float] = {}  # (trial, attempt): when it began, monotonic
         self.verdict = ""  # why the parent killed it; empty where it did not
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -65,17 +81,20 @@ class Child:
             target=self._wait, args=(inbox,), name=f"lrsearch-wait-{slot.name}", daemon=True
         ).start()
         told = replace(config, slot=slot.name, threads=slot.threads, memory_mib=slot.memory_mib)
-        self.tell(told.to_json())
+        self._write(told.to_json())
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def tell(self, message: Mapping[str, Json]) -> None:
-        """Send one JSON line; a child that is gone does not mind."""
+    def tell(self, command: Command) -> None:
+        """Send a command; a child that is gone does not mind."""
+        self._write(command.to_json())
+
+    def _write(self, line: Mapping[str, Json]) -> None:
         assert self._process.stdin is not None
         with suppress(OSError, ValueError):
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.write(json.dumps(line).encode() + b"\n")
             self._process.stdin.flush()
 
     def kill(self, verdict: str = "") -> None:
@@ -112,7 +131,7 @@ class Child:
         """What it said of the error that it could not go on from, in one line; empty where it said
         nothing.
         """
-        return "" if self.error is None else " ".join(str(self.error["text"]).split())
+        return "" if self.error is None else " ".join(self.error.text.split())
 
     def close(self) -> None:
         """Let go of its files; it is gone."""
@@ -132,9 +151,9 @@ class Child:
         assert self._process.stdout is not None
         with self._process.stdout as output:
             for line in output:
-                event = _event_of(line)
-                if event is not None:
-                    inbox.put((self, event))
+                message = _message_of(line)
+                if message is not None:
+                    inbox.put((self, message))
                 elif line.endswith(b"\n"):  # else it was killed in the middle of it
                     self.kill(
                         f"it wrote to lrsearch's own pipe: {line[:80].decode(errors='replace').strip()!r}"
@@ -151,16 +170,17 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self._reader.join(timeout=1.0)  # its last words come before the news of its end
-        inbox.put((self, {"event": "exit", "code": code}))
+        inbox.put((self, Exited(code)))
 
 
-def _event_of(line: bytes) -> dict[str, Json] | None:
-    """The event that a line tells, or None where it tells none."""
+def _message_of(line: bytes) -> WorkerMessage | None:
+    """The message that a line holds, or None where it holds none of a worker's."""
     try:
-        event = json.loads(line)
+        data = json.loads(line)
+        message = Message.from_json(data) if isinstance(data, dict) else None
     except ValueError:
         return None
-    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
+    return message if isinstance(message, WorkerMessage) else None
 
 
 def _appending(handle: int) -> int:

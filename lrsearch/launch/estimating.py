@@ -18,9 +18,9 @@ from lrsearch.launch.planning import is_there, plan_workers
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.request import new_plan, stored
 from lrsearch.launch.starting import check_file, worker_config
+from lrsearch.messages import Inspection
 from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.values import Json, Kind, StudyRecord, StudyState, TrialRecord
-from lrsearch.worker.workshop import Inspection
 
 MOST = 10**7  # trainings that are ever said to fit into a time
 # from the study file's first look to training: the database, the study in it, the workers' entries

@@ -19,16 +19,25 @@ from typing import TYPE_CHECKING, Any
 from lrsearch.answer import NOTEBOOK
 from lrsearch.errors import AskedToLeave, StudyBroken
 from lrsearch.launch.checking import check_methods
-from lrsearch.launch.events import Event, Listener, silent, to_all
+from lrsearch.launch.events import silent, to_all
 from lrsearch.launch.parent import Watcher, opened
 from lrsearch.launch.request import create_or_resume, new_plan
 from lrsearch.launch.retests import add_retests
 from lrsearch.launch.starting import worker_config
+from lrsearch.messages import (
+    Event,
+    Inspection,
+    Listener,
+    Note,
+    PoolStarted,
+    WorkerDone,
+    WorkerMessage,
+)
 from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
-from lrsearch.values import Json, StudyRecord, StudyState
+from lrsearch.values import StudyRecord, StudyState
 from lrsearch.version import versions
 from lrsearch.worker.config import WorkerConfig
-from lrsearch.worker.workshop import Inspection, Workshop, inspection_of, open_definition
+from lrsearch.worker.workshop import Workshop, inspection_of, open_definition
 
 if TYPE_CHECKING:
     from lrsearch.definition import StudyDefinition
@@ -97,11 +106,11 @@ def run_inline(
     config = replace(
         worker_config(machine, url, study_file=None, overrides=search.overrides), slot=SLOT
     )
-    listen(Event(name="pool.started", facts={"slots": [SLOT]}))
+    listen(Event(message=PoolStarted(slots=(SLOT,))))
     workshop.prepare()
     found = workshop.inspect()
     for note in found.facts.notes:
-        listen(Event(name="note", facts={"text": note}))
+        listen(Event(message=Note(text=note)))
     check_methods(search, found.facts)
     with opened(url) as ledger:
         name = search.name or _say_name(own_name(found, search), listen)
@@ -126,7 +135,7 @@ def own_name(found: Inspection, search: SearchOptions) -> str:
 
 def _say_name(name: str, listen: Listener) -> str:
     text = f'this search is named {name}, by its definition: lrsearch.load("{name}") opens it again'
-    listen(Event(name="note", facts={"text": text}))
+    listen(Event(message=Note(text=text)))
     return name
 
 
@@ -145,8 +154,8 @@ def _train(
     watcher = Watcher(ledger, study, listen, ways=NOTEBOOK)
     watcher.begin()
 
-    def say(event: str, /, **facts: Json) -> None:
-        said = Event(name=event, slot=SLOT, facts=facts)
+    def say(message: WorkerMessage) -> None:
+        said = Event(message=message, slot=SLOT)
         watcher.hear(said)
         listen(said)
         watcher.look()
@@ -162,7 +171,7 @@ def _train(
         try:
             with _first_interrupt(heart.interrupt) as interrupted:
                 reason = work(desk, engine)
-            say("done", reason=reason)
+            say(WorkerDone(reason=reason))
             watcher.end()
         finally:
             heart.close()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import Any, Self, TextIO
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
@@ -17,12 +17,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lrsearch.launch.picture import Picture, Row, duration, number
+from lrsearch.launch.picture import ProgressState, Row, duration, number
+from lrsearch.messages import Result
 from lrsearch.report.layout import GAP, Column, choose, pad
 from lrsearch.report.words import counted, rate_text
-
-if TYPE_CHECKING:
-    from lrsearch.launch.picture import Result
 
 _REFRESH = 4  # a second
 _BAR_WIDTH = 30
@@ -34,14 +32,14 @@ _BAR = "bar"
 
 
 class LiveView:
-    """A context that redraws `picture`; lines printed meanwhile go above it."""
+    """A context that redraws `state`; lines printed meanwhile go above it."""
 
-    def __init__(self, picture: Picture, stream: TextIO) -> None:
-        self._picture = picture
+    def __init__(self, state: ProgressState, stream: TextIO) -> None:
+        self._state = state
         self._console = Console(file=stream, highlight=False)
         self._live = Live(
             console=self._console,
-            get_renderable=lambda: draw(picture, time.time()),
+            get_renderable=lambda: draw(state, time.time()),
             refresh_per_second=_REFRESH,
             transient=True,
         )
@@ -68,13 +66,13 @@ class LiveView:
         self._console.print(Text(text))
 
 
-def draw(picture: Picture, now: float) -> RenderableType:
+def draw(state: ProgressState, now: float) -> RenderableType:
     """The whole view."""
-    if not picture.study:
+    if not state.study:
         return Text("loading TensorFlow and the study file ...", style="dim")
-    parts: list[RenderableType] = [_Budget(picture, now), _Workers(picture), _Results(picture)]
-    if picture.stopping:
-        parts.append(Text(picture.stopping, style="yellow"))
+    parts: list[RenderableType] = [_Budget(state, now), _Workers(state), _Results(state)]
+    if state.stopping:
+        parts.append(Text(state.stopping, style="yellow"))
     return Group(*parts)
 
 
@@ -85,27 +83,23 @@ class _Budget:
     Narrow terminals lose the bar first.
     """
 
-    picture: Picture
+    state: ProgressState
     now: float
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         del console
-        picture, left = self.picture, self.picture.seconds_left(self.now)
-        ended = picture.done + picture.retests_done
-        whole = None if picture.left is None else ended + picture.left
-        failed = f", {picture.failed} failed" if picture.failed else ""
-        done = (
-            f"{picture.done} of {picture.trials}"
-            if picture.trials is not None
-            else f"{picture.done}"
-        )
+        state, left = self.state, self.state.seconds_left(self.now)
+        ended = state.done + state.retests_done
+        whole = None if state.left is None else ended + state.left
+        failed = f", {state.failed} failed" if state.failed else ""
+        done = f"{state.done} of {state.trials}" if state.trials is not None else f"{state.done}"
         retests = (
-            f"{picture.retests_done} of {counted(picture.retests_planned, 'retest')}"
-            if picture.retests_planned
+            f"{state.retests_done} of {counted(state.retests_planned, 'retest')}"
+            if state.retests_planned
             else ""
         )
         columns = [
-            Column(cells=[picture.study], least=_LEAST_NAME),
+            Column(cells=[state.study], least=_LEAST_NAME),
             Column(
                 cells=["" if whole is None else "#" * _BAR_WIDTH],
                 name=_BAR,
@@ -135,12 +129,12 @@ class _Workers:
     Narrow terminals lose the rate, then the setting; never what is trained, nor how far.
     """
 
-    picture: Picture
+    state: ProgressState
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         del console
-        named = list(self.picture.rows.items())
-        rows = [_cells(name, row, self.picture.objective) for name, row in named[:_WORKERS_SHOWN]]
+        named = list(self.state.rows.items())
+        rows = [_cells(name, row, self.state.objective) for name, row in named[:_WORKERS_SHOWN]]
         if not rows:
             return
         columns = [
@@ -202,11 +196,11 @@ class _Results:
     Where the terminal is narrow the settings are cut, and what a value rests on is not.
     """
 
-    picture: Picture
+    state: ProgressState
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         del console
-        found = {best_label(self.picture.best): self.picture.best, "yours": self.picture.yours}
+        found = {best_label(self.state.best): self.state.best, "yours": self.state.yours}
         rows = [
             (title, each, f"(trial {each.number}, {each.evidence})")
             for title, each in found.items()

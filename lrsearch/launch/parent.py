@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,9 +21,19 @@ from lrsearch.answer import (
 )
 from lrsearch.errors import LrSearchError, StorageGone
 from lrsearch.launch.billing import Biller
-from lrsearch.launch.events import Event, Listener
+from lrsearch.messages import (
+    Event,
+    Listener,
+    Message,
+    Note,
+    Result,
+    StudyAnswer,
+    StudyBegun,
+    StudyCounts,
+    TrialEnded,
+)
+from lrsearch.report.words import setting_in_short
 from lrsearch.values import (
-    Json,
     Kind,
     Origin,
     Outcome,
@@ -34,7 +44,6 @@ from lrsearch.values import (
     TrialState,
 )
 from lrsearch.worker.config import checkpoint_root
-from lrsearch.worker.events import setting_in_short
 from lrsearch.worker.faults import breaking_failure
 
 if TYPE_CHECKING:
@@ -118,19 +127,21 @@ class Watcher:
         self._follower.read()
         records = self._untold = self._follower.records
         self._stands = standing(facts, records)
-        told = {
-            "study": study.name,
-            "objective": facts.objective,
-            "direction": facts.direction.value,
-            "trials": study.trials,
-            "trainings": study.trainings,
-            "done": sum(each.state.terminal for each in records if each.kind is Kind.SEARCH),
-            "deadline": study.deadline,
-            "retest": study.plan.retest_seeds,
-            "retested": study.plan.retest_top + 1,
-            **self._best_and_yours(),
-        }
-        self._listen(Event(name="study", facts=told))
+        self._tell(
+            StudyBegun(
+                study=study.name,
+                objective=facts.objective,
+                direction=facts.direction,
+                trials=study.trials,
+                trainings=study.trainings,
+                done=sum(each.state.terminal for each in records if each.kind is Kind.SEARCH),
+                deadline=study.deadline,
+                retest=study.plan.retest_seeds,
+                retested=study.plan.retest_top + 1,
+                best=brief(self._stands.best),
+                yours=brief(self._stands.yours),
+            )
+        )
         self._look()
 
     def look(self) -> None:
@@ -143,18 +154,16 @@ class Watcher:
         once it is known.
         """
         self._biller.hear(event, self._follower.records)
-        if (
-            event.name == "trial.ended"
-            and self._may_change(event.facts)
-            and (seen := self._glance()) is not None
-        ):
+        ended = event.message
+        changes = isinstance(ended, TrialEnded) and self._may_change(ended)
+        if changes and (seen := self._glance()) is not None:
             self._answer(seen)
 
-    def _may_change(self, ended: Mapping[str, Json]) -> bool:
-        if not Status(ended["status"]).terminal:
+    def _may_change(self, ended: TrialEnded) -> bool:
+        if not ended.status.terminal:
             return False
-        best, value = self._stands.best, ended["value"]
-        if ended["kind"] == Kind.RETEST or ended["origin"] == Origin.YOURS or best is None:
+        best, value = self._stands.best, ended.value
+        if ended.kind is Kind.RETEST or ended.origin is Origin.YOURS or best is None:
             return True
         better = self._study.plan.facts.direction.better
         return value is not None and (best.value is None or better(value, best.value))
@@ -165,7 +174,7 @@ class Watcher:
             study = self._ledger.study(self._study.name)
             text = left_undone(study, self._ledger.counts(study.id), self._ways)
             if text:
-                self._listen(Event(name="note", facts={"text": text}))
+                self._tell(Note(text=text))
 
     def _look(self) -> None:
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
@@ -186,29 +195,31 @@ class Watcher:
     def _count(self, seen: Glance) -> None:
         counts = seen.counts
         ended = [each for each in self._untold if each.state.terminal]
-        told = {
-            "ended": [each.label for each in ended if each.kind is Kind.SEARCH],
-            "retests_ended": [each.label for each in ended if each.kind is Kind.RETEST],
-            "retests": counts.retests,
-            "running": counts.running,
-            "waiting": counts.waiting,
-            "failed": counts.failed,
-            "trials": seen.study.trials,
-            "trainings": seen.study.trainings,
-            "deadline": seen.study.deadline,
-        }
         self._untold = []
-        self._listen(Event(name="counts", facts=told))
+        self._tell(
+            StudyCounts(
+                ended=tuple(each.label for each in ended if each.kind is Kind.SEARCH),
+                retests_ended=tuple(each.label for each in ended if each.kind is Kind.RETEST),
+                retests=counts.retests,
+                running=counts.running,
+                waiting=counts.waiting,
+                failed=counts.failed,
+                trials=seen.study.trials,
+                trainings=seen.study.trainings,
+                deadline=seen.study.deadline,
+            )
+        )
 
     def _answer(self, seen: Glance) -> None:
         records = self._follower.records
         if seen.changed:
             self._stands = standing(self._study.plan.facts, records)
         left = seconds_left(seen.study, records, seen.workers, now=seen.now)
-        self._listen(Event(name="answer", facts={**self._best_and_yours(), "seconds_left": left}))
+        best, yours = brief(self._stands.best), brief(self._stands.yours)
+        self._tell(StudyAnswer(best=best, yours=yours, seconds_left=left))
 
-    def _best_and_yours(self) -> dict[str, Json]:
-        return {"best": brief(self._stands.best), "yours": brief(self._stands.yours)}
+    def _tell(self, message: Message) -> None:
+        self._listen(Event(message=message))
 
 
 def left_undone(study: StudyRecord, counts: Counts, ways: Ways = SHELL) -> str:
@@ -229,18 +240,18 @@ def left_undone(study: StudyRecord, counts: Counts, ways: Ways = SHELL) -> str:
     return f"the time is over: {said}; {ways.say('time', study.name)}" if said else ""
 
 
-def brief(contender: Contender | None) -> dict[str, Json] | None:
-    """A contender as events tell of it."""
+def brief(contender: Contender | None) -> Result | None:
+    """A contender as messages tell of it."""
     if contender is None:
         return None
-    return {
-        "number": contender.trial,
-        "value": contender.value,
-        "short": setting_in_short(contender.setting),
-        "state": contender.state.value,
-        "seeds": contender.seeds,
-        "evidence": evidence_text(contender.retest),
-    }
+    return Result(
+        number=contender.trial,
+        value=contender.value,
+        short=setting_in_short(contender.setting),
+        state=contender.state,
+        seeds=contender.seeds,
+        evidence=evidence_text(contender.retest),
+    )
 
 
 @contextmanager

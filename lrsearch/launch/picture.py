@@ -5,15 +5,31 @@ Takes events, keeps numbers; prints nothing and knows no clock but the events' o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
 
-from lrsearch.answer import Bill, Forecast
+from lrsearch.answer import Bill
 from lrsearch.budget import RETESTED, retests_in_all
-from lrsearch.launch.events import Event
+from lrsearch.forecast import Forecast
+from lrsearch.messages import (
+    Event,
+    PoolStarted,
+    Result,
+    RetestsPlanned,
+    Stopping,
+    StudyAnswer,
+    StudyBegun,
+    StudyBill,
+    StudyCounts,
+    TrialEnded,
+    TrialProgress,
+    TrialStarted,
+    WorkerDied,
+    WorkerDone,
+    WorkerReady,
+    Working,
+)
 from lrsearch.report.bill import duration as duration  # noqa: PLC0414 - every view's
-from lrsearch.values import Direction, Json, Kind, Status
+from lrsearch.values import Direction, Kind
 
 SETTLED = 16  # trainings that ended: from then on they alone tell how long the rest takes
 PACE_SECONDS = 10.0  # a training that long tells the pace by itself: its beginning is little of it
@@ -34,22 +50,18 @@ class Row:
     # label and setting of what it trains, by trial id
     held: dict[int, tuple[str, str]] = field(default_factory=dict)
 
+    def move(self, progress: TrialProgress) -> None:
+        """Show how far one of its trials is."""
+        self.label, self.short = self.held.get(progress.trial_id, (self.label, self.short))
+        self.state, self.epoch, self.epochs = "training", progress.epoch, progress.epochs
+        self.rate, total = progress.rate, progress.total_steps
+        self.share = progress.step / total if total else 0.0
+        self.value = self.value if progress.value is None else progress.value
+
     @property
     def labels(self) -> set[str]:
         """What it trains."""
         return {label for label, _ in self.held.values()}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
-    """The best or yours, as the study's answer has it."""
-
-    number: int
-    value: float | None
-    short: str
-    state: str = "complete"
-    seeds: int = 0  # retests that the value is the mean of; 0: a single training
-    evidence: str = "1 training"
 
 
 def _by_kind() -> dict[Kind, set[str]]:
@@ -57,7 +69,7 @@ def _by_kind() -> dict[Kind, set[str]]:
 
 
 @dataclass(slots=True)
-class Picture:
+class ProgressState:
     """Everything a view shows."""
 
     study: str = ""
@@ -94,10 +106,9 @@ class Picture:
     told_left: tuple[float, float] | None = None
 
     def take(self, event: Event) -> None:
-        """Take an event in; unknown ones change nothing."""
-        handler = self._HANDLERS.get(event.name)
-        if handler is not None:
-            handler(self, event)
+        """Take a message in."""
+        self._take_of_study(event)
+        self._take_of_worker(event)
 
     # -- what is left ----------------------------------------------------------------------------------------------
 
@@ -211,142 +222,85 @@ class Picture:
         """Seconds a trial."""
         return sum(self.trial_seconds) / max(1, len(self.trial_seconds))
 
-    # -- events ----------------------------------------------------------------------------------------------------
+    # -- messages ----------------------------------------------------------------------------------
 
-    def _on_pool(self, event: Event) -> None:
-        self.rows = {name: Row() for name in event.facts["slots"]}
-
-    def _on_study(self, event: Event) -> None:
-        facts = event.facts
-        self.study, self.objective, self.direction = (
-            facts["study"],
-            facts["objective"],
-            Direction(facts["direction"]),
-        )
-        self.trials, self.deadline, self.retest_seeds = (
-            facts["trials"],
-            facts["deadline"],
-            facts["retest"],
-        )
-        self.retested = facts.get("retested", RETESTED)
-        self.trainings = facts.get("trainings")
-        self._on_answer(event)
-        self.began = event.at
-
-    def _on_counts(self, event: Event) -> None:
-        facts = event.facts
-        self.running, self.waiting, self.failed = (
-            facts[name] for name in ("running", "waiting", "failed")
-        )
-        self.trials, self.deadline, self.trainings = (
-            facts["trials"],
-            facts["deadline"],
-            facts.get("trainings"),
-        )
-        self.retests_planned = max(self.retests_planned, facts["retests"])
-        for kind, labels in ((Kind.SEARCH, facts["ended"]), (Kind.RETEST, facts["retests_ended"])):
-            # A trial that began and ended a moment ago may be here before the events that it did
-            # so.
-            self.stored[kind] |= self.recent[kind] if self.ledger_told else set(labels)
-            self.recent[kind] = set(labels)
-        self.ledger_told = True
-
-    def _on_answer(self, event: Event) -> None:
+    def _take_of_study(self, event: Event) -> None:
         """Best, yours and time left are the study's, whoever trained what: this process' own trials
         do not change them.
         """
-        facts = event.facts
-        self.best, self.yours = _result(facts["best"]), _result(facts["yours"])
-        if facts.get("seconds_left") is not None:
-            self.told_left = facts["seconds_left"], event.at
+        match event.message:
+            case StudyBegun() as begun:
+                self.study, self.objective = begun.study, begun.objective
+                self.direction, self.retest_seeds = begun.direction, begun.retest
+                self.retested, self.began = begun.retested, event.at
+                self.trials, self.trainings = begun.trials, begun.trainings
+                self.deadline, self.best, self.yours = begun.deadline, begun.best, begun.yours
+            case StudyCounts() as counts:
+                self._count(counts)
+            case StudyAnswer(best=best, yours=yours, seconds_left=left):
+                self.best, self.yours = best, yours
+                self.told_left = self.told_left if left is None else (left, event.at)
+            case StudyBill(forecast=made):
+                self.forecast = None if made is None else (made, event.at)
+            case RetestsPlanned(retests=retests):
+                self.retests_planned = retests
+            case Stopping():
+                self.stopping = "putting running trials back; Ctrl-C again ends at once"
 
-    def _on_bill(self, event: Event) -> None:
-        made = event.facts["forecast"]
-        self.forecast = None if made is None else (Forecast.from_json(made), event.at)
+    def _count(self, counts: StudyCounts) -> None:
+        self.running, self.waiting, self.failed = counts.running, counts.waiting, counts.failed
+        self.trials, self.trainings = counts.trials, counts.trainings
+        self.deadline = counts.deadline
+        self.retests_planned = max(self.retests_planned, counts.retests)
+        for kind, ended in ((Kind.SEARCH, counts.ended), (Kind.RETEST, counts.retests_ended)):
+            # A trial that began and ended a moment ago may be here before the events that it did
+            # so.
+            self.stored[kind] |= self.recent[kind] if self.ledger_told else set(ended)
+            self.recent[kind] = set(ended)
+        self.ledger_told = True
 
-    def _on_ready(self, event: Event) -> None:
-        self.rows[event.slot] = Row(state="ready")
+    def _take_of_worker(self, event: Event) -> None:
+        match event.message:
+            case PoolStarted(slots=slots):
+                self.rows = {name: Row() for name in slots}
+            case WorkerReady():
+                self.rows[event.slot] = Row(state="ready")
+            case Working():
+                self.rows[event.slot] = Row(state="waiting")
+            case TrialStarted() as started:
+                self._start(event.slot, started)
+                self.training_since = self.training_since or event.at
+            case TrialProgress() as progress:
+                self.rows.setdefault(event.slot, Row()).move(progress)
+            case TrialEnded() as ended:
+                self._end(event.slot, ended)
+            case WorkerDied(retry_seconds=delay):
+                self.rows[event.slot] = Row(state="given up" if delay is None else "restarting")
+            case WorkerDone():
+                self.rows[event.slot] = Row(state="done")
 
-    def _on_working(self, event: Event) -> None:
-        self.rows[event.slot] = Row(state="waiting")
-
-    def _on_started(self, event: Event) -> None:
-        self.training_since = self.training_since or event.at
-        facts, held = event.facts, self._held(event)
-        label = facts["label"] + _resumed(facts)
-        held[facts["trial_id"]] = (label, facts["short"])
-        self.rows[event.slot] = Row(state="training", label=label, short=facts["short"], held=held)
+    def _start(self, slot: str, started: TrialStarted) -> None:
+        label, held = started.label + _resumed(started), self._held(slot)
+        held[started.trial_id] = (label, started.short)
+        self.rows[slot] = Row(state="training", label=label, short=started.short, held=held)
         self.most_at_once = max(self.most_at_once, sum(len(row.held) for row in self.rows.values()))
 
-    def _held(self, event: Event) -> dict[int, tuple[str, str]]:
-        row = self.rows.get(event.slot)
-        return {} if row is None else dict(row.held)
+    def _end(self, slot: str, ended: TrialEnded) -> None:
+        held = self._held(slot)
+        held.pop(ended.trial_id, None)
+        self.rows[slot] = Row(state="training" if held else "waiting", held=held)
+        if ended.status.terminal:
+            self.ended_here += 1
+            self.trial_seconds.append(ended.seconds)
+            self.told[ended.kind].add(ended.label)
 
-    def _on_progress(self, event: Event) -> None:
-        row, facts = self.rows.setdefault(event.slot, Row()), event.facts
-        row.label, row.short = row.held.get(facts["trial_id"], (row.label, row.short))
-        row.state, row.epoch, row.epochs, row.rate = (
-            "training",
-            facts["epoch"],
-            facts["epochs"],
-            facts["rate"],
-        )
-        row.share = facts["step"] / facts["total_steps"] if facts["total_steps"] else 0.0
-        row.value = row.value if facts["value"] is None else facts["value"]
-
-    def _on_ended(self, event: Event) -> None:
-        facts, held = event.facts, self._held(event)
-        held.pop(facts["trial_id"], None)
-        self.rows[event.slot] = Row(state="training" if held else "waiting", held=held)
-        if not Status(facts["status"]).terminal:
-            return
-        self.ended_here += 1
-        self.trial_seconds.append(facts["seconds"])
-        self.told[Kind(facts["kind"])].add(facts["label"])
-        if facts["kind"] == Kind.RETEST:
-            return
-
-    def _on_retests(self, event: Event) -> None:
-        self.retests_planned = event.facts.get(
-            "retests", len(event.facts["trials"]) * event.facts["seeds"]
-        )
-
-    def _on_died(self, event: Event) -> None:
-        delay = event.facts["retry_seconds"]
-        self.rows[event.slot] = Row(state="given up" if delay is None else "restarting")
-
-    def _on_done(self, event: Event) -> None:
-        self.rows[event.slot] = Row(state="done")
-
-    def _on_stopping(self, event: Event) -> None:
-        del event
-        self.stopping = "putting running trials back; Ctrl-C again ends at once"
-
-    _HANDLERS: ClassVar[Mapping[str, Callable[[Picture, Event], None]]] = {
-        "pool.started": _on_pool,
-        "study": _on_study,
-        "bill": _on_bill,
-        "counts": _on_counts,
-        "answer": _on_answer,
-        "ready": _on_ready,
-        "working": _on_working,
-        "trial.started": _on_started,
-        "trial.progress": _on_progress,
-        "trial.ended": _on_ended,
-        "retests.planned": _on_retests,
-        "worker.died": _on_died,
-        "done": _on_done,
-        "stopping": _on_stopping,
-    }
+    def _held(self, slot: str) -> dict[int, tuple[str, str]]:
+        return dict(self.rows[slot].held) if slot in self.rows else {}
 
 
-def _result(facts: Mapping[str, Json] | None) -> Result | None:
-    return None if facts is None else Result(**facts)
-
-
-def _resumed(facts: Mapping[str, Json]) -> str:
+def _resumed(started: TrialStarted) -> str:
     """From where a trial that was interrupted goes on."""
-    epoch, update = facts.get("resumed_from"), facts.get("resumed_update")
+    epoch, update = started.resumed_from, started.resumed_update
     return f" from epoch {epoch}" if epoch else f" from update {update}" if update else ""
 
 

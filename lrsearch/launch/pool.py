@@ -9,12 +9,12 @@ study and by whoever attaches to one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from shlex import quote
 from types import TracebackType
-from typing import ClassVar, Protocol, Self
+from typing import Protocol, Self
 
 from lrsearch.errors import (
     CallerError,
@@ -24,15 +24,42 @@ from lrsearch.errors import (
     Refused,
     StudyBroken,
 )
-from lrsearch.launch.child import Child, Inbox
-from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.launch.child import Child, Exited, Inbox, Signalled
+from lrsearch.launch.events import silent
 from lrsearch.launch.post import Post
 from lrsearch.launch.signals import Signals
+from lrsearch.messages import (
+    Broken,
+    Event,
+    Inspect,
+    Inspection,
+    Interrupt,
+    Listener,
+    Load,
+    Message,
+    Output,
+    PoolEnded,
+    PoolStarted,
+    Quit,
+    Stopping,
+    StudyInspected,
+    TrialEnded,
+    TrialStarted,
+    Wake,
+    Work,
+    WorkerDied,
+    WorkerDone,
+    WorkerFailed,
+    WorkerInterrupted,
+    WorkerMessage,
+    WorkerReady,
+    WorkerSignalled,
+    Working,
+)
 from lrsearch.setup.slots import Slot
-from lrsearch.values import Json, Status, StudyState
+from lrsearch.values import StudyState
 from lrsearch.worker.config import WorkerConfig
-from lrsearch.worker.wire import raised
-from lrsearch.worker.workshop import Inspection
+from lrsearch.worker.wire import error_from_message
 
 # from the first signal to the end of what has not left by itself; promised: 10 in all
 STOP_SECONDS = 7.0
@@ -93,7 +120,7 @@ class Pool:
         self._signals.__enter__()
         for post in self._posts:
             self._start(post)
-        self._tell("pool.started", slots=[post.slot.name for post in self._posts])
+        self._tell(PoolStarted(slots=tuple(post.slot.name for post in self._posts)))
         return self
 
     def __exit__(
@@ -117,7 +144,7 @@ class Pool:
         assert inspector.child is not None
         for child in self._children():  # all of them where steps are timed: side by side
             looks = child is inspector.child or self.config.times
-            child.tell({"do": "inspect" if looks else "load"})
+            child.tell(Inspect() if looks else Load())
         while self._facts is None:
             self._step()
             if self._signal is not None:
@@ -145,10 +172,8 @@ class Pool:
                 self._put_to_work(post.child)
         while self._children() or any(post.due is not None for post in self._posts):
             self._step()
-        self._tell(
-            "pool.ended",
-            reason="interrupted" if self._signal is not None else str(self._failure or ""),
-        )
+        why = "interrupted" if self._signal is not None else str(self._failure or "")
+        self._tell(PoolEnded(reason=why))
         if self._failure is not None:
             raise self._failure
         if self._signal is not None:
@@ -182,101 +207,93 @@ class Pool:
         for post in self._posts:
             post.due = None
             if post.child is not None:
-                post.child.tell({"do": "interrupt", "reason": reason})
+                post.child.tell(Interrupt(reason=reason))
                 if not post.child.holds:  # it is loading: nothing to wait for
                     post.child.kill("interrupted")
 
     def _hear_signal(self, number: int) -> None:
-        self._inbox.put((None, {"event": "signal", "number": number}))
+        self._inbox.put(Signalled(number))
 
     # -- one step --------------------------------------------------------------------------------------------------
 
     def _step(self) -> None:
         """Take what is in the inbox, or wait a moment for it; then look at the clocks."""
         try:
-            child, facts = self._inbox.get(timeout=TICK_SECONDS)
-            self._take(child, facts)
+            match self._inbox.get(timeout=TICK_SECONDS):
+                case Signalled(number):
+                    self._on_signal(number)
+                case child, Exited(code):
+                    self._on_exit(child, code)
+                case _, StudyInspected(inspection=found):
+                    self._facts = found
+                case child, WorkerFailed() as failed:
+                    self._on_error(child, failed)
+                case child, message:
+                    self._on_message(child, message)
+                    event = Event(message=message, slot=child.slot.name)
+                    self.before(event)
+                    self._listen(event)
         except Empty:
             pass
         self._hear_output()
         self._watch_clocks()
         self.tick()
 
-    def _take(self, child: Child | None, facts: dict[str, Json]) -> None:
-        name = facts.pop("event")
-        if child is None:
-            self._on_signal(facts["number"])
-            return
-        if (handler := self._HANDLERS.get(name)) is not None:
-            handler(self, child, facts)
-        if name not in {"exit", "facts", "error"}:
-            event = Event(name=name, slot=child.slot.name, facts=facts)
-            self.before(event)
-            self._listen(event)
+    def _on_message(self, child: Child, message: WorkerMessage) -> None:
+        match message:
+            case WorkerReady():
+                self._on_ready(child)
+            case Working(worker=worker):
+                child.worker_id = worker
+            case TrialStarted(trial_id=trial, attempt=attempt):
+                child.holds[trial, attempt] = time.monotonic()
+            case TrialEnded():
+                self._on_ended(child, message)
+            case Broken(reason=reason, traceback=trace):
+                text = f"the first trials all failed alike: {reason}"
+                self._fail(StudyBroken(text, traceback_text=trace))
+            case WorkerDone():
+                child.done = self._finished = True
+                child.tell(Quit())
+            case WorkerSignalled(signal=name):
+                child.signalled = child.signalled if child.done else name
+            case WorkerInterrupted():
+                child.done = not child.holds  # it put back all it held, as far as is known here
 
     def _on_signal(self, number: int) -> None:
         self._signal = number
-        self._tell("stopping", signal=number, seconds=STOP_SECONDS)
+        self._tell(Stopping(signal=number, seconds=STOP_SECONDS))
         self.interrupt()
 
-    def _on_ready(self, child: Child, facts: dict[str, Json]) -> None:
-        del facts
+    def _on_ready(self, child: Child) -> None:
         child.ready = True
         if self._study is not None:
             self._put_to_work(child)
 
-    def _on_facts(self, child: Child, facts: dict[str, Json]) -> None:
-        del child
-        self._facts = Inspection.from_json(facts["inspection"])
-
-    def _on_started(self, child: Child, facts: dict[str, Json]) -> None:
-        child.holds[facts["trial_id"], facts["attempt"]] = time.monotonic()
-
-    def _on_ended(self, child: Child, facts: dict[str, Json]) -> None:
-        child.holds.pop((facts["trial_id"], facts["attempt"]), None)
-        if Status(facts["status"]).terminal:
+    def _on_ended(self, child: Child, ended: TrialEnded) -> None:
+        child.holds.pop((ended.trial_id, ended.attempt), None)
+        if ended.status.terminal:
             self._post(child).trial_ended()
         # one that waits for the others' ends need not sleep its second out
         for other in self._children():
             if other is not child and other.working and not other.holds:
-                other.tell({"do": "wake"})
+                other.tell(Wake())
 
-    def _on_working(self, child: Child, facts: dict[str, Json]) -> None:
-        child.worker_id = facts["worker"]
-
-    def _on_broken(self, child: Child, facts: dict[str, Json]) -> None:
-        del child
-        text = f"the first trials all failed alike: {facts['reason']}"
-        self._fail(StudyBroken(text, traceback_text=facts["traceback"]))
-
-    def _on_done(self, child: Child, facts: dict[str, Json]) -> None:
-        del facts
-        child.done = self._finished = True
-        child.tell({"do": "quit"})
-
-    def _on_signalled(self, child: Child, facts: dict[str, Json]) -> None:
-        if not child.done:
-            child.signalled = facts["signal"]
-
-    def _on_interrupted(self, child: Child, facts: dict[str, Json]) -> None:
-        del facts
-        child.done = not child.holds  # it put back all it held, as far as is known here
-
-    def _on_error(self, child: Child, facts: dict[str, Json]) -> None:
+    def _on_error(self, child: Child, failed: WorkerFailed) -> None:
         """An error that the same file or database would give to every worker ends the run, and so
         does a crash before anybody has seen the study; a later one is a death like others.
         """
-        error = raised(facts)
-        child.error = facts
+        error = error_from_message(failed)
+        child.error = failed
         if isinstance(error, (CallerError, Refused, EnvironmentProblem)) or not (
             child.working or self._facts
         ):
             self._fail(error)
 
-    def _on_exit(self, child: Child, facts: dict[str, Json]) -> None:
+    def _on_exit(self, child: Child, code: int) -> None:
         post = self._post(child)
         self._hear_output_of(child)
-        post.bury(child, facts["code"])
+        post.bury(child, code)
         child.close()
         if child.worker_id is not None and not child.done:
             self._bury(child, child.verdict or child.reason or f"its worker ended by {post.ending}")
@@ -300,13 +317,10 @@ class Pool:
         if self._finished and self._over():
             delay = None
         post.due = None if delay is None else time.monotonic() + delay
-        facts = {
-            "ending": post.ending,
-            "reason": post.reason,
-            "tail": post.tail,
-            "retry_seconds": delay,
-        }
-        self._listen(Event(name="worker.died", slot=post.slot.name, facts=facts))
+        died = WorkerDied(
+            ending=post.ending, reason=post.reason, tail=post.tail, retry_seconds=delay
+        )
+        self._listen(Event(message=died, slot=post.slot.name))
 
     def _over(self) -> bool:
         """Whether the ledger says that nothing is left to do; not where it cannot be asked."""
@@ -338,7 +352,8 @@ class Pool:
 
     def _put_to_work(self, child: Child) -> None:
         child.working = True
-        child.tell({"do": "work", "study": self._study})
+        assert self._study is not None
+        child.tell(Work(study=self._study))
 
     def _fail(self, error: LrSearchError) -> None:
         self._failure = self._failure or error
@@ -358,10 +373,10 @@ class Pool:
     def _drain(self) -> None:
         """Wait until every child is gone; they were killed, so this is short."""
         while self._children():
-            child, facts = self._inbox.get()
-            if child is not None and facts["event"] == "exit":
-                self._post(child).child = None
-                child.close()
+            match self._inbox.get():
+                case child, Exited():
+                    self._post(child).child = None
+                    child.close()
 
     def _hear_output(self) -> None:
         for child in self._children():
@@ -369,26 +384,12 @@ class Pool:
 
     def _hear_output_of(self, child: Child) -> None:
         for line in child.printed():
-            self._listen(Event(name="output", slot=child.slot.name, facts={"text": line}))
+            self._listen(Event(message=Output(text=line), slot=child.slot.name))
 
     def _last_words(self) -> str:
         """How the workers ended: of one that told of an error, else of one that printed something."""
         told = sorted(self._posts, key=lambda post: (not post.reason, not post.tail))
         return told[0].last_words
 
-    def _tell(self, name: str, **facts: Json) -> None:
-        self._listen(Event(name=name, facts=facts))
-
-    _HANDLERS: ClassVar[Mapping[str, Callable[[Pool, Child, dict[str, Json]], None]]] = {
-        "ready": _on_ready,
-        "facts": _on_facts,
-        "working": _on_working,
-        "trial.started": _on_started,
-        "trial.ended": _on_ended,
-        "broken": _on_broken,
-        "done": _on_done,
-        "signalled": _on_signalled,
-        "interrupted": _on_interrupted,
-        "error": _on_error,
-        "exit": _on_exit,
-    }
+    def _tell(self, message: Message) -> None:
+        self._listen(Event(message=message))

@@ -8,16 +8,30 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, TextIO
+from typing import TextIO
 
 from lrsearch.answer import Bill
 from lrsearch.errors import InvalidValue
-from lrsearch.launch.events import Event, Listener, to_all
-from lrsearch.launch.picture import Picture, duration, number
+from lrsearch.launch.events import to_all
+from lrsearch.launch.picture import ProgressState, duration, number
+from lrsearch.messages import (
+    Event,
+    Listener,
+    Note,
+    Output,
+    RetestsPlanned,
+    Stopping,
+    StudyBegun,
+    StudyBill,
+    TrialEnded,
+    TrialProgress,
+    TrialStarted,
+    WorkerDied,
+)
 from lrsearch.report.bill import bill_text
 from lrsearch.report.layout import shorten
 from lrsearch.report.words import counted
@@ -31,7 +45,6 @@ _STATUS = {
     Status.LOST: "lost",
 }
 _LEAST_ROOM = 12  # characters of a setting
-_LOGGED_NOT = frozenset({"trial.progress"})  # several a second; an epoch's values are in the ledger
 
 
 @contextmanager
@@ -59,17 +72,17 @@ def watching(
 
 
 def _view(stack: ExitStack, stream: TextIO, *, verbose: bool) -> dict[str, Listener]:
-    picture = Picture()
+    state = ProgressState()
     out: Callable[[str], None] = partial(print, file=stream, flush=True)
     width: Callable[[], int] | None = None
     terminal = stream.isatty()
     if terminal:
         from lrsearch.launch.live import LiveView
 
-        live = stack.enter_context(LiveView(picture, stream))
+        live = stack.enter_context(LiveView(state, stream))
         out, width = live.print, live.width
-    lines = Lines(picture, out, verbose=verbose, terse=terminal, width=width)
-    return {"what progress is made of": picture.take, "progress on the terminal": lines}
+    lines = Lines(state, out, verbose=verbose, terse=terminal, width=width)
+    return {"what progress is made of": state.take, "progress on the terminal": lines}
 
 
 @contextmanager
@@ -83,8 +96,8 @@ def _log(path: Path) -> Iterator[Listener]:
         ) from error
 
     def write(event: Event) -> None:
-        if event.name in _LOGGED_NOT:
-            return
+        if isinstance(event.message, TrialProgress):
+            return  # several a second; an epoch's values are in the database
         line = (json.dumps(event.to_json(), default=str) + "\n").encode()
         while line:
             line = line[file.write(line) :]
@@ -97,18 +110,18 @@ def _log(path: Path) -> Iterator[Listener]:
 
 
 class Lines:
-    """Turns events into lines. Told after the picture has taken the event in."""
+    """Turns events into lines. Told after the state has taken the event in."""
 
     def __init__(
         self,
-        picture: Picture,
+        state: ProgressState,
         out: Callable[[str], None],
         *,
         verbose: bool = False,
         terse: bool = False,
         width: Callable[[], int] | None = None,
     ) -> None:
-        self._picture, self._print, self._verbose = picture, out, verbose
+        self._state, self._print, self._verbose = state, out, verbose
         self._width = width  # of the terminal now; None: a setting is never cut
         self._terse = terse  # beside a live view, which shows the rest
         self._said: Bill | None = None  # once trials had shown their pace
@@ -118,136 +131,104 @@ class Lines:
         line = self._line(event)
         if line:
             self._print(line)
-        if event.name in {"trial.ended", "retests.planned"}:
+        if isinstance(event.message, TrialEnded | RetestsPlanned):
             self._estimate(event)
 
     def _line(self, event: Event) -> str:
-        writer = self._WRITERS.get(event.name)
-        return writer(self, event) if writer is not None else ""
+        """What a message says in a line; empty where people need not read it."""
+        text = ""
+        match event.message:
+            case StudyBegun() as begun:
+                text = self._study(begun)
+            case StudyBill() if self._state.left != 0:
+                text = bill_text(self._state.bill(event.at), event.at)
+            case TrialStarted() as started:
+                text = self._started(event.slot, started)
+            case TrialEnded() as ended:
+                text = self._ended(ended)
+            case RetestsPlanned() as planned:
+                text = planned_text(planned)
+            case Note():
+                text = event.message.text
+            case Output() if self._verbose:
+                text = f"{event.slot}| {event.message.text}"
+            case WorkerDied() as died:
+                text = self._died(event.slot, died)
+            case Stopping():
+                text = "stopping: running trials are put back (again: end at once)"
+        return text
 
-    def _started(self, event: Event) -> str:
-        facts, epoch, update = (
-            event.facts,
-            event.facts.get("resumed_from"),
-            event.facts.get("resumed_update"),
-        )
-        if self._terse or not (self._verbose or epoch or update):
+    def _started(self, slot: str, started: TrialStarted) -> str:
+        epoch, update = started.resumed_from, started.resumed_update
+        resumed = bool(epoch or update)
+        if self._terse or not (self._verbose or resumed):
             return ""
-        how = f"goes on from epoch {epoch}, update {update}" if epoch or update else "begins"
-        return f"{event.slot}: {facts['label']} {how}: {facts['short']}"
+        how = f"goes on from epoch {epoch}, update {update}" if resumed else "begins"
+        return f"{slot}: {started.label} {how}: {started.short}"
 
-    def _retests(self, event: Event) -> str:
-        facts = event.facts
-        trials, seeds, left_out = (facts[name] for name in ("trials", "seeds", "left_out"))
-        if not trials or not seeds:
-            return ""
-        are = "is" if len(trials) == 1 else "are"
-        late = f"; {counted(left_out, 'more retest')} would end too late" if left_out else ""
-        settings, on = counted(len(trials), "setting"), counted(seeds, "fresh seed")
-        many = facts.get("retests", len(trials) * seeds)
-        more = "" if many == len(trials) * seeds else f" or more, {many} in all"
-        return f"the search is over; {settings} {are} retested on {on} each{more}{late}"
-
-    def _note(self, event: Event) -> str:
-        return str(event.facts["text"])
-
-    def _output(self, event: Event) -> str:
-        return f"{event.slot}| {event.facts['text']}" if self._verbose else ""
-
-    def _stopping(self, event: Event) -> str:
-        del event
-        return "stopping: running trials are put back (again: end at once)"
-
-    def _died(self, event: Event) -> str:
-        delay = event.facts["retry_seconds"]
+    def _died(self, slot: str, died: WorkerDied) -> str:
+        delay = died.retry_seconds
         then = "its slot is given up" if delay is None else f"another starts in {duration(delay)}"
-        tail, reason = str(event.facts["tail"]), str(event.facts.get("reason", ""))
-        last = (
-            tail
-            if self._verbose or delay is None
-            else ""
-            if reason
-            else "\n".join(tail.splitlines()[-1:])
-        )
-        return "\n".join(
-            filter(
-                None, [f"worker {event.slot} died ({event.facts['ending']}); {then}", reason, last]
-            )
-        )
+        last = died.tail
+        if not self._verbose and delay is not None:  # its error, or its last line, tells enough
+            last = "" if died.reason else "\n".join(last.splitlines()[-1:])
+        head = f"worker {slot} died ({died.ending}); {then}"
+        return "\n".join(filter(None, [head, died.reason, last]))
 
-    def _study(self, event: Event) -> str:
-        picture = self._picture
+    def _study(self, begun: StudyBegun) -> str:
         budget = (
-            counted(picture.trials, "trial")
-            if picture.trials is not None
+            counted(begun.trials, "trial")
+            if begun.trials is not None
             else "as many trials as the time allows"
         )
-        already = f", {event.facts['done']} done already" if event.facts["done"] else ""
-        return f"study {picture.study}: {budget}{already}, {counted(len(picture.rows), 'slot')}, by {picture.objective}"
+        already = f", {begun.done} done already" if begun.done else ""
+        slots = counted(len(self._state.rows), "slot")
+        return f"study {begun.study}: {budget}{already}, {slots}, by {begun.objective}"
 
-    def _ended(self, event: Event) -> str:
-        facts, picture = event.facts, self._picture
-        status = Status(facts["status"])
-        what = _STATUS.get(status) or (
-            "no value" if facts["value"] is None else number(facts["value"])
-        )
-        mark = ""
-        if facts["kind"] == Kind.SEARCH and status is Status.COMPLETE and picture.best is not None:
-            mark = "  best so far" if picture.best.number == facts["number"] else ""
-        count = (
-            f"[{picture.done}/{picture.trials or '-'}] "
-            if facts["kind"] == Kind.SEARCH and status.terminal
-            else ""
-        )
-        short = "yours: " + facts["short"] if facts["origin"] == Origin.YOURS else facts["short"]
-        why = (
-            f"  ({facts['reason']})"
-            if status in {Status.FAILED, Status.LOST} and facts["reason"]
-            else ""
-        )
-        head, tail = (
-            f"{count}{facts['label']:<9} {what:<8} ",
-            f"  {duration(facts['seconds'])}{mark}",
-        )
-        room = self._width() - len(head) - len(tail) if self._width is not None else None
-        return (
-            head + (short if room is None else shorten(short, max(_LEAST_ROOM, room))) + tail + why
-        )
-
-    def _bill(self, event: Event) -> str:
-        """Before the first trial begins."""
-        picture = self._picture
-        return "" if picture.left == 0 else bill_text(picture.bill(event.at), event.at)
+    def _ended(self, ended: TrialEnded) -> str:
+        state, status, search = self._state, ended.status, ended.kind is Kind.SEARCH
+        what = _STATUS.get(status) or ("no value" if ended.value is None else number(ended.value))
+        best = state.best.number if state.best is not None else None
+        leads = search and status is Status.COMPLETE and best == ended.number
+        mark = "  best so far" if leads else ""
+        count = f"[{state.done}/{state.trials or '-'}] " if search and status.terminal else ""
+        short = f"yours: {ended.short}" if ended.origin is Origin.YOURS else ended.short
+        failed = status in {Status.FAILED, Status.LOST} and ended.reason
+        why = f"  ({ended.reason})" if failed else ""
+        head, tail = f"{count}{ended.label:<9} {what:<8} ", f"  {duration(ended.seconds)}{mark}"
+        if self._width is not None:
+            room = self._width() - len(head) - len(tail)
+            short = shorten(short, max(_LEAST_ROOM, room))
+        return head + short + tail + why
 
     def _estimate(self, event: Event) -> None:
         """The bill once more when trials have shown their pace, and where time limits it, when the
         pace is much another.
         """
-        picture = self._picture
+        state = self._state
         # a short study's trials may all have ended before its pace shows
-        searched = event.name == "retests.planned"
-        shown = picture.trial_seconds and (
-            searched or picture.shows_pace or picture.forecast is None
-        )
-        if self._final or not shown or picture.left == 0:
+        searched = isinstance(event.message, RetestsPlanned)
+        shown = state.trial_seconds and (searched or state.shows_pace or state.forecast is None)
+        if self._final or not shown or state.left == 0:
             return
-        bill = picture.bill(event.at)
-        if self._said is not None and not (picture.paced and _misleads(self._said, bill)):
+        bill = state.bill(event.at)
+        if self._said is not None and not (state.paced and _misleads(self._said, bill)):
             return
         self._said, self._final = bill, self._said is not None or bill.limit_seconds is None
-        self._print(f"{bill_text(bill, event.at)}; {duration(picture.mean_seconds)} a training")
+        self._print(f"{bill_text(bill, event.at)}; {duration(state.mean_seconds)} a training")
 
-    _WRITERS: ClassVar[Mapping[str, Callable[[Lines, Event], str]]] = {
-        "study": _study,
-        "bill": _bill,
-        "trial.started": _started,
-        "trial.ended": _ended,
-        "retests.planned": _retests,
-        "note": _note,
-        "output": _output,
-        "worker.died": _died,
-        "stopping": _stopping,
-    }
+
+def planned_text(planned: RetestsPlanned) -> str:
+    """Which retests follow the search, in one line; empty where none do."""
+    settings, seeds = len(planned.trials), planned.seeds
+    if not settings or not seeds:
+        return ""
+    are = "is" if settings == 1 else "are"
+    more = "" if planned.retests == settings * seeds else f" or more, {planned.retests} in all"
+    left_out = counted(planned.left_out, "more retest")
+    late = f"; {left_out} would end too late" if planned.left_out else ""
+    what = f"{counted(settings, 'setting')} {are} retested on {counted(seeds, 'fresh seed')} each"
+    return f"the search is over; {what}{more}{late}"
 
 
 def _misleads(said: Bill, now: Bill) -> bool:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from lrsearch.errors import UnknownName
 from lrsearch.launch.checking import check_identity, check_same, refuse_broken
-from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.launch.events import silent
 from lrsearch.launch.retests import add_retests
+from lrsearch.messages import Event, Inspection, Listener, Note
 from lrsearch.options import RetestOptions, SearchOptions
 from lrsearch.report.words import counted
 from lrsearch.values import Origin, StudyPlan, StudyRecord, StudyState
-from lrsearch.worker.workshop import Inspection
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -92,7 +92,7 @@ def _raise_seeds(ledger: Ledger, study: StudyRecord, seeds: int, listen: Listene
     elif seeds < kept:
         keeps = f"{study.name} keeps its {counted(kept, 'seed')} for retests"
         text = f"{keeps}: --retest {seeds} takes none back"
-        listen(Event(name="note", facts={"text": text}))
+        listen(Event(message=Note(text=text)))
 
 
 def stored(ledger: Ledger, name: str) -> StudyRecord | None:

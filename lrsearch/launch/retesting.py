@@ -9,18 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
 
 from lrsearch.errors import Refused
 from lrsearch.launch.choosing import choose
-from lrsearch.launch.events import Listener, silent, to_all
+from lrsearch.launch.events import silent, to_all
 from lrsearch.launch.retests import STOPPED, RetestsAdded, add_retests
 from lrsearch.launch.starting import complete_study, stored_study, train_further
+from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.values import StudyRecord, StudyState
-
-if TYPE_CHECKING:
-    from lrsearch.storage import Ledger
 
 
 def retest(
@@ -47,7 +44,7 @@ def retest(
     added: list[RetestsAdded] = []
     with stored_study(name, url) as (ledger, study):
         choice = choose(study, ledger.trials(study.id), wanted)
-        over = _search_is_over(ledger, study)
+        over = ledger.search_is_over(study.id)
         if over and not choice.trials:
             raise _nothing_to_retest(name)
         if plan_only or not over or study.state in STOPPED:
@@ -81,9 +78,3 @@ def retest(
 def _nothing_to_retest(name: str) -> Refused:
     none = f"no trial of study {name!r} ran to its end with a value: there is nothing to retest."
     return Refused(f"{none} See lrsearch trials {quote(name)}.")
-
-
-def _search_is_over(ledger: Ledger, study: StudyRecord) -> bool:
-    from lrsearch.storage.claims import search_is_over
-
-    return ledger.move(study.id, search_is_over, gone=True)

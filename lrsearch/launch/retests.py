@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from lrsearch.launch.checking import refuse_broken
 from lrsearch.launch.choosing import Choice, choose, retests_of
-from lrsearch.launch.events import Event, Listener, silent
+from lrsearch.launch.events import silent
+from lrsearch.messages import Event, Listener, Note
 from lrsearch.options import RetestOptions
 from lrsearch.report.words import counted
 from lrsearch.values import Json, StudyRecord, StudyState
@@ -114,7 +115,7 @@ def add_retests(
         )
         taken = ledger.ask_retests(study.id, asked)
     added = RetestsAdded(study=ledger.study(study.name), choice=choice, taken=taken)
-    listen(Event(name="note", facts={"text": str(added)}))
+    listen(Event(message=Note(text=str(added))))
     return added
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from lrsearch.launch.checking import check_methods
-from lrsearch.launch.events import Event, Listener, silent, to_all
+from lrsearch.launch.events import silent, to_all
 from lrsearch.launch.parent import check_storage, opened
 from lrsearch.launch.planning import plan_workers
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.request import create_or_resume, new_plan, stored
 from lrsearch.launch.starting import check_file, complete_study, train, worker_config
+from lrsearch.messages import Event, Listener, Note
 from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.report.words import counted
 from lrsearch.values import StudyRecord
@@ -51,7 +52,7 @@ def run_study(
         check_storage(url)  # while TensorFlow loads in the workers
         found = pool.inspect()
         for note in found.facts.notes:
-            listen(Event(name="note", facts={"text": note}))
+            listen(Event(message=Note(text=note)))
         check_methods(search, found.facts)
         plan = new_plan(search, name, str(study_file), found)
         with opened(url) as ledger:
@@ -59,7 +60,7 @@ def run_study(
                 there = stored(ledger, name) is not None
                 study = create_or_resume(ledger, search, plan, resume=False, listen=listen)
                 if there:
-                    listen(Event(name="note", facts={"text": _left_alone(study)}))
+                    listen(Event(message=Note(text=_left_alone(study))))
                 return study
             study = create_or_resume(ledger, search, plan, listen=listen)
             train(pool, ledger, study, slots, listen)

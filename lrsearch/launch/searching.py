@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from lrsearch.choices import SPACE
 from lrsearch.errors import InvalidValue, StudyFileError
-from lrsearch.launch.events import Listener
 from lrsearch.launch.inline import run_inline
+from lrsearch.messages import Listener
 from lrsearch.options import (
     MachineOptions,
     RetestOptions,

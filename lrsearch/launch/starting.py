@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from lrsearch.answer import prepare_answer
 from lrsearch.errors import LrSearchError, StudyFileError
 from lrsearch.launch.checking import check_identity, refuse_broken
-from lrsearch.launch.events import Event, Listener
 from lrsearch.launch.parent import LedgerUndertaker, Watcher, opened
 from lrsearch.launch.planning import keep_threads, plan_further, trainings_left
 from lrsearch.launch.pool import Pool
+from lrsearch.messages import Event, Listener, Note
 from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.setup.slots import SlotPlan
 from lrsearch.values import Json, StudyRecord
@@ -113,7 +113,7 @@ def train(
     pool: Pool, ledger: Ledger, study: StudyRecord, slots: SlotPlan, listen: Listener
 ) -> None:
     """Let `pool`, which has these `slots`, train `study`, telling how it stands."""
-    listen(Event(name="note", facts={"text": str(slots)}))
+    listen(Event(message=Note(text=str(slots))))
     keep_threads(ledger, study, slots)
     watcher = Watcher(ledger, study, listen, workers=len(slots.slots))
     watcher.begin()

@@ -17,6 +17,7 @@ __all__ = [
     "range_text",
     "rate_text",
     "schedule_text",
+    "setting_in_short",
     "shape_text",
     "value_digits",
     "value_text",
@@ -49,6 +50,12 @@ def shape_text(setting: Setting) -> str:
 def schedule_text(setting: Setting) -> str:
     """`linear, 5 % warm-up, to 3 %`."""
     return ", ".join([shape_text(setting), *knob_texts(setting)])
+
+
+def setting_in_short(setting: Setting) -> str:
+    """A setting in one short line, in the words of every table."""
+    words = f"{setting.optimizer} {rate_text(setting.learning_rate)} {schedule_text(setting)}"
+    return f"{words}; {further_text(setting)}" if setting.extra else words
 
 
 def knob_texts(setting: Setting) -> list[str]:

@@ -6,16 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lrsearch.storage.attempts import Beat
     from lrsearch.storage.claims import Answer, Claim, Done, PlanRetests, Wait
-    from lrsearch.storage.ends import Beat
     from lrsearch.storage.follower import Follower
     from lrsearch.storage.glance import Glance
     from lrsearch.storage.ledger import Ledger
     from lrsearch.storage.mirror import Mirror
     from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records, RungValue
-    from lrsearch.storage.retests import RetestsAsked, RetestsTaken
+    from lrsearch.storage.retests import Retest, RetestsAsked, RetestsTaken
     from lrsearch.storage.schema import check_storage, migrate_database, open_ledger
-    from lrsearch.storage.studies import Retest
     from lrsearch.storage.url import mask, resolve_url
 
 __all__ = [
@@ -47,7 +46,7 @@ __all__ = [
 _HOMES = {
     "Answer": "lrsearch.storage.claims",
     "AttemptRecord": "lrsearch.storage.records",
-    "Beat": "lrsearch.storage.ends",
+    "Beat": "lrsearch.storage.attempts",
     "CheckpointRecord": "lrsearch.storage.records",
     "Claim": "lrsearch.storage.claims",
     "Counts": "lrsearch.storage.records",
@@ -58,7 +57,7 @@ _HOMES = {
     "Mirror": "lrsearch.storage.mirror",
     "PlanRetests": "lrsearch.storage.claims",
     "Records": "lrsearch.storage.records",
-    "Retest": "lrsearch.storage.studies",
+    "Retest": "lrsearch.storage.retests",
     "RetestsAsked": "lrsearch.storage.retests",
     "RetestsTaken": "lrsearch.storage.retests",
     "RungValue": "lrsearch.storage.records",

@@ -1,5 +1,4 @@
-"""Ends of waiting that no server keeps: for an answer that never comes, and for work that must not
-hold up its caller.
+"""Client-side time-outs: for answers that never come, and for work that must not hold up its caller.
 
 A server's own time-outs end nothing when the server, or the way to it, stands still: a frozen
 process, a relay that accepts and forwards nothing. TCP's end nothing either while something on the
@@ -57,14 +56,16 @@ def _until(
         return ended
 
 
-class Errand(Generic[T]):
+class DetachedCall(Generic[T]):
     """Work on a thread of its own, which its caller awaits for a while and then leaves to itself."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
         self._result: T | None = None
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="lrsearch-errand", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name="lrsearch-detached-call", daemon=True
+        )
         self._thread.start()
 
     @property

@@ -18,18 +18,20 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from lrsearch.errors import StorageUnavailable
-from lrsearch.storage._optuna import Ending, add_trial, conclude
-from lrsearch.storage.move import Move
+from lrsearch.storage.claims import ENDED
+from lrsearch.storage.optuna_trials import Ending, add_trial, conclude
 from lrsearch.storage.tables import curves, studies, trials
-from lrsearch.values import TERMINAL, Direction, Json, Kind, TrialState
+from lrsearch.storage.transaction import StudyGone, Transaction
+from lrsearch.values import Direction, Json, Kind, TrialState
 
 if TYPE_CHECKING:
     from lrsearch.storage.ledger import Ledger
@@ -40,17 +42,12 @@ LIMIT = 400  # trials a call, so that no worker is kept from training
 PATIENCE_SECONDS = 20.0  # what is not mirrored now is mirrored next time
 
 _NOTHING, _BEGUN, _FINAL = 0, 1, 2
-_ENDED = tuple(sorted(status.value for status in TERMINAL))
 _STATES = {
     TrialState.COMPLETE: OptunaState.COMPLETE,
     TrialState.DIVERGED: OptunaState.COMPLETE,
     TrialState.PRUNED: OptunaState.PRUNED,
     TrialState.FAILED: OptunaState.FAIL,
 }
-
-
-def no_seam(_label: str) -> None:
-    """Where a drill kills the process."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,11 +64,13 @@ class _Batch:
 class Mirror:
     """Writes Optuna's rows of the studies in one ledger.
 
-    `seam` is called between any two writes, for drills.
+    `failpoint` is called between any two writes: a drill kills the process there.
     """
 
-    def __init__(self, ledger: Ledger, *, seam: Callable[[str], None] = no_seam) -> None:
-        self._ledger, self._seam = ledger, seam
+    def __init__(
+        self, ledger: Ledger, *, failpoint: Callable[[str], object] = lambda _stage: None
+    ) -> None:
+        self._database, self._failpoint = ledger.database, failpoint
         self._me = secrets.token_hex(16)
         self._blocked = False  # another process held the lease at the last look
 
@@ -112,38 +111,34 @@ class Mirror:
         process is at it.
         """
 
-        def taken(move: Move) -> _Batch | None:
-            row = move.study
-            self._blocked = row.mirror_owner not in {None, self._me} and row.mirror_until > move.now
+        def take(tx: Transaction) -> _Batch | None:
+            row = tx.study
+            self._blocked = row.mirror_owner not in {None, self._me} and row.mirror_until > tx.now
             if self._blocked or row.optuna_study_id is None:
                 return None
-            batch = _behind(move)
+            batch = _behind(tx)
             if batch is not None:
-                until = {"mirror_owner": self._me, "mirror_until": move.now + LEASE_SECONDS}
-                move.connection.execute(
-                    update(studies).where(studies.c.id == study_id).values(**until)
-                )
+                until = {"mirror_owner": self._me, "mirror_until": tx.now + LEASE_SECONDS}
+                tx.execute(update(studies).where(studies.c.id == study_id).values(**until))
             return batch
 
-        return self._ledger.move(study_id, taken, gone=None)
+        with suppress(StudyGone):
+            return self._database.transact(take, study=study_id)
+        return None
 
     def _settle(self, study_id: int, noted: Sequence[Mapping[str, Any]]) -> None:
         """Note down what was written, and give the lease back, so that nobody's end is left to wait
         for the lease to lapse.
         """
 
-        def settled(connection: Connection) -> None:
+        def settle(tx: Transaction) -> None:
             for columns in noted:
-                connection.execute(
-                    update(trials).where(trials.c.id == columns["id"]).values(**columns)
-                )
+                tx.execute(update(trials).where(trials.c.id == columns["id"]).values(**columns))
             mine = and_(studies.c.id == study_id, studies.c.mirror_owner == self._me)
-            connection.execute(
-                update(studies).where(mine).values(mirror_owner=None, mirror_until=None)
-            )
+            tx.execute(update(studies).where(mine).values(mirror_owner=None, mirror_until=None))
 
-        self._ledger.database.write(settled)
-        self._seam("settled")
+        self._database.transact(settle)
+        self._failpoint("settled")
 
     # -- rows --------------------------------------------------------------------------------------------------------------------
 
@@ -153,11 +148,11 @@ class Mirror:
             optuna_id = row.optuna_trial_id if row.mirrored != _NOTHING else self._make(batch, row)
             if optuna_id is None:  # the rows before it are not there: somebody deleted the study
                 break
-            ended = row.state in _ENDED
+            ended = row.state in ENDED
             if ended:
                 ending = _ending(batch, row)
                 self._optuna(partial(conclude, trial_id=optuna_id, ending=ending))
-                self._seam("concluded")
+                self._failpoint("concluded")
             noted.append(
                 {
                     "id": row.id,
@@ -172,8 +167,8 @@ class Mirror:
         params = json.loads(row.params) if row.params else {}
         began = row.started_at if row.started_at is not None else row.finished_at
         made: int | None = self._optuna(
-            lambda connection: add_trial(
-                connection,
+            lambda tx: add_trial(
+                tx,
                 batch.optuna_study_id,
                 row.number,
                 params=params,
@@ -182,19 +177,19 @@ class Mirror:
                 began=began,
             )
         )
-        self._seam("made")
+        self._failpoint("made")
         return made
 
-    def _optuna(self, work: Callable[[Connection], Any]) -> Any:
+    def _optuna(self, work: Callable[[Transaction], Any]) -> Any:
         # Our own engine: Optuna's would open one more connection a worker, and load Optuna's
         # storage there.
-        return self._ledger.database.write(work, patience_seconds=PATIENCE_SECONDS)
+        return self._database.transact(work, patience_seconds=PATIENCE_SECONDS)
 
 
-def _behind(move: Move) -> _Batch | None:
+def _behind(tx: Transaction) -> _Batch | None:
     """Trials whose row is behind, by number, up to the first that waits to be sampled."""
-    mine = and_(trials.c.study_id == move.study_id, trials.c.kind == Kind.SEARCH.value)
-    ended = trials.c.state.in_(_ENDED)
+    mine = tx.of_study(trials.c.kind == Kind.SEARCH.value)
+    ended = trials.c.state.in_(ENDED)
     # One that failed before it was sampled never will be: it gets its row without parameters.
     ready = or_(trials.c.params.is_not(None), ended)
     behind = or_(
@@ -206,44 +201,40 @@ def _behind(move: Move) -> _Batch | None:
         .scalar_subquery()
     )
     free = or_(trials.c.mirrored == _BEGUN, trials.c.number < func.coalesce(unsampled, 2**31 - 1))
-    rows = move.connection.execute(
+    rows = tx.execute(
         select(trials).where(mine, behind, free).order_by(trials.c.number).limit(BATCH)
     ).all()
     if not rows:
         return None
-    finished = [row.id for row in rows if row.state in _ENDED]
-    plan = move.rules
+    finished = [row.id for row in rows if row.state in ENDED]
+    plan = tx.rules
     lacking = any(
         row.state == TrialState.DIVERGED.value or row.value is None
         for row in rows
         if row.id in finished
     )
     return _Batch(
-        optuna_study_id=move.study.optuna_study_id,
+        optuna_study_id=tx.study.optuna_study_id,
         plan=plan,
         rows=rows,
-        curves=_curves(move.connection, finished) if finished else {},
-        worst=_worst(move, Direction(plan["facts"]["direction"]), mine) if lacking else None,
+        curves=_curves(tx, finished) if finished else {},
+        worst=_worst(tx, Direction(plan["facts"]["direction"]), mine) if lacking else None,
     )
 
 
-def _curves(connection: Connection, trial_ids: Sequence[int]) -> dict[int, dict[int, float]]:
+def _curves(tx: Transaction, trial_ids: Sequence[int]) -> dict[int, dict[int, float]]:
     query = select(curves.c.trial_id, curves.c.epoch, curves.c.value)
-    rows = connection.execute(
-        query.where(curves.c.trial_id.in_(trial_ids), curves.c.value.is_not(None)).order_by(
-            curves.c.epoch
-        )
-    )
+    known = query.where(curves.c.trial_id.in_(trial_ids), curves.c.value.is_not(None))
     found: dict[int, dict[int, float]] = {}
-    for row in rows:
+    for row in tx.execute(known.order_by(curves.c.epoch)):
         found.setdefault(row.trial_id, {})[row.epoch] = row.value
     return found
 
 
-def _worst(move: Move, direction: Direction, mine: ColumnElement[bool]) -> float | None:
+def _worst(tx: Transaction, direction: Direction, mine: ColumnElement[bool]) -> float | None:
     extreme = func.max if direction is Direction.MINIMIZE else func.min
     query = select(extreme(trials.c.value)).where(mine, trials.c.state == TrialState.COMPLETE.value)
-    found: float | None = move.connection.execute(query).scalar_one()
+    found: float | None = tx.execute(query).scalar_one()
     return found
 
 

@@ -88,7 +88,7 @@ def _server_rows(
     from sqlalchemy import make_url
     from sqlalchemy import text as prepared
 
-    from lrsearch.storage.database import make_engine
+    from lrsearch.storage.connections import make_engine
     from lrsearch.storage.url import resolve_url
 
     engine = make_engine(

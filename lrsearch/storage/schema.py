@@ -7,8 +7,6 @@ only looked at here.
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -21,16 +19,17 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, ColumnElement, Connection, exc, inspect, text
 
 from lrsearch.errors import SchemaMismatch, StorageProblem
-from lrsearch.storage._optuna import check_version
-from lrsearch.storage.database import PATIENCE_SECONDS, Database, problem, where
-from lrsearch.storage.ledger import Ledger, no_seam
+from lrsearch.storage.connections import problem, where
+from lrsearch.storage.database import PATIENCE_SECONDS, Database, retry_races
+from lrsearch.storage.ledger import Ledger
+from lrsearch.storage.optuna_studies import check_version
 from lrsearch.storage.tables import metadata
+from lrsearch.storage.transaction import Transaction
 from lrsearch.storage.url import check_file, is_sqlite, parse
 
 VERSION_TABLE = "lrsearch_alembic_version"
 # a server that is starting is waited for; one that is not there is said soon
 OPENING_SECONDS = 30.0
-_TRIES = 8
 _LOCK = 5_377_121  # any number that nobody else locks
 _LOCK_NAME = f"lrsearch-{_LOCK}"
 _COMMITS_EACH = frozenset({"mysql", "mariadb"})  # statements that change tables
@@ -41,26 +40,28 @@ def open_ledger(
     *,
     create: bool = False,
     patience_seconds: float = PATIENCE_SECONDS,
-    seam: Callable[[str], None] = no_seam,
+    failpoint: Callable[[str], object] | None = None,
     clock: ColumnElement[float] | None = None,
 ) -> Ledger:
     """The ledger in the database at `url`, a resolved URL; with `create`, its tables are made where
     there are none.
 
-    `seam` and `clock` are for drills: a hook around each commit, and an SQL expression in place of
-    the database's clock. Raises StorageProblem (not there, no database, read-only, unreachable),
+    `failpoint` and `clock` are for drills: a hook around each commit (see `Database`), and an SQL
+    expression in place of the database's clock. Raises StorageProblem (not there, no database, read-only, unreachable),
     SchemaMismatch (another version's tables).
     """
     parsed = parse(url)
     if is_sqlite(parsed):
         check_file(parsed, create=create)
-    database = Database(_text(parsed), patience_seconds=patience_seconds, clock=clock)
+    database = Database(
+        _text(parsed), patience_seconds=patience_seconds, clock=clock, failpoint=failpoint
+    )
     try:
         _check(database, create=create)
     except BaseException:
         database.close()
         raise
-    return Ledger(database, seam=seam)
+    return Ledger(database)
 
 
 def check_storage(url: str) -> bool:
@@ -87,9 +88,7 @@ def check_storage(url: str) -> bool:
 def migrate_database(url: str) -> tuple[str, str]:
     """Bring our tables to this version; returns the versions before and after.
 
-    Makes none in a database that has none.
-
-    Raises StorageProblem, SchemaMismatch.
+    Makes none in a database that has none. Raises StorageProblem, SchemaMismatch.
     """
     parsed = parse(url)
     if is_sqlite(parsed):
@@ -119,13 +118,11 @@ def _check(database: Database, *, create: bool) -> None:
                 fix="Start one: lrsearch start-study FILE",
             )
         _upgrade(database)
-    elif version != newest and _settled(database, version) != newest:
+    elif version != newest and _await_version(database, version) != newest:
         old = "Stop every worker, then: lrsearch migrate"
         fix = old if version in _known() else "Install the newer lrsearch that made them."
-        raise SchemaMismatch(
-            f"the tables in {where(database.url)} are of version {version}, this lrsearch reads {newest}.",
-            fix=fix,
-        )
+        found = f"the tables in {where(database.url)} are of version {version}"
+        raise SchemaMismatch(f"{found}, this lrsearch reads {newest}.", fix=fix)
 
 
 def _text(url: URL) -> str:
@@ -143,11 +140,11 @@ def _known() -> set[str]:
 
 
 def _version(database: Database) -> str | None:
-    def read(connection: Connection) -> str | None:
-        check_version(connection)
-        return _found(connection)
+    def read(tx: Transaction) -> str | None:
+        check_version(tx.connection)
+        return _found(tx.connection)
 
-    return database.read(read, patience_seconds=OPENING_SECONDS)
+    return database.transact(read, reads=True, patience_seconds=OPENING_SECONDS)
 
 
 def _found(connection: Connection) -> str | None:
@@ -159,7 +156,7 @@ def _found(connection: Connection) -> str | None:
     return None if found is None else str(found)
 
 
-def _settled(database: Database, version: str) -> str | None:
+def _await_version(database: Database, version: str) -> str | None:
     """`version`, or what another process is making of it: MariaDB commits each migration by itself,
     and others see it.
     """
@@ -177,16 +174,12 @@ def _upgrade(database: Database) -> None:
 
     Any number of processes may try at once: they queue, and those that come later find it done.
     """
-    for attempt in range(1, _TRIES + 1):
-        try:
-            with database.engine.begin() as connection, _queue(connection):
+    try:
+        for attempt in retry_races(exc.DBAPIError):
+            with attempt, database.engine.begin() as connection, _queue(connection):
                 _run_migrations(connection)
-        except exc.DBAPIError as error:
-            if attempt == _TRIES:
-                raise problem(database.url, error) from error
-            time.sleep(random.uniform(0.05, 0.3) * attempt)  # noqa: S311 - not for secrets
-        else:
-            return
+    except exc.DBAPIError as error:
+        raise problem(database.url, error) from error
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from lrsearch.storage import records
 from lrsearch.storage.claims import is_over
-from lrsearch.storage.move import Move
+from lrsearch.storage.transaction import Transaction
 from lrsearch.values import StudyState
 
 _OPEN, _DRAINING, _STOPPED = StudyState.OPEN, StudyState.DRAINING, StudyState.STOPPED
@@ -24,21 +24,21 @@ FOLLOWS: Mapping[StudyState, frozenset[StudyState]] = {
 }
 
 
-def change_state(move: Move, wanted: StudyState, reason: str = "") -> StudyState:
+def change_state(tx: Transaction, wanted: StudyState, reason: str = "") -> StudyState:
     """Bring the study to `wanted` where that may follow; returns the state that it has then.
 
     A study that is opened with nothing left to train is finished.
     """
-    now = StudyState(move.study.state)
-    if wanted is _OPEN and wanted is not now and is_over(move):
+    now = StudyState(tx.study.state)
+    if wanted is _OPEN and wanted is not now and is_over(tx):
         wanted = _FINISHED
     if wanted not in FOLLOWS[now]:
         return now
-    move.change_study(state=wanted.value, reason=records.clean(reason))
+    tx.change_study(state=wanted.value, reason=records.clean(reason))
     return wanted
 
 
-def close_if_over(move: Move) -> None:
+def close_if_over(tx: Transaction) -> None:
     """Finish a draining study whose last trial has just ended."""
-    if move.study.state == _DRAINING and is_over(move):
-        change_state(move, _FINISHED)
+    if tx.study.state == _DRAINING and is_over(tx):
+        change_state(tx, _FINISHED)

@@ -1,14 +1,17 @@
 """What still fits before a study's deadline.
 
-**The rule.** Nothing begins that would end after the deadline if it took as long as the slowest training so far, so that the
-deadline is passed by at most one training. Before a trial is complete, nobody knows how long one takes: each worker has one.
+**The rule.** Nothing begins that would end after the deadline if it took as long as the slowest
+training so far. So the deadline is passed by at most one training. Before a trial is complete,
+nobody knows how long one takes: each worker has one.
 
-**A training's length** is its share of its worker's time: while a worker trains `k` rows beside each other, each of them is
-charged with a `k`-th of every second. One that begins beside `k` others ends within `k + 1` shares, since each of the others
-takes one at most. In this way rows and single trainings are counted alike, and stacks get narrower towards the deadline.
+**A training's length** is its share of its worker's time: while a worker trains `k` rows beside each
+other, each of them is charged with a `k`-th of every second. One that begins beside `k` others ends
+within `k + 1` shares, since each of the others takes one at most. So rows and single trainings are
+counted alike, and stacks get narrower towards the deadline.
 
-**Room for retests.** A search trial must leave time for the retests of the best three and yours (fewer where fewer are
-complete) on every seed. Those are counted by the median of the last 31 complete trials, over the workers seen lately.
+**Room for retests.** A search trial must leave time for the retests of the best three and yours
+(fewer where fewer are complete) on every seed. Those are counted by the median of the last 31
+complete trials, over the workers seen lately.
 """
 
 from __future__ import annotations
@@ -16,11 +19,11 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 
 from lrsearch.budget import RETESTED
-from lrsearch.storage.move import Move
 from lrsearch.storage.tables import trials, workers
+from lrsearch.storage.transaction import Transaction
 from lrsearch.values import Kind, TrialState
 
 SAMPLE = 31  # complete trials whose median stands for the next one's
@@ -70,52 +73,55 @@ class TimeLeft:
         )
 
 
-def time_left(move: Move, worker_id: int) -> TimeLeft | None:
+def time_left(tx: Transaction, worker_id: int) -> TimeLeft | None:
     """None where nothing limits the time."""
-    if move.study.deadline is None:
+    if tx.study.deadline is None:
         return None
-    sample = _newest(move)
+    sample = _newest(tx)
     return TimeLeft(
-        seconds=move.study.deadline - move.now,
-        slowest=_slowest(move),
+        seconds=tx.study.deadline - tx.now,
+        slowest=_slowest(tx),
         typical=statistics.median(sample) if sample else 0.0,
         complete=len(sample),
-        seeds=int(move.rules["retest_seeds"]),
-        settings=int(move.rules.get("retest_top", 3)) + 1,
-        workers=max(1, live_workers(move)),
-        held=_held(move, worker_id),
-        trials=move.study.trials or 0,
-        trainings=move.study.trainings,
+        seeds=int(tx.rules["retest_seeds"]),
+        settings=int(tx.rules.get("retest_top", 3)) + 1,
+        workers=max(1, live_workers(tx)),
+        held=_held(tx, worker_id),
+        trials=tx.study.trials or 0,
+        trainings=tx.study.trainings,
     )
 
 
-def live_workers(move: Move) -> int:
-    """Workers of the study that were seen lately."""
-    seen = and_(workers.c.state != "gone", workers.c.last_seen > move.now - WORKER_GONE_SECONDS)
-    query = (
-        select(func.count()).select_from(workers).where(workers.c.study_id == move.study_id, seen)
-    )
-    return int(move.connection.execute(query).scalar_one())
+def live_workers(tx: Transaction) -> int:
+    """How many of the study's workers were seen lately."""
+    query = select(func.count()).select_from(workers).where(seen_lately(tx))
+    return int(tx.execute(query).scalar_one())
 
 
-def _newest(move: Move) -> list[float]:
+def seen_lately(tx: Transaction) -> ColumnElement[bool]:
+    """Which of the study's workers were seen lately."""
+    since = workers.c.last_seen > tx.now - WORKER_GONE_SECONDS
+    return and_(workers.c.study_id == tx.study_id, workers.c.state != "gone", since)
+
+
+def _newest(tx: Transaction) -> list[float]:
     """The shares of the newest complete search trials."""
-    mine = and_(trials.c.study_id == move.study_id, trials.c.state == TrialState.COMPLETE.value)
-    known = and_(mine, trials.c.kind == Kind.SEARCH.value, trials.c.worker_seconds.is_not(None))
-    query = (
-        select(trials.c.worker_seconds).where(known).order_by(trials.c.number.desc()).limit(SAMPLE)
+    known = tx.of_study(
+        trials.c.state == TrialState.COMPLETE.value,
+        trials.c.kind == Kind.SEARCH.value,
+        trials.c.worker_seconds.is_not(None),
     )
-    return [float(each) for each in move.connection.execute(query).scalars()]
+    newest = select(trials.c.worker_seconds).where(known).order_by(trials.c.number.desc())
+    return [float(each) for each in tx.execute(newest.limit(SAMPLE)).scalars()]
 
 
-def _slowest(move: Move) -> float:
+def _slowest(tx: Transaction) -> float:
     """The largest share so far, retests and what went wrong included."""
-    query = select(func.max(trials.c.worker_seconds)).where(trials.c.study_id == move.study_id)
-    return float(move.connection.execute(query).scalar_one() or 0.0)
+    query = select(func.max(trials.c.worker_seconds)).where(tx.of_study())
+    return float(tx.execute(query).scalar_one() or 0.0)
 
 
-def _held(move: Move, worker_id: int) -> int:
+def _held(tx: Transaction, worker_id: int) -> int:
     """Trainings that the worker has in hand."""
-    running = and_(trials.c.study_id == move.study_id, trials.c.state == TrialState.RUNNING.value)
-    query = select(func.count()).select_from(trials).where(running, trials.c.worker_id == worker_id)
-    return int(move.connection.execute(query).scalar_one())
+    running = trials.c.state == TrialState.RUNNING.value
+    return tx.count(running, trials.c.worker_id == worker_id)

@@ -24,14 +24,14 @@ from queue import SimpleQueue
 from types import FrameType
 
 from lrsearch.machine import STOP_SIGNALS
+from lrsearch.messages import Command, Interrupt, TrialProgress, Wake, WorkerMessage
 from lrsearch.values import Json
 
-BACKLOG = 200  # events; with more waiting, progress is dropped: the next one says the same
-DROPPABLE = frozenset({"trial.progress"})
+BACKLOG = 200  # messages; with more waiting, progress is dropped: the next one says the same
 LOOK_SECONDS = 1.0  # between looks whether the parent lives and the descriptors are still ours
 
 # a copy of our own: the study's code may replace json.dumps
-_encode = json.JSONEncoder(default=str).encode
+_encode = json.JSONEncoder().encode
 _decode = json.JSONDecoder().decode
 
 
@@ -56,10 +56,10 @@ def _file_of(handle: int) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-class Mouth:
-    """Says events, one JSON line each, in order.
+class EventWriter:
+    """Writes messages, one JSON line each, in order, on a thread of its own.
 
-    `failed` hears once where that cannot be done, but for a parent that is gone.
+    `failed` is called once where the descriptor cannot be written, unless the parent is gone.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class Mouth:
         self._waiting: deque[str] = deque()
         self._changed = threading.Condition()
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="lrsearch-mouth", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="lrsearch-events", daemon=True)
         self._thread.start()
 
-    def say(self, event: str, /, **facts: Json) -> None:
-        """Pass an event on; never raises and never waits."""
-        line = _encode({"event": event, **facts})
+    def say(self, message: WorkerMessage) -> None:
+        """Pass a message on; never raises and never waits."""
+        line = _encode(message.to_json())
         with self._changed:
-            if event in DROPPABLE and len(self._waiting) >= BACKLOG:
+            if isinstance(message, TrialProgress) and len(self._waiting) >= BACKLOG:
                 return
             self._waiting.append(line)
             self._changed.notify()
@@ -99,7 +99,7 @@ class Mouth:
             try:
                 while data:
                     data = data[os.write(self._out.checked(), data) :]
-            except BrokenPipeError:  # nobody listens any more; the ear learns why
+            except BrokenPipeError:  # nobody listens any more; the command reader learns why
                 with self._changed:
                     self._waiting.clear()
             except OSError as error:
@@ -107,7 +107,7 @@ class Mouth:
                 return
 
 
-class Ear:
+class CommandReader:
     """Hears commands and signals on a thread of its own, even while a long graph call holds the
     main thread.
 
@@ -124,7 +124,7 @@ class Ear:
         orphaned: Callable[[], None],
         failed: Callable[[BaseException], None],
     ) -> None:
-        self.commands: SimpleQueue[dict[str, Json]] = SimpleQueue()
+        self.commands: SimpleQueue[Command] = SimpleQueue()
         self._in, self._parent = Descriptor(handle), os.getppid()
         self._interrupted, self._woken, self._orphaned, self._failed = (
             interrupted,
@@ -134,7 +134,7 @@ class Ear:
         )
         self._rest = b""
         self._signals = Descriptor(SignalPipe().read)
-        self._thread = threading.Thread(target=self._run, name="lrsearch-ear", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="lrsearch-commands", daemon=True)
 
     def first_line(self) -> dict[str, Json]:
         """The configuration. Raises EOFError where there is none."""
@@ -185,13 +185,13 @@ class Ear:
     def _take(self) -> None:
         *lines, self._rest = self._rest.split(b"\n")
         for line in lines:
-            command = _decode(line.decode())
-            if command["do"] == "interrupt":
-                self._interrupted("interrupted")
-            if command["do"] == "wake":
-                self._woken()
-            else:
-                self.commands.put(command)
+            match command := Command.from_json(_decode(line.decode())):
+                case Interrupt():
+                    self._interrupted("interrupted")
+                case Wake():
+                    self._woken()
+                case _:
+                    self.commands.put(command)
 
 
 class SignalPipe:

@@ -17,6 +17,16 @@ from typing import TYPE_CHECKING
 
 from lrsearch.answer import fitting_retests, retest_candidates, retests_within, yours_of
 from lrsearch.errors import StorageUnavailable, UnknownName
+from lrsearch.messages import (
+    Broken,
+    Note,
+    RetestsPlanned,
+    Say,
+    TrialEnded,
+    TrialProgress,
+    TrialStarted,
+)
+from lrsearch.report.words import setting_in_short
 from lrsearch.space import rise_of
 from lrsearch.storage import Claim, Done, PlanRetests, Retest, Wait
 from lrsearch.values import (
@@ -36,7 +46,6 @@ from lrsearch.values import (
 )
 from lrsearch.worker.checkpoints import CheckpointStore, NoRoom, Written
 from lrsearch.worker.curves import CurveBuffer
-from lrsearch.worker.events import Say, setting_in_short
 from lrsearch.worker.faults import breaking_failure
 from lrsearch.worker.heart import Heart
 from lrsearch.worker.shares import Shares
@@ -180,7 +189,8 @@ class Desk:
         snapshot, troubles = self.store.newest(self.ledger.checkpoints(trial.id))
         for trouble in troubles:
             then = f"going on from {place_text(snapshot)}" if snapshot else "beginning anew"
-            self.say("note", text=f"{trial.label}: checkpoint not usable, {then}: {trouble}")
+            text = f"{trial.label}: checkpoint not usable, {then}: {trouble}"
+            self.say(Note(text=text))
         return snapshot
 
     # -- watch and save --------------------------------------------------------------------------------------------
@@ -357,11 +367,9 @@ class Desk:
         seeds = min(by_trial.values(), default=0)
         left_out = max(0, wanted - len(pairs))
         self.say(
-            "retests.planned",
-            trials=list(by_trial),
-            seeds=seeds,
-            retests=len(pairs),
-            left_out=left_out,
+            RetestsPlanned(
+                trials=tuple(by_trial), seeds=seeds, retests=len(pairs), left_out=left_out
+            )
         )
 
     def _break_if_poisoned(self) -> None:
@@ -373,23 +381,24 @@ class Desk:
             self.study.id, StudyState.BROKEN, reason=cause.traceback_text or cause.reason
         )
         self.heart.interrupt("the study is broken")
-        self.say("broken", reason=cause.reason, traceback=cause.traceback_text)
+        self.say(Broken(reason=cause.reason, traceback=cause.traceback_text))
 
     # -- saying ----------------------------------------------------------------------------------------------------
 
     def _say_begun(self, trial: TrialRecord, spec: TrialSpec) -> None:
         self.say(
-            "trial.started",
-            trial_id=trial.id,
-            attempt=spec.attempt,
-            number=trial.number,
-            kind=trial.kind.value,
-            origin=trial.origin.value,
-            label=spec.label,
-            setting=spec.setting.to_json(),
-            short=setting_in_short(spec.setting),
-            resumed_from=spec.resume.epoch if spec.resume else 0,
-            resumed_update=spec.resume.step if spec.resume else 0,
+            TrialStarted(
+                trial_id=trial.id,
+                attempt=spec.attempt,
+                number=trial.number,
+                kind=trial.kind,
+                origin=trial.origin,
+                label=spec.label,
+                setting=spec.setting,
+                short=setting_in_short(spec.setting),
+                resumed_from=spec.resume.epoch if spec.resume else 0,
+                resumed_update=spec.resume.step if spec.resume else 0,
+            )
         )
 
     def _say_progress(self, held: _Held, progress: Progress) -> None:
@@ -398,41 +407,43 @@ class Desk:
             return
         held.said_at = now
         self.say(
-            "trial.progress",
-            trial_id=progress.trial_id,
-            attempt=progress.attempt,
-            epoch=progress.epoch,
-            epochs=progress.epochs,
-            step=progress.step,
-            total_steps=progress.total_steps,
-            rate=progress.rate,
-            seconds=progress.seconds,
-            value=progress.value,
+            TrialProgress(
+                trial_id=progress.trial_id,
+                attempt=progress.attempt,
+                epoch=progress.epoch,
+                epochs=progress.epochs,
+                step=progress.step,
+                total_steps=progress.total_steps,
+                rate=progress.rate,
+                seconds=progress.seconds,
+                value=progress.value,
+            )
         )
 
     def _say_ended(self, held: _Held, outcome: Outcome) -> None:
         trial = held.trial
         self.say(
-            "trial.ended",
-            trial_id=trial.id,
-            attempt=outcome.attempt,
-            number=trial.number,
-            kind=trial.kind.value,
-            origin=trial.origin.value,
-            label=held.spec.label,
-            short=setting_in_short(held.spec.setting),
-            status=outcome.status.value,
-            value=outcome.value,
-            epochs=outcome.epochs,
-            seconds=outcome.seconds,
-            reason=outcome.reason,
-            notes=list(outcome.notes),
+            TrialEnded(
+                trial_id=trial.id,
+                attempt=outcome.attempt,
+                number=trial.number,
+                kind=trial.kind,
+                origin=trial.origin,
+                label=trial.label,
+                short=setting_in_short(held.spec.setting),
+                status=outcome.status,
+                value=outcome.value,
+                epochs=outcome.epochs,
+                seconds=outcome.seconds,
+                reason=outcome.reason,
+                notes=outcome.notes,
+            )
         )
 
     def _warn_once(self, about: str, text: str) -> None:
         if about not in self._warned:
             self._warned.add(about)
-            self.say("note", text=text)
+            self.say(Note(text=text))
 
 
 def _comparable(there: RungValue, progress: Progress) -> bool:

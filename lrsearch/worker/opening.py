@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from lrsearch.messages import EngineReady, Note, Say
 from lrsearch.sampling import Proposer, pruning_rule
 from lrsearch.storage import Mirror
 from lrsearch.worker.checkpoints import CheckpointStore
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.desk import Desk
-from lrsearch.worker.events import Say
 from lrsearch.worker.heart import Heart
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def desk_for(
     heart = Heart(
         lambda holds: ledger.beat(holds, worker_id=worker_id, lease_seconds=config.lease_seconds),
         lease_seconds=config.lease_seconds,
-        trouble=lambda text: say("note", text=text),
+        trouble=lambda text: say(Note(text=text)),
     )
     desk = Desk(
         ledger=ledger,
@@ -67,11 +67,11 @@ def settle_engine(
     machine = f"{config.host}/{config.slot.partition(':')[0]}/{config.threads or 'all'}"
     known = ledger.calibration(study.id, machine)
     found = engine.calibrate(known)
-    say("engine.ready", figures=dict(found or engine.time_steps()))
+    say(EngineReady(figures=dict(found or engine.time_steps())))
     if known is not None or not found:
         return
     if ledger.note_calibration(study.id, machine, dict(found)):
-        say("note", text=str(found["reason"]))
+        say(Note(text=str(found["reason"])))
     else:
         # another worker was quicker: all of a machine go one way
         engine.calibrate(ledger.calibration(study.id, machine))

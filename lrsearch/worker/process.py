@@ -20,13 +20,26 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import LrSearchError
+from lrsearch.messages import (
+    Inspect,
+    Inspection,
+    Load,
+    Quit,
+    StudyInspected,
+    Work,
+    WorkerDone,
+    WorkerInterrupted,
+    WorkerReady,
+    WorkerSignalled,
+    Working,
+)
 from lrsearch.values import StudyRecord
 from lrsearch.version import versions
-from lrsearch.worker.channel import Ear, Mouth, private_input, private_output
+from lrsearch.worker.channel import CommandReader, EventWriter, private_input, private_output
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.heart import Heart
-from lrsearch.worker.wire import told
-from lrsearch.worker.workshop import Inspection, Workshop, host_name, workshop_of
+from lrsearch.worker.wire import error_to_message
+from lrsearch.worker.workshop import Workshop, host_name, workshop_of
 
 if TYPE_CHECKING:
     from lrsearch.engine.contract import Engine
@@ -51,8 +64,8 @@ class WorkerProcess:
     """One process, one slot; usually one study."""
 
     def __init__(self) -> None:
-        self._mouth = Mouth(private_output(), failed=_cut_off)
-        self._ear = Ear(
+        self._events = EventWriter(private_output(), failed=_cut_off)
+        self._commands = CommandReader(
             private_input(),
             interrupted=self._interrupt,
             woken=self._wake,
@@ -66,40 +79,40 @@ class WorkerProcess:
     def run(self) -> int:
         """Obey commands until told to quit; returns the exit code."""
         try:
-            config = WorkerConfig.from_json(self._ear.first_line())
-            self._ear.start()
+            config = WorkerConfig.from_json(self._commands.first_line())
+            self._commands.start()
             workshop = workshop_of(config)
             _prepared(workshop)
-            self._mouth.say("ready", pid=os.getpid())
+            self._events.say(WorkerReady(pid=os.getpid()))
             self._obey(config, workshop)
         except EOFError:
             return 0
         except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
             if self._stopping:
-                self._mouth.say("interrupted", reason=self._stopping)
+                self._events.say(WorkerInterrupted(reason=self._stopping))
             else:
-                self._mouth.say("error", **told(error))
+                self._events.say(error_to_message(error))
             return error.exit_code if isinstance(error, LrSearchError) else 1
         finally:
-            self._mouth.close()
+            self._events.close()
         return 0
 
     def _obey(self, config: WorkerConfig, workshop: Workshop) -> None:
         while not self._stopping:
-            command = self._ear.commands.get()
-            match command["do"]:
-                case "load":
+            command = self._commands.commands.get()
+            match command:
+                case Load():
                     workshop.load()
-                case "inspect":
-                    self._mouth.say("facts", inspection=_inspected(config, workshop).to_json())
+                case Inspect():
+                    self._events.say(StudyInspected(inspection=_inspected(config, workshop)))
                     gc.collect()  # the inspected model goes, while the parent makes the study
-                case "work":
-                    reason = self._work(config, workshop, command["study"])
+                case Work(study=name):
+                    reason = self._work(config, workshop, name)
                     if self._stopping:
-                        self._mouth.say("interrupted", reason=self._stopping)
+                        self._events.say(WorkerInterrupted(reason=self._stopping))
                     else:
-                        self._mouth.say("done", reason=reason)
-                case "quit":
+                        self._events.say(WorkerDone(reason=reason))
+                case Quit():
                     return
 
     def _open(self, config: WorkerConfig, workshop: Workshop, name: str) -> _Opened:
@@ -110,7 +123,7 @@ class WorkerProcess:
         ledger = open_ledger(config.storage)
         study = ledger.study(name)
         space, engine = workshop.open(study)
-        settle_engine(config, ledger, study, engine, say=self._mouth.say)
+        settle_engine(config, ledger, study, engine, say=self._events.say)
         gc.freeze()  # what the study holds stays too
         return _Opened(ledger=ledger, study=study, space=space, engine=engine)
 
@@ -134,10 +147,10 @@ class WorkerProcess:
             versions=versions(),
         )
         # first of all: the parent closes the entry of a worker that dies
-        self._mouth.say("working", worker=worker_id)
+        self._events.say(Working(worker=worker_id))
         try:
             desk, heart = desk_for(
-                config, ledger, study, worker_id=worker_id, space=opened.space, say=self._mouth.say
+                config, ledger, study, worker_id=worker_id, space=opened.space, say=self._events.say
             )
             self._heart = heart
             if self._stopping:
@@ -157,25 +170,25 @@ class WorkerProcess:
         return self._orphaned.is_set()
 
     def _interrupt(self, reason: str) -> None:
-        """Called on the ear's thread."""
+        """Called on the command reader's thread."""
         first = not self._stopping
         if first and reason.startswith("SIG"):
             # now: a long call may hold the main thread to its end
-            self._mouth.say("signalled", signal=reason)
+            self._events.say(WorkerSignalled(signal=reason))
         self._stopping = self._stopping or reason
         if self._heart is not None:
             self._heart.interrupt(reason)
-        self._ear.commands.put({"do": "quit"})
+        self._commands.commands.put(Quit())
         if first and reason.startswith("SIG"):
             _end_after(SIGNAL_SECONDS, 128 + signal.Signals[reason])
 
     def _wake(self) -> None:
-        """Called on the ear's thread when another worker has ended a trial."""
+        """Called on the command reader's thread when another worker has ended a trial."""
         if self._heart is not None:
             self._heart.wake()
 
     def _orphan(self) -> None:
-        """Called on the ear's thread when the parent is dead."""
+        """Called on the command reader's thread when the parent is dead."""
         self._orphaned.set()
         _end_after(ORPHAN_SECONDS, 1)
         self._interrupt("the parent process died")

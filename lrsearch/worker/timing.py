@@ -12,8 +12,9 @@ from collections.abc import Mapping
 
 from lrsearch.answer import figures_by_looks
 from lrsearch.engine.contract import Engine
+from lrsearch.messages import Inspection
 from lrsearch.values import Json, Progress, StudyPlan, StudyRecord, StudyState, TrialSpec, Verdict
-from lrsearch.worker.workshop import Inspection, Workshop
+from lrsearch.worker.workshop import Workshop
 
 TIMED_SECONDS = 2.0  # after the first look, which comes after tracing
 _LOOKS = 2  # at least, to tell a pace by

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from lrsearch.errors import InvalidValue
-from lrsearch.values import Json, Setting, StudyFacts, StudyRecord
+from lrsearch.messages import Inspection
+from lrsearch.values import StudyFacts, StudyRecord
 from lrsearch.worker.config import WorkerConfig
 
 if TYPE_CHECKING:
@@ -21,39 +20,6 @@ if TYPE_CHECKING:
     from lrsearch.engine import LoadedStudy
     from lrsearch.engine.contract import Engine
     from lrsearch.space import SearchSpace
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Inspection:
-    """What a parent needs to know to create the study: facts, and what follows from the search
-    space.
-    """
-
-    facts: StudyFacts
-    dimensions: tuple[Mapping[str, Json], ...]  # as people read them
-    references: tuple[Setting, ...]
-    seed: int  # the definition's
-    # of a few timed steps, where they were asked for
-    figures: Mapping[str, Json] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Json]:
-        return {
-            "facts": self.facts.to_json(),
-            "dimensions": [dict(each) for each in self.dimensions],
-            "references": [each.to_json() for each in self.references],
-            "seed": self.seed,
-            "figures": dict(self.figures),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Json]) -> Inspection:
-        return cls(
-            facts=StudyFacts.from_json(data["facts"]),
-            dimensions=tuple(data["dimensions"]),
-            references=tuple(Setting.from_json(each) for each in data["references"]),
-            seed=data["seed"],
-            figures=data["figures"],
-        )
 
 
 class Workshop(Protocol):

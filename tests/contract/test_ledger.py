@@ -518,11 +518,8 @@ def test_a_database_without_our_tables_is_not_opened_and_not_touched(url, tmp_pa
 def test_tables_of_another_version_are_refused_and_never_migrated_unasked(url):
     open_ledger(url, create=True).close()
     ledger = open_ledger(url)
-    ledger.database.write(
-        lambda c: (
-            c.exec_driver_sql("update lrsearch_alembic_version set version_num = '9999'") and None
-        )
-    )
+    newer = text("update lrsearch_alembic_version set version_num = '9999'")
+    ledger.database.transact(lambda tx: tx.execute(newer))
     ledger.close()
     with pytest.raises(SchemaMismatch, match="9999"):
         open_ledger(url)
@@ -531,9 +528,8 @@ def test_tables_of_another_version_are_refused_and_never_migrated_unasked(url):
 def test_optunas_tables_of_another_version_are_refused_and_left_as_they_are(url):
     opened = open_ledger(url, create=True)
     opened.create_study(plan())
-    opened.database.write(
-        lambda c: c.exec_driver_sql("update alembic_version set version_num = 'v9.9.9.a'") and None
-    )
+    newer = text("update alembic_version set version_num = 'v9.9.9.a'")
+    opened.database.transact(lambda tx: tx.execute(newer))
     opened.close()
     with pytest.raises(SchemaMismatch, match=r"Optuna.*v9\.9\.9\.a.*Install the newer Optuna"):
         open_ledger(url)
@@ -542,7 +538,7 @@ def test_optunas_tables_of_another_version_are_refused_and_left_as_they_are(url)
 def test_a_database_that_cannot_be_written_is_refused_in_one_line(tmp_path):
     url = f"sqlite:///{tmp_path}/lrsearch.db"
     opened = open_ledger(url, create=True)
-    opened.database.write(lambda c: c.exec_driver_sql("pragma user_version = 1") and None)
+    opened.database.transact(lambda tx: tx.execute(text("pragma user_version = 1")))
     # As root writes what it may not, SQLite itself is told.
     opened.database.engine.dispose()
     event.listen(
@@ -713,18 +709,18 @@ class Crash(BaseException):
     """A process that ends here."""
 
 
-@pytest.mark.parametrize("seam", ["made", "concluded", "settled"])
-def test_a_mirror_that_dies_between_two_writes_is_completed_by_the_next(clock, seam):
+@pytest.mark.parametrize("failpoint", ["made", "concluded", "settled"])
+def test_a_mirror_that_dies_between_two_writes_is_completed_by_the_next(clock, failpoint):
     ledger = clock.ledger
     study = ledger.create_study(plan(trials=3, retest_seeds=0))
     train(ledger, study, add_worker(ledger, study))
 
     def crash(label):
-        if label == seam:
+        if label == failpoint:
             raise Crash
 
     with pytest.raises(Crash):
-        Mirror(ledger, seam=crash).sync(study.id)
+        Mirror(ledger, failpoint=crash).sync(study.id)
     clock.set(60)
     Mirror(ledger).sync(study.id)
     theirs = optuna.load_study(study_name=study.name, storage=ledger.optuna_storage())

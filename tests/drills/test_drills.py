@@ -28,7 +28,8 @@ from sqlalchemy import create_engine, make_url, text
 
 from lrsearch.errors import StorageUnavailable
 from lrsearch.storage import Claim, Done, open_ledger
-from lrsearch.storage.database import CONNECT_SECONDS, HURRY_SECONDS
+from lrsearch.storage.connections import CONNECT_SECONDS
+from lrsearch.storage.database import TRY_SECONDS
 from lrsearch.storage.limits import ANSWER_SECONDS
 from lrsearch.values import CurvePoint, Status, StudyState, TrialState
 
@@ -252,7 +253,7 @@ def test_05_calls_into_a_black_hole_end_within_their_time_outs(servers, relayed)
                 lambda: ledger.claim(study.id, worker, lease_seconds=9.0),
             ),
             "hurried": (
-                HURRY_SECONDS,
+                TRY_SECONDS,
                 lambda: ledger.add_curves({(held.trial.id, held.attempt): [POINT]}),
             ),
             "connecting": (CONNECT_SECONDS, lambda: ledger.counts(study.id)),
@@ -512,7 +513,7 @@ import json, sys
 from lrsearch.errors import LrSearchError
 from launching import run_study
 try:
-    run_study(listen=lambda event: print(event.name, flush=True), **json.loads(sys.argv[1]))
+    run_study(listen=lambda event: print(event.message.event, flush=True), **json.loads(sys.argv[1]))
 except LrSearchError as error:
     sys.exit(error.exit_code)
 """
@@ -625,8 +626,8 @@ def test_14_a_full_disk_is_waited_for_and_nothing_is_corrupt(fleet, small_disk, 
         ours.end()
         fleet.figures = ours.check()
         assert (
-            ours.ledger.database.read(
-                lambda c: c.execute(text("pragma integrity_check")).scalar_one()
+            ours.ledger.database.transact(
+                lambda tx: tx.execute(text("pragma integrity_check")).scalar_one(), reads=True
             )
             == "ok"
         )

@@ -82,10 +82,10 @@ def test_the_same_total_again_adds_nothing_and_a_larger_one_goes_on_here_or_atta
 def test_before_the_first_training_and_after_it_the_bill_is_told(study):
     events = []
     run_study(**study(trials=None, retest=None) | {"trainings": 5}, listen=events.append)
-    names = [event.name for event in events]
+    names = [event.message.event for event in events]
     assert names.index("study") < names.index("bill") < names.index("trial.started")
-    told = next(event for event in events if event.name == "study").facts
-    assert (told["trials"], told["trainings"], told["retest"]) == (3, 5, 3)
+    begun = events[names.index("study")].message
+    assert (begun.trials, begun.trainings, begun.retest) == (3, 5, 3)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from ledger_tools import add_worker, claim, finish, plan, train
 from shell import ledger as ledger  # noqa: PLC0414 - a fixture
 from shell import run as run  # noqa: PLC0414 - a fixture
 
+from lrsearch.messages import Note
 from lrsearch.options import RetestOptions
 from lrsearch.storage import PlanRetests, Retest
 from lrsearch.values import Kind, Status, StudyState
@@ -57,7 +58,9 @@ def test_a_finished_study_is_retested_on_more_seeds_by_the_workers_of_this_machi
         "toy",
         RetestOptions(seeds=3, top=2),
         **kept,
-        listen=lambda event: notes.append(event.facts["text"]) if event.name == "note" else None,
+        listen=lambda event: (
+            notes.append(event.message.text) if isinstance(event.message, Note) else None
+        ),
     )
     assert (added.taken.added, added.taken.waiting, added.study.state) == (
         6,
@@ -81,8 +84,8 @@ def test_another_retest_when_starting_again_raises_the_seeds_and_never_lowers_th
     notes = []
 
     def listen(event):
-        if event.name == "note":
-            notes.append(event.facts["text"])
+        if isinstance(event.message, Note):
+            notes.append(event.message.text)
 
     raised = run_study(**arguments | {"retest": 2}, listen=listen)
     assert raised.plan.retest_seeds == 2

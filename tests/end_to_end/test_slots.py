@@ -15,6 +15,7 @@ from launching import attach, run_study
 from ledger_tools import add_worker, claim, finish
 
 from lrsearch.launch import planning
+from lrsearch.messages import Note
 from lrsearch.setup import devices
 from lrsearch.storage import open_ledger
 from lrsearch.values import Status, TrialState
@@ -66,7 +67,7 @@ def search(options, monkeypatch):
             assert [each.state for each in ledger.trials(study.id)] == [
                 TrialState.COMPLETE
             ] * study.trials
-        return [event.facts["text"] for event in events if event.name == "note"]
+        return [event.message.text for event in events if isinstance(event.message, Note)]
 
     return run
 

@@ -8,13 +8,14 @@ import pytest
 from ledger_tools import add_worker, claim, finish, plan, train
 from shell import ledger as ledger  # noqa: PLC0414 - a fixture
 from shell import run as run  # noqa: PLC0414 - a fixture
+from sqlalchemy import text
 
 from lrsearch.cli.run import tell_answer
 from lrsearch.errors import FingerprintMismatch, NoResult, StudyBroken
 from lrsearch.launch.request import create_or_resume, new_plan
+from lrsearch.messages import Inspection
 from lrsearch.options import SearchOptions
 from lrsearch.values import Status, StudyState
-from lrsearch.worker.workshop import Inspection
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_changes_that_were_accepted_are_recorded_and_stand_in_the_answer(run, le
     found = Inspection(facts=facts, dimensions=study.plan.dimensions, references=(), seed=0)
     with pytest.raises(FingerprintMismatch, match=r"--accept-change code\.model"):
         search(ledger, found)
-    hear = lambda event: told.append(event.facts["text"])  # noqa: E731
+    hear = lambda event: told.append(event.message.text)  # noqa: E731
     search(ledger, found, accept_change=("code.model",), listen=hear)
     assert told == ["code.model changed since the study began, and is recorded"]
     search(ledger, found)
@@ -168,11 +169,8 @@ def test_workers_are_listed_with_versions(run, study):
 def test_migrate_finds_nothing_to_do_and_refuses_what_it_does_not_know(run, ledger, study):
     found = run("migrate", "--json")
     assert found["before"] == found["after"]
-    ledger.database.write(
-        lambda c: (
-            c.exec_driver_sql("update lrsearch_alembic_version set version_num = '9999'") and None
-        )
-    )
+    newer = text("update lrsearch_alembic_version set version_num = '9999'")
+    ledger.database.transact(lambda tx: tx.execute(newer))
     assert "newer lrsearch" in run("migrate", code=4)
     assert "9999" in run("studies", code=4)
 

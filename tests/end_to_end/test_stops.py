@@ -19,6 +19,7 @@ from worker_toy import ToyWorkshop
 
 from lrsearch.errors import EnvironmentProblem, StudyBroken
 from lrsearch.launch.inline import run_inline
+from lrsearch.messages import TrialStarted
 from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.values import StudyState, TrialState
 
@@ -224,7 +225,7 @@ def test_a_ctrl_c_in_a_notebook_puts_the_trial_back_and_a_second_one_does_not_wa
     study, tmp_path, behaviour
 ):
     def press(event):
-        if event.name == "trial.started":
+        if isinstance(event.message, TrialStarted):
             for seconds in (0.2, 0.4) if "all" in behaviour else (0.2,):
                 threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
 

@@ -22,9 +22,14 @@ from lrsearch.errors import (
     StudyBroken,
     StudyFileError,
 )
+from lrsearch.messages import Note, Output, StudyAnswer, StudyBegun, TrialEnded, WorkerDied
 from lrsearch.values import Kind, StudyState, TrialState
 
 # -- a study's way ---------------------------------------------------------------------------------------------------
+
+
+def messages(events, kind):
+    return [event.message for event in events if isinstance(event.message, kind)]
 
 
 def test_a_study_is_searched_to_its_budget_exactly_and_retested(study):
@@ -40,20 +45,20 @@ def test_a_study_is_searched_to_its_budget_exactly_and_retested(study):
     assert all(each.state is TrialState.COMPLETE for each in retests)
     assert {each.parent for each in retests} >= {0}
     assert len({each.seed for each in retests}) == 2, "all are retested on the same fresh seeds"
-    ended = [event for event in events if event.name == "trial.ended"]
+    ended = messages(events, TrialEnded)
     assert len(ended) == 7 + len(retests)
     with ledger_of(arguments) as ledger:
         best = summarise(done, ledger.trials(done.id)).best
         ledger.extend(done.id, trials=1)
-    told = [event for event in events if event.name == "answer"][-1].facts["best"]
-    assert (told["number"], told["value"], told["evidence"]) == (best.trial, best.value, "2 seeds")
+    told = messages(events, StudyAnswer)[-1].best
+    assert (told.number, told.value, told.evidence) == (best.trial, best.value, "2 seeds")
     heard = []
     kept = {
         name: arguments[name]
         for name in ("study_file", "storage", "engine_factory", "devices", "workers")
     }
     attach("toy", **kept, listen=heard.append)
-    first = next(event for event in heard if event.name == "study").facts["best"]
+    first = messages(heard, StudyBegun)[0].best
     assert first == told, "who attaches names the study's best before it has trained anything"
 
 
@@ -63,10 +68,11 @@ def test_only_creating_a_study_that_is_there_changes_nothing(study):
     with ledger_of(arguments) as ledger:
         before = ledger.extend(ledger.study("toy").id, trials=2)
         ledger.set_state(before.id, StudyState.STOPPED, reason="stopped by hand")
-        before, notes = ledger.study("toy"), []
-        run_study(**arguments, listen=lambda event: notes.append(event.facts.get("text", "")))
+        before, events = ledger.study("toy"), []
+        run_study(**arguments, listen=events.append)
         assert ledger.study("toy") == before
-    assert "toy is there already and stays as it is: stopped, with a budget of 5 trials" in notes
+    note = Note(text="toy is there already and stays as it is: stopped, with a budget of 5 trials")
+    assert note in messages(events, Note)
     with pytest.raises(FingerprintMismatch):
         run_study(**study(trials=3, fingerprint=2), create_only=True)
 
@@ -98,9 +104,7 @@ def test_one_worker_and_one_seed_give_one_study(study, tmp_path):
 def test_what_the_users_code_prints_cannot_corrupt_the_pipe_and_can_be_shown(study):
     events = []
     run_study(**study(trials=2, print='{"event": "done"}'), listen=events.append)
-    assert {"text": '{"event": "done"}'} in [
-        event.facts for event in events if event.name == "output"
-    ]
+    assert Output(text='{"event": "done"}') in messages(events, Output)
 
 
 def test_a_reader_of_the_progress_that_leaves_ends_nothing(study):
@@ -178,9 +182,7 @@ def test_a_trial_that_kills_its_worker_is_retried_by_another_and_then_failed(stu
     assert (poison.state, poison.lost) == (TrialState.FAILED, 2)
     assert "SIGKILL" in poison.reason
     assert states(arguments) == {TrialState.COMPLETE: 5, TrialState.FAILED: 1}
-    assert [event.facts["ending"] for event in events if event.name == "worker.died"] == [
-        "signal SIGKILL"
-    ] * 2
+    assert [each.ending for each in messages(events, WorkerDied)] == ["signal SIGKILL"] * 2
 
 
 def test_a_trial_that_kills_its_worker_once_is_trained_at_once_by_another(study):

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import optuna
 from ledger_tools import SPACE, facts, plan
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from lrsearch.storage import Mirror, open_ledger
 from lrsearch.values import Kind, Origin, StudyState
@@ -171,9 +171,7 @@ class Fleet:
 
     def run(self, statement):
         """A statement of the drill's own, committed."""
-        self.ledger.database.write(
-            lambda connection: connection.exec_driver_sql(statement) and None
-        )
+        self.ledger.database.transact(lambda tx: tx.execute(text(statement)))
 
     @property
     def alive(self):
@@ -300,9 +298,7 @@ class Fleet:
 
     def _check_audit(self, records):
         query = "select trial, before, after, was, value from drill_audit"
-        changes = self.ledger.database.read(
-            lambda connection: connection.exec_driver_sql(query).all()
-        )
+        changes = self.ledger.database.rows(text(query))
         assert not [each for each in changes if each.before in TERMINAL], (
             "I1: what has ended never changes"
         )

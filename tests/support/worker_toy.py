@@ -28,9 +28,9 @@ from pathlib import Path
 import numpy as np
 
 from lrsearch.errors import AskedToLeave, StudyFileError
+from lrsearch.messages import Inspection
 from lrsearch.values import Direction, Outcome, Progress, Snapshot, Status, StudyFacts, Verdict
 from lrsearch.version import versions
-from lrsearch.worker.workshop import Inspection
 
 _ENDS = {
     Verdict.PRUNE: Status.PRUNED,
@@ -120,7 +120,7 @@ def _set_clock():
     from sqlalchemy import Double, literal_column
 
     from lrsearch.storage import schema
-    from lrsearch.storage.database import _CLOCKS
+    from lrsearch.storage.connections import _CLOCKS
 
     ahead = "(select ahead from drill_clock)"
     schema.open_ledger.__kwdefaults__["clock"] = literal_column(
@@ -129,7 +129,7 @@ def _set_clock():
 
 
 def _set_trap(label, sprung):
-    """Kill the first process that comes to this seam of the ledger or its mirror."""
+    """Kill the first process that comes to this failpoint of the ledger or its mirror."""
     from lrsearch.storage import mirror, schema
 
     def trap(found):
@@ -140,8 +140,8 @@ def _set_trap(label, sprung):
                 return
             os.kill(os.getpid(), signal.SIGKILL)
 
-    schema.open_ledger.__kwdefaults__["seam"] = trap
-    mirror.Mirror.__init__.__kwdefaults__["seam"] = trap
+    schema.open_ledger.__kwdefaults__["failpoint"] = trap
+    mirror.Mirror.__init__.__kwdefaults__["failpoint"] = trap
 
 
 def _raise():

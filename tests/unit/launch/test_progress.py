@@ -4,16 +4,35 @@ import errno
 import io
 import json
 import time
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from lrsearch.answer import Forecast, Timed
 from lrsearch.errors import Interrupted
-from lrsearch.launch.events import Event, to_all
+from lrsearch.forecast import Forecast, Timed
+from lrsearch.launch.events import to_all
 from lrsearch.launch.live import draw
-from lrsearch.launch.picture import Picture, duration
+from lrsearch.launch.picture import ProgressState, duration
 from lrsearch.launch.progress import Lines, watching
+from lrsearch.messages import (
+    Event,
+    Output,
+    PoolStarted,
+    Result,
+    RetestsPlanned,
+    StudyAnswer,
+    StudyBegun,
+    StudyBill,
+    StudyCounts,
+    TrialEnded,
+    TrialProgress,
+    TrialStarted,
+    WorkerDied,
+)
+from lrsearch.values import Direction, Kind, Origin, Setting, Status, TrialState
+
+SETTING = Setting(optimizer="adam", learning_rate=1e-3, schedule="constant", batch_size=None)
 
 
 @pytest.fixture(autouse=True)
@@ -26,71 +45,103 @@ def _utc(monkeypatch):
     time.tzset()
 
 
-STUDY = {
-    "study": "digits",
-    "objective": "val_accuracy",
-    "direction": "maximize",
-    "trials": 10,
-    "done": 0,
-    "deadline": None,
-    "retest": 0,
-    "best": None,
-    "yours": None,
-}
+STUDY = StudyBegun(
+    study="digits",
+    objective="val_accuracy",
+    direction=Direction.MAXIMIZE,
+    trials=10,
+    trainings=None,
+    done=0,
+    deadline=None,
+    retest=0,
+    retested=4,
+    best=None,
+    yours=None,
+)
 
 
-def begun():
+def begun(**facts):
     return [
-        Event(name="pool.started", facts={"slots": ["cpu:0", "cpu:1"]}, at=0.0),
-        Event(name="study", facts=STUDY, at=10.0),
+        Event(message=PoolStarted(slots=("cpu:0", "cpu:1")), at=0.0),
+        Event(message=replace(STUDY, **facts), at=10.0),
     ]
+
+
+def names(number, kind=Kind.SEARCH, origin=Origin.SAMPLED):
+    label = f"trial {number}" if kind is Kind.SEARCH else f"retest 1 of trial {number}"
+    return {
+        "trial_id": number + 1,
+        "attempt": 1,
+        "number": number,
+        "kind": kind,
+        "origin": origin,
+        "label": label,
+    }
 
 
 def ended(
     number,
     value=0.9,
     *,
-    status="complete",
+    status=Status.COMPLETE,
     seconds=12.0,
     at=22.0,
-    kind="search",
-    origin="sampled",
+    kind=Kind.SEARCH,
+    origin=Origin.SAMPLED,
     reason="",
+    short="adam 1.0e-03 constant",
 ):
-    facts = {
-        "trial_id": number + 1, "attempt": 1, "number": number, "kind": kind, "origin": origin, "label": f"trial {number}",
-        "short": "adam 1.0e-03 constant", "status": status, "value": value, "epochs": 3, "seconds": seconds, "reason": reason,
-        "notes": [],
-    }  # fmt: skip
-    if kind == "retest":
-        facts["label"] = f"retest 1 of trial {number}"
-    return Event(name="trial.ended", slot="cpu:0", facts=facts, at=at)
+    message = TrialEnded(
+        **names(number, kind, origin),
+        short=short,
+        status=status,
+        value=value,
+        epochs=3,
+        seconds=seconds,
+        reason=reason,
+    )
+    return Event(message=message, slot="cpu:0", at=at)
 
 
-def result(number, value, *, state="complete", seeds=0, evidence="1 training"):
-    short = "adam 1.0e-03 constant"
-    return {
-        "number": number,
-        "value": value,
-        "short": short,
-        "state": state,
-        "seeds": seeds,
-        "evidence": evidence,
-    }
+def started(number, *, slot="cpu:0", at=11.0, short="adam 1.0e-03 constant", **resumed):
+    message = TrialStarted(**names(number), setting=SETTING, short=short, **resumed)
+    return Event(message=message, slot=slot, at=at)
+
+
+def progressed(number, *, slot="cpu:0", epoch=3, epochs=20, value=0.95):
+    message = TrialProgress(
+        trial_id=number + 1,
+        attempt=1,
+        epoch=epoch,
+        epochs=epochs,
+        step=10 * epoch,
+        total_steps=10 * epochs,
+        rate=1e-3,
+        seconds=2.0,
+        value=value,
+    )
+    return Event(message=message, slot=slot)
+
+
+def died(*, reason="", tail="", retry_seconds=1.0, ending="signal SIGKILL", slot="cpu:1"):
+    message = WorkerDied(ending=ending, reason=reason, tail=tail, retry_seconds=retry_seconds)
+    return Event(message=message, slot=slot)
+
+
+def result(number, value, *, short="adam 1.0e-03 constant", **more):
+    return Result(number=number, value=value, short=short, **more)
 
 
 def answered(*, best=None, yours=None, seconds_left=None, at=20.0):
     """What the ledger says of the whole study."""
-    return Event(
-        name="answer", facts={"best": best, "yours": yours, "seconds_left": seconds_left}, at=at
-    )
+    return Event(message=StudyAnswer(best=best, yours=yours, seconds_left=seconds_left), at=at)
 
 
-def picture_of(*events):
-    picture = Picture()
+def state_of(*events):
+    state = ProgressState()
     for event in events:
-        picture.take(event)
-    return picture
+        state.take(event)
+    return state
 
 
 def lines_of(*events, **options):
@@ -103,8 +154,8 @@ def lines_of(*events, **options):
 
 def test_the_best_and_yours_are_the_studys_and_not_this_process_own():
     there = answered(best=result(7, 0.95), yours=result(0, 0.8))
-    picture = picture_of(*begun(), there, ended(1, 0.99))
-    assert (picture.best.number, picture.best.value, picture.yours.number) == (7, 0.95, 0)
+    state = state_of(*begun(), there, ended(1, 0.99))
+    assert (state.best.number, state.best.value, state.yours.number) == (7, 0.95, 0)
 
 
 def test_the_trial_that_the_study_then_calls_best_is_marked():
@@ -113,45 +164,45 @@ def test_the_trial_that_the_study_then_calls_best_is_marked():
 
 
 def test_the_time_left_is_the_studys_whoever_trains():
-    picture = picture_of(*begun(), ended(0, seconds=60.0), answered(seconds_left=40.0, at=30.0))
-    assert (picture.seconds_left(30.0), picture.seconds_left(35.0), picture.seconds_left(99.0)) == (
+    state = state_of(*begun(), ended(0, seconds=60.0), answered(seconds_left=40.0, at=30.0))
+    assert (state.seconds_left(30.0), state.seconds_left(35.0), state.seconds_left(99.0)) == (
         40.0,
         35.0,
         0.0,
     )
 
 
-def view_of(picture, width):
+def view_of(state, width):
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(draw(picture, 30.0))
+    console.print(draw(state, 30.0))
     return console.export_text()
 
 
 def test_the_view_says_what_the_best_rests_on_also_on_a_narrow_terminal():
     searching = view_of(
-        picture_of(
-            *begun(), answered(best=result(4, 0.985), yours=result(0, None, state="diverged"))
+        state_of(
+            *begun(),
+            answered(best=result(4, 0.985), yours=result(0, None, state=TrialState.DIVERGED)),
         ),
         80,
     )
     assert "best so far 0.985" in searching
     assert "trial 4, 1 training" in searching
     assert "yours       diverged" in searching
-    retested = result(3, 0.98, seeds=2, evidence="2 seeds, 1 diverged") | {
-        "short": "adamw 1.0e-3 level, then down, 12 % warm-up " * 2
-    }
-    after = view_of(picture_of(*begun(), answered(best=retested)), 80)
+    long = "adamw 1.0e-3 level, then down, 12 % warm-up " * 2
+    retested = result(3, 0.98, short=long, seeds=2, evidence="2 seeds, 1 diverged")
+    after = view_of(state_of(*begun(), answered(best=retested)), 80)
     assert "best so far" not in after
     assert "trial 3, 2 seeds, 1 diverged" in after
     assert all(len(line) <= 80 for line in after.splitlines())
     lost = "1 training; retests: 2 diverged, 1 failed"
     assert f"trial 333, {lost}" in view_of(
-        picture_of(*begun(), answered(best=retested | {"number": 333, "evidence": lost})), 80
+        state_of(*begun(), answered(best=replace(retested, number=333, evidence=lost))), 80
     )
 
 
 def test_what_is_put_back_is_not_done():
-    assert picture_of(*begun(), ended(0, None, status="interrupted")).done == 0
+    assert state_of(*begun(), ended(0, None, status=Status.INTERRUPTED)).done == 0
 
 
 def test_after_the_first_trial_the_rest_is_estimated():
@@ -161,33 +212,30 @@ def test_after_the_first_trial_the_rest_is_estimated():
 
 
 def test_retests_are_part_of_the_estimate():
-    study = Event(name="study", facts=STUDY | {"retest": 3}, at=10.0)
-    picture = picture_of(begun()[0], study, ended(0))
-    assert picture.left == 9 + 12
-    assert picture.seconds_left(22.0) == 21 * 12 / 2
+    told = begun(retest=3)
+    state = state_of(*told, ended(0))
+    assert state.left == 9 + 12
+    assert state.seconds_left(22.0) == 21 * 12 / 2
 
 
 def test_later_the_pace_tells_and_a_deadline_caps():
     events = [ended(n, at=10.0 + 3 * n) for n in range(5)]
-    assert picture_of(*begun(), *events).seconds_left(30.0) == 5 * 20 / 5
-    study = Event(name="study", facts=STUDY | {"deadline": 33.0}, at=10.0)
-    assert picture_of(begun()[0], study, *events).seconds_left(30.0) == 3.0
+    assert state_of(*begun(), *events).seconds_left(30.0) == 5 * 20 / 5
+    told = begun(deadline=33.0)
+    assert state_of(*told, *events).seconds_left(30.0) == 3.0
 
 
 def test_the_pace_counts_from_the_first_trial_and_not_from_what_is_loaded_before():
-    first = Event(
-        name="trial.started",
-        slot="cpu:0",
-        facts={"trial_id": 1, "label": "trial 0", "short": ""},
-        at=20.0,
-    )
+    first = started(0, at=20.0)
     events = [ended(n, at=20.0 + 2 * n) for n in range(5)]
-    assert picture_of(*begun(), first, *events).seconds_left(30.0) == 5 * 10 / 5
+    assert state_of(*begun(), first, *events).seconds_left(30.0) == 5 * 10 / 5
 
 
 def test_one_line_a_finished_trial_when_piped():
     lines = lines_of(
-        *begun(), ended(0, origin="yours"), ended(1, None, status="failed", reason="ValueError: no")
+        *begun(),
+        ended(0, origin=Origin.YOURS),
+        ended(1, None, status=Status.FAILED, reason="ValueError: no"),
     )
     assert lines[0] == "study digits: 10 trials, 2 slots, by val_accuracy"
     assert lines[1].startswith("[1/10] trial 0   0.9      yours: adam 1.0e-03 constant")
@@ -195,16 +243,18 @@ def test_one_line_a_finished_trial_when_piped():
 
 
 def counts(*ended, retests=(), trials=10, deadline=None):
-    facts = {
-        "ended": [f"trial {number}" for number in ended], "retests_ended": [f"retest 1 of trial {number}" for number in retests],
-        "retests": 12, "running": 0, "waiting": 0, "failed": 0, "trials": trials, "deadline": deadline,
-    }  # fmt: skip
-    return Event(name="counts", facts=facts)
-
-
-def started(number, slot="cpu:0"):
-    facts = {"trial_id": number + 1, "label": f"trial {number}", "short": "adam 1.0e-03 constant"}
-    return Event(name="trial.started", slot=slot, facts=facts)
+    message = StudyCounts(
+        ended=tuple(f"trial {number}" for number in ended),
+        retests_ended=tuple(f"retest 1 of trial {number}" for number in retests),
+        retests=12,
+        running=0,
+        waiting=0,
+        failed=0,
+        trials=trials,
+        trainings=None,
+        deadline=deadline,
+    )
+    return Event(message=message)
 
 
 def prefixes(lines):
@@ -253,53 +303,41 @@ def test_a_budget_that_is_raised_meanwhile_is_counted_against():
 
 
 def test_a_trial_whose_worker_died_is_counted_by_the_ledger():
-    died = Event(
-        name="worker.died",
-        slot="cpu:0",
-        facts={"ending": "signal SIGKILL", "tail": "", "retry_seconds": 1.0},
-    )
-    picture = picture_of(*begun(), counts(), started(0), counts(0), counts())
-    assert picture.done == 0
-    picture.take(died)
-    assert picture.done == 1
+    state = state_of(*begun(), counts(), started(0), counts(0), counts())
+    assert state.done == 0
+    state.take(died(slot="cpu:0"))
+    assert state.done == 1
 
 
 def test_retests_are_counted_once_too():
-    picture = picture_of(
-        *begun(), counts(retests=(0,)), ended(0, kind="retest"), ended(1, kind="retest")
+    state = state_of(
+        *begun(), counts(retests=(0,)), ended(0, kind=Kind.RETEST), ended(1, kind=Kind.RETEST)
     )
-    assert (picture.retests_done, picture.retests_planned) == (2, 12)
+    assert (state.retests_done, state.retests_planned) == (2, 12)
 
 
 @pytest.mark.parametrize(
-    ("facts", "line"),
+    ("trials", "seeds", "retests", "left_out", "line"),
     [
+        ((3, 0), 3, 6, 0, "2 settings are retested on 3 fresh seeds each"),
+        ((3, 0), 3, 7, 0, "2 settings are retested on 3 fresh seeds each or more, 7 in all"),
+        ((0,), 1, 1, 0, "1 setting is retested on 1 fresh seed each"),
         (
-            {"trials": [3, 0], "seeds": 3, "left_out": 0},
-            "2 settings are retested on 3 fresh seeds each",
-        ),
-        (
-            {"trials": [3, 0], "seeds": 3, "retests": 7, "left_out": 0},
-            "2 settings are retested on 3 fresh seeds each or more, 7 in all",
-        ),
-        ({"trials": [0], "seeds": 1, "left_out": 0}, "1 setting is retested on 1 fresh seed each"),
-        (
-            {"trials": [3, 0], "seeds": 3, "left_out": 6},
+            (3, 0), 3, 6, 6,
             "2 settings are retested on 3 fresh seeds each; 6 more retests would end too late",
         ),
     ],
-)
-def test_what_is_retested_is_said_in_whole_words(facts, line):
-    assert lines_of(Event(name="retests.planned", facts=facts)) == [f"the search is over; {line}"]
+)  # fmt: skip
+def test_what_is_retested_is_said_in_whole_words(trials, seeds, retests, left_out, line):
+    planned = RetestsPlanned(trials=trials, seeds=seeds, retests=retests, left_out=left_out)
+    assert lines_of(Event(message=planned)) == [f"the search is over; {line}"]
 
 
 def test_what_fits_into_the_time_is_said_after_the_first_trial_and_again_when_the_pace_is_much_another():
-    study = Event(
-        name="study", facts=STUDY | {"deadline": 130.0, "trials": None, "retest": 3}, at=10.0
-    )
+    told = begun(deadline=130.0, trials=None, retest=3)
     slow = [ended(0, at=30.0, seconds=20.0)]
     fast = [ended(number, at=30.0 + number, seconds=2.0) for number in range(1, 9)]
-    lines = [line for line in lines_of(begun()[0], study, *slow, *fast) if "a training" in line]
+    lines = [line for line in lines_of(*told, *slow, *fast) if "a training" in line]
     into = "fit into the 2 minutes that are left on 2 workers, done at 00:02"
     assert lines == [
         f"about 10 retests {into}; 20 s a training",
@@ -308,16 +346,16 @@ def test_what_fits_into_the_time_is_said_after_the_first_trial_and_again_when_th
 
 
 def test_a_budget_that_fits_into_the_time_is_estimated_as_ever():
-    study = Event(name="study", facts=STUDY | {"deadline": 1000.0}, at=10.0)
+    told = begun(deadline=1000.0)
     bill = "10 trials, 1 done, about 54 s on 2 workers, done at 00:01; 12 s a training"
-    assert lines_of(begun()[0], study, ended(0))[-1] == bill
+    assert lines_of(*told, ended(0))[-1] == bill
 
 
 def billed(seconds_left, *, at=15.0):
     each = (seconds_left or 0.0) / 5 - 8.0
     timed = Timed(seconds=each, yours_seconds=each, tracing=10.0, graphs=4)
     made = Forecast(timed=timed, trainings=10, yours=0, workers=2, waits=False)
-    return Event(name="bill", facts={"forecast": made.to_json() if seconds_left else None}, at=at)
+    return Event(message=StudyBill(forecast=made if seconds_left else None), at=at)
 
 
 @pytest.mark.parametrize(
@@ -337,19 +375,18 @@ def billed(seconds_left, *, at=15.0):
     ],
 )  # fmt: skip
 def test_the_bill_is_said_before_the_first_training(facts, seconds_left, line):
-    study = Event(name="study", facts=STUDY | facts, at=10.0)
-    assert lines_of(begun()[0], study, billed(seconds_left))[-1] == line
+    assert lines_of(*begun(**facts), billed(seconds_left))[-1] == line
 
 
 def test_timed_steps_tell_the_shape_of_the_rest_and_what_has_ended_the_pace():
     told = [*begun(), billed(100.0), answered(seconds_left=400.0, at=16.0)]
-    assert picture_of(*told).seconds_left(20.0) == 95.0
+    assert state_of(*told).seconds_left(20.0) == 95.0
     # Five trainings of 12 s and four traces of 10 s each worker: 44 s for the first four trainings,
     # which took twice as long.
     slow = [ended(number, seconds=1.0, at=103.0) for number in range(4)]
-    assert picture_of(*told, *slow).seconds_left(103.0) == (100 - 44) * 2
+    assert state_of(*told, *slow).seconds_left(103.0) == (100 - 44) * 2
     assert (
-        picture_of(*told, *(ended(number, seconds=1.0) for number in range(16))).seconds_left(20.0)
+        state_of(*told, *(ended(number, seconds=1.0) for number in range(16))).seconds_left(20.0)
         == 396.0
     )
 
@@ -405,7 +442,7 @@ def test_two_listeners_that_fail_at_once_leave_the_third():
     listen = to_all({"the log file": failing, "progress": failing, "the third": heard.append})
     listen(ended(0))
     listen(ended(1))
-    assert [event.facts.get("text", event.name) for event in heard] == [
+    assert [getattr(event.message, "text", event.message.event) for event in heard] == [
         "progress ends here (No space left on device); training goes on",
         "the log file ends here (No space left on device); training goes on",
         "trial.ended",
@@ -426,7 +463,7 @@ def test_quiet_says_nothing():
 
 
 def test_verbose_shows_what_workers_print():
-    printed = Event(name="output", slot="cpu:0", facts={"text": "hello"})
+    printed = Event(message=Output(text="hello"), slot="cpu:0")
     assert lines_of(printed) == []
     assert lines_of(printed, verbose=True) == ["cpu:0| hello"]
 
@@ -446,48 +483,27 @@ def test_the_log_file_gets_json_lines_even_when_quiet(tmp_path):
 
 
 def test_a_worker_that_died_is_told_with_its_last_line():
-    facts = {"ending": "signal SIGKILL", "tail": "one\ntwo", "retry_seconds": 2.0}
-    assert lines_of(Event(name="worker.died", slot="cpu:1", facts=facts)) == [
+    assert lines_of(died(tail="one\ntwo", retry_seconds=2.0)) == [
         "worker cpu:1 died (signal SIGKILL); another starts in 2.0 s",
         "two",
     ]
 
 
 def test_the_error_of_a_worker_that_died_comes_before_what_libraries_print():
-    facts = {
-        "ending": "exit code 1",
-        "reason": "KeyError: 'x'",
-        "tail": "I0000 no GPU",
-        "retry_seconds": None,
-    }
-    told = lines_of(Event(name="worker.died", slot="cpu:1", facts=facts))
-    assert told[1:] == ["KeyError: 'x'", "I0000 no GPU"]
-    assert lines_of(Event(name="worker.died", slot="cpu:1", facts=facts | {"retry_seconds": 1.0}))[
-        1:
-    ] == ["KeyError: 'x'"]
+    facts = {"ending": "exit code 1", "reason": "KeyError: 'x'", "tail": "I0000 no GPU"}
+    assert lines_of(died(**facts, retry_seconds=None))[1:] == ["KeyError: 'x'", "I0000 no GPU"]
+    assert lines_of(died(**facts, retry_seconds=1.0))[1:] == ["KeyError: 'x'"]
 
 
 def test_the_live_view_shows_budget_workers_best_and_yours():
-    progress = {
-        "trial_id": 2,
-        "attempt": 1,
-        "epoch": 3,
-        "epochs": 20,
-        "step": 30,
-        "total_steps": 200,
-        "rate": 1e-3,
-        "seconds": 2.0,
-        "value": 0.95,
-    }
-    started = {"trial_id": 2, "label": "trial 1", "short": "lion 2.1e-04 linear"}
-    picture = picture_of(
+    state = state_of(
         *begun(),
-        ended(0, 0.9, origin="yours"),
+        ended(0, 0.9, origin=Origin.YOURS),
         answered(best=result(0, 0.9), yours=result(0, 0.9)),
-        Event(name="trial.started", slot="cpu:1", facts=started),
-        Event(name="trial.progress", slot="cpu:1", facts=progress),
+        started(1, slot="cpu:1", short="lion 2.1e-04 linear"),
+        progressed(1, slot="cpu:1"),
     )
-    text = view_of(picture, 120)
+    text = view_of(state, 120)
     for part in (
         "digits",
         "1 of 10 trials",
@@ -502,40 +518,20 @@ def test_the_live_view_shows_budget_workers_best_and_yours():
 
 
 def test_a_worker_that_trains_many_trials_at_once_shows_them_and_the_estimate_counts_them():
-    started = [
-        Event(
-            name="trial.started",
-            slot="cpu:0",
-            facts={"trial_id": each + 1, "label": f"trial {each}", "short": f"rate {each}"},
-        )
-        for each in range(4)
-    ]
-    told = {
-        "epoch": 1,
-        "epochs": 9,
-        "step": 1,
-        "total_steps": 9,
-        "rate": 0.1,
-        "value": 0.5,
-        "trial_id": 2,
-    }
-    picture = picture_of(*begun(), *started, Event(name="trial.progress", slot="cpu:0", facts=told))
-    console = Console(width=120, record=True, file=io.StringIO())
-    console.print(draw(picture, 30.0))
-    assert "4 at once, trial 1" in console.export_text()
-    picture.take(ended(0))
-    assert picture.rows["cpu:0"].state == "training"
-    assert picture.seconds_left(22.0) == 9 * 12 / 4
-    lines = lines_of(*begun(), *started, ended(0))
-    assert (
-        lines[-1]
-        == "10 trials, 1 done, about 27 s on 2 workers, 4 at once, done at 00:00; 12 s a training"
-    )
+    begins = [started(each, short=f"rate {each}") for each in range(4)]
+    state = state_of(*begun(), *begins, progressed(1, epoch=1, epochs=9, value=0.5))
+    assert "4 at once, trial 1" in view_of(state, 120)
+    state.take(ended(0))
+    assert state.rows["cpu:0"].state == "training"
+    assert state.seconds_left(22.0) == 9 * 12 / 4
+    lines = lines_of(*begun(), *begins, ended(0))
+    bill = "10 trials, 1 done, about 27 s on 2 workers, 4 at once, done at 00:00; 12 s a training"
+    assert lines[-1] == bill
 
 
 def test_before_the_study_is_known_the_view_says_what_it_waits_for():
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(draw(Picture(), 0.0))
+    console.print(draw(ProgressState(), 0.0))
     assert "loading TensorFlow" in console.export_text()
 
 
@@ -553,28 +549,21 @@ def test_durations_read_well():
 @pytest.mark.parametrize("width", [60, 80, 150])
 def test_the_live_view_fits_the_terminal_and_keeps_what_matters_most(width):
     name = "a_study_with_a_really_long_name_for_so_narrow_a_terminal"
-    study = Event(name="study", facts=STUDY | {"study": name, "trials": 40, "retest": 3}, at=10.0)
     short = "adamw 2.1e-4 level, then down, 6.9 % warm-up, to 3.7 %, decay start 0.897; units 36"
-    started = {"trial_id": 2, "label": "trial 14", "short": short, "resumed_from": 5}
-    progress = {
-        "trial_id": 2,
-        "epoch": 7,
-        "epochs": 20,
-        "step": 70,
-        "total_steps": 200,
-        "rate": 1e-3,
-        "value": 0.95,
-    }
-    lost = {"evidence": "1 training; retests: 2 diverged, 1 failed", "short": short}
-    picture = picture_of(
-        begun()[0],
-        study,
+    lost = "1 training; retests: 2 diverged, 1 failed"
+    state = state_of(
+        *begun(study=name, trials=40, retest=3),
         *(ended(number + 20) for number in range(14)),
-        Event(name="trial.started", slot="cpu:1", facts=started),
-        Event(name="trial.progress", slot="cpu:1", facts=progress),
-        answered(best=result(7, 0.985) | lost, yours=result(0, 0.9), seconds_left=250.0, at=30.0),
+        started(14, slot="cpu:1", short=short, resumed_from=5),
+        progressed(14, slot="cpu:1", epoch=7),
+        answered(
+            best=result(7, 0.985, short=short, evidence=lost),
+            yours=result(0, 0.9),
+            seconds_left=250.0,
+            at=30.0,
+        ),
     )
-    text = view_of(picture, width)
+    text = view_of(state, width)
     assert all(len(line) <= width for line in text.splitlines())
     for part in (
         "14 of 40 trials",
@@ -592,37 +581,15 @@ def test_the_live_view_fits_the_terminal_and_keeps_what_matters_most(width):
 
 def test_the_line_of_a_trial_that_ended_beside_the_view_fits_the_terminal_and_a_failures_reason_is_whole():
     said = []
-    lines = Lines(picture_of(*begun()), said.append, terse=True, width=lambda: 60)
-    event = ended(1)
-    event.facts["short"] = "adamw 2.1e-4 level, then down, 6.9 % warm-up, to 3.7 %"
-    lines(event)
-    lines(ended(2, None, status="failed", reason="ValueError: " + "x" * 90))
+    lines = Lines(state_of(*begun()), said.append, terse=True, width=lambda: 60)
+    lines(ended(1, short="adamw 2.1e-4 level, then down, 6.9 % warm-up, to 3.7 %"))
+    lines(ended(2, None, status=Status.FAILED, reason="ValueError: " + "x" * 90))
     assert said[0] == "[0/10] trial 1   0.9      adamw 2.1e-4 level, then...  12 s"
     assert said[-1].endswith("x)")
 
 
 def test_a_trial_that_goes_on_from_a_checkpoint_says_from_where():
-    facts = {
-        "trial_id": 4,
-        "attempt": 2,
-        "number": 3,
-        "kind": "search",
-        "origin": "sampled",
-        "label": "trial 3",
-        "short": "adam",
-    }
-    began = Event(
-        name="trial.started",
-        slot="cpu:0",
-        facts=facts | {"resumed_from": 2, "resumed_update": 140},
-        at=11.0,
-    )
-    anew = Event(
-        name="trial.started",
-        slot="cpu:0",
-        facts=facts | {"resumed_from": 0, "resumed_update": 0},
-        at=11.0,
-    )
-    assert [line for line in lines_of(*begun(), began, anew) if "trial 3" in line] == [
+    begins = started(3, resumed_from=2, resumed_update=140, short="adam"), started(3, short="adam")
+    assert [line for line in lines_of(*begun(), *begins) if "trial 3" in line] == [
         "cpu:0: trial 3 goes on from epoch 2, update 140: adam"
     ]

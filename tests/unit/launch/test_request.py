@@ -7,10 +7,10 @@ from ledger_tools import add_worker, claim, facts, finish, setting, train
 
 from lrsearch.errors import FingerprintMismatch, StudyBroken, UnknownName, VersionMismatch
 from lrsearch.launch.request import create_or_resume, new_plan, stored
+from lrsearch.messages import Inspection
 from lrsearch.options import SearchOptions
 from lrsearch.storage import open_ledger
 from lrsearch.values import Origin, StudyState
-from lrsearch.worker.workshop import Inspection
 
 FOUND = Inspection(facts=facts(), dimensions=(), references=(setting(0.1, "sgd"),), seed=5)
 
@@ -30,7 +30,7 @@ def search(ledger):
         said = []
         options = SearchOptions(**{"retest": 0} | asked)
         plan = new_plan(options, "toy", "toy.py", found)
-        hear = lambda event: said.append(event.facts["text"])  # noqa: E731
+        hear = lambda event: said.append(event.message.text)  # noqa: E731
         return create_or_resume(ledger, options, plan, resume=resume, listen=hear), said
 
     return search

@@ -17,8 +17,8 @@ from lrsearch.cli.run import start_study
 from lrsearch.errors import InvalidValue, UnknownName
 from lrsearch.launch.inline import own_name
 from lrsearch.launch.searching import read_call, search_study, space_overrides
+from lrsearch.messages import Inspection
 from lrsearch.options import MachineOptions, SearchOptions
-from lrsearch.worker.workshop import Inspection
 
 # the definition itself, and what ends without a result
 SHELL_ONLY = {"study_file", "create_only", "as_json"}

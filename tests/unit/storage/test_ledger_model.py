@@ -65,7 +65,7 @@ class LedgerModel(RuleBasedStateMachine):
     @rule(seconds=st.floats(0.5, 15.0))
     def time_passes(self, seconds):
         self.at += seconds
-        self.ledger._clock = self.ledger.database.clock = literal(self.at)
+        self.ledger.database.clock = literal(self.at)
 
     @rule()
     def claim(self):

@@ -1,4 +1,4 @@
-"""The ear beside a study's own code, which handles signals, forks and closes descriptors: real
+"""The command reader beside a study's own code, which handles signals, forks and closes descriptors: real
 processes, without TensorFlow.
 """
 
@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-EAR = """
+READER = """
 import asyncio, json, multiprocessing, os, signal, subprocess, sys, threading, time
-from lrsearch.worker.channel import Ear
+from lrsearch.worker.channel import CommandReader
 def say(*words):
     try:
         os.write(said, (" ".join(map(str, words)) + "\\n").encode())
@@ -22,18 +22,21 @@ def say(*words):
 said = 400  # where `closerange` does not reach it
 os.dup2(1, said)
 hears = dict(interrupted=lambda why: say("interrupted", why), woken=lambda: say("woken"))
-ear = Ear(os.dup(0), orphaned=lambda: say("orphaned"), failed=lambda error: say("failed", type(error).__name__), **hears)
-ear.start()
+reader = CommandReader(os.dup(0), orphaned=lambda: say("orphaned"), failed=lambda error: say("failed", type(error).__name__), **hears)
+reader.start()
 fork = multiprocessing.get_context("fork")
 """
 
 
-def ear(body, *, seconds=1.0):
-    """What an ear says within `seconds` of what the study's code does, its parent living on; only
+def heard(body, *, seconds=1.0):
+    """What a command reader says within `seconds` of what the study's code does, its parent living on; only
     once of the same thing.
     """
     with subprocess.Popen(
-        [sys.executable, "-c", EAR + body], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", READER + body],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             lines = _lines(process, seconds)
@@ -64,15 +67,15 @@ for number in (signal.SIGCHLD, signal.SIGALRM, signal.SIGUSR1, signal.SIGRTMIN +
     os.kill(os.getpid(), number)
 subprocess.run(["true"])
 """
-    assert ear(body + OVER, seconds=0.1) == []
-    assert ear(body + "os.kill(os.getpid(), signal.SIGTERM)" + OVER, seconds=0.1) == [
+    assert heard(body + OVER, seconds=0.1) == []
+    assert heard(body + "os.kill(os.getpid(), signal.SIGTERM)" + OVER, seconds=0.1) == [
         "interrupted SIGTERM"
     ], "and it hears on"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_three_signals_that_stop_a_worker_are_heard(number):
-    assert ear(f"os.kill(os.getpid(), {int(number)})" + OVER, seconds=0.1) == [
+    assert heard(f"os.kill(os.getpid(), {int(number)})" + OVER, seconds=0.1) == [
         f"interrupted {number.name}"
     ]
 
@@ -94,7 +97,7 @@ def fork_some():
         if thread
         else "fork_some()"
     )
-    assert ear(body + call + OVER, seconds=0.1) == ["exit -15"]
+    assert heard(body + call + OVER, seconds=0.1) == ["exit -15"]
 
 
 def test_a_forked_child_has_the_handlers_that_were_there_before():
@@ -106,7 +109,7 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 """
-    assert ear(body + OVER, seconds=0.1) == ["True -1", "set()"]
+    assert heard(body + OVER, seconds=0.1) == ["True -1", "set()"]
 
 
 def test_what_the_studys_code_takes_over_it_has_and_its_children_too():
@@ -119,7 +122,7 @@ if os.fork() == 0:
 os.wait()
 os.kill(os.getpid(), signal.SIGTERM)
 """
-    assert sorted(ear(body + OVER, seconds=0.1)) == ["True", "interrupted SIGTERM", "mine"]
+    assert sorted(heard(body + OVER, seconds=0.1)) == ["True", "interrupted SIGTERM", "mine"]
 
 
 def test_a_wakeup_descriptor_of_its_own_does_not_make_the_worker_deaf():
@@ -130,19 +133,19 @@ async def main():
 asyncio.run(main())
 os.kill(os.getpid(), signal.SIGTERM)
 """
-    assert ear(body + OVER, seconds=0.1) == ["interrupted SIGTERM"]
+    assert heard(body + OVER, seconds=0.1) == ["interrupted SIGTERM"]
 
 
 @pytest.mark.parametrize("then", ["", "files = [open(os.devnull) for _ in range(300)]"])
-def test_an_ear_whose_descriptors_are_closed_says_so(then):
-    assert ear(f"os.closerange(3, 256)\n{then}\nsay('over'); time.sleep(30)", seconds=1.5) == [
+def test_a_reader_whose_descriptors_are_closed_says_so(then):
+    assert heard(f"os.closerange(3, 256)\n{then}\nsay('over'); time.sleep(30)", seconds=1.5) == [
         "failed OSError"
     ]
 
 
 def test_a_command_that_is_none_is_no_end_of_hearing_without_a_word():
     with subprocess.Popen(
-        [sys.executable, "-c", EAR + "time.sleep(30)"],
+        [sys.executable, "-c", READER + "time.sleep(30)"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -161,7 +164,7 @@ os.set_inheritable(write, True)
 if os.fork() == 0:
     time.sleep(6)  # holds the writing end, as a forked helper of the parent's may
     os._exit(0)
-child = subprocess.Popen([sys.executable, "-c", {EAR + "say('ready'); time.sleep(5)"!r}], stdin=read)
+child = subprocess.Popen([sys.executable, "-c", {READER + "say('ready'); time.sleep(5)"!r}], stdin=read)
 time.sleep(1)
 """
     began = time.monotonic()
@@ -175,29 +178,31 @@ time.sleep(1)
         assert time.monotonic() - began < 5
 
 
-def test_a_mouth_never_writes_into_a_file_that_got_its_number(tmp_path):
+def test_a_writer_never_writes_into_a_file_that_got_its_number(tmp_path):
     body = f"""
-from lrsearch.worker.channel import Mouth
+from lrsearch.messages import EngineReady, Note
+from lrsearch.worker.channel import EventWriter
 read, write = os.pipe()
-mouth = Mouth(write, failed=lambda error: say("failed", type(error).__name__))
-mouth.say("note", text="well"); time.sleep(0.1)
+events = EventWriter(write, failed=lambda error: say("failed", type(error).__name__))
+events.say(Note(text="well")); time.sleep(0.1)
 os.close(write)
 file = open({str(tmp_path / "data")!r}, "w")
 assert file.fileno() == write
-mouth.say("note", text="not into the data"); time.sleep(0.2)
+events.say(Note(text="not into the data")); time.sleep(0.2)
 """
-    assert ear(body + OVER, seconds=0.1) == ["failed OSError"]
+    assert heard(body + OVER, seconds=0.1) == ["failed OSError"]
     assert (tmp_path / "data").read_text() == ""
 
 
 def test_events_are_lines_whatever_the_study_makes_of_the_json_module():
     body = """
 from functools import partial
-from lrsearch.worker.channel import Mouth
+from lrsearch.messages import EngineReady, Note
+from lrsearch.worker.channel import EventWriter
 json.dumps = partial(json.dumps, indent=2)
-mouth = Mouth(said)
-mouth.say("note", text="well", of=object); mouth.close()
+events = EventWriter(said)
+events.say(EngineReady(figures={"of": object})); events.close()
 """
-    [line] = ear(body + OVER, seconds=0.1)
-    assert json.loads(line)["text"] == "well"
+    [line] = heard(body + OVER, seconds=0.1)
+    assert json.loads(line)["figures"] == {"of": str(object)}
     assert os.linesep not in line

@@ -63,7 +63,7 @@ def verdict_on(tmp_path):
             storage="", study_file=None, checkpoints=str(tmp_path / "checkpoints")
         )
         desk, _heart = desk_for(
-            config, ledger, study, worker_id=worker, space=SPACE, say=lambda _name, **_facts: None
+            config, ledger, study, worker_id=worker, space=SPACE, say=lambda _message: None
         )
         spec = desk.source()
         progress = Progress(

@@ -1,0 +1,158 @@
+"""What everybody reads of a ledger: studies, trials, workers, attempts, curves, checkpoints."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, select
+
+from lrsearch.errors import UnknownName
+from lrsearch.storage import claims, records
+from lrsearch.storage import glance as glances
+from lrsearch.storage.database import Database
+from lrsearch.storage.glance import Glance
+from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records, RungValue
+from lrsearch.storage.tables import attempts, calibrations, checkpoints, curves, studies, trials
+from lrsearch.storage.transaction import StudyGone
+from lrsearch.values import CurvePoint, Json, Kind, StudyRecord, WorkerRecord
+
+
+class LedgerReader:
+    """Reading; see the module. What raises StorageUnavailable at once says so."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.database.close()
+
+    def now(self) -> float:
+        """The database's clock, seconds since 1970."""
+        return self.database.transact(glances.read_clock, reads=True)
+
+    # -- studies ---------------------------------------------------------------------------------
+
+    def study(self, name: str) -> StudyRecord:
+        """The study of that name. Raises UnknownName, suggesting the nearest."""
+        found = self._find_study(studies.c.name == name)
+        if found is None:
+            fix = "Start it with lrsearch start-study, or say where it is with --storage."
+            known = [each.name for each in self.studies()]
+            raise UnknownName("study", got=name, known=known, fix=fix)
+        return found
+
+    def studies(self) -> list[StudyRecord]:
+        """Every study, the oldest first."""
+        rows = self.database.rows(select(studies).order_by(studies.c.id))
+        return [records.study_from(row) for row in rows]
+
+    def _find_study(self, condition: ColumnElement[bool]) -> StudyRecord | None:
+        rows = self.database.rows(select(studies).where(condition))
+        return records.study_from(rows[0]) if rows else None
+
+    def search_is_over(self, study_id: int) -> bool:
+        """Whether no search trial is in training, and none will begin unless the budget or the time
+        is raised.
+        """
+        with suppress(StudyGone):
+            return self.database.transact(claims.search_is_over, study=study_id)
+        return True
+
+    # -- trials ----------------------------------------------------------------------------------
+
+    def trials(
+        self, study_id: int, *, kind: Kind | None = None, changed_since: int | None = None
+    ) -> Records:
+        """The study's trials, search before retests, by number; with `changed_since`, those that
+        changed after that revision.
+
+        The answer's `revision` is what to ask with next time.
+        """
+        return self.database.transact(
+            lambda tx: glances.read_trials(tx, study_id, kind=kind, changed_since=changed_since),
+            reads=True,
+        )
+
+    def counts(self, study_id: int) -> Counts:
+        """How many search trials stand where, and how many retests there are."""
+        return self.database.transact(lambda tx: glances.read_counts(tx, study_id), reads=True)
+
+    def glance(self, study_id: int, *, changed_since: int | None) -> Glance | None:
+        """How a study stands, for views; None where it was deleted.
+
+        One try: whoever shows a study must hear signals meanwhile. Raises StorageUnavailable.
+        """
+        return self.database.try_read(lambda tx: glances.glance(tx, study_id, changed_since))
+
+    def workers(self, study_id: int) -> list[WorkerRecord]:
+        """The study's workers, gone ones too, the oldest first."""
+        return self.database.transact(lambda tx: glances.read_workers(tx, study_id), reads=True)
+
+    def attempts(self, trial_id: int) -> list[AttemptRecord]:
+        """A trial's attempts, the first one first."""
+        query = select(attempts).where(attempts.c.trial_id == trial_id).order_by(attempts.c.attempt)
+        return [records.attempt_from(row) for row in self.database.rows(query)]
+
+    def all_attempts(self, study_id: int) -> list[AttemptRecord]:
+        """The attempts at all of the study's trials, in no order."""
+        query = _with_trials(select(attempts), attempts).where(trials.c.study_id == study_id)
+        return [records.attempt_from(row) for row in self.database.rows(query)]
+
+    def checkpoints(self, trial_id: int) -> list[CheckpointRecord]:
+        """A trial's manifest, the newest first."""
+        newest = [checkpoints.c[name].desc() for name in ("epoch", "batch", "attempt")]
+        query = select(checkpoints).where(checkpoints.c.trial_id == trial_id).order_by(*newest)
+        return [records.checkpoint_from(row) for row in self.database.rows(query)]
+
+    # -- curves ----------------------------------------------------------------------------------
+
+    def curve(self, trial_id: int) -> list[CurvePoint]:
+        """A trial's epochs, in order."""
+        query = select(curves).where(curves.c.trial_id == trial_id).order_by(curves.c.epoch)
+        return [records.point_from(row) for row in self.database.rows(query)]
+
+    def curves(self, study_id: int) -> dict[int, list[CurvePoint]]:
+        """Every trial's epochs, by trial id."""
+        query = select(curves).where(curves.c.study_id == study_id)
+        return records.by_trial(
+            self.database.rows(query.order_by(curves.c.trial_id, curves.c.epoch))
+        )
+
+    def rung_values(self, study_id: int, epoch: int) -> list[RungValue]:
+        """The objective of every search trial at the end of `epoch`, where it is finite; the asking
+        trial's own included.
+
+        One try: training goes on through an outage. Raises StorageUnavailable.
+        """
+        known = and_(
+            curves.c.study_id == study_id,
+            curves.c.kind == Kind.SEARCH.value,
+            curves.c.epoch == epoch,
+            curves.c.value.is_not(None),
+            trials.c.setting.is_not(None),
+        )
+        columns = select(curves.c.value, trials.c.origin, trials.c.setting)
+        query = _with_trials(columns, curves).where(known)
+        rows = self.database.try_read(lambda tx: tx.execute(query).all())
+        return [records.rung_value_from(row) for row in rows]
+
+    # -- engines' figures ------------------------------------------------------------------------
+
+    def calibration(self, study_id: int, machine: str) -> Json | None:
+        """The engines' figures on such a machine, where somebody measured them."""
+        mine = calibrations.c.study_id == study_id, calibrations.c.machine == machine[:255]
+        rows = self.database.rows(select(calibrations.c.figures).where(*mine))
+        return json.loads(rows[0].figures) if rows else None
+
+    def calibrations(self, study_id: int) -> dict[str, Json]:
+        """The engines' figures, by machine."""
+        query = select(calibrations).where(calibrations.c.study_id == study_id)
+        rows = self.database.rows(query.order_by(calibrations.c.machine))
+        return {row.machine: json.loads(row.figures) for row in rows}
+
+
+def _with_trials(query: Select[Any], table: Any) -> Select[Any]:
+    return query.join(trials, trials.c.id == table.c.trial_id)

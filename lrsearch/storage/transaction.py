@@ -1,0 +1,140 @@
+"""What a transaction offers to the work in it: statements, the clock, and the study that it locked.
+
+How it begins, and when it is tried again, is in `lrsearch.storage.database`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, insert, select, update
+
+from lrsearch.errors import CallerError
+from lrsearch.storage import records
+from lrsearch.storage.tables import attempts, requests, studies, trials
+from lrsearch.values import Json, StudyPlan, TrialState
+
+J = TypeVar("J", bound=Json)
+
+
+class StudyGone(CallerError):
+    """The study was deleted meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the study was deleted meanwhile. lrsearch studies lists those that are left."
+        )
+
+
+class Transaction:
+    """A transaction under way: statements, the clock, and the study that it locked, where it did.
+
+    `study` is the row as it stood, `now` the database's clock, `revision` what changes are stamped
+    with.
+    """
+
+    study: Any
+    study_id: int
+    now: float
+    revision: int
+
+    def __init__(
+        self,
+        connection: Connection,
+        clock: ColumnElement[float],
+        cut_off_within: Callable[[float], bool],
+    ) -> None:
+        self.connection, self.execute = connection, connection.execute
+        self.clock, self.cut_off_within = clock, cut_off_within
+
+    def lock_study(self, which: Any) -> None:
+        """Lock the row of a study, by its id. Raises StudyGone."""
+        # FOR UPDATE does nothing on SQLite, where the transaction itself is exclusive.
+        query = select(studies, self.clock.label("now")).where(studies.c.id == which)
+        row = self.execute(query.with_for_update(of=studies)).one_or_none()
+        if row is None:
+            raise StudyGone
+        self.study, self.study_id = row, row.id
+        self.now, self.revision = float(row.now), int(row.revision) + 1
+
+    def refresh(self) -> None:
+        """Read the study's row again, after a change that the rest of the work goes by."""
+        self.study = self.execute(select(studies).where(studies.c.id == self.study_id)).one()
+
+    @property
+    def plan(self) -> StudyPlan:
+        return records.plan_from(self.study.plan)
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """The plan as plain JSON: cheaper than the value where one number is wanted."""
+        return dict(json.loads(self.study.plan))
+
+    def of_study(self, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+        """Which of the study's trials meet all conditions."""
+        return and_(trials.c.study_id == self.study_id, *conditions)
+
+    def count(self, *conditions: ColumnElement[bool]) -> int:
+        """How many of the study's trials meet all conditions."""
+        query = select(func.count()).select_from(trials).where(self.of_study(*conditions))
+        return int(self.execute(query).scalar_one())
+
+    def insert(self, table: Table, **columns: Any) -> int:
+        """Make a row; returns its id."""
+        key = self.execute(insert(table).values(**columns)).inserted_primary_key
+        assert key is not None
+        return int(key[0])
+
+    def change_study(self, **columns: Any) -> None:
+        """Write the study's row, its new revision included."""
+        this = update(studies).where(studies.c.id == self.study_id)
+        self.execute(this.values(revision=self.revision, **columns))
+
+    def change_rules(self, **rules: Json) -> None:
+        """Write rules of the study's plan."""
+        known = self.rules
+        if any(known.get(name) != value for name, value in rules.items()):
+            self.change_study(plan=records.dump({**known, **rules}))
+            self.refresh()
+
+    def change_trial(self, trial_id: int, **columns: Any) -> None:
+        """Write a trial's row, stamped with the new revision."""
+        this = update(trials).where(trials.c.id == trial_id)
+        self.execute(this.values(revision=self.revision, **columns))
+
+    def begin_attempt(self, trial_id: int, attempt: int, worker_id: int) -> None:
+        row = {"trial_id": trial_id, "attempt": attempt, "worker_id": worker_id}
+        begun = {"status": "running", "reason": "", "started_at": self.now}
+        self.execute(insert(attempts).values(**row, **begun))
+
+    def close_attempt(self, trial_id: int, attempt: int, status: str, reason: str) -> None:
+        this = and_(attempts.c.trial_id == trial_id, attempts.c.attempt == attempt)
+        closed = {"status": status, "reason": records.clean(reason), "ended_at": self.now}
+        self.execute(update(attempts).where(this).values(**closed))
+
+    def once(self, token: str, work: Callable[[Transaction], J]) -> J:
+        """`work`, unless the call of that token was served already: then what it returned, which
+        must be JSON.
+        """
+        query = select(requests.c.answer).where(requests.c.token == token)
+        served = self.execute(query).scalar_one_or_none()
+        if served is not None:
+            answer: J = json.loads(served)
+            return answer
+        answer = work(self)
+        row = {"token": token, "study_id": self.study_id, "answer": records.dump(answer)}
+        self.execute(insert(requests).values(**row))
+        return answer
+
+
+def holding(trial_id: int, attempt: int) -> ColumnElement[bool]:
+    """Whether this very attempt is the one that runs: the fence before every write."""
+    running = trials.c.state == TrialState.RUNNING.value
+    return and_(trials.c.id == trial_id, trials.c.attempt == attempt, running)
+
+
+def study_of(trial_id: int) -> Any:
+    """The study that owns a trial, as a part of another statement."""
+    return select(trials.c.study_id).where(trials.c.id == trial_id).scalar_subquery()

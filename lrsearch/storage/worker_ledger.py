@@ -1,0 +1,242 @@
+"""What workers do in a ledger: claim a trial, bind it to a setting, renew its lease, end it; and keep
+its curves, checkpoints and engines' figures.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+
+from sqlalchemy import and_, delete, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from lrsearch.errors import StorageProblem
+from lrsearch.storage import attempts, claims, records, retests, states
+from lrsearch.storage.attempts import Beat
+from lrsearch.storage.claims import Answer, Done
+from lrsearch.storage.connections import where
+from lrsearch.storage.reader import LedgerReader
+from lrsearch.storage.retests import Retest
+from lrsearch.storage.tables import calibrations, checkpoints, trials, workers
+from lrsearch.storage.timing import seen_lately
+from lrsearch.storage.transaction import StudyGone, Transaction, study_of
+from lrsearch.storage.url import is_sqlite
+from lrsearch.values import CurvePoint, Json, Outcome, Setting, Status, TrialState
+
+
+class WorkerLedger(LedgerReader):
+    """See the module."""
+
+    # -- the worker itself -----------------------------------------------------------------------
+
+    def add_worker(
+        self, study_id: int, *, host: str, pid: int, slot: str, versions: Mapping[str, str]
+    ) -> int:
+        """Enter a worker; returns its id.
+
+        Raises StorageProblem for a second host's on SQLite, whose locks hold on one alone.
+        """
+        host, token = host[:255], secrets.token_hex(16)
+
+        def add(tx: Transaction) -> int:
+            if is_sqlite(self.database.url):
+                self._refuse_second_host(tx, host)
+            row = {"study_id": study_id, "host": host, "pid": pid, "slot": slot[:64]}
+            row |= {"versions": records.dump(dict(versions)), "state": "starting"}
+            return tx.insert(workers, **row, started_at=tx.now, last_seen=tx.now)
+
+        return self.database.transact(lambda tx: tx.once(token, add), study=study_id)
+
+    def _refuse_second_host(self, tx: Transaction, host: str) -> None:
+        others = select(workers.c.host).where(seen_lately(tx), workers.c.host != host).limit(1)
+        other = tx.execute(others).scalar_one_or_none()
+        if other is not None:
+            found = f"{where(self.database.url)} has workers on host {other}"
+            raise StorageProblem(
+                f"{found}; SQLite serves one host, not {host} too.",
+                fix="Use PostgreSQL: lrsearch database start --dir DIR.",
+            )
+
+    def worker_seen(self, worker_id: int, state: str) -> None:
+        """Note a worker's state: starting, training, idle, gone."""
+        self.database.transact(lambda tx: attempts.note_worker(tx, worker_id, state))
+
+    # -- a trial's way ---------------------------------------------------------------------------
+
+    def claim(
+        self, study_id: int, worker_id: int, *, lease_seconds: float, sampled: int = 0
+    ) -> Answer:
+        """The next trial for this worker, or why there is none; trials whose lease lapsed are put
+        back on the way.
+
+        `sampled` is how many sampled trials the worker has in training: where they are its share,
+        no new one is handed out. A worker may hold several. A claim whose commit arrived and whose
+        answer was lost is answered again by the next try.
+        """
+        token = secrets.token_hex(16)
+        work = partial(
+            claims.claim,
+            worker_id=worker_id,
+            lease_seconds=lease_seconds,
+            token=token,
+            sampled=sampled,
+        )
+        with suppress(StudyGone):
+            return self.database.transact(work, study=study_id, failpoint="claim")
+        return Done("the study was deleted")
+
+    def bind(
+        self,
+        trial_id: int,
+        attempt: int,
+        *,
+        setting: Setting,
+        params: Mapping[str, Json],
+        seed: int,
+    ) -> bool:
+        """Give a claimed trial its setting; `params` are for Optuna's row.
+
+        False where it was fenced off.
+        """
+
+        def bind(tx: Transaction) -> bool:
+            return attempts.bind(tx, trial_id, attempt, setting=setting, params=params, seed=seed)
+
+        return self._change_trial(trial_id, bind, "bind")
+
+    def beat(
+        self, holds: Sequence[tuple[int, int]], *, worker_id: int, lease_seconds: float
+    ) -> Beat:
+        """Renew the leases of (trial id, attempt) pairs; learn which are lost, and what the study
+        wants.
+        """
+        return self.database.transact(
+            lambda tx: attempts.beat(tx, holds, worker_id=worker_id, lease_seconds=lease_seconds)
+        )
+
+    def finish(self, outcome: Outcome, points: Sequence[CurvePoint]) -> bool:
+        """Record an attempt's end and its last epochs in one transaction, once; False where it was
+        fenced off.
+
+        INTERRUPTED puts the trial back without counting it as lost. An outcome that stands already
+        is True again.
+        """
+        if outcome.status is Status.LOST:
+            return False
+
+        def finish(tx: Transaction) -> bool:
+            recorded = attempts.finish(tx, outcome, points)
+            if recorded and outcome.status.terminal:
+                states.close_if_over(tx)
+            return recorded
+
+        return self._change_trial(outcome.trial_id, finish, "finish")
+
+    def lose(self, trial_id: int, attempt: int, *, reason: str) -> bool:
+        """Close an attempt whose worker is known to be dead; the trial goes back, or fails after
+        too many losses.
+        """
+        return self._change_trial(
+            trial_id, lambda tx: attempts.lose(tx, trial_id, attempt, reason), "lose"
+        )
+
+    def _change_trial(
+        self, trial_id: int, work: Callable[[Transaction], bool], failpoint: str
+    ) -> bool:
+        """`work` with the trial's study locked; False where the study was deleted meanwhile."""
+        with suppress(StudyGone):
+            return self.database.transact(work, study=study_of(trial_id), failpoint=failpoint)
+        return False
+
+    def reap(self, *, lease_seconds: float = 60.0) -> int:
+        """Put back every trial whose lease has lapsed, in every study; returns how many.
+
+        None within `lease_seconds` of an outage that this very ledger saw: living workers may just
+        be coming back.
+        """
+        if self.database.cut_off_within(lease_seconds):
+            return 0
+        running = trials.c.state == TrialState.RUNNING.value
+        lapsed = and_(running, trials.c.lease_until < self.database.clock)
+        number = 0
+        for row in self.database.rows(select(trials.c.study_id).where(lapsed).distinct()):
+            with suppress(StudyGone):
+                number += self.database.transact(
+                    attempts.reap, study=row.study_id, failpoint="reap"
+                )
+        return number
+
+    def plan_retests(
+        self, study_id: int, planned: Sequence[Retest], *, rule: tuple[int, int] | None = None
+    ) -> bool:
+        """Queue retests; those that exist already, from an earlier plan, stay as they are.
+
+        Whether there were new ones. None are queued where the seeds and settings of the study's
+        plan are not the `rule` any more that the retests were chosen by.
+        """
+        token = secrets.token_hex(16)
+
+        def plan(tx: Transaction) -> bool:
+            return tx.once(token, lambda tx: retests.plan_retests(tx, planned, rule))
+
+        with suppress(StudyGone):
+            return self.database.transact(plan, study=study_id, failpoint="plan")
+        return False
+
+    # -- curves and checkpoints ------------------------------------------------------------------
+
+    def add_curves(
+        self, points: Mapping[tuple[int, int], Sequence[CurvePoint]]
+    ) -> frozenset[tuple[int, int]]:
+        """Add epochs of running attempts, by (trial id, attempt), in one transaction; returns those
+        that were fenced off.
+
+        One try: training goes on through an outage, and the caller keeps what was not written.
+        Raises StorageUnavailable.
+        """
+        # By trial, as a reaper goes: two that lock the same rows never wait for each other.
+        pairs = sorted(points)
+        return self.database.try_write(
+            lambda tx: frozenset(
+                pair for pair in pairs if not attempts.add_points(tx, *pair, points[pair])
+            )
+        )
+
+    def checkpoint_written(
+        self,
+        trial_id: int,
+        attempt: int,
+        *,
+        epoch: int,
+        batch: int = 0,
+        path: str,
+        sha256: str,
+        size: int,
+    ) -> bool:
+        """Enter a checkpoint in the trial's manifest; False where the attempt was fenced off.
+
+        One try, as for curves. Raises StorageUnavailable.
+        """
+        line = {"epoch": epoch, "batch": batch, "path": path, "sha256": sha256, "size": size}
+        return self.database.try_write(
+            lambda tx: attempts.add_checkpoint(tx, trial_id, attempt, line)
+        )
+
+    def forget_checkpoints(self, trial_id: int) -> None:
+        """Empty a trial's manifest; its files are the caller's."""
+        mine = delete(checkpoints).where(checkpoints.c.trial_id == trial_id)
+        self.database.transact(lambda tx: tx.execute(mine))
+
+    # -- engines' figures ------------------------------------------------------------------------
+
+    def note_calibration(self, study_id: int, machine: str, figures: Json) -> bool:
+        """Keep a machine's figures; False where another worker has done so: the first one's stay."""
+        row = {"study_id": study_id, "machine": machine[:255], "figures": records.dump(figures)}
+        try:
+            self.database.transact(lambda tx: tx.execute(insert(calibrations).values(**row)))
+        except IntegrityError:
+            # by our own commit, whose answer was lost
+            return bool(self.calibration(study_id, machine) == figures)
+        return True
