@@ -76,7 +76,7 @@ def plan_study(study_file: str | Path, search: SearchOptions, machine: MachineOp
     path, url = check_file(study_file), machine.url
     name = study_name(path, search.name)
     slots = plan_workers(machine, search, url=url, name=name)
-    config = worker_config(machine, url, study_file=path, overrides=search.overrides)
+    config = worker_config(machine, study_file=path, overrides=search.overrides)
     with Pool(slots.slots, replace(config, times=True), silent) as pool:
         check_storage(url)
         found = pool.inspect()

@@ -102,17 +102,15 @@ def run_inline(
         if isinstance(definition, StudyDefinition)
         else definition
     )
-    url = machine.url
-    config = replace(
-        worker_config(machine, url, study_file=None, overrides=search.overrides), slot=SLOT
-    )
+    config = worker_config(machine, study_file=None, overrides=search.overrides)
+    config = replace(config, slot=SLOT)
     listen(Event(message=PoolStarted(slots=(SLOT,))))
     workshop.prepare()
     found = workshop.inspect()
     for note in found.facts.notes:
         listen(Event(message=Note(text=note)))
     check_methods(search, found.facts)
-    with opened(url) as ledger:
+    with opened(machine.url) as ledger:
         name = search.name or _say_name(own_name(found, search), listen)
         plan, resume = new_plan(search, name, None, found), wanted is None
         study = create_or_resume(ledger, search, plan, resume=resume, listen=listen)

@@ -46,7 +46,7 @@ def run_study(
     path, url = check_file(study_file), machine.url
     name = study_name(path, search.name)
     slots = plan_workers(machine, search, url=url, name=name)
-    config = worker_config(machine, url, study_file=path, overrides=search.overrides)
+    config = worker_config(machine, study_file=path, overrides=search.overrides)
     used = slots.slots[:1] if create_only else slots.slots
     with Pool(used, config, listen, trial_timeout=machine.trial_timeout) as pool:
         check_storage(url)  # while TensorFlow loads in the workers
@@ -64,7 +64,7 @@ def run_study(
                 return study
             study = create_or_resume(ledger, search, plan, listen=listen)
             train(pool, ledger, study, slots, listen)
-    return complete_study(url, name)
+    return complete_study(name, machine)
 
 
 def _left_alone(study: StudyRecord) -> str:
