@@ -11,8 +11,7 @@ from lrsearch.values import Json
 from lrsearch.worker.checkpoints import CheckpointPolicy
 
 LEASE_SECONDS = 60.0  # SQLite may keep a beat waiting for its lock; three beats fit into this
-CHECKPOINTS = "lrsearch-checkpoints"
-PATIENCE_SECONDS = 600.0  # a database that is away for longer ends the worker
+CHECKPOINTS = "lrsearch-checkpoints"  # the folder's name where none is given
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +33,6 @@ class WorkerConfig:
     # "module:callable" -> Workshop, in Keras' place; for tests and drills
     engine_factory: str | None = None
     lease_seconds: float = LEASE_SECONDS
-    patience_seconds: float = PATIENCE_SECONDS
     checkpoint_seconds: float | None = 60.0
     checkpoint_epochs: int | None = None
     checkpoint_quota_bytes: int | None = None
