@@ -278,6 +278,6 @@ def check_storage(url: str) -> bool:
 
 def remove_checkpoints(study: StudyRecord, given: str | Path | None, url: str) -> None:
     """Remove a deleted study's folder of checkpoints, where it is on this machine."""
-    from lrsearch.worker.opening import folder_of
+    from lrsearch.worker.checkpoints import folder_of
 
     shutil.rmtree(checkpoint_root(given, url) / folder_of(study), ignore_errors=True)

@@ -235,6 +235,8 @@ class ProgressState:
                 self.retested, self.began = begun.retested, event.at
                 self.trials, self.trainings = begun.trials, begun.trainings
                 self.deadline, self.best, self.yours = begun.deadline, begun.best, begun.yours
+                for row in self.rows.values():  # until they work; graphs may be traced for a while
+                    row.state = "loading data, timing steps"
             case StudyCounts() as counts:
                 self._count(counts)
             case StudyAnswer(best=best, yours=yours, seconds_left=left):

@@ -18,7 +18,6 @@ from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.setup.slots import SlotPlan
 from lrsearch.values import Json, StudyRecord
 from lrsearch.worker.config import WorkerConfig, checkpoint_root
-from lrsearch.worker.workshop import host_name
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -60,7 +59,6 @@ def worker_config(
         study_file=None if study_file is None else str(study_file),
         checkpoints=str(checkpoint_root(machine.checkpoints, url)),
         overrides=overrides,
-        host=host_name(),
         engine=machine.engine,
         engine_factory=machine.engine_factory,
         checkpoint_seconds=machine.checkpoint_every or 60.0,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from lrsearch.machine import host_name
 from lrsearch.values import Json
 from lrsearch.worker.checkpoints import CheckpointPolicy
 
@@ -26,11 +27,11 @@ class WorkerConfig:
     checkpoints: str  # root folder
     overrides: Mapping[str, Json] = field(default_factory=dict)
     slot: str = "cpu"
-    host: str = ""
+    host: str = field(default_factory=host_name)
     threads: int | None = None  # TensorFlow's own default where None
     memory_mib: int | None = None  # a hard limit on the GPU; None lets it grow
     engine: str = "auto"
-    # "module:callable" -> Workshop, in Keras' place; for tests and drills
+    # "module:callable" -> StudyLoader, in Keras' place; for tests and drills
     engine_factory: str | None = None
     lease_seconds: float = LEASE_SECONDS
     checkpoint_seconds: float | None = 60.0

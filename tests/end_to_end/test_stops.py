@@ -15,7 +15,7 @@ import pytest
 from driven import driven, gone_within, ledger_of, records, states
 from driven import study as study  # noqa: PLC0414 - a fixture
 from launching import run_study
-from worker_toy import ToyWorkshop
+from worker_toy import ToyLoader
 
 from lrsearch.errors import EnvironmentProblem, StudyBroken
 from lrsearch.launch.inline import run_inline
@@ -210,7 +210,7 @@ def test_a_worker_that_fails_before_it_trains_says_why_first_and_is_entered_as_g
 def search_here(arguments, tmp_path, *, listen=lambda _event: None):
     search = SearchOptions(name="toy", trials=arguments["trials"], retest=0, sampler="random")
     machine = MachineOptions(storage=arguments["storage"])
-    toy = ToyWorkshop(tmp_path / "toy.json")
+    toy = ToyLoader(tmp_path / "toy.json")
     return run_inline(toy, search, machine, listen=listen)
 
 
