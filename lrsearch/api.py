@@ -265,30 +265,21 @@ def _stream() -> TextIO:
 
 def _row(record: TrialRecord) -> dict[str, Json]:
     setting = record.setting
-    found: dict[str, Json] = {
-        "number": record.number,
-        "origin": record.origin.value,
-        "state": record.state.value,
-    }
+    found: dict[str, Json] = {"number": record.number}
+    found |= {"origin": record.origin.value, "state": record.state.value}
     if setting is not None:
-        found |= {
-            "optimizer": setting.optimizer,
-            "learning_rate": setting.learning_rate,
-            "schedule": setting.schedule,
-        }
-    found |= {
-        "value": record.value,
-        "best_value": record.best_value,
-        "epochs": record.epochs,
-        "seconds": record.seconds,
-    }
+        found |= _fields(setting, "optimizer", "learning_rate", "schedule")
+    found |= _fields(record, "value", "best_value", "epochs", "seconds")
     if setting is not None:
         found |= {"batch_size": setting.batch_size, **setting.shape, **setting.hyper}
     found["reason"] = record.reason
     extra = setting.extra if setting is not None else {}
-    return found | {
-        f"extra.{name}" if name in found else name: value for name, value in extra.items()
-    }
+    names = {name: f"extra.{name}" if name in found else name for name in extra}
+    return found | {names[name]: value for name, value in extra.items()}
+
+
+def _fields(source: object, *names: str) -> dict[str, Json]:
+    return {name: getattr(source, name) for name in names}
 
 
 def _pandas() -> Any:

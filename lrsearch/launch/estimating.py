@@ -12,11 +12,11 @@ from pathlib import Path
 from lrsearch.answer import Bill, forecast, trainings_left
 from lrsearch.budget import Budget
 from lrsearch.launch.checking import changes_since, check_methods, check_same
+from lrsearch.launch.creating import find_study, new_plan
 from lrsearch.launch.events import silent
 from lrsearch.launch.parent import check_storage, opened
 from lrsearch.launch.planning import is_there, plan_workers
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.request import new_plan, stored
 from lrsearch.launch.starting import check_file, worker_config
 from lrsearch.messages import Inspection
 from lrsearch.options import MachineOptions, SearchOptions
@@ -101,7 +101,7 @@ def _stored(
     if not is_there(url):
         return None
     with opened(url) as ledger:
-        study = stored(ledger, name)
+        study = find_study(ledger, name)
         if study is None:
             return None
         check_same(study, search)

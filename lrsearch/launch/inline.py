@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from lrsearch.answer import NOTEBOOK
 from lrsearch.errors import AskedToLeave, StudyBroken
 from lrsearch.launch.checking import check_methods
+from lrsearch.launch.creating import create_or_resume, new_plan
 from lrsearch.launch.events import silent, to_all
 from lrsearch.launch.parent import Watcher, opened
-from lrsearch.launch.request import create_or_resume, new_plan
 from lrsearch.launch.retests import add_retests
 from lrsearch.launch.starting import worker_config
 from lrsearch.messages import (

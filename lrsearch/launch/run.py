@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from lrsearch.launch.checking import check_methods
+from lrsearch.launch.creating import create_or_resume, find_study, new_plan
 from lrsearch.launch.events import silent, to_all
 from lrsearch.launch.parent import check_storage, opened
 from lrsearch.launch.planning import plan_workers
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.request import create_or_resume, new_plan, stored
 from lrsearch.launch.starting import check_file, complete_study, train, worker_config
 from lrsearch.messages import Event, Listener, Note
 from lrsearch.options import MachineOptions, SearchOptions
@@ -57,7 +57,7 @@ def run_study(
         plan = new_plan(search, name, str(study_file), found)
         with opened(url) as ledger:
             if create_only:
-                there = stored(ledger, name) is not None
+                there = find_study(ledger, name) is not None
                 study = create_or_resume(ledger, search, plan, resume=False, listen=listen)
                 if there:
                     listen(Event(message=Note(text=_left_alone(study))))
