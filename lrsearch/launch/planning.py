@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lrsearch.budget import expected_retests
 from lrsearch.launch.creating import find_study
-from lrsearch.launch.parent import check_storage, opened
+from lrsearch.launch.database import check_storage, ledger_at
 from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.setup.devices import this_machine
 from lrsearch.setup.slots import SlotPlan, plan_slots
@@ -28,7 +28,7 @@ def plan_workers(
     Raises StorageProblem or SchemaMismatch where the database cannot be used.
     """
     if is_there(url):
-        with opened(url) as ledger:
+        with ledger_at(url) as ledger:
             study = find_study(ledger, name)
             if study is not None:
                 total = search.trials if search.trainings is None else search.total

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 
 from lrsearch.answer import prepare_answer
 from lrsearch.errors import LrSearchError, StudyFileError
+from lrsearch.launch.attempt_closer import AttemptCloser
 from lrsearch.launch.checking import check_identity, refuse_broken
-from lrsearch.launch.parent import LedgerUndertaker, Watcher, opened
+from lrsearch.launch.database import ledger_at
 from lrsearch.launch.planning import keep_threads, plan_further, trainings_left
 from lrsearch.launch.pool import Pool
 from lrsearch.messages import Event, Listener, Note
 from lrsearch.options import MachineOptions, SearchOptions
+from lrsearch.progress.study_watcher import StudyWatcher
+from lrsearch.setup.checkpoint_folder import checkpoint_root
 from lrsearch.setup.slots import SlotPlan
 from lrsearch.values import Json, StudyRecord
-from lrsearch.worker.config import WorkerConfig, checkpoint_root
+from lrsearch.worker.config import WorkerConfig
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -110,7 +113,7 @@ def train(
     """Let `pool`, which has these `slots`, train `study`, telling how it stands."""
     listen(Event(message=Note(text=str(slots))))
     keep_threads(ledger, study, slots)
-    watcher = Watcher(ledger, study, listen, workers=len(slots.slots))
+    watcher = StudyWatcher(ledger, study, listen, workers=len(slots.slots))
     watcher.begin()
 
     def tick() -> None:
@@ -119,7 +122,7 @@ def train(
 
     pool.tick, pool.before = tick, watcher.hear
     # an interruption leaves Optuna's rows to whoever goes on
-    pool.work(study.name, LedgerUndertaker(ledger, study.id))
+    pool.work(study.name, AttemptCloser(ledger, study.id))
     watcher.end()
 
 
@@ -131,7 +134,7 @@ def complete_study(name: str, machine: MachineOptions) -> StudyRecord:
     """
     from lrsearch.storage import Mirror
 
-    with opened(machine.url) as ledger:
+    with ledger_at(machine.url) as ledger:
         study = ledger.study(name)
         with suppress(LrSearchError):  # any later look completes it
             Mirror(ledger).complete(study.id)

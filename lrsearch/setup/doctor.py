@@ -15,11 +15,11 @@ from pathlib import Path
 from lrsearch.errors import LrSearchError
 from lrsearch.options import MachineOptions
 from lrsearch.report.words import counted
+from lrsearch.setup.checkpoint_folder import checkpoint_root
 from lrsearch.setup.devices import Machine, this_machine
 from lrsearch.setup.slots import CPU_WORKER_MIB, Slot, SlotPlan, environment, plan_slots
 from lrsearch.values import Json
 from lrsearch.version import versions
-from lrsearch.worker.config import checkpoint_root
 
 PROBE_SECONDS = 300.0
 _OLDEST = {"keras": (3, 13, 2), "tensorflow": (2, 18), "optuna": (5, 0)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +11,6 @@ from lrsearch.values import Json
 from lrsearch.worker.checkpoints import CheckpointPolicy
 
 LEASE_SECONDS = 60.0  # SQLite may keep a beat waiting for its lock; three beats fit into this
-CHECKPOINTS = "lrsearch-checkpoints"  # the folder's name where none is given
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,14 +56,3 @@ class WorkerConfig:
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> WorkerConfig:
         return cls(**data)
-
-
-def checkpoint_root(given: str | Path | None, url: str) -> Path:
-    """Where checkpoints go: as given, else a folder beside SQLite's file, else one in the working
-    folder.
-    """
-    if given is not None:
-        return Path(given).expanduser().resolve()
-    kind, _, place = url.partition(":///")
-    beside = Path(place).parent if kind.startswith("sqlite") and place else Path()
-    return Path(os.path.abspath(beside)) / CHECKPOINTS  # noqa: PTH100 - links stay as given
