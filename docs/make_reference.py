@@ -1,10 +1,11 @@
-"""Writes docs/reference.md from the code itself: commands, study fields, optimizers and shapes.
+"""Writes docs/reference.md from the code itself: commands, study fields, optimizers, shapes and messages.
 
 python docs/make_reference.py        # tests/unit/test_documents.py holds the file equal to what this writes
 """
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 import sys
@@ -15,6 +16,7 @@ import click
 
 from lrsearch import SearchSpace, StudyDefinition, TrialInfo
 from lrsearch.cli.main import SECTIONS
+from lrsearch.messages import Message
 from lrsearch.space import OPTIMIZERS, SHAPES
 
 COMMANDS = """## Commands
@@ -26,6 +28,10 @@ after Ctrl-C, SIGTERM and SIGHUP.
 With `--json` an error is a JSON document on standard output as well, with the same exit code: `error` (the line), `kind`,
 `field`, `got`, `allowed`, `fix`, `retryable` (the same command may succeed later), `exit_code` and `traceback` (of the study's
 own code); what an error does not have is null."""
+MESSAGES = """`--log-file` appends a JSON object a line: `event`, `at` (seconds since 1970), `slot` (for what a worker says), then the fields.
+Left out are `facts`, `error` and `trial.progress`: the first two are for the parent process alone.
+
+`best` and `yours` have the fields `number`, `value`, `short`, `state`, `seeds` (0: a single training) and `evidence` (in words)."""
 TARGET = Path(__file__).with_name("reference.md")
 
 
@@ -40,6 +46,7 @@ def reference() -> str:
         f"## SearchSpace\n\n{fields(SearchSpace)}",
         f"## Optimizers\n\n{optimizers()}",
         f"## Schedule shapes\n\n{shapes()}",
+        f"## Messages\n\n{MESSAGES}\n\n{messages()}",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -114,6 +121,16 @@ def shapes() -> str:
     rows = ["| name | what it does | knobs |", "| --- | --- | --- |"]
     for name, shape in SHAPES.items():
         rows.append(f"| `{name}` | {shape.summary} | {', '.join(shape.knobs) or 'none'} |")
+    return "\n".join(rows)
+
+
+def messages() -> str:
+    """A table of what workers and their parent say."""
+    rows = ["| event | fields | meaning |", "| --- | --- | --- |"]
+    for name, kind in Message.kinds.items():
+        keys = ", ".join(f"`{each.name}`" for each in dataclasses.fields(kind))
+        meaning = " ".join((inspect.getdoc(kind) or "").split())
+        rows.append(f"| `{name}` | {keys} | {meaning} |")
     return "\n".join(rows)
 
 

@@ -130,8 +130,8 @@ class SearchResult:
         these, and yours. A study that was searched in this process trains here, another one by
         worker processes from its file.
         """
-        from lrsearch.launch.progress import watching
         from lrsearch.launch.searching import retest_study
+        from lrsearch.progress.watching import watching
 
         trials = (trial,) if isinstance(trial, int) else tuple(trial)
         wanted = RetestOptions(seeds=seeds, top=top, trials=trials)
@@ -216,8 +216,8 @@ def search(
     StudyBroken.
     """
     words = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
-    from lrsearch.launch.progress import watching
     from lrsearch.launch.searching import read_call, search_study
+    from lrsearch.progress.watching import watching
 
     check_system()
     wanted, machine = read_call(words)

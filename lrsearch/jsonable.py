@@ -40,7 +40,7 @@ def from_json(kind: type[T], data: Mapping[str, Json]) -> T:
     types = _types_of(cast("Any", kind))
     try:
         return kind(**{name: _read(types[name], value) for name, value in data.items()})
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"no {kind.__name__}: {error}") from error
 
 

@@ -11,6 +11,7 @@ their own.
 from __future__ import annotations
 
 import os
+import platform
 import re
 import signal
 import sys
@@ -40,6 +41,11 @@ def check_system() -> None:
             "lrsearch does not run on Windows itself.",
             fix="Use WSL, where it runs as on Linux: wsl --install, then pip there.",
         )
+
+
+def host_name() -> str:
+    """This machine's name, as workers are listed under."""
+    return platform.node() or os.environ.get("HOSTNAME", "unknown")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -67,9 +67,10 @@ class Command:
 
 
 def _named(kinds: Mapping[str, type[T]], key: str, data: Mapping[str, Json]) -> T:
-    if data.get(key) not in kinds:
+    kind = kinds.get(str(data.get(key)))
+    if kind is None:
         raise ValueError(f"neither a message nor a command: {data!r}")
-    return from_json(kinds[data[key]], {name: data[name] for name in data if name != key})
+    return from_json(kind, {name: data[name] for name in data if name != key})
 
 
 # -- values within messages ------------------------------------------------------------------------

@@ -7,7 +7,7 @@ shown.
 from lrsearch.answer.answer import Answer, summarise
 from lrsearch.answer.bill import Bill, figures_by_looks, forecast, timed_training
 from lrsearch.answer.certainty import best_settings
-from lrsearch.answer.optimizers import OptimizerRow
+from lrsearch.answer.optimizers import OptimizerRow, ended_by_optimizer
 from lrsearch.answer.pace import seconds_left, trainings_left
 from lrsearch.answer.ranking import (
     fitting_retests,
@@ -36,6 +36,7 @@ __all__ = [
     "Standing",
     "Ways",
     "best_settings",
+    "ended_by_optimizer",
     "evidence_text",
     "figures_by_looks",
     "fitting_retests",

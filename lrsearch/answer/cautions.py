@@ -8,7 +8,7 @@ says what and what to do.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,7 +17,7 @@ from lrsearch.answer.optimizers import OptimizerRow, ended_by_optimizer
 from lrsearch.answer.ranking import nothing_to_compare, retest_candidates, yours_of
 from lrsearch.answer.ways import SHELL, Ways
 from lrsearch.answer.words import counted, lost_text, rate_text
-from lrsearch.space import OPTIMIZERS
+from lrsearch.space import OPTIMIZERS, rate_range
 from lrsearch.values import Change, Direction, StudyPlan, TrialRecord, TrialState
 
 if TYPE_CHECKING:
@@ -223,7 +223,13 @@ def _edge(seen: Seen) -> Iterator[str]:
     if not seen.best or seen.best.is_yours or seen.best.setting.optimizer not in OPTIMIZERS:
         return
     name, rate = seen.best.setting.optimizer, seen.best.setting.learning_rate
-    low, high = searched_rates(seen.plan, name, seen.best.setting.batch_size)
+    facts = seen.plan.facts
+    low, high = rate_range(
+        name,
+        seen.best.setting.batch_size,
+        asked=facts.asked_rates,
+        base=facts.yours.batch_size,
+    )
     for edge, near, way in (
         (low, rate < low * NEAR_EDGE, "lower"),
         (high, rate > high / NEAR_EDGE, "higher"),
@@ -234,22 +240,6 @@ def _edge(seen: Seen) -> Iterator[str]:
                 f"({rate_text(low)} to {rate_text(high)}): {way} rates than {rate_text(edge)} may do better; "
                 f"widen learning_rate in a new study."
             )
-
-
-def searched_rates(plan: StudyPlan, optimizer: str, batch_size: int | None) -> tuple[float, float]:
-    """The rates that the study could propose for an optimizer: those that the study file asks for,
-    else its plausible range.
-
-    That range grows with the batch size, from the study's first one.
-    """
-    asked = plan.facts.fingerprint.get("space.learning_rate")
-    if isinstance(asked, Mapping):
-        asked = asked.get(optimizer)
-    if asked:
-        return float(asked[0]), float(asked[1])
-    spec, base = OPTIMIZERS[optimizer], plan.facts.yours.batch_size
-    scale = (batch_size / base) ** spec.batch_exponent if batch_size and base else 1.0
-    return spec.low * scale, spec.high * scale
 
 
 def _clamped(seen: Seen) -> Iterator[str]:

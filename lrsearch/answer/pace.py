@@ -15,7 +15,6 @@ from lrsearch.budget import expected_retests, retests_in_all
 from lrsearch.values import Kind, StudyRecord, TrialRecord, TrialState, WorkerRecord
 
 SAMPLE = 31  # trainings whose mean length stands for the next one's, the newest
-GONE_SECONDS = 180.0  # three leases without a word: the worker is taken for gone
 
 
 def seconds_left(
@@ -85,6 +84,6 @@ def _by_pace(
         return None
     newest = sorted(ended, key=lambda each: each.finished_at or 0.0)[-SAMPLE:]
     running = sum(each.state is TrialState.RUNNING for each in records)
-    alive = sum(each.state != "gone" and now - each.last_seen < GONE_SECONDS for each in workers)
+    alive = sum(each.is_there(now) for each in workers)
     at_once = max(1, min(left, max(running, alive)))
     return left * statistics.fmean(each.seconds for each in newest) / at_once

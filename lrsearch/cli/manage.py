@@ -150,7 +150,7 @@ def delete(
     study: str, *, yes: bool, checkpoints: str | None, storage: str | None, as_json: bool
 ) -> None:
     """Delete STUDY: its trials, curves and checkpoints. Refused while a worker trains it."""
-    from lrsearch.launch.parent import remove_checkpoints
+    from lrsearch.launch.checkpoint_folder import remove_checkpoints
     from lrsearch.report.words import counted
     from lrsearch.storage import resolve_url
 

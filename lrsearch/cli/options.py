@@ -259,7 +259,7 @@ def show_progress(
     *, as_json: bool, quiet: bool, verbose: bool, log_file: str | None
 ) -> AbstractContextManager[Listener]:
     """The view of progress that the output options ask for; none beside JSON."""
-    from lrsearch.launch.progress import watching  # late: it takes longer than all of --help
+    from lrsearch.progress.watching import watching  # late: it takes longer than all of --help
 
     return watching(quiet=quiet or as_json, verbose=verbose, log_file=log_file)
 

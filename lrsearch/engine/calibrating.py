@@ -68,7 +68,7 @@ class AutoEngine(Engine):
             self.calibrate(None)
         assert self.calibration is not None
         both = {"vectorized": self.vectorized, "graph": self.vectorized.graph}
-        yield from both[self.calibration.engine].train(source, watch, save)
+        return both[self.calibration.engine].train(source, watch, save)
 
 
 def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:

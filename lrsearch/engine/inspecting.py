@@ -209,6 +209,7 @@ def _facts(loaded: LoadedStudy, seen: _Seen) -> StudyFacts:
         parameters=int(model.count_params()) if model.built else 0,
         yours=seen.yours,
         yours_rates=seen.yours_rates,
+        asked_rates=space.asked_rates,
         exact_order=exact,
         fingerprint=fingerprint_of(definition) | _measured_fingerprint(loaded, seen.shapes),
         recorded=recorded_of(definition),

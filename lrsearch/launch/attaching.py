@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from shlex import quote
 
-from lrsearch.launch.events import silent, to_all
 from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.launch.starting import complete_study, stored_study, train_further
 from lrsearch.messages import Event, Listener, Note
+from lrsearch.progress.listeners import silent, to_all
 from lrsearch.values import StudyRecord, StudyState
 
 

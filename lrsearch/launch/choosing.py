@@ -94,7 +94,7 @@ def _end(record: TrialRecord) -> str:
 def retests_of(study: StudyRecord, trials: Sequence[int], seeds: int) -> tuple[Retest, ...]:
     """All repeats of some trials, on the seeds that the study's plan gives."""
     from lrsearch.storage import Retest
-    from lrsearch.worker.desk import seed_of
+    from lrsearch.worker.seeds import seed_of
 
     return tuple(
         Retest(parent=number, repeat=repeat, seed=seed_of(study.plan.seed, Kind.RETEST, repeat))

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lrsearch.errors import LrSearchError
+from lrsearch.launch.checkpoint_folder import checkpoint_root
 from lrsearch.launch.child import environment
 from lrsearch.launch.devices import Machine, this_machine
 from lrsearch.launch.options import MachineOptions
-from lrsearch.launch.parent import checkpoint_root
 from lrsearch.launch.slots import CPU_WORKER_MIB, Slot, SlotPlan, plan_slots
 from lrsearch.report.words import counted
 from lrsearch.values import Json

@@ -12,14 +12,14 @@ from pathlib import Path
 from lrsearch.answer import Bill, forecast, trainings_left
 from lrsearch.budget import Budget
 from lrsearch.launch.checking import changes_since, check_methods, check_same
-from lrsearch.launch.events import silent
+from lrsearch.launch.database import check_storage, ledger_at
 from lrsearch.launch.options import MachineOptions, SearchOptions
-from lrsearch.launch.parent import check_storage, opened
 from lrsearch.launch.planning import is_there, plan_workers
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.request import new_plan, stored
 from lrsearch.launch.starting import check_file, worker_config
 from lrsearch.messages import Inspection
+from lrsearch.progress.listeners import silent
 from lrsearch.values import Json, Kind, StudyRecord, StudyState, TrialRecord
 
 MOST = 10**7  # trainings that are ever said to fit into a time
@@ -100,7 +100,7 @@ def _stored(
     """
     if not is_there(url):
         return None
-    with opened(url) as ledger:
+    with ledger_at(url) as ledger:
         study = stored(ledger, name)
         if study is None:
             return None

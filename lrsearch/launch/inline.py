@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
@@ -19,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 from lrsearch.answer import NOTEBOOK
 from lrsearch.errors import AskedToLeave, StudyBroken
 from lrsearch.launch.checking import check_methods
-from lrsearch.launch.events import silent, to_all
+from lrsearch.launch.database import ledger_at
 from lrsearch.launch.options import MachineOptions, RetestOptions, SearchOptions
-from lrsearch.launch.parent import Watcher, opened
 from lrsearch.launch.request import create_or_resume, new_plan
 from lrsearch.launch.retests import add_retests
 from lrsearch.launch.starting import worker_config
@@ -34,48 +32,22 @@ from lrsearch.messages import (
     WorkerDone,
     WorkerMessage,
 )
+from lrsearch.progress.listeners import silent, to_all
+from lrsearch.progress.study_watcher import StudyWatcher
 from lrsearch.values import StudyRecord, StudyState
-from lrsearch.version import versions
 from lrsearch.worker.config import WorkerConfig
-from lrsearch.worker.workshop import Workshop, inspection_of, open_definition
+from lrsearch.worker.loading import KerasLoader, StudyLoader
+from lrsearch.worker.stopping import StopRequest
 
 if TYPE_CHECKING:
     from lrsearch.definition import StudyDefinition
-    from lrsearch.engine import LoadedStudy
-    from lrsearch.engine.contract import Engine
-    from lrsearch.space import SearchSpace
     from lrsearch.storage import Ledger
 
 SLOT = "here"
 
 
-class DefinitionWorkshop:
-    """A workshop for a definition that lives in this process."""
-
-    def __init__(self, definition: StudyDefinition, engine: str) -> None:
-        self._definition, self._engine = definition, engine
-        self._loaded: LoadedStudy | None = None
-
-    def prepare(self) -> None:
-        """Nothing: TensorFlow is as the caller has set it up."""
-
-    def load(self) -> None:
-        """Nothing: `inspect` comes next."""
-
-    def inspect(self) -> Inspection:
-        from lrsearch.engine import LoadedStudy, inspect_study
-
-        self._loaded = LoadedStudy(definition=self._definition)
-        return inspection_of(self._definition, inspect_study(self._definition, loaded=self._loaded))
-
-    def open(self, study: StudyRecord) -> tuple[SearchSpace, Engine]:
-        return open_definition(
-            self._definition, self._engine, study, loaded=self._loaded
-        )  # just inspected, and create_study has compared it
-
-
 def run_inline(
-    definition: StudyDefinition | Workshop,
+    definition: StudyDefinition | StudyLoader,
     search: SearchOptions,
     machine: MachineOptions,
     *,
@@ -97,27 +69,25 @@ def run_inline(
     if search.name is not None:
         check_study_name(search.name)
     listen = to_all({"progress": listen})  # whatever it raises, training goes on
-    workshop: Workshop = (
-        DefinitionWorkshop(definition.with_overrides(search.overrides), machine.engine)
-        if isinstance(definition, StudyDefinition)
-        else definition
-    )
     url = machine.url
     config = replace(
         worker_config(machine, url, study_file=None, overrides=search.overrides), slot=SLOT
     )
     listen(Event(message=PoolStarted(slots=(SLOT,))))
-    workshop.prepare()
-    found = workshop.inspect()
+    loader: StudyLoader = (
+        KerasLoader(config, definition) if isinstance(definition, StudyDefinition) else definition
+    )
+    loader.prepare()
+    found = loader.inspect()
     for note in found.facts.notes:
         listen(Event(message=Note(text=note)))
     check_methods(search, found.facts)
-    with opened(url) as ledger:
+    with ledger_at(url) as ledger:
         name = search.name or _say_name(own_name(found, search), listen)
         plan, resume = new_plan(search, name, None, found), wanted is None
         study = create_or_resume(ledger, search, plan, resume=resume, listen=listen)
         if wanted is None or _add(ledger, study, wanted, listen):
-            _train(config, workshop, ledger, ledger.study(name), listen)
+            _train(config, loader, ledger, ledger.study(name), listen)
         study = ledger.study(name)
     if study.state is StudyState.BROKEN:
         raise StudyBroken("the first trials all failed alike", traceback_text=study.reason)
@@ -146,12 +116,11 @@ def _add(ledger: Ledger, study: StudyRecord, wanted: RetestOptions, listen: List
 
 
 def _train(
-    config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: StudyRecord, listen: Listener
+    config: WorkerConfig, loader: StudyLoader, ledger: Ledger, study: StudyRecord, listen: Listener
 ) -> None:
-    from lrsearch.worker.loop import work
-    from lrsearch.worker.opening import desk_for, settle_engine
+    from lrsearch.worker.session import open_session
 
-    watcher = Watcher(ledger, study, listen, ways=NOTEBOOK)
+    watcher = StudyWatcher(ledger, study, listen, ways=NOTEBOOK)
     watcher.begin()
 
     def say(message: WorkerMessage) -> None:
@@ -160,29 +129,18 @@ def _train(
         listen(said)
         watcher.look()
 
-    space, engine = workshop.open(study)
-    settle_engine(config, ledger, study, engine, say=say)
-    worker_id = ledger.add_worker(
-        study.id, host=config.host, pid=os.getpid(), slot=SLOT, versions=versions()
-    )
-    try:
-        desk, heart = desk_for(config, ledger, study, worker_id=worker_id, space=space, say=say)
-        heart.start()
-        try:
-            with _first_interrupt(heart.interrupt) as interrupted:
-                reason = work(desk, engine)
-            say(WorkerDone(reason=reason))
-            watcher.end()
-        finally:
-            heart.close()
-    finally:
-        ledger.worker_seen(worker_id, "gone")
+    stop = StopRequest()
+    with open_session(config, ledger, study, loader, stop=stop, say=say) as session:
+        with _first_interrupt(stop) as interrupted:
+            reason = session.train()
+        say(WorkerDone(reason=reason))
+        watcher.end()
     if interrupted.is_set():
         raise KeyboardInterrupt
 
 
 @contextmanager
-def _first_interrupt(interrupt: Callable[[str], None]) -> Iterator[threading.Event]:
+def _first_interrupt(stop: StopRequest) -> Iterator[threading.Event]:
     """Let the first Ctrl-C ask politely; the second raises KeyboardInterrupt as ever.
 
     Yields what tells whether one came.
@@ -196,7 +154,7 @@ def _first_interrupt(interrupt: Callable[[str], None]) -> Iterator[threading.Eve
         if came.is_set():
             raise AskedToLeave
         came.set()
-        interrupt("interrupted")
+        stop.stop("interrupted")
 
     old: Any = signal.signal(signal.SIGINT, handle)
     try:

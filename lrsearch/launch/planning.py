@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrsearch.budget import expected_retests
+from lrsearch.launch.database import check_storage, ledger_at
 from lrsearch.launch.devices import this_machine
 from lrsearch.launch.options import MachineOptions, SearchOptions
-from lrsearch.launch.parent import check_storage, opened
 from lrsearch.launch.request import stored
 from lrsearch.launch.slots import SlotPlan, plan_slots
 from lrsearch.values import StudyRecord
@@ -28,7 +28,7 @@ def plan_workers(
     Raises StorageProblem or SchemaMismatch where the database cannot be used.
     """
     if is_there(url):
-        with opened(url) as ledger:
+        with ledger_at(url) as ledger:
             study = stored(ledger, name)
             if study is not None:
                 total = search.trials if search.trainings is None else search.total

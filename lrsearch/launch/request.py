@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from lrsearch.errors import UnknownName
 from lrsearch.launch.checking import check_identity, check_same, refuse_broken
-from lrsearch.launch.events import silent
 from lrsearch.launch.options import RetestOptions, SearchOptions
 from lrsearch.launch.retests import add_retests
 from lrsearch.messages import Event, Inspection, Listener, Note
+from lrsearch.progress.listeners import silent
 from lrsearch.report.words import counted
 from lrsearch.values import Origin, StudyPlan, StudyRecord, StudyState
 

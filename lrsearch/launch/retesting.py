@@ -12,11 +12,11 @@ from shlex import quote
 
 from lrsearch.errors import Refused
 from lrsearch.launch.choosing import choose
-from lrsearch.launch.events import silent, to_all
 from lrsearch.launch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.launch.retests import STOPPED, RetestsAdded, add_retests
 from lrsearch.launch.starting import complete_study, stored_study, train_further
 from lrsearch.messages import Listener
+from lrsearch.progress.listeners import silent, to_all
 from lrsearch.values import StudyRecord, StudyState
 
 

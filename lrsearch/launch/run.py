@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from lrsearch.launch.checking import check_methods
-from lrsearch.launch.events import silent, to_all
+from lrsearch.launch.database import check_storage, ledger_at
 from lrsearch.launch.options import MachineOptions, SearchOptions
-from lrsearch.launch.parent import check_storage, opened
 from lrsearch.launch.planning import plan_workers
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.request import create_or_resume, new_plan, stored
 from lrsearch.launch.starting import check_file, complete_study, train, worker_config
 from lrsearch.messages import Event, Listener, Note
+from lrsearch.progress.listeners import silent, to_all
 from lrsearch.report.words import counted
 from lrsearch.values import StudyRecord
 
@@ -55,7 +55,7 @@ def run_study(
             listen(Event(message=Note(text=note)))
         check_methods(search, found.facts)
         plan = new_plan(search, name, str(study_file), found)
-        with opened(url) as ledger:
+        with ledger_at(url) as ledger:
             if create_only:
                 there = stored(ledger, name) is not None
                 study = create_or_resume(ledger, search, plan, resume=False, listen=listen)

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 
 from lrsearch.answer import prepare_answer
 from lrsearch.errors import LrSearchError, StudyFileError
+from lrsearch.launch.attempt_closer import AttemptCloser
 from lrsearch.launch.checking import check_identity, refuse_broken
+from lrsearch.launch.checkpoint_folder import checkpoint_root
+from lrsearch.launch.database import ledger_at
 from lrsearch.launch.options import MachineOptions, SearchOptions
-from lrsearch.launch.parent import LedgerUndertaker, Watcher, checkpoint_root, opened
 from lrsearch.launch.planning import keep_threads, plan_further, trainings_left
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.slots import SlotPlan
 from lrsearch.messages import Event, Listener, Note
+from lrsearch.progress.study_watcher import StudyWatcher
 from lrsearch.values import Json, StudyRecord
 from lrsearch.worker.config import WorkerConfig
-from lrsearch.worker.workshop import host_name
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -59,7 +61,6 @@ def worker_config(
         study_file=None if study_file is None else str(study_file),
         checkpoints=str(checkpoint_root(machine.checkpoints, url)),
         overrides=overrides,
-        host=host_name(),
         engine=machine.engine,
         engine_factory=machine.engine_factory,
         checkpoint_seconds=machine.checkpoint_every or 60.0,
@@ -118,7 +119,7 @@ def train(
     """Let `pool`, which has these `slots`, train `study`, telling how it stands."""
     listen(Event(message=Note(text=str(slots))))
     keep_threads(ledger, study, slots)
-    watcher = Watcher(ledger, study, listen, workers=len(slots.slots))
+    watcher = StudyWatcher(ledger, study, listen, workers=len(slots.slots))
     watcher.begin()
 
     def tick() -> None:
@@ -127,7 +128,7 @@ def train(
 
     pool.tick, pool.before = tick, watcher.hear
     # an interruption leaves Optuna's rows to whoever goes on
-    pool.work(study.name, LedgerUndertaker(ledger, study.id))
+    pool.work(study.name, AttemptCloser(ledger, study.id))
     watcher.end()
 
 
@@ -139,7 +140,7 @@ def complete_study(url: str, name: str) -> StudyRecord:
     """
     from lrsearch.storage import Mirror
 
-    with opened(url) as ledger:
+    with ledger_at(url) as ledger:
         study = ledger.study(name)
         with suppress(LrSearchError):  # any later look completes it
             Mirror(ledger).complete(study.id)

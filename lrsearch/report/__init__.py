@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lrsearch.report.answer_page import answer_text
     from lrsearch.report.bill import bill_text, spent_text
+    from lrsearch.report.curves_picture import curves_figure
     from lrsearch.report.exporting import choose, export_text
     from lrsearch.report.finding import find_trial
     from lrsearch.report.notebook_page import answer_html
     from lrsearch.report.notes import write_notes
-    from lrsearch.report.pictures import curves_figure, rates_figure, schedules_figure, write_plots
+    from lrsearch.report.pictures import write_plots
+    from lrsearch.report.rates_picture import rates_figure
+    from lrsearch.report.schedules_picture import schedules_figure
     from lrsearch.report.status_page import status_data, status_text
     from lrsearch.report.tables import (
         studies_table,
@@ -58,11 +61,11 @@ _HOMES = {
     "answer_text": "lrsearch.report.answer_page",
     "bill_text": "lrsearch.report.bill",
     "choose": "lrsearch.report.exporting",
-    "curves_figure": "lrsearch.report.pictures",
+    "curves_figure": "lrsearch.report.curves_picture",
     "export_text": "lrsearch.report.exporting",
     "find_trial": "lrsearch.report.finding",
-    "rates_figure": "lrsearch.report.pictures",
-    "schedules_figure": "lrsearch.report.pictures",
+    "rates_figure": "lrsearch.report.rates_picture",
+    "schedules_figure": "lrsearch.report.schedules_picture",
     "spent_text": "lrsearch.report.bill",
     "status_data": "lrsearch.report.status_page",
     "status_text": "lrsearch.report.status_page",

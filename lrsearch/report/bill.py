@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 
 from lrsearch.answer import Bill, Spent
-from lrsearch.report.words import counted
+from lrsearch.report.words import counted, duration_text
 from lrsearch.values import Json
 
 
@@ -102,9 +102,4 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def duration(seconds: float) -> str:
     """A length of time for people: `8 s`, `4 minutes`, `2 h 10 min`."""
-    if seconds < 90:  # noqa: PLR2004
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
-    minutes = round(seconds / 60)
-    if minutes < 90:  # noqa: PLR2004
-        return f"{minutes} minutes"
-    return f"{minutes // 60} h {minutes % 60} min"
+    return duration_text(seconds, minute="minutes")

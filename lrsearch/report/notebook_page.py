@@ -14,6 +14,7 @@ from html import escape
 
 from lrsearch.answer import Answer, Contender, evidence_text
 from lrsearch.errors import EnvironmentProblem
+from lrsearch.report.bill import spent_text
 from lrsearch.report.words import (
     counted,
     further_text,
@@ -38,6 +39,7 @@ def answer_html(study: StudyRecord, records: Sequence[TrialRecord], answer: Answ
         f"<p>{head}</p>",
         _contenders(answer),
         _picture(study, records, answer),
+        f"<p>spent: {escape(spent_text(answer.spent))}</p>" if answer.spent else "",
         f"<ul>{notes}</ul>" if notes else "",
     ]
     return f"<div>{''.join(parts)}</div>"
@@ -95,7 +97,7 @@ def _picture(study: StudyRecord, records: Sequence[TrialRecord], answer: Answer)
     if answer.best is None:
         return ""
     try:
-        from lrsearch.report.pictures import rates_figure
+        from lrsearch.report.rates_picture import rates_figure
 
         figure = rates_figure(study, records, answer)
     except EnvironmentProblem:

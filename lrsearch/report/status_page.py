@@ -9,7 +9,7 @@ from lrsearch.answer import Contender, Spent, evidence_text, seconds_left, stand
 from lrsearch.answer.pace import trainings_left
 from lrsearch.report.bill import spent_text
 from lrsearch.report.layout import Column, bar, clauses, paragraph, table
-from lrsearch.report.tables import GONE_SECONDS, HANG, setting_text, words_of, worker_rows
+from lrsearch.report.tables import HANG, setting_text, words_of, worker_rows
 from lrsearch.report.words import counted, duration_text, value_text
 from lrsearch.storage import Counts
 from lrsearch.values import Json, StudyRecord, StudyState, TrialRecord, TrialState, WorkerRecord
@@ -33,9 +33,7 @@ def status_data(
 
     `ended` says that nothing will happen any more; `engines` are the figures by machine.
     """
-    alive = [
-        each for each in workers if each.state != "gone" and now - each.last_seen < GONE_SECONDS
-    ]
+    alive = [each for each in workers if each.is_there(now)]
     stands = standing(study.facts, records)
     return {
         "study": study.name,

@@ -24,7 +24,6 @@ from lrsearch.values import (
     WorkerRecord,
 )
 
-GONE_SECONDS = 180.0  # three leases without a word: the worker is taken for gone
 _LATEST = 12  # epochs of a curve that the page of a trial shows
 HANG = " " * 9  # below a line's label
 
@@ -106,7 +105,7 @@ def trials_table(records: Sequence[TrialRecord], *, width: int | None = None) ->
         return "no trials yet."
     digits = max(4, value_digits(each.value for each in records))
     columns = [
-        Column(head="trial", cells=[_number(each) for each in records], right=True),
+        Column(head="trial", cells=[each.short_label for each in records], right=True),
         Column(
             head="value", cells=[value_text(each.value, digits) for each in records], right=True
         ),
@@ -126,10 +125,6 @@ def trials_table(records: Sequence[TrialRecord], *, width: int | None = None) ->
         ),
     ]
     return "\n".join(table(columns, width))
-
-
-def _number(record: TrialRecord) -> str:
-    return str(record.number) if record.is_search else f"{record.parent}/{(record.repeat or 0) + 1}"
 
 
 def _setting_columns(records: Sequence[TrialRecord], *, wide: bool) -> list[Column]:
@@ -279,9 +274,7 @@ def worker_rows(workers: Sequence[WorkerRecord], *, now: float) -> list[dict[str
             "host": each.host,
             "pid": each.pid,
             "slot": each.slot,
-            "state": "gone"
-            if each.state != "gone" and now - each.last_seen > GONE_SECONDS
-            else each.state,
+            "state": each.state if each.is_there(now) else "gone",
             "seen_seconds_ago": round(max(0.0, now - each.last_seen), 1),
             "versions": dict(each.versions),
         }

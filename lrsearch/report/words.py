@@ -122,9 +122,9 @@ def value_text(value: float | None, digits: int = 4) -> str:
     return shown if not value or abs(value) >= 10.0 ** (1 - digits) else f"{value:.3g}"
 
 
-def duration_text(seconds: float) -> str:
-    """`12 s`, `4 min`, `1 h 20 min`."""
+def duration_text(seconds: float, minute: str = "min") -> str:
+    """`1.2 s`, `12 s`, `4 min`, `1 h 20 min`; `minute` is the word for minutes alone."""
     if seconds < 90:  # noqa: PLR2004
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004
+    return f"{minutes} {minute}" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004

@@ -9,7 +9,7 @@ from lrsearch.space.build import (
 )
 from lrsearch.space.calls import code_of, registered_names
 from lrsearch.space.dimensions import Dimension
-from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec
+from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec, rate_range
 from lrsearch.space.schedules import SHAPES, Shape, rate, rates, rise_of, warmup_steps
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.space.suggestion import Suggestion
@@ -29,6 +29,7 @@ __all__ = [
     "keras_class",
     "output_layers",
     "rate",
+    "rate_range",
     "rates",
     "registered_names",
     "rise_of",

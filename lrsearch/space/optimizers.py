@@ -34,6 +34,13 @@ class OptimizerSpec:
     clamp: float = math.inf  # Keras trains at no higher rate, whatever it is given
     averaged: bool = False  # evaluated at averaged weights, which differ from those it trains
 
+    def batch_scale(self, batch_size: int | None, base: int | None) -> float:
+        """How often the reference rate, which holds for the batch size `base`, is that of another.
+
+        It grows linearly for plain gradients, by the square root for adaptive optimizers.
+        """
+        return (batch_size / base) ** self.batch_exponent if batch_size and base else 1.0
+
 
 _DECAY = Knob(default=0.0, low=1e-6, high=1e-1, log=True)
 _BETA_1 = Knob(default=0.9, low=0.8, high=0.99)
@@ -41,21 +48,19 @@ _BETA_2 = Knob(default=0.999, low=0.9, high=0.9999)
 _EPSILON = Knob(default=1e-7, low=1e-10, high=1e-3, log=True)
 _MOMENTUM = Knob(default=0.9, low=0.5, high=0.99)
 _ADAM = {"beta_1": _BETA_1, "beta_2": _BETA_2, "epsilon": _EPSILON, "weight_decay": _DECAY}
-
-
+# a fraction of the weights an update, whatever the peak rate (Loshchilov 2019, section 3)
 _INDEPENDENT = Knob(default=0.0, low=1e-7, high=1e-2, log=True)
-# where a setting's is zero: left out, Keras would take its own 0.004
+# For a setting without decay: where the argument is left out, Keras takes 0.004.
 _NO_DECAY = {"weight_decay": 0.0}
 
 
 def _spec(
     name: str, keras: str, reference: float, hyper: Mapping[str, Knob], **more: Json
 ) -> OptimizerSpec:
-    # Three decades below the reference crawl; one and a half above mostly diverge (see
-    # docs/decisions.md).
-    # a fraction of the weights an update, whatever the peak rate (Loshchilov 2019, section 3)
     if "weight_decay" in hyper:
         hyper = {**hyper, "independent_weight_decay": _INDEPENDENT}
+    # Rates three decades below the reference crawl; those one and a half above it mostly diverge
+    # (docs/decisions.md).
     low, high = more.pop("low", reference * 1e-3), more.pop("high", reference * 30)
     return OptimizerSpec(
         name=name, keras=keras, reference=reference, low=low, high=high, hyper=hyper, **more
@@ -148,9 +153,9 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
                 "weight_decay": _DECAY,
             },
         ),
-        _spec("lamb", "Lamb", 2e-3, {**_ADAM}),
-        # Clamped to 1/sqrt(t) by Keras: rates above 1 are all the same, and above 0.3 those of all
-        # but the first ten updates.
+        _spec("lamb", "Lamb", 2e-3, _ADAM),
+        # Keras clamps the rate to 1/sqrt(t): rates above 1 are all the same, and a rate above 0.3
+        # differs from 0.3 in the first ten updates alone.
         _spec(
             "adafactor",
             "Adafactor",
@@ -184,3 +189,21 @@ def optimizer_named(name: str) -> OptimizerSpec:
     if name not in OPTIMIZERS:
         raise UnknownName("optimizer", got=name, known=OPTIMIZERS)
     return OPTIMIZERS[name]
+
+
+def rate_range(
+    optimizer: str,
+    batch_size: int | None,
+    *,
+    asked: Mapping[str, tuple[float, float]],
+    base: int | None,
+) -> tuple[float, float]:
+    """Lowest and highest peak rate to try: as `asked` for, else the table's, scaled with the batch.
+
+    `base` is the study's first batch size, for which the table's rates hold.
+    """
+    if optimizer in asked:
+        return asked[optimizer]
+    spec = OPTIMIZERS[optimizer]
+    scale = spec.batch_scale(batch_size, base)
+    return spec.low * scale, spec.high * scale

@@ -10,7 +10,6 @@ from lrsearch.errors import InvalidValue
 from lrsearch.space.build import build_optimizer, build_schedule, scaled
 from lrsearch.space.dimensions import Dimension
 from lrsearch.space.schedules import rate
-from lrsearch.space.search_space import SearchSpace
 from lrsearch.values import Json, Setting
 
 
@@ -81,20 +80,8 @@ class Suggestion:
         made.exclude_from_weight_decay(var_list=variables or None, var_names=told.get("var_names"))
 
 
-def suggest(
-    space: SearchSpace, trial: SuggestingTrial, *, total_steps: int, batch_size: int | None = None
-) -> Suggestion:
-    """Ask `trial` for every dimension of `space`."""
-    params = {each.name: _ask(trial, each) for each in space.dimensions()}
-    if batch_size is not None:
-        params["batch_size"] = batch_size
-    setting = space.setting_from(params)
-    if hasattr(trial, "set_user_attr"):
-        trial.set_user_attr("learning_rate", setting.learning_rate)
-    return Suggestion(setting=setting, total_steps=total_steps)
-
-
-def _ask(trial: SuggestingTrial, dimension: Dimension) -> Json:
+def ask(trial: SuggestingTrial, dimension: Dimension) -> Json:
+    """One dimension's value, as the trial suggests it."""
     if dimension.kind == "categorical":
         return trial.suggest_categorical(dimension.name, dimension.choices)
     if dimension.kind == "int":

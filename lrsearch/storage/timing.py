@@ -24,10 +24,9 @@ from sqlalchemy import ColumnElement, and_, func, select
 from lrsearch.budget import RETESTED
 from lrsearch.storage.tables import trials, workers
 from lrsearch.storage.transaction import Transaction
-from lrsearch.values import Kind, TrialState
+from lrsearch.values import WORKER_GONE_SECONDS, Kind, TrialState
 
 SAMPLE = 31  # complete trials whose median stands for the next one's
-WORKER_GONE_SECONDS = 180.0  # three leases without a word
 _LEAST_SECONDS = 1e-3  # a training takes some time, whatever the clock says
 
 

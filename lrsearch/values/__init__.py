@@ -15,7 +15,14 @@ from lrsearch.values.states import (
     TrialState,
     Verdict,
 )
-from lrsearch.values.studies import Change, StudyFacts, StudyPlan, StudyRecord, WorkerRecord
+from lrsearch.values.studies import (
+    WORKER_GONE_SECONDS,
+    Change,
+    StudyFacts,
+    StudyPlan,
+    StudyRecord,
+    WorkerRecord,
+)
 from lrsearch.values.training import (
     BY_FIT,
     Outcome,
@@ -31,6 +38,7 @@ from lrsearch.values.trials import CurvePoint, TrialRecord
 __all__ = [
     "BY_FIT",
     "TERMINAL",
+    "WORKER_GONE_SECONDS",
     "Change",
     "CurvePoint",
     "Direction",

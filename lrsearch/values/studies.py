@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from lrsearch.values.setting import Json, Setting
 from lrsearch.values.states import Direction, Origin, StudyState
 
+WORKER_GONE_SECONDS = 180.0  # three leases without a word
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyFacts:
@@ -43,6 +45,8 @@ class StudyFacts:
     # Yours as code, by lrsearch.engine.own_optimizer: `call` or the `reason` for none, ... Empty in
     # studies of 0.1.0.
     own_optimizer: Mapping[str, Json] = field(default_factory=dict)
+    # The ranges of peak rates that were asked for, by optimizer; others have the table's.
+    asked_rates: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     # Yours' rate at evenly spread updates, first to last; one number where it is constant; None
     # where nobody looked (0.1.0).
     yours_rates: tuple[float, ...] | None = None
@@ -61,6 +65,8 @@ class StudyFacts:
         known["yours"] = Setting.from_json(known["yours"])
         for name in ("metrics", "notes"):
             known[name] = tuple(known[name])
+        asked = known.get("asked_rates", {})
+        known["asked_rates"] = {name: (low, high) for name, (low, high) in asked.items()}
         if known.get("yours_rates") is not None:
             known["yours_rates"] = tuple(known["yours_rates"])
         return cls(**known)
@@ -168,3 +174,7 @@ class WorkerRecord:
     state: str  # starting, training, idle, gone
     started_at: float
     last_seen: float
+
+    def is_there(self, now: float) -> bool:
+        """Whether it is at work; a worker that was silent for long is taken for gone."""
+        return self.state != "gone" and now - self.last_seen <= WORKER_GONE_SECONDS

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from lrsearch.machine import host_name
 from lrsearch.values import Json
 from lrsearch.worker.checkpoints import CheckpointPolicy
 
 LEASE_SECONDS = 60.0  # SQLite may keep a beat waiting for its lock; three beats fit into this
-PATIENCE_SECONDS = 600.0  # a database that is away for longer ends the worker
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,14 +25,13 @@ class WorkerConfig:
     checkpoints: str  # root folder
     overrides: Mapping[str, Json] = field(default_factory=dict)
     slot: str = "cpu"
-    host: str = ""
+    host: str = field(default_factory=host_name)
     threads: int | None = None  # TensorFlow's own default where None
     memory_mib: int | None = None  # a hard limit on the GPU; None lets it grow
     engine: str = "auto"
-    # "module:callable" -> Workshop, in Keras' place; for tests and drills
+    # "module:callable" -> StudyLoader, in Keras' place; for tests and drills
     engine_factory: str | None = None
     lease_seconds: float = LEASE_SECONDS
-    patience_seconds: float = PATIENCE_SECONDS
     checkpoint_seconds: float | None = 60.0
     checkpoint_epochs: int | None = None
     checkpoint_quota_bytes: int | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
-class Shares:
+class TimeShares:
     """What each trial in hand has taken of the worker's time."""
 
     def __init__(self, now: Callable[[], float]) -> None:

@@ -12,7 +12,8 @@ from plain_keras import X, Y, assert_plain, dense, inspected, plain_fit, split, 
 from lrsearch.engine import LoadedStudy, check_same_start, create_engine, inspect_study, open_study
 from lrsearch.errors import FingerprintMismatch, InvalidValue, UnknownName
 from lrsearch.values import Status
-from lrsearch.worker.workshop import open_definition
+from lrsearch.worker.config import WorkerConfig
+from lrsearch.worker.loading import KerasLoader
 
 pytestmark = pytest.mark.tensorflow
 C = keras.callbacks
@@ -262,11 +263,13 @@ def drawn_anew(batch_size=8):
 def test_a_split_that_is_drawn_anew_is_refused_by_the_next_worker():
     changed = study(load_data=drawn_anew)
     _, facts = inspected(changed)
-    record = SimpleNamespace(name="mine", plan=SimpleNamespace(facts=facts))
+    recorded = {"fingerprint": facts.fingerprint, "recorded": facts.recorded}
+    record = SimpleNamespace(name="mine", plan=SimpleNamespace(facts=facts), **recorded)
+    config = WorkerConfig(storage="", study_file=None, checkpoints="", engine="fit")
     with pytest.raises(
         FingerprintMismatch, match=r"made from other data .*data.validation.*random_state"
     ):
-        open_definition(changed, "fit", record)
+        KerasLoader(config, changed).open(record)
 
 
 def test_data_of_every_batch_size_is_compared():

@@ -18,8 +18,7 @@ from lrsearch.engine import create_engine, open_study, program, resuming, watchi
 from lrsearch.storage import open_ledger
 from lrsearch.storage.schema import migrate_database
 from lrsearch.values import Status, TrialSpec, Verdict
-from lrsearch.worker.checkpoints import CheckpointStore
-from lrsearch.worker.opening import folder_of
+from lrsearch.worker.checkpoints import CheckpointStore, folder_of
 
 pytestmark = pytest.mark.tensorflow
 

@@ -533,7 +533,7 @@ def test_12_a_second_ctrl_c_ends_all_within_a_second_and_what_ran_is_trained_lat
     )
     toy = {
         "study_file": str(tmp_path / "toy.json"),
-        "engine_factory": "worker_toy:workshop",
+        "engine_factory": "worker_toy:loader",
         "checkpoints": str(tmp_path / "c"),
     }
     asked = {

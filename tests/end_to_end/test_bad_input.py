@@ -141,7 +141,7 @@ FILES = {  # the study file itself; a worker has to load it
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_a_study_file_that_cannot_be_searched_is_refused_by_what_a_worker_asks_of_it(folder, name):
-    from lrsearch.worker.workshop import KerasWorkshop
+    from lrsearch.worker.loading import KerasLoader
 
     source, words = FILES[name]
     (folder / "study.py").write_text(source)
@@ -151,7 +151,7 @@ def test_a_study_file_that_cannot_be_searched_is_refused_by_what_a_worker_asks_o
         checkpoints="checkpoints",
     )
     with pytest.raises(LrSearchError) as raised:
-        KerasWorkshop(config).inspect()
+        KerasLoader(config).inspect()
     text = str(raised.value)
     assert raised.value.exit_code == 2
     assert "\n" not in text

@@ -14,7 +14,7 @@ from lrsearch.launch.options import RetestOptions
 from lrsearch.messages import Note
 from lrsearch.storage import PlanRetests, Retest
 from lrsearch.values import Kind, Status, StudyState
-from lrsearch.worker.desk import seed_of
+from lrsearch.worker.seeds import seed_of
 
 KEPT = ("storage", "engine_factory", "devices", "workers")
 

@@ -15,10 +15,10 @@ from launching import attach, run_study
 from ledger_tools import add_worker, claim, finish
 
 from lrsearch.launch import devices, planning
+from lrsearch.machine import host_name
 from lrsearch.messages import Note
 from lrsearch.storage import open_ledger
 from lrsearch.values import Status, TrialState
-from lrsearch.worker.workshop import host_name
 
 SUPPORT = Path(__file__).parents[1] / "support"
 # A study whose cores version 0.1.0 measured: one worker per core stayed, and the other pool kept
@@ -47,7 +47,7 @@ def options(tmp_path, monkeypatch):
     )
     monkeypatch.chdir(tmp_path)
     url = f"sqlite:///{tmp_path}/toy.db"
-    return {"storage": url, "engine_factory": "worker_toy:workshop", "devices": "cpu"}
+    return {"storage": url, "engine_factory": "worker_toy:loader", "devices": "cpu"}
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def search(tmp_path, monkeypatch):
         run_study(
             "toy.json",
             storage=url,
-            engine_factory="worker_toy:workshop",
+            engine_factory="worker_toy:loader",
             devices="cpu",
             workers=2,
             listen=events.append,

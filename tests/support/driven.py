@@ -44,7 +44,7 @@ def study(tmp_path, monkeypatch):
         return {
             "study_file": str(tmp_path / "toy.json"),
             "storage": f"sqlite:///{tmp_path}/toy.db",
-            "engine_factory": "worker_toy:workshop",
+            "engine_factory": "worker_toy:loader",
             "devices": "cpu",
             "workers": workers,
             "trials": trials,

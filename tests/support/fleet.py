@@ -129,7 +129,7 @@ class Fleet:
         (folder / "toy.json").write_text(json.dumps(self.says))
         self.config = WorkerConfig(
             storage=url, study_file=str(folder / "toy.json"), checkpoints=str(folder / "checkpoints"), host="drill",
-            engine_factory="worker_toy:workshop", lease_seconds=lease_seconds, patience_seconds=120.0, checkpoint_seconds=checkpoint_seconds,
+            engine_factory="worker_toy:loader", lease_seconds=lease_seconds, checkpoint_seconds=checkpoint_seconds,
             checkpoint_epochs=1,
         )  # fmt: skip
         self.workers, self.faults = [], Counter()

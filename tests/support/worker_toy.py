@@ -1,4 +1,4 @@
-"""A workshop for worker processes in Keras' place: the "study file" is JSON that says how trials
+"""A loader for worker processes in Keras' place: the "study file" is JSON that says how trials
 behave.
 
 Keys: `epochs`, `epoch_seconds`, `journal` (a file that gets a line an epoch, fsynced), `behave`
@@ -39,11 +39,11 @@ _ENDS = {
 }
 
 
-def workshop(config):
-    return ToyWorkshop(Path(config.study_file))
+def loader(config):
+    return ToyLoader(Path(config.study_file))
 
 
-class ToyWorkshop:
+class ToyLoader:
     def __init__(self, path):
         self.path = path
         self.says = json.loads(path.read_text()) if path.suffix == ".json" else {}

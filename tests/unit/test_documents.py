@@ -135,3 +135,16 @@ def test_the_version_stands_in_one_tone_everywhere():
         encoding="utf-8"
     )
     assert f"## {lrsearch.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_long_description_has_no_relative_link_and_no_relative_picture():
+    pytest.importorskip("hatchling")
+    sys.path.insert(0, str(ROOT))
+    try:
+        from hatch_build import RELATIVE, long_description
+    finally:
+        sys.path.remove(str(ROOT))
+    assert RELATIVE.search(README), "they work in a checkout"
+    assert not RELATIVE.search(long_description(README))
+    linked = long_description("![a](docs/a.png) [b](https://b)", "https://c")
+    assert linked == "![a](https://c/docs/a.png) [b](https://b)"

@@ -1,18 +1,14 @@
-"""Where a study comes from and what trains it: the study file and Keras, or a stand-in that a test
-brings.
-"""
+"""Where a study comes from and what trains it: Keras, or a stand-in that a test brings."""
 
 from __future__ import annotations
 
-import os
-import platform
 from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol
 
 from lrsearch.errors import InvalidValue
 from lrsearch.messages import Inspection
-from lrsearch.values import StudyFacts, StudyRecord
+from lrsearch.values import StudyRecord
 from lrsearch.worker.config import WorkerConfig
 
 if TYPE_CHECKING:
@@ -22,16 +18,17 @@ if TYPE_CHECKING:
     from lrsearch.space import SearchSpace
 
 
-class Workshop(Protocol):
+class StudyLoader(Protocol):
     """What a worker needs of a study's own code."""
 
     def prepare(self) -> None:
-        """Load what is slow and needs no study file, and bind it to the slot."""
+        """Load the libraries, which takes seconds and needs no study, and bind them to the slot."""
         ...
 
     def load(self) -> None:
-        """Load the study ahead, while another worker inspects it; what goes wrong is for the others
-        to say.
+        """Load the study ahead, while another worker inspects it.
+
+        Says nothing of what goes wrong: the others do.
         """
         ...
 
@@ -47,13 +44,15 @@ class Workshop(Protocol):
         ...
 
 
-class KerasWorkshop:
-    """The real one: a study file, trained by Keras."""
+class KerasLoader:
+    """Loads a study file, or takes a `definition` that lives in this process."""
 
-    def __init__(self, config: WorkerConfig) -> None:
+    def __init__(self, config: WorkerConfig, definition: StudyDefinition | None = None) -> None:
         self._config = config
+        self._given = definition
         self._found: StudyDefinition | None = None
         self._loaded: LoadedStudy | None = None
+        self._inspected = False
 
     def prepare(self) -> None:
         from lrsearch.definition import check_backend
@@ -79,67 +78,48 @@ class KerasWorkshop:
         from lrsearch.engine import LoadedStudy, inspect_study
 
         definition = self._definition()
+        space = definition.effective_space()
         self._loaded = LoadedStudy(definition=definition)
-        return inspection_of(definition, inspect_study(definition, loaded=self._loaded))
+        facts = inspect_study(definition, loaded=self._loaded)
+        self._inspected = True
+        return Inspection(
+            facts=facts,
+            dimensions=tuple(each.to_json() for each in space.public_dimensions()),
+            references=space.references(),
+            seed=definition.seed,
+        )
 
     def open(self, study: StudyRecord) -> tuple[SearchSpace, Engine]:
         from lrsearch.definition import check_definition
+        from lrsearch.engine import check_same_start, create_engine, open_study
 
-        definition = self._definition()
-        check_definition(study, definition)
-        return open_definition(definition, self._config.engine, study, loaded=self._loaded)
+        definition, facts = self._definition(), study.plan.facts
+        # Whoever asked for an inspection has compared it; the study's code may have changed its
+        # own globals by now, and they count.
+        if not self._inspected:
+            check_definition(study, definition)
+        loaded = open_study(definition, loaded=self._loaded, facts=facts)
+        check_same_start(loaded, facts, study.name)
+        return definition.effective_space(), create_engine(self._config.engine, loaded)
 
     def _definition(self) -> StudyDefinition:
+        if self._found is None:
+            found = self._given or self._load_file()
+            self._found = found.with_overrides(self._config.overrides)
+        return self._found
+
+    def _load_file(self) -> StudyDefinition:
         from lrsearch.definition import load_study_file
 
         if self._config.study_file is None:
             raise InvalidValue("study file", got=None, allowed="a path", fix="Give --study-file.")
-        if self._found is None:
-            self._found = load_study_file(self._config.study_file).with_overrides(
-                self._config.overrides
-            )
-        return self._found
+        return load_study_file(self._config.study_file)
 
 
-def inspection_of(definition: StudyDefinition, facts: StudyFacts) -> Inspection:
-    """What a parent must know of `definition`, beside its facts."""
-    space = definition.effective_space()
-    return Inspection(
-        facts=facts,
-        dimensions=tuple(each.to_json() for each in space.public_dimensions()),
-        references=space.references(),
-        seed=definition.seed,
-    )
-
-
-def open_definition(
-    definition: StudyDefinition,
-    engine: str,
-    study: StudyRecord,
-    *,
-    loaded: LoadedStudy | None = None,
-) -> tuple[SearchSpace, Engine]:
-    """Load `definition`'s data, where it is not yet `loaded`, and make the engine that trains it.
-
-    Raises FingerprintMismatch where the data is not what the study was made with.
-    """
-    from lrsearch.engine import check_same_start, create_engine, open_study
-
-    facts = study.plan.facts
-    loaded = open_study(definition, loaded=loaded, facts=facts)
-    check_same_start(loaded, facts, study.name)
-    return definition.effective_space(), create_engine(engine, loaded)
-
-
-def workshop_of(config: WorkerConfig) -> Workshop:
-    """The workshop that `config` asks for: Keras, or `engine_factory`'s."""
+def make_loader(config: WorkerConfig) -> StudyLoader:
+    """The loader that `config` asks for: Keras', or `engine_factory`'s."""
     if config.engine_factory is None:
-        return KerasWorkshop(config)
+        return KerasLoader(config)
     module, _, name = config.engine_factory.partition(":")
-    made: Workshop = getattr(import_module(module), name)(config)
+    made: StudyLoader = getattr(import_module(module), name)(config)
     return made
-
-
-def host_name() -> str:
-    """This machine's name, as workers are listed under."""
-    return platform.node() or os.environ.get("HOSTNAME", "unknown")

@@ -1,0 +1,118 @@
+"""The heartbeat: a thread that renews the leases of what a worker holds, and learns what it must
+stop.
+
+The thread beats every third of a lease, through outages with backoff, on a connection of its own
+(the ledger hands each thread one). Training never waits for it. Knows nothing of engines: a trial
+session asks for its `verdict`.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol, Self
+
+from lrsearch.errors import StorageGone
+from lrsearch.values import StudyState, Verdict
+from lrsearch.worker.stopping import StopRequest
+
+BEATS_A_LEASE = 3  # two may fail before the lease lapses
+_FIRST_RETRY_SECONDS = 0.5
+
+_STOPS = {
+    StudyState.STOPPED: "the study was stopped",
+    StudyState.BROKEN: "the study is broken",
+}
+
+
+class BeatAnswer(Protocol):
+    """What the ledger answers to a beat."""
+
+    @property
+    def lost(self) -> frozenset[int]: ...
+    @property
+    def study_state(self) -> StudyState: ...
+
+
+Beat = Callable[[Sequence[tuple[int, int]]], BeatAnswer]
+
+
+class Heartbeat:
+    """Holds (trial, attempt) pairs, renews their leases, and knows which are lost.
+
+    A context manager: it beats inside. Where the study or its database ends, it asks `stop`.
+    """
+
+    def __init__(
+        self,
+        beat: Beat,
+        stop: StopRequest,
+        *,
+        lease_seconds: float,
+        say_trouble: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self._beat, self._stop, self._say_trouble = beat, stop, say_trouble
+        self._interval = lease_seconds / BEATS_A_LEASE
+        self._holds: set[tuple[int, int]] = set()
+        self._lost: set[tuple[int, int]] = set()
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lrsearch-heartbeat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Beat no more. A beat that hangs in the database is left behind: the thread is a daemon."""
+        self._closed.set()
+        self._thread.join(timeout=1.0)
+
+    def hold(self, trial_id: int, attempt: int) -> None:
+        """Renew this attempt's lease from now on."""
+        with self._lock:
+            self._holds.add((trial_id, attempt))
+
+    def release(self, trial_id: int, attempt: int) -> None:
+        """Renew this attempt's lease no more."""
+        with self._lock:
+            self._holds.discard((trial_id, attempt))
+            self._lost.discard((trial_id, attempt))
+
+    def lose(self, trial_id: int, attempt: int) -> None:
+        """Note that a write was fenced off: the next verdict is LOST."""
+        with self._lock:
+            self._lost.add((trial_id, attempt))
+
+    def verdict(self, trial_id: int, attempt: int) -> Verdict:
+        """What an attempt must do now: KEEP, LOST or INTERRUPT."""
+        if (trial_id, attempt) in self._lost:
+            return Verdict.LOST
+        return Verdict.INTERRUPT if self._stop.reason else Verdict.KEEP
+
+    def _run(self) -> None:
+        delay, fails = self._interval, 0
+        while not self._closed.wait(delay):
+            try:
+                self._renew()
+            except StorageGone as error:
+                self._stop.stop(str(error))
+                return
+            except Exception as error:  # noqa: BLE001 - whatever the driver raises, the next beat must come
+                fails += 1
+                self._say_trouble(f"no heartbeat: {error}")
+                pause = min(self._interval, _FIRST_RETRY_SECONDS * 2 ** min(fails, 10))
+                delay = pause * random.uniform(0.5, 1.0)  # noqa: S311 - not for secrets
+            else:
+                delay, fails = self._interval, 0
+
+    def _renew(self) -> None:
+        with self._lock:
+            sent = sorted(self._holds)
+        answer = self._beat(sent)
+        with self._lock:
+            # Only what was sent with that very attempt: the trial may be held anew by now.
+            self._lost |= {pair for pair in sent if pair[0] in answer.lost and pair in self._holds}
+        if answer.study_state in _STOPS:
+            self._stop.stop(_STOPS[answer.study_state])
