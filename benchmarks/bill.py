@@ -72,8 +72,8 @@ def measured(name: str) -> list[str]:
 
 def _said(events: list[dict]) -> tuple[float | None, float | None, float | None, float]:
     """What a listener would have printed, replayed: in all, from the first training's beginning on."""
-    from lrsearch.launch.picture import ProgressState
     from lrsearch.messages import Event, Message
+    from lrsearch.progress.state import ProgressState
 
     state, first, second, at = ProgressState(), None, None, None
     ends = [each["at"] for each in events if each["event"] == "trial.ended"]

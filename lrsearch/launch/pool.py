@@ -1,9 +1,8 @@
-"""A pool of worker processes, one a slot: started, given a study, watched, replaced when they die,
-stopped without orphans.
+"""A pool of worker processes, one for each slot: started, given a study, watched, replaced when they
+die, stopped without orphans.
 
-The main thread reads one inbox: events of the children, and signals. Knows no SQL: what must be
-written about an attempt whose worker died goes through `Undertaker`. Used alike by whoever starts a
-study and by whoever attaches to one.
+The main thread reads one inbox: messages of the children, and signals. Knows no SQL: what must be
+written about an attempt whose worker died goes through `AttemptCloser`.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from shlex import quote
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from lrsearch.errors import (
     CallerError,
@@ -24,11 +23,10 @@ from lrsearch.errors import (
     Refused,
     StudyBroken,
 )
+from lrsearch.launch.attempt_closer import AttemptCloser
 from lrsearch.launch.child import Child, Exited, Inbox, Signalled
-from lrsearch.launch.events import silent
-from lrsearch.launch.post import Post
 from lrsearch.launch.signals import Signals
-from lrsearch.launch.slots import Slot
+from lrsearch.launch.slot_state import SlotState
 from lrsearch.messages import (
     Broken,
     Event,
@@ -57,6 +55,8 @@ from lrsearch.messages import (
     WorkerSignalled,
     Working,
 )
+from lrsearch.progress.listeners import silent
+from lrsearch.setup.slots import Slot
 from lrsearch.values import StudyState
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.wire import error_from_message
@@ -64,28 +64,6 @@ from lrsearch.worker.wire import error_from_message
 # from the first signal to the end of what has not left by itself; promised: 10 in all
 STOP_SECONDS = 7.0
 TICK_SECONDS = 0.25
-
-
-class Undertaker(Protocol):
-    """Closes what a worker held that is gone, instead of waiting for its leases to lapse.
-
-    Must not raise.
-    """
-
-    def lost(self, worker_id: int, reason: str) -> None:
-        """The worker crashed or was killed: its attempts count as lost."""
-        ...
-
-    def put_back(self, worker_id: int, reason: str) -> None:
-        """The worker was ended by an interruption: its attempts do not count."""
-        ...
-
-    def state(self) -> StudyState | None:
-        """How the ledger says that the study stands; None where it was deleted.
-
-        May raise what the ledger raises.
-        """
-        ...
 
 
 class Pool:
@@ -100,12 +78,12 @@ class Pool:
         trial_timeout: float | None = None,
     ) -> None:
         self.slots, self.config = tuple(slots), config
-        self._posts = [Post(slot=slot) for slot in slots]
+        self._states = [SlotState(slot=slot) for slot in slots]
         self._listen, self._trial_timeout = listen, trial_timeout
         self._inbox: Inbox = SimpleQueue()
         self._signals = Signals(first=self._hear_signal, second=self._kill_all)
         self._study: str | None = None
-        self._undertaker: Undertaker | None = None
+        self._closer: AttemptCloser | None = None
         self._facts: Inspection | None = None
         self._failure: LrSearchError | None = None
         self._stop_at: float | None = None  # when what is left is killed, monotonic
@@ -114,13 +92,13 @@ class Pool:
         self.tick: Callable[[], None] = lambda: None  # called a few times a second while waiting
         self.before: Listener = silent  # hears what workers say before the listener does
 
-    # -- life ------------------------------------------------------------------------------------------------------
+    # -- life --------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         self._signals.__enter__()
-        for post in self._posts:
-            self._start(post)
-        self._tell(PoolStarted(slots=tuple(post.slot.name for post in self._posts)))
+        for state in self._states:
+            self._start(state)
+        self._tell(PoolStarted(slots=tuple(state.slot.name for state in self._states)))
         return self
 
     def __exit__(
@@ -140,7 +118,7 @@ class Pool:
 
         Raises what it raised.
         """
-        inspector = self._posts[0]
+        inspector = self._states[0]
         assert inspector.child is not None
         for child in self._children():  # all of them where steps are timed: side by side
             looks = child is inspector.child or self.config.times
@@ -158,19 +136,19 @@ class Pool:
                 )
         return self._facts
 
-    def work(self, study: str, undertaker: Undertaker) -> None:
+    def work(self, study: str, closer: AttemptCloser) -> None:
         """Let every worker train `study` until nothing is left.
 
         Raises Interrupted after a signal, StudyBroken where the study's own code fails,
         EnvironmentProblem where no worker stays alive, or the error that a worker reported.
         """
-        self._study, self._undertaker = study, undertaker
-        for post in self._posts:
-            if post.child is None:  # it died loading
-                self._start(post)
-            elif post.child.ready:
-                self._put_to_work(post.child)
-        while self._children() or any(post.due is not None for post in self._posts):
+        self._study, self._closer = study, closer
+        for state in self._states:
+            if state.child is None:  # it died loading
+                self._start(state)
+            elif state.child.ready:
+                self._put_to_work(state.child)
+        while self._children() or any(state.due is not None for state in self._states):
             self._step()
         why = "interrupted" if self._signal is not None else str(self._failure or "")
         self._tell(PoolEnded(reason=why))
@@ -180,41 +158,41 @@ class Pool:
             raise Interrupted(
                 self._signal, f"interrupted; running trials are back in the queue of {study!r}"
             )
-        self._check_over(study, undertaker.state())
+        self._check_over(study, closer.state())
 
     def _check_over(self, study: str, state: StudyState | None) -> None:
         """All workers have left: raise what there is to say, unless the ledger says that the study
         is over.
         """
         if state is StudyState.BROKEN:
+            see = f"See: lrsearch trials {quote(study)}"
             raise StudyBroken(
-                f"study {study!r} is broken: its first trials all failed alike. See: lrsearch trials {quote(study)}"
+                f"study {study!r} is broken: its first trials all failed alike. {see}"
             )
         idle = self.config.until == "idle" and self._finished
         if state is not StudyState.OPEN or idle:
             return
         if not self._finished:
             raise EnvironmentProblem(f"no worker stays alive. The last one {self._last_words()}")
-        raise EnvironmentProblem(
-            f"study {study!r} is not done, but its workers have left. Go on with: lrsearch attach {quote(study)}"
-        )
+        more = f"Go on with: lrsearch attach {quote(study)}"
+        raise EnvironmentProblem(f"study {study!r} is not done, but its workers have left. {more}")
 
     def interrupt(self, reason: str = "interrupted") -> None:
         """Let running trials be put back, and end what has not left a few seconds later."""
         if self._stop_at is not None:
             return
         self._stop_at = time.monotonic() + STOP_SECONDS
-        for post in self._posts:
-            post.due = None
-            if post.child is not None:
-                post.child.tell(Interrupt(reason=reason))
-                if not post.child.holds:  # it is loading: nothing to wait for
-                    post.child.kill("interrupted")
+        for state in self._states:
+            state.due = None
+            if state.child is not None:
+                state.child.tell(Interrupt(reason=reason))
+                if not state.child.holds:  # it is loading: nothing to wait for
+                    state.child.kill("interrupted")
 
     def _hear_signal(self, number: int) -> None:
         self._inbox.put(Signalled(number))
 
-    # -- one step --------------------------------------------------------------------------------------------------
+    # -- one step ----------------------------------------------------------------------------------
 
     def _step(self) -> None:
         """Take what is in the inbox, or wait a moment for it; then look at the clocks."""
@@ -273,7 +251,7 @@ class Pool:
     def _on_ended(self, child: Child, ended: TrialEnded) -> None:
         child.holds.pop((ended.trial_id, ended.attempt), None)
         if ended.status.terminal:
-            self._post(child).trial_ended()
+            self._state_of(child).trial_ended()
         # one that waits for the others' ends need not sleep its second out
         for other in self._children():
             if other is not child and other.working and not other.holds:
@@ -291,64 +269,66 @@ class Pool:
             self._fail(error)
 
     def _on_exit(self, child: Child, code: int) -> None:
-        post = self._post(child)
+        state = self._state_of(child)
         self._hear_output_of(child)
-        post.bury(child, code)
+        state.record_end(child, code)
         child.close()
         if child.worker_id is not None and not child.done:
-            self._bury(child, child.verdict or child.reason or f"its worker ended by {post.ending}")
+            ended = f"its worker ended by {state.ending}"
+            self._close_attempts(child, child.verdict or child.reason or ended)
         left = child.done and not child.signalled
         if left or self._stop_at is not None or self._failure is not None or self._study is None:
             return
-        self._replace(post, child)
+        self._replace(state, child)
 
-    def _bury(self, child: Child, why: str) -> None:
+    def _close_attempts(self, child: Child, why: str) -> None:
         """Close what the ledger says it held: its own last words may have died with it."""
-        assert self._undertaker is not None
+        assert self._closer is not None
         assert child.worker_id is not None
         asked = self._stop_at is not None or child.signalled
-        (self._undertaker.put_back if asked else self._undertaker.lost)(child.worker_id, why)
+        close = self._closer.put_back if asked else self._closer.lose
+        close(child.worker_id, why)
 
-    def _replace(self, post: Post, child: Child) -> None:
+    def _replace(self, state: SlotState, child: Child) -> None:
         """Start another after a while, unless this slot's workers get nowhere, or the ledger has
         nothing left to do.
         """
-        delay = post.died(child)
+        delay = state.count_death(child)
         if self._finished and self._over():
             delay = None
-        post.due = None if delay is None else time.monotonic() + delay
+        state.due = None if delay is None else time.monotonic() + delay
         died = WorkerDied(
-            ending=post.ending, reason=post.reason, tail=post.tail, retry_seconds=delay
+            ending=state.ending, reason=state.reason, tail=state.tail, retry_seconds=delay
         )
-        self._listen(Event(message=died, slot=post.slot.name))
+        self._listen(Event(message=died, slot=state.slot.name))
 
     def _over(self) -> bool:
         """Whether the ledger says that nothing is left to do; not where it cannot be asked."""
-        assert self._undertaker is not None
+        assert self._closer is not None
         with suppress(LrSearchError):
-            return self._undertaker.state() is not StudyState.OPEN
+            return self._closer.state() is not StudyState.OPEN
         return False
 
     def _watch_clocks(self) -> None:
         now = time.monotonic()
         if self._stop_at is not None and now >= self._stop_at:
             self._kill_all("interrupted while a long call held it")
-        for post in self._posts:
-            if post.due is not None and now >= post.due:
-                post.due = None
-                self._start(post)
-            if post.child is not None and self._trial_timeout is not None:
-                self._kill_hung(post.child, now, self._trial_timeout)
+        for state in self._states:
+            if state.due is not None and now >= state.due:
+                state.due = None
+                self._start(state)
+            if state.child is not None and self._trial_timeout is not None:
+                self._kill_hung(state.child, now, self._trial_timeout)
 
     def _kill_hung(self, child: Child, now: float, limit: float) -> None:
         # The limit is for a trial alone: as many at once may take as many times as long.
         if any(now - began > limit * len(child.holds) for began in child.holds.values()):
             child.kill(f"it ran longer than the trial timeout of {limit:g} s")
 
-    # -- small things ----------------------------------------------------------------------------------------------
+    # -- small things ------------------------------------------------------------------------------
 
-    def _start(self, post: Post) -> None:
-        post.child = Child(post.slot, self.config, self._inbox)
+    def _start(self, state: SlotState) -> None:
+        state.child = Child(state.slot, self.config, self._inbox)
 
     def _put_to_work(self, child: Child) -> None:
         child.working = True
@@ -361,10 +341,10 @@ class Pool:
             self.interrupt(str(error))
 
     def _children(self) -> list[Child]:
-        return [post.child for post in self._posts if post.child is not None]
+        return [state.child for state in self._states if state.child is not None]
 
-    def _post(self, child: Child) -> Post:
-        return next(post for post in self._posts if post.slot is child.slot)
+    def _state_of(self, child: Child) -> SlotState:
+        return next(state for state in self._states if state.slot is child.slot)
 
     def _kill_all(self, verdict: str = "") -> None:
         for child in self._children():
@@ -375,7 +355,7 @@ class Pool:
         while self._children():
             match self._inbox.get():
                 case child, Exited():
-                    self._post(child).child = None
+                    self._state_of(child).child = None
                     child.close()
 
     def _hear_output(self) -> None:
@@ -388,7 +368,7 @@ class Pool:
 
     def _last_words(self) -> str:
         """How the workers ended: of one that told of an error, else of one that printed something."""
-        told = sorted(self._posts, key=lambda post: (not post.reason, not post.tail))
+        told = sorted(self._states, key=lambda state: (not state.reason, not state.tail))
         return told[0].last_words
 
     def _tell(self, message: Message) -> None:

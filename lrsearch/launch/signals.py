@@ -20,7 +20,6 @@ from typing import Any, Self
 from lrsearch.errors import Interrupted
 from lrsearch.machine import STOP_SIGNALS
 
-NUMBERS = STOP_SIGNALS
 _PATIENCE_SECONDS = 0.4  # promised: out within 1 s of the second, also on a busy machine
 _SHOW_CURSOR = b"\x1b[?25h"  # a live view hides it
 
@@ -41,7 +40,7 @@ class Signals:
         if threading.current_thread() is threading.main_thread():
             self._old = {
                 number: signal.signal(number, self._handle)
-                for number in NUMBERS
+                for number in STOP_SIGNALS
                 if not _nohup(number)
             }
             read, write = self._pipe = os.pipe()
@@ -88,7 +87,7 @@ class Signals:
     def _guard(self, read: int) -> None:
         seen = 0
         while data := os.read(read, 64):
-            seen += sum(number in NUMBERS for number in data)
+            seen += sum(number in STOP_SIGNALS for number in data)
             if seen > 1:
                 timer = threading.Timer(_PATIENCE_SECONDS, self._leave)
                 timer.daemon = True

@@ -19,8 +19,8 @@ from worker_toy import ToyLoader
 
 from lrsearch.errors import EnvironmentProblem, StudyBroken
 from lrsearch.launch.inline import run_inline
-from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.messages import TrialStarted
+from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.values import StudyState, TrialState
 
 
@@ -158,15 +158,15 @@ def test_a_study_that_was_stopped_by_hand_is_a_good_end(study):
 
 
 def test_a_study_that_is_opened_again_as_its_workers_leave_is_no_good_end(study, monkeypatch):
-    from lrsearch.launch.parent import LedgerUndertaker
+    from lrsearch.launch.attempt_closer import AttemptCloser
 
-    right = LedgerUndertaker.state
+    right = AttemptCloser.state
 
     def extended_before(self):
         self._ledger.extend(self._study_id, trials=2)
         return right(self)
 
-    monkeypatch.setattr(LedgerUndertaker, "state", extended_before)
+    monkeypatch.setattr(AttemptCloser, "state", extended_before)
     with pytest.raises(EnvironmentProblem, match=r"not done.*lrsearch attach toy"):
         run_study(**study(workers=1, trials=1))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lrsearch.launch.child import Child
-from lrsearch.launch.slots import Slot
+from lrsearch.setup.slots import Slot
 
 _FIRST_BACKOFF_SECONDS = 1.0
 _LAST_BACKOFF_SECONDS = 60.0
@@ -18,8 +18,8 @@ STOPS = 10  # signals to the worker itself, which put back what it held
 
 
 @dataclass(slots=True)
-class Post:
-    """See the module."""
+class SlotState:
+    """One slot: its worker now, and how the ones before it ended."""
 
     slot: Slot
     child: Child | None = None
@@ -35,16 +35,12 @@ class Post:
         """A trial ended for good here: all is well."""
         self.deaths = self.starts = self.stops = 0
 
-    def bury(self, child: Child, code: int) -> None:
+    def record_end(self, child: Child, code: int) -> None:
         """Keep the last words of `child`, which is gone."""
-        self.child, self.reason, self.tail, self.ending = (
-            None,
-            child.reason,
-            child.tail(),
-            child.ending(code),
-        )
+        self.child = None
+        self.reason, self.tail, self.ending = child.reason, child.tail(), child.ending(code)
 
-    def died(self, child: Child) -> float | None:
+    def count_death(self, child: Child) -> float | None:
         """Count a death that nobody meant; seconds until the next worker, or None where the slot is
         given up.
         """

@@ -3,8 +3,8 @@
 import pytest
 from ledger_tools import plan
 
-from lrsearch.launch.billing import Biller
 from lrsearch.messages import EngineReady, Event, TrialEnded, TrialProgress, TrialStarted
+from lrsearch.progress.billing import Biller
 from lrsearch.values import Kind, Origin, Setting, Status, StudyRecord, StudyState
 
 STUDY = StudyRecord(

@@ -1,15 +1,9 @@
-"""The parent's own dealings with the ledger: closing the attempts of dead workers, and telling how
-the study stands.
-"""
+"""Tells listeners how a study stands, all its workers on all machines taken together."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import (
@@ -21,7 +15,6 @@ from lrsearch.answer import (
     standing,
 )
 from lrsearch.errors import LrSearchError, StorageGone
-from lrsearch.launch.billing import Biller
 from lrsearch.messages import (
     Event,
     Listener,
@@ -33,70 +26,23 @@ from lrsearch.messages import (
     StudyCounts,
     TrialEnded,
 )
+from lrsearch.progress.billing import Biller
 from lrsearch.report.words import setting_in_short
 from lrsearch.values import (
     Kind,
     Origin,
-    Outcome,
-    Status,
     StudyRecord,
     StudyState,
     TrialRecord,
-    TrialState,
 )
-from lrsearch.worker.faults import breaking_failure
 
 if TYPE_CHECKING:
     from lrsearch.storage import Counts, Glance, Ledger
 
 COUNT_EVERY_SECONDS = 2.0
-CHECKPOINTS = "lrsearch-checkpoints"
 
 
-class LedgerUndertaker:
-    """Closes attempts at once whose worker is gone; where the database does not answer, their
-    leases lapse instead.
-    """
-
-    def __init__(self, ledger: Ledger, study_id: int) -> None:
-        self._ledger, self._study_id = ledger, study_id
-
-    def lost(self, worker_id: int, reason: str) -> None:
-        with suppress(LrSearchError):
-            for trial in self._held(worker_id):
-                self._ledger.lose(trial.id, trial.attempt, reason=reason)
-            self._ledger.worker_seen(worker_id, "gone")
-            cause = breaking_failure(self._ledger.trials(self._study_id, kind=Kind.SEARCH))
-            if cause is not None:
-                self._ledger.set_state(self._study_id, StudyState.BROKEN, reason=cause.reason)
-
-    def put_back(self, worker_id: int, reason: str) -> None:
-        with suppress(LrSearchError):
-            for trial in self._held(worker_id):
-                back = Outcome(
-                    trial_id=trial.id,
-                    attempt=trial.attempt,
-                    status=Status.INTERRUPTED,
-                    engine="",
-                    reason=reason,
-                )
-                self._ledger.finish(back, ())
-            self._ledger.worker_seen(worker_id, "gone")
-
-    def state(self) -> StudyState | None:
-        """How the study stands; None where it was deleted."""
-        return next(
-            (each.state for each in self._ledger.studies() if each.id == self._study_id), None
-        )
-
-    def _held(self, worker_id: int) -> list[TrialRecord]:
-        running = (
-            each for each in self._ledger.trials(self._study_id) if each.state is TrialState.RUNNING
-        )
-        return [each for each in running if each.worker == worker_id]
-
-
-class Watcher:
+class StudyWatcher:
     """Tells listeners how the study stands, all its workers taken together, on any machine: counts,
     best, yours, time left.
 
@@ -253,43 +199,3 @@ def brief(contender: Contender | None) -> Result | None:
         seeds=contender.seeds,
         evidence=evidence_text(contender.retest),
     )
-
-
-@contextmanager
-def opened(url: str) -> Iterator[Ledger]:
-    """The ledger at `url`, made where it is not there yet; closed afterwards."""
-    from lrsearch.storage import open_ledger
-
-    ledger = open_ledger(url, create=True)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
-
-
-def check_storage(url: str) -> bool:
-    """Raise StorageProblem or SchemaMismatch where `url` cannot be used, without making anything.
-
-    Returns whether our tables are there.
-    """
-    from lrsearch.storage import check_storage as check
-
-    return check(url)
-
-
-def remove_checkpoints(study: StudyRecord, given: str | Path | None, url: str) -> None:
-    """Remove a deleted study's folder of checkpoints, where it is on this machine."""
-    from lrsearch.worker.checkpoints import folder_of
-
-    shutil.rmtree(checkpoint_root(given, url) / folder_of(study), ignore_errors=True)
-
-
-def checkpoint_root(given: str | Path | None, url: str) -> Path:
-    """Where checkpoints go: as given, else a folder beside SQLite's file, else one in the working
-    folder.
-    """
-    if given is not None:
-        return Path(given).expanduser().resolve()
-    kind, _, place = url.partition(":///")
-    beside = Path(place).parent if kind.startswith("sqlite") and place else Path()
-    return Path(os.path.abspath(beside)) / CHECKPOINTS  # noqa: PTH100 - links stay as given

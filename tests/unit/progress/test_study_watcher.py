@@ -10,8 +10,8 @@ import pytest
 from ledger_tools import add_worker, claim, finish, plan, train
 
 from lrsearch.answer import summarise
-from lrsearch.launch.parent import Watcher
 from lrsearch.messages import Event, Result, TrialEnded
+from lrsearch.progress.study_watcher import StudyWatcher
 from lrsearch.report import status_data, status_text
 from lrsearch.storage import PlanRetests, Retest, database, open_ledger
 from lrsearch.storage import glance as glances
@@ -28,7 +28,7 @@ def ledger(tmp_path):
 def watched(ledger, study):
     """A watcher that has begun, and what it has told."""
     told = []
-    watcher = Watcher(ledger, study, lambda event: told.append(event.message))
+    watcher = StudyWatcher(ledger, study, lambda event: told.append(event.message))
     watcher.begin()
     return watcher, told
 
@@ -118,7 +118,7 @@ def test_a_database_that_is_away_keeps_nobody_waiting(ledger, monkeypatch):
     study = ledger.create_study(plan(trials=3, retest_seeds=0))
     watcher, told = watched(ledger, study)
     release = threading.Event()
-    monkeypatch.setattr(database, "HURRY_SECONDS", 0.1)
+    monkeypatch.setattr(database, "TRY_SECONDS", 0.1)
     monkeypatch.setattr(glances, "read_counts", lambda *_args: release.wait(20))
     heard, began = len(told), time.monotonic()
     for _ in range(3):

@@ -17,8 +17,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lrsearch.launch.picture import ProgressState, Row, duration, number
 from lrsearch.messages import Result
+from lrsearch.progress.state import ProgressState, Row, duration, number
 from lrsearch.report.layout import GAP, Column, choose, pad
 from lrsearch.report.words import counted, rate_text
 

@@ -44,7 +44,6 @@ class Row:
     short: str = ""
     epoch: int = 0
     epochs: int = 0
-    share: float = 0.0  # of the trial's updates done
     rate: float | None = None
     value: float | None = None
     # label and setting of what it trains, by trial id
@@ -54,8 +53,7 @@ class Row:
         """Show how far one of its trials is."""
         self.label, self.short = self.held.get(progress.trial_id, (self.label, self.short))
         self.state, self.epoch, self.epochs = "training", progress.epoch, progress.epochs
-        self.rate, total = progress.rate, progress.total_steps
-        self.share = progress.step / total if total else 0.0
+        self.rate = progress.rate
         self.value = self.value if progress.value is None else progress.value
 
     @property

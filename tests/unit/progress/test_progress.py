@@ -11,10 +11,6 @@ from rich.console import Console
 
 from lrsearch.errors import Interrupted
 from lrsearch.forecast import Forecast, Timed
-from lrsearch.launch.events import to_all
-from lrsearch.launch.live import draw
-from lrsearch.launch.picture import ProgressState, duration
-from lrsearch.launch.progress import Lines, watching
 from lrsearch.messages import (
     Event,
     Output,
@@ -30,6 +26,11 @@ from lrsearch.messages import (
     TrialStarted,
     WorkerDied,
 )
+from lrsearch.progress.lines import Lines
+from lrsearch.progress.listeners import to_all
+from lrsearch.progress.live import draw
+from lrsearch.progress.state import ProgressState, duration
+from lrsearch.progress.watching import watching
 from lrsearch.values import Direction, Kind, Origin, Setting, Status, TrialState
 
 SETTING = Setting(optimizer="adam", learning_rate=1e-3, schedule="constant", batch_size=None)
