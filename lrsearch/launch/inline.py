@@ -57,8 +57,8 @@ def run_inline(
     """Search `definition` here until its budget is spent; returns the study as it stands then.
 
     Without a name it has one that follows from its identity: the same definition goes on where it
-    stood, another one is another study. Where retests are `wanted`, they are added to a study that is
-    there, and they alone are trained.
+    stood, another one is another study. Where retests are `wanted`, they are added to a study that
+    is there, and they alone are trained.
 
     Ctrl-C puts the running trial back and raises KeyboardInterrupt; the same call goes on later.
     Raises what `lrsearch.launch.run_study` raises, devices aside.

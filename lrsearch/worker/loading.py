@@ -93,14 +93,14 @@ class KerasLoader:
         from lrsearch.engine import check_same_start, create_engine, open_study
 
         definition = self._definition()
-        facts = self._inspected if study is None else study.plan.facts
+        facts = self._inspected if study is None else study.facts
         # Whoever asked for an inspection has compared it; the study's code may have changed its
         # own globals by now, and they count.
         if study is not None and self._inspected is None:
             check_definition(study, definition)
         loaded = open_study(definition, loaded=self._loaded, facts=facts)
         if study is not None:
-            check_same_start(loaded, study.plan.facts, study.name)
+            check_same_start(loaded, study.facts, study.name)
         return definition.effective_space(), create_engine(self._config.engine, loaded)
 
     def _definition(self) -> StudyDefinition:
