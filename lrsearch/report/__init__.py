@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from lrsearch.report.rates_picture import rates_figure
     from lrsearch.report.schedules_picture import schedules_figure
     from lrsearch.report.status_page import status_data, status_text
-    from lrsearch.report.studies_table import studies_table, study_rows
+    from lrsearch.report.studies import studies_table, study_rows
     from lrsearch.report.trial_page import trial_data, trial_text
-    from lrsearch.report.trials_table import trial_row, trials_table
-    from lrsearch.report.workers_table import worker_rows, workers_table
+    from lrsearch.report.trials import trial_row, trials_table
+    from lrsearch.report.workers import worker_rows, workers_table
 
 __all__ = [
     "answer_html",
@@ -65,8 +65,8 @@ __getattr__ = lazy_names(
     rates_picture=["rates_figure"],
     schedules_picture=["schedules_figure"],
     status_page=["status_data", "status_text"],
-    studies_table=["studies_table", "study_rows"],
+    studies=["studies_table", "study_rows"],
     trial_page=["trial_data", "trial_text"],
-    trials_table=["trial_row", "trials_table"],
-    workers_table=["worker_rows", "workers_table"],
+    trials=["trial_row", "trials_table"],
+    workers=["worker_rows", "workers_table"],
 )

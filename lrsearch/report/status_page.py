@@ -16,7 +16,7 @@ from lrsearch.report.words import (
     trial_setting_text,
     value_text,
 )
-from lrsearch.report.workers_table import worker_rows
+from lrsearch.report.workers import worker_rows
 from lrsearch.storage import Counts
 from lrsearch.values import Json, StudyRecord, StudyState, TrialRecord, TrialState, WorkerRecord
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lrsearch.report.layout import HANG, Column, paragraph, table
-from lrsearch.report.trials_table import trial_row
+from lrsearch.report.trials import trial_row
 from lrsearch.report.words import (
     duration_text,
     rate_text,
