@@ -17,7 +17,7 @@ LrSearchError                 exit 1   everything raised on purpose
   StudyBroken                 exit 1   the study's own code fails; carries its traceback
   CannotExport                exit 1   a setting that cannot be written as code
   NoResult                    exit 1   the study is done, and its search found nothing to compare
-  Interrupted                 exit 130 (SIGINT), 143 (SIGTERM): a signal ended the run; the study can go on
+  Interrupted                 exit 130 (SIGINT), 143 (SIGTERM): a signal ended the run
 
 Outside the tree, since only Python's own handler may catch it: AskedToLeave, a KeyboardInterrupt.
 """

@@ -1,7 +1,7 @@
 """Tables that fit a width.
 
-Columns that have no room are left out, and the table's last line names them. Knows texts only. `width` is in terminal cells; None is no limit, and then nothing is left out or
-cut.
+Columns that have no room are left out, and the table's last line names them. Knows texts only.
+`width` is in terminal cells; None is no limit, and then nothing is left out or cut.
 """
 
 from __future__ import annotations
