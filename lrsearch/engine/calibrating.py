@@ -63,7 +63,7 @@ class AutoEngine(Engine):
         return made.to_json()
 
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
-        """Train what `source` hands out."""
+        """Let the chosen engine train what `source` hands out."""
         if self.calibration is None:
             self.calibrate(None)
         assert self.calibration is not None

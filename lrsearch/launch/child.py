@@ -19,8 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
-from lrsearch.launch.slots import Slot
 from lrsearch.messages import Command, Message, WorkerFailed, WorkerMessage
+from lrsearch.setup.slots import Slot, environment
 from lrsearch.values import Json
 from lrsearch.worker.config import WorkerConfig
 
@@ -182,15 +182,6 @@ def _message_of(line: bytes) -> WorkerMessage | None:
     except ValueError:
         return None
     return message if isinstance(message, WorkerMessage) else None
-
-
-def environment(slot: Slot, environ: Mapping[str, str]) -> dict[str, str]:
-    """A worker's environment: `environ`, bound to `slot`, with TensorFlow's chatter off unless
-    asked for.
-    """
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1"}
-    kept = {name: value for name, value in environ.items() if name not in slot.unset}
-    return {**quiet, **kept, **slot.env}
 
 
 def _appending(handle: int) -> int:
