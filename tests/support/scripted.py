@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from lrsearch.launch import child
-from lrsearch.launch.slots import Slot
+from lrsearch.setup.slots import Slot
 from lrsearch.worker.config import WorkerConfig
 
 # Each worker of a slot follows the next script of its configuration, once it is told to work (or to

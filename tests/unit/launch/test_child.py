@@ -11,8 +11,8 @@ from scripted import slots
 
 from lrsearch.launch import child as module
 from lrsearch.launch.child import TAIL_LINES, Child, Exited, ending, environment
-from lrsearch.launch.slots import Slot
 from lrsearch.messages import Note, Quit, Work, WorkerReady
+from lrsearch.setup.slots import Slot
 
 NOTE = ("say", Note(text="well").to_json())
 EXIT = ("exit", 3)
