@@ -17,6 +17,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from lrsearch.errors import EnvironmentProblem, InvalidValue
 
 USER = "lrsearch"
@@ -104,8 +106,6 @@ def _is_postgres(pid: int | None) -> bool:
     """Whether a process is PostgreSQL's: after a restart of the machine any program may have its
     number, which fools pg_ctl.
     """
-    import psutil
-
     try:
         # postgres; older ones: postmaster
         return pid is not None and "post" in psutil.Process(pid).name()
