@@ -7,26 +7,11 @@ from typing import Any
 
 import click
 
-from lrsearch.cli.options import (
-    json_option,
-    say,
-    search_options,
-    space_options,
-    storage_option,
-    take_options,
-    training_options,
-    worker_options,
-)
+from lrsearch.cli.options import json_option, say, study_options, take_options
 
 
 @click.command("plan")
-@click.argument("study_file", type=click.Path(path_type=Path))
-@click.option("--name", help="The study's name. [default: the file's, without .py]")
-@storage_option
-@search_options
-@space_options
-@worker_options
-@training_options
+@study_options
 @json_option
 def plan(study_file: Path, *, as_json: bool, **options: Any) -> None:
     """Say what a search of STUDY_FILE would cost: trainings, time, when it is done.

@@ -6,8 +6,8 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import StudyBroken
-from lrsearch.launch.options import SearchOptions
 from lrsearch.messages import Event, Listener, Note
+from lrsearch.options import SearchOptions
 from lrsearch.progress.listeners import silent
 from lrsearch.values import Change, StudyFacts, StudyRecord, StudyState
 

@@ -27,7 +27,6 @@ from lrsearch.launch.attempt_closer import AttemptCloser
 from lrsearch.launch.child import Child, Exited, Inbox, Signalled
 from lrsearch.launch.signals import Signals
 from lrsearch.launch.slot_state import SlotState
-from lrsearch.launch.slots import Slot
 from lrsearch.messages import (
     Broken,
     Event,
@@ -57,6 +56,7 @@ from lrsearch.messages import (
     Working,
 )
 from lrsearch.progress.listeners import silent
+from lrsearch.setup.slots import Slot
 from lrsearch.values import StudyState
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.wire import error_from_message

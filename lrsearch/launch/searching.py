@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from lrsearch.choices import SPACE
 from lrsearch.errors import InvalidValue, StudyFileError
 from lrsearch.launch.inline import run_inline
-from lrsearch.launch.options import (
+from lrsearch.messages import Listener
+from lrsearch.options import (
     MachineOptions,
     RetestOptions,
     SearchOptions,
     split_options,
 )
-from lrsearch.messages import Listener
 from lrsearch.values import Json, StudyRecord
 
 if TYPE_CHECKING:

@@ -1,0 +1,3 @@
+"""Sets up a machine or a database: devices and their division into slots, the doctor, a private
+PostgreSQL.
+"""
