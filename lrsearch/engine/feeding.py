@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_data import batches_left, element_spec, ran_out, stop_workers
 
 
 class Feed(Protocol):
@@ -93,7 +93,7 @@ class StreamFeed:
 
     @property
     def signature(self) -> Any:
-        return tf.data.IteratorSpec(_keras.element_spec(self._iterator))
+        return tf.data.IteratorSpec(element_spec(self._iterator))
 
     def begin(self, epoch: int, done: int = 0) -> None:
         del epoch, done  # the iterator was told: `EpochIterator.begin_within`
@@ -109,15 +109,15 @@ class StreamFeed:
         place, _, source = first
         # Never one more than there are: the iterator ends its epoch, and tells the dataset, when it
         # is asked for one too many.
-        more = islice(self._places, min(most - 1, _keras.batches_left(self._iterator, place)))
+        more = islice(self._places, min(most - 1, batches_left(self._iterator, place)))
         return source, 1 + sum(1 for _ in more)
 
     def ran_out(self, missing: int) -> None:
-        _keras.ran_out(self._iterator, missing)
+        ran_out(self._iterator, missing)
         self._places = iter(())
 
     def close(self) -> None:
-        _keras.stop_workers(self._iterator)
+        stop_workers(self._iterator)
 
 
 def _gather(

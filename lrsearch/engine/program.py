@@ -20,8 +20,17 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from lrsearch.engine import _keras
-from lrsearch.engine.compiling import inner
+from lrsearch.engine._keras_data import class_weights
+from lrsearch.engine._keras_model import (
+    build_fully,
+    build_layers,
+    has_own,
+    metrics_of,
+    trains_under_jit,
+    without_optionals,
+)
+from lrsearch.engine._keras_optimizer import inner
+from lrsearch.engine._keras_state import adopt_seed_generator
 from lrsearch.engine.data import Arrays, mapped
 from lrsearch.engine.feeding import Feed
 from lrsearch.engine.ways import OTHER_MODEL, CannotCarry, check_graph
@@ -38,7 +47,7 @@ class Held:
     def __init__(self, split: Arrays, class_weight: Mapping[int, float] | None) -> None:
         self.examples = split.examples
         if class_weight and split.weight is None:  # the table of `ways` refuses both together
-            split = replace(split, weight=_keras.class_weights(split.y, dict(class_weight)))
+            split = replace(split, weight=class_weights(split.y, dict(class_weight)))
         self._tensors = mapped(tf.convert_to_tensor, split.structure)
 
     def batch(self, indices: Any) -> Any:
@@ -55,7 +64,7 @@ class Program:
 
     def __init__(self, model: Any, sample: Any, *, feeds: bool, draws: bool) -> None:
         self.model, self.draws = model, draws
-        _keras.build_fully(model, sample)
+        build_fully(model, sample)
         # makes the metrics' variables: made within a graph, they would cost a second trace
         model.test_step(sample)
         self._optimizer = [each.numpy() for each in model.optimizer.variables]
@@ -78,7 +87,7 @@ class Program:
 
         Raises CannotCarry for a model of other variables.
         """
-        _keras.build_layers(fresh, self._sample)
+        build_layers(fresh, self._sample)
         kept, given = self.model.variables, fresh.variables
         if [tuple(each.shape) for each in kept] != [tuple(each.shape) for each in given]:
             raise CannotCarry(OTHER_MODEL)
@@ -89,7 +98,7 @@ class Program:
         for slot, variable in self._copied:
             slot.assign(variable)
         self._seeds.state.assign(seed_state)
-        _keras.adopt_seed_generator(self._seeds)
+        adopt_seed_generator(self._seeds)
 
     def follow(self, rates: np.ndarray) -> None:
         """The rates to train with: float64 (updates,), from the optimizer's own count on."""
@@ -128,9 +137,9 @@ class Program:
 
     def _compiled(self, step: Any) -> Any:
         """The step itself, or under XLA where `fit` would do so."""
-        if _keras.trains_under_jit(self.model):
+        if trains_under_jit(self.model):
             step = tf.function(step, jit_compile=True, autograph=False)
-        return _keras.without_optionals(self.model, step)
+        return without_optionals(self.model, step)
 
     def _function(self, which: str, feed: Feed) -> Any:
         """The traced loop over batches of this kind.
@@ -211,9 +220,7 @@ class Program:
         metrics' results.
         """
         method = f"{which}_step"
-        if getattr(type(self.model), method) is getattr(
-            keras.Model, method
-        ) and not _keras.own_metrics(self.model):
+        if not has_own(self.model, method) and not has_own(self.model, "compute_metrics"):
             return ()
         spec = tree.map_structure(lambda each: tf.TensorSpec(each.shape, each.dtype), self._sample)
         traced = tf.function(getattr(self.model, method), autograph=False).get_concrete_function(
@@ -225,7 +232,7 @@ class Program:
         """What `fit` logs: the metrics' results, or the last step's own where its names are others;
         learns the names.
         """
-        metrics = _keras.flat_logs(self.model.get_metrics_result())
+        metrics = metrics_of(self.model)
         found = own if own and set(own) != set(metrics) else metrics
         self._names[which] = tuple(found)
         return tf.stack([tf.cast(each, tf.float64) for each in found.values()])

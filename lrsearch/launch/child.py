@@ -24,6 +24,7 @@ from lrsearch.setup.slots import Slot, environment
 from lrsearch.values import Json
 from lrsearch.worker.config import WorkerConfig
 
+COMMAND = (sys.executable, "-P", "-m", "lrsearch.worker")
 TAIL_LINES = 40  # of what it printed, shown when it dies
 MUTE_SECONDS = 5.0  # a worker that closed the pipe to its parent has ended by then, or is ended
 # read and emptied at this size, so that a chatty study file does not fill /tmp
@@ -64,8 +65,8 @@ class Child:
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._seen = 0  # bytes of it that were read
         self._rest = b""
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "lrsearch.worker"],
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=_appending(self._printed.fileno()),
