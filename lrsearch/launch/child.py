@@ -144,7 +144,7 @@ class Child:
                     file.close()
 
     def _read(self, inbox: Inbox) -> None:
-        """Pass its events on.
+        """Pass its messages on.
 
         A worker that cannot be understood is ended: what it would say next may be what all wait
         for.
@@ -156,9 +156,8 @@ class Child:
                 if message is not None:
                     inbox.put((self, message))
                 elif line.endswith(b"\n"):  # else it was killed in the middle of it
-                    self.kill(
-                        f"it wrote to lrsearch's own pipe: {line[:80].decode(errors='replace').strip()!r}"
-                    )
+                    shown = line[:80].decode(errors="replace").strip()
+                    self.kill(f"it wrote to lrsearch's own pipe: {shown!r}")
                     return
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(MUTE_SECONDS)
