@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from lrsearch.cli.opening import room
 from lrsearch.cli.options import json_option, say, study_options, take_options
 
 
@@ -23,7 +24,10 @@ def plan(study_file: Path, *, as_json: bool, **options: Any) -> None:
     """
     from lrsearch.launch.estimating import plan_study
     from lrsearch.report.bill import bill_text, plan_text
+    from lrsearch.report.layout import paragraph
 
     planned = plan_study(study_file, *take_options(options))
     data = planned.to_json()
-    say(data, f"{bill_text(planned.bill, planned.at)}\n{plan_text(data)}", as_json=as_json)
+    lines = [bill_text(planned.bill, planned.at), *plan_text(data).splitlines()]
+    text = "\n".join(paragraph(each, room(), hang="  ") for each in lines)
+    say(data, text, as_json=as_json)

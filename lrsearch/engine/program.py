@@ -1,5 +1,4 @@
-"""One model with its training and validation loops as TensorFlow graphs, traced once and used for
-many trials.
+"""One model with its training and validation loops as graphs, traced once for many trials.
 
 A graph runs many batches a call: it reads each from its feed, sets the rate from a table, and calls
 the model's own `train_step`. So it covers what that covers: losses, metrics, weights, seeds, moving
@@ -33,6 +32,7 @@ from lrsearch.engine._keras_optimizer import inner
 from lrsearch.engine._keras_state import adopt_seed_generator
 from lrsearch.engine.data import Arrays, mapped
 from lrsearch.engine.feeding import Feed
+from lrsearch.engine.types import Batch, Function, Model, Tensor, Variable
 from lrsearch.engine.ways import OTHER_MODEL, CannotCarry, check_graph
 
 # batches a call are chosen for this: how late a signal, a prune or a divergence may be noticed
@@ -50,7 +50,7 @@ class Held:
             split = replace(split, weight=class_weights(split.y, dict(class_weight)))
         self._tensors = mapped(tf.convert_to_tensor, split.structure)
 
-    def batch(self, indices: Any) -> Any:
+    def batch(self, indices: Tensor) -> Batch:
         return mapped(lambda each: tf.gather(each, indices), self._tensors)
 
 
@@ -62,7 +62,7 @@ class Program:
     with every trial.
     """
 
-    def __init__(self, model: Any, sample: Any, *, feeds: bool, draws: bool) -> None:
+    def __init__(self, model: Model, sample: Batch, *, feeds: bool, draws: bool) -> None:
         self.model, self.draws = model, draws
         build_fully(model, sample)
         # makes the metrics' variables: made within a graph, they would cost a second trace
@@ -82,7 +82,7 @@ class Program:
         self._paces = {"train": Pace(), "test": Pace()}
         self.logs: dict[str, float] = {}  # what the steps so far of an epoch or a validation log
 
-    def begin(self, fresh: Any, seed_state: Any) -> None:
+    def begin(self, fresh: Model, seed_state: Variable) -> None:
         """Copy a fresh model's start values in; the optimizer begins anew.
 
         Raises CannotCarry for a model of other variables.
@@ -111,8 +111,9 @@ class Program:
         return None if self._rate is None else float(self._rate)
 
     def run(self, which: str, feed: Feed, *, one: bool = False) -> np.ndarray | None:
-        """Run "train" or "test" steps for about CALL_SECONDS, or `one`; their running losses, None
-        at the feed's end.
+        """Run "train" or "test" steps for about CALL_SECONDS, or `one`.
+
+        Returns their running losses, (steps,), float32; None at the feed's end.
         """
         pace = self._paces[which]
         source, count = feed.take(1 if one else pace.batches)
@@ -133,15 +134,15 @@ class Program:
         """How often something was traced."""
         return sum(each.experimental_get_tracing_count() for each in self._functions.values())
 
-    # -- graphs ----------------------------------------------------------------------------------------------------
+    # -- graphs ------------------------------------------------------------------------------------
 
-    def _compiled(self, step: Any) -> Any:
+    def _compiled(self, step: Function) -> Function:
         """The step itself, or under XLA where `fit` would do so."""
         if trains_under_jit(self.model):
             step = tf.function(step, jit_compile=True, autograph=False)
         return without_optionals(self.model, step)
 
-    def _function(self, which: str, feed: Feed) -> Any:
+    def _function(self, which: str, feed: Feed) -> Function:
         """The traced loop over batches of this kind.
 
         Raises CannotCarry for a model that cannot begin anew.
@@ -170,13 +171,14 @@ class Program:
             self._functions[key] = made
         return self._functions[key]
 
-    def _loop(self, which: str, read: Any, source: Any, count: Any, rates: Any) -> Any:
-        """`count` steps, or as many as the data has: running losses (count,), steps done, the logs'
-        values (names,).
+    def _loop(self, which: str, read: Any, source: Any, count: Tensor, rates: Tensor) -> Any:
+        """`count` steps, or as many as the data has.
+
+        Returns running losses (count,), float32; steps done; the logs' values (names,), float64.
         """
         own = self._own_names(which)
 
-        def use(batch: Any) -> Any:
+        def use(batch: Batch) -> Any:
             if which == "train":
                 self._set_rate(rates)
             logs = self._steps[which](batch)
@@ -186,7 +188,7 @@ class Program:
                 tuple(tf.cast(logs[name], tf.float64) for name in own),
             )
 
-        def step(place: Any, _more: Any, losses: Any, last: Any) -> Any:
+        def step(place: Tensor, _more: Tensor, losses: Tensor, last: Any) -> Any:
             more, loss, last = read(source, place, use, lambda: (False, 0.0, last))
             return place + tf.cast(more, tf.int32), more, losses.write(place, loss), last
 
@@ -204,9 +206,10 @@ class Program:
             self._set_rate(rates)  # callbacks see the next update's, as in `fit`
         return losses.stack(), place, self._values(which, dict(zip(own, last, strict=True)))
 
-    def _set_rate(self, rates: Any) -> None:
-        """Set the next update's rate, out of float64 (updates,); the variable brings it to its own
-        type, as the schedules do.
+    def _set_rate(self, rates: Tensor) -> None:
+        """Set the next update's rate; rates: (updates,), float64.
+
+        The variable brings it to its own type, as the schedules do.
         """
         if self._rate is not None:
             # updates, also where it accumulates
@@ -216,8 +219,9 @@ class Program:
             )
 
     def _own_names(self, which: str) -> tuple[str, ...]:
-        """What a step of the user's own logs, by tracing it; empty for Keras' own, which logs the
-        metrics' results.
+        """The names that a step of the user's own logs, found by tracing it.
+
+        Empty for Keras' own step, which logs the metrics' results.
         """
         method = f"{which}_step"
         if not has_own(self.model, method) and not has_own(self.model, "compute_metrics"):
@@ -228,9 +232,10 @@ class Program:
         )
         return tuple(traced.structured_outputs)
 
-    def _values(self, which: str, own: Mapping[str, Any]) -> Any:
-        """What `fit` logs: the metrics' results, or the last step's own where its names are others;
-        learns the names.
+    def _values(self, which: str, own: Mapping[str, Tensor]) -> Tensor:
+        """What `fit` logs, (names,), float64; learns the names.
+
+        That is the metrics' results, or the last step's own logs where its names are others.
         """
         metrics = metrics_of(self.model)
         found = own if own and set(own) != set(metrics) else metrics
@@ -253,10 +258,8 @@ class Pace:
             self.batches = int(min(max(wanted, 1.0), 4.0 * self.batches, _MOST_CALL))
 
 
-def _slots_that_begin_as_weights(model: Any) -> list[tuple[Any, Any]]:
-    """The optimizer's variables that begin as copies of weights (ScheduleFreeAdamW's), each with
-    its weight.
-    """
+def _slots_that_begin_as_weights(model: Model) -> list[tuple[Variable, Variable]]:
+    """ScheduleFreeAdamW's variables that begin as copies of weights, each with its weight."""
     found = []
     for slot in model.optimizer.variables:
         for variable in model.trainable_variables:

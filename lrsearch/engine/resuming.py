@@ -1,5 +1,4 @@
-"""Going on within an epoch: what a checkpoint keeps of where the batches come from, and how they go
-on from there.
+"""Going on within an epoch: what a checkpoint keeps of a data stream, and how it goes on.
 
 Arrays need nothing, since their order is a function of seed and epoch. Of a dataset its iterator is
 kept, where TensorFlow can write it and it is small; a PyDataset gives its batches by their number.
@@ -52,9 +51,7 @@ class StreamKeeper:
         self._why = ""  # the stream cannot be kept
 
     def begin(self, split: Split, resume: Snapshot | None, iterator: EpochIterator) -> None:
-        """Take on Keras' epoch iterator before its first epoch, and let it begin where the
-        checkpoint was taken.
-        """
+        """Take on Keras' epoch iterator, and let it begin where the checkpoint was taken."""
         self._iterator = iterator
         self._source = None if isinstance(split, Arrays) else split.source
         if resume is None:
@@ -93,9 +90,7 @@ class StreamKeeper:
             self._iterator = None
 
     def _state(self) -> bytes:
-        """The iterator, as TensorFlow writes it; empty where that cannot be, from then on with the
-        reason.
-        """
+        """The iterator, as TensorFlow writes it; empty, and the reason kept, where it cannot."""
         try:
             size = _tensorflow.held_bytes(self._source)
             if size > MOST_STREAM_BYTES:
@@ -111,8 +106,9 @@ class StreamKeeper:
         return state
 
     def _restored(self, iterator: Any, state: bytes) -> Any:
-        """A dataset's iterator that goes on from `state`, or a fresh one where this TensorFlow
-        cannot read it.
+        """A dataset's iterator that goes on from `state`.
+
+        A fresh one where this TensorFlow cannot read the state; the outcome notes it.
         """
         begun = iter(dataset_of(iterator))
         try:
@@ -131,9 +127,7 @@ def _short(error: Exception) -> str:
 def notes_of(
     resume: Snapshot | None, split: Split, callbacks: Sequence[Callback]
 ) -> tuple[str, ...]:
-    """What is not as it would have been without the interruption, where a trial goes on within an
-    epoch.
-    """
+    """What differs from an uninterrupted run, where a trial goes on within an epoch."""
     if resume is None or not resume.batch:
         return ()
     said, epoch = [], f"epoch {resume.epoch + 1}"

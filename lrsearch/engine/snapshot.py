@@ -35,8 +35,9 @@ def take_arrays(
 
 
 def restore_snapshot(model: Model, snapshot: Snapshot, batch: Batch) -> None:
-    """Put a state back into a fresh, compiled model; `batch` shapes whatever is not built yet
-    (empty: all is).
+    """Put a state back into a fresh, compiled model.
+
+    `batch` shapes whatever is not built yet; it is empty where all is built.
 
     The metrics begin anew with every epoch, and are put back after that: `restore_metrics`. Raises
     ValueError where the model is another one: a changed study file is refused before, by its

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias, final
+from typing import Any, final
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +27,7 @@ from lrsearch.engine.data import Arrays
 from lrsearch.engine.families import COLUMNS, Family
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.program import Held, Pace
-from lrsearch.engine.stacked import StackedProgram, State
+from lrsearch.engine.stacked import RowInputs, StackedProgram, State
 from lrsearch.engine.starting import (
     keep_callbacks,
     make_plan,
@@ -41,9 +41,6 @@ from lrsearch.space import rates
 from lrsearch.values import Outcome, Setting, Snapshot, Status, TrialSpec
 
 _ENGINE = "vectorized"
-
-Given: TypeAlias = tuple[list[int], list[np.ndarray], np.ndarray]
-"""Rows of each family, their hyperparameters, and each row's examples in its own order."""
 
 
 @final
@@ -207,18 +204,18 @@ class Stack:
         while place < whole and any(row.stop is None for row in rows):
             count = min(self.pace.batches, whole - place)
             began = time.monotonic()
-            state, losses = program.train(state, *given, place, table[:, place : place + count])
+            state, losses = program.train(state, given, place, table[:, place : place + count])
             self.pace.learn(count, time.monotonic() - began)
             self._count(place, losses)
             place += count
         if any(row.stop is None for row in rows):
-            state, losses, logs = program.end_epoch(state, *given, table[:, whole:])
+            state, losses, logs = program.end_epoch(state, given, table[:, whole:])
             self._count(whole, losses)
             self.state = {name: each for name, each in state.items() if name != "metrics"}
             self._end_epoch(logs)
 
-    def given(self, rows: Sequence[Row]) -> Given:
-        """What a graph takes beside a state: `StackedProgram.train` has the shapes."""
+    def given(self, rows: Sequence[Row]) -> RowInputs:
+        """What a graph takes beside the state of these rows."""
         counts, hyper = [], []
         for place, family in enumerate(self.program.families):
             own = [row.hyper for row in _of_family(rows, place)]
@@ -229,7 +226,11 @@ class Stack:
             order_examples(self.loaded, row.attempt.spec, row.attempt.epoch, examples)
             for row in rows
         ]
-        return counts, hyper, np.stack(orders).astype(np.int32)
+        return RowInputs(
+            counts=np.array(counts, np.int32),
+            hyper=tuple(hyper),
+            order=np.stack(orders).astype(np.int32),
+        )
 
     def _epoch_rates(self, row: Row) -> np.ndarray:
         begin = row.attempt.epoch * self.program.steps

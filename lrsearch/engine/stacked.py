@@ -2,19 +2,19 @@
 
 The model is called once, under `tf.vectorized_map`, on a row of weights; TensorFlow makes of it a
 graph that calls it on all rows at once. All trainable weights of a trial are one row of a matrix
-(`RowLayout`), so that an optimizer's update is a few operations on a matrix and not on every weight.
-Nothing is assigned: a stretch of training is a function from a state to a state, and rows come and
-go between two calls. The number of rows is no part of a graph: one trace serves them all.
+(`RowLayout`), so that an optimizer's update is a few operations on a matrix and not on every
+weight. Nothing is assigned: a stretch of training is a function from a state to a state, and rows
+come and go between two calls. The number of rows is no part of a graph: one trace serves them all.
 
-A state of R rows: `weights`, `rest` and, within an epoch, `metrics`, as in `RowLayout`; `slots`, for
-each family the state of its rows. Rows lie in the families' order.
+A state of R rows: `weights`, `rest` and, within an epoch, `metrics`, as in `RowLayout`; `slots`,
+for each family the state of its rows. Rows lie in the families' order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias, final
+from typing import Any, NamedTuple, TypeAlias, final
 
 import keras
 import numpy as np
@@ -43,6 +43,14 @@ from lrsearch.engine.ways import (
 )
 
 State: TypeAlias = dict[str, Any]
+
+
+class RowInputs(NamedTuple):
+    """What a graph takes beside a state."""
+
+    counts: Tensor  # (families,), int32: rows of each family
+    hyper: tuple[Tensor, ...]  # of each family (rows, varying), float64: its hyperparameters
+    order: Tensor  # (R, examples), int32: each row's own order of the epoch's examples
 
 
 @final
@@ -94,41 +102,24 @@ class StackedProgram:
     # -- training ----------------------------------------------------------------------------------
 
     def train(
-        self,
-        state: State,
-        counts: Sequence[int],
-        hyper: Sequence[np.ndarray],
-        order: np.ndarray,
-        first: int,
-        rates: np.ndarray,
+        self, state: State, given: RowInputs, first: int, rates: np.ndarray
     ) -> tuple[State, np.ndarray]:
         """Train whole batches from `first` on, as many as `rates` has.
 
-        counts: (families,), rows of each family.
-        hyper: a family's (rows, varying), float64, its hyperparameters.
-        order: (R, examples), int32, each row's own order of the epoch's examples.
         rates: (R, batches), float64, real learning rates.
         Returns the running means of the losses, (batches, R), float32, with the new state.
         """
-        last = first + rates.shape[1]
-        state, losses = self._run("train", state, counts, hyper, order, first, last, rates)
+        state, losses = self._run("train", state, given, first, rates)
         return state, losses.numpy()
 
     def end_epoch(
-        self,
-        state: State,
-        counts: Sequence[int],
-        hyper: Sequence[np.ndarray],
-        order: np.ndarray,
-        rates: np.ndarray,
+        self, state: State, given: RowInputs, rates: np.ndarray
     ) -> tuple[State, np.ndarray, list[dict[str, float]]]:
         """Train the last, shorter batch, if there is one, and validate.
 
         Takes and returns what `train` does, and each row's logs.
         """
-        first = self.full_steps
-        last = first + rates.shape[1]
-        state, losses, logs = self._run("end", state, counts, hyper, order, first, last, rates)
+        state, losses, logs = self._run("end", state, given, self.full_steps, rates)
         return state, losses.numpy(), _by_row(logs)
 
     def evaluate(
@@ -142,15 +133,7 @@ class StackedProgram:
         return _by_row(self._tests[id(split)](weights, tuple(rest)))
 
     def _run(
-        self,
-        which: str,
-        state: State,
-        counts: Sequence[int],
-        hyper: Sequence[np.ndarray],
-        order: np.ndarray,
-        first: int,
-        last: int,
-        rates: np.ndarray,
+        self, which: str, state: State, given: RowInputs, first: int, rates: np.ndarray
     ) -> Any:
         """Call the graph for the families that there are now.
 
@@ -162,8 +145,7 @@ class StackedProgram:
             made = tf.function(step, autograph=False, input_signature=self._signature())
             check_graph(made.get_concrete_function(), ())
             self._graphs[key] = made
-        sizes, places = np.asarray(counts, np.int32), (np.int32(first), np.int32(last))
-        return self._graphs[key](state, sizes, tuple(hyper), order, *places, rates)
+        return self._graphs[key](state, given, np.int32(first), rates)
 
     # -- graphs ------------------------------------------------------------------------------------
 
@@ -185,25 +167,22 @@ class StackedProgram:
                 for family in families
             ],
         }
-        counts = tf.TensorSpec([len(families)], tf.int32)
-        hyper = tuple(tf.TensorSpec([None, len(each.varying)], tf.float64) for each in families)
-        order, place = tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.int32)
-        return [state, counts, hyper, order, place, place, tf.TensorSpec([None, None], tf.float64)]
+        given = RowInputs(
+            counts=tf.TensorSpec([len(families)], tf.int32),
+            hyper=tuple(tf.TensorSpec([None, len(each.varying)], tf.float64) for each in families),
+            order=tf.TensorSpec([None, None], tf.int32),
+        )
+        first, rates = tf.TensorSpec([], tf.int32), tf.TensorSpec([None, None], tf.float64)
+        return [state, given, first, rates]
 
     def _train(
-        self,
-        size: int,
-        state: State,
-        counts: Tensor,
-        hyper: Sequence[Tensor],
-        order: Tensor,
-        first: Tensor,
-        last: Tensor,
-        rates: Tensor,
+        self, size: int, state: State, given: RowInputs, first: Tensor, rates: Tensor
     ) -> Any:
+        count = tf.shape(rates)[1]
+
         def step(place: Tensor, state: State, losses: Tensor) -> Any:
             begin = place * self.batch
-            indices = order[:, begin : begin + size]
+            indices = given.order[:, begin : begin + size]
             batch = self.train_data.batch(
                 tf.ensure_shape(indices, [None, size if self._static else None])
             )
@@ -211,41 +190,30 @@ class StackedProgram:
                 self._row_gradient, (state["weights"], state["rest"], state["metrics"], batch)
             )
             rate = tf.cast(rates[:, place - first : place - first + 1], gradient.dtype)
-            weights, slots = self._update(
-                state["weights"], state["slots"], gradient, rate, hyper, counts
-            )
+            weights, slots = self._update(state, gradient, rate, given)
             new = {"weights": weights, "rest": list(rest), "metrics": list(metrics), "slots": slots}
             return place + 1, new, losses.write(place - first, tf.cast(loss, tf.float32))
 
-        begin = (first, state, tf.TensorArray(tf.float32, size=last - first, element_shape=[None]))
+        begin = (first, state, tf.TensorArray(tf.float32, size=count, element_shape=[None]))
         _, state, losses = tf.while_loop(
-            lambda place, *_: place < last, step, begin, parallel_iterations=1
+            lambda place, *_: place < first + count, step, begin, parallel_iterations=1
         )
         return state, losses.stack()
 
-    def _end(
-        self,
-        state: State,
-        counts: Tensor,
-        hyper: Sequence[Tensor],
-        order: Tensor,
-        first: Tensor,
-        last: Tensor,
-        rates: Tensor,
-    ) -> Any:
+    def _end(self, state: State, given: RowInputs, first: Tensor, rates: Tensor) -> Any:
         size = self.train_data.examples % self.batch
-        losses = tf.zeros([0, tf.shape(order)[0]])
+        losses = tf.zeros([0, tf.shape(given.order)[0]])
         if size:
-            state, losses = self._train(size, state, counts, hyper, order, first, last, rates)
+            state, losses = self._train(size, state, given, first, rates)
         found = self._results_of(tuple(state["metrics"]))
-        weights = self._evaluated(state, counts, hyper)
+        weights = self._evaluated(state, given)
         validated = self._test(self.validation_data, weights, tuple(state["rest"]))
         return state, losses, {**found, **{f"val_{name}": each for name, each in validated.items()}}
 
-    def _evaluated(self, state: State, counts: Tensor, hyper: Sequence[Tensor]) -> Tensor:
+    def _evaluated(self, state: State, given: RowInputs) -> Tensor:
         """The weights that the rows are evaluated at: (R, parameters)."""
-        parts = tf.split(state["weights"], counts, num=len(self.families))
-        pairs = zip(self.families, parts, state["slots"], hyper, strict=True)
+        parts = tf.split(state["weights"], given.counts, num=len(self.families))
+        pairs = zip(self.families, parts, state["slots"], given.hyper, strict=True)
         return tf.concat(
             [family.evaluated(part, slots, own) for family, part, slots, own in pairs], axis=0
         )
@@ -279,32 +247,26 @@ class StackedProgram:
         return tf.concat([tf.reshape(tf.convert_to_tensor(each), [-1]) for each in found], axis=0)
 
     def _update(
-        self,
-        weights: Tensor,
-        slots: Sequence[State],
-        gradient: Tensor,
-        rate: Tensor,
-        hyper: Sequence[Tensor],
-        counts: Tensor,
+        self, state: State, gradient: Tensor, rate: Tensor, given: RowInputs
     ) -> tuple[Tensor, list[State]]:
-        """Each family's rule on its own rows.
+        """Each family's rule on its own rows: their weights and slots.
 
-        weights, gradient: (R, parameters); rate: (R, 1); counts: (families,).
+        gradient: (R, parameters); rate: (R, 1).
         """
-        if len(self.families) == 1:
-            weights, state = self.families[0].update(weights, slots[0], gradient, rate, hyper[0])
-            return weights, [state]
-        parts = zip(
-            *(tf.split(each, counts, num=len(self.families)) for each in (weights, gradient, rate)),
-            strict=True,
-        )
+        families, several = self.families, len(self.families) > 1
+        parts = [
+            tf.split(each, given.counts, num=len(families)) if several else [each]
+            for each in (state["weights"], gradient, rate)
+        ]
         found = [
-            family.update(part, state, slope, speed, own)
-            for family, (part, slope, speed), state, own in zip(
-                self.families, parts, slots, hyper, strict=True
+            family.update(weights, slots, slope, speed, hyper)
+            for family, slots, hyper, weights, slope, speed in zip(
+                families, state["slots"], given.hyper, *parts, strict=True
             )
         ]
-        return tf.concat([each for each, _ in found], axis=0), [state for _, state in found]
+        weights = [each for each, _ in found]
+        slots = [each for _, each in found]
+        return tf.concat(weights, axis=0) if several else weights[0], slots
 
     def _test(self, split: Held, weights: Tensor, rest: Sequence[Tensor]) -> dict[str, Tensor]:
         """Each log's values by row, (R,)."""

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from lrsearch.engine.stack import Given, Row, Stack, select_rows
-from lrsearch.engine.stacked import State
+from lrsearch.engine.stack import Row, Stack, select_rows
+from lrsearch.engine.stacked import RowInputs, State
 from lrsearch.values import TrialSpec
 
 
@@ -40,7 +40,7 @@ class TimedStack:
         table = np.stack([row.rates[:batches] for row in rows])
         for call in itertools.count():
             began = time.monotonic()
-            self._program.train(state, *given, 0, table)
+            self._program.train(state, given, 0, table)
             if call:
                 yield time.monotonic() - began, width * batches
 
@@ -51,11 +51,11 @@ class TimedStack:
         table = np.stack([row.rates[whole:steps] for row in rows])
         for call in itertools.count():
             began = time.monotonic()
-            self._program.end_epoch(state, *given, table)
+            self._program.end_epoch(state, given, table)
             if call:
                 yield time.monotonic() - began, width
 
-    def _given(self, width: int) -> tuple[list[Row], State, Given]:
+    def _given(self, width: int) -> tuple[list[Row], State, RowInputs]:
         """So many rows, each reference's as often as another's.
 
         With them their state, and what a graph takes beside it.

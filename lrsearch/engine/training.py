@@ -1,4 +1,4 @@
-"""One attempt's Keras model, with the data and the callbacks around it: what fit and graph share."""
+"""What fit and graph share: one attempt's Keras model, its data, the callbacks around it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""The engine `vectorized`: many trials in one graph, each a row with its own optimizer, rates, data
-order and seeds.
+"""The engine `vectorized`: many trials in one graph, each a row.
 
-Rows that end are filled again from the source at the next epoch. What cannot be a row (yours,
+A row has its own optimizer, rates, data order and seeds. Rows that end are filled again from the source at the next epoch. What cannot be a row (yours,
 optimizers that look at whole matrices, a `train_step` of the user's, searched arguments of
 `build_model`) is trained by `graph` between two epochs.
 """
@@ -202,9 +201,7 @@ def _model_facts(loaded: LoadedStudy) -> ModelFacts:
 
 
 def _expected_callbacks(loaded: LoadedStudy) -> tuple[str, ...]:
-    """The callbacks that searched trials keep, as the inspection found; where nobody looked, by a
-    look.
-    """
+    """The callbacks that searched trials keep: the inspection's finding, or that of a look now."""
     found = loaded.findings.callbacks
     if found is not None or loaded.definition.callbacks is None:
         return found or ()

@@ -50,9 +50,9 @@ def create_or_resume(
     resume: bool = True,
     listen: Listener = silent,
 ) -> StudyRecord:
-    """The study of that name: made by `plan`, or the stored one, opened again with what is asked
-    anew.
+    """The study of that name: made by `plan`, or the stored one, opened again.
 
+    What is asked anew of a stored study replaces its budget.
     Without `resume` a stored study is compared and stays as it is: its state, its budget and its
     end.
 

@@ -1,5 +1,4 @@
-"""A pool of worker processes, one for each slot: started, given a study, watched, replaced when they
-die, stopped without orphans.
+"""A pool of worker processes, one for each slot: started, watched, replaced when they die, stopped.
 
 The main thread reads one inbox: messages of the children, and signals. Knows no SQL: what must be
 written about an attempt whose worker died goes through `AttemptCloser`.
@@ -367,7 +366,7 @@ class Pool:
             self._listen(Event(message=Output(text=line), slot=child.slot.name))
 
     def _last_words(self) -> str:
-        """How the workers ended: of one that told of an error, else of one that printed something."""
+        """How a worker ended: one that told of an error, else one that printed something."""
         told = sorted(self._states, key=lambda state: (not state.reason, not state.tail))
         return told[0].last_words
 

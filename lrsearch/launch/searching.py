@@ -1,5 +1,6 @@
-"""What `lrsearch.search` and a result's `retest` do: build the options from the call's words, and
-search in this very process or by worker processes.
+"""What `lrsearch.search` and a result's `retest` do, once their words are options.
+
+A definition is searched in this very process, a study file by worker processes.
 """
 
 from __future__ import annotations

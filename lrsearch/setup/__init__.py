@@ -1,3 +1,4 @@
-"""Sets up a machine or a database: devices and their division into slots, the doctor, a private
-PostgreSQL.
+"""Sets up a machine or a database.
+
+Devices, their division into slots, where checkpoints lie, the doctor, a private PostgreSQL.
 """

@@ -17,6 +17,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from lrsearch.errors import EnvironmentProblem, InvalidValue
 
 USER = "lrsearch"
@@ -104,11 +106,13 @@ def _is_postgres(pid: int | None) -> bool:
     """Whether a process is PostgreSQL's: after a restart of the machine any program may have its
     number, which fools pg_ctl.
     """
-    name = Path(f"/proc/{pid}/comm")
     try:
-        return "post" in name.read_text(encoding="utf-8")  # postgres; older ones: postmaster
-    except OSError:
-        return not Path("/proc/self").exists()  # where nobody can tell, pg_ctl has the word
+        # postgres; older ones: postmaster
+        return pid is not None and "post" in psutil.Process(pid).name()
+    except (psutil.NoSuchProcess, ValueError):  # none has a number below 0
+        return False
+    except psutil.Error:  # where nobody can tell, pg_ctl has the word
+        return True
 
 
 def _drop_stale_pid(folder: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lrsearch.lazy import lazy_names
 
 if TYPE_CHECKING:
     from lrsearch.storage.attempts import Beat
@@ -43,25 +44,18 @@ __all__ = [
     "resolve_url",
 ]
 
-_NAMES = {
-    "attempts": ("Beat",),
-    "claims": ("Answer", "Claim", "Done", "PlanRetests", "Wait"),
-    "follower": ("Follower",),
-    "glance": ("Glance",),
-    "ledger": ("Ledger",),
-    "mirror": ("Mirror",),
-    "records": ("AttemptRecord", "CheckpointRecord", "Counts", "Records", "RungValue"),
-    "retests": ("Retest", "RetestsAsked", "RetestsTaken"),
-    "schema": ("check_storage", "migrate_database", "open_ledger"),
-    "url": ("mask", "resolve_url"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Load names on first use: a URL alone needs no Optuna, and a parent starts its workers half a
-    second sooner.
-    """
-    for module, names in _NAMES.items():
-        if name in names:
-            return getattr(import_module(f"lrsearch.storage.{module}"), name)
-    raise AttributeError(f"module 'lrsearch.storage' has no attribute {name!r}")
+# Loaded on first use: a URL alone needs no Optuna, and a parent starts its workers half a second
+# sooner.
+__getattr__ = lazy_names(
+    __name__,
+    attempts=["Beat"],
+    claims=["Answer", "Claim", "Done", "PlanRetests", "Wait"],
+    follower=["Follower"],
+    glance=["Glance"],
+    ledger=["Ledger"],
+    mirror=["Mirror"],
+    records=["AttemptRecord", "CheckpointRecord", "Counts", "Records", "RungValue"],
+    retests=["Retest", "RetestsAsked", "RetestsTaken"],
+    schema=["check_storage", "migrate_database", "open_ledger"],
+    url=["mask", "resolve_url"],
+)
