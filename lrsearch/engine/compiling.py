@@ -99,8 +99,9 @@ def _check_model(model: Model) -> None:
 
 
 def _check_strategy(model: Model) -> None:
-    """Refuse every distribution but MirroredStrategy: each would need its own data order and
-    checkpoints.
+    """Refuse every distribution but MirroredStrategy.
+
+    Each would need its own data order and checkpoints.
     """
     kind = unsupported_strategy(model)
     if kind:

@@ -1,7 +1,7 @@
-"""Learns a study's facts before its first trial: loads it, checks its data, and trains one real
-step.
+"""Learns a study's facts before its first trial.
 
-What it finds is plain JSON, for a parent that never imports TensorFlow.
+It loads the study, checks its data, and trains one real step. What it finds is plain JSON, for a
+parent that never imports TensorFlow.
 """
 
 from __future__ import annotations
