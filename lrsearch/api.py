@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lrsearch.answer import NOTEBOOK, Answer, summarise
 from lrsearch.errors import EnvironmentProblem, InvalidValue
-from lrsearch.launch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.machine import check_system
+from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.space import Suggestion
 from lrsearch.values import CurvePoint, Json, Kind, Origin, StudyRecord, TrialRecord
 
@@ -243,8 +244,7 @@ def _result(
 ) -> SearchResult:
     from lrsearch.storage import open_ledger
 
-    ledger = open_ledger(machine.url)
-    try:
+    with closing(open_ledger(machine.url)) as ledger:
         study = ledger.study(name)
         records = ledger.trials(study.id)
         return SearchResult(
@@ -256,8 +256,6 @@ def _result(
             search_options=search,
             machine_options=machine,
         )
-    finally:
-        ledger.close()
 
 
 def _stream() -> TextIO:
@@ -267,30 +265,21 @@ def _stream() -> TextIO:
 
 def _row(record: TrialRecord) -> dict[str, Json]:
     setting = record.setting
-    found: dict[str, Json] = {
-        "number": record.number,
-        "origin": record.origin.value,
-        "state": record.state.value,
-    }
+    found: dict[str, Json] = {"number": record.number}
+    found |= {"origin": record.origin.value, "state": record.state.value}
     if setting is not None:
-        found |= {
-            "optimizer": setting.optimizer,
-            "learning_rate": setting.learning_rate,
-            "schedule": setting.schedule,
-        }
-    found |= {
-        "value": record.value,
-        "best_value": record.best_value,
-        "epochs": record.epochs,
-        "seconds": record.seconds,
-    }
+        found |= _fields(setting, "optimizer", "learning_rate", "schedule")
+    found |= _fields(record, "value", "best_value", "epochs", "seconds")
     if setting is not None:
         found |= {"batch_size": setting.batch_size, **setting.shape, **setting.hyper}
     found["reason"] = record.reason
     extra = setting.extra if setting is not None else {}
-    return found | {
-        f"extra.{name}" if name in found else name: value for name, value in extra.items()
-    }
+    names = {name: f"extra.{name}" if name in found else name for name in extra}
+    return found | {names[name]: value for name, value in extra.items()}
+
+
+def _fields(source: object, *names: str) -> dict[str, Json]:
+    return {name: getattr(source, name) for name in names}
 
 
 def _pandas() -> Any:

@@ -17,7 +17,7 @@ LrSearchError                 exit 1   everything raised on purpose
   StudyBroken                 exit 1   the study's own code fails; carries its traceback
   CannotExport                exit 1   a setting that cannot be written as code
   NoResult                    exit 1   the study is done, and its search found nothing to compare
-  Interrupted                 exit 130 (SIGINT), 143 (SIGTERM): a signal ended the run; the study can go on
+  Interrupted                 exit 130 (SIGINT), 143 (SIGTERM): a signal ended the run
 
 Outside the tree, since only Python's own handler may catch it: AskedToLeave, a KeyboardInterrupt.
 """
@@ -185,10 +185,15 @@ class Refused(LrSearchError):
     exit_code = 4
 
 
-_EDITED = "Go on with the file and options that it began with{accept}, or give this one a name of its own with --name NEW."
+_EDITED = (
+    "Go on with the file and options that it began with{accept}, or give this one a name "
+    "of its own with --name NEW."
+)
 _DRAWN = (
-    "Every worker loads the data and makes the file's own layers for itself: give whatever is drawn at random a fixed seed, "
-    "as in train_test_split(..., random_state=0) or keras.utils.set_random_seed(0). Data that is meant to be other data "
+    "Every worker loads the data and makes the file's own layers for itself: give whatever is "
+    "drawn at random a fixed seed, "
+    "as in train_test_split(..., random_state=0) or keras.utils.set_random_seed(0). Data that is "
+    "meant to be other data "
     "needs a study of its own: --name NEW."
 )
 

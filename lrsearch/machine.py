@@ -103,7 +103,7 @@ def resident_bytes() -> int:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process ever had; what it has now where the system does not tell."""
+    """The most memory that this process ever had, in bytes; else what it has now."""
     try:
         import resource
     except ImportError:

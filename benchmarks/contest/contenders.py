@@ -201,9 +201,9 @@ def make_study(url: str, task: Task) -> None:
     from study import setting_of
 
     from lrsearch.jsonable import from_json
-    from lrsearch.launch.options import SearchOptions
-    from lrsearch.launch.request import new_plan
+    from lrsearch.launch.creating import new_plan
     from lrsearch.messages import Inspection
+    from lrsearch.options import SearchOptions
     from lrsearch.storage import open_ledger
     from lrsearch.values import Origin
 

@@ -42,9 +42,8 @@ def train(name: str, count: int, engine: str) -> dict[str, Any]:
     """Start one process a slot, let them begin together, wait for the last."""
     import os
 
-    from lrsearch.launch.child import environment
-    from lrsearch.launch.devices import this_machine
-    from lrsearch.launch.slots import plan_slots
+    from lrsearch.setup.devices import this_machine
+    from lrsearch.setup.slots import environment, plan_slots
 
     slots = plan_slots(this_machine(), trials=count).slots
     with tempfile.NamedTemporaryFile(prefix="loop-") as counter:

@@ -61,12 +61,14 @@ def timed_training(
     if batch is None:
         return None
     tracing = float(figures.get("tracing_seconds", 0.0))
-    validation, stacked = figures.get("validation_seconds"), width > 1
+    alone_validation, stacked = figures.get("validation_seconds"), width > 1
+    ends = _by_width(figures.get("ends", {}))
+    validation = _between(ends, width) / width if stacked and ends else alone_validation
     anew = tracing if all_differ and not stacked else 0.0
     start = float(figures.get("starting_seconds", 0.0)) + anew
     return Timed(
         seconds=_seconds(facts, batch, validation) + start,
-        yours_seconds=_seconds(facts, alone or batch, None if stacked else validation),
+        yours_seconds=_seconds(facts, alone or batch, alone_validation),
         tracing=0.0 if anew else tracing,
         graphs=len(facts.steps_per_epoch) * (1 if stacked else optimizers),
         traced=1,
@@ -159,12 +161,17 @@ def _batch_seconds(figures: Mapping[str, Json], at_once: int) -> tuple[int, floa
     where trials train alone.
     """
     means: Mapping[str, float] = figures.get("means") or figures.get("milliseconds") or {}
-    stacks = figures.get("mixed") or {name: each for name, each in means.items() if name != "graph"}
-    timed = {int(name.split()[0]): each / 1000 for name, each in stacks.items()}
+    timed = _by_width(figures.get("mixed") or means)
     width = min(at_once, int(figures.get("width", 1)))
     if figures.get("engine") == "vectorized" and timed and width > 1:
         return width, _between(timed, width) / width
     return 1, means["graph"] / 1000 if "graph" in means else None
+
+
+def _by_width(milliseconds: Mapping[str, float]) -> dict[int, float]:
+    """Seconds by the N of "N rows"."""
+    rows = {name: each for name, each in milliseconds.items() if name.endswith(" rows")}
+    return {int(name.split()[0]): each / 1000 for name, each in rows.items()}
 
 
 def _between(timed: Mapping[int, float], width: int) -> float:

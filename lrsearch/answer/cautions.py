@@ -86,11 +86,17 @@ def cautions(seen: Seen) -> tuple[str, ...]:
 def _nothing_ended_well(seen: Seen) -> Iterator[str]:
     ended = [each.state for each in seen.search if each.ended]
     if TrialState.COMPLETE in ended and len(ended) > 1 and nothing_to_compare(seen.records):
-        yield f"No searched trial ran well: yours has nothing to be compared with. See {seen.way('trials')}."
+        yield (
+            "No searched trial ran well: yours has nothing to be compared with. See "
+            f"{seen.way('trials')}."
+        )
     if not ended or TrialState.COMPLETE in ended:
         return
     if set(ended) == {TrialState.DIVERGED}:
-        yield f"Every trial diverged ({len(ended)}): search lower rates (learning_rate), and check the scale of the data."
+        yield (
+            f"Every trial diverged ({len(ended)}): search lower rates (learning_rate), and "
+            "check the scale of the data."
+        )
     else:
         yield f"No trial ran to its end ({len(ended)} ended): see {seen.way('trials')}."
 
@@ -98,7 +104,10 @@ def _nothing_ended_well(seen: Seen) -> Iterator[str]:
 def _failures(seen: Seen) -> Iterator[str]:
     failed = [each.number for each in seen.search if each.state is TrialState.FAILED]
     if failed:
-        yield f"{counted(len(failed), 'trial')} failed: {seen.way('show', trial=failed[0])} tells why."
+        yield (
+            f"{counted(len(failed), 'trial')} failed: {seen.way('show', trial=failed[0])} "
+            "tells why."
+        )
 
 
 def _undefined(seen: Seen) -> Iterator[str]:
@@ -106,7 +115,10 @@ def _undefined(seen: Seen) -> Iterator[str]:
     if without:
         objective = seen.plan.facts.objective
         where = seen.way("show", trial=without[0])
-        yield f"{counted(len(without), 'trial')} ended without a value, since {objective} was not finite: {where}."
+        yield (
+            f"{counted(len(without), 'trial')} ended without a value, since {objective} was "
+            f"not finite: {where}."
+        )
 
 
 def _copies(seen: Seen) -> Iterator[str]:
@@ -117,7 +129,10 @@ def _copies(seen: Seen) -> Iterator[str]:
     ]
     if trials:
         of = f"trial {trials[0]}" if len(trials) == 1 else f"trials {', '.join(trials)}"
-        yield f"Every seed gave the very same training in the retests of {of}: how far a new training may differ is not known."
+        yield (
+            f"Every seed gave the very same training in the retests of {of}: how far a new "
+            "training may differ is not known."
+        )
 
 
 def _yours(seen: Seen) -> Iterator[str]:
@@ -158,10 +173,16 @@ def _not_retested(seen: Seen) -> Iterator[str]:
         return
     open_ones, retested = seen.standing.open_retests, seen.standing.retested
     if open_ones:
-        yield f"{counted(open_ones, 'retest')} {'are' if open_ones > 1 else 'is'} still to be done: the answer may change."
+        yield (
+            f"{counted(open_ones, 'retest')} {'are' if open_ones > 1 else 'is'} still to be "
+            "done: the answer may change."
+        )
     if not retested:
         how = "" if seen.plan.retest_seeds else f": {seen.way('retest', seeds=3)}"
-        yield f"Values are of single trainings, and the best of many is flattered by luck: retests tell how much{how}."
+        yield (
+            "Values are of single trainings, and the best of many is flattered by luck: "
+            f"retests tell how much{how}."
+        )
     elif not seen.best.seeds:
         yield "No retest gave a value: the best is of a single training, flattered by luck."
     done = {each.trial for each in retested}
@@ -174,7 +195,9 @@ def _not_retested(seen: Seen) -> Iterator[str]:
         names = (
             f"trials {', '.join(map(str, newer))} are" if len(newer) > 1 else f"trial {newer[0]} is"
         )
-        yield f"Since the retests {names} among the best and not retested yet: the answer may change."
+        yield (
+            f"Since the retests {names} among the best and not retested yet: the answer may change."
+        )
 
 
 def _lost_retests(seen: Seen) -> Iterator[str]:
@@ -183,8 +206,10 @@ def _lost_retests(seen: Seen) -> Iterator[str]:
             continue
         seeds = each.retest.n + each.retest.lost
         yield (
-            f"Trial {each.trial} went wrong on {each.retest.lost} of {counted(seeds, 'fresh seed')} "
-            f"({lost_text(each.retest)}): {_rank(seen, each)}. See {seen.way('show', trial=_first_lost(seen, each.trial))}."
+            f"Trial {each.trial} went wrong on {each.retest.lost} of "
+            f"{counted(seeds, 'fresh seed')} "
+            f"({lost_text(each.retest)}): {_rank(seen, each)}. See "
+            f"{seen.way('show', trial=_first_lost(seen, each.trial))}."
         )
 
 
@@ -206,7 +231,10 @@ def _changed(seen: Seen) -> Iterator[str]:
     """The definition changed under way: what trained before is not what trained after."""
     for each in seen.changes:
         begun = f"{each.trials} trials" if each.trials != 1 else "1 trial"
-        yield f"{each.field} changed after {begun} had begun, and the study went on: values before and after may differ by that."
+        yield (
+            f"{each.field} changed after {begun} had begun, and the study went on: values "
+            "before and after may differ by that."
+        )
 
 
 def _few(seen: Seen) -> Iterator[str]:
@@ -237,7 +265,8 @@ def _edge(seen: Seen) -> Iterator[str]:
         if near and edge < OPTIMIZERS[name].clamp:
             yield (
                 f"The best rate {rate_text(rate)} lies at the edge of what was searched for {name} "
-                f"({rate_text(low)} to {rate_text(high)}): {way} rates than {rate_text(edge)} may do better; "
+                f"({rate_text(low)} to {rate_text(high)}): {way} rates than {rate_text(edge)} "
+                "may do better; "
                 f"widen learning_rate in a new study."
             )
 

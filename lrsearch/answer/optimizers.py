@@ -164,7 +164,7 @@ def _best(group: Sequence[TrialRecord], direction: Direction) -> TrialRecord | N
 def _good_rates(
     complete: Sequence[TrialRecord], best: TrialRecord | None, tolerance: float
 ) -> tuple[float, float] | None:
-    """The sensitivity to the rate, as the range that still does well (after Wortsman et al. 2023)."""
+    """The range of rates that still does well: the sensitivity of Wortsman et al. (2023)."""
     if best is None:
         return None
     good = [

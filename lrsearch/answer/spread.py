@@ -82,7 +82,7 @@ class Retested:
 
 
 def prepare_answer() -> None:
-    """Load ahead what takes a third of a second when the first interval or comparison is asked for."""
+    """Load ahead what the first interval or comparison would wait for: a third of a second."""
     import scipy.special
 
     del scipy
@@ -91,8 +91,8 @@ def prepare_answer() -> None:
 def p_value(one: Sequence[float], other: Sequence[float]) -> float:
     """How often chance alone would part two means as far, by Welch's t (1947); two-sided.
 
-    1.0 where either side has fewer than two values: nothing is known of its spread. Where neither side varies, 1.0 if they
-    are equal, else 0.0.
+    1.0 where either side has fewer than two values: nothing is known of its spread. Where neither
+    side varies, 1.0 if they are equal, else 0.0.
     """
     if min(len(one), len(other)) < 2:  # noqa: PLR2004 - a spread takes two
         return 1.0

@@ -84,11 +84,8 @@ def export(
     from lrsearch.report import export_text
 
     if form == "keras" and (output is None or output.suffix != ".keras"):
-        raise InvalidValue(
-            "--output",
-            got=None if output is None else str(output),
-            allowed="a file that ends in .keras with --format keras",
-        )
+        got, allowed = output and str(output), "a file that ends in .keras with --format keras"
+        raise InvalidValue("--output", got=got, allowed=allowed)
     if output is not None and not output.parent.is_dir():
         fix = f"Create {output.parent} first."
         raise InvalidValue("--output", got=str(output), allowed="in a folder that exists", fix=fix)
@@ -104,11 +101,8 @@ def export(
         try:
             output.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
-            raise InvalidValue(
-                "--output",
-                got=str(output),
-                allowed=f"a file that can be written ({error.strerror})",
-            ) from None
+            allowed = f"a file that can be written ({error.strerror})"
+            raise InvalidValue("--output", got=str(output), allowed=allowed) from None
         click.echo(f"wrote {output}", err=True)
 
 

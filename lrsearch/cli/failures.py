@@ -69,31 +69,18 @@ def _text(error: BaseException) -> str:
 def _parts(error: BaseException, arguments: Sequence[str]) -> dict[str, Any]:
     """What the error itself knows of field, got, allowed and fix."""
     if isinstance(error, click.NoSuchOption):
-        known = [
-            name
-            for each in _parameters(error)
-            if isinstance(each, click.Option)
-            for name in each.opts
-            if name.startswith("--")
-        ]
-        near = nearest_name(error.option_name, known)
-        return {
-            "field": error.option_name,
-            "got": error.option_name,
-            "allowed": sorted(known),
-            "fix": f"Did you mean {near}?" if near else None,
-        }
+        options = (each.opts for each in _parameters(error) if isinstance(each, click.Option))
+        known = [name for names in options for name in names if name.startswith("--")]
+        name, near = error.option_name, nearest_name(error.option_name, known)
+        fix = f"Did you mean {near}?" if near else None
+        return {"field": name, "got": name, "allowed": sorted(known), "fix": fix}
     if isinstance(error, click.BadOptionUsage):
         return {"field": error.option_name}
     if isinstance(error, click.BadParameter) and error.param is not None:
-        given = (
-            {} if isinstance(error, click.MissingParameter) else {"got": _given(error, arguments)}
-        )
-        own = {
-            name: value
-            for name in ("got", "allowed", "fix")
-            if (value := getattr(error, name, None))
-        }
+        missing = isinstance(error, click.MissingParameter)
+        given = {} if missing else {"got": _given(error, arguments)}
+        own = {name: getattr(error, name, None) for name in ("got", "allowed", "fix")}
+        own = {name: value for name, value in own.items() if value}
         return {"field": _name(error.param)} | given | _of_parameter(error.param) | own
     return {name: getattr(error, name) for name in ("field", "allowed") if hasattr(error, name)}
 

@@ -27,7 +27,6 @@ from lrsearch.values import StudyState
 @json_option
 def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
     """Let no further trial of STUDY begin, on any machine.
-
     A study that has ended stays as it is.
     """
     from lrsearch.report.words import counted
@@ -150,8 +149,8 @@ def delete(
     study: str, *, yes: bool, checkpoints: str | None, storage: str | None, as_json: bool
 ) -> None:
     """Delete STUDY: its trials, curves and checkpoints. Refused while a worker trains it."""
-    from lrsearch.launch.checkpoint_folder import remove_checkpoints
     from lrsearch.report.words import counted
+    from lrsearch.setup.checkpoint_folder import remove_checkpoints
     from lrsearch.storage import resolve_url
 
     with existing_study(study, storage) as (ledger, record):

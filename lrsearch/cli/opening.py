@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,11 +19,8 @@ def opened_ledger(storage: str | None, *, create: bool = False) -> Iterator[Ledg
     """The ledger that `--storage`, LRSEARCH_STORAGE or the default names; closed afterwards."""
     from lrsearch.storage import open_ledger, resolve_url
 
-    ledger = open_ledger(resolve_url(storage, os.environ), create=create)
-    try:
+    with closing(open_ledger(resolve_url(storage, os.environ), create=create)) as ledger:
         yield ledger
-    finally:
-        ledger.close()
 
 
 @contextmanager

@@ -20,8 +20,8 @@ from lrsearch.errors import InvalidValue, UnknownName
 from lrsearch.values import Json
 
 if TYPE_CHECKING:
-    from lrsearch.launch.options import MachineOptions, SearchOptions
     from lrsearch.messages import Listener
+    from lrsearch.options import MachineOptions, SearchOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -231,6 +231,15 @@ study_file_option = click.option(
     type=click.Path(path_type=Path),
     help="Its file here. [default: the path it was started with]",
 )
+study_options = together(
+    click.argument("study_file", type=click.Path(path_type=Path)),
+    click.option("--name", help="The study's name. [default: the file's, without .py]"),
+    storage_option,
+    search_options,
+    space_options,
+    worker_options,
+    training_options,
+)
 
 
 def space_overrides(given: dict[str, Any]) -> dict[str, Json]:
@@ -244,7 +253,7 @@ def take_options(given: dict[str, Any]) -> tuple[SearchOptions, MachineOptions]:
 
     What the values refuse is named as on the command line.
     """
-    from lrsearch.launch.options import NAMES, WHOLE, split_options
+    from lrsearch.options import NAMES, WHOLE, split_options
 
     said = {name: given.pop(name) for name in NAMES if name in given}
     try:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 import click
 
 from lrsearch.cli.failures import BadOption
 from lrsearch.values import Json
+
+T = TypeVar("T")
+Numbers = float | list[float]
+Callback = Callable[[click.Context, click.Parameter, str | None], T | None]
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"k": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
@@ -16,98 +22,84 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)([kMGT])")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 
 
-def duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+def _read(read: Callable[[str], T]) -> Callback[T]:
+    """A callback of click's: None stays None where an option was not given."""
+
+    def callback(_ctx: click.Context, _param: click.Parameter, value: str | None) -> T | None:
+        return None if value is None else read(value)
+
+    return callback
+
+
+@_read
+def duration(text: str) -> float:
     """Seconds from `90s`, `45m`, `8h`, `1h30m` or `2d`."""
-    if value is None:
-        return None
-    parts = _DURATION.findall(value)
+    parts = _DURATION.findall(text)
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != value or seconds <= 0:
-        raise BadOption(
-            "is no duration above 0",
-            got=value,
-            allowed="a duration above 0",
-            fix="Write it like 90s, 45m, 8h or 1h30m.",
-        )
+    if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
+        what, fix = "a duration above 0", "Write it like 90s, 45m, 8h or 1h30m."
+        raise BadOption("is no duration above 0", got=text, allowed=what, fix=fix)
     return seconds
 
 
-def size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
+@_read
+def size(text: str) -> int:
     """Bytes from `800k`, `500M`, `20G`."""
-    if value is None:
-        return None
-    found = _SIZE.fullmatch(value)
+    found = _SIZE.fullmatch(text)
     if found is None or not float(found[1]):
-        raise BadOption(
-            "is no size above 0",
-            got=value,
-            allowed="a size above 0",
-            fix="Write it like 500M or 20G.",
-        )
+        what, fix = "a size above 0", "Write it like 500M or 20G."
+        raise BadOption("is no size above 0", got=text, allowed=what, fix=fix)
     return int(float(found[1]) * _BYTES[found[2]])
 
 
-def names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[str] | None:
+@_read
+def names(text: str) -> list[str]:
     """Names separated by commas."""
-    if value is None:
-        return None
-    parts = [name.strip() for name in value.split(",")]
+    parts = [name.strip() for name in text.split(",")]
     if not all(parts):
-        raise BadOption(
-            "holds an empty name",
-            got=value,
-            allowed="names",
-            fix="Separate names with single commas.",
-        )
+        fix = "Separate names with single commas."
+        raise BadOption("holds an empty name", got=text, allowed="names", fix=fix)
     return parts
 
 
-def numbers(
-    _ctx: click.Context, _param: click.Parameter, value: str | None
-) -> float | list[float] | None:
-    """One number, which fixes, or two separated by a comma, which search between them."""
-    if value is None:
-        return None
+@_read
+def sizes(text: str) -> list[int]:
+    """Whole numbers separated by commas."""
     try:
-        parts = [float(part) for part in value.split(",")]
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        allowed = "whole numbers like 32,64"
+        raise BadOption(f"is no list of {allowed}", got=text, allowed=allowed) from None
+
+
+def _numbers(text: str) -> Numbers:
+    """One number, which fixes, or two separated by a comma, which search between them."""
+    try:
+        parts = [float(part) for part in text.split(",")]
     except ValueError:
         parts = []
     if len(parts) not in {1, 2}:
-        raise BadOption(
-            "is neither one number nor LOW,HIGH", got=value, allowed="one number, or LOW,HIGH"
-        )
+        allowed = "one number, or LOW,HIGH"
+        raise BadOption("is neither one number nor LOW,HIGH", got=text, allowed=allowed)
     return parts[0] if len(parts) == 1 else parts
 
 
+numbers = _read(_numbers)
+
+
 def peak_rates(
-    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
-) -> float | list[float] | dict[str, float | list[float] | None] | None:
+    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+) -> Numbers | dict[str, Numbers] | None:
     """`LOW,HIGH` for every optimizer, or several `NAME=LOW,HIGH`, each for one."""
     pairs = [value.rpartition("=") for value in values]
-    by_name = {name: numbers(ctx, param, given) for name, mark, given in pairs if mark}
+    by_name = {name: _numbers(given) for name, mark, given in pairs if mark}
     if by_name and len(by_name) == len(values):
         return by_name
     if len(values) > 1:
         fix = "Give it once as LOW,HIGH, or once for each optimizer as NAME=LOW,HIGH."
-        raise BadOption(
-            "does not go together",
-            got=list(values),
-            allowed="LOW,HIGH, or NAME=LOW,HIGH several times",
-            fix=fix,
-        )
-    return numbers(ctx, param, values[0]) if values else None
-
-
-def sizes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[int] | None:
-    """Whole numbers separated by commas."""
-    if value is None:
-        return None
-    try:
-        return [int(part) for part in value.split(",")]
-    except ValueError:
-        raise BadOption(
-            "is no list of whole numbers like 32,64", got=value, allowed="whole numbers like 32,64"
-        ) from None
+        allowed = "LOW,HIGH, or NAME=LOW,HIGH several times"
+        raise BadOption("does not go together", got=list(values), allowed=allowed, fix=fix)
+    return _numbers(values[0]) if values else None
 
 
 def extras(
@@ -124,9 +116,8 @@ def _extra(text: str) -> tuple[str, Json]:
         return name, {"between": [_plain(each) for each in ends]}
     if mark and len(ends) == 1 and len(choices) > 1:
         return name, {"choices": [_plain(each) for each in choices]}
-    raise BadOption(
-        "is neither NAME=LOW,HIGH nor NAME=A/B/C", got=text, allowed="NAME=LOW,HIGH or NAME=A/B/C"
-    )
+    allowed = "NAME=LOW,HIGH or NAME=A/B/C"
+    raise BadOption("is neither NAME=LOW,HIGH nor NAME=A/B/C", got=text, allowed=allowed)
 
 
 def _plain(text: str) -> Json:

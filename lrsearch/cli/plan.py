@@ -7,26 +7,12 @@ from typing import Any
 
 import click
 
-from lrsearch.cli.options import (
-    json_option,
-    say,
-    search_options,
-    space_options,
-    storage_option,
-    take_options,
-    training_options,
-    worker_options,
-)
+from lrsearch.cli.opening import room
+from lrsearch.cli.options import json_option, say, study_options, take_options
 
 
 @click.command("plan")
-@click.argument("study_file", type=click.Path(path_type=Path))
-@click.option("--name", help="The study's name. [default: the file's, without .py]")
-@storage_option
-@search_options
-@space_options
-@worker_options
-@training_options
+@study_options
 @json_option
 def plan(study_file: Path, *, as_json: bool, **options: Any) -> None:
     """Say what a search of STUDY_FILE would cost: trainings, time, when it is done.
@@ -38,7 +24,10 @@ def plan(study_file: Path, *, as_json: bool, **options: Any) -> None:
     """
     from lrsearch.launch.estimating import plan_study
     from lrsearch.report.bill import bill_text, plan_text
+    from lrsearch.report.layout import paragraph
 
     planned = plan_study(study_file, *take_options(options))
     data = planned.to_json()
-    say(data, f"{bill_text(planned.bill, planned.at)}\n{plan_text(data)}", as_json=as_json)
+    lines = [bill_text(planned.bill, planned.at), *plan_text(data).splitlines()]
+    text = "\n".join(paragraph(each, room(), hang="  ") for each in lines)
+    say(data, text, as_json=as_json)

@@ -71,8 +71,8 @@ def retest(
     that has finished is open again for its retests alone. Where its search goes on, its end has as
     many seeds and settings; nothing is trained here.
     """
-    from lrsearch.launch.options import RetestOptions
     from lrsearch.launch.retesting import retest as train_retests
+    from lrsearch.options import RetestOptions
 
     if not (seeds or top or trials):
         raise click.UsageError("say how far: --seeds N in all, --top N settings, or --trial N.")

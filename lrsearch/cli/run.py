@@ -16,11 +16,10 @@ from lrsearch.cli.options import (
     json_option,
     output_options,
     say,
-    search_options,
     show_progress,
-    space_options,
     storage_option,
     study_file_option,
+    study_options,
     take_options,
     training_options,
     until_option,
@@ -55,13 +54,7 @@ def new_study(file: Path) -> None:
 
 
 @click.command("start-study")
-@click.argument("study_file", type=click.Path(path_type=Path))
-@click.option("--name", help="The study's name. [default: the file's, without .py]")
-@storage_option
-@search_options
-@space_options
-@worker_options
-@training_options
+@study_options
 @click.option(
     "--create-only",
     is_flag=True,
@@ -83,10 +76,12 @@ def start_study(study_file: Path, *, create_only: bool, as_json: bool, **options
 
     with show_progress(as_json=as_json, **options) as listen:
         study = run_study(study_file, search, machine, create_only=create_only, listen=listen)
-    if create_only:
-        tell_created(study.name, as_json=as_json)
-    else:
+    if not create_only:
         tell_answer(study.name, machine.storage, as_json=as_json)
+        return
+    name = study.name
+    ready = f"{name} is ready; attach workers with: lrsearch attach {quote(name)}"
+    say({"study": name, "created": True}, ready, as_json=as_json)
 
 
 @click.command("attach")
@@ -115,12 +110,6 @@ def attach(study: str, *, study_file: Path | None, as_json: bool, **options: Any
     say({"study": study, "state": state}, answer, as_json=as_json)
     with existing_study(study, machine.storage) as (ledger, record):
         check_result(record, ledger.trials(record.id))
-
-
-def tell_created(name: str, *, as_json: bool) -> None:
-    """Say that the study is there, and how to train it."""
-    ready = f"{name} is ready; attach workers with: lrsearch attach {quote(name)}"
-    say({"study": name, "created": True}, ready, as_json=as_json)
 
 
 def tell_answer(name: str, storage: str | None, *, as_json: bool, beside: Json = None) -> None:

@@ -12,8 +12,8 @@ from lrsearch.cli.opening import room
 from lrsearch.cli.options import Group, echo_json, json_option, say, storage_option
 
 if TYPE_CHECKING:
-    from lrsearch.launch.database_server import DatabaseServer
-    from lrsearch.launch.doctor import Check
+    from lrsearch.setup.database_server import DatabaseServer
+    from lrsearch.setup.doctor import Check
     from lrsearch.values import Json
 
 
@@ -35,8 +35,8 @@ def doctor(
 
     Leaves with 3 where something is not well, having said what to do.
     """
-    from lrsearch.launch.doctor import diagnose
-    from lrsearch.launch.options import MachineOptions
+    from lrsearch.options import MachineOptions
+    from lrsearch.setup.doctor import diagnose
 
     checks = []
     for check in diagnose(MachineOptions(storage=storage, devices=devices), study_file):
@@ -94,7 +94,7 @@ def start(*, folder: Path, listen: str, port: int | None, as_json: bool) -> None
     """Start the server from installed binaries and write its URL, with password, to a file that you
     alone can read.
     """
-    from lrsearch.launch import database_server
+    from lrsearch.setup import database_server
 
     server = database_server.start(folder, listen=listen, port=port)
     serves = f"PostgreSQL serves {server.address}:{server.port}. For every worker:"
@@ -107,7 +107,7 @@ def start(*, folder: Path, listen: str, port: int | None, as_json: bool) -> None
 @json_option
 def stop(*, folder: Path, as_json: bool) -> None:
     """Stop the server; its data stays."""
-    from lrsearch.launch import database_server
+    from lrsearch.setup import database_server
 
     stopped = database_server.stop(folder)
     text = "stopped." if stopped else "no server of this folder runs on this machine."
@@ -119,7 +119,7 @@ def stop(*, folder: Path, as_json: bool) -> None:
 @json_option
 def server_status(*, folder: Path, as_json: bool) -> None:
     """Say whether the server runs, and what to set for workers."""
-    from lrsearch.launch import database_server
+    from lrsearch.setup import database_server
 
     server, runs = database_server.describe(folder), database_server.running(folder)
     how, place = "runs" if runs else "does not run", f"{server.address}:{server.port}"

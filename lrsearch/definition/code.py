@@ -1,8 +1,9 @@
-"""The code behind a definition as digests, one for each thing that it is for, so that a change can
-be named.
+"""The code behind a definition as digests, one per purpose, so that a change can be named.
 
-code.model      build_model and what it needs          code.training   loss and metrics, and what they need
-code.data       load_data and what it needs            code.callbacks  callbacks and what they need alone
+code.model      build_model and what it needs
+code.data       load_data and what it needs
+code.training   loss and metrics, and what they need
+code.callbacks  callbacks, and what they alone need
 code.file       what runs when the files load, needed by none of these but perhaps by callbacks
 
 The `definition = ...` statement itself is left out, since its fields are compared by value. Modules

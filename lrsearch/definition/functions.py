@@ -27,11 +27,14 @@ def value_text(value: Any, seen: frozenset[int] = frozenset()) -> str:
     if isinstance(value, dict):
         return f"{{{','.join(f'{key!a}:{value_text(each, seen)}' for key, each in value.items())}}}"
     if hasattr(value, "get_config") and not isinstance(value, type):
-        return f"{type(value).__name__} {json.dumps(_plain(value.get_config()), sort_keys=True)}"
+        return (
+            f"{type(value).__name__} {json.dumps(plain_config(value.get_config()), sort_keys=True)}"
+        )
     return _code_text(value, seen)
 
 
-def _plain(value: Any) -> Json:
+def plain_config(value: Any) -> Json:
+    """A Keras object's configuration as JSON; what JSON cannot hold by the name of its class."""
     return json.loads(json.dumps(value, default=lambda each: type(each).__name__))
 
 

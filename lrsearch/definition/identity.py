@@ -6,7 +6,7 @@ same rules:
 check_fields      fields that stand on both sides: rules of a run, digests of data
 check_facts       what an inspection found                           (the ledger)
 check_definition  a study file, without a look at its data           (workers, exports)
-accept_changes    what an inspection found, where a difference may be accepted  (who goes on with it)
+accept_changes    the same, where differences may be accepted        (who goes on with a study)
 
 Fingerprints of 0.1.0 are compared as that version did. Knows neither files nor databases.
 """

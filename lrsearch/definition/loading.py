@@ -83,11 +83,11 @@ def _run(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except LrSearchError as error:
-        raise type_kept(error, path) from None
+        raise name_file(error, path) from None
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         unknown = unknown_field(error)
         if unknown is not None:
-            raise type_kept(unknown, path) from None
+            raise name_file(unknown, path) from None
         text = own_traceback(error, path)
         raise StudyFileError(
             f"{path.name} does not load: {type(error).__name__}: {error}",
@@ -102,7 +102,10 @@ def _run(path: Path) -> ModuleType:
 def _hint(error: Exception) -> str:
     """What to do about an error that a study file's place explains."""
     if isinstance(error, ImportError) and "relative import" in str(error):
-        return "A study file is no package: import the modules beside it by their names, as in `import helpers`."
+        return (
+            "A study file is no package: import the modules beside it by their names, as in "
+            "`import helpers`."
+        )
     return ""
 
 
@@ -124,7 +127,7 @@ def unknown_field(error: Exception) -> LrSearchError | None:
     return None
 
 
-def type_kept(error: LrSearchError, path: Path) -> LrSearchError:
+def name_file(error: LrSearchError, path: Path) -> LrSearchError:
     """Our own error with the file's name before it."""
     error.args = (f"{path.name}: {error}",)
     return error

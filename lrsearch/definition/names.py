@@ -13,7 +13,10 @@ _FORBIDDEN = frozenset('/\\:*?"<>|')  # a name is a folder's name too
 
 def check_study_name(name: str) -> str:
     """`name`, if every database, shell and file system takes it; raises InvalidValue."""
-    allowed = f"1 to {LONGEST} printable characters without {' '.join(sorted(_FORBIDDEN))}, not beginning with a dot or dash"
+    allowed = (
+        f"1 to {LONGEST} printable characters without {' '.join(sorted(_FORBIDDEN))}, not "
+        "beginning with a dot or dash"
+    )
     bad = (
         not name
         or len(name) > LONGEST

@@ -13,7 +13,7 @@ from typing import Any
 from lrsearch.definition.sources import Sources
 from lrsearch.definition.trial_info import TrialInfo
 from lrsearch.errors import InvalidValue
-from lrsearch.space import SearchSpace
+from lrsearch.space import SearchSpace, check_batch_sizes
 from lrsearch.values import Direction, Json
 
 OBJECTIVE_EPOCHS = ("last", "best")
@@ -88,9 +88,7 @@ class StudyDefinition:
         self._check_extra(self.effective_space())
 
     def _check_extra(self, space: SearchSpace) -> None:
-        """Refuse further values that nobody would read: the search would report a best one that had
-        no effect.
-        """
+        """Refuse further values that nobody would read: the best of them would have no effect."""
         if (
             space.extra
             and self.build_model is not None
@@ -107,39 +105,24 @@ class StudyDefinition:
             )
 
     def effective_space(self) -> SearchSpace:
-        """The space with the definition's batch sizes; raises InvalidValue where both name some and
-        differ.
+        """The space with the definition's batch sizes.
+
+        Raises InvalidValue where both name some and differ.
         """
-        given = self.batch_size
-        sizes = (
-            tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
-        )
-        if given is not None and (not sizes or len(set(sizes)) != len(sizes)):
-            raise InvalidValue(
-                "batch_size", got=given, allowed="a whole number, or a list of different ones"
-            )
-        for size in sizes:
-            if size is not None:
-                _check_count("batch_size", size)
-        named = self.space.batch_size
-        if given is None:
+        sizes = check_batch_sizes(self.batch_size)
+        if sizes is None:
             return self.space
-        if named is None:
+        if self.space.batch_size is None:
             return self.space.with_batch_sizes(sizes)
         if tuple(self.space.batch_sizes) != sizes:
-            fix = "Say it in one place."
+            own = f"the space's own ({list(self.space.batch_sizes)})"
             raise InvalidValue(
-                "batch_size",
-                got=given,
-                allowed=f"the space's own ({list(self.space.batch_sizes)})",
-                fix=fix,
+                "batch_size", got=self.batch_size, allowed=own, fix="Say it in one place."
             )
         return self.space
 
     def with_overrides(self, overrides: Mapping[str, Json]) -> StudyDefinition:
-        """This definition as the command line's options change it: the search space's, by their
-        names.
-        """
+        """This definition with fields of its search space as the command line's options say."""
         if not overrides:
             return self
         space = self.space.with_overrides(overrides)
@@ -153,10 +136,10 @@ class StudyDefinition:
         return build(dict(extra)) if takes_argument(build, "params") else build()
 
     def read_data(self, batch_size: int | None) -> Any:
-        """Call `load_data`, with the batch size where it takes an argument; its own default stands
-        where there is no size.
+        """Call `load_data`, with the batch size where it takes an argument.
 
-        What it raises for want of a size says so in a note.
+        Its own default stands where there is no size. What it raises for want of a size says so in
+        a note.
         """
         load = self._function("load_data")
         if not takes_argument(load, "batch_size"):
@@ -172,9 +155,7 @@ class StudyDefinition:
             raise
 
     def make_callbacks(self, trial: Callable[[], TrialInfo]) -> Any:
-        """Call `callbacks`, with the trial where it takes an argument; None where there is no such
-        function.
-        """
+        """Call `callbacks`, with the trial where it takes an argument; None without callbacks."""
         make = self.callbacks
         if make is None:
             return None
@@ -206,9 +187,7 @@ def takes_argument(function: Callable[..., Any], name: str) -> bool:
 
 
 def hint_of(error: BaseException) -> str:
-    """The note that `read_data` left on an error, or nothing; notes of other libraries are their
-    own.
-    """
+    """The note that `read_data` left on an error, or nothing."""
     return _NO_BATCH_SIZE if _NO_BATCH_SIZE in getattr(error, "__notes__", ()) else ""
 
 

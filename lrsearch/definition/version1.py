@@ -15,9 +15,9 @@ import inspect
 import json
 from typing import Any
 
+from lrsearch.definition.functions import plain_config
 from lrsearch.definition.sources import Sources
 from lrsearch.definition.study import StudyDefinition
-from lrsearch.values import Json
 
 FIELD = "code"  # its name in a fingerprint of 0.1.0
 MODULE = "lrsearch_study_file"  # the module that a study file is loaded as
@@ -107,12 +107,10 @@ def _source(value: Any) -> str:
     if isinstance(value, dict):
         return repr({key: _source(each) for key, each in value.items()})
     if hasattr(value, "get_config"):
-        return f"{type(value).__name__} {json.dumps(_plain(value.get_config()), sort_keys=True)}"
+        return (
+            f"{type(value).__name__} {json.dumps(plain_config(value.get_config()), sort_keys=True)}"
+        )
     return _function_source(value)
-
-
-def _plain(value: Any) -> Json:
-    return json.loads(json.dumps(value, default=lambda each: type(each).__name__))
 
 
 def _function_source(function: Any) -> str:

@@ -27,8 +27,9 @@ _ROW_BY_ROW = (
 
 @cache
 def teach_vectorized_map() -> None:
-    """Teach `tf.vectorized_map` the one operation of Keras' accuracies that it lacks: argmax looks
-    at the sign's bit.
+    """Teach `tf.vectorized_map` the operations that it lacks.
+
+    Keras' accuracies need one: argmax looks at the sign's bit.
 
     Without it every step would loop over the rows one by one.
     """
@@ -73,9 +74,7 @@ _AHEAD = 16  # elements read ahead where tf.data chooses how many
 
 
 def held_bytes(dataset: Any) -> float:
-    """About how much the buffers of a dataset's iterator hold, by a look at how it is made: those
-    of shuffling and caching.
-    """
+    """About how many bytes a dataset's buffers for shuffling and caching hold, by its parts."""
     seen: dict[int, Any] = {}
     queue = [dataset]
     while queue:

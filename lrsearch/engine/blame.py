@@ -11,12 +11,12 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import wraps
-from typing import Any, NoReturn
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import NoReturn
 
 from lrsearch.errors import AskedToLeave
-from lrsearch.values import Outcome, Progress, Save, Snapshot, Source, Verdict, Watch
+from lrsearch.values import Progress, Save, Snapshot, Verdict, Watch
 
 # raised by the study's code, unless this process was told to stop
 LEAVING = (SystemExit, KeyboardInterrupt)
@@ -33,27 +33,27 @@ class Ours(BaseException):
 
 PASSING = (Ours, AskedToLeave)  # handlers of the study's exceptions raise these again at once
 
-Train = Callable[[Any, Source, Watch, Save], Iterator[Outcome]]
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observer:
+    """Who is told of an attempt's progress, and offered its snapshots; by default nobody."""
+
+    watch: Watch = lambda _progress: Verdict.KEEP
+    save: Save = lambda _progress, _take: None
 
 
-def blaming(train: Train) -> Train:
-    """An engine's `train` that lets what `watch` and `save` raise out as it is.
+@contextmanager
+def guard(watch: Watch, save: Save) -> Iterator[Observer]:
+    """Around an engine's training: lets what `watch` and `save` raise out as it is.
 
-    A process that the study's code forked, and that comes back here, ends: there is one trainer of
-    a trial.
+    A process that the study's code forked, and that comes back to either of them, ends: one process
+    trains a trial.
     """
-
-    @wraps(train)
-    def blamed(self: Any, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
-        settle()
-        try:
-            for outcome in train(self, source, _marked(watch), _marked_save(save)):
-                end_fork()
-                yield outcome
-        except Ours as ours:
-            raise ours.error  # noqa: B904 - as if nothing had carried it
-
-    return blamed
+    settle()
+    try:
+        yield Observer(watch=_marked(watch), save=_marked_save(save))
+    except Ours as ours:
+        raise ours.error  # noqa: B904 - as if nothing had carried it
 
 
 def _marked(watch: Watch) -> Watch:

@@ -63,7 +63,7 @@ class AutoEngine(Engine):
         return made.to_json()
 
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
-        """Train what `source` hands out."""
+        """Let the chosen engine train what `source` hands out."""
         if self.calibration is None:
             self.calibrate(None)
         assert self.calibration is not None
@@ -98,8 +98,9 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
     try:
         if chosen.engine == "vectorized" and stack is not None:
             beside = [each for each in specs if not vectorized.reason_against(each)]
-            made = time_mixed(chosen, loaded, TimedStack(stack, beside))
-            return replace(made, alone_tracing_seconds=found["graph"].beginning)
+            rows, single = TimedStack(stack, beside), found["graph"]
+            made = time_mixed(chosen, loaded, rows, alone=single.best)
+            return replace(made, alone_tracing_seconds=single.beginning)
         calls = partial(vectorized.graph.timed_calls, specs[0], validating=True)
         return time_alone(chosen, loaded, calls, found["graph"])
     except (Exception, SystemExit) as error:  # noqa: BLE001 - as above

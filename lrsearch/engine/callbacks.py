@@ -1,5 +1,6 @@
-"""The user's callbacks in a searched trial: what would fight the schedule is taken out, what writes
-files gets a folder.
+"""The user's callbacks in a searched trial: which are kept, and where they write.
+
+Callbacks that would fight the schedule are taken out. Those that write files get a folder.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import keras
 
 from lrsearch.definition import StudyDefinition, TrialInfo
 from lrsearch.engine.loaded import LoadedStudy
+from lrsearch.engine.types import Callback
 from lrsearch.errors import InvalidValue
 from lrsearch.values import Setting, TrialSpec
 
@@ -33,14 +35,14 @@ _BATCH_HOOKS = tuple(
     f"on_{kind}batch_{end}" for kind in ("", "train_", "test_") for end in ("begin", "end")
 )
 # Batch hooks of Keras' own that do nothing here.
-_IDLE: dict[Any, Callable[[Any], bool]] = {
+_IDLE: dict[Any, Callable[[Callback], bool]] = {
     _C.ModelCheckpoint.on_train_batch_end: lambda each: each.save_freq == "epoch",
     # the divergence rule ends the trial at the same batch
     _C.TerminateOnNaN.on_batch_end: lambda _each: True,
 }
 
 
-def watching_batches(callbacks: Sequence[Any]) -> tuple[str, ...]:
+def watching_batches(callbacks: Sequence[Callback]) -> tuple[str, ...]:
     """The classes of those callbacks that must be called at every batch."""
     return tuple(
         sorted(
@@ -53,7 +55,7 @@ def watching_batches(callbacks: Sequence[Any]) -> tuple[str, ...]:
     )
 
 
-def _acts(callback: Any, hook: str) -> bool:
+def _acts(callback: Callback, hook: str) -> bool:
     found = getattr(callback, hook)
     function = getattr(found, "__func__", found)  # LambdaCallback has plain functions on the object
     if function is getattr(_C.Callback, hook):
@@ -61,16 +63,14 @@ def _acts(callback: Any, hook: str) -> bool:
     return function not in _IDLE or not _IDLE[function](callback)
 
 
-def may_change_weights(callback: Any) -> bool:
-    """Whether a run with this callback may end with other weights than those that it validated
-    last.
-    """
+def may_change_weights(callback: Callback) -> bool:
+    """Whether a run with this callback may end with weights that it did not validate last."""
     if type(callback) is _C.EarlyStopping:
         return bool(callback.restore_best_weights)
     return type(callback) not in _LEAVE_WEIGHTS
 
 
-def users_callbacks(loaded: LoadedStudy, spec: TrialSpec) -> list[Any]:
+def users_callbacks(loaded: LoadedStudy, spec: TrialSpec) -> list[Callback]:
     """What the study's own function returns for this attempt.
 
     Raises InvalidValue where that is no list of callbacks.
@@ -91,20 +91,21 @@ def users_callbacks(loaded: LoadedStudy, spec: TrialSpec) -> list[Any]:
 
 
 def calls_begin(loaded: LoadedStudy, spec: TrialSpec) -> None:
-    """From here on this attempt's callbacks hold what they saw: an engine that begins the attempt
-    anew makes them anew.
+    """From here on this attempt's callbacks are in use.
+
+    An engine that begins the attempt anew makes new ones: these hold what they saw.
     """
     loaded.uncalled.pop((spec.trial_id, spec.attempt), None)
 
 
 @contextmanager
-def looked_at(definition: StudyDefinition, setting: Setting) -> Iterator[list[Any]]:
+def looked_at(definition: StudyDefinition, setting: Setting) -> Iterator[list[Callback]]:
     """Callbacks for a look before there is a trial; their folder goes with it."""
     with tempfile.TemporaryDirectory(prefix="lrsearch-", ignore_cleanup_errors=True) as folder:
         yield _made(definition, lambda: _info_of_a_look(definition, setting, folder))
 
 
-def _made(definition: StudyDefinition, trial: Callable[[], TrialInfo]) -> list[Any]:
+def _made(definition: StudyDefinition, trial: Callable[[], TrialInfo]) -> list[Callback]:
     made = definition.make_callbacks(trial)
     if made is None and definition.callbacks is None:
         return []
@@ -150,19 +151,18 @@ def _info_of_a_look(definition: StudyDefinition, setting: Setting, folder: str) 
 
 
 def kept_of(
-    users: Sequence[Any],
+    users: Sequence[Callback],
     *,
     yours: bool,
     folder: str | None = None,
     resumed: bool = False,
     averaged: bool = False,
     setting_rates: Sequence[str] = (),
-) -> tuple[list[Any], tuple[str, ...]]:
-    """Those of the user's callbacks that an attempt is trained with, and what to say about the
-    others.
+) -> tuple[list[Callback], tuple[str, ...]]:
+    """The user's callbacks that an attempt is trained with, and what to say about the others.
 
-    `averaged`: the optimizer is evaluated at averaged weights; `setting_rates`: those of the user's
-    that set the rate, by `placed_name`.
+    `averaged`: the optimizer is evaluated at averaged weights. `setting_rates`: the user's
+    callbacks that set the rate, by `placed_name`.
     """
     placed = list(enumerate(users))
     notes = []
@@ -181,9 +181,9 @@ def kept_of(
 
 def _reasons(
     *, yours: bool, averaged: bool, setting_rates: Sequence[str]
-) -> list[tuple[Callable[[int, Any], bool], str]]:
+) -> list[tuple[Callable[[int, Callback], bool], str]]:
     """What is taken out of an attempt, and why."""
-    reasons: list[tuple[Callable[[int, Any], bool], str]] = [
+    reasons: list[tuple[Callable[[int, Callback], bool], str]] = [
         (
             lambda _, each: isinstance(each, NEEDLESS),
             "trials are resumed from checkpoints of lrsearch's own",
@@ -208,16 +208,15 @@ def _reasons(
     return reasons
 
 
-def placed_name(place: int, callback: Any) -> str:
-    """How an inspection names one of the user's callbacks to the workers: its place in the list,
-    and its class.
-    """
+def placed_name(place: int, callback: Callback) -> str:
+    """A callback's name between inspection and workers: its place in the list, and its class."""
     return f"{place}:{type(callback).__name__}"
 
 
-def _redirect(callback: Any, folder: str | None) -> None:
-    """Let a callback that writes files write into the attempt's own folder; where it does so
-    already, it is left as it is.
+def _redirect(callback: Callback, folder: str | None) -> None:
+    """Let a callback that writes files write into the attempt's own folder.
+
+    A callback that does so already is left as it is.
     """
     for kind, attribute in _PATHS.items():
         if isinstance(callback, kind) and folder is not None:

@@ -22,8 +22,12 @@ from lrsearch.engine._keras_model import (
     strategy_of,
     unsupported_strategy,
 )
-from lrsearch.engine._keras_optimizer import copy_decay_exclusions, leave_out_reduction, scaled_like
-from lrsearch.engine._keras_optimizer import inner as inner  # noqa: PLC0414 - until every engine takes it from there
+from lrsearch.engine._keras_optimizer import (
+    copy_decay_exclusions,
+    inner,
+    leave_out_reduction,
+    scaled_like,
+)
 from lrsearch.engine._keras_state import same_names, seed_layers, set_seeds
 from lrsearch.engine._tensorflow import things_created
 from lrsearch.engine.shared import shared_layers

@@ -1,5 +1,4 @@
-"""When training has diverged: the loss is not a number any more, far above where it began, or rose
-and never came back.
+"""When training has diverged: the loss is no number, far too high, or never came back.
 
 A pure rule over batch losses; knows nothing of Keras. Thresholds rest on docs/decisions.md. An
 engine calls, for each attempt, `new_epoch` as an epoch begins, `check` with every batch's running
@@ -17,21 +16,20 @@ FACTOR = 1000.0  # ordinary training, warm-up overshoot included, stayed below 3
 PATIENCE = 5  # batches in a row: one bad batch is no divergence
 FLOOR = 1e-3  # a start this low says nothing about scale
 
-# times the start, and times the last epoch's highest batch: noise alone reaches that again in the
-# last epoch
+# The peak must be this many times the start, and times the worst batch of the last epoch: noise of
+# that height would come back there.
 OVERSHOT = 2.0
 NO_BETTER = 0.9  # of the start
 ENOUGH = 20  # batches: of fewer, one batch's luck says too much
+_OF_THE_RUN = ("start", "peak", "peak_batch", "seen", "high")
 _OF_AN_EPOCH = ("mean", "count", "lowest", "highest", "below")  # what `new_epoch` begins anew
-# of the last epoch's batches may lie below that: a first batch that is low by luck has more below
-# it
+# This part of the last epoch's batches may lie below that. More of them do where the first batch,
+# which is the start, was low by luck.
 FEW = 0.05
 
 
 class DivergenceRule:
-    """Watches one attempt's running means of the loss, as `fit` logs them, and says when to stop
-    and how it ended.
-    """
+    """Judges one attempt by its running means of the loss, as `fit` logs them."""
 
     def __init__(self) -> None:
         self._start: float | None = None
@@ -46,8 +44,9 @@ class DivergenceRule:
         self._lowest, self._highest, self._below = math.inf, -math.inf, 0  # of this epoch's batches
 
     def check(self, mean: float, batches: int) -> str:
-        """Why training has diverged, or empty; `mean` is the running mean over the epoch's first
-        `batches` batches.
+        """Why training has diverged, or empty.
+
+        `mean` is the running mean of the loss over the epoch's first `batches` batches.
         """
         if not math.isfinite(mean):
             return f"the loss became {'NaN' if math.isnan(mean) else 'infinite'}"
@@ -67,8 +66,9 @@ class DivergenceRule:
         )
 
     def at_end(self) -> str:
-        """Why the attempt, its last epoch over, counts as diverged, or empty: it overshot its start
-        and never recovered.
+        """Why an attempt whose last epoch is over counts as diverged, or empty.
+
+        It does where it overshot its start and never recovered.
 
         Some batch's loss was twice the start and twice the last epoch's highest (or the whole last
         epoch is above twice the start), and the last epoch is no better than the start: neither its
@@ -87,13 +87,7 @@ class DivergenceRule:
 
     def state(self) -> dict[str, Json]:
         """What a checkpoint keeps, as JSON."""
-        run = {
-            "start": self._start,
-            "peak": self._peak,
-            "peak_batch": self._peak_batch,
-            "seen": self._seen,
-            "high": self._high,
-        }
+        run = {name: getattr(self, f"_{name}") for name in _OF_THE_RUN}
         epoch = {name: getattr(self, f"_{name}") for name in _OF_AN_EPOCH}
         return {
             **run,
@@ -101,18 +95,14 @@ class DivergenceRule:
         }
 
     def resume(self, state: Mapping[str, Json] | None) -> None:
-        """Go on from a checkpoint's `state`, in the middle of its epoch; None where it is older
-        than this rule.
+        """Go on from a checkpoint's `state`, in the middle of its epoch.
+
+        None where the checkpoint is older than this rule; 0.1.0 kept nothing of an epoch.
         """
         if state is None or state["start"] is None:
             return
-        self._start, self._peak = float(state["start"]), float(state["peak"])
-        self._peak_batch, self._seen, self._high = (
-            int(state["peak_batch"]),
-            int(state["seen"]),
-            int(state.get("high", 0)),
-        )
-        for name, value in state.get("epoch", {}).items():  # 0.1.0 kept none
+        kept = {**{name: state.get(name, 0) for name in _OF_THE_RUN}, **state.get("epoch", {})}
+        for name, value in kept.items():
             setattr(self, f"_{name}", value)
 
     def _note(self, own: float, step: int) -> None:

@@ -1,5 +1,6 @@
-"""Where a graph's batches come from: arrays on the device, in an order of ours, or a stream, by
-Keras' own epoch iterator.
+"""Where a graph's batches come from: arrays on the device, or a stream.
+
+Arrays are served in an order of ours, a stream by Keras' own epoch iterator.
 
 A feed has two sides. In Python it counts: `begin` an epoch, `take` so many of its batches. In a
 graph its `read` gets one batch from what `take` gave. A graph keeps `read` for later trials, so
@@ -16,7 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_data import batches_left, element_spec, ran_out, stop_workers
+from lrsearch.engine.types import Batch, EpochIterator, Tensor
 
 
 class Feed(Protocol):
@@ -28,9 +30,7 @@ class Feed(Protocol):
 
     @property
     def read(self) -> Callable[..., Any]:
-        """`read(source, place, use, skip)`: `use(batch)` for the source's batch at `place`, or
-        `skip()` after its last.
-        """
+        """`read(source, place, use, skip)` gives `use(batch)`, or `skip()` after the last batch."""
 
     def begin(self, epoch: int, done: int = 0) -> None:
         """An epoch, counted from 0, of which `done` batches were trained before."""
@@ -46,8 +46,9 @@ class Feed(Protocol):
 
 
 class ArrayFeed:
-    """Batches gathered from arrays on the device: `order(epoch)` is int64 (examples,); an epoch has
-    `steps` batches.
+    """Batches gathered from arrays on the device.
+
+    `order(epoch)` is (examples,), int64; an epoch has `steps` batches.
     """
 
     signature = tf.TensorSpec([None], tf.int64)
@@ -78,13 +79,12 @@ class ArrayFeed:
 
 
 class StreamFeed:
-    """Batches of a dataset, with what `fit` does where an epoch's steps and the dataset's length
-    differ.
+    """Batches of a dataset; where its length is not an epoch's steps, it does what `fit` does.
 
     `anew` begins the dataset again in every epoch, as `fit` validates; without it Keras decides.
     """
 
-    def __init__(self, iterator: Any, *, anew: bool) -> None:
+    def __init__(self, iterator: EpochIterator, *, anew: bool) -> None:
         self.read = _next
         self._iterator, self._anew = iterator, anew
         self._places: Iterator[Any] = iter(())
@@ -93,7 +93,7 @@ class StreamFeed:
 
     @property
     def signature(self) -> Any:
-        return tf.data.IteratorSpec(_keras.element_spec(self._iterator))
+        return tf.data.IteratorSpec(element_spec(self._iterator))
 
     def begin(self, epoch: int, done: int = 0) -> None:
         del epoch, done  # the iterator was told: `EpochIterator.begin_within`
@@ -109,26 +109,28 @@ class StreamFeed:
         place, _, source = first
         # Never one more than there are: the iterator ends its epoch, and tells the dataset, when it
         # is asked for one too many.
-        more = islice(self._places, min(most - 1, _keras.batches_left(self._iterator, place)))
+        more = islice(self._places, min(most - 1, batches_left(self._iterator, place)))
         return source, 1 + sum(1 for _ in more)
 
     def ran_out(self, missing: int) -> None:
-        _keras.ran_out(self._iterator, missing)
+        ran_out(self._iterator, missing)
         self._places = iter(())
 
     def close(self) -> None:
-        _keras.stop_workers(self._iterator)
+        stop_workers(self._iterator)
 
 
 def _gather(
-    held: Any, batch: int, order: Any, place: Any, use: Callable[[Any], Any], skip: Any
+    held: Any, batch: int, order: Any, place: Any, use: Callable[[Batch], Any], skip: Any
 ) -> Any:
     del skip
     begin = place * batch
     return use(held.batch(order[begin : tf.minimum(begin + batch, tf.size(order))]))
 
 
-def _next(iterator: Any, place: Any, use: Callable[[Any], Any], skip: Callable[[], Any]) -> Any:
+def _next(
+    iterator: EpochIterator, place: Tensor, use: Callable[[Batch], Any], skip: Callable[[], Any]
+) -> Any:
     del place
     found = iterator.get_next_as_optional()
     return tf.cond(found.has_value(), lambda: use(found.get_value()), skip)

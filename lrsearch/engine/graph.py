@@ -1,55 +1,49 @@
-"""The engine `graph`: whole stretches of an epoch in one graph, traced once in a worker's life and
-kept for later trials.
+"""The engine `graph`: whole stretches of an epoch in one graph, traced once in a worker's life.
 
-Arrays that fit lie on the device; larger ones, datasets and PyDatasets stream. What it cannot carry
-(callbacks that act on batches, strings, models that do not trace) goes to `fit`, with the reason.
+A traced program is kept for later trials. Arrays that fit lie on the device; larger ones, datasets
+and PyDatasets stream. What the engine cannot carry (callbacks that act on batches, strings, models
+that do not trace) goes to `fit`, with the reason.
 """
 
 from __future__ import annotations
 
 import gc
-import itertools
 import json
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import final
 
-import keras
-import numpy as np
 import tensorflow as tf
-from keras import tree
 
-from lrsearch.engine import _keras, ways
-from lrsearch.engine.blame import PASSING, blaming, end_fork
+from lrsearch.engine import ways
+from lrsearch.engine.attempt import Attempt, Stop
+from lrsearch.engine.blame import PASSING, Observer, end_fork, guard
 from lrsearch.engine.callbacks import calls_begin
-from lrsearch.engine.compiling import accumulation_of, fresh_model, set_searched
 from lrsearch.engine.contract import Engine, Figures
-from lrsearch.engine.data import DEFAULT_BATCH, Arrays, Data, permutation, sample_batch
-from lrsearch.engine.feeding import ArrayFeed, Feed, StreamFeed
-from lrsearch.engine.fit import FitEngine, Run, first_line
+from lrsearch.engine.data import Arrays, Data, sample_batch
+from lrsearch.engine.failure import fail_attempt, first_line
+from lrsearch.engine.feeding import StreamFeed
+from lrsearch.engine.fit import FitEngine
+from lrsearch.engine.graph_run import CallbackFailed, GraphRun
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.measuring import TIMED_SECONDS, Calibration, time_alone, timed_specs, timing_of
 from lrsearch.engine.program import Held, Program
 from lrsearch.engine.shared import shared_layers
-from lrsearch.engine.snapshot import restore_snapshot
-from lrsearch.engine.watching import Stop, WatchCallback
+from lrsearch.engine.starting import keep_callbacks, kept_model, set_fed_optimizer
+from lrsearch.engine.training import KerasTraining
+from lrsearch.engine.types import Callback
 from lrsearch.engine.ways import AttemptFacts, CannotCarry, ModelFacts
-from lrsearch.space import rates
-from lrsearch.values import BY_FIT, Outcome, Save, Source, Status, TrialSpec, Watch
+from lrsearch.values import BY_FIT, Outcome, Save, Source, TrialSpec, Watch
 
 # models kept with their graphs; the default space needs one for each optimizer and yours
 MOST_PROGRAMS = 16
 # parameters kept in all: the more a model has, the fewer programs are kept
 MOST_VARIABLES = 50_000_000
-_SEARCHED_RATE = 1e-3  # stands in the rate's variable until the table is fed
+_COLLECT_EVERY = 50  # trials: fresh models are cycles of objects
 
 
-class CallbackFailed(Exception):
-    """What a callback of the user's raised is the trial's end, and this error's cause."""
-
-
+@final
 class GraphEngine(Engine):
     """See the module."""
 
@@ -63,26 +57,29 @@ class GraphEngine(Engine):
         self._refused: dict[str, str] = {}  # programs that did not trace, and why
         self._trials = 0
 
-    @blaming
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Train what `source` hands out, one after another."""
-        while (spec := source()) is not None:
-            yield self.attempt(spec, watch, save)
+        with guard(watch, save) as observer:
+            while (spec := source()) is not None:
+                yield self.train_one(spec, observer)
 
-    def attempt(
-        self, spec: TrialSpec, watch: Watch, save: Save, *, notes: tuple[str, ...] = ()
+    def train_one(
+        self, spec: TrialSpec, observer: Observer, *, notes: tuple[str, ...] = ()
     ) -> Outcome:
         """Train one attempt; `notes` go with its outcome."""
         key = program_key(spec)
         if key not in self._refused:
             try:
-                return self._trained(spec, watch, save, notes)
+                return self._train_in_graph(
+                    Attempt(spec, engine=self.name, observer=observer, notes=notes)
+                )
             except PASSING:
                 raise
             except BaseException as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
                 end_fork(error)
                 self._refuse(key, error)
-        return self._fit.attempt(spec, watch, save, notes=(*notes, f"{BY_FIT}{self._refused[key]}"))
+        notes = (*notes, f"{BY_FIT}{self._refused[key]}")
+        return self._fit.train_one(spec, observer, notes=notes)
 
     def _refuse(self, key: str, error: BaseException) -> None:
         """Leave this structure to `fit` from now on."""
@@ -92,12 +89,9 @@ class GraphEngine(Engine):
             self._refused[key] = ways.GRAPHS_TOO_LARGE.reason
             return
         self._programs.pop(key, None)
+        kind = f"{type(error).__name__} in the graph"
         known = isinstance(error, CannotCarry)
-        self._refused[key] = (
-            str(error)
-            if known
-            else f"{type(error).__name__} in the graph: {first_line(error)[:200]}"
-        )
+        self._refused[key] = str(error) if known else f"{kind}: {first_line(error)[:200]}"
 
     def time_steps(self) -> Figures:
         """By the first reference setting, alone; empty where its graph cannot be kept."""
@@ -115,38 +109,70 @@ class GraphEngine(Engine):
     def timed_calls(
         self, spec: TrialSpec, *, validating: bool = False
     ) -> Iterator[tuple[float, int]]:
-        """Train this trial for as long as it is asked to, or validate it; yields each call's
-        seconds and batches, or each validation's seconds and 1, the tracing one's aside.
+        """Train this trial for as long as it is asked to, or validate it.
+
+        Yields each call's seconds and batches, or each validation's seconds and 1, but for the
+        first, which traces.
         """
-        run = _GraphRun(self.loaded, spec, self._program, self.on_device, ())
+        training = KerasTraining(self.loaded, Attempt(spec, engine=self.name))
+        run = None
         try:
+            run = self._new_run(training)
             yield from run.timed_validations() if validating else run.timed_calls()
-        # whatever it is, trials of this structure go to `fit`, and the caller says why
+        # Whatever it is, trials of this structure go to `fit`, and the caller says why.
         except Exception as error:
             self._refuse(program_key(spec), error)
             raise
         finally:
-            run.close()
+            self._close(training, run)
 
-    def _trained(
-        self, spec: TrialSpec, watch: Watch, save: Save, notes: tuple[str, ...]
-    ) -> Outcome:
-        began = time.monotonic()
-        run = _GraphRun(self.loaded, spec, self._program, self.on_device, notes)
+    def _train_in_graph(self, attempt: Attempt) -> Outcome:
+        spec = attempt.spec
+        training = KerasTraining(self.loaded, attempt)
+        run = None
         try:
-            status, reason = run.train(watch, save)
-            return run.concluded(status, began, reason=reason)
+            users = self._keep_callbacks(attempt)
+            facts = AttemptFacts(
+                definition=self.loaded.definition, spec=spec, data=training.data, callbacks=users
+            )
+            ways.check(self.name, facts)
+            run = self._new_run(training)
+            run.train(users)
+            return training.complete()
+        except Stop as stop:
+            return attempt.conclude(stop.status, stop.reason)
         except CallbackFailed as failed:
             calls_begin(self.loaded, spec)
-            return run.failed(failed.__cause__ or failed, began)
+            return fail_attempt(attempt, failed.__cause__ or failed)
         finally:
-            run.close()
+            self._close(training, run)
             shared_layers(self.loaded.definition.build_model).restore()
             self._trials += 1
-            # Fresh models are cycles of objects, collected now and then; a stream's copy of large
-            # arrays goes at once.
-            if self._trials % 50 == 0 or run.streams_arrays:
+            # A stream's copy of large arrays goes at once.
+            streams = run is not None and isinstance(run.feed, StreamFeed)
+            if self._trials % _COLLECT_EVERY == 0 or (
+                streams and isinstance(training.data.train, Arrays)
+            ):
                 gc.collect()
+
+    def _keep_callbacks(self, attempt: Attempt) -> list[Callback]:
+        try:
+            return keep_callbacks(self.loaded, attempt)
+        except PASSING:
+            raise
+        # The user's code may raise anything: the end of this trial, and of no other.
+        except BaseException as error:
+            raise CallbackFailed from error
+
+    def _new_run(self, training: KerasTraining) -> GraphRun:
+        return GraphRun(training, self._program(training.spec), self.on_device(training.data))
+
+    @staticmethod
+    def _close(training: KerasTraining, run: GraphRun | None) -> None:
+        """Free what streams still hold."""
+        if run is not None:
+            run.close()
+        training.keeper.close()
 
     def _program(self, spec: TrialSpec) -> Program:
         """The kept program of this structure, or a new one; the least recently used goes."""
@@ -163,22 +189,12 @@ class GraphEngine(Engine):
         return program
 
     def _new_program(self, spec: TrialSpec) -> Program:
-        definition, setting = self.loaded.definition, spec.setting
-        _keras.set_seeds(spec.seed, kernels=False)
-        before = _keras.draws_of_tensorflow()
-        model = fresh_model(definition, setting.extra)
-        draws = before != _keras.draws_of_tensorflow()
-        ways.check(self.name, ModelFacts(definition=definition, model=model, yours=spec.yours))
+        setting = spec.setting
+        model, draws = kept_model(self.loaded, spec.seed, setting.extra)
+        facts = ModelFacts(definition=self.loaded.definition, model=model, yours=spec.yours)
+        ways.check(self.name, facts)
         if not spec.yours:
-            accumulation = accumulation_of(model, definition)
-            total = self.loaded.total_steps(setting.batch_size, accumulation)
-            set_searched(
-                model,
-                setting,
-                total_steps=total,
-                accumulation=accumulation,
-                learning_rate=_SEARCHED_RATE,
-            )
+            set_fed_optimizer(self.loaded, model, setting)
         sample = sample_batch(self.loaded.data(setting.batch_size).train, setting.batch_size)
         return Program(model, sample, feeds=not spec.yours, draws=draws)
 
@@ -197,242 +213,10 @@ class GraphEngine(Engine):
         return self._held[id(data)]
 
 
-class _GraphRun(Run):
-    """One attempt in a program's graphs."""
-
-    engine = GraphEngine.name
-
-    def __init__(
-        self,
-        loaded: LoadedStudy,
-        spec: TrialSpec,
-        program_of: Callable[[TrialSpec], Program],
-        held_of: Callable[[Data], tuple[Held | None, Held | None]],
-        notes: tuple[str, ...],
-    ) -> None:
-        super().__init__(loaded, spec, notes)
-        self._program_of, self._held_of = program_of, held_of
-        self._feeds: dict[str, Feed] = {}
-        self._callbacks: Any = None
-        self._rate: float | None = None
-
-    def train(self, watch: Watch, save: Save) -> tuple[Status, str]:
-        """Copy start values in, train epoch by epoch; how it ended."""
-        try:
-            kept = self._users_callbacks()
-        except PASSING:
-            raise
-        # the user's code may raise anything: the end of this trial, and of no other
-        except BaseException as error:
-            raise CallbackFailed from error
-        ways.check(
-            self.engine,
-            AttemptFacts(
-                definition=self.definition, spec=self.spec, data=self.data, callbacks=kept
-            ),
-        )
-        program, total = self._begun()
-        around = self._around(kept, total, watch, save)
-        calls_begin(self.loaded, self.spec)
-        self._begin_callbacks(around)
-        watcher = self.watching
-        assert watcher is not None
-        try:
-            self._epochs(program, watcher, watched=bool(kept))
-        except Stop as stop:
-            return stop.status, stop.reason
-        return self._completed()
-
-    def _begun(self) -> tuple[Program, int]:
-        """The program with this trial's start values and rates, and the updates of a full run."""
-        definition, spec = self.definition, self.spec
-        program = self._program_of(spec)
-        program.begin(self._fresh(kernels=program.draws), _keras.seed_state())
-        self.model = program.model
-        self.accumulation = accumulation_of(self.model, definition, yours=spec.yours)
-        if spec.resume is not None:
-            restore_snapshot(self.model, spec.resume, ())
-            self.track.resume(spec.resume)
-        total = self.loaded.total_steps(spec.setting.batch_size, self.accumulation)
-        if not spec.yours:
-            program.follow(rates(spec.setting, total))
-        return program, total
-
-    def timed_calls(self) -> Iterator[tuple[float, int]]:
-        """See the engine."""
-        program, _ = self._begun()
-        feed = self._feed("train")
-        feed.begin(0)
-        for call in itertools.count():
-            began = time.monotonic()
-            losses = program.run("train", feed)
-            if losses is None:
-                feed.begin(0)
-            elif call and len(losses):
-                yield time.monotonic() - began, len(losses)
-
-    def timed_validations(self) -> Iterator[tuple[float, int]]:
-        """See the engine."""
-        program, _ = self._begun()
-        feed = self._feed("validation")
-        for call in itertools.count():
-            began = time.monotonic()
-            feed.begin(0)
-            while program.run("test", feed) is not None:
-                pass
-            if call:
-                yield time.monotonic() - began, 1
-
-    @property
-    def streams_arrays(self) -> bool:
-        """Whether the training data are arrays that do not lie on the device."""
-        return isinstance(self.data.train, Arrays) and isinstance(
-            self._feeds.get("train"), StreamFeed
-        )
-
-    def close(self) -> None:
-        """Free what streams still hold."""
-        for feed in self._feeds.values():
-            feed.close()
-        self.keeper.close()
-
-    def _begin_callbacks(self, callbacks: Sequence[Any]) -> None:
-        steps = self.loaded.steps_per_epoch(self.spec.setting.batch_size)
-        options = {"epochs": self.definition.epochs, "steps": steps, "verbose": 0}
-        self._callbacks = keras.callbacks.CallbackList(
-            list(callbacks), add_history=True, model=self.model, **options
-        )
-        self.model.stop_training = False
-
-    def _tell(self, hook: str, *arguments: Any) -> None:
-        """Call the user's callbacks and ours, as `fit` does."""
-        try:
-            getattr(self._callbacks, hook)(*arguments)
-        except (Stop, *PASSING):
-            raise
-        except BaseException as error:  # the user's code may raise anything
-            raise CallbackFailed from error
-
-    def _epochs(self, program: Program, watcher: WatchCallback, *, watched: bool) -> None:
-        """The order in which `fit` does things."""
-        self._rate = program.rate if watched else None
-        self._tell("on_train_begin")
-        logs: dict[str, float] = {}
-        for epoch in range(self.track.epoch, self.definition.epochs):
-            program.model.reset_metrics()
-            self._tell("on_epoch_begin", epoch)
-            logs = self._stretches(program, watcher, epoch)
-            logs = {**logs, **self._validated(program, watcher, epoch)}
-            self._tell("on_epoch_end", epoch, logs)
-            if program.model.stop_training:
-                break
-        _keras.finalize(program.model)
-        self._tell("on_train_end", logs)
-
-    def _stretches(self, program: Program, watcher: WatchCallback, epoch: int) -> dict[str, float]:
-        """Train an epoch, or the rest of it, some batches a call; what it logs."""
-        feed, done = self._feed("train"), watcher.batch
-        feed.begin(epoch, done)
-        program.logs = dict(watcher.last_logs)
-        while (losses := self._call(program, feed)) is not None:
-            for loss in losses.tolist():
-                done += 1
-                watcher.note_batch(done, {"loss": loss})
-            watcher.look(done, program.logs)
-            if program.model.stop_training:
-                break
-        return program.logs
-
-    def _call(self, program: Program, feed: Feed) -> np.ndarray | None:
-        if self._rate is not None and program.rate != self._rate:
-            raise CannotCarry(ways.SETS_RATE)
-        losses = program.run("train", feed, one=program.model.stop_training)
-        self._rate = None if self._rate is None else program.rate
-        return losses
-
-    def _validated(self, program: Program, watcher: WatchCallback, epoch: int) -> dict[str, float]:
-        feed = self._feed("validation")
-        self._tell("on_test_begin")
-        program.model.reset_metrics()
-        feed.begin(epoch)
-        while program.run("test", feed) is not None:
-            watcher.on_test_batch_end(0)
-        self._tell("on_test_end", program.logs)
-        return {f"val_{name}": value for name, value in program.logs.items()}
-
-    # -- feeds -----------------------------------------------------------------------------------------------------
-
-    def _feed(self, name: str) -> Feed:
-        if name not in self._feeds:
-            self._feeds[name] = (
-                self._training_feed() if name == "train" else self._validation_feed()
-            )
-        return self._feeds[name]
-
-    def _training_feed(self) -> Feed:
-        batch = self.spec.setting.batch_size
-        steps = self.loaded.steps_per_epoch(batch)
-        held, _ = self._held_of(self.data)
-        if held is not None:
-            return ArrayFeed(held, batch=batch or DEFAULT_BATCH, steps=steps, order=self._order)
-        weights = self.definition.class_weight
-        options = {
-            "steps_per_epoch": steps,
-            "class_weight": dict(weights) if weights else None,
-            "shuffle": False,
-        }
-        iterator = _keras.epoch_iterator(x=self._training(steps), **options)
-        self.keeper.begin(self.data.train, self.spec.resume, iterator)
-        return _stream(iterator, anew=False)
-
-    def _order(self, epoch: int) -> np.ndarray:
-        split = self.data.train
-        assert isinstance(split, Arrays)
-        return (
-            permutation(self.spec.seed, epoch, split.examples)
-            if self.definition.shuffle
-            else np.arange(split.examples)
-        )
-
-    def _validation_feed(self) -> Feed:
-        batch, split, given = (
-            self.spec.setting.batch_size,
-            self.data.validation,
-            self.definition.validation_steps,
-        )
-        _, held = self._held_of(self.data)
-        if held is not None:
-            order = np.arange(held.examples)
-            steps = given or -(-held.examples // (batch or DEFAULT_BATCH))
-            return ArrayFeed(
-                held, batch=batch or DEFAULT_BATCH, steps=steps, order=lambda _epoch: order
-            )
-        if isinstance(split, Arrays):
-            options = {
-                "x": split.x,
-                "y": split.y,
-                "sample_weight": split.weight,
-                "batch_size": batch,
-            }
-        else:
-            options = {"x": split.source}
-        return _stream(
-            _keras.epoch_iterator(**options, steps_per_epoch=given, shuffle=False), anew=True
-        )
-
-
-def _stream(iterator: Any, *, anew: bool) -> StreamFeed:
-    if any(
-        getattr(each, "dtype", None) == tf.string
-        for each in tree.flatten(_keras.element_spec(iterator))
-    ):
-        raise CannotCarry(ways.TEXT_STREAM)
-    return StreamFeed(iterator, anew=anew)
-
-
 def program_key(spec: TrialSpec) -> str:
-    """Equal for trials that one program can train: all that is built into a graph, and neither rate
-    nor schedule.
+    """Equal for trials that one program can train.
+
+    The key has all that is built into a graph: neither rate nor schedule.
     """
     setting = spec.setting
     if spec.yours:

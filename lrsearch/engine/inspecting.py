@@ -26,10 +26,11 @@ from lrsearch.engine._keras_model import (
 )
 from lrsearch.engine._keras_optimizer import decay_exclusions, inner
 from lrsearch.engine._keras_state import seeds_now, set_seeds
+from lrsearch.engine.attempt import numbers_of
 from lrsearch.engine.callbacks import kept_of, looked_at
 from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, set_searched
 from lrsearch.engine.data import Arrays, Stream, sample_batch
-from lrsearch.engine.fit import user_traceback
+from lrsearch.engine.failure import user_traceback
 from lrsearch.engine.loaded import Findings, LoadedStudy
 from lrsearch.engine.looking import LOOK_RATE, Called, Step, call_callbacks, first_step
 from lrsearch.engine.own_optimizer import own_optimizer
@@ -43,7 +44,6 @@ from lrsearch.engine.same_start import (
 )
 from lrsearch.engine.shared import forget_shared_layers, shared_layers
 from lrsearch.engine.types import Model
-from lrsearch.engine.watching import numbers_of
 from lrsearch.engine.yours import describe, kept_rates, look_at_rates
 from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
 from lrsearch.space import keras_class

@@ -16,10 +16,10 @@ from keras import ops
 
 from lrsearch.engine._keras_model import asked_for_jit, has_own, strategy_of
 from lrsearch.engine._keras_optimizer import current_rate, inner, put_rate_back, rate_of
+from lrsearch.engine.attempt import numbers_of
 from lrsearch.engine.callbacks import placed_name
 from lrsearch.engine.data import DEFAULT_BATCH, Arrays, Split, training_stream
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.watching import numbers_of
 from lrsearch.errors import InvalidValue
 
 LOOK_RATE = 0.0123  # a rate that no callback would set by itself

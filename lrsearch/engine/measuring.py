@@ -17,6 +17,7 @@ from lrsearch.values import Json, TrialSpec
 TIMED_SECONDS = 0.1  # a candidate's steps, beside the first call
 LONGEST_TRY_SECONDS = 1.0  # what would take longer is not tried
 MOST_BATCHES = 8  # a call
+MIXED_BATCHES = 32  # likewise, of rows of every optimizer
 NARROWEST = 2  # rows
 
 Calls = Iterator[tuple[float, int]]
@@ -37,10 +38,13 @@ class Calibration:
     # before the first batch of the chosen way, and before its first validation
     tracing_seconds: float = 0.0
     alone_tracing_seconds: float = 0.0  # the same of a trial alone, before its first batch
-    validation_seconds: float | None = None  # of a trial and epoch; None: too long to be tried
+    # of a trial alone and an epoch; None: not tried, since it takes too long
+    validation_seconds: float | None = None
     starting_seconds: float = 0.0  # of a row: a fresh model, its optimizer, its rates
-    # a trial's batch on average, where rows of every optimizer train together; empty for "graph"
+    # a trial's batch and its epoch's end on average, where rows of every optimizer train together;
+    # empty for "graph"
     mixed: Mapping[str, float] = field(default_factory=dict)
+    ends: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Json]:
         return asdict(self)
@@ -83,28 +87,41 @@ def timed_specs(loaded: LoadedStudy) -> list[TrialSpec]:
     ]
 
 
-def time_mixed(chosen: Calibration, loaded: LoadedStudy, rows: TimedStack) -> Calibration:
-    """With what a row costs where rows of every optimizer train together.
+def time_mixed(
+    chosen: Calibration, loaded: LoadedStudy, rows: TimedStack, *, alone: float = 0.0
+) -> Calibration:
+    """With what a row costs where rows of every optimizer train together; `alone` is a batch's
+    seconds of a trial alone, where they are known.
 
     Their graphs are traced here, once: else each optimizer that joins would have all of it traced
     anew, three times 5 s in each worker of `studies/digits.py`.
     """
-    narrow = timing_of(rows.training(NARROWEST, batches=1), enough=TIMED_SECONDS)
-    fitting = int(TIMED_SECONDS / (chosen.width * narrow.best))
-    batches = max(1, min(MOST_BATCHES, fitting))
-    wide = timing_of(rows.training(chosen.width, batches=batches), enough=TIMED_SECONDS)
-    timings = {NARROWEST: narrow, chosen.width: wide}
+
+    def timed(width: int) -> Timing:
+        # as many batches a call as training has, which a call's own milliseconds hardly show in
+        fitting = int(TIMED_SECONDS / (width * alone)) if alone else MIXED_BATCHES
+        batches = max(1, min(MIXED_BATCHES, fitting))
+        return timing_of(rows.training(width, batches=batches), enough=TIMED_SECONDS)
+
+    widths = sorted({NARROWEST, chosen.width})
+    batches = {width: timed(width) for width in widths}
     made = replace(
         chosen,
-        mixed={f"{width} rows": 1000 * each.mean for width, each in timings.items()},
-        tracing_seconds=narrow.beginning,
+        mixed=_by_rows(batches),
+        tracing_seconds=batches[widths[0]].beginning,
         starting_seconds=rows.starting,
     )
-    if validation_batches(loaded) * wide.best * chosen.width > LONGEST_TRY_SECONDS:
+    slowest = batches[widths[-1]].best * widths[-1]
+    if validation_batches(loaded) * slowest > LONGEST_TRY_SECONDS:
         return made
-    ends = timing_of(rows.ending(chosen.width), enough=0.0)
-    tracing = made.tracing_seconds + ends.beginning
-    return replace(made, tracing_seconds=tracing, validation_seconds=ends.mean)
+    ends = {width: timing_of(rows.ending(width), enough=0.0) for width in widths}
+    tracing = made.tracing_seconds + ends[widths[0]].beginning
+    return replace(made, tracing_seconds=tracing, ends=_by_rows(ends))
+
+
+def _by_rows(timings: Mapping[int, Timing]) -> dict[str, float]:
+    """Milliseconds of a row, on average."""
+    return {f"{width} rows": 1000 * each.mean for width, each in timings.items()}
 
 
 def time_alone(

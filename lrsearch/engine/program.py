@@ -1,5 +1,4 @@
-"""One model with its training and validation loops as TensorFlow graphs, traced once and used for
-many trials.
+"""One model with its training and validation loops as graphs, traced once for many trials.
 
 A graph runs many batches a call: it reads each from its feed, sets the rate from a table, and calls
 the model's own `train_step`. So it covers what that covers: losses, metrics, weights, seeds, moving
@@ -20,10 +19,20 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from lrsearch.engine import _keras
-from lrsearch.engine.compiling import inner
+from lrsearch.engine._keras_data import class_weights
+from lrsearch.engine._keras_model import (
+    build_fully,
+    build_layers,
+    has_own,
+    metrics_of,
+    trains_under_jit,
+    without_optionals,
+)
+from lrsearch.engine._keras_optimizer import inner
+from lrsearch.engine._keras_state import adopt_seed_generator
 from lrsearch.engine.data import Arrays, mapped
 from lrsearch.engine.feeding import Feed
+from lrsearch.engine.types import Batch, Function, Model, Tensor, Variable
 from lrsearch.engine.ways import OTHER_MODEL, CannotCarry, check_graph
 
 # batches a call are chosen for this: how late a signal, a prune or a divergence may be noticed
@@ -38,10 +47,10 @@ class Held:
     def __init__(self, split: Arrays, class_weight: Mapping[int, float] | None) -> None:
         self.examples = split.examples
         if class_weight and split.weight is None:  # the table of `ways` refuses both together
-            split = replace(split, weight=_keras.class_weights(split.y, dict(class_weight)))
+            split = replace(split, weight=class_weights(split.y, dict(class_weight)))
         self._tensors = mapped(tf.convert_to_tensor, split.structure)
 
-    def batch(self, indices: Any) -> Any:
+    def batch(self, indices: Tensor) -> Batch:
         return mapped(lambda each: tf.gather(each, indices), self._tensors)
 
 
@@ -53,9 +62,9 @@ class Program:
     with every trial.
     """
 
-    def __init__(self, model: Any, sample: Any, *, feeds: bool, draws: bool) -> None:
+    def __init__(self, model: Model, sample: Batch, *, feeds: bool, draws: bool) -> None:
         self.model, self.draws = model, draws
-        _keras.build_fully(model, sample)
+        build_fully(model, sample)
         # makes the metrics' variables: made within a graph, they would cost a second trace
         model.test_step(sample)
         self._optimizer = [each.numpy() for each in model.optimizer.variables]
@@ -73,12 +82,12 @@ class Program:
         self._paces = {"train": Pace(), "test": Pace()}
         self.logs: dict[str, float] = {}  # what the steps so far of an epoch or a validation log
 
-    def begin(self, fresh: Any, seed_state: Any) -> None:
+    def begin(self, fresh: Model, seed_state: Variable) -> None:
         """Copy a fresh model's start values in; the optimizer begins anew.
 
         Raises CannotCarry for a model of other variables.
         """
-        _keras.build_layers(fresh, self._sample)
+        build_layers(fresh, self._sample)
         kept, given = self.model.variables, fresh.variables
         if [tuple(each.shape) for each in kept] != [tuple(each.shape) for each in given]:
             raise CannotCarry(OTHER_MODEL)
@@ -89,7 +98,7 @@ class Program:
         for slot, variable in self._copied:
             slot.assign(variable)
         self._seeds.state.assign(seed_state)
-        _keras.adopt_seed_generator(self._seeds)
+        adopt_seed_generator(self._seeds)
 
     def follow(self, rates: np.ndarray) -> None:
         """The rates to train with: float64 (updates,), from the optimizer's own count on."""
@@ -102,8 +111,9 @@ class Program:
         return None if self._rate is None else float(self._rate)
 
     def run(self, which: str, feed: Feed, *, one: bool = False) -> np.ndarray | None:
-        """Run "train" or "test" steps for about CALL_SECONDS, or `one`; their running losses, None
-        at the feed's end.
+        """Run "train" or "test" steps for about CALL_SECONDS, or `one`.
+
+        Returns their running losses, (steps,), float32; None at the feed's end.
         """
         pace = self._paces[which]
         source, count = feed.take(1 if one else pace.batches)
@@ -124,15 +134,15 @@ class Program:
         """How often something was traced."""
         return sum(each.experimental_get_tracing_count() for each in self._functions.values())
 
-    # -- graphs ----------------------------------------------------------------------------------------------------
+    # -- graphs ------------------------------------------------------------------------------------
 
-    def _compiled(self, step: Any) -> Any:
+    def _compiled(self, step: Function) -> Function:
         """The step itself, or under XLA where `fit` would do so."""
-        if _keras.trains_under_jit(self.model):
+        if trains_under_jit(self.model):
             step = tf.function(step, jit_compile=True, autograph=False)
-        return _keras.without_optionals(self.model, step)
+        return without_optionals(self.model, step)
 
-    def _function(self, which: str, feed: Feed) -> Any:
+    def _function(self, which: str, feed: Feed) -> Function:
         """The traced loop over batches of this kind.
 
         Raises CannotCarry for a model that cannot begin anew.
@@ -161,13 +171,14 @@ class Program:
             self._functions[key] = made
         return self._functions[key]
 
-    def _loop(self, which: str, read: Any, source: Any, count: Any, rates: Any) -> Any:
-        """`count` steps, or as many as the data has: running losses (count,), steps done, the logs'
-        values (names,).
+    def _loop(self, which: str, read: Any, source: Any, count: Tensor, rates: Tensor) -> Any:
+        """`count` steps, or as many as the data has.
+
+        Returns running losses (count,), float32; steps done; the logs' values (names,), float64.
         """
         own = self._own_names(which)
 
-        def use(batch: Any) -> Any:
+        def use(batch: Batch) -> Any:
             if which == "train":
                 self._set_rate(rates)
             logs = self._steps[which](batch)
@@ -177,7 +188,7 @@ class Program:
                 tuple(tf.cast(logs[name], tf.float64) for name in own),
             )
 
-        def step(place: Any, _more: Any, losses: Any, last: Any) -> Any:
+        def step(place: Tensor, _more: Tensor, losses: Tensor, last: Any) -> Any:
             more, loss, last = read(source, place, use, lambda: (False, 0.0, last))
             return place + tf.cast(more, tf.int32), more, losses.write(place, loss), last
 
@@ -195,9 +206,10 @@ class Program:
             self._set_rate(rates)  # callbacks see the next update's, as in `fit`
         return losses.stack(), place, self._values(which, dict(zip(own, last, strict=True)))
 
-    def _set_rate(self, rates: Any) -> None:
-        """Set the next update's rate, out of float64 (updates,); the variable brings it to its own
-        type, as the schedules do.
+    def _set_rate(self, rates: Tensor) -> None:
+        """Set the next update's rate; rates: (updates,), float64.
+
+        The variable brings it to its own type, as the schedules do.
         """
         if self._rate is not None:
             # updates, also where it accumulates
@@ -207,13 +219,12 @@ class Program:
             )
 
     def _own_names(self, which: str) -> tuple[str, ...]:
-        """What a step of the user's own logs, by tracing it; empty for Keras' own, which logs the
-        metrics' results.
+        """The names that a step of the user's own logs, found by tracing it.
+
+        Empty for Keras' own step, which logs the metrics' results.
         """
         method = f"{which}_step"
-        if getattr(type(self.model), method) is getattr(
-            keras.Model, method
-        ) and not _keras.own_metrics(self.model):
+        if not has_own(self.model, method) and not has_own(self.model, "compute_metrics"):
             return ()
         spec = tree.map_structure(lambda each: tf.TensorSpec(each.shape, each.dtype), self._sample)
         traced = tf.function(getattr(self.model, method), autograph=False).get_concrete_function(
@@ -221,11 +232,12 @@ class Program:
         )
         return tuple(traced.structured_outputs)
 
-    def _values(self, which: str, own: Mapping[str, Any]) -> Any:
-        """What `fit` logs: the metrics' results, or the last step's own where its names are others;
-        learns the names.
+    def _values(self, which: str, own: Mapping[str, Tensor]) -> Tensor:
+        """What `fit` logs, (names,), float64; learns the names.
+
+        That is the metrics' results, or the last step's own logs where its names are others.
         """
-        metrics = _keras.flat_logs(self.model.get_metrics_result())
+        metrics = metrics_of(self.model)
         found = own if own and set(own) != set(metrics) else metrics
         self._names[which] = tuple(found)
         return tf.stack([tf.cast(each, tf.float64) for each in found.values()])
@@ -246,10 +258,8 @@ class Pace:
             self.batches = int(min(max(wanted, 1.0), 4.0 * self.batches, _MOST_CALL))
 
 
-def _slots_that_begin_as_weights(model: Any) -> list[tuple[Any, Any]]:
-    """The optimizer's variables that begin as copies of weights (ScheduleFreeAdamW's), each with
-    its weight.
-    """
+def _slots_that_begin_as_weights(model: Model) -> list[tuple[Variable, Variable]]:
+    """ScheduleFreeAdamW's variables that begin as copies of weights, each with its weight."""
     found = []
     for slot in model.optimizer.variables:
         for variable in model.trainable_variables:

@@ -1,5 +1,4 @@
-"""Going on within an epoch: what a checkpoint keeps of where the batches come from, and how they go
-on from there.
+"""Going on within an epoch: what a checkpoint keeps of a data stream, and how it goes on.
 
 Arrays need nothing, since their order is a function of seed and epoch. Of a dataset its iterator is
 kept, where TensorFlow can write it and it is small; a PyDataset gives its batches by their number.
@@ -8,7 +7,7 @@ What could not be kept is said.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,8 +16,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lrsearch.engine import _keras, _tensorflow
+from lrsearch.engine import _tensorflow
+from lrsearch.engine._keras_data import (
+    batches_seen,
+    current_iterator,
+    dataset_of,
+    rest_of_pass,
+    stop_workers,
+)
 from lrsearch.engine.data import Arrays, Split
+from lrsearch.engine.types import Callback, Dataset, EpochIterator
 from lrsearch.values import Json, Snapshot
 
 # of an iterator, its shuffle buffer above all: every checkpoint holds it
@@ -37,16 +44,14 @@ class Kept:
 class StreamKeeper:
     """Where one attempt's training stream stands: kept at any batch's end, and begun from there."""
 
-    def __init__(self) -> None:
-        self._source: Any = None
-        self._iterator: Any = None
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self._note = note  # lets a text go with the outcome
+        self._source: Dataset = None
+        self._iterator: EpochIterator = None
         self._why = ""  # the stream cannot be kept
-        self.notes: tuple[str, ...] = ()
 
-    def begin(self, split: Split, resume: Snapshot | None, iterator: Any) -> None:
-        """Take on Keras' epoch iterator before its first epoch, and let it begin where the
-        checkpoint was taken.
-        """
+    def begin(self, split: Split, resume: Snapshot | None, iterator: EpochIterator) -> None:
+        """Take on Keras' epoch iterator, and let it begin where the checkpoint was taken."""
         self._iterator = iterator
         self._source = None if isinstance(split, Arrays) else split.source
         if resume is None:
@@ -56,7 +61,7 @@ class StreamKeeper:
         if isinstance(self._source, keras.utils.PyDataset):
             count = self._source.num_batches
             place = int(resume.meta["batches"]) % count if count else int(resume.meta["batches"])
-            first = partial(_keras.rest_of_pass, place=place) if place else None
+            first = partial(rest_of_pass, place=place) if place else None
         elif _STATE in resume.arrays:
             place = int(resume.meta["stream"]["seen"])
             first = partial(self._restored, state=resume.arrays[_STATE].tobytes())
@@ -67,13 +72,13 @@ class StreamKeeper:
         """What a checkpoint keeps; of arrays and PyDatasets nothing."""
         if not isinstance(self._source, tf.data.Dataset) or self._iterator is None:
             return Kept()
-        if _keras.current_iterator(self._iterator) is None:
+        if current_iterator(self._iterator) is None:
             # the data ran out: the next epoch begins a new pass by itself
             return Kept(meta={"stream": {"anew": True}})
         state = b"" if self._why else self._state()
         if not state:
             return Kept(meta={"stream": {"why": self._why}})
-        seen = _keras.batches_seen(self._iterator)
+        seen = batches_seen(self._iterator)
         return Kept(
             arrays={_STATE: np.frombuffer(state, np.uint8)}, meta={"stream": {"seen": seen}}
         )
@@ -81,18 +86,17 @@ class StreamKeeper:
     def close(self) -> None:
         """End the threads or processes of a PyDataset that was left early."""
         if self._iterator is not None:
-            _keras.stop_workers(self._iterator)
+            stop_workers(self._iterator)
+            self._iterator = None
 
     def _state(self) -> bytes:
-        """The iterator, as TensorFlow writes it; empty where that cannot be, from then on with the
-        reason.
-        """
+        """The iterator, as TensorFlow writes it; empty, and the reason kept, where it cannot."""
         try:
             size = _tensorflow.held_bytes(self._source)
             if size > MOST_STREAM_BYTES:
                 self._why = f"its buffers hold about {size / 2**20:.0f} MiB"
                 return b""
-            state = _tensorflow.saved_iterator(_keras.current_iterator(self._iterator))
+            state = _tensorflow.saved_iterator(current_iterator(self._iterator))
         except (tf.errors.OpError, AttributeError, TypeError, ValueError) as error:
             self._why = _short(error)
             return b""
@@ -102,15 +106,16 @@ class StreamKeeper:
         return state
 
     def _restored(self, iterator: Any, state: bytes) -> Any:
-        """A dataset's iterator that goes on from `state`, or a fresh one where this TensorFlow
-        cannot read it.
+        """A dataset's iterator that goes on from `state`.
+
+        A fresh one where this TensorFlow cannot read the state; the outcome notes it.
         """
-        begun = iter(_keras.dataset_of(iterator))
+        begun = iter(dataset_of(iterator))
         try:
             _tensorflow.restore_iterator(begun, state)
         except tf.errors.OpError as error:
-            self.notes = (f"the trial went on with a fresh pass over the dataset: {_short(error)}",)
-            return iter(_keras.dataset_of(iterator))
+            self._note(f"the trial went on with a fresh pass over the dataset: {_short(error)}")
+            return iter(dataset_of(iterator))
         return begun
 
 
@@ -119,10 +124,10 @@ def _short(error: Exception) -> str:
     return str(getattr(error, "message", error)).split("}} ")[-1].split(" [Op:")[0].strip()[:200]
 
 
-def notes_of(resume: Snapshot | None, split: Split, callbacks: Sequence[Any]) -> tuple[str, ...]:
-    """What is not as it would have been without the interruption, where a trial goes on within an
-    epoch.
-    """
+def notes_of(
+    resume: Snapshot | None, split: Split, callbacks: Sequence[Callback]
+) -> tuple[str, ...]:
+    """What differs from an uninterrupted run, where a trial goes on within an epoch."""
     if resume is None or not resume.batch:
         return ()
     said, epoch = [], f"epoch {resume.epoch + 1}"

@@ -11,14 +11,10 @@ import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import tensorflow as tf
 
-from lrsearch.engine.stack import Row, Stack
-from lrsearch.engine.stacked import State
+from lrsearch.engine.stack import Row, Stack, select_rows
+from lrsearch.engine.stacked import RowInputs, State
 from lrsearch.values import TrialSpec
-
-_Given = tuple[list[int], list[np.ndarray], np.ndarray]
-"""Rows of each family, their hyperparameters, and the order of their examples (rows, examples)."""
 
 
 class TimedStack:
@@ -26,7 +22,7 @@ class TimedStack:
 
     def __init__(self, stack: Stack, specs: Sequence[TrialSpec]) -> None:
         began = time.monotonic()
-        self._program = stack.program
+        self._stack, self._program = stack, stack.program
         self._rows, self._state = stack.rehearse(specs)
         self.starting = (time.monotonic() - began) / len(specs)  # seconds of a row's start
 
@@ -41,10 +37,10 @@ class TimedStack:
             yield from self.ending(width)
             return
         rows, state, given = self._given(width)
-        table = np.stack([row.run.table[:batches] for row in rows])
+        table = np.stack([row.rates[:batches] for row in rows])
         for call in itertools.count():
             began = time.monotonic()
-            self._program.train(state, *given, 0, table)
+            self._program.train(state, given, 0, table)
             if call:
                 yield time.monotonic() - began, width * batches
 
@@ -52,33 +48,20 @@ class TimedStack:
         """The same of an epoch's end, its shorter batch and validation: seconds and `width`."""
         rows, state, given = self._given(width)
         whole, steps = self._program.full_steps, self._program.steps
-        table = np.stack([row.run.table[whole:steps] for row in rows])
+        table = np.stack([row.rates[whole:steps] for row in rows])
         for call in itertools.count():
             began = time.monotonic()
-            self._program.end_epoch(state, *given, table)
+            self._program.end_epoch(state, given, table)
             if call:
                 yield time.monotonic() - began, width
 
-    def _given(self, width: int) -> tuple[list[Row], State, _Given]:
-        """So many rows, each reference's as often as another's, their state, and what a graph takes
-        beside it.
+    def _given(self, width: int) -> tuple[list[Row], State, RowInputs]:
+        """So many rows, each reference's as often as another's.
+
+        With them their state, and what a graph takes beside it.
         """
         chosen = sorted(each % len(self._rows) for each in range(width))
         rows = [self._rows[place] for place in chosen]
-        slots, counts, hyper = [], [], []
-        for place, family in enumerate(self._program.families):
-            own = [row for row in self._rows if row.family == place]
-            mine = [row for row in rows if row.family == place]
-            within = np.array([own.index(row) for row in mine], np.int64)
-            cells = self._state["slots"][place]
-            slots.append({name: tf.gather(each, within) for name, each in cells.items()})
-            counts.append(len(mine))
-            none = np.zeros((0, len(family.varying)))
-            hyper.append(np.concatenate([none, *(row.hyper for row in mine)]))
-        state = {
-            "weights": tf.gather(self._state["weights"], chosen),
-            "rest": [tf.gather(each, chosen) for each in self._state["rest"]],
-            "metrics": self._program.unmetered(width),
-            "slots": slots,
-        }
-        return rows, state, (counts, hyper, np.stack([row.run.order(0) for row in rows]))
+        state = select_rows(self._state, self._rows, rows)
+        state["metrics"] = self._program.layout.unmetered(width)
+        return rows, state, self._stack.given(rows)

@@ -1,7 +1,6 @@
-"""The engine `vectorized`: many trials in one graph, each a row with its own optimizer, rates, data
-order and seeds.
+"""The engine `vectorized`: many trials in one graph, each a row.
 
-Rows that end are filled again from the source at the next epoch. What cannot be a row (yours,
+A row has its own optimizer, rates, data order and seeds. Rows that end are filled again from the source at the next epoch. What cannot be a row (yours,
 optimizers that look at whole matrices, a `train_step` of the user's, searched arguments of
 `build_model`) is trained by `graph` between two epochs.
 """
@@ -10,13 +9,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from lrsearch.engine import _keras, ways
-from lrsearch.engine.blame import PASSING, blaming, end_fork
+from lrsearch.engine import ways
+from lrsearch.engine.blame import PASSING, Observer, end_fork, guard
 from lrsearch.engine.callbacks import kept_of, looked_at, users_callbacks
 from lrsearch.engine.compiling import fresh_model
 from lrsearch.engine.contract import Engine, Figures
@@ -25,6 +24,7 @@ from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.measuring import Calibration, time_mixed, timed_specs
 from lrsearch.engine.stack import Stack
 from lrsearch.engine.stacked import StackedProgram
+from lrsearch.engine.starting import kept_model
 from lrsearch.engine.timed_stack import TimedStack
 from lrsearch.engine.ways import AttemptFacts, CannotCarry, ModelFacts
 from lrsearch.errors import text_of
@@ -54,22 +54,40 @@ class VectorizedEngine(Engine):
         """Trials in training now."""
         return sum(len(stack.rows) for stack in self._stacks.values())
 
-    @blaming
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
-        """Train what `source` hands out, up to `width` at a time; a spec that must train alone
-        waits until the others ended.
+        """Train what `source` hands out, up to `width` at a time.
+
+        What cannot be a row is trained at once; a spec that must train alone waits until the
+        others ended.
         """
-        while True:
-            if self._apart is not None and not self.rows:
-                apart, self._apart = self._apart, None
-                yield self._alone(apart, ways.LOST_BEFORE.reason, watch, save)
-            if self._apart is None and (not self.rows or time.monotonic() >= self._ask_again):
-                yield from self._fill(source, watch, save)
-            if not self.rows and self._apart is None:
-                return
-            for stack in self._stacks.values():
-                if stack.rows:
-                    yield from self._epoch(stack, watch, save)
+        with guard(watch, save) as observer:
+            while True:
+                if self._apart is not None and not self.rows:
+                    apart, self._apart = self._apart, None
+                    yield self._train_alone(apart, ways.LOST_BEFORE.reason, observer)
+                joining: list[TrialSpec] = []
+                while self._asks(len(joining)):
+                    spec = source()
+                    if spec is None:
+                        self._ask_again = time.monotonic() + ASK_SECONDS
+                        break
+                    why = self.reason_against(spec, self._callbacks)
+                    if spec.alone:
+                        self._apart = spec
+                    elif why:
+                        yield self._train_alone(spec, why, observer)
+                    else:
+                        joining.append(spec)
+                yield from self._join(joining, observer)
+                if not self.rows and self._apart is None:
+                    return
+                for stack in [each for each in self._stacks.values() if each.rows]:
+                    yield from self._epoch(stack, observer)
+
+    def _asks(self, joining: int) -> bool:
+        """Whether there is room for another row, beside those that are joining."""
+        early = self.rows and not joining and time.monotonic() < self._ask_again
+        return self._apart is None and not early and self.rows + joining < self.width
 
     def time_steps(self) -> Figures:
         """By rows of the reference settings; by a trial alone where they cannot train together."""
@@ -83,26 +101,6 @@ class VectorizedEngine(Engine):
         except (Exception, SystemExit) as error:  # noqa: BLE001 - as below
             end_fork(error)
             return {}
-
-    def _fill(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
-        """Take attempts until all rows are taken or there is none now; what cannot be a row is
-        trained at once.
-        """
-        joining: dict[int | None, list[TrialSpec]] = {}
-        while self._apart is None and self.rows + sum(map(len, joining.values())) < self.width:
-            spec = source()
-            if spec is None:
-                self._ask_again = time.monotonic() + ASK_SECONDS
-                break
-            why = self.reason_against(spec, self._callbacks)
-            if spec.alone:
-                self._apart = spec
-            elif why:
-                yield self._alone(spec, why, watch, save)
-            else:
-                joining.setdefault(spec.setting.batch_size, []).append(spec)
-        for size, specs in joining.items():
-            yield from self._join(size, specs, watch, save)
 
     def reason_against(
         self, spec: TrialSpec, callbacks: Callable[[TrialSpec], list[Any]] = lambda _: []
@@ -135,46 +133,53 @@ class VectorizedEngine(Engine):
             )
         return self._refused
 
-    def _join(
-        self, size: int | None, specs: list[TrialSpec], watch: Watch, save: Save
-    ) -> Iterator[Outcome]:
-        try:
-            self.stack(size).add(specs, watch, save)
-        except PASSING:
-            raise
-        except BaseException as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
-            end_fork(error)
-            self._refused = reason_of(error)
-            for spec in specs:
-                yield self._alone(spec, self._refused, watch, save)
+    def _join(self, specs: Sequence[TrialSpec], observer: Observer) -> Iterator[Outcome]:
+        """Let these attempts be rows; where they cannot, train each alone."""
+        for size in dict.fromkeys(spec.setting.batch_size for spec in specs):
+            own = [spec for spec in specs if spec.setting.batch_size == size]
+            try:
+                self.stack(size).add(own, observer)
+            except PASSING:
+                raise
+            except BaseException as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
+                yield from self._train_apart(own, self._refuse(error), observer)
 
-    def _epoch(self, stack: Stack, watch: Watch, save: Save) -> Iterator[Outcome]:
-        """An epoch of a stack; where it cannot be traced or does not fit, its rows begin again one
-        by one.
+    def _epoch(self, stack: Stack, observer: Observer) -> Iterator[Outcome]:
+        """Train an epoch of a stack.
+
+        Where it cannot be traced or does not fit, its rows begin again one by one.
         """
         try:
-            outcomes = list(stack.epoch())
-        except tf.errors.ResourceExhaustedError:
-            self.width = max(1, self.width // 2)
-            yield from self._dissolve(stack, ways.ROWS_TOO_LARGE.reason, watch, save)
+            outcomes = stack.epoch()
         except PASSING:
             raise
         except BaseException as error:  # noqa: BLE001 - as above
-            end_fork(error)
-            self._refused = reason_of(error)
-            yield from self._dissolve(stack, self._refused, watch, save)
+            if isinstance(error, tf.errors.ResourceExhaustedError):
+                self.width = max(1, self.width // 2)
+                why = ways.ROWS_TOO_LARGE.reason
+            else:
+                why = self._refuse(error)
+            self._stacks = {size: each for size, each in self._stacks.items() if each is not stack}
+            specs = [row.attempt.spec for row in stack.rows]
+            yield from self._train_apart(specs, why, observer)
         else:
             self._ask_again = -math.inf if outcomes else self._ask_again
             yield from outcomes
 
-    def _dissolve(self, stack: Stack, why: str, watch: Watch, save: Save) -> Iterator[Outcome]:
-        specs = [row.run.spec for row in stack.rows]
-        self._stacks = {size: each for size, each in self._stacks.items() if each is not stack}
-        for spec in specs:
-            yield self._alone(spec, why, watch, save)
+    def _refuse(self, error: BaseException) -> str:
+        """Train no rows of this study from now on; returns why."""
+        end_fork(error)
+        self._refused = reason_of(error)
+        return self._refused
 
-    def _alone(self, spec: TrialSpec, why: str, watch: Watch, save: Save) -> Outcome:
-        return self.graph.attempt(spec, watch, save, notes=(f"trained alone: {why}",))
+    def _train_apart(
+        self, specs: Sequence[TrialSpec], why: str, observer: Observer
+    ) -> Iterator[Outcome]:
+        for spec in specs:
+            yield self._train_alone(spec, why, observer)
+
+    def _train_alone(self, spec: TrialSpec, why: str, observer: Observer) -> Outcome:
+        return self.graph.train_one(spec, observer, notes=(f"trained alone: {why}",))
 
     def stack(self, size: int | None) -> Stack:
         """The stack of trials with this batch size, whose data lie on the device."""
@@ -183,10 +188,7 @@ class VectorizedEngine(Engine):
             train, validation = self.graph.on_device(data)
             assert train is not None
             assert validation is not None
-            _keras.set_seeds(self.loaded.definition.seed, kernels=False)
-            before = _keras.draws_of_tensorflow()
-            model = fresh_model(self.loaded.definition, {})
-            draws = before != _keras.draws_of_tensorflow()
+            model, draws = kept_model(self.loaded, self.loaded.definition.seed, {})
             program = StackedProgram(model, train, validation, batch_size=size, draws=draws)
             self._stacks[size] = Stack(self.loaded, program)
         return self._stacks[size]
@@ -199,9 +201,7 @@ def _model_facts(loaded: LoadedStudy) -> ModelFacts:
 
 
 def _expected_callbacks(loaded: LoadedStudy) -> tuple[str, ...]:
-    """The callbacks that searched trials keep, as the inspection found; where nobody looked, by a
-    look.
-    """
+    """The callbacks that searched trials keep: the inspection's finding, or that of a look now."""
     found = loaded.findings.callbacks
     if found is not None or loaded.definition.callbacks is None:
         return found or ()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from shlex import quote
 
-from lrsearch.launch.options import MachineOptions, SearchOptions
-from lrsearch.launch.starting import complete_study, stored_study, train_further
+from lrsearch.launch.starting import complete_study, further_workers, stored_study, train
 from lrsearch.messages import Event, Listener, Note
+from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.progress.listeners import silent, to_all
 from lrsearch.values import StudyRecord, StudyState
 
@@ -30,11 +30,13 @@ def attach(
     another one here, VersionMismatch where the libraries are, StudyBroken, Interrupted.
     """
     listen = to_all({"progress": listen})  # whatever it raises, training goes on
-    url = machine.url
-    with stored_study(name, url) as (ledger, study):
+    with stored_study(name, machine) as (ledger, study):
         if study.state is StudyState.FINISHED:
             more = f"{name} is finished; lrsearch extend {quote(name)} --trials N gives it more."
             listen(Event(message=Note(text=more)))
             return study
-        train_further(ledger, study, search, machine, url=url, study_file=study_file, listen=listen)
-    return complete_study(url, name)
+        with further_workers(
+            ledger, study, search, machine, study_file=study_file, listen=listen
+        ) as (pool, slots):
+            train(pool, ledger, study, slots, listen)
+    return complete_study(name, machine)

@@ -6,8 +6,8 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import StudyBroken
-from lrsearch.launch.options import SearchOptions
 from lrsearch.messages import Event, Listener, Note
+from lrsearch.options import SearchOptions
 from lrsearch.progress.listeners import silent
 from lrsearch.values import Change, StudyFacts, StudyRecord, StudyState
 
@@ -33,8 +33,9 @@ def check_identity(
     *,
     listen: Listener = silent,
 ) -> None:
-    """Refuse to train something else under the study's name; what is accepted is recorded with it,
-    and said.
+    """Refuse to train something else under the study's name.
+
+    What is accepted is recorded with the study, and said.
 
     Raises FingerprintMismatch, VersionMismatch, and InvalidValue or UnknownName for what cannot be
     accepted.
@@ -64,8 +65,9 @@ def changes_since(
 
 
 def check_same(known: StudyRecord, search: SearchOptions) -> None:
-    """Refuse to go on with a study under other rules than it began with; what was not said stays as
-    it is. Raises FingerprintMismatch.
+    """Refuse to go on with a study under other rules than it began with.
+
+    What was not said stays as it is. Raises FingerprintMismatch.
     """
     from lrsearch.definition import check_fields
 

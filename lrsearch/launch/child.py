@@ -19,11 +19,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
-from lrsearch.launch.slots import Slot
 from lrsearch.messages import Command, Message, WorkerFailed, WorkerMessage
+from lrsearch.setup.slots import Slot, environment
 from lrsearch.values import Json
 from lrsearch.worker.config import WorkerConfig
 
+COMMAND = (sys.executable, "-P", "-m", "lrsearch.worker")
 TAIL_LINES = 40  # of what it printed, shown when it dies
 MUTE_SECONDS = 5.0  # a worker that closed the pipe to its parent has ended by then, or is ended
 # read and emptied at this size, so that a chatty study file does not fill /tmp
@@ -64,8 +65,8 @@ class Child:
         self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._seen = 0  # bytes of it that were read
         self._rest = b""
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "lrsearch.worker"],
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=_appending(self._printed.fileno()),
@@ -143,7 +144,7 @@ class Child:
                     file.close()
 
     def _read(self, inbox: Inbox) -> None:
-        """Pass its events on.
+        """Pass its messages on.
 
         A worker that cannot be understood is ended: what it would say next may be what all wait
         for.
@@ -155,9 +156,8 @@ class Child:
                 if message is not None:
                     inbox.put((self, message))
                 elif line.endswith(b"\n"):  # else it was killed in the middle of it
-                    self.kill(
-                        f"it wrote to lrsearch's own pipe: {line[:80].decode(errors='replace').strip()!r}"
-                    )
+                    shown = line[:80].decode(errors="replace").strip()
+                    self.kill(f"it wrote to lrsearch's own pipe: {shown!r}")
                     return
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(MUTE_SECONDS)
@@ -181,15 +181,6 @@ def _message_of(line: bytes) -> WorkerMessage | None:
     except ValueError:
         return None
     return message if isinstance(message, WorkerMessage) else None
-
-
-def environment(slot: Slot, environ: Mapping[str, str]) -> dict[str, str]:
-    """A worker's environment: `environ`, bound to `slot`, with TensorFlow's chatter off unless
-    asked for.
-    """
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1"}
-    kept = {name: value for name, value in environ.items() if name not in slot.unset}
-    return {**quiet, **kept, **slot.env}
 
 
 def _appending(handle: int) -> int:

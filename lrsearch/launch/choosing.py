@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lrsearch.answer import best_settings, standing
 from lrsearch.errors import InvalidValue, UnknownName
-from lrsearch.launch.options import RETEST_SEEDS, RetestOptions
+from lrsearch.options import RETEST_SEEDS, RetestOptions
 from lrsearch.values import Kind, StudyRecord, TrialRecord
 
 if TYPE_CHECKING:

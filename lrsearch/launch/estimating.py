@@ -12,13 +12,13 @@ from pathlib import Path
 from lrsearch.answer import Bill, forecast, trainings_left
 from lrsearch.budget import Budget
 from lrsearch.launch.checking import changes_since, check_methods, check_same
+from lrsearch.launch.creating import find_study, new_plan
 from lrsearch.launch.database import check_storage, ledger_at
-from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.launch.planning import is_there, plan_workers
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.request import new_plan, stored
 from lrsearch.launch.starting import check_file, worker_config
 from lrsearch.messages import Inspection
+from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.progress.listeners import silent
 from lrsearch.values import Json, Kind, StudyRecord, StudyState, TrialRecord
 
@@ -76,7 +76,7 @@ def plan_study(study_file: str | Path, search: SearchOptions, machine: MachineOp
     path, url = check_file(study_file), machine.url
     name = study_name(path, search.name)
     slots = plan_workers(machine, search, url=url, name=name)
-    config = worker_config(machine, url, study_file=path, overrides=search.overrides)
+    config = worker_config(machine, study_file=path, overrides=search.overrides)
     with Pool(slots.slots, replace(config, times=True), silent) as pool:
         check_storage(url)
         found = pool.inspect()
@@ -101,7 +101,7 @@ def _stored(
     if not is_there(url):
         return None
     with ledger_at(url) as ledger:
-        study = stored(ledger, name)
+        study = find_study(ledger, name)
         if study is None:
             return None
         check_same(study, search)

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 from lrsearch.answer import NOTEBOOK
 from lrsearch.errors import AskedToLeave, StudyBroken
 from lrsearch.launch.checking import check_methods
+from lrsearch.launch.creating import create_or_resume, new_plan
 from lrsearch.launch.database import ledger_at
-from lrsearch.launch.options import MachineOptions, RetestOptions, SearchOptions
-from lrsearch.launch.request import create_or_resume, new_plan
 from lrsearch.launch.retests import add_retests
 from lrsearch.launch.starting import worker_config
 from lrsearch.messages import (
@@ -32,6 +31,7 @@ from lrsearch.messages import (
     WorkerDone,
     WorkerMessage,
 )
+from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.progress.listeners import silent, to_all
 from lrsearch.progress.study_watcher import StudyWatcher
 from lrsearch.values import StudyRecord, StudyState
@@ -57,8 +57,8 @@ def run_inline(
     """Search `definition` here until its budget is spent; returns the study as it stands then.
 
     Without a name it has one that follows from its identity: the same definition goes on where it
-    stood, another one is another study. Where retests are `wanted`, they are added to a study that is
-    there, and they alone are trained.
+    stood, another one is another study. Where retests are `wanted`, they are added to a study that
+    is there, and they alone are trained.
 
     Ctrl-C puts the running trial back and raises KeyboardInterrupt; the same call goes on later.
     Raises what `lrsearch.launch.run_study` raises, devices aside.
@@ -69,10 +69,8 @@ def run_inline(
     if search.name is not None:
         check_study_name(search.name)
     listen = to_all({"progress": listen})  # whatever it raises, training goes on
-    url = machine.url
-    config = replace(
-        worker_config(machine, url, study_file=None, overrides=search.overrides), slot=SLOT
-    )
+    config = worker_config(machine, study_file=None, overrides=search.overrides)
+    config = replace(config, slot=SLOT)
     listen(Event(message=PoolStarted(slots=(SLOT,))))
     loader: StudyLoader = (
         KerasLoader(config, definition) if isinstance(definition, StudyDefinition) else definition
@@ -82,7 +80,7 @@ def run_inline(
     for note in found.facts.notes:
         listen(Event(message=Note(text=note)))
     check_methods(search, found.facts)
-    with ledger_at(url) as ledger:
+    with ledger_at(machine.url) as ledger:
         name = search.name or _say_name(own_name(found, search), listen)
         plan, resume = new_plan(search, name, None, found), wanted is None
         study = create_or_resume(ledger, search, plan, resume=resume, listen=listen)

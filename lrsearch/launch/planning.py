@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrsearch.budget import expected_retests
+from lrsearch.launch.creating import find_study
 from lrsearch.launch.database import check_storage, ledger_at
-from lrsearch.launch.devices import this_machine
-from lrsearch.launch.options import MachineOptions, SearchOptions
-from lrsearch.launch.request import stored
-from lrsearch.launch.slots import SlotPlan, plan_slots
+from lrsearch.options import MachineOptions, SearchOptions
+from lrsearch.setup.devices import this_machine
+from lrsearch.setup.slots import SlotPlan, plan_slots
 from lrsearch.values import StudyRecord
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def plan_workers(
     """
     if is_there(url):
         with ledger_at(url) as ledger:
-            study = stored(ledger, name)
+            study = find_study(ledger, name)
             if study is not None:
                 total = search.trials if search.trainings is None else search.total
                 left = trainings_left(ledger, study, total=total, seeds=search.retest or 0)

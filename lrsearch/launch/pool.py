@@ -1,5 +1,4 @@
-"""A pool of worker processes, one for each slot: started, given a study, watched, replaced when they
-die, stopped without orphans.
+"""A pool of worker processes, one for each slot: started, watched, replaced when they die, stopped.
 
 The main thread reads one inbox: messages of the children, and signals. Knows no SQL: what must be
 written about an attempt whose worker died goes through `AttemptCloser`.
@@ -27,7 +26,6 @@ from lrsearch.launch.attempt_closer import AttemptCloser
 from lrsearch.launch.child import Child, Exited, Inbox, Signalled
 from lrsearch.launch.signals import Signals
 from lrsearch.launch.slot_state import SlotState
-from lrsearch.launch.slots import Slot
 from lrsearch.messages import (
     Broken,
     Event,
@@ -57,6 +55,7 @@ from lrsearch.messages import (
     Working,
 )
 from lrsearch.progress.listeners import silent
+from lrsearch.setup.slots import Slot
 from lrsearch.values import StudyState
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.wire import error_from_message
@@ -367,7 +366,7 @@ class Pool:
             self._listen(Event(message=Output(text=line), slot=child.slot.name))
 
     def _last_words(self) -> str:
-        """How the workers ended: of one that told of an error, else of one that printed something."""
+        """How a worker ended: one that told of an error, else one that printed something."""
         told = sorted(self._states, key=lambda state: (not state.reason, not state.tail))
         return told[0].last_words
 

@@ -12,12 +12,12 @@ from shlex import quote
 
 from lrsearch.errors import Refused
 from lrsearch.launch.choosing import choose
-from lrsearch.launch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.launch.retests import STOPPED, RetestsAdded, add_retests
-from lrsearch.launch.starting import complete_study, stored_study, train_further
+from lrsearch.launch.starting import complete_study, further_workers, stored_study, train
 from lrsearch.messages import Listener
+from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.progress.listeners import silent, to_all
-from lrsearch.values import StudyRecord, StudyState
+from lrsearch.values import StudyState
 
 
 def retest(
@@ -40,9 +40,7 @@ def retest(
     cannot be retested.
     """
     listen = to_all({"progress": listen})  # whatever it raises, training goes on
-    url = machine.url
-    added: list[RetestsAdded] = []
-    with stored_study(name, url) as (ledger, study):
+    with stored_study(name, machine) as (ledger, study):
         choice = choose(study, ledger.trials(study.id), wanted)
         over = ledger.search_is_over(study.id)
         if over and not choice.trials:
@@ -53,26 +51,15 @@ def retest(
         left = choice.lacking + choice.waiting
         if not left:
             return add_retests(ledger, study, wanted, listen=listen)
-
-        def begin() -> StudyRecord | None:
-            added.append(add_retests(ledger, study, wanted, listen=listen))
-            now = added[0].study
-            return now if added[0].taken.over and now.state is StudyState.OPEN else None
-
-        train_further(
-            ledger,
-            study,
-            search,
-            machine,
-            url=url,
-            study_file=study_file,
-            listen=listen,
-            left=left,
-            begin=begin,
-        )
+        with further_workers(
+            ledger, study, search, machine, study_file=study_file, listen=listen, left=left
+        ) as (pool, slots):
+            added = add_retests(ledger, study, wanted, listen=listen)
+            if added.taken.over and added.study.state is StudyState.OPEN:
+                train(pool, ledger, added.study, slots, listen)
         counts = ledger.counts(study.id)
-    taken = replace(added[0].taken, waiting=counts.retests - counts.retests_done)
-    return replace(added[0], study=complete_study(url, name), taken=taken)
+    taken = replace(added.taken, waiting=counts.retests - counts.retests_done)
+    return replace(added, study=complete_study(name, machine), taken=taken)
 
 
 def _nothing_to_retest(name: str) -> Refused:

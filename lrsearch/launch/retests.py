@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from lrsearch.launch.checking import refuse_broken
 from lrsearch.launch.choosing import Choice, choose, retests_of
-from lrsearch.launch.options import RetestOptions
 from lrsearch.messages import Event, Listener, Note
+from lrsearch.options import RetestOptions
 from lrsearch.progress.listeners import silent
 from lrsearch.report.words import counted
 from lrsearch.values import Json, StudyRecord, StudyState

@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from lrsearch.launch.checking import check_methods
+from lrsearch.launch.creating import create_or_resume, find_study, new_plan
 from lrsearch.launch.database import check_storage, ledger_at
-from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.launch.planning import plan_workers
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.request import create_or_resume, new_plan, stored
 from lrsearch.launch.starting import check_file, complete_study, train, worker_config
 from lrsearch.messages import Event, Listener, Note
+from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.progress.listeners import silent, to_all
 from lrsearch.report.words import counted
 from lrsearch.values import StudyRecord
@@ -46,7 +46,7 @@ def run_study(
     path, url = check_file(study_file), machine.url
     name = study_name(path, search.name)
     slots = plan_workers(machine, search, url=url, name=name)
-    config = worker_config(machine, url, study_file=path, overrides=search.overrides)
+    config = worker_config(machine, study_file=path, overrides=search.overrides)
     used = slots.slots[:1] if create_only else slots.slots
     with Pool(used, config, listen, trial_timeout=machine.trial_timeout) as pool:
         check_storage(url)  # while TensorFlow loads in the workers
@@ -57,14 +57,14 @@ def run_study(
         plan = new_plan(search, name, str(study_file), found)
         with ledger_at(url) as ledger:
             if create_only:
-                there = stored(ledger, name) is not None
+                there = find_study(ledger, name) is not None
                 study = create_or_resume(ledger, search, plan, resume=False, listen=listen)
                 if there:
                     listen(Event(message=Note(text=_left_alone(study))))
                 return study
             study = create_or_resume(ledger, search, plan, listen=listen)
             train(pool, ledger, study, slots, listen)
-    return complete_study(url, name)
+    return complete_study(name, machine)
 
 
 def _left_alone(study: StudyRecord) -> str:

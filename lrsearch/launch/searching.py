@@ -1,5 +1,6 @@
-"""What `lrsearch.search` and a result's `retest` do: build the options from the call's words, and
-search in this very process or by worker processes.
+"""What `lrsearch.search` and a result's `retest` do, once their words are options.
+
+A definition is searched in this very process, a study file by worker processes.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from lrsearch.choices import SPACE
 from lrsearch.errors import InvalidValue, StudyFileError
 from lrsearch.launch.inline import run_inline
-from lrsearch.launch.options import (
+from lrsearch.messages import Listener
+from lrsearch.options import (
     MachineOptions,
     RetestOptions,
     SearchOptions,
     split_options,
 )
-from lrsearch.messages import Listener
 from lrsearch.values import Json, StudyRecord
 
 if TYPE_CHECKING:

@@ -53,7 +53,7 @@ class Signals:
         return self
 
     def _forget(self) -> None:
-        """A process that the caller's own code forked: a signal to it is its own, and none of ours."""
+        """Drop our handlers in a process that the caller's own code forked."""
         if self._pipe is not None:
             self._pipe = None
             signal.set_wakeup_fd(self._old_wakeup)

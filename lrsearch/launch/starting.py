@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,14 +11,14 @@ from lrsearch.answer import prepare_answer
 from lrsearch.errors import LrSearchError, StudyFileError
 from lrsearch.launch.attempt_closer import AttemptCloser
 from lrsearch.launch.checking import check_identity, refuse_broken
-from lrsearch.launch.checkpoint_folder import checkpoint_root
 from lrsearch.launch.database import ledger_at
-from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.launch.planning import keep_threads, plan_further, trainings_left
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.slots import SlotPlan
 from lrsearch.messages import Event, Listener, Note
+from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.progress.study_watcher import StudyWatcher
+from lrsearch.setup.checkpoint_folder import checkpoint_root
+from lrsearch.setup.slots import SlotPlan
 from lrsearch.values import Json, StudyRecord
 from lrsearch.worker.config import WorkerConfig
 
@@ -53,9 +53,10 @@ def find_file(study: StudyRecord, given: str | Path | None) -> Path:
 
 
 def worker_config(
-    machine: MachineOptions, url: str, *, study_file: Path | None, overrides: Mapping[str, Json]
+    machine: MachineOptions, *, study_file: Path | None, overrides: Mapping[str, Json]
 ) -> WorkerConfig:
     """What this machine's workers are told, their slots aside."""
+    url = machine.url
     return WorkerConfig(
         storage=url,
         study_file=None if study_file is None else str(study_file),
@@ -70,47 +71,40 @@ def worker_config(
 
 
 @contextmanager
-def stored_study(name: str, url: str) -> Iterator[tuple[Ledger, StudyRecord]]:
+def stored_study(name: str, machine: MachineOptions) -> Iterator[tuple[Ledger, StudyRecord]]:
     """The ledger and the study of that name; never makes a database.
 
     Raises UnknownName, StudyBroken.
     """
     from lrsearch.storage import open_ledger
 
-    ledger = open_ledger(url)
-    try:
+    with closing(open_ledger(machine.url)) as ledger:
         study = ledger.study(name)
         refuse_broken(study)
         yield ledger, study
-    finally:
-        ledger.close()
 
 
-def train_further(
+@contextmanager
+def further_workers(
     ledger: Ledger,
     study: StudyRecord,
     search: SearchOptions,
     machine: MachineOptions,
     *,
-    url: str,
     study_file: str | Path | None,
     listen: Listener,
     left: int | None = None,
-    begin: Callable[[], StudyRecord | None] | None = None,
-) -> None:
-    """Let this machine's workers train a study that exists, once their file is known to be its own.
+) -> Iterator[tuple[Pool, SlotPlan]]:
+    """This machine's workers for a study that exists, once their file is known to be its own.
 
-    Then `begin` is called first: it gives the study as it is to be trained, or None where nothing
-    is. `left` is how many trainings there are to come, where the budget does not say so.
+    `left` is how many trainings there are to come, where the budget does not say so.
     """
     slots = plan_further(machine, ledger, study, left or trainings_left(ledger, study))
     path = find_file(study, study_file)
-    config = worker_config(machine, url, study_file=path, overrides=study.plan.overrides)
+    config = worker_config(machine, study_file=path, overrides=study.plan.overrides)
     with Pool(slots.slots, config, listen, trial_timeout=machine.trial_timeout) as pool:
         check_identity(ledger, study, pool.inspect().facts, search, listen=listen)
-        begun = study if begin is None else begin()
-        if begun is not None:
-            train(pool, ledger, begun, slots, listen)
+        yield pool, slots
 
 
 def train(
@@ -132,7 +126,7 @@ def train(
     watcher.end()
 
 
-def complete_study(url: str, name: str) -> StudyRecord:
+def complete_study(name: str, machine: MachineOptions) -> StudyRecord:
     """The study after a good end, with Optuna's rows in step with the ledger.
 
     The pool is left by then, and its signal handlers with it: a Ctrl-C ends this as it ends any
@@ -140,7 +134,7 @@ def complete_study(url: str, name: str) -> StudyRecord:
     """
     from lrsearch.storage import Mirror
 
-    with ledger_at(url) as ledger:
+    with ledger_at(machine.url) as ledger:
         study = ledger.study(name)
         with suppress(LrSearchError):  # any later look completes it
             Mirror(ledger).complete(study.id)

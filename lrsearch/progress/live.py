@@ -185,7 +185,7 @@ def _cells(name: str, row: Row, objective: str) -> tuple[str, ...]:
 
 
 def best_label(best: Result | None) -> str:
-    """What the best may be called: before it is retested, it is the luckiest of single trainings."""
+    """What the best is called: before its retests, it is the luckiest of single trainings."""
     return "best" if best is not None and best.seeds else "best so far"
 
 

@@ -108,7 +108,7 @@ class ProgressState:
         self._take_of_study(event)
         self._take_of_worker(event)
 
-    # -- what is left ----------------------------------------------------------------------------------------------
+    # -- what is left ------------------------------------------------------------------------------
 
     @property
     def done(self) -> int:

@@ -27,7 +27,7 @@ from lrsearch.messages import (
     TrialEnded,
 )
 from lrsearch.progress.billing import Biller
-from lrsearch.report.words import setting_in_short
+from lrsearch.report.words import setting_text
 from lrsearch.values import (
     Kind,
     Origin,
@@ -194,7 +194,7 @@ def brief(contender: Contender | None) -> Result | None:
     return Result(
         number=contender.trial,
         value=contender.value,
-        short=setting_in_short(contender.setting),
+        short=setting_text(contender.setting),
         state=contender.state,
         seeds=contender.seeds,
         evidence=evidence_text(contender.retest),

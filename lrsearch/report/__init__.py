@@ -5,8 +5,9 @@ Reads records and answers; changes nothing.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lrsearch.lazy import lazy_names
 
 if TYPE_CHECKING:
     from lrsearch.report.answer_page import answer_text
@@ -20,16 +21,10 @@ if TYPE_CHECKING:
     from lrsearch.report.rates_picture import rates_figure
     from lrsearch.report.schedules_picture import schedules_figure
     from lrsearch.report.status_page import status_data, status_text
-    from lrsearch.report.tables import (
-        studies_table,
-        study_rows,
-        trial_data,
-        trial_row,
-        trial_text,
-        trials_table,
-        worker_rows,
-        workers_table,
-    )
+    from lrsearch.report.studies import studies_table, study_rows
+    from lrsearch.report.trial_page import trial_data, trial_text
+    from lrsearch.report.trials import trial_row, trials_table
+    from lrsearch.report.workers import worker_rows, workers_table
 
 __all__ = [
     "answer_html",
@@ -56,34 +51,22 @@ __all__ = [
     "write_plots",
 ]
 
-_HOMES = {
-    "answer_html": "lrsearch.report.notebook_page",
-    "answer_text": "lrsearch.report.answer_page",
-    "bill_text": "lrsearch.report.bill",
-    "choose": "lrsearch.report.exporting",
-    "curves_figure": "lrsearch.report.curves_picture",
-    "export_text": "lrsearch.report.exporting",
-    "find_trial": "lrsearch.report.finding",
-    "rates_figure": "lrsearch.report.rates_picture",
-    "schedules_figure": "lrsearch.report.schedules_picture",
-    "spent_text": "lrsearch.report.bill",
-    "status_data": "lrsearch.report.status_page",
-    "status_text": "lrsearch.report.status_page",
-    "studies_table": "lrsearch.report.tables",
-    "study_rows": "lrsearch.report.tables",
-    "trial_data": "lrsearch.report.tables",
-    "trial_row": "lrsearch.report.tables",
-    "trial_text": "lrsearch.report.tables",
-    "trials_table": "lrsearch.report.tables",
-    "worker_rows": "lrsearch.report.tables",
-    "workers_table": "lrsearch.report.tables",
-    "write_notes": "lrsearch.report.notes",
-    "write_plots": "lrsearch.report.pictures",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Loaded on first use: words alone need neither SQL nor pictures."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'lrsearch.report' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+# Loaded on first use: words alone need neither SQL nor pictures.
+__getattr__ = lazy_names(
+    __name__,
+    answer_page=["answer_text"],
+    bill=["bill_text", "spent_text"],
+    curves_picture=["curves_figure"],
+    exporting=["choose", "export_text"],
+    finding=["find_trial"],
+    notebook_page=["answer_html"],
+    notes=["write_notes"],
+    pictures=["write_plots"],
+    rates_picture=["rates_figure"],
+    schedules_picture=["schedules_figure"],
+    status_page=["status_data", "status_text"],
+    studies=["studies_table", "study_rows"],
+    trial_page=["trial_data", "trial_text"],
+    trials=["trial_row", "trials_table"],
+    workers=["worker_rows", "workers_table"],
+)

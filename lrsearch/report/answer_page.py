@@ -89,10 +89,16 @@ def _contender_columns(
         Column(cells=[_value(each, digits) for _, each, _ in rows]),
         Column(cells=[f"trial {each.trial}" for _, each, _ in rows], name="trials"),
         Column(
-            cells=[_evidence(each, digits) for _, each, _ in rows],
+            cells=[_evidence(each, digits, test=wide) for _, each, _ in rows],
             name="what a value rests on",
             rank=2,
             least=9,
+        ),
+        # a column of its own in a terminal: where it does not fit it is left out, not cut
+        Column(
+            cells=["" if wide else _test(each, digits) for _, each, _ in rows],
+            name="test values",
+            rank=3,
         ),
         Column(
             cells=[aside for _, _, aside in rows], name="what is not separable", rank=4, least=13
@@ -134,12 +140,17 @@ def _mean(mean: float, spread: float | None, digits: int) -> str:
     return value_text(mean, digits) + (f" +- {spread:.{digits}f}" if spread is not None else "")
 
 
-def _evidence(each: Contender, digits: int) -> str:
-    """How many trainings the value is of, and what the test split said, where there is one."""
+def _evidence(each: Contender, digits: int, *, test: bool) -> str:
+    """How many trainings the value is of, and what the test split said, where that is asked for."""
+    said = _test(each, digits) if test else ""
+    return f"({', '.join(filter(None, [evidence_text(each.retest), said]))})"
+
+
+def _test(each: Contender, digits: int) -> str:
+    """What the test split said; empty where there is none."""
     seen = each.retest.test if each.retest else ()
     spread = stdev(seen) if each.retest and len(seen) > 1 and not each.retest.copies else None
-    test = f", test {_mean(fmean(seen), spread, digits)}" if seen else ""
-    return f"({evidence_text(each.retest)}{test})"
+    return f"test {_mean(fmean(seen), spread, digits)}" if seen else ""
 
 
 def _aside(answer: Answer) -> str:

@@ -46,7 +46,7 @@ def new_figure(width: float, height: float) -> Figure:
         ) from None
 
     class Shown(Drawn):
-        """A figure that a notebook shows although pyplot, which teaches it to, was never imported."""
+        """A figure that a notebook shows without pyplot, which else teaches it to."""
 
         def _repr_png_(self) -> bytes:
             buffer = io.BytesIO()
@@ -82,7 +82,7 @@ def set_ylabel(figure: Figure, panel: Axes, text: str, *, height: float) -> None
 
 
 def _one_legend(figure: Figure, order: Sequence[str]) -> Any:
-    """One legend for all panels, in as many columns as fit; inside a panel it would lie on trials."""
+    """One legend for all panels, in as many columns as fit; in a panel it would hide trials."""
     found: dict[str, Any] = {}
     for panel in figure.axes:
         handles, labels = panel.get_legend_handles_labels()
@@ -148,7 +148,7 @@ def fit_text(figure: Figure, text: str, *, size: float, room: float) -> str:
 
 
 def _pieces(word: str, longest: int) -> list[str]:
-    """A word in pieces of at most `longest` characters, cut after underscores where there are any."""
+    """A word in pieces of at most `longest` characters, cut after underscores if it has any."""
     pieces = []
     while len(word) > longest:
         cut = word.rfind("_", 0, longest) + 1 or longest

@@ -121,8 +121,14 @@ def _title(study: StudyRecord, answer: Answer, chosen: Contender) -> str:
     if chosen.origin is not Origin.YOURS:
         return f"{'The best' if chosen is answer.best else 'A'} setting of study {study.name!r}"
     if answer.best is not None and answer.best.trial != chosen.trial:
-        return f"This is your own compile, which study {study.name!r} did not find best: trial {answer.best.trial} is."
-    return f"Yours is the setting: study {study.name!r} found none that is better than your own compile."
+        return (
+            f"This is your own compile, which study {study.name!r} did not find best: trial "
+            f"{answer.best.trial} is."
+        )
+    return (
+        f"Yours is the setting: study {study.name!r} found none that is better than your own "
+        "compile."
+    )
 
 
 def _about(run: Run, chosen: Contender) -> str:
@@ -132,7 +138,10 @@ def _about(run: Run, chosen: Contender) -> str:
     )
     batch = f"{run.accumulation} x batch size {setting.batch_size or 'of the dataset'}"
     lines = [
-        f"{setting.optimizer}, peak learning rate {rate_text(setting.learning_rate)}, {schedule_text(setting)}.",
+        (
+            f"{setting.optimizer}, peak learning rate {rate_text(setting.learning_rate)}, "
+            f"{schedule_text(setting)}."
+        ),
         f"{facts.objective} {_value(chosen)}.",
         f"{counted(facts.epochs, 'epoch')}, {counted(run.total, 'update')} of {batch}.",
         f"Trial {chosen.trial}, seed {run.seed}; found by lrsearch {VERSION} with {versions}.",
@@ -141,7 +150,8 @@ def _about(run: Run, chosen: Contender) -> str:
         lines.append(f"build_model(params) was called with {dict(setting.extra)!r}.")
     if chosen.origin is Origin.YOURS:
         lines.append(
-            "Its callbacks are not part of it: what stops early or sets the rate goes to fit as before."
+            "Its callbacks are not part of it: what stops early or sets the rate goes to fit "
+            "as before."
         )
     return "\n".join(lines)
 
@@ -151,7 +161,10 @@ def _value(chosen: Contender) -> str:
         lost = f", whose retests went wrong ({lost_text(chosen.retest)})" if chosen.retest else ""
         return f"{value_text(chosen.searched)} in one training{lost}"
     spread = f" +- {value_text(chosen.retest.spread)}" if chosen.retest.spread is not None else ""
-    return f"{value_text(chosen.retest.mean)}{spread} over {counted(chosen.retest.n, 'fresh seed')} {list(chosen.retest.seeds)}"
+    return (
+        f"{value_text(chosen.retest.mean)}{spread} over "
+        f"{counted(chosen.retest.n, 'fresh seed')} {list(chosen.retest.seeds)}"
+    )
 
 
 def _seed(answer: Answer, chosen: Contender) -> int | None:

@@ -1,8 +1,7 @@
-"""Tables that fit a width: columns that have no room are left out, and the table's last line names
-them.
+"""Tables that fit a width.
 
-Knows texts only. `width` is in terminal cells; None is no limit, and then nothing is left out or
-cut.
+Columns that have no room are left out, and the table's last line names them. Knows texts only.
+`width` is in terminal cells; None is no limit, and then nothing is left out or cut.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from dataclasses import dataclass, replace
 from rich.cells import cell_len, set_cell_size
 
 GAP = "  "
+HANG = " " * 9  # below a line that begins with a label, such as `setting  `
 DOTS = "..."
 
 

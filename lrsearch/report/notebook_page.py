@@ -33,7 +33,10 @@ def answer_html(study: StudyRecord, records: Sequence[TrialRecord], answer: Answ
     """The whole output of a cell."""
     ended = ", ".join(f"{number} {state}" for state, number in answer.counts.items() if number)
     better = "higher" if answer.direction == "maximize" else "lower"
-    head = f"<b>{escape(answer.study)}</b>: {escape(answer.objective)} ({better} is better); {ended or 'no trial yet'}"
+    head = (
+        f"<b>{escape(answer.study)}</b>: {escape(answer.objective)} ({better} is better); "
+        f"{ended or 'no trial yet'}"
+    )
     notes = "".join(f"<li>{escape(each)}</li>" for each in answer.warnings)
     parts = [
         f"<p>{head}</p>",

@@ -34,7 +34,8 @@ def study_note(answer: Answer) -> str:
     if answer.best is not None and answer.ranked[0].number != answer.best.trial:
         parts.insert(
             1,
-            f"Where this page itself says best trial, it means the best single training: {answer.ranked[0].number}.",
+            "Where this page itself says best trial, it means the best single training: "
+            f"{answer.ranked[0].number}.",
         )
     return "\n\n".join(parts)
 
@@ -47,12 +48,18 @@ def trial_note(record: TrialRecord, objective: str) -> str:
     setting = record.setting
     lines = [f"**{record.state.value}**"]
     if setting is not None:
-        said = f"{setting.optimizer}, peak learning rate {rate_text(setting.learning_rate)}, {schedule_text(setting)}"
+        said = (
+            f"{setting.optimizer}, peak learning rate {rate_text(setting.learning_rate)}, "
+            f"{schedule_text(setting)}"
+        )
         lines.append(f"{quoted(said)} ({record.origin.value})")
     value = f"{quoted(objective)} {value_text(record.value)}"
     if record.best_epoch is not None:
         value += f"; best {value_text(record.best_value)} at epoch {record.best_epoch}"
-    ran = f"{counted(record.epochs, 'epoch')}, {counted(record.steps, 'update')} in {duration_text(record.seconds)}"
+    ran = (
+        f"{counted(record.epochs, 'epoch')}, {counted(record.steps, 'update')} in "
+        f"{duration_text(record.seconds)}"
+    )
     lines.append(f"{value}; {ran}")
     texts = (record.reason, *record.notes, record.traceback_text[-_LONGEST_TRACEBACK:])
     lines += [fenced(text) for text in texts if text.strip()]

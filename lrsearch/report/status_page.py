@@ -8,9 +8,15 @@ from shlex import quote
 from lrsearch.answer import Contender, Spent, evidence_text, seconds_left, standing
 from lrsearch.answer.pace import trainings_left
 from lrsearch.report.bill import spent_text
-from lrsearch.report.layout import Column, bar, clauses, paragraph, table
-from lrsearch.report.tables import HANG, setting_text, words_of, worker_rows
-from lrsearch.report.words import counted, duration_text, value_text
+from lrsearch.report.layout import HANG, Column, bar, clauses, paragraph, table
+from lrsearch.report.words import (
+    counted,
+    duration_text,
+    setting_text,
+    trial_setting_text,
+    value_text,
+)
+from lrsearch.report.workers import worker_rows
 from lrsearch.storage import Counts
 from lrsearch.values import Json, StudyRecord, StudyState, TrialRecord, TrialState, WorkerRecord
 
@@ -189,7 +195,7 @@ def _training(record: TrialRecord) -> dict[str, Json]:
         "label": record.label,
         "attempt": record.attempt,
         "worker": record.worker,
-        "setting": setting_text(record),
+        "setting": trial_setting_text(record),
     }
 
 
@@ -201,5 +207,5 @@ def _short(each: Contender | None) -> dict[str, Json] | None:
         "state": each.state.value,
         "value": each.value,
         "evidence": evidence_text(each.retest),
-        "setting": words_of(each.setting),
+        "setting": setting_text(each.setting),
     }

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from lrsearch.answer.words import counted, rate_text
-from lrsearch.values import Json, Setting
+from lrsearch.values import Json, Setting, TrialRecord
 
 __all__ = [
     "counted",
@@ -17,8 +17,9 @@ __all__ = [
     "range_text",
     "rate_text",
     "schedule_text",
-    "setting_in_short",
+    "setting_text",
     "shape_text",
+    "trial_setting_text",
     "value_digits",
     "value_text",
     "varying_of",
@@ -52,10 +53,15 @@ def schedule_text(setting: Setting) -> str:
     return ", ".join([shape_text(setting), *knob_texts(setting)])
 
 
-def setting_in_short(setting: Setting) -> str:
-    """A setting in one short line, in the words of every table."""
+def setting_text(setting: Setting, varying: frozenset[str] = frozenset()) -> str:
+    """A setting in one line, in the words of every table; `varying` as for `further_text`."""
     words = f"{setting.optimizer} {rate_text(setting.learning_rate)} {schedule_text(setting)}"
-    return f"{words}; {further_text(setting)}" if setting.extra else words
+    return "; ".join(filter(None, [words, further_text(setting, varying)]))
+
+
+def trial_setting_text(record: TrialRecord, varying: frozenset[str] = frozenset()) -> str:
+    """A trial's setting in one line; before it is sampled, that it is not."""
+    return "(not sampled yet)" if record.setting is None else setting_text(record.setting, varying)
 
 
 def knob_texts(setting: Setting) -> list[str]:
@@ -73,8 +79,9 @@ def knob_texts(setting: Setting) -> list[str]:
 
 
 def varying_of(settings: Iterable[Setting]) -> frozenset[str]:
-    """What differs between these, beside optimizer, rate, schedule and extra: `batch_size`,
-    hyperparameters as `adamw.beta_2`.
+    """What differs between settings, such as `batch_size` or the hyperparameter `adamw.beta_2`.
+
+    Optimizer, rate, schedule and extra are shown anyhow, and do not count.
     """
     seen: dict[str, set[float | None]] = {}
     for each in settings:
@@ -85,8 +92,9 @@ def varying_of(settings: Iterable[Setting]) -> frozenset[str]:
 
 
 def further_text(setting: Setting, varying: frozenset[str] = frozenset()) -> str:
-    """What else was searched: `dropout 0.23, batch 64, weight decay 0.01`; `varying` says what of
-    it is worth a word.
+    """What else was searched: `dropout 0.23, batch 64, weight decay 0.01`.
+
+    Of batch size and hyperparameters only those that are `varying` are worth a word.
     """
     shown = dict(setting.extra)
     shown |= {"batch": setting.batch_size} if "batch_size" in varying else {}
@@ -99,9 +107,7 @@ def further_text(setting: Setting, varying: frozenset[str] = frozenset()) -> str
 
 
 def _word(value: Json) -> str:
-    """A searched value in a line: a text that would break the line, or could not be seen, as Python
-    writes it.
-    """
+    """A searched value in a line; text that would break the line, or be invisible, as its repr."""
     if isinstance(value, float):
         return f"{value:.3g}"
     text = str(value)
@@ -109,7 +115,7 @@ def _word(value: Json) -> str:
 
 
 def value_digits(values: Iterable[float | None]) -> int:
-    """Digits after the point that show three figures of the smallest of `values`; at least three."""
+    """Digits after the point, at least three, that show three figures of the smallest value."""
     sizes = [abs(each) for each in values if each is not None and math.isfinite(each) and each]
     return min(9, max(3, 2 - math.floor(math.log10(min(sizes))))) if sizes else 3
 

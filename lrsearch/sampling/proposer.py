@@ -175,7 +175,10 @@ SAMPLERS: dict[str, Sampled] = {
 
 
 def check_sampler(name: str) -> None:
-    """Refuse a sampler that is not offered (UnknownName) or cannot run here (EnvironmentProblem)."""
+    """Refuse a sampler that is not offered, or cannot run here.
+
+    Raises UnknownName, EnvironmentProblem.
+    """
     check_choice("sampler", name)
     if name == "gp" and importlib.util.find_spec("torch") is None:
         raise EnvironmentProblem(
@@ -201,7 +204,7 @@ def _contains(dimension: Dimension, value: Json) -> bool:
     return isinstance(value, int | float) and bool(dimension.low <= value <= dimension.high)
 
 
-# -- how the ledger's states look to a sampler ---------------------------------------------------------------------------
+# How the ledger's states look to a sampler.
 
 _Params: TypeAlias = dict[str, Any]
 _Distributions: TypeAlias = dict[str, BaseDistribution]

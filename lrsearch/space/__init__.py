@@ -8,6 +8,7 @@ from lrsearch.space.build import (
     keras_class,
 )
 from lrsearch.space.calls import code_of, registered_names
+from lrsearch.space.checks import check_batch_sizes
 from lrsearch.space.dimensions import Dimension
 from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec, rate_range
 from lrsearch.space.schedules import SHAPES, Shape, rate, rates, rise_of, warmup_steps
@@ -24,6 +25,7 @@ __all__ = [
     "Suggestion",
     "build_optimizer",
     "build_schedule",
+    "check_batch_sizes",
     "code_of",
     "keras_arguments",
     "keras_class",

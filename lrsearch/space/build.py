@@ -7,7 +7,7 @@ from typing import Any
 
 from lrsearch.errors import InvalidValue
 from lrsearch.space._keras_layers import output_layers
-from lrsearch.space.optimizers import optimizer_named
+from lrsearch.space.optimizers import find_optimizer
 from lrsearch.values import Json, Setting
 
 
@@ -34,7 +34,7 @@ def build_optimizer(
     orthogonalise. With `learning_rate`, the rate is a variable in place of the schedule, for
     whoever feeds it.
     """
-    spec = optimizer_named(setting.optimizer)
+    spec = find_optimizer(setting.optimizer)
     arguments = keras_arguments(setting, accumulation, carried or {})
     if spec.name == "muon" and model is not None:
         arguments["exclude_layers"] = output_layers(model)
@@ -46,7 +46,7 @@ def build_optimizer(
     return keras_class(spec.name)(given, **arguments)
 
 
-def scaled(optimizer: Any, scaling: Mapping[str, Json]) -> Any:
+def scale_loss(optimizer: Any, scaling: Mapping[str, Json]) -> Any:
     """`optimizer` in a loss scaling of these arguments."""
     import keras
 
@@ -59,7 +59,7 @@ def keras_class(optimizer: str) -> Any:
     """
     import keras
 
-    found = getattr(keras.optimizers, optimizer_named(optimizer).keras, None)
+    found = getattr(keras.optimizers, find_optimizer(optimizer).keras, None)
     if found is None:
         allowed = f"an optimizer that Keras {keras.__version__} has"
         raise InvalidValue(
@@ -75,7 +75,7 @@ def keras_arguments(
     leaves out.
     """
     arguments: dict[str, Any] = {
-        **optimizer_named(setting.optimizer).fixed,
+        **find_optimizer(setting.optimizer).fixed,
         **_hyper(setting),
         **carried,
     }

@@ -2,7 +2,7 @@
 
 Each check raises InvalidValue, which says what is allowed, or UnknownName.
 
-Those named `checked_...` return the value as it is kept.
+Those that may change the value, such as a list into a tuple, return it as it is kept.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lrsearch.space.optimizers import OPTIMIZERS
 _BELOW_ONE = frozenset({"beta_1", "beta_2", "rho", "momentum"})
 
 
-def checked_names(field_name: str, given: Any) -> tuple[str, ...]:
+def check_names(field_name: str, given: Any) -> tuple[str, ...]:
     """Names that differ, at least one."""
     if isinstance(given, str) or not isinstance(given, Sequence) or not given:
         raise InvalidValue(field_name, got=given, allowed="a list of names, at least one")
@@ -29,7 +29,7 @@ def checked_names(field_name: str, given: Any) -> tuple[str, ...]:
     return tuple(given)
 
 
-def checked_pair(field_name: str, given: Any) -> Range:
+def check_pair(field_name: str, given: Any) -> Range:
     """Two finite numbers, the lower first."""
     try:
         low, high = (float(each) for each in given)
@@ -40,9 +40,9 @@ def checked_pair(field_name: str, given: Any) -> Range:
     return low, high
 
 
-def checked_fraction(name: str, given: Any, limit: float) -> float | Range:
+def check_fraction(name: str, given: Any, limit: float) -> float | Range:
     """A fraction, or a pair of them."""
-    checked = checked_pair(name, given) if isinstance(given, tuple | list) else given
+    checked = check_pair(name, given) if isinstance(given, tuple | list) else given
     numbers = checked if isinstance(checked, tuple) else (checked,)
     if not all(
         isinstance(each, int | float) and not isinstance(each, bool) and 0 <= each <= limit
@@ -54,7 +54,7 @@ def checked_fraction(name: str, given: Any, limit: float) -> float | Range:
     return checked if isinstance(checked, tuple) else float(checked)
 
 
-def checked_batch_sizes(given: Any) -> tuple[int | None, ...] | None:
+def check_batch_sizes(given: Any) -> tuple[int | None, ...] | None:
     """One or several sizes that differ; None where nothing was said."""
     if given is None:
         return None
@@ -67,19 +67,19 @@ def checked_batch_sizes(given: Any) -> tuple[int | None, ...] | None:
     return sizes
 
 
-def checked_rates(given: Any, optimizers: Sequence[str]) -> Range | dict[str, Range] | None:
+def check_rates(given: Any, optimizers: Sequence[str]) -> Range | dict[str, Range] | None:
     """A range of peak rates, or one by optimizer, within the search's axis and Keras' clamp."""
     if given is None:
         return None
     if not isinstance(given, Mapping):
-        pair = checked_pair("learning_rate", given)
+        pair = check_pair("learning_rate", given)
         for name in optimizers:
             _check_rate(name, pair)
         return pair
     for name in given:
         if name not in optimizers:
             raise UnknownName("optimizer in learning_rate", got=name, known=optimizers)
-    pairs = {name: checked_pair(f"learning_rate[{name!r}]", pair) for name, pair in given.items()}
+    pairs = {name: check_pair(f"learning_rate[{name!r}]", pair) for name, pair in given.items()}
     for name, pair in pairs.items():
         _check_rate(name, pair)
     return pairs
@@ -121,7 +121,7 @@ def check_hyper(hyper: Mapping[str, Mapping[str, Any]], optimizers: Sequence[str
 
 def check_knob(field_name: str, name: str, knob: Knob, value: Any) -> None:
     """A hyperparameter: one number, or a range of them, in which Keras can train."""
-    pair = (value, value) if is_number(value) else checked_pair(field_name, value)
+    pair = (value, value) if is_number(value) else check_pair(field_name, value)
     if pair[0] < 0 or (name in _BELOW_ONE and pair[1] >= 1):
         raise InvalidValue(
             field_name,

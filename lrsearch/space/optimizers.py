@@ -184,7 +184,7 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
 }
 
 
-def optimizer_named(name: str) -> OptimizerSpec:
+def find_optimizer(name: str) -> OptimizerSpec:
     """The row of that name; raises UnknownName with the nearest."""
     if name not in OPTIMIZERS:
         raise UnknownName("optimizer", got=name, known=OPTIMIZERS)
@@ -198,9 +198,9 @@ def rate_range(
     asked: Mapping[str, tuple[float, float]],
     base: int | None,
 ) -> tuple[float, float]:
-    """Lowest and highest peak rate to try: as `asked` for, else the table's, scaled with the batch.
+    """Lowest and highest peak rate to try: as `asked` for, else the table's.
 
-    `base` is the study's first batch size, for which the table's rates hold.
+    The table's range grows with the batch size; `base` is the study's first batch size, for which the table's rates hold.
     """
     if optimizer in asked:
         return asked[optimizer]

@@ -170,7 +170,7 @@ SHAPES: dict[str, Shape] = {
 }
 
 
-def shape_named(name: str) -> Shape:
+def find_shape(name: str) -> Shape:
     """The shape of that name; raises UnknownName with the nearest."""
     if name not in SHAPES:
         raise UnknownName("schedule", got=name, known=SHAPES)
@@ -199,7 +199,7 @@ def multiplier_of(xp: Any, setting: Setting, index: Any, total_steps: int) -> An
     """The multipliers, 0..1, at update indices `index` (float64, from 0); the last one holds beyond
     the run.
     """
-    shape, warm = shape_named(setting.schedule), warmup_steps(setting, total_steps)
+    shape, warm = find_shape(setting.schedule), warmup_steps(setting, total_steps)
     within = xp.minimum(index, total_steps - 1.0)
     # The decay begins where the warm-up ends, so that the peak is reached whatever the warm-up.
     progress = xp.maximum(within - warm, 0.0 * within) / (total_steps - warm)

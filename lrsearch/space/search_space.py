@@ -16,12 +16,12 @@ from typing import Any
 from lrsearch.choices import SPACE
 from lrsearch.errors import InvalidValue, UnknownName
 from lrsearch.space.checks import (
+    check_batch_sizes,
     check_choices,
+    check_fraction,
     check_hyper,
-    checked_batch_sizes,
-    checked_fraction,
-    checked_names,
-    checked_rates,
+    check_names,
+    check_rates,
 )
 from lrsearch.space.dimensions import (
     AXIS,
@@ -31,8 +31,8 @@ from lrsearch.space.dimensions import (
     extra_dimension,
     knob_dimension,
 )
-from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec, optimizer_named, rate_range
-from lrsearch.space.schedules import SHAPES, shape_named
+from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec, find_optimizer, rate_range
+from lrsearch.space.schedules import SHAPES, find_shape
 from lrsearch.space.suggestion import SuggestingTrial, Suggestion, ask
 from lrsearch.values import Json, Setting
 
@@ -72,17 +72,15 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         for name in ("optimizers", "schedules"):
-            object.__setattr__(self, name, checked_names(name, getattr(self, name)))
+            object.__setattr__(self, name, check_names(name, getattr(self, name)))
         for each in self.optimizers:
-            optimizer_named(each)
+            find_optimizer(each)
         for each in self.schedules:
-            shape_named(each)
-        object.__setattr__(
-            self, "learning_rate", checked_rates(self.learning_rate, self.optimizers)
-        )
+            find_shape(each)
+        object.__setattr__(self, "learning_rate", check_rates(self.learning_rate, self.optimizers))
         for name, limit in (("warmup", 0.9), ("final", 1.0)):
-            object.__setattr__(self, name, checked_fraction(name, getattr(self, name), limit))
-        object.__setattr__(self, "batch_size", checked_batch_sizes(self.batch_size))
+            object.__setattr__(self, name, check_fraction(name, getattr(self, name), limit))
+        object.__setattr__(self, "batch_size", check_batch_sizes(self.batch_size))
         check_hyper(self.hyper, self.optimizers)
         for name, value in self.extra.items():
             if not name.isidentifier() or name in RESERVED:
@@ -158,7 +156,7 @@ class SearchSpace:
 
     def _reference_rate(self, optimizer: str, batch_size: int | None) -> float:
         """What `lr_over_reference` is relative to."""
-        spec = optimizer_named(optimizer)
+        spec = find_optimizer(optimizer)
         return spec.reference * spec.batch_scale(batch_size, self.batch_sizes[0])
 
     def dimensions(self) -> tuple[Dimension, ...]:
@@ -284,7 +282,8 @@ class SearchSpace:
     def references(self) -> tuple[Setting, ...]:
         """Each optimizer at its reference rate, on the study's plainest falling schedule.
 
-        The rate is clipped into what was asked for. Linear decay to zero, or as near as was asked for, with a short warm-up is a hard default to
+        The rate is clipped into what was asked for. Linear decay to zero, or as near as was asked
+        for, with a short warm-up is a hard default to
         beat (Li 2020; Bergsma 2025).
         """
         preferred = ("linear", "cosine", "warmup_stable_decay", *self.schedules)

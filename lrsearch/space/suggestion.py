@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from lrsearch.errors import InvalidValue
-from lrsearch.space.build import build_optimizer, build_schedule, scaled
+from lrsearch.space.build import build_optimizer, build_schedule, scale_loss
 from lrsearch.space.dimensions import Dimension
 from lrsearch.space.schedules import rate
 from lrsearch.values import Json, Setting
@@ -65,7 +65,7 @@ class Suggestion:
             self.setting, self.total_steps, self.accumulation, carried=self.carried, model=model
         )
         self._leave_out_of_decay(made, model)
-        return scaled(made, self.scaling) if self.scaling else made
+        return scale_loss(made, self.scaling) if self.scaling else made
 
     def _leave_out_of_decay(self, made: Any, model: Any) -> None:
         told = self.decay_exclusions

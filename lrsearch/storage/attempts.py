@@ -25,7 +25,7 @@ _FREE = {"state": TrialState.WAITING.value, "lease_until": None, "token": None}
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What a heartbeat learns: trials that are not the worker's any more, and what the study wants."""
+    """What a heartbeat learns: the trials that the worker has lost, and what the study wants."""
 
     lost: frozenset[int]
     study_state: StudyState
@@ -78,7 +78,7 @@ def _recorded_before(tx: Transaction, outcome: Outcome) -> bool:
 
 
 def _trim_curve(tx: Transaction, outcome: Outcome) -> None:
-    """Drop epochs that only an earlier attempt reached; a failure keeps what there is, to look at."""
+    """Drop epochs that only an earlier attempt reached; a failure keeps all, to look at."""
     if outcome.attempt > 1 and outcome.status is not Status.FAILED:
         beyond = and_(curves.c.trial_id == outcome.trial_id, curves.c.epoch > outcome.epochs)
         tx.execute(delete(curves).where(beyond))

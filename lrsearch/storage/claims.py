@@ -9,10 +9,11 @@ again keeps its row.
 
 **The deadline's rule** is in `lrsearch.storage.timing`: nothing begins that would end after it.
 
-**What is in flight.** A sampler learns only from what has ended. With up to a fifth of the budget in training at once the best
-of 40 trials was as good as with one at a time (regret 0.018 and 0.019, synthetic, 24 tasks), with a half worse (0.022). So a
-worker that holds sampled trials gets a new one only while they are fewer than its share of that fifth. What waits with a
-setting (yours, references, retests, retries) is handed out without end.
+**What is in flight.** A sampler learns only from trials that have ended. With up to a fifth of the
+budget in training at once the best of 40 trials was as good as with one at a time (regret 0.018 and
+0.019, synthetic, 24 tasks), with a half worse (0.022). So a worker that holds sampled trials gets a
+new one only while they are fewer than its share of that fifth. Trials that wait with a setting
+(yours, references, retests, retries) are handed out without a limit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How connections are made: time-outs everywhere, drivers, the database's clock, errors in one line.
+"""Connections: time-outs everywhere, drivers, the database's clock, errors in one line.
 
 How a transaction begins on them is in `lrsearch.storage.database`. Knows no tables.
 """
@@ -51,9 +51,8 @@ def _no_driver(url: URL, error: ImportError) -> EnvironmentProblem:
     if isinstance(error, ModuleNotFoundError):
         return EnvironmentProblem(f"{kind} needs {error.name}: {install}")
     first = next(iter(str(error).splitlines()), type(error).__name__).rstrip(": ")
-    return EnvironmentProblem(
-        f"{url.get_driver_name()}, which {kind} needs, does not load ({first}). Install it anew: {install}"
-    )
+    broken = f"{url.get_driver_name()}, which {kind} needs, does not load ({first})."
+    return EnvironmentProblem(f"{broken} Install it anew: {install}")
 
 
 def engine_options(url: URL) -> dict[str, Any]:
@@ -64,7 +63,8 @@ def engine_options(url: URL) -> dict[str, Any]:
         "sqlite": {"timeout": BUSY_SECONDS},
         "postgresql": {
             "connect_timeout": CONNECT_SECONDS,
-            "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={STATEMENT_SECONDS}s"
+            "options": f"-c timezone=UTC -c statement_timeout={STATEMENT_SECONDS}s"
+            f" -c lock_timeout={STATEMENT_SECONDS}s"
             f" -c idle_in_transaction_session_timeout={IDLE_SECONDS}s",
             "keepalives_idle": 10,
             "keepalives_interval": 5,

@@ -1,22 +1,22 @@
 """The one way into the database: `Database.transact`.
 
-**A transaction begins with a lock**, so that nothing changes between a look and the change that follows.
+**A transaction begins with a lock**: nothing changes between a look and the change after it.
 
     SQLite        BEGIN IMMEDIATE takes the file's one lock; work that only reads begins with BEGIN
     PostgreSQL    READ COMMITTED; SELECT ... FOR UPDATE locks the study's row, where one is named
     MySQL         the same, as in MariaDB
 
-Every change of a trial's state names its study. So the changes of one study happen one after another,
-and no two can deadlock. The exceptions lock the trial's own row: curves, checkpoints, heartbeats.
+Every change of a trial's state names its study. So the changes of one study happen one after
+another, and no two can deadlock. Curves, checkpoints and heartbeats lock the trial's row instead.
 
-**It is tried again** while the database is away (`with_retries`). So all work must be safe to repeat:
-a commit may have arrived though its answer was lost.
+**It is tried again** while the database is away (`with_retries`). So all work must be safe to
+repeat: a commit may have arrived though its answer was lost.
 
-**One try is all** for callers that can come back later (`Database.try_write`, `try_read`): training must
-not wait for a database that is away.
+**One try is all** for callers that can come back later (`Database.try_write`, `try_read`): training
+must not wait for a database that is away.
 
-**A repeated request is served once**: an attempt's number fences what workers write of trials, and every
-other request carries a token, with which its answer is stored (`Transaction.once`).
+**A repeated request is served once.** An attempt's number fences what workers write of trials, and
+every other request carries a token, with which its answer is stored (`Transaction.once`).
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def with_retries(patience_seconds: float) -> Retrying:
     return Retrying(
         retry=retry_if_exception_type(StorageUnavailable),
         # jitter, so that workers do not come back all at once
-        wait=lambda state: _BACKOFF(state) * random.uniform(0.5, 1.0),  # noqa: S311 - no secret
+        wait=lambda state: _BACKOFF(state) * random.uniform(0.5, 1.0),  # noqa: S311
         stop=outlasts,
         reraise=True,
     )
@@ -126,7 +126,7 @@ def retry_races(
         retry=retry_if_exception(
             lambda error: isinstance(error, kind) and not isinstance(error, final)
         ),
-        wait=lambda state: random.uniform(0.05, 0.3) * state.attempt_number,  # noqa: S311 - no secret
+        wait=lambda state: random.uniform(0.05, 0.3) * state.attempt_number,  # noqa: S311
         stop=stop_after_attempt(8),
         reraise=True,
     )

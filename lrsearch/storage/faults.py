@@ -100,7 +100,7 @@ def _state_at_login(orig: Any) -> str:
     try:
         options = {each.keyword.decode(): each.val.decode() for each in pgconn.info if each.val}
         return _traced_state(options)
-    except Exception:  # noqa: BLE001 - a build of libpq without the trace: the error then counts as an outage
+    except Exception:  # noqa: BLE001 - a libpq without the trace: taken for an outage
         return ""
 
 

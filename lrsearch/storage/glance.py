@@ -1,6 +1,6 @@
 """What of a study is read together: its trials, how many stand where, its workers.
 
-Queries of one connection, no transactions.
+Queries within one transaction.
 """
 
 from __future__ import annotations

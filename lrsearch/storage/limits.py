@@ -1,4 +1,4 @@
-"""Client-side time-outs: for answers that never come, and for work that must not hold up its caller.
+"""Client-side time-outs: for answers that never come, and for work that must not hold up others.
 
 A server's own time-outs end nothing when the server, or the way to it, stands still: a frozen
 process, a relay that accepts and forwards nothing. TCP's end nothing either while something on the
@@ -57,7 +57,7 @@ def _until(
 
 
 class DetachedCall(Generic[T]):
-    """Work on a thread of its own, which its caller awaits for a while and then leaves to itself."""
+    """Work on its own thread, which the caller awaits for a while and then leaves to itself."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work

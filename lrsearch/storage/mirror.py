@@ -104,7 +104,7 @@ class Mirror:
             return written
         return written
 
-    # -- the lease ---------------------------------------------------------------------------------------------------------------
+    # -- the lease --------------------------------------------------------------------------------
 
     def _take(self, study_id: int) -> _Batch | None:
         """Take the lease with what there is to write; None where there is nothing, or another
@@ -140,7 +140,7 @@ class Mirror:
         self._database.transact(settle)
         self._failpoint("settled")
 
-    # -- rows --------------------------------------------------------------------------------------------------------------------
+    # -- rows -------------------------------------------------------------------------------------
 
     def _write(self, batch: _Batch) -> list[dict[str, Any]]:
         noted = []

@@ -20,7 +20,8 @@ PATIENCE_SECONDS = 2.0  # whoever pressed a key has no more
 _SQLITE = "sqlite:///"
 _STUDIES = "SELECT name FROM lrsearch_studies ORDER BY created_at DESC"
 _TRIALS = """
-SELECT t.kind, t.number, t.parent, t.repeat_no FROM lrsearch_trials t JOIN lrsearch_studies s ON s.id = t.study_id
+SELECT t.kind, t.number, t.parent, t.repeat_no
+FROM lrsearch_trials t JOIN lrsearch_studies s ON s.id = t.study_id
 WHERE s.name = :study ORDER BY t.kind DESC, t.number
 """  # search trials before retests
 

@@ -1,7 +1,7 @@
 """Retests: planned by a worker when the search is over, or asked for by somebody.
 
-Those that are asked for are queued where the search is over, else kept as the study's rule for its
-end. A study that has finished is open again for them, and for them alone: its search does not go on,
+Retests that somebody asks for are queued where the search is over; else they become the study's
+rule for its end. A finished study opens again for retests alone: its search does not go on,
 whatever is left of its budget, and the deadline that ended it does not hold. `set_budget` and
 `retry_failed` let the search go on.
 """
@@ -125,7 +125,7 @@ def _settings(tx: Transaction, numbers: set[int]) -> dict[int, Any]:
 
 
 def ask(tx: Transaction, asked: RetestsAsked) -> Json:
-    """The fields of `RetestsTaken`; None where search trials have ended since the best were chosen."""
+    """The fields of `RetestsTaken`; None where a search trial has ended since the choice."""
     over = search_is_over(tx)
     if over and asked.top is not None and asked.ended != count_ended(tx):
         return None

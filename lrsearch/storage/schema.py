@@ -47,8 +47,8 @@ def open_ledger(
     there are none.
 
     `failpoint` and `clock` are for drills: a hook around each commit (see `Database`), and an SQL
-    expression in place of the database's clock. Raises StorageProblem (not there, no database, read-only, unreachable),
-    SchemaMismatch (another version's tables).
+    expression in place of the database's clock. Raises StorageProblem (not there, no database,
+    read-only, unreachable), SchemaMismatch (another version's tables).
     """
     parsed = parse(url)
     if is_sqlite(parsed):
@@ -221,7 +221,7 @@ def _run_migrations(connection: Connection) -> None:
     scripts = _scripts()
 
     def steps(revision: str, _context: MigrationContext) -> list[RevisionStep]:
-        return scripts._upgrade_revs("head", revision)  # noqa: SLF001 - what alembic's own `upgrade` command calls
+        return scripts._upgrade_revs("head", revision)  # noqa: SLF001 - as alembic does
 
     context = MigrationContext.configure(
         connection, opts={"version_table": VERSION_TABLE, "fn": steps}

@@ -34,7 +34,7 @@ _FIRST = (Origin.YOURS.value, Origin.REFERENCE.value)
 
 
 def end_of(timeout_seconds: float | None, began: float | None) -> float | None:
-    """When the time is over that began at `began`, or begins now, by this process' monotonic clock."""
+    """When time that began at `began`, or now, is over, by this process' monotonic clock."""
     if timeout_seconds is None:
         return None
     return (time.monotonic() if began is None else began) + timeout_seconds
@@ -48,7 +48,7 @@ def _seconds_until(end: float) -> float:
 
 
 def insert_study(tx: Transaction, plan: StudyPlan, end: float | None = None) -> None:
-    """The study's row and its first trials. Raises IntegrityError where there is one of that name."""
+    """Make the study and its first trials. Raises IntegrityError where the name is taken."""
     row: dict[str, Any] = {"name": plan.name, "plan": records.plan_text(plan)}
     row |= {"trials": plan.trials, "trainings": plan.trainings}
     row |= {"state": StudyState.OPEN.value, "reason": "", "revision": 0}

@@ -1,6 +1,4 @@
-"""What people do with a ledger's studies: create them, change their budget and state, retry, ask for
-retests, delete.
-"""
+"""What people do with a ledger's studies: create, change budget and state, retry, retest, delete."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ Values that only travel are JSON text; what is counted, compared or fenced is a 
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -48,31 +50,36 @@ def _trial(*, primary: bool = False) -> Column[int]:
     )
 
 
+def required(name: str, kind: Any, **options: Any) -> Column[Any]:
+    """A column that every row fills."""
+    return Column(name, kind, nullable=False, **options)
+
+
 studies = Table(
     "lrsearch_studies",
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
-    Column("name", Name, nullable=False, unique=True),
-    Column("plan", LongText, nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("reason", LongText, nullable=False),
-    Column("trials", Integer, nullable=True),  # the budget; NULL: time alone limits it
+    required("name", Name, unique=True),
+    required("plan", LongText),
+    required("state", String(16)),
+    required("reason", LongText),
+    Column("trials", Integer),  # the budget; NULL: time alone limits it
     # search trials and retests together; NULL: `trials` and the retests' rule
-    Column("trainings", Integer, nullable=True),
-    Column("deadline", Double, nullable=True),
-    Column("created_at", Double, nullable=False),
-    Column("optuna_study_id", Integer, nullable=True),  # NULL until the first mirror
-    Column("revision", BigInteger, nullable=False),  # rises with every change of a trial
+    Column("trainings", Integer),
+    Column("deadline", Double),
+    required("created_at", Double),
+    Column("optuna_study_id", Integer),  # NULL until the first mirror
+    required("revision", BigInteger),  # rises with every change of a trial
     # search trials there are: the budget's slots taken
-    Column("searched", Integer, nullable=False),
+    required("searched", Integer),
     # search trials that had ended when retests were last planned
-    Column("retests_for", Integer, nullable=False),
-    Column("mirror_owner", String(64), nullable=True),
-    Column("mirror_until", Double, nullable=True),
+    required("retests_for", Integer),
+    Column("mirror_owner", String(64)),
+    Column("mirror_until", Double),
     # of each CPU worker: a trial resumes bitwise under the same number alone
-    Column("threads", Integer, nullable=True),
+    Column("threads", Integer),
     # of the definition, that were accepted: a JSON list; NULL: none
-    Column("changes", LongText, nullable=True),
+    Column("changes", LongText),
 )
 
 requests = Table(
@@ -81,7 +88,7 @@ requests = Table(
     # of one call: whose answer was lost is answered again by it
     Column("token", String(32), primary_key=True),
     _study(),
-    Column("answer", LongText, nullable=False),
+    required("answer", LongText),
 )
 
 trials = Table(
@@ -89,42 +96,42 @@ trials = Table(
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
     _study(),
-    Column("number", Integer, nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("origin", String(16), nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("setting", LongText, nullable=True),
-    Column("params", LongText, nullable=True),
-    Column("seed", BigInteger, nullable=True),
-    Column("parent", Integer, nullable=True),  # of a retest or a retry: the search trial's number
-    Column("repeat_no", Integer, nullable=True),  # "repeat" is a word of MySQL's
-    Column("value", Double, nullable=True),
-    Column("last_value", Double, nullable=True),
-    Column("best_value", Double, nullable=True),
-    Column("best_epoch", Integer, nullable=True),
-    Column("epochs", Integer, nullable=False, default=0),
-    Column("steps", BigInteger, nullable=False, default=0),
-    Column("seconds", Double, nullable=False, default=0.0),
+    required("number", Integer),
+    required("kind", String(16)),
+    required("origin", String(16)),
+    required("state", String(16)),
+    Column("setting", LongText),
+    Column("params", LongText),
+    Column("seed", BigInteger),
+    Column("parent", Integer),  # of a retest or a retry: the search trial's number
+    Column("repeat_no", Integer),  # "repeat" is a word of MySQL's
+    Column("value", Double),
+    Column("last_value", Double),
+    Column("best_value", Double),
+    Column("best_epoch", Integer),
+    required("epochs", Integer, default=0),
+    required("steps", BigInteger, default=0),
+    required("seconds", Double, default=0.0),
     # its share of its worker's time; NULL before version 0005
-    Column("worker_seconds", Double, nullable=True),
-    Column("attempt", Integer, nullable=False, default=0),
-    Column("lost", Integer, nullable=False, default=0),
+    Column("worker_seconds", Double),
+    required("attempt", Integer, default=0),
+    required("lost", Integer, default=0),
     # trained by an earlier attempt, and once more; NULL: none
-    Column("repeated_epochs", Integer, nullable=True),
-    Column("engine", String(32), nullable=False, default=""),
-    Column("reason", LongText, nullable=False, default=""),
-    Column("traceback", LongText, nullable=False, default=""),
-    Column("notes", LongText, nullable=False, default="[]"),
-    Column("logs", LongText, nullable=False, default="{}"),
-    Column("started_at", Double, nullable=True),
-    Column("finished_at", Double, nullable=True),
-    Column("worker_id", Id, nullable=True),
-    Column("lease_until", Double, nullable=True),  # NULL unless running
+    Column("repeated_epochs", Integer),
+    required("engine", String(32), default=""),
+    required("reason", LongText, default=""),
+    required("traceback", LongText, default=""),
+    required("notes", LongText, default="[]"),
+    required("logs", LongText, default="{}"),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("worker_id", Id),
+    Column("lease_until", Double),  # NULL unless running
     # of the claim: one whose answer was lost finds its trial again
-    Column("token", String(32), nullable=True),
-    Column("revision", BigInteger, nullable=False),
-    Column("optuna_trial_id", Integer, nullable=True),
-    Column("mirrored", Integer, nullable=False, default=0),  # 0 nothing, 1 running row, 2 final row
+    Column("token", String(32)),
+    required("revision", BigInteger),
+    Column("optuna_trial_id", Integer),
+    required("mirrored", Integer, default=0),  # 0 nothing, 1 running row, 2 final row
     UniqueConstraint("study_id", "kind", "number", name="lrsearch_trials_number"),
     UniqueConstraint("study_id", "kind", "parent", "repeat_no", name="lrsearch_trials_repeat"),
     Index("lrsearch_trials_state", "study_id", "state", "kind", "number"),
@@ -137,14 +144,14 @@ attempts = Table(
     metadata,
     _trial(primary=True),
     Column("attempt", Integer, primary_key=True, autoincrement=False),
-    Column("worker_id", Id, nullable=True),
-    Column("status", String(16), nullable=False),  # running, or a Status
-    Column("reason", LongText, nullable=False, default=""),
-    Column("started_at", Double, nullable=False),
-    Column("ended_at", Double, nullable=True),
+    Column("worker_id", Id),
+    required("status", String(16)),  # running, or a Status
+    required("reason", LongText, default=""),
+    required("started_at", Double),
+    Column("ended_at", Double),
     # What the next attempt went on from; NULL: all of this attempt counts, or no attempt has
     # followed.
-    Column("kept_until", Double, nullable=True),
+    Column("kept_until", Double),
 )
 
 workers = Table(
@@ -152,13 +159,13 @@ workers = Table(
     metadata,
     Column("id", Id, primary_key=True, autoincrement=True),
     _study(),
-    Column("host", String(255), nullable=False),
-    Column("pid", BigInteger, nullable=False),
-    Column("slot", String(64), nullable=False),
-    Column("versions", Text, nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("started_at", Double, nullable=False),
-    Column("last_seen", Double, nullable=False),
+    required("host", String(255)),
+    required("pid", BigInteger),
+    required("slot", String(64)),
+    required("versions", Text),
+    required("state", String(16)),
+    required("started_at", Double),
+    required("last_seen", Double),
     Index("lrsearch_workers_study", "study_id"),
 )
 
@@ -167,7 +174,7 @@ calibrations = Table(
     metadata,
     Column("study_id", Id, ForeignKey("lrsearch_studies.id", ondelete="CASCADE"), primary_key=True),
     Column("machine", String(255), primary_key=True),  # host, kind of slot, threads
-    Column("figures", LongText, nullable=False),
+    required("figures", LongText),
 )
 
 curves = Table(
@@ -175,14 +182,14 @@ curves = Table(
     metadata,
     _trial(primary=True),
     Column("epoch", Integer, primary_key=True, autoincrement=False),
-    Column("study_id", Id, nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("step", BigInteger, nullable=False),
-    Column("rate", Double, nullable=False),
-    Column("seconds", Double, nullable=False),
-    Column("value", Double, nullable=True),
-    Column("logs", LongText, nullable=False),
+    required("study_id", Id),
+    required("kind", String(16)),
+    required("attempt", Integer),
+    required("step", BigInteger),
+    required("rate", Double),
+    required("seconds", Double),
+    Column("value", Double),
+    required("logs", LongText),
     Index("lrsearch_curves_rung", "study_id", "kind", "epoch", "value"),
 )
 
@@ -194,8 +201,8 @@ checkpoints = Table(
     Column("epoch", Integer, primary_key=True, autoincrement=False),
     # done of the epoch in progress; 0 at an epoch's end
     Column("batch", Integer, primary_key=True, autoincrement=False),
-    Column("path", LongText, nullable=False),
-    Column("sha256", String(64), nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("written_at", Double, nullable=False),
+    required("path", LongText),
+    required("sha256", String(64)),
+    required("size", BigInteger),
+    required("written_at", Double),
 )

@@ -4,10 +4,10 @@
 training so far. So the deadline is passed by at most one training. Before a trial is complete,
 nobody knows how long one takes: each worker has one.
 
-**A training's length** is its share of its worker's time: while a worker trains `k` rows beside each
-other, each of them is charged with a `k`-th of every second. One that begins beside `k` others ends
-within `k + 1` shares, since each of the others takes one at most. So rows and single trainings are
-counted alike, and stacks get narrower towards the deadline.
+**A training's length** is its share of its worker's time: while a worker trains `k` rows beside
+each other, each of them is charged with a `k`-th of every second. One that begins beside `k` others
+ends within `k + 1` shares, since each of the others takes one at most. So rows and single trainings
+are counted alike, and stacks get narrower towards the deadline.
 
 **Room for retests.** A search trial must leave time for the retests of the best three and yours
 (fewer where fewer are complete) on every seed. Those are counted by the median of the last 31

@@ -56,7 +56,10 @@ def resolve_url(given: str | None, environ: Mapping[str, str]) -> str:
     text = given if given is not None else environ.get(VARIABLE) or DEFAULT
     url = parse(_read_private(text) if text.startswith(FILE_PREFIX) else text, source)
     if given is not None and not text.startswith(FILE_PREFIX) and _holds_secret(url):
-        fix = f"Every user of the machine can read a command line: set {VARIABLE} to the URL, or to file:PATH of a private file."
+        fix = (
+            f"Every user of the machine can read a command line: set {VARIABLE} to the URL, or to"
+            " file:PATH of a private file."
+        )
         raise InvalidValue(
             "--storage", got=mask_url(url), allowed="a URL without a password", fix=fix
         )

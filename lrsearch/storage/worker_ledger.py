@@ -1,5 +1,6 @@
-"""What workers do in a ledger: claim a trial, bind it to a setting, renew its lease, end it; and keep
-its curves, checkpoints and engines' figures.
+"""What workers do in a ledger: claim a trial, bind it, renew its lease, end it.
+
+They also keep curves, checkpoints and the figures of engines.
 """
 
 from __future__ import annotations
@@ -232,7 +233,7 @@ class WorkerLedger(LedgerReader):
     # -- engines' figures ------------------------------------------------------------------------
 
     def note_calibration(self, study_id: int, machine: str, figures: Json) -> bool:
-        """Keep a machine's figures; False where another worker has done so: the first one's stay."""
+        """Keep a machine's figures; False where another worker's are there, which stay."""
         row = {"study_id": study_id, "machine": machine[:255], "figures": records.dump(figures)}
         try:
             self.database.transact(lambda tx: tx.execute(insert(calibrations).values(**row)))

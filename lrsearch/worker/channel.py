@@ -221,7 +221,7 @@ class SignalPipe:
             os.write(self._write, bytes([number]))
 
     def _block(self) -> None:
-        """A child that is told to stop in its first moment waits until it is rid of our handlers."""
+        """Hold signals back until a forked child has dropped our handlers."""
         self._masks.old = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
     def _unblock(self) -> None:
@@ -238,7 +238,7 @@ class SignalPipe:
 
 
 def private_output() -> int:
-    """A copy of standard output for events; from now on whatever is printed goes to standard error."""
+    """A copy of standard output for messages; from now on prints go to standard error."""
     sys.stdout.flush()
     handle = os.dup(1)  # not inheritable: the user's own children must not hold it open
     os.dup2(2, 1)

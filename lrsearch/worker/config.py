@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 from lrsearch.machine import host_name
 from lrsearch.values import Json
@@ -45,10 +44,6 @@ class WorkerConfig:
             every_epochs=self.checkpoint_epochs,
             quota_bytes=self.checkpoint_quota_bytes,
         )
-
-    @property
-    def checkpoint_root(self) -> Path:
-        return Path(self.checkpoints)
 
     def to_json(self) -> dict[str, Json]:
         return asdict(self)

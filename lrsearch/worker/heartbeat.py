@@ -11,11 +11,14 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from lrsearch.errors import StorageGone
 from lrsearch.values import StudyState, Verdict
 from lrsearch.worker.stopping import StopRequest
+
+if TYPE_CHECKING:
+    from lrsearch.storage import Beat
 
 BEATS_A_LEASE = 3  # two may fail before the lease lapses
 _FIRST_RETRY_SECONDS = 0.5
@@ -26,18 +29,6 @@ _STOPS = {
 }
 
 
-class BeatAnswer(Protocol):
-    """What the ledger answers to a beat."""
-
-    @property
-    def lost(self) -> frozenset[int]: ...
-    @property
-    def study_state(self) -> StudyState: ...
-
-
-Beat = Callable[[Sequence[tuple[int, int]]], BeatAnswer]
-
-
 class Heartbeat:
     """Holds (trial, attempt) pairs, renews their leases, and knows which are lost.
 
@@ -46,7 +37,7 @@ class Heartbeat:
 
     def __init__(
         self,
-        beat: Beat,
+        beat: Callable[[Sequence[tuple[int, int]]], Beat],
         stop: StopRequest,
         *,
         lease_seconds: float,

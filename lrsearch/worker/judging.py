@@ -18,7 +18,7 @@ class PruningJudge:
     """Asks the study's rule at its rungs, with the values of the study's other trials."""
 
     def __init__(self, ledger: Ledger, study: StudyRecord) -> None:
-        facts = study.plan.facts
+        facts = study.facts
         self._ledger, self._study_id = ledger, study.id
         self._rule = pruning_rule(study.plan.pruner, epochs=facts.epochs, direction=facts.direction)
 

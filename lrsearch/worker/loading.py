@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from lrsearch.errors import InvalidValue
 from lrsearch.messages import Inspection
-from lrsearch.values import StudyRecord
+from lrsearch.values import StudyFacts, StudyRecord
 from lrsearch.worker.config import WorkerConfig
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class StudyLoader(Protocol):
         """Load the study and try one real step. Raises what `engine.inspect_study` raises."""
         ...
 
-    def open(self, study: StudyRecord) -> tuple[SearchSpace, Engine]:
-        """Load the study to train it.
+    def open(self, study: StudyRecord | None) -> tuple[SearchSpace, Engine]:
+        """Load the study to train it; None: the one that was inspected here and is not stored.
 
         Raises FingerprintMismatch where it is not the stored one any more.
         """
@@ -52,7 +52,7 @@ class KerasLoader:
         self._given = definition
         self._found: StudyDefinition | None = None
         self._loaded: LoadedStudy | None = None
-        self._inspected = False
+        self._inspected: StudyFacts | None = None
 
     def prepare(self) -> None:
         from lrsearch.definition import check_backend
@@ -80,26 +80,27 @@ class KerasLoader:
         definition = self._definition()
         space = definition.effective_space()
         self._loaded = LoadedStudy(definition=definition)
-        facts = inspect_study(definition, loaded=self._loaded)
-        self._inspected = True
+        self._inspected = inspect_study(definition, loaded=self._loaded)
         return Inspection(
-            facts=facts,
+            facts=self._inspected,
             dimensions=tuple(each.to_json() for each in space.public_dimensions()),
             references=space.references(),
             seed=definition.seed,
         )
 
-    def open(self, study: StudyRecord) -> tuple[SearchSpace, Engine]:
+    def open(self, study: StudyRecord | None) -> tuple[SearchSpace, Engine]:
         from lrsearch.definition import check_definition
         from lrsearch.engine import check_same_start, create_engine, open_study
 
-        definition, facts = self._definition(), study.plan.facts
+        definition = self._definition()
+        facts = self._inspected if study is None else study.facts
         # Whoever asked for an inspection has compared it; the study's code may have changed its
         # own globals by now, and they count.
-        if not self._inspected:
+        if study is not None and self._inspected is None:
             check_definition(study, definition)
         loaded = open_study(definition, loaded=self._loaded, facts=facts)
-        check_same_start(loaded, facts, study.name)
+        if study is not None:
+            check_same_start(loaded, study.facts, study.name)
         return definition.effective_space(), create_engine(self._config.engine, loaded)
 
     def _definition(self) -> StudyDefinition:

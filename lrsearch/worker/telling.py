@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lrsearch.messages import TrialEnded, TrialProgress, TrialStarted
-from lrsearch.report.words import setting_in_short
+from lrsearch.report.words import setting_text
 from lrsearch.values import Outcome, Progress, Snapshot, TrialRecord, TrialSpec
 
 
@@ -17,7 +17,7 @@ def trial_started(trial: TrialRecord, spec: TrialSpec) -> TrialStarted:
         origin=trial.origin,
         label=spec.label,
         setting=spec.setting,
-        short=setting_in_short(spec.setting),
+        short=setting_text(spec.setting),
         resumed_from=spec.resume.epoch if spec.resume else 0,
         resumed_update=spec.resume.step if spec.resume else 0,
     )
@@ -47,7 +47,7 @@ def trial_ended(trial: TrialRecord, spec: TrialSpec, outcome: Outcome) -> TrialE
         kind=trial.kind,
         origin=trial.origin,
         label=spec.label,
-        short=setting_in_short(spec.setting),
+        short=setting_text(spec.setting),
         status=outcome.status,
         value=outcome.value,
         epochs=outcome.epochs,

@@ -13,15 +13,7 @@ from collections.abc import Callable
 from lrsearch.answer import figures_by_looks
 from lrsearch.engine.contract import Engine, Figures
 from lrsearch.messages import Inspection
-from lrsearch.values import (
-    Progress,
-    Snapshot,
-    StudyPlan,
-    StudyRecord,
-    StudyState,
-    TrialSpec,
-    Verdict,
-)
+from lrsearch.values import Progress, Snapshot, TrialSpec, Verdict
 from lrsearch.worker.loading import StudyLoader
 
 TIMED_SECONDS = 2.0  # after the first look, which comes after tracing
@@ -30,7 +22,7 @@ _LOOKS = 2  # at least, to tell a pace by
 
 def time_engine(loader: StudyLoader, found: Inspection) -> Figures:
     """An engine's figures for the study that was found, as `answer.timed_training` takes them."""
-    _, engine = loader.open(_unstored(found))
+    _, engine = loader.open(None)
     return engine.calibrate(None) or engine.time_steps() or _train_a_moment(engine, found)
 
 
@@ -59,32 +51,3 @@ def _train_a_moment(engine: Engine, found: Inspection) -> Figures:
         return {}
     figures = figures_by_looks(engine.name, began, pairs, whole=whole)
     return figures and {**figures, "timing_seconds": time.monotonic() - began}
-
-
-def _unstored(found: Inspection) -> StudyRecord:
-    """The study as a loader opens it, in no database."""
-    plan = StudyPlan(
-        name="plan",
-        study_file=None,
-        facts=found.facts,
-        overrides={},
-        dimensions=found.dimensions,
-        sampler="random",
-        pruner="none",
-        seed=found.seed,
-        trials=1,
-        timeout_seconds=None,
-        retest_seeds=0,
-        retries=0,
-        first=(),
-    )
-    return StudyRecord(
-        id=0,
-        plan=plan,
-        state=StudyState.OPEN,
-        reason="",
-        trials=1,
-        deadline=None,
-        created_at=0.0,
-        optuna_study_id=0,
-    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrsearch.messages import Broken, Note, Say
@@ -78,7 +79,8 @@ class TrialSession:
         say: Say,
     ) -> None:
         plan = study.plan
-        store = CheckpointStore(config.checkpoint_root, folder_of(study), config.checkpoint_policy)
+        root, policy = Path(config.checkpoints), config.checkpoint_policy
+        store = CheckpointStore(root, folder_of(study), policy)
         self._ledger, self._study, self._space, self._worker_id = ledger, study, space, worker_id
         self._lease_seconds = config.lease_seconds
         self._heartbeat, self._stop, self._say = heartbeat, stop, say

@@ -264,7 +264,8 @@ def test_a_split_that_is_drawn_anew_is_refused_by_the_next_worker():
     changed = study(load_data=drawn_anew)
     _, facts = inspected(changed)
     recorded = {"fingerprint": facts.fingerprint, "recorded": facts.recorded}
-    record = SimpleNamespace(name="mine", plan=SimpleNamespace(facts=facts), **recorded)
+    plan = SimpleNamespace(facts=facts)
+    record = SimpleNamespace(name="mine", plan=plan, facts=facts, **recorded)
     config = WorkerConfig(storage="", study_file=None, checkpoints="", engine="fit")
     with pytest.raises(
         FingerprintMismatch, match=r"made from other data .*data.validation.*random_state"

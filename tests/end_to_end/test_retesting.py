@@ -10,8 +10,8 @@ from ledger_tools import add_worker, claim, finish, plan, train
 from shell import ledger as ledger  # noqa: PLC0414 - a fixture
 from shell import run as run  # noqa: PLC0414 - a fixture
 
-from lrsearch.launch.options import RetestOptions
 from lrsearch.messages import Note
+from lrsearch.options import RetestOptions
 from lrsearch.storage import PlanRetests, Retest
 from lrsearch.values import Kind, Status, StudyState
 from lrsearch.worker.seeds import seed_of

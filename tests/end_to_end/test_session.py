@@ -13,8 +13,8 @@ from ledger_tools import facts, plan
 from worker_toy import ToyLoader
 
 from lrsearch.launch.inline import run_inline
-from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.messages import Quit, TrialProgress, Work, WorkerMessage
+from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.storage import open_ledger
 from lrsearch.worker.config import WorkerConfig
 

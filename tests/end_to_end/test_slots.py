@@ -14,9 +14,10 @@ import pytest
 from launching import attach, run_study
 from ledger_tools import add_worker, claim, finish
 
-from lrsearch.launch import devices, planning
+from lrsearch.launch import planning
 from lrsearch.machine import host_name
 from lrsearch.messages import Note
+from lrsearch.setup import devices
 from lrsearch.storage import open_ledger
 from lrsearch.values import Status, TrialState
 
@@ -29,7 +30,8 @@ DRIVER = """
 import json, sys
 from lrsearch.errors import LrSearchError
 from launching import run_study
-from lrsearch.launch import devices, planning
+from lrsearch.launch import planning
+from lrsearch.setup import devices
 
 planning.this_machine = lambda: devices.Machine(gpus=(), cores=2, memory_mib=None)
 try:

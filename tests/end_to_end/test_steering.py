@@ -12,9 +12,9 @@ from sqlalchemy import text
 
 from lrsearch.cli.run import tell_answer
 from lrsearch.errors import FingerprintMismatch, NoResult, StudyBroken
-from lrsearch.launch.options import SearchOptions
-from lrsearch.launch.request import create_or_resume, new_plan
+from lrsearch.launch.creating import create_or_resume, new_plan
 from lrsearch.messages import Inspection
+from lrsearch.options import SearchOptions
 from lrsearch.values import Status, StudyState
 
 

@@ -19,8 +19,8 @@ from worker_toy import ToyLoader
 
 from lrsearch.errors import EnvironmentProblem, StudyBroken
 from lrsearch.launch.inline import run_inline
-from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.messages import TrialStarted
+from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.values import StudyState, TrialState
 
 

@@ -3,7 +3,7 @@ them.
 """
 
 from lrsearch.launch import attaching, estimating, retesting, run
-from lrsearch.launch.options import split_options
+from lrsearch.options import split_options
 
 
 def run_study(study_file, *, create_only=False, listen=lambda _event: None, **given):

@@ -62,6 +62,13 @@ def test_a_validation_that_was_timed_is_not_guessed(study):
     assert timed.seconds == pytest.approx(BATCHES * 1.0 / 1000 + 20 * 0.5 + TRIAL_SECONDS)
 
 
+def test_a_stacks_validation_was_timed_in_two_widths(study):
+    ends = {"2 rows": 200.0, "16 rows": 50.0}
+    timed = timed_training(study().plan.facts, figures(ends=ends), at_once=16, optimizers=6)
+    assert timed.seconds == pytest.approx(BATCHES * 0.2 / 1000 + 20 * 0.05 + TRIAL_SECONDS)
+    assert timed.yours_seconds == pytest.approx(BATCHES * SEEN * 1.0 / 1000 + TRIAL_SECONDS)
+
+
 def test_by_fit_every_training_is_traced_anew_and_whole_epochs_hold_their_validation(study):
     facts, asked = study().plan.facts, {"at_once": 1, "optimizers": 6}
     given = {"engine": "fit", "update_seconds": 0.01, "whole_epochs": True, "tracing_seconds": 3.0}

@@ -16,9 +16,9 @@ from lrsearch.cli.options import space_overrides as from_words
 from lrsearch.cli.run import start_study
 from lrsearch.errors import InvalidValue, UnknownName
 from lrsearch.launch.inline import own_name
-from lrsearch.launch.options import MachineOptions, SearchOptions
 from lrsearch.launch.searching import read_call, search_study, space_overrides
 from lrsearch.messages import Inspection
+from lrsearch.options import MachineOptions, SearchOptions
 
 # the definition itself, and what ends without a result
 SHELL_ONLY = {"study_file", "create_only", "as_json"}

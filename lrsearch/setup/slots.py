@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lrsearch.errors import DeviceProblem, InvalidValue
-from lrsearch.launch.devices import Gpu, Machine, chosen_gpus
-from lrsearch.launch.options import MachineOptions
+from lrsearch.options import MachineOptions
 from lrsearch.report.words import counted
+from lrsearch.setup.devices import Gpu, Machine, chosen_gpus
 
 OVERHEAD_MIB = 614  # 0.6 GiB a process for CUDA's context and libraries, when several share a GPU
 # 0.8 GiB: TensorFlow, a small data set and room; more workers than fit would be killed
@@ -33,6 +33,15 @@ class Slot:
     @property
     def gpu(self) -> bool:
         return self.name.startswith("gpu")
+
+
+def environment(slot: Slot, environ: Mapping[str, str]) -> dict[str, str]:
+    """A worker's environment: `environ`, bound to `slot`, with TensorFlow's chatter off unless
+    asked for.
+    """
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1"}
+    kept = {name: value for name, value in environ.items() if name not in slot.unset}
+    return {**quiet, **kept, **slot.env}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,6 +17,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from lrsearch.errors import EnvironmentProblem, InvalidValue
 
 USER = "lrsearch"
@@ -104,11 +106,13 @@ def _is_postgres(pid: int | None) -> bool:
     """Whether a process is PostgreSQL's: after a restart of the machine any program may have its
     number, which fools pg_ctl.
     """
-    name = Path(f"/proc/{pid}/comm")
     try:
-        return "post" in name.read_text(encoding="utf-8")  # postgres; older ones: postmaster
-    except OSError:
-        return not Path("/proc/self").exists()  # where nobody can tell, pg_ctl has the word
+        # postgres; older ones: postmaster
+        return pid is not None and "post" in psutil.Process(pid).name()
+    except (psutil.NoSuchProcess, ValueError):  # none has a number below 0
+        return False
+    except psutil.Error:  # where nobody can tell, pg_ctl has the word
+        return True
 
 
 def _drop_stale_pid(folder: Path) -> None:
@@ -124,32 +128,24 @@ def describe(folder: Path) -> DatabaseServer:
     """What `start` made in `folder`; raises InvalidValue when it made nothing there."""
     folder = folder.expanduser().resolve()
     url_file = folder / "url"
-    found = (
-        re.search(r"@\[?([^/@\]]+)\]?:(\d+)/", url_file.read_text()) if url_file.exists() else None
-    )
+    found = _search(r"@\[?([^/@\]]+)\]?:(\d+)/", url_file)
     if found is None:
-        raise InvalidValue(
-            "--dir", got=str(folder), allowed="a folder that `lrsearch database start` made"
-        )
+        allowed = "a folder that `lrsearch database start` made"
+        raise InvalidValue("--dir", got=str(folder), allowed=allowed)
     return DatabaseServer(folder=folder, url_file=url_file, address=found[1], port=int(found[2]))
 
 
 def find_programs() -> dict[str, str]:
     """The paths of PostgreSQL's programs; raises EnvironmentProblem naming what to install."""
-    folders = [
-        str(path)
-        for place in PLACES
-        for path in sorted(Path("/").glob(place.lstrip("/")), reverse=True)
-    ]
+    places = (sorted(Path("/").glob(place.lstrip("/")), reverse=True) for place in PLACES)
+    folders = [str(path) for paths in places for path in paths]
     search = os.pathsep.join([*folders, os.environ.get("PATH", "")])
-    found = {name: shutil.which(name, path=search) for name in PROGRAMS}
-    missing = [name for name, path in found.items() if path is None]
-    if missing:
-        raise EnvironmentProblem(
-            f"PostgreSQL's {', '.join(missing)} not found in PATH or {PLACES[0]}.",
-            fix="Install it (Debian and conda: postgresql).",
-        )
-    return {name: path for name, path in found.items() if path is not None}
+    paths = {name: shutil.which(name, path=search) for name in PROGRAMS}
+    found = {name: path for name, path in paths.items() if path is not None}
+    if missing := [name for name in PROGRAMS if name not in found]:
+        where = f"PostgreSQL's {', '.join(missing)} not found in PATH or {PLACES[0]}."
+        raise EnvironmentProblem(where, fix="Install it (Debian and conda: postgresql).")
+    return found
 
 
 def _refuse_root() -> None:
@@ -225,15 +221,10 @@ def _create_database(folder: Path, programs: dict[str, str], *, port: int) -> No
 
 
 def _run(command: list[str], folder: Path) -> str:
-    """Run one of PostgreSQL's programs; its password comes from the environment, not the command
-    line.
-    """
-    password_file = folder / "password"
-    environment = (
-        {**os.environ, "PGPASSWORD": password_file.read_text()}
-        if password_file.exists()
-        else dict(os.environ)
-    )
+    """Run one of PostgreSQL's programs, with the password in its environment."""
+    password, environment = folder / "password", dict(os.environ)
+    if password.exists():
+        environment["PGPASSWORD"] = password.read_text()
     # pg_ctl hands its output pipes to the server, which would hold them open for ever: hence a
     # file.
     with (folder / "command.log").open("w+", encoding="utf-8") as output:
@@ -244,9 +235,8 @@ def _run(command: list[str], folder: Path) -> str:
         text = output.read()
     if done.returncode:
         last = (text.strip().splitlines() or ["no message"])[-1]
-        raise EnvironmentProblem(
-            f"{Path(command[0]).name} failed in {folder}: {last}.", fix=f"See {folder / 'log'}."
-        )
+        failed = f"{Path(command[0]).name} failed in {folder}: {last}."
+        raise EnvironmentProblem(failed, fix=f"See {folder / 'log'}.")
     return text
 
 
@@ -270,13 +260,12 @@ def _reachable(listen: str) -> str:
 
 def _kept_port(folder: Path) -> int | None:
     """The port of the last start, so that URLs handed out before a restart stay good."""
-    configuration = folder / "data" / "lrsearch.conf"
-    found = (
-        re.search(r"^port = (\d+)$", configuration.read_text(), re.MULTILINE)
-        if configuration.exists()
-        else None
-    )
+    found = _search(r"^port = (\d+)$", folder / "data" / "lrsearch.conf")
     return int(found[1]) if found else None
+
+
+def _search(pattern: str, file: Path) -> re.Match[str] | None:
+    return re.search(pattern, file.read_text(), re.MULTILINE) if file.exists() else None
 
 
 def _free_port(listen: str) -> int:

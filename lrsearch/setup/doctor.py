@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lrsearch.errors import LrSearchError
-from lrsearch.launch.checkpoint_folder import checkpoint_root
-from lrsearch.launch.child import environment
-from lrsearch.launch.devices import Machine, this_machine
-from lrsearch.launch.options import MachineOptions
-from lrsearch.launch.slots import CPU_WORKER_MIB, Slot, SlotPlan, plan_slots
+from lrsearch.options import MachineOptions
 from lrsearch.report.words import counted
+from lrsearch.setup.checkpoint_folder import checkpoint_root
+from lrsearch.setup.devices import Machine, this_machine
+from lrsearch.setup.slots import CPU_WORKER_MIB, Slot, SlotPlan, environment, plan_slots
 from lrsearch.values import Json
 from lrsearch.version import versions
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lrsearch.launch import doctor
-from lrsearch.launch.devices import Machine
-from lrsearch.launch.options import MachineOptions
+from lrsearch.options import MachineOptions
+from lrsearch.setup import doctor
+from lrsearch.setup.devices import Machine
 
 PROBED = {"devices": ["/CPU:0"], "seconds": 0.4, "peak_mib": 500.0, "data_mib": 3.0}
 WELL = (0, json.dumps(PROBED), "")

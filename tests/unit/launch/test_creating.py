@@ -6,9 +6,9 @@ import pytest
 from ledger_tools import add_worker, claim, facts, finish, setting, train
 
 from lrsearch.errors import FingerprintMismatch, StudyBroken, UnknownName, VersionMismatch
-from lrsearch.launch.options import SearchOptions
-from lrsearch.launch.request import create_or_resume, new_plan, stored
+from lrsearch.launch.creating import create_or_resume, find_study, new_plan
 from lrsearch.messages import Inspection
+from lrsearch.options import SearchOptions
 from lrsearch.storage import open_ledger
 from lrsearch.values import Origin, StudyState
 
@@ -134,6 +134,6 @@ def test_more_seeds_are_taken_and_fewer_are_said_to_take_none_back(search):
 
 
 def test_a_study_that_is_not_there_is_none(ledger):
-    assert stored(ledger, "toy") is None
+    assert find_study(ledger, "toy") is None
     with pytest.raises(UnknownName):
         ledger.study("toy")

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsearch.errors import DeviceProblem, InvalidValue
-from lrsearch.launch.devices import (
+from lrsearch.options import MachineOptions
+from lrsearch.setup.devices import (
     Gpu,
     Machine,
     _from_driver,
@@ -14,8 +15,7 @@ from lrsearch.launch.devices import (
     select_visible,
     this_machine,
 )
-from lrsearch.launch.options import MachineOptions
-from lrsearch.launch.slots import plan_slots
+from lrsearch.setup.slots import plan_slots
 
 SMI = "0, GPU-aa, NVIDIA A100-SXM4-40GB, 40960\n1, GPU-ab, NVIDIA A100-SXM4-40GB, 40960\n"
 GPUS = parse_smi(SMI)

@@ -8,7 +8,7 @@ import pytest
 from lrsearch.choices import CHOICES, check_choice
 from lrsearch.cli.options import take_options
 from lrsearch.errors import InvalidValue, UnknownName
-from lrsearch.launch.options import (
+from lrsearch.options import (
     MachineOptions,
     RetestOptions,
     SearchOptions,

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from lrsearch.errors import UnknownName
 from lrsearch.launch.checking import check_identity, check_same, refuse_broken
-from lrsearch.launch.options import RetestOptions, SearchOptions
 from lrsearch.launch.retests import add_retests
 from lrsearch.messages import Event, Inspection, Listener, Note
+from lrsearch.options import RetestOptions, SearchOptions
 from lrsearch.progress.listeners import silent
 from lrsearch.report.words import counted
 from lrsearch.values import Origin, StudyPlan, StudyRecord, StudyState
@@ -50,16 +50,16 @@ def create_or_resume(
     resume: bool = True,
     listen: Listener = silent,
 ) -> StudyRecord:
-    """The study of that name: made by `plan`, or the stored one, opened again with what is asked
-    anew.
+    """The study of that name: made by `plan`, or the stored one, opened again.
 
+    What is asked anew of a stored study replaces its budget.
     Without `resume` a stored study is compared and stays as it is: its state, its budget and its
     end.
 
     Raises FingerprintMismatch where the stored one has another definition, sampler, pruner, seed or
     number of retries, and StudyBroken where it is broken and has nothing left to train.
     """
-    known = stored(ledger, plan.name)
+    known = find_study(ledger, plan.name)
     if known is not None:
         check_same(known, search)
         check_identity(ledger, known, plan.facts, search, listen=listen)
@@ -95,7 +95,7 @@ def _raise_seeds(ledger: Ledger, study: StudyRecord, seeds: int, listen: Listene
         listen(Event(message=Note(text=text)))
 
 
-def stored(ledger: Ledger, name: str) -> StudyRecord | None:
+def find_study(ledger: Ledger, name: str) -> StudyRecord | None:
     """The study of that name, or None."""
     try:
         return ledger.study(name)
