@@ -27,14 +27,12 @@ sys.path.insert(0, str(HERE))
 
 def inspect(name: str) -> dict[str, Any]:
     """The study's facts, as the first worker would find them."""
-    from lrsearch.worker.workshop import inspection_of
-
-    from lrsearch.definition import load_study_file
-    from lrsearch.engine import inspect_study
     from lrsearch.jsonable import to_json
+    from lrsearch.worker.config import WorkerConfig
+    from lrsearch.worker.loading import KerasLoader
 
-    definition = load_study_file(study_file(name))
-    found: dict[str, Any] = to_json(inspection_of(definition, inspect_study(definition)))
+    config = WorkerConfig(storage="", study_file=str(study_file(name)), checkpoints="")
+    found: dict[str, Any] = to_json(KerasLoader(config).inspect())
     return found
 
 

@@ -22,8 +22,12 @@ from lrsearch.engine._keras_model import (
     strategy_of,
     unsupported_strategy,
 )
-from lrsearch.engine._keras_optimizer import copy_decay_exclusions, leave_out_reduction, scaled_like
-from lrsearch.engine._keras_optimizer import inner as inner  # noqa: PLC0414 - until every engine takes it from there
+from lrsearch.engine._keras_optimizer import (
+    copy_decay_exclusions,
+    inner,
+    leave_out_reduction,
+    scaled_like,
+)
 from lrsearch.engine._keras_state import same_names, seed_layers, set_seeds
 from lrsearch.engine._tensorflow import things_created
 from lrsearch.engine.shared import shared_layers
@@ -99,8 +103,9 @@ def _check_model(model: Model) -> None:
 
 
 def _check_strategy(model: Model) -> None:
-    """Refuse every distribution but MirroredStrategy: each would need its own data order and
-    checkpoints.
+    """Refuse every distribution but MirroredStrategy.
+
+    Each would need its own data order and checkpoints.
     """
     kind = unsupported_strategy(model)
     if kind:

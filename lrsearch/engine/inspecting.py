@@ -1,7 +1,7 @@
-"""Learns a study's facts before its first trial: loads it, checks its data, and trains one real
-step.
+"""Learns a study's facts before its first trial.
 
-What it finds is plain JSON, for a parent that never imports TensorFlow.
+It loads the study, checks its data, and trains one real step. What it finds is plain JSON, for a
+parent that never imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from lrsearch.engine.same_start import (
     first_extra,
 )
 from lrsearch.engine.shared import forget_shared_layers, shared_layers
+from lrsearch.engine.types import Model
 from lrsearch.engine.yours import describe, kept_rates, look_at_rates
 from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
 from lrsearch.space import keras_class
@@ -91,8 +92,7 @@ def load_study(definition: StudyDefinition) -> LoadedStudy:
 
 
 def inspect_study(definition: StudyDefinition, *, loaded: LoadedStudy | None = None) -> StudyFacts:
-    """Everything that a parent must know of the study; its data stays in `loaded` where that is
-    given.
+    """Everything that a parent must know of the study; its data stays in `loaded`, where given.
 
     Raises InvalidValue and UnknownName for what the definition says, StudyFileError with the
     study's own traceback where its code fails.
@@ -103,77 +103,9 @@ def inspect_study(definition: StudyDefinition, *, loaded: LoadedStudy | None = N
     loaded = loaded or LoadedStudy(definition=definition)
     _check_loaded(loaded)
     try:
-        seen = _seen(loaded)
-        return _facts(loaded, seen)
+        return _facts(loaded)
     finally:
         shared_layers(definition.build_model).restore()
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Seen:
-    """What two models of a study, one step and its callbacks showed."""
-
-    model: Any  # as build_model gives it, untrained, but compiled for a search
-    yours: Setting
-    yours_rates: tuple[float, ...] | None
-    carried: dict[str, Json]
-    decay_exclusions: dict[str, Json]
-    own_optimizer: dict[str, Json]
-    accumulation: int
-    step: Step
-    called: Called
-    shapes: tuple[Json, ...]
-    notes: tuple[str, ...]
-    findings: Findings
-
-
-def _seen(loaded: LoadedStudy) -> _Seen:
-    definition = loaded.definition
-    base = first_batch_size(definition)
-    first, step, direction = _first_step(loaded)
-    model, second = _begun_model(loaded, definition.seed + 1)
-    accumulation = accumulation_of(model, definition)
-    total = loaded.total_steps(base, accumulation)
-    looked = _own(definition, lambda: look_at_rates(model, total * accumulation))
-    yours = describe(model, looked=looked, batch_size=base)
-    carried = carried_of(model)
-    exclusions = decay_exclusions(inner(model.optimizer), model.trainable_variables)
-    own = own_optimizer(model, steps=definition.epochs * loaded.steps_per_epoch(base))
-    _check_executions(loaded, model.steps_per_execution)
-    called = _called(loaded, model, step, total, accumulation)
-    _check_objective(definition, step, called)
-    loaded.direction = direction or _direction(definition, model)
-    shared = shared_layers(definition.build_model).described()
-    findings = Findings(
-        fixed_seeds=any(
-            one == other
-            for one, other in zip(first.seeds, second.seeds, strict=True)
-            if one is not None
-        ),
-        rate_callbacks=tuple(called.rate_callbacks),
-        callbacks=called.kept,
-        shared=tuple(shared),
-        data=digests_of_other_sizes(loaded),
-    )
-    return _Seen(
-        model=model,
-        yours=replace(yours, extra=first_extra(definition)),
-        yours_rates=kept_rates(looked),
-        carried=carried,
-        decay_exclusions=exclusions,
-        own_optimizer=own,
-        accumulation=accumulation,
-        step=step,
-        called=called,
-        shapes=second.shapes,
-        notes=(
-            *step.notes,
-            *_of_yours(yours),
-            *_of_starts(first, second, findings),
-            *_of_logs(step, called),
-        ),
-        findings=findings,
-    )
 
 
 def _first_step(loaded: LoadedStudy) -> tuple[_Begun, Step, Direction | None]:
@@ -188,37 +120,71 @@ def _first_step(loaded: LoadedStudy) -> tuple[_Begun, Step, Direction | None]:
     return begun, step, _direction(definition, model) if definition.objective in step.logs else None
 
 
-def _facts(loaded: LoadedStudy, seen: _Seen) -> StudyFacts:
-    definition, model = loaded.definition, seen.model
+def _facts(loaded: LoadedStudy) -> StudyFacts:
+    """The facts that two models of the study, one step and its callbacks show."""
+    definition = loaded.definition
     space, base = definition.effective_space(), first_batch_size(definition)
+    first, step, direction = _first_step(loaded)
+    model, second = _begun_model(loaded, definition.seed + 1)
+    accumulation = accumulation_of(model, definition)
+    total = loaded.total_steps(base, accumulation)
+    looked = _own(definition, lambda: look_at_rates(model, total * accumulation))
+    yours = describe(model, looked=looked, batch_size=base)
+    kept = {  # before the searched optimizer takes the place of the user's
+        "carried": carried_of(model),
+        "decay_exclusions": decay_exclusions(inner(model.optimizer), model.trainable_variables),
+        "own_optimizer": own_optimizer(
+            model, steps=definition.epochs * loaded.steps_per_epoch(base)
+        ),
+    }
+    _check_executions(loaded, model.steps_per_execution)
+    called = _called(loaded, model, step, total, accumulation)
+    _check_objective(definition, step, called)
+    loaded.direction = direction or _direction(definition, model)
+    loaded.findings = _findings(loaded, first, second, called)
     data = loaded.data(base)
     exact = isinstance(data.train, Arrays)
-    loaded.findings = seen.findings
     return StudyFacts(
         objective=definition.objective,
         direction=loaded.direction,
-        metrics=tuple(_logged(seen.step, seen.called)),
+        metrics=tuple(_logged(step, called)),
         epochs=definition.epochs,
-        accumulation=seen.accumulation,
+        accumulation=accumulation,
         steps_per_epoch={
-            str(size): _checked_steps(loaded, size, seen.accumulation) for size in space.batch_sizes
+            str(size): _checked_steps(loaded, size, accumulation) for size in space.batch_sizes
         },
         train_examples=data.train.examples,
         validation_examples=data.validation.examples,
         has_test=data.test is not None,
         parameters=int(model.count_params()) if model.built else 0,
-        yours=seen.yours,
-        yours_rates=seen.yours_rates,
+        yours=replace(yours, extra=first_extra(definition)),
+        yours_rates=kept_rates(looked),
         asked_rates=space.asked_rates,
         exact_order=exact,
-        fingerprint=fingerprint_of(definition) | _measured_fingerprint(loaded, seen.shapes),
+        fingerprint=fingerprint_of(definition) | _measured_fingerprint(loaded, second.shapes),
         recorded=recorded_of(definition),
         versions=versions(),
-        notes=(*seen.called.notes, *(() if exact else (_INEXACT,)), *seen.notes),
-        carried=seen.carried,
-        decay_exclusions=seen.decay_exclusions,
-        findings=seen.findings.to_json(),
-        own_optimizer=seen.own_optimizer,
+        notes=(
+            *called.notes,
+            *(() if exact else (_INEXACT,)),
+            *step.notes,
+            *_of_yours(yours),
+            *_of_starts(first, second, loaded.findings),
+            *_of_logs(step, called),
+        ),
+        findings=loaded.findings.to_json(),
+        **kept,
+    )
+
+
+def _findings(loaded: LoadedStudy, first: _Begun, second: _Begun, called: Called) -> Findings:
+    seeds = zip(first.seeds, second.seeds, strict=True)
+    return Findings(
+        fixed_seeds=any(one == other for one, other in seeds if one is not None),
+        rate_callbacks=tuple(called.rate_callbacks),
+        callbacks=called.kept,
+        shared=tuple(shared_layers(loaded.definition.build_model).described()),
+        data=digests_of_other_sizes(loaded),
     )
 
 
@@ -231,7 +197,7 @@ class _Begun:
     weights: str  # a digest of the trained ones
 
 
-def _begun_model(loaded: LoadedStudy, seed: int) -> tuple[Any, _Begun]:
+def _begun_model(loaded: LoadedStudy, seed: int) -> tuple[Model, _Begun]:
     """A model under a seed, and what came of the seed."""
     definition = loaded.definition
     set_seeds(seed, kernels=True)
@@ -251,7 +217,7 @@ def _begun_model(loaded: LoadedStudy, seed: int) -> tuple[Any, _Begun]:
     )
 
 
-def _called(loaded: LoadedStudy, model: Any, step: Step, total: int, accumulation: int) -> Called:
+def _called(loaded: LoadedStudy, model: Model, step: Step, total: int, accumulation: int) -> Called:
     """What the user's callbacks do, on a model that is compiled for a search."""
     definition = loaded.definition
     setting = definition.effective_space().references()[0]
@@ -358,7 +324,7 @@ def _load(loaded: LoadedStudy) -> None:
     _own(loaded.definition, lambda: loaded.data(first_batch_size(loaded.definition)))
 
 
-def _direction(definition: StudyDefinition, model: Any) -> Direction:
+def _direction(definition: StudyDefinition, model: Model) -> Direction:
     """The definition's word, else what Keras knows of the metric."""
     if definition.direction is not None:
         return Direction(definition.direction)

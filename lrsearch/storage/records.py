@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from lrsearch.values import (
     Change,
     CurvePoint,
-    Json,
     Kind,
     Origin,
     Outcome,
@@ -94,8 +93,7 @@ class Records(list[TrialRecord]):
         self.revision = revision
 
 
-def dump(data: Json) -> str:
-    return json.dumps(data, separators=(",", ":"), allow_nan=False)
+dump = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 def clean(text: str) -> str:

@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, ColumnElement, Connection, exc, inspect, text
 
 from lrsearch.errors import SchemaMismatch, StorageProblem
-from lrsearch.storage.connections import problem, where
+from lrsearch.storage.connections import explain_refusal, where
 from lrsearch.storage.database import PATIENCE_SECONDS, Database, retry_races
 from lrsearch.storage.ledger import Ledger
 from lrsearch.storage.optuna_studies import check_version
@@ -166,7 +166,7 @@ def _await_version(database: Database, version: str) -> str | None:
         with database.engine.begin() as connection, _queue(connection):
             return _found(connection)
     except exc.DBAPIError as error:
-        raise problem(database.url, error) from error
+        raise explain_refusal(database.url, error) from error
 
 
 def _upgrade(database: Database) -> None:
@@ -179,7 +179,7 @@ def _upgrade(database: Database) -> None:
             with attempt, database.engine.begin() as connection, _queue(connection):
                 _run_migrations(connection)
     except exc.DBAPIError as error:
-        raise problem(database.url, error) from error
+        raise explain_refusal(database.url, error) from error
 
 
 @contextmanager
