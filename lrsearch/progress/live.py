@@ -99,16 +99,17 @@ class _Budget:
             else ""
         )
         columns = [
-            Column(cells=[state.study], least=_LEAST_NAME),
+            Column("", [state.study], least=_LEAST_NAME),
             Column(
-                cells=["" if whole is None else "#" * _BAR_WIDTH],
+                "",
+                ["" if whole is None else "#" * _BAR_WIDTH],
                 name=_BAR,
                 rank=4,
                 least=_LEAST_ROOM,
             ),
-            Column(cells=[f"{done} trials{failed}"]),
-            Column(cells=[retests], rank=2),
-            Column(cells=[f"about {duration(left)} left" if left is not None else ""]),
+            Column("", [f"{done} trials{failed}"]),
+            Column("", [retests], rank=2),
+            Column("", [f"about {duration(left)} left" if left is not None else ""]),
         ]
         line = Table.grid(padding=(0, len(GAP), 0, 0), pad_edge=False)
         shown = choose([each for each in columns if not each.empty], options.max_width)
@@ -138,7 +139,7 @@ class _Workers:
         if not rows:
             return
         columns = [
-            Column(cells=cells, **place)
+            Column("", cells, **place)
             for cells, place in zip(zip(*rows, strict=True), _PLACES, strict=True)
         ]
         shown = choose(
