@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from lrsearch.answer.pace import trainings_left
 from lrsearch.budget import trials_at_once
 from lrsearch.forecast import Forecast, Timed
-from lrsearch.values import Json, Origin, StudyFacts, StudyRecord, TrialRecord
+from lrsearch.values import Json, Origin, StudyFacts, StudyRecord, Trials
 
 # of a training batch's time takes the same number of examples in validation: there is no gradient
 VALIDATION = 0.4
@@ -132,7 +132,7 @@ def _validation(facts: StudyFacts) -> float:
 
 
 def forecast(
-    study: StudyRecord, records: Sequence[TrialRecord], figures: Mapping[str, Json], *, workers: int
+    study: StudyRecord, records: Trials, figures: Mapping[str, Json], *, workers: int
 ) -> Forecast | None:
     """How long the study still takes by a few timed steps; None where none were timed."""
     facts, plan = study.plan.facts, study.plan

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from lrsearch.answer.ranking import ranking, searched
-from lrsearch.values import Direction, Json, TrialRecord, TrialState
+from lrsearch.values import Direction, Json, TrialRecord, Trials, TrialState
 
 # of the way from the best's training loss back to the slowest's: a loss that ended above this did
 # not get far
@@ -46,7 +46,7 @@ class OptimizerRow:
 
 
 def by_optimizer(
-    records: Sequence[TrialRecord], direction: Direction, *, tolerance: float
+    records: Trials, direction: Direction, *, tolerance: float
 ) -> tuple[OptimizerRow, ...]:
     """A row for each optimizer that was tried, best first; those without a complete trial last, by
     name.
@@ -75,7 +75,7 @@ def ended_by_optimizer(records: Iterable[TrialRecord]) -> dict[str, list[TrialRe
 
 def _row(
     name: str,
-    group: Sequence[TrialRecord],
+    group: Trials,
     direction: Direction,
     tolerance: float,
     slowest: float | None,
@@ -101,13 +101,13 @@ def _row(
     )
 
 
-def _diverges_from(held: Sequence[TrialRecord], diverged: Sequence[TrialRecord]) -> float | None:
+def _diverges_from(held: Trials, diverged: Trials) -> float | None:
     highest = max((each.peak_rate for each in held), default=0.0)
     return min((each.peak_rate for each in diverged if each.peak_rate > highest), default=None)
 
 
 def _crawls_to(
-    complete: Sequence[TrialRecord],
+    complete: Trials,
     best: TrialRecord | None,
     tolerance: float,
     slowest: float | None,
@@ -137,7 +137,7 @@ def _crawled(record: TrialRecord, best: TrialRecord, tolerance: float, slowest: 
     )
 
 
-def _slowest(groups: Iterable[Sequence[TrialRecord]], direction: Direction) -> float | None:
+def _slowest(groups: Iterable[Trials], direction: Direction) -> float | None:
     """The highest last training loss of all trials whose rate is below their optimizer's best:
     about where training begins.
     """
@@ -153,16 +153,16 @@ def _slowest(groups: Iterable[Sequence[TrialRecord]], direction: Direction) -> f
     return max(losses, default=None)
 
 
-def _complete(group: Sequence[TrialRecord]) -> list[TrialRecord]:
+def _complete(group: Trials) -> list[TrialRecord]:
     return [each for each in group if each.has_value]
 
 
-def _best(group: Sequence[TrialRecord], direction: Direction) -> TrialRecord | None:
+def _best(group: Trials, direction: Direction) -> TrialRecord | None:
     return next(iter(ranking(group, direction)), None)
 
 
 def _good_rates(
-    complete: Sequence[TrialRecord], best: TrialRecord | None, tolerance: float
+    complete: Trials, best: TrialRecord | None, tolerance: float
 ) -> tuple[float, float] | None:
     """The range of rates that still does well: the sensitivity of Wortsman et al. (2023)."""
     if best is None:

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 
 from lrsearch.answer.ranking import retest_candidates
 from lrsearch.budget import expected_retests, retests_in_all
-from lrsearch.values import Kind, StudyRecord, TrialRecord, TrialState, WorkerRecord
+from lrsearch.values import Kind, StudyRecord, Trials, TrialState, WorkerRecord
 
 SAMPLE = 31  # trainings whose mean length stands for the next one's, the newest
 
 
 def seconds_left(
     study: StudyRecord,
-    records: Sequence[TrialRecord],
+    records: Trials,
     workers: Sequence[WorkerRecord],
     *,
     now: float,
@@ -34,7 +34,7 @@ def seconds_left(
     return min(known, default=None)
 
 
-def trainings_left(study: StudyRecord, records: Sequence[TrialRecord]) -> int | None:
+def trainings_left(study: StudyRecord, records: Trials) -> int | None:
     """Trainings to come, retests included; None where time alone limits them."""
     if study.trials is None:
         return None
@@ -50,8 +50,8 @@ def trainings_left(study: StudyRecord, records: Sequence[TrialRecord]) -> int | 
 
 def _unplanned(
     study: StudyRecord,
-    search: Sequence[TrialRecord],
-    retests: Sequence[TrialRecord],
+    search: Trials,
+    retests: Trials,
     to_search: int,
 ) -> int:
     """Retests that will be planned once the search is over."""
@@ -76,7 +76,7 @@ def _unplanned(
 
 
 def _by_pace(
-    study: StudyRecord, records: Sequence[TrialRecord], workers: Sequence[WorkerRecord], now: float
+    study: StudyRecord, records: Trials, workers: Sequence[WorkerRecord], now: float
 ) -> float | None:
     left = trainings_left(study, records)
     ended = [each for each in records if each.state.terminal and each.finished_at is not None]

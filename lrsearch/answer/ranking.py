@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import count, islice
 
-from lrsearch.values import Direction, Setting, TrialRecord, TrialState
+from lrsearch.values import Direction, Setting, TrialRecord, Trials, TrialState
 
 
 def ranking(records: Iterable[TrialRecord], direction: Direction) -> tuple[TrialRecord, ...]:
@@ -33,9 +33,7 @@ def yours_of(records: Iterable[TrialRecord]) -> TrialRecord | None:
     return max(found, key=lambda each: each.number, default=None)
 
 
-def retest_candidates(
-    records: Sequence[TrialRecord], direction: Direction, *, top: int = 3
-) -> tuple[int, ...]:
+def retest_candidates(records: Trials, direction: Direction, *, top: int = 3) -> tuple[int, ...]:
     """Numbers of the trials to train again on fresh seeds: the best `top` distinct settings, and
     yours.
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from lrsearch.values import Json, TrialRecord
+from lrsearch.values import Json, Trials
 
 if TYPE_CHECKING:
     from lrsearch.storage import AttemptRecord
@@ -30,7 +30,7 @@ class Spent:
         return asdict(self)
 
 
-def spent_on(records: Sequence[TrialRecord], attempts: Sequence[AttemptRecord]) -> Spent:
+def spent_on(records: Trials, attempts: Sequence[AttemptRecord]) -> Spent:
     """What these attempts at the study's trials and retests took.
 
     One that still runs counts up to the latest end.

@@ -11,8 +11,8 @@ from lrsearch.answer import (
     Contender,
     Ways,
     evidence_text,
+    find_standing,
     seconds_left,
-    standing,
 )
 from lrsearch.errors import LrSearchError, StorageGone
 from lrsearch.messages import (
@@ -65,7 +65,7 @@ class StudyWatcher:
         self._biller = Biller(study, listen, workers=workers)
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
         self._follower = Follower(ledger, study.id)
-        self._stands = standing(study.plan.facts, ())
+        self._stands = find_standing(study.plan.facts, ())
         self._untold: list[TrialRecord] = []  # what has changed since the last `counts` event
 
     def begin(self) -> None:
@@ -73,7 +73,7 @@ class StudyWatcher:
         study, facts = self._study, self._study.plan.facts
         self._follower.read()
         records = self._untold = self._follower.records
-        self._stands = standing(facts, records)
+        self._stands = find_standing(facts, records)
         self._tell(
             StudyBegun(
                 study=study.name,
@@ -160,7 +160,7 @@ class StudyWatcher:
     def _answer(self, seen: Glance) -> None:
         records = self._follower.records
         if seen.changed:
-            self._stands = standing(self._study.plan.facts, records)
+            self._stands = find_standing(self._study.plan.facts, records)
         left = seconds_left(seen.study, records, seen.workers, now=seen.now)
         best, yours = brief(self._stands.best), brief(self._stands.yours)
         self._tell(StudyAnswer(best=best, yours=yours, seconds_left=left))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from html import escape
 
 from lrsearch.answer import Answer, Contender, evidence_text
@@ -22,12 +22,12 @@ from lrsearch.report.words import (
     value_text,
     varying_of,
 )
-from lrsearch.values import StudyRecord, TrialRecord
+from lrsearch.values import StudyRecord, Trials
 
 _CELL = "padding: 2px 10px; text-align: left; white-space: nowrap"
 
 
-def answer_html(study: StudyRecord, records: Sequence[TrialRecord], answer: Answer) -> str:
+def answer_html(study: StudyRecord, records: Trials, answer: Answer) -> str:
     """The whole output of a cell."""
     aim = escape(aim_text(answer.objective, answer.direction))
     notes = "".join(f"<li>{escape(each)}</li>" for each in answer.warnings)
@@ -87,7 +87,7 @@ def _row(cells: Iterable[str], tag: str) -> str:
     return f"<tr>{row}</tr>"
 
 
-def _picture(study: StudyRecord, records: Sequence[TrialRecord], answer: Answer) -> str:
+def _picture(study: StudyRecord, records: Trials, answer: Answer) -> str:
     """The picture of rates; empty without matplotlib, or where there is nothing to draw."""
     if answer.best is None:
         return ""

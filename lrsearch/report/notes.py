@@ -7,14 +7,14 @@ are made by the ledger's mirror; a trial's note goes to the row of its number.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import Answer
 from lrsearch.report.answer_page import answer_text
 from lrsearch.report.words import counted, duration_text, rate_text, schedule_text, value_text
-from lrsearch.values import Json, StudyRecord, TrialRecord
+from lrsearch.values import Json, StudyRecord, TrialRecord, Trials
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -85,9 +85,7 @@ def _longest_ticks(text: str) -> int:
     return max(map(len, re.findall("`+", text)), default=0)
 
 
-def write_notes(
-    ledger: Ledger, study: StudyRecord, answer: Answer, records: Sequence[TrialRecord]
-) -> int:
+def write_notes(ledger: Ledger, study: StudyRecord, answer: Answer, records: Trials) -> int:
     """Bring the notes of a study and its finished trials up to date, in one transaction; returns
     how many were written.
 
@@ -142,6 +140,6 @@ def _rows(attrs: Mapping[str, Json], trial_id: int | None, text: str) -> dict[st
     return {note_ver_key(trial_id): int(attrs.get(note_ver_key(trial_id), 0)) + 1, **parts, **left}
 
 
-def _noted(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+def _noted(records: Trials) -> list[TrialRecord]:
     """Finished trials; of very many the newest: every note is a row that each page loads."""
     return [each for each in records if each.is_search and each.ended][-_MOST:]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lrsearch.answer import Answer, OptimizerRow, ended_by_optimizer
@@ -20,7 +19,7 @@ from lrsearch.report.canvas import (
 )
 from lrsearch.report.picture_parts import Frame, frame_of, padded
 from lrsearch.report.words import range_text, rate_text
-from lrsearch.values import Direction, StudyRecord, TrialRecord, TrialState
+from lrsearch.values import Direction, StudyRecord, Trials, TrialState
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +36,7 @@ _SMALL = 7.5  # points
 _PANEL_SHARE = 0.82  # of its column is a panel's own width; the rest is the numbers' of its axis
 
 
-def rates_figure(study: StudyRecord, records: Sequence[TrialRecord], answer: Answer) -> Figure:
+def rates_figure(study: StudyRecord, records: Trials, answer: Answer) -> Figure:
     """A panel per optimizer: values against peak rates, where it crawls, where it diverges.
 
     Yours is a line.
@@ -75,7 +74,7 @@ def rates_figure(study: StudyRecord, records: Sequence[TrialRecord], answer: Ans
 def _rates_panel(
     panel: Axes,
     name: str,
-    group: Sequence[TrialRecord],
+    group: Trials,
     answer: Answer,
     frame: Frame | None,
 ) -> str:
@@ -104,7 +103,7 @@ def _rates_panel(
     return said
 
 
-def _span(name: str, group: Sequence[TrialRecord], answer: Answer) -> tuple[float, float]:
+def _span(name: str, group: Trials, answer: Answer) -> tuple[float, float]:
     """The ends of a panel's axis of rates."""
     seen = [each.peak_rate for each in group]
     yours = answer.yours.setting if answer.yours is not None else None
@@ -154,7 +153,7 @@ def _head(figure: Figure, panel: Axes, name: str, said: str, *, room: float) -> 
 
 def _points(
     panel: Axes,
-    group: Sequence[TrialRecord],
+    group: Trials,
     direction: Direction,
     frame: Frame | None,
 ) -> None:
@@ -181,9 +180,7 @@ def _points(
             panel.scatter(*zip(*points, strict=True), label=label, zorder=3, clip_on=False, **style)
 
 
-def _at_edge(
-    group: Sequence[TrialRecord], state: TrialState, edge: float
-) -> list[tuple[float, float]]:
+def _at_edge(group: Trials, state: TrialState, edge: float) -> list[tuple[float, float]]:
     return [(each.peak_rate, edge) for each in group if each.state is state]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from shlex import quote
 
-from lrsearch.answer import Contender, Spent, evidence_text, seconds_left, standing
+from lrsearch.answer import Contender, Spent, evidence_text, find_standing, seconds_left
 from lrsearch.answer.pace import trainings_left
 from lrsearch.report.bill import spent_text
 from lrsearch.report.layout import HANG, Column, bar, clauses, paragraph, table
@@ -18,7 +18,15 @@ from lrsearch.report.words import (
 )
 from lrsearch.report.workers import worker_rows
 from lrsearch.storage import Counts
-from lrsearch.values import Json, StudyRecord, StudyState, TrialRecord, TrialState, WorkerRecord
+from lrsearch.values import (
+    Json,
+    StudyRecord,
+    StudyState,
+    TrialRecord,
+    Trials,
+    TrialState,
+    WorkerRecord,
+)
 
 _SHOWN = 12  # running trials, and workers, on a watched page: it must fit on the screen
 _BAR, _WIDE = 40, 80  # characters: the longest bar, and a page of unknown width
@@ -28,7 +36,7 @@ _ENDED = ("complete", "diverged", "pruned", "failed")
 def status_data(
     study: StudyRecord,
     counts: Counts,
-    records: Sequence[TrialRecord],
+    records: Trials,
     workers: Sequence[WorkerRecord],
     *,
     engines: Mapping[str, Json],
@@ -40,7 +48,7 @@ def status_data(
     In the result `ended` says that nothing will happen any more.
     """
     alive = [each for each in workers if each.is_there(now)]
-    stands = standing(study.facts, records)
+    stands = find_standing(study.facts, records)
     return {
         "study": study.name,
         "state": study.state.value,

@@ -43,12 +43,12 @@ def trial_text(record: TrialRecord, data: dict[str, Json], *, width: int | None 
     Long lines are broken and not cut, since they say all there is.
     """
     setting = record.setting
+    engine = f"{record.engine or '-'}; {duration_text(record.seconds)}"
     best = f"best {value_text(record.best_value)} at epoch {record.best_epoch}"
     lines = [
         f"{record.label}: {_with_reason(record.state.value, record.reason)}",
         f"setting  {trial_setting_text(record)}",
-        f"origin   {record.origin.value}; seed {record.seed}; engine {record.engine or '-'}; "
-        f"{duration_text(record.seconds)}",
+        f"origin   {record.origin.value}; seed {record.seed}; engine {engine}",
         join_clauses(f"value    {value_text(record.value)}", best if record.best_epoch else ""),
     ]
     if setting is not None and setting.batch_size is not None:

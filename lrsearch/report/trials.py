@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from lrsearch.report.layout import Column, table
 from lrsearch.report.words import (
     further_text,
@@ -14,7 +12,7 @@ from lrsearch.report.words import (
     value_text,
     varying_of,
 )
-from lrsearch.values import Json, TrialRecord
+from lrsearch.values import Json, TrialRecord, Trials
 
 
 def trial_row(record: TrialRecord) -> dict[str, Json]:
@@ -36,7 +34,7 @@ def trial_row(record: TrialRecord) -> dict[str, Json]:
     }
 
 
-def trials_table(records: Sequence[TrialRecord], *, width: int | None = None) -> str:
+def trials_table(records: Trials, *, width: int | None = None) -> str:
     """A line for each trial; retests after the search."""
     if not records:
         return "no trials yet."
@@ -55,7 +53,7 @@ def trials_table(records: Sequence[TrialRecord], *, width: int | None = None) ->
     return "\n".join(table(columns, width))
 
 
-def _setting_columns(records: Sequence[TrialRecord], *, wide: bool) -> list[Column]:
+def _setting_columns(records: Trials, *, wide: bool) -> list[Column]:
     """The setting: one text where there is room for all, else its parts by their weight."""
     varying = varying_of(records)
     marks = ["yours: " if each.is_yours else "" for each in records]
