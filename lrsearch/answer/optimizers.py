@@ -1,5 +1,4 @@
-"""The table by optimizer: best, median, up to which rate training crawls, how wide the good rates
-are, from where it diverges.
+"""The table by optimizer: results, and at which rates training crawls, is good or diverges.
 
 Knows records; nothing of retests. Yours is not counted: its optimizer may be none of the space's.
 """
@@ -48,11 +47,10 @@ class OptimizerRow:
 def by_optimizer(
     records: Trials, direction: Direction, *, tolerance: float
 ) -> tuple[OptimizerRow, ...]:
-    """A row for each optimizer that was tried, best first; those without a complete trial last, by
-    name.
+    """A row for each optimizer that was tried, best first.
 
-    `tolerance` is how far below the best a value may lie and still count as good, in the
-    objective's unit.
+    Optimizers without a complete trial come last, by name. `tolerance` is how far below the best a
+    value may lie and still count as good, in the objective's unit.
     """
     groups = ended_by_optimizer(records)
     slowest = _slowest([_complete(group) for group in groups.values()], direction)
@@ -123,11 +121,11 @@ def _crawls_to(
 
 
 def _crawled(record: TrialRecord, best: TrialRecord, tolerance: float, slowest: float) -> bool:
-    """Whether a rate was too small: a lower one than the best's, a worse value, and training that
-    did not get far.
+    """Whether a rate was too small for the training to get far.
 
-    How far training got is the last epoch's training loss, between the best's and the study's
-    slowest. A worse value alone may be luck, overfitting, or another schedule.
+    Such a rate is lower than the best's, its value is worse, and its last training loss lies far
+    from the best's towards the study's slowest. A worse value alone may be luck, overfitting, or
+    another schedule.
     """
     loss, reached = record.logs.get("loss"), best.logs.get("loss")
     if loss is None or reached is None or record.peak_rate >= best.peak_rate:
@@ -138,8 +136,9 @@ def _crawled(record: TrialRecord, best: TrialRecord, tolerance: float, slowest: 
 
 
 def _slowest(groups: Iterable[Trials], direction: Direction) -> float | None:
-    """The highest last training loss of all trials whose rate is below their optimizer's best:
-    about where training begins.
+    """The highest last training loss of trials with a rate below their optimizer's best.
+
+    About there training begins.
     """
     losses: list[float] = []
     for group in groups:

@@ -1,8 +1,7 @@
-"""How long a study still takes: the trainings to come, at the pace of all its workers on every
-machine.
+"""How long a study still takes: the trainings to come, at the pace of all its workers.
 
-A pure function of the ledger's records. An estimate for people: what is trained now counts as not
-begun.
+A pure function of the ledger's records, and an estimate for people: a training in progress counts
+as not begun.
 """
 
 from __future__ import annotations
@@ -24,9 +23,7 @@ def seconds_left(
     *,
     now: float,
 ) -> float | None:
-    """Seconds to the study's end, or to its deadline where that is nearer; None where nothing is
-    known yet.
-    """
+    """Seconds to the study's end or deadline, whichever is nearer; None where nothing is known."""
     by_deadline = None if study.deadline is None else max(0.0, study.deadline - now)
     known = [
         each for each in (by_deadline, _by_pace(study, records, workers, now)) if each is not None

@@ -52,8 +52,9 @@ def spent_on(records: Trials, attempts: Sequence[AttemptRecord]) -> Spent:
 
 
 def _covered(spans: Iterable[tuple[int, float, float]]) -> float:
-    """Seconds within these spans of (worker, start, end), each worker's counted once where they
-    overlap.
+    """Seconds within these spans of (worker, start, end).
+
+    Where spans of a worker overlap, the time counts once.
     """
     total = 0.0
     for _, mine in groupby(sorted(spans), key=lambda span: span[0]):

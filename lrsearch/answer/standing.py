@@ -1,9 +1,8 @@
-"""Which setting is best and where yours stands: the one place that says so, for every view of a
-study.
+"""Which setting is best and where yours stands: the one place that decides this, for every view.
 
 The retests decide. Of the settings whose retests gave a value the best mean is best, and one that
 lost a seed ranks after those that did not. Where no retest gave a value, or none was made, the best
-single training is best; a setting that diverged in every retest ranks after all others there. Pure
+single training is best; there a setting that diverged in every retest ranks after all others. Pure
 functions of the ledger's records.
 """
 

@@ -29,9 +29,7 @@ def lost_text(retest: Retested) -> str:
 
 
 def evidence_text(retest: Retested | None) -> str:
-    """What a value rests on: `1 training`, `3 seeds`, `2 seeds, 1 diverged`, `1 training; retests:
-    3 diverged`.
-    """
+    """What a value rests on: `1 training`, `3 seeds`, `2 seeds, 1 diverged`, ..."""
     if retest is None:
         return "1 training"
     if not retest.n:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 from lrsearch.answer import Answer, Contender, lost_text
+from lrsearch.answer.standing import contender
 from lrsearch.errors import CannotExport, InvalidValue, UnknownName
 from lrsearch.report.code import Run, own_module, searched_module
 from lrsearch.report.words import counted, rate_text, schedule_text, value_text
@@ -24,11 +25,9 @@ def export_text(study: StudyRecord, answer: Answer, *, form: str, trial: int | N
     export yet, CannotExport where yours cannot be written as Python.
     """
     chosen = choose(answer, trial)
-    return (
-        json.dumps(as_json(study, answer, chosen), indent=2)
-        if form == "json"
-        else as_python(study, answer, chosen)
-    )
+    if form == "json":
+        return json.dumps(as_json(study, answer, chosen), indent=2)
+    return as_python(study, answer, chosen)
 
 
 def choose(answer: Answer, trial: int | None) -> Contender:
@@ -43,23 +42,12 @@ def choose(answer: Answer, trial: int | None) -> Contender:
                 fix=fix,
             )
         return answer.best
-    contenders = [
-        each for each in (answer.best, answer.yours, *answer.retested) if each is not None
-    ]
-    for each in contenders:
-        if each.trial == trial:
+    for each in (answer.best, answer.yours, *answer.retested):
+        if each is not None and each.trial == trial:
             return each
     for record in answer.ranked:
         if record.number == trial and record.setting is not None:
-            value = record.value
-            return Contender(
-                trial=trial,
-                origin=record.origin,
-                state=record.state,
-                setting=record.setting,
-                searched=value,
-                retest=None,
-            )
+            return contender(record, None)
     known = [str(record.number) for record in answer.ranked]
     raise UnknownName("trial that ran to its end", got=str(trial), known=known)
 

@@ -67,8 +67,9 @@ def trial_note(record: TrialRecord, objective: str) -> str:
 
 
 def fenced(text: str) -> str:
-    """`text` as a block of code that nothing in it can leave: its fence is longer than any row of
-    backticks within.
+    """`text` as a block of code that nothing in the text can close.
+
+    Its fence is longer than any row of backticks within.
     """
     fence = "`" * max(3, _longest_ticks(text) + 1)
     return f"{fence}\n{text.rstrip()}\n{fence}"
@@ -86,10 +87,9 @@ def _longest_ticks(text: str) -> int:
 
 
 def write_notes(ledger: Ledger, study: StudyRecord, answer: Answer, records: Trials) -> int:
-    """Bring the notes of a study and its finished trials up to date, in one transaction; returns
-    how many were written.
+    """Bring the notes of a study and its finished trials up to date, in one transaction.
 
-    One that somebody edited stays. Raises StorageUnavailable.
+    Returns how many were written. A note that somebody edited stays. Raises StorageUnavailable.
     """
     written, page = 0, study_note(answer)
     texts = {each.number: trial_note(each, answer.objective) for each in _noted(records)}

@@ -115,9 +115,7 @@ def _span(name: str, group: Trials, answer: Answer) -> tuple[float, float]:
 
 
 def _regions(panel: Axes, row: OptimizerRow) -> str:
-    """Shade where training crawls and where it diverges, as the table's row has it; returns that
-    in words.
-    """
+    """Shade where training crawls and where it diverges; returns the same in words."""
     said = []
     if row.crawls_to is not None:
         panel.axvspan(
@@ -157,8 +155,9 @@ def _points(
     direction: Direction,
     frame: Frame | None,
 ) -> None:
-    """Values inside the frame as dots, worse ones as arrows at its edge, diverged and pruned ones
-    as crosses there.
+    """Draw values inside the frame as dots, worse ones as arrows and others as crosses at its edge.
+
+    The crosses are diverged and pruned trials.
     """
     up = direction is Direction.MAXIMIZE
     edge = padded(frame)[0 if up else 1]
