@@ -101,12 +101,8 @@ def _option(option: click.Option) -> str:
 
 def fields(documented: type) -> str:
     """A class's docstring, with its `field: meaning` lines as a list."""
-    return re.sub(
-        r"^([a-z_]+(?:, [a-z_]+)*): ",
-        r"- `\1`: ",
-        inspect.getdoc(documented) or "",
-        flags=re.MULTILINE,
-    )
+    text = re.sub(r"\n +", " ", inspect.getdoc(documented) or "")  # a meaning may go on, indented
+    return re.sub(r"^([a-z_]+(?:, [a-z_]+)*): ", r"- `\1`: ", text, flags=re.MULTILINE)
 
 
 def optimizers() -> str:
