@@ -18,9 +18,9 @@ from lrsearch.values import StudyState, Verdict
 from lrsearch.worker.stopping import StopRequest
 
 if TYPE_CHECKING:
-    from lrsearch.storage import Beat
+    from lrsearch.storage import Renewal
 
-BEATS_A_LEASE = 3  # two may fail before the lease lapses
+RENEWALS_PER_LEASE = 3  # two may fail before the lease lapses
 _FIRST_RETRY_SECONDS = 0.5
 
 _STOPS = {
@@ -37,14 +37,14 @@ class Heartbeat:
 
     def __init__(
         self,
-        beat: Callable[[Sequence[tuple[int, int]]], Beat],
+        beat: Callable[[Sequence[tuple[int, int]]], Renewal],
         stop: StopRequest,
         *,
         lease_seconds: float,
         say_trouble: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self._beat, self._stop, self._say_trouble = beat, stop, say_trouble
-        self._interval = lease_seconds / BEATS_A_LEASE
+        self._interval = lease_seconds / RENEWALS_PER_LEASE
         self._holds: set[tuple[int, int]] = set()
         self._lost: set[tuple[int, int]] = set()
         self._lock = threading.Lock()
@@ -56,7 +56,7 @@ class Heartbeat:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Beat no more. A beat that hangs in the database is left behind: the thread is a daemon."""
+        """Renewal no more. A beat that hangs in the database is left behind: the thread is a daemon."""
         self._closed.set()
         self._thread.join(timeout=1.0)
 

@@ -50,7 +50,7 @@ def open_session(
     say(Working(worker=worker_id))
     try:
         with Heartbeat(
-            partial(ledger.beat, worker_id=worker_id, lease_seconds=config.lease_seconds),
+            partial(ledger.renew_leases, worker_id=worker_id, lease_seconds=config.lease_seconds),
             stop,
             lease_seconds=config.lease_seconds,
             say_trouble=lambda text: say(Note(text=text)),
