@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from shlex import quote
 from typing import Any
 
@@ -47,12 +47,11 @@ def _seconds_until(end: float) -> float:
 
 def insert_study(tx: Transaction, plan: StudyPlan, end: float | None = None) -> None:
     """Make the study and its first trials. Raises IntegrityError where the name is taken."""
-    row: dict[str, Any] = {"name": plan.name, "plan": records.plan_text(plan)}
-    row |= {"trials": plan.trials, "trainings": plan.trainings}
-    row |= {"state": StudyState.OPEN.value, "reason": "", "revision": 0}
-    row |= {"searched": 0, "retests_for": 0, "created_at": tx.clock}
-    row["deadline"] = None if end is None else tx.clock + _seconds_until(end)
-    tx.lock_study(tx.insert(studies, **row))
+    columns: dict[str, Any] = {"name": plan.name, "plan": records.dump(asdict(plan))}
+    columns |= {"trials": plan.trials, "trainings": plan.trainings, "searched": 0, "retests_for": 0}
+    columns |= {"state": StudyState.OPEN.value, "reason": "", "revision": 0}
+    columns["deadline"] = None if end is None else tx.clock + _seconds_until(end)
+    tx.lock_study(tx.insert(studies, **columns, created_at=tx.clock))
     tx.change_study(searched=_queue_first(tx, plan.trials))
 
 
