@@ -511,7 +511,7 @@ def test_mariadbs_tables_are_not_judged_between_two_migrations_of_another_proces
         opening = threads.submit(lambda: open_ledger(url, create=True).close())
         with pytest.raises(TimeoutError):
             opening.result(timeout=1)
-        other.execute(text(note.format(schema.head())))
+        other.execute(text(note.format(schema.newest_version())))
         other.commit()
         other.execute(text(f"select release_lock('{schema._LOCK_NAME}')"))
         opening.result(timeout=30)
