@@ -134,7 +134,7 @@ class WorkerLedger(LedgerReader):
         return self._change_trial(outcome.trial_id, finish, "finish")
 
     def lose(self, trial_id: int, attempt: int, *, reason: str) -> bool:
-        """Close an attempt whose worker is dead: its trial waits again, or fails when lost often."""
+        """Close an attempt whose worker is dead; its trial waits again, or fails if lost often."""
         work = partial(attempts.lose, trial_id=trial_id, attempt=attempt, reason=reason)
         return self._change_trial(trial_id, work, "lose")
 
@@ -188,7 +188,7 @@ class WorkerLedger(LedgerReader):
         """
 
         def add(tx: Transaction) -> frozenset[tuple[int, int]]:
-            # Rows are locked in the order of trials, as a reaping does, so no two can deadlock.
+            # Rows are locked in the order of trials, as a reaping does: no two can deadlock.
             pairs = sorted(points)
             return frozenset(
                 each for each in pairs if not attempts.add_points(tx, *each, points[each])
