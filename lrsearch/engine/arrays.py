@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from lrsearch.engine._keras_data import adapted_array
+from lrsearch.engine._keras_data import adapt_array
 from lrsearch.errors import InvalidValue
 from lrsearch.values import Json
 
@@ -31,7 +31,7 @@ def read_array(label: str, value: Any) -> np.ndarray:
         return _texts(label, plain)
     try:
         with np.errstate(over="ignore"):  # what becomes infinite is found by `not_finite`
-            return np.asarray(adapted_array(value if hasattr(value, "__array__") else plain))
+            return np.asarray(adapt_array(value if hasattr(value, "__array__") else plain))
     except ValueError:
         raise InvalidValue(label, got=f"an array of {plain.dtype}", allowed=_ALLOWED) from None
 

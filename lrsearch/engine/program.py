@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from lrsearch.engine._keras_data import class_weights
+from lrsearch.engine._keras_data import weigh_examples
 from lrsearch.engine._keras_model import (
     build_fully,
     build_layers,
@@ -47,7 +47,7 @@ class Held:
     def __init__(self, split: Arrays, class_weight: Mapping[int, float] | None) -> None:
         self.examples = split.examples
         if class_weight and split.weight is None:  # the table of `ways` refuses both together
-            split = replace(split, weight=class_weights(split.y, dict(class_weight)))
+            split = replace(split, weight=weigh_examples(split.y, class_weight))
         self._tensors = mapped(tf.convert_to_tensor, split.structure)
 
     def batch(self, indices: Tensor) -> Batch:
