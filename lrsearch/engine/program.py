@@ -30,7 +30,7 @@ from lrsearch.engine._keras_model import (
 )
 from lrsearch.engine._keras_optimizer import inner
 from lrsearch.engine._keras_state import adopt_seed_generator
-from lrsearch.engine.data import Arrays, mapped
+from lrsearch.engine.data import Arrays, map_arrays
 from lrsearch.engine.feeding import Feed
 from lrsearch.engine.types import Batch, Function, Model, Tensor, Variable
 from lrsearch.engine.ways import OTHER_MODEL, CannotCarry, check_graph
@@ -48,10 +48,10 @@ class Held:
         self.examples = split.examples
         if class_weight and split.weight is None:  # the table of `ways` refuses both together
             split = replace(split, weight=weigh_examples(split.y, class_weight))
-        self._tensors = mapped(tf.convert_to_tensor, split.structure)
+        self._tensors = map_arrays(tf.convert_to_tensor, split.structure)
 
     def batch(self, indices: Tensor) -> Batch:
-        return mapped(lambda each: tf.gather(each, indices), self._tensors)
+        return map_arrays(lambda each: tf.gather(each, indices), self._tensors)
 
 
 class Program:
