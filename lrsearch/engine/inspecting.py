@@ -288,7 +288,7 @@ def _direction(definition: StudyDefinition, model: Model) -> Direction:
     for metric in metrics:
         named = name in {prefix + metric.name for prefix in prefixes}
         if named and (known := known_direction(metric)) is not None:
-            return Direction.MAXIMIZE if known == "up" else Direction.MINIMIZE
+            return known
     allowed = "'minimize' or 'maximize' for this objective"
     fix = f"Keras does not know which way {definition.objective!r} improves."
     raise InvalidValue("direction", got=None, allowed=allowed, fix=fix)
