@@ -33,7 +33,7 @@ class Arrays:
     y: Structure | None  # (examples, ...); None for a model that has no target
     weight: Structure | None  # (examples,)
     examples: int
-    described: tuple[Json, ...] = ()  # each array as it was given, by `array_to_json`
+    checksums: tuple[Json, ...] = ()  # `array_to_json` of each array as it was given
     # The rows with NaN or infinity, (rows,), int64, by array: "x of the train split" and so on.
     bad: Mapping[str, np.ndarray] = field(default_factory=dict)
 
@@ -74,7 +74,7 @@ class Arrays:
 
     def to_json(self) -> list[Json]:
         """Shapes, types and checksums of some rows."""
-        return list(self.described)
+        return list(self.checksums)
 
 
 def map_arrays(function: Callable[[Any], Any], structure: Structure) -> Structure:
@@ -169,7 +169,7 @@ def check_split(name: str, split: Any) -> Split:
         y=read["y"],
         weight=read.get("sample_weight"),
         examples=_check_lengths(name, whole, arrays),
-        described=tuple(array_to_json(each) for each in _name_arrays(values).values()),
+        checksums=tuple(array_to_json(each) for each in _name_arrays(values).values()),
         bad={label: rows for label, rows in gaps.items() if len(rows)},
     )
 
