@@ -88,10 +88,15 @@ def put_rate_back(optimizer: Optimizer, variable: Variable, value: float) -> Non
     variable.assign(value)
 
 
+def schedule_of(optimizer: Optimizer) -> Any | None:
+    """The rate where it is a schedule, else None."""
+    rate = rate_of(optimizer)
+    return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
+
+
 def rate_is_function(optimizer: Optimizer) -> bool:
     """Whether the rate is a function without arguments, which Keras calls while it traces."""
-    rate = rate_of(optimizer)
-    return callable(rate) and not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
+    return callable(rate_of(optimizer)) and schedule_of(optimizer) is None
 
 
 # -- state and averages ---------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from lrsearch.engine._keras_model import build_fully, compile_again
 from lrsearch.engine._keras_optimizer import decay_exclusions, inner
 from lrsearch.engine.compiling import accumulation_of, fresh_model, set_searched
 from lrsearch.engine.data import sample_batch
-from lrsearch.engine.inspecting import open_study
+from lrsearch.engine.inspecting import load_study
 from lrsearch.engine.types import Model
 from lrsearch.errors import InvalidValue
 from lrsearch.values import Setting
@@ -25,7 +25,7 @@ def write_model(
     A program that loads the file must `import lrsearch.keras` first, which registers the schedule.
     Raises InvalidValue where Keras cannot save the model.
     """
-    loaded, size = open_study(definition), setting.batch_size
+    loaded, size = load_study(definition), setting.batch_size
     keras.utils.set_random_seed(seed)
     model = fresh_model(definition, setting.extra)
     accumulation = accumulation_of(model, definition)

@@ -44,40 +44,30 @@ from lrsearch.values import Direction, Json, Setting, StudyFacts
 from lrsearch.version import versions
 
 
+def load_study(definition: StudyDefinition) -> LoadedStudy:
+    """Load the study's data. Raises as `inspect_study` does."""
+    return _load(LoadedStudy(definition=definition))
+
+
 def open_study(
     definition: StudyDefinition,
-    direction: Direction | None = None,
     *,
     loaded: LoadedStudy | None = None,
     facts: StudyFacts | None = None,
 ) -> LoadedStudy:
-    """Load the study's data; a real step shows the objective's direction where it is unknown.
+    """Load the study to train it, by the `facts` of its inspection.
 
-    What is `loaded` already is taken, unless it is a dataset, which the inspection's step may have
-    moved on. `facts` are those of a stored study.
+    Without facts the definition has to give the direction. What is `loaded` already is taken,
+    unless it is a dataset, which the inspection's step may have moved on.
     """
     findings = loaded.findings if loaded is not None else Findings()
     if loaded is None or not loaded.replayable:
         loaded = LoadedStudy(definition=definition)
     loaded.findings = findings if facts is None else Findings.from_json(facts.findings)
-    known = direction or definition.direction or (facts.direction if facts is not None else None)
-    if known is not None:
-        loaded.direction = Direction(known)
-        _load(loaded)
-    else:
-        _check_data(loaded)
-        _, step, shown = _try_step(loaded)
-        _check_objective(definition, step, CallbackLook())
-        assert shown is not None  # the step logs the objective
-        loaded.direction = shown
-    return loaded
-
-
-def load_study(definition: StudyDefinition) -> LoadedStudy:
-    """Load the study's data. Raises as `inspect_study` does."""
-    loaded = LoadedStudy(definition=definition)
-    _load(loaded)
-    return loaded
+    direction = definition.direction or (facts.direction if facts is not None else None)
+    assert direction is not None
+    loaded.direction = Direction(direction)
+    return _load(loaded)
 
 
 def inspect_study(definition: StudyDefinition, *, loaded: LoadedStudy | None = None) -> StudyFacts:
@@ -89,8 +79,9 @@ def inspect_study(definition: StudyDefinition, *, loaded: LoadedStudy | None = N
     for name in definition.effective_space().optimizers:
         keras_class(name)  # raises where this Keras does not have it
     forget_shared_layers(definition.build_model)
-    loaded = loaded or LoadedStudy(definition=definition)
-    _check_data(loaded)
+    loaded = _load(loaded or LoadedStudy(definition=definition))
+    loaded.check_sizes()
+    loaded.check_steps(loaded.first_size)
     try:
         return _find_facts(loaded)
     finally:
@@ -105,14 +96,15 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
     model, second = _start_model(loaded, definition.seed + 1)
     accumulation = accumulation_of(model, definition)
     total = loaded.total_steps(base, accumulation)
+    # Before the searched optimizer takes the place of the user's.
+    optimizer = inner(model.optimizer)
     with _study_code(definition):
-        rates = sample_rates(model, total * accumulation)
-    yours = describe(model, rates=rates, batch_size=base)
-    batches = definition.epochs * loaded.steps_per_epoch(base)
-    of_yours = {  # before the searched optimizer takes the place of the user's
+        rates = sample_rates(optimizer, total * accumulation)
+    yours = describe(optimizer, rates=rates, batch_size=base)
+    of_yours = {
         "carried": carried_of(model),
-        "decay_exclusions": decay_exclusions(inner(model.optimizer), model.trainable_variables),
-        "own_optimizer": own_optimizer(model, steps=batches),
+        "decay_exclusions": decay_exclusions(optimizer, model.trainable_variables),
+        "own_optimizer": own_optimizer(model, steps=loaded.total_steps(base, 1)),
     }
     _check_executions(loaded, model.steps_per_execution)
     calls = _try_callbacks(loaded, model, step, total, accumulation)
@@ -232,16 +224,10 @@ def _findings(loaded: LoadedStudy, first: _Start, second: _Start, calls: Callbac
 # -- checks ---------------------------------------------------------------------------------------
 
 
-def _load(loaded: LoadedStudy) -> None:
+def _load(loaded: LoadedStudy) -> LoadedStudy:
     with _study_code(loaded.definition):
         loaded.data(loaded.first_size)
-
-
-def _check_data(loaded: LoadedStudy) -> None:
-    """Load the data and refuse splits without an end, or of the wrong length."""
-    _load(loaded)
-    loaded.check_sizes()
-    loaded.check_steps(loaded.first_size)
+    return loaded
 
 
 def _logs(step: StepLook, calls: CallbackLook) -> dict[str, float]:

@@ -12,11 +12,17 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.optimizers.schedules import LearningRateSchedule
 
-from lrsearch.engine._keras_optimizer import inner, rate_is_function, rate_of, scaling_of
+from lrsearch.engine._keras_optimizer import (
+    inner,
+    rate_is_function,
+    rate_of,
+    scaling_of,
+    schedule_of,
+)
 from lrsearch.engine.failure import first_line
 from lrsearch.engine.types import Model, Optimizer
+from lrsearch.engine.yours import sample_rates
 from lrsearch.space import code_of
 from lrsearch.values import Json
 
@@ -88,14 +94,13 @@ def _serialize(thing: Any) -> Json:
 
 
 def _rate_to_json(optimizer: Optimizer) -> Json:
-    rate = rate_of(optimizer)
-    if isinstance(rate, LearningRateSchedule):
-        return _call_of(rate)
+    if (schedule := schedule_of(optimizer)) is not None:
+        return _call_of(schedule)
     if rate_is_function(optimizer):
         raise CannotWrite(
             "its learning rate is a function; a LearningRateSchedule has a configuration"
         )
-    number = np.asarray(keras.ops.convert_to_numpy(rate))
+    number = np.asarray(keras.ops.convert_to_numpy(rate_of(optimizer)))
     # The shortest number that rounds to the rate.
     return float(str(number.item() if number.dtype == np.float64 else np.float32(number)))
 
@@ -120,16 +125,10 @@ def _check_call(call: Json, optimizer: Optimizer, steps: int) -> Json:
     Raises CannotWrite where another optimizer comes of it.
     """
     again = eval(code_of(call), {"keras": keras})  # noqa: S307 - our own text, of checked values
-    if _stored_call(again) != call or _rates(again, steps) != _rates(optimizer, steps):
+    # A configuration may lack what the rates of a schedule follow from.
+    rates, new_rates = (sample_rates(each, steps, _SAMPLES) for each in (optimizer, again))
+    if _stored_call(again) != call or not np.array_equal(rates, new_rates):
         raise CannotWrite(
             f"its configuration does not make the same {type(optimizer).__name__} again"
         )
     return call
-
-
-def _rates(optimizer: Optimizer, steps: int) -> list[float]:
-    """Sample a schedule: a configuration may lack what its rates follow from."""
-    rate = rate_of(optimizer)
-    places = np.unique(np.linspace(0, max(0, steps - 1), _SAMPLES).astype(np.int64))
-    scheduled = isinstance(rate, LearningRateSchedule)
-    return [float(rate(int(place))) for place in places] if scheduled else []

@@ -17,7 +17,8 @@ import tensorflow as tf
 from lrsearch.definition import load_study_file
 from lrsearch.engine.data import Arrays
 from lrsearch.engine.failure import first_line
-from lrsearch.engine.inspecting import inspect_study, open_study
+from lrsearch.engine.inspecting import inspect_study
+from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.machine import peak_bytes
 
 _MIB = 1024 * 1024
@@ -47,8 +48,9 @@ def probe(study_file: str | None) -> dict[str, Any]:
 def _inspect(study_file: str) -> int:
     """Inspect the study, one real step included; returns the bytes of its arrays."""
     definition = load_study_file(study_file)
-    inspect_study(definition)
-    splits = open_study(definition).first_data.splits.values()
+    loaded = LoadedStudy(definition=definition)
+    inspect_study(definition, loaded=loaded)
+    splits = loaded.first_data.splits.values()
     return sum(
         each.nbytes for split in splits if isinstance(split, Arrays) for each in split.arrays
     )

@@ -24,9 +24,6 @@ from lrsearch.engine.types import Callback, Function, Model, Variable
 from lrsearch.space import OPTIMIZERS
 from lrsearch.values import TrialSpec
 
-NEXT = {"vectorized": "graph", "graph": "fit"}
-"""The engine that gets what an engine cannot carry."""
-
 MOST_BYTES = 4 * 2**30  # of arrays on the device; larger arrays stream
 
 
@@ -49,14 +46,6 @@ class AttemptFacts:
     data: Data
     callbacks: Sequence[Callback] = ()
 
-
-ASKED = {
-    TrialSpec: "once per attempt",
-    ModelFacts: "once per model",
-    AttemptFacts: "once per attempt",
-    None: "while it is built, traced or trained",
-}
-"""When a row is asked, by the facts that its test reads."""
 
 Facts = TrialSpec | ModelFacts | AttemptFacts
 _Test = Callable[[Any], object]

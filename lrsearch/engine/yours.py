@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lrsearch.engine._keras_optimizer import current_rate, inner, rate_is_function, rate_of
-from lrsearch.engine.types import Model, Optimizer
+from lrsearch.engine._keras_optimizer import current_rate, schedule_of
+from lrsearch.engine.types import Optimizer
 from lrsearch.keras import Schedule
 from lrsearch.space import OPTIMIZERS
 from lrsearch.values import Setting
@@ -22,13 +22,12 @@ _SAMPLES = 1000  # of the schedule, for its largest rate
 _DRAWN = 200  # of them, for a picture: six pixels apart in one of 1,200
 
 
-def describe(model: Model, *, rates: np.ndarray, batch_size: int | None) -> Setting:
+def describe(optimizer: Optimizer, *, rates: np.ndarray, batch_size: int | None) -> Setting:
     """Describe the user's compile as a setting: optimizer, largest rate over the run, schedule.
 
     Optimizer and schedule have their names in our tables, else those of their classes. `rates` are
     those of `sample_rates`.
     """
-    optimizer = inner(model.optimizer)
     known = {name: getattr(optimizer, name, None) for name in ("momentum", "weight_decay")}
     return Setting(
         optimizer=optimizer_name(optimizer),
@@ -49,26 +48,25 @@ def optimizer_name(optimizer: Optimizer) -> str:
 
 
 def _schedule_name(optimizer: Optimizer) -> str:
-    rate = rate_of(optimizer)
-    if isinstance(rate, Schedule):
-        return rate.setting.schedule
-    if not callable(rate) or rate_is_function(optimizer):
+    schedule = schedule_of(optimizer)
+    if schedule is None:
         return "constant"  # a function counts as the rate that it returns now
-    kind = type(rate).__name__
+    if isinstance(schedule, Schedule):
+        return schedule.setting.schedule
+    kind = type(schedule).__name__
     return _SCHEDULES.get(kind, kind)
 
 
-def sample_rates(model: Model, steps: int) -> np.ndarray:
+def sample_rates(optimizer: Optimizer, steps: int, most: int = _SAMPLES) -> np.ndarray:
     """Sample the rate at evenly spread ones of `steps` calls of the schedule.
 
-    Returns at most (1000,), float64; (1,) without a schedule.
+    Returns at most (most,), float64; (1,) without a schedule.
     """
-    optimizer = inner(model.optimizer)
-    rate = rate_of(optimizer)
-    if rate_is_function(optimizer) or not callable(rate):
+    schedule = schedule_of(optimizer)
+    if schedule is None:
         return np.asarray([current_rate(optimizer)])
-    places = np.unique(np.linspace(0, steps - 1, min(steps, _SAMPLES)).astype(np.int64))
-    return np.asarray([float(rate(int(place))) for place in places])
+    places = np.unique(np.linspace(0, steps - 1, min(steps, most)).astype(np.int64))
+    return np.asarray([float(schedule(int(place))) for place in places])
 
 
 def thin_out(rates: np.ndarray) -> tuple[float, ...] | None:
