@@ -41,7 +41,7 @@ class PruningJudge:
         except StorageUnavailable:  # nobody to compare with: training goes on
             return Verdict.KEEP
         others = [each.value for each in rung if _comparable(each, progress)]
-        return self._rule.verdict(progress.epoch, progress.value, others)
+        return self._rule.verdict(progress.value, others)
 
 
 def _may_be_pruned(trial: TrialRecord) -> bool:
