@@ -14,7 +14,7 @@ from lrsearch.answer.certainty import more_seeds
 from lrsearch.answer.optimizers import ended_by_optimizer
 from lrsearch.answer.ranking import nothing_to_compare, retest_candidates, yours_of
 from lrsearch.answer.ways import Ways
-from lrsearch.answer.words import counted, lost_text, rate_text
+from lrsearch.answer.words import count_text, lost_text, rate_text
 from lrsearch.space import OPTIMIZERS, rate_range
 from lrsearch.values import StudyRecord, TrialRecord, Trials, TrialState
 
@@ -94,7 +94,7 @@ def _failures(evidence: Evidence) -> Iterator[str]:
     failed = [each.number for each in evidence.search if each.state is TrialState.FAILED]
     if failed:
         yield (
-            f"{counted(len(failed), 'trial')} failed: {evidence.way('show', trial=failed[0])} "
+            f"{count_text(len(failed), 'trial')} failed: {evidence.way('show', trial=failed[0])} "
             "tells why."
         )
 
@@ -105,7 +105,7 @@ def _undefined(evidence: Evidence) -> Iterator[str]:
         objective = evidence.study.facts.objective
         where = evidence.way("show", trial=without[0])
         yield (
-            f"{counted(len(without), 'trial')} ended without a value, since {objective} was "
+            f"{count_text(len(without), 'trial')} ended without a value, since {objective} was "
             f"not finite: {where}."
         )
 
@@ -155,7 +155,7 @@ def _not_retested(evidence: Evidence) -> Iterator[str]:
     plan, open_retests = evidence.study.plan, evidence.standing.open_retests
     if open_retests:
         are = "are" if open_retests > 1 else "is"
-        yield f"{counted(open_retests, 'retest')} {are} still to be done: the answer may change."
+        yield f"{count_text(open_retests, 'retest')} {are} still to be done: the answer may change."
     retested = {each.trial for each in evidence.standing.retested}
     if not retested:
         how = "" if plan.retest_seeds else f": {evidence.way('retest', seeds=3)}"
@@ -179,7 +179,7 @@ def _lost_retests(evidence: Evidence) -> Iterator[str]:
     for each in evidence.standing.retested:
         if not each.retest or not each.retest.lost:
             continue
-        seeds = counted(each.retest.n + each.retest.lost, "fresh seed")
+        seeds = count_text(each.retest.n + each.retest.lost, "fresh seed")
         where = evidence.way("show", trial=_first_lost(evidence, each.trial))
         yield (
             f"Trial {each.trial} went wrong on {each.retest.lost} of {seeds} "
@@ -202,11 +202,11 @@ def _first_lost(evidence: Evidence, trial: int) -> str:
 
 
 def _changed(evidence: Evidence) -> Iterator[str]:
-    """Changes of the definition: trials before a change trained something else than those after."""
+    """The definition changed: trials before a change trained something else than those after."""
     for each in evidence.study.changes:
         yield (
-            f"{each.field} changed after {counted(each.trials, 'trial')} had begun, and the study "
-            "went on: values before and after may differ by that."
+            f"{each.field} changed after {count_text(each.trials, 'trial')} had begun, and the "
+            "study went on: values before and after may differ by that."
         )
 
 
@@ -214,7 +214,7 @@ def _few(evidence: Evidence) -> Iterator[str]:
     complete = sum(each.complete for each in evidence.search)
     if 0 < complete < FEW:
         more = evidence.way("extend", more=20, total=20 + len(evidence.search))
-        yield f"Only {counted(complete, 'trial')} ran to the end: a first impression. {more}."
+        yield f"Only {count_text(complete, 'trial')} ran to the end: a first impression. {more}."
 
 
 def _edge(evidence: Evidence) -> Iterator[str]:

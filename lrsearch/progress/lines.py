@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lrsearch.answer import Bill
+from lrsearch.answer.words import count_text
 from lrsearch.messages import (
     Event,
     Note,
@@ -20,7 +21,6 @@ from lrsearch.messages import (
 from lrsearch.progress.state import ProgressState, duration, number
 from lrsearch.report.bill import bill_text
 from lrsearch.report.layout import shorten
-from lrsearch.report.words import counted
 from lrsearch.values import Kind, Origin, Status
 
 _STATUS = {
@@ -101,12 +101,12 @@ class Lines:
 
     def _study(self, begun: StudyBegun) -> str:
         budget = (
-            counted(begun.trials, "trial")
+            count_text(begun.trials, "trial")
             if begun.trials is not None
             else "as many trials as the time allows"
         )
         already = f", {begun.done} done already" if begun.done else ""
-        slots = counted(len(self._state.rows), "slot")
+        slots = count_text(len(self._state.rows), "slot")
         return f"study {begun.study}: {budget}{already}, {slots}, by {begun.objective}"
 
     def _ended(self, ended: TrialEnded) -> str:
@@ -149,9 +149,9 @@ def planned_text(planned: RetestsPlanned) -> str:
         return ""
     are = "is" if settings == 1 else "are"
     more = "" if planned.retests == settings * seeds else f" or more, {planned.retests} in all"
-    left_out = counted(planned.left_out, "more retest")
+    left_out = count_text(planned.left_out, "more retest")
     late = f"; {left_out} would end too late" if planned.left_out else ""
-    what = f"{counted(settings, 'setting')} {are} retested on {counted(seeds, 'fresh seed')} each"
+    what = f"{count_text(settings, 'setting')} {are} retested on {count_text(seeds, 'fresh seed')} each"
     return f"the search is over; {what}{more}{late}"
 
 

@@ -17,10 +17,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from lrsearch.answer.words import count_text, rate_text
 from lrsearch.messages import Result
 from lrsearch.progress.state import ProgressState, Row, duration, number
 from lrsearch.report.layout import GAP, Column, choose, pad
-from lrsearch.report.words import counted, rate_text
 
 _REFRESH = 4  # a second
 _BAR_WIDTH = 30
@@ -94,7 +94,7 @@ class _Budget:
         failed = f", {state.failed} failed" if state.failed else ""
         done = f"{state.done} of {state.trials}" if state.trials is not None else f"{state.done}"
         retests = (
-            f"{state.retests_done} of {counted(state.retests_planned, 'retest')}"
+            f"{state.retests_done} of {count_text(state.retests_planned, 'retest')}"
             if state.retests_planned
             else ""
         )

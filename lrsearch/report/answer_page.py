@@ -5,16 +5,15 @@ from __future__ import annotations
 from statistics import fmean, stdev
 
 from lrsearch.answer import Answer, Contender, evidence_text
+from lrsearch.answer.words import count_text, rate_text
 from lrsearch.report.bill import spent_text
 from lrsearch.report.layout import Column, paragraph, table
 from lrsearch.report.words import (
     aim_text,
-    counted,
     further_text,
     join_clauses,
     knob_texts,
     range_text,
-    rate_text,
     run_text,
     shape_text,
     value_digits,
@@ -50,7 +49,7 @@ def inseparable(answer: Answer) -> str:
     """How many others chance may part from the best; empty where there is none."""
     best = answer.best.trial if answer.best else None
     others = [each for each in answer.not_separable if each != best]
-    return f"{counted(len(others), 'other')} not separable from it" if others else ""
+    return f"{count_text(len(others), 'other')} not separable from it" if others else ""
 
 
 def _contenders(answer: Answer, width: int | None) -> str:

@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping
 
 from lrsearch.answer import Bill, Spent
-from lrsearch.report.words import counted, duration_text, join_clauses
+from lrsearch.answer.words import count_text
+from lrsearch.report.words import duration_text, join_clauses
 from lrsearch.values import Json
 
 
@@ -16,7 +17,7 @@ def bill_text(bill: Bill, now: float) -> str:
     `now` is seconds since 1970.
     """
     at_once = f", {bill.at_once} at once" if bill.at_once > bill.workers else ""
-    on = f"on {counted(bill.workers, 'worker')}{at_once}"
+    on = f"on {count_text(bill.workers, 'worker')}{at_once}"
     seconds = bill.seconds if bill.limit_seconds is None else bill.limit_seconds
     end = "" if seconds is None else f"{on}, done at {clock_text(now + seconds, now)}"
     if bill.limit_seconds is not None:
@@ -37,9 +38,9 @@ def _sum(bill: Bill) -> str:
     if bill.trials is None:
         return "as many trials as the time allows"
     more = "more " if bill.limit_seconds is not None else ""
-    parts = [counted(bill.trials, f"{more}trial")] if bill.trials or not bill.retests else []
-    parts += [counted(bill.retests, "retest")] if bill.retests else []
-    whole = f" = {counted(bill.trials + bill.retests, 'training')}" if len(parts) > 1 else ""
+    parts = [count_text(bill.trials, f"{more}trial")] if bill.trials or not bill.retests else []
+    parts += [count_text(bill.retests, "retest")] if bill.retests else []
+    whole = f" = {count_text(bill.trials + bill.retests, 'training')}" if len(parts) > 1 else ""
     return " + ".join(parts) + whole
 
 
@@ -72,12 +73,12 @@ def _parts(plan: Mapping[str, Json]) -> str:
 
 def spent_text(spent: Spent) -> str:
     """`52 trainings, 1,040 epochs, 0.21 device hours; interruptions repeated 3 epochs and 12 s`."""
-    trainings = counted(spent.trainings, "training")
+    trainings = count_text(spent.trainings, "training")
     epochs = f"{spent.epochs:,} epoch{'s' * (spent.epochs != 1)}"
     text = f"{trainings}, {epochs}, {spent.device_seconds / 3600:.2g} device hours"
     if not spent.repeated_epochs and spent.repeated_seconds < 1.0:
         return text
-    again = f"{counted(spent.repeated_epochs, 'epoch')} and {duration(spent.repeated_seconds)}"
+    again = f"{count_text(spent.repeated_epochs, 'epoch')} and {duration(spent.repeated_seconds)}"
     return f"{text}; interruptions repeated {again}"
 
 

@@ -9,9 +9,10 @@ import json
 
 from lrsearch.answer import Answer, Contender, lost_text
 from lrsearch.answer.standing import contender
+from lrsearch.answer.words import count_text, rate_text
 from lrsearch.errors import CannotExport, InvalidValue, UnknownName
 from lrsearch.report.code import Run, own_module, searched_module
-from lrsearch.report.words import counted, rate_text, schedule_text, value_text
+from lrsearch.report.words import schedule_text, value_text
 from lrsearch.values import Json, Origin, StudyFacts, StudyRecord
 from lrsearch.version import VERSION
 
@@ -131,7 +132,7 @@ def _about(run: Run, chosen: Contender) -> str:
             f"{schedule_text(setting)}."
         ),
         f"{facts.objective} {_value(chosen)}.",
-        f"{counted(facts.epochs, 'epoch')}, {counted(run.total, 'update')} of {batch}.",
+        f"{count_text(facts.epochs, 'epoch')}, {count_text(run.total, 'update')} of {batch}.",
         f"Trial {chosen.trial}, seed {run.seed}; found by lrsearch {VERSION} with {versions}.",
     ]
     if setting.extra:
@@ -151,7 +152,7 @@ def _value(chosen: Contender) -> str:
     spread = f" +- {value_text(chosen.retest.spread)}" if chosen.retest.spread is not None else ""
     return (
         f"{value_text(chosen.retest.mean)}{spread} over "
-        f"{counted(chosen.retest.n, 'fresh seed')} {list(chosen.retest.seeds)}"
+        f"{count_text(chosen.retest.n, 'fresh seed')} {list(chosen.retest.seeds)}"
     )
 
 

@@ -11,17 +11,11 @@ from collections.abc import Iterable
 from html import escape
 
 from lrsearch.answer import Answer, Contender, evidence_text
+from lrsearch.answer.words import rate_text
 from lrsearch.errors import EnvironmentProblem
 from lrsearch.report.answer_page import NOTHING_YET, ended, inseparable
 from lrsearch.report.bill import spent_text
-from lrsearch.report.words import (
-    aim_text,
-    rate_text,
-    run_text,
-    value_digits,
-    value_text,
-    varying_of,
-)
+from lrsearch.report.words import aim_text, run_text, value_digits, value_text, varying_of
 from lrsearch.values import StudyRecord, Trials
 
 _CELL = "padding: 2px 10px; text-align: left; white-space: nowrap"

@@ -12,8 +12,9 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import Answer
+from lrsearch.answer.words import count_text, rate_text
 from lrsearch.report.answer_page import answer_text
-from lrsearch.report.words import counted, duration_text, rate_text, schedule_text, value_text
+from lrsearch.report.words import duration_text, schedule_text, value_text
 from lrsearch.values import Json, StudyRecord, TrialRecord, Trials
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def trial_note(record: TrialRecord, objective: str) -> str:
     if record.best_epoch is not None:
         value += f"; best {value_text(record.best_value)} at epoch {record.best_epoch}"
     ran = (
-        f"{counted(record.epochs, 'epoch')}, {counted(record.steps, 'update')} in "
+        f"{count_text(record.epochs, 'epoch')}, {count_text(record.steps, 'update')} in "
         f"{duration_text(record.seconds)}"
     )
     lines.append(f"{value}; {ran}")

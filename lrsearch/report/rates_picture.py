@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from lrsearch.answer import Answer, OptimizerRow, ended_by_optimizer
+from lrsearch.answer.words import rate_text
 from lrsearch.errors import InvalidValue
 from lrsearch.report.canvas import (
     BLACK,
@@ -18,7 +19,7 @@ from lrsearch.report.canvas import (
     set_ylabel,
 )
 from lrsearch.report.picture_parts import Frame, frame_of, padded
-from lrsearch.report.words import range_text, rate_text
+from lrsearch.report.words import range_text
 from lrsearch.values import Direction, StudyRecord, Trials, TrialState
 
 if TYPE_CHECKING:

@@ -7,15 +7,10 @@ from shlex import quote
 
 from lrsearch.answer import Contender, Spent, evidence_text, find_standing, seconds_left
 from lrsearch.answer.pace import trainings_left
+from lrsearch.answer.words import count_text
 from lrsearch.report.bill import spent_text
 from lrsearch.report.layout import HANG, Column, bar, clauses, paragraph, table
-from lrsearch.report.words import (
-    counted,
-    duration_text,
-    setting_text,
-    trial_setting_text,
-    value_text,
-)
+from lrsearch.report.words import duration_text, setting_text, trial_setting_text, value_text
 from lrsearch.report.workers import worker_rows
 from lrsearch.storage import Counts
 from lrsearch.values import (
@@ -114,7 +109,7 @@ def _bar_line(data: dict[str, Json], width: int | None) -> str:
     else:
         time = f"about {duration_text(estimated)} left"
     if left is None:  # time alone limits the study
-        return clauses([time, f"{counted(done, 'training')} done"], width)
+        return clauses([time, f"{count_text(done, 'training')} done"], width)
     beside = clauses([f"{done}/{done + left}", time], None, between="  ")
     return f"{bar(done, done + left, min(_BAR, (width or _WIDE) - len(beside) - 2))}  {beside}"
 
@@ -126,7 +121,7 @@ def _count_lines(data: dict[str, Json], width: int | None) -> list[str]:
     if data["retests"]["planned"]:
         lines.append(f"retests  {data['retests']['done']} of {data['retests']['planned']} done")
     if data["trainings"]:
-        lines.append(f"limit    {counted(data['trainings'], 'training')}, retests included")
+        lines.append(f"limit    {count_text(data['trainings'], 'training')}, retests included")
     if data["spent"]:
         lines.append(paragraph(f"spent    {spent_text(Spent(**data['spent']))}", width, hang=HANG))
     return lines

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lrsearch.answer.words import rate_text
 from lrsearch.report.layout import HANG, Column, paragraph, table
 from lrsearch.report.trials import trial_row
-from lrsearch.report.words import (
-    duration_text,
-    join_clauses,
-    rate_text,
-    trial_setting_text,
-    value_text,
-)
+from lrsearch.report.words import duration_text, join_clauses, trial_setting_text, value_text
 from lrsearch.storage import AttemptRecord
 from lrsearch.values import CurvePoint, Json, TrialRecord
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from lrsearch.answer.words import rate_text
 from lrsearch.report.layout import Column, table
 from lrsearch.report.words import (
     further_text,
-    rate_text,
     schedule_text,
     trial_setting_text,
     value_digits,

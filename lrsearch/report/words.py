@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from lrsearch.answer.words import counted as counted  # noqa: PLC0414
-from lrsearch.answer.words import rate_text as rate_text  # noqa: PLC0414
+from lrsearch.answer.words import rate_text
 from lrsearch.values import Direction, Json, Setting, TrialRecord
 
 _LEAST_PART = 0.0005  # a smaller part of the run or the peak would round to 0 %

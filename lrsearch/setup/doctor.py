@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lrsearch.answer.words import count_text
 from lrsearch.errors import LrSearchError
 from lrsearch.options import MachineOptions
-from lrsearch.report.words import counted
 from lrsearch.setup.checkpoint_folder import checkpoint_root
 from lrsearch.setup.devices import Machine, this_machine
 from lrsearch.setup.slots import CPU_WORKER_MIB, Slot, SlotPlan, environment, plan_slots
@@ -75,7 +75,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _devices(machine: Machine, plan: SlotPlan) -> str:
     gpus = ", ".join(f"gpu:{each.index} {each.name}" for each in machine.gpus) or "no GPU"
     names = ", ".join(each.name for each in plan.slots)
-    return f"{gpus}; {counted(machine.cores, 'CPU core')}; {plan} ({names})"
+    return f"{gpus}; {count_text(machine.cores, 'CPU core')}; {plan} ({names})"
 
 
 def _database(options: MachineOptions) -> Iterator[Check]:
@@ -144,7 +144,7 @@ def _memory(machine: Machine, slots: tuple[Slot, ...], found: dict[str, Json]) -
     """Each worker holds the data set once, beside TensorFlow."""
     each, free = max(CPU_WORKER_MIB, found["peak_mib"]), machine.memory_mib
     needed = round(each * len(slots))
-    text = f"{needed} MiB for {counted(len(slots), 'worker')}"
+    text = f"{needed} MiB for {count_text(len(slots), 'worker')}"
     if free is None:
         return Check(name="memory", text=f"{text}; what is free is not known here")
     text = f"{text} ({found['data_mib']:.0f} MiB of data in each), {free} MiB free"

@@ -3,10 +3,10 @@
 import pytest
 from ledger_tools import setting
 
+from lrsearch.answer.words import rate_text
 from lrsearch.report.words import (
     duration_text,
     further_text,
-    rate_text,
     schedule_text,
     value_digits,
     value_text,
