@@ -39,7 +39,7 @@ class Machine:
     memory_mib: int | None  # free now
 
 
-def this_machine(environ: Mapping[str, str] | None = None) -> Machine:
+def inspect_machine(environ: Mapping[str, str] | None = None) -> Machine:
     """The machine that this process runs on, as far as `environ` (os.environ) lets it see."""
     environ = os.environ if environ is None else environ
     return Machine(gpus=find_gpus(environ), cores=usable_cores(), memory_mib=free_memory_mib())
@@ -131,7 +131,7 @@ def _from_driver(folder: Path) -> tuple[Gpu, ...]:
     return tuple(gpus)
 
 
-def chosen_gpus(machine: Machine, devices: str | None) -> tuple[Gpu, ...]:
+def choose_gpus(machine: Machine, devices: str | None) -> tuple[Gpu, ...]:
     """The GPUs that `devices` asks for; none where the CPU is meant."""
     if devices is None:
         return machine.gpus

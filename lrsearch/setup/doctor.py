@@ -16,7 +16,7 @@ from lrsearch.errors import LrSearchError
 from lrsearch.options import MachineOptions
 from lrsearch.report.words import counted
 from lrsearch.setup.checkpoint_folder import checkpoint_root
-from lrsearch.setup.devices import Machine, this_machine
+from lrsearch.setup.devices import Machine, inspect_machine
 from lrsearch.setup.slots import CPU_WORKER_MIB, Slot, SlotPlan, environment, plan_slots
 from lrsearch.values import Json
 from lrsearch.version import versions
@@ -44,7 +44,7 @@ class Check:
 def diagnose(options: MachineOptions, study_file: Path | None) -> Iterator[Check]:
     """Every check, one after another, cheap ones first. Raises nothing for what it finds."""
     yield _libraries()
-    machine = this_machine()
+    machine = inspect_machine()
     try:
         plan = plan_slots(machine, options)
     except LrSearchError as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from lrsearch.errors import DeviceProblem, InvalidValue
 from lrsearch.options import MachineOptions
 from lrsearch.report.words import counted
-from lrsearch.setup.devices import Gpu, Machine, chosen_gpus
+from lrsearch.setup.devices import Gpu, Machine, choose_gpus
 
 OVERHEAD_MIB = 614  # 0.6 GiB a process for CUDA's context and libraries, when several share a GPU
 # 0.8 GiB: TensorFlow, a small data set and room; more workers than fit would be killed
@@ -77,7 +77,7 @@ def plan_slots(
     sense.
     """
     asked = asked or MachineOptions()
-    gpus = chosen_gpus(machine, asked.devices)
+    gpus = choose_gpus(machine, asked.devices)
     if gpus:
         return _gpu_plan(machine, gpus, asked)
     if asked.per_device is not None:
