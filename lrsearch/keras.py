@@ -1,5 +1,6 @@
-"""Registers lrsearch's serialisable Keras classes: import it before loading a model that was saved
-with one of our schedules.
+"""Registers lrsearch's serialisable Keras classes.
+
+Import it before you load a model that was saved with one of our schedules.
 """
 
 from lrsearch.space._keras import Schedule

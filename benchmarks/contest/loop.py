@@ -27,14 +27,12 @@ sys.path.insert(0, str(HERE))
 
 def inspect(name: str) -> dict[str, Any]:
     """The study's facts, as the first worker would find them."""
-    from lrsearch.worker.workshop import inspection_of
-
-    from lrsearch.definition import load_study_file
-    from lrsearch.engine import inspect_study
     from lrsearch.jsonable import to_json
+    from lrsearch.worker.config import WorkerConfig
+    from lrsearch.worker.loading import KerasLoader
 
-    definition = load_study_file(study_file(name))
-    found: dict[str, Any] = to_json(inspection_of(definition, inspect_study(definition)))
+    config = WorkerConfig(storage="", study_file=str(study_file(name)), checkpoints="")
+    found: dict[str, Any] = to_json(KerasLoader(config).inspect())
     return found
 
 
@@ -78,12 +76,12 @@ def slot(name: str, count: int, engine: str, counter: str, threads: int) -> None
     from study import setting_of
 
     from lrsearch.definition import load_study_file
-    from lrsearch.engine import bind_threads, create_engine, open_study
+    from lrsearch.engine import bind_threads, create_engine, load_study
     from lrsearch.values import TrialSpec, Verdict
 
     bind_threads(threads)
     definition = load_study_file(study_file(name))
-    made = create_engine(engine, open_study(definition))
+    made = create_engine(engine, load_study(definition))
     spec = TrialSpec(
         trial_id=0,
         attempt=1,

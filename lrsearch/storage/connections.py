@@ -1,6 +1,6 @@
-"""Connections: time-outs everywhere, drivers, the database's clock, errors in one line.
+"""Connections: drivers, time-outs for every wait, the database's clock, errors in one line.
 
-How a transaction begins on them is in `lrsearch.storage.database`. Knows no tables.
+How a transaction begins is in `lrsearch.storage.database`. Knows no tables.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from lrsearch.storage.faults import Fault, fault_of
 from lrsearch.storage.limits import limit_answers
 from lrsearch.storage.url import is_sqlite, mask_url
 
-# 32 writers on one SQLite file waited up to 7.1 s; ten times that is not a wait but a fault
+# 32 writers on one SQLite file waited up to 7.1 s; a longer wait than ten times that is a fault.
 BUSY_SECONDS = 60
 CONNECT_SECONDS = 10
 STATEMENT_SECONDS = 30  # the longest of ours takes 0.1 s on 10,000 trials
-# A process that is stopped inside a transaction holds its study's lock: the server ends the
-# transaction after this.
+# A process that is stopped inside a transaction keeps its study locked: the server ends the
+# transaction after this time.
 IDLE_SECONDS = 60
 
 _EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
@@ -32,10 +32,7 @@ _CLOCKS = {
 
 
 def make_engine(url: URL) -> Engine:
-    """An engine whose waits all end.
-
-    Raises EnvironmentProblem for a missing driver.
-    """
+    """Make an engine whose waits all end. Raises EnvironmentProblem for a missing driver."""
     try:
         return create_engine(url, **engine_options(url))
     except ImportError as error:
@@ -43,8 +40,9 @@ def make_engine(url: URL) -> Engine:
 
 
 def _no_driver(url: URL, error: ImportError) -> EnvironmentProblem:
-    """What to say where a driver is missing, or is there and does not load: psycopg without libpq
-    says so in seven lines.
+    """The error for a driver that is missing or does not load, in one line.
+
+    psycopg without libpq explains itself in seven lines.
     """
     kind = url.get_backend_name()
     install = f"pip install 'lrsearch[{_EXTRAS.get(kind, 'postgresql')}]'"
@@ -56,8 +54,9 @@ def _no_driver(url: URL, error: ImportError) -> EnvironmentProblem:
 
 
 def engine_options(url: URL) -> dict[str, Any]:
-    """Arguments of create_engine, for our engine and for Optuna's: time-outs, UTC, connections that
-    are tried before use.
+    """Arguments of create_engine, for our engine and for Optuna's.
+
+    They set time-outs and UTC, and test connections before use.
     """
     kinds: dict[str, dict[str, Any]] = {
         "sqlite": {"timeout": BUSY_SECONDS},
@@ -80,17 +79,16 @@ def engine_options(url: URL) -> dict[str, Any]:
             "charset": "utf8mb4",
         },
     }
-    options: dict[str, Any] = {"connect_args": kinds[url.get_backend_name()]}
-    if is_sqlite(url):
+    kind = url.get_backend_name()
+    options: dict[str, Any] = {"connect_args": kinds[kind]}
+    if kind == "sqlite":
         return options
-    if url.get_backend_name() == "postgresql":
-        # pymysql's own read_timeout does it there
+    if kind == "postgresql":  # pymysql's own read_timeout does the same
         options["pool_events"] = [(limit_answers, "connect")]
-    # MySQL's own default would hide what others committed while we waited
-    isolation = {"isolation_level": "READ COMMITTED"}
     return {
         **options,
-        **isolation,
+        # MySQL's own default would hide what others committed while we waited.
+        "isolation_level": "READ COMMITTED",
         "pool_pre_ping": True,
         "pool_recycle": 300,
         "pool_size": 3,
@@ -99,26 +97,22 @@ def engine_options(url: URL) -> dict[str, Any]:
 
 
 def clock_of(engine: Engine) -> ColumnElement[float]:
-    """The database's clock: seconds since 1970 at this very statement, whatever the session's time
-    zone.
-    """
+    """The database's clock: seconds since 1970 at this very statement, in every time zone."""
     return literal_column(_CLOCKS[engine.dialect.name], Double)
 
 
-def problem(url: URL, error: exc.DBAPIError) -> Exception:
-    """The error to raise for what waiting does not mend; a fault of ours (wrong data, a broken
-    constraint) stays what it is.
-    """
-    return (
-        error if fault_of(error) is Fault.OURS else StorageProblem(f"{where(url)}: {reason(error)}")
-    )
+def explain_refusal(url: URL, error: exc.DBAPIError) -> Exception:
+    """The error to raise where waiting does not help; a fault of ours (wrong data) stays itself."""
+    if fault_of(error) is Fault.OURS:
+        return error
+    return StorageProblem(f"{where(url)}: {driver_text(error)}")
 
 
 def where(url: URL) -> str:
     """The database, named without its password."""
-    return f"database {url.database}" if is_sqlite(url) else f"database {mask_url(url)}"
+    return f"database {url.database if is_sqlite(url) else mask_url(url)}"
 
 
-def reason(error: exc.DBAPIError) -> str:
+def driver_text(error: exc.DBAPIError) -> str:
     """The driver's own words, in one line."""
     return " ".join(str(error.orig).split())

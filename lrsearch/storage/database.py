@@ -1,6 +1,6 @@
 """The one way into the database: `Database.transact`.
 
-**A transaction begins with a lock**: nothing changes between a look and the change after it.
+**A transaction begins with a lock**, so that nothing changes between a read and the write after it.
 
     SQLite        BEGIN IMMEDIATE takes the file's one lock; work that only reads begins with BEGIN
     PostgreSQL    READ COMMITTED; SELECT ... FOR UPDATE locks the study's row, where one is named
@@ -9,11 +9,11 @@
 Every change of a trial's state names its study. So the changes of one study happen one after
 another, and no two can deadlock. Curves, checkpoints and heartbeats lock the trial's row instead.
 
-**It is tried again** while the database is away (`with_retries`). So all work must be safe to
-repeat: a commit may have arrived though its answer was lost.
+**A transaction is tried again** while the database is away. So all work must be safe to repeat: a
+commit may have arrived though its answer was lost.
 
-**One try is all** for callers that can come back later (`Database.try_write`, `try_read`): training
-must not wait for a database that is away.
+**Callers that can come back later get one try** (`Database.try_write`, `try_read`): training must
+not wait for a database that is away.
 
 **A repeated request is served once.** An attempt's number fences what workers write of trials, and
 every other request carries a token, with which its answer is stored (`Transaction.once`).
@@ -25,8 +25,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -40,17 +39,10 @@ from sqlalchemy import (
     exc,
     make_url,
 )
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_exponential,
-)
+from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
 from lrsearch.errors import StorageGone, StorageProblem, StorageUnavailable
-from lrsearch.storage.connections import BUSY_SECONDS, clock_of, make_engine, reason, where
+from lrsearch.storage.connections import BUSY_SECONDS, clock_of, driver_text, make_engine, where
 from lrsearch.storage.faults import Fault, fault_of
 from lrsearch.storage.limits import DetachedCall
 from lrsearch.storage.transaction import Transaction
@@ -58,15 +50,12 @@ from lrsearch.storage.url import is_sqlite
 
 T = TypeVar("T")
 
-# an outage that lasts longer ends the worker; its lease lapses long before
+# A longer outage ends the worker; its lease lapses long before.
 PATIENCE_SECONDS = 600.0
 TRY_SECONDS = 2.0  # a single try takes milliseconds; training never stands still for longer
-AWAY_SECONDS = 15.0  # after a single try found nobody, the next ones are refused for so long
-SLOW_SECONDS = 5.0  # a call that took longer counts as cut off, whatever held it
-_BACKOFF = wait_exponential(multiplier=0.1, max=5.0)
-
-
-# -- how it begins on SQLite; servers' isolation is an option of their connections ---------------
+AWAY_SECONDS = 15.0  # after a single try has failed, the next ones are refused for so long
+SLOW_SECONDS = 5.0  # a call that took longer counts as an outage, whatever the cause
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0  # seconds between tries
 
 
 def make_atomic(engine: Engine) -> None:
@@ -92,35 +81,14 @@ def make_atomic(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
 
-# -- when it is tried again ----------------------------------------------------------------------
-
-
-def with_retries(patience_seconds: float) -> Retrying:
-    """Attempts until one succeeds, with backoff from 0.1 s to 5 s, while the database is away.
-
-    Only StorageUnavailable is tried again; it is raised when the next pause would outlast the
-    patience. Every other error ends the attempts at once.
-    """
-
-    def outlasts(state: RetryCallState) -> bool:
-        return (state.seconds_since_start or 0.0) + _BACKOFF(state) > patience_seconds
-
-    return Retrying(
-        retry=retry_if_exception_type(StorageUnavailable),
-        # jitter, so that workers do not come back all at once
-        wait=lambda state: _BACKOFF(state) * random.uniform(0.5, 1.0),  # noqa: S311
-        stop=outlasts,
-        reraise=True,
-    )
-
-
 def retry_races(
     kind: type[Exception] = Exception, *, final: type[Exception] | tuple[()] = ()
 ) -> Retrying:
-    """Eight tries of what several processes may make at once: all but one fail, and what they find
-    at the next try is right (7 of 32 got through at the first).
+    """Try eight times to make what several processes may make at once.
 
-    Errors of `kind` are tried again, those of `final` never; the last try's is raised.
+    All but one process fail at first, and find what the first has made at the next try (7 of 32
+    processes got through at the first). Errors of `kind` are tried again, those of `final` never;
+    the last try's error is raised.
     """
     return Retrying(
         retry=retry_if_exception(
@@ -132,14 +100,11 @@ def retry_races(
     )
 
 
-# -- how it is run -------------------------------------------------------------------------------
-
-
 class Database:
-    """One database: an engine, the clock, and how long to be patient with it.
+    """One database: an engine, its clock, and how long to wait through outages.
 
     `failpoint` is called with "NAME.written" just before a named transaction commits, and with
-    "NAME.committed" after: a drill kills the process there.
+    "NAME.committed" after. Drills kill the process there.
     """
 
     def __init__(
@@ -160,7 +125,7 @@ class Database:
         self._away_until = 0.0
         self._call: DetachedCall[Any] | None = None  # the last single try
         self._troubled_at = -math.inf  # monotonic
-        # SQLite's, once something was read or written there
+        # SQLite's file, known after the first transaction.
         self._file: tuple[int, int] | None = None
 
     @property
@@ -176,7 +141,7 @@ class Database:
         patience_seconds: float | None = None,
         failpoint: str = "",
     ) -> T:
-        """`work` in one transaction, tried again through outages: it must be safe to repeat.
+        """Run `work` in one transaction, again through outages: it must be safe to repeat.
 
         `study` is the id of the study to lock; `reads` says that `work` changes nothing. Raises
         StorageUnavailable when the patience ends, StorageProblem at once where waiting does not
@@ -184,27 +149,42 @@ class Database:
         """
         patience = self._patience if patience_seconds is None else patience_seconds
         engine = self._reader if reads else self.engine
-        began = time.monotonic()
+        began, pause = time.monotonic(), FIRST_PAUSE
         try:
-            for attempt in with_retries(patience):
-                with attempt, self._explain_errors(), engine.begin() as connection:
-                    transaction = Transaction(connection, self.clock, self.cut_off_within)
-                    if study is not None:
-                        transaction.lock_study(study)
-                    result = work(transaction)
-                    self._pass(failpoint, "written")
+            while True:
+                self._refuse_other_file()
+                try:
+                    with engine.begin() as connection:
+                        transaction = Transaction(connection, self.clock, self.cut_off_within)
+                        if study is not None:
+                            transaction.lock_study(study)
+                        result = work(transaction)
+                        self._pass(failpoint, "written")
+                    break
+                except (exc.DBAPIError, exc.TimeoutError) as error:
+                    raised = self._explain_error(error)
+                    if raised is error:
+                        raise
+                    spent = time.monotonic() - began + pause > patience
+                    if spent or not isinstance(raised, StorageUnavailable):
+                        raise raised from error
+                # Jitter, so that workers do not come back all at once.
+                time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+                pause = min(2 * pause, LONGEST_PAUSE)
         finally:
             if time.monotonic() - began > SLOW_SECONDS:
                 self._note_trouble()
+        if self._file is None and is_sqlite(self.url):
+            self._file = file_of(self.url)
         self._pass(failpoint, "committed")
         return result
 
     def rows(self, query: Executable) -> Sequence[Row[Any]]:
-        """What a query finds."""
+        """Read the rows of a query."""
         return self.transact(lambda tx: tx.execute(query).all(), reads=True)
 
     def try_write(self, work: Callable[[Transaction], T], *, reads: bool = False) -> T:
-        """`work` in one try.
+        """Run `work` in one try.
 
         Raises StorageUnavailable; at once, for a while, when the last try just failed. A try that
         takes longer than TRY_SECONDS goes on by itself, so that `work` must be safe to repeat, and
@@ -217,57 +197,50 @@ class Database:
         )
         try:
             return call.result(TRY_SECONDS)
-        except TimeoutError:
+        except (TimeoutError, StorageUnavailable) as error:
             self._away_until = time.monotonic() + AWAY_SECONDS
+            if isinstance(error, StorageUnavailable):
+                raise
             late = f"{where(self.url)} does not answer within {TRY_SECONDS:g} s."
             raise StorageUnavailable(late) from None
-        except StorageUnavailable:
-            self._away_until = time.monotonic() + AWAY_SECONDS
-            raise
 
     def try_read(self, work: Callable[[Transaction], T]) -> T:
-        """The same for work that only reads."""
+        """Run `work` that only reads in one try, as `try_write` does."""
         return self.try_write(work, reads=True)
 
     def cut_off_within(self, seconds: float) -> bool:
-        """Whether this process could not reach the database at some time in the last `seconds`:
-        others may not have either.
+        """Whether this process could not reach the database at some time in the last `seconds`.
+
+        Other processes may not have reached it either.
         """
         return time.monotonic() - self._troubled_at < seconds
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self.engine.dispose()
 
-    @contextmanager
-    def _explain_errors(self) -> Iterator[None]:
-        """Raise a driver's errors as StorageUnavailable where another try may succeed, and as
-        StorageProblem where it cannot; a fault of ours (wrong data) stays what it is.
+    def _explain_error(self, error: exc.DBAPIError | exc.TimeoutError) -> Exception:
+        """The error to raise instead: StorageUnavailable where another try may succeed.
+
+        StorageProblem where no try can succeed; `error` itself where the fault is ours (wrong
+        data).
         """
-        self._refuse_other_file()
-        try:
-            yield
-        except exc.TimeoutError as error:  # every connection of the pool is in use
-            raise self._unavailable(error) from error
-        except exc.DBAPIError as error:
-            fault = fault_of(error)
+        text: object = error  # a TimeoutError: every connection of the pool is in use
+        if isinstance(error, exc.DBAPIError):
+            fault, text = fault_of(error), driver_text(error)
             if fault is Fault.OURS:
-                raise
+                return error
             if fault is Fault.PASSING:
                 self._note_trouble()
             self._refuse_other_file()
             if fault is Fault.REFUSED:
-                raise StorageProblem(f"{where(self.url)}: {reason(error)}") from error
-            raise self._unavailable(reason(error)) from error
-        if self._file is None and is_sqlite(self.url):
-            self._file = file_of(self.url)
-
-    def _unavailable(self, why: object) -> StorageUnavailable:
-        return StorageUnavailable(f"{where(self.url)} does not answer: {why}")
+                return StorageProblem(f"{where(self.url)}: {text}")
+        return StorageUnavailable(f"{where(self.url)} does not answer: {text}")
 
     def _refuse_other_file(self) -> None:
-        """Raises StorageGone where SQLite's file was deleted or replaced: open connections would go
-        on writing to the old one.
+        """Raises StorageGone where SQLite's file was deleted or replaced.
+
+        Open connections would go on writing to the old file.
         """
         if self._file is not None and file_of(self.url) != self._file:
             fix = "What was stored there is out of reach; end every process that uses it."
@@ -276,7 +249,7 @@ class Database:
 
     def _note_trouble(self) -> None:
         self._troubled_at = time.monotonic()
-        self._refuse_other_file()  # no patience brings it back
+        self._refuse_other_file()  # no waiting brings the file back
 
     def _pass(self, failpoint: str, stage: str) -> None:
         if failpoint and self._failpoint is not None:
@@ -284,9 +257,9 @@ class Database:
 
 
 def file_of(url: URL) -> tuple[int, int] | None:
-    """Which file SQLite's path leads to now; None where there is none."""
+    """The device and inode of SQLite's file; None where there is none."""
     try:
-        found = os.stat(url.database or "")  # noqa: PTH116 - once a transaction
+        status = os.stat(url.database or "")  # noqa: PTH116 - once a transaction
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from lrsearch.storage import open_ledger
 from lrsearch.worker.config import WorkerConfig
 
 SUPPORT = Path(__file__).parents[1] / "support"
+ARCHITECTURE = Path(__file__).parents[2] / "docs" / "architecture.md"
 MOST_FRAMES = 14
 
 KERAS_STUDY = """
@@ -72,6 +74,9 @@ def test_few_frames_lie_between_a_workers_main_and_the_sql_of_a_claim(tmp_path):
     assert frames[0][1] == "main", listed
     assert ["engine/vectorized.py", "train"] in frames, listed
     assert len(frames) <= MOST_FRAMES, listed
+    rows = r"^\| \d+ \| `(\S+)` \| `(\w+)` \|"
+    told = re.findall(rows, ARCHITECTURE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert told == [tuple(each) for each in frames], f"docs/architecture.md should say\n{listed}"
 
 
 def test_a_worker_process_and_a_notebook_train_alike(study, tmp_path):  # noqa: F811

@@ -48,9 +48,7 @@ def found_in(path):
     return {*private_imports(tree), *private_attributes(tree)} - OTHERS
 
 
-MODULES = sorted(
-    path for path in PACKAGE.rglob("*.py") if not path.stem.startswith((*KEEPERS, "stacked"))
-)
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if not path.stem.startswith(KEEPERS))
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import exc, text
 
 from lrsearch.errors import StorageGone, StorageProblem, StorageUnavailable
-from lrsearch.storage.database import Database, with_retries
+from lrsearch.storage.database import Database
 
 MAKE = text("create table if not exists one (x integer unique)")
 ADD = text("insert into one values (1)")
@@ -44,13 +44,17 @@ def test_an_outage_is_waited_for_until_the_next_pause_would_outlast_the_patience
     assert database.cut_off_within(60.0)
 
 
-def test_pauses_double_from_a_tenth_of_a_second_to_five_seconds_less_at_most_half(monkeypatch):
+def test_pauses_double_from_a_tenth_of_a_second_to_five_seconds_less_at_most_half(
+    database, monkeypatch
+):
     pauses = []
-    monkeypatch.setattr("tenacity.nap.time.sleep", pauses.append)
-    for attempt in with_retries(600.0):
-        with attempt:
-            if len(pauses) < 8:
-                raise StorageUnavailable("away")
+    monkeypatch.setattr("lrsearch.storage.database.time.sleep", pauses.append)
+
+    def work(_tx):
+        if len(pauses) < 8:
+            raise outage()
+
+    database.transact(work, patience_seconds=600.0)
     for pause, longest in zip(pauses, (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0), strict=True):
         assert longest / 2 <= pause <= longest
 
