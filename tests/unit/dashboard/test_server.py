@@ -22,7 +22,7 @@ def page(_environ, start):
 
 @contextmanager
 def served(app=page):
-    with server.bound("127.0.0.1", 0, app) as running:
+    with server.bind_server("127.0.0.1", 0, app) as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.02,))
         thread.start()
         try:
