@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def to_json(value: Any) -> Json:
-    """Convert `value` for `json`: dataclasses to objects, enums to values, unknown types to text."""
+    """Convert dataclasses to objects, enums to values, and types unknown to JSON to text."""
     match value:
         case Enum():
             return value.value

@@ -1,7 +1,8 @@
 """The options of a search, of this machine, and of retests.
 
 The command line and `lrsearch.search` build these values by their fields' names. The values are
-checked when they are built, and passed on whole. Times are seconds, sizes bytes; None where nothing is given.
+checked when they are built, and passed on whole. Times are seconds, sizes bytes; None where nothing
+is given.
 """
 
 from __future__ import annotations

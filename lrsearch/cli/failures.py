@@ -1,7 +1,7 @@
 """Converts errors to JSON documents, for --json.
 
-Every document has the keys of `LrSearchError.to_json`; one of click's own errors names the option, its
-value and the values that it takes.
+Every document has the keys of `LrSearchError.to_json`; one of click's own errors names the option,
+its value and the values that it takes.
 """
 
 from __future__ import annotations

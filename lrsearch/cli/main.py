@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = cli.main(words, prog_name="lrsearch", standalone_mode=False)
     except click.exceptions.Exit as leaving:
         code = leaving.exit_code
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - printed, and a bug of ours raised again
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - our bugs are raised again
         if wants_json(words):
             with suppress(OSError):
                 echo_json(error_to_json(error, words))

@@ -1,7 +1,7 @@
 """Options that several commands share, and the values that the options make.
 
-An option is named like its field of `SearchOptions` or `MachineOptions`, or like a part of the search
-space; `take_options` builds the values.
+An option is named like its field of `SearchOptions` or `MachineOptions`, or like a part of the
+search space; `take_options` builds the values.
 """
 
 from __future__ import annotations
