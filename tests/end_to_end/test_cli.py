@@ -290,7 +290,9 @@ class Pause(keras.callbacks.Callback):
 
 
 def test_ctrl_c_puts_the_running_trial_back_and_the_same_command_goes_on(tmp_path):
-    text = "import time\nfrom pathlib import Path\n" + STUDY.replace("\ndefinition =", PAUSE + "\ndefinition =")
+    text = "import time\nfrom pathlib import Path\n" + STUDY.replace(
+        "\ndefinition =", PAUSE + "\ndefinition ="
+    )
     (tmp_path / "toy.py").write_text(
         text.replace("epochs=3", "epochs=20, callbacks=lambda: [Pause()]")
     )
