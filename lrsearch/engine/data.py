@@ -50,6 +50,11 @@ class Arrays:
         return [each for each in tree.flatten(self.structure) if each is not None]
 
     @property
+    def nbytes(self) -> int:
+        """The bytes of all arrays."""
+        return sum(each.nbytes for each in self.arrays)
+
+    @property
     def numeric(self) -> bool:
         """Whether all of it is numbers; the rest is strings."""
         return all(each.dtype != object for each in self.arrays)

@@ -34,10 +34,9 @@ from lrsearch.engine.data import Arrays, Stream, sample_batch
 from lrsearch.engine.failure import user_traceback
 from lrsearch.engine.loaded import Findings, LoadedStudy
 from lrsearch.engine.looking import LOOK_RATE, CallbackLook, StepLook, train_step, try_callbacks
-from lrsearch.engine.own_optimizer import own_optimizer
+from lrsearch.engine.own_optimizer import describe, own_optimizer, sample_rates, thin_out
 from lrsearch.engine.shared import forget_shared_layers, shared_layers
 from lrsearch.engine.types import Model
-from lrsearch.engine.yours import describe, sample_rates, thin_out
 from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
 from lrsearch.space import keras_class
 from lrsearch.values import Direction, Json, Setting, StudyFacts

@@ -103,7 +103,7 @@ def check_graph(concrete: Function, known: Iterable[Variable]) -> None:
 
 def fits_device(data: Data) -> bool:
     """Whether the arrays of training and validation may lie on the device together."""
-    return sum(array.nbytes for split in _arrays(data) for array in split.arrays) <= MOST_BYTES
+    return sum(split.nbytes for split in _arrays(data)) <= MOST_BYTES
 
 
 # -- tests that need more than an expression ------------------------------------------------------
