@@ -216,7 +216,7 @@ class Family:
     # -- snapshots ---------------------------------------------------------------------------------
 
     def snapshot(self, state: State) -> dict[int, np.ndarray]:
-        """Return one row's state, by each variable's place in the state of the model's optimizer."""
+        """Return one row's state by place in the list of the optimizer's variables."""
         return {
             place: np.asarray(state[name])[0, columns].reshape(shape)
             for place, (name, columns, shape) in enumerate(self._places())

@@ -134,18 +134,13 @@ def _weighted_twice(facts: AttemptFacts) -> bool:
     return weighted and bool(facts.definition.class_weight)
 
 
-def _tests_on_dataset(facts: AttemptFacts) -> bool:
-    return facts.spec.test_split and isinstance(facts.data.test, Stream)
-
-
 def _scales_loss(facts: ModelFacts) -> bool:
     optimizer = facts.model.optimizer
     return inner(optimizer) is not optimizer or bool(optimizer.loss_scale_factor)
 
 
 def _sets_steps(facts: ModelFacts) -> bool:
-    study = facts.definition
-    return study.steps_per_epoch is not None or study.validation_steps is not None
+    return bool(facts.definition.steps_per_epoch or facts.definition.validation_steps)
 
 
 def _has_own(method: str) -> _Test:
@@ -163,10 +158,6 @@ def _strategy(facts: ModelFacts) -> str:
 
 def _own_loop(facts: ModelFacts) -> str:
     return own_loop(facts.model)
-
-
-def _batch_callbacks(facts: AttemptFacts) -> str:
-    return ", ".join(watching_batches(facts.callbacks))
 
 
 def _computes_rate(facts: ModelFacts) -> bool:
@@ -246,9 +237,19 @@ LIMITS = (
     ),
     Limit(_BOTH, "compile asks to run eagerly", ModelFacts, lambda facts: facts.model.run_eagerly),
     Limit(_GRAPH, "the model has a {part}() of its own", ModelFacts, _own_loop),
-    Limit(_VECTORIZED, "the test split is a dataset", AttemptFacts, _tests_on_dataset),
+    Limit(
+        _VECTORIZED,
+        "the test split is a dataset",
+        AttemptFacts,
+        lambda facts: facts.spec.test_split and isinstance(facts.data.test, Stream),
+    ),
     HAS_CALLBACKS,
-    Limit(_GRAPH, "{callbacks} must be called at every batch", AttemptFacts, _batch_callbacks),
+    Limit(
+        _GRAPH,
+        "{callbacks} must be called at every batch",
+        AttemptFacts,
+        lambda facts: ", ".join(watching_batches(facts.callbacks)),
+    ),
     Limit(_BOTH, "the data is not numbers", AttemptFacts, _has_texts),
     Limit(_BOTH, "class_weight and sample weights are both given", AttemptFacts, _weighted_twice),
     Limit(
