@@ -7,6 +7,7 @@ anything is traced: after a first `fit`, training would silently go on with the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 from keras import tree
@@ -126,7 +127,7 @@ def _check_one_optimizer(model: Model) -> None:
     others = [
         name
         for name, value in vars(model).items()
-        for each in tree.flatten(value)
+        for each in _members(value)
         if isinstance(each, kind) and inner(each) is not optimizer
     ]
     if nested or others:
@@ -134,6 +135,16 @@ def _check_one_optimizer(model: Model) -> None:
         allowed = "a model with one optimizer and one learning rate"
         fix = "lrsearch searches one rate for the whole model."
         raise InvalidValue("build_model", got=got, allowed=allowed, fix=fix)
+
+
+def _members(value: Any) -> list[Any]:
+    """List the members of a list or dict; of another value, the value.
+
+    Keras' tree cannot: it sorts keys, and Keras' own attributes have layers as keys.
+    """
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def accumulation_of(model: Model, definition: StudyDefinition, *, yours: bool = False) -> int:
