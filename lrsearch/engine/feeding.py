@@ -3,9 +3,9 @@
 Arrays are served in an order of ours, a stream by Keras' own epoch iterator.
 
 A feed has two sides. In Python `begin` begins an epoch, counted from 0, of which `done` batches
-were trained before; `take` gives the source of the next batches, at most `most`, and their number, 0 at
-the epoch's end. `ran_out` learns that the data ended `missing` batches before that. `close` frees
-what an epoch that was left early still has.
+were trained before. `take` gives the source of the next batches, at most `most`, and their number,
+0 at the epoch's end. `ran_out` learns that the data ended `missing` batches before that. `close`
+frees what an epoch that was left early still has.
 
 In a graph `read(source, place, use, skip)` gives `use(batch)`, or `skip()` after the last batch.
 `signature` is the type of `source`. A graph keeps `read` for later trials, so `read` has nothing of
