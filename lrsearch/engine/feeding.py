@@ -23,15 +23,9 @@ from typing import Any, TypeAlias, final
 import numpy as np
 import tensorflow as tf
 
-from lrsearch.engine._keras_data import (
-    batches_left,
-    class_weights,
-    element_spec,
-    ran_out,
-    stop_workers,
-)
-from lrsearch.engine.data import Arrays, mapped
-from lrsearch.engine.types import Batch, EpochIterator, Structure, Tensor
+from lrsearch.engine._keras_data import EpochIterator, weigh_examples
+from lrsearch.engine.data import Arrays, map_arrays
+from lrsearch.engine.types import Batch, DatasetIterator, Structure, Tensor
 
 
 @final
@@ -41,12 +35,12 @@ class DeviceArrays:
     def __init__(self, split: Arrays, class_weight: Mapping[int, float] | None = None) -> None:
         self.examples = split.examples
         if class_weight and split.weight is None:  # the table of `ways` refuses both together
-            split = replace(split, weight=class_weights(split.y, dict(class_weight)))
-        self._tensors = mapped(tf.convert_to_tensor, split.structure)
+            split = replace(split, weight=weigh_examples(split.y, class_weight))
+        self._tensors = map_arrays(tf.convert_to_tensor, split.structure)
 
     def batch(self, indices: Tensor) -> Batch:
         """Gather these examples; indices: any shape, integers."""
-        return mapped(lambda each: tf.gather(each, indices), self._tensors)
+        return map_arrays(lambda each: tf.gather(each, indices), self._tensors)
 
 
 @final
@@ -95,7 +89,7 @@ class StreamFeed:
 
     @property
     def signature(self) -> tf.data.IteratorSpec:
-        return tf.data.IteratorSpec(element_spec(self._iterator))
+        return tf.data.IteratorSpec(self._iterator.element_spec)
 
     def begin(self, epoch: int, done: int = 0) -> None:
         del epoch, done  # the iterator knows them: `EpochIterator.begin_within`
@@ -104,22 +98,22 @@ class StreamFeed:
         # A second `iter` of Keras' iterator would begin again.
         self._places: Iterator[Any] = (each for each in self._iterator)
 
-    def take(self, most: int) -> tuple[EpochIterator, int]:
+    def take(self, most: int) -> tuple[DatasetIterator, int]:
         first = next(self._places, None)
         if first is None:
             return None, 0
         place, _, source = first
         # Never one more than there are: asked for one too many, the iterator ends its epoch and
         # tells the dataset.
-        more = islice(self._places, min(most - 1, batches_left(self._iterator, place)))
+        more = islice(self._places, min(most - 1, self._iterator.batches_left(place)))
         return source, 1 + sum(1 for _ in more)
 
     def ran_out(self, missing: int) -> None:
-        ran_out(self._iterator, missing)
+        self._iterator.end_early(missing)
         self._places = iter(())
 
     def close(self) -> None:
-        stop_workers(self._iterator)
+        self._iterator.stop_workers()
 
 
 Feed: TypeAlias = ArrayFeed | StreamFeed
@@ -139,7 +133,7 @@ def _gather(
 
 
 def _read_next(
-    iterator: Any,
+    iterator: DatasetIterator,
     _place: Tensor,
     use: Callable[[Batch], Structure],
     skip: Callable[[], Structure],

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import final
 
-from lrsearch.engine._keras_data import taking_epoch_iterator
+from lrsearch.engine._keras_data import intercept_epoch_iterator
 from lrsearch.engine._keras_model import build_fully, set_last_logs
 from lrsearch.engine._keras_state import clear_session
 from lrsearch.engine.attempt import Attempt, Stop
@@ -110,7 +110,7 @@ def _fit(training: KerasTraining, callbacks: list[Callback]) -> None:
     # ends within an execution needs a stream of its own.
     by_epoch = isinstance(data.train, Arrays) and model.steps_per_execution > 1
     validation, validation_batch = keras_data(data.validation, batch)
-    with taking_epoch_iterator(partial(training.keeper.begin, data.train, spec.resume)):
+    with intercept_epoch_iterator(partial(training.keeper.begin, data.train, spec.resume)):
         model.fit(
             _epoch_by_epoch(training, steps) if by_epoch else training.stream(steps),
             epochs=definition.epochs,

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from lrsearch.engine._keras_data import element_spec, epoch_iterator
+from lrsearch.engine._keras_data import EpochIterator
 from lrsearch.engine._keras_optimizer import finalize
 from lrsearch.engine._keras_state import seed_state
 from lrsearch.engine.attempt import Stop
@@ -24,7 +24,7 @@ from lrsearch.engine.program import Program
 from lrsearch.engine.snapshot import restore_snapshot
 from lrsearch.engine.starting import order_examples, start_model
 from lrsearch.engine.training import KerasTraining, keras_data
-from lrsearch.engine.types import Callback, CallbackList, EpochIterator
+from lrsearch.engine.types import Callback, CallbackList
 from lrsearch.engine.ways import SETS_RATE, TEXT_STREAM, CannotCarry
 from lrsearch.space import rates
 
@@ -176,7 +176,8 @@ def _training_feed(training: KerasTraining, arrays: DeviceArrays | None) -> Feed
         batch = spec.setting.batch_size or DEFAULT_BATCH
         return ArrayFeed(arrays, batch=batch, steps=steps, order=order)
     weights = loaded.definition.class_weight
-    iterator = epoch_iterator(
+    iterator = EpochIterator(
+        distribute_strategy=tf.distribute.get_strategy(),
         x=training.stream(steps),
         steps_per_epoch=steps,
         class_weight=dict(weights) if weights else None,
@@ -194,14 +195,20 @@ def _validation_feed(training: KerasTraining, arrays: DeviceArrays | None) -> Fe
         return ArrayFeed(arrays, batch=size, steps=steps, order=lambda _epoch: places)
     inputs, batch = keras_data(training.data.validation, batch)
     x, y, weight = keras.utils.unpack_x_y_sample_weight(inputs)
-    iterator = epoch_iterator(
-        x=x, y=y, sample_weight=weight, batch_size=batch, steps_per_epoch=steps, shuffle=False
+    iterator = EpochIterator(
+        distribute_strategy=tf.distribute.get_strategy(),
+        x=x,
+        y=y,
+        sample_weight=weight,
+        batch_size=batch,
+        steps_per_epoch=steps,
+        shuffle=False,
     )
     return _stream_feed(iterator, anew=True)
 
 
 def _stream_feed(iterator: EpochIterator, *, anew: bool) -> StreamFeed:
-    kinds = (getattr(each, "dtype", None) for each in tree.flatten(element_spec(iterator)))
+    kinds = (getattr(each, "dtype", None) for each in tree.flatten(iterator.element_spec))
     if any(kind == tf.string for kind in kinds):
         raise CannotCarry(TEXT_STREAM)
     return StreamFeed(iterator, anew=anew)

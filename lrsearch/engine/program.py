@@ -24,7 +24,7 @@ from lrsearch.engine._keras_model import (
     has_own,
     metrics_of,
     trains_under_jit,
-    without_optionals,
+    unwrap_optionals,
 )
 from lrsearch.engine._keras_optimizer import inner
 from lrsearch.engine._keras_state import adopt_seed_generator
@@ -121,7 +121,7 @@ class Program:
         """The step itself, or under XLA where `fit` would do so."""
         if trains_under_jit(self.model):
             step = tf.function(step, jit_compile=True, autograph=False)
-        return without_optionals(self.model, step)
+        return unwrap_optionals(self.model, step)
 
     def _function(self, which: str, feed: Feed) -> Function:
         """The traced loop over batches of this kind.

@@ -125,7 +125,7 @@ class Stack:
                 for name, each in arrays.items()
                 if name.startswith(_OPTIMIZER)
             }
-            slots = family.restored(own)
+            slots = family.restore(own)
         return row, {"weights": weights, "rest": rest, "slots": slots}
 
     def _rates_of_batches(self, setting: Setting, accumulation: int) -> np.ndarray:
@@ -286,8 +286,8 @@ class Stack:
             self._tests[id(split)] = DeviceArrays(split)
         at = [self.rows.index(row)]
         family, slots = self.program.families[row.family], self._slots(row)
-        weights = family.finalized(_gather(self.state["weights"], at), slots)
-        weights = family.evaluated(weights, slots, row.hyper)
+        weights = family.final_weights(_gather(self.state["weights"], at), slots)
+        weights = family.validation_weights(weights, slots, row.hyper)
         rest = _gather(self.state["rest"], at)
         return self.program.evaluate(weights, rest, self._tests[id(split)])[0]
 

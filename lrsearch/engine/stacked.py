@@ -210,7 +210,7 @@ class StackedProgram:
         """The weights that the rows are evaluated at: (R, parameters)."""
         parts = tf.split(state["weights"], inputs.counts, num=len(self.families))
         rows = zip(self.families, parts, state["slots"], inputs.hyper, strict=True)
-        return tf.concat([family.evaluated(*own) for family, *own in rows], axis=0)
+        return tf.concat([family.validation_weights(*own) for family, *own in rows], axis=0)
 
     def _row_gradient(self, row: Structure) -> Structure:
         """One row's gradient (parameters,), and what its batch leaves behind.

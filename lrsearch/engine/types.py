@@ -17,7 +17,6 @@ Metric: TypeAlias = Any  # keras.metrics.Metric
 Tensor: TypeAlias = Any  # tf.Tensor, or what TensorFlow makes one of
 Dataset: TypeAlias = Any  # tf.data.Dataset, or keras.utils.PyDataset
 DatasetIterator: TypeAlias = Any  # what `iter` makes of a tf.data.Dataset
-EpochIterator: TypeAlias = Any  # Keras' own, over the batches of an epoch
 Function: TypeAlias = Any  # tf.function, or a function that graphs are traced from
 Batch: TypeAlias = Any  # (x,), (x, y) or (x, y, weight): structures of tensors
 Structure: TypeAlias = Any  # nested tuples, lists and dicts of arrays, tensors or their types
