@@ -26,7 +26,7 @@ from lrsearch.engine.data import Arrays, Data, Split, sample_batch
 from lrsearch.engine.failure import fail_attempt, one_line
 from lrsearch.engine.feeding import DeviceArrays, StreamFeed
 from lrsearch.engine.fit import FitEngine
-from lrsearch.engine.graph_run import CallbackFailed, GraphRun
+from lrsearch.engine.graph_run import CallbackFailed, GraphRun, calling_users_code
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.measuring import (
     TIMED_SECONDS,
@@ -40,7 +40,6 @@ from lrsearch.engine.program import Program
 from lrsearch.engine.shared import shared_layers
 from lrsearch.engine.starting import keep_callbacks, kept_model, set_optimizer
 from lrsearch.engine.training import KerasTraining
-from lrsearch.engine.types import Callback
 from lrsearch.engine.ways import AttemptFacts, ModelFacts
 from lrsearch.values import BY_FIT, Outcome, Save, Source, TrialSpec, Watch
 
@@ -136,7 +135,8 @@ class GraphEngine(Engine):
         training = KerasTraining(self.loaded, attempt)
         run = None
         try:
-            users = self._keep_callbacks(attempt)
+            with calling_users_code():
+                users = keep_callbacks(self.loaded, attempt)
             facts = AttemptFacts(
                 definition=definition, spec=spec, data=training.data, callbacks=users
             )
@@ -158,15 +158,6 @@ class GraphEngine(Engine):
             large = streams and isinstance(training.data.train, Arrays)
             if large or self._trials % _COLLECT_EVERY == 0:
                 gc.collect()
-
-    def _keep_callbacks(self, attempt: Attempt) -> list[Callback]:
-        try:
-            return keep_callbacks(self.loaded, attempt)
-        except PASSING:
-            raise
-        # The user's code may raise anything, which ends this trial alone.
-        except BaseException as error:
-            raise CallbackFailed from error
 
     def _new_run(self, training: KerasTraining) -> GraphRun:
         return GraphRun(training, self._program(training.spec), self.on_device(training.data))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, final
 
@@ -31,6 +32,17 @@ from lrsearch.space import rates
 
 class CallbackFailed(Exception):
     """A callback of the user's raised this error's cause, which ends the trial."""
+
+
+@contextmanager
+def calling_users_code() -> Iterator[None]:
+    """Raise CallbackFailed from whatever the user's callbacks raise."""
+    try:
+        yield
+    except (Stop, *PASSING):
+        raise
+    except BaseException as error:
+        raise CallbackFailed from error
 
 
 @final
@@ -99,12 +111,8 @@ class GraphRun:
 
     def _call(self, hook: str, *arguments: Any) -> None:
         """Call the user's callbacks and ours, as `fit` does."""
-        try:
+        with calling_users_code():
             getattr(self._callbacks, hook)(*arguments)
-        except (Stop, *PASSING):
-            raise
-        except BaseException as error:  # the user's code may raise anything
-            raise CallbackFailed from error
 
     def _train_epoch(self, epoch: int) -> dict[str, float]:
         """Train an epoch, or the rest of it, some batches per call; its logs."""

@@ -7,10 +7,9 @@ A note says what could not be kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import final
+from typing import TypeAlias, final
 
 import keras
 import numpy as np
@@ -29,12 +28,8 @@ _STATE = "stream/state"
 _HOOKS = ("on_epoch_begin", "on_epoch_end")  # a PyDataset may change its order in them
 
 
-@dataclass(frozen=True, kw_only=True)
-class KeptStream:
-    """What a checkpoint keeps of a stream, beside the model's variables: arrays and JSON."""
-
-    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-    meta: Mapping[str, Json] = field(default_factory=dict)
+KeptStream: TypeAlias = tuple[dict[str, np.ndarray], dict[str, Json]]
+"""What a checkpoint keeps of a stream, beside the model's variables: arrays and JSON."""
 
 
 @final
@@ -68,17 +63,15 @@ class StreamKeeper:
     def keep(self) -> KeptStream:
         """What a checkpoint keeps; nothing of arrays and PyDatasets."""
         if not isinstance(self._source, tf.data.Dataset) or self._iterator is None:
-            return KeptStream()
+            return {}, {}
         if self._iterator.current_pass is None:
             # The data ran out: the next epoch begins a new pass by itself.
-            return KeptStream(meta={"stream": {"anew": True}})
+            return {}, {"stream": {"anew": True}}
         state = b"" if self._why else self._state(self._iterator)
         if not state:
-            return KeptStream(meta={"stream": {"why": self._why}})
-        return KeptStream(
-            arrays={_STATE: np.frombuffer(state, np.uint8)},
-            meta={"stream": {"seen": self._iterator.batches_seen}},
-        )
+            return {}, {"stream": {"why": self._why}}
+        seen = self._iterator.batches_seen
+        return {_STATE: np.frombuffer(state, np.uint8)}, {"stream": {"seen": seen}}
 
     def close(self) -> None:
         """End the threads or processes of a PyDataset that was left early."""

@@ -115,10 +115,10 @@ class KerasTraining:
 
     def _fill(self, place: Snapshot) -> Snapshot:
         """Add the model's state to a snapshot, and where its data stands."""
-        kept = self.keeper.keep()
+        arrays, meta = self.keeper.keep()
         aside = self._aside | (self.averaged.kept if self.averaged else {})
-        arrays = take_arrays(self.model, within=bool(place.batch), aside=aside)
-        return replace(place, arrays={**arrays, **kept.arrays}, meta={**place.meta, **kept.meta})
+        own = take_arrays(self.model, within=bool(place.batch), aside=aside)
+        return replace(place, arrays={**own, **arrays}, meta={**place.meta, **meta})
 
     # -- the end -----------------------------------------------------------------------------------
 
