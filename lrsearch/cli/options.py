@@ -268,9 +268,9 @@ def show_progress(
     *, as_json: bool, quiet: bool, verbose: bool, log_file: str | None
 ) -> AbstractContextManager[Listener]:
     """The view of progress that the output options ask for; none beside JSON."""
-    from lrsearch.progress.watching import watching  # late: it takes longer than all of --help
+    from lrsearch.progress import watching  # late: it takes longer than all of --help
 
-    return watching(quiet=quiet or as_json, verbose=verbose, log_file=log_file)
+    return watching.show_progress(quiet=quiet or as_json, verbose=verbose, log_file=log_file)
 
 
 def say(data: Json, text: str, *, as_json: bool) -> None:

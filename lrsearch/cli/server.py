@@ -121,7 +121,7 @@ def server_status(*, folder: Path, as_json: bool) -> None:
     """Say whether the server runs, and what to set for workers."""
     from lrsearch.setup import database_server
 
-    server, runs = database_server.describe(folder), database_server.running(folder)
+    server, runs = database_server.describe(folder), database_server.is_running(folder)
     how, place = "runs" if runs else "does not run", f"{server.address}:{server.port}"
     text = f"{how} at {place}; LRSEARCH_STORAGE={quote(server.storage)}"
     say({"running": runs, **_place(server)}, text, as_json=as_json)

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from lrsearch.cli.run import tell_answer
 from lrsearch.errors import FingerprintMismatch, NoResult, StudyBroken
-from lrsearch.launch.creating import create_or_resume, new_plan
+from lrsearch.launch.creating import create_or_resume, make_plan
 from lrsearch.messages import Inspection
 from lrsearch.options import SearchOptions
 from lrsearch.values import Status, StudyState
@@ -73,7 +73,7 @@ def test_what_was_asked_of_a_stopped_study_says_that_it_must_be_resumed(run, led
 def search(ledger, found, *, listen=lambda _event: None, **asked):
     options = SearchOptions(**asked)
     return create_or_resume(
-        ledger, options, new_plan(options, "toy", "toy.py", found), listen=listen
+        ledger, options, make_plan(options, "toy", "toy.py", found), listen=listen
     )
 
 
