@@ -151,7 +151,8 @@ class SearchResult:
         from lrsearch.report.trial_page import trial_data, trial_text
 
         record = find_trial(self.study.name, self.records, str(trial))
-        print(trial_text(record, trial_data(record, self.curves.get(record.id, ()), ())))  # noqa: T201 - for a notebook
+        data = trial_data(record, self.curves.get(record.id, ()), ())
+        print(trial_text(record, data))  # noqa: T201 - for a notebook
 
     def _repr_html_(self) -> str:
         """A notebook's view: a table, the notes, and the picture where matplotlib is there."""

@@ -1,10 +1,10 @@
 """A WSGI filter before optuna-dashboard, whose own API has no login and can delete studies.
 
-By default only GET and HEAD pass. With `allow_notes` a page of this very server may also save notes;
-nothing else can be written, since results belong to the ledger. Without a token only this machine's
-own host names are served (a foreign Host header is DNS rebinding); with a token, every request must
-send it. Two requests that make optuna-dashboard 0.21 fail are handled here: an `after` that is no
-number, and a header value that HTTP cannot carry.
+By default only GET and HEAD pass. With `allow_notes` a page of this very server may also save
+notes; nothing else can be written, since results belong to the ledger. Without a token only this
+machine's own host names are served (a foreign Host header is DNS rebinding); with a token, every
+request must send it. Two requests that make optuna-dashboard 0.21 fail are handled here: an `after`
+that is no number, and a header value that HTTP cannot carry.
 """
 
 from __future__ import annotations

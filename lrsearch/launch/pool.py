@@ -1,7 +1,7 @@
 """A pool of worker processes, one per slot: starts, watches, replaces and stops them.
 
-The main thread reads one inbox of the workers' messages and of signals. Knows no SQL: `AttemptCloser`
-writes to the database about attempts whose worker died.
+The main thread reads one inbox of the workers' messages and of signals. Knows no SQL:
+`AttemptCloser` writes to the database about attempts whose worker died.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from lrsearch.setup.slots import Slot
 
 _FIRST_BACKOFF_SECONDS = 1.0
 _LAST_BACKOFF_SECONDS = 60.0
-# Deaths in a row, with no trial ended in between, after which the slot is given up. Deaths that cost
-# a trial an attempt have no limit here: the trial itself fails in the end.
+# Deaths in a row, with no trial ended in between, after which the slot is given up. Deaths that
+# cost a trial an attempt have no limit here: the trial itself fails in the end.
 STARTS = 3  # of workers that trained nothing yet
 STOPS = 10  # of workers that received a signal and put back their trials
 

@@ -1,8 +1,8 @@
 """Sends the bill of a study, its trainings and their time, as soon as the time can be estimated.
 
-An engine that times steps ahead gives the bill before the first training. `fit` times none, since it
-traces every training anew and a step ahead would cost a short training's time: its first training's
-own epochs give the bill.
+An engine that times steps ahead gives the bill before the first training. `fit` times none, since
+it traces every training anew and a step ahead would cost a short training's time: its first
+training's own epochs give the bill.
 """
 
 from __future__ import annotations

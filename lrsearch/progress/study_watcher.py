@@ -83,7 +83,7 @@ class StudyWatcher:
             self._look()
 
     def hear(self, event: Event) -> None:
-        """Send the bill once it is known, and the `answer` before a trial's end that may change it."""
+        """Send the bill once known, and the `answer` before a trial's end that may change it."""
         self._estimator.hear(event, self._follower.records)
         ended = event.message
         changes = isinstance(ended, TrialEnded) and self._may_change(ended)

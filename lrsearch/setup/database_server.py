@@ -1,8 +1,8 @@
 """Runs a private PostgreSQL server of the current user, for clusters without a database server.
 
-`start` makes PostgreSQL's data in a folder, starts the server and writes its URL, password included,
-into a file that the user alone can read. Runs PostgreSQL's own installed programs; knows nothing of
-studies and of SQLAlchemy.
+`start` makes PostgreSQL's data in a folder, starts the server and writes its URL, password
+included, into a file that the user alone can read. Runs PostgreSQL's own installed programs; knows
+nothing of studies and of SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def is_running(folder: Path) -> bool:
         return False
     _refuse_root()
     command = [find_programs()["pg_ctl"], "-D", str(data), "status"]
-    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603  # a fixed program
+    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - fixed
     return done.returncode == 0 and _is_postgres(_read_pid(data))
 
 
@@ -124,7 +124,7 @@ def _drop_stale_pid(folder: Path) -> None:
 
 
 def describe(folder: Path) -> DatabaseServer:
-    """Describe the server that `start` made in `folder`; raises InvalidValue where there is none."""
+    """Describe the server that `start` made in `folder`; raises InvalidValue without one."""
     folder = folder.expanduser().resolve()
     url_file = folder / "url"
     found = _search(r"@\[?([^/@\]]+)\]?:(\d+)/", url_file)
@@ -251,7 +251,8 @@ def _write_private(path: Path, text: str) -> None:
 
 def _reachable(listen: str) -> str:
     """The address that workers can reach: the host's name where the server listens everywhere."""
-    return socket.gethostname() if listen in {"*", "0.0.0.0", "::"} else listen  # noqa: S104  # compared, not bound
+    everywhere = listen in {"*", "0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+    return socket.gethostname() if everywhere else listen
 
 
 def _kept_port(folder: Path) -> int | None:

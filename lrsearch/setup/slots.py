@@ -1,8 +1,9 @@
 """Divides a machine into slots, with the reason for the division.
 
-A slot is a worker's share: a GPU, a part of one, or some CPU threads. The worker's environment binds
-the worker to its slot before TensorFlow loads. A machine without GPUs gets one worker per core, fewer
-where memory or trials do not suffice, and the workers divide the threads. Knows nothing of studies.
+A slot is a worker's share: a GPU, a part of one, or some CPU threads. The worker's environment
+binds the worker to its slot before TensorFlow loads. A machine without GPUs gets one worker per
+core, fewer where memory or trials do not suffice, and the workers divide the threads. Knows nothing
+of studies.
 """
 
 from __future__ import annotations
