@@ -83,7 +83,7 @@ class Family:
     def columns(self, name: str) -> int:
         """The width of a row of this cell: the number of parameters, or 1 for a counter."""
         shape = self.cells[name].shape
-        return int(shape[1]) if len(shape) else 1
+        return int(shape[1]) if len(shape) else 1  # a scalar's TensorShape is truthy
 
     def begin(self, setting: Setting, weights: np.ndarray) -> State:
         """Make the state of one new row; weights: (1, parameters)."""

@@ -18,7 +18,7 @@ from lrsearch.engine._keras_model import asked_for_jit, has_own, own_loop, strat
 from lrsearch.engine._keras_optimizer import inner, rate_is_function
 from lrsearch.engine._keras_rules import ADAPTERS
 from lrsearch.engine._keras_state import kernel_draws, other_variables
-from lrsearch.engine.callbacks import watching_batches
+from lrsearch.engine.callbacks import class_names, watches_batches
 from lrsearch.engine.data import Arrays, Data, Stream
 from lrsearch.engine.types import Callback, Function, Model, Variable
 from lrsearch.space import OPTIMIZERS
@@ -248,7 +248,7 @@ LIMITS = (
         _GRAPH,
         "{callbacks} must be called at every batch",
         AttemptFacts,
-        lambda facts: ", ".join(watching_batches(facts.callbacks)),
+        lambda facts: class_names(each for each in facts.callbacks if watches_batches(each)),
     ),
     Limit(_BOTH, "the data is not numbers", AttemptFacts, _has_texts),
     Limit(_BOTH, "class_weight and sample weights are both given", AttemptFacts, _weighted_twice),

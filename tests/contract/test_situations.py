@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import tensorflow as tf
-from engine_world import BATCH, World, spec
+from engine_world import BATCH, TRAINING_ENGINES, World, spec
 from keras import ops
 from plain_keras import X, Y, assert_plain, dense, inspected, plain_fit, split, study, trained
 
@@ -21,7 +21,6 @@ from lrsearch.errors import FingerprintMismatch, InvalidValue
 
 pytestmark = pytest.mark.tensorflow
 layers = keras.layers
-ENGINES = ("fit", "graph", "vectorized")
 
 
 class Worst(keras.metrics.Metric):
@@ -86,7 +85,7 @@ def auto():
     return model
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", TRAINING_ENGINES)
 def test_a_model_that_has_no_target_trains(engine):
     changed = study(build_model=auto, load_data=split(X, None))
     [outcome] = trained(changed, spec(), engine=engine)
@@ -274,7 +273,7 @@ def normed_base():
     )
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", TRAINING_ENGINES)
 def test_layers_that_all_models_share_begin_every_trial_anew(engine):
     build_model, fresh = on_a_base(normed_base)
     changed = study(build_model=build_model)
@@ -363,7 +362,7 @@ def seeding():
     return model
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", TRAINING_ENGINES)
 def test_seeds_of_ours_hold_after_a_build_that_sets_its_own(engine):
     changed = study(build_model=seeding)
     loaded, facts = inspected(changed)
