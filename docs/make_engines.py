@@ -8,10 +8,21 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from lrsearch.engine.ways import ASKED, LIMITS, NEXT
+from lrsearch.engine.ways import LIMITS, AttemptFacts, ModelFacts
+from lrsearch.values import TrialSpec
 
 GUIDE = Path(__file__).with_name("guide.md")
 BEGIN, END = "<!-- engines: written by docs/make_engines.py -->", "<!-- end of engines -->"
+
+# The engine that gets what an engine cannot carry.
+NEXT = {"vectorized": "graph", "graph": "fit"}
+# When a row is asked, by the facts that its test reads.
+ASKED = {
+    TrialSpec: "once per attempt",
+    ModelFacts: "once per model",
+    AttemptFacts: "once per attempt",
+    None: "while it is built, traced or trained",
+}
 
 
 def table() -> str:

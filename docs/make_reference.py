@@ -21,15 +21,24 @@ from lrsearch.space import OPTIMIZERS, SHAPES
 
 COMMANDS = """## Commands
 
-`lrsearch --debug COMMAND` shows an error's traceback. Exit codes: 0 well; 1 the study is broken or found nothing; 2 the caller's
-mistake; 3 the environment (database, device); 4 the study refuses (fingerprint, schema, versions); 130, 143 and 129
-after Ctrl-C, SIGTERM and SIGHUP.
+`lrsearch --debug COMMAND` shows an error's traceback.
 
-With `--json` an error is a JSON document on standard output as well, with the same exit code: `error` (the line), `kind`,
-`field`, `got`, `allowed`, `fix`, `retryable` (the same command may succeed later), `exit_code` and `traceback` (of the study's
-own code); what an error does not have is null."""
-MESSAGES = """`--log-file` appends a JSON object a line: `event`, `at` (seconds since 1970), `slot` (for what a worker says), then the fields.
-Left out are `facts`, `error` and `trial.progress`: the first two are for the parent process alone.
+| exit code | meaning |
+| --- | --- |
+| 0 | success |
+| 1 | the study is broken or found nothing |
+| 2 | the caller's mistake |
+| 3 | the environment: database, device |
+| 4 | the study refuses: fingerprint, schema, versions |
+| 130, 143, 129 | Ctrl-C, SIGTERM, SIGHUP |
+
+With `--json` an error is a JSON document on standard output as well, with the same exit code. Its keys
+are `error` (the line), `kind`, `field`, `got`, `allowed`, `fix`, `retryable` (whether the same command
+may succeed later), `exit_code` and `traceback` (of the study's own code). A key that the error has
+nothing for is null."""
+MESSAGES = """`--log-file` appends a line of JSON for each message: `event`, `at` (seconds since 1970), `slot` (of
+the worker that speaks), then the fields. The log file leaves out `facts`, `error` and `trial.progress`; the
+first two are for the parent process alone.
 
 `best` and `yours` have the fields `number`, `value`, `short`, `state`, `seeds` (0: a single training) and `evidence` (in words)."""
 TARGET = Path(__file__).with_name("reference.md")
@@ -92,12 +101,8 @@ def _option(option: click.Option) -> str:
 
 def fields(documented: type) -> str:
     """A class's docstring, with its `field: meaning` lines as a list."""
-    return re.sub(
-        r"^([a-z_]+(?:, [a-z_]+)*): ",
-        r"- `\1`: ",
-        inspect.getdoc(documented) or "",
-        flags=re.MULTILINE,
-    )
+    text = re.sub(r"\n +", " ", inspect.getdoc(documented) or "")  # a meaning may go on, indented
+    return re.sub(r"^([a-z_]+(?:, [a-z_]+)*): ", r"- `\1`: ", text, flags=re.MULTILINE)
 
 
 def optimizers() -> str:

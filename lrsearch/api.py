@@ -95,25 +95,25 @@ class SearchResult:
         Raises CannotExport for yours where it cannot be written as code, UnknownName for a trial
         that is not there.
         """
-        from lrsearch.report import export_text
+        from lrsearch.report.exporting import export_text
 
         return export_text(self.study, self.answer, form=form, trial=trial)
 
     def plot_rates(self) -> Figure:
         """Value against learning rate by optimizer, with the region where training diverges."""
-        from lrsearch.report import rates_figure
+        from lrsearch.report.rates_picture import rates_figure
 
         return rates_figure(self.study, self.records, self.answer)
 
     def plot_schedules(self) -> Figure:
         """The learning rate over the run of the best trials and yours."""
-        from lrsearch.report import schedules_figure
+        from lrsearch.report.schedules_picture import schedules_figure
 
         return schedules_figure(self.study, self.records, self.curves, self.answer)
 
     def plot_curves(self) -> Figure:
         """The objective by epoch of the best trials."""
-        from lrsearch.report import curves_figure
+        from lrsearch.report.curves_picture import curves_figure
 
         return curves_figure(self.study, self.records, self.curves, self.answer)
 
@@ -147,19 +147,20 @@ class SearchResult:
         """Print all that is known of a trial, such as `7`, or of a retest, such as `"7/2"`: its
         second.
         """
-        from lrsearch.report import find_trial, trial_data, trial_text
+        from lrsearch.report.finding import find_trial
+        from lrsearch.report.trial_page import trial_data, trial_text
 
         record = find_trial(self.study.name, self.records, str(trial))
         print(trial_text(record, trial_data(record, self.curves.get(record.id, ()), ())))  # noqa: T201 - for a notebook
 
     def _repr_html_(self) -> str:
         """A notebook's view: a table, the notes, and the picture where matplotlib is there."""
-        from lrsearch.report import answer_html
+        from lrsearch.report.notebook_page import answer_html
 
         return answer_html(self.study, self.records, self.answer)
 
     def __str__(self) -> str:
-        from lrsearch.report import answer_text
+        from lrsearch.report.answer_page import answer_text
 
         return answer_text(self.answer)
 

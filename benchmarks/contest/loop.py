@@ -76,12 +76,12 @@ def slot(name: str, count: int, engine: str, counter: str, threads: int) -> None
     from study import setting_of
 
     from lrsearch.definition import load_study_file
-    from lrsearch.engine import bind_threads, create_engine, open_study
+    from lrsearch.engine import bind_threads, create_engine, load_study
     from lrsearch.values import TrialSpec, Verdict
 
     bind_threads(threads)
     definition = load_study_file(study_file(name))
-    made = create_engine(engine, open_study(definition))
+    made = create_engine(engine, load_study(definition))
     spec = TrialSpec(
         trial_id=0,
         attempt=1,

@@ -10,10 +10,11 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lrsearch.answer.cautions import Seen, cautions
 from lrsearch.answer.optimizers import OptimizerRow, by_optimizer
-from lrsearch.answer.spending import Attempt, Spent, spent_on
+from lrsearch.answer.spending import Spent, spent_on
 from lrsearch.answer.spread import separable
 from lrsearch.answer.standing import Contender, contender, standing
 from lrsearch.answer.ways import SHELL, Ways
@@ -25,6 +26,9 @@ from lrsearch.values import (
     TrialRecord,
     TrialState,
 )
+
+if TYPE_CHECKING:
+    from lrsearch.storage import AttemptRecord
 
 AS_GOOD = 0.01  # within 1 % of the best value, or within the noise, counts as equally good
 
@@ -88,7 +92,7 @@ _BEST_KEYS = (
 def summarise(
     study: StudyRecord,
     records: Sequence[TrialRecord],
-    attempts: Sequence[Attempt] | None = None,
+    attempts: Sequence[AttemptRecord] | None = None,
     *,
     ways: Ways = SHELL,
 ) -> Answer:

@@ -26,7 +26,7 @@ def best(study: str, *, storage: str | None, as_json: bool) -> None:
     Retested, with what is not separable from it.
     """
     from lrsearch.answer import summarise
-    from lrsearch.report import answer_text
+    from lrsearch.report.answer_page import answer_text
 
     with existing_study(study, storage) as (ledger, record):
         answer = summarise(record, ledger.trials(record.id), ledger.all_attempts(record.id))
@@ -81,7 +81,7 @@ def export(
     """
     from lrsearch.answer import summarise
     from lrsearch.errors import InvalidValue
-    from lrsearch.report import export_text
+    from lrsearch.report.exporting import export_text
 
     if form == "keras" and (output is None or output.suffix != ".keras"):
         got, allowed = output and str(output), "a file that ends in .keras with --format keras"
@@ -110,7 +110,7 @@ def _write_keras(
     record: StudyRecord, answer: Answer, trial: int | None, output: Path, study_file: Path | None
 ) -> None:
     from lrsearch.launch.starting import find_file
-    from lrsearch.report import choose
+    from lrsearch.report.exporting import choose
     from lrsearch.values import Origin
     from lrsearch.worker.export import export_model
 
@@ -147,7 +147,7 @@ def plot(study: str, *, output: Path, storage: str | None, as_json: bool) -> Non
     Value against rate with where it crawls and diverges, schedules, learning curves.
     """
     from lrsearch.answer import summarise
-    from lrsearch.report import write_plots
+    from lrsearch.report.pictures import write_plots
 
     with existing_study(study, storage) as (ledger, record):
         records = ledger.trials(record.id)

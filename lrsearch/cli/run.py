@@ -117,7 +117,7 @@ def tell_answer(name: str, storage: str | None, *, as_json: bool, beside: Json =
     `beside`, where that is given.
     """
     from lrsearch.answer import summarise
-    from lrsearch.report import answer_text
+    from lrsearch.report.answer_page import answer_text
 
     with existing_study(name, storage) as (ledger, record):
         records = ledger.trials(record.id)

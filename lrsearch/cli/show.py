@@ -16,7 +16,7 @@ from lrsearch.cli.options import json_option, say, storage_option
 @json_option
 def studies(*, storage: str | None, as_json: bool) -> None:
     """List the studies in the database."""
-    from lrsearch.report import studies_table, study_rows
+    from lrsearch.report.studies import studies_table, study_rows
 
     with opened_ledger(storage) as ledger:
         rows = study_rows([(study, ledger.counts(study.id)) for study in ledger.studies()])
@@ -31,7 +31,7 @@ def studies(*, storage: str | None, as_json: bool) -> None:
 def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> None:
     """Show how far STUDY is, its workers and its best value so far."""
     from lrsearch.answer import spent_on
-    from lrsearch.report import status_data, status_text
+    from lrsearch.report.status_page import status_data, status_text
 
     with existing_study(study, storage) as (ledger, _):
         while True:
@@ -62,7 +62,7 @@ def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> No
 @json_option
 def trials(study: str, *, storage: str | None, as_json: bool) -> None:
     """List the trials of STUDY and its retests."""
-    from lrsearch.report import trial_row, trials_table
+    from lrsearch.report.trials import trial_row, trials_table
 
     with existing_study(study, storage) as (ledger, record):
         records = ledger.trials(record.id)
@@ -78,7 +78,8 @@ def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
     """Show one TRIAL of STUDY: its setting, attempts, curve and error. 7 is a trial, 7/2 its second
     retest.
     """
-    from lrsearch.report import find_trial, trial_data, trial_text
+    from lrsearch.report.finding import find_trial
+    from lrsearch.report.trial_page import trial_data, trial_text
 
     with existing_study(study, storage) as (ledger, record):
         found = find_trial(study, ledger.trials(record.id), trial)
@@ -92,7 +93,7 @@ def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
 @json_option
 def workers(study: str, *, storage: str | None, as_json: bool) -> None:
     """List the workers of STUDY: host, process, slot, state, when last seen."""
-    from lrsearch.report import worker_rows, workers_table
+    from lrsearch.report.workers import worker_rows, workers_table
 
     with existing_study(study, storage) as (ledger, record):
         rows = worker_rows(ledger.workers(record.id), now=ledger.now())

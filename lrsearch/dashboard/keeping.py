@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import summarise
-from lrsearch.report import write_notes
+from lrsearch.report.notes import write_notes
 from lrsearch.storage import Follower, Mirror
 
 if TYPE_CHECKING:

@@ -24,21 +24,28 @@ _NO_BATCH_SIZE = "load_data(batch_size) was called with None: give batch_size= t
 class StudyDefinition:
     """One study: a model, its data, what is better, and what to search.
 
-    objective: a name that an epoch logs, such as `val_accuracy` or `val_loss`. direction:
-    `"minimize"` or `"maximize"`; may be left out where Keras knows it (losses, accuracies, its own
-    metrics). objective_epoch: `"last"` (default), since a schedule anneals towards it, or `"best"`.
-    epochs: the length of every trial; train for as long as you will in earnest, the best rate
-    depends on it. batch_size: one, or a list to search; epochs stay fixed. Left out for datasets
-    that are batched already. steps_per_epoch, validation_steps: as in `model.fit`; needed where a
-    dataset's length is unknown or infinite. class_weight, shuffle: as in `model.fit`. Shuffling is
-    ours: a new permutation an epoch, the same in every engine. gradient_accumulation_steps: batches
-    per update; by default what the model's own optimizer has. callbacks: a function that returns a
-    list of Keras callbacks, called once for every attempt at a training and once before trial 0.
-    `callbacks(trial)` receives a `TrialInfo`: label, number, setting, seed and a folder of its own.
+    objective: a name that an epoch logs, such as `val_accuracy` or `val_loss`.
+    direction: `"minimize"` or `"maximize"`; may be left out where Keras knows it (losses,
+        accuracies, its own metrics).
+    objective_epoch: `"last"` (default), since a schedule anneals towards it, or `"best"`.
+    epochs: the length of every trial. Train for as long as you will in earnest: the best rate
+        depends on the length.
+    batch_size: one, or a list to search; epochs stay fixed. Left out for datasets that are batched
+        already.
+    steps_per_epoch, validation_steps: as in `model.fit`; needed where a dataset's length is unknown
+        or infinite.
+    class_weight, shuffle: as in `model.fit`. Every epoch has a new permutation, the same in every
+        engine.
+    gradient_accumulation_steps: batches per update; by default what the model's own optimizer has.
+    callbacks: a function that returns a list of Keras callbacks, called once for every attempt at a
+        training and once before trial 0. `callbacks(trial)` receives a `TrialInfo`, which has the
+        label, number, setting, seed and a folder of its own.
     loss, metrics: for a model that `build_model` returns uncompiled; what `model.compile` takes.
-    space: what to search. seed: of the search and of every trial's start. build_model, load_data:
-    given here in a notebook; in a study file, functions of these names. sources: the study file's
-    text and that of the modules beside it; filled in where one is loaded.
+    space: what to search.
+    seed: of the search and of every trial's start.
+    build_model, load_data: given here in a notebook; in a study file, functions of these names.
+    sources: the study file's text and that of the modules beside it; filled in where a file is
+        loaded.
     """
 
     objective: str = "val_loss"

@@ -1,4 +1,4 @@
-"""A Keras model: what its class and its compile say, and how its variables are made.
+"""A Keras model: its class, its compile, its variables, its steps and its logs.
 
 Private names of Keras, read in 3.15.1; the oldest version that is tested is 3.13.2.
 """
@@ -15,13 +15,9 @@ import tensorflow as tf
 from keras.src.trainers.trainer import Trainer
 
 from lrsearch.engine.types import Batch, Metric, Model, Optimizer, Tensor
+from lrsearch.values import Direction
 
-# -- what the class says --------------------------------------------------------------------------
-
-
-def overrides_compile(model: Model) -> bool:
-    """Whether the model's class has a `compile` of its own."""
-    return type(model).compile is not Trainer.compile
+# -- its class ------------------------------------------------------------------------------------
 
 
 def has_own(model: Model, method: str) -> bool:
@@ -30,12 +26,12 @@ def has_own(model: Model, method: str) -> bool:
 
 
 def own_loop(model: Model) -> str:
-    """The first part of Keras' training loop that the model's class replaces, or empty.
+    """Find the first method of Keras' training loop that the model's class replaces, or empty.
 
-    Only `fit` would call it.
+    Only the engine `fit` calls these methods.
     """
-    parts = ("fit", "evaluate", "make_train_function", "make_test_function")
-    return next((each for each in parts if has_own(model, each)), "")
+    methods = ("fit", "evaluate", "make_train_function", "make_test_function")
+    return next((each for each in methods if has_own(model, each)), "")
 
 
 def strategy_of(model: Model) -> Any | None:
@@ -50,32 +46,30 @@ def scope_of(model: Model) -> Any:
 
 
 def unsupported_strategy(model: Model) -> str:
-    """The class of what distributes the model where lrsearch cannot train under it, or empty."""
-    strategy = strategy_of(model)
-    if (distribution := keras.distribution.distribution()) is not None:
-        return type(distribution).__name__
-    known = strategy is None or type(strategy) is tf.distribute.MirroredStrategy
-    return "" if known else type(strategy).__name__
+    """Name the class that distributes the model where lrsearch cannot train under it, or empty."""
+    distribution = keras.distribution.distribution() or strategy_of(model)
+    kind = type(distribution)
+    return "" if kind in {type(None), tf.distribute.MirroredStrategy} else kind.__name__
 
 
-# -- what compile was given -----------------------------------------------------------------------
+# -- its compile ----------------------------------------------------------------------------------
 
 
 @contextmanager
-def noting_auto_jit() -> Iterator[None]:
+def note_auto_jit() -> Iterator[None]:
     """Let models note, within, whether their compile leaves jit_compile to Keras.
 
-    Keras' own record keeps only what came of it.
+    Keras' own record keeps only what Keras chose.
     """
     own = Trainer.compile
     signature = inspect.signature(own)
 
-    def noted(model: Model, *given: Any, **named: Any) -> None:
-        arguments = signature.bind(model, *given, **named).arguments
+    def compile_and_note(model: Model, *positional: Any, **options: Any) -> None:
+        arguments = signature.bind(model, *positional, **options).arguments
         model.lrsearch_auto_jit = arguments.get("jit_compile", "auto") == "auto"
-        own(model, *given, **named)
+        own(model, *positional, **options)
 
-    Trainer.compile = noted
+    Trainer.compile = compile_and_note
     try:
         yield
     finally:
@@ -83,37 +77,37 @@ def noting_auto_jit() -> Iterator[None]:
 
 
 def trains_under_jit(model: Model) -> bool:
-    """Whether `fit` would compile with XLA: as the user asked, or as Keras chooses on a GPU."""
+    """Whether `fit` would compile with XLA: by the user's choice, or by Keras' on a GPU."""
     return dict(model._compile_config.config).get("jit_compile") is True
 
 
 def asked_for_jit(model: Model) -> bool:
     """Whether the user's own compile says jit_compile=True.
 
-    The model was made within `noting_auto_jit`.
+    The model was made within `note_auto_jit`.
     """
     return trains_under_jit(model) and not getattr(model, "lrsearch_auto_jit", False)
 
 
 def compile_again(model: Model, optimizer: Optimizer) -> None:
-    """Compile with the same arguments but another optimizer: `save` writes compile's arguments."""
+    """Compile with another optimizer, since `save` writes the arguments of the last compile."""
     model.compile(**{**dict(model._compile_config.config), "optimizer": optimizer})
 
 
 def output_names(model: Model) -> list[str]:
-    """The outputs' names, which stand before the names of their metrics in an epoch's logs."""
+    """List the outputs' names, with which the names of their metrics begin in an epoch's logs."""
     compiled = (getattr(model, each, None) for each in ("_compile_metrics", "_compile_loss"))
-    named = [getattr(each, "output_names", None) for each in (model, *compiled)]
-    return [str(name) for names in named for name in names or ()]
+    lists = [getattr(each, "output_names", None) for each in (model, *compiled)]
+    return [str(name) for names in lists for name in names or ()]
 
 
-def known_direction(metric: Metric) -> str | None:
-    """Which way a metric improves, where Keras knows: "up" or "down"."""
-    found = getattr(metric, "_direction", None)
-    return found if found in {"up", "down"} else None
+def known_direction(metric: Metric) -> Direction | None:
+    """Which way a metric improves, where Keras knows."""
+    known: dict[Any, Direction] = {"up": Direction.MAXIMIZE, "down": Direction.MINIMIZE}
+    return known.get(getattr(metric, "_direction", None))
 
 
-# -- variables ------------------------------------------------------------------------------------
+# -- its variables --------------------------------------------------------------------------------
 
 
 def is_built(model: Model) -> bool:
@@ -135,11 +129,11 @@ def build_fully(model: Model, batch: Batch) -> None:
             model.optimizer.build(model.trainable_variables)
 
 
-# -- steps ----------------------------------------------------------------------------------------
+# -- its steps and logs ---------------------------------------------------------------------------
 
 
-def without_optionals(model: Model, step: Any) -> Any:
-    """`step`, given None where a batch of a stream has an empty Optional."""
+def unwrap_optionals(model: Model, step: Any) -> Any:
+    """Let `step` get None where a batch of a stream has an empty Optional."""
     return model._autoconvert_optionals(step)
 
 
@@ -152,10 +146,10 @@ def tracks_each_loss(model: Model) -> bool:
 
 
 def measure_batch(model: Model, batch: Batch, *, training: bool) -> Tensor:
-    """The loss of a batch, noted in the metrics, as Keras' own train_step and test_step do it."""
+    """Return a batch's loss and update the metrics, as Keras' own train_step and test_step do."""
     x, y, weight = (*batch, None, None)[:3]
-    told = {"training": training} if model._call_has_training_arg else {}
-    outputs = model(x, **told)
+    options = {"training": training} if model._call_has_training_arg else {}
+    outputs = model(x, **options)
     loss = model._compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weight, training=training)
     count = tf.shape(next(each for each in keras.tree.flatten(x) if each is not None))[0]
     model._loss_tracker.update_state(loss, sample_weight=count)
@@ -169,21 +163,18 @@ def running_loss(model: Model) -> Tensor:
 
 
 def set_last_logs(model: Model, logs: Mapping[str, float]) -> None:
-    """Tell `fit` what its steps logged last.
-
-    In an epoch whose steps are all done `fit` would log none of that.
-    """
+    """Give `fit` the logs of a checkpoint, for an epoch that has no steps left to log."""
     own = model._get_metrics_result_or_logs
-    model._get_metrics_result_or_logs = lambda found: own(found or dict(logs))
+    model._get_metrics_result_or_logs = lambda latest: own(latest or dict(logs))
 
 
 def metrics_of(model: Model) -> dict[str, Tensor]:
-    """The metrics' results as `fit` logs them: a metric of several results gives several names."""
-    return _flat(model.get_metrics_result())
+    """Read the metrics as `fit` logs them: a metric of several results has several names."""
+    return _flatten(model.get_metrics_result())
 
 
-def _flat(results: Mapping[str, Any]) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
+def _flatten(results: Mapping[str, Any]) -> dict[str, Tensor]:
+    flat: dict[str, Tensor] = {}
     for name, value in results.items():
-        found |= _flat(value) if isinstance(value, Mapping) else {name: value}
-    return found
+        flat |= _flatten(value) if isinstance(value, Mapping) else {name: value}
+    return flat

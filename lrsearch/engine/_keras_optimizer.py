@@ -1,4 +1,4 @@
-"""A Keras optimizer: its loss scaling, rate, state, averages, and what it spares from weight decay.
+"""A Keras optimizer: its loss scaling, weight decay, rate, state and averages.
 
 Private names of Keras, read in 3.15.1; the oldest version that is tested is 3.13.2.
 """
@@ -17,7 +17,7 @@ from lrsearch.engine.types import Model, Optimizer, Tensor, Variable
 
 
 def inner(optimizer: Optimizer) -> Optimizer:
-    """The optimizer itself, out of its loss scaling."""
+    """Take an optimizer out of its loss scaling."""
     return optimizer.inner_optimizer if isinstance(optimizer, LossScaleOptimizer) else optimizer
 
 
@@ -30,38 +30,40 @@ def scaling_of(optimizer: Optimizer) -> dict[str, Any]:
 
 
 def scaled_like(yours: Optimizer, optimizer: Optimizer) -> Optimizer:
-    """`optimizer` in a loss scaling with the options of yours, where yours has one."""
+    """Wrap `optimizer` in a loss scaling with the options of yours, where yours has one."""
     if not isinstance(yours, LossScaleOptimizer):
         return optimizer
     return LossScaleOptimizer(optimizer, **scaling_of(yours))
 
 
-def leave_out_reduction(optimizer: Optimizer) -> None:
+def skip_all_reduce(optimizer: Optimizer) -> None:
     """Skip the all-reduce: with one replica it is the identity. Never under a strategy.
 
-    TensorFlow's reduction registers a gradient function in every trace and keeps it for ever, and
-    with it the trace and its model: 3.5 MiB a trial of the smallest model (TensorFlow 2.21).
+    TensorFlow's reduction registers a gradient function in every trace. TensorFlow keeps that
+    function for ever, with the trace and its model: 3.5 MiB a trial of the smallest model (2.21).
     """
     optimizer._all_reduce_sum_gradients = list
 
 
 # -- weight decay ---------------------------------------------------------------------------------
 
+_EXCLUDED, _EXCLUDED_NAMES = "_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"
+
 
 def copy_decay_exclusions(source: Optimizer, target: Optimizer) -> None:
     """Leave out of weight decay what `source` leaves out; before `target` is built."""
-    for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
+    for name in (_EXCLUDED, _EXCLUDED_NAMES):
         if getattr(source, name, None):
             setattr(target, name, getattr(source, name))
 
 
 def decay_exclusions(optimizer: Optimizer, variables: Sequence[Variable]) -> dict[str, Any]:
-    """What `exclude_from_weight_decay` was told, as JSON; empty for nothing.
+    """Read the arguments of `exclude_from_weight_decay` as JSON; empty for none.
 
-    That is patterns of names, and places in `variables`.
+    They are patterns of names, and places in `variables`.
     """
-    pattern = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
-    ids = getattr(optimizer, "_exclude_from_weight_decay", None) or ()
+    pattern = getattr(optimizer, _EXCLUDED_NAMES, None)
+    ids = getattr(optimizer, _EXCLUDED, None) or ()
     places = [place for place, each in enumerate(variables) if optimizer._var_key(each) in ids]
     names = {"var_names": [pattern.pattern]} if pattern else {}
     return names | ({"places": places} if places else {})
@@ -81,25 +83,30 @@ def current_rate(optimizer: Optimizer) -> float:
 
 
 def put_rate_back(optimizer: Optimizer, variable: Variable, value: float) -> None:
-    """Let the rate be that variable again, with that value, whatever it has become."""
+    """Let the rate be that variable again, with that value, whatever replaced it."""
     optimizer._learning_rate = variable
     variable.assign(value)
 
 
+def schedule_of(optimizer: Optimizer) -> Any | None:
+    """The rate where it is a schedule, else None."""
+    rate = rate_of(optimizer)
+    return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
+
+
 def rate_is_function(optimizer: Optimizer) -> bool:
     """Whether the rate is a function without arguments, which Keras calls while it traces."""
-    rate = rate_of(optimizer)
-    return callable(rate) and not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
+    return callable(rate_of(optimizer)) and schedule_of(optimizer) is None
 
 
 # -- state and averages ---------------------------------------------------------------------------
 
 
 def optimizer_state(optimizer: Optimizer) -> list[Variable]:
-    """The optimizer's variables; a searched optimizer's rate is no state, schedule or variable."""
+    """List the optimizer's variables, without a rate that lrsearch sets at every update."""
     own = inner(optimizer)
-    fed = getattr(own, "lrsearch_feeds_rate", False)
-    return [each for each in optimizer.variables if not (fed and each is own._learning_rate)]
+    rate = rate_of(own) if getattr(own, "lrsearch_feeds_rate", False) else None
+    return [each for each in optimizer.variables if each is not rate]
 
 
 def finalize(model: Model) -> None:
@@ -117,10 +124,10 @@ def holds_moving_average(model: Model) -> bool:
 
 
 def averaged_weights(optimizer: Optimizer, variables: Sequence[Variable]) -> list[Tensor] | None:
-    """The averaged weights at which ScheduleFreeAdamW is evaluated; None before its first step.
+    """Compute the weights x at which ScheduleFreeAdamW is evaluated; None before its first step.
 
-    It trains at y = (1 - beta_1) z + beta_1 x and keeps y and z: hence x (Defazio 2024, equation
-    1).
+    The optimizer keeps y and z, and trains at y = (1 - beta_1) z + beta_1 x (Defazio 2024,
+    equation 1).
     """
     if not optimizer.built:
         return None

@@ -1,10 +1,11 @@
-"""Keras' own `update_step` on a matrix with a row for each trial: what each optimizer needs for it.
+"""What each Keras optimizer needs to run its `update_step` on a matrix with a row per trial.
 
 Private names of Keras, read in 3.15.1; the oldest version that is tested is 3.13.2.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +24,7 @@ TRAINED = "_momentums"
 
 
 class Column:
-    """A Python float that differs by row.
+    """A hyperparameter that differs by row, in place of Keras' Python float.
 
     Arithmetic with Python numbers stays in float64, as it does for a float: `1 - 0.999` in float32
     is off by 5e-5.
@@ -35,26 +36,26 @@ class Column:
     def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
         return tf.cast(self._values, dtype or self.dtype, name=name)
 
-    def _with(self, other: Any, rule: Callable[[Any, float], Any]) -> Any:
+    def _with(self, other: Any, operation: Callable[[Any, float], Any]) -> Any:
         if not isinstance(other, int | float):
             return NotImplemented
-        return Column(rule(self._values, other), self.dtype)
+        return Column(operation(self._values, other), self.dtype)
 
     def __add__(self, other: Any) -> Any:
-        return self._with(other, lambda mine, number: mine + number)
+        return self._with(other, operator.add)
 
     __radd__ = __add__
 
     def __mul__(self, other: Any) -> Any:
-        return self._with(other, lambda mine, number: mine * number)
+        return self._with(other, operator.mul)
 
     __rmul__ = __mul__
 
     def __rsub__(self, other: Any) -> Any:
-        return self._with(other, lambda mine, number: number - mine)
+        return self._with(other, lambda values, number: number - values)
 
     def __sub__(self, other: Any) -> Any:
-        return self._with(other, lambda mine, number: mine - number)
+        return self._with(other, operator.sub)
 
     def __neg__(self) -> Any:
         return Column(-self._values, self.dtype)
@@ -75,18 +76,18 @@ class Adapter:
     """What one Keras class needs beside its `update_step`."""
 
     begins_as_weights: tuple[str, ...] = ()  # slots that begin as copies of the weights
-    # the hyperparameter that says a slot's first value, by slot
+    # By slot, the hyperparameter that is the slot's first value.
     begins_at: Mapping[str, str] = field(default_factory=dict)
-    # slots whose `.value` `update_step` reads once, before it assigns another to the slot
+    # Slots whose `.value` `update_step` reads once, before it assigns another value to the slot.
     references: tuple[str, ...] = ()
-    # what the optimizer does once per update, before the first `update_step`
+    # What the optimizer does once per update, before the first `update_step`.
     before: Callable[[Optimizer], None] | None = None
 
 
-def _nadams_product(optimizer: Optimizer) -> None:
+def _advance_product(optimizer: Optimizer) -> None:
     """Advance Nadam's product of momenta, as its own `_backend_update_step` does.
 
-    That one cannot be called: it goes through tf.distribute.
+    That method goes through tf.distribute, so it cannot be called here.
     """
     product = optimizer._u_product
     step = ops.cast(optimizer.iterations + 1, product.dtype)
@@ -99,25 +100,25 @@ ADAPTERS: dict[str, Adapter] = {
     "RMSprop": Adapter(),
     "Adam": Adapter(),
     "AdamW": Adapter(),
-    "Nadam": Adapter(before=_nadams_product),
+    "Nadam": Adapter(before=_advance_product),
     "Adamax": Adapter(),
     "Adadelta": Adapter(),
     "Ftrl": Adapter(),
     "Lion": Adapter(),
-    # Its `momentum_old` is a TensorFlow variable and no copy, so that Keras uses the new momentum
-    # in its place.
+    # Keras' `momentum_old` is a TensorFlow variable and no copy, so `update_step` uses the new
+    # momentum in its place.
     "ScheduleFreeAdamW": Adapter(begins_as_weights=(TRAINED,), references=(TRAINED,)),
 }
-"""By Keras class: every optimizer that works element by element.
+"""Every optimizer that works element by element, by Keras class.
 
 Lamb, Adafactor and Muon look at whole matrices, so they train one at a time.
 """
 
 
 class _Reference:
-    """A slot as TensorFlow's backend has it: `value` is the variable itself and follows it."""
+    """A slot as TensorFlow's backend has it: its `value` is the variable and changes with it."""
 
-    def __init__(self, cell: Any) -> None:
+    def __init__(self, cell: Variable) -> None:
         self.value = cell
 
     @property
@@ -132,13 +133,13 @@ class _Reference:
 
 
 class _ByValue:
-    """Mixed into a Keras optimizer: what it assigns goes to a scope, with any number of rows."""
+    """Mixed into a Keras optimizer: its assignments go to a scope, with any number of rows."""
 
     scope: keras.StatelessScope | None = None
 
     def assign(self, variable: Any, value: Any) -> None:
         cell = variable.value if isinstance(variable, _Reference) else variable
-        if self.scope is None:  # while it is built
+        if self.scope is None:  # while the optimizer is built
             cell.assign(value)
         else:
             self.scope.add_update((cell, tf.cast(value, cell.dtype)))
@@ -153,17 +154,17 @@ class _ByValue:
         return id(variable)
 
 
-def by_value(optimizer: Optimizer) -> Optimizer:
-    """A copy of `optimizer`, unbuilt, whose assignments a StatelessScope catches."""
+def copy_by_value(optimizer: Optimizer) -> Optimizer:
+    """Make an unbuilt copy of `optimizer` whose assignments a StatelessScope catches."""
     kind = type(optimizer)
     config = {name: value for name, value in optimizer.get_config().items() if name != "name"}
     return type(kind.__name__, (_ByValue, kind), {})(**config)
 
 
 def build_cells(rule: Optimizer, variable: Variable) -> dict[str, Variable]:
-    """Build a copy of `by_value` on one variable; its own variables by the attribute they stand in.
+    """Build a copy of `copy_by_value` on one variable; returns its own variables by attribute.
 
-    These are counters and the slots of `variable`; the rate is none of them.
+    They are counters and the slots of `variable`; the rate is none of them.
     """
     rule.build([variable])
     cells: dict[str, Variable] = {}
@@ -184,5 +185,5 @@ def decays(optimizer: Optimizer, variable: Variable) -> bool:
 
 
 def clip_by_norm(optimizer: Optimizer, gradient: Tensor) -> Tensor:
-    """Each row of a gradient (rows, parameters), clipped by its norm as the optimizer does it."""
+    """Clip each row of a gradient, (rows, parameters), by its norm, as the optimizer does."""
     return optimizer._clip_by_norm(gradient, axes=1)

@@ -1,4 +1,4 @@
-"""What Keras and TensorFlow keep in a process from one trial to the next: seeds, names, settings.
+"""State that Keras and TensorFlow keep in a process between trials: seeds, names, settings.
 
 Private names of Keras, read in 3.15.1, and of TensorFlow, read in 2.21; the oldest versions that
 are tested are 3.13.2 and 2.18.
@@ -25,7 +25,7 @@ _SETTINGS = ("dtype_policy", "flash_attention", "interactive_logging", "tracebac
 _NAMES = "object_name_uids"  # Keras' counters behind dense, dense_1, ...
 _counted: WeakKeyDictionary[Any, dict[str, int]] = WeakKeyDictionary()
 
-# Operations whose state sits in a kernel, where no trial can begin it anew.
+# Operations whose random state is in a kernel, where no trial can begin anew.
 _DRAWS = {
     "Multinomial",
     "ParameterizedTruncatedNormal",
@@ -41,25 +41,25 @@ _DRAWS = {
 
 
 def clear_session() -> None:
-    """Clear Keras' session, but keep what a study file may have set at its top: mixed precision."""
-    found = {name: global_state.get_global_attribute(name) for name in _SETTINGS}
+    """Clear Keras' session, but keep settings of a study file's top, such as mixed precision."""
+    settings = {name: global_state.get_global_attribute(name) for name in _SETTINGS}
     keras.backend.clear_session(free_memory=False)
-    for name, value in found.items():
+    for name, value in settings.items():
         if value is not None:
             global_state.set_global_attribute(name, value)
 
 
 @contextmanager
 def same_names(maker: Any) -> Iterator[None]:
-    """Give what `maker` (weakly kept) makes within the same names every time after the first.
+    """Give the layers that `maker` makes within the same names every time after the first.
 
     TensorFlow keeps a kernel for every name that a variable ever had: 20 KiB each, 0.3 MiB a trial
     of a tiny model. Later calls restart Keras' name counters where the first call ended, so that
     names never collide with layers that `maker` caches. Outside, Keras goes on counting, so that
-    no layer of the user's gets a name that another has.
+    no two layers of the user's have one name. `maker` is remembered by a weak reference.
     """
     before = dict(global_state.get_global_attribute(_NAMES, default={}))
-    with suppress(TypeError):  # what cannot be kept weakly is not known the next time
+    with suppress(TypeError):  # weak references to this callable are impossible
         if (known := _counted.get(maker)) is not None:
             global_state.set_global_attribute(_NAMES, defaultdict(int, known))
     try:
@@ -79,9 +79,9 @@ def set_seeds(seed: int, *, kernels: bool) -> None:
     """Set every global seed, as `keras.utils.set_random_seed` does.
 
     Without `kernels`, TensorFlow's kernels keep their state. `tf.random.set_seed` throws every
-    kernel away, and with them what TensorFlow made of kept graphs: making it anew costs 0.15 s a
-    trial for the small model of studies/digits.py. Nothing that takes a seed of its own, as Keras'
-    operations do, needs it.
+    kernel away, and with the kernels what TensorFlow made of kept graphs; making that again costs
+    0.15 s a trial for the small model of studies/digits.py. Operations that take a seed of their
+    own, as Keras' do, need no new kernels.
     """
     if kernels:
         keras.utils.set_random_seed(seed)
@@ -95,7 +95,7 @@ def set_seeds(seed: int, *, kernels: bool) -> None:
 
 
 def seeds_now() -> tuple[object, ...]:
-    """Where Python's, NumPy's, Keras' and TensorFlow's random numbers stand."""
+    """Read the states of Python's, NumPy's, Keras' and TensorFlow's random numbers."""
     numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002 - as in `set_seeds`
     keras_seed = global_state.get_global_attribute("global_random_seed")
     keys = repr(numpy_state["state"]["key"].tobytes())
@@ -103,15 +103,18 @@ def seeds_now() -> tuple[object, ...]:
 
 
 def seed_layers(model: Model, seed: int) -> None:
-    """Let every layer that draws begin with numbers of `seed`, each with its own."""
-    generators = [each for layer in model._flatten_layers() for each in layer._seed_generators]
+    """Seed every layer that draws, each with its own number that follows from `seed`."""
     draw = random.Random(seed)  # noqa: S311
-    for generator in generators:
-        generator.state.assign([draw.randrange(1, 10**9), 0])
+    for layer in model._flatten_layers():
+        for generator in layer._seed_generators:
+            generator.state.assign([draw.randrange(1, 10**9), 0])
 
 
 def draws_of_tensorflow() -> object:
-    """A value that every eager draw from tf.random without a seed changes; after `set_seeds`."""
+    """Read a value that every eager draw from tf.random without a seed changes.
+
+    `set_seeds` came before.
+    """
     return tf_context.context()._rng.getstate()
 
 
@@ -129,24 +132,24 @@ def adopt_seed_generator(generator: keras.random.SeedGenerator) -> None:
     global_state.set_global_attribute("global_seed_generator", generator)
 
 
-# -- what does not begin anew by itself -----------------------------------------------------------
+# -- state that does not begin anew by itself -----------------------------------------------------
 
 
 def changed_by_evaluation(model: Model) -> list[Variable]:
-    """The variables that an evaluation may change: metrics, seeds and counters, but no weights."""
+    """List the variables that an evaluation may change: metrics, seeds, counters, no weights."""
     weights = {id(each) for layer in model._flatten_layers() for each in layer._trainable_variables}
-    found = [*model.variables, *model.metrics_variables, seed_state()]
-    return [each for each in found if id(each) not in weights]
+    variables = [*model.variables, *model.metrics_variables, seed_state()]
+    return [each for each in variables if id(each) not in weights]
 
 
 def kernel_draws(concrete: Function) -> list[str]:
-    """The names of a traced function's operations that draw from a state in their kernel."""
+    """Name a traced function's operations that draw from a state in their kernel."""
     definition = concrete.graph.as_graph_def()
     within = (node for function in definition.library.function for node in function.node_def)
     return sorted({node.op for node in (*definition.node, *within)} & _DRAWS)
 
 
 def other_variables(concrete: Function, known: Iterable[Variable]) -> list[str]:
-    """The names of a traced function's variables that no Keras variable in `known` holds."""
+    """Name a traced function's variables that no Keras variable in `known` has."""
     ours = {id(each.value) for each in known}
     return [each.name for each in concrete.graph.variables if id(each) not in ours]

@@ -1,8 +1,7 @@
-"""The user's compile is kept, but for the optimizer and its rate.
+"""Builds the user's model, and puts a searched optimizer in the place of the user's.
 
-The searched optimizer takes the place of the user's before anything is traced: assigning it after a
-first `fit` would silently train on with the old one. Loss, metrics, jit_compile and the rest are
-not touched.
+The rest of the user's compile stays: loss, metrics, jit_compile. The optimizer is replaced before
+anything is traced: after a first `fit`, training would silently go on with the old one.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ from keras import tree
 from lrsearch.definition import StudyDefinition
 from lrsearch.engine._keras_model import (
     has_own,
-    noting_auto_jit,
-    overrides_compile,
+    note_auto_jit,
     scope_of,
     strategy_of,
     unsupported_strategy,
@@ -25,8 +23,8 @@ from lrsearch.engine._keras_model import (
 from lrsearch.engine._keras_optimizer import (
     copy_decay_exclusions,
     inner,
-    leave_out_reduction,
     scaled_like,
+    skip_all_reduce,
 )
 from lrsearch.engine._keras_state import same_names, seed_layers, set_seeds
 from lrsearch.engine._tensorflow import things_created
@@ -49,15 +47,15 @@ _CARRIED = (
 
 
 def fresh_model(definition: StudyDefinition, extra: Mapping[str, Json]) -> Model:
-    """A new model as the user compiles it.
+    """Build a new model as the user compiles it.
 
-    One that comes uncompiled gets the definition's loss and metrics, and Adam. Layers that it
-    shares with earlier models begin with their start values. Raises InvalidValue for a model whose
-    rate lrsearch could not set, or that would train on from one trial to the next.
+    An uncompiled model gets the definition's loss and metrics, and Adam. Layers that it shares
+    with earlier models begin with their start values. Raises InvalidValue for a model whose rate
+    lrsearch could not set, or that would train on from one trial to the next.
     """
     shared, before = shared_layers(definition.build_model), things_created()
     shared.restore()
-    with same_names(definition.build_model), noting_auto_jit():
+    with same_names(definition.build_model), note_auto_jit():
         model = definition.make_model(extra)
         _check_model(model)
         if not model.compiled or model.optimizer is None:
@@ -67,7 +65,7 @@ def fresh_model(definition: StudyDefinition, extra: Mapping[str, Json]) -> Model
     _check_strategy(model)
     shared.note(model, inner(model.optimizer), before=before)
     if strategy_of(model) is None:
-        leave_out_reduction(inner(model.optimizer))
+        skip_all_reduce(inner(model.optimizer))
     return model
 
 
@@ -79,9 +77,9 @@ def seeded_model(
     kernels: bool,
     fixed_seeds: bool = False,
 ) -> Model:
-    """A fresh model under a trial's seed.
+    """Build a fresh model under a trial's seed.
 
-    Where build_model sets seeds of its own (`fixed_seeds`), ours hold after it.
+    Where build_model sets seeds of its own (`fixed_seeds`), the trial's are set again after it.
     """
     set_seeds(seed, kernels=kernels)
     model = fresh_model(definition, extra)
@@ -96,7 +94,7 @@ def _check_model(model: Model) -> None:
     if not isinstance(model, keras.Model):
         allowed = "a function that returns a keras.Model"
         raise InvalidValue("build_model", got=f"a {kind}", allowed=allowed)
-    if overrides_compile(model):
+    if has_own(model, "compile"):
         got = f"{kind}, which has a compile() of its own"
         fix = "Set losses in train_step or __init__."
         raise InvalidValue("build_model", got=got, allowed="a model with Keras' compile()", fix=fix)
@@ -107,8 +105,7 @@ def _check_strategy(model: Model) -> None:
 
     Each would need its own data order and checkpoints.
     """
-    kind = unsupported_strategy(model)
-    if kind:
+    if kind := unsupported_strategy(model):
         got, allowed = f"a model under {kind}", "a model that lrsearch can train"
         fix = "Build it on one device, or under tf.distribute.MirroredStrategy."
         raise InvalidValue("build_model", got=got, allowed=allowed, fix=fix)
@@ -143,20 +140,19 @@ def _check_one_optimizer(model: Model) -> None:
 
 
 def _members(value: Any) -> list[Any]:
-    """An attribute's value, or what a list or dict of them holds."""
-    if isinstance(value, dict):
-        return list(value.values())
-    return list(value) if isinstance(value, list | tuple) else [value]
+    """List the members of a list or dict; of another value, the value."""
+    members = value.values() if isinstance(value, dict) else value
+    return list(members) if isinstance(value, dict | list | tuple) else [value]
 
 
 def accumulation_of(model: Model, definition: StudyDefinition, *, yours: bool = False) -> int:
-    """Batches per update: as the definition says, else as the user's optimizer, as for `yours`."""
-    asked = None if yours else definition.gradient_accumulation_steps
-    return int(asked or inner(model.optimizer).gradient_accumulation_steps or 1)
+    """Batches per update, by the definition or else the optimizer; by the optimizer for `yours`."""
+    defined = None if yours else definition.gradient_accumulation_steps
+    return int(defined or inner(model.optimizer).gradient_accumulation_steps or 1)
 
 
 def carried_of(model: Model) -> dict[str, Json]:
-    """Arguments of the user's optimizer that every searched one keeps."""
+    """Read the arguments of the user's optimizer that every searched one keeps."""
     yours = inner(model.optimizer)
     names = [name for name in _CARRIED if yours.use_ema or not name.startswith("ema_")]
     values = {name: getattr(yours, name, None) for name in names}
@@ -171,24 +167,22 @@ def set_searched(
     accumulation: int,
     learning_rate: float | None = None,
 ) -> None:
-    """Give a fresh model the setting's optimizer, with what is kept of the user's.
+    """Give a fresh model the setting's optimizer, with the arguments that the user's carries over.
 
     With `learning_rate`, the rate is a variable of that value in place of the schedule.
     """
-    yours = inner(model.optimizer)
-    kept = carried_of(model)
     with same_names(keras_class(setting.optimizer)), scope_of(model):
         optimizer = build_optimizer(
             setting,
             total_steps,
             accumulation,
-            carried=kept,
+            carried=carried_of(model),
             model=model,
             learning_rate=learning_rate,
         )
     optimizer.lrsearch_feeds_rate = learning_rate is not None
-    copy_decay_exclusions(yours, optimizer)
+    copy_decay_exclusions(inner(model.optimizer), optimizer)
     if strategy_of(model) is None:
-        leave_out_reduction(optimizer)
+        skip_all_reduce(optimizer)
     with scope_of(model):
         model.optimizer = scaled_like(model.optimizer, optimizer)

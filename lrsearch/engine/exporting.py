@@ -11,7 +11,7 @@ from lrsearch.engine._keras_model import build_fully, compile_again
 from lrsearch.engine._keras_optimizer import decay_exclusions, inner
 from lrsearch.engine.compiling import accumulation_of, fresh_model, set_searched
 from lrsearch.engine.data import sample_batch
-from lrsearch.engine.inspecting import open_study
+from lrsearch.engine.inspecting import load_study
 from lrsearch.engine.types import Model
 from lrsearch.errors import InvalidValue
 from lrsearch.values import Setting
@@ -22,19 +22,18 @@ def write_model(
 ) -> None:
     """Build the model under `seed`, compile it with the setting, and save it to `path`.
 
-    Whoever loads the file must `import lrsearch.keras` first: the schedule is registered there.
+    A program that loads the file must `import lrsearch.keras` first, which registers the schedule.
     Raises InvalidValue where Keras cannot save the model.
     """
-    loaded = open_study(definition)
+    loaded, size = load_study(definition), setting.batch_size
     keras.utils.set_random_seed(seed)
     model = fresh_model(definition, setting.extra)
     accumulation = accumulation_of(model, definition)
     if not yours:
-        total = loaded.total_steps(setting.batch_size, accumulation)
+        total = loaded.total_steps(size, accumulation)
         set_searched(model, setting, total_steps=total, accumulation=accumulation)
         compile_again(model, model.optimizer)
     _check_exclusions(model)
-    size = setting.batch_size
     build_fully(model, sample_batch(loaded.data(size).train, size))
     try:
         model.save(path)
@@ -45,7 +44,7 @@ def write_model(
 
 
 def _check_exclusions(model: Model) -> None:
-    """Refuse what a .keras file loses without a word: loaded again, it would decay every weight."""
+    """Refuse exclusions from weight decay: the loaded .keras file would silently decay all."""
     optimizer = inner(model.optimizer)
     if optimizer.weight_decay and decay_exclusions(optimizer, model.trainable_variables):
         allowed = (

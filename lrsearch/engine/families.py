@@ -1,10 +1,10 @@
 """Optimizers over many trials at once: Keras' `update_step` on a matrix with a row per trial.
 
-A family is one structure of an optimizer: its class, and which of its terms are there at all. Its
-rows differ in rate, counter and hyperparameters, which reach `update_step` as columns. What
-`update_step` leaves out (clipping, decoupled decay with its exclusions, accumulation, moving
-averages, Nadam's product) is done here by row. Nothing is assigned: Keras' StatelessScope turns the
-optimizer's assignments into values. `_keras_rules` has what each Keras class needs for it.
+A family is one structure of an optimizer: its class, and which of its terms it uses. Its rows
+differ in rate, counter and hyperparameters, which reach `update_step` as columns. Family does by
+row what `update_step` leaves out: clipping, decoupled decay with its exclusions, accumulation,
+moving averages, Nadam's product. Keras' StatelessScope turns the optimizer's assignments into
+values, so that nothing is assigned. `_keras_rules` has what each Keras class needs beside.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from lrsearch.engine._keras_rules import (
     TRAINED,
     Column,
     build_cells,
-    by_value,
     clip_by_norm,
+    copy_by_value,
     decays,
 )
 from lrsearch.engine.types import Optimizer, Tensor, Variable
@@ -55,9 +55,10 @@ COLUMNS = (
 
 
 class Family:
-    """See the module.
+    """The update of rows that share one structure of an optimizer; see the module.
 
     `optimizer` is a built Keras optimizer of the model: the family's pattern, never trained.
+    `varying` are the names of COLUMNS in which the rows differ.
     """
 
     def __init__(
@@ -66,11 +67,10 @@ class Family:
         self.pattern, self.varying = optimizer, tuple(varying)
         self.sizes = [math.prod(each.shape) for each in trainable]
         self.adapter = ADAPTERS[type(optimizer).__name__]
-        # Two rows, however many there will be: Keras' `add` takes what has one row in its shape for
-        # a bias.
+        # Two rows, whatever their later number: Keras' `add` takes a matrix of one row for a bias.
         start = np.zeros((2, sum(self.sizes)))
         self.variable = keras.Variable(start, dtype=trainable[0].dtype, name="rows")
-        self.rule = by_value(optimizer)
+        self.rule = copy_by_value(optimizer)
         self.cells = build_cells(self.rule, self.variable)
         kept = [decays(optimizer, each) for each in trainable]
         self._decayed = None if all(kept) else np.repeat(kept, self.sizes)[None, :]
@@ -82,26 +82,25 @@ class Family:
 
     def columns(self, name: str) -> int:
         """The width of a row of this cell: the number of parameters, or 1 for a counter."""
-        return int(self.cells[name].shape[1]) if len(self.cells[name].shape) else 1
+        shape = self.cells[name].shape
+        return int(shape[1]) if shape else 1
 
     def begin(self, setting: Setting, weights: np.ndarray) -> State:
-        """The state of one new row; weights: (1, parameters)."""
-        return {
-            name: weights
-            if name in self.adapter.begins_as_weights
-            else self._first(name, cell.numpy(), setting)
-            for name, cell in self.cells.items()
+        """Make the state of one new row; weights: (1, parameters)."""
+        starts = {
+            name: self._start(name, cell.numpy(), setting) for name, cell in self.cells.items()
         }
+        return starts | dict.fromkeys(self.adapter.begins_as_weights, weights)
 
-    def _first(self, name: str, value: np.ndarray, setting: Setting) -> np.ndarray:
-        """A cell's first row: its built value, or what a hyperparameter says, (1, columns)."""
-        first = setting.hyper.get(self.adapter.begins_at.get(name, ""), value.flat[0])
-        # Through float32, as Keras' Constant initializer goes.
-        first = np.float32(first) if value.dtype.kind == "f" else first
-        return np.full((1, self.columns(name)), first, value.dtype)
+    def _start(self, name: str, value: np.ndarray, setting: Setting) -> np.ndarray:
+        """Make a cell's first row, (1, columns), of its built value or of a hyperparameter."""
+        start = setting.hyper.get(self.adapter.begins_at.get(name, ""), value.flat[0])
+        # Keras' Constant initializer rounds to float32.
+        start = np.float32(start) if value.dtype.kind == "f" else start
+        return np.full((1, self.columns(name)), start, value.dtype)
 
     def hyper(self, optimizers: Sequence[Optimizer]) -> np.ndarray:
-        """The hyperparameters of these optimizers, one per row: (rows, varying), float64."""
+        """Read the hyperparameters of these optimizers, one per row: (rows, varying), float64."""
         rows = [[float(getattr(each, name)) for name in self.varying] for each in optimizers]
         return np.array(rows, np.float64).reshape(len(optimizers), len(self.varying))
 
@@ -110,7 +109,7 @@ class Family:
     def update(
         self, weights: Tensor, state: State, gradient: Tensor, rate: Tensor, hyper: Tensor
     ) -> tuple[Tensor, State]:
-        """Apply one batch's gradient; the new weights and state.
+        """Apply one batch's gradient; returns the new weights and state.
 
         weights, gradient: (rows, parameters) and rate: (rows, 1), of the weights' dtype;
         hyper: (rows, varying), float64.
@@ -132,7 +131,7 @@ class Family:
         return scope.get_current_value(self.variable), new
 
     def _apply(self, gradient: Tensor, rate: Tensor) -> None:
-        """Clip, decay, update: the order of Keras' `_backend_apply_gradients`."""
+        """Clip, decay and update, in the order of Keras' `_backend_apply_gradients`."""
         rule, variable = self.rule, self.variable
         gradient = self._clip(gradient)
         if rule.weight_decay is not None:
@@ -146,7 +145,7 @@ class Family:
         rule.update_step(gradient, variable, rate)
 
     def _accumulate(self, scope: keras.StatelessScope, gradient: Tensor, rate: Tensor) -> None:
-        """Update a row by the mean gradient at every k-th of its batches; add the others up."""
+        """Update a row at every k-th of its batches, by the mean gradient since the last update."""
         rule, cells = self.rule, self.cells
         steps = rule.gradient_accumulation_steps
         before = {name: scope.get_current_value(cell) for name, cell in cells.items()}
@@ -168,15 +167,14 @@ class Family:
         if rule.global_clipnorm:
             norm = tf.sqrt(tf.reduce_sum(tf.square(gradient), axis=1, keepdims=True))
             scale = rule.global_clipnorm * tf.minimum(1.0 / norm, 1.0 / rule.global_clipnorm)
-            return gradient * (scale + (norm - norm))  # an infinite norm gives NaN, as Keras has it
+            return gradient * (scale + (norm - norm))  # an infinite norm gives NaN, as in Keras
         if rule.clipvalue:
             return tf.clip_by_value(gradient, -rule.clipvalue, rule.clipvalue)
         return gradient
 
     def _average(self) -> None:
-        """Keep Keras' moving average of the weights; now and then it replaces the weights."""
-        rule, variable = self.rule, self.variable
-        average = self.cells[AVERAGE]
+        """Keep Keras' moving average of the weights; at intervals it replaces the weights."""
+        rule, variable, average = self.rule, self.variable, self.cells[AVERAGE]
         momentum = ops.cast(ops.not_equal(rule.iterations, 0), variable.dtype) * rule.ema_momentum
         rule.assign(average, momentum * average + (1 - momentum) * variable)
         if rule.ema_overwrite_frequency:
@@ -187,64 +185,62 @@ class Family:
     def _columns(self, hyper: Tensor) -> Iterator[None]:
         """Replace the optimizer's hyperparameters by columns while it is traced."""
         kept = {name: getattr(self.rule, name) for name in self.varying}
-        for place, name in enumerate(self.varying):
-            setattr(self.rule, name, Column(hyper[:, place : place + 1], self.dtype))
+        for name in self.varying:
+            setattr(self.rule, name, Column(self._column(hyper, name), self.dtype))
         try:
             yield
         finally:
             for name, value in kept.items():
                 setattr(self.rule, name, value)
 
+    def _column(self, hyper: Tensor, name: str) -> Tensor:
+        """Cut out one hyperparameter: (rows, 1), float64."""
+        place = self.varying.index(name)
+        return hyper[:, place : place + 1]
+
     # -- weights that are evaluated and kept -------------------------------------------------------
 
-    def evaluated(self, weights: Tensor, state: State, hyper: Tensor) -> Tensor:
+    def validation_weights(self, weights: Tensor, state: State, hyper: Tensor) -> Tensor:
         """The weights at which the rows are evaluated, (rows, parameters): averaged or trained."""
         if type(self.pattern).__name__ != "ScheduleFreeAdamW":
             return weights
         beta = self.rule.beta_1
         if "beta_1" in self.varying:
-            place = self.varying.index("beta_1")
-            beta = tf.cast(hyper[:, place : place + 1], weights.dtype)
+            beta = tf.cast(self._column(hyper, "beta_1"), weights.dtype)
         return (weights - (1 - beta) * state[TRAINED]) / beta
 
-    def finalized(self, weights: Tensor, state: State) -> Tensor:
+    def final_weights(self, weights: Tensor, state: State) -> Tensor:
         """The weights after the last epoch, (rows, parameters): their moving average, if kept."""
         return state[AVERAGE] if self.rule.use_ema else weights
 
     # -- snapshots ---------------------------------------------------------------------------------
 
     def snapshot(self, state: State) -> dict[int, np.ndarray]:
-        """One row's state, by each variable's place in the state of the model's optimizer."""
-        found = {}
-        for place, (name, index, shape) in self._places().items():
-            row = np.asarray(state[name])[0]
-            if index is not None:
-                begin = sum(self.sizes[:index])
-                row = row[begin : begin + self.sizes[index]]
-            found[place] = row.reshape(shape)
-        return found
+        """Return one row's state, by each variable's place in the state of the model's optimizer."""
+        return {
+            place: np.asarray(state[name])[0, columns].reshape(shape)
+            for place, (name, columns, shape) in enumerate(self._places())
+        }
 
-    def restored(self, arrays: Mapping[int, np.ndarray]) -> State:
-        """The other way: one row's state from the variables of the model's optimizer."""
+    def restore(self, arrays: Mapping[int, np.ndarray]) -> State:
+        """Make one row's state of what `snapshot` returned."""
         parts: dict[str, list[np.ndarray]] = {}
-        for place, (name, _, _) in self._places().items():
+        for place, (name, _, _) in enumerate(self._places()):
             parts.setdefault(name, []).append(np.asarray(arrays[place]).reshape(1, -1))
         return {
             name: np.concatenate(parts[name], axis=1).astype(cell.numpy().dtype)
             for name, cell in self.cells.items()
         }
 
-    def _places(self) -> dict[int, tuple[str, int | None, tuple[int, ...]]]:
-        """Where each variable of the pattern's state is held, by its place in that state.
-
-        That is the attribute, the place in it (None for a scalar), and the variable's shape.
-        """
-        held: dict[int, tuple[str, int | None]] = {}
+    def _places(self) -> list[tuple[str, slice, tuple[int, ...]]]:
+        """Where each variable of the pattern's state stands: its cell, columns there, and shape."""
+        ends = np.cumsum(self.sizes)
+        slots = [slice(end - size, end) for size, end in zip(self.sizes, ends, strict=True)]
+        places: dict[int, tuple[str, slice]] = {}
         for name in self.cells:
             value = getattr(self.pattern, name)
             if isinstance(value, keras.Variable):
-                held[id(value)] = (name, None)
+                places[id(value)] = (name, slice(None))
             else:
-                held |= {id(each): (name, index) for index, each in enumerate(value)}
-        state = optimizer_state(self.pattern)
-        return {place: (*held[id(each)], tuple(each.shape)) for place, each in enumerate(state)}
+                places |= {id(each): (name, at) for each, at in zip(value, slots, strict=True)}
+        return [(*places[id(each)], tuple(each.shape)) for each in optimizer_state(self.pattern)]

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from lrsearch.engine._keras_data import batches_left, element_spec, ran_out, stop_workers
-from lrsearch.engine.types import Batch, EpochIterator, Tensor
+from lrsearch.engine._keras_data import EpochIterator
+from lrsearch.engine.types import Batch, Tensor
 
 
 class Feed(Protocol):
@@ -93,7 +93,7 @@ class StreamFeed:
 
     @property
     def signature(self) -> Any:
-        return tf.data.IteratorSpec(element_spec(self._iterator))
+        return tf.data.IteratorSpec(self._iterator.element_spec)
 
     def begin(self, epoch: int, done: int = 0) -> None:
         del epoch, done  # the iterator was told: `EpochIterator.begin_within`
@@ -109,15 +109,15 @@ class StreamFeed:
         place, _, source = first
         # Never one more than there are: the iterator ends its epoch, and tells the dataset, when it
         # is asked for one too many.
-        more = islice(self._places, min(most - 1, batches_left(self._iterator, place)))
+        more = islice(self._places, min(most - 1, self._iterator.batches_left(place)))
         return source, 1 + sum(1 for _ in more)
 
     def ran_out(self, missing: int) -> None:
-        ran_out(self._iterator, missing)
+        self._iterator.end_early(missing)
         self._places = iter(())
 
     def close(self) -> None:
-        stop_workers(self._iterator)
+        self._iterator.stop_workers()
 
 
 def _gather(
@@ -129,7 +129,7 @@ def _gather(
 
 
 def _next(
-    iterator: EpochIterator, place: Tensor, use: Callable[[Batch], Any], skip: Callable[[], Any]
+    iterator: Any, place: Tensor, use: Callable[[Batch], Any], skip: Callable[[], Any]
 ) -> Any:
     del place
     found = iterator.get_next_as_optional()

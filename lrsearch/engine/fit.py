@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, final
 
-from lrsearch.engine._keras_data import taking_epoch_iterator
+from lrsearch.engine._keras_data import intercept_epoch_iterator
 from lrsearch.engine._keras_model import build_fully, set_last_logs
 from lrsearch.engine._keras_state import clear_session
 from lrsearch.engine.attempt import Attempt, Stop
@@ -110,7 +110,7 @@ def _fit(training: KerasTraining, callbacks: list[Callback]) -> None:
     # needs a stream of its own.
     by_epoch = isinstance(train, Arrays) and model.steps_per_execution > 1
     begin = partial(training.keeper.begin, train, spec.resume)
-    with taking_epoch_iterator(begin):
+    with intercept_epoch_iterator(begin):
         model.fit(
             _epoch_by_epoch(training, steps) if by_epoch else training.stream(steps),
             epochs=definition.epochs,

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from lrsearch.engine._keras_data import element_spec, epoch_iterator
+from lrsearch.engine._keras_data import EpochIterator
 from lrsearch.engine._keras_optimizer import finalize
 from lrsearch.engine._keras_state import seed_state
 from lrsearch.engine.attempt import Stop
@@ -25,7 +25,7 @@ from lrsearch.engine.program import Held, Program
 from lrsearch.engine.snapshot import restore_snapshot
 from lrsearch.engine.starting import order_examples, start_model
 from lrsearch.engine.training import KerasTraining
-from lrsearch.engine.types import Callback, EpochIterator
+from lrsearch.engine.types import Callback
 from lrsearch.engine.ways import SETS_RATE, TEXT_STREAM, CannotCarry
 from lrsearch.space import rates
 
@@ -168,7 +168,8 @@ def _training_feed(training: KerasTraining, held: Held | None) -> Feed:
         batch = spec.setting.batch_size or DEFAULT_BATCH
         return ArrayFeed(held, batch=batch, steps=steps, order=order)
     weights = loaded.definition.class_weight
-    iterator = epoch_iterator(
+    iterator = EpochIterator(
+        distribute_strategy=tf.distribute.get_strategy(),
         x=training.stream(steps),
         steps_per_epoch=steps,
         class_weight=dict(weights) if weights else None,
@@ -185,17 +186,20 @@ def _validation_feed(training: KerasTraining, held: Held | None) -> Feed:
         places, size = np.arange(held.examples), batch or DEFAULT_BATCH
         steps = steps or -(-held.examples // size)
         return ArrayFeed(held, batch=size, steps=steps, order=lambda _epoch: places)
-    given: dict[str, Any]
+    inputs: dict[str, Any]
     if isinstance(split, Arrays):
-        given = {"x": split.x, "y": split.y, "sample_weight": split.weight, "batch_size": batch}
+        inputs = {"x": split.x, "y": split.y, "sample_weight": split.weight, "batch_size": batch}
     else:
-        given = {"x": split.source}
-    iterator = epoch_iterator(**given, steps_per_epoch=steps, shuffle=False)
+        inputs = {"x": split.source}
+    strategy = tf.distribute.get_strategy()
+    iterator = EpochIterator(
+        distribute_strategy=strategy, **inputs, steps_per_epoch=steps, shuffle=False
+    )
     return _stream_feed(iterator, anew=True)
 
 
 def _stream_feed(iterator: EpochIterator, *, anew: bool) -> StreamFeed:
-    kinds = (getattr(each, "dtype", None) for each in tree.flatten(element_spec(iterator)))
+    kinds = (getattr(each, "dtype", None) for each in tree.flatten(iterator.element_spec))
     if any(kind == tf.string for kind in kinds):
         raise CannotCarry(TEXT_STREAM)
     return StreamFeed(iterator, anew=anew)

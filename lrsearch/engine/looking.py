@@ -1,13 +1,14 @@
 """The first look at a study: one real training step, one validation step, and the user's callbacks.
 
-Runs before there is a trial, so that what would fail or go astray in every trial is found once.
+It runs before there is a trial, so that what would fail in every trial is found once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import keras
@@ -20,15 +21,16 @@ from lrsearch.engine.attempt import numbers_of
 from lrsearch.engine.callbacks import placed_name
 from lrsearch.engine.data import DEFAULT_BATCH, Arrays, Split, training_stream
 from lrsearch.engine.loaded import LoadedStudy
+from lrsearch.engine.types import Callback, Dataset, Model
 from lrsearch.errors import InvalidValue
 
 LOOK_RATE = 0.0123  # a rate that no callback would set by itself
-_MOST_EPOCHS = 1000  # that a callback which names the rate is asked about
+_MOST_EPOCHS = 1000  # for which a callback is called that names the rate
 _RATE_NAMES = frozenset({"learning_rate", "_learning_rate", "lr"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class StepLook:
     """What an epoch logs, by a first step: `logs` are numbers, `others` are not."""
 
     logs: Mapping[str, float]
@@ -36,13 +38,13 @@ class Step:
     notes: tuple[str, ...] = ()
 
 
-def first_step(model: Any, loaded: LoadedStudy, batch_size: int | None) -> Step:
+def train_step(model: Model, loaded: LoadedStudy) -> StepLook:
     """Train one step and validate one.
 
-    Raises InvalidValue where the data holds NaN and the loss does not cope with it.
+    Raises InvalidValue where the data holds NaN and the loss does not cope with NaN.
     """
-    data = loaded.data(batch_size)
-    # compiling for one step would take longer than it
+    batch_size, data = loaded.first_size, loaded.first_data
+    # Compiling for one step would take longer than the step.
     model.jit_compile = model.jit_compile and asked_for_jit(model)
     # Tracing Keras' own step takes 0.4 s with the smallest model, and shows no more than running
     # the step's operations one by one does.
@@ -62,17 +64,17 @@ def first_step(model: Any, loaded: LoadedStudy, batch_size: int | None) -> Step:
             verbose=0,
         ).history
         logs = {name: values[-1] for name, values in history.items()}
-        found = numbers_of(logs)
+        numbers = numbers_of(logs)
         notes = [
-            _check_gaps(data.train, copes=_healthy(model, found.get("loss"))),
-            _check_gaps(data.validation, copes=_finite(found.get("val_loss"))),
-            _check_gaps(data.test, copes=_tests(model, data.test, batch_size)),
+            _check_gaps(data.train, copes=_is_healthy(model, numbers.get("loss"))),
+            _check_gaps(data.validation, copes=_is_finite(numbers.get("val_loss"))),
+            _check_gaps(data.test, copes=_can_evaluate(model, data.test, batch_size)),
         ]
-    others = tuple(sorted(set(logs) - set(found)))
-    return Step(logs=found, others=others, notes=tuple(filter(None, notes)))
+    others = tuple(sorted(set(logs) - set(numbers)))
+    return StepLook(logs=numbers, others=others, notes=tuple(filter(None, notes)))
 
 
-def _first_batches(split: Split, batch_size: int | None) -> Any:
+def _first_batches(split: Split, batch_size: int | None) -> Dataset:
     few = _few_rows(split, batch_size)
     if not isinstance(few, Arrays):
         return few.source
@@ -82,43 +84,44 @@ def _first_batches(split: Split, batch_size: int | None) -> Any:
 
 
 def _few_rows(split: Split, batch_size: int | None) -> Split:
-    """A batch of a split; half of it rows that hold NaN or infinity, where there are such."""
+    """Choose a batch of a split: up to half of it rows that hold NaN or infinity."""
     if not isinstance(split, Arrays):
         return split
     size = min(batch_size or DEFAULT_BATCH, split.examples)
-    bad = np.unique(np.concatenate([*split.bad.values(), np.zeros(0, np.int64)])).astype(np.int64)
+    bad = np.unique(np.concatenate([np.zeros(0, np.int64), *split.bad.values()]))
     good = np.setdiff1d(np.arange(split.examples), bad)
-    chosen = np.concatenate([bad[: max(1, size // 2)], good, bad[max(1, size // 2) :]])[:size]
+    half = max(1, size // 2)
+    chosen = np.concatenate([bad[:half], good, bad[half:]])[:size]
     return split.rows(np.sort(chosen))
 
 
-def _healthy(model: Any, loss: float | None) -> bool:
+def _is_healthy(model: Model, loss: float | None) -> bool:
     """Whether a step left a finite loss and finite weights: gradients alone may be NaN."""
     weights = (ops.convert_to_numpy(each) for each in model.trainable_variables)
-    return _finite(loss) and all(np.isfinite(each).all() for each in weights)
+    return _is_finite(loss) and all(np.isfinite(each).all() for each in weights)
 
 
-def _finite(loss: float | None) -> bool:
+def _is_finite(loss: float | None) -> bool:
     return loss is None or bool(np.isfinite(loss))
 
 
-def _tests(model: Any, split: Split | None, batch_size: int | None) -> bool:
+def _can_evaluate(model: Model, split: Split | None, batch_size: int | None) -> bool:
     """Whether the loss copes with the gaps of the test split."""
     if not isinstance(split, Arrays) or not split.bad:
         return True
     few = _few_rows(split, batch_size)
     assert isinstance(few, Arrays)
     x, y, weight = (*few.for_keras(), None, None)[:3]
-    found = model.evaluate(
+    logs = model.evaluate(
         x, y, sample_weight=weight, batch_size=batch_size, verbose=0, return_dict=True
     )
-    return _finite(numbers_of(found).get("loss"))
+    return _is_finite(numbers_of(logs).get("loss"))
 
 
 def _check_gaps(split: Split | None, *, copes: bool) -> str:
-    """A note on a split's NaN and infinities where the model copes with them.
+    """Note a split's NaN and infinities where the model copes with them.
 
-    Raises InvalidValue where it does not.
+    Raises InvalidValue where the model does not.
     """
     if not isinstance(split, Arrays) or not split.bad:
         return ""
@@ -141,53 +144,61 @@ def _whole_tracebacks() -> Iterator[None]:
 
 # -- callbacks ------------------------------------------------------------------------------------
 
+_Hook = Callable[[], Any]
+
 
 @dataclass(kw_only=True)
-class Called:
+class CallbackLook:
     """What the user's own callbacks did when they were called without training."""
 
     rate_callbacks: list[str] = field(default_factory=list)  # by `placed_name`
-    logs: dict[str, Any] = field(default_factory=dict)  # an epoch's, with what they put there
+    logs: dict[str, Any] = field(default_factory=dict)  # an epoch's, with what callbacks add
     kept: tuple[str, ...] = ()  # classes of those that searched trials keep
     notes: tuple[str, ...] = ()  # what is taken out of searched trials, and why
 
 
-def call_callbacks(
-    model: Any, callbacks: Sequence[Any], logs: Mapping[str, float], *, epochs: int, steps: int
-) -> Called:
+def try_callbacks(
+    model: Model,
+    callbacks: Sequence[Callback],
+    logs: Mapping[str, float],
+    *,
+    epochs: int,
+    steps: int,
+) -> CallbackLook:
     """Call the user's own callbacks on a model whose optimizer has a variable rate of LOOK_RATE.
 
-    Each is asked about epoch 0, and one that names the rate in its code about every epoch. What
-    fails here is left to trials, which tell it better: there is no training around it.
+    Each is called for epoch 0, and one that names the rate in its code for every epoch. What fails
+    here fails again in trials, where the message is better: there is no training around it here.
     """
-    found = Called(logs=dict(logs))
+    look = CallbackLook(logs=dict(logs))
     for place, callback in enumerate(callbacks):
         if not _is_users(callback):
             continue
         callback.set_params({"epochs": epochs, "steps": steps, "verbose": 0})
         callback.set_model(model)
-        asked = range(min(epochs, _MOST_EPOCHS) if _names_rate(callback) else 1)
+        called = range(min(epochs, _MOST_EPOCHS) if _names_rate(callback) else 1)
         try:
-            sets_rate = any(_sets_rate(model, hook) for hook in _hooks(callback, asked, found.logs))
+            sets_rate = any(_sets_rate(model, hook) for hook in _hooks(callback, called, look.logs))
         except (Exception, SystemExit):  # noqa: BLE001, S112 - the user's code may raise anything
             continue
-        found.rate_callbacks += [placed_name(place, callback)] if sets_rate else []
-    return found
+        if sets_rate:
+            look.rate_callbacks.append(placed_name(place, callback))
+    return look
 
 
-def _hooks(callback: Any, epochs: range, logs: dict[str, Any]) -> Iterator[Any]:
-    """Calls as `fit` would make them; the first epoch's end may add to the `logs` themselves."""
-    yield lambda: callback.on_train_begin({})
+def _hooks(callback: Callback, epochs: range, logs: dict[str, Any]) -> Iterator[_Hook]:
+    """Yield calls as `fit` would make them; the first epoch's end may add to the `logs` itself."""
+    yield partial(callback.on_train_begin, {})
     for epoch in epochs:
-        given = logs if epoch == 0 else dict(logs)
-        yield lambda epoch=epoch: callback.on_epoch_begin(epoch, {})
+        shown = logs if epoch == 0 else dict(logs)
+        yield partial(callback.on_epoch_begin, epoch, {})
         if epoch == 0:
-            yield lambda: callback.on_train_batch_begin(0, {})
-            yield lambda given=given: callback.on_train_batch_end(0, dict(given))
-        yield lambda epoch=epoch, given=given: callback.on_epoch_end(epoch, given)
+            yield partial(callback.on_train_batch_begin, 0, {})
+            yield partial(callback.on_train_batch_end, 0, dict(logs))
+        yield partial(callback.on_epoch_end, epoch, shown)
 
 
-def _sets_rate(model: Any, hook: Any) -> bool:
+def _sets_rate(model: Model, hook: _Hook) -> bool:
     """Call a hook; whether it changed the optimizer's rate, which is then put back."""
     optimizer = inner(model.optimizer)
     variable = rate_of(optimizer)
@@ -199,15 +210,15 @@ def _sets_rate(model: Any, hook: Any) -> bool:
     return True
 
 
-def _is_users(callback: Any) -> bool:
-    """Whether the callback's code is the user's: Keras' own set no rate that is not known."""
+def _is_users(callback: Callback) -> bool:
+    """Whether the callback's code is the user's: it is known which of Keras' own set the rate."""
     home = type(callback).__module__
     return isinstance(callback, keras.callbacks.LambdaCallback) or not home.startswith("keras.")
 
 
-def _names_rate(callback: Any) -> bool:
+def _names_rate(callback: Callback) -> bool:
     """Whether the code of a callback, its helpers included, names the learning rate."""
     owners = (callback, *type(callback).__mro__[:-1])
-    held = (getattr(each, "__func__", each) for owner in owners for each in vars(owner).values())
-    codes = (getattr(each, "__code__", None) for each in held)
+    members = (getattr(each, "__func__", each) for owner in owners for each in vars(owner).values())
+    codes = (getattr(each, "__code__", None) for each in members)
     return any(code is not None and not _RATE_NAMES.isdisjoint(code.co_names) for code in codes)

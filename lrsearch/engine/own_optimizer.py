@@ -1,7 +1,7 @@
 """Captures the user's own optimizer as JSON, from which an export writes the code that makes it.
 
-What is captured is built once more and compared, so that an export never differs from what was
-trained.
+The captured optimizer is built once more and compared, so that an export never differs from what
+was trained.
 """
 
 from __future__ import annotations
@@ -13,69 +13,77 @@ from typing import Any
 import keras
 import numpy as np
 
-from lrsearch.engine._keras_optimizer import inner, rate_of, scaling_of
+from lrsearch.engine._keras_optimizer import (
+    inner,
+    rate_is_function,
+    rate_of,
+    scaling_of,
+    schedule_of,
+)
+from lrsearch.engine.failure import first_line
+from lrsearch.engine.types import Model, Optimizer
+from lrsearch.engine.yours import sample_rates
 from lrsearch.space import code_of
 from lrsearch.values import Json
 
-_HOMES = {
+_MODULES = {
     "keras.optimizers": keras.optimizers,
     "keras.optimizers.schedules": keras.optimizers.schedules,
 }
-_LOOKS = 20  # at a schedule
-_SCHEDULE = keras.optimizers.schedules.LearningRateSchedule
+_SAMPLES = 20  # of a schedule's rates, compared with those of the schedule that is built again
 
 
 class CannotWrite(Exception):
     """The text says why an object cannot be written as code."""
 
 
-def own_optimizer(model: Any, *, steps: int) -> dict[str, Json]:
-    """The compiled model's own optimizer, as JSON.
+def own_optimizer(model: Model, *, steps: int) -> dict[str, Json]:
+    """Capture the compiled model's own optimizer as JSON.
 
     It has a `call`, or the `reason` why there is none; its `accumulation`, whether it `decays`
-    weights, and the `scaling` of its loss. The call is of the optimizer inside its loss scaling;
-    its schedule is asked for the rates of `steps` batches, as Keras counts. What it leaves out of
-    weight decay is no part of its configuration.
+    weights, and the `scaling` of its loss. The call makes the optimizer inside its loss scaling.
+    A run has `steps` batches, as Keras counts, over which schedules are compared. Variables that
+    are left out of weight decay are no part of a Keras configuration.
     """
     optimizer = inner(model.optimizer)
     accumulation = int(optimizer.gradient_accumulation_steps or 1)
-    found: dict[str, Json] = {"accumulation": accumulation, "decays": bool(optimizer.weight_decay)}
+    record: dict[str, Json] = {"accumulation": accumulation, "decays": bool(optimizer.weight_decay)}
     if optimizer is not model.optimizer:
-        found["scaling"] = scaling_of(model.optimizer)
+        record["scaling"] = scaling_of(model.optimizer)
     try:
-        # as it comes back from the database
-        call = json.loads(json.dumps(_call_of(optimizer), allow_nan=False))
-        _check_again(call, optimizer, steps)
+        return record | {"call": _check_call(_stored_call(optimizer), optimizer, steps)}
     except CannotWrite as error:
-        return found | {"reason": str(error)}
+        return record | {"reason": str(error)}
     except Exception as error:  # noqa: BLE001 - get_config and from_config may be the user's own
-        first = str(error).splitlines()[0] if str(error) else "no message"
-        return found | {"reason": f"{type(error).__name__}: {first.rstrip('.')}"}
-    return found | {"call": call}
+        return record | {"reason": f"{type(error).__name__}: {first_line(error).rstrip('.')}"}
+
+
+def _stored_call(optimizer: Optimizer) -> Json:
+    """Describe an optimizer as a call, as the database would return it. Raises CannotWrite."""
+    return json.loads(json.dumps(_call_of(optimizer), allow_nan=False))
 
 
 def _call_of(thing: Any) -> dict[str, Json]:
-    """An optimizer or schedule as a call. Raises CannotWrite."""
+    """Describe an optimizer or schedule as a call. Raises CannotWrite."""
     kind = type(thing)
-    homes = (
-        path for path, module in _HOMES.items() if getattr(module, kind.__name__, None) is kind
-    )
-    if (home := next(homes, None)) is None:
-        return {"registered": _serialized(thing)}
-    given = {name: value for name, value in thing.get_config().items() if name != "name"}
-    if "learning_rate" in given:
-        given["learning_rate"] = _rate_of(thing)
+    name = kind.__name__
+    home = next((path for path, home in _MODULES.items() if getattr(home, name, 0) is kind), None)
+    if home is None:
+        return {"registered": _serialize(thing)}
+    config = {key: value for key, value in thing.get_config().items() if key != "name"}
+    if "learning_rate" in config:
+        config["learning_rate"] = _rate_to_json(thing)
     parameters = inspect.signature(kind.__init__).parameters
-    kept = {}
-    for name, value in given.items():
-        plain = _plain(name, value)
-        known = name in parameters and plain == parameters[name].default
-        if name == "learning_rate" or not known:
-            kept[name] = plain
-    return {"class": f"{home}.{kind.__name__}", "arguments": kept}
+    plain = {key: _to_json(key, value) for key, value in config.items()}
+    arguments = {
+        key: value
+        for key, value in plain.items()
+        if key == "learning_rate" or key not in parameters or value != parameters[key].default
+    }
+    return {"class": f"{home}.{name}", "arguments": arguments}
 
 
-def _serialized(thing: Any) -> Json:
+def _serialize(thing: Any) -> Json:
     kind = type(thing)
     if ">" not in keras.saving.get_registered_name(kind):
         raise CannotWrite(
@@ -85,61 +93,42 @@ def _serialized(thing: Any) -> Json:
     return keras.saving.serialize_keras_object(thing)
 
 
-def _rate_of(optimizer: Any) -> Json:
-    rate = rate_of(optimizer)
-    if isinstance(rate, _SCHEDULE):
-        return _call_of(rate)
-    if callable(rate) and not isinstance(rate, keras.Variable):
+def _rate_to_json(optimizer: Optimizer) -> Json:
+    if (schedule := schedule_of(optimizer)) is not None:
+        return _call_of(schedule)
+    if rate_is_function(optimizer):
         raise CannotWrite(
             "its learning rate is a function; a LearningRateSchedule has a configuration"
         )
-    number = np.asarray(keras.ops.convert_to_numpy(rate))
-    # the shortest that rounds to it
+    number = np.asarray(keras.ops.convert_to_numpy(rate_of(optimizer)))
+    # The shortest number that rounds to the rate.
     return float(str(number.item() if number.dtype == np.float64 else np.float32(number)))
 
 
-def _plain(name: str, value: Any) -> Json:
+def _to_json(name: str, value: Any) -> Json:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, list | tuple):
-        return [_plain(name, each) for each in value]
+        return [_to_json(name, each) for each in value]
     if isinstance(value, dict) and ({"class", "registered"} & set(value)):
-        return value  # a rate, as _rate_of gives it
-    if value is None or isinstance(value, str | bool | int):
+        return value  # a rate, from _rate_to_json
+    if value is None or isinstance(value, str | int):
         return value
     if isinstance(value, float) and np.isfinite(value):
         return value
     raise CannotWrite(f"its {name} is {value!r}, which is no plain number, text or list")
 
 
-def _check_again(call: Json, optimizer: Any, steps: int) -> None:
-    """Make the object once more from the very code of an export.
+def _check_call(call: Json, optimizer: Optimizer, steps: int) -> Json:
+    """Make the optimizer again by the very code of an export, and compare; returns the call.
 
-    Raises CannotWrite where it is another one.
+    Raises CannotWrite where another optimizer comes of it.
     """
     again = eval(code_of(call), {"keras": keras})  # noqa: S307 - our own text, of checked values
-    if _compared(again) != _compared(optimizer) or _rates(again, steps) != _rates(optimizer, steps):
+    # A configuration may lack what the rates of a schedule follow from.
+    rates, new_rates = (sample_rates(each, steps, _SAMPLES) for each in (optimizer, again))
+    if _stored_call(again) != call or not np.array_equal(rates, new_rates):
         raise CannotWrite(
             f"its configuration does not make the same {type(optimizer).__name__} again"
         )
-
-
-def _rates(optimizer: Any, steps: int) -> list[float]:
-    """A schedule's rates at some places: a configuration may lack what they follow from."""
-    rate = rate_of(optimizer)
-    places = np.unique(np.linspace(0, max(0, steps - 1), _LOOKS).astype(np.int64))
-    return [float(rate(int(place))) for place in places] if isinstance(rate, _SCHEDULE) else []
-
-
-def _compared(thing: Any) -> str:
-    return json.dumps(
-        _nameless(keras.saving.serialize_keras_object(thing)), sort_keys=True, default=repr
-    )
-
-
-def _nameless(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _nameless(each) for key, each in value.items() if key != "name"}
-    if isinstance(value, list | tuple):
-        return [_nameless(each) for each in value]
-    return value.item() if isinstance(value, np.generic) else value
+    return call

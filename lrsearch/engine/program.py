@@ -19,18 +19,18 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from lrsearch.engine._keras_data import class_weights
+from lrsearch.engine._keras_data import weigh_examples
 from lrsearch.engine._keras_model import (
     build_fully,
     build_layers,
     has_own,
     metrics_of,
     trains_under_jit,
-    without_optionals,
+    unwrap_optionals,
 )
 from lrsearch.engine._keras_optimizer import inner
 from lrsearch.engine._keras_state import adopt_seed_generator
-from lrsearch.engine.data import Arrays, mapped
+from lrsearch.engine.data import Arrays, map_arrays
 from lrsearch.engine.feeding import Feed
 from lrsearch.engine.types import Batch, Function, Model, Tensor, Variable
 from lrsearch.engine.ways import OTHER_MODEL, CannotCarry, check_graph
@@ -47,11 +47,11 @@ class Held:
     def __init__(self, split: Arrays, class_weight: Mapping[int, float] | None) -> None:
         self.examples = split.examples
         if class_weight and split.weight is None:  # the table of `ways` refuses both together
-            split = replace(split, weight=class_weights(split.y, dict(class_weight)))
-        self._tensors = mapped(tf.convert_to_tensor, split.structure)
+            split = replace(split, weight=weigh_examples(split.y, class_weight))
+        self._tensors = map_arrays(tf.convert_to_tensor, split.structure)
 
     def batch(self, indices: Tensor) -> Batch:
-        return mapped(lambda each: tf.gather(each, indices), self._tensors)
+        return map_arrays(lambda each: tf.gather(each, indices), self._tensors)
 
 
 class Program:
@@ -140,7 +140,7 @@ class Program:
         """The step itself, or under XLA where `fit` would do so."""
         if trains_under_jit(self.model):
             step = tf.function(step, jit_compile=True, autograph=False)
-        return without_optionals(self.model, step)
+        return unwrap_optionals(self.model, step)
 
     def _function(self, which: str, feed: Feed) -> Function:
         """The traced loop over batches of this kind.

@@ -17,15 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from lrsearch.engine import _tensorflow
-from lrsearch.engine._keras_data import (
-    batches_seen,
-    current_iterator,
-    dataset_of,
-    rest_of_pass,
-    stop_workers,
-)
+from lrsearch.engine._keras_data import EpochIterator
 from lrsearch.engine.data import Arrays, Split
-from lrsearch.engine.types import Callback, Dataset, EpochIterator
+from lrsearch.engine.types import Callback, Dataset
 from lrsearch.values import Json, Snapshot
 
 # of an iterator, its shuffle buffer above all: every checkpoint holds it
@@ -47,7 +41,7 @@ class StreamKeeper:
     def __init__(self, note: Callable[[str], None]) -> None:
         self._note = note  # lets a text go with the outcome
         self._source: Dataset = None
-        self._iterator: EpochIterator = None
+        self._iterator: EpochIterator | None = None
         self._why = ""  # the stream cannot be kept
 
     def begin(self, split: Split, resume: Snapshot | None, iterator: EpochIterator) -> None:
@@ -61,7 +55,7 @@ class StreamKeeper:
         if isinstance(self._source, keras.utils.PyDataset):
             count = self._source.num_batches
             place = int(resume.meta["batches"]) % count if count else int(resume.meta["batches"])
-            first = partial(rest_of_pass, place=place) if place else None
+            first = partial(EpochIterator.rest_of_pass, place=place) if place else None
         elif _STATE in resume.arrays:
             place = int(resume.meta["stream"]["seen"])
             first = partial(self._restored, state=resume.arrays[_STATE].tobytes())
@@ -72,13 +66,13 @@ class StreamKeeper:
         """What a checkpoint keeps; of arrays and PyDatasets nothing."""
         if not isinstance(self._source, tf.data.Dataset) or self._iterator is None:
             return Kept()
-        if current_iterator(self._iterator) is None:
+        if self._iterator.current_pass is None:
             # the data ran out: the next epoch begins a new pass by itself
             return Kept(meta={"stream": {"anew": True}})
-        state = b"" if self._why else self._state()
+        state = b"" if self._why else self._state(self._iterator)
         if not state:
             return Kept(meta={"stream": {"why": self._why}})
-        seen = batches_seen(self._iterator)
+        seen = self._iterator.batches_seen
         return Kept(
             arrays={_STATE: np.frombuffer(state, np.uint8)}, meta={"stream": {"seen": seen}}
         )
@@ -86,17 +80,17 @@ class StreamKeeper:
     def close(self) -> None:
         """End the threads or processes of a PyDataset that was left early."""
         if self._iterator is not None:
-            stop_workers(self._iterator)
+            self._iterator.stop_workers()
             self._iterator = None
 
-    def _state(self) -> bytes:
+    def _state(self, iterator: EpochIterator) -> bytes:
         """The iterator, as TensorFlow writes it; empty, and the reason kept, where it cannot."""
         try:
             size = _tensorflow.held_bytes(self._source)
             if size > MOST_STREAM_BYTES:
                 self._why = f"its buffers hold about {size / 2**20:.0f} MiB"
                 return b""
-            state = _tensorflow.saved_iterator(current_iterator(self._iterator))
+            state = _tensorflow.saved_iterator(iterator.current_pass)
         except (tf.errors.OpError, AttributeError, TypeError, ValueError) as error:
             self._why = _short(error)
             return b""
@@ -105,17 +99,17 @@ class StreamKeeper:
             return b""
         return state
 
-    def _restored(self, iterator: Any, state: bytes) -> Any:
+    def _restored(self, iterator: EpochIterator, state: bytes) -> Any:
         """A dataset's iterator that goes on from `state`.
 
         A fresh one where this TensorFlow cannot read the state; the outcome notes it.
         """
-        begun = iter(dataset_of(iterator))
+        begun = iterator.new_pass()
         try:
             _tensorflow.restore_iterator(begun, state)
         except tf.errors.OpError as error:
             self._note(f"the trial went on with a fresh pass over the dataset: {_short(error)}")
-            return iter(dataset_of(iterator))
+            return iterator.new_pass()
         return begun
 
 

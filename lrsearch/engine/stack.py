@@ -119,7 +119,7 @@ class Stack:
             slots = family.begin(spec.setting, weights)
         else:
             weights, rest = program.layout.from_arrays(spec.resume.arrays)
-            slots = family.restored(
+            slots = family.restore(
                 {
                     int(name.removeprefix("optimizer/")): each
                     for name, each in spec.resume.arrays.items()
@@ -296,8 +296,8 @@ class Stack:
             self._tests[id(split)] = Held(split, None)
         at = [self.rows.index(row)]
         family, slots = self.program.families[row.family], self._slots(row)
-        weights = family.finalized(_gather(self.state["weights"], at), slots)
-        weights = family.evaluated(weights, slots, row.hyper)
+        weights = family.final_weights(_gather(self.state["weights"], at), slots)
+        weights = family.validation_weights(weights, slots, row.hyper)
         rest = _gather(self.state["rest"], at)
         return self.program.evaluate(weights, rest, self._tests[id(split)])[0]
 

@@ -215,7 +215,8 @@ class StackedProgram:
         parts = tf.split(state["weights"], given.counts, num=len(self.families))
         pairs = zip(self.families, parts, state["slots"], given.hyper, strict=True)
         return tf.concat(
-            [family.evaluated(part, slots, own) for family, part, slots, own in pairs], axis=0
+            [family.validation_weights(part, slots, own) for family, part, slots, own in pairs],
+            axis=0,
         )
 
     def _row_gradient(self, row: Any) -> Any:

@@ -15,7 +15,6 @@ Variable: TypeAlias = Any  # keras.Variable
 Metric: TypeAlias = Any  # keras.metrics.Metric
 Tensor: TypeAlias = Any  # tf.Tensor, or what TensorFlow makes one of
 Dataset: TypeAlias = Any  # tf.data.Dataset, or keras.utils.PyDataset
-EpochIterator: TypeAlias = Any  # Keras' own, over the batches of an epoch
 Function: TypeAlias = Any  # tf.function
 Batch: TypeAlias = Any  # (x,), (x, y) or (x, y, weight): structures of tensors
 Structure: TypeAlias = Any  # nested tuples and dicts of arrays or tensors

@@ -1,7 +1,7 @@
-"""Which engine can carry what: one table, asked once per model and once per attempt.
+"""Which engine can carry which trial: one table, asked once per model and once per attempt.
 
 An engine hands a trial that meets one of its rows to the next engine: vectorized -> graph -> fit.
-A row with a test is asked before the training. A row without one shows only while the model is
+A row with a test is asked before the training. A row without a test shows only while the model is
 built, traced or trained: `CannotCarry` then names the row. `fit` carries whatever `compiling` lets
 pass. docs/guide.md prints the table; this module knows nothing of graphs.
 """
@@ -24,10 +24,7 @@ from lrsearch.engine.types import Callback, Function, Model, Variable
 from lrsearch.space import OPTIMIZERS
 from lrsearch.values import TrialSpec
 
-NEXT = {"vectorized": "graph", "graph": "fit"}
-"""Whom an engine hands to what it cannot carry."""
-
-MOST_BYTES = 4 * 2**30  # of arrays on the device; more of them stream
+MOST_BYTES = 4 * 2**30  # of arrays on the device; larger arrays stream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +39,7 @@ class ModelFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptFacts:
-    """One attempt, with its data and with the user's callbacks that are called in it."""
+    """One attempt, with its data and with the user's callbacks that it calls."""
 
     definition: StudyDefinition
     spec: TrialSpec
@@ -50,13 +47,8 @@ class AttemptFacts:
     callbacks: Sequence[Callback] = ()
 
 
-ASKED = {
-    TrialSpec: "once per attempt",
-    ModelFacts: "once per model",
-    AttemptFacts: "once per attempt",
-    None: "while it is built, traced or trained",
-}
-"""When a row is asked, by the facts that its test reads."""
+Facts = TrialSpec | ModelFacts | AttemptFacts
+_Test = Callable[[Any], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,44 +56,38 @@ class Limit:
     """One thing that an engine cannot carry."""
 
     engines: tuple[str, ...]
-    reason: str  # for a person; a word in braces stands for what the test found
+    reason: str  # for a person; a word in braces stands for what the test returns
     facts: type | None = None  # what the test reads; None where no test can tell
-    test: Callable[[Any], object] = bool
+    test: _Test = bool
 
-    def words(self, found: object = "") -> str:
-        """The reason, with what was found in its place."""
-        return re.sub(r"\{\w+\}", lambda _: str(found), self.reason)
+    def explain(self, detail: object = "") -> str:
+        """The reason, with the detail in its place."""
+        return re.sub(r"\{\w+\}", lambda _: str(detail), self.reason)
 
 
 class CannotCarry(Exception):
     """This engine cannot train this model or attempt; the text is the limit's reason."""
 
-    def __init__(self, limit: Limit, found: object = "") -> None:
-        super().__init__(limit.words(found))
+    def __init__(self, limit: Limit, detail: object = "") -> None:
+        super().__init__(limit.explain(detail))
         self.limit = limit
 
 
-Facts = TrialSpec | ModelFacts | AttemptFacts
-
-
 def reason_against(engine: str, facts: Facts) -> str:
-    """Why this engine cannot carry what these facts describe, in words; or empty."""
-    met = first_met(engine, facts)
-    return met[0].words(met[1]) if met else ""
+    """Explain why this engine cannot carry what these facts describe; empty where it can."""
+    try:
+        check(engine, facts)
+    except CannotCarry as error:
+        return str(error)
+    return ""
 
 
 def check(engine: str, facts: Facts) -> None:
-    """Raise CannotCarry where a row of the table holds for these facts."""
-    if met := first_met(engine, facts):
-        raise CannotCarry(*met)
-
-
-def first_met(engine: str, facts: Facts) -> tuple[Limit, object] | None:
-    """The first row of the table that these facts meet, and what its test found."""
+    """Raise CannotCarry for the first row of the table that these facts meet."""
     for limit in LIMITS:
-        if engine in limit.engines and limit.facts is type(facts) and (found := limit.test(facts)):
-            return limit, found
-    return None
+        asked = engine in limit.engines and limit.facts is type(facts)
+        if asked and (detail := limit.test(facts)):
+            raise CannotCarry(limit, detail)
 
 
 def check_graph(concrete: Function, known: Iterable[Variable]) -> None:
@@ -117,11 +103,14 @@ def check_graph(concrete: Function, known: Iterable[Variable]) -> None:
 
 def fits_device(data: Data) -> bool:
     """Whether the arrays of training and validation may lie on the device together."""
-    splits = [split for split in (data.train, data.validation) if isinstance(split, Arrays)]
-    return sum(each.nbytes for split in splits for each in split.arrays) <= MOST_BYTES
+    return sum(array.nbytes for split in _arrays(data) for array in split.arrays) <= MOST_BYTES
 
 
 # -- tests that need more than an expression ------------------------------------------------------
+
+
+def _arrays(data: Data) -> list[Arrays]:
+    return [each for each in (data.train, data.validation) if isinstance(each, Arrays)]
 
 
 def _matrix_optimizer(spec: TrialSpec) -> str:
@@ -130,18 +119,19 @@ def _matrix_optimizer(spec: TrialSpec) -> str:
 
 
 def _streams(facts: AttemptFacts) -> bool:
-    splits = (facts.data.train, facts.data.validation)
-    return not all(isinstance(each, Arrays) for each in splits) or not fits_device(facts.data)
+    data = facts.data
+    arrays = isinstance(data.train, Arrays) and isinstance(data.validation, Arrays)
+    return not arrays or not fits_device(data)
 
 
-def _holds_texts(facts: AttemptFacts) -> bool:
-    splits = (facts.data.train, facts.data.validation)
-    return any(isinstance(each, Arrays) and not each.numeric for each in splits)
+def _has_texts(facts: AttemptFacts) -> bool:
+    return not all(each.numeric for each in _arrays(facts.data))
 
 
 def _weighted_twice(facts: AttemptFacts) -> bool:
     train = facts.data.train
-    return bool(facts.definition.class_weight) and getattr(train, "weight", None) is not None
+    weighted = isinstance(train, Arrays) and train.weight is not None
+    return weighted and bool(facts.definition.class_weight)
 
 
 def _tests_on_dataset(facts: AttemptFacts) -> bool:
@@ -158,7 +148,7 @@ def _sets_steps(facts: ModelFacts) -> bool:
     return study.steps_per_epoch is not None or study.validation_steps is not None
 
 
-def _has_own(method: str) -> Callable[[ModelFacts], bool]:
+def _has_own(method: str) -> _Test:
     return lambda facts: has_own(facts.model, method)
 
 
@@ -187,7 +177,7 @@ def _computes_rate(facts: ModelFacts) -> bool:
 
 _VECTORIZED, _GRAPH, _BOTH = ("vectorized",), ("graph",), ("vectorized", "graph")
 
-# Rows that an engine names where it meets them.
+# Rows that an engine names where it meets their case.
 LOST_BEFORE = Limit(_VECTORIZED, "its worker was lost before", TrialSpec, lambda spec: spec.alone)
 HAS_CALLBACKS = Limit(
     _VECTORIZED, "the study has callbacks", AttemptFacts, lambda facts: facts.callbacks
@@ -214,15 +204,13 @@ SETS_RATE = Limit(_GRAPH, "a callback sets the optimizer's rate")
 GRAPHS_TOO_LARGE = Limit(_GRAPH, "the graphs do not fit into memory")
 
 
-def _asked_of(
-    facts: type, engines: tuple[str, ...], tests: Mapping[str, Callable[[Any], object]]
-) -> list[Limit]:
+def _rows(facts: type, engines: tuple[str, ...], tests: Mapping[str, _Test]) -> list[Limit]:
     return [Limit(engines, reason, facts, test) for reason, test in tests.items()]
 
 
 LIMITS = (
     LOST_BEFORE,
-    *_asked_of(
+    *_rows(
         TrialSpec,
         _VECTORIZED,
         {
@@ -232,7 +220,7 @@ LIMITS = (
             "its checkpoint stands within an epoch": lambda spec: spec.resume and spec.resume.batch,
         },
     ),
-    *_asked_of(
+    *_rows(
         ModelFacts,
         _VECTORIZED,
         {
@@ -248,7 +236,7 @@ LIMITS = (
             "the model has a training loop of its own": _own_loop,
         },
     ),
-    *_asked_of(
+    *_rows(
         ModelFacts,
         _GRAPH,
         {
@@ -261,7 +249,7 @@ LIMITS = (
     Limit(_VECTORIZED, "the test split is a dataset", AttemptFacts, _tests_on_dataset),
     HAS_CALLBACKS,
     Limit(_GRAPH, "{callbacks} must be called at every batch", AttemptFacts, _batch_callbacks),
-    Limit(_BOTH, "the data is not numbers", AttemptFacts, _holds_texts),
+    Limit(_BOTH, "the data is not numbers", AttemptFacts, _has_texts),
     Limit(_BOTH, "class_weight and sample weights are both given", AttemptFacts, _weighted_twice),
     Limit(
         _VECTORIZED, "the data does not fit on the device, or is a dataset", AttemptFacts, _streams

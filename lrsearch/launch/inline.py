@@ -61,7 +61,7 @@ def run_inline(
     is there, and they alone are trained.
 
     Ctrl-C puts the running trial back and raises KeyboardInterrupt; the same call goes on later.
-    Raises what `lrsearch.launch.run_study` raises, devices aside.
+    Raises what `lrsearch.launch.run.run_study` raises, devices aside.
     """
     from lrsearch.definition import StudyDefinition, check_backend, check_study_name
 

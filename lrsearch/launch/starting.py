@@ -20,7 +20,7 @@ from lrsearch.progress.study_watcher import StudyWatcher
 from lrsearch.setup.checkpoint_folder import checkpoint_root
 from lrsearch.setup.slots import SlotPlan
 from lrsearch.values import Json, StudyRecord
-from lrsearch.worker.config import WorkerConfig
+from lrsearch.worker.config import CheckpointPolicy, WorkerConfig
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -64,8 +64,9 @@ def worker_config(
         overrides=overrides,
         engine=machine.engine,
         engine_factory=machine.engine_factory,
-        checkpoint_seconds=machine.checkpoint_every or 60.0,
-        checkpoint_quota_bytes=machine.checkpoint_quota,
+        checkpoint_policy=CheckpointPolicy(
+            every_seconds=machine.checkpoint_every or 60.0, quota_bytes=machine.checkpoint_quota
+        ),
         until=machine.until,
     )
 

@@ -51,14 +51,17 @@ RESERVED = {
 class SearchSpace:
     """What a study tries.
 
-    optimizers: names of the optimizer table. schedules: names of the shape table. learning_rate:
-    `(low, high)` peak rates, or a dict of such pairs by optimizer; by default each optimizer's
-    plausible range. warmup: fraction of the run that rises to the peak; a pair searches it, a
-    number fixes it. final: the last rate as a fraction of the peak; likewise. batch_size: one or
-    several; by default the definition's. Reference rates hold for the first. hyper: further
-    hyperparameters by optimizer, such as `{"adamw": {"weight_decay": (1e-4, 1e-1)}}`; a number
-    fixes one. extra: values for `build_model(params)`: a pair of floats is a range, a pair of ints
-    a whole-number range, a list a choice of numbers, strings, booleans or None.
+    optimizers: names of the optimizer table.
+    schedules: names of the shape table.
+    learning_rate: `(low, high)` peak rates, or a dict of such pairs by optimizer; by default each
+        optimizer's plausible range.
+    warmup: fraction of the run that rises to the peak; a pair searches it, a number fixes it.
+    final: the last rate as a fraction of the peak; likewise.
+    batch_size: one or several; by default the definition's. Reference rates hold for the first.
+    hyper: further hyperparameters by optimizer, such as
+        `{"adamw": {"weight_decay": (1e-4, 1e-1)}}`; a number fixes one.
+    extra: values for `build_model(params)`: a pair of floats is a range, a pair of ints a
+        whole-number range, a list a choice of numbers, strings, booleans or None.
     """
 
     optimizers: Sequence[str] = ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw")

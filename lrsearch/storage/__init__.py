@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING
 from lrsearch.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from lrsearch.storage.attempts import Beat
-    from lrsearch.storage.claims import Answer, Claim, Done, PlanRetests, Wait
+    from lrsearch.storage.attempts import Renewal
+    from lrsearch.storage.claims import Claim, Done, PlanRetests, Wait
     from lrsearch.storage.follower import Follower
     from lrsearch.storage.glance import Glance
     from lrsearch.storage.ledger import Ledger
     from lrsearch.storage.mirror import Mirror
-    from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records, RungValue
+    from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, RungValue
     from lrsearch.storage.retests import Retest, RetestsAsked, RetestsTaken
     from lrsearch.storage.schema import check_storage, migrate_database, open_ledger
     from lrsearch.storage.url import mask, resolve_url
 
 __all__ = [
-    "Answer",
     "AttemptRecord",
-    "Beat",
     "CheckpointRecord",
     "Claim",
     "Counts",
@@ -31,7 +29,7 @@ __all__ = [
     "Ledger",
     "Mirror",
     "PlanRetests",
-    "Records",
+    "Renewal",
     "Retest",
     "RetestsAsked",
     "RetestsTaken",
@@ -44,17 +42,17 @@ __all__ = [
     "resolve_url",
 ]
 
-# Loaded on first use: a URL alone needs no Optuna, and a parent starts its workers half a second
+# Names are loaded on first use: a URL needs no Optuna, so a parent starts its workers half a second
 # sooner.
 __getattr__ = lazy_names(
     __name__,
-    attempts=["Beat"],
-    claims=["Answer", "Claim", "Done", "PlanRetests", "Wait"],
+    attempts=["Renewal"],
+    claims=["Claim", "Done", "PlanRetests", "Wait"],
     follower=["Follower"],
     glance=["Glance"],
     ledger=["Ledger"],
     mirror=["Mirror"],
-    records=["AttemptRecord", "CheckpointRecord", "Counts", "Records", "RungValue"],
+    records=["AttemptRecord", "CheckpointRecord", "Counts", "RungValue"],
     retests=["Retest", "RetestsAsked", "RetestsTaken"],
     schema=["check_storage", "migrate_database", "open_ledger"],
     url=["mask", "resolve_url"],

@@ -1,5 +1,4 @@
-"""Optuna's own storage in our database: opened, its version checked, and its studies made, changed
-and deleted.
+"""Optuna's own storage in our database: open it, check its version, make and delete its studies.
 
 Knows nothing of our ledger.
 """
@@ -10,14 +9,14 @@ import json
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import optuna
 from alembic.script import ScriptDirectory
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
-from sqlalchemy import URL, Connection, bindparam, delete, insert, inspect, select, text, update
+from sqlalchemy import URL, Connection, bindparam, delete, insert, inspect, select, text
 
 from lrsearch.errors import InvalidValue, LrSearchError, SchemaMismatch, StorageUnavailable
 from lrsearch.storage._optuna import (
@@ -36,7 +35,7 @@ from lrsearch.storage.transaction import Transaction
 from lrsearch.storage.url import is_sqlite
 from lrsearch.values import Direction, Json
 
-MARK = "lrsearch"  # the study's user attribute that says that it mirrors one of ours
+MARK = "lrsearch"  # a user attribute of Optuna's studies that mirror ours
 _DIRECTIONS = {
     Direction.MINIMIZE: StudyDirection.MINIMIZE,
     Direction.MAXIMIZE: StudyDirection.MAXIMIZE,
@@ -46,83 +45,76 @@ _DIRECTIONS = {
 
 
 def open_optuna(url: URL) -> RDBStorage:
-    """Optuna's storage, without its cache, under the same time-outs and atomic transactions as the
-    ledger's.
+    """Open Optuna's storage without its cache, with the ledger's time-outs and transactions.
 
-    Its constructor makes the tables. Several processes may do so at once: all but one fail, and the
-    tables are right, so another try is enough (7 of 32 got through at the first). Raises
-    SchemaMismatch, StorageUnavailable.
+    Optuna's constructor makes the tables, and several processes may do so at once (`retry_races`).
+    Raises SchemaMismatch, StorageUnavailable.
     """
     try:
         return retry_races(final=RuntimeError)(_open, url)
     except RuntimeError as error:
         raise _mismatch(url, _in_one_line(error)) from error
-    # a race shows as many kinds of error, of SQLAlchemy's, Optuna's and the driver's
+    # A race raises many kinds of error: SQLAlchemy's, Optuna's and the driver's.
     except Exception as error:
         text = f"Optuna cannot open {where(url)}: {_in_one_line(error)[:300]}"
         raise StorageUnavailable(text) from error
 
 
 def _open(url: URL) -> RDBStorage:
-    # RDBStorage runs str.format over the URL, so that a brace in a password would be a field.
+    # RDBStorage runs str.format over the URL: a brace in a password would be a field.
     template = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         storage = RDBStorage(template, engine_kwargs=engine_options(url))
     if is_sqlite(url):
-        storage.engine.dispose()  # the constructor's connections have not our settings
+        storage.engine.dispose()  # the constructor's connections lack our settings
         make_atomic(storage.engine)
     return storage
 
 
 def close_optuna(storage: RDBStorage) -> None:
-    """Give its connections back."""
+    """Close the connections of Optuna's storage."""
     storage.remove_session()
     storage.engine.dispose()
 
 
 def check_version(connection: Connection) -> None:
-    """Refuse Optuna's tables of another version; none are allowed.
+    """Refuse Optuna's tables of another version; missing tables are fine.
 
     Never migrates. Raises SchemaMismatch.
     """
     if not inspect(connection).has_table("alembic_version"):
         return
-    found = connection.execute(text("select version_num from alembic_version")).scalars().first()
+    version = connection.execute(text("select version_num from alembic_version")).scalars().first()
     scripts = _migrations()
-    if found is None or found == scripts.get_current_head():
+    if version is None or version == scripts.get_current_head():
         return
-    known = {script.revision for script in scripts.walk_revisions()}
-    old = "Stop every worker, then: optuna storage upgrade --storage URL"
-    raise _mismatch(
-        connection.engine.url,
-        f"{found}. {old if found in known else 'Install the newer Optuna that made them.'}",
-    )
+    fix = "Install the newer Optuna that made them."
+    if version in {script.revision for script in scripts.walk_revisions()}:
+        fix = "Stop every worker, then: optuna storage upgrade --storage URL"
+    raise _mismatch(connection.engine.url, f"{version}. {fix}")
 
 
 @cache
 def _migrations() -> ScriptDirectory:
-    """Optuna's migrations; read once, since alembic imports each of them."""
+    """Optuna's migrations, read once: alembic imports each of them."""
     return ScriptDirectory(str(MIGRATIONS))
 
 
 def _mismatch(url: URL, what: str) -> SchemaMismatch:
-    return SchemaMismatch(
-        f"Optuna's tables in {where(url)} are of another version than Optuna"
-        f" {optuna.__version__}'s: {what}"
-    )
+    other = f"are of another version than Optuna {optuna.__version__}'s"
+    return SchemaMismatch(f"Optuna's tables in {where(url)} {other}: {what}")
 
 
 # -- studies -------------------------------------------------------------------------------------
 
 
 def make_study(storage: RDBStorage, name: str, direction: Direction, objective: str) -> int:
-    """The Optuna study that mirrors ours of that name: made, or found; any number of processes may
-    try at once.
+    """Make or find the Optuna study that mirrors ours of that name; returns Optuna's id.
 
-    Raises InvalidValue where it is somebody else's.
+    Any number of processes may try at once: where two set the same attribute, Optuna raises several
+    kinds of error. Raises InvalidValue where the study is somebody else's.
     """
-    # two set the same attribute at once: Optuna shows several kinds of error
     try:
         return retry_races(final=LrSearchError)(_make_study, storage, name, direction, objective)
     except LrSearchError:
@@ -145,8 +137,9 @@ def _make_study(storage: RDBStorage, name: str, direction: Direction, objective:
 
 
 def refuse_foreign_study(storage: RDBStorage, name: str) -> None:
-    """Raises InvalidValue where Optuna has a study of that name with trials that are not ours, or
-    takes it for another's name.
+    """Raises InvalidValue where Optuna has a study of that name whose trials are not ours.
+
+    Also where Optuna's tables cannot tell the name from another one.
     """
     try:
         study_id = _id_of(storage, name)
@@ -155,10 +148,10 @@ def refuse_foreign_study(storage: RDBStorage, name: str) -> None:
     except StorageInternalError as error:
         if name.isascii():
             raise
-        # MySQL's tables that somebody made in its default alphabet.
+        # The tables were made in MySQL's default alphabet.
         allowed = "in ASCII: Optuna's tables in this database take no other"
         raise _refuse_name(name, allowed) from error
-    # The trials first: ours are marked before they have any.
+    # The trials are read first: a study of ours is marked before it has any.
     if storage.get_n_trials(study_id) and MARK not in storage.get_study_user_attrs(study_id):
         allowed = "another one than that of a study which Optuna alone made in this database"
         raise _refuse_name(name, allowed)
@@ -169,68 +162,62 @@ AttrChange: TypeAlias = Callable[[Mapping[str, Json], Mapping[int, int]], Mappin
 
 
 def lock_optuna_study(tx: Transaction, study_id: int) -> bool:
-    """Take Optuna's own lock, the study's row; False where it is not there."""
+    """Lock the row of Optuna's study, as Optuna does; False where it is not there."""
     locked = select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id).with_for_update()
     return tx.execute(locked).one_or_none() is not None
 
 
 def change_attrs(tx: Transaction, study_id: int, change: AttrChange) -> None:
-    """Write the system attributes that `change` gives; each of a thousand by itself would take a
-    minute.
+    """Write the system attributes that `change` returns, in bulk.
+
+    A thousand attributes, each by itself, would take a minute.
     """
     if not lock_optuna_study(tx, study_id):
         return
     attrs = STUDY_SYSTEM_ATTRS
     mine = attrs.c.study_id == study_id
     stored = tx.execute(select(attrs.c.key, attrs.c.value_json).where(mine))
-    there = {row.key: json.loads(row.value_json) for row in stored}
-    found = select(TRIALS.c.number, TRIALS.c.trial_id).where(TRIALS.c.study_id == study_id)
-    given = change(there, {row.number: row.trial_id for row in tx.execute(found)})
-    rows = [{"which": key, "text": json.dumps(value)} for key, value in given.items()]
-    if old := [row for row in rows if row["which"] in there]:
-        changed = update(attrs).where(mine, attrs.c.key == bindparam("which"))
-        tx.execute(changed.values(value_json=bindparam("text")), old)
-    if new := [row for row in rows if row["which"] not in there]:
-        columns: dict[str, Any] = {"key": bindparam("which"), "value_json": bindparam("text")}
-        tx.execute(insert(attrs).values(study_id=study_id, **columns), new)
+    before = {row.key: json.loads(row.value_json) for row in stored}
+    numbers = select(TRIALS.c.number, TRIALS.c.trial_id).where(TRIALS.c.study_id == study_id)
+    after = change(before, {row.number: row.trial_id for row in tx.execute(numbers)})
+    keys = [{"which": key} for key in after if key in before]
+    if keys:
+        tx.execute(delete(attrs).where(mine, attrs.c.key == bindparam("which")), keys)
+    rows = [
+        {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
+        for key, value in after.items()
+    ]
+    if rows:
+        tx.execute(insert(attrs), rows)
 
 
 def _id_of(storage: RDBStorage, name: str) -> int:
     """The id of Optuna's study of that very name.
 
     Raises KeyError, and InvalidValue where the database takes two names for one: MySQL and MariaDB
-    compare without case and accents in tables that were made in their default alphabet.
+    ignore case and accents in tables that were made in their default alphabet.
     """
     study_id = storage.get_study_id_from_name(name)
-    found = storage.get_study_name_from_id(study_id)
-    if found != name:
-        allowed = (
-            f"one that Optuna's tables in this database can tell from {found!r}: they do not see"
-            " case and accents"
-        )
-        raise _refuse_name(name, allowed)
+    other = storage.get_study_name_from_id(study_id)
+    if other != name:
+        allowed = f"one that Optuna's tables in this database can tell from {other!r}"
+        raise _refuse_name(name, f"{allowed}: they do not see case and accents")
     return study_id
 
 
 def drop_study(tx: Transaction, name: str) -> None:
-    """Delete the Optuna study that mirrors ours of that very name, and all its rows, in a few
-    statements.
-    """
-    query = select(STUDIES.c.study_id, STUDIES.c.study_name).where(STUDIES.c.study_name == name)
-    for study_id in [row.study_id for row in tx.execute(query) if row.study_name == name]:
-        attrs = STUDY_USER_ATTRS.c
-        marked = select(attrs.value_json).where(attrs.study_id == study_id, attrs.key == MARK)
-        if tx.execute(marked).scalars().first() == json.dumps(name):
-            _drop_rows(tx, study_id)
-
-
-def _drop_rows(tx: Transaction, study_id: int) -> None:
-    mine = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study_id)
-    for table in OF_A_TRIAL:
-        tx.execute(delete(table).where(table.c.trial_id.in_(mine)))
-    tx.execute(delete(TRIALS).where(TRIALS.c.study_id == study_id))
-    for table in (*OF_A_STUDY, STUDIES):
-        tx.execute(delete(table).where(table.c.study_id == study_id))
+    """Delete the Optuna study that mirrors ours of that very name, and all its rows."""
+    attrs = STUDY_USER_ATTRS.c
+    marked = select(attrs.study_id).where(attrs.key == MARK, attrs.value_json == json.dumps(name))
+    query = select(STUDIES).where(STUDIES.c.study_name == name, STUDIES.c.study_id.in_(marked))
+    for study in tx.execute(query).all():
+        if study.study_name != name:  # MySQL may compare names without case
+            continue
+        mine = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study.study_id)
+        for table in OF_A_TRIAL:
+            tx.execute(delete(table).where(table.c.trial_id.in_(mine)))
+        for table in (TRIALS, *OF_A_STUDY, STUDIES):
+            tx.execute(delete(table).where(table.c.study_id == study.study_id))
 
 
 def _refuse_name(name: str, allowed: str) -> InvalidValue:

@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, select
+from sqlalchemy import ColumnElement, Select, select
 
 from lrsearch.errors import UnknownName
 from lrsearch.storage import claims, records
@@ -20,13 +20,13 @@ from lrsearch.values import CurvePoint, Json, Kind, StudyRecord, WorkerRecord
 
 
 class LedgerReader:
-    """Reading; see the module. What raises StorageUnavailable at once says so."""
+    """A ledger to read. Methods that raise StorageUnavailable at once say so."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self.database.close()
 
     def now(self) -> float:
@@ -37,26 +37,25 @@ class LedgerReader:
 
     def study(self, name: str) -> StudyRecord:
         """The study of that name. Raises UnknownName, suggesting the nearest."""
-        found = self._find_study(studies.c.name == name)
-        if found is None:
+        study = self._find_study(studies.c.name == name)
+        if study is None:
             fix = "Start it with lrsearch start-study, or say where it is with --storage."
             known = [each.name for each in self.studies()]
             raise UnknownName("study", got=name, known=known, fix=fix)
-        return found
+        return study
 
     def studies(self) -> list[StudyRecord]:
         """Every study, the oldest first."""
-        rows = self.database.rows(select(studies).order_by(studies.c.id))
-        return [records.study_from(row) for row in rows]
+        return list(
+            map(records.study_from, self.database.rows(select(studies).order_by(studies.c.id)))
+        )
 
     def _find_study(self, condition: ColumnElement[bool]) -> StudyRecord | None:
         rows = self.database.rows(select(studies).where(condition))
         return records.study_from(rows[0]) if rows else None
 
     def search_is_over(self, study_id: int) -> bool:
-        """Whether no search trial is in training, and none will begin unless the budget or the time
-        is raised.
-        """
+        """Whether no search trial trains, and none will begin without more budget or time."""
         with suppress(StudyGone):
             return self.database.transact(claims.search_is_over, study=study_id)
         return True
@@ -66,10 +65,10 @@ class LedgerReader:
     def trials(
         self, study_id: int, *, kind: Kind | None = None, changed_since: int | None = None
     ) -> Records:
-        """The study's trials, search before retests, by number; with `changed_since`, those that
-        changed after that revision.
+        """The study's trials, search before retests, by number; by default all.
 
-        The answer's `revision` is what to ask with next time.
+        `changed_since` selects those that changed after a revision; pass the answer's `revision`
+        the next time.
         """
         return self.database.transact(
             lambda tx: glances.read_trials(tx, study_id, kind=kind, changed_since=changed_since),
@@ -77,13 +76,14 @@ class LedgerReader:
         )
 
     def counts(self, study_id: int) -> Counts:
-        """How many search trials stand where, and how many retests there are."""
+        """The number of search trials by state, and of retests."""
         return self.database.transact(lambda tx: glances.read_counts(tx, study_id), reads=True)
 
     def glance(self, study_id: int, *, changed_since: int | None) -> Glance | None:
-        """How a study stands, for views; None where it was deleted.
+        """All that a view shows of a study; None where it was deleted.
 
-        One try: whoever shows a study must hear signals meanwhile. Raises StorageUnavailable.
+        One try: a process that shows a study must handle signals meanwhile. Raises
+        StorageUnavailable.
         """
         return self.database.try_read(lambda tx: glances.glance(tx, study_id, changed_since))
 
@@ -94,55 +94,54 @@ class LedgerReader:
     def attempts(self, trial_id: int) -> list[AttemptRecord]:
         """A trial's attempts, the first one first."""
         query = select(attempts).where(attempts.c.trial_id == trial_id).order_by(attempts.c.attempt)
-        return [records.attempt_from(row) for row in self.database.rows(query)]
+        return list(map(records.attempt_from, self.database.rows(query)))
 
     def all_attempts(self, study_id: int) -> list[AttemptRecord]:
         """The attempts at all of the study's trials, in no order."""
         query = _with_trials(select(attempts), attempts).where(trials.c.study_id == study_id)
-        return [records.attempt_from(row) for row in self.database.rows(query)]
+        return list(map(records.attempt_from, self.database.rows(query)))
 
     def checkpoints(self, trial_id: int) -> list[CheckpointRecord]:
         """A trial's manifest, the newest first."""
         newest = [checkpoints.c[name].desc() for name in ("epoch", "batch", "attempt")]
         query = select(checkpoints).where(checkpoints.c.trial_id == trial_id).order_by(*newest)
-        return [records.checkpoint_from(row) for row in self.database.rows(query)]
+        return list(map(records.checkpoint_from, self.database.rows(query)))
 
     # -- curves ----------------------------------------------------------------------------------
 
     def curve(self, trial_id: int) -> list[CurvePoint]:
         """A trial's epochs, in order."""
         query = select(curves).where(curves.c.trial_id == trial_id).order_by(curves.c.epoch)
-        return [records.point_from(row) for row in self.database.rows(query)]
+        return list(map(records.point_from, self.database.rows(query)))
 
     def curves(self, study_id: int) -> dict[int, list[CurvePoint]]:
         """Every trial's epochs, by trial id."""
         query = select(curves).where(curves.c.study_id == study_id)
-        return records.by_trial(
-            self.database.rows(query.order_by(curves.c.trial_id, curves.c.epoch))
-        )
+        by_trial: dict[int, list[CurvePoint]] = {}
+        for row in self.database.rows(query.order_by(curves.c.trial_id, curves.c.epoch)):
+            by_trial.setdefault(row.trial_id, []).append(records.point_from(row))
+        return by_trial
 
     def rung_values(self, study_id: int, epoch: int) -> list[RungValue]:
-        """The objective of every search trial at the end of `epoch`, where it is finite; the asking
-        trial's own included.
+        """The finite objectives of all search trials at the end of `epoch`.
 
         One try: training goes on through an outage. Raises StorageUnavailable.
         """
-        known = and_(
+        columns = select(curves.c.value, trials.c.origin, trials.c.setting)
+        query = _with_trials(columns, curves).where(
             curves.c.study_id == study_id,
             curves.c.kind == Kind.SEARCH.value,
             curves.c.epoch == epoch,
             curves.c.value.is_not(None),
             trials.c.setting.is_not(None),
         )
-        columns = select(curves.c.value, trials.c.origin, trials.c.setting)
-        query = _with_trials(columns, curves).where(known)
         rows = self.database.try_read(lambda tx: tx.execute(query).all())
-        return [records.rung_value_from(row) for row in rows]
+        return list(map(records.rung_value_from, rows))
 
     # -- engines' figures ------------------------------------------------------------------------
 
     def calibration(self, study_id: int, machine: str) -> Json | None:
-        """The engines' figures on such a machine, where somebody measured them."""
+        """The engines' figures on a machine; None where they were not measured."""
         mine = calibrations.c.study_id == study_id, calibrations.c.machine == machine[:255]
         rows = self.database.rows(select(calibrations.c.figures).where(*mine))
         return json.loads(rows[0].figures) if rows else None

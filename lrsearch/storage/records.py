@@ -1,11 +1,14 @@
-"""Rows to values and back. Knows tables' columns and values' fields, and no SQL statement."""
+"""Conversion of rows to values and back.
+
+Knows the tables' columns and the values' fields, and no SQL statement.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -39,7 +42,7 @@ class AttemptRecord:
     reason: str
     started_at: float
     ended_at: float | None
-    kept_until: float | None = None  # what was trained later than that was trained again
+    kept_until: float | None = None  # epochs trained later than this were trained again
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +68,7 @@ class RungValue:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counts:
-    """How many trials stand where."""
+    """The number of trials by state."""
 
     waiting: int = 0
     running: int = 0
@@ -86,10 +89,10 @@ class Counts:
 
 
 class Records(list[TrialRecord]):
-    """Trial records, and the study's revision that they were read at."""
+    """Trial records, and the study's revision at which they were read."""
 
-    def __init__(self, found: Iterable[TrialRecord] = (), *, revision: int = 0) -> None:
-        super().__init__(found)
+    def __init__(self, trials: Iterable[TrialRecord] = (), *, revision: int = 0) -> None:
+        super().__init__(trials)
         self.revision = revision
 
 
@@ -97,23 +100,17 @@ dump = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 def clean(text: str) -> str:
-    """Text that every database stores: PostgreSQL takes no NUL, and none takes half a surrogate
-    pair.
-    """
+    """Text that every database stores: without NUL (PostgreSQL) and lone surrogates (all)."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\0")
 
 
 def finite(number: float | None) -> float | None:
-    """None for NaN and infinities: databases and JSON differ on them."""
+    """The number; None for NaN and infinities, which databases and JSON treat differently."""
     return number if number is not None and math.isfinite(number) else None
 
 
 def finite_logs(logs: Mapping[str, float]) -> dict[str, float]:
     return {name: float(number) for name, number in logs.items() if math.isfinite(number)}
-
-
-def plan_text(plan: StudyPlan) -> str:
-    return dump(asdict(plan))
 
 
 def plan_from(text: str) -> StudyPlan:
@@ -161,7 +158,7 @@ def trial_from(row: Any) -> TrialRecord:
 
 
 def _record(made: Callable[..., T], row: Any, /, **others: Any) -> T:
-    """A value of the row's columns of the same names; `others` are its other fields."""
+    """Make a value of the row's columns of the same names, and of the `others`."""
     names, read = _columns(made, *others)
     return made(**dict(zip(names, read(row), strict=True)), **others)
 
@@ -169,23 +166,18 @@ def _record(made: Callable[..., T], row: Any, /, **others: Any) -> T:
 @cache
 def _columns(made: Any, *others: str) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
     names = tuple(each.name for each in fields(made) if each.name not in others)
-    return names, attrgetter(*names)  # at once: a study's 10,000 trials are read at every joining
+    # All columns at once: each new worker reads a study's 10,000 trials.
+    return names, attrgetter(*names)
 
 
 def outcome_columns(outcome: Outcome) -> dict[str, Any]:
-    """What a terminal outcome writes into its trial's row."""
+    """The columns of a trial that a terminal outcome writes."""
+    seconds = outcome.seconds
+    numbers = ("value", "last_value", "best_value", "best_epoch", "epochs", "steps", "seconds")
     return {
+        **{name: finite(getattr(outcome, name)) for name in numbers},
         "state": outcome.status.value,
-        "value": finite(outcome.value),
-        "last_value": finite(outcome.last_value),
-        "best_value": finite(outcome.best_value),
-        "best_epoch": outcome.best_epoch,
-        "epochs": outcome.epochs,
-        "steps": outcome.steps,
-        "seconds": outcome.seconds,
-        "worker_seconds": outcome.seconds
-        if outcome.worker_seconds is None
-        else outcome.worker_seconds,
+        "worker_seconds": seconds if outcome.worker_seconds is None else outcome.worker_seconds,
         "engine": outcome.engine[:32],
         "reason": clean(outcome.reason),
         "traceback": clean(outcome.traceback_text),
@@ -215,9 +207,7 @@ def rung_value_from(row: Any) -> RungValue:
 
 @lru_cache(maxsize=20_000)
 def _setting(text: str) -> Setting:
-    """A trial's setting never changes, and a rung is looked at many times: 10,000 of them take 20
-    ms to read.
-    """
+    """A setting, cached: a rung is read many times, and 10,000 settings take 20 ms to parse."""
     return Setting.from_json(json.loads(text))
 
 
@@ -231,10 +221,3 @@ def attempt_from(row: Any) -> AttemptRecord:
 
 def checkpoint_from(row: Any) -> CheckpointRecord:
     return _record(CheckpointRecord, row)
-
-
-def by_trial(rows: Sequence[Any]) -> dict[int, list[CurvePoint]]:
-    found: dict[int, list[CurvePoint]] = {}
-    for row in rows:
-        found.setdefault(row.trial_id, []).append(point_from(row))
-    return found

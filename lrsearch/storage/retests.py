@@ -1,8 +1,8 @@
-"""Retests: planned by a worker when the search is over, or asked for by somebody.
+"""Retests: a worker plans them when the search is over, or a person asks for them.
 
-Retests that somebody asks for are queued where the search is over; else they become the study's
+Retests that a person asks for are queued where the search is over; else they become the study's
 rule for its end. A finished study opens again for retests alone: its search does not go on,
-whatever is left of its budget, and the deadline that ended it does not hold. `set_budget` and
+whatever is left of its budget, and the deadline that ended it does not count. `set_budget` and
 `retry_failed` let the search go on.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from sqlalchemy import insert, select
 
@@ -18,12 +17,12 @@ from lrsearch.storage.claims import count_ended, count_trainings, new_trial, sea
 from lrsearch.storage.states import change_state
 from lrsearch.storage.tables import trials
 from lrsearch.storage.transaction import Transaction
-from lrsearch.values import Json, Kind, Origin, StudyState, TrialState
+from lrsearch.values import Json, Kind, StudyState, TrialState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retest:
-    """A search trial's setting, once more, under a fresh seed."""
+    """A search trial's setting under a fresh seed."""
 
     parent: int
     repeat: int
@@ -32,24 +31,24 @@ class Retest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetestsAsked:
-    """What somebody asks for."""
+    """The retests that a person asks for."""
 
     seeds: int
     top: int | None  # settings beside yours; None: only those of `named`
     best: tuple[Retest, ...] = ()  # of the `top` settings and yours
     named: tuple[Retest, ...] = ()  # of trials asked for by their number, and yours
     ended: int  # search trials that had ended when `best` was chosen
-    # the study's rule rises in any case: what is retested after an extension has as many seeds
+    # The study's rule rises in any case: retests after an extension have as many seeds.
     lasting: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetestsTaken:
-    """What came of it."""
+    """What came of the retests that were asked for."""
 
     over: bool  # the search is over, so that retests train now
     added: int
-    waiting: int  # retests to train, those of earlier plans too
+    waiting: int  # retests still to train, earlier plans' included
     state: str  # the study's, then
 
 
@@ -59,73 +58,64 @@ class RetestsTaken:
 def plan_retests(
     tx: Transaction, retests: Sequence[Retest], rule: tuple[int, int] | None = None
 ) -> bool:
-    """Queue retests; those that exist already, from an earlier plan, stay as they are.
+    """Queue retests; returns whether any is new. Those of an earlier plan stay as they are.
 
-    Whether there were new ones.
-
-    Nothing where another worker has planned since the last search trial ended: it may have reckoned
-    with another time left. Nor where the number of seeds or of settings is not the `rule` any more
-    that they were chosen by.
+    Queues nothing where another worker has planned since the last search trial ended: that worker
+    may have had another time left. Nor where the study's numbers of seeds and settings are not the
+    `rule` any more by which the retests were chosen.
     """
-    if tx.study.retests_for >= count_ended(tx) or (rule is not None and rule != retest_rule(tx)):
+    ended = count_ended(tx)
+    if tx.study.retests_for >= ended or (rule is not None and rule != retest_rule(tx)):
         return False
     added = queue_retests(tx, retests)
-    tx.change_study(retests_for=count_ended(tx))
+    tx.change_study(retests_for=ended)
     return added > 0
 
 
 def retest_rule(tx: Transaction) -> tuple[int, int]:
-    """On how many seeds how many settings beside yours are retested when the search is over."""
+    """The retests after the search: how many seeds, and how many settings beside yours."""
     plan = tx.plan
     return plan.retest_seeds, plan.retest_top
 
 
 def queue_retests(tx: Transaction, retests: Sequence[Retest], *, beyond: bool = False) -> int:
-    """Queue those that are not there, within the limit of trainings or `beyond` it; returns their
-    number.
+    """Queue the retests that are missing, within the limit of trainings or `beyond` it.
+
+    Returns how many are new.
     """
     mine = tx.of_study(trials.c.kind == Kind.RETEST.value)
-    found = tx.execute(select(trials.c.parent, trials.c.repeat_no).where(mine))
-    there = {(row.parent, row.repeat_no) for row in found}
-    new = {
-        (each.parent, each.repeat): each
-        for each in retests
-        if (each.parent, each.repeat) not in there
-    }
+    rows = tx.execute(select(trials.c.parent, trials.c.repeat_no).where(mine))
+    there = {(row.parent, row.repeat_no) for row in rows}
+    by_key = {(each.parent, each.repeat): each for each in retests}
+    new = [each for key, each in by_key.items() if key not in there]
     if tx.study.trainings is not None and not beyond:
-        new = dict(list(new.items())[: max(0, tx.study.trainings - count_trainings(tx))])
-    parents = _settings(tx, {each.parent for each in new.values()})
-    rows = [
-        {
-            **new_trial(
-                tx,
-                number=len(there) + place,
-                kind=Kind.RETEST,
-                origin=Origin(parents[each.parent].origin),
-            ),
-            "setting": parents[each.parent].setting,
-            "parent": each.parent,
-            "repeat_no": each.repeat,
-            "seed": each.seed,
-        }
-        for place, each in enumerate(new.values())
-    ]
-    if rows:
-        tx.execute(insert(trials), rows)
-    return len(rows)
+        del new[max(0, tx.study.trainings - count_trainings(tx)) :]
+    wanted = tx.of_study(
+        trials.c.kind == Kind.SEARCH.value, trials.c.number.in_({each.parent for each in new})
+    )
+    query = select(trials.c.number, trials.c.setting, trials.c.origin).where(wanted)
+    parents = {row.number: row for row in tx.execute(query)}
+    columns = []
+    for number, retest in enumerate(new, len(there)):
+        parent = parents[retest.parent]
+        row = new_trial(
+            tx, number=number, kind=Kind.RETEST, origin=parent.origin, setting=parent.setting
+        )
+        repeat = {"parent": retest.parent, "repeat_no": retest.repeat, "seed": retest.seed}
+        columns.append({**row, **repeat})
+    if columns:
+        tx.execute(insert(trials), columns)
+    return len(columns)
 
 
-def _settings(tx: Transaction, numbers: set[int]) -> dict[int, Any]:
-    wanted = tx.of_study(trials.c.kind == Kind.SEARCH.value, trials.c.number.in_(numbers))
-    rows = tx.execute(select(trials.c.number, trials.c.setting, trials.c.origin).where(wanted))
-    return {row.number: row for row in rows}
+# -- asked for by a person -----------------------------------------------------------------------
 
 
-# -- asked for later -----------------------------------------------------------------------------
+def ask_retests(tx: Transaction, asked: RetestsAsked) -> Json:
+    """Queue retests, or raise the study's rule; returns the fields of `RetestsTaken`.
 
-
-def ask(tx: Transaction, asked: RetestsAsked) -> Json:
-    """The fields of `RetestsTaken`; None where a search trial has ended since the choice."""
+    None where a search trial has ended since the settings were chosen.
+    """
     over = search_is_over(tx)
     if over and asked.top is not None and asked.ended != count_ended(tx):
         return None
@@ -133,7 +123,8 @@ def ask(tx: Transaction, asked: RetestsAsked) -> Json:
     _raise_limit(tx, added)
     if asked.top is not None and (asked.lasting or not over):
         _raise_rule(tx, asked.seeds, asked.top, again=not over)
-    waiting = _count_waiting(tx)
+    open_states = (TrialState.WAITING.value, TrialState.RUNNING.value)
+    waiting = tx.count(trials.c.kind == Kind.RETEST.value, trials.c.state.in_(open_states))
     tx.change_study()
     if over and waiting:
         _open(tx)
@@ -150,14 +141,14 @@ def _raise_rule(tx: Transaction, seeds: int, top: int, *, again: bool) -> None:
 
 
 def _raise_limit(tx: Transaction, trainings: int) -> None:
-    """A limit of trainings rises by what is asked for beyond it."""
+    """Raise a limit of trainings by the retests that were asked for beyond it."""
     if tx.study.trainings is not None and trainings:
         tx.change_study(trainings=tx.study.trainings + trainings)
         tx.refresh()
 
 
 def _open(tx: Transaction) -> None:
-    """Let retests train: in a study that has ended these alone."""
+    """Let retests train: retests alone in a study that has ended."""
     finished = tx.study.state == StudyState.FINISHED
     late = tx.study.deadline is not None and tx.study.deadline <= tx.now
     if finished or late:
@@ -167,8 +158,3 @@ def _open(tx: Transaction) -> None:
     if finished:
         change_state(tx, StudyState.OPEN)
         tx.refresh()
-
-
-def _count_waiting(tx: Transaction) -> int:
-    open_states = (TrialState.WAITING.value, TrialState.RUNNING.value)
-    return tx.count(trials.c.kind == Kind.RETEST.value, trials.c.state.in_(open_states))

@@ -1,4 +1,4 @@
-"""Which state of a study may follow which: the one table, and the one place where it is applied."""
+"""Which state of a study may follow which: the one table, and the one function that applies it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _BROKEN, _FINISHED = StudyState.BROKEN, StudyState.FINISHED
 FOLLOWS: Mapping[StudyState, frozenset[StudyState]] = {
     _OPEN: frozenset({_DRAINING, _STOPPED, _BROKEN, _FINISHED}),
     _DRAINING: frozenset({_OPEN, _STOPPED, _BROKEN, _FINISHED}),
-    # `stop` after `stop --now` asks for less than there is
+    # Not draining: `stop` after `stop --now` asks for less.
     _STOPPED: frozenset({_OPEN, _BROKEN, _FINISHED}),
     _BROKEN: frozenset({_OPEN}),
-    # Nothing is left to stop. It opens when there is more to train, and breaks when its very last
-    # failures say so.
+    # Nothing is left to stop. The study opens when there is more to train, and breaks when its last
+    # failures show that it must.
     _FINISHED: frozenset({_OPEN, _BROKEN}),
 }
 
 
 def change_state(tx: Transaction, wanted: StudyState, reason: str = "") -> StudyState:
-    """Bring the study to `wanted` where that may follow; returns the state that it has then.
+    """Bring the study to `wanted` where that may follow; returns the study's state then.
 
     A study that is opened with nothing left to train is finished.
     """

@@ -1,4 +1,4 @@
-"""What people do with a ledger's studies: create, change budget and state, retry, retest, delete."""
+"""What people do with studies: create, change budget and state, retry, retest, delete."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.exc import IntegrityError
 
+from lrsearch.budget import Budget
 from lrsearch.errors import StorageProblem, StorageUnavailable
 from lrsearch.storage import retests, states, studies
 from lrsearch.storage.database import Database
@@ -28,7 +29,7 @@ T = TypeVar("T", bound=Json)
 
 
 class StudyLedger(LedgerReader):
-    """See the module. A study that is gone is an error: StudyGone, or UnknownName by its name."""
+    """The ledger of people. Raises StudyGone by a deleted study's id, UnknownName by its name."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
@@ -36,7 +37,7 @@ class StudyLedger(LedgerReader):
         self._opening = threading.Lock()
 
     def close(self) -> None:
-        """Give the connections back, Optuna's too."""
+        """Close the connections, Optuna's too."""
         if self._optuna is not None:
             from lrsearch.storage.optuna_studies import close_optuna
 
@@ -44,29 +45,27 @@ class StudyLedger(LedgerReader):
         super().close()
 
     def _request(self, study_id: int, work: Callable[[Transaction], T]) -> T:
-        """`work` with the study locked, served once however often it is tried."""
+        """Do `work` with the study locked, once however often it is tried."""
         token = secrets.token_hex(16)
         return self.database.transact(lambda tx: tx.once(token, work), study=study_id)
 
     def _request_record(self, study_id: int, work: Callable[[Transaction], None]) -> StudyRecord:
-        """The same; returns the study as it is then."""
+        """Do `work` likewise; returns the study as it is then."""
         self._request(study_id, work)
-        found = self._find_study(study_rows.c.id == study_id)
-        if found is None:
+        study = self._find_study(study_rows.c.id == study_id)
+        if study is None:
             raise StudyGone
-        return found
+        return study
 
     # -- create and delete -----------------------------------------------------------------------
 
     def create_study(self, plan: StudyPlan, *, began: float | None = None) -> StudyRecord:
-        """Make the study with its first trials, or find it: any number of processes may try at
-        once.
+        """Make the study with its first trials, or find it; many processes may try at once.
 
-        Its time-out counts from `began`, by this process' monotonic clock; from now where that is
-        None. Nobody can make a second one of a name, so that a commit whose answer was lost is
-        found again by it.
+        Its time-out counts from `began`, by this process' monotonic clock, or from now. A name has
+        one study, so a commit whose answer was lost is found again by the name.
 
-        Raises FingerprintMismatch where the stored one was made from another definition,
+        Raises FingerprintMismatch where the stored study was made from another definition,
         InvalidValue where Optuna has a study of that name with trials that are not ours.
         """
         from lrsearch.definition import check_facts
@@ -76,7 +75,7 @@ class StudyLedger(LedgerReader):
         if stored is None:
             refuse_foreign_study(self.optuna_storage(), plan.name)  # before anything is made
             end = studies.end_of(plan.timeout_seconds, began)
-            # another process was quicker, or our own commit's answer was lost
+            # Another process was quicker, or our own commit's answer was lost.
             with suppress(IntegrityError):
                 self.database.transact(lambda tx: studies.insert_study(tx, plan, end))
             stored = self.study(plan.name)
@@ -93,12 +92,13 @@ class StudyLedger(LedgerReader):
 
         name = self._request(study_id, studies.part_from_optuna)
         self.optuna_storage()  # makes Optuna's tables where there are none
-        try:  # by name: a deletion that was cut short has lost the number
+        try:  # by name: a deletion that was cut short has lost Optuna's id
             self.database.transact(lambda tx: drop_study(tx, name))
         except StorageProblem as error:
+            # Optuna's tables in MySQL's default alphabet cannot store every name.
             if name.isascii() or isinstance(error, StorageUnavailable):
-                raise  # else Optuna's tables, in MySQL's default alphabet, cannot hold the name
-        with suppress(StudyGone):  # by our own commit, whose answer was lost
+                raise
+        with suppress(StudyGone):  # deleted by our own commit, whose answer was lost
             self.database.transact(studies.delete_rows, study=study_id)
 
     # -- budget and state ------------------------------------------------------------------------
@@ -112,17 +112,17 @@ class StudyLedger(LedgerReader):
         timeout_seconds: float | None = None,
         began: float | None = None,
     ) -> None:
-        """Set the study's totals of trials and of trainings, never below what has begun, and its
-        end, so many seconds after `began`; None keeps.
+        """Set the study's totals of trials and of trainings, and its end; None keeps.
 
-        `began` is by this process' monotonic clock, now where it is None. A finished study is open
-        again; a deadline that has passed goes when trials are given.
+        Totals never fall below what has begun. The end is so many seconds after `began`, by this
+        process' monotonic clock, or after now. A finished study is open again; a deadline that has
+        passed is dropped when a total is given.
         """
-        end = studies.end_of(timeout_seconds, began)
-        self._request(
-            study_id,
-            lambda tx: studies.set_budget(tx, total=trials, end=end, trainings=trainings),
+        end, totals = (
+            studies.end_of(timeout_seconds, began),
+            {"trials": trials, "trainings": trainings},
         )
+        self._request(study_id, lambda tx: studies.change_budget(tx, Budget.set, totals, end))
 
     def extend(
         self,
@@ -132,58 +132,57 @@ class StudyLedger(LedgerReader):
         trainings: int | None = None,
         timeout_seconds: float | None = None,
     ) -> StudyRecord:
-        """Raise the total by `trials`, or by `trainings` of search and retests, or end the study so
-        many seconds from now.
-        """
-        end = studies.end_of(timeout_seconds, None)
+        """Raise the totals by `trials` and `trainings`, and end so many seconds from now."""
+        end, totals = (
+            studies.end_of(timeout_seconds, None),
+            {"trials": trials, "trainings": trainings},
+        )
         return self._request_record(
-            study_id, lambda tx: studies.extend(tx, more=trials, end=end, trainings=trainings)
+            study_id, lambda tx: studies.change_budget(tx, Budget.extended, totals, end)
         )
 
     def set_state(self, study_id: int, state: StudyState, reason: str = "") -> StudyState:
-        """Say what the study's workers may do; returns its state then, another one where `state`
-        may not follow (`states`).
+        """Set what the study's workers may do; returns the state that the study has then.
+
+        That is another one where `state` may not follow (`storage.states`).
         """
         return StudyState(
             self._request(study_id, lambda tx: states.change_state(tx, state, reason).value)
         )
 
     def record_changes(self, study_id: int, changes: Sequence[Change]) -> StudyRecord:
-        """Keep with the study what changed of its definition; its waiting trials begin anew where
-        that touches their training.
+        """Record with the study what changed of its definition.
+
+        Its waiting trials begin anew where the change touches their training.
         """
         return self._request_record(study_id, lambda tx: studies.record_changes(tx, changes))
 
     def keep_threads(self, study_id: int, threads: int | None) -> None:
-        """Note how many threads each of the study's CPU workers has."""
+        """Record how many threads each of the study's CPU workers has."""
         self._request(study_id, lambda tx: tx.change_study(threads=threads))
 
     # -- retries and retests ---------------------------------------------------------------------
 
     def retry_failed(self, study_id: int) -> list[int]:
-        """Queue each failed trial's setting once more as a new trial, and raise the budget by as
-        many; returns their numbers.
+        """Queue each failed trial's setting as a new trial; returns the new numbers.
 
-        A failed trial is retried once; its retry, should it fail, may be retried in turn. A broken
-        study is open again.
+        The budget rises by as many. A failed trial is retried once; where its retry fails, the
+        retry may be retried. A broken study is open again.
         """
         return self._request(study_id, studies.retry_failed)
 
     def ask_retests(self, study_id: int, asked: RetestsAsked) -> RetestsTaken | None:
-        """Queue retests that somebody asks for, or keep the wish for the search's end; see
-        `lrsearch.storage.retests`.
+        """Queue retests, or record them for the search's end; see `lrsearch.storage.retests`.
 
         None where search trials have ended since the settings were chosen: choose again.
         """
-        taken = self._request(study_id, lambda tx: retests.ask(tx, asked))
+        taken = self._request(study_id, lambda tx: retests.ask_retests(tx, asked))
         return None if taken is None else RetestsTaken(**taken)
 
     # -- Optuna ----------------------------------------------------------------------------------
 
     def optuna_storage(self) -> RDBStorage:
-        """Optuna's own storage in the same database, with our time-outs and transactions; closed
-        with the ledger.
-        """
+        """Open Optuna's own storage in the same database; it is closed with the ledger."""
         from lrsearch.storage.optuna_studies import open_optuna
 
         with self._opening:
@@ -192,9 +191,9 @@ class StudyLedger(LedgerReader):
             return self._optuna
 
     def change_optuna_attrs(self, optuna_study_id: int, change: AttrChange) -> None:
-        """Write, in one transaction, the system attributes that `change` gives, asked with those
-        that are there and with the ids of Optuna's trials by number. A study that is gone is left.
-        Raises StorageUnavailable.
+        """Write the system attributes that `change` returns, in one transaction.
+
+        A study that is gone stays as it is. Raises StorageUnavailable.
         """
         from lrsearch.storage.optuna_studies import change_attrs
 

@@ -1,7 +1,7 @@
 """The ledger's tables, beside Optuna's in the same database.
 
 All times are seconds since 1970 by the database's clock, as floats: no time zone can touch them.
-Values that only travel are JSON text; what is counted, compared or fenced is a column.
+Values that are only stored and read are JSON text; what is counted, compared or fenced is a column.
 """
 
 from __future__ import annotations
@@ -34,58 +34,61 @@ Name = String(255).with_variant(
 )
 
 
-def _study() -> Column[int]:
-    return Column(
-        "study_id", Id, ForeignKey("lrsearch_studies.id", ondelete="CASCADE"), nullable=False
-    )
-
-
-def _trial(*, primary: bool = False) -> Column[int]:
-    return Column(
-        "trial_id",
-        Id,
-        ForeignKey("lrsearch_trials.id", ondelete="CASCADE"),
-        nullable=False,
-        primary_key=primary,
-    )
-
-
-def required(name: str, kind: Any, **options: Any) -> Column[Any]:
+def required(name: str, *kind: Any, **options: Any) -> Column[Any]:
     """A column that every row fills."""
-    return Column(name, kind, nullable=False, **options)
+    return Column(name, *kind, nullable=False, **options)
+
+
+def _key(name: str, kind: Any) -> Column[Any]:
+    """A column of the primary key, filled by us."""
+    return Column(name, kind, primary_key=True, autoincrement=False)
+
+
+def _id() -> Column[Any]:
+    return Column("id", Id, primary_key=True, autoincrement=True)
+
+
+def _study(**options: Any) -> Column[Any]:
+    owner = ForeignKey("lrsearch_studies.id", ondelete="CASCADE")
+    return required("study_id", Id, owner, **options)
+
+
+def _trial() -> Column[Any]:
+    owner = ForeignKey("lrsearch_trials.id", ondelete="CASCADE")
+    return required("trial_id", Id, owner, primary_key=True)
 
 
 studies = Table(
     "lrsearch_studies",
     metadata,
-    Column("id", Id, primary_key=True, autoincrement=True),
+    _id(),
     required("name", Name, unique=True),
     required("plan", LongText),
     required("state", String(16)),
     required("reason", LongText),
     Column("trials", Integer),  # the budget; NULL: time alone limits it
-    # search trials and retests together; NULL: `trials` and the retests' rule
+    # Search trials and retests together; NULL: `trials` and the retests' rule limit them.
     Column("trainings", Integer),
     Column("deadline", Double),
     required("created_at", Double),
     Column("optuna_study_id", Integer),  # NULL until the first mirror
     required("revision", BigInteger),  # rises with every change of a trial
-    # search trials there are: the budget's slots taken
+    # The search trials that there are: the budget's slots taken.
     required("searched", Integer),
-    # search trials that had ended when retests were last planned
+    # The search trials that had ended when retests were last planned.
     required("retests_for", Integer),
     Column("mirror_owner", String(64)),
     Column("mirror_until", Double),
-    # of each CPU worker: a trial resumes bitwise under the same number alone
+    # Threads of each CPU worker: a trial resumes bitwise only under the same number.
     Column("threads", Integer),
-    # of the definition, that were accepted: a JSON list; NULL: none
+    # Changes of the definition that were accepted, a JSON list; NULL: none.
     Column("changes", LongText),
 )
 
 requests = Table(
     "lrsearch_requests",
     metadata,
-    # of one call: whose answer was lost is answered again by it
+    # Names one call: a call whose answer was lost gets the stored answer.
     Column("token", String(32), primary_key=True),
     _study(),
     required("answer", LongText),
@@ -94,7 +97,7 @@ requests = Table(
 trials = Table(
     "lrsearch_trials",
     metadata,
-    Column("id", Id, primary_key=True, autoincrement=True),
+    _id(),
     _study(),
     required("number", Integer),
     required("kind", String(16)),
@@ -112,11 +115,11 @@ trials = Table(
     required("epochs", Integer, default=0),
     required("steps", BigInteger, default=0),
     required("seconds", Double, default=0.0),
-    # its share of its worker's time; NULL before version 0005
+    # The trial's share of its worker's time; NULL before version 0005.
     Column("worker_seconds", Double),
     required("attempt", Integer, default=0),
     required("lost", Integer, default=0),
-    # trained by an earlier attempt, and once more; NULL: none
+    # Epochs that an earlier attempt had trained, too; NULL: none.
     Column("repeated_epochs", Integer),
     required("engine", String(32), default=""),
     required("reason", LongText, default=""),
@@ -127,7 +130,7 @@ trials = Table(
     Column("finished_at", Double),
     Column("worker_id", Id),
     Column("lease_until", Double),  # NULL unless running
-    # of the claim: one whose answer was lost finds its trial again
+    # Names the claim: a claim whose answer was lost finds its trial again.
     Column("token", String(32)),
     required("revision", BigInteger),
     Column("optuna_trial_id", Integer),
@@ -142,22 +145,22 @@ trials = Table(
 attempts = Table(
     "lrsearch_attempts",
     metadata,
-    _trial(primary=True),
-    Column("attempt", Integer, primary_key=True, autoincrement=False),
+    _trial(),
+    _key("attempt", Integer),
     Column("worker_id", Id),
     required("status", String(16)),  # running, or a Status
     required("reason", LongText, default=""),
     required("started_at", Double),
     Column("ended_at", Double),
-    # What the next attempt went on from; NULL: all of this attempt counts, or no attempt has
-    # followed.
+    # The time of the checkpoint that the next attempt went on from; NULL: all of this attempt
+    # counts, or no attempt has followed.
     Column("kept_until", Double),
 )
 
 workers = Table(
     "lrsearch_workers",
     metadata,
-    Column("id", Id, primary_key=True, autoincrement=True),
+    _id(),
     _study(),
     required("host", String(255)),
     required("pid", BigInteger),
@@ -172,7 +175,7 @@ workers = Table(
 calibrations = Table(
     "lrsearch_calibrations",
     metadata,
-    Column("study_id", Id, ForeignKey("lrsearch_studies.id", ondelete="CASCADE"), primary_key=True),
+    _study(primary_key=True),
     Column("machine", String(255), primary_key=True),  # host, kind of slot, threads
     required("figures", LongText),
 )
@@ -180,8 +183,8 @@ calibrations = Table(
 curves = Table(
     "lrsearch_curves",
     metadata,
-    _trial(primary=True),
-    Column("epoch", Integer, primary_key=True, autoincrement=False),
+    _trial(),
+    _key("epoch", Integer),
     required("study_id", Id),
     required("kind", String(16)),
     required("attempt", Integer),
@@ -196,11 +199,11 @@ curves = Table(
 checkpoints = Table(
     "lrsearch_checkpoints",
     metadata,
-    _trial(primary=True),
-    Column("attempt", Integer, primary_key=True, autoincrement=False),
-    Column("epoch", Integer, primary_key=True, autoincrement=False),
-    # done of the epoch in progress; 0 at an epoch's end
-    Column("batch", Integer, primary_key=True, autoincrement=False),
+    _trial(),
+    _key("attempt", Integer),
+    _key("epoch", Integer),
+    # Batches done of the epoch in progress; 0 at an epoch's end.
+    _key("batch", Integer),
     required("path", LongText),
     required("sha256", String(64)),
     required("size", BigInteger),

@@ -1,17 +1,17 @@
 """What still fits before a study's deadline.
 
 **The rule.** Nothing begins that would end after the deadline if it took as long as the slowest
-training so far. So the deadline is passed by at most one training. Before a trial is complete,
-nobody knows how long one takes: each worker has one.
+training so far. So the deadline is passed by at most one training. Before any trial is complete,
+the length of a training is unknown: each worker trains one.
 
-**A training's length** is its share of its worker's time: while a worker trains `k` rows beside
-each other, each of them is charged with a `k`-th of every second. One that begins beside `k` others
-ends within `k + 1` shares, since each of the others takes one at most. So rows and single trainings
-are counted alike, and stacks get narrower towards the deadline.
+**A training's length** is its share of its worker's time: while a worker trains `k` rows at once,
+each row is charged with a `k`-th of every second. A training that begins beside `k` others ends
+within `k + 1` shares, since each of the others takes one share at most. So rows and single
+trainings are counted alike, and stacks get narrower towards the deadline.
 
 **Room for retests.** A search trial must leave time for the retests of the best three and yours
-(fewer where fewer are complete) on every seed. Those are counted by the median of the last 31
-complete trials, over the workers seen lately.
+(fewer where fewer are complete) on every seed. A retest is expected to take the median of the last
+31 complete trials, on the workers seen lately.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _LEAST_SECONDS = 1e-3  # a training takes some time, whatever the clock says
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimeLeft:
-    """What a worker that asks for work must reckon with."""
+    """What decides whether a worker's next training fits before the deadline."""
 
     seconds: float  # until the deadline
     slowest: float  # shares, in seconds; 0 before a training has ended
     typical: float
-    complete: int  # of the newest SAMPLE trials; 0: nobody knows yet how long one takes
+    complete: int  # of the newest SAMPLE trials; 0: the length of a training is unknown
     seeds: int  # of the retests
     workers: int
-    held: int  # trainings that the worker has in hand
-    settings: int = RETESTED  # that are retested
+    held: int  # trainings that the worker trains now
+    settings: int = RETESTED  # how many are retested
     trials: int = 0  # of the search
     trainings: int | None = None  # the limit of search trials and retests together
 
@@ -64,46 +64,47 @@ class TimeLeft:
 
     @property
     def retests(self) -> int:
-        """How many retests fit, over all workers: the last one of each may be the slowest."""
-        if self.seconds < self.slowest:
+        """How many retests fit on all workers, where the last one of each is the slowest."""
+        room = self.seconds - self.slowest
+        if room < 0:
             return 0
-        return self.workers * (
-            1 + int((self.seconds - self.slowest) / max(self.typical, _LEAST_SECONDS))
-        )
+        return self.workers * (1 + int(room / max(self.typical, _LEAST_SECONDS)))
 
 
 def time_left(tx: Transaction, worker_id: int) -> TimeLeft | None:
-    """None where nothing limits the time."""
+    """Read what decides about the next training; None where the study has no deadline."""
     if tx.study.deadline is None:
         return None
-    sample = _newest(tx)
+    sample = _read_newest(tx)
+    slowest = select(func.max(trials.c.worker_seconds)).where(tx.of_study())
+    running = trials.c.state == TrialState.RUNNING.value
     return TimeLeft(
         seconds=tx.study.deadline - tx.now,
-        slowest=_slowest(tx),
+        slowest=float(tx.execute(slowest).scalar_one() or 0.0),
         typical=statistics.median(sample) if sample else 0.0,
         complete=len(sample),
         seeds=int(tx.rules["retest_seeds"]),
         settings=int(tx.rules.get("retest_top", 3)) + 1,
         workers=max(1, live_workers(tx)),
-        held=_held(tx, worker_id),
+        held=tx.count(running, trials.c.worker_id == worker_id),
         trials=tx.study.trials or 0,
         trainings=tx.study.trainings,
     )
 
 
 def live_workers(tx: Transaction) -> int:
-    """How many of the study's workers were seen lately."""
+    """Count the study's workers that were seen lately."""
     query = select(func.count()).select_from(workers).where(seen_lately(tx))
     return int(tx.execute(query).scalar_one())
 
 
 def seen_lately(tx: Transaction) -> ColumnElement[bool]:
-    """Which of the study's workers were seen lately."""
+    """The condition on workers that they are the study's and were seen lately."""
     since = workers.c.last_seen > tx.now - WORKER_GONE_SECONDS
     return and_(workers.c.study_id == tx.study_id, workers.c.state != "gone", since)
 
 
-def _newest(tx: Transaction) -> list[float]:
+def _read_newest(tx: Transaction) -> list[float]:
     """The shares of the newest complete search trials."""
     known = tx.of_study(
         trials.c.state == TrialState.COMPLETE.value,
@@ -112,15 +113,3 @@ def _newest(tx: Transaction) -> list[float]:
     )
     newest = select(trials.c.worker_seconds).where(known).order_by(trials.c.number.desc())
     return [float(each) for each in tx.execute(newest.limit(SAMPLE)).scalars()]
-
-
-def _slowest(tx: Transaction) -> float:
-    """The largest share so far, retests and what went wrong included."""
-    query = select(func.max(trials.c.worker_seconds)).where(tx.of_study())
-    return float(tx.execute(query).scalar_one() or 0.0)
-
-
-def _held(tx: Transaction, worker_id: int) -> int:
-    """Trainings that the worker has in hand."""
-    running = trials.c.state == TrialState.RUNNING.value
-    return tx.count(running, trials.c.worker_id == worker_id)

@@ -1,6 +1,6 @@
-"""What a transaction offers to the work in it: statements, the clock, and the study that it locked.
+"""What a transaction offers to the work in it: statements, the clock, and the locked study.
 
-How it begins, and when it is tried again, is in `lrsearch.storage.database`.
+How a transaction begins, and when it is tried again, is in `lrsearch.storage.database`.
 """
 
 from __future__ import annotations
@@ -23,22 +23,17 @@ class StudyGone(CallerError):
     """The study was deleted meanwhile."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "the study was deleted meanwhile. lrsearch studies lists those that are left."
-        )
+        left = "lrsearch studies lists those that are left."
+        super().__init__(f"the study was deleted meanwhile. {left}")
 
 
 class Transaction:
-    """A transaction under way: statements, the clock, and the study that it locked, where it did.
+    """A transaction in progress; `lock_study` sets the study's row and what belongs to it."""
 
-    `study` is the row as it stood, `now` the database's clock, `revision` what changes are stamped
-    with.
-    """
-
-    study: Any
+    study: Any  # the row as it was when it was locked
     study_id: int
-    now: float
-    revision: int
+    now: float  # by the database's clock
+    revision: int  # the stamp of this transaction's changes
 
     def __init__(
         self,
@@ -50,7 +45,7 @@ class Transaction:
         self.clock, self.cut_off_within = clock, cut_off_within
 
     def lock_study(self, which: Any) -> None:
-        """Lock the row of a study, by its id. Raises StudyGone."""
+        """Lock a study's row by its id. Raises StudyGone."""
         # FOR UPDATE does nothing on SQLite, where the transaction itself is exclusive.
         query = select(studies, self.clock.label("now")).where(studies.c.id == which)
         row = self.execute(query.with_for_update(of=studies)).one_or_none()
@@ -60,7 +55,7 @@ class Transaction:
         self.now, self.revision = float(row.now), int(row.revision) + 1
 
     def refresh(self) -> None:
-        """Read the study's row again, after a change that the rest of the work goes by."""
+        """Read the study's row again, after a change that the rest of the work needs."""
         self.study = self.execute(select(studies).where(studies.c.id == self.study_id)).one()
 
     @property
@@ -69,28 +64,28 @@ class Transaction:
 
     @property
     def rules(self) -> dict[str, Any]:
-        """The plan as plain JSON: cheaper than the value where one number is wanted."""
+        """The plan as plain JSON, which is cheaper than the value."""
         return dict(json.loads(self.study.plan))
 
     def of_study(self, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-        """Which of the study's trials meet all conditions."""
+        """The condition on trials that they are the study's and meet all `conditions`."""
         return and_(trials.c.study_id == self.study_id, *conditions)
 
     def count(self, *conditions: ColumnElement[bool]) -> int:
-        """How many of the study's trials meet all conditions."""
+        """Count the study's trials that meet all `conditions`."""
         query = select(func.count()).select_from(trials).where(self.of_study(*conditions))
         return int(self.execute(query).scalar_one())
 
     def insert(self, table: Table, **columns: Any) -> int:
-        """Make a row; returns its id."""
+        """Insert a row; returns its id."""
         key = self.execute(insert(table).values(**columns)).inserted_primary_key
         assert key is not None
         return int(key[0])
 
     def change_study(self, **columns: Any) -> None:
         """Write the study's row, its new revision included."""
-        this = update(studies).where(studies.c.id == self.study_id)
-        self.execute(this.values(revision=self.revision, **columns))
+        change = update(studies).where(studies.c.id == self.study_id)
+        self.execute(change.values(revision=self.revision, **columns))
 
     def change_rules(self, **rules: Json) -> None:
         """Write rules of the study's plan."""
@@ -101,8 +96,8 @@ class Transaction:
 
     def change_trial(self, trial_id: int, **columns: Any) -> None:
         """Write a trial's row, stamped with the new revision."""
-        this = update(trials).where(trials.c.id == trial_id)
-        self.execute(this.values(revision=self.revision, **columns))
+        change = update(trials).where(trials.c.id == trial_id)
+        self.execute(change.values(revision=self.revision, **columns))
 
     def begin_attempt(self, trial_id: int, attempt: int, worker_id: int) -> None:
         row = {"trial_id": trial_id, "attempt": attempt, "worker_id": worker_id}
@@ -115,9 +110,7 @@ class Transaction:
         self.execute(update(attempts).where(this).values(**closed))
 
     def once(self, token: str, work: Callable[[Transaction], J]) -> J:
-        """`work`, unless the call of that token was served already: then what it returned, which
-        must be JSON.
-        """
+        """Do `work` unless this token was served; returns its answer, which must be JSON."""
         query = select(requests.c.answer).where(requests.c.token == token)
         served = self.execute(query).scalar_one_or_none()
         if served is not None:
@@ -130,11 +123,11 @@ class Transaction:
 
 
 def holding(trial_id: int, attempt: int) -> ColumnElement[bool]:
-    """Whether this very attempt is the one that runs: the fence before every write."""
+    """The condition that this attempt runs: the fence before every write."""
     running = trials.c.state == TrialState.RUNNING.value
     return and_(trials.c.id == trial_id, trials.c.attempt == attempt, running)
 
 
 def study_of(trial_id: int) -> Any:
-    """The study that owns a trial, as a part of another statement."""
+    """The id of a trial's study, as a part of another statement."""
     return select(trials.c.study_id).where(trials.c.id == trial_id).scalar_subquery()

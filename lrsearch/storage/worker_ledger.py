@@ -1,6 +1,6 @@
-"""What workers do in a ledger: claim a trial, bind it, renew its lease, end it.
+"""What workers do in a ledger: they claim trials, bind them, renew their leases and end them.
 
-They also keep curves, checkpoints and the figures of engines.
+Workers also store curves, checkpoints and the figures of engines.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from lrsearch.errors import StorageProblem
 from lrsearch.storage import attempts, claims, records, retests, states
-from lrsearch.storage.attempts import Beat
+from lrsearch.storage.attempts import Renewal
 from lrsearch.storage.claims import Answer, Done
 from lrsearch.storage.connections import where
 from lrsearch.storage.reader import LedgerReader
@@ -28,7 +28,7 @@ from lrsearch.values import CurvePoint, Json, Outcome, Setting, Status, TrialSta
 
 
 class WorkerLedger(LedgerReader):
-    """See the module."""
+    """The ledger of a worker; see the module."""
 
     # -- the worker itself -----------------------------------------------------------------------
 
@@ -37,7 +37,8 @@ class WorkerLedger(LedgerReader):
     ) -> int:
         """Enter a worker; returns its id.
 
-        Raises StorageProblem for a second host's on SQLite, whose locks hold on one alone.
+        Raises StorageProblem for a worker on a second host where the database is SQLite, whose
+        locks work on one host alone.
         """
         host, token = host[:255], secrets.token_hex(16)
 
@@ -54,11 +55,9 @@ class WorkerLedger(LedgerReader):
         others = select(workers.c.host).where(seen_lately(tx), workers.c.host != host).limit(1)
         other = tx.execute(others).scalar_one_or_none()
         if other is not None:
-            found = f"{where(self.database.url)} has workers on host {other}"
-            raise StorageProblem(
-                f"{found}; SQLite serves one host, not {host} too.",
-                fix="Use PostgreSQL: lrsearch database start --dir DIR.",
-            )
+            there = f"{where(self.database.url)} has workers on host {other}"
+            text = f"{there}; SQLite serves one host, not {host} too."
+            raise StorageProblem(text, fix="Use PostgreSQL: lrsearch database start --dir DIR.")
 
     def worker_seen(self, worker_id: int, state: str) -> None:
         """Note a worker's state: starting, training, idle, gone."""
@@ -69,12 +68,11 @@ class WorkerLedger(LedgerReader):
     def claim(
         self, study_id: int, worker_id: int, *, lease_seconds: float, sampled: int = 0
     ) -> Answer:
-        """The next trial for this worker, or why there is none; trials whose lease lapsed are put
-        back on the way.
+        """Claim the next trial for this worker, or learn why there is none.
 
-        `sampled` is how many sampled trials the worker has in training: where they are its share,
-        no new one is handed out. A worker may hold several. A claim whose commit arrived and whose
-        answer was lost is answered again by the next try.
+        Trials whose lease lapsed are put back first. `sampled` is how many sampled trials the
+        worker trains: a worker with its share of them gets no new one. When the commit arrived and
+        the answer was lost, the next try returns the same trial.
         """
         token = secrets.token_hex(16)
         work = partial(
@@ -97,32 +95,32 @@ class WorkerLedger(LedgerReader):
         params: Mapping[str, Json],
         seed: int,
     ) -> bool:
-        """Give a claimed trial its setting; `params` are for Optuna's row.
+        """Give a claimed trial its setting; False where the attempt was fenced off.
 
-        False where it was fenced off.
+        `params` are for Optuna's row.
         """
+        sampled: Json = {"setting": records.dump(setting.to_json()), "params": records.dump(params)}
+        work = partial(attempts.bind, trial_id=trial_id, attempt=attempt, seed=seed, **sampled)
+        return self._change_trial(trial_id, work, "bind")
 
-        def bind(tx: Transaction) -> bool:
-            return attempts.bind(tx, trial_id, attempt, setting=setting, params=params, seed=seed)
-
-        return self._change_trial(trial_id, bind, "bind")
-
-    def beat(
+    def renew_leases(
         self, holds: Sequence[tuple[int, int]], *, worker_id: int, lease_seconds: float
-    ) -> Beat:
-        """Renew the leases of (trial id, attempt) pairs; learn which are lost, and what the study
-        wants.
-        """
+    ) -> Renewal:
+        """Renew the leases of (trial id, attempt) pairs; learn which are lost."""
         return self.database.transact(
-            lambda tx: attempts.beat(tx, holds, worker_id=worker_id, lease_seconds=lease_seconds)
+            partial(
+                attempts.renew_leases,
+                holds=holds,
+                worker_id=worker_id,
+                lease_seconds=lease_seconds,
+            )
         )
 
     def finish(self, outcome: Outcome, points: Sequence[CurvePoint]) -> bool:
-        """Record an attempt's end and its last epochs in one transaction, once; False where it was
-        fenced off.
+        """Record an attempt's end and its last epochs, once; False where it was fenced off.
 
-        INTERRUPTED puts the trial back without counting it as lost. An outcome that stands already
-        is True again.
+        INTERRUPTED puts the trial back without counting it as lost. An outcome that is recorded
+        already returns True again.
         """
         if outcome.status is Status.LOST:
             return False
@@ -136,17 +134,14 @@ class WorkerLedger(LedgerReader):
         return self._change_trial(outcome.trial_id, finish, "finish")
 
     def lose(self, trial_id: int, attempt: int, *, reason: str) -> bool:
-        """Close an attempt whose worker is known to be dead; the trial goes back, or fails after
-        too many losses.
-        """
-        return self._change_trial(
-            trial_id, lambda tx: attempts.lose(tx, trial_id, attempt, reason), "lose"
-        )
+        """Close an attempt whose worker is dead; its trial waits again, or fails if lost often."""
+        work = partial(attempts.lose, trial_id=trial_id, attempt=attempt, reason=reason)
+        return self._change_trial(trial_id, work, "lose")
 
     def _change_trial(
         self, trial_id: int, work: Callable[[Transaction], bool], failpoint: str
     ) -> bool:
-        """`work` with the trial's study locked; False where the study was deleted meanwhile."""
+        """Do `work` with the trial's study locked; False where the study is deleted."""
         with suppress(StudyGone):
             return self.database.transact(work, study=study_of(trial_id), failpoint=failpoint)
         return False
@@ -154,36 +149,31 @@ class WorkerLedger(LedgerReader):
     def reap(self, *, lease_seconds: float = 60.0) -> int:
         """Put back every trial whose lease has lapsed, in every study; returns how many.
 
-        None within `lease_seconds` of an outage that this very ledger saw: living workers may just
-        be coming back.
+        Puts none back within `lease_seconds` of an outage that this ledger saw: living workers
+        get that time to renew their leases.
         """
         if self.database.cut_off_within(lease_seconds):
             return 0
         running = trials.c.state == TrialState.RUNNING.value
         lapsed = and_(running, trials.c.lease_until < self.database.clock)
-        number = 0
+        reaped = 0
         for row in self.database.rows(select(trials.c.study_id).where(lapsed).distinct()):
             with suppress(StudyGone):
-                number += self.database.transact(
-                    attempts.reap, study=row.study_id, failpoint="reap"
-                )
-        return number
+                work, study_id = attempts.reap, row.study_id
+                reaped += self.database.transact(work, study=study_id, failpoint="reap")
+        return reaped
 
     def plan_retests(
         self, study_id: int, planned: Sequence[Retest], *, rule: tuple[int, int] | None = None
     ) -> bool:
-        """Queue retests; those that exist already, from an earlier plan, stay as they are.
-
-        Whether there were new ones. None are queued where the seeds and settings of the study's
-        plan are not the `rule` any more that the retests were chosen by.
-        """
-        token = secrets.token_hex(16)
-
-        def plan(tx: Transaction) -> bool:
-            return tx.once(token, lambda tx: retests.plan_retests(tx, planned, rule))
-
+        """Queue retests; returns whether any is new. See `retests.plan_retests`."""
+        work = partial(
+            Transaction.once,
+            token=secrets.token_hex(16),
+            work=partial(retests.plan_retests, retests=planned, rule=rule),
+        )
         with suppress(StudyGone):
-            return self.database.transact(plan, study=study_id, failpoint="plan")
+            return self.database.transact(work, study=study_id, failpoint="plan")
         return False
 
     # -- curves and checkpoints ------------------------------------------------------------------
@@ -191,19 +181,20 @@ class WorkerLedger(LedgerReader):
     def add_curves(
         self, points: Mapping[tuple[int, int], Sequence[CurvePoint]]
     ) -> frozenset[tuple[int, int]]:
-        """Add epochs of running attempts, by (trial id, attempt), in one transaction; returns those
-        that were fenced off.
+        """Add epochs of running attempts, by (trial id, attempt); returns the fenced-off attempts.
 
-        One try: training goes on through an outage, and the caller keeps what was not written.
-        Raises StorageUnavailable.
+        One transaction, one try: training goes on through an outage, and the caller keeps what was
+        not written. Raises StorageUnavailable.
         """
-        # By trial, as a reaper goes: two that lock the same rows never wait for each other.
-        pairs = sorted(points)
-        return self.database.try_write(
-            lambda tx: frozenset(
-                pair for pair in pairs if not attempts.add_points(tx, *pair, points[pair])
+
+        def add(tx: Transaction) -> frozenset[tuple[int, int]]:
+            # Rows are locked in the order of trials, as a reaping does: no two can deadlock.
+            pairs = sorted(points)
+            return frozenset(
+                each for each in pairs if not attempts.add_points(tx, *each, points[each])
             )
-        )
+
+        return self.database.try_write(add)
 
     def checkpoint_written(
         self,
@@ -221,23 +212,22 @@ class WorkerLedger(LedgerReader):
         One try, as for curves. Raises StorageUnavailable.
         """
         line = {"epoch": epoch, "batch": batch, "path": path, "sha256": sha256, "size": size}
-        return self.database.try_write(
-            lambda tx: attempts.add_checkpoint(tx, trial_id, attempt, line)
-        )
+        work = partial(attempts.add_checkpoint, trial_id=trial_id, attempt=attempt, line=line)
+        return self.database.try_write(work)
 
     def forget_checkpoints(self, trial_id: int) -> None:
-        """Empty a trial's manifest; its files are the caller's."""
+        """Empty a trial's manifest; the caller removes the files."""
         mine = delete(checkpoints).where(checkpoints.c.trial_id == trial_id)
         self.database.transact(lambda tx: tx.execute(mine))
 
     # -- engines' figures ------------------------------------------------------------------------
 
     def note_calibration(self, study_id: int, machine: str, figures: Json) -> bool:
-        """Keep a machine's figures; False where another worker's are there, which stay."""
+        """Store a machine's figures; False where another worker's figures are there and stay."""
         row = {"study_id": study_id, "machine": machine[:255], "figures": records.dump(figures)}
         try:
             self.database.transact(lambda tx: tx.execute(insert(calibrations).values(**row)))
         except IntegrityError:
-            # by our own commit, whose answer was lost
+            # True where our own commit arrived and its answer was lost.
             return bool(self.calibration(study_id, machine) == figures)
         return True

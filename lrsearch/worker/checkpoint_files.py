@@ -1,6 +1,6 @@
-"""Files and folders of checkpoints on a disk that other workers, and machines, write to, too.
+"""Files and folders of checkpoints, on a disk that other workers and machines share.
 
-What another one removes meanwhile is no error. Knows nothing of what is in the files.
+A file that another one removes meanwhile is no error. Knows nothing of the files' contents.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _NAME = re.compile(r"epoch-(\d+)(?:-batch-(\d+))?\.npz")
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFile:
-    """A checkpoint as it lies on disk."""
+    """A checkpoint on disk."""
 
     epoch: int
     batch: int
@@ -30,22 +30,22 @@ def file_name(epoch: int, batch: int) -> str:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in a folder now; nothing where another process has just removed it."""
+    """The entries of a folder; none where another process has just removed it."""
     try:
-        with os.scandir(folder) as found:
-            return list(found)
+        with os.scandir(folder) as entries:
+            return list(entries)
     except OSError:
         return []
 
 
 def list_folders(folder: Path) -> list[Path]:
-    """The folders in a folder; links are none."""
+    """The folders in a folder, without links."""
     return [Path(each.path) for each in _entries(folder) if each.is_dir(follow_symlinks=False)]
 
 
 def attempt_files(folder: Path) -> list[CheckpointFile]:
     """An attempt's checkpoints, the oldest first."""
-    found = []
+    files = []
     for each in _entries(folder):
         match = _NAME.fullmatch(each.name)
         if match is None or not each.is_file(follow_symlinks=False):
@@ -53,8 +53,8 @@ def attempt_files(folder: Path) -> list[CheckpointFile]:
         with suppress(FileNotFoundError):
             size = each.stat(follow_symlinks=False).st_size
             epoch, batch = int(match[1]), int(match[2] or 0)
-            found.append(CheckpointFile(epoch, batch, Path(each.path), size))
-    return sorted(found, key=lambda each: (each.epoch, each.batch))
+            files.append(CheckpointFile(epoch, batch, Path(each.path), size))
+    return sorted(files, key=lambda each: (each.epoch, each.batch))
 
 
 def trial_files(folder: Path) -> list[CheckpointFile]:
@@ -66,18 +66,18 @@ def trial_files(folder: Path) -> list[CheckpointFile]:
 
 def remove(path: Path) -> None:
     """Remove a file, if that can be done."""
-    # another worker's doing, or a disk that is read-only: the next write tells
+    # A failure is another worker's doing, or a read-only disk, which the next write reports.
     with suppress(OSError):
         path.unlink(missing_ok=True)
 
 
 def write_durably(place: Path, data: bytes) -> None:
-    """Write `data` to `place` so that after a crash it is whole or not there."""
+    """Write `data` to `place` so that after a crash the file is whole or not there."""
     place.parent.mkdir(parents=True, exist_ok=True)
     beside = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
         beside.unlink(missing_ok=True)
-        with beside.open("xb") as file:  # never through a link that somebody laid there
+        with beside.open("xb") as file:  # never through a link that somebody placed there
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -85,7 +85,7 @@ def write_durably(place: Path, data: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    folder = os.open(place.parent, os.O_RDONLY)  # a rename lasts once its folder is on disk
+    folder = os.open(place.parent, os.O_RDONLY)  # a rename survives once its folder is on disk
     try:
         os.fsync(folder)
     finally:

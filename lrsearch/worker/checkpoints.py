@@ -1,9 +1,10 @@
-"""Checkpoints on disk: whole training states that an attempt can go on from.
+"""Checkpoints on disk: whole training states from which an attempt can go on.
 
-One file a checkpoint, one folder an attempt, `<root>/<study>/<trial>/<attempt>/epoch-00012.npz`, so
-that a zombie cannot overwrite its successor's; the name of one within an epoch has the batches
-done, too. A file is written beside its place, fsynced, renamed, and its folder fsynced. Its SHA-256
-is the caller's to keep: a flipped byte is found on reading. Knows nothing of SQL, Keras or leases.
+Each checkpoint is one file in its attempt's folder, `<root>/<study>/<trial>/<attempt>/
+epoch-00012.npz`, so that a worker that lost its lease cannot overwrite its successor's files; the
+name of a checkpoint within an epoch has the batches done, too. A file is written beside its place,
+fsynced and renamed, and its folder fsynced. The caller keeps the file's SHA-256, so a flipped byte
+is found on reading. Knows nothing of SQL, Keras or leases.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrsearch.errors import InvalidValue
 from lrsearch.values import Snapshot, StudyRecord
 from lrsearch.worker.checkpoint_files import (
     attempt_files,
@@ -26,34 +26,14 @@ from lrsearch.worker.checkpoint_files import (
     trial_files,
     write_durably,
 )
+from lrsearch.worker.config import CheckpointPolicy
 from lrsearch.worker.snapshots import CheckpointUnusable, decode_snapshot, encode_snapshot
 
 if TYPE_CHECKING:
     from lrsearch.storage import CheckpointRecord
 
 KEPT = 2  # a checkpoint that turns out corrupt costs one interval, not the trial
-LONGEST_FOLDER = 255  # bytes of a file's name: ext4, XFS, APFS, NTFS
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CheckpointPolicy:
-    """When a checkpoint is due, and how much room all of a study's may take."""
-
-    every_seconds: float | None = 60.0
-    every_epochs: int | None = None
-    quota_bytes: int | None = None
-
-    def __post_init__(self) -> None:
-        for field in ("every_seconds", "every_epochs", "quota_bytes"):
-            value = getattr(self, field)
-            if value is not None and not value > 0:
-                raise InvalidValue(f"checkpoint {field}", got=value, allowed="above 0")
-
-    def due(self, *, epochs: int, seconds: float) -> bool:
-        """Whether to write one, `epochs` and `seconds` after the last (or after the attempt began)."""
-        by_epochs = self.every_epochs is not None and epochs >= self.every_epochs
-        by_seconds = self.every_seconds is not None and seconds >= self.every_seconds
-        return by_epochs or by_seconds
+LONGEST_FOLDER = 255  # bytes of a name on ext4, XFS, APFS, NTFS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,32 +48,28 @@ class Written:
 
 
 class NoRoom(Exception):
-    """The checkpoint was not written: quota or disk; its text says which."""
+    """The checkpoint was not written; the text names the reason, quota or disk."""
 
 
 class CheckpointStore:
     """The checkpoints of one study below one root folder.
 
-    Several workers, and machines, share the folder: what another one removes meanwhile is no error.
-    Whoever else may write there could lay links, so below the root none is followed: a folder that
-    is a link is never written to, emptied or counted.
+    Several workers and machines share the folder: a file that another one removes meanwhile is no
+    error. Anybody who may write there could place links. So no link below the root is followed: a
+    folder that is a link is never written to, emptied or counted.
     """
 
     def __init__(self, root: Path, study: str, policy: CheckpointPolicy | None = None) -> None:
         self.root = root.expanduser().resolve()
         self.policy = policy or CheckpointPolicy()
         self._study = self.root / study
-        if (
-            not self._study.is_relative_to(self.root)
-            or ".." in self._study.parts
-            or self._study == self.root
-        ):
+        if self.root not in self._study.parents or ".." in self._study.parts:
             raise CheckpointUnusable(f"{study!r} lies outside the checkpoint folder {self.root}")
 
     def write(self, trial_id: int, attempt: int, snapshot: Snapshot) -> Written:
-        """Put `snapshot` on disk for good.
+        """Write `snapshot` durably.
 
-        Raises NoRoom where the quota or the disk is full; nothing is left then.
+        Raises NoRoom where the quota or the disk is full, and leaves no file then.
         """
         data = encode_snapshot(snapshot)
         place = self.folder(trial_id) / str(attempt) / file_name(snapshot.epoch, snapshot.batch)
@@ -102,9 +78,8 @@ class CheckpointStore:
             self._make_room(len(data), keep=self.folder(trial_id))
             write_durably(place, data)
         except OSError as error:
-            raise NoRoom(
-                f"no checkpoint at epoch {snapshot.epoch}: {error.strerror or error} ({place.parent})"
-            ) from error
+            text = f"no checkpoint at epoch {snapshot.epoch}: {error.strerror or error}"
+            raise NoRoom(f"{text} ({place.parent})") from error
         return Written(
             epoch=snapshot.epoch,
             batch=snapshot.batch,
@@ -114,11 +89,15 @@ class CheckpointStore:
         )
 
     def read(self, manifest: Written | CheckpointRecord) -> Snapshot:
-        """The snapshot that `manifest` records.
+        """Read the snapshot that `manifest` records.
 
-        Raises CheckpointUnusable: outside the root, missing, altered.
+        Raises CheckpointUnusable where its file is outside the root, missing or altered.
         """
-        place = self._inside(manifest.path)
+        # Links are followed here: a path from a database is never trusted to stay below the root.
+        place = (self.root / manifest.path).resolve()
+        if self.root not in place.parents:
+            outside = f"{manifest.path!r} lies outside the checkpoint folder {self.root}"
+            raise CheckpointUnusable(outside)
         try:
             data = place.read_bytes()
         except OSError as error:
@@ -130,7 +109,7 @@ class CheckpointStore:
     def newest(
         self, manifests: Iterable[Written | CheckpointRecord]
     ) -> tuple[Snapshot | None, tuple[str, ...]]:
-        """The newest readable snapshot, and a line about each newer one that was not."""
+        """Read the newest readable snapshot, with a line about each newer unreadable one."""
         troubles: list[str] = []
         for manifest in sorted(manifests, key=lambda each: (each.epoch, each.batch), reverse=True):
             try:
@@ -140,7 +119,7 @@ class CheckpointStore:
         return None, tuple(troubles)
 
     def trim(self, trial_id: int, attempt: int) -> None:
-        """Keep the newest two of this attempt; with two of its own, it needs no older attempt's."""
+        """Keep the attempt's newest two; an attempt with two needs none of an older attempt."""
         trial = self.folder(trial_id)
         if self._through_link(trial / str(attempt)):
             return
@@ -161,66 +140,52 @@ class CheckpointStore:
     def forget(self, trial_id: int) -> None:
         """Remove every checkpoint of a trial that has ended."""
         if not self._through_link(self._study):
-            # refuses a link, and follows none within
+            # rmtree refuses a link, and follows none within.
             shutil.rmtree(self.folder(trial_id), ignore_errors=True)
 
     def folder(self, trial_id: int) -> Path:
-        """Where a trial's attempts have their folders."""
+        """The folder of a trial, with a folder for each attempt."""
         return self._study / str(int(trial_id))
 
     def files_folder(self, label: str, attempt: int) -> Path:
-        """Where the user's own checkpointing callbacks may write; theirs to keep, so `forget`
-        leaves it.
-        """
+        """The folder for the user's own checkpointing callbacks; `forget` leaves it."""
         return self._study / "files" / label.replace(" ", "-") / f"attempt-{attempt}"
 
     def used(self) -> int:
-        """Bytes that this study's checkpoints take."""
+        """The bytes of this study's checkpoints."""
         if self._through_link(self._study):
             return 0
         return sum(each.size for trial in list_folders(self._study) for each in trial_files(trial))
 
     def _make_room(self, size: int, *, keep: Path) -> None:
-        """Refuse what would pass the quota, after letting this trial's older checkpoints go, all
-        but the newest.
-        """
+        """Raises NoRoom past the quota, after removing all but the trial's newest checkpoint."""
         quota = self.policy.quota_bytes
         if quota is None or self.used() + size <= quota:
             return
         for old in trial_files(keep)[:-1]:
             remove(old.path)
         if self.used() + size > quota:
-            raise NoRoom(
-                f"no checkpoint: {size} bytes more would pass the quota of {quota} below {self._study}"
-            )
+            more = f"{size} bytes more would pass the quota of {quota}"
+            raise NoRoom(f"no checkpoint: {more} below {self._study}")
 
     def _refuse_links(self, folder: Path) -> None:
         if link := self._through_link(folder):
-            raise NoRoom(
-                f"no checkpoint: {link} is a link, and links are not followed below {self.root}"
-            )
+            rule = f"links are not followed below {self.root}"
+            raise NoRoom(f"no checkpoint: {link} is a link, and {rule}")
 
     def _through_link(self, folder: Path) -> Path | None:
         """The first link on the way from the root down to `folder`, itself included."""
-        parts = folder.relative_to(self.root).parts
-        way = (self.root.joinpath(*parts[: depth + 1]) for depth in range(len(parts)))
-        return next((each for each in way if os.path.islink(each)), None)  # noqa: PTH114 - never raises
-
-    def _inside(self, path: str) -> Path:
-        """`path` below the root, links followed; a path from a database is never trusted to stay
-        there.
-        """
-        place = (self.root / path).resolve()
-        if place == self.root or not place.is_relative_to(self.root):
-            raise CheckpointUnusable(f"{path!r} lies outside the checkpoint folder {self.root}")
-        return place
+        below = [each for each in (folder, *folder.parents) if self.root in each.parents]
+        # Path.is_link may raise.
+        links = (each for each in reversed(below) if os.path.islink(each))  # noqa: PTH114
+        return next(links, None)
 
 
 def folder_of(study: StudyRecord) -> str:
-    """A study's folder below the root: its name and birth, since databases may share a root.
+    """The name of a study's folder: its name and birth, since databases may share a root.
 
-    Where that is longer than file systems allow, the name is cut, and a hash of all of it keeps it
-    apart from others.
+    Where file systems do not allow such a long name, the study's name is cut, and a hash of the
+    whole name is added.
     """
     birth = f"{int(study.created_at):x}"
     whole = f"{study.name}-{birth}"

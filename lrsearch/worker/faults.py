@@ -1,4 +1,4 @@
-"""Tells a study whose own code fails from one with a bad trial. Pure."""
+"""Tells a study whose own code fails from a study with a bad trial."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ ALIKE = 3  # failures at the very start; one or two may be a setting's own
 
 
 def breaking_failure(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The first failed trial when at least three have ended, all of them by the same fault; else
-    None.
+    """The first failed trial, where at least three have ended, all by the same fault; else None.
 
-    One trial of another end proves that the study can be trained, so nothing later breaks it.
+    One trial with another end proves that the study can be trained, so nothing later breaks it.
     """
     ended = sorted(
         (each for each in records if each.kind is Kind.SEARCH and each.state.terminal),
@@ -28,10 +27,9 @@ def breaking_failure(records: Iterable[TrialRecord]) -> TrialRecord | None:
 
 
 def fault_of(record: TrialRecord) -> tuple[str, str, str]:
-    """Equal for failures of the same kind in the same place, whatever numbers their texts hold:
-    class, file and line.
+    """The class, file and line of a failure, whatever numbers its text has.
 
-    A failure without a traceback (its workers were lost) is known by its text, addresses aside.
+    A failure without a traceback (its workers were lost) has its text without addresses.
     """
     places = _PLACE.findall(record.traceback_text)
     if not places:

@@ -1,9 +1,9 @@
-"""The heartbeat: a thread that renews the leases of what a worker holds, and learns what it must
-stop.
+"""The heartbeat: a thread that renews the leases of a worker's attempts.
 
-The thread beats every third of a lease, through outages with backoff, on a connection of its own
-(the ledger hands each thread one). Training never waits for it. Knows nothing of engines: a trial
-session asks for its `verdict`.
+The heartbeat learns which attempts are lost and whether the study was stopped. It renews every
+third of a lease, through outages with backoff, on a connection of its own (the ledger gives each
+thread one). Training never waits for it. Knows nothing of engines: a trial session asks for its
+`verdict`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from lrsearch.values import StudyState, Verdict
 from lrsearch.worker.stopping import StopRequest
 
 if TYPE_CHECKING:
-    from lrsearch.storage import Beat
+    from lrsearch.storage import Renewal
 
-BEATS_A_LEASE = 3  # two may fail before the lease lapses
+RENEWALS_PER_LEASE = 3  # two may fail before the lease lapses
 _FIRST_RETRY_SECONDS = 0.5
 
 _STOPS = {
@@ -30,21 +30,22 @@ _STOPS = {
 
 
 class Heartbeat:
-    """Holds (trial, attempt) pairs, renews their leases, and knows which are lost.
+    """Renews the leases of (trial, attempt) pairs, and knows which are lost.
 
-    A context manager: it beats inside. Where the study or its database ends, it asks `stop`.
+    A context manager: the thread runs inside. Where the study or its database ends, the heartbeat
+    asks `stop`.
     """
 
     def __init__(
         self,
-        beat: Callable[[Sequence[tuple[int, int]]], Beat],
+        renew: Callable[[Sequence[tuple[int, int]]], Renewal],
         stop: StopRequest,
         *,
         lease_seconds: float,
         say_trouble: Callable[[str], None] = lambda _text: None,
     ) -> None:
-        self._beat, self._stop, self._say_trouble = beat, stop, say_trouble
-        self._interval = lease_seconds / BEATS_A_LEASE
+        self._renew, self._stop, self._say_trouble = renew, stop, say_trouble
+        self._interval = lease_seconds / RENEWALS_PER_LEASE
         self._holds: set[tuple[int, int]] = set()
         self._lost: set[tuple[int, int]] = set()
         self._lock = threading.Lock()
@@ -56,7 +57,7 @@ class Heartbeat:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Beat no more. A beat that hangs in the database is left behind: the thread is a daemon."""
+        """Stop; a renewal that hangs in the database is left behind on its daemon thread."""
         self._closed.set()
         self._thread.join(timeout=1.0)
 
@@ -66,7 +67,7 @@ class Heartbeat:
             self._holds.add((trial_id, attempt))
 
     def release(self, trial_id: int, attempt: int) -> None:
-        """Renew this attempt's lease no more."""
+        """Stop renewing this attempt's lease."""
         with self._lock:
             self._holds.discard((trial_id, attempt))
             self._lost.discard((trial_id, attempt))
@@ -86,11 +87,11 @@ class Heartbeat:
         delay, fails = self._interval, 0
         while not self._closed.wait(delay):
             try:
-                self._renew()
+                self._renew_leases()
             except StorageGone as error:
                 self._stop.stop(str(error))
                 return
-            except Exception as error:  # noqa: BLE001 - whatever the driver raises, the next beat must come
+            except Exception as error:  # noqa: BLE001 - the thread must survive every error
                 fails += 1
                 self._say_trouble(f"no heartbeat: {error}")
                 pause = min(self._interval, _FIRST_RETRY_SECONDS * 2 ** min(fails, 10))
@@ -98,12 +99,12 @@ class Heartbeat:
             else:
                 delay, fails = self._interval, 0
 
-    def _renew(self) -> None:
+    def _renew_leases(self) -> None:
         with self._lock:
             sent = sorted(self._holds)
-        answer = self._beat(sent)
+        answer = self._renew(sent)
         with self._lock:
-            # Only what was sent with that very attempt: the trial may be held anew by now.
+            # Only attempts that were sent: this worker may have claimed a lost trial again by now.
             self._lost |= {pair for pair in sent if pair[0] in answer.lost and pair in self._holds}
         if answer.study_state in _STOPS:
             self._stop.stop(_STOPS[answer.study_state])

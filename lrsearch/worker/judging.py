@@ -1,4 +1,4 @@
-"""Whether a trial is pruned at an epoch's end: the pruning rule, and whom it may compare."""
+"""Whether a trial is pruned at an epoch's end: the rule, and the trials that it may compare."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PruningJudge:
-    """Asks the study's rule at its rungs, with the values of the study's other trials."""
+    """Applies the study's pruning rule at its rungs, with the values of the other trials."""
 
     def __init__(self, ledger: Ledger, study: StudyRecord) -> None:
         facts = study.facts
@@ -30,30 +30,26 @@ class PruningJudge:
         *,
         write_curves: Callable[[], None],
     ) -> Verdict:
-        """KEEP or PRUNE. `write_curves` is called before the rung is read, which has this trial too."""
-        if not _may_be_pruned(trial) or progress.value is None:
+        """KEEP or PRUNE. `write_curves` is called first, so that the rung includes this trial."""
+        # Never prune yours, references or retests: answers are compared with them.
+        compared = trial.origin in {Origin.YOURS, Origin.REFERENCE} or trial.kind is Kind.RETEST
+        if compared or progress.value is None:
             return Verdict.KEEP
         if progress.epoch not in self._rule.rungs(trial.number, rise_of(setting)):
             return Verdict.KEEP
         write_curves()
         try:
             rung = self._ledger.rung_values(self._study_id, progress.epoch)
-        except StorageUnavailable:  # nobody to compare with: training goes on
+        except StorageUnavailable:  # no values to compare with: training goes on
             return Verdict.KEEP
         others = [each.value for each in rung if _comparable(each, progress)]
-        return self._rule.verdict(progress.epoch, progress.value, others)
-
-
-def _may_be_pruned(trial: TrialRecord) -> bool:
-    """Never prune yours, references or retests: answers are compared with them."""
-    compared = {Origin.YOURS, Origin.REFERENCE}
-    return trial.kind is Kind.SEARCH and trial.origin not in compared
+        return self._rule.verdict(progress.value, others)
 
 
 def _comparable(there: RungValue, progress: Progress) -> bool:
     """Whether a trial's rate is past its last rise at this epoch.
 
-    Of yours it is known only where its schedule is a constant: any other may rise at any time.
+    The last rise of yours is known only for a constant schedule: any other may rise at any time.
     """
     if there.origin is Origin.YOURS and there.setting.schedule != "constant":
         return False

@@ -1,4 +1,4 @@
-"""Where a study comes from and what trains it: Keras, or a stand-in that a test brings."""
+"""How a worker loads a study and its engine: from Keras, or from a test's stand-in."""
 
 from __future__ import annotations
 
@@ -22,14 +22,11 @@ class StudyLoader(Protocol):
     """What a worker needs of a study's own code."""
 
     def prepare(self) -> None:
-        """Load the libraries, which takes seconds and needs no study, and bind them to the slot."""
+        """Load the libraries and bind them to the slot; takes seconds and needs no study."""
         ...
 
     def load(self) -> None:
-        """Load the study ahead, while another worker inspects it.
-
-        Says nothing of what goes wrong: the others do.
-        """
+        """Load the study ahead, while another worker inspects it and reports its errors."""
         ...
 
     def inspect(self) -> Inspection:
@@ -37,9 +34,9 @@ class StudyLoader(Protocol):
         ...
 
     def open(self, study: StudyRecord | None) -> tuple[SearchSpace, Engine]:
-        """Load the study to train it; None: the one that was inspected here and is not stored.
+        """Load the study to train it; None: the study that was inspected here and is not stored.
 
-        Raises FingerprintMismatch where it is not the stored one any more.
+        Raises FingerprintMismatch where the study's code is not the stored study's any more.
         """
         ...
 
@@ -48,9 +45,8 @@ class KerasLoader:
     """Loads a study file, or takes a `definition` that lives in this process."""
 
     def __init__(self, config: WorkerConfig, definition: StudyDefinition | None = None) -> None:
-        self._config = config
-        self._given = definition
-        self._found: StudyDefinition | None = None
+        self._config, self._given = config, definition
+        self._overridden: StudyDefinition | None = None
         self._loaded: LoadedStudy | None = None
         self._inspected: StudyFacts | None = None
 
@@ -62,7 +58,7 @@ class KerasLoader:
         from lrsearch.sampling import Proposer
         from lrsearch.storage import open_ledger
 
-        # their libraries are loaded now, while the parent or another worker is busy
+        # Their libraries are loaded now, while the parent or another worker is busy.
         del Proposer, open_ledger
         if self._config.threads is not None:
             engine.bind_threads(self._config.threads)
@@ -94,8 +90,8 @@ class KerasLoader:
 
         definition = self._definition()
         facts = self._inspected if study is None else study.facts
-        # Whoever asked for an inspection has compared it; the study's code may have changed its
-        # own globals by now, and they count.
+        # An inspected study was compared before. By now the study's code may have changed its own
+        # globals, which belong to the fingerprint.
         if study is not None and self._inspected is None:
             check_definition(study, definition)
         loaded = open_study(definition, loaded=self._loaded, facts=facts)
@@ -104,23 +100,23 @@ class KerasLoader:
         return definition.effective_space(), create_engine(self._config.engine, loaded)
 
     def _definition(self) -> StudyDefinition:
-        if self._found is None:
-            found = self._given or self._load_file()
-            self._found = found.with_overrides(self._config.overrides)
-        return self._found
+        if self._overridden is None:
+            definition, path = self._given, self._config.study_file
+            if definition is None:
+                from lrsearch.definition import load_study_file
 
-    def _load_file(self) -> StudyDefinition:
-        from lrsearch.definition import load_study_file
-
-        if self._config.study_file is None:
-            raise InvalidValue("study file", got=None, allowed="a path", fix="Give --study-file.")
-        return load_study_file(self._config.study_file)
+                if path is None:
+                    fix = "Give --study-file."
+                    raise InvalidValue("study file", got=None, allowed="a path", fix=fix)
+                definition = load_study_file(path)
+            self._overridden = definition.with_overrides(self._config.overrides)
+        return self._overridden
 
 
 def make_loader(config: WorkerConfig) -> StudyLoader:
-    """The loader that `config` asks for: Keras', or `engine_factory`'s."""
+    """Make the loader of `config`: Keras', or `engine_factory`'s."""
     if config.engine_factory is None:
         return KerasLoader(config)
     module, _, name = config.engine_factory.partition(":")
-    made: StudyLoader = getattr(import_module(module), name)(config)
-    return made
+    loader: StudyLoader = getattr(import_module(module), name)(config)
+    return loader

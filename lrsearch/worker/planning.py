@@ -1,4 +1,4 @@
-"""Plans the retests of a search that is over. Whichever worker comes first does it for all."""
+"""Plans the retests of a search that is over; the first worker plans for all."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def plan_retests(ledger: Ledger, name: str, asked: PlanRetests) -> RetestsPlanned | None:
-    """Plan retests of the best few and yours, on seeds that all share, so that they compare.
+    """Plan retests of the best few and yours, on the same seeds, so that they can be compared.
 
     None where another worker was quicker, or the study is gone.
     """
     try:
-        study = ledger.study(name)  # now: seeds and settings may have been raised meanwhile
+        study = ledger.study(name)  # read now: seeds and settings may have been raised meanwhile
     except UnknownName:  # deleted: the next claim says so
         return None
     plan, records, room, exactly = study.plan, ledger.trials(study.id), asked.room, asked.exactly

@@ -2,8 +2,8 @@
 
 Commands come as JSON lines on standard input, messages leave as JSON lines on standard output
 (`lrsearch.messages` lists both). The end of input means that the parent is dead: running attempts
-are put back, and the process is gone within five seconds, whatever holds it. A worker that can
-neither hear nor speak any more is gone at once.
+are put back, and the process ends within five seconds, whatever blocks it. A worker that can
+neither read nor write any more ends at once.
 """
 
 from __future__ import annotations
@@ -45,34 +45,34 @@ def main() -> None:
     process, code = WorkerProcess(), 0
     try:
         process.obey_commands()
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+    except BaseException as error:  # noqa: BLE001 - the parent must learn of every error
         code = process.say_failure(error)
     process.close()
-    # TensorFlow's own shutdown can hang, and nothing of ours needs it
+    # TensorFlow's own shutdown can hang, and nothing of ours needs it.
     end_process(code, sweep=process.orphaned)
 
 
 class WorkerProcess:
-    """One process, one slot; usually one study."""
+    """One process on one slot, usually for one study."""
 
     def __init__(self) -> None:
         self.orphaned = False  # whether the parent died
         self._stop = StopRequest()
-        self._writer = EventWriter(private_output(), failed=_cut_off)
+        self._writer = EventWriter(private_output(), on_failure=_end_unreachable)
         self._reader = CommandReader(
             private_input(),
-            interrupted=self._interrupt,
-            woken=self._stop.wake,
-            orphaned=self._orphan,
-            failed=_cut_off,
+            on_interrupt=self._interrupt,
+            on_wake=self._stop.wake,
+            on_orphan=self._orphan,
+            on_failure=_end_unreachable,
         )
-        self._say = self._writer.say
+        self._say = self._writer.write
 
     def obey_commands(self) -> None:
-        """Do what the parent says, until it says `Quit` or the worker must stop."""
+        """Obey the parent's commands until `Quit` comes or the worker must stop."""
         try:
             config = WorkerConfig.from_json(self._reader.first_line())
-        except EOFError:  # the parent ended before it said anything
+        except EOFError:  # the parent ended before it sent anything
             return
         self._reader.start()
         loader = make_loader(config)
@@ -87,16 +87,20 @@ class WorkerProcess:
                     loader.load()
                 case Inspect():
                     self._say(StudyInspected(inspection=_inspect(config, loader)))
-                    gc.collect()  # the inspected model goes, while the parent makes the study
+                    gc.collect()  # frees the inspected model while the parent makes the study
                 case Work(study=name):
                     with closing(open_ledger(config.storage)) as ledger:
                         study = ledger.study(name)
                         with open_session(
                             config, ledger, study, loader, stop=self._stop, say=self._say
                         ) as session:
-                            gc.freeze()  # what the study holds stays, too
+                            gc.freeze()  # the study's own objects stay, too
                             reason = session.train(until=config.until)
-                    self._say_end(reason)
+                    stopped = self._stop.reason
+                    end = (
+                        WorkerInterrupted(reason=stopped) if stopped else WorkerDone(reason=reason)
+                    )
+                    self._say(end)
                 case Quit():
                     return
 
@@ -109,18 +113,14 @@ class WorkerProcess:
         return error.exit_code if isinstance(error, LrSearchError) else 1
 
     def close(self) -> None:
-        """Write what waits to be said."""
+        """Write the queued messages."""
         self._writer.close()
 
-    def _say_end(self, reason: str) -> None:
-        stopped = self._stop.reason
-        self._say(WorkerInterrupted(reason=stopped) if stopped else WorkerDone(reason=reason))
-
     def _interrupt(self, reason: str) -> None:
-        """Called on the reader's thread: by the parent's command, by a signal, by its death."""
+        """Stop, on the reader's thread: on a command, on a signal, or on the parent's death."""
         signalled = not self._stop.reason and reason.startswith("SIG")
         if signalled:
-            # now: a long call may hold the main thread to its end
+            # At once: a long call may block the main thread until its end.
             self._say(WorkerSignalled(signal=reason))
         self._stop.stop(reason)
         self._reader.commands.put(Quit())
@@ -128,18 +128,17 @@ class WorkerProcess:
             _end_after(SIGNAL_SECONDS, 128 + signal.Signals[reason])
 
     def _orphan(self) -> None:
-        """Called on the reader's thread when the parent is dead."""
+        """Stop, on the reader's thread, when the parent is dead."""
         self.orphaned = True
         _end_after(ORPHAN_SECONDS, 1)
         self._interrupt("the parent process died")
 
 
 def _load_libraries(loader: StudyLoader) -> None:
-    """Load them with Python's collector off: it would walk TensorFlow's million objects again and
-    again.
+    """Load the libraries with Python's garbage collector off.
 
-    That takes a fifth of the import (3.2 s instead of 4.0). They stay, so later collections need
-    not see them either.
+    The collector would walk TensorFlow's million objects again and again: a fifth of the import
+    (3.2 s instead of 4.0). The objects stay, so later collections skip them, too.
     """
     gc.disable()
     loader.prepare()
@@ -148,17 +147,17 @@ def _load_libraries(loader: StudyLoader) -> None:
 
 
 def _inspect(config: WorkerConfig, loader: StudyLoader) -> Inspection:
-    """What the study is, and how long its steps take where that is asked for."""
-    found = loader.inspect()
+    """Inspect the study, and time a few steps where the configuration asks for them."""
+    inspection = loader.inspect()
     if not config.times:
-        return found
+        return inspection
     from lrsearch.worker.timing import time_engine
 
-    return replace(found, figures=time_engine(loader, found))
+    return replace(inspection, figures=time_engine(loader, inspection))
 
 
 def _end_after(seconds: float, code: int) -> None:
-    """End this process after `seconds`, whatever the main thread does; an orphan, with its group."""
+    """End this process after `seconds`, whatever the main thread does; an orphan with its group."""
 
     def end() -> None:
         time.sleep(seconds)
@@ -167,15 +166,15 @@ def _end_after(seconds: float, code: int) -> None:
     threading.Thread(target=end, name="lrsearch-end", daemon=True).start()
 
 
-def _cut_off(error: BaseException) -> None:
-    """End this process, which can neither be told anything nor tell.
+def _end_unreachable(error: BaseException) -> None:
+    """End this process, which can neither read from its parent nor write to it.
 
-    Its parent counts what it held as lost, and goes on. Nothing is put back: what the study's code
-    does to every worker would be tried for ever.
+    The parent counts its attempts as lost, and goes on. Nothing is put back: where the study's code
+    does this to every worker, its trials would be tried for ever.
     """
+    cause = f"{type(error).__name__}: {error}"
     text = (
-        "lrsearch: this worker cannot speak with its parent any more: "
-        f"{type(error).__name__}: {error}. "
+        f"lrsearch: this worker cannot speak with its parent any more: {cause}. "
         "Does the study's code close file descriptors that are not its own?\n"
     )
     with suppress(OSError):
@@ -184,13 +183,10 @@ def _cut_off(error: BaseException) -> None:
 
 
 def end_process(code: int, *, sweep: bool = False) -> None:
-    """End this process at once; with `sweep`, whatever the study's code started, too.
-
-    This process leads their group.
-    """
+    """End this process at once; with `sweep`, also the processes that the study's code started."""
     with suppress(Exception):
         sys.stdout.flush()
         sys.stderr.flush()
-    if sweep and os.getpgrp() == os.getpid():
+    if sweep and os.getpgrp() == os.getpid():  # this process leads their group
         os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(code)

@@ -1,6 +1,4 @@
-"""An attempt's checkpoints: when one is due, on disk and in the ledger, and which one to go on
-from.
-"""
+"""An attempt's checkpoints: when to write one, and from which one to go on."""
 
 from __future__ import annotations
 
@@ -21,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Saved:
-    """The place of an attempt's newest checkpoint: epochs, and batches of the next."""
+    """An attempt's newest checkpoint."""
 
-    place: tuple[int, int]
+    place: tuple[int, int]  # epochs done, and batches of the next
     at: float  # monotonic
 
 
 class CheckpointSaver:
-    """The checkpoints of all attempts that a worker holds. `say_once` tells people, once."""
+    """The checkpoints of all of a worker's attempts; `say_once` sends a note, once a subject."""
 
     def __init__(
         self,
@@ -44,9 +42,9 @@ class CheckpointSaver:
         self._saved: dict[int, _Saved] = {}  # by trial id
 
     def begin(self, trial: TrialRecord) -> tuple[Snapshot | None, tuple[str, ...]]:
-        """The newest readable checkpoint of a trial's earlier attempts, and what was unreadable."""
-        found = self._ledger.checkpoints(trial.id) if trial.attempt else ()
-        snapshot, troubles = self.store.newest(found)
+        """Read the newest checkpoint of a trial's earlier attempts; returns the unreadable, too."""
+        manifest = self._ledger.checkpoints(trial.id) if trial.attempt else ()
+        snapshot, troubles = self.store.newest(manifest)
         place = snapshot.place if snapshot else (0, 0)
         self._saved[trial.id] = _Saved(place, time.monotonic())
         return snapshot, troubles
@@ -55,7 +53,7 @@ class CheckpointSaver:
         """Write a checkpoint where one is due, or where the attempt is about to be interrupted."""
         if not self._is_due(progress):
             return
-        # also where the write fails: a full disk is not asked every time
+        # Also where the write fails: a full disk is not tried at every step.
         self._saved[progress.trial_id] = _Saved(progress.place, time.monotonic())
         try:
             written = self.store.write(progress.trial_id, progress.attempt, take())
@@ -66,7 +64,7 @@ class CheckpointSaver:
             entered = self._ledger.checkpoint_written(
                 progress.trial_id, progress.attempt, **asdict(written)
             )
-        except StorageUnavailable:  # the one before stays the newest that anybody knows of
+        except StorageUnavailable:  # the checkpoint before stays the newest in the manifest
             self.store.discard(written)
             return
         if entered:

@@ -1,4 +1,4 @@
-"""The seeds of trainings: each a hash, so that neighbours share nothing."""
+"""The seeds of trainings: hashes, so that neighbouring seeds are unrelated."""
 
 from __future__ import annotations
 

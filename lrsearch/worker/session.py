@@ -1,5 +1,6 @@
-"""One worker's session on one study: open it, train its trials, leave. Worker processes and
-notebooks do it alike.
+"""One worker's session on one study: open it, train its trials, leave.
+
+Worker processes and notebooks do the same.
 
     with open_session(config, ledger, study, loader, stop=stop, say=say) as session:
         reason = session.train()
@@ -46,11 +47,11 @@ def open_session(
     worker_id = ledger.add_worker(
         study.id, host=config.host, pid=os.getpid(), slot=config.slot, versions=versions()
     )
-    # before anything else can fail: the parent closes the entry of a worker that dies
+    # Before anything else can fail: the parent closes the entry of a worker that dies.
     say(Working(worker=worker_id))
     try:
         with Heartbeat(
-            partial(ledger.beat, worker_id=worker_id, lease_seconds=config.lease_seconds),
+            partial(ledger.renew_leases, worker_id=worker_id, lease_seconds=config.lease_seconds),
             stop,
             lease_seconds=config.lease_seconds,
             say_trouble=lambda text: say(Note(text=text)),
@@ -68,7 +69,7 @@ def open_session(
 def calibrate_engine(
     config: WorkerConfig, ledger: Ledger, study: StudyRecord, engine: Engine, *, say: Say
 ) -> None:
-    """Let the engine take the study's figures for this machine; the first worker measures them."""
+    """Give the engine the study's figures for this machine; the first worker measures them."""
     machine = f"{config.host}/{config.slot.partition(':')[0]}/{config.threads or 'all'}"
     known = ledger.calibration(study.id, machine)
     figures = engine.calibrate(known)
@@ -78,7 +79,7 @@ def calibrate_engine(
     if ledger.note_calibration(study.id, machine, dict(figures)):
         say(Note(text=str(figures["reason"])))
     else:
-        # another worker was quicker: all of a machine go one way
+        # Another worker was quicker: all workers of a machine use the same figures.
         engine.calibrate(ledger.calibration(study.id, machine))
 
 
@@ -91,14 +92,14 @@ class StudySession:
     stop: StopRequest
 
     def train(self, *, until: str = "done") -> str:
-        """Train trials until the budget is spent or the worker must stop; returns why it ended.
+        """Train trials until the budget is spent or the worker must stop; returns the reason.
 
-        `until` "idle" ends it also where others still train and nothing is left for this worker
-        now.
+        `until` "idle" ends the session also where others still train and nothing is left for this
+        worker now.
 
-        An exception that leaves the engine ends it, too. Where this worker was told to stop, an
-        exit puts back what is held. Any other is the engine's own fault: the lease lapses, so that
-        the attempt counts as lost and is not tried for ever.
+        An exception from the engine ends the session, too. Where this worker was told to stop, an
+        exit puts its attempts back. Any other exception is the engine's own fault: the lease
+        lapses, so that the attempt counts as lost and is not tried for ever.
         """
         trials = self.trials
         try:

@@ -11,17 +11,17 @@ import numpy as np
 
 from lrsearch.values import Json, Snapshot
 
-# the JSON member; arrays are members a0, a1, ... so that a variable's name never is a file's name
+# The JSON member. Arrays are members a0, a1, ... so that a variable's name is never a file's name.
 _META = "meta"
-_FOREIGN = "V"  # NumPy's kind for bfloat16 and its like: they travel as bytes with their name
+_FOREIGN = "V"  # NumPy's kind of bfloat16 and float8, which are written as bytes with their name
 
 
 class CheckpointUnusable(Exception):
-    """This checkpoint cannot be read; its text says why. The one before may do."""
+    """This checkpoint cannot be read, and the text says why; an older one may be readable."""
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
-    """`snapshot` as the bytes of one uncompressed npz."""
+    """Encode `snapshot` as the bytes of one uncompressed npz."""
     members: dict[str, np.ndarray] = {}
     names: list[dict[str, Json]] = []
     for index, (name, array) in enumerate(snapshot.arrays.items()):
@@ -36,7 +36,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
     meta = {**places, "arrays": names, "meta": dict(snapshot.meta)}
     members[_META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
     buffer = io.BytesIO()
-    # np.savez takes `allow_pickle` only from NumPy 2.1 on
+    # np.savez takes `allow_pickle` only from NumPy 2.1 on.
     with zipfile.ZipFile(buffer, "w") as archive:
         for member, array in members.items():
             with archive.open(f"{member}.npy", "w", force_zip64=True) as file:
@@ -45,7 +45,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
 
 
 def decode_snapshot(data: bytes) -> Snapshot:
-    """The inverse. Raises CheckpointUnusable on anything that `encode_snapshot` did not write."""
+    """Decode the bytes of `encode_snapshot`. Raises CheckpointUnusable on any others."""
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as members:
             meta = json.loads(members[_META].tobytes())
@@ -53,10 +53,10 @@ def decode_snapshot(data: bytes) -> Snapshot:
                 each["name"]: _array(members[f"a{index}"], each)
                 for index, each in enumerate(meta["arrays"])
             }
-        # 0.1.0 wrote no batch
+        # Version 0.1.0 wrote no batch.
         places = {"epoch": meta["epoch"], "batch": meta.get("batch", 0), "step": meta["step"]}
         return Snapshot(**places, arrays=arrays, meta=meta["meta"])
-    # zipfile, json, numpy and KeyError: whatever a foreign file provokes
+    # Errors of zipfile, json and numpy, and KeyError: a foreign file can cause any of them.
     except Exception as error:
         raise CheckpointUnusable(f"not a checkpoint: {error}") from error
 
@@ -66,6 +66,5 @@ def _array(stored: np.ndarray, described: Mapping[str, Json]) -> np.ndarray:
         return stored
     import ml_dtypes  # bfloat16 and float8 for NumPy
 
-    return np.frombuffer(stored.tobytes(), getattr(ml_dtypes, described["dtype"])).reshape(
-        described["shape"]
-    )
+    dtype = getattr(ml_dtypes, described["dtype"])
+    return np.frombuffer(stored.tobytes(), dtype).reshape(described["shape"])

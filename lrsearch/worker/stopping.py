@@ -1,21 +1,21 @@
-"""Why a worker must stop, once somebody says so. Knows nothing of studies, signals or databases."""
+"""The request that a worker stop. Knows nothing of studies, signals or databases."""
 
 from __future__ import annotations
 
 import threading
 
-MOMENT_SECONDS = 0.2  # a signal that ended the training may not have been heard yet
+MOMENT_SECONDS = 0.2  # a signal that ended the training may not have been read yet
 
 
 class StopRequest:
-    """Asked by any thread, obeyed by the one that trains; the first reason stays."""
+    """Set by any thread, obeyed by the thread that trains; the first reason stays."""
 
     def __init__(self) -> None:
-        self.reason = ""  # why nothing more may be trained; empty while all is well
+        self.reason = ""  # why nothing more may be trained; empty without a request
         self._wake = threading.Event()
 
     def stop(self, reason: str) -> None:
-        """Let every attempt be interrupted, and none begin."""
+        """Interrupt every attempt, and begin none."""
         self.reason = self.reason or reason
         self._wake.set()
 
@@ -30,6 +30,6 @@ class StopRequest:
         self._wake.set()
 
     def comes_within_a_moment(self) -> bool:
-        """Whether this worker was told to stop, or is within a moment."""
+        """Whether this worker must stop, or must within a moment."""
         self.rest(MOMENT_SECONDS)
         return bool(self.reason)

@@ -1,8 +1,7 @@
-"""Times a few steps of a study before there is one in a database: what `lrsearch plan` reckons
-with.
+"""Times a few steps of a study that is not stored yet, for `lrsearch plan`.
 
-Knows the engines' contract alone. An engine that calibrates does so; another one trains its first
-reference for a moment.
+An engine that calibrates does so; any other trains its first reference for a moment. Knows only the
+engines' contract.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ from lrsearch.values import Progress, Snapshot, TrialSpec, Verdict
 from lrsearch.worker.loading import StudyLoader
 
 TIMED_SECONDS = 2.0  # after the first look, which comes after tracing
-_LOOKS = 2  # at least, to tell a pace by
+_LOOKS = 2  # the fewest that give a pace
 
 
-def time_engine(loader: StudyLoader, found: Inspection) -> Figures:
-    """An engine's figures for the study that was found, as `answer.timed_training` takes them."""
+def time_engine(loader: StudyLoader, study: Inspection) -> Figures:
+    """Time the inspected study; returns the figures that `answer.timed_training` takes."""
     _, engine = loader.open(None)
-    return engine.calibrate(None) or engine.time_steps() or _train_a_moment(engine, found)
+    return engine.calibrate(None) or engine.time_steps() or _train_a_moment(engine, study)
 
 
-def _train_a_moment(engine: Engine, found: Inspection) -> Figures:
-    """Train the first reference until there are looks enough for a pace; empty if it ends before."""
+def _train_a_moment(engine: Engine, study: Inspection) -> Figures:
+    """Train the first reference until its pace is known; empty figures where it ends before."""
     looks: list[tuple[float, Progress]] = []
-    setting = found.references[0]
-    specs = [TrialSpec(trial_id=-1, attempt=1, label="plan", setting=setting, seed=found.seed)]
+    setting = study.references[0]
+    specs = [TrialSpec(trial_id=-1, attempt=1, label="plan", setting=setting, seed=study.seed)]
 
     def watch(progress: Progress) -> Verdict:
         looks.append((time.monotonic(), progress))
@@ -38,12 +37,12 @@ def _train_a_moment(engine: Engine, found: Inspection) -> Figures:
         return Verdict.INTERRUPT if enough else Verdict.KEEP
 
     def save(_progress: Progress, _take: Callable[[], Snapshot]) -> None:
-        """Keep nothing."""
+        """Write no checkpoint."""
 
     began = time.monotonic()
     for _ in engine.train(lambda: specs.pop() if specs else None, watch, save):
         pass
-    # by epochs' ends where there are two, so that validation is part of an update
+    # By epochs' ends where there are two, so that the pace includes validation.
     ends = [look for look in looks if look[1].epoch_end]
     whole = len(ends) >= _LOOKS
     pairs = [(at, progress.step) for at, progress in (ends if whole else looks)]

@@ -1,9 +1,8 @@
-"""What an engine sees of the world: a session hands out attempts, answers progress, keeps
-snapshots, takes outcomes.
+"""One worker's trials of one study: claim them, answer their progress, record their ends.
 
-An engine calls `claim`, `watch` and `save`; behind them are the ledger, the sampler, the pruning
-rule, the heartbeat and the checkpoints. Nothing here is about one trial only, so an engine may hold
-several attempts at once.
+An engine calls `claim`, `watch` and `save`. Behind them are the ledger, the sampler, the pruning
+rule, the heartbeat and the checkpoints. Nothing here is about one trial only, so an engine may
+train several attempts at once.
 """
 
 from __future__ import annotations
@@ -43,20 +42,21 @@ from lrsearch.worker.saving import CheckpointSaver
 from lrsearch.worker.seeds import seed_of
 from lrsearch.worker.shares import TimeShares
 from lrsearch.worker.stopping import StopRequest
-from lrsearch.worker.telling import place_text, trial_ended, trial_progress, trial_started
+from lrsearch.worker.trial_messages import place_text, trial_ended, trial_progress, trial_started
 
 if TYPE_CHECKING:
     from lrsearch.space import SearchSpace
     from lrsearch.storage import Ledger
 
 SAY_EVERY_SECONDS = 0.5  # progress within an epoch, for people
-# Optuna's rows follow in bulk: two looks a trial would cost short trials a tenth of their time
+# Optuna's rows are written in bulk: two writes per trial would cost short trials a tenth of their
+# time.
 MIRROR_EVERY_SECONDS = 1.0
 
 
 @dataclass(slots=True)
-class _Held:
-    """An attempt in hand."""
+class _Running:
+    """An attempt that this worker trains."""
 
     trial: TrialRecord
     spec: TrialSpec
@@ -64,7 +64,7 @@ class _Held:
 
 
 class TrialSession:
-    """One worker's trials of one study, in the order in which they live: claim, watch, save, tell."""
+    """See the module. The methods come in the order of a trial's life: claim, watch, save, tell."""
 
     def __init__(
         self,
@@ -92,17 +92,17 @@ class TrialSession:
         self._saver = CheckpointSaver(ledger, store, heartbeat, stop, say_once=self._say_once)
         self._curves = CurveBuffer(ledger.add_curves, time.monotonic)
         self._shares = TimeShares(time.monotonic)
-        self._held: dict[int, _Held] = {}  # by trial id
+        self._running: dict[int, _Running] = {}  # by trial id
         self._revision: int | None = None  # of the ledger's trials that the proposer has seen
         self._said: set[str] = set()
         self._mirrored_at = -MIRROR_EVERY_SECONDS
-        # why `claim` found nothing, the last time
+        # Why `claim` found nothing, the last time.
         self.answer: Wait | PlanRetests | Done = Wait(0.0)
 
     # -- claim -------------------------------------------------------------------------------------
 
     def claim(self) -> TrialSpec | None:
-        """The next trial to train, with its setting; None where there is none now."""
+        """Claim the next trial and its setting; None where there is none now."""
         while not self._stop.reason:
             claimed = self._ledger.claim(
                 self._study.id,
@@ -112,7 +112,7 @@ class TrialSession:
             )
             if not isinstance(claimed, Claim):
                 self.answer = claimed
-                self._sync_mirror(now=not self._held)
+                self._sync_mirror(now=not self._running)
                 return None
             spec = self._begin(claimed.trial, claimed.attempt)
             if spec is not None:
@@ -121,11 +121,10 @@ class TrialSession:
         return None
 
     def _begin(self, trial: TrialRecord, attempt: int) -> TrialSpec | None:
-        """Sample the trial where it has no setting yet, and bind it; None where it was lost."""
+        """Bind the trial to its setting, or to a sampled one; None where the trial was lost."""
         self._heartbeat.hold(trial.id, attempt)
         self._shares.begin(trial.id)
-        setting = trial.setting or self._propose(trial.number)
-        seed = trial.seed
+        setting, seed = trial.setting or self._propose(trial.number), trial.seed
         if seed is None:
             seed = seed_of(self._study.plan.seed, trial.kind, trial.number)
         params = self._space.public_params(setting)
@@ -146,16 +145,15 @@ class TrialSession:
             yours=trial.origin is Origin.YOURS,
             alone=trial.lost > 0,
             test_split=retest,
-            resume=self._resume(trial),
+            resume=self._read_checkpoint(trial),
             folder=str(self._saver.store.files_folder(trial.label, attempt)),
         )
-        self._held[trial.id] = _Held(trial, spec)
+        self._running[trial.id] = _Running(trial, spec)
         self._say(trial_started(trial, spec))
         return spec
 
     def _count_sampled(self) -> int:
-        """How many sampled trials this worker has in training."""
-        trials = (held.trial for held in self._held.values())
+        trials = (each.trial for each in self._running.values())
         return sum(each.origin is Origin.SAMPLED and each.kind is Kind.SEARCH for each in trials)
 
     def _propose(self, number: int) -> Setting:
@@ -166,17 +164,16 @@ class TrialSession:
         self._proposer.observe(records)
         return self._proposer.propose(number)
 
-    def _resume(self, trial: TrialRecord) -> Snapshot | None:
-        """What the attempt goes on from; checkpoints that could not be read are told of."""
+    def _read_checkpoint(self, trial: TrialRecord) -> Snapshot | None:
+        """Read the checkpoint to go on from; each unreadable one becomes a note."""
         snapshot, troubles = self._saver.begin(trial)
+        then = f"going on from {place_text(snapshot)}" if snapshot else "beginning anew"
         for trouble in troubles:
-            then = f"going on from {place_text(snapshot)}" if snapshot else "beginning anew"
-            text = f"{trial.label}: checkpoint not usable, {then}: {trouble}"
-            self._say(Note(text=text))
+            self._say(Note(text=f"{trial.label}: checkpoint not usable, {then}: {trouble}"))
         return snapshot
 
     def _sync_mirror(self, *, now: bool = False) -> None:
-        """Let Optuna's rows follow, about once a second, and always where nothing is to be trained."""
+        """Update Optuna's rows about once a second, or `now`."""
         if now or time.monotonic() - self._mirrored_at >= MIRROR_EVERY_SECONDS:
             self._mirror.sync(self._study.id)
             self._mirrored_at = time.monotonic()
@@ -184,18 +181,17 @@ class TrialSession:
     # -- watch and save ----------------------------------------------------------------------------
 
     def watch(self, progress: Progress) -> Verdict:
-        """Pass progress on, and answer what the attempt must do now."""
-        held = self._held[progress.trial_id]
-        if time.monotonic() - held.said_at >= SAY_EVERY_SECONDS:
-            held.said_at = time.monotonic()
+        """Report progress, and answer what the attempt must do now."""
+        running = self._running[progress.trial_id]
+        if time.monotonic() - running.said_at >= SAY_EVERY_SECONDS:
+            running.said_at = time.monotonic()
             self._say(trial_progress(progress))
         verdict = self._heartbeat.verdict(progress.trial_id, progress.attempt)
         if progress.epoch_end:
             self._curves.add(progress)
             if verdict is Verdict.KEEP:
-                verdict = self._judge.judge(
-                    held.trial, held.spec.setting, progress, write_curves=self._curves.flush
-                )
+                trial, setting, write = running.trial, running.spec.setting, self._curves.flush
+                verdict = self._judge.judge(trial, setting, progress, write_curves=write)
         self._curves.flush_if_due()
         return verdict
 
@@ -206,9 +202,9 @@ class TrialSession:
     # -- tell --------------------------------------------------------------------------------------
 
     def tell(self, outcome: Outcome) -> None:
-        """Record how an attempt ended, exactly once; what was fenced off is dropped."""
-        held = self._held.pop(outcome.trial_id)
-        outcome = self._complete(held.spec, self._excuse(outcome))
+        """Record how an attempt ended, exactly once; a fenced-off end is dropped."""
+        running = self._running.pop(outcome.trial_id)
+        outcome = self._complete(running.spec, self._excuse(outcome))
         points = self._curves.take(outcome.trial_id, outcome.attempt)
         recorded = outcome.status is not Status.LOST and self._ledger.finish(outcome, points)
         ended = recorded and outcome.status.terminal
@@ -216,8 +212,8 @@ class TrialSession:
         self._saver.end(outcome.trial_id, ended=ended)
         if ended:
             self._sync_mirror()
-        told = outcome if recorded else replace(outcome, status=Status.LOST)
-        self._say(trial_ended(held.trial, held.spec, told))
+        end = outcome if recorded else replace(outcome, status=Status.LOST)
+        self._say(trial_ended(running.trial, running.spec, end))
         for note in outcome.notes:
             if note.startswith(BY_FIT):
                 self._say_once(note, note)
@@ -225,12 +221,12 @@ class TrialSession:
             self._break_if_poisoned()
 
     def abandon(self, reason: str) -> None:
-        """Put back whatever is still held, its engine having been left by an exception."""
-        for trial_id, held in list(self._held.items()):
+        """Put back all attempts, after an exception has left the engine."""
+        for spec in [each.spec for each in self._running.values()]:
             self.tell(
                 Outcome(
-                    trial_id=trial_id,
-                    attempt=held.spec.attempt,
+                    trial_id=spec.trial_id,
+                    attempt=spec.attempt,
                     status=Status.INTERRUPTED,
                     engine="",
                     reason=reason,
@@ -239,35 +235,30 @@ class TrialSession:
         self._sync_mirror(now=True)
 
     def plan_retests(self, asked: PlanRetests) -> None:
-        """Plan the retests of the best few and yours; whoever does so tells of it."""
-        planned = plan_retests(self._ledger, self._study.name, asked)
-        if planned is not None:
+        """Plan the retests of the best few and yours, and report the plan."""
+        if planned := plan_retests(self._ledger, self._study.name, asked):
             self._say(planned)
 
     def _excuse(self, outcome: Outcome) -> Outcome:
-        """Put back what an exit of the study's own code ended, if this worker was told to stop.
+        """Put back a trial that an exit ended, where this worker was told to stop.
 
-        Where nobody asked for the exit, the trial failed: it would be trained for ever.
+        Where nobody asked for the exit of the study's own code, the trial failed: it would be
+        trained for ever.
         """
         if not outcome.left or not self._stop.comes_within_a_moment():
             return outcome
-        return replace(
-            outcome,
-            status=Status.INTERRUPTED,
-            reason=self._stop.reason,
-            value=None,
-            traceback_text="",
-        )
+        status, reason = Status.INTERRUPTED, self._stop.reason
+        return replace(outcome, status=status, reason=reason, value=None, traceback_text="")
 
     def _complete(self, spec: TrialSpec, outcome: Outcome) -> Outcome:
-        """Add what the engine does not know: the worker's time, and where the attempt went on."""
+        """Add what the engine does not know: the worker's time, and where the attempt began."""
         notes = outcome.notes
         if spec.resume is not None:
             notes = (f"went on from {place_text(spec.resume)}", *notes)
         return replace(outcome, worker_seconds=self._shares.end(spec.trial_id), notes=notes)
 
     def _break_if_poisoned(self) -> None:
-        """Stop the study for everybody when it fails alike from the start."""
+        """Stop the study for all workers when its trials fail alike from the start."""
         cause = breaking_failure(self._ledger.trials(self._study.id, kind=Kind.SEARCH))
         if cause is None:
             return

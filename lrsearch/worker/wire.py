@@ -1,6 +1,4 @@
-"""Errors across a process boundary: written as a message by the worker, raised again as the same
-class by the parent.
-"""
+"""Errors of a worker as messages, and back: the parent raises them as the same class."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ _PARTS = ("field", "got", "allowed", "fix")  # for programs
 
 
 def error_to_message(error: BaseException) -> WorkerFailed:
-    """`error` as a worker tells its parent of it."""
+    """Convert an error to the message that tells the parent."""
     kind, text = type(error).__name__, text_of(error)
     if not isinstance(error, LrSearchError):
         shown = "".join(traceback.format_exception(error))
@@ -35,7 +33,7 @@ def error_to_message(error: BaseException) -> WorkerFailed:
 
 
 def error_from_message(failed: WorkerFailed) -> LrSearchError:
-    """The same error, to be raised here; a class that is not ours becomes StudyBroken."""
+    """Convert a message to the error that the parent raises; a foreign class is StudyBroken."""
     known = _CLASSES.get(failed.kind)
     if known is None:
         return StudyBroken(f"a worker failed: {failed.text}", traceback_text=failed.traceback)

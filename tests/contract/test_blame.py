@@ -7,7 +7,7 @@ import sys
 
 import keras
 import pytest
-from engine_world import World, definition, model, spec
+from engine_world import TRAINING_ENGINES, World, definition, model, spec
 from worker_toy import ToyEngine
 
 from lrsearch.engine import create_engine, open_study
@@ -15,7 +15,6 @@ from lrsearch.errors import AskedToLeave, StorageUnavailable
 from lrsearch.values import Status
 
 pytestmark = pytest.mark.tensorflow
-ENGINES = ["fit", "graph", "vectorized"]
 
 
 class Unshowable(Exception):
@@ -49,7 +48,7 @@ def engines():
 # -- the study's ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", TRAINING_ENGINES)
 @pytest.mark.parametrize(
     "error",
     [SystemExit(3), KeyboardInterrupt(), Bare("bare"), Unshowable()],
@@ -94,7 +93,7 @@ def test_an_exit_of_a_callback_fails_its_trial_once_and_the_next_is_trained(name
     assert second.status is Status.COMPLETE
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", TRAINING_ENGINES)
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.*fork.*:RuntimeWarning")
 def test_a_forked_child_that_leaves_by_an_exit_is_no_second_trainer(name):
@@ -132,7 +131,7 @@ class Failing(World):
 
 
 @pytest.mark.parametrize("which", ["watch", "save"])
-@pytest.mark.parametrize("name", [*ENGINES, "toy"])
+@pytest.mark.parametrize("name", [*TRAINING_ENGINES, "toy"])
 def test_what_watch_and_save_raise_leaves_the_engine_as_it_is(engines, name, which):
     error = StorageUnavailable("the database is away")
     with pytest.raises(StorageUnavailable) as raised:

@@ -8,7 +8,17 @@ from functools import cache
 
 import keras
 import pytest
-from engine_world import BATCH, EPOCHS, EXAMPLES, World, definition, model, normed, spec
+from engine_world import (
+    BATCH,
+    EPOCHS,
+    EXAMPLES,
+    TRAINING_ENGINES,
+    World,
+    definition,
+    model,
+    normed,
+    spec,
+)
 from worker_toy import ToyEngine
 
 from lrsearch.engine import create_engine, open_study
@@ -33,14 +43,15 @@ def vectorized():
     return create_engine("vectorized", open_study(definition(build_model=normed)))
 
 
-@pytest.fixture(params=["fit", "graph", "vectorized", "toy"])
+@pytest.fixture(params=[*TRAINING_ENGINES, "toy"])
 def engine(request, fit, graph, vectorized):
-    return {
+    known = {
         "fit": fit,
         "graph": graph,
         "vectorized": vectorized,
         "toy": ToyEngine({"epochs": EPOCHS}),
-    }[request.param]
+    }
+    return known.get(request.param) or create_engine(request.param, open_study(definition()))
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +132,7 @@ VERDICTS = {
             status,
             marks=pytest.mark.slow_matrix if name == "fit" and verdict != Verdict.PRUNE else (),
         )
-        for name in ("fit", "graph", "vectorized", "toy")
+        for name in [*TRAINING_ENGINES, "toy"]
         for verdict, status in VERDICTS.items()
     ],
     indirect=["engine"],

@@ -15,7 +15,7 @@ from lrsearch.engine._keras_optimizer import decay_exclusions, inner, scaling_of
 from lrsearch.engine.compiling import carried_of, set_searched
 from lrsearch.engine.own_optimizer import own_optimizer
 from lrsearch.errors import CannotExport, InvalidValue
-from lrsearch.report import export_text
+from lrsearch.report.exporting import export_text
 from lrsearch.space import OPTIMIZERS, SHAPES, build_schedule
 from lrsearch.values import Origin
 

@@ -152,8 +152,10 @@ def test_a_lapsed_lease_is_reaped_by_the_next_claim_and_its_holder_is_fenced_off
     clock.set(61)
     taken = claim(ledger, study, two, lease_seconds=60)
     assert (taken.trial.id, taken.attempt, taken.trial.lost) == (lapsed.trial.id, 2, 1)
-    beat = ledger.beat([(lapsed.trial.id, lapsed.attempt)], worker_id=one, lease_seconds=60)
-    assert beat.lost == {lapsed.trial.id}
+    renewal = ledger.renew_leases(
+        [(lapsed.trial.id, lapsed.attempt)], worker_id=one, lease_seconds=60
+    )
+    assert renewal.lost == {lapsed.trial.id}
     assert not finish(ledger, lapsed)
     pair = (lapsed.trial.id, lapsed.attempt)
     assert ledger.add_curves({pair: [point(1)]}) == {pair}
@@ -171,7 +173,7 @@ def test_a_beat_keeps_a_lease_alive(clock):
     held = claim(ledger, study, worker, lease_seconds=60)
     for _ in range(5):
         clock.set(50)
-        assert not ledger.beat(
+        assert not ledger.renew_leases(
             [(held.trial.id, held.attempt)], worker_id=worker, lease_seconds=60
         ).lost
     assert ledger.reap() == 0
@@ -404,7 +406,9 @@ def test_nothing_begins_in_a_study_that_was_stopped(ledger, state):
     ledger.set_state(study.id, state, reason="why\0not \ud800")
     assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Done)
     assert (
-        ledger.beat([(held.trial.id, held.attempt)], worker_id=worker, lease_seconds=60).study_state
+        ledger.renew_leases(
+            [(held.trial.id, held.attempt)], worker_id=worker, lease_seconds=60
+        ).study_state
         is state
     )
     ledger.set_state(study.id, StudyState.OPEN)
@@ -424,7 +428,10 @@ def test_deleting_is_refused_while_a_trial_runs_and_leaves_no_row_behind(ledger)
     assert [each.name for each in ledger.studies()] == ["kept"]
     assert optuna.get_all_study_names(ledger.optuna_storage()) == ["kept"]
     assert ledger.trials(kept.id)
-    assert ledger.beat([], worker_id=worker, lease_seconds=60).study_state is StudyState.STOPPED
+    assert (
+        ledger.renew_leases([], worker_id=worker, lease_seconds=60).study_state
+        is StudyState.STOPPED
+    )
 
 
 # -- creation ------------------------------------------------------------------------------------------------------------------
@@ -504,7 +511,7 @@ def test_mariadbs_tables_are_not_judged_between_two_migrations_of_another_proces
         opening = threads.submit(lambda: open_ledger(url, create=True).close())
         with pytest.raises(TimeoutError):
             opening.result(timeout=1)
-        other.execute(text(note.format(schema.head())))
+        other.execute(text(note.format(schema.newest_version())))
         other.commit()
         other.execute(text(f"select release_lock('{schema._LOCK_NAME}')"))
         opening.result(timeout=30)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import tensorflow as tf
-from engine_world import BATCH, World, spec
+from engine_world import BATCH, TRAINING_ENGINES, World, spec
 from keras import ops
 from plain_keras import X, Y, assert_plain, dense, inspected, plain_fit, split, study, trained
 
@@ -21,7 +21,6 @@ from lrsearch.errors import FingerprintMismatch, InvalidValue
 
 pytestmark = pytest.mark.tensorflow
 layers = keras.layers
-ENGINES = ("fit", "graph", "vectorized")
 TRIAL = spec(optimizer="sgd")  # the optimizer that is traced soonest
 
 
@@ -97,7 +96,7 @@ def without_target():
     return looked_and_plain(study(build_model=auto, load_data=split(X, None)))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", TRAINING_ENGINES)
 def test_a_model_that_has_no_target_trains(engine, without_target):
     loaded, history = without_target
     [outcome] = World(TRIAL).run(create_engine(engine, loaded))
@@ -236,7 +235,7 @@ def in_twos():
     return looked_and_plain(study(**IN_TWOS))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", TRAINING_ENGINES)
 def test_an_epoch_that_is_no_whole_number_of_executions_has_its_own_updates(engine, in_twos):
     loaded, history = in_twos
     outcome = in_three_epochs(create_engine(engine, loaded))
@@ -297,7 +296,7 @@ def normed_base():
     )
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", TRAINING_ENGINES)
 def test_layers_that_all_models_share_begin_every_trial_anew(engine):
     build_model, fresh = on_a_base(normed_base)
     changed = study(build_model=build_model)
@@ -393,7 +392,7 @@ def seeded():
     return inspected(study(build_model=seeding))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", TRAINING_ENGINES)
 def test_seeds_of_ours_hold_after_a_build_that_sets_its_own(engine, seeded):
     loaded, facts = seeded
     assert loaded.findings.fixed_seeds

@@ -37,7 +37,7 @@ SUPPORT = Path(__file__).parents[1] / "support"
 SEEDS = [int(each) for each in os.environ.get("LRSEARCH_DRILL_SEEDS", "0,1,2").split(",")]
 KINDS = ("sqlite", "postgresql")
 POINT = CurvePoint(epoch=1, step=10, rate=0.1, seconds=1.0, value=0.5, logs={})
-SEAMS = [
+FAILPOINTS = [
     *(
         f"{step}.{when}"
         for step in ("claim", "bind", "finish")
@@ -110,16 +110,16 @@ def test_01_kill_storm(fleet, kind, seed):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    "seam",
+    "failpoint",
     [
         pytest.param(each, marks=[] if each == "finish.committed" else pytest.mark.drill)
-        for each in SEAMS
+        for each in FAILPOINTS
     ],
 )
-def test_02_kill_at_every_seam(fleet, kind, seam):
-    ours = fleet(kind, trials=4, seam=seam)
+def test_02_kill_at_every_failpoint(fleet, kind, failpoint):
+    ours = fleet(kind, trials=4, failpoint=failpoint)
     [first] = ours.start(1)
-    ours.until(lambda: not first.alive, 60, f"the death at {seam}")
+    ours.until(lambda: not first.alive, 60, f"the death at {failpoint}")
     assert first.wait(10) == -signal.SIGKILL
     ours.start(2)
     ours.end()

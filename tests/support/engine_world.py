@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from lrsearch import StudyDefinition
-from lrsearch.engine import create_engine, open_study
+from lrsearch.engine import ENGINES, create_engine, open_study
 from lrsearch.values import Setting, TrialSpec, Verdict
 
 EPOCHS, EXAMPLES, BATCH = 4, 37, 8
+# all that train themselves; `auto` hands on
+TRAINING_ENGINES = tuple(name for name in ENGINES if name != "auto")
 
 
 def data():

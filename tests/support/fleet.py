@@ -26,7 +26,7 @@ from sqlalchemy import make_url, text
 
 from lrsearch.storage import Mirror, open_ledger
 from lrsearch.values import Kind, Origin, StudyState
-from lrsearch.worker.config import WorkerConfig
+from lrsearch.worker.config import CheckpointPolicy, WorkerConfig
 
 SUPPORT = Path(__file__).parent
 LEASE_SECONDS = 3.0
@@ -129,8 +129,8 @@ class Fleet:
         (folder / "toy.json").write_text(json.dumps(self.says))
         self.config = WorkerConfig(
             storage=url, study_file=str(folder / "toy.json"), checkpoints=str(folder / "checkpoints"), host="drill",
-            engine_factory="worker_toy:loader", lease_seconds=lease_seconds, checkpoint_seconds=checkpoint_seconds,
-            checkpoint_epochs=1,
+            engine_factory="worker_toy:loader", lease_seconds=lease_seconds,
+            checkpoint_policy=CheckpointPolicy(every_seconds=checkpoint_seconds, every_epochs=1),
         )  # fmt: skip
         self.workers, self.faults = [], Counter()
         self.ledger = open_ledger(url, create=True)

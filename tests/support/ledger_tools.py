@@ -118,7 +118,7 @@ def train(ledger, study, worker):
 
 
 def trial_session(ledger, study, folder, *, worker, stop=None, say=lambda _message: None):
-    """What a worker gives its engine, and its heartbeat, which does not beat."""
+    """What a worker gives its engine, and its heartbeat, which renews nothing."""
     from lrsearch.worker.config import WorkerConfig
     from lrsearch.worker.heartbeat import Heartbeat
     from lrsearch.worker.stopping import StopRequest

@@ -55,8 +55,8 @@ class ToyLoader:
             time.time = lambda: right() + ahead
         if self.says.get("clock"):
             _set_clock()
-        if "seam" in self.says:
-            _set_trap(self.says["seam"], Path(self.says["journal"]).parent / "trap")
+        if "failpoint" in self.says:
+            _set_trap(self.says["failpoint"], Path(self.says["journal"]).parent / "trap")
 
     def load(self):
         """Nothing is slow."""

@@ -114,3 +114,10 @@ def test_each_file_and_each_function_that_a_page_names_is_there(page):
         if name:
             assert name in names_of(path), f"{page.name} names {file}: {name}"
             assert not member or member in names_of(path)[name], f"{file}: {name}.{member}"
+
+
+def test_each_class_that_the_glossary_names_is_there():
+    told = re.findall(r"`([A-Z]\w+)`", (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"))
+    there = {name for path in PACKAGE.rglob("*.py") for name in names_of(path)}
+    assert told
+    assert set(told) <= there, set(told) - there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import re
@@ -57,6 +58,17 @@ def test_the_reference_is_what_its_writer_writes():
         cwd=ROOT / "docs", capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout == REFERENCE, "run docs/make_reference.py"
+
+
+@pytest.mark.parametrize(
+    "kind", [lrsearch.StudyDefinition, lrsearch.SearchSpace, lrsearch.TrialInfo]
+)
+def test_the_reference_has_a_line_for_every_field(kind):
+    part = REFERENCE.split(f"\n## {kind.__name__}\n", 1)[1].split("\n## ", 1)[0]
+    lines = re.findall(r"^- `([a-z_, ]+)`: ", part, re.MULTILINE)
+    assert [name for line in lines for name in line.split(", ")] == [
+        each.name for each in dataclasses.fields(kind)
+    ]
 
 
 def test_every_command_prints_json_unless_its_output_is_a_file_a_script_or_a_server():

@@ -15,7 +15,7 @@ from lrsearch.answer import (
     standing,
     summarise,
 )
-from lrsearch.report import answer_text
+from lrsearch.report.answer_page import answer_text
 from lrsearch.values import Direction, Kind, Origin, TrialState
 
 UP, DOWN = Direction.MAXIMIZE, Direction.MINIMIZE

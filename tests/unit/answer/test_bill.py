@@ -5,8 +5,7 @@ import pytest
 from lrsearch.answer import Bill, timed_training
 from lrsearch.answer.bill import TRIAL_SECONDS, VALIDATION
 from lrsearch.forecast import Forecast, Timed
-from lrsearch.report import bill_text
-from lrsearch.report.bill import clock_text, plan_text
+from lrsearch.report.bill import bill_text, clock_text, plan_text
 
 BATCHES = 20 * 45  # of the study: epochs, batches
 SEEN = 1 + VALIDATION * 360 / 1437

@@ -12,7 +12,7 @@ from ledger_tools import add_worker, claim, finish, plan, train
 from lrsearch.answer import summarise
 from lrsearch.messages import Event, Result, TrialEnded
 from lrsearch.progress.study_watcher import StudyWatcher
-from lrsearch.report import status_data, status_text
+from lrsearch.report.status_page import status_data, status_text
 from lrsearch.storage import PlanRetests, Retest, database, open_ledger
 from lrsearch.storage import glance as glances
 from lrsearch.values import Kind, Origin, Status, StudyState

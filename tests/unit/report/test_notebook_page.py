@@ -7,7 +7,7 @@ import pytest
 from ledger_tools import facts, plan, setting
 
 from lrsearch.answer import NOTEBOOK, summarise
-from lrsearch.report import answer_html
+from lrsearch.report.notebook_page import answer_html
 from lrsearch.values import Kind, Origin, StudyRecord, StudyState, TrialRecord, TrialState
 
 STUDY = StudyRecord(

@@ -14,8 +14,7 @@ from sqlalchemy import event
 
 from lrsearch.answer import summarise
 from lrsearch.dashboard.keeping import Keeper
-from lrsearch.report import write_notes
-from lrsearch.report.notes import study_note, trial_note
+from lrsearch.report.notes import study_note, trial_note, write_notes
 from lrsearch.storage import Mirror, open_ledger
 from lrsearch.values import Kind, Origin, TrialRecord, TrialState
 

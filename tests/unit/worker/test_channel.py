@@ -27,7 +27,7 @@ def test_events_arrive_in_order_one_a_line():
     read, write = os.pipe()
     events = EventWriter(write)
     for index in range(50):
-        events.say(Note(text=f"line {index}\n"))
+        events.write(Note(text=f"line {index}\n"))
     events.close()
     os.close(write)
     with os.fdopen(read) as lines:
@@ -40,8 +40,8 @@ def test_a_parent_that_does_not_read_holds_nothing_up_and_loses_only_progress():
     read, write = os.pipe()
     events = EventWriter(write)
     for _ in range(5_000):  # far more than a pipe holds
-        events.say(PROGRESS)
-    events.say(WorkerDone(reason="over"))
+        events.write(PROGRESS)
+    events.write(WorkerDone(reason="over"))
     seen = []
 
     def listen():
@@ -62,9 +62,9 @@ def test_a_dead_parent_is_no_error_and_leaves_nothing_waiting():
     failed = []
     read, write = os.pipe()
     os.close(read)
-    events = EventWriter(write, failed=failed.append)
+    events = EventWriter(write, on_failure=failed.append)
     for _ in range(3):
-        events.say(Note(text="to nobody"))
+        events.write(Note(text="to nobody"))
     began = time.monotonic()
     events.close(timeout=5.0)
     assert time.monotonic() - began < 5.0, "its thread has ended by itself"

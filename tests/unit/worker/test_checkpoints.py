@@ -16,12 +16,12 @@ from lrsearch.errors import InvalidValue
 from lrsearch.values import Snapshot
 from lrsearch.worker import checkpoint_files
 from lrsearch.worker.checkpoints import (
-    CheckpointPolicy,
     CheckpointStore,
     NoRoom,
     Written,
     folder_of,
 )
+from lrsearch.worker.config import CheckpointPolicy
 from lrsearch.worker.snapshots import CheckpointUnusable, decode_snapshot, encode_snapshot
 
 FIXTURE = Path(__file__).parents[2] / "fixtures/v0_1_0/checkpoints"

@@ -21,8 +21,8 @@ def say(*words):
         pass
 said = 400  # where `closerange` does not reach it
 os.dup2(1, said)
-hears = dict(interrupted=lambda why: say("interrupted", why), woken=lambda: say("woken"))
-reader = CommandReader(os.dup(0), orphaned=lambda: say("orphaned"), failed=lambda error: say("failed", type(error).__name__), **hears)
+hears = dict(on_interrupt=lambda why: say("interrupted", why), on_wake=lambda: say("woken"))
+reader = CommandReader(os.dup(0), on_orphan=lambda: say("orphaned"), on_failure=lambda error: say("failed", type(error).__name__), **hears)
 reader.start()
 fork = multiprocessing.get_context("fork")
 """
@@ -183,12 +183,12 @@ def test_a_writer_never_writes_into_a_file_that_got_its_number(tmp_path):
 from lrsearch.messages import EngineReady, Note
 from lrsearch.worker.channel import EventWriter
 read, write = os.pipe()
-events = EventWriter(write, failed=lambda error: say("failed", type(error).__name__))
-events.say(Note(text="well")); time.sleep(0.1)
+events = EventWriter(write, on_failure=lambda error: say("failed", type(error).__name__))
+events.write(Note(text="well")); time.sleep(0.1)
 os.close(write)
 file = open({str(tmp_path / "data")!r}, "w")
 assert file.fileno() == write
-events.say(Note(text="not into the data")); time.sleep(0.2)
+events.write(Note(text="not into the data")); time.sleep(0.2)
 """
     assert heard(body + OVER, seconds=0.1) == ["failed OSError"]
     assert (tmp_path / "data").read_text() == ""
@@ -201,7 +201,7 @@ from lrsearch.messages import EngineReady, Note
 from lrsearch.worker.channel import EventWriter
 json.dumps = partial(json.dumps, indent=2)
 events = EventWriter(said)
-events.say(EngineReady(figures={"of": object})); events.close()
+events.write(EngineReady(figures={"of": object})); events.close()
 """
     [line] = heard(body + OVER, seconds=0.1)
     assert json.loads(line)["figures"] == {"of": str(object)}
