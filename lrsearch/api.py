@@ -132,12 +132,12 @@ class SearchResult:
         worker processes from its file.
         """
         from lrsearch.launch.searching import retest_study
-        from lrsearch.progress.watching import watching
+        from lrsearch.progress.watching import show_progress
 
         trials = (trial,) if isinstance(trial, int) else tuple(trial)
         wanted = RetestOptions(seeds=seeds, top=top, trials=trials)
         search, machine = self.search_options, self.machine_options
-        with watching(quiet=quiet, stream=_stream()) as listen:
+        with show_progress(quiet=quiet, stream=_stream()) as listen:
             retest_study(
                 self.study, wanted, search, machine, definition=self.definition, listen=listen
             )
@@ -151,7 +151,8 @@ class SearchResult:
         from lrsearch.report.trial_page import trial_data, trial_text
 
         record = find_trial(self.study.name, self.records, str(trial))
-        print(trial_text(record, trial_data(record, self.curves.get(record.id, ()), ())))  # noqa: T201 - for a notebook
+        data = trial_data(record, self.curves.get(record.id, ()), ())
+        print(trial_text(record, data))  # noqa: T201 - for a notebook
 
     def _repr_html_(self) -> str:
         """A notebook's view: a table, the notes, and the picture where matplotlib is there."""
@@ -219,11 +220,11 @@ def search(
     """
     words = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
     from lrsearch.launch.searching import read_call, search_study
-    from lrsearch.progress.watching import watching
+    from lrsearch.progress.watching import show_progress
 
     check_system()
     wanted, machine = read_call(words)
-    with watching(quiet=quiet, verbose=verbose, log_file=log_file, stream=_stream()) as listen:
+    with show_progress(quiet=quiet, verbose=verbose, log_file=log_file, stream=_stream()) as listen:
         study = search_study(definition, wanted, machine, listen)
     here = None if isinstance(definition, str | Path) else definition
     return _result(study.name, wanted, machine, here)

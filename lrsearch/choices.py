@@ -1,4 +1,4 @@
-"""The names that a caller chooses among, each list once.
+"""The names that a caller chooses among.
 
 The command line offers them, the options are checked against them, and the table that acts on a
 name (`sampling.SAMPLERS`, `sampling.PRUNERS`, `engine.ENGINES`) has them as its keys. Loads
@@ -18,7 +18,7 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "engine": ("auto", "vectorized", "graph", "fit"),
     "until": ("done", "idle"),
 }
-# What a call or the command line may say in place of the study's own search space.
+# Options of a call or the command line that replace parts of the study's own search space.
 SPACE: Final = (
     "optimizers",
     "schedules",
@@ -32,7 +32,7 @@ SPACE: Final = (
 
 
 def check_choice(kind: str, name: str) -> None:
-    """Raise UnknownName where `name` is no sampler, pruner, ... by `kind`."""
+    """Raise UnknownName where `name` is no choice of `kind`: a sampler, a pruner, ..."""
     if name not in CHOICES[kind]:
         no_cma = kind == "sampler" and name.startswith("cma")
         fix = "Optuna's unpickles rows of the database, so it is not offered." if no_cma else ""

@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON and back, by the types of their fields."""
+"""Converts frozen dataclasses to JSON and back, by the types of their fields."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ T = TypeVar("T")
 
 
 def to_json(value: Any) -> Json:
-    """`value` as `json` writes it: dataclasses as objects, enums as their values, and what JSON
-    does not know as text.
-    """
+    """Convert dataclasses to objects, enums to values, and types unknown to JSON to text."""
     match value:
         case Enum():
             return value.value
@@ -33,7 +31,7 @@ def to_json(value: Any) -> Json:
 
 
 def from_json(kind: type[T], data: Mapping[str, Json]) -> T:
-    """The `kind` that `to_json` has written.
+    """Make the `kind` that `to_json` has written.
 
     Raises ValueError where a field is missing, unknown or no member of its enum.
     """
@@ -45,7 +43,7 @@ def from_json(kind: type[T], data: Mapping[str, Json]) -> T:
 
 
 def _read(kind: Any, value: Json) -> Any:
-    """`value` as what a field's type says: a tuple, a dataclass, an enum or plain JSON, or None."""
+    """Convert `value` to a field's type: a tuple, a dataclass, an enum, plain JSON, or None."""
     if get_origin(kind) in {UnionType, Union}:
         return None if value is None else _read(get_args(kind)[0], value)
     if get_origin(kind) is tuple:

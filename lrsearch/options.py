@@ -1,7 +1,8 @@
-"""What a caller asks for: of the search, of this machine, and of retests.
+"""The options of a search, of this machine, and of retests.
 
-The command line and `lrsearch.search` build these values by their fields' names; they are checked
-here, once, and passed on whole. Times are seconds, sizes bytes; None where nothing was said.
+The command line and `lrsearch.search` build these values by their fields' names. The values are
+checked when they are built, and passed on whole. Times are seconds, sizes bytes; None where nothing
+is given.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ RETEST_SEEDS = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchOptions:
-    """What is asked of a study. A study that goes on keeps what is None here."""
+    """Options of a study; a stored study keeps its own where they are None."""
 
     name: str | None = None
     trials: int | None = None  # the study's total
@@ -39,7 +40,7 @@ class SearchOptions:
     overrides: Mapping[str, Json] = field(default_factory=dict)  # of the study's search space
     accept_change: tuple[str, ...] = ()  # fields of the fingerprint
     allow_version_drift: bool = False
-    # by the monotonic clock: when the command did, so that loading TensorFlow counts too
+    # When the command began, by the monotonic clock: loading TensorFlow counts too.
     began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -50,8 +51,9 @@ class SearchOptions:
 
     @property
     def total(self) -> int | None:
-        """Trials of a new study: as asked, else what its trainings are divided into, else 40, else
-        as many as the time allows.
+        """Trials of a new study; None: as many as the time allows.
+
+        They are the given ones, else the share of the given trainings, else 40 without a timeout.
         """
         if self.trials is None and self.trainings is not None:
             return divide_trainings(self.trainings, self.seeds)[0]
@@ -74,7 +76,7 @@ class MachineOptions:
     threads: int | None = None  # of each worker
     per_device: int | None = None  # workers that share each GPU
     engine: str = "auto"
-    trial_timeout: float | None = None  # an attempt that runs longer is taken for hung
+    trial_timeout: float | None = None  # an attempt that runs longer counts as hung
     checkpoints: str | Path | None = None  # their folder; beside the database where None
     checkpoint_every: float | None = None
     checkpoint_quota: int | None = None
@@ -114,10 +116,11 @@ class RetestOptions:
 
 
 def split_options(given: Mapping[str, Any]) -> tuple[SearchOptions, MachineOptions]:
-    """Both values of one set of options, by their fields' names; None counts as not given."""
-    said = {name: value for name, value in given.items() if value is not None}
-    search = {each.name: said.pop(each.name) for each in fields(SearchOptions) if each.name in said}
-    return SearchOptions(**search), MachineOptions(**said)
+    """Build both values from options by their fields' names; None counts as not given."""
+    options = {name: value for name, value in given.items() if value is not None}
+    names = {each.name for each in fields(SearchOptions)} & options.keys()
+    search = {name: options.pop(name) for name in names}
+    return SearchOptions(**search), MachineOptions(**options)
 
 
 NAMES = tuple(each.name for kind in (SearchOptions, MachineOptions) for each in fields(kind))

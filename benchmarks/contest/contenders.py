@@ -201,7 +201,7 @@ def make_study(url: str, task: Task) -> None:
     from study import setting_of
 
     from lrsearch.jsonable import from_json
-    from lrsearch.launch.creating import new_plan
+    from lrsearch.launch.creating import make_plan
     from lrsearch.messages import Inspection
     from lrsearch.options import SearchOptions
     from lrsearch.storage import open_ledger
@@ -211,7 +211,7 @@ def make_study(url: str, task: Task) -> None:
     search = SearchOptions(trials=task.count, retest=0)
     file = HERE / f"study_{task.workload}.py"
     found = from_json(Inspection, _inspections[task.workload])
-    plan = new_plan(search, task.workload, str(file), found)
+    plan = make_plan(search, task.workload, str(file), found)
     first = tuple((Origin.REFERENCE, setting_of(each, batch)) for each in points(task.count))
     ledger = open_ledger(url, create=True)
     ledger.create_study(replace(plan, first=first))

@@ -40,10 +40,10 @@ def train(name: str, count: int, engine: str) -> dict[str, Any]:
     """Start one process a slot, let them begin together, wait for the last."""
     import os
 
-    from lrsearch.setup.devices import this_machine
+    from lrsearch.setup.devices import inspect_machine
     from lrsearch.setup.slots import environment, plan_slots
 
-    slots = plan_slots(this_machine(), trials=count).slots
+    slots = plan_slots(inspect_machine(), trials=count).slots
     with tempfile.NamedTemporaryFile(prefix="loop-") as counter:
         command = [sys.executable, __file__, "slot", name, str(count), engine, counter.name]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}

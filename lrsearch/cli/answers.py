@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lrsearch.cli.completing import complete_search_trial, study_argument
-from lrsearch.cli.opening import existing_study, room
-from lrsearch.cli.options import json_option, say, storage_option
+from lrsearch.cli.opening import columns, open_study
+from lrsearch.cli.options import echo, json_option, storage_option
 
 if TYPE_CHECKING:
     from lrsearch.answer import Answer
@@ -28,9 +28,9 @@ def best(study: str, *, storage: str | None, as_json: bool) -> None:
     from lrsearch.answer import summarise
     from lrsearch.report.answer_page import answer_text
 
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         answer = summarise(record, ledger.trials(record.id), ledger.all_attempts(record.id))
-    say(answer.to_json(), answer_text(answer, width=room()), as_json=as_json)
+    echo(answer.to_json(), answer_text(answer, width=columns()), as_json=as_json)
 
 
 @click.command("export")
@@ -89,7 +89,7 @@ def export(
     if output is not None and not output.parent.is_dir():
         fix = f"Create {output.parent} first."
         raise InvalidValue("--output", got=str(output), allowed="in a folder that exists", fix=fix)
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         answer = summarise(record, ledger.trials(record.id))
     if form == "keras" and output is not None:
         _write_keras(record, answer, trial, output, study_file)
@@ -149,9 +149,9 @@ def plot(study: str, *, output: Path, storage: str | None, as_json: bool) -> Non
     from lrsearch.answer import summarise
     from lrsearch.report.pictures import write_plots
 
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         records = ledger.trials(record.id)
         answer = summarise(record, records)
         written = write_plots(record, records, ledger.curves(record.id), answer, folder=output)
     paths = [str(path) for path in written]
-    say(paths, "\n".join(f"wrote {path}" for path in paths), as_json=as_json)
+    echo(paths, "\n".join(f"wrote {path}" for path in paths), as_json=as_json)

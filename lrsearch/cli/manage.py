@@ -9,8 +9,8 @@ import click
 
 from lrsearch.cli.completing import study_argument
 from lrsearch.cli.failures import MissingOption
-from lrsearch.cli.opening import existing_study
-from lrsearch.cli.options import json_option, say, storage_option
+from lrsearch.cli.opening import open_study
+from lrsearch.cli.options import echo, json_option, storage_option
 from lrsearch.cli.parsing import duration
 from lrsearch.errors import Refused
 from lrsearch.values import StudyState
@@ -31,7 +31,7 @@ def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
     """
     from lrsearch.report.words import counted
 
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         wanted = StudyState.STOPPED if now else StudyState.DRAINING
         state = ledger.set_state(record.id, wanted, reason="stopped by hand")
         running = ledger.counts(record.id).running
@@ -41,7 +41,7 @@ def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
     if state is wanted:
         trials, resume = counted(running, "running trial"), f"lrsearch resume {quote(study)}"
         message = f"{trials} {ends}; {resume} lets workers go on."
-    say({"study": study, "state": state.value, "running": running}, message, as_json=as_json)
+    echo({"study": study, "state": state.value, "running": running}, message, as_json=as_json)
 
 
 @click.command("resume")
@@ -55,7 +55,7 @@ def resume(study: str, *, storage: str | None, as_json: bool) -> None:
     """
     from lrsearch.report.words import counted
 
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         state = ledger.set_state(record.id, StudyState.OPEN)
         counts = ledger.counts(record.id)
     if state is not StudyState.OPEN:
@@ -64,7 +64,7 @@ def resume(study: str, *, storage: str | None, as_json: bool) -> None:
     waiting, command = counts.waiting, f"lrsearch attach {quote(study)}"
     trials = counted(waiting, "trial")
     message = f"{study} is open. {trials} to train; attach workers with: {command}"
-    say({"study": study, "state": state.value, "waiting": waiting}, message, as_json=as_json)
+    echo({"study": study, "state": state.value, "waiting": waiting}, message, as_json=as_json)
 
 
 @click.command("extend")
@@ -98,7 +98,7 @@ def extend(
         )
     if trials is not None and trainings is not None and trials > trainings:
         raise click.UsageError(f"--trials must be at most the {trainings} of --trainings.")
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         extended = ledger.extend(
             record.id, trials=trials, trainings=trainings, timeout_seconds=timeout
         )
@@ -108,7 +108,7 @@ def extend(
     )
     message = f"{study} has a budget of {budget}{limit} now; {_next(study, extended.state)}"
     totals = {"budget": extended.trials, "trainings": extended.trainings}
-    say({"study": study, **totals, "state": extended.state.value}, message, as_json=as_json)
+    echo({"study": study, **totals, "state": extended.state.value}, message, as_json=as_json)
 
 
 @click.command("retry")
@@ -123,7 +123,7 @@ def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> No
     from lrsearch.report.words import counted
 
     del failed  # the one choice there is, said aloud on purpose
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         numbers = ledger.retry_failed(record.id)
         state = ledger.study(study).state
     waiting = f"{counted(len(numbers), 'failed trial')} to be trained again; {_next(study, state)}"
@@ -132,7 +132,7 @@ def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> No
         if numbers
         else f"no trial of {study} has failed and waits for a retry: nothing was changed."
     )
-    say({"study": study, "enqueued": numbers, "state": state.value}, message, as_json=as_json)
+    echo({"study": study, "enqueued": numbers, "state": state.value}, message, as_json=as_json)
 
 
 @click.command("delete")
@@ -153,7 +153,7 @@ def delete(
     from lrsearch.setup.checkpoint_folder import remove_checkpoints
     from lrsearch.storage import resolve_url
 
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         counts = ledger.counts(record.id)
         if not yes:
             click.confirm(
@@ -161,7 +161,7 @@ def delete(
             )
         ledger.delete_study(record.id)
     remove_checkpoints(record, checkpoints, resolve_url(storage, os.environ))
-    say({"study": study, "deleted": True}, f"deleted {study}.", as_json=as_json)
+    echo({"study": study, "deleted": True}, f"deleted {study}.", as_json=as_json)
 
 
 _MORE = {

@@ -1,4 +1,4 @@
-"""Options that several commands share, each written once, and the values that they make.
+"""Options that several commands share, and the values that the options make.
 
 An option is named like its field of `SearchOptions` or `MachineOptions`, or like a part of the
 search space; `take_options` builds the values.
@@ -27,9 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Group(click.Group):
-    """Commands under a name; one that is not there is an error like any other, with the nearest
-    name.
-    """
+    """Commands under a name; an unknown command is an error that suggests the nearest name."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -39,8 +37,8 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
-    """Several decorators as one, the first shown first in the help."""
+def combine(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Combine decorators into one; the help shows the first one first."""
 
     def decorate(function: F) -> F:
         for decorator in reversed(decorators):
@@ -62,7 +60,7 @@ storage_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
-space_options = together(
+space_options = combine(
     click.option(
         "--optimizers", callback=names, metavar="A,B,...", help="Search these optimizers."
     ),
@@ -105,7 +103,7 @@ space_options = together(
         help="Begin from the space for pretrained models.",
     ),
 )
-worker_options = together(
+worker_options = combine(
     click.option(
         "--devices", metavar="LIST", help="gpu, gpu:0,1 or cpu. [default: every GPU, else the CPU]"
     ),
@@ -125,7 +123,7 @@ worker_options = together(
         "--per-device", type=click.IntRange(min=1), help="Workers that share each GPU. [default: 1]"
     ),
 )
-output_options = together(
+output_options = combine(
     click.option("--quiet", "-q", is_flag=True, help="Print the answer alone."),
     click.option(
         "--verbose", "-v", is_flag=True, help="Say more, and show what the study file prints."
@@ -136,7 +134,7 @@ output_options = together(
         help="Append every event to this file, one JSON object a line.",
     ),
 )
-search_options = together(
+search_options = combine(
     click.option(
         "--trials",
         type=int,
@@ -173,7 +171,7 @@ search_options = together(
         "--retries", type=int, help="Attempts that a trial may lose with its worker. [default: 2]"
     ),
 )
-training_options = together(
+training_options = combine(
     click.option(
         "--engine",
         type=_choice("engine"),
@@ -231,7 +229,7 @@ study_file_option = click.option(
     type=click.Path(path_type=Path),
     help="Its file here. [default: the path it was started with]",
 )
-study_options = together(
+study_options = combine(
     click.argument("study_file", type=click.Path(path_type=Path)),
     click.option("--name", help="The study's name. [default: the file's, without .py]"),
     storage_option,
@@ -243,37 +241,37 @@ study_options = together(
 
 
 def space_overrides(given: dict[str, Any]) -> dict[str, Json]:
-    """Take the options of the search space out of `given`; returns what was said, as JSON."""
-    said = {name: given.pop(name) for name in SPACE if name in given}
-    return {name: value for name, value in said.items() if value is not None}
+    """Take the options of the search space out of `given`, and return those that are set."""
+    options = {name: given.pop(name) for name in SPACE if name in given}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def take_options(given: dict[str, Any]) -> tuple[SearchOptions, MachineOptions]:
-    """Take the options of the search and of the machine out of `given`, as their values.
+    """Take the options of the search and of the machine out of `given`.
 
-    What the values refuse is named as on the command line.
+    An error names the option as on the command line.
     """
     from lrsearch.options import NAMES, WHOLE, split_options
 
-    said = {name: given.pop(name) for name in NAMES if name in given}
+    options = {name: given.pop(name) for name in NAMES if name in given}
     try:
-        return split_options({**said, "overrides": space_overrides(given)})
+        return split_options({**options, "overrides": space_overrides(given)})
     except InvalidValue as error:
         field = str(error.field).replace("_", "-").removeprefix("--")
-        allowed = str(error.allowed).removeprefix(WHOLE)  # click has seen to that
+        allowed = str(error.allowed).removeprefix(WHOLE)  # click has checked that part
         raise InvalidValue(f"--{field}", got=error.got, allowed=allowed) from None
 
 
 def show_progress(
     *, as_json: bool, quiet: bool, verbose: bool, log_file: str | None
 ) -> AbstractContextManager[Listener]:
-    """The view of progress that the output options ask for; none beside JSON."""
-    from lrsearch.progress.watching import watching  # late: it takes longer than all of --help
+    """Show progress as the output options say; never beside JSON."""
+    from lrsearch.progress import watching  # late: this import takes longer than all of --help
 
-    return watching(quiet=quiet or as_json, verbose=verbose, log_file=log_file)
+    return watching.show_progress(quiet=quiet or as_json, verbose=verbose, log_file=log_file)
 
 
-def say(data: Json, text: str, *, as_json: bool) -> None:
+def echo(data: Json, text: str, *, as_json: bool) -> None:
     """Print `data` as JSON for programs, or `text` for people."""
     if as_json:
         echo_json(data)

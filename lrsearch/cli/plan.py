@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from lrsearch.cli.opening import room
-from lrsearch.cli.options import json_option, say, study_options, take_options
+from lrsearch.cli.opening import columns
+from lrsearch.cli.options import echo, json_option, study_options, take_options
 
 
 @click.command("plan")
@@ -29,5 +29,5 @@ def plan(study_file: Path, *, as_json: bool, **options: Any) -> None:
     planned = plan_study(study_file, *take_options(options))
     data = planned.to_json()
     lines = [bill_text(planned.bill, planned.at), *plan_text(data).splitlines()]
-    text = "\n".join(paragraph(each, room(), hang="  ") for each in lines)
-    say(data, text, as_json=as_json)
+    text = "\n".join(paragraph(each, columns(), hang="  ") for each in lines)
+    echo(data, text, as_json=as_json)

@@ -9,9 +9,9 @@ import click
 
 from lrsearch.cli.completing import complete_search_trial, study_argument
 from lrsearch.cli.options import (
+    echo,
     json_option,
     output_options,
-    say,
     show_progress,
     storage_option,
     study_file_option,
@@ -19,7 +19,7 @@ from lrsearch.cli.options import (
     training_options,
     worker_options,
 )
-from lrsearch.cli.run import tell_answer
+from lrsearch.cli.run import print_answer
 
 
 @click.command("retest")
@@ -89,7 +89,7 @@ def retest(
             listen=listen,
         )
     if added.taken.over and not plan_only and not added.stopped:
-        tell_answer(study, machine.storage, as_json=as_json, beside=added.to_json())
+        print_answer(study, machine.storage, as_json=as_json, beside=added.to_json())
     else:
         data = {**added.to_json(), "answer": None}
-        say(data, f"{added}. {added.next_step}".strip(), as_json=as_json)
+        echo(data, f"{added}. {added.next_step}".strip(), as_json=as_json)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lrsearch.cli.completing import study_argument
-from lrsearch.cli.opening import existing_study, room
+from lrsearch.cli.opening import columns, open_study
 from lrsearch.cli.options import (
+    echo,
     echo_json,
     json_option,
     output_options,
-    say,
     show_progress,
     storage_option,
     study_file_option,
@@ -77,11 +77,11 @@ def start_study(study_file: Path, *, create_only: bool, as_json: bool, **options
     with show_progress(as_json=as_json, **options) as listen:
         study = run_study(study_file, search, machine, create_only=create_only, listen=listen)
     if not create_only:
-        tell_answer(study.name, machine.storage, as_json=as_json)
+        print_answer(study.name, machine.storage, as_json=as_json)
         return
     name = study.name
     ready = f"{name} is ready; attach workers with: lrsearch attach {quote(name)}"
-    say({"study": name, "created": True}, ready, as_json=as_json)
+    echo({"study": name, "created": True}, ready, as_json=as_json)
 
 
 @click.command("attach")
@@ -107,26 +107,26 @@ def attach(study: str, *, study_file: Path | None, as_json: bool, **options: Any
         record = attach_workers(study, search, machine, study_file=study_file, listen=listen)
     state = record.state.value
     answer = f"{study} is {state}. Its answer: lrsearch best {quote(study)}"
-    say({"study": study, "state": state}, answer, as_json=as_json)
-    with existing_study(study, machine.storage) as (ledger, record):
+    echo({"study": study, "state": state}, answer, as_json=as_json)
+    with open_study(study, machine.storage) as (ledger, record):
         check_result(record, ledger.trials(record.id))
 
 
-def tell_answer(name: str, storage: str | None, *, as_json: bool, beside: Json = None) -> None:
+def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json = None) -> None:
     """Print the study's answer as `lrsearch best` does, and what to do next; as JSON within
     `beside`, where that is given.
     """
     from lrsearch.answer import summarise
     from lrsearch.report.answer_page import answer_text
 
-    with existing_study(name, storage) as (ledger, record):
+    with open_study(name, storage) as (ledger, record):
         records = ledger.trials(record.id)
         answer = summarise(record, records, ledger.all_attempts(record.id))
     if as_json:
         echo_json(answer.to_json() if beside is None else {**beside, "answer": answer.to_json()})
         check_result(record, records)
         return
-    click.echo(answer_text(answer, width=room()))
+    click.echo(answer_text(answer, width=columns()))
     check_result(record, records)
     name = quote(name)
     click.echo(

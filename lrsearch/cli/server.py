@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrsearch.cli.opening import room
-from lrsearch.cli.options import Group, echo_json, json_option, say, storage_option
+from lrsearch.cli.opening import columns
+from lrsearch.cli.options import Group, echo, echo_json, json_option, storage_option
 
 if TYPE_CHECKING:
     from lrsearch.setup.database_server import DatabaseServer
@@ -42,7 +42,7 @@ def doctor(
     for check in diagnose(MachineOptions(storage=storage, devices=devices), study_file):
         checks.append(check)
         if not as_json:
-            click.echo(_check_text(check, room()))
+            click.echo(_check_text(check, columns()))
     if as_json:
         echo_json([each.to_json() for each in checks])
     if not all(each.well for each in checks):
@@ -99,7 +99,7 @@ def start(*, folder: Path, listen: str, port: int | None, as_json: bool) -> None
     server = database_server.start(folder, listen=listen, port=port)
     serves = f"PostgreSQL serves {server.address}:{server.port}. For every worker:"
     export = f"export LRSEARCH_STORAGE={quote(server.storage)}"
-    say(_place(server), f"{serves}\n\n  {export}", as_json=as_json)
+    echo(_place(server), f"{serves}\n\n  {export}", as_json=as_json)
 
 
 @database.command("stop")
@@ -111,7 +111,7 @@ def stop(*, folder: Path, as_json: bool) -> None:
 
     stopped = database_server.stop(folder)
     text = "stopped." if stopped else "no server of this folder runs on this machine."
-    say({"stopped": stopped}, text, as_json=as_json)
+    echo({"stopped": stopped}, text, as_json=as_json)
 
 
 @database.command("status")
@@ -121,10 +121,10 @@ def server_status(*, folder: Path, as_json: bool) -> None:
     """Say whether the server runs, and what to set for workers."""
     from lrsearch.setup import database_server
 
-    server, runs = database_server.describe(folder), database_server.running(folder)
+    server, runs = database_server.describe(folder), database_server.is_running(folder)
     how, place = "runs" if runs else "does not run", f"{server.address}:{server.port}"
     text = f"{how} at {place}; LRSEARCH_STORAGE={quote(server.storage)}"
-    say({"running": runs, **_place(server)}, text, as_json=as_json)
+    echo({"running": runs, **_place(server)}, text, as_json=as_json)
 
 
 def _place(server: DatabaseServer) -> dict[str, Json]:
@@ -143,4 +143,4 @@ def migrate(*, storage: str | None, as_json: bool) -> None:
     before, after = migrate_database(resolve_url(storage, os.environ))
     newest = f"schema {after} is the newest; nothing to do."
     text = newest if before == after else f"schema {before} -> {after}."
-    say({"before": before, "after": after}, text, as_json=as_json)
+    echo({"before": before, "after": after}, text, as_json=as_json)

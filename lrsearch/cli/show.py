@@ -7,8 +7,8 @@ import time
 import click
 
 from lrsearch.cli.completing import complete_trial, study_argument
-from lrsearch.cli.opening import existing_study, opened_ledger, room
-from lrsearch.cli.options import json_option, say, storage_option
+from lrsearch.cli.opening import columns, open_storage, open_study
+from lrsearch.cli.options import echo, json_option, storage_option
 
 
 @click.command("studies")
@@ -18,9 +18,9 @@ def studies(*, storage: str | None, as_json: bool) -> None:
     """List the studies in the database."""
     from lrsearch.report.studies import studies_table, study_rows
 
-    with opened_ledger(storage) as ledger:
+    with open_storage(storage) as ledger:
         rows = study_rows([(study, ledger.counts(study.id)) for study in ledger.studies()])
-    say(rows, studies_table(rows, width=room()), as_json=as_json)
+    echo(rows, studies_table(rows, width=columns()), as_json=as_json)
 
 
 @click.command("status")
@@ -33,7 +33,7 @@ def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> No
     from lrsearch.answer import spent_on
     from lrsearch.report.status_page import status_data, status_text
 
-    with existing_study(study, storage) as (ledger, _):
+    with open_study(study, storage) as (ledger, _):
         while True:
             ledger.reap()
             record = ledger.study(study)
@@ -47,10 +47,10 @@ def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> No
                 now=ledger.now(),
                 spent=spent_on(records, ledger.all_attempts(record.id)),
             )
-            text = status_text(data, width=room(), watched=watch)
+            text = status_text(data, width=columns(), watched=watch)
             if watch and not as_json:
                 click.clear()
-            say(data, text, as_json=as_json)
+            echo(data, text, as_json=as_json)
             if not watch or data["ended"]:
                 return
             time.sleep(2.0)
@@ -64,9 +64,13 @@ def trials(study: str, *, storage: str | None, as_json: bool) -> None:
     """List the trials of STUDY and its retests."""
     from lrsearch.report.trials import trial_row, trials_table
 
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         records = ledger.trials(record.id)
-    say([trial_row(each) for each in records], trials_table(records, width=room()), as_json=as_json)
+    echo(
+        [trial_row(each) for each in records],
+        trials_table(records, width=columns()),
+        as_json=as_json,
+    )
 
 
 @click.command("show")
@@ -81,10 +85,10 @@ def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
     from lrsearch.report.finding import find_trial
     from lrsearch.report.trial_page import trial_data, trial_text
 
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         found = find_trial(study, ledger.trials(record.id), trial)
         data = trial_data(found, ledger.curve(found.id), ledger.attempts(found.id))
-    say(data, trial_text(found, data, width=room()), as_json=as_json)
+    echo(data, trial_text(found, data, width=columns()), as_json=as_json)
 
 
 @click.command("workers")
@@ -95,9 +99,9 @@ def workers(study: str, *, storage: str | None, as_json: bool) -> None:
     """List the workers of STUDY: host, process, slot, state, when last seen."""
     from lrsearch.report.workers import worker_rows, workers_table
 
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         rows = worker_rows(ledger.workers(record.id), now=ledger.now())
-    say(rows, workers_table(rows, width=room()), as_json=as_json)
+    echo(rows, workers_table(rows, width=columns()), as_json=as_json)
 
 
 @click.command("version")
@@ -107,4 +111,6 @@ def version(*, as_json: bool) -> None:
     from lrsearch.version import installed, versions
 
     found = versions() | {name: installed(name) for name in ("optuna-dashboard", "sqlalchemy")}
-    say(found, "\n".join(f"{name:<17} {number}" for name, number in found.items()), as_json=as_json)
+    echo(
+        found, "\n".join(f"{name:<17} {number}" for name, number in found.items()), as_json=as_json
+    )

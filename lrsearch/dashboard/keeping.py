@@ -17,19 +17,17 @@ if TYPE_CHECKING:
 NOTES_EVERY_SECONDS = 30.0
 
 
-class Keeper:
-    """Writes what has changed since its last look."""
+class NoteWriter:
+    """Writes the notes of studies that have changed since its last look."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._followers: dict[int, Follower] = {}
-        # studies that changed at the last look: Optuna's rows may have come after it
+        # studies that changed at the last look: Optuna's rows may have come afterwards
         self._again: set[int] = set()
 
     def look(self) -> int:
-        """Bring Optuna's rows and the notes of every study up to date; returns how many notes were
-        written.
-        """
+        """Update Optuna's rows and the notes of every study; return the number of notes written."""
         studies = self._ledger.studies()
         self._followers = {
             each.id: self._followers.get(each.id) or Follower(self._ledger, each.id)
@@ -49,14 +47,14 @@ class Keeper:
 
 
 @contextmanager
-def kept_notes(ledger: Ledger) -> Iterator[None]:
-    """Notes are kept while the context lasts."""
-    ended, keeper = threading.Event(), Keeper(ledger)
+def keep_notes(ledger: Ledger) -> Iterator[None]:
+    """Keep notes up to date while the context lasts."""
+    ended, writer = threading.Event(), NoteWriter(ledger)
 
     def keep() -> None:
         while not ended.is_set():
             with suppress(Exception):  # a page without fresh notes is better than none
-                keeper.look()
+                writer.look()
             ended.wait(NOTES_EVERY_SECONDS)
 
     thread = threading.Thread(target=keep, name="lrsearch-notes", daemon=True)
@@ -65,4 +63,4 @@ def kept_notes(ledger: Ledger) -> Iterator[None]:
         yield
     finally:
         ended.set()
-        thread.join(timeout=1.0)  # its transaction is whole, or is rolled back
+        thread.join(timeout=1.0)  # a transaction that is not complete is rolled back

@@ -36,15 +36,6 @@ def scaled_like(yours: Optimizer, optimizer: Optimizer) -> Optimizer:
     return LossScaleOptimizer(optimizer, **scaling_of(yours))
 
 
-def skip_all_reduce(optimizer: Optimizer) -> None:
-    """Skip the all-reduce: with one replica it is the identity. Never under a strategy.
-
-    TensorFlow's reduction registers a gradient function in every trace. TensorFlow keeps that
-    function for ever, with the trace and its model: 3.5 MiB a trial of the smallest model (2.21).
-    """
-    optimizer._all_reduce_sum_gradients = list
-
-
 # -- weight decay ---------------------------------------------------------------------------------
 
 _EXCLUDED, _EXCLUDED_NAMES = "_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"

@@ -25,7 +25,7 @@ _ALLOWED = "an array of numbers or strings"
 
 
 def read_array(label: str, value: Any) -> np.ndarray:
-    """Return the array that trials train on. Raises InvalidValue, whose text begins with `label`."""
+    """Return the array that trials train on. Raises InvalidValue that names `label`."""
     _check_dense(label, value)
     plain = np.asarray(value)
     if plain.dtype.kind in "USO":

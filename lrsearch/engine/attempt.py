@@ -1,8 +1,8 @@
 """One attempt's books: how far it is, its best value, whether it diverged, how it ended.
 
-Every engine holds one `Attempt` per attempt and reports to it in the order of training: `begin`;
-for each epoch `begin_epoch`, then `count` and `look` as often as it can, then `end_epoch`; at last
-`conclude`, or `fail`. Whichever method finds that the attempt must end now raises `Stop`.
+Every engine has one `Attempt` per attempt and reports to it in the order of training: `begin`; for
+each epoch `begin_epoch`, then `count` and `look` as often as it can, then `end_epoch`; at last
+`conclude`, or `fail`. A method that finds that the attempt must end now raises `Stop`.
 
 Knows no Keras and no TensorFlow: the state of a model comes from the engine, by `Plan.fill`.
 """
@@ -33,7 +33,7 @@ from lrsearch.values import (
 
 WATCH_SECONDS = 0.5  # between two looks within an epoch
 
-_GOES_ON = frozenset({Verdict.KEEP, Verdict.INTERRUPT})  # now or later: a snapshot has a use
+_GOES_ON = {Verdict.KEEP, Verdict.INTERRUPT}  # now or later: a snapshot has a use
 _STOPS = {
     Verdict.PRUNE: (Status.PRUNED, "pruned"),
     Verdict.INTERRUPT: (Status.INTERRUPTED, "interrupted"),
@@ -63,12 +63,9 @@ class Plan:
     accumulation: int  # batches per update
     total_steps: int  # updates of a full run
     rate: Callable[[int], float]  # the learning rate of an update, counted from 0
-    # the engine's: a snapshot without arrays comes back with them
-    fill: Callable[[Snapshot], Snapshot]
-    # whether a snapshot can be taken at any batch's end, and not at an epoch's end alone
-    within: bool = True
-    # whether a callback of the user's ended the training
-    stopping: Callable[[], bool] = lambda: False
+    fill: Callable[[Snapshot], Snapshot]  # adds the model's arrays to a snapshot
+    within: bool = True  # a snapshot can be taken at any batch's end, not only at an epoch's
+    stopping: Callable[[], bool] = lambda: False  # a callback of the user's ended the training
 
 
 @final
@@ -91,9 +88,9 @@ class Attempt:
         self.epoch = 0  # epochs finished
         self.batches = 0  # trained in all
         self.batch = 0  # done of the epoch in progress
-        self.batch_logs: Mapping[str, Any] = {}  # of the batches so far of the epoch in progress
-        self.validates_long = True  # so that a look within a validation is worth its copies
-        # The run's: those of the last epoch, or of the weights that a callback put back.
+        self.batch_logs: Mapping[str, Any] = {}  # of these batches
+        self.validates_long = True  # a look within a validation is worth its copies
+        # The run's: the last epoch's, or those of the weights that a callback put back.
         self.logs: Mapping[str, float] = {}
         self.value: float | None = None
         self._judged_epoch = 0
@@ -101,13 +98,13 @@ class Attempt:
         self._best: tuple[float, int] | tuple[None, None] = (None, None)  # value, epoch
 
     def note(self, *texts: str) -> None:
-        """Let each text go with the outcome, once."""
+        """Add each text to the outcome's notes, once."""
         self.notes += tuple(text for text in texts if text not in self.notes)
 
     # -- training ----------------------------------------------------------------------------------
 
     def begin(self, plan: Plan) -> None:
-        """The model is built, and holds the state of the spec's checkpoint where there is one."""
+        """Begin to train: the model is built, and has the checkpoint's state, if any."""
         self._plan = plan
         self._began = self._looked = time.monotonic()
         resume = self.spec.resume
@@ -118,7 +115,7 @@ class Attempt:
             self._rule.resume(resume.meta.get("divergence"))
 
     def begin_epoch(self) -> Snapshot | None:
-        """An epoch begins, or goes on from the checkpoint that is returned.
+        """Begin an epoch, or go on within it from the checkpoint that is returned.
 
         The engine puts the running means of that checkpoint's metrics back.
         """
@@ -133,17 +130,16 @@ class Attempt:
         return within
 
     def count(self, done: int, loss: float | None) -> None:
-        """`done` batches of the epoch are trained; `loss` is the running mean over them."""
+        """Enter that `done` batches of the epoch are trained; `loss` is their running mean."""
         self.batches = self._before + done
-        why = "" if loss is None else self._rule.check(loss, done)
-        if why:
+        if loss is not None and (why := self._rule.check(loss, done)):
             total = self.plan.total_steps
             raise Stop(Status.DIVERGED, f"{why}, at update {self.updates} of {total}")
 
     def look(self, batch: int, logs: Mapping[str, Any]) -> None:
-        """Tell of the progress and offer a snapshot, if it is time.
+        """Report the progress and offer a snapshot, if it is time.
 
-        The model's state is that after `batch` batches of the epoch, whose logs so far are `logs`.
+        The model has trained `batch` batches of the epoch, whose logs so far are `logs`.
         """
         self.batch, self.batch_logs = batch, logs
         now = time.monotonic()
@@ -152,29 +148,28 @@ class Attempt:
             self._report(self._progress(), save=not self.plan.stopping())
 
     def begin_validation(self) -> None:
-        """Only the epoch's validation is left, also where the data ended early."""
+        """Enter that only the epoch's validation is left, also where the data ended early."""
         self.batch = self.plan.steps_per_epoch
         self._validation_began = time.monotonic()
 
     def end_validation(self) -> None:
-        """The validation is over; the next one will take about as long."""
+        """Enter that the validation is over; the next one will take about as long."""
         self.validates_long = time.monotonic() - self._validation_began >= WATCH_SECONDS
 
     def end_epoch(self, logs: Mapping[str, Any]) -> None:
-        """An epoch ends with these logs, those of its validation included.
+        """End an epoch with these logs, which include its validation's.
 
         Raises KeyError where the objective is not among them.
         """
-        plan = self.plan
-        found = self._numbers(logs)
-        if plan.objective not in found:
-            names = ", ".join(sorted(found))
-            raise KeyError(
-                f"objective {plan.objective!r} is not among what the epoch logged: {names}"
-            )
-        self._close_epoch(found)
-        lost, last = self._lost_loss(found), self.epoch >= plan.epochs
-        self._report(self._progress(found, self.value), save=not lost and not last)
+        plan, numbers = self.plan, numbers_of(logs)
+        if others := sorted(set(logs) - set(numbers)):
+            self.note(f"not kept, since it is no number: {', '.join(others)}")
+        if plan.objective not in numbers:
+            names = f"what the epoch logged: {', '.join(sorted(numbers))}"
+            raise KeyError(f"objective {plan.objective!r} is not among {names}")
+        self._close_epoch(numbers)
+        lost, last = self._lost_loss(numbers), self.epoch >= plan.epochs
+        self._report(self._progress(numbers, self.value), save=not lost and not last)
         if not lost and (last or plan.stopping()):
             lost = self._rule.at_end()
         if lost:
@@ -184,11 +179,9 @@ class Attempt:
         self.epoch, self.batch = self.epoch + 1, 0
         self._history[self.epoch] = logs
         self.judge_epoch(self.epoch)
-        best, _ = self._best
-        if self.value is not None and (
-            best is None or self.plan.direction.better(self.value, best)
-        ):
-            self._best = (self.value, self.epoch)
+        value, (best, _) = self.value, self._best
+        if value is not None and (best is None or self.plan.direction.better(value, best)):
+            self._best = (value, self.epoch)
 
     def _report(self, progress: Progress, *, save: bool) -> None:
         """Ask the watcher, offer a snapshot where its verdict leaves one a use, and obey."""
@@ -198,21 +191,15 @@ class Attempt:
         if verdict in _STOPS:
             raise Stop(*_STOPS[verdict])
 
-    def _numbers(self, logs: Mapping[str, Any]) -> dict[str, float]:
-        found = numbers_of(logs)
-        others = sorted(set(logs) - set(found))
-        if others:
-            self.note(f"not kept, since it is no number: {', '.join(others)}")
-        return found
-
     def _lost_loss(self, logs: Mapping[str, float]) -> str:
-        """Why training has diverged as the epoch's logs tell, or empty.
+        """Why training has diverged according to the epoch's logs, or empty.
 
-        A loss alone says so: any other metric may be 0/0.
+        Only a loss tells: any other metric may be 0/0.
         """
-        judged = ["loss", *(["val_loss"] if self.value is None else [])]
-        bad = [name for name in judged if not math.isfinite(logs.get(name, 0.0))]
-        return f"{bad[0]} became {logs[bad[0]]}, after epoch {self.epoch}" if bad else ""
+        for name in ("loss", "val_loss") if self.value is None else ("loss",):
+            if not math.isfinite(logs.get(name, 0.0)):
+                return f"{name} became {logs[name]}, after epoch {self.epoch}"
+        return ""
 
     # -- where it stands ---------------------------------------------------------------------------
 
@@ -245,16 +232,16 @@ class Attempt:
         )
 
     def snapshot(self) -> Snapshot:
-        """The state after the last batch; the epoch's validation may have begun.
+        """Take the state after the last batch; the epoch's validation may have begun.
 
-        Where the engine can take none within an epoch, the state that the epoch began with.
+        It is the state that the epoch began with where the engine can take none within an epoch.
         """
         began = self._epoch_began
         earlier = not self.plan.within and began.epoch == self.epoch
         return self.plan.fill(began if earlier else self._place())
 
     def _place(self) -> Snapshot:
-        """What a snapshot holds beside its arrays."""
+        """A snapshot without its arrays."""
         value, epoch = self._best
         logs = self.batch_logs if self.batch else {}
         meta: dict[str, Json] = {
@@ -269,12 +256,12 @@ class Attempt:
     # -- the end -----------------------------------------------------------------------------------
 
     def judge_epoch(self, epoch: int) -> None:
-        """Let an epoch's logs and value be the run's."""
+        """Make an epoch's logs and value the run's."""
         self._judged_epoch = epoch
         self.judge(self._history[epoch])
 
     def judge(self, logs: Mapping[str, float]) -> None:
-        """Let these logs be the run's, and its value theirs."""
+        """Make these logs, and the value among them, the run's."""
         value = logs[self.plan.objective]
         self.logs, self.value = logs, value if math.isfinite(value) else None
 
@@ -282,10 +269,10 @@ class Attempt:
         """The run's logs and others, whose names get a prefix."""
         return {**self.logs, **{f"{prefix}_{name}": value for name, value in logs.items()}}
 
-    def conclude(self, status: Status, *said: str) -> Outcome:
+    def conclude(self, status: Status, *reasons: str) -> Outcome:
         """The outcome of an attempt that nothing broke.
 
-        One that came to its end has the objective's value.
+        Only a complete or a pruned one has a value.
         """
         value = None
         if status is Status.PRUNED:
@@ -295,15 +282,15 @@ class Attempt:
             value = self._best[0] if best else self.value
             if value is None:
                 place = "in every epoch" if best else f"after epoch {self._judged_epoch}"
-                said += (f"no value: {self.plan.objective} was not finite {place}",)
-        return self._outcome(status, reason="; ".join(filter(None, said)), value=value)
+                reasons += (f"no value: {self.plan.objective} was not finite {place}",)
+        return self._outcome(status, reason="; ".join(filter(None, reasons)), value=value)
 
     def fail(self, reason: str, text: str, *, left: bool) -> Outcome:
         """The outcome of what the study's code raised; `text` is its traceback."""
         return self._outcome(Status.FAILED, reason=reason, traceback_text=text, left=left)
 
-    def _outcome(self, status: Status, **told: Any) -> Outcome:
-        end_fork()  # what the study's code forked has no outcome: one process trains an attempt
+    def _outcome(self, status: Status, **fields: Any) -> Outcome:
+        end_fork()  # a process that the study's code forked has no outcome
         value, epoch = self._best
         return Outcome(
             trial_id=self.spec.trial_id,
@@ -318,14 +305,14 @@ class Attempt:
             seconds=time.monotonic() - self._opened,
             logs=self.logs,
             notes=self.notes,
-            **told,
+            **fields,
         )
 
 
 def numbers_of(logs: Mapping[str, Any]) -> dict[str, float]:
     """The logs that are one number each; others, such as a confusion matrix, are left out."""
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for name, value in logs.items():
         with suppress(TypeError, ValueError):
-            found[name] = float(np.asarray(value).item() if np.size(value) == 1 else value)
-    return found
+            numbers[name] = float(np.asarray(value).item() if np.size(value) == 1 else value)
+    return numbers

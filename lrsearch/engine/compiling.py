@@ -17,14 +17,13 @@ from lrsearch.engine._keras_model import (
     has_own,
     note_auto_jit,
     scope_of,
-    strategy_of,
+    skip_all_reduce,
     unsupported_strategy,
 )
 from lrsearch.engine._keras_optimizer import (
     copy_decay_exclusions,
     inner,
     scaled_like,
-    skip_all_reduce,
 )
 from lrsearch.engine._keras_state import same_names, seed_layers, set_seeds
 from lrsearch.engine._tensorflow import things_created
@@ -64,8 +63,7 @@ def fresh_model(definition: StudyDefinition, extra: Mapping[str, Json]) -> Model
     _check_one_optimizer(model)
     _check_strategy(model)
     shared.note(model, inner(model.optimizer), before=before)
-    if strategy_of(model) is None:
-        skip_all_reduce(inner(model.optimizer))
+    skip_all_reduce(model)
     return model
 
 
@@ -140,9 +138,13 @@ def _check_one_optimizer(model: Model) -> None:
 
 
 def _members(value: Any) -> list[Any]:
-    """List the members of a list or dict; of another value, the value."""
-    members = value.values() if isinstance(value, dict) else value
-    return list(members) if isinstance(value, dict | list | tuple) else [value]
+    """List the members of a list or dict; of another value, the value.
+
+    Keras' tree cannot: it sorts keys, and Keras' own attributes have layers as keys.
+    """
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def accumulation_of(model: Model, definition: StudyDefinition, *, yours: bool = False) -> int:
@@ -182,7 +184,6 @@ def set_searched(
         )
     optimizer.lrsearch_feeds_rate = learning_rate is not None
     copy_decay_exclusions(inner(model.optimizer), optimizer)
-    if strategy_of(model) is None:
-        skip_all_reduce(optimizer)
     with scope_of(model):
         model.optimizer = scaled_like(model.optimizer, optimizer)
+    skip_all_reduce(model)

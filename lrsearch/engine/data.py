@@ -50,6 +50,11 @@ class Arrays:
         return [each for each in tree.flatten(self.structure) if each is not None]
 
     @property
+    def nbytes(self) -> int:
+        """The bytes of all arrays."""
+        return sum(each.nbytes for each in self.arrays)
+
+    @property
     def numeric(self) -> bool:
         """Whether all of it is numbers; the rest is strings."""
         return all(each.dtype != object for each in self.arrays)
@@ -131,10 +136,8 @@ def check_data(loaded: Any) -> Data:
         got = f"a {type(loaded).__name__}" + (f" of {len(loaded)}" if listed else "")
         allowed = "a function that returns (train, validation) or (train, validation, test)"
         raise InvalidValue("load_data", got=got, allowed=allowed)
-    names = ("train", "validation", "test")
-    return Data(
-        **{name: check_split(name, each) for name, each in zip(names, loaded, strict=False)}
-    )
+    splits = zip(("train", "validation", "test"), loaded, strict=False)
+    return Data(**{name: check_split(name, split) for name, split in splits})
 
 
 def check_split(name: str, split: Any) -> Split:
@@ -154,10 +157,8 @@ def check_split(name: str, split: Any) -> Split:
             "keras.utils.PyDataset"
         )
         raise InvalidValue(whole, got=f"a {type(split).__name__}", allowed=allowed)
-    values = {
-        part: _lists_to_tuples(value)
-        for part, value in zip(("x", "y", "sample_weight"), split, strict=False)
-    }
+    parts = zip(("x", "y", "sample_weight"), split, strict=False)
+    values = {part: _lists_to_tuples(value) for part, value in parts}
     read = {
         part: map_arrays(partial(read_array, f"{part} of the {name} split"), value)
         for part, value in values.items()

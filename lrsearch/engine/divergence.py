@@ -20,12 +20,13 @@ FLOOR = 1e-3  # a start this low says nothing about scale
 # that height would come back there.
 OVERSHOT = 2.0
 NO_BETTER = 0.9  # of the start
-ENOUGH = 20  # batches: of fewer, one batch's luck says too much
-_OF_THE_RUN = ("start", "peak", "peak_batch", "seen", "high")
-_OF_AN_EPOCH = ("mean", "count", "lowest", "highest", "below")  # what `new_epoch` begins anew
 # This part of the last epoch's batches may lie below that. More of them do where the first batch,
 # which is the start, was low by luck.
 FEW = 0.05
+ENOUGH = 20  # batches: of fewer, one batch's luck says too much
+
+_OF_THE_RUN = ("start", "peak", "peak_batch", "seen", "high")
+_OF_AN_EPOCH = ("mean", "count", "lowest", "highest", "below")  # what `new_epoch` begins anew
 
 
 class DivergenceRule:
@@ -51,35 +52,35 @@ class DivergenceRule:
         if not math.isfinite(mean):
             return f"the loss became {'NaN' if math.isnan(mean) else 'infinite'}"
         step = batches - self._count
-        own = (mean * batches - self._mean * self._count) / max(step, 1)
+        loss = (mean * batches - self._mean * self._count) / max(step, 1)
         self._mean, self._count = mean, batches
         self._seen += step
         if self._start is None:
-            self._start = own
-        self._note(own, step)
-        limit = FACTOR * max(abs(self._start), FLOOR)
-        self._high = self._high + 1 if own > limit else 0
-        return (
-            f"the loss rose to {own:.3g}, from {self._start:.3g} at the start"
-            if self._high >= PATIENCE
-            else ""
-        )
+            self._start = loss
+        if loss > self._peak:
+            self._peak, self._peak_batch = loss, self._seen
+        self._lowest, self._highest = min(self._lowest, loss), max(self._highest, loss)
+        self._below += step if loss < NO_BETTER * self._start else 0
+        self._high = self._high + 1 if loss > FACTOR * max(abs(self._start), FLOOR) else 0
+        if self._high < PATIENCE:
+            return ""
+        return f"the loss rose to {loss:.3g}, from {self._start:.3g} at the start"
 
     def at_end(self) -> str:
         """Why an attempt whose last epoch is over counts as diverged, or empty.
 
         It does where it overshot its start and never recovered.
 
-        Some batch's loss was twice the start and twice the last epoch's highest (or the whole last
-        epoch is above twice the start), and the last epoch is no better than the start: neither its
-        mean nor, but for a few, its batches. Runs of less than twenty batches are never judged.
+        Overshot: some batch's loss was twice the start and twice the last epoch's highest, or the
+        whole last epoch is above twice the start. Not recovered: the last epoch is no better than
+        the start, neither its mean nor, but for a few, its batches. Runs of less than twenty
+        batches are never judged.
         """
         start = self._start
         if start is None or start < FLOOR or not self._count or self._seen < ENOUGH:
             return ""
-        overshot = (
-            self._peak >= OVERSHOT * max(start, self._highest) or self._lowest >= OVERSHOT * start
-        )
+        overshot = self._peak >= OVERSHOT * max(start, self._highest)
+        overshot = overshot or self._lowest >= OVERSHOT * start
         if not overshot or self._mean <= NO_BETTER * start or self._below > FEW * self._count:
             return ""
         rose = f"the loss rose to {self._peak:.3g} at batch {self._peak_batch}"
@@ -87,12 +88,9 @@ class DivergenceRule:
 
     def state(self) -> dict[str, Json]:
         """What a checkpoint keeps, as JSON."""
-        run = {name: getattr(self, f"_{name}") for name in _OF_THE_RUN}
         epoch = {name: getattr(self, f"_{name}") for name in _OF_AN_EPOCH}
-        return {
-            **run,
-            "epoch": {name: value for name, value in epoch.items() if math.isfinite(value)},
-        }
+        finite = {name: value for name, value in epoch.items() if math.isfinite(value)}
+        return {**{name: getattr(self, f"_{name}") for name in _OF_THE_RUN}, "epoch": finite}
 
     def resume(self, state: Mapping[str, Json] | None) -> None:
         """Go on from a checkpoint's `state`, in the middle of its epoch.
@@ -104,10 +102,3 @@ class DivergenceRule:
         kept = {**{name: state.get(name, 0) for name in _OF_THE_RUN}, **state.get("epoch", {})}
         for name, value in kept.items():
             setattr(self, f"_{name}", value)
-
-    def _note(self, own: float, step: int) -> None:
-        assert self._start is not None
-        if own > self._peak:
-            self._peak, self._peak_batch = own, self._seen
-        self._lowest, self._highest = min(self._lowest, own), max(self._highest, own)
-        self._below += step if own < NO_BETTER * self._start else 0

@@ -9,10 +9,11 @@ import tensorflow as tf
 
 from lrsearch.engine.attempt import Attempt
 from lrsearch.engine.blame import LEAVING, end_fork
+from lrsearch.engine.ways import CannotCarry
 from lrsearch.errors import text_of
 from lrsearch.values import Outcome
 
-LONGEST_TRACEBACK = 8192  # characters: the end of a traceback is what tells
+LONGEST_TRACEBACK = 8192  # characters: a traceback's end says most
 
 
 def fail_attempt(attempt: Attempt, error: BaseException) -> Outcome:
@@ -25,8 +26,15 @@ def fail_attempt(attempt: Attempt, error: BaseException) -> Outcome:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an exception says."""
+    """The first line of an exception's text, at most 500 characters."""
     return (text_of(error).strip().splitlines() or ["no message"])[0][:500]
+
+
+def one_line(error: BaseException, place: str = "") -> str:
+    """Why an engine cannot train something: the limit that it met, or the error and its place."""
+    if isinstance(error, CannotCarry):
+        return str(error)
+    return f"{type(error).__name__}{place}: {first_line(error)[:200]}"
 
 
 def user_traceback(error: BaseException) -> str:

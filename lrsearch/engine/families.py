@@ -83,7 +83,7 @@ class Family:
     def columns(self, name: str) -> int:
         """The width of a row of this cell: the number of parameters, or 1 for a counter."""
         shape = self.cells[name].shape
-        return int(shape[1]) if shape else 1
+        return int(shape[1]) if len(shape) else 1  # a scalar's TensorShape is truthy
 
     def begin(self, setting: Setting, weights: np.ndarray) -> State:
         """Make the state of one new row; weights: (1, parameters)."""
@@ -216,7 +216,7 @@ class Family:
     # -- snapshots ---------------------------------------------------------------------------------
 
     def snapshot(self, state: State) -> dict[int, np.ndarray]:
-        """Return one row's state, by each variable's place in the state of the model's optimizer."""
+        """Return one row's state by place in the list of the optimizer's variables."""
         return {
             place: np.asarray(state[name])[0, columns].reshape(shape)
             for place, (name, columns, shape) in enumerate(self._places())

@@ -8,23 +8,27 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, final
+from typing import final
 
 from lrsearch.engine._keras_data import intercept_epoch_iterator
 from lrsearch.engine._keras_model import build_fully, set_last_logs
 from lrsearch.engine._keras_state import clear_session
 from lrsearch.engine.attempt import Attempt, Stop
-from lrsearch.engine.blame import PASSING, Observer, guard
+from lrsearch.engine.blame import PASSING, Observer, train_each
 from lrsearch.engine.callbacks import calls_begin
-from lrsearch.engine.compiling import accumulation_of, set_searched
 from lrsearch.engine.contract import Engine
 from lrsearch.engine.data import Arrays, epoch_stream, sample_batch
 from lrsearch.engine.failure import fail_attempt
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.shared import shared_layers
 from lrsearch.engine.snapshot import restore_snapshot
-from lrsearch.engine.starting import keep_callbacks, start_model, uses_averaged
-from lrsearch.engine.training import KerasTraining
+from lrsearch.engine.starting import (
+    keep_callbacks,
+    set_optimizer,
+    start_model,
+    uses_averaged,
+)
+from lrsearch.engine.training import KerasTraining, keras_data
 from lrsearch.engine.types import Callback, Dataset, Model
 from lrsearch.values import Outcome, Save, Source, TrialSpec, Watch
 
@@ -40,9 +44,7 @@ class FitEngine(Engine):
 
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Train what `source` hands out, one after another."""
-        with guard(watch, save) as observer:
-            while (spec := source()) is not None:
-                yield self.train_one(spec, observer)
+        return train_each(self.train_one, source, watch, save)
 
     def train_one(
         self, spec: TrialSpec, observer: Observer, *, notes: tuple[str, ...] = ()
@@ -68,32 +70,30 @@ class FitEngine(Engine):
 
 
 def _train(training: KerasTraining) -> None:
-    """Build the model, compile, fit."""
-    loaded, spec = training.loaded, training.spec
+    """Build the model, compile it, call its `fit`."""
+    loaded = training.loaded
     training.begin(_compiled_model(training))
     try:
         callbacks = training.callbacks(keep_callbacks(loaded, training.attempt))
-        calls_begin(loaded, spec)
+        calls_begin(loaded, training.spec)
         _fit(training, callbacks)
     finally:
         training.keeper.close()
 
 
 def _compiled_model(training: KerasTraining) -> Model:
-    """A model to go on with: fresh, or with the checkpoint's state."""
+    """A compiled model: fresh, or with the checkpoint's state."""
     loaded, spec = training.loaded, training.spec
     model = start_model(loaded, spec, kernels=True)
     setting, resume = spec.setting, spec.resume
     if not spec.yours:
-        accumulation = accumulation_of(model, loaded.definition)
-        total = loaded.total_steps(setting.batch_size, accumulation)
-        set_searched(model, setting, total_steps=total, accumulation=accumulation)
+        set_optimizer(loaded, model, setting, feeds=False)
+    sample = partial(sample_batch, training.data.train, setting.batch_size)
     # Built inside fit's graph, ScheduleFreeAdamW would begin at zeros (docs/decisions.md).
     if uses_averaged(spec):
-        build_fully(model, sample_batch(training.data.train, setting.batch_size))
+        build_fully(model, sample())
     if resume is not None:
-        sample = sample_batch(training.data.train, setting.batch_size)
-        restore_snapshot(model, resume, sample)
+        restore_snapshot(model, resume, sample())
         if resume.batch:
             # `graph` stops between the batches of an execution, and a stream that goes on within
             # an epoch is not a stream of one epoch.
@@ -103,25 +103,26 @@ def _compiled_model(training: KerasTraining) -> Model:
 
 
 def _fit(training: KerasTraining, callbacks: list[Callback]) -> None:
-    model, spec, train = training.model, training.spec, training.data.train
-    definition = training.loaded.definition
-    steps = training.loaded.steps_per_epoch(spec.setting.batch_size)
-    # An execution of several steps takes them from wherever it is: an epoch that ends within one
-    # needs a stream of its own.
-    by_epoch = isinstance(train, Arrays) and model.steps_per_execution > 1
-    begin = partial(training.keeper.begin, train, spec.resume)
-    with intercept_epoch_iterator(begin):
+    model, spec, data = training.model, training.spec, training.data
+    definition, batch = training.loaded.definition, spec.setting.batch_size
+    steps = training.loaded.steps_per_epoch(batch)
+    # An execution takes several steps from its stream without a look at the epoch: an epoch that
+    # ends within an execution needs a stream of its own.
+    by_epoch = isinstance(data.train, Arrays) and model.steps_per_execution > 1
+    validation, validation_batch = keras_data(data.validation, batch)
+    with intercept_epoch_iterator(partial(training.keeper.begin, data.train, spec.resume)):
         model.fit(
             _epoch_by_epoch(training, steps) if by_epoch else training.stream(steps),
             epochs=definition.epochs,
             initial_epoch=training.attempt.epoch,
             steps_per_epoch=None if by_epoch else steps,
+            validation_data=validation,
+            validation_batch_size=validation_batch,
             validation_steps=definition.validation_steps,
             class_weight=dict(definition.class_weight) if definition.class_weight else None,
             callbacks=callbacks,
             shuffle=False,  # the order is ours, or the dataset's own
             verbose=0,
-            **_validation(training),
         )
 
 
@@ -137,10 +138,3 @@ def _epoch_by_epoch(training: KerasTraining, steps: int) -> Dataset:
         shuffle=training.loaded.definition.shuffle,
         epoch=lambda: training.attempt.epoch,
     )
-
-
-def _validation(training: KerasTraining) -> dict[str, Any]:
-    split, batch = training.data.validation, training.spec.setting.batch_size
-    if isinstance(split, Arrays):
-        return {"validation_data": split.for_keras(), "validation_batch_size": batch}
-    return {"validation_data": split.source}

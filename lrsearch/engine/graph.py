@@ -10,7 +10,8 @@ from __future__ import annotations
 import gc
 import json
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import final
 
@@ -18,27 +19,33 @@ import tensorflow as tf
 
 from lrsearch.engine import ways
 from lrsearch.engine.attempt import Attempt, Stop
-from lrsearch.engine.blame import PASSING, Observer, end_fork, guard
+from lrsearch.engine.blame import PASSING, Observer, end_fork, train_each
 from lrsearch.engine.callbacks import calls_begin
 from lrsearch.engine.contract import Engine, Figures
-from lrsearch.engine.data import Arrays, Data, sample_batch
-from lrsearch.engine.failure import fail_attempt, first_line
-from lrsearch.engine.feeding import StreamFeed
+from lrsearch.engine.data import Arrays, Data, Split, sample_batch
+from lrsearch.engine.failure import fail_attempt, one_line
+from lrsearch.engine.feeding import DeviceArrays, StreamFeed
 from lrsearch.engine.fit import FitEngine
-from lrsearch.engine.graph_run import CallbackFailed, GraphRun
+from lrsearch.engine.graph_run import CallbackFailed, GraphRun, calling_users_code
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.measuring import TIMED_SECONDS, Calibration, time_alone, timed_specs, timing_of
-from lrsearch.engine.program import Held, Program
+from lrsearch.engine.measuring import (
+    TIMED_SECONDS,
+    Calibration,
+    Calls,
+    time_alone,
+    timed_specs,
+    timing_of,
+)
+from lrsearch.engine.program import Program
 from lrsearch.engine.shared import shared_layers
-from lrsearch.engine.starting import keep_callbacks, kept_model, set_fed_optimizer
+from lrsearch.engine.starting import keep_callbacks, kept_model, set_optimizer
 from lrsearch.engine.training import KerasTraining
-from lrsearch.engine.types import Callback
-from lrsearch.engine.ways import AttemptFacts, CannotCarry, ModelFacts
+from lrsearch.engine.ways import AttemptFacts, ModelFacts
 from lrsearch.values import BY_FIT, Outcome, Save, Source, TrialSpec, Watch
 
-# models kept with their graphs; the default space needs one for each optimizer and yours
+# Models kept with their graphs; the default space needs one for each optimizer and yours.
 MOST_PROGRAMS = 16
-# parameters kept in all: the more a model has, the fewer programs are kept
+# Parameters kept in all: the more a model has, the fewer programs are kept.
 MOST_VARIABLES = 50_000_000
 _COLLECT_EVERY = 50  # trials: fresh models are cycles of objects
 
@@ -53,15 +60,14 @@ class GraphEngine(Engine):
         self.loaded = loaded
         self._fit = FitEngine(loaded)
         self._programs: OrderedDict[str, Program] = OrderedDict()
-        self._held: dict[int, tuple[Held | None, Held | None]] = {}
+        # By the data's id: the training and the validation split.
+        self._on_device: dict[int, tuple[DeviceArrays | None, DeviceArrays | None]] = {}
         self._refused: dict[str, str] = {}  # programs that did not trace, and why
         self._trials = 0
 
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Train what `source` hands out, one after another."""
-        with guard(watch, save) as observer:
-            while (spec := source()) is not None:
-                yield self.train_one(spec, observer)
+        return train_each(self.train_one, source, watch, save)
 
     def train_one(
         self, spec: TrialSpec, observer: Observer, *, notes: tuple[str, ...] = ()
@@ -69,13 +75,12 @@ class GraphEngine(Engine):
         """Train one attempt; `notes` go with its outcome."""
         key = program_key(spec)
         if key not in self._refused:
+            attempt = Attempt(spec, engine=self.name, observer=observer, notes=notes)
             try:
-                return self._train_in_graph(
-                    Attempt(spec, engine=self.name, observer=observer, notes=notes)
-                )
+                return self._train_in_graph(attempt)
             except PASSING:
                 raise
-            except BaseException as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
+            except BaseException as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` reports it better
                 end_fork(error)
                 self._refuse(key, error)
         notes = (*notes, f"{BY_FIT}{self._refused[key]}")
@@ -85,55 +90,55 @@ class GraphEngine(Engine):
         """Leave this structure to `fit` from now on."""
         if isinstance(error, tf.errors.ResourceExhaustedError):
             self._programs.clear()  # `fit` frees a model before it makes the next
-            self._held.clear()
+            self._on_device.clear()
             self._refused[key] = ways.GRAPHS_TOO_LARGE.reason
-            return
-        self._programs.pop(key, None)
-        kind = f"{type(error).__name__} in the graph"
-        known = isinstance(error, CannotCarry)
-        self._refused[key] = str(error) if known else f"{kind}: {first_line(error)[:200]}"
+        else:
+            self._programs.pop(key, None)
+            self._refused[key] = one_line(error, " in the graph")
+
+    # -- timing ------------------------------------------------------------------------------------
 
     def time_steps(self) -> Figures:
-        """By the first reference setting, alone; empty where its graph cannot be kept."""
+        """Time the first reference setting, alone; empty where its graph cannot be kept."""
         calls = partial(self.timed_calls, timed_specs(self.loaded)[0])
         try:
             training = timing_of(calls(), enough=TIMED_SECONDS)
             means = {"graph": 1000 * training.mean}
             chosen = Calibration(engine="graph", width=1, reason="", means=means)
-            made = time_alone(chosen, self.loaded, partial(calls, validating=True), training)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials tell it better
+            validating = partial(calls, validating=True)
+            return asdict(time_alone(chosen, self.loaded, validating, training))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials report it better
             end_fork(error)
             return {}
-        return made.to_json()
 
-    def timed_calls(
-        self, spec: TrialSpec, *, validating: bool = False
-    ) -> Iterator[tuple[float, int]]:
+    def timed_calls(self, spec: TrialSpec, *, validating: bool = False) -> Calls:
         """Train this trial for as long as it is asked to, or validate it.
 
-        Yields each call's seconds and batches, or each validation's seconds and 1, but for the
-        first, which traces.
+        A validation counts as one batch.
         """
         training = KerasTraining(self.loaded, Attempt(spec, engine=self.name))
         run = None
         try:
             run = self._new_run(training)
-            yield from run.timed_validations() if validating else run.timed_calls()
+            yield from run.timed_calls(validating=validating)
         # Whatever it is, trials of this structure go to `fit`, and the caller says why.
         except Exception as error:
             self._refuse(program_key(spec), error)
             raise
         finally:
-            self._close(training, run)
+            _close(training, run)
+
+    # -- training ----------------------------------------------------------------------------------
 
     def _train_in_graph(self, attempt: Attempt) -> Outcome:
-        spec = attempt.spec
+        spec, definition = attempt.spec, self.loaded.definition
         training = KerasTraining(self.loaded, attempt)
         run = None
         try:
-            users = self._keep_callbacks(attempt)
+            with calling_users_code():
+                users = keep_callbacks(self.loaded, attempt)
             facts = AttemptFacts(
-                definition=self.loaded.definition, spec=spec, data=training.data, callbacks=users
+                definition=definition, spec=spec, data=training.data, callbacks=users
             )
             ways.check(self.name, facts)
             run = self._new_run(training)
@@ -145,34 +150,17 @@ class GraphEngine(Engine):
             calls_begin(self.loaded, spec)
             return fail_attempt(attempt, failed.__cause__ or failed)
         finally:
-            self._close(training, run)
-            shared_layers(self.loaded.definition.build_model).restore()
+            _close(training, run)
+            shared_layers(definition.build_model).restore()
             self._trials += 1
-            # A stream's copy of large arrays goes at once.
             streams = run is not None and isinstance(run.feed, StreamFeed)
-            if self._trials % _COLLECT_EVERY == 0 or (
-                streams and isinstance(training.data.train, Arrays)
-            ):
+            # A stream's copy of large arrays goes at once.
+            large = streams and isinstance(training.data.train, Arrays)
+            if large or self._trials % _COLLECT_EVERY == 0:
                 gc.collect()
-
-    def _keep_callbacks(self, attempt: Attempt) -> list[Callback]:
-        try:
-            return keep_callbacks(self.loaded, attempt)
-        except PASSING:
-            raise
-        # The user's code may raise anything: the end of this trial, and of no other.
-        except BaseException as error:
-            raise CallbackFailed from error
 
     def _new_run(self, training: KerasTraining) -> GraphRun:
         return GraphRun(training, self._program(training.spec), self.on_device(training.data))
-
-    @staticmethod
-    def _close(training: KerasTraining, run: GraphRun | None) -> None:
-        """Free what streams still hold."""
-        if run is not None:
-            run.close()
-        training.keeper.close()
 
     def _program(self, spec: TrialSpec) -> Program:
         """The kept program of this structure, or a new one; the least recently used goes."""
@@ -194,23 +182,27 @@ class GraphEngine(Engine):
         facts = ModelFacts(definition=self.loaded.definition, model=model, yours=spec.yours)
         ways.check(self.name, facts)
         if not spec.yours:
-            set_fed_optimizer(self.loaded, model, setting)
+            set_optimizer(self.loaded, model, setting, feeds=True)
         sample = sample_batch(self.loaded.data(setting.batch_size).train, setting.batch_size)
         return Program(model, sample, feeds=not spec.yours, draws=draws)
 
-    def on_device(self, data: Data) -> tuple[Held | None, Held | None]:
+    def on_device(self, data: Data) -> tuple[DeviceArrays | None, DeviceArrays | None]:
         """The training and the validation split where they are arrays that fit on the device."""
-        if id(data) not in self._held:
-            weights = self.loaded.definition.class_weight
-            fits = ways.fits_device(data)
-            train = Held(data.train, weights) if isinstance(data.train, Arrays) and fits else None
-            validation = (
-                Held(data.validation, None)
-                if isinstance(data.validation, Arrays) and fits
-                else None
-            )
-            self._held[id(data)] = train, validation
-        return self._held[id(data)]
+
+        def put(split: Split, weights: Mapping[int, float] | None) -> DeviceArrays | None:
+            return DeviceArrays(split, weights) if fits and isinstance(split, Arrays) else None
+
+        if id(data) not in self._on_device:
+            fits, weights = ways.fits_device(data), self.loaded.definition.class_weight
+            self._on_device[id(data)] = put(data.train, weights), put(data.validation, None)
+        return self._on_device[id(data)]
+
+
+def _close(training: KerasTraining, run: GraphRun | None) -> None:
+    """Free what streams still have."""
+    if run is not None:
+        run.close()
+    training.keeper.close()
 
 
 def program_key(spec: TrialSpec) -> str:
@@ -221,8 +213,8 @@ def program_key(spec: TrialSpec) -> str:
     setting = spec.setting
     if spec.yours:
         return "yours"
-    # Keras' decay is multiplied by the rate, so a decay that must not be is divided by the peak: a
-    # number in the graph.
+    # Keras' decay is multiplied by the rate. A decay that must not be is divided by the peak, which
+    # is then a number in the graph.
     peak = setting.learning_rate if setting.hyper.get("independent_weight_decay") else None
     built = (setting.optimizer, dict(setting.hyper), setting.batch_size, dict(setting.extra), peak)
     return json.dumps(built, sort_keys=True)

@@ -1,10 +1,9 @@
-"""One attempt in a program's graphs: the order in which `fit` does things, many batches a call."""
+"""One attempt in a program's graphs: in the order of `fit`, but many batches per call."""
 
 from __future__ import annotations
 
-import itertools
-import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, final
 
@@ -19,30 +18,45 @@ from lrsearch.engine._keras_state import seed_state
 from lrsearch.engine.attempt import Stop
 from lrsearch.engine.blame import PASSING
 from lrsearch.engine.callbacks import calls_begin
-from lrsearch.engine.data import DEFAULT_BATCH, Arrays
-from lrsearch.engine.feeding import ArrayFeed, Feed, StreamFeed
-from lrsearch.engine.program import Held, Program
+from lrsearch.engine.data import DEFAULT_BATCH
+from lrsearch.engine.feeding import ArrayFeed, DeviceArrays, Feed, StreamFeed
+from lrsearch.engine.measuring import Calls, time_calls
+from lrsearch.engine.program import Program
 from lrsearch.engine.snapshot import restore_snapshot
 from lrsearch.engine.starting import order_examples, start_model
-from lrsearch.engine.training import KerasTraining
-from lrsearch.engine.types import Callback
+from lrsearch.engine.training import KerasTraining, keras_data
+from lrsearch.engine.types import Callback, CallbackList
 from lrsearch.engine.ways import SETS_RATE, TEXT_STREAM, CannotCarry
 from lrsearch.space import rates
 
 
 class CallbackFailed(Exception):
-    """What a callback of the user's raised is the trial's end, and this error's cause."""
+    """A callback of the user's raised this error's cause, which ends the trial."""
+
+
+@contextmanager
+def calling_users_code() -> Iterator[None]:
+    """Raise CallbackFailed from whatever the user's callbacks raise."""
+    try:
+        yield
+    except (Stop, *PASSING):
+        raise
+    except BaseException as error:
+        raise CallbackFailed from error
 
 
 @final
 class GraphRun:
-    """See the module. A new run has the trial's start values, or its checkpoint's, in the program.
+    """See the module. A new run puts the trial's start values, or its checkpoint, into the program.
 
-    `held`: the training and the validation split where they lie on the device.
+    `arrays`: the training and the validation split where they lie on the device.
     """
 
     def __init__(
-        self, training: KerasTraining, program: Program, held: tuple[Held | None, Held | None]
+        self,
+        training: KerasTraining,
+        program: Program,
+        arrays: tuple[DeviceArrays | None, DeviceArrays | None],
     ) -> None:
         self.training, self.program = training, program
         self.attempt, self.model = training.attempt, program.model
@@ -54,14 +68,14 @@ class GraphRun:
         training.begin(self.model)
         if not spec.yours:
             program.follow(rates(spec.setting, self.attempt.plan.total_steps))
-        train, self._held_validation = held
+        train, self._validation_arrays = arrays
         self.feed = _training_feed(training, train)
         self._validation: Feed | None = None
-        self._callbacks: Any = None  # keras.callbacks.CallbackList
+        self._callbacks: CallbackList = None
         self._rate: float | None = None  # the next update's, where a callback might set another
 
     def close(self) -> None:
-        """Free what streams still hold."""
+        """Free what streams still have."""
         self.feed.close()
         if self._validation is not None:
             self._validation.close()
@@ -70,10 +84,10 @@ class GraphRun:
         """Train every epoch that is left, with these callbacks of the user's."""
         training, model = self.training, self.model
         epochs = self.attempt.plan.epochs
-        around = training.callbacks(users)
+        callbacks = training.callbacks(users)
         calls_begin(training.loaded, training.spec)
         self._callbacks = keras.callbacks.CallbackList(
-            around,
+            callbacks,
             add_history=True,
             model=model,
             epochs=epochs,
@@ -81,14 +95,14 @@ class GraphRun:
             verbose=0,
         )
         model.stop_training = False
-        self._validation = _validation_feed(training, self._held_validation)
+        validation = self._begin_validation()
         self._rate = self.program.rate if users else None
         self._call("on_train_begin")
         logs: dict[str, float] = {}
         for epoch in range(self.attempt.epoch, epochs):
             model.reset_metrics()
             self._call("on_epoch_begin", epoch)
-            logs = {**self._train_epoch(epoch), **self._validate(self._validation, epoch)}
+            logs = {**self._train_epoch(epoch), **self._validate(validation, epoch)}
             self._call("on_epoch_end", epoch, logs)
             if model.stop_training:
                 break
@@ -97,15 +111,11 @@ class GraphRun:
 
     def _call(self, hook: str, *arguments: Any) -> None:
         """Call the user's callbacks and ours, as `fit` does."""
-        try:
+        with calling_users_code():
             getattr(self._callbacks, hook)(*arguments)
-        except (Stop, *PASSING):
-            raise
-        except BaseException as error:  # the user's code may raise anything
-            raise CallbackFailed from error
 
     def _train_epoch(self, epoch: int) -> dict[str, float]:
-        """Train an epoch, or the rest of it, some batches a call; what it logs."""
+        """Train an epoch, or the rest of it, some batches per call; its logs."""
         program, attempt = self.program, self.attempt
         done = attempt.batch
         self.feed.begin(epoch, done)
@@ -120,12 +130,19 @@ class GraphRun:
         return program.logs
 
     def _train_batches(self) -> np.ndarray | None:
-        """Running means of the loss after each batch of one call; None at the epoch's end."""
+        """The running mean of the loss after each batch of one call, (batches,), float32.
+
+        None at the epoch's end.
+        """
         if self._rate is not None and self.program.rate != self._rate:
             raise CannotCarry(SETS_RATE)
         losses = self.program.run("train", self.feed, one=self.model.stop_training)
         self._rate = None if self._rate is None else self.program.rate
         return losses
+
+    def _begin_validation(self) -> Feed:
+        self._validation = _validation_feed(self.training, self._validation_arrays)
+        return self._validation
 
     def _validate(self, feed: Feed, epoch: int) -> dict[str, float]:
         program = self.program
@@ -137,36 +154,35 @@ class GraphRun:
         self._call("on_test_end", program.logs)
         return {f"val_{name}": value for name, value in program.logs.items()}
 
-    def timed_calls(self) -> Iterator[tuple[float, int]]:
-        """Each call's seconds and batches, but for the first call's; trains on without an end."""
-        self.feed.begin(0)
-        for call in itertools.count():
-            began = time.monotonic()
+    def timed_calls(self, *, validating: bool) -> Calls:
+        """Train on without an end, or validate; a validation counts as one batch."""
+
+        def train() -> int:
             losses = self.program.run("train", self.feed)
             if losses is None:
                 self.feed.begin(0)
-            elif call and len(losses):
-                yield time.monotonic() - began, len(losses)
+            return 0 if losses is None else len(losses)
 
-    def timed_validations(self) -> Iterator[tuple[float, int]]:
-        """Each validation's seconds and 1, but for the first; validates on without an end."""
-        feed = self._validation = _validation_feed(self.training, self._held_validation)
-        for call in itertools.count():
-            began = time.monotonic()
-            feed.begin(0)
-            while self.program.run("test", feed) is not None:
+        def validate() -> int:
+            validation.begin(0)
+            while self.program.run("test", validation) is not None:
                 pass
-            if call:
-                yield time.monotonic() - began, 1
+            return 1
+
+        if validating:
+            validation = self._begin_validation()
+            return time_calls(validate)
+        self.feed.begin(0)
+        return time_calls(train)
 
 
-def _training_feed(training: KerasTraining, held: Held | None) -> Feed:
+def _training_feed(training: KerasTraining, arrays: DeviceArrays | None) -> Feed:
     loaded, spec = training.loaded, training.spec
     steps = training.attempt.plan.steps_per_epoch
-    if held is not None:
-        order = partial(order_examples, loaded, spec, examples=held.examples)
+    if arrays is not None:
+        order = partial(order_examples, loaded, spec, examples=arrays.examples)
         batch = spec.setting.batch_size or DEFAULT_BATCH
-        return ArrayFeed(held, batch=batch, steps=steps, order=order)
+        return ArrayFeed(arrays, batch=batch, steps=steps, order=order)
     weights = loaded.definition.class_weight
     iterator = EpochIterator(
         distribute_strategy=tf.distribute.get_strategy(),
@@ -179,21 +195,22 @@ def _training_feed(training: KerasTraining, held: Held | None) -> Feed:
     return _stream_feed(iterator, anew=False)
 
 
-def _validation_feed(training: KerasTraining, held: Held | None) -> Feed:
-    split, batch = training.data.validation, training.spec.setting.batch_size
-    steps = training.loaded.definition.validation_steps
-    if held is not None:
-        places, size = np.arange(held.examples), batch or DEFAULT_BATCH
-        steps = steps or -(-held.examples // size)
-        return ArrayFeed(held, batch=size, steps=steps, order=lambda _epoch: places)
-    inputs: dict[str, Any]
-    if isinstance(split, Arrays):
-        inputs = {"x": split.x, "y": split.y, "sample_weight": split.weight, "batch_size": batch}
-    else:
-        inputs = {"x": split.source}
-    strategy = tf.distribute.get_strategy()
+def _validation_feed(training: KerasTraining, arrays: DeviceArrays | None) -> Feed:
+    batch, steps = training.spec.setting.batch_size, training.loaded.definition.validation_steps
+    if arrays is not None:
+        places, size = np.arange(arrays.examples), batch or DEFAULT_BATCH
+        steps = steps or -(-arrays.examples // size)
+        return ArrayFeed(arrays, batch=size, steps=steps, order=lambda _epoch: places)
+    inputs, batch = keras_data(training.data.validation, batch)
+    x, y, weight = keras.utils.unpack_x_y_sample_weight(inputs)
     iterator = EpochIterator(
-        distribute_strategy=strategy, **inputs, steps_per_epoch=steps, shuffle=False
+        distribute_strategy=tf.distribute.get_strategy(),
+        x=x,
+        y=y,
+        sample_weight=weight,
+        batch_size=batch,
+        steps_per_epoch=steps,
+        shuffle=False,
     )
     return _stream_feed(iterator, anew=True)
 

@@ -34,10 +34,9 @@ from lrsearch.engine.data import Arrays, Stream, sample_batch
 from lrsearch.engine.failure import user_traceback
 from lrsearch.engine.loaded import Findings, LoadedStudy
 from lrsearch.engine.looking import LOOK_RATE, CallbackLook, StepLook, train_step, try_callbacks
-from lrsearch.engine.own_optimizer import own_optimizer
+from lrsearch.engine.own_optimizer import describe, own_optimizer, sample_rates, thin_out
 from lrsearch.engine.shared import forget_shared_layers, shared_layers
 from lrsearch.engine.types import Model
-from lrsearch.engine.yours import describe, sample_rates, thin_out
 from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
 from lrsearch.space import keras_class
 from lrsearch.values import Direction, Json, Setting, StudyFacts
@@ -110,7 +109,7 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
     calls = _try_callbacks(loaded, model, step, total, accumulation)
     _check_objective(definition, step, calls)
     loaded.direction = direction or _direction(definition, model)
-    loaded.findings = _findings(loaded, first, second, calls)
+    loaded.findings = _find_for_workers(loaded, first, second, calls)
     data = loaded.first_data
     exact = isinstance(data.train, Arrays)
     return StudyFacts(
@@ -205,7 +204,9 @@ def _try_callbacks(
     return replace(calls, kept=tuple(type(each).__name__ for each in kept), notes=notes)
 
 
-def _findings(loaded: LoadedStudy, first: _Start, second: _Start, calls: CallbackLook) -> Findings:
+def _find_for_workers(
+    loaded: LoadedStudy, first: _Start, second: _Start, calls: CallbackLook
+) -> Findings:
     definition = loaded.definition
     seeds = zip(first.seeds, second.seeds, strict=True)
     # The digests of the first batch size are in the fingerprint.

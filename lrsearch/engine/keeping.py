@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import final
 
 import keras
@@ -34,7 +33,7 @@ class AveragedEvaluation:
         self.end = keras.callbacks.LambdaCallback()
         self.begin.on_test_begin = self._average
         self.end.on_test_end = self._put_back
-        self.kept: dict[int, Tensor] = {}  # the weights that training goes on at, by variable's id
+        self.kept: dict[int, Tensor] = {}  # the trained weights, by the variable's id
 
     def _average(self, logs: Logs = None) -> None:
         del logs
@@ -51,13 +50,6 @@ class AveragedEvaluation:
             self.kept = {}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Kept:
-    """Weights that are not the last epoch's: those of `epoch` (from 1), or of none (None)."""
-
-    epoch: int | None
-
-
 @final
 class KeptWeights(keras.callbacks.Callback):
     """Remembers by digest which weights each epoch validated.
@@ -69,7 +61,7 @@ class KeptWeights(keras.callbacks.Callback):
     def __init__(self, attempt: Attempt) -> None:
         super().__init__()
         self._attempt = attempt
-        self._validated: dict[str, int] = {}  # epochs by their weights' digest
+        self._validated: dict[str, int] = {}  # epochs, from 1, by their weights' digest
         self._last = ""
 
     def on_test_begin(self, logs: Logs = None) -> None:
@@ -77,19 +69,17 @@ class KeptWeights(keras.callbacks.Callback):
         self._last = digest_of_weights(self.model)
         self._validated[self._last] = self._attempt.epoch + 1
 
-    def kept(self, model: Model) -> Kept | None:
-        """What the finished model holds instead of the last epoch's weights.
+    def changed(self, model: Model) -> bool:
+        """Whether the finished model has neither the last epoch's weights nor their average."""
+        return digest_of_weights(model) != self._last and not holds_moving_average(model)
 
-        None where it holds those, or their average.
-        """
-        now = digest_of_weights(model)
-        if now == self._last or holds_moving_average(model):
-            return None
-        return Kept(epoch=self._validated.get(now))
+    def epoch_of(self, model: Model) -> int | None:
+        """The last epoch, from 1, that validated the model's weights."""
+        return self._validated.get(digest_of_weights(model))
 
 
 def digest_of_weights(model: Model) -> str:
-    """Equal for equal weights, statistics included; seeds are none of them."""
+    """Equal for equal weights, statistics included; seeds are not part of it."""
     digest = hashlib.blake2b(digest_size=16)
     for variable in model.weights:
         digest.update(np.ascontiguousarray(ops.convert_to_numpy(variable)).tobytes())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import final
+from typing import TypeAlias, final
 
 import keras
 import numpy as np
@@ -18,6 +18,9 @@ import tensorflow as tf
 from lrsearch.engine._keras_state import adopt_seed_generator
 from lrsearch.engine.types import Model, Tensor, Variable
 from lrsearch.engine.ways import CONSTRAINTS, MIXED_TYPES, OTHER_MODEL, CannotCarry
+
+RowArrays: TypeAlias = tuple[np.ndarray, list[np.ndarray]]
+"""One row: `weights` (1, parameters) and `rest`, each (1, ...)."""
 
 
 @final
@@ -34,67 +37,58 @@ class RowLayout:
         self._unmetered = [each.numpy() for each in self.metrics]
         kinds = {str(each.dtype) for each in self.trainable}
         if len(kinds) != 1:
-            named = ", ".join(sorted(kinds)) or "none"
-            raise CannotCarry(MIXED_TYPES, named)
+            raise CannotCarry(MIXED_TYPES, ", ".join(sorted(kinds)) or "none")
         if any(each.constraint is not None for each in self.trainable):
             raise CannotCarry(CONSTRAINTS)
 
-    def start(self, fresh: Model, seed_state: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-        """A fresh, built model's start values as one row: weights and rest."""
+    def start(self, fresh: Model, seed_state: np.ndarray) -> RowArrays:
+        """A fresh, built model's start values as a row."""
         kept = [*self.trainable, *self.rest[:-1]]
         given = [*fresh.trainable_variables, *fresh.non_trainable_variables]
         if [tuple(each.shape) for each in kept] != [tuple(each.shape) for each in given]:
             raise CannotCarry(OTHER_MODEL)
-        others = [each.numpy() for each in fresh.non_trainable_variables]
-        return _row([each.numpy() for each in fresh.trainable_variables], [*others, seed_state])
+        return self._row([*(each.numpy() for each in given), seed_state])
 
     def unmetered(self, rows: int | Tensor) -> list[Tensor]:
         """The metrics' variables before a first batch, each (rows, ...)."""
         return [tf.broadcast_to(each, [rows, *each.shape]) for each in self._unmetered]
 
     def to_arrays(self, weights: np.ndarray, rest: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        """A row as a snapshot names the model's variables: by place in `model.variables`.
+        """Name a row's arrays as a snapshot does: by place in `model.variables`.
 
-        `weights` is (parameters,); `rest` has a row's values.
+        weights: (parameters,); rest: the row's values, without an axis of rows.
         """
         parts = np.split(weights, np.cumsum(self.sizes)[:-1])
-        shaped = [
-            part.reshape(each.shape) for part, each in zip(parts, self.trainable, strict=True)
-        ]
-        by_id = dict(zip(map(id, [*self.trainable, *self.rest]), [*shaped, *rest], strict=True))
-        return {
-            f"model/{place}": by_id[id(each)] for place, each in enumerate(self.model.variables)
-        }
+        pairs = zip(parts, self.trainable, strict=True)
+        values = [*(part.reshape(each.shape) for part, each in pairs), *rest]
+        return dict(zip(self._names(), values, strict=True))
 
-    def from_arrays(self, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
+    def from_arrays(self, arrays: Mapping[str, np.ndarray]) -> RowArrays:
         """The other way: a row from a snapshot."""
-        by_id = {
-            id(each): arrays[f"model/{place}"] for place, each in enumerate(self.model.variables)
-        }
-        by_id[id(self.seeds.state)] = arrays["seed/0"]
-        return _row(
-            [by_id[id(each)] for each in self.trainable], [by_id[id(each)] for each in self.rest]
-        )
+        return self._row([arrays[name] for name in self._names()])
+
+    def _names(self) -> list[str]:
+        """The names in a snapshot of the trained weights and of the rest, in a row's order."""
+        names = {id(each): f"model/{place}" for place, each in enumerate(self.model.variables)}
+        names[id(self.seeds.state)] = "seed/0"
+        return [names[id(each)] for each in (*self.trainable, *self.rest)]
+
+    def _row(self, values: Sequence[np.ndarray]) -> RowArrays:
+        """A row of these values of the trained weights and of the rest."""
+        count = len(self.trainable)
+        flat = np.concatenate([np.ravel(each) for each in values[:count]])
+        return flat[None], [np.asarray(each)[None] for each in values[count:]]
 
     def unflatten(self, flat: Tensor) -> list[Tensor]:
-        """A row's weights (parameters,) in the shapes of the model's."""
-        parts = tf.split(flat, self.sizes)
-        return [
-            tf.reshape(part, each.shape) for part, each in zip(parts, self.trainable, strict=True)
-        ]
+        """Bring a row's weights, (parameters,), into the shapes of the model's."""
+        pairs = zip(tf.split(flat, self.sizes), self.trainable, strict=True)
+        return [tf.reshape(part, each.shape) for part, each in pairs]
 
     def scope(
         self, weights: Sequence[Tensor], rest: Sequence[Tensor], metrics: Sequence[Tensor]
     ) -> keras.StatelessScope:
-        """Within it the model's variables have a row's values."""
+        """Give the model's variables a row's values within the scope."""
         variables = [*self.trainable, *self.rest, *self.metrics]
         adopt_seed_generator(self.seeds)
         pairs = list(zip(variables, [*weights, *rest, *metrics], strict=True))
         return keras.StatelessScope(state_mapping=pairs, collect_losses=True)
-
-
-def _row(
-    weights: Sequence[np.ndarray], rest: Sequence[np.ndarray]
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    flat = np.concatenate([np.ravel(each) for each in weights])
-    return flat[None], [np.asarray(each)[None] for each in rest]

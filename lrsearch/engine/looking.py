@@ -6,7 +6,6 @@ It runs before there is a trial, so that what would fail in every trial is found
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -51,7 +50,8 @@ def train_step(model: Model, loaded: LoadedStudy) -> StepLook:
     traced = has_own(model, "train_step") or strategy_of(model)
     model.run_eagerly = model.run_eagerly or not traced
     few, weights = _few_rows(data.validation, batch_size), loaded.definition.class_weight
-    with _whole_tracebacks():
+    keras.config.disable_traceback_filtering()
+    try:
         history = model.fit(
             _first_batches(data.train, batch_size),
             validation_data=few.for_keras() if isinstance(few, Arrays) else few.source,
@@ -70,6 +70,8 @@ def train_step(model: Model, loaded: LoadedStudy) -> StepLook:
             _check_gaps(data.validation, copes=_is_finite(numbers.get("val_loss"))),
             _check_gaps(data.test, copes=_can_evaluate(model, data.test, batch_size)),
         ]
+    finally:
+        keras.config.enable_traceback_filtering()
     others = tuple(sorted(set(logs) - set(numbers)))
     return StepLook(logs=numbers, others=others, notes=tuple(filter(None, notes)))
 
@@ -84,7 +86,7 @@ def _first_batches(split: Split, batch_size: int | None) -> Dataset:
 
 
 def _few_rows(split: Split, batch_size: int | None) -> Split:
-    """Choose a batch of a split: up to half of it rows that hold NaN or infinity."""
+    """Choose a batch of a split, half of it rows that hold NaN or infinity where there are some."""
     if not isinstance(split, Arrays):
         return split
     size = min(batch_size or DEFAULT_BATCH, split.examples)
@@ -131,15 +133,6 @@ def _check_gaps(split: Split | None, *, copes: bool) -> str:
     got = f"NaN or infinity in {len(rows)} of its rows, the first at row {int(rows[0])}"
     fix = "Clean the data, or leave such entries out in the loss."
     raise InvalidValue(label, got=got, allowed="finite", fix=fix)
-
-
-@contextmanager
-def _whole_tracebacks() -> Iterator[None]:
-    keras.config.disable_traceback_filtering()
-    try:
-        yield
-    finally:
-        keras.config.enable_traceback_filtering()
 
 
 # -- callbacks ------------------------------------------------------------------------------------

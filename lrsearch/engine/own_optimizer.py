@@ -1,7 +1,7 @@
-"""Captures the user's own optimizer as JSON, from which an export writes the code that makes it.
+"""The user's own optimizer: as a setting, for people, and as a call, for exports.
 
-The captured optimizer is built once more and compared, so that an export never differs from what
-was trained.
+An export writes code from the call. The call's optimizer is built once more and compared, so that
+an export never differs from what was trained.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from lrsearch.engine._keras_optimizer import (
+    current_rate,
     inner,
     rate_is_function,
     rate_of,
@@ -22,15 +23,90 @@ from lrsearch.engine._keras_optimizer import (
 )
 from lrsearch.engine.failure import first_line
 from lrsearch.engine.types import Model, Optimizer
-from lrsearch.engine.yours import sample_rates
-from lrsearch.space import code_of
-from lrsearch.values import Json
+from lrsearch.keras import Schedule
+from lrsearch.space import OPTIMIZERS, code_of
+from lrsearch.values import Json, Setting
 
 _MODULES = {
     "keras.optimizers": keras.optimizers,
     "keras.optimizers.schedules": keras.optimizers.schedules,
 }
-_SAMPLES = 20  # of a schedule's rates, compared with those of the schedule that is built again
+_SCHEDULES = {
+    "CosineDecay": "cosine",
+    "CosineDecayRestarts": "cosine_restarts",
+    "ExponentialDecay": "exponential",
+    "InverseTimeDecay": "inverse_time",
+    "PiecewiseConstantDecay": "step",
+    "PolynomialDecay": "polynomial",
+}
+_DRAWN = 200  # rates for a picture: six pixels apart in one of 1,200
+_COMPARED = 20  # rates of a schedule that is built again
+
+
+# -- a setting ------------------------------------------------------------------------------------
+
+
+def describe(optimizer: Optimizer, *, rates: np.ndarray, batch_size: int | None) -> Setting:
+    """Describe the user's compile as a setting: optimizer, largest rate over the run, schedule.
+
+    Optimizer and schedule have their names in our tables, else those of their classes. `rates` are
+    those of `sample_rates`.
+    """
+    known = {name: getattr(optimizer, name, None) for name in ("momentum", "weight_decay")}
+    return Setting(
+        optimizer=optimizer_name(optimizer),
+        learning_rate=float(rates.max()),
+        schedule=_schedule_name(optimizer),
+        batch_size=batch_size,
+        hyper={name: float(each) for name, each in known.items() if isinstance(each, int | float)},
+    )
+
+
+def optimizer_name(optimizer: Optimizer) -> str:
+    """Name the optimizer as our table does, else by its class."""
+    kind = type(optimizer).__name__
+    if kind == "SGD":
+        momentum = float(optimizer.momentum or 0.0)
+        return "sgd" if momentum == 0 else "nesterov" if optimizer.nesterov else "momentum"
+    return next((name for name, spec in OPTIMIZERS.items() if spec.keras == kind), kind)
+
+
+def _schedule_name(optimizer: Optimizer) -> str:
+    schedule = schedule_of(optimizer)
+    if schedule is None:
+        return "constant"  # a function counts as the rate that it returns now
+    if isinstance(schedule, Schedule):
+        return schedule.setting.schedule
+    kind = type(schedule).__name__
+    return _SCHEDULES.get(kind, kind)
+
+
+def sample_rates(optimizer: Optimizer, steps: int, most: int = 1000) -> np.ndarray:
+    """Sample the rate at evenly spread ones of `steps` calls of the schedule.
+
+    Returns at most (most,), float64; (1,) without a schedule.
+    """
+    schedule = schedule_of(optimizer)
+    if schedule is None:
+        return np.asarray([current_rate(optimizer)])
+    places = np.unique(np.linspace(0, steps - 1, min(steps, most)).astype(np.int64))
+    return np.asarray([float(schedule(int(place))) for place in places])
+
+
+def thin_out(rates: np.ndarray) -> tuple[float, ...] | None:
+    """Keep as many of these rates as a picture needs, one where all are equal.
+
+    None where a rate is infinite or NaN, which JSON does not have.
+    """
+    if not np.isfinite(rates).all():
+        return None
+    if np.ptp(rates) == 0:
+        return (float(rates[0]),)
+    places = np.linspace(0, len(rates) - 1, min(len(rates), _DRAWN)).round().astype(int)
+    return tuple(float(f"{each:.6g}") for each in rates[places])
+
+
+# -- a call ---------------------------------------------------------------------------------------
 
 
 class CannotWrite(Exception):
@@ -126,7 +202,7 @@ def _check_call(call: Json, optimizer: Optimizer, steps: int) -> Json:
     """
     again = eval(code_of(call), {"keras": keras})  # noqa: S307 - our own text, of checked values
     # A configuration may lack what the rates of a schedule follow from.
-    rates, new_rates = (sample_rates(each, steps, _SAMPLES) for each in (optimizer, again))
+    rates, new_rates = (sample_rates(each, steps, _COMPARED) for each in (optimizer, again))
     if _stored_call(again) != call or not np.array_equal(rates, new_rates):
         raise CannotWrite(
             f"its configuration does not make the same {type(optimizer).__name__} again"

@@ -35,7 +35,10 @@ def probe(study_file: str | None) -> dict[str, Any]:
         x, y = np.zeros((64, 8), "float32"), np.zeros((64, 1), "float32")
         model.fit(x, y, batch_size=32, epochs=1, verbose=0)
     else:
-        data = _inspect(study_file)
+        loaded = LoadedStudy(definition=load_study_file(study_file))
+        inspect_study(loaded.definition, loaded=loaded)
+        splits = loaded.first_data.splits.values()
+        data = sum(split.nbytes for split in splits if isinstance(split, Arrays))
     devices = [each.name for each in tf.config.list_physical_devices()]
     return {
         "devices": [name.removeprefix("/physical_device:") for name in devices],
@@ -43,17 +46,6 @@ def probe(study_file: str | None) -> dict[str, Any]:
         "data_mib": data / _MIB,
         "peak_mib": peak_bytes() / _MIB,
     }
-
-
-def _inspect(study_file: str) -> int:
-    """Inspect the study, one real step included; returns the bytes of its arrays."""
-    definition = load_study_file(study_file)
-    loaded = LoadedStudy(definition=definition)
-    inspect_study(definition, loaded=loaded)
-    splits = loaded.first_data.splits.values()
-    return sum(
-        each.nbytes for split in splits if isinstance(split, Arrays) for each in split.arrays
-    )
 
 
 def main() -> None:

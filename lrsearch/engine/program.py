@@ -1,25 +1,23 @@
 """One model with its training and validation loops as graphs, traced once for many trials.
 
-A graph runs many batches a call: it reads each from its feed, sets the rate from a table, and calls
-the model's own `train_step`. So it covers what that covers: losses, metrics, weights, seeds, moving
-statistics, accumulation, clipping, EMA, loss scaling. Between trials the start values that
-`build_model()` gives under the trial's seed are copied in, and the optimizer and the metrics begin
-anew.
+A graph runs many batches per call: it reads each from its feed, sets the rate from a table, and
+calls the model's own `train_step`. So a graph covers what that step covers: losses, metrics,
+weights, seeds, moving statistics, accumulation, clipping, EMA, loss scaling. Between trials the
+start values that `build_model()` gives under the trial's seed are copied in, and the optimizer and
+the metrics begin anew.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from typing import final
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from lrsearch.engine._keras_data import weigh_examples
 from lrsearch.engine._keras_model import (
     build_fully,
     build_layers,
@@ -30,30 +28,17 @@ from lrsearch.engine._keras_model import (
 )
 from lrsearch.engine._keras_optimizer import inner
 from lrsearch.engine._keras_state import adopt_seed_generator
-from lrsearch.engine.data import Arrays, map_arrays
 from lrsearch.engine.feeding import Feed
-from lrsearch.engine.types import Batch, Function, Model, Tensor, Variable
+from lrsearch.engine.types import Batch, Function, Model, Structure, Tensor, Variable
 from lrsearch.engine.ways import OTHER_MODEL, CannotCarry, check_graph
 
-# batches a call are chosen for this: how late a signal, a prune or a divergence may be noticed
+# How late a signal, a prune or a divergence may be noticed.
 CALL_SECONDS = 0.5
 _FIRST_CALL = 2  # batches, before the pace is known
 _MOST_CALL = 4096  # batches
 
 
-class Held:
-    """A split's arrays on the device: `batch(indices)` gathers one."""
-
-    def __init__(self, split: Arrays, class_weight: Mapping[int, float] | None) -> None:
-        self.examples = split.examples
-        if class_weight and split.weight is None:  # the table of `ways` refuses both together
-            split = replace(split, weight=weigh_examples(split.y, class_weight))
-        self._tensors = map_arrays(tf.convert_to_tensor, split.structure)
-
-    def batch(self, indices: Tensor) -> Batch:
-        return map_arrays(lambda each: tf.gather(each, indices), self._tensors)
-
-
+@final
 class Program:
     """See the module.
 
@@ -65,7 +50,7 @@ class Program:
     def __init__(self, model: Model, sample: Batch, *, feeds: bool, draws: bool) -> None:
         self.model, self.draws = model, draws
         build_fully(model, sample)
-        # makes the metrics' variables: made within a graph, they would cost a second trace
+        # Makes the metrics' variables: made within a graph, they would cost a second trace.
         model.test_step(sample)
         self._optimizer = [each.numpy() for each in model.optimizer.variables]
         self._copied = _slots_that_begin_as_weights(model)
@@ -73,14 +58,12 @@ class Program:
         self._sample = sample
         self._rate = inner(model.optimizer).learning_rate if feeds else None
         self._rates = tf.zeros([1], tf.float64)
-        self._steps = {
-            "train": self._compiled(model.train_step),
-            "test": self._compiled(model.test_step),
-        }
-        self._functions: dict[Any, Any] = {}
+        steps = {"train": model.train_step, "test": model.test_step}
+        self._steps = {which: self._compiled(step) for which, step in steps.items()}
+        self._functions: dict[tuple[str, Structure], Function] = {}
         self._names: dict[str, tuple[str, ...]] = {}
-        self._paces = {"train": Pace(), "test": Pace()}
-        self.logs: dict[str, float] = {}  # what the steps so far of an epoch or a validation log
+        self._paces = {which: Pace() for which in steps}
+        self.logs: dict[str, float] = {}  # of the steps so far of an epoch or a validation
 
     def begin(self, fresh: Model, seed_state: Variable) -> None:
         """Copy a fresh model's start values in; the optimizer begins anew.
@@ -91,17 +74,14 @@ class Program:
         kept, given = self.model.variables, fresh.variables
         if [tuple(each.shape) for each in kept] != [tuple(each.shape) for each in given]:
             raise CannotCarry(OTHER_MODEL)
-        for variable, value in zip(kept, given, strict=True):
+        variables, values = [*kept, *self.model.optimizer.variables], [*given, *self._optimizer]
+        for variable, value in [*zip(variables, values, strict=True), *self._copied]:
             variable.assign(value)
-        for variable, value in zip(self.model.optimizer.variables, self._optimizer, strict=True):
-            variable.assign(value)
-        for slot, variable in self._copied:
-            slot.assign(variable)
         self._seeds.state.assign(seed_state)
         adopt_seed_generator(self._seeds)
 
     def follow(self, rates: np.ndarray) -> None:
-        """The rates to train with: float64 (updates,), from the optimizer's own count on."""
+        """Train with these rates from now on: (updates,), float64, by the optimizer's own count."""
         self._rates = tf.constant(rates, tf.float64)
         self._set_rate(self._rates)
 
@@ -111,7 +91,7 @@ class Program:
         return None if self._rate is None else float(self._rate)
 
     def run(self, which: str, feed: Feed, *, one: bool = False) -> np.ndarray | None:
-        """Run "train" or "test" steps for about CALL_SECONDS, or `one`.
+        """Run "train" or "test" steps for about CALL_SECONDS, or only `one`.
 
         Returns their running losses, (steps,), float32; None at the feed's end.
         """
@@ -123,15 +103,16 @@ class Program:
         began = time.monotonic()
         losses, done, values = function(source, tf.constant(count), self._rates)
         self.logs = dict(zip(self._names[which], values.numpy().tolist(), strict=True))
-        pace.learn(int(done), time.monotonic() - began)
+        done = int(done)
+        pace.learn(done, time.monotonic() - began)
         if done < count:
-            feed.ran_out(count - int(done))
-        found: np.ndarray = losses.numpy()[: int(done)]
-        return found
+            feed.ran_out(count - done)
+        running: np.ndarray = losses.numpy()[:done]
+        return running
 
     @property
     def traced(self) -> int:
-        """How often something was traced."""
+        """How often a loop was traced."""
         return sum(each.experimental_get_tracing_count() for each in self._functions.values())
 
     # -- graphs ------------------------------------------------------------------------------------
@@ -147,58 +128,45 @@ class Program:
 
         Raises CannotCarry for a model that cannot begin anew.
         """
-        key, read = (which, feed.signature), feed.read
+        key, read, model = (which, feed.signature), feed.read, self.model
         if key not in self._functions:
             # A signature, so that the number of batches does not trace anew.
-            signature = [
-                feed.signature,
-                tf.TensorSpec([], tf.int32),
-                tf.TensorSpec([None], tf.float64),
-            ]
+            count, rates = tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.float64)
             made = tf.function(
                 lambda source, count, rates: self._loop(which, read, source, count, rates),
                 autograph=False,
-                input_signature=signature,
+                input_signature=[feed.signature, count, rates],
             )
-            metrics = [each for metric in self.model.metrics for each in metric.variables]
-            known = [
-                *self.model.variables,
-                *metrics,
-                *self.model.optimizer.variables,
-                self._seeds.state,
-            ]
+            metrics = [each for metric in model.metrics for each in metric.variables]
+            known = [*model.variables, *metrics, *model.optimizer.variables, self._seeds.state]
             check_graph(made.get_concrete_function(), known)
             self._functions[key] = made
         return self._functions[key]
 
-    def _loop(self, which: str, read: Any, source: Any, count: Tensor, rates: Tensor) -> Any:
-        """`count` steps, or as many as the data has.
+    def _loop(
+        self, which: str, read: Function, source: Structure, count: Tensor, rates: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Run `count` steps, or as many as the data has.
 
-        Returns running losses (count,), float32; steps done; the logs' values (names,), float64.
+        Returns running losses (count,), float32; steps done, (); the logs' values (names,),
+        float64.
         """
         own = self._own_names(which)
 
-        def use(batch: Batch) -> Any:
+        def use(batch: Batch) -> Structure:
             if which == "train":
                 self._set_rate(rates)
             logs = self._steps[which](batch)
-            return (
-                True,
-                tf.cast(logs.get("loss", 0.0), tf.float32),
-                tuple(tf.cast(logs[name], tf.float64) for name in own),
-            )
+            loss = tf.cast(logs.get("loss", 0.0), tf.float32)
+            return True, loss, tuple(tf.cast(logs[name], tf.float64) for name in own)
 
-        def step(place: Tensor, _more: Tensor, losses: Tensor, last: Any) -> Any:
+        def step(place: Tensor, _more: Tensor, losses: Tensor, last: Structure) -> Structure:
             more, loss, last = read(source, place, use, lambda: (False, 0.0, last))
             return place + tf.cast(more, tf.int32), more, losses.write(place, loss), last
 
         losses = tf.TensorArray(tf.float32, size=count, element_shape=())
-        begin = (
-            tf.constant(0),
-            tf.constant(value=True),
-            losses,
-            tuple(tf.constant(0.0, tf.float64) for _ in own),
-        )
+        last = tuple(tf.constant(0.0, tf.float64) for _ in own)
+        begin = (tf.constant(0), tf.constant(value=True), losses, last)
         place, _, losses, last = tf.while_loop(
             lambda place, more, *_: more & (place < count), step, begin, parallel_iterations=1
         )
@@ -209,14 +177,13 @@ class Program:
     def _set_rate(self, rates: Tensor) -> None:
         """Set the next update's rate; rates: (updates,), float64.
 
-        The variable brings it to its own type, as the schedules do.
+        The variable casts the rate to its own type, as the schedules do.
         """
         if self._rate is not None:
-            # updates, also where it accumulates
+            # Updates, also where the optimizer accumulates.
             update = tf.convert_to_tensor(inner(self.model.optimizer).iterations)
-            self._rate.assign(
-                tf.gather(rates, tf.minimum(update, tf.size(rates, update.dtype) - 1))
-            )
+            last = tf.size(rates, update.dtype) - 1
+            self._rate.assign(tf.gather(rates, tf.minimum(update, last)))
 
     def _own_names(self, which: str) -> tuple[str, ...]:
         """The names that a step of the user's own logs, found by tracing it.
@@ -227,22 +194,21 @@ class Program:
         if not has_own(self.model, method) and not has_own(self.model, "compute_metrics"):
             return ()
         spec = tree.map_structure(lambda each: tf.TensorSpec(each.shape, each.dtype), self._sample)
-        traced = tf.function(getattr(self.model, method), autograph=False).get_concrete_function(
-            spec
-        )
-        return tuple(traced.structured_outputs)
+        step = tf.function(getattr(self.model, method), autograph=False)
+        return tuple(step.get_concrete_function(spec).structured_outputs)
 
     def _values(self, which: str, own: Mapping[str, Tensor]) -> Tensor:
-        """What `fit` logs, (names,), float64; learns the names.
+        """The values that `fit` logs, (names,), float64; keeps their names.
 
-        That is the metrics' results, or the last step's own logs where its names are others.
+        They are the metrics' results, or the last step's own logs where its names are others.
         """
         metrics = metrics_of(self.model)
-        found = own if own and set(own) != set(metrics) else metrics
-        self._names[which] = tuple(found)
-        return tf.stack([tf.cast(each, tf.float64) for each in found.values()])
+        logs = own if own and set(own) != set(metrics) else metrics
+        self._names[which] = tuple(logs)
+        return tf.stack([tf.cast(each, tf.float64) for each in logs.values()])
 
 
+@final
 class Pace:
     """How many batches a call runs, so that it takes about CALL_SECONDS; kept for later trials."""
 
@@ -260,14 +226,11 @@ class Pace:
 
 def _slots_that_begin_as_weights(model: Model) -> list[tuple[Variable, Variable]]:
     """ScheduleFreeAdamW's variables that begin as copies of weights, each with its weight."""
-    found = []
+    weights = [each for each in model.trainable_variables if np.any(each.numpy())]
+    pairs = []
     for slot in model.optimizer.variables:
-        for variable in model.trainable_variables:
-            if (
-                slot.shape == variable.shape
-                and np.any(variable.numpy())
-                and np.array_equal(slot.numpy(), variable.numpy())
-            ):
-                found.append((slot, variable))
+        for weight in weights:
+            if slot.shape == weight.shape and np.array_equal(slot.numpy(), weight.numpy()):
+                pairs.append((slot, weight))
                 break
-    return found
+    return pairs

@@ -1,16 +1,16 @@
 """The rows that train together: each an attempt, all of them one state on the device.
 
 Rows join and leave between epochs; within one they go in step. Every row has its own epoch, order,
-rates and books (`Attempt`), so that what is said of a trial is what the other engines say.
+rates and books (`Attempt`), so that it reports what the other engines report.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import tensorflow as tf
@@ -25,14 +25,15 @@ from lrsearch.engine.callbacks import calls_begin
 from lrsearch.engine.compiling import accumulation_of
 from lrsearch.engine.data import Arrays
 from lrsearch.engine.families import COLUMNS, Family
+from lrsearch.engine.feeding import DeviceArrays
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.program import Held, Pace
+from lrsearch.engine.program import Pace
 from lrsearch.engine.stacked import RowInputs, StackedProgram, State
 from lrsearch.engine.starting import (
     keep_callbacks,
     make_plan,
     order_examples,
-    set_fed_optimizer,
+    set_optimizer,
     start_model,
 )
 from lrsearch.engine.types import Model, Structure
@@ -41,6 +42,7 @@ from lrsearch.space import rates
 from lrsearch.values import Outcome, Setting, Snapshot, Status, TrialSpec
 
 _ENGINE = "vectorized"
+_OPTIMIZER = "optimizer/"  # begins the names of the optimizer's arrays in a snapshot
 
 
 @final
@@ -64,8 +66,8 @@ class Stack:
         self.rows: list[Row] = []  # in the order of their families, as in the state
         self.state: State = program.empty_state()
         self.pace = Pace()
-        self._families: dict[Any, int] = {}
-        self._tests: dict[int, Held] = {}
+        self._families: dict[Hashable, int] = {}  # their places, by the optimizer's structure
+        self._tests: dict[int, DeviceArrays] = {}
 
     # -- joining and leaving -----------------------------------------------------------------------
 
@@ -84,9 +86,8 @@ class Stack:
         except BaseException:
             self.state, self.rows = known
             del self.program.families[families:]  # the state has no slots for them
-            self._families = {
-                key: place for key, place in self._families.items() if place < families
-            }
+            before = {key: place for key, place in self._families.items() if place < families}
+            self._families = before
             raise
 
     def _open(self, attempt: Attempt) -> tuple[Row, State]:
@@ -95,7 +96,7 @@ class Stack:
         model = start_model(loaded, spec, kernels=program.draws)
         build_layers(model, program.sample)
         seeds = seed_state().numpy()  # before another row's seeds take its place
-        set_fed_optimizer(loaded, model, spec.setting)
+        set_optimizer(loaded, model, spec.setting, feeds=True)
         accumulation = accumulation_of(model, loaded.definition)
         place = self._family(spec.setting, model)
         family = program.families[place]
@@ -105,27 +106,26 @@ class Stack:
             hyper=family.hyper([inner(model.optimizer)]),
             rates=self._rates_of_batches(spec.setting, accumulation),
         )
-        attempt.begin(
-            make_plan(
-                loaded,
-                spec,
-                accumulation=accumulation,
-                fill=partial(self._fill, row),
-                within=False,  # the state is that of the last epoch's end until the next
-            )
+        plan = make_plan(
+            loaded,
+            spec,
+            accumulation=accumulation,
+            fill=partial(self._fill, row),
+            within=False,  # the state is that of the last epoch's end until the next
         )
+        attempt.begin(plan)
         if spec.resume is None:
             weights, rest = program.layout.start(model, seeds)
             slots = family.begin(spec.setting, weights)
         else:
-            weights, rest = program.layout.from_arrays(spec.resume.arrays)
-            slots = family.restore(
-                {
-                    int(name.removeprefix("optimizer/")): each
-                    for name, each in spec.resume.arrays.items()
-                    if name.startswith("optimizer/")
-                }
-            )
+            arrays = spec.resume.arrays
+            weights, rest = program.layout.from_arrays(arrays)
+            own = {
+                int(name.removeprefix(_OPTIMIZER)): each
+                for name, each in arrays.items()
+                if name.startswith(_OPTIMIZER)
+            }
+            slots = family.restore(own)
         return row, {"weights": weights, "rest": rest, "slots": slots}
 
     def _rates_of_batches(self, setting: Setting, accumulation: int) -> np.ndarray:
@@ -140,41 +140,32 @@ class Stack:
 
         A structure that was not seen before becomes a new family, built on the kept model.
         """
-        varying = varying_of(self.loaded, setting)
+        varying, program = _searched_hyper(self.loaded, setting), self.program
         fixed = {name: value for name, value in setting.hyper.items() if name not in varying}
         decays = bool(inner(model.optimizer).weight_decay)
         plain = setting.hyper.get("momentum", 0.0) == 0.0
         key = (setting.optimizer, tuple(sorted(fixed.items())), decays, plain)
         if key not in self._families:
-            program = self.program
-            set_fed_optimizer(self.loaded, program.model, setting)
+            set_optimizer(self.loaded, program.model, setting, feeds=True)
             trainable = program.layout.trainable
             program.model.optimizer.build(trainable)
-            optimizer = inner(program.model.optimizer)
-            columns = [
-                name
-                for name in COLUMNS
-                if name in varying and getattr(optimizer, name, None) is not None
-            ]
-            program.families.append(Family(optimizer, trainable, columns))
-            self._families[key] = len(program.families) - 1
+            pattern = inner(program.model.optimizer)
+            own = [name for name in COLUMNS if getattr(pattern, name, None) is not None]
+            columns = [name for name in own if name in varying]
+            self._families[key] = len(program.families)
+            program.families.append(Family(pattern, trainable, columns))
         return self._families[key]
 
     def _join(self, opened: Sequence[tuple[Row, State]]) -> None:
-        state, families = self.state, self.program.families
-        known = [*state["slots"], *map(_empty_slots, families[len(state["slots"]) :])]
+        state, new = self.state, [state for _, state in opened]
+        known = [*state["slots"], *self.program.empty_slots()[len(state["slots"]) :]]
         slots = [
-            _concatenate(own, *(new["slots"] for row, new in opened if row.family == place))
+            _concatenate(own, *(each["slots"] for row, each in opened if row.family == place))
             for place, own in enumerate(known)
         ]
-        new_weights, new_rest = zip(
-            *((new["weights"], new["rest"]) for _, new in opened), strict=True
-        )
-        self.state = {
-            "weights": _concatenate(state["weights"], *new_weights),
-            "rest": _concatenate(list(state["rest"]), *new_rest),
-            "slots": slots,
-        }
+        weights = _concatenate(state["weights"], *(each["weights"] for each in new))
+        rest = _concatenate(list(state["rest"]), *(each["rest"] for each in new))
+        self.state = {"weights": weights, "rest": rest, "slots": slots}
         self.rows = [*self.rows, *(row for row, _ in opened)]
         self._keep(sorted(self.rows, key=lambda row: row.family))  # stable, as slots are
 
@@ -186,7 +177,7 @@ class Stack:
     # -- training ----------------------------------------------------------------------------------
 
     def epoch(self) -> list[Outcome]:
-        """Train one epoch of every row; the outcomes of those that ended with it or within."""
+        """Train one epoch of every row; the outcomes of the rows that ended with it or within."""
         self._train()
         outcomes = [self._conclude(row, row.stop) for row in self.rows if row.stop is not None]
         if outcomes:
@@ -195,8 +186,8 @@ class Stack:
 
     def _train(self) -> None:
         program, rows = self.program, self.rows
-        given = self.given(rows)
-        table = np.stack([self._epoch_rates(row) for row in rows])
+        inputs = self.inputs_of(rows)
+        table = np.stack([self._epoch_rates(row) for row in rows])  # (R, batches), float64
         for row in rows:
             row.attempt.begin_epoch()
         state = {**self.state, "metrics": program.layout.unmetered(len(rows))}
@@ -204,40 +195,40 @@ class Stack:
         while place < whole and any(row.stop is None for row in rows):
             count = min(self.pace.batches, whole - place)
             began = time.monotonic()
-            state, losses = program.train(state, given, place, table[:, place : place + count])
+            state, losses = program.train(state, inputs, place, table[:, place : place + count])
             self.pace.learn(count, time.monotonic() - began)
             self._count(place, losses)
             place += count
         if any(row.stop is None for row in rows):
-            state, losses, logs = program.end_epoch(state, given, table[:, whole:])
+            state, losses, logs = program.end_epoch(state, inputs, table[:, whole:])
             self._count(whole, losses)
             self.state = {name: each for name, each in state.items() if name != "metrics"}
             self._end_epoch(logs)
 
-    def given(self, rows: Sequence[Row]) -> RowInputs:
+    def inputs_of(self, rows: Sequence[Row]) -> RowInputs:
         """What a graph takes beside the state of these rows."""
-        counts, hyper = [], []
-        for place, family in enumerate(self.program.families):
+        families, examples = self.program.families, self.program.train_data.examples
+        hyper = []
+        for place, family in enumerate(families):
             own = [row.hyper for row in _of_family(rows, place)]
-            counts.append(len(own))
             hyper.append(np.concatenate([np.zeros((0, len(family.varying))), *own]))
-        examples = self.program.train_data.examples
         orders = [
             order_examples(self.loaded, row.attempt.spec, row.attempt.epoch, examples)
             for row in rows
         ]
         return RowInputs(
-            counts=np.array(counts, np.int32),
+            counts=np.array([len(each) for each in hyper], np.int32),
             hyper=tuple(hyper),
             order=np.stack(orders).astype(np.int32),
         )
 
     def _epoch_rates(self, row: Row) -> np.ndarray:
+        """The rates of the epoch's batches: (batches,), float64."""
         begin = row.attempt.epoch * self.program.steps
         return row.rates[begin : begin + self.program.steps]
 
     def _count(self, place: int, losses: np.ndarray) -> None:
-        """Enter the batches from `place` on into the books; `losses` is (batches, R), float32."""
+        """Enter the batches from `place` on into the books; losses: (batches, R), float32."""
         for row, own in zip(self.rows, losses.T.tolist(), strict=True):
             if row.stop is not None or not own:
                 continue
@@ -254,11 +245,10 @@ class Stack:
                 continue
             try:
                 row.attempt.end_epoch(own)
-            except Stop as stop:
-                row.stop = stop
-            else:
                 if row.attempt.epoch >= self.loaded.definition.epochs:
                     row.stop = Stop(Status.COMPLETE)
+            except Stop as stop:
+                row.stop = stop
 
     def _conclude(self, row: Row, stop: Stop) -> Outcome:
         attempt, spec = row.attempt, row.attempt.spec
@@ -272,7 +262,7 @@ class Stack:
     def rehearse(self, specs: Sequence[TrialSpec]) -> tuple[list[Row], State]:
         """Rows as they would begin, and their state, to be timed.
 
-        None of them stays, but their families do. Only while nobody trains here.
+        None of the rows stays, but their families do. Only while nobody trains here.
         """
         self._join([self._open(Attempt(spec, engine=_ENGINE)) for spec in specs])
         rehearsed = self.rows, self.state
@@ -282,18 +272,18 @@ class Stack:
     # -- one row's state ---------------------------------------------------------------------------
 
     def _fill(self, row: Row, place: Snapshot) -> Snapshot:
-        """The row's arrays, as every engine's snapshots name them."""
+        """Add the row's arrays to a snapshot, named as every engine names them."""
         state, at = self.state, self.rows.index(row)
         rest = [each[at].numpy() for each in state["rest"]]
         own = self.program.families[row.family].snapshot(self._slots(row))
         arrays = self.program.layout.to_arrays(state["weights"][at].numpy(), rest)
-        arrays |= {f"optimizer/{name}": value for name, value in own.items()}
-        return replace(place, arrays={**arrays, "seed/0": rest[-1]})
+        arrays |= {f"{_OPTIMIZER}{name}": value for name, value in own.items()}
+        return replace(place, arrays=arrays)
 
     def _evaluate(self, row: Row, split: Arrays) -> dict[str, float]:
         """A finished row's logs on another split, at the weights that it ends with."""
         if id(split) not in self._tests:
-            self._tests[id(split)] = Held(split, None)
+            self._tests[id(split)] = DeviceArrays(split)
         at = [self.rows.index(row)]
         family, slots = self.program.families[row.family], self._slots(row)
         weights = family.final_weights(_gather(self.state["weights"], at), slots)
@@ -313,12 +303,12 @@ def _refuse_callbacks(loaded: LoadedStudy, attempt: Attempt) -> None:
         raise CannotCarry(HAS_CALLBACKS)
 
 
-def select_rows(state: State, held: Sequence[Row], chosen: Sequence[Row]) -> State:
-    """The state of the chosen rows, out of that of `held`; a row may be chosen several times."""
-    places = [held.index(row) for row in chosen]
+def select_rows(state: State, rows: Sequence[Row], chosen: Sequence[Row]) -> State:
+    """The state of the chosen rows, out of the state of `rows`; a row may be chosen repeatedly."""
+    places = [rows.index(row) for row in chosen]
     slots = []
     for family, own in enumerate(state["slots"]):
-        known = _of_family(held, family)
+        known = _of_family(rows, family)
         slots.append(_gather(own, [known.index(row) for row in _of_family(chosen, family)]))
     shared = {name: _gather(state[name], places) for name in ("weights", "rest")}
     return {**shared, "slots": slots}
@@ -326,12 +316,6 @@ def select_rows(state: State, held: Sequence[Row], chosen: Sequence[Row]) -> Sta
 
 def _of_family(rows: Sequence[Row], family: int) -> list[Row]:
     return [row for row in rows if row.family == family]
-
-
-def _empty_slots(family: Family) -> State:
-    return {
-        name: tf.zeros((0, family.columns(name)), cell.dtype) for name, cell in family.cells.items()
-    }
 
 
 def _concatenate(*parts: Structure) -> Structure:
@@ -345,10 +329,9 @@ def _gather(part: Structure, places: Sequence[int]) -> Structure:
     return tree.map_structure(lambda each: tf.gather(each, chosen), part)
 
 
-def varying_of(loaded: LoadedStudy, setting: Setting) -> frozenset[str]:
+def _searched_hyper(loaded: LoadedStudy, setting: Setting) -> frozenset[str]:
     """The hyperparameters of this optimizer that the study searches."""
     asked = loaded.definition.effective_space().hyper.get(setting.optimizer, {})
     searched = {name for name, value in asked.items() if not isinstance(value, int | float)}
-    return frozenset(
-        searched | ({"weight_decay"} if "independent_weight_decay" in asked else set())
-    )
+    decay = {"weight_decay"} if "independent_weight_decay" in asked else set()
+    return frozenset(searched | decay)

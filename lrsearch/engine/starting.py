@@ -18,7 +18,7 @@ from lrsearch.engine.types import Callback, Model
 from lrsearch.space import OPTIMIZERS, rate
 from lrsearch.values import Json, Setting, Snapshot, TrialSpec
 
-_FED_RATE = 1e-3  # stands in the rate's variable; the rates come from a table
+_FED_RATE = 1e-3  # in the rate's variable until a table's rates take its place
 
 
 def start_model(loaded: LoadedStudy, spec: TrialSpec, *, kernels: bool) -> Model:
@@ -33,9 +33,9 @@ def start_model(loaded: LoadedStudy, spec: TrialSpec, *, kernels: bool) -> Model
 
 
 def kept_model(loaded: LoadedStudy, seed: int, extra: Mapping[str, Json]) -> tuple[Model, bool]:
-    """A model that is kept for many trials, and whether it draws start values from tf.random.
+    """A model to keep for many trials, and whether it draws start values from tf.random.
 
-    Kernels that draw have to begin anew with every trial.
+    The kernels that draw have to begin anew with every trial.
     """
     set_seeds(seed, kernels=False)
     before = draws_of_tensorflow()
@@ -43,23 +43,25 @@ def kept_model(loaded: LoadedStudy, seed: int, extra: Mapping[str, Json]) -> tup
     return model, before != draws_of_tensorflow()
 
 
-def set_fed_optimizer(loaded: LoadedStudy, model: Model, setting: Setting) -> None:
-    """Give a model the setting's optimizer, whose rate will be fed from a table."""
+def set_optimizer(loaded: LoadedStudy, model: Model, setting: Setting, *, feeds: bool) -> None:
+    """Give a model the setting's optimizer.
+
+    Its rate follows the schedule; with `feeds`, it will be set from a table.
+    """
     accumulation = accumulation_of(model, loaded.definition)
-    total = loaded.total_steps(setting.batch_size, accumulation)
     set_searched(
         model,
         setting,
-        total_steps=total,
+        total_steps=loaded.total_steps(setting.batch_size, accumulation),
         accumulation=accumulation,
-        learning_rate=_FED_RATE,
+        learning_rate=_FED_RATE if feeds else None,
     )
 
 
 def keep_callbacks(loaded: LoadedStudy, attempt: Attempt) -> list[Callback]:
     """The user's callbacks that this attempt is trained with; notes what was taken out."""
     spec = attempt.spec
-    kept, said = kept_of(
+    kept, notes = kept_of(
         users_callbacks(loaded, spec),
         yours=spec.yours,
         folder=spec.folder,
@@ -68,7 +70,7 @@ def keep_callbacks(loaded: LoadedStudy, attempt: Attempt) -> list[Callback]:
         setting_rates=loaded.findings.rate_callbacks,
     )
     train = loaded.data(spec.setting.batch_size).train
-    attempt.note(*said, *notes_of(spec.resume, train, kept))
+    attempt.note(*notes, *notes_of(spec.resume, train, kept))
     return kept
 
 
@@ -81,7 +83,7 @@ def make_plan(
     rate_of: Callable[[int], float] | None = None,
     **engine: Any,
 ) -> Plan:
-    """The plan of an attempt; its rates are the setting's, where `rate_of` says no others."""
+    """The plan of an attempt; its rates are the setting's unless `rate_of` gives others."""
     definition, batch = loaded.definition, spec.setting.batch_size
     total = loaded.total_steps(batch, accumulation)
     return Plan(

@@ -21,7 +21,7 @@ from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.resuming import StreamKeeper
 from lrsearch.engine.snapshot import restore_metrics, take_arrays
 from lrsearch.engine.starting import make_plan, uses_averaged
-from lrsearch.engine.types import Callback, Dataset, Logs, Model, Tensor
+from lrsearch.engine.types import Batch, Callback, Dataset, Logs, Model, Tensor
 from lrsearch.values import Outcome, Snapshot, Status
 
 
@@ -35,7 +35,7 @@ class KerasTraining:
         self.averaged = AveragedEvaluation() if uses_averaged(self.spec) else None
         self.keeper = StreamKeeper(attempt.note)
         self._keeping: KeptWeights | None = None
-        # what a validation changes, as it was before, by the variable's id
+        # By the variable's id: what a validation changes, as it was before.
         self._aside: dict[int, Tensor] = {}
 
     @property
@@ -43,22 +43,17 @@ class KerasTraining:
         return self.loaded.data(self.spec.setting.batch_size)
 
     def begin(self, model: Model) -> None:
-        """The model is compiled, and holds the checkpoint's state where there is one."""
-        self.model = model
-        accumulation = accumulation_of(model, self.loaded.definition, yours=self.spec.yours)
+        """Begin the attempt: the model is compiled, and has the checkpoint's state, if any."""
+        self.model, yours = model, self.spec.yours
         plan = make_plan(
             self.loaded,
             self.spec,
-            accumulation=accumulation,
+            accumulation=accumulation_of(model, self.loaded.definition, yours=yours),
             fill=self._fill,
-            rate_of=self._own_rate if self.spec.yours else None,
+            rate_of=(lambda _: current_rate(inner(model.optimizer))) if yours else None,
             stopping=lambda: bool(model.stop_training),
         )
         self.attempt.begin(plan)
-
-    def _own_rate(self, step: int) -> float:
-        del step
-        return current_rate(inner(self.model.optimizer))
 
     def callbacks(self, users: Sequence[Callback]) -> list[Callback]:
         """The user's callbacks with ours around them.
@@ -76,8 +71,10 @@ class KerasTraining:
         """The batches of all epochs from here on, `steps` of each."""
         split, spec, definition = self.data.train, self.spec, self.loaded.definition
         if not isinstance(split, Arrays):
-            whole = definition.steps_per_epoch is None or split.length is None
-            return split.source if whole else _repeated(split.source)
+            # A dataset longer than an epoch's steps goes on where the last epoch stopped.
+            longer = definition.steps_per_epoch is not None and split.length is not None
+            repeats = longer and isinstance(split.source, tf.data.Dataset)
+            return split.source.repeat() if repeats else split.source
         done = spec.resume.batch if spec.resume else 0
         stream = training_stream(
             split,
@@ -88,10 +85,13 @@ class KerasTraining:
             epochs=definition.epochs,
             shuffle=definition.shuffle,
         )
-        whole_epoch = split.steps(spec.setting.batch_size)
-        return stream if steps == whole_epoch else _shortened(stream, whole_epoch, steps, done)
+        whole = split.steps(spec.setting.batch_size)
+        if steps == whole:
+            return stream
+        numbered = stream.enumerate(done).filter(lambda place, _batch: place % whole < steps)
+        return numbered.map(lambda _place, batch: batch)
 
-    # -- what the reporter hands on ----------------------------------------------------------------
+    # -- what the reporter passes on ---------------------------------------------------------------
 
     def begin_epoch(self) -> None:
         within = self.attempt.begin_epoch()
@@ -114,11 +114,11 @@ class KerasTraining:
         self.attempt.end_validation()
 
     def _fill(self, place: Snapshot) -> Snapshot:
-        """The model's state, and where its data stands."""
-        kept = self.keeper.keep()
+        """Add the model's state to a snapshot, and where its data stands."""
+        arrays, meta = self.keeper.keep()
         aside = self._aside | (self.averaged.kept if self.averaged else {})
-        arrays = take_arrays(self.model, within=bool(place.batch), aside=aside)
-        return replace(place, arrays={**arrays, **kept.arrays}, meta={**place.meta, **kept.meta})
+        own = take_arrays(self.model, within=bool(place.batch), aside=aside)
+        return replace(place, arrays={**own, **arrays}, meta={**place.meta, **meta})
 
     # -- the end -----------------------------------------------------------------------------------
 
@@ -130,47 +130,44 @@ class KerasTraining:
         attempt, test = self.attempt, self.data.test
         early = attempt.epoch < self.loaded.definition.epochs
         stopped = f"stopped by a callback after epoch {attempt.epoch}" if early else ""
-        said = self._judge_kept_weights()
+        judged = self._judge_kept_weights()
         if self.spec.test_split and test is not None:
             attempt.logs = attempt.logs_with("test", self._evaluate(test))
-        return attempt.conclude(Status.COMPLETE, stopped, said)
+        return attempt.conclude(Status.COMPLETE, stopped, judged)
 
     def _judge_kept_weights(self) -> str:
-        """Where a callback put other weights back, let the run's value be theirs; says so."""
-        kept = self._keeping.kept(self.model) if self._keeping is not None else None
-        if kept is None:
+        """Where a callback put other weights back, let the run's value be theirs; a note of it."""
+        attempt, definition = self.attempt, self.loaded.definition
+        if self._keeping is None or not self._keeping.changed(self.model):
             return ""
-        definition = self.loaded.definition
-        if kept.epoch is not None:
-            self.attempt.judge_epoch(kept.epoch)
-            return f"judged at epoch {kept.epoch}, whose weights a callback put back"
+        if epoch := self._keeping.epoch_of(self.model):
+            attempt.judge_epoch(epoch)
+            return f"judged at epoch {epoch}, whose weights a callback put back"
         if not definition.objective.startswith("val_"):
             return "a callback changed the weights at the end; the value is the last epoch's"
-        found = self._evaluate(self.data.validation, steps=definition.validation_steps)
-        self.attempt.judge(self.attempt.logs_with("val", found))
+        logs = self._evaluate(self.data.validation, steps=definition.validation_steps)
+        attempt.judge(attempt.logs_with("val", logs))
         return "judged once more at the end, since a callback changed the weights"
 
     def _evaluate(self, split: Split, *, steps: int | None = None) -> dict[str, float]:
-        around = [self.averaged.begin, self.averaged.end] if self.averaged else []
-        in_memory = isinstance(split, Arrays)
-        given = split.for_keras() if isinstance(split, Arrays) else (split.source,)
-        x, y, weight = (*given, None, None)[:3]
-        found = self.model.evaluate(
+        inputs, batch_size = keras_data(split, self.spec.setting.batch_size)
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(inputs)
+        logs = self.model.evaluate(
             x,
             y,
             sample_weight=weight,
-            batch_size=self.spec.setting.batch_size if in_memory else None,
+            batch_size=batch_size,
             return_dict=True,
             verbose=0,
-            callbacks=around,
+            callbacks=[self.averaged.begin, self.averaged.end] if self.averaged else [],
             steps=steps,
         )
-        return numbers_of(found)
+        return numbers_of(logs)
 
 
 @final
 class Reporter(keras.callbacks.Callback):
-    """Tells the books what Keras does; asks for a look after every batch."""
+    """Reports to the attempt what Keras does; asks for a look after every batch."""
 
     def __init__(self, training: KerasTraining) -> None:
         super().__init__()
@@ -199,18 +196,11 @@ class Reporter(keras.callbacks.Callback):
         self._attempt.end_epoch(logs or {})
 
 
-def _repeated(source: Dataset) -> Dataset:
-    """A dataset longer than an epoch's steps goes on where the last epoch stopped, round again."""
-    return source.repeat() if isinstance(source, tf.data.Dataset) else source
+def keras_data(split: Split, batch_size: int | None) -> tuple[Batch, int | None]:
+    """A split as Keras takes it, and its batch size; None for a dataset, which brings its own.
 
-
-def _shortened(stream: Dataset, whole: int, steps: int, done: int) -> Dataset:
-    """The first `steps` of every `whole` batches.
-
-    `done` of the first `whole` are left out already.
+    The split is (x,), (x, y) or (x, y, weight); a dataset stands alone, as x.
     """
-    return (
-        stream.enumerate(done)
-        .filter(lambda place, _batch: place % whole < steps)
-        .map(lambda _place, batch: batch)
-    )
+    if isinstance(split, Arrays):
+        return split.for_keras(), batch_size
+    return (split.source,), None

@@ -1,8 +1,9 @@
 """The engine `vectorized`: many trials in one graph, each a row.
 
-A row has its own optimizer, rates, data order and seeds. Rows that end are filled again from the source at the next epoch. What cannot be a row (yours,
-optimizers that look at whole matrices, a `train_step` of the user's, searched arguments of
-`build_model`) is trained by `graph` between two epochs.
+A row has its own optimizer, rates, data order and seeds. At the end of an epoch the source fills
+the places of rows that ended. A trial that cannot be a row (yours, optimizers that look at whole
+matrices, a `train_step` of the user's, searched arguments of `build_model`) is trained by `graph`
+between two epochs.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import asdict
 
 import tensorflow as tf
 
@@ -19,19 +20,19 @@ from lrsearch.engine.blame import PASSING, Observer, end_fork, guard
 from lrsearch.engine.callbacks import kept_of, looked_at, users_callbacks
 from lrsearch.engine.compiling import fresh_model
 from lrsearch.engine.contract import Engine, Figures
+from lrsearch.engine.failure import one_line
 from lrsearch.engine.graph import GraphEngine
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.measuring import Calibration, time_mixed, timed_specs
+from lrsearch.engine.measuring import Calibration, TimedStack, time_mixed, timed_specs
 from lrsearch.engine.stack import Stack
 from lrsearch.engine.stacked import StackedProgram
 from lrsearch.engine.starting import kept_model
-from lrsearch.engine.timed_stack import TimedStack
-from lrsearch.engine.ways import AttemptFacts, CannotCarry, ModelFacts
-from lrsearch.errors import text_of
+from lrsearch.engine.types import Callback
+from lrsearch.engine.ways import AttemptFacts, ModelFacts
 from lrsearch.values import Outcome, Save, Source, TrialSpec, Watch
 
 WIDTH = 16  # rows where nothing was measured
-# a source that had nothing is not asked in every epoch: each time is a transaction
+# A source that had nothing is not asked in every epoch: each time is a transaction.
 ASK_SECONDS = 1.0
 
 
@@ -45,8 +46,9 @@ class VectorizedEngine(Engine):
         self.graph = GraphEngine(loaded)
         self._stacks: dict[int | None, Stack] = {}  # by batch size
         self._apart: TrialSpec | None = None  # waits to be trained with nobody beside it
-        self._ask_again = -math.inf  # monotonic: the source had nothing, and no row has ended since
-        # why this study's model cannot be vectorized; "" while it can, None before a look
+        # Monotonic seconds: the source had nothing, and no row has ended since.
+        self._ask_again = -math.inf
+        # Why this study's model cannot be vectorized; "" while it can, None before a look.
         self._refused: str | None = None
 
     @property
@@ -57,8 +59,8 @@ class VectorizedEngine(Engine):
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Train what `source` hands out, up to `width` at a time.
 
-        What cannot be a row is trained at once; a spec that must train alone waits until the
-        others ended.
+        A trial that cannot be a row is trained at once. A trial that must train alone waits until
+        the others have ended.
         """
         with guard(watch, save) as observer:
             while True:
@@ -85,53 +87,66 @@ class VectorizedEngine(Engine):
                     yield from self._epoch(stack, observer)
 
     def _asks(self, joining: int) -> bool:
-        """Whether there is room for another row, beside those that are joining."""
+        """Whether there is room for another row, beside the rows that are joining."""
         early = self.rows and not joining and time.monotonic() < self._ask_again
         return self._apart is None and not early and self.rows + joining < self.width
 
     def time_steps(self) -> Figures:
-        """By rows of the reference settings; by a trial alone where they cannot train together."""
+        """Time rows of the reference settings; a trial alone where they cannot train together."""
         specs = [each for each in timed_specs(self.loaded) if not self.reason_against(each)]
         if not specs:
             return self.graph.time_steps()
         chosen = Calibration(engine="vectorized", width=self.width, reason="")
         try:
             rows = TimedStack(self.stack(specs[0].setting.batch_size), specs)
-            return time_mixed(chosen, self.loaded, rows).to_json()
+            return asdict(time_mixed(chosen, self.loaded, rows))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - as below
             end_fork(error)
             return {}
 
+    # -- what cannot be a row ----------------------------------------------------------------------
+
     def reason_against(
-        self, spec: TrialSpec, callbacks: Callable[[TrialSpec], list[Any]] = lambda _: []
+        self, spec: TrialSpec, callbacks: Callable[[TrialSpec], list[Callback]] = lambda _: []
     ) -> str:
         """Why this attempt cannot be a row beside others, or empty.
 
-        `callbacks` gives those of the user's that would be called in it.
+        `callbacks` gives the user's callbacks that would be called in the attempt.
         """
 
-        def asked() -> str:
+        def ask() -> str:
             data = self.loaded.data(spec.setting.batch_size)
             facts = AttemptFacts(
                 definition=self.loaded.definition, spec=spec, data=data, callbacks=callbacks(spec)
             )
             return ways.reason_against(self.name, facts)
 
-        return ways.reason_against(self.name, spec) or self.why_not() or _asked(asked)
+        return ways.reason_against(self.name, spec) or self._reason_against_model() or _answer(ask)
 
-    def _callbacks(self, spec: TrialSpec) -> list[Any]:
+    def _reason_against_model(self) -> str:
+        """Why this study's trials cannot be rows, or empty; asked once."""
+        if self._refused is None:
+            self._refused = _answer(
+                lambda: ways.reason_against(self.name, _model_facts(self.loaded))
+            )
+        return self._refused
+
+    def _callbacks(self, spec: TrialSpec) -> list[Callback]:
         """The user's callbacks that would be called in this attempt, were it trained alone."""
         rates = self.loaded.findings.rate_callbacks
         kept, _ = kept_of(users_callbacks(self.loaded, spec), yours=False, setting_rates=rates)
         return kept
 
-    def why_not(self) -> str:
-        """Why this study's trials cannot be rows, or empty."""
-        if self._refused is None:
-            self._refused = _asked(
-                lambda: ways.reason_against(self.name, _model_facts(self.loaded))
-            )
+    def _refuse(self, error: BaseException) -> str:
+        """Train no rows of this study from now on; returns why."""
+        end_fork(error)
+        self._refused = one_line(error)
         return self._refused
+
+    def _train_alone(self, spec: TrialSpec, why: str, observer: Observer) -> Outcome:
+        return self.graph.train_one(spec, observer, notes=(f"trained alone: {why}",))
+
+    # -- rows --------------------------------------------------------------------------------------
 
     def _join(self, specs: Sequence[TrialSpec], observer: Observer) -> Iterator[Outcome]:
         """Let these attempts be rows; where they cannot, train each alone."""
@@ -141,13 +156,14 @@ class VectorizedEngine(Engine):
                 self.stack(size).add(own, observer)
             except PASSING:
                 raise
-            except BaseException as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` tells it better
-                yield from self._train_apart(own, self._refuse(error), observer)
+            except BaseException as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` reports it better
+                why = self._refuse(error)
+                yield from (self._train_alone(spec, why, observer) for spec in own)
 
     def _epoch(self, stack: Stack, observer: Observer) -> Iterator[Outcome]:
         """Train an epoch of a stack.
 
-        Where it cannot be traced or does not fit, its rows begin again one by one.
+        Where the epoch cannot be traced or does not fit, its rows begin again one by one.
         """
         try:
             outcomes = stack.epoch()
@@ -160,32 +176,16 @@ class VectorizedEngine(Engine):
             else:
                 why = self._refuse(error)
             self._stacks = {size: each for size, each in self._stacks.items() if each is not stack}
-            specs = [row.attempt.spec for row in stack.rows]
-            yield from self._train_apart(specs, why, observer)
+            for row in stack.rows:
+                yield self._train_alone(row.attempt.spec, why, observer)
         else:
             self._ask_again = -math.inf if outcomes else self._ask_again
             yield from outcomes
 
-    def _refuse(self, error: BaseException) -> str:
-        """Train no rows of this study from now on; returns why."""
-        end_fork(error)
-        self._refused = reason_of(error)
-        return self._refused
-
-    def _train_apart(
-        self, specs: Sequence[TrialSpec], why: str, observer: Observer
-    ) -> Iterator[Outcome]:
-        for spec in specs:
-            yield self._train_alone(spec, why, observer)
-
-    def _train_alone(self, spec: TrialSpec, why: str, observer: Observer) -> Outcome:
-        return self.graph.train_one(spec, observer, notes=(f"trained alone: {why}",))
-
     def stack(self, size: int | None) -> Stack:
         """The stack of trials with this batch size, whose data lie on the device."""
         if size not in self._stacks:
-            data = self.loaded.data(size)
-            train, validation = self.graph.on_device(data)
+            train, validation = self.graph.on_device(self.loaded.data(size))
             assert train is not None
             assert validation is not None
             model, draws = kept_model(self.loaded, self.loaded.definition.seed, {})
@@ -201,29 +201,21 @@ def _model_facts(loaded: LoadedStudy) -> ModelFacts:
 
 
 def _expected_callbacks(loaded: LoadedStudy) -> tuple[str, ...]:
-    """The callbacks that searched trials keep: the inspection's finding, or that of a look now."""
-    found = loaded.findings.callbacks
-    if found is not None or loaded.definition.callbacks is None:
-        return found or ()
-    with looked_at(loaded.definition, loaded.definition.effective_space().references()[0]) as users:
-        kept, _ = kept_of(users, yours=False, setting_rates=loaded.findings.rate_callbacks)
+    """The callbacks that searched trials keep: as the inspection found, or as a look finds now."""
+    findings, definition = loaded.findings, loaded.definition
+    if findings.callbacks is not None or definition.callbacks is None:
+        return findings.callbacks or ()
+    with looked_at(definition, definition.effective_space().references()[0]) as users:
+        kept, _ = kept_of(users, yours=False, setting_rates=findings.rate_callbacks)
     return tuple(type(each).__name__ for each in kept)
 
 
-def _asked(question: Callable[[], str]) -> str:
-    """Its answer; where the study's code fails at it, that is why rows cannot train together."""
+def _answer(ask: Callable[[], str]) -> str:
+    """The answer to a question; where the study's code fails at it, the error is the answer."""
     try:
-        return question()
+        return ask()
     except PASSING:
         raise
     except BaseException as error:  # noqa: BLE001 - as above
         end_fork(error)
-        return reason_of(error)
-
-
-def reason_of(error: BaseException) -> str:
-    """One line of why many rows cannot train together."""
-    text = text_of(error).strip().splitlines()
-    if isinstance(error, CannotCarry):
-        return text[0]
-    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
+        return one_line(error)

@@ -18,7 +18,7 @@ from lrsearch.engine._keras_model import asked_for_jit, has_own, own_loop, strat
 from lrsearch.engine._keras_optimizer import inner, rate_is_function
 from lrsearch.engine._keras_rules import ADAPTERS
 from lrsearch.engine._keras_state import kernel_draws, other_variables
-from lrsearch.engine.callbacks import watching_batches
+from lrsearch.engine.callbacks import class_names, watches_batches
 from lrsearch.engine.data import Arrays, Data, Stream
 from lrsearch.engine.types import Callback, Function, Model, Variable
 from lrsearch.space import OPTIMIZERS
@@ -103,7 +103,7 @@ def check_graph(concrete: Function, known: Iterable[Variable]) -> None:
 
 def fits_device(data: Data) -> bool:
     """Whether the arrays of training and validation may lie on the device together."""
-    return sum(array.nbytes for split in _arrays(data) for array in split.arrays) <= MOST_BYTES
+    return sum(split.nbytes for split in _arrays(data)) <= MOST_BYTES
 
 
 # -- tests that need more than an expression ------------------------------------------------------
@@ -134,18 +134,13 @@ def _weighted_twice(facts: AttemptFacts) -> bool:
     return weighted and bool(facts.definition.class_weight)
 
 
-def _tests_on_dataset(facts: AttemptFacts) -> bool:
-    return facts.spec.test_split and isinstance(facts.data.test, Stream)
-
-
 def _scales_loss(facts: ModelFacts) -> bool:
     optimizer = facts.model.optimizer
     return inner(optimizer) is not optimizer or bool(optimizer.loss_scale_factor)
 
 
 def _sets_steps(facts: ModelFacts) -> bool:
-    study = facts.definition
-    return study.steps_per_epoch is not None or study.validation_steps is not None
+    return bool(facts.definition.steps_per_epoch or facts.definition.validation_steps)
 
 
 def _has_own(method: str) -> _Test:
@@ -163,10 +158,6 @@ def _strategy(facts: ModelFacts) -> str:
 
 def _own_loop(facts: ModelFacts) -> str:
     return own_loop(facts.model)
-
-
-def _batch_callbacks(facts: AttemptFacts) -> str:
-    return ", ".join(watching_batches(facts.callbacks))
 
 
 def _computes_rate(facts: ModelFacts) -> bool:
@@ -246,9 +237,19 @@ LIMITS = (
     ),
     Limit(_BOTH, "compile asks to run eagerly", ModelFacts, lambda facts: facts.model.run_eagerly),
     Limit(_GRAPH, "the model has a {part}() of its own", ModelFacts, _own_loop),
-    Limit(_VECTORIZED, "the test split is a dataset", AttemptFacts, _tests_on_dataset),
+    Limit(
+        _VECTORIZED,
+        "the test split is a dataset",
+        AttemptFacts,
+        lambda facts: facts.spec.test_split and isinstance(facts.data.test, Stream),
+    ),
     HAS_CALLBACKS,
-    Limit(_GRAPH, "{callbacks} must be called at every batch", AttemptFacts, _batch_callbacks),
+    Limit(
+        _GRAPH,
+        "{callbacks} must be called at every batch",
+        AttemptFacts,
+        lambda facts: class_names(each for each in facts.callbacks if watches_batches(each)),
+    ),
     Limit(_BOTH, "the data is not numbers", AttemptFacts, _has_texts),
     Limit(_BOTH, "class_weight and sample weights are both given", AttemptFacts, _weighted_twice),
     Limit(

@@ -14,18 +14,19 @@ if TYPE_CHECKING:
 
 
 class AttemptCloser:
-    """Closes what a worker held that is gone; does not raise.
+    """Closes the running attempts of a worker that is gone.
 
-    Where the database does not answer, the leases of these attempts lapse instead.
+    `lose` and `put_back` do not raise: where the database does not answer, the leases of the
+    attempts lapse instead.
     """
 
     def __init__(self, ledger: Ledger, study_id: int) -> None:
         self._ledger, self._study_id = ledger, study_id
 
     def lose(self, worker_id: int, reason: str) -> None:
-        """The worker crashed or was killed: its attempts count as lost."""
+        """Count the attempts of a worker that crashed or was killed as lost."""
         with suppress(LrSearchError):
-            for trial in self._held(worker_id):
+            for trial in self._running(worker_id):
                 self._ledger.lose(trial.id, trial.attempt, reason=reason)
             self._ledger.worker_seen(worker_id, "gone")
             cause = breaking_failure(self._ledger.trials(self._study_id, kind=Kind.SEARCH))
@@ -33,9 +34,9 @@ class AttemptCloser:
                 self._ledger.set_state(self._study_id, StudyState.BROKEN, reason=cause.reason)
 
     def put_back(self, worker_id: int, reason: str) -> None:
-        """The worker was ended by an interruption: its attempts do not count."""
+        """Put back the attempts of a worker that an interruption ended; they do not count."""
         with suppress(LrSearchError):
-            for trial in self._held(worker_id):
+            for trial in self._running(worker_id):
                 back = Outcome(
                     trial_id=trial.id,
                     attempt=trial.attempt,
@@ -47,13 +48,11 @@ class AttemptCloser:
             self._ledger.worker_seen(worker_id, "gone")
 
     def state(self) -> StudyState | None:
-        """How the study stands; None where it was deleted. Raises what the ledger raises."""
-        return next(
-            (each.state for each in self._ledger.studies() if each.id == self._study_id), None
-        )
+        """The study's state; None where it was deleted. Raises what the ledger raises."""
+        states = {study.id: study.state for study in self._ledger.studies()}
+        return states.get(self._study_id)
 
-    def _held(self, worker_id: int) -> list[TrialRecord]:
-        running = (
-            each for each in self._ledger.trials(self._study_id) if each.state is TrialState.RUNNING
-        )
-        return [each for each in running if each.worker == worker_id]
+    def _running(self, worker_id: int) -> list[TrialRecord]:
+        trials = self._ledger.trials(self._study_id)
+        running = (trial for trial in trials if trial.state is TrialState.RUNNING)
+        return [trial for trial in running if trial.worker == worker_id]

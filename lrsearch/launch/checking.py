@@ -1,4 +1,4 @@
-"""What must be the same before a stored study is trained further, and what must run here at all."""
+"""Refuses to train a study further where its definition, rules or methods do not fit."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import StudyBroken
-from lrsearch.messages import Event, Listener, Note
+from lrsearch.messages import Listener
 from lrsearch.options import SearchOptions
-from lrsearch.progress.listeners import silent
+from lrsearch.progress.listeners import ignore, send_note
 from lrsearch.values import Change, StudyFacts, StudyRecord, StudyState
 
 if TYPE_CHECKING:
@@ -31,49 +31,45 @@ def check_identity(
     facts: StudyFacts,
     search: SearchOptions,
     *,
-    listen: Listener = silent,
+    listen: Listener = ignore,
 ) -> None:
     """Refuse to train something else under the study's name.
 
-    What is accepted is recorded with the study, and said.
+    Accepted changes are recorded with the study and reported as notes.
 
     Raises FingerprintMismatch, VersionMismatch, and InvalidValue or UnknownName for what cannot be
     accepted.
     """
-    changes, notes = changes_since(study, facts, search)
+    changes, notes = find_changes(study, facts, search)
     if changes:
         ledger.record_changes(study.id, changes)
     for text in notes:
-        listen(Event(message=Note(text=text)))
+        send_note(listen, text)
 
 
-def changes_since(
+def find_changes(
     study: StudyRecord, facts: StudyFacts, search: SearchOptions
 ) -> tuple[list[Change], tuple[str, ...]]:
-    """What has changed since the study began, as far as `search` accepts that, and what to say.
+    """What has changed since the study began and `search` accepts, and notes about the changes.
 
     Raises what `check_identity` raises.
     """
     from lrsearch.definition import accept_changes
 
-    return accept_changes(
-        study,
-        facts,
-        accept=search.accept_change,
-        allow_version_drift=search.allow_version_drift,
-    )
+    accept, drift = search.accept_change, search.allow_version_drift
+    return accept_changes(study, facts, accept=accept, allow_version_drift=drift)
 
 
 def check_same(known: StudyRecord, search: SearchOptions) -> None:
     """Refuse to go on with a study under other rules than it began with.
 
-    What was not said stays as it is. Raises FingerprintMismatch.
+    Options that were not given stay as they are. Raises FingerprintMismatch.
     """
     from lrsearch.definition import check_fields
 
-    asked = {name: getattr(search, name) for name in ("sampler", "pruner", "seed", "retries")}
-    given = {name: value for name, value in asked.items() if value is not None}
-    check_fields(known.name, {name: getattr(known.plan, name) for name in given}, given)
+    rules = {name: getattr(search, name) for name in ("sampler", "pruner", "seed", "retries")}
+    rules = {name: value for name, value in rules.items() if value is not None}
+    check_fields(known.name, {name: getattr(known.plan, name) for name in rules}, rules)
 
 
 def check_methods(search: SearchOptions, facts: StudyFacts) -> None:

@@ -1,4 +1,4 @@
-"""Which settings are retested, and on how many seeds."""
+"""Chooses which settings are retested, and on how many seeds."""
 
 from __future__ import annotations
 
@@ -16,30 +16,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
-    """The settings that retest options come to."""
+class RetestChoice:
+    """The settings that retest options choose."""
 
     seeds: int
     top: int | None  # None: only `named`
     best: tuple[int, ...]  # trials, best first
     named: tuple[int, ...]
-    yours: int | None  # None where it has no value, or none yet
-    without_yours: bool  # it ended without one
-    lacking: int  # retests of them that are not queued yet
-    waiting: int  # that are queued, of whatever setting, and not ended
-    failed: int  # of them that ended without a value
-    ended: int  # search trials that had, when this was chosen
+    yours: int | None  # None where yours has no value, or none yet
+    without_yours: bool  # yours ended without a value
+    lacking: int  # retests of these settings that are not queued yet
+    waiting: int  # queued retests of any setting that have not ended
+    failed: int  # retests of these settings that ended without a value
+    ended: int  # search trials that had ended when the settings were chosen
 
     @property
     def trials(self) -> tuple[int, ...]:
-        """All of them, yours last."""
-        chosen = (*self.best, *self.named)
+        """All of the settings, yours last."""
+        others = [each for each in (*self.best, *self.named) if each != self.yours]
         mine = () if self.yours is None else (self.yours,)
-        return tuple(dict.fromkeys((*(each for each in chosen if each != self.yours), *mine)))
+        return tuple(dict.fromkeys((*others, *mine)))
 
 
-def choose(study: StudyRecord, records: Sequence[TrialRecord], wanted: RetestOptions) -> Choice:
-    """The settings and seeds that are wanted, by how the study stands.
+def choose_settings(
+    study: StudyRecord, records: Sequence[TrialRecord], wanted: RetestOptions
+) -> RetestChoice:
+    """Choose the settings and seeds that are wanted, by how the study stands.
 
     Raises UnknownName, InvalidValue, Refused.
     """
@@ -57,7 +59,7 @@ def choose(study: StudyRecord, records: Sequence[TrialRecord], wanted: RetestOpt
         _check_trial(study, records, number, good)
     chosen = {*best, *wanted.trials, *(() if yours is None else (yours,))}
     there = [each for each in retests if each.parent in chosen and (each.repeat or 0) < seeds]
-    return Choice(
+    return RetestChoice(
         seeds=seeds,
         top=top,
         best=best,
@@ -79,20 +81,14 @@ def _check_trial(
         known = f"0 to {max(search)}" if search else "none yet"
         raise UnknownName("trial", got=str(number), known=(), fix=f"{study.name} has {known}.")
     if number not in good:
-        raise InvalidValue(
-            "trial",
-            got=number,
-            allowed="one that ran to its end with a value",
-            fix=f"It is {_end(search[number])}.",
-        )
+        state = search[number].state.value
+        fix = f"It is {state}{', without a value' * (state == 'complete')}."
+        allowed = "one that ran to its end with a value"
+        raise InvalidValue("trial", got=number, allowed=allowed, fix=fix)
 
 
-def _end(record: TrialRecord) -> str:
-    return "complete, without a value" if record.state.value == "complete" else record.state.value
-
-
-def retests_of(study: StudyRecord, trials: Sequence[int], seeds: int) -> tuple[Retest, ...]:
-    """All repeats of some trials, on the seeds that the study's plan gives."""
+def list_retests(study: StudyRecord, trials: Sequence[int], seeds: int) -> tuple[Retest, ...]:
+    """List all repeats of some trials, on the seeds that the study's plan gives."""
     from lrsearch.storage import Retest
     from lrsearch.worker.seeds import seed_of
 

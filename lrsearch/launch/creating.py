@@ -1,15 +1,16 @@
-"""The study that a search comes to: a new one, or the stored one opened again."""
+"""Creates the study of a search, or opens the stored one again."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import UnknownName
 from lrsearch.launch.checking import check_identity, check_same, refuse_broken
 from lrsearch.launch.retests import add_retests
-from lrsearch.messages import Event, Inspection, Listener, Note
+from lrsearch.messages import Inspection, Listener
 from lrsearch.options import RetestOptions, SearchOptions
-from lrsearch.progress.listeners import silent
+from lrsearch.progress.listeners import ignore, send_note
 from lrsearch.report.words import counted
 from lrsearch.values import Origin, StudyPlan, StudyRecord, StudyState
 
@@ -19,25 +20,25 @@ if TYPE_CHECKING:
 RETRIES = 2
 
 
-def new_plan(
-    search: SearchOptions, name: str, study_file: str | None, found: Inspection
+def make_plan(
+    search: SearchOptions, name: str, study_file: str | None, inspection: Inspection
 ) -> StudyPlan:
-    """The plan of a new study."""
-    references = ((Origin.REFERENCE, each) for each in found.references)
+    """Make the plan of a new study."""
+    references = ((Origin.REFERENCE, setting) for setting in inspection.references)
     return StudyPlan(
         name=name,
         study_file=study_file,
-        facts=found.facts,
+        facts=inspection.facts,
         overrides=search.overrides,
-        dimensions=found.dimensions,
+        dimensions=inspection.dimensions,
         sampler=search.sampler or "tpe",
         pruner=search.pruner or "none",
-        seed=found.seed if search.seed is None else search.seed,
+        seed=inspection.seed if search.seed is None else search.seed,
         trials=search.total,
         timeout_seconds=search.timeout,
         retest_seeds=search.seeds,
         retries=RETRIES if search.retries is None else search.retries,
-        first=((Origin.YOURS, found.facts.yours), *references),
+        first=((Origin.YOURS, inspection.facts.yours), *references),
         trainings=search.trainings,
     )
 
@@ -48,13 +49,12 @@ def create_or_resume(
     plan: StudyPlan,
     *,
     resume: bool = True,
-    listen: Listener = silent,
+    listen: Listener = ignore,
 ) -> StudyRecord:
-    """The study of that name: made by `plan`, or the stored one, opened again.
+    """Create the study of `plan`, or open the stored one of that name again.
 
-    What is asked anew of a stored study replaces its budget.
-    Without `resume` a stored study is compared and stays as it is: its state, its budget and its
-    end.
+    A budget in `search` replaces that of a stored study. Without `resume` a stored study is
+    compared, and its state, budget and end stay as they are.
 
     Raises FingerprintMismatch where the stored one has another definition, sampler, pruner, seed or
     number of retries, and StudyBroken where it is broken and has nothing left to train.
@@ -66,12 +66,13 @@ def create_or_resume(
     study = ledger.create_study(plan, began=search.began)
     if known is None or not resume:
         return study
-    if any(each is not None for each in (search.trials, search.trainings, search.timeout)):
+    trials, trainings, timeout = search.trials, search.trainings, search.timeout
+    if (trials, trainings, timeout) != (None, None, None):
         ledger.set_budget(
             study.id,
-            trials=search.trials,
-            trainings=search.trainings,
-            timeout_seconds=search.timeout,
+            trials=trials,
+            trainings=trainings,
+            timeout_seconds=timeout,
             began=search.began,
         )
     if study.state is not StudyState.FINISHED:
@@ -83,21 +84,17 @@ def create_or_resume(
 
 
 def _raise_seeds(ledger: Ledger, study: StudyRecord, seeds: int, listen: Listener) -> None:
-    """Retest on so many seeds where the study has fewer, after its end too; never on fewer than it
-    has.
-    """
+    """Retest on `seeds` seeds where the study has fewer, after its end too; never take any back."""
     kept = study.plan.retest_seeds
     if seeds > kept:
         add_retests(ledger, study, RetestOptions(seeds=seeds, lasting=True), listen=listen)
     elif seeds < kept:
         keeps = f"{study.name} keeps its {counted(kept, 'seed')} for retests"
-        text = f"{keeps}: --retest {seeds} takes none back"
-        listen(Event(message=Note(text=text)))
+        send_note(listen, f"{keeps}: --retest {seeds} takes none back")
 
 
 def find_study(ledger: Ledger, name: str) -> StudyRecord | None:
-    """The study of that name, or None."""
-    try:
+    """Find the study of that name; None where there is none."""
+    with suppress(UnknownName):
         return ledger.study(name)
-    except UnknownName:
-        return None
+    return None

@@ -1,9 +1,10 @@
-"""The database as a parent process opens it: SQLAlchemy is imported while the workers load."""
+"""Opens the database for a parent process, which imports SQLAlchemy while its workers load."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,22 +12,23 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def ledger_at(url: str) -> Iterator[Ledger]:
-    """The ledger at `url`, made where it is not there yet; closed afterwards."""
+def open_database(url: str) -> Iterator[Ledger]:
+    """Open the ledger at `url`, made where it does not exist; close it afterwards."""
     from lrsearch.storage import open_ledger
 
-    ledger = open_ledger(url, create=True)
-    try:
+    with closing(open_ledger(url, create=True)) as ledger:
         yield ledger
-    finally:
-        ledger.close()
 
 
-def check_storage(url: str) -> bool:
-    """Raise StorageProblem or SchemaMismatch where `url` cannot be used, without making anything.
+def has_tables(url: str) -> bool:
+    """Whether the database has our tables; makes nothing.
 
-    Returns whether our tables are there.
+    A SQLite file that does not exist is no reason to load SQLAlchemy, which takes half a second.
+    Raises StorageProblem or SchemaMismatch where the database cannot be used.
     """
-    from lrsearch.storage import check_storage as check
+    from lrsearch.storage import check_storage
 
-    return check(url)
+    kind, _, place = url.partition(":///")
+    if kind.startswith("sqlite") and place and not Path(place.partition("?")[0]).exists():
+        return False
+    return check_storage(url)

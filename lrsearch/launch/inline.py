@@ -1,7 +1,4 @@
-"""A study searched in this very process, on one device: for notebooks and scripts.
-
-No process is started.
-"""
+"""Searches a study in this very process, on one device, for notebooks and scripts."""
 
 from __future__ import annotations
 
@@ -18,21 +15,13 @@ from typing import TYPE_CHECKING, Any
 from lrsearch.answer import NOTEBOOK
 from lrsearch.errors import AskedToLeave, StudyBroken
 from lrsearch.launch.checking import check_methods
-from lrsearch.launch.creating import create_or_resume, new_plan
-from lrsearch.launch.database import ledger_at
+from lrsearch.launch.creating import create_or_resume, make_plan
+from lrsearch.launch.database import open_database
 from lrsearch.launch.retests import add_retests
-from lrsearch.launch.starting import worker_config
-from lrsearch.messages import (
-    Event,
-    Inspection,
-    Listener,
-    Note,
-    PoolStarted,
-    WorkerDone,
-    WorkerMessage,
-)
+from lrsearch.launch.starting import make_worker_config
+from lrsearch.messages import Event, Inspection, Listener, PoolStarted, WorkerDone, WorkerMessage
 from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
-from lrsearch.progress.listeners import silent, to_all
+from lrsearch.progress.listeners import broadcast, ignore, send_note
 from lrsearch.progress.study_watcher import StudyWatcher
 from lrsearch.values import StudyRecord, StudyState
 from lrsearch.worker.config import WorkerConfig
@@ -52,13 +41,13 @@ def run_inline(
     machine: MachineOptions,
     *,
     wanted: RetestOptions | None = None,
-    listen: Listener = silent,
+    listen: Listener = ignore,
 ) -> StudyRecord:
-    """Search `definition` here until its budget is spent; returns the study as it stands then.
+    """Search `definition` here until its budget is spent.
 
-    Without a name it has one that follows from its identity: the same definition goes on where it
-    stood, another one is another study. Where retests are `wanted`, they are added to a study that
-    is there, and they alone are trained.
+    A study without a name is named by its identity: the same definition goes on where it stood, and
+    another one is another study. `wanted` retests are added to a stored study, and they alone are
+    trained. Returns the study as it stands afterwards.
 
     Ctrl-C puts the running trial back and raises KeyboardInterrupt; the same call goes on later.
     Raises what `lrsearch.launch.run.run_study` raises, devices aside.
@@ -68,23 +57,31 @@ def run_inline(
     check_backend()
     if search.name is not None:
         check_study_name(search.name)
-    listen = to_all({"progress": listen})  # whatever it raises, training goes on
-    config = worker_config(machine, study_file=None, overrides=search.overrides)
+    listen = broadcast({"progress": listen})  # a listener that fails does not end training
+    config = make_worker_config(machine, study_file=None, overrides=search.overrides)
     config = replace(config, slot=SLOT)
     listen(Event(message=PoolStarted(slots=(SLOT,))))
     loader: StudyLoader = (
         KerasLoader(config, definition) if isinstance(definition, StudyDefinition) else definition
     )
     loader.prepare()
-    found = loader.inspect()
-    for note in found.facts.notes:
-        listen(Event(message=Note(text=note)))
-    check_methods(search, found.facts)
-    with ledger_at(machine.url) as ledger:
-        name = search.name or _say_name(own_name(found, search), listen)
-        plan, resume = new_plan(search, name, None, found), wanted is None
+    inspection = loader.inspect()
+    for note in inspection.facts.notes:
+        send_note(listen, note)
+    check_methods(search, inspection.facts)
+    with open_database(machine.url) as ledger:
+        name = search.name
+        if name is None:
+            name = derive_name(inspection, search)
+            opens = f'lrsearch.load("{name}") opens it again'
+            send_note(listen, f"this search is named {name}, by its definition: {opens}")
+        plan, resume = make_plan(search, name, None, inspection), wanted is None
         study = create_or_resume(ledger, search, plan, resume=resume, listen=listen)
-        if wanted is None or _add(ledger, study, wanted, listen):
+        trains = True
+        if wanted is not None:
+            added = add_retests(ledger, study, wanted, listen=listen)
+            trains = added.taken.over and added.study.state is StudyState.OPEN
+        if trains:
             _train(config, loader, ledger, ledger.study(name), listen)
         study = ledger.study(name)
     if study.state is StudyState.BROKEN:
@@ -92,25 +89,12 @@ def run_inline(
     return study
 
 
-def own_name(found: Inspection, search: SearchOptions) -> str:
-    """The name of a study that was given none: a digest of all that one study cannot have two of."""
-    plan = new_plan(search, "", None, found)
+def derive_name(inspection: Inspection, search: SearchOptions) -> str:
+    """Derive the name of an unnamed study, a digest of the facts that may not change in a study."""
+    plan = make_plan(search, "", None, inspection)
     identity = [dict(plan.facts.fingerprint), plan.sampler, plan.pruner, plan.seed, plan.retries]
-    return (
-        f"notebook-{hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]}"
-    )
-
-
-def _say_name(name: str, listen: Listener) -> str:
-    text = f'this search is named {name}, by its definition: lrsearch.load("{name}") opens it again'
-    listen(Event(message=Note(text=text)))
-    return name
-
-
-def _add(ledger: Ledger, study: StudyRecord, wanted: RetestOptions, listen: Listener) -> bool:
-    """Add retests; whether they are to be trained now."""
-    added = add_retests(ledger, study, wanted, listen=listen)
-    return added.taken.over and added.study.state is StudyState.OPEN
+    text = json.dumps(identity, sort_keys=True)
+    return f"notebook-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _train(
@@ -122,14 +106,14 @@ def _train(
     watcher.begin()
 
     def say(message: WorkerMessage) -> None:
-        said = Event(message=message, slot=SLOT)
-        watcher.hear(said)
-        listen(said)
+        event = Event(message=message, slot=SLOT)
+        watcher.hear(event)
+        listen(event)
         watcher.look()
 
     stop = StopRequest()
     with open_session(config, ledger, study, loader, stop=stop, say=say) as session:
-        with _first_interrupt(stop) as interrupted:
+        with _delay_interrupt(stop) as interrupted:
             reason = session.train()
         say(WorkerDone(reason=reason))
         watcher.end()
@@ -138,10 +122,10 @@ def _train(
 
 
 @contextmanager
-def _first_interrupt(stop: StopRequest) -> Iterator[threading.Event]:
-    """Let the first Ctrl-C ask politely; the second raises KeyboardInterrupt as ever.
+def _delay_interrupt(stop: StopRequest) -> Iterator[threading.Event]:
+    """Let the first Ctrl-C ask training to stop, and the second end it at once.
 
-    Yields what tells whether one came.
+    Yields an event that is set once a Ctrl-C came.
     """
     came = threading.Event()
     if threading.current_thread() is not threading.main_thread():

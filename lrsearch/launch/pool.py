@@ -1,7 +1,7 @@
-"""A pool of worker processes, one for each slot: started, watched, replaced when they die, stopped.
+"""A pool of worker processes, one per slot: starts, watches, replaces and stops them.
 
-The main thread reads one inbox: messages of the children, and signals. Knows no SQL: what must be
-written about an attempt whose worker died goes through `AttemptCloser`.
+The main thread reads one inbox of the workers' messages and of signals. Knows no SQL:
+`AttemptCloser` writes to the database about attempts whose worker died.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from shlex import quote
-from types import TracebackType
 from typing import Self
 
 from lrsearch.errors import (
@@ -54,19 +53,19 @@ from lrsearch.messages import (
     WorkerSignalled,
     Working,
 )
-from lrsearch.progress.listeners import silent
+from lrsearch.progress.listeners import ignore
 from lrsearch.setup.slots import Slot
 from lrsearch.values import StudyState
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.wire import error_from_message
 
-# from the first signal to the end of what has not left by itself; promised: 10 in all
+# From the first signal until workers that have not left are killed; 10 s in all are promised.
 STOP_SECONDS = 7.0
 TICK_SECONDS = 0.25
 
 
 class Pool:
-    """Workers on `slots`. A context: on leaving it, no process is left."""
+    """Workers on `slots`; a context that leaves no process behind."""
 
     def __init__(
         self,
@@ -76,20 +75,22 @@ class Pool:
         *,
         trial_timeout: float | None = None,
     ) -> None:
-        self.slots, self.config = tuple(slots), config
+        self._config = config
         self._states = [SlotState(slot=slot) for slot in slots]
         self._listen, self._trial_timeout = listen, trial_timeout
         self._inbox: Inbox = SimpleQueue()
-        self._signals = Signals(first=self._hear_signal, second=self._kill_all)
+        self._signals = Signals(
+            first=lambda number: self._inbox.put(Signalled(number)), second=self._kill_all
+        )
         self._study: str | None = None
         self._closer: AttemptCloser | None = None
-        self._facts: Inspection | None = None
+        self._inspection: Inspection | None = None
         self._failure: LrSearchError | None = None
-        self._stop_at: float | None = None  # when what is left is killed, monotonic
+        self._stop_at: float | None = None  # when workers that have not left are killed, monotonic
         self._signal: int | None = None
         self._finished = False  # some worker found nothing left
         self.tick: Callable[[], None] = lambda: None  # called a few times a second while waiting
-        self.before: Listener = silent  # hears what workers say before the listener does
+        self.before: Listener = ignore  # gets workers' messages before the listener does
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -97,32 +98,27 @@ class Pool:
         self._signals.__enter__()
         for state in self._states:
             self._start(state)
-        self._tell(PoolStarted(slots=tuple(state.slot.name for state in self._states)))
+        self._send(PoolStarted(slots=tuple(state.slot.name for state in self._states)))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         try:
             self._kill_all()
             self._drain()
         finally:
-            self._signals.__exit__(kind, error, trace)
+            self._signals.__exit__()
 
     def inspect(self) -> Inspection:
-        """What the first worker learns of the study file, while the others load it and its data.
+        """Inspect the study file in the first worker, while the others load it and its data.
 
-        Raises what it raised.
+        Raises the worker's error.
         """
         inspector = self._states[0]
         assert inspector.child is not None
-        for child in self._children():  # all of them where steps are timed: side by side
-            looks = child is inspector.child or self.config.times
-            child.tell(Inspect() if looks else Load())
-        while self._facts is None:
+        for child in self._children():  # timed steps are timed in all of them, side by side
+            inspects = child is inspector.child or self._config.times
+            child.send(Inspect() if inspects else Load())
+        while self._inspection is None:
             self._step()
             if self._signal is not None:
                 raise Interrupted(self._signal, "interrupted before the study began")
@@ -130,10 +126,9 @@ class Pool:
                 raise self._failure
             if inspector.child is None:
                 text = f"the worker that loaded the study file died ({inspector.ending})"
-                raise StudyBroken(
-                    text, traceback_text="\n".join(filter(None, [inspector.reason, inspector.tail]))
-                )
-        return self._facts
+                shown = "\n".join(filter(None, [inspector.reason, inspector.tail]))
+                raise StudyBroken(text, traceback_text=shown)
+        return self._inspection
 
     def work(self, study: str, closer: AttemptCloser) -> None:
         """Let every worker train `study` until nothing is left.
@@ -143,66 +138,60 @@ class Pool:
         """
         self._study, self._closer = study, closer
         for state in self._states:
-            if state.child is None:  # it died loading
+            if state.child is None:  # the worker died while it loaded
                 self._start(state)
             elif state.child.ready:
                 self._put_to_work(state.child)
         while self._children() or any(state.due is not None for state in self._states):
             self._step()
         why = "interrupted" if self._signal is not None else str(self._failure or "")
-        self._tell(PoolEnded(reason=why))
+        self._send(PoolEnded(reason=why))
         if self._failure is not None:
             raise self._failure
         if self._signal is not None:
-            raise Interrupted(
-                self._signal, f"interrupted; running trials are back in the queue of {study!r}"
-            )
-        self._check_over(study, closer.state())
+            text = f"interrupted; running trials are back in the queue of {study!r}"
+            raise Interrupted(self._signal, text)
+        self._refuse_unfinished(study, closer.state())
 
-    def _check_over(self, study: str, state: StudyState | None) -> None:
-        """All workers have left: raise what there is to say, unless the ledger says that the study
-        is over.
-        """
+    def _refuse_unfinished(self, study: str, state: StudyState | None) -> None:
+        """Raise an error where all workers have left a study that is broken or still open."""
         if state is StudyState.BROKEN:
-            see = f"See: lrsearch trials {quote(study)}"
-            raise StudyBroken(
-                f"study {study!r} is broken: its first trials all failed alike. {see}"
-            )
-        idle = self.config.until == "idle" and self._finished
+            why = f"study {study!r} is broken: its first trials all failed alike."
+            raise StudyBroken(f"{why} See: lrsearch trials {quote(study)}")
+        idle = self._config.until == "idle" and self._finished
         if state is not StudyState.OPEN or idle:
             return
         if not self._finished:
-            raise EnvironmentProblem(f"no worker stays alive. The last one {self._last_words()}")
+            # prefer a worker that reported an error, then one that printed something
+            last = min(self._states, key=lambda state: (not state.reason, not state.tail))
+            raise EnvironmentProblem(f"no worker stays alive. The last one {last.last_words}")
         more = f"Go on with: lrsearch attach {quote(study)}"
         raise EnvironmentProblem(f"study {study!r} is not done, but its workers have left. {more}")
 
     def interrupt(self, reason: str = "interrupted") -> None:
-        """Let running trials be put back, and end what has not left a few seconds later."""
+        """Let workers put running trials back; those that have not left are killed later."""
         if self._stop_at is not None:
             return
         self._stop_at = time.monotonic() + STOP_SECONDS
         for state in self._states:
             state.due = None
             if state.child is not None:
-                state.child.tell(Interrupt(reason=reason))
-                if not state.child.holds:  # it is loading: nothing to wait for
+                state.child.send(Interrupt(reason=reason))
+                if not state.child.attempts:  # the worker is loading: nothing to wait for
                     state.child.kill("interrupted")
-
-    def _hear_signal(self, number: int) -> None:
-        self._inbox.put(Signalled(number))
 
     # -- one step ----------------------------------------------------------------------------------
 
     def _step(self) -> None:
-        """Take what is in the inbox, or wait a moment for it; then look at the clocks."""
+        """Take an item from the inbox, or wait a moment for one; then look at the clocks."""
         try:
             match self._inbox.get(timeout=TICK_SECONDS):
                 case Signalled(number):
                     self._on_signal(number)
                 case child, Exited(code):
                     self._on_exit(child, code)
-                case _, StudyInspected(inspection=found):
-                    self._facts = found
+                case _, StudyInspected(inspection=inspection):
+                    self._inspection = inspection
                 case child, WorkerFailed() as failed:
                     self._on_error(child, failed)
                 case child, message:
@@ -212,18 +201,21 @@ class Pool:
                     self._listen(event)
         except Empty:
             pass
-        self._hear_output()
+        for child in self._children():
+            self._pass_output(child)
         self._watch_clocks()
         self.tick()
 
     def _on_message(self, child: Child, message: WorkerMessage) -> None:
         match message:
             case WorkerReady():
-                self._on_ready(child)
+                child.ready = True
+                if self._study is not None:
+                    self._put_to_work(child)
             case Working(worker=worker):
                 child.worker_id = worker
             case TrialStarted(trial_id=trial, attempt=attempt):
-                child.holds[trial, attempt] = time.monotonic()
+                child.attempts[trial, attempt] = time.monotonic()
             case TrialEnded():
                 self._on_ended(child, message)
             case Broken(reason=reason, traceback=trace):
@@ -231,45 +223,41 @@ class Pool:
                 self._fail(StudyBroken(text, traceback_text=trace))
             case WorkerDone():
                 child.done = self._finished = True
-                child.tell(Quit())
+                child.send(Quit())
             case WorkerSignalled(signal=name):
                 child.signalled = child.signalled if child.done else name
             case WorkerInterrupted():
-                child.done = not child.holds  # it put back all it held, as far as is known here
+                child.done = not child.attempts  # the worker put back all that is known here
 
     def _on_signal(self, number: int) -> None:
         self._signal = number
-        self._tell(Stopping(signal=number, seconds=STOP_SECONDS))
+        self._send(Stopping(signal=number, seconds=STOP_SECONDS))
         self.interrupt()
 
-    def _on_ready(self, child: Child) -> None:
-        child.ready = True
-        if self._study is not None:
-            self._put_to_work(child)
-
     def _on_ended(self, child: Child, ended: TrialEnded) -> None:
-        child.holds.pop((ended.trial_id, ended.attempt), None)
+        child.attempts.pop((ended.trial_id, ended.attempt), None)
         if ended.status.terminal:
-            self._state_of(child).trial_ended()
-        # one that waits for the others' ends need not sleep its second out
+            self._find_state(child).reset_deaths()
+        # A worker that waits for the others' trials to end need not sleep its second out.
         for other in self._children():
-            if other is not child and other.working and not other.holds:
-                other.tell(Wake())
+            if other is not child and other.working and not other.attempts:
+                other.send(Wake())
 
     def _on_error(self, child: Child, failed: WorkerFailed) -> None:
-        """An error that the same file or database would give to every worker ends the run, and so
-        does a crash before anybody has seen the study; a later one is a death like others.
+        """End the run where every worker would meet the same error.
+
+        Such are errors of the file or the database, and any crash before the study was inspected.
+        A later crash is a death like others.
         """
         error = error_from_message(failed)
         child.error = failed
-        if isinstance(error, (CallerError, Refused, EnvironmentProblem)) or not (
-            child.working or self._facts
-        ):
+        shared = isinstance(error, CallerError | Refused | EnvironmentProblem)
+        if shared or not (child.working or self._inspection):
             self._fail(error)
 
     def _on_exit(self, child: Child, code: int) -> None:
-        state = self._state_of(child)
-        self._hear_output_of(child)
+        state = self._find_state(child)
+        self._pass_output(child)
         state.record_end(child, code)
         child.close()
         if child.worker_id is not None and not child.done:
@@ -281,19 +269,20 @@ class Pool:
         self._replace(state, child)
 
     def _close_attempts(self, child: Child, why: str) -> None:
-        """Close what the ledger says it held: its own last words may have died with it."""
+        """Close the worker's attempts by the ledger: its last messages may have died with it."""
         assert self._closer is not None
         assert child.worker_id is not None
-        asked = self._stop_at is not None or child.signalled
-        close = self._closer.put_back if asked else self._closer.lose
+        interrupted = self._stop_at is not None or child.signalled
+        close = self._closer.put_back if interrupted else self._closer.lose
         close(child.worker_id, why)
 
     def _replace(self, state: SlotState, child: Child) -> None:
-        """Start another after a while, unless this slot's workers get nowhere, or the ledger has
-        nothing left to do.
+        """Start another worker after a while.
+
+        None follows where this slot's workers get nowhere, or the ledger has nothing left to do.
         """
         delay = state.count_death(child)
-        if self._finished and self._over():
+        if self._finished and self._is_over():
             delay = None
         state.due = None if delay is None else time.monotonic() + delay
         died = WorkerDied(
@@ -301,8 +290,8 @@ class Pool:
         )
         self._listen(Event(message=died, slot=state.slot.name))
 
-    def _over(self) -> bool:
-        """Whether the ledger says that nothing is left to do; not where it cannot be asked."""
+    def _is_over(self) -> bool:
+        """Whether the ledger says that nothing is left to do; False where it does not answer."""
         assert self._closer is not None
         with suppress(LrSearchError):
             return self._closer.state() is not StudyState.OPEN
@@ -317,22 +306,17 @@ class Pool:
                 state.due = None
                 self._start(state)
             if state.child is not None and self._trial_timeout is not None:
-                self._kill_hung(state.child, now, self._trial_timeout)
-
-    def _kill_hung(self, child: Child, now: float, limit: float) -> None:
-        # The limit is for a trial alone: as many at once may take as many times as long.
-        if any(now - began > limit * len(child.holds) for began in child.holds.values()):
-            child.kill(f"it ran longer than the trial timeout of {limit:g} s")
+                _kill_hung(state.child, now, self._trial_timeout)
 
     # -- small things ------------------------------------------------------------------------------
 
     def _start(self, state: SlotState) -> None:
-        state.child = Child(state.slot, self.config, self._inbox)
+        state.child = Child(state.slot, self._config, self._inbox)
 
     def _put_to_work(self, child: Child) -> None:
         child.working = True
         assert self._study is not None
-        child.tell(Work(study=self._study))
+        child.send(Work(study=self._study))
 
     def _fail(self, error: LrSearchError) -> None:
         self._failure = self._failure or error
@@ -342,7 +326,7 @@ class Pool:
     def _children(self) -> list[Child]:
         return [state.child for state in self._states if state.child is not None]
 
-    def _state_of(self, child: Child) -> SlotState:
+    def _find_state(self, child: Child) -> SlotState:
         return next(state for state in self._states if state.slot is child.slot)
 
     def _kill_all(self, verdict: str = "") -> None:
@@ -350,25 +334,22 @@ class Pool:
             child.kill(verdict)
 
     def _drain(self) -> None:
-        """Wait until every child is gone; they were killed, so this is short."""
+        """Wait until every killed child is gone."""
         while self._children():
             match self._inbox.get():
                 case child, Exited():
-                    self._state_of(child).child = None
+                    self._find_state(child).child = None
                     child.close()
 
-    def _hear_output(self) -> None:
-        for child in self._children():
-            self._hear_output_of(child)
-
-    def _hear_output_of(self, child: Child) -> None:
-        for line in child.printed():
+    def _pass_output(self, child: Child) -> None:
+        for line in child.read_output():
             self._listen(Event(message=Output(text=line), slot=child.slot.name))
 
-    def _last_words(self) -> str:
-        """How a worker ended: one that told of an error, else one that printed something."""
-        told = sorted(self._states, key=lambda state: (not state.reason, not state.tail))
-        return told[0].last_words
-
-    def _tell(self, message: Message) -> None:
+    def _send(self, message: Message) -> None:
         self._listen(Event(message=message))
+
+
+def _kill_hung(child: Child, now: float, limit: float) -> None:
+    # The limit is for a trial that trains alone: as many at once may take as many times as long.
+    if any(now - began > limit * len(child.attempts) for began in child.attempts.values()):
+        child.kill(f"it ran longer than the trial timeout of {limit:g} s")

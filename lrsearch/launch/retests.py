@@ -1,4 +1,4 @@
-"""Queues retests in the ledger, or keeps the wish for the search's end, and says which."""
+"""Queues retests in the ledger, or stores the wish until the search's end."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.launch.checking import refuse_broken
-from lrsearch.launch.choosing import Choice, choose, retests_of
-from lrsearch.messages import Event, Listener, Note
+from lrsearch.launch.choosing import RetestChoice, choose_settings, list_retests
+from lrsearch.messages import Listener
 from lrsearch.options import RetestOptions
-from lrsearch.progress.listeners import silent
+from lrsearch.progress.listeners import ignore, send_note
 from lrsearch.report.words import counted
 from lrsearch.values import Json, StudyRecord, StudyState
 
@@ -22,20 +22,20 @@ STOPPED = frozenset({StudyState.STOPPED, StudyState.DRAINING})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetestsAdded:
-    """What was done with a wish. `study` is as it stands then."""
+    """What was done with a wish for retests; `study` is as it stands afterwards."""
 
     study: StudyRecord
-    choice: Choice
+    choice: RetestChoice
     taken: RetestsTaken
 
     @property
     def stopped(self) -> bool:
-        """No worker trains what was added until the study is resumed."""
+        """Whether no worker trains the retests until the study is resumed."""
         return self.study.state in STOPPED
 
     @property
     def next_step(self) -> str:
-        """What lets workers train what waits."""
+        """The command that lets workers train the waiting retests."""
         name, state = quote(self.study.name), self.study.state.value
         if self.stopped:
             return f"It is {state}: lrsearch resume {name}, then lrsearch attach {name}."
@@ -56,28 +56,28 @@ class RetestsAdded:
 
     def __str__(self) -> str:
         """One sentence for people."""
-        parts = self._now() if self.taken.over else [self._later()]
+        parts = self._describe_queued() if self.taken.over else [self._describe_stored()]
         if self.choice.without_yours:
             parts.append("yours has no value and is not retested")
         return "; ".join(parts)
 
-    def _now(self) -> list[str]:
+    def _describe_queued(self) -> list[str]:
         if not self.choice.trials:
             return ["no trial has a value: no setting is retested"]
         added, lost = self.taken.added, self.choice.failed
         what = f"{self._names()} on {_in_all(self.choice.seeds)}"
         more = f"{counted(added, 'more retest')}: {what}"
-        said = [more if added else f"{what}: no retest is missing"]
+        parts = [more if added else f"{what}: no retest is missing"]
         if (earlier := self.taken.waiting - added) > 0:
             are = "are" if earlier > 1 else "is"
-            said.append(f"{counted(earlier, 'earlier retest')} {are} still to train")
+            parts.append(f"{counted(earlier, 'earlier retest')} {are} still to train")
         if lost:
             stay = "stay" if lost > 1 else "stays"
             ended = f"{counted(lost, 'retest')} of them ended without a value before"
-            said.append(f"{ended}, and {stay} so")
-        return said
+            parts.append(f"{ended}, and {stay} so")
+        return parts
 
-    def _later(self) -> str:
+    def _describe_stored(self) -> str:
         parts, plan, choice = [], self.study.plan, self.choice
         if choice.top is not None:
             mine = "" if choice.without_yours else " and yours"
@@ -94,28 +94,28 @@ class RetestsAdded:
 
 
 def add_retests(
-    ledger: Ledger, study: StudyRecord, wanted: RetestOptions, *, listen: Listener = silent
+    ledger: Ledger, study: StudyRecord, wanted: RetestOptions, *, listen: Listener = ignore
 ) -> RetestsAdded:
-    """Queue the retests that are wanted, or keep the wish for the search's end; says which."""
+    """Queue the wanted retests, or store the wish until the search's end; sends a note of it."""
     from lrsearch.storage import RetestsAsked
 
     refuse_broken(study)
     taken = None
-    while taken is None:  # a search trial ended meanwhile: perhaps it is among the best
-        choice = choose(study, ledger.trials(study.id), wanted)
+    while taken is None:  # again where a search trial ended meanwhile: it may be among the best
+        choice = choose_settings(study, ledger.trials(study.id), wanted)
         mine = () if choice.yours is None else (choice.yours,)
-        named = retests_of(study, (*choice.named, *mine), choice.seeds) if choice.named else ()
-        asked = RetestsAsked(
+        named = list_retests(study, (*choice.named, *mine), choice.seeds) if choice.named else ()
+        wish = RetestsAsked(
             seeds=choice.seeds,
             top=choice.top,
-            best=retests_of(study, (*choice.best, *mine), choice.seeds),
+            best=list_retests(study, (*choice.best, *mine), choice.seeds),
             named=named,
             ended=choice.ended,
             lasting=wanted.lasting,
         )
-        taken = ledger.ask_retests(study.id, asked)
+        taken = ledger.ask_retests(study.id, wish)
     added = RetestsAdded(study=ledger.study(study.name), choice=choice, taken=taken)
-    listen(Event(message=Note(text=str(added))))
+    send_note(listen, str(added))
     return added
 
 

@@ -1,4 +1,4 @@
-"""What `lrsearch.search` and a result's `retest` do, once their words are options.
+"""Runs `lrsearch.search` and a result's `retest`.
 
 A definition is searched in this very process, a study file by worker processes.
 """
@@ -13,43 +13,37 @@ from lrsearch.choices import SPACE
 from lrsearch.errors import InvalidValue, StudyFileError
 from lrsearch.launch.inline import run_inline
 from lrsearch.messages import Listener
-from lrsearch.options import (
-    MachineOptions,
-    RetestOptions,
-    SearchOptions,
-    split_options,
-)
+from lrsearch.options import MachineOptions, RetestOptions, SearchOptions, split_options
 from lrsearch.values import Json, StudyRecord
 
 if TYPE_CHECKING:
     from lrsearch.definition import StudyDefinition
 
-# What only processes can do: one more on a device, one that is ended because it hangs.
+# Options that need worker processes.
 PROCESSES = ("devices", "workers", "threads", "per_device", "trial_timeout")
 
 
 def read_call(given: Mapping[str, Any]) -> tuple[SearchOptions, MachineOptions]:
-    """The options of a call by their names there, NumPy's numbers as Python's.
+    """Read the options of a call by their names, with NumPy's numbers as Python's.
 
     Raises InvalidValue or UnknownName.
     """
-    said = {name: _plain(value) for name, value in given.items() if name not in SPACE}
-    accepted = said.get("accept_change") or ()
-    said["accept_change"] = (accepted,) if isinstance(accepted, str) else tuple(accepted)
-    return split_options({**said, "overrides": space_overrides(given)})
+    options = {name: _plain(value) for name, value in given.items() if name not in SPACE}
+    accepted = options.get("accept_change") or ()
+    options["accept_change"] = (accepted,) if isinstance(accepted, str) else tuple(accepted)
+    return split_options({**options, "overrides": space_overrides(given)})
 
 
 def space_overrides(given: Mapping[str, Any]) -> dict[str, Json]:
-    """The options of the search space as JSON, as the command line gives them."""
+    """Convert the options of the search space to the JSON that the command line makes of them."""
     space = {name: _plain(given[name]) for name in SPACE if given.get(name) not in (None, False)}
     if "extra" in space:
-        space["extra"] = {name: _extra(value) for name, value in given["extra"].items()}
+        # a tuple is a range, a list a choice, as in a SearchSpace
+        space["extra"] = {
+            name: {"between" if isinstance(value, tuple) else "choices": _plain(value)}
+            for name, value in given["extra"].items()
+        }
     return space
-
-
-def _extra(value: Any) -> Json:
-    """A tuple is a range, a list a choice, as in a SearchSpace."""
-    return {"between" if isinstance(value, tuple) else "choices": _plain(value)}
 
 
 def _plain(value: Any) -> Json:
@@ -66,8 +60,9 @@ def search_study(
     machine: MachineOptions,
     listen: Listener,
 ) -> StudyRecord:
-    """Search a definition here, or a study file by worker processes; returns the study as it stands
-    then.
+    """Search a definition here, or a study file by worker processes.
+
+    Returns the study as it stands afterwards.
     """
     if isinstance(definition, str | Path):
         from lrsearch.launch.run import run_study
@@ -90,8 +85,9 @@ def retest_study(
     definition: StudyDefinition | None,
     listen: Listener,
 ) -> None:
-    """Add retests to a study and train them, with the options of its search: of a definition here,
-    of a study file by worker processes.
+    """Add retests to a study and train them, with the options of its search.
+
+    A definition's are trained here, a study file's by worker processes.
     """
     again = SearchOptions(
         name=study.name,
@@ -114,7 +110,7 @@ def retest_study(
 
 def _refuse_processes(machine: MachineOptions, fix: str) -> None:
     for name in PROCESSES:
-        given = getattr(machine, name)
-        if given is not None:
+        value = getattr(machine, name)
+        if value is not None:
             allowed = "left out for a definition of this process"
-            raise InvalidValue(name, got=given, allowed=allowed, fix=fix)
+            raise InvalidValue(name, got=value, allowed=allowed, fix=fix)

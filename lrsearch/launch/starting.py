@@ -1,4 +1,4 @@
-"""The steps that starting a study, attaching to one and retesting have in common, each once."""
+"""The steps that starting a study, attaching to one and retesting share."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from lrsearch.answer import prepare_answer
 from lrsearch.errors import LrSearchError, StudyFileError
 from lrsearch.launch.attempt_closer import AttemptCloser
 from lrsearch.launch.checking import check_identity, refuse_broken
-from lrsearch.launch.database import ledger_at
+from lrsearch.launch.database import open_database
 from lrsearch.launch.planning import keep_threads, plan_further, trainings_left
 from lrsearch.launch.pool import Pool
-from lrsearch.messages import Event, Listener, Note
+from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, SearchOptions
+from lrsearch.progress.listeners import send_note
 from lrsearch.progress.study_watcher import StudyWatcher
 from lrsearch.setup.checkpoint_folder import checkpoint_root
 from lrsearch.setup.slots import SlotPlan
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def check_file(study_file: str | Path) -> Path:
-    """The study file as an absolute path. Raises StudyFileError where there is none."""
+    """Return the study file as an absolute path. Raises StudyFileError where there is none."""
     path = Path(study_file).expanduser()
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
@@ -37,8 +38,10 @@ def check_file(study_file: str | Path) -> Path:
 
 
 def find_file(study: StudyRecord, given: str | Path | None) -> Path:
-    """A stored study's file on this machine: as given, else where the study was started from, seen
-    from the working folder. Raises StudyFileError.
+    """Find a stored study's file on this machine.
+
+    It is the `given` one, else the path that the study was started with, relative to the working
+    folder. Raises StudyFileError.
     """
     text = given if given is not None else study.plan.study_file
     if text is None:
@@ -52,10 +55,10 @@ def find_file(study: StudyRecord, given: str | Path | None) -> Path:
     return path.resolve()
 
 
-def worker_config(
+def make_worker_config(
     machine: MachineOptions, *, study_file: Path | None, overrides: Mapping[str, Json]
 ) -> WorkerConfig:
-    """What this machine's workers are told, their slots aside."""
+    """Make the configuration of this machine's workers, their slots aside."""
     url = machine.url
     return WorkerConfig(
         storage=url,
@@ -72,8 +75,8 @@ def worker_config(
 
 
 @contextmanager
-def stored_study(name: str, machine: MachineOptions) -> Iterator[tuple[Ledger, StudyRecord]]:
-    """The ledger and the study of that name; never makes a database.
+def open_stored_study(name: str, machine: MachineOptions) -> Iterator[tuple[Ledger, StudyRecord]]:
+    """Open the ledger and the study of that name; never makes a database.
 
     Raises UnknownName, StudyBroken.
     """
@@ -86,7 +89,7 @@ def stored_study(name: str, machine: MachineOptions) -> Iterator[tuple[Ledger, S
 
 
 @contextmanager
-def further_workers(
+def start_workers(
     ledger: Ledger,
     study: StudyRecord,
     search: SearchOptions,
@@ -96,13 +99,13 @@ def further_workers(
     listen: Listener,
     left: int | None = None,
 ) -> Iterator[tuple[Pool, SlotPlan]]:
-    """This machine's workers for a study that exists, once their file is known to be its own.
+    """Start this machine's workers for a stored study, and check that their file is the study's.
 
-    `left` is how many trainings there are to come, where the budget does not say so.
+    `left` is the number of trainings to come, where it does not follow from the budget.
     """
     slots = plan_further(machine, ledger, study, left or trainings_left(ledger, study))
     path = find_file(study, study_file)
-    config = worker_config(machine, study_file=path, overrides=study.plan.overrides)
+    config = make_worker_config(machine, study_file=path, overrides=study.plan.overrides)
     with Pool(slots.slots, config, listen, trial_timeout=machine.trial_timeout) as pool:
         check_identity(ledger, study, pool.inspect().facts, search, listen=listen)
         yield pool, slots
@@ -111,32 +114,32 @@ def further_workers(
 def train(
     pool: Pool, ledger: Ledger, study: StudyRecord, slots: SlotPlan, listen: Listener
 ) -> None:
-    """Let `pool`, which has these `slots`, train `study`, telling how it stands."""
-    listen(Event(message=Note(text=str(slots))))
+    """Let `pool`, which has these `slots`, train `study`, and report how the study stands."""
+    send_note(listen, str(slots))
     keep_threads(ledger, study, slots)
     watcher = StudyWatcher(ledger, study, listen, workers=len(slots.slots))
     watcher.begin()
 
     def tick() -> None:
         watcher.look()
-        prepare_answer()  # once, while the workers train: at the end everybody would wait for it
+        prepare_answer()  # once, while the workers train, so that nobody waits for it at the end
 
     pool.tick, pool.before = tick, watcher.hear
-    # an interruption leaves Optuna's rows to whoever goes on
+    # After an interruption the next process completes Optuna's rows.
     pool.work(study.name, AttemptCloser(ledger, study.id))
     watcher.end()
 
 
 def complete_study(name: str, machine: MachineOptions) -> StudyRecord:
-    """The study after a good end, with Optuna's rows in step with the ledger.
+    """Complete Optuna's rows of a study that ended well, and return the study.
 
-    The pool is left by then, and its signal handlers with it: a Ctrl-C ends this as it ends any
+    The pool and its signal handlers are gone by then: a Ctrl-C ends this step as it ends any
     program.
     """
     from lrsearch.storage import Mirror
 
-    with ledger_at(machine.url) as ledger:
+    with open_database(machine.url) as ledger:
         study = ledger.study(name)
-        with suppress(LrSearchError):  # any later look completes it
+        with suppress(LrSearchError):  # any later command completes the rows
             Mirror(ledger).complete(study.id)
         return study

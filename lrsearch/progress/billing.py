@@ -1,7 +1,8 @@
-"""Tells the bill: before the first training, by the steps that an engine timed, or by the first
-training's own epochs where none were timed ahead.
+"""Sends the bill of a study, its trainings and their time, as soon as the time can be estimated.
 
-`fit` times none: it traces every training anew, so a step ahead would cost a short training's time.
+An engine that times steps ahead gives the bill before the first training. `fit` times none, since
+it traces every training anew and a step ahead would cost a short training's time: its first
+training's own epochs give the bill.
 """
 
 from __future__ import annotations
@@ -20,28 +21,28 @@ from lrsearch.messages import (
 )
 from lrsearch.values import Json, StudyRecord, TrialRecord
 
-LOOK_SECONDS = 1.0  # of a training, to tell a pace by
+LOOK_SECONDS = 1.0  # of a training, after which its pace is known
 
 
-class Biller:
-    """Hears the workers of one study."""
+class BillEstimator:
+    """Estimates the bill of one study from its workers' messages."""
 
     def __init__(self, study: StudyRecord, listen: Listener, *, workers: int) -> None:
         self._study, self._listen, self._workers = study, listen, workers
         self._waits = True  # for the first worker's figures, or the first training's epochs
-        self._timed = False  # whether an engine said that it is ready
+        self._timed = False  # whether an engine has reported its figures
         self._begun: TrialStarted | None = None  # the training that is watched
         self._began_at = 0.0
-        self._first: tuple[float, TrialProgress] | None = None  # the first look at it
+        self._first: tuple[float, TrialProgress] | None = None  # that training's first progress
 
     def hear(self, event: Event, records: Sequence[TrialRecord]) -> None:
-        """Tell the bill where this message lets it be known; `records` are all trials' now."""
+        """Send the bill where this message makes it known; `records` are all trials now."""
         if not self._waits:
             return
         match event.message:
             case EngineReady(figures=figures) if not self._timed:
                 self._timed = True
-                self._tell(figures, records)
+                self._send(figures, records)
             case TrialStarted() as started if self._begun is None:
                 self._begun, self._began_at = started, event.at
             case TrialProgress() as progress if self._begun is not None:
@@ -56,11 +57,11 @@ class Biller:
         if at - since >= LOOK_SECONDS:
             looks = (since, first.step), (at, progress.step)
             whole = progress.epoch > first.epoch
-            self._tell(figures_by_looks("fit", self._began_at, looks, whole=whole), records)
+            self._send(figures_by_looks("fit", self._began_at, looks, whole=whole), records)
 
-    def _tell(self, figures: Mapping[str, Json], records: Sequence[TrialRecord]) -> None:
-        made = forecast(self._study, records, figures, workers=self._workers)
-        self._waits = made is None
-        said = made if made is not None and made.trainings else None
-        if made is not None or self._first is None:
-            self._listen(Event(message=StudyBill(forecast=said)))
+    def _send(self, figures: Mapping[str, Json], records: Sequence[TrialRecord]) -> None:
+        expected = forecast(self._study, records, figures, workers=self._workers)
+        self._waits = expected is None
+        if expected is not None or self._first is None:
+            some = expected if expected is not None and expected.trainings else None
+            self._listen(Event(message=StudyBill(forecast=some)))

@@ -1,4 +1,4 @@
-"""Progress as lines: one for each finished trial, and what else people must know."""
+"""Progress as lines: one for each finished trial, and other news for people."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LEAST_ROOM = 12  # characters of a setting
 
 
 class Lines:
-    """Turns events into lines. Told after the state has taken the event in."""
+    """Turns events into lines; receives each event after `ProgressState` has."""
 
     def __init__(
         self,
@@ -48,41 +48,41 @@ class Lines:
         self._state, self._print, self._verbose = state, out, verbose
         self._width = width  # of the terminal now; None: a setting is never cut
         self._terse = terse  # beside a live view, which shows the rest
-        self._said: Bill | None = None  # once trials had shown their pace
-        self._final = False  # said twice already
+        self._last_bill: Bill | None = None  # the bill by the pace of ended trials
+        self._final = False  # whether no further bill is printed
 
     def __call__(self, event: Event) -> None:
         line = self._line(event)
         if line:
             self._print(line)
         if isinstance(event.message, TrialEnded | RetestsPlanned):
-            self._estimate(event)
+            self._print_bill(event)
 
     def _line(self, event: Event) -> str:
-        """What a message says in a line; empty where people need not read it."""
+        """The line of a message; empty where people need not read the message."""
         text = ""
         match event.message:
             case StudyBegun() as begun:
-                text = self._study(begun)
+                text = self._study_line(begun)
             case StudyBill() if self._state.left != 0:
                 text = bill_text(self._state.bill(event.at), event.at)
             case TrialStarted() as started:
-                text = self._started(event.slot, started)
+                text = self._start_line(event.slot, started)
             case TrialEnded() as ended:
-                text = self._ended(ended)
+                text = self._end_line(ended)
             case RetestsPlanned() as planned:
-                text = planned_text(planned)
-            case Note():
-                text = event.message.text
-            case Output() if self._verbose:
-                text = f"{event.slot}| {event.message.text}"
+                text = _retests_line(planned)
+            case Note(text=note):
+                text = note
+            case Output(text=output) if self._verbose:
+                text = f"{event.slot}| {output}"
             case WorkerDied() as died:
-                text = self._died(event.slot, died)
+                text = self._death_line(event.slot, died)
             case Stopping():
                 text = "stopping: running trials are put back (again: end at once)"
         return text
 
-    def _started(self, slot: str, started: TrialStarted) -> str:
+    def _start_line(self, slot: str, started: TrialStarted) -> str:
         epoch, update = started.resumed_from, started.resumed_update
         resumed = bool(epoch or update)
         if self._terse or not (self._verbose or resumed):
@@ -90,26 +90,24 @@ class Lines:
         how = f"goes on from epoch {epoch}, update {update}" if resumed else "begins"
         return f"{slot}: {started.label} {how}: {started.short}"
 
-    def _died(self, slot: str, died: WorkerDied) -> str:
+    def _death_line(self, slot: str, died: WorkerDied) -> str:
         delay = died.retry_seconds
         then = "its slot is given up" if delay is None else f"another starts in {duration(delay)}"
         last = died.tail
-        if not self._verbose and delay is not None:  # its error, or its last line, tells enough
+        if not self._verbose and delay is not None:  # the error, or the last line, is enough
             last = "" if died.reason else "\n".join(last.splitlines()[-1:])
         head = f"worker {slot} died ({died.ending}); {then}"
         return "\n".join(filter(None, [head, died.reason, last]))
 
-    def _study(self, begun: StudyBegun) -> str:
-        budget = (
-            counted(begun.trials, "trial")
-            if begun.trials is not None
-            else "as many trials as the time allows"
-        )
+    def _study_line(self, begun: StudyBegun) -> str:
+        budget = "as many trials as the time allows"
+        if begun.trials is not None:
+            budget = counted(begun.trials, "trial")
         already = f", {begun.done} done already" if begun.done else ""
         slots = counted(len(self._state.rows), "slot")
         return f"study {begun.study}: {budget}{already}, {slots}, by {begun.objective}"
 
-    def _ended(self, ended: TrialEnded) -> str:
+    def _end_line(self, ended: TrialEnded) -> str:
         state, status, search = self._state, ended.status, ended.kind is Kind.SEARCH
         what = _STATUS.get(status) or ("no value" if ended.value is None else number(ended.value))
         best = state.best.number if state.best is not None else None
@@ -125,25 +123,27 @@ class Lines:
             short = shorten(short, max(_LEAST_ROOM, room))
         return head + short + tail + why
 
-    def _estimate(self, event: Event) -> None:
-        """The bill once more when trials have shown their pace, and where time limits it, when the
-        pace is much another.
+    def _print_bill(self, event: Event) -> None:
+        """Print the bill again when trials have shown their pace.
+
+        Where time limits the study, print it once more when the pace has changed much.
         """
         state = self._state
-        # a short study's trials may all have ended before its pace shows
+        # A short study's trials may all have ended before its pace shows.
         searched = isinstance(event.message, RetestsPlanned)
         shown = state.trial_seconds and (searched or state.shows_pace or state.forecast is None)
         if self._final or not shown or state.left == 0:
             return
         bill = state.bill(event.at)
-        if self._said is not None and not (state.paced and _misleads(self._said, bill)):
+        last = self._last_bill
+        if last is not None and not (state.paced and _misleads(last, bill)):
             return
-        self._said, self._final = bill, self._said is not None or bill.limit_seconds is None
+        self._last_bill, self._final = bill, last is not None or bill.limit_seconds is None
         self._print(f"{bill_text(bill, event.at)}; {duration(state.mean_seconds)} a training")
 
 
-def planned_text(planned: RetestsPlanned) -> str:
-    """Which retests follow the search, in one line; empty where none do."""
+def _retests_line(planned: RetestsPlanned) -> str:
+    """The retests that follow the search, in one line; empty where there are none."""
     settings, seeds = len(planned.trials), planned.seeds
     if not settings or not seeds:
         return ""
@@ -155,8 +155,9 @@ def planned_text(planned: RetestsPlanned) -> str:
     return f"the search is over; {what}{more}{late}"
 
 
-def _misleads(said: Bill, now: Bill) -> bool:
-    """Whether a bill of what fits into the time has become much another one."""
-    if said.limit_seconds is None or now.limit_seconds is None:
+def _misleads(last: Bill, now: Bill) -> bool:
+    """Whether the trainings that fit into the time have changed by more than half."""
+    if last.limit_seconds is None or now.limit_seconds is None:
         return False
-    return not 0.5 * (said.trainings or 0) <= (now.trainings or 0) <= 1.5 * (said.trainings or 0)
+    before, after = last.trainings or 0, now.trainings or 0
+    return not 0.5 * before <= after <= 1.5 * before

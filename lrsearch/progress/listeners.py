@@ -1,4 +1,4 @@
-"""Listeners: whoever hears the messages of a pool of workers."""
+"""Listeners, which receive the messages of a pool of workers."""
 
 from __future__ import annotations
 
@@ -8,38 +8,35 @@ from lrsearch.errors import Interrupted
 from lrsearch.messages import Event, Listener, Note
 
 
-def to_all(listeners: Mapping[str, Listener]) -> Listener:
-    """One listener that passes on to several, each named for people, in this order.
+def broadcast(listeners: Mapping[str, Listener]) -> Listener:
+    """Make one listener that passes events on to several, in this order, each named for people.
 
-    One that fails (a closed pipe, a full disk) is dropped, and the others hear so: training does
-    not end with its progress.
+    A listener that fails (a closed pipe, a full disk) is dropped, and a note tells the others:
+    training does not end with its progress.
     """
     left = dict(listeners)
 
     def listen(event: Event) -> None:
-        for name, each in tuple(left.items()):
-            if name not in left:  # it failed at the news of another's end
+        for name, listener in tuple(left.items()):
+            if name not in left:  # it failed at the note of another's end
                 continue
             try:
-                each(event)
+                listener(event)
             except Interrupted:  # the second Ctrl-C, which came while a line was printed
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is not worth the training
+            except Exception as error:  # noqa: BLE001 - no failure here is worth the training
                 del left[name]
-                listen(_dropped(name, error))
+                why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+                send_note(listen, f"{name} ends here ({why}); training goes on")
 
     return listen
 
 
-def _dropped(name: str, error: Exception) -> Event:
-    why = (
-        error.strerror
-        if isinstance(error, OSError) and error.strerror
-        else f"{type(error).__name__}: {error}"
-    )
-    return Event(message=Note(text=f"{name} ends here ({why}); training goes on"))
+def send_note(listen: Listener, text: str) -> None:
+    """Send a line for people."""
+    listen(Event(message=Note(text=text)))
 
 
-def silent(event: Event) -> None:
-    """A listener that says nothing."""
+def ignore(event: Event) -> None:
+    """A listener that does nothing."""
     del event

@@ -1,5 +1,6 @@
-"""The live view in a terminal, by rich: a budget bar with time left, a line a worker, the best so
-far and yours.
+"""The live view in a terminal, by rich.
+
+Shows a bar of the budget with the time left, a line per worker, the best so far and yours.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self, TextIO
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -17,7 +17,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lrsearch.messages import Result
 from lrsearch.progress.state import ProgressState, Row, duration, number
 from lrsearch.report.layout import GAP, Column, choose, pad
 from lrsearch.report.words import counted, rate_text
@@ -45,29 +44,24 @@ class LiveView:
         )
 
     def __enter__(self) -> Self:
-        self._live.__enter__()
+        self._live.start(refresh=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         with suppress(OSError):  # the terminal may be gone
-            self._live.__exit__(kind, error, trace)
+            self._live.stop()
 
     def width(self) -> int:
         """Columns of the terminal."""
         return self._console.width
 
     def print(self, text: str) -> None:
-        """A line above the view."""
+        """Print a line above the view."""
         self._console.print(Text(text))
 
 
 def draw(state: ProgressState, now: float) -> RenderableType:
-    """The whole view."""
+    """Draw the whole view."""
     if not state.study:
         return Text("loading TensorFlow and the study file ...", style="dim")
     parts: list[RenderableType] = [_Budget(state, now), _Workers(state), _Results(state)]
@@ -93,19 +87,12 @@ class _Budget:
         whole = None if state.left is None else ended + state.left
         failed = f", {state.failed} failed" if state.failed else ""
         done = f"{state.done} of {state.trials}" if state.trials is not None else f"{state.done}"
-        retests = (
-            f"{state.retests_done} of {counted(state.retests_planned, 'retest')}"
-            if state.retests_planned
-            else ""
-        )
+        planned = state.retests_planned
+        retests = f"{state.retests_done} of {counted(planned, 'retest')}" if planned else ""
+        bar = "" if whole is None else "#" * _BAR_WIDTH
         columns = [
             Column(cells=[state.study], least=_LEAST_NAME),
-            Column(
-                cells=["" if whole is None else "#" * _BAR_WIDTH],
-                name=_BAR,
-                rank=4,
-                least=_LEAST_ROOM,
-            ),
+            Column(cells=[bar], name=_BAR, rank=4, least=_LEAST_ROOM),
             Column(cells=[f"{done} trials{failed}"]),
             Column(cells=[retests], rank=2),
             Column(cells=[f"about {duration(left)} left" if left is not None else ""]),
@@ -124,9 +111,9 @@ class _Budget:
 
 @dataclass(frozen=True, slots=True)
 class _Workers:
-    """A line a worker.
+    """A line per worker.
 
-    Narrow terminals lose the rate, then the setting; never what is trained, nor how far.
+    Narrow terminals lose the rate, then the setting; never the trial and its epoch.
     """
 
     state: ProgressState
@@ -141,19 +128,14 @@ class _Workers:
             Column(cells=cells, **place)
             for cells, place in zip(zip(*rows, strict=True), _PLACES, strict=True)
         ]
-        shown = choose(
-            [each for each in columns if not each.empty], options.max_width - len(_INDENT)
-        )
+        room = options.max_width - len(_INDENT)
+        shown = choose([each for each in columns if not each.empty], room)
         for place in range(len(rows)):
-            cells = [
-                (pad(each.cells[place], each.width), _STYLES.get(each.name, "")) for each in shown
-            ]
-            yield Text.assemble(
-                _INDENT,
-                *(part for cell in cells for part in (cell, GAP)),
-                no_wrap=True,
-                overflow="crop",
-            )
+            line = Text(_INDENT, no_wrap=True, overflow="crop")
+            for each in shown:
+                line.append(pad(each.cells[place], each.width), _STYLES.get(each.name, ""))
+                line.append(GAP)
+            yield line
         if len(named) > _WORKERS_SHOWN:
             yield Text(f"{_INDENT}and {len(named) - _WORKERS_SHOWN} more", style="dim")
 
@@ -170,7 +152,7 @@ _STYLES = {"slot": "cyan", "epoch": "dim", "rate": "dim"}
 
 
 def _cells(name: str, row: Row, objective: str) -> tuple[str, ...]:
-    """Slot, what is trained or the worker's state, epoch, value, setting, rate."""
+    """Slot, trial or the worker's state, epoch, value, setting, rate."""
     if row.state != "training":
         return name, row.state, "", "", "", ""
     at_once = f"{len(row.held)} at once, " if len(row.held) > 1 else ""
@@ -184,36 +166,32 @@ def _cells(name: str, row: Row, objective: str) -> tuple[str, ...]:
     )
 
 
-def best_label(best: Result | None) -> str:
-    """What the best is called: before its retests, it is the luckiest of single trainings."""
-    return "best" if best is not None and best.seeds else "best so far"
-
-
 @dataclass(frozen=True, slots=True)
 class _Results:
     """The best and yours, aligned.
 
-    Where the terminal is narrow the settings are cut, and what a value rests on is not.
+    Where the terminal is narrow the settings are cut, and the evidence of a value is not.
     """
 
     state: ProgressState
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         del console
-        found = {best_label(self.state.best): self.state.best, "yours": self.state.yours}
-        rows = [
-            (title, each, f"(trial {each.number}, {each.evidence})")
-            for title, each in found.items()
-            if each is not None
-        ]
-        for title, each, rests in rows:
-            value = number(each.value) if each.value is not None else each.state
-            room = options.max_width - len(f"  {title:<12}{value:<9}  {rests}")
-            setting = Text(each.short)
+        best = self.state.best
+        # before its retests, the best is the luckiest of single trainings
+        title = "best" if best is not None and best.seeds else "best so far"
+        for label, result in ((title, best), ("yours", self.state.yours)):
+            if result is None:
+                continue
+            evidence = f"(trial {result.number}, {result.evidence})"
+            value = number(result.value) if result.value is not None else result.state
+            line = Text(no_wrap=True)
+            line.append(f"  {label:<12}", "bold").append(f"{value:<9}")
+            room = options.max_width - len(f"{line.plain}  {evidence}")
+            setting = Text(result.short)
             setting.truncate(max(1, room), overflow="ellipsis")
-            shown = (setting, "  ") if room >= _LEAST_ROOM else ()
-            line = Text.assemble(
-                (f"  {title:<12}", "bold"), f"{value:<9}", *shown, (rests, "dim"), no_wrap=True
-            )
+            if room >= _LEAST_ROOM:
+                line.append(setting).append("  ")
+            line.append(evidence, "dim")
             line.truncate(options.max_width, overflow="ellipsis")
             yield line

@@ -1,4 +1,4 @@
-"""How a study stands, as far as its events tell: the state that every view draws from.
+"""How a study stands by its events: the state that every view draws.
 
 Takes events, keeps numbers; prints nothing and knows no clock but the events' own times.
 """
@@ -46,11 +46,11 @@ class Row:
     epochs: int = 0
     rate: float | None = None
     value: float | None = None
-    # label and setting of what it trains, by trial id
+    # label and setting of the trials in training, by trial id
     held: dict[int, tuple[str, str]] = field(default_factory=dict)
 
     def move(self, progress: TrialProgress) -> None:
-        """Show how far one of its trials is."""
+        """Show the progress of one of the worker's trials."""
         self.label, self.short = self.held.get(progress.trial_id, (self.label, self.short))
         self.state, self.epoch, self.epochs = "training", progress.epoch, progress.epochs
         self.rate = progress.rate
@@ -58,7 +58,7 @@ class Row:
 
     @property
     def labels(self) -> set[str]:
-        """What it trains."""
+        """The labels of the trials in training."""
         return {label for label, _ in self.held.values()}
 
 
@@ -92,12 +92,12 @@ class ProgressState:
     trial_seconds: list[float] = field(default_factory=list)
     most_at_once: int = 0  # trials in training
     stopping: str = ""
-    ledger_told: bool = False  # of the study's trials, at least once
-    # labels of what ended, by the workers' own events
+    ledger_told: bool = False  # whether counts have come at least once
+    # labels of ended trainings, by the workers' own events
     told: dict[Kind, set[str]] = field(default_factory=_by_kind)
     # the same by the ledger, on every machine
     stored: dict[Kind, set[str]] = field(default_factory=_by_kind)
-    # the ledger's newest, whose events may be on their way
+    # the ledger's newest, whose events may still come
     recent: dict[Kind, set[str]] = field(default_factory=_by_kind)
     forecast: tuple[Forecast, float] | None = None  # by a few timed steps, and when told
     # the study's seconds left, all its workers taken together, and when told
@@ -120,8 +120,9 @@ class ProgressState:
         return self._ended(Kind.RETEST)
 
     def _ended(self, kind: Kind) -> int:
-        """Each is counted once: what a worker here still holds is counted when its own event comes,
-        and not by the ledger.
+        """Count the ended trainings of a kind, each once.
+
+        A training that a worker here still runs counts when its own event comes, not by the ledger.
         """
         held = set().union(*(row.labels for row in self.rows.values()))
         return len((self.stored[kind] - held) | self.told[kind])
@@ -162,8 +163,9 @@ class ProgressState:
         return min(known) if known else None
 
     def _expected(self, now: float) -> float | None:
-        """By the steps that were timed, then by the study's estimate as the ledger gave it, else by
-        this process' own trials.
+        """Estimate the seconds left; None where nothing is known.
+
+        The timed steps tell them first, then the ledger's estimate, else this process' own trials.
         """
         if self.forecast is not None and self.ended_here < SETTLED:
             made, at = self.forecast
@@ -181,8 +183,9 @@ class ProgressState:
 
     @property
     def paced(self) -> bool:
-        """Whether enough has ended to tell the pace by: the first of each slot is slower, since its
-        graph is traced.
+        """Whether enough trainings have ended to tell the pace.
+
+        The first training of each slot is slower, since its graph is traced.
         """
         return self.ended_here >= 2 * self.at_once
 
@@ -223,8 +226,9 @@ class ProgressState:
     # -- messages ----------------------------------------------------------------------------------
 
     def _take_of_study(self, event: Event) -> None:
-        """Best, yours and time left are the study's, whoever trained what: this process' own trials
-        do not change them.
+        """Take a message about the whole study.
+
+        Best, yours and time left are the study's: this process' own trials do not change them.
         """
         match event.message:
             case StudyBegun() as begun:
@@ -253,8 +257,7 @@ class ProgressState:
         self.deadline = counts.deadline
         self.retests_planned = max(self.retests_planned, counts.retests)
         for kind, ended in ((Kind.SEARCH, counts.ended), (Kind.RETEST, counts.retests_ended)):
-            # A trial that began and ended a moment ago may be here before the events that it did
-            # so.
+            # The counts may include a trial whose own events have not come yet.
             self.stored[kind] |= self.recent[kind] if self.ledger_told else set(ended)
             self.recent[kind] = set(ended)
         self.ledger_told = True

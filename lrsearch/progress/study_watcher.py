@@ -1,4 +1,4 @@
-"""Tells listeners how a study stands, all its workers on all machines taken together."""
+"""Reports how a study stands, all its workers on all machines taken together."""
 
 from __future__ import annotations
 
@@ -6,14 +6,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import (
-    SHELL,
-    Contender,
-    Ways,
-    evidence_text,
-    seconds_left,
-    standing,
-)
+from lrsearch.answer import SHELL, Contender, Ways, evidence_text, seconds_left, standing
 from lrsearch.errors import LrSearchError, StorageGone
 from lrsearch.messages import (
     Event,
@@ -26,15 +19,9 @@ from lrsearch.messages import (
     StudyCounts,
     TrialEnded,
 )
-from lrsearch.progress.billing import Biller
+from lrsearch.progress.billing import BillEstimator
 from lrsearch.report.words import setting_text
-from lrsearch.values import (
-    Kind,
-    Origin,
-    StudyRecord,
-    StudyState,
-    TrialRecord,
-)
+from lrsearch.values import Kind, Origin, StudyRecord, StudyState, TrialRecord
 
 if TYPE_CHECKING:
     from lrsearch.storage import Counts, Glance, Ledger
@@ -43,10 +30,9 @@ COUNT_EVERY_SECONDS = 2.0
 
 
 class StudyWatcher:
-    """Tells listeners how the study stands, all its workers taken together, on any machine: counts,
-    best, yours, time left.
+    """Sends the counts, the best, yours and the time left of a study.
 
-    All of it comes from the ledger and from the answer's own functions, so that every view of a
+    All of them come from the ledger and from the answer's own functions, so that every view of a
     study shows the same.
     """
 
@@ -62,19 +48,19 @@ class StudyWatcher:
         from lrsearch.storage import Follower
 
         self._ledger, self._study, self._listen, self._ways = ledger, study, listen, ways
-        self._biller = Biller(study, listen, workers=workers)
+        self._estimator = BillEstimator(study, listen, workers=workers)
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
         self._follower = Follower(ledger, study.id)
         self._stands = standing(study.plan.facts, ())
-        self._untold: list[TrialRecord] = []  # what has changed since the last `counts` event
+        self._unsent: list[TrialRecord] = []  # trials that changed since the last `counts` event
 
     def begin(self) -> None:
-        """The `study` event: budget, what is done, best and yours so far."""
+        """Send the `study` event: budget, done trials, best and yours so far."""
         study, facts = self._study, self._study.plan.facts
         self._follower.read()
-        records = self._untold = self._follower.records
+        records = self._unsent = self._follower.records
         self._stands = standing(facts, records)
-        self._tell(
+        self._send(
             StudyBegun(
                 study=study.name,
                 objective=facts.objective,
@@ -85,26 +71,24 @@ class StudyWatcher:
                 deadline=study.deadline,
                 retest=study.plan.retest_seeds,
                 retested=study.plan.retest_top + 1,
-                best=brief(self._stands.best),
-                yours=brief(self._stands.yours),
+                best=_to_result(self._stands.best),
+                yours=_to_result(self._stands.yours),
             )
         )
         self._look()
 
     def look(self) -> None:
-        """The `counts` and `answer` events, when it is time."""
+        """Send the `counts` and `answer` events, every two seconds."""
         if time.monotonic() >= self._next:
             self._look()
 
     def hear(self, event: Event) -> None:
-        """The `answer` event before the end of a trial is told that may have changed it; the `bill`
-        once it is known.
-        """
-        self._biller.hear(event, self._follower.records)
+        """Send the bill once known, and the `answer` before a trial's end that may change it."""
+        self._estimator.hear(event, self._follower.records)
         ended = event.message
         changes = isinstance(ended, TrialEnded) and self._may_change(ended)
-        if changes and (seen := self._glance()) is not None:
-            self._answer(seen)
+        if changes and (glance := self._glance()) is not None:
+            self._send_answer(glance)
 
     def _may_change(self, ended: TrialEnded) -> bool:
         if not ended.status.terminal:
@@ -116,34 +100,34 @@ class StudyWatcher:
         return value is not None and (best.value is None or better(value, best.value))
 
     def end(self) -> None:
-        """A note of what the study's time had no room for."""
+        """Send a note of the trainings that the study's time had no room for."""
         with suppress(LrSearchError):
             study = self._ledger.study(self._study.name)
-            text = left_undone(study, self._ledger.counts(study.id), self._ways)
+            text = _describe_undone(study, self._ledger.counts(study.id), self._ways)
             if text:
-                self._tell(Note(text=text))
+                self._send(Note(text=text))
 
     def _look(self) -> None:
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
-        if (seen := self._glance()) is not None:
-            self._count(seen)
-            self._answer(seen)
+        if (glance := self._glance()) is not None:
+            self._send_counts(glance)
+            self._send_answer(glance)
 
     def _glance(self) -> Glance | None:
         try:
-            seen = self._follower.glance()
-        except StorageGone:  # nothing that is trained now would be found
+            glance = self._follower.glance()
+        except StorageGone:  # no result of this training could be found later
             raise
-        except LrSearchError:  # an outage: the workers say so
+        except LrSearchError:  # an outage, which the workers report
             return None
-        self._untold = [*self._untold, *(seen.changed if seen is not None else ())]
-        return seen
+        self._unsent = [*self._unsent, *(glance.changed if glance is not None else ())]
+        return glance
 
-    def _count(self, seen: Glance) -> None:
-        counts = seen.counts
-        ended = [each for each in self._untold if each.state.terminal]
-        self._untold = []
-        self._tell(
+    def _send_counts(self, glance: Glance) -> None:
+        counts, study = glance.counts, glance.study
+        ended = [each for each in self._unsent if each.state.terminal]
+        self._unsent = []
+        self._send(
             StudyCounts(
                 ended=tuple(each.label for each in ended if each.kind is Kind.SEARCH),
                 retests_ended=tuple(each.label for each in ended if each.kind is Kind.RETEST),
@@ -151,44 +135,44 @@ class StudyWatcher:
                 running=counts.running,
                 waiting=counts.waiting,
                 failed=counts.failed,
-                trials=seen.study.trials,
-                trainings=seen.study.trainings,
-                deadline=seen.study.deadline,
+                trials=study.trials,
+                trainings=study.trainings,
+                deadline=study.deadline,
             )
         )
 
-    def _answer(self, seen: Glance) -> None:
+    def _send_answer(self, glance: Glance) -> None:
         records = self._follower.records
-        if seen.changed:
+        if glance.changed:
             self._stands = standing(self._study.plan.facts, records)
-        left = seconds_left(seen.study, records, seen.workers, now=seen.now)
-        best, yours = brief(self._stands.best), brief(self._stands.yours)
-        self._tell(StudyAnswer(best=best, yours=yours, seconds_left=left))
+        left = seconds_left(glance.study, records, glance.workers, now=glance.now)
+        best, yours = _to_result(self._stands.best), _to_result(self._stands.yours)
+        self._send(StudyAnswer(best=best, yours=yours, seconds_left=left))
 
-    def _tell(self, message: Message) -> None:
+    def _send(self, message: Message) -> None:
         self._listen(Event(message=message))
 
 
-def left_undone(study: StudyRecord, counts: Counts, ways: Ways = SHELL) -> str:
-    """What a study that its time-out ended has not done; empty where it has done all."""
+def _describe_undone(study: StudyRecord, counts: Counts, ways: Ways) -> str:
+    """The trainings that a study had no time for; empty where it has done all."""
     if study.deadline is None or study.state is not StudyState.FINISHED:
         return ""
     undone = counts.retests - counts.retests_done
-    found = {
-        f"{counts.done} of {study.trials} trials were trained": study.trials is not None
-        and counts.done < study.trials,
-        "no trial could begin": study.trials is None and not counts.done,
-        f"{undone} of {counts.retests} retests were not done": undone > 0,
-        "there was no time for retests": bool(
-            counts.complete and study.plan.retest_seeds and not counts.retests
-        ),
-    }
-    said = ", ".join(text for text, holds in found.items() if holds)
-    return f"the time is over: {said}; {ways.say('time', study.name)}" if said else ""
+    facts = []
+    if study.trials is None and not counts.done:
+        facts.append("no trial could begin")
+    elif study.trials is not None and counts.done < study.trials:
+        facts.append(f"{counts.done} of {study.trials} trials were trained")
+    if undone > 0:
+        facts.append(f"{undone} of {counts.retests} retests were not done")
+    if counts.complete and study.plan.retest_seeds and not counts.retests:
+        facts.append("there was no time for retests")
+    undone_text = ", ".join(facts)
+    return f"the time is over: {undone_text}; {ways.say('time', study.name)}" if facts else ""
 
 
-def brief(contender: Contender | None) -> Result | None:
-    """A contender as messages tell of it."""
+def _to_result(contender: Contender | None) -> Result | None:
+    """Convert a contender to its form in messages."""
     if contender is None:
         return None
     return Result(

@@ -1,6 +1,6 @@
-"""Progress for people: a live view in a terminal, lines elsewhere, and a log file of JSON lines.
+"""Shows progress to people: a live view in a terminal, lines elsewhere, and a log file.
 
-Listens to messages only; knows nothing of processes or databases.
+Knows nothing of processes or databases: everything comes from messages.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from typing import TextIO
 from lrsearch.errors import InvalidValue
 from lrsearch.messages import Event, Listener, TrialProgress
 from lrsearch.progress.lines import Lines
-from lrsearch.progress.listeners import to_all
+from lrsearch.progress.listeners import broadcast
 from lrsearch.progress.state import ProgressState
 
 
 @contextmanager
-def watching(
+def show_progress(
     *,
     quiet: bool = False,
     verbose: bool = False,
     log_file: str | Path | None = None,
     stream: TextIO | None = None,
 ) -> Iterator[Listener]:
-    """A listener for `run_study` that shows progress on `stream` (standard error).
+    """Yield a listener that shows progress on `stream` (standard error).
 
-    Live where `stream` is a terminal, else a line a finished trial; `quiet` shows nothing,
-    `verbose` also what workers print. `log_file` gets every event but progress within a trial, one
-    JSON object a line, appended.
+    A terminal gets a live view, other streams a line per finished trial; `quiet` shows nothing,
+    `verbose` also the workers' output. Every event but progress within a trial is appended to
+    `log_file`, one JSON object per line.
     """
     stream = sys.stderr if stream is None else stream
     with ExitStack() as stack:
         listeners: dict[str, Listener] = {}
         if log_file is not None:
-            listeners["the log file"] = stack.enter_context(_log(Path(log_file)))
+            listeners["the log file"] = stack.enter_context(_open_log(Path(log_file)))
         if not quiet:
-            listeners |= _view(stack, stream, verbose=verbose)
-        yield to_all(listeners)
+            listeners |= _open_view(stack, stream, verbose=verbose)
+        yield broadcast(listeners)
 
 
-def _view(stack: ExitStack, stream: TextIO, *, verbose: bool) -> dict[str, Listener]:
+def _open_view(stack: ExitStack, stream: TextIO, *, verbose: bool) -> dict[str, Listener]:
     state = ProgressState()
     out: Callable[[str], None] = partial(print, file=stream, flush=True)
     width: Callable[[], int] | None = None
@@ -59,14 +59,13 @@ def _view(stack: ExitStack, stream: TextIO, *, verbose: bool) -> dict[str, Liste
 
 
 @contextmanager
-def _log(path: Path) -> Iterator[Listener]:
+def _open_log(path: Path) -> Iterator[Listener]:
     try:
-        # what could not be written must not wait in a buffer to fail again on closing
+        # Unbuffered: bytes that could not be written would fail again on closing.
         file = path.open("ab", buffering=0)
     except OSError as error:
-        raise InvalidValue(
-            "--log-file", got=str(path), allowed=f"a file that can be written ({error.strerror})"
-        ) from error
+        allowed = f"a file that can be written ({error.strerror})"
+        raise InvalidValue("--log-file", got=str(path), allowed=allowed) from error
 
     def write(event: Event) -> None:
         if isinstance(event.message, TrialProgress):
@@ -78,5 +77,5 @@ def _log(path: Path) -> Iterator[Listener]:
     try:
         yield write
     finally:
-        with suppress(OSError):  # a network's file system may tell only here that the disk was full
+        with suppress(OSError):  # a network file system may report a full disk only on closing
             file.close()

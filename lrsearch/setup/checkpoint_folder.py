@@ -19,9 +19,7 @@ def remove_checkpoints(study: StudyRecord, given: str | Path | None, url: str) -
 
 
 def checkpoint_root(given: str | Path | None, url: str) -> Path:
-    """Where checkpoints go: as given, else a folder beside SQLite's file, else one in the working
-    folder.
-    """
+    """The folder of checkpoints: as given, beside SQLite's file, or in the working folder."""
     if given is not None:
         return Path(given).expanduser().resolve()
     kind, _, place = url.partition(":///")

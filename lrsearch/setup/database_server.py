@@ -1,9 +1,8 @@
-"""A private PostgreSQL of the current user, from installed binaries, for clusters without a
-database server.
+"""Runs a private PostgreSQL server of the current user, for clusters without a database server.
 
-`start` makes a cluster in a folder, starts it and writes its URL, password included, into a file
-that the user alone can read. Knows nothing of studies and of SQLAlchemy; it runs PostgreSQL's own
-programs.
+`start` makes PostgreSQL's data in a folder, starts the server and writes its URL, password
+included, into a file that the user alone can read. Runs PostgreSQL's own installed programs; knows
+nothing of studies and of SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -38,22 +37,22 @@ class DatabaseServer:
 
     @property
     def storage(self) -> str:
-        """What to hand to `--storage` or LRSEARCH_STORAGE."""
+        """The value for `--storage` or LRSEARCH_STORAGE."""
         return f"file:{self.url_file}"
 
 
 def start(folder: Path, *, listen: str = "127.0.0.1", port: int | None = None) -> DatabaseServer:
-    """Start the server in `folder`, made if it is not there; a running one is left as it is.
+    """Start the server in `folder`, made where it does not exist; leave a running one as it is.
 
-    `listen` is the address that it serves: 127.0.0.1 for this machine alone, a host's own address
-    for a cluster. Raises EnvironmentProblem when PostgreSQL is missing, is asked for by root, or
-    does not start. Raises InvalidValue, before anything is changed, for a folder with other things
-    in it and for an address that is not this machine's.
+    `listen` is the address to serve: 127.0.0.1 for this machine alone, a host's own address for a
+    cluster. Raises EnvironmentProblem where PostgreSQL is missing, the user is root, or the server
+    does not start. Raises InvalidValue, before anything is changed, for a folder that contains
+    other files and for an address that is not this machine's.
     """
     programs = find_programs()
     _refuse_root()
     folder = folder.expanduser().resolve()
-    if running(folder):
+    if is_running(folder):
         return describe(folder)
     made = (folder / "data" / "PG_VERSION").exists()
     if not made:
@@ -74,28 +73,29 @@ def start(folder: Path, *, listen: str = "127.0.0.1", port: int | None = None) -
 def stop(folder: Path) -> bool:
     """Stop the server in `folder`; False when none runs."""
     folder = folder.expanduser().resolve()
-    if not running(folder):
+    if not is_running(folder):
         return False
     programs = find_programs()
     _run([programs["pg_ctl"], "-D", str(folder / "data"), "-w", "-m", "fast", "stop"], folder)
     return True
 
 
-def running(folder: Path) -> bool:
-    """Whether a server of this folder runs on this machine, by `pg_ctl status`: a pid file may
-    outlive its server.
+def is_running(folder: Path) -> bool:
+    """Whether a server of this folder runs on this machine.
+
+    `pg_ctl status` decides, since a pid file may outlive its server.
     """
     data = folder.expanduser() / "data"
-    if _pid(data) is None:
+    if _read_pid(data) is None:
         return False
     _refuse_root()
     command = [find_programs()["pg_ctl"], "-D", str(data), "status"]
-    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603  # a fixed program
-    return done.returncode == 0 and _is_postgres(_pid(data))
+    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - fixed
+    return done.returncode == 0 and _is_postgres(_read_pid(data))
 
 
-def _pid(data: Path) -> int | None:
-    """The process that the server's pid file names."""
+def _read_pid(data: Path) -> int | None:
+    """Read the process number in the server's pid file; None where there is none."""
     try:
         return int((data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
     except (OSError, ValueError):
@@ -103,29 +103,28 @@ def _pid(data: Path) -> int | None:
 
 
 def _is_postgres(pid: int | None) -> bool:
-    """Whether a process is PostgreSQL's: after a restart of the machine any program may have its
-    number, which fools pg_ctl.
+    """Whether a process is PostgreSQL's.
+
+    After a restart of the machine any program may have the number, and pg_ctl does not notice.
     """
     try:
         # postgres; older ones: postmaster
         return pid is not None and "post" in psutil.Process(pid).name()
     except (psutil.NoSuchProcess, ValueError):  # none has a number below 0
         return False
-    except psutil.Error:  # where nobody can tell, pg_ctl has the word
+    except psutil.Error:  # not known: believe pg_ctl
         return True
 
 
 def _drop_stale_pid(folder: Path) -> None:
-    """Remove a pid file whose process is another program: PostgreSQL would refuse to start beside
-    it.
-    """
-    pid = _pid(folder / "data")
+    """Remove a pid file whose process is another program: PostgreSQL would refuse to start."""
+    pid = _read_pid(folder / "data")
     if pid is not None and not _is_postgres(pid):
         (folder / "data" / "postmaster.pid").unlink(missing_ok=True)
 
 
 def describe(folder: Path) -> DatabaseServer:
-    """What `start` made in `folder`; raises InvalidValue when it made nothing there."""
+    """Describe the server that `start` made in `folder`; raises InvalidValue without one."""
     folder = folder.expanduser().resolve()
     url_file = folder / "url"
     found = _search(r"@\[?([^/@\]]+)\]?:(\d+)/", url_file)
@@ -136,7 +135,7 @@ def describe(folder: Path) -> DatabaseServer:
 
 
 def find_programs() -> dict[str, str]:
-    """The paths of PostgreSQL's programs; raises EnvironmentProblem naming what to install."""
+    """Find PostgreSQL's programs; raises EnvironmentProblem that names what to install."""
     places = (sorted(Path("/").glob(place.lstrip("/")), reverse=True) for place in PLACES)
     folders = [str(path) for paths in places for path in paths]
     search = os.pathsep.join([*folders, os.environ.get("PATH", "")])
@@ -156,11 +155,11 @@ def _refuse_root() -> None:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Refuse a folder that holds other things than our own initdb, failed or not, left there."""
-    there = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
-    if there and there != {"password", "command.log"}:
+    """Refuse a folder with other files than those of our own initdb, failed or not."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names and names != {"password", "command.log"}:
         allowed = "a new or empty folder, or one that `lrsearch database start` made"
-        raise InvalidValue("--dir", got=str(folder), allowed=allowed, fix=f"It holds {min(there)}.")
+        raise InvalidValue("--dir", got=str(folder), allowed=allowed, fix=f"It holds {min(names)}.")
 
 
 def _check_address(listen: str) -> None:
@@ -169,16 +168,14 @@ def _check_address(listen: str) -> None:
         return
     fix = "Give this host's name or address, or '*'."
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(listen, 0, type=socket.SOCK_STREAM)[
-            0
-        ]
+        [first, *_] = socket.getaddrinfo(listen, 0, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = first
         with socket.socket(family, kind, protocol) as probe:
             probe.bind(address)
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or error
-        raise InvalidValue(
-            "--listen", got=listen, allowed=f"an address of this machine ({why})", fix=fix
-        ) from None
+        allowed = f"an address of this machine ({why})"
+        raise InvalidValue("--listen", got=listen, allowed=allowed, fix=fix) from None
 
 
 def _create(folder: Path, programs: dict[str, str]) -> None:
@@ -189,7 +186,7 @@ def _create(folder: Path, programs: dict[str, str]) -> None:
     how = ["-U", USER, "-E", "UTF8", "--locale=C", "--auth=scram-sha-256"]
     _run([programs["initdb"], *where, *how], folder)
     with (folder / "data" / "pg_hba.conf").open("a", encoding="utf-8") as file:
-        # who may connect at all is decided by listen_addresses
+        # listen_addresses decides who may connect at all
         file.write("host all all all scram-sha-256\n")
 
 
@@ -225,8 +222,7 @@ def _run(command: list[str], folder: Path) -> str:
     password, environment = folder / "password", dict(os.environ)
     if password.exists():
         environment["PGPASSWORD"] = password.read_text()
-    # pg_ctl hands its output pipes to the server, which would hold them open for ever: hence a
-    # file.
+    # A file, not a pipe: the server inherits pg_ctl's output and would keep a pipe open for ever.
     with (folder / "command.log").open("w+", encoding="utf-8") as output:
         done = subprocess.run(  # noqa: S603 - fixed programs
             command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False
@@ -254,12 +250,13 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def _reachable(listen: str) -> str:
-    """An address that workers can reach: the host's name where the server listens everywhere."""
-    return socket.gethostname() if listen in {"*", "0.0.0.0", "::"} else listen  # noqa: S104  # compared, not bound
+    """The address that workers can reach: the host's name where the server listens everywhere."""
+    everywhere = listen in {"*", "0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+    return socket.gethostname() if everywhere else listen
 
 
 def _kept_port(folder: Path) -> int | None:
-    """The port of the last start, so that URLs handed out before a restart stay good."""
+    """The port of the last start, so that URLs from before a restart stay valid."""
     found = _search(r"^port = (\d+)$", folder / "data" / "lrsearch.conf")
     return int(found[1]) if found else None
 

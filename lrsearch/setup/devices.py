@@ -10,7 +10,8 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 from lrsearch.errors import DeviceProblem, InvalidValue
@@ -32,50 +33,44 @@ class Gpu:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
-    """What there is to divide."""
+    """The devices, cores and memory of a machine."""
 
     gpus: tuple[Gpu, ...]
-    cores: int  # that this process may use
+    cores: int  # cores that this process may use
     memory_mib: int | None  # free now
 
 
-def this_machine(environ: Mapping[str, str] | None = None) -> Machine:
-    """The machine that this process runs on, as far as `environ` (os.environ) lets it see."""
+def inspect_machine(environ: Mapping[str, str] | None = None) -> Machine:
+    """Inspect the machine of this process, as far as `environ` (os.environ) shows its devices."""
     environ = os.environ if environ is None else environ
     return Machine(gpus=find_gpus(environ), cores=usable_cores(), memory_mib=free_memory_mib())
 
 
 def find_gpus(environ: Mapping[str, str]) -> tuple[Gpu, ...]:
-    """The GPUs that CUDA would see: by nvidia-smi, else the driver's files, and only those in
-    CUDA_VISIBLE_DEVICES.
+    """Find the GPUs that CUDA would see: those in CUDA_VISIBLE_DEVICES.
+
+    nvidia-smi lists them, else the driver's files do.
     """
     visible = environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and not visible.strip():
-        return ()
+        return ()  # before nvidia-smi is run for nothing
     return select_visible(_from_smi() or _from_driver(_PROC), visible)
 
 
 def select_visible(found: Sequence[Gpu], visible: str | None) -> tuple[Gpu, ...]:
-    """Those of `found` that CUDA_VISIBLE_DEVICES names, by index or UUID (or its beginning),
-    counted anew in its order.
+    """Select the GPUs that CUDA_VISIBLE_DEVICES names, and count them anew in its order.
 
-    As CUDA does, it stops at the first entry that names nothing. MIG slices are taken at their
-    word.
+    An entry is an index, or a UUID or its beginning. As CUDA does, stop at the first entry that
+    names nothing. Entries of MIG slices are not checked.
     """
     if visible is None:
         return tuple(found)
-    chosen: list[Gpu] = []
-    for entry in (each.strip() for each in visible.split(",")):
-        gpu = _named(found, entry)
-        if gpu is None:
-            break
-        chosen.append(
-            Gpu(index=len(chosen), uuid=gpu.uuid, name=gpu.name, memory_mib=gpu.memory_mib)
-        )
-    return tuple(chosen)
+    entries = (_find_gpu(found, entry.strip()) for entry in visible.split(","))
+    chosen = takewhile(lambda gpu: gpu is not None, entries)
+    return tuple(replace(gpu, index=index) for index, gpu in enumerate(chosen) if gpu)
 
 
-def _named(found: Sequence[Gpu], entry: str) -> Gpu | None:
+def _find_gpu(found: Sequence[Gpu], entry: str) -> Gpu | None:
     if entry.startswith("MIG-"):
         return Gpu(index=0, uuid=entry, name="MIG slice", memory_mib=None)
     if entry.isdigit():
@@ -84,20 +79,14 @@ def _named(found: Sequence[Gpu], entry: str) -> Gpu | None:
 
 
 def parse_smi(text: str) -> tuple[Gpu, ...]:
-    """GPUs from nvidia-smi's CSV: `index, uuid, name, MiB`; lines that are anything else (error
-    texts) are left out.
-    """
-    rows = [[cell.strip() for cell in line.split(",")] for line in text.splitlines()]
-    return tuple(
-        Gpu(
-            index=int(row[0]),
-            uuid=row[1],
-            name=row[2],
-            memory_mib=int(row[3]) if row[3].isdigit() else None,
-        )
-        for row in rows
-        if len(row) == 4 and row[0].isdigit()  # noqa: PLR2004
-    )
+    """Read GPUs from nvidia-smi's CSV: `index, uuid, name, MiB`; other lines are error texts."""
+    gpus: list[Gpu] = []
+    for line in text.splitlines():
+        match [cell.strip() for cell in line.split(",")]:
+            case [index, uuid, name, memory] if index.isdigit():
+                mib = int(memory) if memory.isdigit() else None
+                gpus.append(Gpu(index=int(index), uuid=uuid, name=name, memory_mib=mib))
+    return tuple(gpus)
 
 
 def _from_smi() -> tuple[Gpu, ...]:
@@ -114,25 +103,19 @@ def _from_smi() -> tuple[Gpu, ...]:
 
 
 def _from_driver(folder: Path) -> tuple[Gpu, ...]:
-    """GPUs from the driver's own files, in order of their bus, as nvidia-smi counts them."""
+    """Read GPUs from the driver's own files, in order of their bus, as nvidia-smi counts them."""
     gpus: list[Gpu] = []
     for file in sorted(folder.glob("*/information")):
-        facts = dict(
-            re.findall(
-                r"^([^:]+):\s*(.+?)\s*$",
-                file.read_text(encoding="utf-8", errors="replace"),
-                re.MULTILINE,
-            )
-        )
+        text = file.read_text(encoding="utf-8", errors="replace")
+        facts = dict(re.findall(r"^([^:]+):\s*(.+?)\s*$", text, re.MULTILINE))
         if uuid := facts.get("GPU UUID"):
-            gpus.append(
-                Gpu(index=len(gpus), uuid=uuid, name=facts.get("Model", "GPU"), memory_mib=None)
-            )
+            name = facts.get("Model", "GPU")
+            gpus.append(Gpu(index=len(gpus), uuid=uuid, name=name, memory_mib=None))
     return tuple(gpus)
 
 
-def chosen_gpus(machine: Machine, devices: str | None) -> tuple[Gpu, ...]:
-    """The GPUs that `devices` asks for; none where the CPU is meant."""
+def choose_gpus(machine: Machine, devices: str | None) -> tuple[Gpu, ...]:
+    """Choose the GPUs that `devices` names; none where it names the CPU."""
     if devices is None:
         return machine.gpus
     if devices == "cpu":
@@ -143,24 +126,14 @@ def chosen_gpus(machine: Machine, devices: str | None) -> tuple[Gpu, ...]:
         raise InvalidValue("--devices", got=devices, allowed="cpu, gpu, or gpu:0,1 and the like")
     wanted = [int(part) for part in parts] or [gpu.index for gpu in machine.gpus]
     if len(set(wanted)) != len(wanted):
-        raise InvalidValue(
-            "--devices",
-            got=devices,
-            allowed="each device once",
-            fix="Say --per-device to share one.",
-        )
+        fix = "Say --per-device to share one."
+        raise InvalidValue("--devices", got=devices, allowed="each device once", fix=fix)
     there = {gpu.index: gpu for gpu in machine.gpus}
     missing = [index for index in wanted if index not in there]
     if missing or not wanted:
         what = ", ".join(f"gpu:{index}" for index in missing) or "GPU"
-        have = ", ".join(
-            [
-                *(f"gpu:{gpu.index} ({gpu.name})" for gpu in machine.gpus),
-                f"cpu ({machine.cores} cores)",
-            ]
-        )
-        raise DeviceProblem(
-            f"no {what} on this machine. There is: {have}.",
-            fix="Choose among these with --devices.",
-        )
+        gpus = [f"gpu:{gpu.index} ({gpu.name})" for gpu in machine.gpus]
+        have = ", ".join([*gpus, f"cpu ({machine.cores} cores)"])
+        fix = "Choose among these with --devices."
+        raise DeviceProblem(f"no {what} on this machine. There is: {have}.", fix=fix)
     return tuple(there[index] for index in wanted)

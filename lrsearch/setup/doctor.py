@@ -1,5 +1,6 @@
-"""Checks a machine before a study: libraries, devices, database, memory, and a training of two
-steps.
+"""Checks a machine before a study.
+
+Looks at libraries, devices, database and memory, and trains two steps.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from lrsearch.errors import LrSearchError
 from lrsearch.options import MachineOptions
 from lrsearch.report.words import counted
 from lrsearch.setup.checkpoint_folder import checkpoint_root
-from lrsearch.setup.devices import Machine, this_machine
+from lrsearch.setup.devices import Machine, inspect_machine
 from lrsearch.setup.slots import CPU_WORKER_MIB, Slot, SlotPlan, environment, plan_slots
 from lrsearch.values import Json
 from lrsearch.version import versions
@@ -42,43 +43,40 @@ class Check:
 
 
 def diagnose(options: MachineOptions, study_file: Path | None) -> Iterator[Check]:
-    """Every check, one after another, cheap ones first. Raises nothing for what it finds."""
-    yield _libraries()
-    machine = this_machine()
+    """Run every check, one after another, cheap ones first; findings raise nothing."""
+    yield _check_libraries()
+    machine = inspect_machine()
     try:
         plan = plan_slots(machine, options)
     except LrSearchError as error:
         fix = "Choose with --devices cpu, or mend the driver."
         yield Check(name="devices", text=str(error), fix=fix)
         return
-    yield Check(name="devices", text=_devices(machine, plan))
-    yield from _database(options)
-    yield from _training(machine, plan.slots, study_file)
+    yield Check(name="devices", text=_describe_devices(machine, plan))
+    yield from _check_database(options)
+    yield from _check_training(machine, plan.slots, study_file)
 
 
-def _libraries() -> Check:
-    found = versions()
-    text = ", ".join(f"{name} {number}" for name, number in found.items())
-    old = [
-        name
-        for name, oldest in _OLDEST.items()
-        if found.get(name, "unknown") != "unknown" and _numbers(found[name]) < oldest
-    ]
+def _check_libraries() -> Check:
+    installed = versions()
+    text = ", ".join(f"{name} {version}" for name, version in installed.items())
+    numbers = {name: _split_version(installed.get(name, "")) for name in _OLDEST}
+    old = [name for name, oldest in _OLDEST.items() if () < numbers[name] < oldest]
     fix = f"Update {', '.join(old)}: pip install -U lrsearch" if old else ""
     return Check(name="libraries", text=text, fix=fix)
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def _split_version(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
 
 
-def _devices(machine: Machine, plan: SlotPlan) -> str:
+def _describe_devices(machine: Machine, plan: SlotPlan) -> str:
     gpus = ", ".join(f"gpu:{each.index} {each.name}" for each in machine.gpus) or "no GPU"
     names = ", ".join(each.name for each in plan.slots)
     return f"{gpus}; {counted(machine.cores, 'CPU core')}; {plan} ({names})"
 
 
-def _database(options: MachineOptions) -> Iterator[Check]:
+def _check_database(options: MachineOptions) -> Iterator[Check]:
     from lrsearch.storage import check_storage, mask
 
     try:
@@ -97,11 +95,12 @@ def _database(options: MachineOptions) -> Iterator[Check]:
     yield Check(name="checkpoints", text=f"{root} cannot be written", fix=fix)
 
 
-def _training(
+def _check_training(
     machine: Machine, slots: tuple[Slot, ...], study_file: Path | None
 ) -> Iterator[Check]:
-    """In a process of its own, bound to the first slot: TensorFlow, its devices, two steps, and the
-    study's data.
+    """Train two steps in a process of its own, bound to the first slot.
+
+    Checks TensorFlow, its devices, the study file and the memory too.
     """
     command = [sys.executable, "-P", "-m", "lrsearch.engine.probing"]
     try:
@@ -125,30 +124,28 @@ def _training(
             fix = "Mend the study file; lrsearch start-study shows its traceback."
         yield Check(name="training", text=last, fix=fix)
         return
-    found = json.loads(done.stdout.strip().splitlines()[-1])
-    yield _seen_gpu(slots[0], found)
-    took = f"two steps in {found['seconds']:.1f} s, once TensorFlow is loaded"
+    report = json.loads(done.stdout.strip().splitlines()[-1])
+    yield _check_gpu(slots[0], report)
+    took = f"two steps in {report['seconds']:.1f} s, once TensorFlow is loaded"
     yield Check(name="training", text=took)
-    yield _memory(machine, slots, found)
+    yield _check_memory(machine, slots, report)
 
 
-def _seen_gpu(slot: Slot, found: dict[str, Json]) -> Check:
-    text = f"sees {', '.join(found['devices'])}"
-    if not slot.gpu or any("GPU" in each for each in found["devices"]):
+def _check_gpu(slot: Slot, report: dict[str, Json]) -> Check:
+    text = f"sees {', '.join(report['devices'])}"
+    if not slot.gpu or any("GPU" in each for each in report["devices"]):
         return Check(name="tensorflow", text=text)
     install = "pip install 'lrsearch[gpu]', and check the driver's version."
     return Check(name="tensorflow", text=text, fix=f"TensorFlow sees no GPU: {install}")
 
 
-def _memory(machine: Machine, slots: tuple[Slot, ...], found: dict[str, Json]) -> Check:
-    """Each worker holds the data set once, beside TensorFlow."""
-    each, free = max(CPU_WORKER_MIB, found["peak_mib"]), machine.memory_mib
+def _check_memory(machine: Machine, slots: tuple[Slot, ...], report: dict[str, Json]) -> Check:
+    """Compare the workers' memory, each with TensorFlow and the data set, with what is free."""
+    each, free = max(CPU_WORKER_MIB, report["peak_mib"]), machine.memory_mib
     needed = round(each * len(slots))
     text = f"{needed} MiB for {counted(len(slots), 'worker')}"
     if free is None:
         return Check(name="memory", text=f"{text}; what is free is not known here")
-    text = f"{text} ({found['data_mib']:.0f} MiB of data in each), {free} MiB free"
-    fits = max(1, int(free // each))
-    return Check(
-        name="memory", text=text, fix="" if needed <= free else f"Start fewer: --workers {fits}"
-    )
+    text = f"{text} ({report['data_mib']:.0f} MiB of data in each), {free} MiB free"
+    fix = "" if needed <= free else f"Start fewer: --workers {max(1, int(free // each))}"
+    return Check(name="memory", text=text, fix=fix)

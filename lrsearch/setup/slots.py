@@ -1,8 +1,9 @@
-"""Divides a machine into slots, by a rule, and says why.
+"""Divides a machine into slots, with the reason for the division.
 
-A slot is a worker's share: a GPU, a part of one, or some CPU threads; it is bound by the worker's
-environment before TensorFlow loads. On CPU cores there is one worker per core, fewer where memory
-or trials are fewer, and the workers divide the threads. Knows nothing of studies.
+A slot is a worker's share: a GPU, a part of one, or some CPU threads. The worker's environment
+binds the worker to its slot before TensorFlow loads. A machine without GPUs gets one worker per
+core, fewer where memory or trials do not suffice, and the workers divide the threads. Knows nothing
+of studies.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from dataclasses import dataclass, field, replace
 from lrsearch.errors import DeviceProblem, InvalidValue
 from lrsearch.options import MachineOptions
 from lrsearch.report.words import counted
-from lrsearch.setup.devices import Gpu, Machine, chosen_gpus
+from lrsearch.setup.devices import Gpu, Machine, choose_gpus
 
-OVERHEAD_MIB = 614  # 0.6 GiB a process for CUDA's context and libraries, when several share a GPU
-# 0.8 GiB: TensorFlow, a small data set and room; more workers than fit would be killed
+OVERHEAD_MIB = 614  # 0.6 GiB per process for CUDA's context and libraries, on a shared GPU
+# 0.8 GiB: TensorFlow, a small data set and reserve. The system kills workers that do not fit.
 CPU_WORKER_MIB = 819
 
 
@@ -36,8 +37,9 @@ class Slot:
 
 
 def environment(slot: Slot, environ: Mapping[str, str]) -> dict[str, str]:
-    """A worker's environment: `environ`, bound to `slot`, with TensorFlow's chatter off unless
-    asked for.
+    """Make a worker's environment: `environ`, bound to `slot`.
+
+    TensorFlow's log messages are off unless `environ` asks for them.
     """
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1"}
     kept = {name: value for name, value in environ.items() if name not in slot.unset}
@@ -46,14 +48,14 @@ def environment(slot: Slot, environ: Mapping[str, str]) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlotPlan:
-    """Slots, and why they are as they are."""
+    """Slots, and the reason for them."""
 
     slots: tuple[Slot, ...]
     reason: str
 
     @property
     def threads(self) -> int | None:
-        """Threads of each CPU worker; None on GPUs, where results do not hang on them."""
+        """Threads of each CPU worker; None on GPUs, where results do not depend on them."""
         return None if self.slots[0].gpu else self.slots[0].threads
 
     def __str__(self) -> str:
@@ -69,15 +71,14 @@ def plan_slots(
     trials: int | None = None,
     kept: int | None = None,
 ) -> SlotPlan:
-    """Divide `machine`.
+    """Divide `machine` into slots.
 
-    `trials` is how many are still to be trained, where that is known. `kept` is the number of
-    threads that a study's CPU workers have had: a trial resumes bitwise under the same number
-    alone. Raises DeviceProblem where a device is not there, InvalidValue where the request makes no
-    sense.
+    `trials` is the number of trials to train, where it is known. `kept` is the number of threads
+    that the study's CPU workers had: a trial resumes bitwise only under the same number. Raises
+    DeviceProblem where a device does not exist, InvalidValue for contradictory options.
     """
     asked = asked or MachineOptions()
-    gpus = chosen_gpus(machine, asked.devices)
+    gpus = choose_gpus(machine, asked.devices)
     if gpus:
         return _gpu_plan(machine, gpus, asked)
     if asked.per_device is not None:
@@ -93,18 +94,18 @@ def plan_slots(
 def _cpu_plan(
     machine: Machine, asked: MachineOptions, *, trials: int | None, kept: int | None
 ) -> SlotPlan:
-    free = _divided(machine, asked, trials=trials)
+    free = _divide_cores(machine, asked, trials=trials)
     if kept is None or free.threads == kept:
         return free
     if asked.threads is not None:
         warning = f"the study began with {kept}, so what was interrupted does not resume bitwise"
         return replace(free, reason=f"{free.reason}; {warning}")
-    same = _divided(machine, replace(asked, threads=kept), trials=trials)
+    same = _divide_cores(machine, replace(asked, threads=kept), trials=trials)
     why = "as many threads as the study began with, which resumes bitwise (--threads changes it)"
     return replace(same, reason=f"--workers {asked.workers}; {why}" if asked.workers else why)
 
 
-def _divided(machine: Machine, asked: MachineOptions, *, trials: int | None) -> SlotPlan:
+def _divide_cores(machine: Machine, asked: MachineOptions, *, trials: int | None) -> SlotPlan:
     count, reason = _cpu_workers(machine, asked, trials)
     threads = asked.threads or max(1, machine.cores // count)
     env = {"CUDA_VISIBLE_DEVICES": "-1", **_thread_env(threads)}
@@ -114,9 +115,9 @@ def _divided(machine: Machine, asked: MachineOptions, *, trials: int | None) -> 
 
 
 def _cpu_workers(machine: Machine, asked: MachineOptions, trials: int | None) -> tuple[int, str]:
-    """How many, and why: the smallest of what cores, memory and trials allow.
+    """The number of workers that cores, memory and trials all allow, and the reason.
 
-    Of equals the first says why.
+    Of equal limits the first is the reason.
     """
     threads = f"--threads {asked.threads}" if asked.threads else ""
     if asked.workers is not None:
@@ -137,22 +138,21 @@ def _cpu_workers(machine: Machine, asked: MachineOptions, trials: int | None) ->
 def _gpu_plan(machine: Machine, gpus: Sequence[Gpu], asked: MachineOptions) -> SlotPlan:
     # More workers than GPUs must share.
     share = asked.per_device or (-(-asked.workers // len(gpus)) if asked.workers else 1)
-    # spread before doubling up
+    # Every GPU gets a first worker before any gets a second.
     places = [(gpu, part) for part in range(share) for gpu in gpus][: asked.workers or None]
     threads = asked.threads or max(1, machine.cores // len(places))
     sharing = {gpu.index: sum(each.index == gpu.index for each, _ in places) for gpu in gpus}
-    said = {name: getattr(asked, name) for name in ("workers", "per_device", "threads")}
-    reason = ", ".join(
-        f"--{name.replace('_', '-')} {value}" for name, value in said.items() if value
-    )
+    options = {name: getattr(asked, name) for name in ("workers", "per_device", "threads")}
+    words = [f"--{name.replace('_', '-')} {value}" for name, value in options.items() if value]
     slots = (_gpu_slot(gpu, part, sharing[gpu.index], threads) for gpu, part in places)
-    return SlotPlan(slots=tuple(slots), reason=reason or "one per GPU")
+    return SlotPlan(slots=tuple(slots), reason=", ".join(words) or "one per GPU")
 
 
 def _gpu_slot(gpu: Gpu, part: int, sharing: int, threads: int) -> Slot:
-    """Alone on a GPU memory may grow; sharing one it has a hard limit.
+    """Make the slot of a worker on a GPU.
 
-    TensorFlow refuses both at once.
+    Memory may grow where the worker has the GPU alone, and has a hard limit where the worker shares
+    it: TensorFlow refuses both at once.
     """
     env = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpu.uuid}
     env |= _thread_env(threads)
@@ -171,9 +171,9 @@ def _gpu_slot(gpu: Gpu, part: int, sharing: int, threads: int) -> Slot:
 
 
 def _thread_env(threads: int) -> dict[str, str]:
-    """Limits for NumPy's own libraries, which the user's data code may call.
+    """Limit the threads of NumPy's own libraries, which the user's data code may call.
 
-    TensorFlow is told by the worker.
+    The worker itself limits TensorFlow's.
     """
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return dict.fromkeys(names, str(threads))

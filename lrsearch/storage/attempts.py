@@ -16,7 +16,15 @@ from typing import Any
 from sqlalchemy import and_, delete, func, insert, or_, select, update
 
 from lrsearch.storage import records
-from lrsearch.storage.tables import attempts, checkpoints, curves, studies, trials, workers
+from lrsearch.storage.tables import (
+    IS_RUNNING,
+    attempts,
+    checkpoints,
+    curves,
+    studies,
+    trials,
+    workers,
+)
 from lrsearch.storage.transaction import Transaction, holding
 from lrsearch.values import CurvePoint, Json, Outcome, Status, StudyState, TrialState
 
@@ -94,8 +102,7 @@ def lose(tx: Transaction, trial_id: int, attempt: int, reason: str) -> bool:
 
 def reap(tx: Transaction) -> int:
     """Put back the trials whose lease has lapsed; returns how many."""
-    running = trials.c.state == TrialState.RUNNING.value
-    query = select(trials).where(tx.of_study(running, trials.c.lease_until < tx.now))
+    query = select(trials).where(tx.of_study(IS_RUNNING, trials.c.lease_until < tx.now))
     lapsed = tx.execute(query.order_by(trials.c.id).with_for_update()).all()
     for row in lapsed:
         give_up(tx, row, NOT_RENEWED)

@@ -27,14 +27,21 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from lrsearch.budget import trials_at_once
 from lrsearch.storage import records
 from lrsearch.storage.attempts import NOT_RENEWED, give_up
-from lrsearch.storage.tables import attempts, checkpoints, trials
+from lrsearch.storage.tables import (
+    IS_RETEST,
+    IS_RUNNING,
+    IS_SEARCH,
+    IS_WAITING,
+    attempts,
+    checkpoints,
+    trials,
+)
 from lrsearch.storage.timing import TimeLeft, live_workers, time_left
 from lrsearch.storage.transaction import Transaction
 from lrsearch.values import TERMINAL, Kind, Origin, StudyState, TrialRecord, TrialState
 
 WAIT_SECONDS = 1.0  # between looks for work while others still train
 
-_WAITING, _RUNNING = TrialState.WAITING.value, TrialState.RUNNING.value
 ENDED = tuple(sorted(status.value for status in TERMINAL))
 _CLOSED = {
     StudyState.DRAINING: "the study is draining",
@@ -117,7 +124,7 @@ def _lock_running(tx: Transaction, token: str, lease_seconds: float) -> Sequence
     concerned = trials.c.token == token
     if not tx.cut_off_within(lease_seconds):
         concerned = or_(concerned, trials.c.lease_until < tx.now)
-    query = select(trials).where(_in(tx, _RUNNING), concerned).order_by(trials.c.id)
+    query = select(trials).where(tx.of_study(IS_RUNNING, concerned)).order_by(trials.c.id)
     return tx.execute(query.with_for_update()).all()
 
 
@@ -134,13 +141,13 @@ def _find(tx: Transaction, worker_id: int, sampled: int) -> Any:
     closed = bool(tx.rules.get("retests_only"))
     left = None if closed else time_left(tx, worker_id)
     if not closed and (left is None or left.for_search()):
-        waiting = _first_waiting(tx, Kind.SEARCH)
+        waiting = _first_waiting(tx, IS_SEARCH)
         if waiting is not None:
             return waiting
         if _slot_is_free(tx):
             share = trials_at_once(tx.study.trials, live_workers(tx)) if sampled else 1
             return _NEW if sampled < share else Wait(WAIT_SECONDS)
-    if _some(tx, _RUNNING, Kind.SEARCH):
+    if _some(tx, IS_RUNNING, IS_SEARCH):
         return Wait(WAIT_SECONDS)
     return _find_retest(tx, left)
 
@@ -151,8 +158,8 @@ def search_is_over(tx: Transaction) -> bool:
         return True
     left = time_left(tx, 0)
     in_time = left is None or left.for_search()
-    begins = in_time and (_slot_is_free(tx) or _some(tx, _WAITING, Kind.SEARCH))
-    return not begins and not _some(tx, _RUNNING, Kind.SEARCH)
+    begins = in_time and (_slot_is_free(tx) or _some(tx, IS_WAITING, IS_SEARCH))
+    return not begins and not _some(tx, IS_RUNNING, IS_SEARCH)
 
 
 def _slot_is_free(tx: Transaction) -> bool:
@@ -167,10 +174,10 @@ def _find_retest(tx: Transaction, left: TimeLeft | None) -> Any:
     if (left is None or left.for_retest()) and ended:
         if tx.rules["retest_seeds"] and tx.study.retests_for < ended:
             return PlanRetests(None if left is None else left.retests, _retests_to_make(tx))
-        waiting = _first_waiting(tx, Kind.RETEST)
+        waiting = _first_waiting(tx, IS_RETEST)
         if waiting is not None:
             return waiting
-    return Wait(WAIT_SECONDS) if _some(tx, _RUNNING, Kind.RETEST) else Done("finished")
+    return Wait(WAIT_SECONDS) if _some(tx, IS_RUNNING, IS_RETEST) else Done("finished")
 
 
 def _retests_to_make(tx: Transaction) -> int | None:
@@ -187,7 +194,9 @@ def _begin(tx: Transaction, row: Any, lease: dict[str, Any]) -> Claim:
         _note_what_counts(tx, row)
     attempt, worker = row.attempt + 1, lease["worker_id"]
     began = tx.now if row.started_at is None else row.started_at
-    tx.change_trial(row.id, state=_RUNNING, attempt=attempt, started_at=began, **lease)
+    tx.change_trial(
+        row.id, state=TrialState.RUNNING.value, attempt=attempt, started_at=began, **lease
+    )
     tx.begin_attempt(row.id, attempt, worker)
     tx.change_study()
     trial = records.trial_from(row)
@@ -211,7 +220,7 @@ def _begin_new(tx: Transaction, lease: dict[str, Any]) -> Claim:
     """Take the budget's next slot for a trial that is still to be sampled."""
     number = tx.study.searched
     row = new_trial(tx, number=number, kind=Kind.SEARCH, origin=Origin.SAMPLED)
-    row |= {**lease, "state": _RUNNING, "attempt": 1, "started_at": tx.now}
+    row |= {**lease, "state": TrialState.RUNNING.value, "attempt": 1, "started_at": tx.now}
     trial_id = tx.insert(trials, **row)
     tx.begin_attempt(trial_id, 1, lease["worker_id"])
     tx.change_study(searched=number + 1)
@@ -238,23 +247,19 @@ def new_trial(
         "number": number,
         "kind": kind.value,
         "origin": str(origin),
-        "state": _WAITING,
+        "state": TrialState.WAITING.value,
         "setting": setting,
         "revision": tx.revision,
     }
 
 
-def _in(tx: Transaction, state: str) -> ColumnElement[bool]:
-    return tx.of_study(trials.c.state == state)
-
-
-def _first_waiting(tx: Transaction, kind: Kind) -> Any | None:
-    query = select(trials).where(_in(tx, _WAITING), trials.c.kind == kind.value)
+def _first_waiting(tx: Transaction, kind: ColumnElement[bool]) -> Any | None:
+    query = select(trials).where(tx.of_study(IS_WAITING, kind))
     return tx.execute(query.order_by(trials.c.number).limit(1)).one_or_none()
 
 
-def _some(tx: Transaction, state: str, kind: Kind) -> bool:
-    query = select(trials.c.id).where(_in(tx, state), trials.c.kind == kind.value).limit(1)
+def _some(tx: Transaction, *conditions: ColumnElement[bool]) -> bool:
+    query = select(trials.c.id).where(tx.of_study(*conditions)).limit(1)
     return tx.execute(query).one_or_none() is not None
 
 
@@ -265,4 +270,4 @@ def count_trainings(tx: Transaction) -> int:
 
 def count_ended(tx: Transaction) -> int:
     """How many search trials have ended."""
-    return tx.count(trials.c.state.in_(ENDED), trials.c.kind == Kind.SEARCH.value)
+    return tx.count(trials.c.state.in_(ENDED), IS_SEARCH)

@@ -29,9 +29,9 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from lrsearch.errors import StorageUnavailable
 from lrsearch.storage.claims import ENDED
 from lrsearch.storage.optuna_trials import Ending, add_trial, conclude
-from lrsearch.storage.tables import curves, studies, trials
+from lrsearch.storage.tables import IS_SEARCH, curves, studies, trials
 from lrsearch.storage.transaction import StudyGone, Transaction
-from lrsearch.values import Direction, Json, Kind, TrialState
+from lrsearch.values import Direction, Json, TrialState
 
 if TYPE_CHECKING:
     from lrsearch.storage.ledger import Ledger
@@ -171,7 +171,7 @@ def _add_row(tx: Transaction, batch: _Batch, row: Any) -> int | None:
 
 def _read_batch(tx: Transaction) -> _Batch | None:
     """Read trials whose row is out of date, by number, up to the first without a setting."""
-    mine = tx.of_study(trials.c.kind == Kind.SEARCH.value)
+    mine = tx.of_study(IS_SEARCH)
     ended = trials.c.state.in_(ENDED)
     # A trial that failed before it was sampled gets its row without parameters.
     ready = or_(trials.c.params.is_not(None), ended)

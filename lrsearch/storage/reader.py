@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, select
 
@@ -18,6 +19,8 @@ from lrsearch.storage.tables import attempts, calibrations, checkpoints, curves,
 from lrsearch.storage.transaction import StudyGone
 from lrsearch.values import CurvePoint, Json, Kind, StudyRecord, WorkerRecord
 
+T = TypeVar("T")
+
 
 class LedgerReader:
     """A ledger to read. Methods that raise StorageUnavailable at once say so."""
@@ -28,6 +31,10 @@ class LedgerReader:
     def close(self) -> None:
         """Close the connections."""
         self.database.close()
+
+    def _read(self, make: Callable[[Any], T], query: Select[Any]) -> list[T]:
+        """Make a value of each row."""
+        return list(map(make, self.database.rows(query)))
 
     def now(self) -> float:
         """The database's clock, seconds since 1970."""
@@ -46,13 +53,10 @@ class LedgerReader:
 
     def studies(self) -> list[StudyRecord]:
         """Every study, the oldest first."""
-        return list(
-            map(records.study_from, self.database.rows(select(studies).order_by(studies.c.id)))
-        )
+        return self._read(records.study_from, select(studies).order_by(studies.c.id))
 
     def _find_study(self, condition: ColumnElement[bool]) -> StudyRecord | None:
-        rows = self.database.rows(select(studies).where(condition))
-        return records.study_from(rows[0]) if rows else None
+        return next(iter(self._read(records.study_from, select(studies).where(condition))), None)
 
     def search_is_over(self, study_id: int) -> bool:
         """Whether no search trial trains, and none will begin without more budget or time."""
@@ -94,25 +98,25 @@ class LedgerReader:
     def attempts(self, trial_id: int) -> list[AttemptRecord]:
         """A trial's attempts, the first one first."""
         query = select(attempts).where(attempts.c.trial_id == trial_id).order_by(attempts.c.attempt)
-        return list(map(records.attempt_from, self.database.rows(query)))
+        return self._read(records.attempt_from, query)
 
     def all_attempts(self, study_id: int) -> list[AttemptRecord]:
         """The attempts at all of the study's trials, in no order."""
         query = _with_trials(select(attempts), attempts).where(trials.c.study_id == study_id)
-        return list(map(records.attempt_from, self.database.rows(query)))
+        return self._read(records.attempt_from, query)
 
     def checkpoints(self, trial_id: int) -> list[CheckpointRecord]:
         """A trial's manifest, the newest first."""
         newest = [checkpoints.c[name].desc() for name in ("epoch", "batch", "attempt")]
         query = select(checkpoints).where(checkpoints.c.trial_id == trial_id).order_by(*newest)
-        return list(map(records.checkpoint_from, self.database.rows(query)))
+        return self._read(records.checkpoint_from, query)
 
     # -- curves ----------------------------------------------------------------------------------
 
     def curve(self, trial_id: int) -> list[CurvePoint]:
         """A trial's epochs, in order."""
         query = select(curves).where(curves.c.trial_id == trial_id).order_by(curves.c.epoch)
-        return list(map(records.point_from, self.database.rows(query)))
+        return self._read(records.point_from, query)
 
     def curves(self, study_id: int) -> dict[int, list[CurvePoint]]:
         """Every trial's epochs, by trial id."""

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, or_, select
 
 from lrsearch.storage.claims import count_ended, count_trainings, new_trial, search_is_over
 from lrsearch.storage.states import change_state
-from lrsearch.storage.tables import trials
+from lrsearch.storage.tables import IS_RETEST, IS_RUNNING, IS_SEARCH, IS_WAITING, trials
 from lrsearch.storage.transaction import Transaction
-from lrsearch.values import Json, Kind, StudyState, TrialState
+from lrsearch.values import Json, Kind, StudyState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,16 +83,14 @@ def queue_retests(tx: Transaction, retests: Sequence[Retest], *, beyond: bool = 
 
     Returns how many are new.
     """
-    mine = tx.of_study(trials.c.kind == Kind.RETEST.value)
+    mine = tx.of_study(IS_RETEST)
     rows = tx.execute(select(trials.c.parent, trials.c.repeat_no).where(mine))
     there = {(row.parent, row.repeat_no) for row in rows}
     by_key = {(each.parent, each.repeat): each for each in retests}
     new = [each for key, each in by_key.items() if key not in there]
     if tx.study.trainings is not None and not beyond:
         del new[max(0, tx.study.trainings - count_trainings(tx)) :]
-    wanted = tx.of_study(
-        trials.c.kind == Kind.SEARCH.value, trials.c.number.in_({each.parent for each in new})
-    )
+    wanted = tx.of_study(IS_SEARCH, trials.c.number.in_({each.parent for each in new}))
     query = select(trials.c.number, trials.c.setting, trials.c.origin).where(wanted)
     parents = {row.number: row for row in tx.execute(query)}
     columns = []
@@ -123,8 +121,7 @@ def ask_retests(tx: Transaction, asked: RetestsAsked) -> Json:
     _raise_limit(tx, added)
     if asked.top is not None and (asked.lasting or not over):
         _raise_rule(tx, asked.seeds, asked.top, again=not over)
-    open_states = (TrialState.WAITING.value, TrialState.RUNNING.value)
-    waiting = tx.count(trials.c.kind == Kind.RETEST.value, trials.c.state.in_(open_states))
+    waiting = tx.count(IS_RETEST, or_(IS_WAITING, IS_RUNNING))
     tx.change_study()
     if over and waiting:
         _open(tx)

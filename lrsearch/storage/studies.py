@@ -18,6 +18,9 @@ from lrsearch.storage.attempts import reap
 from lrsearch.storage.claims import count_trainings, new_trial
 from lrsearch.storage.states import change_state
 from lrsearch.storage.tables import (
+    IS_RUNNING,
+    IS_SEARCH,
+    IS_WAITING,
     attempts,
     calibrations,
     checkpoints,
@@ -58,7 +61,7 @@ def insert_study(tx: Transaction, plan: StudyPlan, end: float | None = None) -> 
 def _queue_first(tx: Transaction, budget: int | None) -> int:
     """Queue the plan's first trials that are missing and fit; returns the slots taken."""
     first = tx.plan.first
-    there = tx.count(trials.c.kind == Kind.SEARCH.value, trials.c.origin.in_(_FIRST))
+    there = tx.count(IS_SEARCH, trials.c.origin.in_(_FIRST))
     taken: int = tx.study.searched
     room = len(first) if budget is None else max(0, budget - taken)
     missing = first[there : there + room]
@@ -165,14 +168,13 @@ def record_changes(tx: Transaction, changes: Sequence[Change]) -> None:
     ]
     tx.change_study(changes=records.dump([*known, *(each.to_json() for each in added)]))
     if any(each.field not in tx.plan.facts.recorded for each in added):
-        waiting = trials.c.state == TrialState.WAITING.value
-        begun = select(trials.c.id).where(tx.of_study(waiting))
+        begun = select(trials.c.id).where(tx.of_study(IS_WAITING))
         tx.execute(delete(checkpoints).where(checkpoints.c.trial_id.in_(begun)))
 
 
 def _failed_once(tx: Transaction) -> Select[Any]:
     """Select failed trials with a setting and without a retry, a search trial with a parent."""
-    search = tx.of_study(trials.c.kind == Kind.SEARCH.value)
+    search = tx.of_study(IS_SEARCH)
     again = select(trials.c.parent).where(search, trials.c.parent.is_not(None))
     failed = and_(search, trials.c.state == TrialState.FAILED.value, trials.c.setting.is_not(None))
     return select(trials.c.number, trials.c.setting, trials.c.origin).where(
@@ -195,7 +197,7 @@ def part_from_optuna(tx: Transaction) -> str:
 def refuse_while_running(tx: Transaction) -> None:
     """Raises Refused while a worker trains a trial."""
     reap(tx)
-    if number := tx.count(trials.c.state == TrialState.RUNNING.value):
+    if number := tx.count(IS_RUNNING):
         name = tx.study.name
         fix = f"Stop it first: lrsearch stop --now {quote(name)}"
         raise Refused(f"study {name!r} has {number} trials in training.", fix=fix)

@@ -23,6 +23,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql
 
+from lrsearch.values import Kind, TrialState
+
 metadata = MetaData()
 
 LongText = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
@@ -209,3 +211,8 @@ checkpoints = Table(
     required("size", BigInteger),
     required("written_at", Double),
 )
+
+# Conditions on trials.
+IS_SEARCH, IS_RETEST = (trials.c.kind == each.value for each in (Kind.SEARCH, Kind.RETEST))
+IS_WAITING = trials.c.state == TrialState.WAITING.value
+IS_RUNNING = trials.c.state == TrialState.RUNNING.value

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, func, select
 
 from lrsearch.budget import RETESTED
-from lrsearch.storage.tables import trials, workers
+from lrsearch.storage.tables import IS_RUNNING, IS_SEARCH, trials, workers
 from lrsearch.storage.transaction import Transaction
-from lrsearch.values import WORKER_GONE_SECONDS, Kind, TrialState
+from lrsearch.values import WORKER_GONE_SECONDS, TrialState
 
 SAMPLE = 31  # complete trials whose median stands for the next one's
 _LEAST_SECONDS = 1e-3  # a training takes some time, whatever the clock says
@@ -77,7 +77,6 @@ def time_left(tx: Transaction, worker_id: int) -> TimeLeft | None:
         return None
     sample = _read_newest(tx)
     slowest = select(func.max(trials.c.worker_seconds)).where(tx.of_study())
-    running = trials.c.state == TrialState.RUNNING.value
     return TimeLeft(
         seconds=tx.study.deadline - tx.now,
         slowest=float(tx.execute(slowest).scalar_one() or 0.0),
@@ -86,7 +85,7 @@ def time_left(tx: Transaction, worker_id: int) -> TimeLeft | None:
         seeds=int(tx.rules["retest_seeds"]),
         settings=int(tx.rules.get("retest_top", 3)) + 1,
         workers=max(1, live_workers(tx)),
-        held=tx.count(running, trials.c.worker_id == worker_id),
+        held=tx.count(IS_RUNNING, trials.c.worker_id == worker_id),
         trials=tx.study.trials or 0,
         trainings=tx.study.trainings,
     )
@@ -108,7 +107,7 @@ def _read_newest(tx: Transaction) -> list[float]:
     """The shares of the newest complete search trials."""
     known = tx.of_study(
         trials.c.state == TrialState.COMPLETE.value,
-        trials.c.kind == Kind.SEARCH.value,
+        IS_SEARCH,
         trials.c.worker_seconds.is_not(None),
     )
     newest = select(trials.c.worker_seconds).where(known).order_by(trials.c.number.desc())

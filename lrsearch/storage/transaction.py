@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, func, insert, sel
 
 from lrsearch.errors import CallerError
 from lrsearch.storage import records
-from lrsearch.storage.tables import attempts, requests, studies, trials
-from lrsearch.values import Json, StudyPlan, TrialState
+from lrsearch.storage.tables import IS_RUNNING, attempts, requests, studies, trials
+from lrsearch.values import Json, StudyPlan
 
 J = TypeVar("J", bound=Json)
 
@@ -124,8 +124,7 @@ class Transaction:
 
 def holding(trial_id: int, attempt: int) -> ColumnElement[bool]:
     """The condition that this attempt runs: the fence before every write."""
-    running = trials.c.state == TrialState.RUNNING.value
-    return and_(trials.c.id == trial_id, trials.c.attempt == attempt, running)
+    return and_(trials.c.id == trial_id, trials.c.attempt == attempt, IS_RUNNING)
 
 
 def study_of(trial_id: int) -> Any:

@@ -20,11 +20,11 @@ from lrsearch.storage.claims import Answer, Done
 from lrsearch.storage.connections import where
 from lrsearch.storage.reader import LedgerReader
 from lrsearch.storage.retests import Retest
-from lrsearch.storage.tables import calibrations, checkpoints, trials, workers
+from lrsearch.storage.tables import IS_RUNNING, calibrations, checkpoints, trials, workers
 from lrsearch.storage.timing import seen_lately
 from lrsearch.storage.transaction import StudyGone, Transaction, study_of
 from lrsearch.storage.url import is_sqlite
-from lrsearch.values import CurvePoint, Json, Outcome, Setting, Status, TrialState
+from lrsearch.values import CurvePoint, Json, Outcome, Setting, Status
 
 
 class WorkerLedger(LedgerReader):
@@ -135,8 +135,9 @@ class WorkerLedger(LedgerReader):
 
     def lose(self, trial_id: int, attempt: int, *, reason: str) -> bool:
         """Close an attempt whose worker is dead; its trial waits again, or fails if lost often."""
-        work = partial(attempts.lose, trial_id=trial_id, attempt=attempt, reason=reason)
-        return self._change_trial(trial_id, work, "lose")
+        return self._change_trial(
+            trial_id, lambda tx: attempts.lose(tx, trial_id, attempt, reason), "lose"
+        )
 
     def _change_trial(
         self, trial_id: int, work: Callable[[Transaction], bool], failpoint: str
@@ -154,8 +155,7 @@ class WorkerLedger(LedgerReader):
         """
         if self.database.cut_off_within(lease_seconds):
             return 0
-        running = trials.c.state == TrialState.RUNNING.value
-        lapsed = and_(running, trials.c.lease_until < self.database.clock)
+        lapsed = and_(IS_RUNNING, trials.c.lease_until < self.database.clock)
         reaped = 0
         for row in self.database.rows(select(trials.c.study_id).where(lapsed).distinct()):
             with suppress(StudyGone):
@@ -212,8 +212,9 @@ class WorkerLedger(LedgerReader):
         One try, as for curves. Raises StorageUnavailable.
         """
         line = {"epoch": epoch, "batch": batch, "path": path, "sha256": sha256, "size": size}
-        work = partial(attempts.add_checkpoint, trial_id=trial_id, attempt=attempt, line=line)
-        return self.database.try_write(work)
+        return self.database.try_write(
+            lambda tx: attempts.add_checkpoint(tx, trial_id, attempt, line)
+        )
 
     def forget_checkpoints(self, trial_id: int) -> None:
         """Empty a trial's manifest; the caller removes the files."""

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -94,10 +95,26 @@ QUICK = {  # refused before any worker starts
 }
 
 
+@pytest.fixture
+def refused(folder, monkeypatch, capsys):
+    """Runs a command in this process, which is enough for one that starts nothing."""
+    for name in [each for each in os.environ if each.startswith("LRSEARCH")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        with chdir(folder), pytest.raises(SystemExit) as left:
+            main(arguments)
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, left.value.code, said.out, said.err)
+
+    return run
+
+
 @pytest.mark.parametrize("name", sorted(QUICK))
-def test_bad_input_is_refused_before_anything_starts(folder, name):
+def test_bad_input_is_refused_before_anything_starts(folder, refused, name):
     arguments, code, words = QUICK[name]
-    assert_one_line(lrsearch(folder, *arguments), code, *words)
+    assert_one_line(refused(*arguments), code, *words)
     assert nothing_created(folder)
 
 

@@ -59,7 +59,7 @@ def _kill(driver, arguments):
 
 
 def test_the_same_total_again_adds_nothing_and_a_larger_one_goes_on_here_or_attached(study):
-    arguments = study(trials=None, retest=None) | {"trainings": 8}
+    arguments = study(workers=1, trials=None, retest=None) | {"trainings": 8}
     assert run_study(**arguments).trials == 4
     assert run_study(**arguments).trainings == 8
     assert len(trainings(arguments)) == 8
@@ -81,7 +81,8 @@ def test_the_same_total_again_adds_nothing_and_a_larger_one_goes_on_here_or_atta
 
 def test_before_the_first_training_and_after_it_the_bill_is_told(study):
     events = []
-    run_study(**study(trials=None, retest=None) | {"trainings": 5}, listen=events.append)
+    arguments = study(workers=1, trials=None, retest=None) | {"trainings": 5}
+    run_study(**arguments, listen=events.append)
     names = [event.message.event for event in events]
     assert names.index("study") < names.index("bill") < names.index("trial.started")
     begun = events[names.index("study")].message
@@ -123,7 +124,7 @@ def test_a_plan_says_what_fits_into_a_time(planned):
 
 
 def test_a_plan_of_a_stored_study_says_what_is_left_and_changes_nothing(planned):
-    quick = planned.arguments | {"trials": 3, "retest": 1}
+    quick = planned.arguments | {"trials": 3, "retest": 1, "workers": 1}
     Path("toy.json").write_text(json.dumps({"epochs": 50}))
     run_study(**quick)
     with ledger_of(quick) as ledger:
@@ -136,7 +137,7 @@ def test_a_plan_of_a_stored_study_says_what_is_left_and_changes_nothing(planned)
 
 
 def test_status_and_the_answer_say_what_was_spent(study, tmp_path):
-    arguments = study(trials=2, retest=1) | {"trainings": 4}
+    arguments = study(workers=1, trials=2, retest=1) | {"trainings": 4}
     run_study(**arguments)
     storage = ("--storage", arguments["storage"])
 

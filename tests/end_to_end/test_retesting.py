@@ -79,7 +79,7 @@ def test_a_finished_study_is_retested_on_more_seeds_by_the_workers_of_this_machi
 
 
 def test_another_retest_when_starting_again_raises_the_seeds_and_never_lowers_them(study):
-    arguments = study(trials=4, retest=1)
+    arguments = study(workers=1, trials=4, retest=1)
     run_study(**arguments)
     notes = []
 
@@ -99,7 +99,7 @@ def test_another_retest_when_starting_again_raises_the_seeds_and_never_lowers_th
 
 
 def test_a_study_that_a_deadline_ended_is_retested_and_not_searched_further(study):
-    arguments = study(trials=3, retest=0)
+    arguments = study(workers=1, trials=3, retest=0)
     run_study(**arguments)
     with ledger_of(arguments) as ledger:
         ledger.set_budget(ledger.study("toy").id, trials=10, timeout_seconds=0.001)

@@ -33,7 +33,7 @@ from launching import run_study
 from lrsearch.launch import planning
 from lrsearch.setup import devices
 
-planning.this_machine = lambda: devices.Machine(gpus=(), cores=2, memory_mib=None)
+planning.inspect_machine = lambda: devices.Machine(gpus=(), cores=2, memory_mib=None)
 try:
     run_study("toy.json", listen=lambda event: print(json.dumps(event.to_json(), default=str), flush=True), **json.loads(sys.argv[1]))
 except LrSearchError as error:
@@ -58,7 +58,7 @@ def search(options, monkeypatch):
 
     def run(begin=run_study, what="toy.json", *, cores=2, **given):
         machine = devices.Machine(gpus=(), cores=cores, memory_mib=None)
-        monkeypatch.setattr(planning, "this_machine", lambda: machine)
+        monkeypatch.setattr(planning, "inspect_machine", lambda: machine)
         Path("toy.json").write_text("{}")
         events = []
         begin(what, listen=events.append, **options, **given)

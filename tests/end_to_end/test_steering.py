@@ -10,9 +10,9 @@ from shell import ledger as ledger  # noqa: PLC0414 - a fixture
 from shell import run as run  # noqa: PLC0414 - a fixture
 from sqlalchemy import text
 
-from lrsearch.cli.run import tell_answer
+from lrsearch.cli.run import print_answer
 from lrsearch.errors import FingerprintMismatch, NoResult, StudyBroken
-from lrsearch.launch.creating import create_or_resume, new_plan
+from lrsearch.launch.creating import create_or_resume, make_plan
 from lrsearch.messages import Inspection
 from lrsearch.options import SearchOptions
 from lrsearch.values import Status, StudyState
@@ -73,7 +73,7 @@ def test_what_was_asked_of_a_stopped_study_says_that_it_must_be_resumed(run, led
 def search(ledger, found, *, listen=lambda _event: None, **asked):
     options = SearchOptions(**asked)
     return create_or_resume(
-        ledger, options, new_plan(options, "toy", "toy.py", found), listen=listen
+        ledger, options, make_plan(options, "toy", "toy.py", found), listen=listen
     )
 
 
@@ -201,12 +201,12 @@ def test_a_search_that_found_nothing_to_compare_ends_with_code_1(run, ledger):
                 value=0.5 if status is Status.COMPLETE else None,
             )
         assert ledger.study(name).state is StudyState.OPEN
-        tell_answer(name, None, as_json=False)  # only a study that is done is judged
+        print_answer(name, None, as_json=False)  # only a study that is done is judged
         ledger.claim(made.id, worker, lease_seconds=60.0)
         assert words in run("attach", name, code=1 if words else 0)
         if words:
             with pytest.raises(NoResult, match=words):
-                tell_answer(name, None, as_json=False)
+                print_answer(name, None, as_json=False)
 
 
 def test_no_studies_yet(run, ledger):

@@ -1,5 +1,8 @@
 """What the figures of a calibration decide."""
 
+import json
+from dataclasses import asdict
+
 import pytest
 
 pytest.importorskip("tensorflow")
@@ -28,4 +31,4 @@ def test_a_gain_that_is_too_small_leaves_trials_alone(milliseconds):
 
 def test_a_calibration_survives_its_json():
     chosen = choose({"graph": 1.0, "2 rows": 0.5})
-    assert Calibration.from_json(chosen.to_json()) == chosen
+    assert Calibration(**json.loads(json.dumps(asdict(chosen)))) == chosen

@@ -10,7 +10,7 @@ from scripted import scripted as scripted  # noqa: PLC0414 - a fixture
 from scripted import slots
 
 from lrsearch.launch import child as module
-from lrsearch.launch.child import TAIL_LINES, Child, Exited, ending, environment
+from lrsearch.launch.child import TAIL_LINES, Child, Exited, describe_exit, environment
 from lrsearch.messages import Note, Quit, Work, WorkerReady
 from lrsearch.setup.slots import Slot
 
@@ -28,7 +28,7 @@ def follow(scripted):
         child = Child(slots()[0], scripted(script), inbox)
         children.append(child)
         for command in tell:
-            child.tell(command)
+            child.send(command)
         came = []
         while not came or not isinstance(came[-1], Exited):
             came.append(inbox.get(timeout=30)[1])
@@ -44,13 +44,13 @@ def follow(scripted):
 def test_what_a_worker_says_comes_in_order_and_its_exit_last(follow):
     child, came = follow(NOTE, EXIT)
     assert came == [Note(text="well"), Exited(3)]
-    assert child.ending(3) == "exit code 3"
+    assert child.describe_end(3) == "exit code 3"
 
 
 def test_commands_reach_the_worker_and_a_worker_that_is_gone_does_not_mind_one(follow):
     child, came = follow(("hear", "work"), NOTE, tell=[Work(study="toy"), Quit()])
     assert came == [Note(text="well"), Exited(0)]
-    child.tell(Quit())
+    child.send(Quit())
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_commands_reach_the_worker_and_a_worker_that_is_gone_does_not_mind_one(f
 def test_a_worker_that_writes_what_is_no_message_is_ended(follow, line):
     child, came = follow(("write", f"{line}\n"), ("sleep", 30), EXIT)
     assert came == [Exited(-signal.SIGKILL)]
-    assert child.ending(-signal.SIGKILL) == f"it wrote to lrsearch's own pipe: {line!r}"
+    assert child.describe_end(-signal.SIGKILL) == f"it wrote to lrsearch's own pipe: {line!r}"
 
 
 def test_a_worker_that_dies_in_the_middle_of_a_line_is_not_accused_of_it(follow):
@@ -93,27 +93,29 @@ def _group_lives(number):
 
 def test_whole_lines_that_it_printed_are_told_once_and_the_last_are_kept(follow):
     child, _ = follow(*(("print", f"line {number}") for number in range(60)), EXIT)
-    assert child.printed() == [f"line {number}" for number in range(60)]
-    assert child.printed() == []
-    assert child.tail().splitlines() == [f"line {number}" for number in range(60 - TAIL_LINES, 60)]
+    assert child.read_output() == [f"line {number}" for number in range(60)]
+    assert child.read_output() == []
+    assert child.read_tail().splitlines() == [
+        f"line {number}" for number in range(60 - TAIL_LINES, 60)
+    ]
 
 
 def test_the_file_of_what_it_printed_is_emptied_before_it_fills_the_disk(follow, monkeypatch):
     monkeypatch.setattr(module, "_OUTPUT_BYTES", 1000)
     child, _ = follow(("print", "x" * 1500), EXIT)
-    child.printed()
-    assert os.fstat(child._printed.fileno()).st_size == 0
-    assert child.tail() == "x" * 1000
+    child.read_output()
+    assert os.fstat(child._output.fileno()).st_size == 0
+    assert child.read_tail() == "x" * 1000
 
 
 def test_an_ending_is_told_by_the_parents_verdict_then_the_signal_then_the_code(follow):
     child, _ = follow(EXIT)
     child.signalled = "SIGTERM"
-    assert child.ending(3) == "told to stop by SIGTERM"
+    assert child.describe_end(3) == "told to stop by SIGTERM"
     child.kill("it ran too long")
     child.kill("again")
-    assert child.ending(-9) == "it ran too long"
-    assert [ending(code) for code in (0, -9, -99)] == [
+    assert child.describe_end(-9) == "it ran too long"
+    assert [describe_exit(code) for code in (0, -9, -99)] == [
         "exit code 0",
         "signal SIGKILL",
         "signal 99",

@@ -6,7 +6,7 @@ import pytest
 from ledger_tools import add_worker, claim, facts, finish, setting, train
 
 from lrsearch.errors import FingerprintMismatch, StudyBroken, UnknownName, VersionMismatch
-from lrsearch.launch.creating import create_or_resume, find_study, new_plan
+from lrsearch.launch.creating import create_or_resume, find_study, make_plan
 from lrsearch.messages import Inspection
 from lrsearch.options import SearchOptions
 from lrsearch.storage import open_ledger
@@ -29,7 +29,7 @@ def search(ledger):
     def search(*, found=FOUND, resume=True, **asked):
         said = []
         options = SearchOptions(**{"retest": 0} | asked)
-        plan = new_plan(options, "toy", "toy.py", found)
+        plan = make_plan(options, "toy", "toy.py", found)
         hear = lambda event: said.append(event.message.text)  # noqa: E731
         return create_or_resume(ledger, options, plan, resume=resume, listen=hear), said
 
@@ -41,7 +41,7 @@ def versions(**changes):
 
 
 def test_what_was_not_asked_is_filled_in_once_for_a_new_study():
-    plan = new_plan(SearchOptions(), "toy", None, FOUND)
+    plan = make_plan(SearchOptions(), "toy", None, FOUND)
     assert (plan.sampler, plan.pruner, plan.seed) == ("tpe", "none", 5)
     assert (plan.trials, plan.trainings, plan.timeout_seconds) == (40, None, None)
     assert (plan.retest_seeds, plan.retries) == (3, 2)
@@ -50,7 +50,7 @@ def test_what_was_not_asked_is_filled_in_once_for_a_new_study():
 
 def test_what_was_asked_is_taken_even_where_it_is_nothing():
     asked = SearchOptions(seed=0, retest=0, retries=0, timeout=9.0, overrides={"warmup": 0.1})
-    plan = new_plan(asked, "toy", None, FOUND)
+    plan = make_plan(asked, "toy", None, FOUND)
     assert (plan.seed, plan.retest_seeds, plan.retries) == (0, 0, 0)
     assert (plan.trials, plan.timeout_seconds) == (None, 9.0)
     assert plan.overrides == {"warmup": 0.1}

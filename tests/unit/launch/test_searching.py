@@ -15,7 +15,7 @@ from lrsearch.choices import SPACE
 from lrsearch.cli.options import space_overrides as from_words
 from lrsearch.cli.run import start_study
 from lrsearch.errors import InvalidValue, UnknownName
-from lrsearch.launch.inline import own_name
+from lrsearch.launch.inline import derive_name
 from lrsearch.launch.searching import read_call, search_study, space_overrides
 from lrsearch.messages import Inspection
 from lrsearch.options import MachineOptions, SearchOptions
@@ -114,11 +114,11 @@ def test_a_study_without_a_name_is_named_by_all_that_it_cannot_have_two_of():
         references=(),
         seed=0,
     )
-    name = own_name(found, SearchOptions())
-    assert name == own_name(found, SearchOptions(trials=7, retest=5, timeout=9.0))
+    name = derive_name(found, SearchOptions())
+    assert name == derive_name(found, SearchOptions(trials=7, retest=5, timeout=9.0))
     assert name.startswith("notebook-")
     others = [
-        own_name(found, each)
+        derive_name(found, each)
         for each in (
             SearchOptions(sampler="qmc"),
             SearchOptions(seed=1),
@@ -127,7 +127,7 @@ def test_a_study_without_a_name_is_named_by_all_that_it_cannot_have_two_of():
         )
     ]
     others.append(
-        own_name(
+        derive_name(
             replace(found, facts=facts(fingerprint={"epochs": 3, "data.train": "cd"})),
             SearchOptions(),
         )

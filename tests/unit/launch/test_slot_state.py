@@ -7,8 +7,8 @@ import pytest
 from lrsearch.launch.slot_state import STARTS, STOPS, SlotState
 
 
-def child(*, holds=(), signalled=""):
-    return SimpleNamespace(holds=holds, signalled=signalled)
+def child(*, attempts=(), signalled=""):
+    return SimpleNamespace(attempts=attempts, signalled=signalled)
 
 
 @pytest.fixture
@@ -17,9 +17,18 @@ def state():
 
 
 def test_it_waits_longer_after_each_death_and_anew_after_a_trials_end(state):
-    assert [state.count_death(child(holds=(1,))) for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
-    state.trial_ended()
-    assert state.count_death(child(holds=(1,))) == 1
+    assert [state.count_death(child(attempts=(1,))) for _ in range(8)] == [
+        1,
+        2,
+        4,
+        8,
+        16,
+        32,
+        60,
+        60,
+    ]
+    state.reset_deaths()
+    assert state.count_death(child(attempts=(1,))) == 1
 
 
 def test_workers_that_die_holding_nothing_are_given_up(state):
@@ -28,7 +37,8 @@ def test_workers_that_die_holding_nothing_are_given_up(state):
 
 def test_what_a_worker_dies_with_counts_against_its_trial_and_not_against_the_slot(state):
     delays = [
-        state.count_death(child(holds=(1,) if n % STARTS == STARTS - 1 else ())) for n in range(20)
+        state.count_death(child(attempts=(1,) if n % STARTS == STARTS - 1 else ()))
+        for n in range(20)
     ]
     assert None not in delays
 

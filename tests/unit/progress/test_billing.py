@@ -4,7 +4,7 @@ import pytest
 from ledger_tools import plan
 
 from lrsearch.messages import EngineReady, Event, TrialEnded, TrialProgress, TrialStarted
-from lrsearch.progress.billing import Biller
+from lrsearch.progress.billing import BillEstimator
 from lrsearch.values import Kind, Origin, Setting, Status, StudyRecord, StudyState
 
 STUDY = StudyRecord(
@@ -17,7 +17,7 @@ FIGURES = {"engine": "graph", "width": 1, "means": {"graph": 1.0}, "tracing_seco
 def told(*events):
     """The forecasts of the bills that these events lead to."""
     bills = []
-    biller = Biller(STUDY, bills.append, workers=2)
+    biller = BillEstimator(STUDY, bills.append, workers=2)
     for event in events:
         biller.hear(event, [])
     return [each.message.forecast for each in bills]

@@ -27,10 +27,10 @@ from lrsearch.messages import (
     WorkerDied,
 )
 from lrsearch.progress.lines import Lines
-from lrsearch.progress.listeners import to_all
+from lrsearch.progress.listeners import broadcast
 from lrsearch.progress.live import draw
 from lrsearch.progress.state import ProgressState, duration
-from lrsearch.progress.watching import watching
+from lrsearch.progress.watching import show_progress
 from lrsearch.values import Direction, Kind, Origin, Setting, Status, TrialState
 
 SETTING = Setting(optimizer="adam", learning_rate=1e-3, schedule="constant", batch_size=None)
@@ -147,7 +147,7 @@ def state_of(*events):
 
 def lines_of(*events, **options):
     stream = io.StringIO()
-    with watching(stream=stream, **options) as listen:
+    with show_progress(stream=stream, **options) as listen:
         for event in events:
             listen(event)
     return stream.getvalue().splitlines()
@@ -420,7 +420,7 @@ class Pipe(io.StringIO):
 
 def test_a_reader_that_leaves_ends_the_lines_and_the_log_file_says_so_once(tmp_path):
     path = tmp_path / "log.jsonl"
-    with watching(stream=Pipe(1), log_file=path) as listen:
+    with show_progress(stream=Pipe(1), log_file=path) as listen:
         for event in (*begun(), ended(0), ended(1), ended(2)):
             listen(event)
     events = [json.loads(line) for line in path.read_text().splitlines()]
@@ -440,7 +440,7 @@ def test_two_listeners_that_fail_at_once_leave_the_third():
         raise OSError(errno.ENOSPC, "No space left on device")
 
     heard = []
-    listen = to_all({"the log file": failing, "progress": failing, "the third": heard.append})
+    listen = broadcast({"the log file": failing, "progress": failing, "the third": heard.append})
     listen(ended(0))
     listen(ended(1))
     assert [getattr(event.message, "text", event.message.event) for event in heard] == [
@@ -456,7 +456,7 @@ def test_a_second_signal_that_comes_while_a_line_is_printed_is_no_failed_listene
         raise Interrupted(2, "ended at once")
 
     with pytest.raises(Interrupted):
-        to_all({"progress": listener})(ended(0))
+        broadcast({"progress": listener})(ended(0))
 
 
 def test_quiet_says_nothing():

@@ -11,9 +11,9 @@ from lrsearch.setup.devices import (
     Machine,
     _from_driver,
     find_gpus,
+    inspect_machine,
     parse_smi,
     select_visible,
-    this_machine,
 )
 from lrsearch.setup.slots import plan_slots
 
@@ -206,4 +206,4 @@ def test_a_number_of_workers_or_threads_below_one_is_refused(name):
 
 
 def test_this_machine_has_at_least_one_core():
-    assert this_machine({"CUDA_VISIBLE_DEVICES": ""}).cores >= 1
+    assert inspect_machine({"CUDA_VISIBLE_DEVICES": ""}).cores >= 1

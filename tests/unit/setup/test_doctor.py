@@ -27,7 +27,7 @@ def diagnose(tmp_path, monkeypatch):
             return subprocess.CompletedProcess((), *ends)
 
         machine = Machine(gpus=(), cores=4, memory_mib=memory_mib)
-        monkeypatch.setattr(doctor, "this_machine", lambda: machine)
+        monkeypatch.setattr(doctor, "inspect_machine", lambda: machine)
         monkeypatch.setattr(doctor.subprocess, "run", run)
         options = MachineOptions(**{"storage": f"sqlite:///{tmp_path}/d.db", **options})
         return {each.name: each for each in doctor.diagnose(options, study_file)}
