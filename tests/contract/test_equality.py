@@ -148,10 +148,10 @@ def reference_of(engine, cell):
 
 
 def by(engine, cell):
-    """The cell by the engine: the quick ones of rows in float64 beside those of other optimizers,
-    which are traced together.
+    """The cell by the engine: the quick ones of rows beside those of other optimizers, which are
+    traced together; that of one update in float64 alone.
     """
-    if cell.floatx != "float64" or cell.updates == 1:
+    if cell.floatx == "float64" and cell.updates == 1:
         return trained(engine, cell)
     beside = [
         replace(cell, optimizer=name)
