@@ -48,9 +48,9 @@ def measured(
     definition: StudyDefinition, engine: str, trials: int, every: int
 ) -> Iterator[tuple[int, float]]:
     """Trials ended and resident MiB, every so many trials. Raises RuntimeError where a trial fails."""
-    from lrsearch.engine import create_engine, open_study
+    from lrsearch.engine import create_engine, load_study
 
-    made = create_engine(engine, open_study(definition))
+    made = create_engine(engine, load_study(definition))
     specs = specs_of(definition, trials)
     gc.collect()
     gc.freeze()

@@ -1,10 +1,11 @@
-"""Writes docs/reference.md from the code itself: commands, study fields, optimizers and shapes.
+"""Writes docs/reference.md from the code itself: commands, study fields, optimizers, shapes and messages.
 
 python docs/make_reference.py        # tests/unit/test_documents.py holds the file equal to what this writes
 """
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 import sys
@@ -15,17 +16,31 @@ import click
 
 from lrsearch import SearchSpace, StudyDefinition, TrialInfo
 from lrsearch.cli.main import SECTIONS
+from lrsearch.messages import Message
 from lrsearch.space import OPTIMIZERS, SHAPES
 
 COMMANDS = """## Commands
 
-`lrsearch --debug COMMAND` shows an error's traceback. Exit codes: 0 well; 1 the study is broken or found nothing; 2 the caller's
-mistake; 3 the environment (database, device); 4 the study refuses (fingerprint, schema, versions); 130, 143 and 129
-after Ctrl-C, SIGTERM and SIGHUP.
+`lrsearch --debug COMMAND` shows an error's traceback.
 
-With `--json` an error is a JSON document on standard output as well, with the same exit code: `error` (the line), `kind`,
-`field`, `got`, `allowed`, `fix`, `retryable` (the same command may succeed later), `exit_code` and `traceback` (of the study's
-own code); what an error does not have is null."""
+| exit code | meaning |
+| --- | --- |
+| 0 | success |
+| 1 | the study is broken or found nothing |
+| 2 | the caller's mistake |
+| 3 | the environment: database, device |
+| 4 | the study refuses: fingerprint, schema, versions |
+| 130, 143, 129 | Ctrl-C, SIGTERM, SIGHUP |
+
+With `--json` an error is a JSON document on standard output as well, with the same exit code. Its keys
+are `error` (the line), `kind`, `field`, `got`, `allowed`, `fix`, `retryable` (whether the same command
+may succeed later), `exit_code` and `traceback` (of the study's own code). A key that the error has
+nothing for is null."""
+MESSAGES = """`--log-file` appends a line of JSON for each message: `event`, `at` (seconds since 1970), `slot` (of
+the worker that speaks), then the fields. The log file leaves out `facts`, `error` and `trial.progress`; the
+first two are for the parent process alone.
+
+`best` and `yours` have the fields `number`, `value`, `short`, `state`, `seeds` (0: a single training) and `evidence` (in words)."""
 TARGET = Path(__file__).with_name("reference.md")
 
 
@@ -40,6 +55,7 @@ def reference() -> str:
         f"## SearchSpace\n\n{fields(SearchSpace)}",
         f"## Optimizers\n\n{optimizers()}",
         f"## Schedule shapes\n\n{shapes()}",
+        f"## Messages\n\n{MESSAGES}\n\n{messages()}",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -85,12 +101,8 @@ def _option(option: click.Option) -> str:
 
 def fields(documented: type) -> str:
     """A class's docstring, with its `field: meaning` lines as a list."""
-    return re.sub(
-        r"^([a-z_]+(?:, [a-z_]+)*): ",
-        r"- `\1`: ",
-        inspect.getdoc(documented) or "",
-        flags=re.MULTILINE,
-    )
+    text = re.sub(r"\n +", " ", inspect.getdoc(documented) or "")  # a meaning may go on, indented
+    return re.sub(r"^([a-z_]+(?:, [a-z_]+)*): ", r"- `\1`: ", text, flags=re.MULTILINE)
 
 
 def optimizers() -> str:
@@ -114,6 +126,16 @@ def shapes() -> str:
     rows = ["| name | what it does | knobs |", "| --- | --- | --- |"]
     for name, shape in SHAPES.items():
         rows.append(f"| `{name}` | {shape.summary} | {', '.join(shape.knobs) or 'none'} |")
+    return "\n".join(rows)
+
+
+def messages() -> str:
+    """A table of what workers and their parent say."""
+    rows = ["| event | fields | meaning |", "| --- | --- | --- |"]
+    for name, kind in Message.kinds.items():
+        keys = ", ".join(f"`{each.name}`" for each in dataclasses.fields(kind))
+        meaning = " ".join((inspect.getdoc(kind) or "").split())
+        rows.append(f"| `{name}` | {keys} | {meaning} |")
     return "\n".join(rows)
 
 

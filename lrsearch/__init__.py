@@ -4,8 +4,9 @@ with.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lrsearch.lazy import lazy_names
 from lrsearch.version import VERSION
 
 if TYPE_CHECKING:
@@ -26,23 +27,13 @@ __all__ = [
 ]
 
 # Loaded on first use, so that `lrsearch --help` and a study file's import stay fast.
-_HOMES = {
-    "LrSearchError": "lrsearch.errors",
-    "SearchResult": "lrsearch.api",
-    "SearchSpace": "lrsearch.space",
-    "StudyDefinition": "lrsearch.definition",
-    "TrialInfo": "lrsearch.definition",
-    "load": "lrsearch.api",
-    "search": "lrsearch.api",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'lrsearch' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(
+    __name__,
+    api=["SearchResult", "load", "search"],
+    definition=["StudyDefinition", "TrialInfo"],
+    errors=["LrSearchError"],
+    space=["SearchSpace"],
+)
 
 
 def __dir__() -> list[str]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lrsearch.answer import NOTEBOOK, Answer, summarise
 from lrsearch.errors import EnvironmentProblem, InvalidValue
 from lrsearch.machine import check_system
+from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.space import Suggestion
 from lrsearch.values import CurvePoint, Json, Kind, Origin, StudyRecord, TrialRecord
 
@@ -33,11 +35,11 @@ class SearchResult:
     records: Sequence[TrialRecord]
     curves: Mapping[int, Sequence[CurvePoint]]  # by trial id
     answer: Answer
-    storage: str | None = None  # as it was given
     # of this process; None for a study file's, and for a study that was loaded
     definition: StudyDefinition | None = None
     # of the search: retests train by them too
-    options: Mapping[str, Any] = field(default_factory=dict)
+    search_options: SearchOptions = field(default_factory=SearchOptions)
+    machine_options: MachineOptions = field(default_factory=MachineOptions)
 
     @property
     def best(self) -> Contender | None:
@@ -93,25 +95,25 @@ class SearchResult:
         Raises CannotExport for yours where it cannot be written as code, UnknownName for a trial
         that is not there.
         """
-        from lrsearch.report import export_text
+        from lrsearch.report.exporting import export_text
 
         return export_text(self.study, self.answer, form=form, trial=trial)
 
     def plot_rates(self) -> Figure:
         """Value against learning rate by optimizer, with the region where training diverges."""
-        from lrsearch.report import rates_figure
+        from lrsearch.report.rates_picture import rates_figure
 
         return rates_figure(self.study, self.records, self.answer)
 
     def plot_schedules(self) -> Figure:
         """The learning rate over the run of the best trials and yours."""
-        from lrsearch.report import schedules_figure
+        from lrsearch.report.schedules_picture import schedules_figure
 
         return schedules_figure(self.study, self.records, self.curves, self.answer)
 
     def plot_curves(self) -> Figure:
         """The objective by epoch of the best trials."""
-        from lrsearch.report import curves_figure
+        from lrsearch.report.curves_picture import curves_figure
 
         return curves_figure(self.study, self.records, self.curves, self.answer)
 
@@ -129,43 +131,37 @@ class SearchResult:
         these, and yours. A study that was searched in this process trains here, another one by
         worker processes from its file.
         """
-        from lrsearch.launch import RetestWish, watching
         from lrsearch.launch.searching import retest_study
+        from lrsearch.progress.watching import show_progress
 
         trials = (trial,) if isinstance(trial, int) else tuple(trial)
-        wish = RetestWish(seeds=seeds, top=top, trials=trials)
-        with watching(quiet=quiet, stream=_stream()) as listen:
+        wanted = RetestOptions(seeds=seeds, top=top, trials=trials)
+        search, machine = self.search_options, self.machine_options
+        with show_progress(quiet=quiet, stream=_stream()) as listen:
             retest_study(
-                self.study,
-                wish,
-                definition=self.definition,
-                storage=self.storage,
-                options=self.options,
-                listen=listen,
+                self.study, wanted, search, machine, definition=self.definition, listen=listen
             )
-        return replace(
-            load(self.study.name, storage=self.storage),
-            definition=self.definition,
-            options=self.options,
-        )
+        return _result(self.study.name, search, machine, self.definition)
 
     def show(self, trial: int | str) -> None:
         """Print all that is known of a trial, such as `7`, or of a retest, such as `"7/2"`: its
         second.
         """
-        from lrsearch.report import find_trial, trial_data, trial_text
+        from lrsearch.report.finding import find_trial
+        from lrsearch.report.trial_page import trial_data, trial_text
 
         record = find_trial(self.study.name, self.records, str(trial))
-        print(trial_text(record, trial_data(record, self.curves.get(record.id, ()), ())))  # noqa: T201 - for a notebook
+        data = trial_data(record, self.curves.get(record.id, ()), ())
+        print(trial_text(record, data))  # noqa: T201 - for a notebook
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it: a table, the picture where matplotlib is there, and the notes."""
-        from lrsearch.report import answer_html
+        """A notebook's view: a table, the notes, and the picture where matplotlib is there."""
+        from lrsearch.report.notebook_page import answer_html
 
         return answer_html(self.study, self.records, self.answer)
 
     def __str__(self) -> str:
-        from lrsearch.report import answer_text
+        from lrsearch.report.answer_page import answer_text
 
         return answer_text(self.answer)
 
@@ -222,16 +218,19 @@ def search(
     Raises what the command line says in one line: CallerError, EnvironmentProblem, Refused,
     StudyBroken.
     """
-    given = dict(locals())
-    from lrsearch.launch import watching
-    from lrsearch.launch.searching import OPTIONS, search_study
+    words = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
+    from lrsearch.launch.searching import read_call, search_study
+    from lrsearch.progress.watching import show_progress
 
     check_system()
-    options = {each: given[each] for each in OPTIONS if given[each] is not None}
-    with watching(quiet=quiet, verbose=verbose, log_file=log_file, stream=_stream()) as listen:
-        study = search_study(definition, name=name, storage=storage, options=options, listen=listen)
+    wanted, machine = read_call(words)
+    with show_progress(quiet=quiet, verbose=verbose, log_file=log_file, stream=_stream()) as listen:
+        study = search_study(definition, wanted, machine, listen)
     here = None if isinstance(definition, str | Path) else definition
-    return replace(load(study.name, storage=storage), definition=here, options=options)
+    return _result(study.name, wanted, machine, here)
+
+
+_NO_OPTIONS = frozenset({"definition", "quiet", "verbose", "log_file"})
 
 
 def load(name: str, *, storage: str | None = None) -> SearchResult:
@@ -239,24 +238,26 @@ def load(name: str, *, storage: str | None = None) -> SearchResult:
 
     Raises UnknownName where there is no such study.
     """
-    import os
+    return _result(name, SearchOptions(), MachineOptions(storage=storage), None)
 
-    from lrsearch.storage import open_ledger, resolve_url
 
-    ledger = open_ledger(resolve_url(storage, os.environ))
-    try:
+def _result(
+    name: str, search: SearchOptions, machine: MachineOptions, definition: StudyDefinition | None
+) -> SearchResult:
+    from lrsearch.storage import open_ledger
+
+    with closing(open_ledger(machine.url)) as ledger:
         study = ledger.study(name)
         records = ledger.trials(study.id)
-        answer = summarise(study, records, ledger.all_attempts(study.id), ways=NOTEBOOK)
         return SearchResult(
             study=study,
             records=records,
             curves=ledger.curves(study.id),
-            answer=answer,
-            storage=storage,
+            answer=summarise(study, records, ledger.all_attempts(study.id), ways=NOTEBOOK),
+            definition=definition,
+            search_options=search,
+            machine_options=machine,
         )
-    finally:
-        ledger.close()
 
 
 def _stream() -> TextIO:
@@ -266,30 +267,21 @@ def _stream() -> TextIO:
 
 def _row(record: TrialRecord) -> dict[str, Json]:
     setting = record.setting
-    found: dict[str, Json] = {
-        "number": record.number,
-        "origin": record.origin.value,
-        "state": record.state.value,
-    }
+    found: dict[str, Json] = {"number": record.number}
+    found |= {"origin": record.origin.value, "state": record.state.value}
     if setting is not None:
-        found |= {
-            "optimizer": setting.optimizer,
-            "learning_rate": setting.learning_rate,
-            "schedule": setting.schedule,
-        }
-    found |= {
-        "value": record.value,
-        "best_value": record.best_value,
-        "epochs": record.epochs,
-        "seconds": record.seconds,
-    }
+        found |= _fields(setting, "optimizer", "learning_rate", "schedule")
+    found |= _fields(record, "value", "best_value", "epochs", "seconds")
     if setting is not None:
         found |= {"batch_size": setting.batch_size, **setting.shape, **setting.hyper}
     found["reason"] = record.reason
     extra = setting.extra if setting is not None else {}
-    return found | {
-        f"extra.{name}" if name in found else name: value for name, value in extra.items()
-    }
+    names = {name: f"extra.{name}" if name in found else name for name in extra}
+    return found | {names[name]: value for name, value in extra.items()}
+
+
+def _fields(source: object, *names: str) -> dict[str, Json]:
+    return {name: getattr(source, name) for name in names}
 
 
 def _pandas() -> Any:

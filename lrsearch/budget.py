@@ -1,7 +1,6 @@
-"""A study's budget in whole numbers: how many of its trainings are search trials, and how many are
-retests.
+"""Divides a study's budget of trainings into search trials and retests, in whole numbers.
 
-Knows nothing of studies and databases; every other part asks here.
+Knows nothing of studies and databases.
 """
 
 from __future__ import annotations
@@ -10,12 +9,11 @@ from dataclasses import dataclass, replace
 
 RETESTED = 4  # settings that are retested: the best three and yours
 IN_FLIGHT = 5  # a study's trials over this may be in training at once
-OPEN_BUDGET = 40  # stands for the trials where time alone limits them
+OPEN_BUDGET = 40  # the assumed number of trials where time alone limits them
 
 
 def divide_trainings(trainings: int, seeds: int) -> tuple[int, int]:
-    """Search trials and retests that so many trainings are divided into, with `seeds` seeds a
-    retested setting.
+    """Divide trainings into search trials and retests, with `seeds` seeds per retested setting.
 
     Half are retests, at most those of RETESTED settings, and whole settings. Where half is less
     than two settings, the leader and yours get fewer seeds, the same for both. With 3 seeds 12 are
@@ -30,9 +28,7 @@ def divide_trainings(trainings: int, seeds: int) -> tuple[int, int]:
 def expected_retests(
     trials: int, seeds: int, trainings: int | None = None, *, settings: int = RETESTED
 ) -> int:
-    """Retests of so many `settings` that follow a search of so many trials; `trainings` limits both
-    together.
-    """
+    """The retests that follow a search of `trials`; `trainings` limits both together."""
     retests = seeds * min(settings, trials)
     return retests if trainings is None else max(0, min(retests, trainings - trials))
 
@@ -40,34 +36,35 @@ def expected_retests(
 def retests_in_all(
     trials: int, seeds: int, trainings: int | None, there: int, *, settings: int = RETESTED
 ) -> int:
-    """Retests of a study whose search goes on, with those of an earlier plan that are `there`."""
+    """The retests of a study whose search goes on after an earlier plan of `there` retests."""
     more = seeds * min(settings, trials)
-    return (
-        max(there, more) if trainings is None else max(there, min(there + more, trainings - trials))
-    )
+    if trainings is not None:
+        more = min(there + more, trainings - trials)
+    return max(there, more)
 
 
 def trials_at_once(trials: int | None, workers: int) -> int:
-    """Sampled trials that each of the workers may have in training; why so few is said in
-    `lrsearch.storage.claims`.
+    """The sampled trials that each worker may train at a time.
+
+    `lrsearch.storage.claims` has the reason for the limit.
     """
     return max(1, (trials or OPEN_BUDGET) // (IN_FLIGHT * max(1, workers)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Budget:
-    """The totals of a study, and what of them there is."""
+    """The totals of a study, and the trainings that exist already."""
 
     trials: int | None  # of the search; None: time alone limits them
-    # of search and retests together; None: the trials and the retests' rule say
+    # of search and retests together; None: they follow from the trials
     trainings: int | None
     seeds: int  # of each retested setting
-    searched: int = 0  # search trials that there are
-    there: int = 0  # trainings that there are, retests included
+    searched: int = 0  # search trials that exist
+    there: int = 0  # trainings that exist, retests included
 
     @property
     def in_all(self) -> int:
-        """The trainings that the totals come to; what there is where time alone limits them."""
+        """The trainings of the totals; those that exist where time alone limits the study."""
         if self.trainings is not None:
             return self.trainings
         if self.trials is None:
@@ -75,15 +72,15 @@ class Budget:
         return max(self.there, self.trials + expected_retests(self.trials, self.seeds))
 
     def set(self, *, trials: int | None = None, trainings: int | None = None) -> Budget:
-        """The budget with other totals, never below what there is; None keeps.
+        """The budget with other totals, never below what exists; None keeps a total.
 
-        Where trainings alone are given, what they are more than before is divided; fewer of them
-        are divided anew. Where trials alone are given, a limit of trainings rises with them.
+        Where only trainings are given, the additional ones are divided; fewer than before are
+        divided anew. Where only trials are given, a limit of trainings rises with them.
         """
         if trainings is not None:
             trainings = max(trainings, self.there)
             trials = self._divided(trainings) if trials is None else trials
-            # retests that there are keep their places
+            # Retests that exist stay.
             room = trainings - (self.there - self.searched)
             return replace(self, trials=max(self.searched, min(trials, room)), trainings=trainings)
         if trials is None:
@@ -94,7 +91,7 @@ class Budget:
         return replace(self, trials=trials, trainings=self.trainings + max(0, trials - self.trials))
 
     def extended(self, *, trials: int | None = None, trainings: int | None = None) -> Budget:
-        """The budget with so many more of either."""
+        """The budget with so many more trials or trainings."""
         begun = self.searched if self.trials is None else self.trials
         return self.set(
             trials=None if trials is None else begun + trials,

@@ -1,6 +1,4 @@
-"""Registers lrsearch's serialisable Keras classes: import it before loading a model that was saved
-with one of our schedules.
-"""
+"""Registers lrsearch's Keras classes: import it to load a model saved with one of our schedules."""
 
 from lrsearch.space._keras import Schedule
 

@@ -1,16 +1,17 @@
-"""What this machine has left for us: cores, memory, signals, and whether we run on it at all.
+"""Reads this machine's cores, memory and name, and refuses systems that lrsearch does not run on.
 
 Knows nothing of studies.
 
-Tested on Linux alone. macOS has no affinity, no /proc and no control groups, and needs none here;
-Windows is refused. Containers and batch systems limit both by control groups, of version 1 or 2,
-and a group's ancestors limit it too. All files are looked for below `root`, so that tests can write
-their own.
+Tested on Linux only. macOS has no affinity, no /proc and no control groups, and needs none here;
+Windows is refused. Containers and batch systems limit cores and memory by control groups, of
+version 1 or 2, and a group's ancestors limit the group too. All files are read below `root`, so
+that tests can write their own.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import re
 import signal
 import sys
@@ -28,18 +29,21 @@ _NO_LIMIT = 2**60  # version 1 writes about 2**63 where there is none
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-"""What asks a process to end."""
+"""The signals that ask a process to end."""
 
 
 def check_system() -> None:
-    """Refuse Windows: workers need process groups, signals and file descriptors that it does not
-    have.
-    """
+    """Refuse Windows, which lacks the process groups and signals that workers need."""
     if sys.platform == "win32":
         raise EnvironmentProblem(
             "lrsearch does not run on Windows itself.",
             fix="Use WSL, where it runs as on Linux: wsl --install, then pip there.",
         )
+
+
+def host_name() -> str:
+    """This machine's name, under which workers are listed."""
+    return platform.node() or os.environ.get("HOSTNAME", "unknown")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +70,7 @@ def usable_cores(root: Path = _ROOT) -> int:
 
 
 def free_memory_mib(root: Path = _ROOT) -> int | None:
-    """Memory that is free for new processes: the machine's, or what its control groups leave.
+    """Memory that is free for new processes, on the machine and in its control groups.
 
     None where it is not known.
     """
@@ -74,7 +78,7 @@ def free_memory_mib(root: Path = _ROOT) -> int | None:
 
 
 def _available() -> Iterator[int]:
-    """MiB that the machine has free, where it tells."""
+    """MiB that are free on the machine, where it is known."""
     import psutil
 
     with suppress(OSError, RuntimeError, psutil.Error):
@@ -82,13 +86,13 @@ def _available() -> Iterator[int]:
 
 
 def free_bytes() -> float:
-    """The same in bytes; infinity where it is not known."""
+    """Free memory in bytes; infinity where it is not known."""
     free = free_memory_mib()
     return float("inf") if free is None else float(free * _MIB)
 
 
 def resident_bytes() -> int:
-    """Memory that this process has; 0 where it is not known."""
+    """Bytes of memory that this process uses; 0 where it is not known."""
     import psutil
 
     with suppress(OSError, RuntimeError, psutil.Error):
@@ -97,7 +101,7 @@ def resident_bytes() -> int:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process ever had; what it has now where the system does not tell."""
+    """The most memory that this process has used, in bytes; else the memory that it uses now."""
     try:
         import resource
     except ImportError:
@@ -111,23 +115,20 @@ def _quotas(root: Path) -> Iterator[int]:
     for folder in _groups(root, "cpu"):
         quota, _, period = _text(folder / "cpu.max").strip().partition(" ")
         if not period:
-            quota, period = (
-                _text(folder / "cpu.cfs_quota_us").strip(),
-                _text(folder / "cpu.cfs_period_us").strip(),
-            )
+            quota = _text(folder / "cpu.cfs_quota_us").strip()
+            period = _text(folder / "cpu.cfs_period_us").strip()
         if quota.isdigit() and period.isdigit():  # "max" and -1 are no limit
             yield int(quota) // int(period)
 
 
 def _left(root: Path) -> Iterator[int]:
-    """MiB that each group leaves; cached files count as free, since they make way."""
+    """MiB that are free in each group; cached files count as free, since the kernel drops them."""
     for folder in _groups(root, "memory"):
         for names in (_VERSION_1, _VERSION_2):
             limit, used = _text(folder / names.limit).strip(), _text(folder / names.used).strip()
             if limit.isdigit() and used.isdigit() and int(limit) < _NO_LIMIT:
-                cached = re.search(
-                    rf"^{names.reclaimable} (\d+)$", _text(folder / "memory.stat"), re.MULTILINE
-                )
+                stat = _text(folder / "memory.stat")
+                cached = re.search(rf"^{names.reclaimable} (\d+)$", stat, re.MULTILINE)
                 taken = int(used) - (int(cached.group(1)) if cached else 0)
                 yield max(0, int(limit) - taken) // _MIB
 
@@ -135,8 +136,8 @@ def _left(root: Path) -> Iterator[int]:
 def _groups(root: Path, controller: str) -> Iterator[Path]:
     """This process' control groups for `controller`, from its own up to the topmost.
 
-    In a container the path that the kernel names may not be there; the topmost folder is the
-    container's own group then.
+    In a container the path that the kernel names may not exist; the topmost folder is then the
+    container's own group.
     """
     for line in _text(root / "proc/self/cgroup").splitlines() or ["0::/"]:
         _, controllers, path = line.split(":", 2)
@@ -148,7 +149,7 @@ def _groups(root: Path, controller: str) -> Iterator[Path]:
 
 
 def _text(path: Path) -> str:
-    """What the file holds; nothing where it cannot be read."""
+    """The file's text; empty where it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""The versions that results depend on: of lrsearch, Python and the libraries under it."""
+"""The versions of lrsearch, Python and the libraries, on which results depend."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from importlib import metadata
 
 VERSION = "0.1.0"
 _LIBRARIES = ("keras", "tensorflow", "optuna", "numpy")
-# the same library under other names
+# other packages that contain the library
 _ALSO = {"tensorflow": ("tensorflow-cpu", "tensorflow-rocm", "tf-nightly")}
 
 
 def versions() -> dict[str, str]:
-    """By name, without importing any; "unknown" where a library is not installed under a name we
-    know.
-    """
+    """Versions by name, without an import; "unknown" where no known package is installed."""
     return {"lrsearch": VERSION, "python": platform.python_version()} | {
         name: installed(name) for name in _LIBRARIES
     }
+
+
+def minor_version(version: str) -> str:
+    """`3.11` of `3.11.9`."""
+    return ".".join(version.split(".")[:2])
 
 
 def installed(library: str) -> str:

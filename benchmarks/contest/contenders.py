@@ -200,15 +200,18 @@ def make_study(url: str, task: Task) -> None:
     """
     from study import setting_of
 
-    from lrsearch.launch.request import Request
+    from lrsearch.jsonable import from_json
+    from lrsearch.launch.creating import make_plan
+    from lrsearch.messages import Inspection
+    from lrsearch.options import SearchOptions
     from lrsearch.storage import open_ledger
     from lrsearch.values import Origin
-    from lrsearch.worker.workshop import Inspection
 
     batch = WORKLOADS[task.workload].batch_size
-    request = Request(trials=task.count, retest=0)
+    search = SearchOptions(trials=task.count, retest=0)
     file = HERE / f"study_{task.workload}.py"
-    plan = request.plan(task.workload, str(file), Inspection.from_json(_inspections[task.workload]))
+    found = from_json(Inspection, _inspections[task.workload])
+    plan = make_plan(search, task.workload, str(file), found)
     first = tuple((Origin.REFERENCE, setting_of(each, batch)) for each in points(task.count))
     ledger = open_ledger(url, create=True)
     ledger.create_study(replace(plan, first=first))

@@ -27,23 +27,23 @@ sys.path.insert(0, str(HERE))
 
 def inspect(name: str) -> dict[str, Any]:
     """The study's facts, as the first worker would find them."""
-    from lrsearch.definition import load_study_file
-    from lrsearch.engine import inspect_study
-    from lrsearch.worker.workshop import inspection_of
+    from lrsearch.jsonable import to_json
+    from lrsearch.worker.config import WorkerConfig
+    from lrsearch.worker.loading import KerasLoader
 
-    definition = load_study_file(study_file(name))
-    return inspection_of(definition, inspect_study(definition)).to_json()
+    config = WorkerConfig(storage="", study_file=str(study_file(name)), checkpoints="")
+    found: dict[str, Any] = to_json(KerasLoader(config).inspect())
+    return found
 
 
 def train(name: str, count: int, engine: str) -> dict[str, Any]:
     """Start one process a slot, let them begin together, wait for the last."""
     import os
 
-    from lrsearch.launch.child import environment
-    from lrsearch.launch.devices import this_machine
-    from lrsearch.launch.slots import plan_slots
+    from lrsearch.setup.devices import inspect_machine
+    from lrsearch.setup.slots import environment, plan_slots
 
-    slots = plan_slots(this_machine(), trials=count).slots
+    slots = plan_slots(inspect_machine(), trials=count).slots
     with tempfile.NamedTemporaryFile(prefix="loop-") as counter:
         command = [sys.executable, __file__, "slot", name, str(count), engine, counter.name]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -76,12 +76,12 @@ def slot(name: str, count: int, engine: str, counter: str, threads: int) -> None
     from study import setting_of
 
     from lrsearch.definition import load_study_file
-    from lrsearch.engine import bind_threads, create_engine, open_study
+    from lrsearch.engine import bind_threads, create_engine, load_study
     from lrsearch.values import TrialSpec, Verdict
 
     bind_threads(threads)
     definition = load_study_file(study_file(name))
-    made = create_engine(engine, open_study(definition))
+    made = create_engine(engine, load_study(definition))
     spec = TrialSpec(
         trial_id=0,
         attempt=1,

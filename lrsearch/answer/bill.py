@@ -6,10 +6,13 @@ for people. Pure functions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from lrsearch.values import Json, StudyFacts
+from lrsearch.answer.pace import trainings_left
+from lrsearch.budget import trials_at_once
+from lrsearch.forecast import Forecast, Timed
+from lrsearch.values import Json, Origin, StudyFacts, StudyRecord, Trials
 
 # of a training batch's time takes the same number of examples in validation: there is no gradient
 VALIDATION = 0.4
@@ -37,37 +40,90 @@ class Bill:
         return {**asdict(self), "trainings": self.trainings}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Timed:
-    """What a few timed steps say of a training's time, its worker's others taken apart."""
+def timed_training(
+    facts: StudyFacts,
+    figures: Mapping[str, Json],
+    *,
+    at_once: int,
+    optimizers: int,
+    all_differ: bool = False,
+) -> Timed | None:
+    """What timed steps say, with so many trials `at_once` on a worker; None where none were timed.
 
-    seconds: float
-    tracing: float  # once for each optimizer and worker
-
-
-def timed_training(facts: StudyFacts, figures: Mapping[str, Json], *, at_once: int) -> Timed | None:
-    """A training's length by the steps that an engine timed, with so many trials `at_once`; None
-    where none were timed.
-
+    `all_differ` says that trials which train alone have a graph each: its numbers are searched.
     `figures` are an engine's calibration (milliseconds of a trial's batch by "graph" or "N rows"),
     or `worker.timing`'s.
     """
-    if not figures:
-        return None
-    size = facts.yours.batch_size
-    tracing = float(figures.get("tracing_seconds", 0.0))
     if "update_seconds" in figures:
-        seen = 1.0 if figures["whole_epochs"] else 1.0 + _validation(facts)
-        each = facts.total_steps(size) * seen * float(figures["update_seconds"]) + TRIAL_SECONDS
-        own = figures["engine"] == "fit"  # a new model and a new trace for every training
-        return Timed(seconds=each + tracing * own, tracing=tracing * (not own))
-    batch = _batch_seconds(figures, at_once)
+        return _by_updates(facts, figures, optimizers, all_differ=all_differ)
+    width, batch = _batch_seconds(figures, at_once)
+    _, alone = _batch_seconds(figures, 1)
     if batch is None:
         return None
-    batches = facts.epochs * facts.steps_per_epoch[str(size)]
+    tracing = float(figures.get("tracing_seconds", 0.0))
+    alone_validation, stacked = figures.get("validation_seconds"), width > 1
+    ends = _by_width(figures.get("ends", {}))
+    validation = _between(ends, width) / width if stacked and ends else alone_validation
+    anew = tracing if all_differ and not stacked else 0.0
+    start = float(figures.get("starting_seconds", 0.0)) + anew
     return Timed(
-        seconds=batches * (1 + _validation(facts)) * batch + TRIAL_SECONDS, tracing=tracing
+        seconds=_seconds(facts, batch, validation) + start,
+        yours_seconds=_seconds(facts, alone or batch, alone_validation),
+        tracing=0.0 if anew else tracing,
+        graphs=len(facts.steps_per_epoch) * (1 if stacked else optimizers),
+        traced=1,
+        yours_tracing=float(figures.get("alone_tracing_seconds", tracing)),
+        at_once=width,
     )
+
+
+def _seconds(facts: StudyFacts, batch: float, validation: float | None) -> float:
+    """The seconds of a training, from those of a batch and of an epoch's validation.
+
+    Where validation was not timed, the lengths of the splits give its share.
+    """
+    training = facts.steps_per_epoch[str(facts.yours.batch_size)] * batch
+    share = training * _validation(facts) if validation is None else validation
+    return facts.epochs * (training + share) + TRIAL_SECONDS
+
+
+def _by_updates(
+    facts: StudyFacts, figures: Mapping[str, Json], optimizers: int, *, all_differ: bool
+) -> Timed:
+    """By one training that was watched for a moment."""
+    seen = 1.0 if figures["whole_epochs"] else 1.0 + _validation(facts)
+    updates, tracing = facts.total_steps(facts.yours.batch_size), float(figures["tracing_seconds"])
+    each = updates * seen * float(figures["update_seconds"]) + TRIAL_SECONDS
+    # `fit` makes a new model and traces it anew for every training
+    if figures["engine"] == "fit" or all_differ:
+        return Timed(seconds=each + tracing, yours_seconds=each + tracing)
+    return Timed(
+        seconds=each,
+        yours_seconds=each,
+        tracing=tracing,
+        graphs=len(facts.steps_per_epoch) * optimizers,
+        yours_tracing=tracing,
+    )
+
+
+def figures_by_looks(
+    engine: str, began: float, looks: Sequence[tuple[float, int]], *, whole: bool
+) -> dict[str, Json]:
+    """Figures of a running training: its engine, seconds per update, and tracing.
+
+    The training `began` at a time; each look is a time and the updates made by then. With `whole`,
+    epochs lie between the looks, validation included. Empty where nothing was trained between.
+    """
+    (first, early), (last, late) = looks[0], looks[-1]
+    if late <= early:
+        return {}
+    each = (last - first) / (late - early)
+    return {
+        "engine": engine,
+        "update_seconds": each,
+        "whole_epochs": whole,
+        "tracing_seconds": max(0.0, first - began - each * early),
+    }
 
 
 def _validation(facts: StudyFacts) -> float:
@@ -77,39 +133,58 @@ def _validation(facts: StudyFacts) -> float:
     return VALIDATION * facts.validation_examples / facts.train_examples
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Forecast:
-    """How long so many trainings take: each worker its share, and a trace of each optimizer that it
-    meets.
+def forecast(
+    study: StudyRecord, records: Trials, figures: Mapping[str, Json], *, workers: int
+) -> Forecast | None:
+    """How long the study still takes by a few timed steps; None where none were timed."""
+    facts, plan = study.plan.facts, study.plan
+    timed = timed_training(
+        facts,
+        figures,
+        at_once=trials_at_once(study.trials, workers),
+        optimizers=len({each.optimizer for origin, each in plan.first if origin != Origin.YOURS}),
+        all_differ=bool(facts.yours.extra) or any("." in each["name"] for each in plan.dimensions),
+    )
+    if timed is None:
+        return None
+    ended = sum(each.origin is Origin.YOURS and each.state.terminal for each in records)
+    left = trainings_left(study, records)
+    return Forecast(
+        timed=timed,
+        trainings=left or 0,
+        yours=max(0, 1 + plan.retest_seeds - ended),
+        workers=workers,
+        waits=bool(plan.retest_seeds),
+    )
+
+
+def _batch_seconds(figures: Mapping[str, Json], at_once: int) -> tuple[int, float | None]:
+    """How many of `at_once` trials train together, and seconds of a trial's batch among them.
+
+    The number is 1 where trials train alone.
     """
-
-    seconds: float  # of a training, as in `Timed`
-    tracing: float
-    trainings: int
-    optimizers: int
-    workers: int
-
-    def lasts(self, trainings: int | None = None) -> float:
-        """Seconds of all of them, or of the first so many."""
-        mine = -(-(self.trainings if trainings is None else trainings) // self.workers)
-        return mine * self.seconds + min(self.optimizers, mine) * self.tracing
-
-    def left(self, *, done: int, elapsed: float) -> float:
-        """Seconds left when `done` trainings took `elapsed`: the timed steps tell the shape, the
-        trainings the pace.
-        """
-        whole, begun = self.lasts(), self.lasts(done)
-        return max(0.0, whole - elapsed if not done else (whole - begun) * elapsed / begun)
-
-    def to_json(self) -> dict[str, Json]:
-        return asdict(self)
+    means: Mapping[str, float] = figures.get("means") or figures.get("milliseconds") or {}
+    timed = _by_width(figures.get("mixed") or means)
+    width = min(at_once, int(figures.get("width", 1)))
+    if figures.get("engine") == "vectorized" and timed and width > 1:
+        return width, _between(timed, width) / width
+    return 1, means["graph"] / 1000 if "graph" in means else None
 
 
-def _batch_seconds(figures: Mapping[str, Json], at_once: int) -> float | None:
-    """A trial's batch, in the widest stack that was timed and that so many trials fill."""
-    timed: Mapping[str, float] = figures.get("means") or figures.get("milliseconds") or {}
-    widths = {int(name.split()[0]): name for name in timed if name.endswith(" rows")}
-    fitting = [width for width in widths if width <= min(at_once, int(figures["width"]))]
-    stacked = figures["engine"] == "vectorized" and fitting
-    name = widths[max(fitting)] if stacked else "graph"
-    return timed[name] / 1000 if name in timed else None
+def _by_width(milliseconds: Mapping[str, float]) -> dict[int, float]:
+    """Seconds by the N of "N rows"."""
+    rows = {name: each for name, each in milliseconds.items() if name.endswith(" rows")}
+    return {int(name.split()[0]): each / 1000 for name, each in rows.items()}
+
+
+def _between(timed: Mapping[int, float], width: int) -> float:
+    """Seconds of a batch of all of `width` rows, by those of a row in the widths that were timed:
+    in between along a line, beyond them in proportion.
+    """
+    below = max((each for each in timed if each <= width), default=None)
+    above = min((each for each in timed if each >= width), default=None)
+    if below is None or above is None or below == above:
+        nearest = below or above or width
+        return timed[nearest] * width
+    share = (width - below) / (above - below)
+    return (1 - share) * below * timed[below] + share * above * timed[above]

@@ -1,5 +1,4 @@
-"""The table by optimizer: best, median, up to which rate training crawls, how wide the good rates
-are, from where it diverges.
+"""The table by optimizer: results, and at which rates training crawls, is good or diverges.
 
 Knows records; nothing of retests. Yours is not counted: its optimizer may be none of the space's.
 """
@@ -9,10 +8,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from lrsearch.values import Direction, Json, Kind, Origin, TrialRecord, TrialState
+from lrsearch.answer.ranking import ranking, searched
+from lrsearch.values import Direction, Json, TrialRecord, Trials, TrialState
 
 # of the way from the best's training loss back to the slowest's: a loss that ended above this did
 # not get far
@@ -45,44 +45,35 @@ class OptimizerRow:
 
 
 def by_optimizer(
-    records: Sequence[TrialRecord], direction: Direction, *, tolerance: float
+    records: Trials, direction: Direction, *, tolerance: float
 ) -> tuple[OptimizerRow, ...]:
-    """A row for each optimizer that was tried, best first; those without a complete trial last, by
-    name.
+    """A row for each optimizer that was tried, best first.
 
-    `tolerance` is how far below the best a value may lie and still count as good, in the
-    objective's unit.
+    Optimizers without a complete trial come last, by name. `tolerance` is how far below the best a
+    value may lie and still count as good, in the objective's unit.
     """
-    groups: dict[str, list[TrialRecord]] = defaultdict(list)
-    for record in records:
-        if (
-            record.kind is Kind.SEARCH
-            and record.origin is not Origin.YOURS
-            and record.state.terminal
-            and record.setting
-        ):
-            groups[record.setting.optimizer].append(record)
+    groups = ended_by_optimizer(records)
     slowest = _slowest([_complete(group) for group in groups.values()], direction)
     rows = [_row(name, group, direction, tolerance, slowest) for name, group in groups.items()]
-    sign = 1.0 if direction is Direction.MINIMIZE else -1.0
-    return tuple(
-        sorted(rows, key=lambda row: (row.best is None, sign * (row.best or 0.0), row.optimizer))
-    )
+
+    def key(row: OptimizerRow) -> tuple[bool, float, str]:
+        return row.best is None, direction.cost(row.best or 0.0), row.optimizer
+
+    return tuple(sorted(rows, key=key))
 
 
-def rate_of(record: TrialRecord) -> float:
-    assert record.setting is not None  # groups hold no other
-    return record.setting.learning_rate
-
-
-def value_of(record: TrialRecord) -> float:
-    assert record.value is not None  # complete trials have one
-    return record.value
+def ended_by_optimizer(records: Iterable[TrialRecord]) -> dict[str, list[TrialRecord]]:
+    """The search trials that ended, by optimizer; without yours."""
+    groups: dict[str, list[TrialRecord]] = defaultdict(list)
+    for each in searched(records):
+        if each.ended and each.setting:
+            groups[each.setting.optimizer].append(each)
+    return groups
 
 
 def _row(
     name: str,
-    group: Sequence[TrialRecord],
+    group: Trials,
     direction: Direction,
     tolerance: float,
     slowest: float | None,
@@ -98,8 +89,8 @@ def _row(
         failed=len(state[TrialState.FAILED]),
         best=best.value if best else None,
         best_trial=best.number if best else None,
-        best_rate=rate_of(best) if best else None,
-        median=statistics.median(map(value_of, complete)) if complete else None,
+        best_rate=best.peak_rate if best else None,
+        median=statistics.median(each.final_value for each in complete) if complete else None,
         crawls_to=_crawls_to(complete, best, tolerance, slowest),
         diverges_from=_diverges_from(
             complete + state[TrialState.PRUNED], state[TrialState.DIVERGED]
@@ -108,48 +99,51 @@ def _row(
     )
 
 
-def _diverges_from(held: Sequence[TrialRecord], diverged: Sequence[TrialRecord]) -> float | None:
-    highest = max(map(rate_of, held), default=0.0)
-    return min((rate for rate in map(rate_of, diverged) if rate > highest), default=None)
+def _diverges_from(held: Trials, diverged: Trials) -> float | None:
+    highest = max((each.peak_rate for each in held), default=0.0)
+    return min((each.peak_rate for each in diverged if each.peak_rate > highest), default=None)
 
 
 def _crawls_to(
-    complete: Sequence[TrialRecord],
+    complete: Trials,
     best: TrialRecord | None,
     tolerance: float,
     slowest: float | None,
 ) -> float | None:
     if best is None or slowest is None:
         return None
-    crawled = [rate_of(each) for each in complete if _crawled(each, best, tolerance, slowest)]
+    crawled = [each.peak_rate for each in complete if _crawled(each, best, tolerance, slowest)]
     # the best's own is one
-    lowest = min(rate_of(each) for each in complete if not _crawled(each, best, tolerance, slowest))
+    lowest = min(
+        each.peak_rate for each in complete if not _crawled(each, best, tolerance, slowest)
+    )
     return max((rate for rate in crawled if rate < lowest), default=None)
 
 
 def _crawled(record: TrialRecord, best: TrialRecord, tolerance: float, slowest: float) -> bool:
-    """Whether a rate was too small: a lower one than the best's, a worse value, and training that
-    did not get far.
+    """Whether a rate was too small for the training to get far.
 
-    How far training got is the last epoch's training loss, between the best's and the study's
-    slowest. A worse value alone may be luck, overfitting, or another schedule.
+    Such a rate is lower than the best's, its value is worse, and its last training loss lies far
+    from the best's towards the study's slowest. A worse value alone may be luck, overfitting, or
+    another schedule.
     """
     loss, reached = record.logs.get("loss"), best.logs.get("loss")
-    if loss is None or reached is None or rate_of(record) >= rate_of(best):
+    if loss is None or reached is None or record.peak_rate >= best.peak_rate:
         return False
-    return abs(value_of(record) - value_of(best)) > tolerance and loss > reached + FAR * (
+    return abs(record.final_value - best.final_value) > tolerance and loss > reached + FAR * (
         slowest - reached
     )
 
 
-def _slowest(groups: Iterable[Sequence[TrialRecord]], direction: Direction) -> float | None:
-    """The highest last training loss of all trials whose rate is below their optimizer's best:
-    about where training begins.
+def _slowest(groups: Iterable[Trials], direction: Direction) -> float | None:
+    """The highest last training loss of trials with a rate below their optimizer's best.
+
+    About there training begins.
     """
     losses: list[float] = []
     for group in groups:
         best = _best(group, direction)
-        lower = [each for each in group if best is not None and rate_of(each) < rate_of(best)]
+        lower = [each for each in group if best is not None and each.peak_rate < best.peak_rate]
         losses += [
             each.logs["loss"]
             for each in lower
@@ -158,22 +152,21 @@ def _slowest(groups: Iterable[Sequence[TrialRecord]], direction: Direction) -> f
     return max(losses, default=None)
 
 
-def _complete(group: Sequence[TrialRecord]) -> list[TrialRecord]:
-    return [each for each in group if each.state is TrialState.COMPLETE and each.value is not None]
+def _complete(group: Trials) -> list[TrialRecord]:
+    return [each for each in group if each.has_value]
 
 
-def _best(group: Sequence[TrialRecord], direction: Direction) -> TrialRecord | None:
-    sign = 1.0 if direction is Direction.MINIMIZE else -1.0
-    return min(
-        _complete(group), key=lambda each: (sign * value_of(each), each.number), default=None
-    )
+def _best(group: Trials, direction: Direction) -> TrialRecord | None:
+    return next(iter(ranking(group, direction)), None)
 
 
 def _good_rates(
-    complete: Sequence[TrialRecord], best: TrialRecord | None, tolerance: float
+    complete: Trials, best: TrialRecord | None, tolerance: float
 ) -> tuple[float, float] | None:
-    """The sensitivity to the rate, as the range that still does well (after Wortsman et al. 2023)."""
+    """The range of rates that still does well: the sensitivity of Wortsman et al. (2023)."""
     if best is None:
         return None
-    good = [rate_of(each) for each in complete if abs(value_of(each) - value_of(best)) <= tolerance]
+    good = [
+        each.peak_rate for each in complete if abs(each.final_value - best.final_value) <= tolerance
+    ]
     return min(good), max(good)

@@ -3,55 +3,48 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import count, islice
 
-from lrsearch.values import Direction, Kind, Origin, Setting, TrialRecord, TrialState
+from lrsearch.values import Direction, Setting, TrialRecord, Trials, TrialState
 
 
 def ranking(records: Iterable[TrialRecord], direction: Direction) -> tuple[TrialRecord, ...]:
     """The search trials that ran to their end, best first; of equals, the lower number first."""
-    complete = [
-        each
-        for each in records
-        if each.kind is Kind.SEARCH and each.state is TrialState.COMPLETE and each.value is not None
-    ]
-    sign = 1.0 if direction is Direction.MINIMIZE else -1.0
-    return tuple(sorted(complete, key=lambda each: (sign * _value(each), each.number)))
+    ended_well = (each for each in records if each.is_search and each.has_value)
+    return tuple(
+        sorted(ended_well, key=lambda each: (direction.cost(each.final_value), each.number))
+    )
 
 
 def nothing_to_compare(records: Iterable[TrialRecord]) -> bool:
     """Whether no searched trial ran well: neither to its end, nor until a pruner stopped it."""
-    searched = (
-        each for each in records if each.kind is Kind.SEARCH and each.origin is not Origin.YOURS
-    )
-    return not any(
-        each.state is TrialState.PRUNED
-        or (each.state is TrialState.COMPLETE and each.value is not None)
-        for each in searched
-    )
+    return not any(each.state is TrialState.PRUNED or each.has_value for each in searched(records))
+
+
+def searched(records: Iterable[TrialRecord]) -> Iterator[TrialRecord]:
+    """The search trials other than yours."""
+    return (each for each in records if each.is_search and not each.is_yours)
 
 
 def yours_of(records: Iterable[TrialRecord]) -> TrialRecord | None:
     """The trial of the user's own compile, however it ended; its retry, where it had one."""
-    found = (each for each in records if each.kind is Kind.SEARCH and each.origin is Origin.YOURS)
+    found = (each for each in records if each.is_search and each.is_yours)
     return max(found, key=lambda each: each.number, default=None)
 
 
-def retest_candidates(
-    records: Sequence[TrialRecord], direction: Direction, *, top: int = 3
-) -> tuple[int, ...]:
-    """Numbers of the trials to train again on fresh seeds: the best `top` distinct settings, and
-    yours.
+def retest_candidates(records: Trials, direction: Direction, *, top: int = 3) -> tuple[int, ...]:
+    """Numbers of the trials to train again on fresh seeds, best first.
 
-    Best first. Yours is retested only where it ran to its end; it takes none of the `top` places. A
-    setting that was trained twice is retested once, as its better trial.
+    These are the best `top` distinct settings, and yours. Yours is retested only where it ran to
+    its end; it takes none of the `top` places. A setting that was trained twice is retested once,
+    as its better trial.
     """
     chosen: list[int] = []
     seen: set[str] = set()
     yours: tuple[int, ...] = ()
     for record in ranking(records, direction):
-        if record.origin is Origin.YOURS:
+        if record.is_yours:
             yours = (record.number,)
         elif len(chosen) < top and (key := setting_key(record.setting)) not in seen:
             chosen.append(record.number)
@@ -62,12 +55,11 @@ def retest_candidates(
 def fitting_retests(
     wanted: Sequence[int], yours: TrialRecord | None, *, seeds: int, room: int | None
 ) -> tuple[tuple[int, ...], int]:
-    """Which of the `wanted` trials, best first, to retest on how many seeds, where `room` retests
-    fit into the time.
+    """Which of the `wanted` trials, best first, to retest, and on how many seeds each.
 
-    The leader and yours come first. A setting is retested on every seed or not at all, since means
-    of fewer seeds do not compare; only where not even these two fit, they have fewer seeds, the
-    same for both. A room of None is enough for all.
+    `room` is how many retests fit into the time; None is room for all. The leader and yours come
+    first. A setting is retested on every seed or not at all, since means of fewer seeds do not
+    compare. Where not even these two fit, both have the same smaller number of seeds.
     """
     order = _by_claim(wanted, yours)
     if room is None or room >= len(order) * seeds or not order:
@@ -86,11 +78,11 @@ def retests_within(
     seeds: int,
     done: Collection[tuple[int | None, int | None]],
 ) -> list[tuple[int, int]]:
-    """Exactly `number` further retests of the `wanted` trials, best first, as (trial, repeat); none
-    of those that are `done`.
+    """Exactly `number` further retests of the `wanted` trials, best first, as (trial, repeat).
 
-    The leader and yours come first, then each setting that fits on every seed. What is left over
-    goes to further seeds of the leader and yours. None where nothing ran to its end.
+    None of them is among `done`. The leader and yours come first, then each setting that fits on
+    every seed. The rest goes to further seeds of the leader and yours. Empty where nothing ran to
+    its end.
     """
     order = _by_claim(wanted, yours)
     new: list[tuple[int, int]] = []
@@ -122,8 +114,3 @@ def _by_claim(wanted: Sequence[int], yours: TrialRecord | None) -> tuple[int, ..
 def setting_key(setting: Setting | None) -> str:
     """Equal for equal settings."""
     return "" if setting is None else json.dumps(setting.to_json(), sort_keys=True)
-
-
-def _value(record: TrialRecord) -> float:
-    assert record.value is not None  # ranking keeps no other
-    return record.value

@@ -8,22 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from lrsearch.values import Json, TrialRecord
+from lrsearch.values import Json, Trials
 
-
-class Attempt(Protocol):
-    """One worker's run of a trial: a ledger's AttemptRecord."""
-
-    @property
-    def worker(self) -> int | None: ...
-    @property
-    def started_at(self) -> float: ...
-    @property
-    def ended_at(self) -> float | None: ...
-    @property
-    def kept_until(self) -> float | None: ...
+if TYPE_CHECKING:
+    from lrsearch.storage import AttemptRecord
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +30,7 @@ class Spent:
         return asdict(self)
 
 
-def spent_on(records: Sequence[TrialRecord], attempts: Sequence[Attempt]) -> Spent:
+def spent_on(records: Trials, attempts: Sequence[AttemptRecord]) -> Spent:
     """What these attempts at the study's trials and retests took.
 
     One that still runs counts up to the latest end.
@@ -62,8 +52,9 @@ def spent_on(records: Sequence[TrialRecord], attempts: Sequence[Attempt]) -> Spe
 
 
 def _covered(spans: Iterable[tuple[int, float, float]]) -> float:
-    """Seconds within these spans of (worker, start, end), each worker's counted once where they
-    overlap.
+    """Seconds within these spans of (worker, start, end).
+
+    Where spans of a worker overlap, the time counts once.
     """
     total = 0.0
     for _, mine in groupby(sorted(spans), key=lambda span: span[0]):

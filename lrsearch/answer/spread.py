@@ -1,5 +1,4 @@
-"""Retests in numbers: mean, spread, the interval that a retrain falls into, and whether two
-settings can be told apart.
+"""Retests in numbers: mean, spread, interval, and whether two settings can be told apart.
 
 Knows numbers only. Student's distribution comes from scipy.special: scipy.stats takes most of a
 second to import.
@@ -42,9 +41,7 @@ class Retested:
 
     @property
     def spread(self) -> float | None:
-        """The sample standard deviation; None of fewer than two trainings: a training that was
-        repeated is one.
-        """
+        """The sample standard deviation; None of fewer than two different trainings."""
         return statistics.stdev(self.independent) if len(self.independent) > 1 else None
 
     @property
@@ -54,10 +51,10 @@ class Retested:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Where one more training on a fresh seed falls in 95 of 100 cases, if values are normal;
-        None of fewer than two.
+        """Where one more training on a fresh seed falls in 95 of 100 cases, if values are normal.
 
-        mean +- t(0.975, n - 1) * spread * sqrt(1 + 1/n): wide for few seeds, which is the truth.
+        mean +- t(0.975, n - 1) * spread * sqrt(1 + 1/n): wide for few seeds, as it must be. None of
+        fewer than two different trainings.
         """
         if self.spread is None or self.mean is None:
             return None
@@ -82,7 +79,7 @@ class Retested:
 
 
 def prepare_answer() -> None:
-    """Load ahead what takes a third of a second when the first interval or comparison is asked for."""
+    """Load ahead what the first interval or comparison would wait for: a third of a second."""
     import scipy.special
 
     del scipy
@@ -91,8 +88,8 @@ def prepare_answer() -> None:
 def p_value(one: Sequence[float], other: Sequence[float]) -> float:
     """How often chance alone would part two means as far, by Welch's t (1947); two-sided.
 
-    1.0 where either side has fewer than two values: nothing is known of its spread. Where neither side varies, 1.0 if they
-    are equal, else 0.0.
+    1.0 where either side has fewer than two values: nothing is known of its spread. Where neither
+    side varies, 1.0 if they are equal, else 0.0.
     """
     if min(len(one), len(other)) < 2:  # noqa: PLR2004 - a spread takes two
         return 1.0

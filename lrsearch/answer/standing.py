@@ -1,15 +1,13 @@
-"""Which setting is best and where yours stands: the one place that says so, for every view of a
-study.
+"""Which setting is best and where yours stands: the one place that decides this, for every view.
 
 The retests decide. Of the settings whose retests gave a value the best mean is best, and one that
 lost a seed ranks after those that did not. Where no retest gave a value, or none was made, the best
-single training is best; a setting that diverged in every retest ranks after all others there. Pure
+single training is best; there a setting that diverged in every retest ranks after all others. Pure
 functions of the ledger's records.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,11 +16,11 @@ from lrsearch.answer.spread import Retested
 from lrsearch.values import (
     Direction,
     Json,
-    Kind,
     Origin,
     Setting,
     StudyFacts,
     TrialRecord,
+    Trials,
     TrialState,
 )
 
@@ -39,6 +37,10 @@ class Contender:
     retest: Retested | None  # None: no retest of it has ended
 
     @property
+    def is_yours(self) -> bool:
+        return self.origin is Origin.YOURS
+
+    @property
     def value(self) -> float | None:
         """The mean of the retests; the search trial's value where none gave one."""
         return (
@@ -47,9 +49,7 @@ class Contender:
 
     @property
     def seeds(self) -> int:
-        """How many retests the value is the mean of; 0: it is of the search trial's single
-        training.
-        """
+        """Retests that the value is the mean of; 0: it is of the search trial's one training."""
         return self.retest.n if self.retest else 0
 
     def to_json(self) -> dict[str, Json]:
@@ -79,7 +79,7 @@ class Standing:
     open_retests: int  # planned, and not ended
 
 
-def standing(facts: StudyFacts, records: Sequence[TrialRecord]) -> Standing:
+def find_standing(facts: StudyFacts, records: Trials) -> Standing:
     """How the study with these records, search trials and retests, stands."""
     ranked = ranking(records, facts.direction)
     retests = _retests(records, facts.objective)
@@ -92,7 +92,7 @@ def standing(facts: StudyFacts, records: Sequence[TrialRecord]) -> Standing:
         yours=_yours(records, retests),
         retested=retested,
         ranked=ranked,
-        open_retests=sum(each.kind is Kind.RETEST and not each.state.terminal for each in records),
+        open_retests=sum(each.is_retest and not each.ended for each in records),
     )
 
 
@@ -110,14 +110,12 @@ def contender(record: TrialRecord, retest: Retested | None) -> Contender:
 
 
 def params_of(setting: Setting) -> dict[str, Json]:
-    """What a setting holds beyond optimizer, rate and schedule, in one flat dict: batch size,
-    shape, hyper, extra.
-    """
+    """What a setting holds beyond optimizer, rate and schedule, in one flat dict."""
     return {"batch_size": setting.batch_size, **setting.shape, **setting.hyper, **setting.extra}
 
 
 def _best(
-    ranked: Sequence[TrialRecord], retests: Mapping[int, Retested], retested: Sequence[Contender]
+    ranked: Trials, retests: Mapping[int, Retested], retested: Sequence[Contender]
 ) -> Contender | None:
     if retested and retested[0].seeds:
         return retested[0]
@@ -129,34 +127,32 @@ def _best(
     )  # of equals the first
 
 
-def _retests(records: Sequence[TrialRecord], objective: str) -> dict[int, Retested]:
-    """By search trial: its ended retests as one `Retested`, in the order of their seeds; trials
-    without one are left out.
-    """
+def _retests(records: Trials, objective: str) -> dict[int, Retested]:
+    """By search trial: its ended retests as one `Retested`, in the order of their seeds."""
     by_parent: dict[int, list[TrialRecord]] = {}
     for each in sorted(records, key=lambda record: record.repeat or 0):
-        if each.kind is Kind.RETEST and each.parent is not None and each.state.terminal:
+        if each.is_retest and each.parent is not None and each.ended:
             by_parent.setdefault(each.parent, []).append(each)
     test = "test_" + objective.removeprefix("val_")
     return {parent: _retested(group, objective, test) for parent, group in by_parent.items()}
 
 
-def _retested(group: Sequence[TrialRecord], objective: str, test: str) -> Retested:
-    good = [each for each in group if each.state is TrialState.COMPLETE and each.value is not None]
-    ends = Counter(each.state for each in group)
+def _retested(group: Trials, objective: str, test: str) -> Retested:
+    good = [each for each in group if each.has_value]
     return Retested(
-        values=tuple(each.value for each in good if each.value is not None),
+        values=tuple(each.final_value for each in good),
         seeds=tuple(each.seed or 0 for each in good),
         lost=len(group) - len(good),
-        diverged=ends[TrialState.DIVERGED],
+        diverged=sum(each.diverged for each in group),
         test=tuple(each.logs[test] for each in good if test in each.logs),
         copies=_all_alike(good, objective),
     )
 
 
-def _all_alike(retests: Sequence[TrialRecord], objective: str) -> bool:
-    """Whether several trainings are one, repeated: whatever they logged is the same, and that is
-    more than the objective.
+def _all_alike(retests: Trials, objective: str) -> bool:
+    """Whether several trainings are one, repeated.
+
+    Whatever they logged is the same, and they logged more than the objective.
     """
     if len(retests) < 2:  # noqa: PLR2004
         return False
@@ -165,22 +161,23 @@ def _all_alike(retests: Sequence[TrialRecord], objective: str) -> bool:
     return told and all(each.logs == first.logs and each.value == first.value for each in retests)
 
 
-def _yours(records: Sequence[TrialRecord], retests: Mapping[int, Retested]) -> Contender | None:
+def _yours(records: Trials, retests: Mapping[int, Retested]) -> Contender | None:
     record = yours_of(records)
-    if record is None or record.setting is None or not record.state.terminal:
+    if record is None or record.setting is None or not record.ended:
         return None
     return contender(record, retests.get(record.number))
 
 
 def _by_mean(contenders: Sequence[Contender], direction: Direction) -> tuple[Contender, ...]:
-    """Best mean first; after all that lost no seed those that lost some, however good their other
-    values, then those that lost every one, by their single training.
+    """Best mean first, however good the other values of those that lost a seed.
+
+    After all that lost no seed come those that lost some, then those that lost every one, by their
+    single training.
     """
-    sign = 1.0 if direction is Direction.MINIMIZE else -1.0
 
     def key(each: Contender) -> tuple[bool, bool, float, int]:
         assert each.retest is not None
         assert each.value is not None
-        return not each.seeds, each.retest.lost > 0, sign * each.value, each.trial
+        return not each.seeds, each.retest.lost > 0, direction.cost(each.value), each.trial
 
     return tuple(sorted(contenders, key=key))

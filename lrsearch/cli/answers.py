@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lrsearch.cli.completing import complete_search_trial, study_argument
-from lrsearch.cli.opening import existing_study, room
-from lrsearch.cli.options import echo_json, json_option, storage_option
+from lrsearch.cli.opening import columns, open_study
+from lrsearch.cli.options import echo, json_option, storage_option
 
 if TYPE_CHECKING:
     from lrsearch.answer import Answer
@@ -26,14 +26,11 @@ def best(study: str, *, storage: str | None, as_json: bool) -> None:
     Retested, with what is not separable from it.
     """
     from lrsearch.answer import summarise
-    from lrsearch.report import answer_text
+    from lrsearch.report.answer_page import answer_text
 
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         answer = summarise(record, ledger.trials(record.id), ledger.all_attempts(record.id))
-    if as_json:
-        echo_json(answer.to_json())
-    else:
-        click.echo(answer_text(answer, width=room()))
+    echo(answer.to_json(), answer_text(answer, width=columns()), as_json=as_json)
 
 
 @click.command("export")
@@ -84,18 +81,15 @@ def export(
     """
     from lrsearch.answer import summarise
     from lrsearch.errors import InvalidValue
-    from lrsearch.report import export_text
+    from lrsearch.report.exporting import export_text
 
     if form == "keras" and (output is None or output.suffix != ".keras"):
-        raise InvalidValue(
-            "--output",
-            got=None if output is None else str(output),
-            allowed="a file that ends in .keras with --format keras",
-        )
+        got, allowed = output and str(output), "a file that ends in .keras with --format keras"
+        raise InvalidValue("--output", got=got, allowed=allowed)
     if output is not None and not output.parent.is_dir():
         fix = f"Create {output.parent} first."
         raise InvalidValue("--output", got=str(output), allowed="in a folder that exists", fix=fix)
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         answer = summarise(record, ledger.trials(record.id))
     if form == "keras" and output is not None:
         _write_keras(record, answer, trial, output, study_file)
@@ -107,19 +101,16 @@ def export(
         try:
             output.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
-            raise InvalidValue(
-                "--output",
-                got=str(output),
-                allowed=f"a file that can be written ({error.strerror})",
-            ) from None
+            allowed = f"a file that can be written ({error.strerror})"
+            raise InvalidValue("--output", got=str(output), allowed=allowed) from None
         click.echo(f"wrote {output}", err=True)
 
 
 def _write_keras(
     record: StudyRecord, answer: Answer, trial: int | None, output: Path, study_file: Path | None
 ) -> None:
-    from lrsearch.launch.attaching import file_of
-    from lrsearch.report import choose
+    from lrsearch.launch.common_steps import find_file
+    from lrsearch.report.exporting import choose
     from lrsearch.values import Origin
     from lrsearch.worker.export import export_model
 
@@ -128,7 +119,7 @@ def _write_keras(
     export_model(
         record,
         chosen.setting,
-        study_file=file_of(record, study_file),
+        study_file=find_file(record, study_file),
         output=output,
         seed=seed,
         yours=chosen.origin is Origin.YOURS,
@@ -156,13 +147,11 @@ def plot(study: str, *, output: Path, storage: str | None, as_json: bool) -> Non
     Value against rate with where it crawls and diverges, schedules, learning curves.
     """
     from lrsearch.answer import summarise
-    from lrsearch.report import write_plots
+    from lrsearch.report.pictures import write_plots
 
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         records = ledger.trials(record.id)
         answer = summarise(record, records)
         written = write_plots(record, records, ledger.curves(record.id), answer, folder=output)
-    if as_json:
-        echo_json([str(path) for path in written])
-    else:
-        click.echo("\n".join(f"wrote {path}" for path in written))
+    paths = [str(path) for path in written]
+    echo(paths, "\n".join(f"wrote {path}" for path in paths), as_json=as_json)

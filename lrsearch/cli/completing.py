@@ -31,9 +31,11 @@ _lrsearch_completion() {
             file) compopt -o default 2>/dev/null ;;
             plain) COMPREPLY+=("$(printf %%q "$value")") ;;
         esac
-    done < <(COMP_WORDS="${COMP_LINE:0:$COMP_POINT}" %(complete_var)s=bash_complete "${1/#\~/$HOME}" 2>/dev/null)
+    done < <(COMP_WORDS="${COMP_LINE:0:$COMP_POINT}" %(complete_var)s=bash_complete \
+        "${1/#\~/$HOME}" 2>/dev/null)
 }
-complete -o nosort -F _lrsearch_completion %(prog_name)s 2>/dev/null || complete -F _lrsearch_completion %(prog_name)s
+complete -o nosort -F _lrsearch_completion %(prog_name)s 2>/dev/null \
+    || complete -F _lrsearch_completion %(prog_name)s
 """
 
 
@@ -84,15 +86,8 @@ def _trials(ctx: click.Context, incomplete: str) -> list[str]:
 
     # args: where an option still waits for its value
     study = ctx.params.get("study") or next(iter(ctx.args), None)
-    return (
-        [
-            each
-            for each in trial_names(ctx.params.get("storage"), study)
-            if each.startswith(incomplete)
-        ]
-        if study
-        else []
-    )
+    names = trial_names(ctx.params.get("storage"), study) if study else []
+    return [each for each in names if each.startswith(incomplete)]
 
 
 def complete_trial(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:

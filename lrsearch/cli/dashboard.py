@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from lrsearch.cli.opening import opened_ledger
+from lrsearch.cli.opening import open_storage
 from lrsearch.cli.options import storage_option
 
 
@@ -36,7 +36,7 @@ def dashboard(*, host: str, port: int, allow_notes: bool, storage: str | None) -
     """
     from lrsearch.dashboard import serve
 
-    with opened_ledger(storage) as ledger:
+    with open_storage(storage) as ledger:
         serve(
             ledger,
             host=host,

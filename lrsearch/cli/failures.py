@@ -1,20 +1,19 @@
-"""Errors as JSON documents, for whoever asked for --json: click's own too, with the option, what it
-was given and what it takes.
+"""Converts errors to JSON documents, for --json.
 
-A document has the keys of `LrSearchError.to_json`, whatever the error is.
+Every document has the keys of `LrSearchError.to_json`; one of click's own errors names the option,
+its value and the values that it takes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import takewhile
 from typing import Any
 
 import click
 
 from lrsearch.errors import LrSearchError, nearest_name, plain
-
-_JSON = "--json"
 
 
 class BadOption(click.BadParameter):
@@ -34,30 +33,25 @@ class MissingOption(click.UsageError):
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
-    """Whether --json stands among the arguments: asked of the words, since an error may come before
-    they are parsed.
-    """
-    words = list(arguments)
-    return _JSON in words[: words.index("--")] if "--" in words else _JSON in words
+    """Whether --json is among the arguments, which may have failed before they were parsed."""
+    return "--json" in takewhile(lambda word: word != "--", arguments)
 
 
-def document(error: BaseException, arguments: Sequence[str]) -> dict[str, Any]:
-    """`error` for programs; of a click error, what was `got` is looked up in the command line's
-    arguments.
-    """
+def error_to_json(error: BaseException, arguments: Sequence[str]) -> dict[str, Any]:
+    """Convert `error`; the value that a click error is about comes from `arguments`."""
     if isinstance(error, LrSearchError):
         return error.to_json()
-    found = LrSearchError(_text(error)).to_json() | {"kind": type(error).__name__}
-    found["exit_code"] = getattr(error, "exit_code", 1)
+    document = LrSearchError(_text(error)).to_json() | {"kind": type(error).__name__}
+    document["exit_code"] = getattr(error, "exit_code", 1)
     if isinstance(error, click.Abort | KeyboardInterrupt):
         interrupted = isinstance(error.__cause__ or error, KeyboardInterrupt)
-        found |= {
+        document |= {
             "error": "interrupted",
             "kind": "Interrupted",
             "exit_code": 130,
             "retryable": interrupted,
         }
-    return found | {name: plain(value) for name, value in _parts(error, arguments).items()}
+    return document | {name: plain(value) for name, value in _parts(error, arguments).items()}
 
 
 def _text(error: BaseException) -> str:
@@ -69,32 +63,19 @@ def _text(error: BaseException) -> str:
 def _parts(error: BaseException, arguments: Sequence[str]) -> dict[str, Any]:
     """What the error itself knows of field, got, allowed and fix."""
     if isinstance(error, click.NoSuchOption):
-        known = [
-            name
-            for each in _parameters(error)
-            if isinstance(each, click.Option)
-            for name in each.opts
-            if name.startswith("--")
-        ]
-        near = nearest_name(error.option_name, known)
-        return {
-            "field": error.option_name,
-            "got": error.option_name,
-            "allowed": sorted(known),
-            "fix": f"Did you mean {near}?" if near else None,
-        }
+        options = (each.opts for each in _parameters(error) if isinstance(each, click.Option))
+        known = [name for names in options for name in names if name.startswith("--")]
+        name, near = error.option_name, nearest_name(error.option_name, known)
+        fix = f"Did you mean {near}?" if near else None
+        return {"field": name, "got": name, "allowed": sorted(known), "fix": fix}
     if isinstance(error, click.BadOptionUsage):
         return {"field": error.option_name}
     if isinstance(error, click.BadParameter) and error.param is not None:
-        given = (
-            {} if isinstance(error, click.MissingParameter) else {"got": _given(error, arguments)}
-        )
-        own = {
-            name: value
-            for name in ("got", "allowed", "fix")
-            if (value := getattr(error, name, None))
-        }
-        return {"field": _name(error.param)} | given | _of_parameter(error.param) | own
+        missing = isinstance(error, click.MissingParameter)
+        given = {} if missing else {"got": _find_value(error, arguments)}
+        own = {name: getattr(error, name, None) for name in ("got", "allowed", "fix")}
+        own = {name: value for name, value in own.items() if value}
+        return {"field": _name(error.param)} | given | _allowed_values(error.param) | own
     return {name: getattr(error, name) for name in ("field", "allowed") if hasattr(error, name)}
 
 
@@ -104,16 +85,14 @@ def _parameters(error: click.UsageError) -> list[click.Parameter]:
 
 def _name(parameter: click.Parameter) -> str:
     """An option's longest spelling, an argument's name as the help shows it."""
-    return (
-        max(parameter.opts, key=len)
-        if isinstance(parameter, click.Option)
-        else parameter.human_readable_name
-    )
+    if isinstance(parameter, click.Option):
+        return max(parameter.opts, key=len)
+    return parameter.human_readable_name
 
 
-def _given(error: click.UsageError, arguments: Sequence[str]) -> Any:
-    """The words that the parameter was given, by parsing the command's own arguments once more."""
-    with suppress(Exception):  # no error may hide the one that is told
+def _find_value(error: click.UsageError, arguments: Sequence[str]) -> Any:
+    """Find the words of the parameter by parsing the command's own arguments once more."""
+    with suppress(Exception):  # no error here may hide the one that is reported
         assert error.ctx is not None
         rest = list(arguments)
         for name in error.ctx.command_path.split()[1:]:
@@ -125,8 +104,8 @@ def _given(error: click.UsageError, arguments: Sequence[str]) -> Any:
     return None
 
 
-def _of_parameter(parameter: click.Parameter) -> dict[str, Any]:
-    """What a parameter's type takes."""
+def _allowed_values(parameter: click.Parameter) -> dict[str, Any]:
+    """The values that a parameter's type takes."""
     for kind, allowed in _ALLOWED.items():
         if isinstance(parameter.type, kind):
             return {"allowed": allowed(parameter.type)}

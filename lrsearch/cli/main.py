@@ -1,4 +1,4 @@
-"""The group of commands, and the one place where errors become a line and an exit code."""
+"""The group of all commands, and the place where errors become a line and an exit code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from lrsearch.cli import answers, completing, dashboard, manage, plan, retesting, run, server, show
-from lrsearch.cli.failures import document, wants_json
+from lrsearch.cli.failures import error_to_json, wants_json
 from lrsearch.cli.options import Group, echo_json
 from lrsearch.errors import EnvironmentProblem, LrSearchError, StudyBroken, StudyFileError
 from lrsearch.machine import check_system
@@ -32,20 +32,18 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
 class Commands(Group):
-    """Lists its commands by what they are for, and minds that their output may end before they do."""
+    """The group of all commands, listed by their purpose."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        # `| head` has read enough: what was asked for is done, and only its end goes unread
-        except BrokenPipeError:
+        except BrokenPipeError:  # `| head` has read enough; the command itself is done
             return 0
         except OSError as error:
             if error.errno not in _FULL or error.filename is not None:
                 raise
-            raise EnvironmentProblem(
-                f"the output cannot be written: {error.strerror}; the study is not affected."
-            ) from error
+            text = f"the output cannot be written: {error.strerror}; the study is not affected."
+            raise EnvironmentProblem(text) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
@@ -76,33 +74,35 @@ for section in SECTIONS.values():
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code; every error is a JSON document too where
-    --json is asked for.
+    """Run the command line and leave with its exit code.
+
+    Under --json every error is printed as a JSON document too.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         check_system()
-        code = cli.main(given, prog_name="lrsearch", standalone_mode=False)
+        code = cli.main(words, prog_name="lrsearch", standalone_mode=False)
     except click.exceptions.Exit as leaving:
         code = leaving.exit_code
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - every error is told, and a bug of ours raised again
-        if wants_json(given):
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - our bugs are raised again
+        if wants_json(words):
             with suppress(OSError):
-                echo_json(document(error, given))
-        code = _tell(error, debug="--debug" in given)
+                echo_json(error_to_json(error, words))
+        code = _print_error(error, debug="--debug" in words)
     _drop_unread()
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _tell(error: BaseException, *, debug: bool) -> int:
-    """Say `error` where somebody still reads, and return its exit code; a bug of ours is raised
-    again, with its traceback.
+def _print_error(error: BaseException, *, debug: bool) -> int:
+    """Print `error` where the output is still read, and return its exit code.
+
+    A bug of ours is raised again, with its traceback.
     """
     if not isinstance(error, (LrSearchError, click.ClickException, click.Abort, KeyboardInterrupt)):
         raise error
     with suppress(OSError):
         if isinstance(error, LrSearchError):
-            _tell_ours(error, debug=debug)
+            _print_ours(error, debug=debug)
         elif isinstance(error, click.ClickException):
             error.show()
         else:
@@ -110,8 +110,8 @@ def _tell(error: BaseException, *, debug: bool) -> int:
     return getattr(error, "exit_code", 130)
 
 
-def _tell_ours(error: LrSearchError, *, debug: bool) -> None:
-    """Say `error` in one line; a study file's own traceback goes before it."""
+def _print_ours(error: LrSearchError, *, debug: bool) -> None:
+    """Print `error` in one line, after a study file's own traceback."""
     if isinstance(error, (StudyFileError, StudyBroken)) and error.traceback_text:
         click.echo(error.traceback_text.rstrip(), err=True)
     if debug:
@@ -120,8 +120,9 @@ def _tell_ours(error: LrSearchError, *, debug: bool) -> None:
 
 
 def _drop_unread() -> None:
-    """Forget output that cannot be written: Python would try again as it leaves, and change the
-    exit code to 120.
+    """Drop output that cannot be written.
+
+    Python would try again on leaving, and change the exit code to 120.
     """
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -9,8 +9,9 @@ import click
 
 from lrsearch.cli.completing import study_argument
 from lrsearch.cli.failures import MissingOption
-from lrsearch.cli.opening import existing_study
-from lrsearch.cli.options import duration, echo_json, json_option, storage_option
+from lrsearch.cli.opening import open_study
+from lrsearch.cli.options import echo, json_option, storage_option
+from lrsearch.cli.parsing import duration
 from lrsearch.errors import Refused
 from lrsearch.values import StudyState
 
@@ -25,18 +26,22 @@ from lrsearch.values import StudyState
 @storage_option
 @json_option
 def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
-    """Let no further trial of STUDY begin, on any machine. A study that has ended stays as it is."""
-    from lrsearch.report.words import counted
+    """Let no further trial of STUDY begin, on any machine.
+    A study that has ended stays as it is.
+    """
+    from lrsearch.answer.words import count_text
 
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         wanted = StudyState.STOPPED if now else StudyState.DRAINING
         state = ledger.set_state(record.id, wanted, reason="stopped by hand")
         running = ledger.counts(record.id).running
     one = running == 1
     ends = f"{'is' if one else 'are'} interrupted" if now else f"end{'s' * one}"
-    stopped = f"{counted(running, 'running trial')} {ends}; lrsearch resume {quote(study)} lets workers go on."
-    message = stopped if state is wanted else f"{study} is {state.value}: there is nothing to stop."
-    _say({"study": study, "state": state.value, "running": running}, message, as_json=as_json)
+    message = f"{study} is {state.value}: there is nothing to stop."
+    if state is wanted:
+        trials, resume = count_text(running, "running trial"), f"lrsearch resume {quote(study)}"
+        message = f"{trials} {ends}; {resume} lets workers go on."
+    echo({"study": study, "state": state.value, "running": running}, message, as_json=as_json)
 
 
 @click.command("resume")
@@ -48,19 +53,18 @@ def resume(study: str, *, storage: str | None, as_json: bool) -> None:
 
     Refused where nothing is left to train.
     """
-    from lrsearch.report.words import counted
+    from lrsearch.answer.words import count_text
 
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         state = ledger.set_state(record.id, StudyState.OPEN)
         counts = ledger.counts(record.id)
     if state is not StudyState.OPEN:
-        raise Refused(
-            f"{study} is {state.value}, and nothing is left to train. {_MORE[state].format(quote(study))}"
-        )
-    message = f"{study} is open. {counted(counts.waiting, 'trial')} to train; attach workers with: lrsearch attach {quote(study)}"
-    _say(
-        {"study": study, "state": state.value, "waiting": counts.waiting}, message, as_json=as_json
-    )
+        more = _MORE[state].format(quote(study))
+        raise Refused(f"{study} is {state.value}, and nothing is left to train. {more}")
+    waiting, command = counts.waiting, f"lrsearch attach {quote(study)}"
+    trials = count_text(waiting, "trial")
+    message = f"{study} is open. {trials} to train; attach workers with: {command}"
+    echo({"study": study, "state": state.value, "waiting": waiting}, message, as_json=as_json)
 
 
 @click.command("extend")
@@ -84,7 +88,7 @@ def extend(
     as_json: bool,
 ) -> None:
     """Raise the budget of STUDY by more trials or trainings, or give it time."""
-    from lrsearch.report.words import counted
+    from lrsearch.answer.words import count_text
 
     if trials is None and trainings is None and timeout is None:
         raise MissingOption(
@@ -94,17 +98,19 @@ def extend(
         )
     if trials is not None and trainings is not None and trials > trainings:
         raise click.UsageError(f"--trials must be at most the {trainings} of --trainings.")
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         extended = ledger.extend(
             record.id, trials=trials, trainings=trainings, timeout_seconds=timeout
         )
-    budget = counted(extended.trials, "trial") if extended.trials else "any number of trials"
+    budget = count_text(extended.trials, "trial") if extended.trials else "any number of trials"
     limit = (
-        f" and {counted(extended.trainings, 'training')} with retests" if extended.trainings else ""
+        f" and {count_text(extended.trainings, 'training')} with retests"
+        if extended.trainings
+        else ""
     )
     message = f"{study} has a budget of {budget}{limit} now; {_next(study, extended.state)}"
     totals = {"budget": extended.trials, "trainings": extended.trainings}
-    _say({"study": study, **totals, "state": extended.state.value}, message, as_json=as_json)
+    echo({"study": study, **totals, "state": extended.state.value}, message, as_json=as_json)
 
 
 @click.command("retry")
@@ -116,19 +122,21 @@ def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> No
     """Train failed settings of STUDY once more, as new trials; the budget rises by as many, and a
     broken study is open again.
     """
-    from lrsearch.report.words import counted
+    from lrsearch.answer.words import count_text
 
     del failed  # the one choice there is, said aloud on purpose
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         numbers = ledger.retry_failed(record.id)
         state = ledger.study(study).state
-    waiting = f"{counted(len(numbers), 'failed trial')} to be trained again; {_next(study, state)}"
+    waiting = (
+        f"{count_text(len(numbers), 'failed trial')} to be trained again; {_next(study, state)}"
+    )
     message = (
         waiting
         if numbers
         else f"no trial of {study} has failed and waits for a retry: nothing was changed."
     )
-    _say({"study": study, "enqueued": numbers, "state": state.value}, message, as_json=as_json)
+    echo({"study": study, "enqueued": numbers, "state": state.value}, message, as_json=as_json)
 
 
 @click.command("delete")
@@ -145,19 +153,19 @@ def delete(
     study: str, *, yes: bool, checkpoints: str | None, storage: str | None, as_json: bool
 ) -> None:
     """Delete STUDY: its trials, curves and checkpoints. Refused while a worker trains it."""
-    from lrsearch.launch import remove_checkpoints
-    from lrsearch.report.words import counted
+    from lrsearch.answer.words import count_text
+    from lrsearch.setup.checkpoint_folder import remove_checkpoints
     from lrsearch.storage import resolve_url
 
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         counts = ledger.counts(record.id)
         if not yes:
             click.confirm(
-                f"Delete {study} and its {counted(counts.total, 'trial')}?", abort=True, err=True
+                f"Delete {study} and its {count_text(counts.total, 'trial')}?", abort=True, err=True
             )
         ledger.delete_study(record.id)
     remove_checkpoints(record, checkpoints, resolve_url(storage, os.environ))
-    _say({"study": study, "deleted": True}, f"deleted {study}.", as_json=as_json)
+    echo({"study": study, "deleted": True}, f"deleted {study}.", as_json=as_json)
 
 
 _MORE = {
@@ -170,11 +178,5 @@ def _next(study: str, state: StudyState) -> str:
     """What lets workers train what waits."""
     if state in {StudyState.OPEN, StudyState.FINISHED}:
         return f"lrsearch attach {quote(study)} trains them."
-    return f"{study} is {state.value}: lrsearch resume {quote(study)}, then lrsearch attach {quote(study)}."
-
-
-def _say(data: dict[str, object], message: str, *, as_json: bool) -> None:
-    if as_json:
-        echo_json(data)
-    else:
-        click.echo(message)
+    name = quote(study)
+    return f"{study} is {state.value}: lrsearch resume {name}, then lrsearch attach {name}."

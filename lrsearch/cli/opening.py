@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,26 +15,21 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened_ledger(storage: str | None, *, create: bool = False) -> Iterator[Ledger]:
-    """The ledger that `--storage`, LRSEARCH_STORAGE or the default names; closed afterwards."""
+def open_storage(storage: str | None) -> Iterator[Ledger]:
+    """Open the ledger that `--storage`, LRSEARCH_STORAGE or the default names."""
     from lrsearch.storage import open_ledger, resolve_url
 
-    ledger = open_ledger(resolve_url(storage, os.environ), create=create)
-    try:
+    with closing(open_ledger(resolve_url(storage, os.environ))) as ledger:
         yield ledger
-    finally:
-        ledger.close()
 
 
 @contextmanager
-def existing_study(name: str, storage: str | None) -> Iterator[tuple[Ledger, StudyRecord]]:
-    """The ledger, and the study of that name in it; raises UnknownName."""
-    with opened_ledger(storage) as ledger:
+def open_study(name: str, storage: str | None) -> Iterator[tuple[Ledger, StudyRecord]]:
+    """Open the ledger and the study of that name; raises UnknownName."""
+    with open_storage(storage) as ledger:
         yield ledger, ledger.study(name)
 
 
-def room() -> int | None:
-    """The columns of the terminal that standard output is; None where it is none, and then nothing
-    is left out or cut.
-    """
+def columns() -> int | None:
+    """The columns of the terminal; None where standard output is none, so that nothing is cut."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -1,151 +1,33 @@
-"""Options that several commands share, each written once, and the types that parse them."""
+"""Options that several commands share, and the values that the options make.
+
+An option is named like its field of `SearchOptions` or `MachineOptions`, or like a part of the
+search space; `take_options` builds the values.
+"""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from lrsearch.cli.failures import BadOption
-from lrsearch.errors import UnknownName
+from lrsearch.choices import CHOICES, SPACE
+from lrsearch.cli.parsing import duration, extras, names, numbers, peak_rates, size, sizes
+from lrsearch.errors import InvalidValue, UnknownName
 from lrsearch.values import Json
+
+if TYPE_CHECKING:
+    from lrsearch.messages import Listener
+    from lrsearch.options import MachineOptions, SearchOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_BYTES = {"k": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kMGT])")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
-
-
-def duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    """Seconds from `90s`, `45m`, `8h`, `1h30m` or `2d`."""
-    if value is None:
-        return None
-    parts = _DURATION.findall(value)
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != value or seconds <= 0:
-        raise BadOption(
-            "is no duration above 0",
-            got=value,
-            allowed="a duration above 0",
-            fix="Write it like 90s, 45m, 8h or 1h30m.",
-        )
-    return seconds
-
-
-def size(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
-    """Bytes from `800k`, `500M`, `20G`."""
-    if value is None:
-        return None
-    found = _SIZE.fullmatch(value)
-    if found is None or not float(found[1]):
-        raise BadOption(
-            "is no size above 0",
-            got=value,
-            allowed="a size above 0",
-            fix="Write it like 500M or 20G.",
-        )
-    return int(float(found[1]) * _BYTES[found[2]])
-
-
-def names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[str] | None:
-    """Names separated by commas."""
-    if value is None:
-        return None
-    parts = [name.strip() for name in value.split(",")]
-    if not all(parts):
-        raise BadOption(
-            "holds an empty name",
-            got=value,
-            allowed="names",
-            fix="Separate names with single commas.",
-        )
-    return parts
-
-
-def numbers(
-    _ctx: click.Context, _param: click.Parameter, value: str | None
-) -> float | list[float] | None:
-    """One number, which fixes, or two separated by a comma, which search between them."""
-    if value is None:
-        return None
-    try:
-        parts = [float(part) for part in value.split(",")]
-    except ValueError:
-        parts = []
-    if len(parts) not in {1, 2}:
-        raise BadOption(
-            "is neither one number nor LOW,HIGH", got=value, allowed="one number, or LOW,HIGH"
-        )
-    return parts[0] if len(parts) == 1 else parts
-
-
-def peak_rates(
-    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
-) -> float | list[float] | dict[str, float | list[float] | None] | None:
-    """`LOW,HIGH` for every optimizer, or several `NAME=LOW,HIGH`, each for one."""
-    pairs = [value.rpartition("=") for value in values]
-    by_name = {name: numbers(ctx, param, given) for name, mark, given in pairs if mark}
-    if by_name and len(by_name) == len(values):
-        return by_name
-    if len(values) > 1:
-        fix = "Give it once as LOW,HIGH, or once for each optimizer as NAME=LOW,HIGH."
-        raise BadOption(
-            "does not go together",
-            got=list(values),
-            allowed="LOW,HIGH, or NAME=LOW,HIGH several times",
-            fix=fix,
-        )
-    return numbers(ctx, param, values[0]) if values else None
-
-
-def sizes(_ctx: click.Context, _param: click.Parameter, value: str | None) -> list[int] | None:
-    """Whole numbers separated by commas."""
-    if value is None:
-        return None
-    try:
-        return [int(part) for part in value.split(",")]
-    except ValueError:
-        raise BadOption(
-            "is no list of whole numbers like 32,64", got=value, allowed="whole numbers like 32,64"
-        ) from None
-
-
-def extras(
-    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
-) -> dict[str, Json] | None:
-    """`NAME=LOW,HIGH` is a range, whole where both are whole numbers; `NAME=A/B/C` a choice."""
-    return dict(map(_extra, values)) or None
-
-
-def _extra(text: str) -> tuple[str, Json]:
-    name, mark, given = text.partition("=")
-    ends, choices = given.split(","), given.split("/")
-    if mark and len(ends) == 2 and len(choices) == 1:  # noqa: PLR2004
-        return name, {"between": [_plain(each) for each in ends]}
-    if mark and len(ends) == 1 and len(choices) > 1:
-        return name, {"choices": [_plain(each) for each in choices]}
-    raise BadOption(
-        "is neither NAME=LOW,HIGH nor NAME=A/B/C", got=text, allowed="NAME=LOW,HIGH or NAME=A/B/C"
-    )
-
-
-def _plain(text: str) -> Json:
-    """A number, true, false or null where it reads as one, else the text itself."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
 
 class Group(click.Group):
-    """Commands under a name; one that is not there is an error like any other, with the nearest
-    name.
-    """
+    """Commands under a name; an unknown command is an error that suggests the nearest name."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -155,8 +37,8 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
-    """Several decorators as one, the first shown first in the help."""
+def combine(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Combine decorators into one; the help shows the first one first."""
 
     def decorate(function: F) -> F:
         for decorator in reversed(decorators):
@@ -166,15 +48,19 @@ def together(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
+def _choice(kind: str) -> click.Choice[str]:
+    return click.Choice(CHOICES[kind])
+
+
 storage_option = click.option(
     "--storage",
     metavar="URL",
-    help="Database of the studies. [env var: LRSEARCH_STORAGE; default: sqlite:///lrsearch.db] A URL with a password belongs into"
-    " the variable, not on the command line.",
+    help="Database of the studies. [env var: LRSEARCH_STORAGE; default: sqlite:///lrsearch.db] "
+    "A URL with a password belongs into the variable, not on the command line.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
-space_options = together(
+space_options = combine(
     click.option(
         "--optimizers", callback=names, metavar="A,B,...", help="Search these optimizers."
     ),
@@ -186,7 +72,8 @@ space_options = together(
         callback=peak_rates,
         multiple=True,
         metavar="[NAME=]LOW,HIGH",
-        help="Search peak rates between these; with NAME= for one optimizer, and again for another.",
+        help="Search peak rates between these; "
+        "with NAME= for one optimizer, and again for another.",
     ),
     click.option(
         "--warmup",
@@ -206,7 +93,8 @@ space_options = together(
         callback=extras,
         multiple=True,
         metavar="NAME=LOW,HIGH|NAME=A/B/...",
-        help="Search a value that build_model(params) reads, between two numbers or among choices; again for another.",
+        help="Search a value that build_model(params) reads, "
+        "between two numbers or among choices; again for another.",
     ),
     click.option(
         "--fine-tuning",
@@ -215,36 +103,27 @@ space_options = together(
         help="Begin from the space for pretrained models.",
     ),
 )
-SPACE_NAMES = (
-    "optimizers",
-    "schedules",
-    "learning_rate",
-    "warmup",
-    "final",
-    "batch_size",
-    "extra",
-    "fine_tuning",
-)
-
-worker_options = together(
+worker_options = combine(
     click.option(
         "--devices", metavar="LIST", help="gpu, gpu:0,1 or cpu. [default: every GPU, else the CPU]"
     ),
     click.option(
         "--workers",
         type=click.IntRange(min=1),
-        help="Worker processes. [default: one per GPU; one per CPU core, fewer where memory or trials are fewer]",
+        help="Worker processes. "
+        "[default: one per GPU; one per CPU core, fewer where memory or trials are fewer]",
     ),
     click.option(
         "--threads",
         type=click.IntRange(min=1),
-        help="CPU threads of each worker. [default: the cores, divided; what was interrupted keeps its number]",
+        help="CPU threads of each worker. "
+        "[default: the cores, divided; what was interrupted keeps its number]",
     ),
     click.option(
         "--per-device", type=click.IntRange(min=1), help="Workers that share each GPU. [default: 1]"
     ),
 )
-output_options = together(
+output_options = combine(
     click.option("--quiet", "-q", is_flag=True, help="Print the answer alone."),
     click.option(
         "--verbose", "-v", is_flag=True, help="Say more, and show what the study file prints."
@@ -255,14 +134,149 @@ output_options = together(
         help="Append every event to this file, one JSON object a line.",
     ),
 )
+search_options = combine(
+    click.option(
+        "--trials",
+        type=int,
+        help="The study's total of trials. [default: 40; no limit under --timeout alone]",
+    ),
+    click.option(
+        "--trainings",
+        type=int,
+        help="The study's total of trainings, retests included: exactly so many.",
+    ),
+    click.option(
+        "--timeout",
+        callback=duration,
+        metavar="TIME",
+        help="End within this time from now, retests included: 90s, 45m, 8h.",
+    ),
+    click.option(
+        "--sampler", type=_choice("sampler"), help="What proposes settings. [default: tpe]"
+    ),
+    click.option(
+        "--pruner", type=_choice("pruner"), help="What stops weak trials early. [default: none]"
+    ),
+    click.option(
+        "--seed",
+        type=int,
+        help="Seed of the search; repeats it with one worker. [default: the study file's]",
+    ),
+    click.option(
+        "--retest",
+        type=int,
+        help="Fresh seeds for the best three and yours at the end; 0: none. [default: 3]",
+    ),
+    click.option(
+        "--retries", type=int, help="Attempts that a trial may lose with its worker. [default: 2]"
+    ),
+)
+training_options = combine(
+    click.option(
+        "--engine",
+        type=_choice("engine"),
+        default="auto",
+        show_default=True,
+        help="How trials are trained.",
+    ),
+    click.option(
+        "--trial-timeout",
+        callback=duration,
+        metavar="TIME",
+        help="Take an attempt that runs longer for hung.",
+    ),
+    click.option(
+        "--checkpoints",
+        type=click.Path(file_okay=False),
+        help="Folder of checkpoints. [default: beside the database]",
+    ),
+    click.option(
+        "--checkpoint-every",
+        callback=duration,
+        metavar="TIME",
+        help="Time between checkpoints. [default: 60s]",
+    ),
+    click.option(
+        "--checkpoint-quota",
+        callback=size,
+        metavar="SIZE",
+        help="Most room for checkpoints: 500M, 20G.",
+    ),
+    click.option(
+        "--accept-change",
+        multiple=True,
+        metavar="FIELD",
+        help="Go on though FIELD of the definition, as the refusal names it, has changed; "
+        "recorded, and said in the answer.",
+    ),
+    click.option(
+        "--allow-version-drift",
+        is_flag=True,
+        help="Go on under other Optuna, Keras or TensorFlow versions.",
+    ),
+)
 
 
-def space_overrides(options: dict[str, Any]) -> dict[str, Json]:
-    """Take the options of the search space out of `options`; what remains is what was given, as
-    JSON.
+until_option = click.option(
+    "--until",
+    type=_choice("until"),
+    default="done",
+    show_default=True,
+    help="Leave when the study is done, or already when there is nothing to train now.",
+)
+study_file_option = click.option(
+    "--study-file",
+    type=click.Path(path_type=Path),
+    help="Its file here. [default: the path it was started with]",
+)
+study_options = combine(
+    click.argument("study_file", type=click.Path(path_type=Path)),
+    click.option("--name", help="The study's name. [default: the file's, without .py]"),
+    storage_option,
+    search_options,
+    space_options,
+    worker_options,
+    training_options,
+)
+
+
+def space_overrides(given: dict[str, Any]) -> dict[str, Json]:
+    """Take the options of the search space out of `given`, and return those that are set."""
+    options = {name: given.pop(name) for name in SPACE if name in given}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def take_options(given: dict[str, Any]) -> tuple[SearchOptions, MachineOptions]:
+    """Take the options of the search and of the machine out of `given`.
+
+    An error names the option as on the command line.
     """
-    given = {name: options.pop(name) for name in SPACE_NAMES}
-    return {name: value for name, value in given.items() if value is not None}
+    from lrsearch.options import NAMES, WHOLE, split_options
+
+    options = {name: given.pop(name) for name in NAMES if name in given}
+    try:
+        return split_options({**options, "overrides": space_overrides(given)})
+    except InvalidValue as error:
+        field = str(error.field).replace("_", "-").removeprefix("--")
+        allowed = str(error.allowed).removeprefix(WHOLE)  # click has checked that part
+        raise InvalidValue(f"--{field}", got=error.got, allowed=allowed) from None
+
+
+def show_progress(
+    *, as_json: bool, quiet: bool, verbose: bool, log_file: str | None
+) -> AbstractContextManager[Listener]:
+    """Show progress as the output options say; never beside JSON."""
+    from lrsearch.progress import watching  # late: this import takes longer than all of --help
+
+    return watching.show_progress(quiet=quiet or as_json, verbose=verbose, log_file=log_file)
+
+
+def echo(data: Json, text: str, *, as_json: bool) -> None:
+    """Print `data` as JSON for programs, or `text` for people."""
+    if as_json:
+        echo_json(data)
+    else:
+        click.echo(text)
 
 
 def echo_json(data: Json) -> None:

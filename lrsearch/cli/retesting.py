@@ -1,20 +1,25 @@
-"""The command that makes a study's answer more certain: retests on more seeds, or of more settings."""
+"""The command that makes a study's answer more certain by retests: more seeds, or more settings."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from lrsearch.cli.completing import complete_search_trial, study_argument
 from lrsearch.cli.options import (
-    echo_json,
+    echo,
     json_option,
     output_options,
+    show_progress,
     storage_option,
+    study_file_option,
+    take_options,
+    training_options,
     worker_options,
 )
-from lrsearch.cli.run import study_file_option, tell_answer, training_options
+from lrsearch.cli.run import print_answer
 
 
 @click.command("retest")
@@ -50,10 +55,11 @@ from lrsearch.cli.run import study_file_option, tell_answer, training_options
 def retest(
     study: str,
     *,
+    seeds: int | None,
+    top: int | None,
+    trials: tuple[int, ...],
     plan_only: bool,
-    quiet: bool,
-    verbose: bool,
-    log_file: str | None,
+    study_file: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -65,18 +71,25 @@ def retest(
     that has finished is open again for its retests alone. Where its search goes on, its end has as
     many seeds and settings; nothing is trained here.
     """
-    from lrsearch.launch import RetestWish, watching
-    from lrsearch.launch import retest as train_retests
+    from lrsearch.launch.retesting import retest as train_retests
+    from lrsearch.options import RetestOptions
 
-    wanted = {name: options.pop(name) for name in ("seeds", "top", "trials")}
-    if not any(wanted.values()):
+    if not (seeds or top or trials):
         raise click.UsageError("say how far: --seeds N in all, --top N settings, or --trial N.")
-    wish = RetestWish(**wanted)
-    with watching(quiet=quiet or as_json, verbose=verbose, log_file=log_file) as listen:
-        added = train_retests(study, wish, plan_only=plan_only, listen=listen, **options)
+    wanted = RetestOptions(seeds=seeds, top=top, trials=trials)
+    search, machine = take_options(options)
+    with show_progress(as_json=as_json, **options) as listen:
+        added = train_retests(
+            study,
+            wanted,
+            search,
+            machine,
+            plan_only=plan_only,
+            study_file=study_file,
+            listen=listen,
+        )
     if added.taken.over and not plan_only and not added.stopped:
-        tell_answer(study, options["storage"], as_json=as_json, beside=added.to_json())
-    elif as_json:
-        echo_json({**added.to_json(), "answer": None})
+        print_answer(study, machine.storage, as_json=as_json, beside=added.to_json())
     else:
-        click.echo(f"{added}. {added.next_step}".strip())
+        data = {**added.to_json(), "answer": None}
+        echo(data, f"{added}. {added.next_step}".strip(), as_json=as_json)

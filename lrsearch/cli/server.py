@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrsearch.cli.opening import room
-from lrsearch.cli.options import Group, echo_json, json_option, storage_option
+from lrsearch.cli.opening import columns
+from lrsearch.cli.options import Group, echo, echo_json, json_option, storage_option
 
 if TYPE_CHECKING:
-    from lrsearch.launch.doctor import Check
+    from lrsearch.setup.database_server import DatabaseServer
+    from lrsearch.setup.doctor import Check
+    from lrsearch.values import Json
 
 
 @click.command("doctor")
@@ -33,13 +35,14 @@ def doctor(
 
     Leaves with 3 where something is not well, having said what to do.
     """
-    from lrsearch.launch import diagnose
+    from lrsearch.options import MachineOptions
+    from lrsearch.setup.doctor import diagnose
 
     checks = []
-    for check in diagnose(storage=storage, study_file=study_file, devices=devices):
+    for check in diagnose(MachineOptions(storage=storage, devices=devices), study_file):
         checks.append(check)
         if not as_json:
-            click.echo(_check_text(check, room()))
+            click.echo(_check_text(check, columns()))
     if as_json:
         echo_json([each.to_json() for each in checks])
     if not all(each.well for each in checks):
@@ -91,14 +94,12 @@ def start(*, folder: Path, listen: str, port: int | None, as_json: bool) -> None
     """Start the server from installed binaries and write its URL, with password, to a file that you
     alone can read.
     """
-    from lrsearch.launch import database_server
+    from lrsearch.setup import database_server
 
     server = database_server.start(folder, listen=listen, port=port)
-    if as_json:
-        echo_json({"storage": server.storage, "address": server.address, "port": server.port})
-        return
-    click.echo(f"PostgreSQL serves {server.address}:{server.port}. For every worker:\n")
-    click.echo(f"  export LRSEARCH_STORAGE={quote(server.storage)}")
+    serves = f"PostgreSQL serves {server.address}:{server.port}. For every worker:"
+    export = f"export LRSEARCH_STORAGE={quote(server.storage)}"
+    echo(_place(server), f"{serves}\n\n  {export}", as_json=as_json)
 
 
 @database.command("stop")
@@ -106,13 +107,11 @@ def start(*, folder: Path, listen: str, port: int | None, as_json: bool) -> None
 @json_option
 def stop(*, folder: Path, as_json: bool) -> None:
     """Stop the server; its data stays."""
-    from lrsearch.launch import database_server
+    from lrsearch.setup import database_server
 
     stopped = database_server.stop(folder)
-    if as_json:
-        echo_json({"stopped": stopped})
-    else:
-        click.echo("stopped." if stopped else "no server of this folder runs on this machine.")
+    text = "stopped." if stopped else "no server of this folder runs on this machine."
+    echo({"stopped": stopped}, text, as_json=as_json)
 
 
 @database.command("status")
@@ -120,22 +119,16 @@ def stop(*, folder: Path, as_json: bool) -> None:
 @json_option
 def server_status(*, folder: Path, as_json: bool) -> None:
     """Say whether the server runs, and what to set for workers."""
-    from lrsearch.launch import database_server
+    from lrsearch.setup import database_server
 
-    server, runs = database_server.describe(folder), database_server.running(folder)
-    if as_json:
-        echo_json(
-            {
-                "running": runs,
-                "storage": server.storage,
-                "address": server.address,
-                "port": server.port,
-            }
-        )
-    else:
-        click.echo(
-            f"{'runs' if runs else 'does not run'} at {server.address}:{server.port}; LRSEARCH_STORAGE={quote(server.storage)}"
-        )
+    server, runs = database_server.describe(folder), database_server.is_running(folder)
+    how, place = "runs" if runs else "does not run", f"{server.address}:{server.port}"
+    text = f"{how} at {place}; LRSEARCH_STORAGE={quote(server.storage)}"
+    echo({"running": runs, **_place(server)}, text, as_json=as_json)
+
+
+def _place(server: DatabaseServer) -> dict[str, Json]:
+    return {"storage": server.storage, "address": server.address, "port": server.port}
 
 
 @click.command("migrate")
@@ -148,11 +141,6 @@ def migrate(*, storage: str | None, as_json: bool) -> None:
     from lrsearch.storage import migrate_database, resolve_url
 
     before, after = migrate_database(resolve_url(storage, os.environ))
-    if as_json:
-        echo_json({"before": before, "after": after})
-    else:
-        click.echo(
-            f"schema {before} -> {after}."
-            if before != after
-            else f"schema {after} is the newest; nothing to do."
-        )
+    newest = f"schema {after} is the newest; nothing to do."
+    text = newest if before == after else f"schema {before} -> {after}."
+    echo({"before": before, "after": after}, text, as_json=as_json)

@@ -7,8 +7,8 @@ import time
 import click
 
 from lrsearch.cli.completing import complete_trial, study_argument
-from lrsearch.cli.opening import existing_study, opened_ledger, room
-from lrsearch.cli.options import echo_json, json_option, storage_option
+from lrsearch.cli.opening import columns, open_storage, open_study
+from lrsearch.cli.options import echo, json_option, storage_option
 
 
 @click.command("studies")
@@ -16,11 +16,11 @@ from lrsearch.cli.options import echo_json, json_option, storage_option
 @json_option
 def studies(*, storage: str | None, as_json: bool) -> None:
     """List the studies in the database."""
-    from lrsearch.report import studies_table, study_rows
+    from lrsearch.report.studies import studies_table, study_rows
 
-    with opened_ledger(storage) as ledger:
+    with open_storage(storage) as ledger:
         rows = study_rows([(study, ledger.counts(study.id)) for study in ledger.studies()])
-    _show(rows, studies_table(rows, width=room()), as_json=as_json)
+    echo(rows, studies_table(rows, width=columns()), as_json=as_json)
 
 
 @click.command("status")
@@ -31,9 +31,9 @@ def studies(*, storage: str | None, as_json: bool) -> None:
 def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> None:
     """Show how far STUDY is, its workers and its best value so far."""
     from lrsearch.answer import spent_on
-    from lrsearch.report import status_data, status_text
+    from lrsearch.report.status_page import status_data, status_text
 
-    with existing_study(study, storage) as (ledger, _):
+    with open_study(study, storage) as (ledger, _):
         while True:
             ledger.reap()
             record = ledger.study(study)
@@ -47,10 +47,10 @@ def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> No
                 now=ledger.now(),
                 spent=spent_on(records, ledger.all_attempts(record.id)),
             )
-            text = status_text(data, width=room(), watched=watch)
+            text = status_text(data, width=columns(), watched=watch)
             if watch and not as_json:
                 click.clear()
-            _show(data, text, as_json=as_json)
+            echo(data, text, as_json=as_json)
             if not watch or data["ended"]:
                 return
             time.sleep(2.0)
@@ -62,12 +62,14 @@ def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> No
 @json_option
 def trials(study: str, *, storage: str | None, as_json: bool) -> None:
     """List the trials of STUDY and its retests."""
-    from lrsearch.report import trial_row, trials_table
+    from lrsearch.report.trials import trial_row, trials_table
 
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         records = ledger.trials(record.id)
-    _show(
-        [trial_row(each) for each in records], trials_table(records, width=room()), as_json=as_json
+    echo(
+        [trial_row(each) for each in records],
+        trials_table(records, width=columns()),
+        as_json=as_json,
     )
 
 
@@ -80,12 +82,13 @@ def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
     """Show one TRIAL of STUDY: its setting, attempts, curve and error. 7 is a trial, 7/2 its second
     retest.
     """
-    from lrsearch.report import find_trial, trial_data, trial_text
+    from lrsearch.report.finding import find_trial
+    from lrsearch.report.trial_page import trial_data, trial_text
 
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         found = find_trial(study, ledger.trials(record.id), trial)
         data = trial_data(found, ledger.curve(found.id), ledger.attempts(found.id))
-    _show(data, trial_text(found, data, width=room()), as_json=as_json)
+    echo(data, trial_text(found, data, width=columns()), as_json=as_json)
 
 
 @click.command("workers")
@@ -94,11 +97,11 @@ def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
 @json_option
 def workers(study: str, *, storage: str | None, as_json: bool) -> None:
     """List the workers of STUDY: host, process, slot, state, when last seen."""
-    from lrsearch.report import worker_rows, workers_table
+    from lrsearch.report.workers import worker_rows, workers_table
 
-    with existing_study(study, storage) as (ledger, record):
+    with open_study(study, storage) as (ledger, record):
         rows = worker_rows(ledger.workers(record.id), now=ledger.now())
-    _show(rows, workers_table(rows, width=room()), as_json=as_json)
+    echo(rows, workers_table(rows, width=columns()), as_json=as_json)
 
 
 @click.command("version")
@@ -108,14 +111,6 @@ def version(*, as_json: bool) -> None:
     from lrsearch.version import installed, versions
 
     found = versions() | {name: installed(name) for name in ("optuna-dashboard", "sqlalchemy")}
-    _show(
+    echo(
         found, "\n".join(f"{name:<17} {number}" for name, number in found.items()), as_json=as_json
     )
-
-
-def _show(data: object, text: str, *, as_json: bool) -> None:
-    """Print `data` as JSON, or `text`."""
-    if as_json:
-        echo_json(data)
-    else:
-        click.echo(text)

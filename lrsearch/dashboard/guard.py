@@ -1,11 +1,10 @@
-"""A WSGI filter before optuna-dashboard, whose own API asks nobody for a name and can delete
-studies.
+"""A WSGI filter before optuna-dashboard, whose own API has no login and can delete studies.
 
-By default GET and HEAD alone pass. With `allow_notes` a page of this very server may also save
+By default only GET and HEAD pass. With `allow_notes` a page of this very server may also save
 notes; nothing else can be written, since results belong to the ledger. Without a token only this
-machine's own names are served (a foreign Host header is DNS rebinding); with one, every request
-must bring it. What optuna-dashboard 0.21 would answer with its own error is answered here: a page
-that is asked for "after" no number, a header that no HTTP carries.
+machine's own host names are served (a foreign Host header is DNS rebinding); with a token, every
+request must send it. Two requests that make optuna-dashboard 0.21 fail are handled here: an `after`
+that is no number, and a header value that HTTP cannot carry.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ COOKIE = "lrsearch_token"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 LONGEST_BODY = 64 * 1024  # bytes: a long note
 _NOTE = re.compile(r"/api/studies/\d+(/\d+)?/note")
-# migrates the database on a POST, from any page
+# This path migrates the database on a POST from any page.
 _FORBIDDEN = re.compile(r"/incompatible-rdb-schema")
 _DETAIL = re.compile(r"/api/studies/\d+")
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _HEADERS = [
-    ("Cache-Control", "no-store"),  # results must not lie in a shared browser's or a proxy's cache
+    ("Cache-Control", "no-store"),  # shared browsers and proxies must not keep results
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
     ("Referrer-Policy", "no-referrer"),
@@ -48,29 +47,26 @@ class Guard:
         self._application, self._allow_notes, self._token = application, allow_notes, token
 
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
-        refusal = self._refusal(environ)
+        refusal = self._refuse(environ)
         if refusal is not None:
-            return _answer(start, *refusal)
-        if self._token is not None and (given := _query_token(environ)) and self._fits(given):
-            return _welcome(start, given)
-        looks = environ["REQUEST_METHOD"] in {"GET", "HEAD"}
+            return _respond(start, *refusal)
+        if self._token is not None and (token := _query_token(environ)) and self._matches(token):
+            return _set_cookie(start, token)
+        reads = environ["REQUEST_METHOD"] in {"GET", "HEAD"}
+        length = 0 if reads else int(environ.get("CONTENT_LENGTH") or 0)
         try:
-            body = (
-                b""
-                if looks
-                else environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            )
+            body = environ["wsgi.input"].read(length) if length else b""
         except TimeoutError:
-            return _answer(start, "408 Request Timeout", "the note did not arrive in time")
+            return _respond(start, "408 Request Timeout", "the note did not arrive in time")
         passed = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
         passed.setdefault("HTTP_ACCEPT_ENCODING", "")  # without one, its static files are errors
-        return self._application(passed, _guarded(start))
+        return self._application(passed, _add_headers(start))
 
-    def _refusal(self, environ: Environ) -> tuple[str, str] | None:
+    def _refuse(self, environ: Environ) -> tuple[str, str] | None:
         method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
-        if self._token is None and host_of(environ.get("HTTP_HOST", "")) not in LOOPBACK:
+        if self._token is None and parse_host(environ.get("HTTP_HOST", "")) not in LOOPBACK:
             return "403 Forbidden", "this dashboard serves this machine alone"
-        if self._token is not None and not self._known(environ):
+        if self._token is not None and not self._has_token(environ):
             return (
                 "401 Unauthorized",
                 "open the dashboard with ?token=... once, or send it as a bearer token",
@@ -78,14 +74,14 @@ class Guard:
         if _FORBIDDEN.match(path):
             return "404 Not Found", "not here"
         if method not in {"GET", "HEAD"}:
-            return self._refused_write(environ, method, path)
-        query = environ.get("QUERY_STRING", "").replace(";", "&")  # Bottle parts at both
+            return self._refuse_write(environ, method, path)
+        query = environ.get("QUERY_STRING", "").replace(";", "&")  # Bottle separates at both
         after = parse_qs(query, keep_blank_values=True).get("after", ())
         if _DETAIL.fullmatch(path) and not all(_WHOLE.fullmatch(each) for each in after):
             return "400 Bad Request", "after must be a whole number of trials, from 0"
         return None
 
-    def _refused_write(self, environ: Environ, method: str, path: str) -> tuple[str, str] | None:
+    def _refuse_write(self, environ: Environ, method: str, path: str) -> tuple[str, str] | None:
         if not (self._allow_notes and method == "PUT" and _NOTE.fullmatch(path)):
             return (
                 "405 Method Not Allowed",
@@ -104,17 +100,16 @@ class Guard:
             return "413 Content Too Large", f"a note may have {LONGEST_BODY} bytes"
         return None
 
-    def _known(self, environ: Environ) -> bool:
-        given = (_bearer_token(environ), *_cookie_tokens(environ), _query_token(environ))
-        return any(self._fits(each) for each in given)
+    def _has_token(self, environ: Environ) -> bool:
+        tokens = (_bearer_token(environ), *_cookie_tokens(environ), _query_token(environ))
+        return any(map(self._matches, tokens))
 
-    def _fits(self, given: str) -> bool:
-        return hmac.compare_digest(
-            given.encode("utf-8", "surrogateescape"), (self._token or "").encode()
-        )
+    def _matches(self, token: str) -> bool:
+        known = (self._token or "").encode()
+        return hmac.compare_digest(token.encode("utf-8", "surrogateescape"), known)
 
 
-def host_of(header: str) -> str:
+def parse_host(header: str) -> str:
     """The name in a Host header, without its port."""
     name = header.strip().lower()
     if name.startswith("["):
@@ -123,14 +118,15 @@ def host_of(header: str) -> str:
 
 
 def _bearer_token(environ: Environ) -> str:
-    scheme, _, given = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    return given.strip() if scheme.lower() == "bearer" else ""
+    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _cookie_tokens(environ: Environ) -> list[str]:
     """Every cookie of our name.
 
-    Others on this host share them with all its ports, and may not be what a strict reader takes.
+    All ports of a host share their cookies, and other servers' may be malformed: a strict parser
+    would fail at them.
     """
     pairs = (each.strip().partition("=") for each in environ.get("HTTP_COOKIE", "").split(";"))
     return [
@@ -141,18 +137,18 @@ def _cookie_tokens(environ: Environ) -> list[str]:
 
 
 def _query_token(environ: Environ) -> str:
-    found: list[str] = parse_qs(environ.get("QUERY_STRING", "")).get("token", [""])
-    return found[0]
+    tokens: list[str] = parse_qs(environ.get("QUERY_STRING", "")).get("token", [""])
+    return tokens[0]
 
 
-def _welcome(start: Start, token: str) -> Iterable[bytes]:
-    """Keep the token in a cookie and take it out of the address."""
+def _set_cookie(start: Start, token: str) -> Iterable[bytes]:
+    """Store the token in a cookie and remove it from the address."""
     cookie = f"{COOKIE}={quote(token, safe='')}; Path=/; HttpOnly; SameSite=Strict"
     start("303 See Other", [("Location", "/dashboard"), ("Set-Cookie", cookie), *_HEADERS])
     return [b""]
 
 
-def _answer(start: Start, status: str, text: str) -> Iterable[bytes]:
+def _respond(start: Start, status: str, text: str) -> Iterable[bytes]:
     body = f"{text}\n".encode()
     headers = [
         ("Content-Type", "text/plain; charset=utf-8"),
@@ -165,14 +161,14 @@ def _answer(start: Start, status: str, text: str) -> Iterable[bytes]:
     return [body]
 
 
-def _guarded(start: Start) -> Start:
-    """`start` with our headers; what lets other sites read is taken out."""
+def _add_headers(start: Start) -> Start:
+    """Wrap `start` to add our headers and drop those that let other sites read."""
 
-    def started(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+    def start_guarded(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
         named = {name.lower(): value for name, value in headers}
         ours = {"content-security-policy", *(name.lower() for name, _ in _HEADERS)}
         kept = [
-            (name, _carried(name, value))
+            (name, _encode_header(name, value))
             for name, value in headers
             if not name.lower().startswith("access-control-") and name.lower() not in ours
         ]
@@ -180,22 +176,17 @@ def _guarded(start: Start) -> Start:
         policy = f"{policy}; frame-ancestors 'none'" if policy else _POLICY
         return start(status, [*kept, *_HEADERS, ("Content-Security-Policy", policy)], *more)
 
-    return started
+    return start_guarded
 
 
-def _carried(name: str, value: str) -> str:
-    """A header's value as HTTP carries it: a file's name that is not ASCII is written as RFC 6266
-    says.
-    """
+def _encode_header(name: str, value: str) -> str:
+    """Encode a header's value for HTTP; a file's name outside ASCII is written by RFC 6266."""
     if value.isascii() and value.isprintable():
         return value
-    # WSGI's bytes as text, text in UTF-8
+    # WSGI has the bytes as Latin-1; the text itself is UTF-8.
     text = value.encode("latin-1", "replace").decode("utf-8", "replace")
     if name.lower() != "content-disposition":
         return quote(text, safe=" ;,=/")
     file = text.partition("filename=")[2].strip('"')
-    plain = "".join(
-        each if each.isascii() and each.isprintable() and each not in '"\\' else "_"
-        for each in file
-    )
+    plain = re.sub(r"[^ -~]|[\"\\]", "_", file)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file, safe='')}"

@@ -1,7 +1,7 @@
-"""A small HTTP server for a WSGI application, with bounds: so many connections at a time, and so
-long for a request to arrive.
+"""A small HTTP server for a WSGI application, with limits on connections and on time.
 
-wsgiref's own gives every connection a thread, for as long as its client sends a byte now and then.
+wsgiref's own server gives every connection a thread, for as long as the client sends a byte now and
+then.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from lrsearch.errors import EnvironmentProblem
 MOST_CONNECTIONS: Final = 64  # a browser opens six
 ARRIVAL_SECONDS: Final = 15.0  # for a whole request, head and body; a note has 64 KiB
 DELIVERY_SECONDS: Final = 300.0  # for an answer: the page's program has 6 MB, and lines are slow
-_BUSY: Final = b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_BUSY: Final = (
+    b"HTTP/1.0 503 Service Unavailable\r\n"
+    b"Retry-After: 2\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -32,11 +35,11 @@ class _Server(ThreadingMixIn, WSGIServer):
         super().__init__(*args, **more)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """A thread for it, or a short refusal where as many as may be are at work."""
+        """Start a thread for the request, or refuse it where all threads are busy."""
         if self._free.acquire(blocking=False):
             try:
                 super().process_request(request, client_address)
-            except RuntimeError:  # no thread to be had
+            except RuntimeError:  # the system has no thread left
                 self._free.release()
                 raise
             return
@@ -46,14 +49,14 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """As inherited; its place is free again however it ends."""
+        """As inherited; frees the thread's place however the request ends."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that goes away, or never says what it wants, is no error of ours."""
+        """Print nothing: a client that goes away or sends no request is no error here."""
 
 
 class _ServerIPv6(_Server):
@@ -61,8 +64,9 @@ class _ServerIPv6(_Server):
 
 
 class _Arriving(io.RawIOBase):
-    """What a client sends, until a deadline for all of it: one that drips a byte now and then must
-    not hold a thread.
+    """A client's request, with one deadline for all of it.
+
+    A client that sends a byte now and then must not occupy a thread.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -81,8 +85,9 @@ class _Arriving(io.RawIOBase):
 
 
 class _Leaving(io.RawIOBase):
-    """What goes to a client; one that does not read it in time has gone away, which wsgiref takes
-    without a word.
+    """The answer to a client, with a time-out.
+
+    A client that does not read in time counts as gone, which wsgiref handles silently.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -109,11 +114,11 @@ class _Handler(WSGIRequestHandler):
         self.wfile = _Leaving(self.connection)  # type: ignore[assignment]
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
-        """Say nothing: a line a request would bury everything else."""
+        """Print nothing: a line per request would bury everything else."""
 
 
-def bound(host: str, port: int, application: Application) -> WSGIServer:
-    """A server of `application` that listens already.
+def bind_server(host: str, port: int, application: Application) -> WSGIServer:
+    """Make a server of `application` that listens already.
 
     Raises EnvironmentProblem where the port is taken.
     """
@@ -121,6 +126,5 @@ def bound(host: str, port: int, application: Application) -> WSGIServer:
     try:
         return make_server(host, port, application, server_class=kind, handler_class=_Handler)
     except OSError as error:
-        raise EnvironmentProblem(
-            f"cannot serve {host}:{port}: {error.strerror}.", fix="Give another --port, or 0."
-        ) from None
+        text = f"cannot serve {host}:{port}: {error.strerror}."
+        raise EnvironmentProblem(text, fix="Give another --port, or 0.") from None

@@ -1,6 +1,4 @@
-"""Serves optuna-dashboard over a ledger: checks who may be reached, and runs until it is told to
-end.
-"""
+"""Serves optuna-dashboard over a ledger until interrupted, to those who may reach it."""
 
 from __future__ import annotations
 
@@ -13,8 +11,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lrsearch.dashboard.guard import LOOPBACK, Guard
-from lrsearch.dashboard.keeping import kept_notes
-from lrsearch.dashboard.server import bound
+from lrsearch.dashboard.note_keeper import keep_notes
+from lrsearch.dashboard.server import bind_server
 from lrsearch.errors import InvalidValue
 
 if TYPE_CHECKING:
@@ -32,22 +30,22 @@ def serve(
     token: str | None = None,
     started: Callable[[str], None] = lambda _url: None,
 ) -> None:
-    """Serve until interrupted; `started` is told the address.
+    """Serve until interrupted; calls `started` with the address.
 
     Raises InvalidValue for a host that other machines reach without a token, EnvironmentProblem
     where the port is taken.
     """
     check_reach(host, token)
-    with _ended_by_sigterm(), suppress(KeyboardInterrupt):
-        guard = Guard(application(ledger), allow_notes=allow_notes, token=token)
-        with bound(host, port, guard) as server, kept_notes(ledger):
+    with _interrupt_on_sigterm(), suppress(KeyboardInterrupt):
+        guard = Guard(make_application(ledger), allow_notes=allow_notes, token=token)
+        with bind_server(host, port, guard) as server, keep_notes(ledger):
             shown = f"[{host}]" if ":" in host else host
             started(f"http://{shown}:{server.server_port}/dashboard")
             server.serve_forever(poll_interval=0.2)
 
 
-def application(ledger: Ledger) -> Any:
-    """optuna-dashboard's own WSGI application over the ledger's database."""
+def make_application(ledger: Ledger) -> Any:
+    """Make optuna-dashboard's own WSGI application over the ledger's database."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of its own deprecations
         from optuna_dashboard import wsgi
@@ -59,22 +57,19 @@ def check_reach(host: str, token: str | None) -> None:
     """Refuse to serve other machines without a token that cannot be guessed."""
     if token is not None and len(token) < SHORTEST_TOKEN:
         got = f"a token of {len(token)} characters"
-        raise InvalidValue(
-            "LRSEARCH_DASHBOARD_TOKEN",
-            got=got,
-            allowed=f"at least {SHORTEST_TOKEN} characters long",
-        )
+        allowed = f"at least {SHORTEST_TOKEN} characters long"
+        raise InvalidValue("LRSEARCH_DASHBOARD_TOKEN", got=got, allowed=allowed)
     if token is None and host not in LOOPBACK:
         fix = "Set LRSEARCH_DASHBOARD_TOKEN (openssl rand -hex 16), and let a proxy add TLS."
-        raise InvalidValue(
-            "--host", got=host, allowed="this machine's own (127.0.0.1) without a token", fix=fix
-        )
+        allowed = "this machine's own (127.0.0.1) without a token"
+        raise InvalidValue("--host", got=host, allowed=allowed, fix=fix)
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end what is within as Ctrl-C does: the first process of a container has no
-    handler of its own.
+def _interrupt_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the context as Ctrl-C does.
+
+    The first process of a container has no handler of its own.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,20 +1,26 @@
 """The study file: loaded, checked, fingerprinted."""
 
 from lrsearch.definition.fingerprint import fingerprint_of, recorded_of
-from lrsearch.definition.identity import Comparison, changes_of, compare
+from lrsearch.definition.identity import (
+    accept_changes,
+    check_definition,
+    check_facts,
+    check_fields,
+)
 from lrsearch.definition.loading import check_backend, load_study_file
 from lrsearch.definition.names import check_study_name, study_name
 from lrsearch.definition.study import StudyDefinition
 from lrsearch.definition.trial_info import TrialInfo
 
 __all__ = [
-    "Comparison",
     "StudyDefinition",
     "TrialInfo",
-    "changes_of",
+    "accept_changes",
     "check_backend",
+    "check_definition",
+    "check_facts",
+    "check_fields",
     "check_study_name",
-    "compare",
     "fingerprint_of",
     "load_study_file",
     "recorded_of",

@@ -1,38 +1,114 @@
-"""Whether a definition is the one that a study was made from: fingerprints compared, of this
-version or of 0.1.0.
+"""Whether a definition is the one that a study was made from.
 
-Pure: knows neither files nor databases.
+Every comparison of a study with a definition is made here, by the same rules:
+
+check_fields      fields that stand on both sides: rules of a run, digests of data
+check_facts       what an inspection found                           (the ledger)
+check_definition  a study file, without a look at its data           (workers, exports)
+accept_changes    the same, where differences may be accepted        (who goes on with a study)
+
+Fingerprints of 0.1.0 are compared as that version did. Knows neither files nor databases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from lrsearch.definition.code import CALLBACKS
-from lrsearch.definition.fingerprint import VERSION
+from lrsearch.definition.fingerprint import VERSION, fingerprint_of, recorded_of
+from lrsearch.definition.study import StudyDefinition
 from lrsearch.definition.version1 import FIELD as CODE_OF_1
-from lrsearch.errors import FingerprintMismatch, InvalidValue, SchemaMismatch, UnknownName
+from lrsearch.errors import (
+    FingerprintMismatch,
+    InvalidValue,
+    SchemaMismatch,
+    UnknownName,
+    VersionMismatch,
+)
 from lrsearch.values import Change, Json, StudyFacts, StudyRecord
+from lrsearch.version import minor_version, versions
 
-# A change of these leaves the study's facts true: its objective, the length of its trials, its
-# axes.
+# Changes of these leave the study's objective, the length of its trials and its axes as they are.
 _ACCEPTABLE = ("code", "data.", "model.", "class_weight", "shuffle", "validation_steps")
+_MEASURED = ("data.", "model.")  # known only from a look at the data and the model
+_PINNED = ("optuna", "keras", "tensorflow")  # results of another minor version are not mixed
+
+
+Differences: TypeAlias = Mapping[str, tuple[Json, Json]]  # by field: (stored, given)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """What differs, by field (stored, given), and what could not be compared or only is to be said."""
+    """What differs between a stored study and a definition."""
 
-    differing: Mapping[str, tuple[Json, Json]]
-    callbacks: tuple[Json, Json] | None = None  # theirs, where they differ
-    notes: tuple[str, ...] = ()
+    differing: Differences
+    callbacks: Differences  # never refused: their change is recorded and reported
+    notes: tuple[str, ...] = ()  # what could not be compared
+
+
+def check_fields(study: str, stored: Mapping[str, Json], given: Mapping[str, Json]) -> None:
+    """Refuse other values of fields that stand on both sides. Raises FingerprintMismatch."""
+    _refuse(study, _differing(stored, given, [name for name in stored if name in given]))
+
+
+def check_facts(study: StudyRecord, found: StudyFacts) -> None:
+    """Refuse another definition. Raises FingerprintMismatch, SchemaMismatch."""
+    _refuse(study.name, compare(study, found).differing)
+
+
+def check_definition(study: StudyRecord, definition: StudyDefinition) -> None:
+    """Refuse a study file that was edited since, without a look at its data and model.
+
+    A worker that was restarted would train another definition under the study's name. Data and
+    model were compared when the study was inspected. Raises what `check_facts` raises.
+    """
+    measured = {
+        name: value for name, value in study.fingerprint.items() if name.startswith(_MEASURED)
+    }
+    found = replace(
+        study.facts,
+        fingerprint=measured | fingerprint_of(definition),
+        recorded=recorded_of(definition),
+        versions=versions(),
+    )
+    check_facts(study, found)
+
+
+def accept_changes(
+    study: StudyRecord,
+    found: StudyFacts,
+    *,
+    accept: Iterable[str] = (),
+    allow_version_drift: bool = False,
+) -> tuple[list[Change], tuple[str, ...]]:
+    """The changes to record with the study, and notes to say.
+
+    `accept` names fields that may differ. Raises VersionMismatch, FingerprintMismatch for changes
+    that nobody accepted, UnknownName and InvalidValue for fields that cannot be accepted.
+    """
+    drift = _check_versions(study.facts.versions, found.versions, allow_drift=allow_version_drift)
+    accepted = frozenset(accept)
+    compared = compare(study, found)
+    _check_acceptable(accepted, {*study.fingerprint, *found.fingerprint})
+    refused = {name: pair for name, pair in compared.differing.items() if name not in accepted}
+    _refuse(study.name, refused, acceptable=frozenset(filter(_acceptable, refused)))
+    if compared.differing:  # other data may make epochs, and so schedules and exports, longer
+        then, now = dict(study.facts.steps_per_epoch), dict(found.steps_per_epoch)
+        check_fields(study.name, {"steps_per_epoch": then}, {"steps_per_epoch": now})
+    changes = [
+        Change(field=name, old=old, new=new)
+        for name, (old, new) in {**compared.differing, **compared.callbacks}.items()
+    ]
+    said = (f"{each.field} changed since the study began, and is recorded" for each in changes)
+    return changes, (*drift, *compared.notes, *said)
 
 
 def compare(study: StudyRecord, given: StudyFacts) -> Comparison:
-    """The stored study, the changes that it accepted included, against what was found here.
+    """The stored study, its accepted changes included, beside what was found here.
 
-    Raises SchemaMismatch.
+    Raises SchemaMismatch where a newer lrsearch made the study.
     """
     stored = study.fingerprint
     version = stored.get("version", 1)
@@ -42,95 +118,83 @@ def compare(study: StudyRecord, given: StudyFacts) -> Comparison:
         )
     if version == 1 and "version" in given.fingerprint:
         return _compare_with_1(study, given)
-    names = [*stored, *(name for name in given.fingerprint if name not in stored)]
-    differing = _differing(stored, given.fingerprint, names)
-    pair = study.recorded.get(CALLBACKS), given.recorded.get(CALLBACKS)
+    then, now = study.recorded.get(CALLBACKS), given.recorded.get(CALLBACKS)
+    known = then is not None and now is not None
     return Comparison(
-        differing=differing, callbacks=pair if None not in pair and pair[0] != pair[1] else None
+        differing=_differing(stored, given.fingerprint, {**stored, **given.fingerprint}),
+        callbacks={CALLBACKS: (then, now)} if known and then != now else {},
     )
 
 
 def _compare_with_1(study: StudyRecord, given: StudyFacts) -> Comparison:
-    """By the fields that 0.1.0 had.
+    """Compare by the fields that 0.1.0 had.
 
-    Its digest of code depends on Python's minor version: under another it cannot be compared.
+    The digest of code in 0.1.0 depends on Python's minor version: under another version it cannot
+    be compared.
     """
-    stored, here = (
-        study.fingerprint,
-        dict(given.fingerprint) | {CODE_OF_1: given.recorded.get(CODE_OF_1)},
+    stored = study.fingerprint
+    here = dict(given.fingerprint) | {CODE_OF_1: given.recorded.get(CODE_OF_1)}
+    then = minor_version(study.facts.versions.get("python", ""))
+    now = minor_version(given.versions.get("python", ""))
+    if then == now:
+        return Comparison(differing=_differing(stored, here, stored), callbacks={})
+    note = (
+        f"study {study.name!r} was made by version 0.1.0 under Python {then}; "
+        f"under {now} its code cannot be compared, and is taken as it is"
     )
-    then, now = (
-        _minor(each.get("python", "")) for each in (study.plan.facts.versions, given.versions)
-    )
-    known = then == now
-    differing = _differing(stored, here, [name for name in stored if known or name != CODE_OF_1])
-    if known:
-        return Comparison(differing=differing)
-    text = f"study {study.name!r} was made by version 0.1.0 under Python {then}; under {now} its code cannot be compared"
-    return Comparison(differing=differing, notes=(f"{text}, and is taken as it is",))
-
-
-def _minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])
+    names = [name for name in stored if name != CODE_OF_1]
+    return Comparison(differing=_differing(stored, here, names), callbacks={}, notes=(note,))
 
 
 def _differing(
     stored: Mapping[str, Json], given: Mapping[str, Json], names: Iterable[str]
-) -> dict[str, tuple[Json, Json]]:
-    return {
-        name: (stored.get(name), given.get(name))
-        for name in names
-        if stored.get(name) != given.get(name)
-    }
+) -> Differences:
+    pairs = {name: (stored.get(name), given.get(name)) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def changes_of(
-    study: StudyRecord, given: StudyFacts, *, accept: Iterable[str] = ()
-) -> tuple[list[Change], tuple[str, ...]]:
-    """The changes to record with the study, and notes to say.
-
-    Raises FingerprintMismatch for those that nobody accepted.
-    """
-    accepted = frozenset(accept)
-    found = compare(study, given)
-    _check_acceptable(accepted, {*study.fingerprint, *given.fingerprint})
-    refused = {name: pair for name, pair in found.differing.items() if name not in accepted}
-    if refused:
-        raise FingerprintMismatch(
-            study.name, differences=refused, acceptable=frozenset(filter(acceptable, refused))
-        )
-    if found.differing:
-        _refuse_other_lengths(study, given)
-    changes = [Change(field=name, old=old, new=new) for name, (old, new) in found.differing.items()]
-    if found.callbacks is not None:
-        changes.append(Change(field=CALLBACKS, old=found.callbacks[0], new=found.callbacks[1]))
-    return changes, (
-        *found.notes,
-        *(f"{each.field} changed since the study began, and is recorded" for each in changes),
-    )
+def _refuse(study: str, differing: Differences, *, acceptable: Collection[str] = ()) -> None:
+    if differing:
+        raise FingerprintMismatch(study, differences=differing, acceptable=acceptable)
 
 
-def acceptable(field: str) -> bool:
+def _acceptable(field: str) -> bool:
     """Whether --accept-change may name a field."""
     return field.startswith(_ACCEPTABLE)
 
 
 def _check_acceptable(accepted: Iterable[str], fields: set[str]) -> None:
-    known = sorted(filter(acceptable, fields))
+    known = sorted(filter(_acceptable, fields))
     for name in sorted(accepted):
         if name not in fields:
             raise UnknownName("field of the fingerprint", got=name, known=known)
-        if not acceptable(name):
-            fix = "Results before and after could not be ranked together: give the study a name of its own with --name NEW."
+        if not _acceptable(name):
             raise InvalidValue(
-                "--accept-change", got=name, allowed=f"one of {', '.join(known)}", fix=fix
+                "--accept-change",
+                got=name,
+                allowed=f"one of {', '.join(known)}",
+                fix="Results before and after could not be ranked together: "
+                "give the study a name of its own with --name NEW.",
             )
 
 
-def _refuse_other_lengths(study: StudyRecord, given: StudyFacts) -> None:
-    """Other data may make epochs longer: schedules and exports of the study would be of the old
-    length.
+def _check_versions(
+    stored: Mapping[str, str], here: Mapping[str, str], *, allow_drift: bool
+) -> list[str]:
+    """Refuse libraries of another minor version than the study began with.
+
+    Returns notes on the differences where a drift is allowed.
     """
-    then, now = dict(study.plan.facts.steps_per_epoch), dict(given.steps_per_epoch)
-    if then != now:
-        raise FingerprintMismatch(study.name, differences={"steps_per_epoch": (then, now)})
+    differing = [
+        f"{name} {stored[name]} in the study, {here[name]} here"
+        for name in _PINNED
+        if name in stored
+        and name in here
+        and minor_version(stored[name]) != minor_version(here[name])
+    ]
+    if differing and not allow_drift:
+        fix = "Install the study's versions, or allow it with --allow-version-drift."
+        raise VersionMismatch(
+            f"results of other library versions would be mixed: {'; '.join(differing)}.", fix=fix
+        )
+    return [f"other library versions, as allowed: {each}" for each in differing]

@@ -13,7 +13,10 @@ _FORBIDDEN = frozenset('/\\:*?"<>|')  # a name is a folder's name too
 
 def check_study_name(name: str) -> str:
     """`name`, if every database, shell and file system takes it; raises InvalidValue."""
-    allowed = f"1 to {LONGEST} printable characters without {' '.join(sorted(_FORBIDDEN))}, not beginning with a dot or dash"
+    allowed = (
+        f"1 to {LONGEST} printable characters without {' '.join(sorted(_FORBIDDEN))}, not "
+        "beginning with a dot or dash"
+    )
     bad = (
         not name
         or len(name) > LONGEST
@@ -28,6 +31,6 @@ def check_study_name(name: str) -> str:
     return name
 
 
-def study_name(path: str | Path) -> str:
-    """The name that a study file gives its study: its stem."""
-    return check_study_name(Path(path).stem)
+def study_name(path: str | Path, given: str | None = None) -> str:
+    """The name of a file's study: as `given`, else the file's stem."""
+    return check_study_name(Path(path).stem if given is None else given)

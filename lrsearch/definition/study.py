@@ -13,7 +13,7 @@ from typing import Any
 from lrsearch.definition.sources import Sources
 from lrsearch.definition.trial_info import TrialInfo
 from lrsearch.errors import InvalidValue
-from lrsearch.space import SearchSpace
+from lrsearch.space import SearchSpace, check_batch_sizes
 from lrsearch.values import Direction, Json
 
 OBJECTIVE_EPOCHS = ("last", "best")
@@ -24,21 +24,28 @@ _NO_BATCH_SIZE = "load_data(batch_size) was called with None: give batch_size= t
 class StudyDefinition:
     """One study: a model, its data, what is better, and what to search.
 
-    objective: a name that an epoch logs, such as `val_accuracy` or `val_loss`. direction:
-    `"minimize"` or `"maximize"`; may be left out where Keras knows it (losses, accuracies, its own
-    metrics). objective_epoch: `"last"` (default), since a schedule anneals towards it, or `"best"`.
-    epochs: the length of every trial; train for as long as you will in earnest, the best rate
-    depends on it. batch_size: one, or a list to search; epochs stay fixed. Left out for datasets
-    that are batched already. steps_per_epoch, validation_steps: as in `model.fit`; needed where a
-    dataset's length is unknown or infinite. class_weight, shuffle: as in `model.fit`. Shuffling is
-    ours: a new permutation an epoch, the same in every engine. gradient_accumulation_steps: batches
-    per update; by default what the model's own optimizer has. callbacks: a function that returns a
-    list of Keras callbacks, called once for every attempt at a training and once before trial 0.
-    `callbacks(trial)` receives a `TrialInfo`: label, number, setting, seed and a folder of its own.
+    objective: a name that an epoch logs, such as `val_accuracy` or `val_loss`.
+    direction: `"minimize"` or `"maximize"`; may be left out where Keras knows it (losses,
+        accuracies, its own metrics).
+    objective_epoch: `"last"` (default), since a schedule anneals towards it, or `"best"`.
+    epochs: the length of every trial. Train for as long as you will in earnest: the best rate
+        depends on the length.
+    batch_size: one, or a list to search; epochs stay fixed. Left out for datasets that are batched
+        already.
+    steps_per_epoch, validation_steps: as in `model.fit`; needed where a dataset's length is unknown
+        or infinite.
+    class_weight, shuffle: as in `model.fit`. Every epoch has a new permutation, the same in every
+        engine.
+    gradient_accumulation_steps: batches per update; by default what the model's own optimizer has.
+    callbacks: a function that returns a list of Keras callbacks, called once for every attempt at a
+        training and once before trial 0. `callbacks(trial)` receives a `TrialInfo`, which has the
+        label, number, setting, seed and a folder of its own.
     loss, metrics: for a model that `build_model` returns uncompiled; what `model.compile` takes.
-    space: what to search. seed: of the search and of every trial's start. build_model, load_data:
-    given here in a notebook; in a study file, functions of these names. sources: the study file's
-    text and that of the modules beside it; filled in where one is loaded.
+    space: what to search.
+    seed: of the search and of every trial's start.
+    build_model, load_data: given here in a notebook; in a study file, functions of these names.
+    sources: the study file's text and that of the modules beside it; filled in where a file is
+        loaded.
     """
 
     objective: str = "val_loss"
@@ -88,9 +95,7 @@ class StudyDefinition:
         self._check_extra(self.effective_space())
 
     def _check_extra(self, space: SearchSpace) -> None:
-        """Refuse further values that nobody would read: the search would report a best one that had
-        no effect.
-        """
+        """Refuse further values that nobody would read: the best of them would have no effect."""
         if (
             space.extra
             and self.build_model is not None
@@ -107,39 +112,24 @@ class StudyDefinition:
             )
 
     def effective_space(self) -> SearchSpace:
-        """The space with the definition's batch sizes; raises InvalidValue where both name some and
-        differ.
+        """The space with the definition's batch sizes.
+
+        Raises InvalidValue where both name some and differ.
         """
-        given = self.batch_size
-        sizes = (
-            tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
-        )
-        if given is not None and (not sizes or len(set(sizes)) != len(sizes)):
-            raise InvalidValue(
-                "batch_size", got=given, allowed="a whole number, or a list of different ones"
-            )
-        for size in sizes:
-            if size is not None:
-                _check_count("batch_size", size)
-        named = self.space.batch_size
-        if given is None:
+        sizes = check_batch_sizes(self.batch_size)
+        if sizes is None:
             return self.space
-        if named is None:
+        if self.space.batch_size is None:
             return self.space.with_batch_sizes(sizes)
         if tuple(self.space.batch_sizes) != sizes:
-            fix = "Say it in one place."
+            own = f"the space's own ({list(self.space.batch_sizes)})"
             raise InvalidValue(
-                "batch_size",
-                got=given,
-                allowed=f"the space's own ({list(self.space.batch_sizes)})",
-                fix=fix,
+                "batch_size", got=self.batch_size, allowed=own, fix="Say it in one place."
             )
         return self.space
 
     def with_overrides(self, overrides: Mapping[str, Json]) -> StudyDefinition:
-        """This definition as the command line's options change it: the search space's, by their
-        names.
-        """
+        """This definition with fields of its search space as the command line's options say."""
         if not overrides:
             return self
         space = self.space.with_overrides(overrides)
@@ -153,10 +143,10 @@ class StudyDefinition:
         return build(dict(extra)) if takes_argument(build, "params") else build()
 
     def read_data(self, batch_size: int | None) -> Any:
-        """Call `load_data`, with the batch size where it takes an argument; its own default stands
-        where there is no size.
+        """Call `load_data`, with the batch size where it takes an argument.
 
-        What it raises for want of a size says so in a note.
+        Its own default stands where there is no size. What it raises for want of a size says so in
+        a note.
         """
         load = self._function("load_data")
         if not takes_argument(load, "batch_size"):
@@ -172,9 +162,7 @@ class StudyDefinition:
             raise
 
     def make_callbacks(self, trial: Callable[[], TrialInfo]) -> Any:
-        """Call `callbacks`, with the trial where it takes an argument; None where there is no such
-        function.
-        """
+        """Call `callbacks`, with the trial where it takes an argument; None without callbacks."""
         make = self.callbacks
         if make is None:
             return None
@@ -206,9 +194,7 @@ def takes_argument(function: Callable[..., Any], name: str) -> bool:
 
 
 def hint_of(error: BaseException) -> str:
-    """The note that `read_data` left on an error, or nothing; notes of other libraries are their
-    own.
-    """
+    """The note that `read_data` left on an error, or nothing."""
     return _NO_BATCH_SIZE if _NO_BATCH_SIZE in getattr(error, "__notes__", ()) else ""
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lrsearch.choices import check_choice
+from lrsearch.engine.auto import AutoEngine
 from lrsearch.engine.binding import bind_memory, bind_threads
-from lrsearch.engine.calibrating import AutoEngine
 from lrsearch.engine.contract import Engine
 from lrsearch.engine.exporting import write_model
 from lrsearch.engine.fit import FitEngine
 from lrsearch.engine.graph import GraphEngine
-from lrsearch.engine.inspecting import inspect_study, load_study, open_study
+from lrsearch.engine.inspection import inspect_study, load_study, open_study
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.same_start import check_same_start
 from lrsearch.engine.vectorized import VectorizedEngine
-from lrsearch.errors import UnknownName
 
 __all__ = [
     "AutoEngine",
@@ -44,6 +44,5 @@ ENGINES: dict[str, Callable[[LoadedStudy], Engine]] = {
 
 def create_engine(name: str, loaded: LoadedStudy) -> Engine:
     """The engine of that name for a loaded study. Raises UnknownName."""
-    if name not in ENGINES:
-        raise UnknownName("engine", got=name, known=ENGINES)
+    check_choice("engine", name)
     return ENGINES[name](loaded)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.framework import ops
 from tensorflow.python.ops.parallel_for import pfor
 
-# Random numbers under a key of each row's own: one call a row, as TensorFlow would do by itself,
-# but with a warning for each.
+from lrsearch.engine.types import Dataset, DatasetIterator, Structure, Variable
+
+# Random numbers under a key of each row's own: one call per row. TensorFlow would do the same by
+# itself, with a warning for each.
 _ROW_BY_ROW = (
     "StatelessRandomGetKeyCounter",
     "StatelessRandomUniformV2",
@@ -27,44 +28,43 @@ _ROW_BY_ROW = (
 
 @cache
 def teach_vectorized_map() -> None:
-    """Teach `tf.vectorized_map` the one operation of Keras' accuracies that it lacks: argmax looks
-    at the sign's bit.
+    """Teach `tf.vectorized_map` the operations that it lacks.
 
-    Without it every step would loop over the rows one by one.
+    Keras' accuracies need one, Bitcast: argmax looks at the sign's bit. Without that operation
+    every step would loop over the rows one by one.
     """
-    known = pfor._pfor_converter_registry  # noqa: SLF001 - a TensorFlow that has learned one keeps its own
+    known = pfor._pfor_converter_registry
     for name, rule in {"Bitcast": _bitcast, **dict.fromkeys(_ROW_BY_ROW, _row_by_row)}.items():
         if name not in known:
             pfor.RegisterPFor(name)(rule)
 
 
-def _bitcast(inputs: Any) -> Any:
+def _bitcast(inputs: pfor._PforInput) -> Structure:
     return pfor.wrap(tf.bitcast(inputs.stacked_input(0), inputs.get_attr("type")), True)  # noqa: FBT003
 
 
-def _row_by_row(inputs: Any) -> Any:
-    return pfor._fallback_converter(inputs)  # noqa: SLF001
+def _row_by_row(inputs: pfor._PforInput) -> Structure:
+    return pfor._fallback_converter(inputs)
 
 
-def saved_iterator(iterator: Any) -> bytes:
+def saved_iterator(iterator: DatasetIterator) -> bytes:
     """The whole state of an iterator of tf.data, its shuffle buffers included.
 
-    Raises tf.errors.FailedPreconditionError where some of it cannot be written: Python's
-    generators, random numbers.
+    Raises tf.errors.FailedPreconditionError where a part cannot be written: Python's generators,
+    random numbers.
     """
-    resource = iterator._iterator_resource  # noqa: SLF001
-    fail = 2  # tf.data's policy for such state
-    written = tf.raw_ops.SerializeIterator(resource_handle=resource, external_state_policy=fail)
+    fail = 2  # tf.data's policy for state that cannot be written
+    written = tf.raw_ops.SerializeIterator(
+        resource_handle=iterator._iterator_resource, external_state_policy=fail
+    )
     return bytes(tf.io.serialize_tensor(written).numpy())
 
 
-def restore_iterator(iterator: Any, state: bytes) -> None:
+def restore_iterator(iterator: DatasetIterator, state: bytes) -> None:
     """Let a fresh iterator of the same dataset go on from `state`."""
     serialized = tf.io.parse_tensor(state, tf.variant)
-    tf.raw_ops.DeserializeIterator(
-        resource_handle=iterator._iterator_resource,  # noqa: SLF001
-        serialized=serialized,
-    )
+    resource = iterator._iterator_resource
+    tf.raw_ops.DeserializeIterator(resource_handle=resource, serialized=serialized)
 
 
 _STRING_BYTES = 256  # of a string, whose length nobody knows before: a path, a sentence
@@ -72,44 +72,38 @@ _OPEN_DIMENSION = 1024  # of a dimension that nobody knows before
 _AHEAD = 16  # elements read ahead where tf.data chooses how many
 
 
-def held_bytes(dataset: Any) -> float:
-    """About how much the buffers of a dataset's iterator hold, by a look at how it is made: those
-    of shuffling and caching.
-    """
-    seen: dict[int, Any] = {}
+def buffered_bytes(dataset: Dataset) -> float:
+    """About how many bytes a dataset's buffers for shuffling and caching take, by its parts."""
+    parts: dict[int, Dataset] = {}
     queue = [dataset]
     while queue:
         each = queue.pop()
-        if id(each) not in seen:
-            seen[id(each)] = each
-            queue += each._inputs()  # noqa: SLF001
-    return float(sum(_buffered(each) * _element_bytes(each.element_spec) for each in seen.values()))
+        if id(each) not in parts:
+            parts[id(each)] = each
+            queue += each._inputs()
+    return float(
+        sum(_buffered(each) * _element_bytes(each.element_spec) for each in parts.values())
+    )
 
 
-def _buffered(dataset: Any) -> float:
+def _buffered(part: Dataset) -> float:
     """How many elements one part of a dataset keeps."""
-    kind, count = type(dataset).__name__, int(dataset.cardinality())
-    if "Cache" in kind:
-        return count if count >= 0 else float("inf")
-    asked = getattr(dataset, "_buffer_size", None)
+    count = int(part.cardinality())
+    if "Cache" in type(part).__name__:
+        return count if count >= 0 else math.inf
+    asked = getattr(part, "_buffer_size", None)
     if asked is None:
         return 0
     size = int(asked)
     return min(size if size >= 0 else _AHEAD, count if count >= 0 else size)
 
 
-def _element_bytes(spec: Any) -> int:
+def _element_bytes(spec: Structure) -> int:
     total = 0
     for each in tf.nest.flatten(spec, expand_composites=True):
-        shape = each.shape
-        dimensions = (
-            [_OPEN_DIMENSION]
-            if shape.rank is None
-            else [_OPEN_DIMENSION if size is None else size for size in shape]
-        )
-        total += math.prod(dimensions) * (
-            _STRING_BYTES if each.dtype == tf.string else each.dtype.size
-        )
+        shape = [None] if each.shape.rank is None else each.shape
+        count = math.prod(_OPEN_DIMENSION if size is None else size for size in shape)
+        total += count * (_STRING_BYTES if each.dtype == tf.string else each.dtype.size)
     return total
 
 
@@ -118,6 +112,6 @@ def things_created() -> int:
     return int(ops.uid())
 
 
-def created_at(variable: Any) -> int:
-    """The number under which a Keras variable was created: later ones have higher numbers."""
-    return int(str(variable.value._unique_id).rsplit("_", 1)[-1])  # noqa: SLF001
+def created_at(variable: Variable) -> int:
+    """The number under which a Keras variable was created: later variables have higher ones."""
+    return int(str(variable.value._unique_id).rsplit("_", 1)[-1])

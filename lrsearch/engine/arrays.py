@@ -1,55 +1,51 @@
-"""One array of the user's, as Keras' own adapter would take it; what cannot be trained on is
-refused.
+"""Reads one array of the user's, as Keras' own adapter would.
 
 Floats become floatx, a pandas series a column, and texts (strings or bytes, in an array or a
-tensor) an object array of bytes. Integers and booleans stay as they are. Knows nothing of splits.
+tensor) an object array of bytes. Integers and booleans stay as they are. Other data is refused.
+Knows nothing of splits.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_data import adapt_array
 from lrsearch.errors import InvalidValue
 from lrsearch.values import Json
 
-# of each array, for the digest: all of a small one, enough of a large one to notice another
+# Rows of each array in its checksum: all of a small one, enough of a large one to notice another.
 _SAMPLED_ROWS = 4096
 _ALLOWED = "an array of numbers or strings"
 
 
 def read_array(label: str, value: Any) -> np.ndarray:
-    """The array that trials train on. Raises InvalidValue, whose text begins with `label`."""
+    """Return the array that trials train on. Raises InvalidValue that names `label`."""
     _check_dense(label, value)
     plain = np.asarray(value)
     if plain.dtype.kind in "USO":
-        return _texts(label, plain)
+        return _read_texts(label, plain)
     try:
-        with np.errstate(over="ignore"):  # what becomes infinite is found by `not_finite`
-            return np.asarray(_keras.adapted_array(value if hasattr(value, "__array__") else plain))
+        with np.errstate(over="ignore"):  # `find_gaps` finds what becomes infinite
+            return np.asarray(adapt_array(value if hasattr(value, "__array__") else plain))
     except ValueError:
         raise InvalidValue(label, got=f"an array of {plain.dtype}", allowed=_ALLOWED) from None
 
 
-def not_finite(array: np.ndarray) -> np.ndarray:
-    """The places of the rows that hold NaN or infinity, int64 (rows,)."""
-    if not np.issubdtype(array.dtype, np.floating):
+def find_gaps(array: np.ndarray) -> np.ndarray:
+    """Return the places of the rows that hold NaN or infinity: (rows,), int64."""
+    if not array.ndim or not np.issubdtype(array.dtype, np.floating):
         return np.zeros(0, np.int64)
-    finite = np.isfinite(array)
-    return (
-        np.flatnonzero(~finite.reshape(len(array), -1).all(axis=1))
-        if array.ndim and not finite.all()
-        else np.zeros(0, np.int64)
-    )
+    return np.flatnonzero(~np.isfinite(array).all(axis=tuple(range(1, array.ndim))))
 
 
-def digest_of(value: Any) -> Json:
-    """Shape, type and checksum of some rows of an array as it was given, before anything was cast."""
+def array_to_json(value: Any) -> Json:
+    """Describe an array as it was given: its shape, its type, and a checksum of some rows."""
     array = np.asarray(value)
     step = max(1, math.ceil(len(array) / _SAMPLED_ROWS))
     rows = array[::step]
@@ -60,15 +56,20 @@ def digest_of(value: Any) -> Json:
     return [list(array.shape), str(array.dtype), hashlib.sha256(content).hexdigest()[:16]]
 
 
-def _texts(label: str, array: np.ndarray) -> np.ndarray:
-    """Texts as an object array of bytes, which TensorFlow takes in any number of dimensions."""
+def digest(parts: Json) -> str:
+    """Hash JSON to 16 characters."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _read_texts(label: str, array: np.ndarray) -> np.ndarray:
+    """Make an object array of bytes, which TensorFlow takes in any number of dimensions."""
     flat = array.ravel()
     if not all(isinstance(each, str | bytes) for each in flat):
         fix = "Convert it in load_data: .astype('float32'), or .astype(str)."
         raise InvalidValue(label, got="an array of Python objects", allowed=_ALLOWED, fix=fix)
-    found = np.empty(len(flat), object)
-    found[:] = [_bytes_of(each) for each in flat]
-    return found.reshape(array.shape)
+    texts = np.empty(len(flat), object)
+    texts[:] = [_bytes_of(each) for each in flat]
+    return texts.reshape(array.shape)
 
 
 def _bytes_of(text: Any) -> bytes:
@@ -77,14 +78,14 @@ def _bytes_of(text: Any) -> bytes:
 
 def _check_dense(label: str, value: Any) -> None:
     """Refuse sparse and ragged data: NumPy would make one object of a whole matrix."""
-    kinds = {
-        "a sparse matrix": (type(value).__module__.startswith("scipy.sparse"), ".toarray()"),
-        "a sparse tensor": (isinstance(value, tf.SparseTensor), "tf.sparse.to_dense(...)"),
-        "a ragged tensor": (isinstance(value, tf.RaggedTensor), ".to_tensor()"),
-    }
-    for kind, (found, way) in kinds.items():
-        if found:
-            fix = f"Make it dense in load_data with {way}, or return a tf.data.Dataset of dense batches."
-            raise InvalidValue(
-                label, got=f"{kind} ({type(value).__name__})", allowed="a dense array", fix=fix
-            )
+    if type(value).__module__.startswith("scipy.sparse"):
+        kind, way = "a sparse matrix", ".toarray()"
+    elif isinstance(value, tf.SparseTensor):
+        kind, way = "a sparse tensor", "tf.sparse.to_dense(...)"
+    elif isinstance(value, tf.RaggedTensor):
+        kind, way = "a ragged tensor", ".to_tensor()"
+    else:
+        return
+    fix = f"Make it dense in load_data with {way}, or return a tf.data.Dataset of dense batches."
+    got = f"{kind} ({type(value).__name__})"
+    raise InvalidValue(label, got=got, allowed="a dense array", fix=fix)

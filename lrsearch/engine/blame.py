@@ -1,7 +1,7 @@
-"""Whose fault an exception is: the study's own code's, which fails a trial, or `watch`'s and
-`save`'s, which leaves the engine.
+"""Whose fault an exception is: the study's own code's, or that of `watch` and `save`.
 
-Both come up through Keras and the study's callbacks, so what is not the study's travels in an
+An exception of the study's code fails a trial; one of `watch` or `save` leaves the engine. Both
+come up through Keras and the study's callbacks. So what `watch` and `save` raise travels in an
 exception that no handler of the study's takes for an error.
 """
 
@@ -11,22 +11,19 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import wraps
-from typing import Any, NoReturn
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from lrsearch.errors import AskedToLeave
-from lrsearch.values import Outcome, Progress, Save, Snapshot, Source, Verdict, Watch
+from lrsearch.values import Outcome, Progress, Save, Snapshot, Source, TrialSpec, Verdict, Watch
 
-# raised by the study's code, unless this process was told to stop
+# Raised by the study's code, unless this process was told to stop.
 LEAVING = (SystemExit, KeyboardInterrupt)
 _home: int | None = None  # the process that trains, or measures before that
 
 
 class Ours(BaseException):
-    """Carries what `watch` or `save` raised to the engine's door, where it is raised again as it
-    was.
-    """
+    """Carries what `watch` or `save` raised to `guard`, which raises it as it was."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__()
@@ -35,30 +32,39 @@ class Ours(BaseException):
 
 PASSING = (Ours, AskedToLeave)  # handlers of the study's exceptions raise these again at once
 
-Train = Callable[[Any, Source, Watch, Save], Iterator[Outcome]]
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observer:
+    """Who learns of an attempt's progress, and is offered its snapshots; by default nobody."""
+
+    watch: Watch = lambda _progress: Verdict.KEEP
+    save: Save = lambda _progress, _take: None
 
 
-def blaming(train: Train) -> Train:
-    """An engine's `train` that lets what `watch` and `save` raise out as it is.
+@contextmanager
+def guard(watch: Watch, save: Save) -> Iterator[Observer]:
+    """Around an engine's training: let what `watch` and `save` raise out as it is.
 
-    A process that the study's code forked, and that comes back here, ends: there is one trainer of
-    a trial.
+    A process that the study's code forked ends where it calls either of them: one process trains a
+    trial.
     """
-
-    @wraps(train)
-    def blamed(self: Any, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
-        settle()
-        try:
-            for outcome in train(self, source, _marked(watch), _marked_save(save)):
-                end_fork()
-                yield outcome
-        except Ours as ours:
-            raise ours.error  # noqa: B904 - as if nothing had carried it
-
-    return blamed
+    settle()
+    try:
+        yield Observer(watch=_mark_watch(watch), save=_mark_save(save))
+    except Ours as ours:
+        raise ours.error  # noqa: B904 - as if nothing had carried it
 
 
-def _marked(watch: Watch) -> Watch:
+def train_each(
+    train_one: Callable[[TrialSpec, Observer], Outcome], source: Source, watch: Watch, save: Save
+) -> Iterator[Outcome]:
+    """Train what `source` hands out, one attempt after another, under `guard`."""
+    with guard(watch, save) as observer:
+        while (spec := source()) is not None:
+            yield train_one(spec, observer)
+
+
+def _mark_watch(watch: Watch) -> Watch:
     def marked(progress: Progress) -> Verdict:
         end_fork()
         try:
@@ -69,26 +75,24 @@ def _marked(watch: Watch) -> Watch:
     return marked
 
 
-def _marked_save(save: Save) -> Save:
-    """The same for `save`; what goes wrong as a snapshot is taken is between the engine and the
-    study's model.
-    """
+def _mark_save(save: Save) -> Save:
+    """The same for `save`; an error while a snapshot is taken is the study's model's."""
 
     def marked(progress: Progress, take: Callable[[], Snapshot]) -> None:
         end_fork()
-        taking: list[BaseException] = []
+        models: list[BaseException] = []
 
-        def taken() -> Snapshot:
+        def take_or_note() -> Snapshot:
             try:
                 return take()
             except BaseException as error:
-                taking.append(error)
+                models.append(error)
                 raise
 
         try:
-            save(progress, taken)
+            save(progress, take_or_note)
         except BaseException as error:
-            if error in taking:
+            if error in models:
                 raise
             raise Ours(error) from error
 
@@ -96,20 +100,15 @@ def _marked_save(save: Save) -> Save:
 
 
 def settle() -> None:
-    """Remember that this process trains: what it forks has the same memory, and another number."""
+    """Remember that this process trains: its forks have the same memory, and another number."""
     global _home  # noqa: PLW0603 - a process is one thing
     _home = os.getpid()
 
 
 def end_fork(error: BaseException | None = None) -> None:
-    """End this process, as Python would for `error`, where the study's code forked it from the one
-    that trains.
-    """
-    if _home is not None and os.getpid() != _home:
-        _leave(error)
-
-
-def _leave(error: BaseException | None) -> NoReturn:
+    """End this process, as Python would for `error`, if the study's code forked it."""
+    if _home is None or os.getpid() == _home:
+        return
     code: object = error.code if isinstance(error, SystemExit) else 1
     if error is not None and not isinstance(error, SystemExit):
         traceback.print_exception(error)

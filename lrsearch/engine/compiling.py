@@ -1,8 +1,7 @@
-"""The user's compile is kept, but for the optimizer and its rate.
+"""Builds the user's model, and puts a searched optimizer in the place of the user's.
 
-The searched optimizer takes the place of the user's before anything is traced: assigning it after a
-first `fit` would silently train on with the old one. Loss, metrics, jit_compile and the rest are
-not touched.
+The rest of the user's compile stays: loss, metrics, jit_compile. The optimizer is replaced before
+anything is traced: after a first `fit`, training would silently go on with the old one.
 """
 
 from __future__ import annotations
@@ -14,9 +13,22 @@ import keras
 from keras import tree
 
 from lrsearch.definition import StudyDefinition
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_model import (
+    has_own,
+    note_auto_jit,
+    scope_of,
+    skip_all_reduce,
+    unsupported_strategy,
+)
+from lrsearch.engine._keras_optimizer import (
+    copy_decay_exclusions,
+    inner,
+    scaled_like,
+)
+from lrsearch.engine._keras_state import same_names, seed_layers, set_seeds
 from lrsearch.engine._tensorflow import things_created
 from lrsearch.engine.shared import shared_layers
+from lrsearch.engine.types import Model
 from lrsearch.errors import InvalidValue
 from lrsearch.space import build_optimizer, keras_class
 from lrsearch.values import Json, Setting
@@ -33,26 +45,25 @@ _CARRIED = (
 )
 
 
-def fresh_model(definition: StudyDefinition, extra: Mapping[str, Json]) -> Any:
-    """A new model as the user compiles it, or, where it comes uncompiled, with the definition's
-    loss and metrics and Adam.
+def fresh_model(definition: StudyDefinition, extra: Mapping[str, Json]) -> Model:
+    """Build a new model as the user compiles it.
 
-    Layers that it shares with earlier models begin with their start values. Raises InvalidValue for
-    a model whose rate lrsearch could not set, or that would train on from one trial to the next.
+    An uncompiled model gets the definition's loss and metrics, and Adam. Layers that it shares
+    with earlier models begin with their start values. Raises InvalidValue for a model whose rate
+    lrsearch could not set, or that would train on from one trial to the next.
     """
     shared, before = shared_layers(definition.build_model), things_created()
     shared.restore()
-    with _keras.same_names(definition.build_model), _keras.noting_auto_jit():
+    with same_names(definition.build_model), note_auto_jit():
         model = definition.make_model(extra)
         _check_model(model)
         if not model.compiled or model.optimizer is None:
-            with _keras.scope_of(model):
+            with scope_of(model):
                 _compile_yours(model, definition)
     _check_one_optimizer(model)
     _check_strategy(model)
     shared.note(model, inner(model.optimizer), before=before)
-    if _keras.strategy_of(model) is None:
-        _keras.leave_out_reduction(inner(model.optimizer))
+    skip_all_reduce(model)
     return model
 
 
@@ -63,149 +74,116 @@ def seeded_model(
     *,
     kernels: bool,
     fixed_seeds: bool = False,
-) -> Any:
-    """A fresh model under a trial's seed.
+) -> Model:
+    """Build a fresh model under a trial's seed.
 
-    Where build_model sets seeds of its own (`fixed_seeds`), ours hold after it.
+    Where build_model sets seeds of its own (`fixed_seeds`), the trial's are set again after it.
     """
-    _keras.set_seeds(seed, kernels=kernels)
+    set_seeds(seed, kernels=kernels)
     model = fresh_model(definition, extra)
     if fixed_seeds:
-        _keras.set_seeds(seed, kernels=kernels)
-        _keras.seed_layers(model, seed)
+        set_seeds(seed, kernels=kernels)
+        seed_layers(model, seed)
     return model
 
 
-def _check_model(model: Any) -> None:
+def _check_model(model: Model) -> None:
+    kind = type(model).__name__
     if not isinstance(model, keras.Model):
-        raise InvalidValue(
-            "build_model",
-            got=f"a {type(model).__name__}",
-            allowed="a function that returns a keras.Model",
-        )
-    if _keras.overrides_compile(model):
-        what = f"{type(model).__name__}, which has a compile() of its own"
-        raise InvalidValue(
-            "build_model",
-            got=what,
-            allowed="a model with Keras' compile()",
-            fix="Set losses in train_step or __init__.",
-        )
+        allowed = "a function that returns a keras.Model"
+        raise InvalidValue("build_model", got=f"a {kind}", allowed=allowed)
+    if has_own(model, "compile"):
+        got = f"{kind}, which has a compile() of its own"
+        fix = "Set losses in train_step or __init__."
+        raise InvalidValue("build_model", got=got, allowed="a model with Keras' compile()", fix=fix)
 
 
-def _check_strategy(model: Any) -> None:
-    """Refuse every distribution but MirroredStrategy: each would need its own data order and
-    checkpoints.
+def _check_strategy(model: Model) -> None:
+    """Refuse every distribution but MirroredStrategy.
+
+    Each would need its own data order and checkpoints.
     """
-    kind = _keras.unsupported_strategy(model)
-    if kind:
+    if kind := unsupported_strategy(model):
+        got, allowed = f"a model under {kind}", "a model that lrsearch can train"
         fix = "Build it on one device, or under tf.distribute.MirroredStrategy."
-        raise InvalidValue(
-            "build_model",
-            got=f"a model under {kind}",
-            allowed="a model that lrsearch can train",
-            fix=fix,
-        )
+        raise InvalidValue("build_model", got=got, allowed=allowed, fix=fix)
 
 
-def _compile_yours(model: Any, definition: StudyDefinition) -> None:
-    if definition.loss is None and type(model).train_step is keras.Model.train_step:
+def _compile_yours(model: Model, definition: StudyDefinition) -> None:
+    if definition.loss is None and not has_own(model, "train_step"):
+        allowed = "given where build_model returns an uncompiled model"
         fix = "Compile the model in build_model, or give loss= to StudyDefinition."
-        raise InvalidValue(
-            "loss", got=None, allowed="given where build_model returns an uncompiled model", fix=fix
-        )
-    k = definition.gradient_accumulation_steps
+        raise InvalidValue("loss", got=None, allowed=allowed, fix=fix)
+    steps = definition.gradient_accumulation_steps or 1
     optimizer = keras.optimizers.Adam(
-        YOURS_RATE, gradient_accumulation_steps=k if k is not None and k > 1 else None
+        YOURS_RATE, gradient_accumulation_steps=steps if steps > 1 else None
     )
     model.compile(optimizer=optimizer, loss=definition.loss, metrics=definition.metrics)
 
 
-def _check_one_optimizer(model: Any) -> None:
-    optimizer = inner(model.optimizer)
-    nested = [
-        each
-        for each in tree.flatten(list(vars(optimizer).values()))
-        if isinstance(each, keras.optimizers.Optimizer)
-    ]
+def _check_one_optimizer(model: Model) -> None:
+    kind, optimizer = keras.optimizers.Optimizer, inner(model.optimizer)
+    nested = any(isinstance(each, kind) for each in tree.flatten(list(vars(optimizer).values())))
     others = [
         name
         for name, value in vars(model).items()
         for each in _members(value)
-        if isinstance(each, keras.optimizers.Optimizer) and inner(each) is not optimizer
+        if isinstance(each, kind) and inner(each) is not optimizer
     ]
     if nested or others:
-        what = f"several optimizers ({', '.join(others) or type(optimizer).__name__})"
+        got = f"several optimizers ({', '.join(others) or type(optimizer).__name__})"
+        allowed = "a model with one optimizer and one learning rate"
         fix = "lrsearch searches one rate for the whole model."
-        raise InvalidValue(
-            "build_model",
-            got=what,
-            allowed="a model with one optimizer and one learning rate",
-            fix=fix,
-        )
+        raise InvalidValue("build_model", got=got, allowed=allowed, fix=fix)
 
 
 def _members(value: Any) -> list[Any]:
-    """An attribute's value, or what a list or dict of them holds."""
+    """List the members of a list or dict; of another value, the value.
+
+    Keras' tree cannot: it sorts keys, and Keras' own attributes have layers as keys.
+    """
     if isinstance(value, dict):
         return list(value.values())
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def inner(optimizer: Any) -> Any:
-    """The optimizer itself, out of its loss scaling."""
-    return (
-        optimizer.inner_optimizer if isinstance(optimizer, _keras.LossScaleOptimizer) else optimizer
-    )
+def accumulation_of(model: Model, definition: StudyDefinition, *, yours: bool = False) -> int:
+    """Batches per update, by the definition or else the optimizer; by the optimizer for `yours`."""
+    defined = None if yours else definition.gradient_accumulation_steps
+    return int(defined or inner(model.optimizer).gradient_accumulation_steps or 1)
 
 
-def accumulation_of(model: Any, definition: StudyDefinition, *, yours: bool = False) -> int:
-    """Batches an update: the definition's word, else the user's optimizer's, which alone counts for
-    `yours`.
-    """
-    asked = None if yours else definition.gradient_accumulation_steps
-    return int(asked or inner(model.optimizer).gradient_accumulation_steps or 1)
-
-
-def carried_of(model: Any) -> dict[str, Json]:
-    """Arguments of the user's optimizer that every searched one keeps."""
+def carried_of(model: Model) -> dict[str, Json]:
+    """Read the arguments of the user's optimizer that every searched one keeps."""
     yours = inner(model.optimizer)
-    carried = {
-        name: value
-        for name in _CARRIED
-        if (value := getattr(yours, name, None)) not in {None, False}
-    }
-    if not carried.get("use_ema"):
-        return {name: value for name, value in carried.items() if not name.startswith("ema_")}
-    return carried
+    names = [name for name in _CARRIED if yours.use_ema or not name.startswith("ema_")]
+    values = {name: getattr(yours, name, None) for name in names}
+    return {name: value for name, value in values.items() if value not in {None, False}}
 
 
 def set_searched(
-    model: Any,
+    model: Model,
     setting: Setting,
     *,
     total_steps: int,
     accumulation: int,
     learning_rate: float | None = None,
 ) -> None:
-    """Give a fresh model the setting's optimizer, with what is kept of the user's; `learning_rate`
-    in place of its schedule.
+    """Give a fresh model the setting's optimizer, with the arguments that the user's carries over.
+
+    With `learning_rate`, the rate is a variable of that value in place of the schedule.
     """
-    yours = inner(model.optimizer)
-    kept = carried_of(model)
-    with _keras.same_names(keras_class(setting.optimizer)), _keras.scope_of(model):
+    with same_names(keras_class(setting.optimizer)), scope_of(model):
         optimizer = build_optimizer(
             setting,
             total_steps,
             accumulation,
-            carried=kept,
+            carried=carried_of(model),
             model=model,
             learning_rate=learning_rate,
         )
     optimizer.lrsearch_feeds_rate = learning_rate is not None
-    _keras.copy_decay_exclusions(yours, optimizer)
-    if _keras.strategy_of(model) is None:
-        _keras.leave_out_reduction(optimizer)
-    scaled = isinstance(model.optimizer, _keras.LossScaleOptimizer)
-    with _keras.scope_of(model):
-        model.optimizer = _keras.scaled_like(model.optimizer, optimizer) if scaled else optimizer
+    copy_decay_exclusions(inner(model.optimizer), optimizer)
+    with scope_of(model):
+        model.optimizer = scaled_like(model.optimizer, optimizer)
+    skip_all_reduce(model)

@@ -11,18 +11,18 @@ from typing import Protocol, TypeAlias
 
 from lrsearch.values import Json, Outcome, Save, Source, Watch
 
-# What an engine measured on one machine, as JSON, with a line for people as "reason".
 Figures: TypeAlias = Mapping[str, Json]
+"""What an engine measured on one machine, as JSON, with a line for people as "reason"."""
 
 
 class Engine(Protocol):
     """Trains what `source` hands out until it hands out None; engines inherit from this class.
 
-    Owes exactly one `Outcome` for each `TrialSpec`; an exception of the user's code, whatever its
-    class, becomes a FAILED outcome with its traceback, never an exception of `train`. SystemExit
-    and KeyboardInterrupt too, marked `left`: whether this process was told to stop is for its
-    worker to know. What `source`, `watch` and `save` raise is not the user's: it leaves `train` as
-    it is, and so does AskedToLeave.
+    Yields exactly one `Outcome` for each `TrialSpec`. An exception of the user's code, whatever its
+    class, becomes a FAILED outcome with its traceback, never an exception of `train`. So do
+    SystemExit and KeyboardInterrupt, marked `left`: the worker knows whether this process was told
+    to stop. What `source`, `watch` and `save` raise is not the user's: it leaves `train` as it is,
+    and so does AskedToLeave.
     """
 
     name: str
@@ -35,16 +35,25 @@ class Engine(Protocol):
         del known
         return {}
 
+    def time_steps(self) -> Figures:
+        """Time a few steps of an engine that has nothing to choose; figures as a calibration's.
+
+        What is traced for them serves its trainings. Empty where it would not, as here.
+        """
+        return {}
+
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Yield an outcome as each attempt ends.
 
-        `watch` is called at least at every epoch's end, and about once a second within an epoch;
-        its verdict is obeyed at the next batch. After PRUNE the outcome is PRUNED; after INTERRUPT,
-        INTERRUPTED; after LOST, LOST. `save` is offered a snapshot at every epoch's end and, where
-        the verdict lets the trial go on now or later, about once a second within an epoch, at the
-        place that `Progress.place` names: after whole batches, or in the epoch's validation. An
-        engine that can take none there offers the one of the last epoch's end. It is taken only if
-        `save` calls for it, and a trial that goes on from it ends as if it had not been stopped.
+        `watch` is called at least at every epoch's end, and about once a second within an epoch.
+        Its verdict is obeyed at the next batch. After PRUNE the outcome is PRUNED; after INTERRUPT,
+        INTERRUPTED; after LOST, LOST.
+
+        `save` is offered a snapshot at every epoch's end and, where the verdict lets the trial go
+        on now or later, about once a second within an epoch, at the place that `Progress.place`
+        names: after whole batches, or in the epoch's validation. An engine that can take none there
+        offers the one of the last epoch's end. A snapshot is taken only if `save` calls for it. A
+        trial that goes on from a snapshot ends as if it had not been stopped.
 
         Divergence is `lrsearch.engine.divergence.DivergenceRule`, one for each attempt: `new_epoch`
         as an epoch begins, `check` with the running mean of the loss after every batch, `at_end`

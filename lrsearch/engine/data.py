@@ -1,8 +1,8 @@
 """Training data: checked once, then fed in an order that is ours.
 
-Arrays become what Keras' own adapter makes of them (floats become floatx), and are served in the
-order `permutation(seed, epoch)`, the same in every engine, so that a trial can be repeated and
-resumed exactly. Datasets and PyDatasets keep the order they have. Knows nothing of models.
+Arrays become what Keras' own adapter makes of them (floats become floatx). Every engine trains them
+in the order `permutation(seed, epoch)`, so that a trial can be repeated and resumed exactly.
+Datasets and PyDatasets keep the order they have. Knows nothing of models.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from lrsearch.engine.arrays import digest_of, not_finite, read_array
+from lrsearch.engine.arrays import array_to_json, digest, find_gaps, read_array
+from lrsearch.engine.types import Batch, Dataset, Structure, Tensor
 from lrsearch.errors import InvalidValue
+from lrsearch.values import Json
 
 DEFAULT_BATCH = 32  # Keras' own, for arrays without a batch size
 
@@ -27,16 +29,16 @@ DEFAULT_BATCH = 32  # Keras' own, for arrays without a batch size
 class Arrays:
     """A split in memory: structures of arrays with the same first axis."""
 
-    x: Any
-    y: Any | None  # None for a model that has no target
-    weight: Any | None
+    x: Structure  # of (examples, ...)
+    y: Structure | None  # (examples, ...); None for a model that has no target
+    weight: Structure | None  # (examples,)
     examples: int
-    digests: tuple[Any, ...] = ()  # of each array as it was given
-    # rows with NaN or infinity, by part
+    checksums: tuple[Json, ...] = ()  # `array_to_json` of each array as it was given
+    # The rows with NaN or infinity, (rows,), int64, by array: "x of the train split" and so on.
     bad: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
-    def structure(self) -> tuple[Any, ...]:
+    def structure(self) -> Batch:
         """`(x,)`, `(x, y)` or `(x, y, weight)`, as Keras' adapter packs them."""
         if self.weight is not None:
             return (self.x, self.y, self.weight)
@@ -48,34 +50,40 @@ class Arrays:
         return [each for each in tree.flatten(self.structure) if each is not None]
 
     @property
+    def nbytes(self) -> int:
+        """The bytes of all arrays."""
+        return sum(each.nbytes for each in self.arrays)
+
+    @property
     def numeric(self) -> bool:
         """Whether all of it is numbers; the rest is strings."""
         return all(each.dtype != object for each in self.arrays)
 
-    def for_keras(self) -> tuple[Any, ...]:
+    def for_keras(self) -> Batch:
         """The structure as `fit` and `evaluate` take it: strings as tensors."""
-        return tuple(
-            mapped(lambda each: tf.constant(each) if each.dtype == object else each, self.structure)
-        )
+
+        def feed(each: np.ndarray) -> Any:
+            return tf.constant(each) if each.dtype == object else each
+
+        return tuple(map_arrays(feed, self.structure))
 
     def steps(self, batch_size: int | None) -> int:
-        """Batches an epoch, the last one as large as it comes."""
+        """Count the batches of an epoch; the last one may be smaller."""
         return -(-self.examples // (batch_size or DEFAULT_BATCH))
 
-    def take(self, count: int) -> tuple[Any, ...]:
-        """The first `count` examples."""
-        return self.rows(np.arange(min(count, self.examples))).for_keras()
-
     def rows(self, places: np.ndarray) -> Arrays:
-        """The split of these examples alone."""
-        x, y, weight = (
-            mapped(lambda each: each[places], part) for part in (self.x, self.y, self.weight)
-        )
+        """The split of these examples alone; places: (rows,), int64."""
+        parts = (self.x, self.y, self.weight)
+        x, y, weight = (map_arrays(lambda each: each[places], part) for part in parts)
         return Arrays(x=x, y=y, weight=weight, examples=len(places))
 
+    def to_json(self) -> list[Json]:
+        """Shapes, types and checksums of some rows."""
+        return list(self.checksums)
 
-def mapped(function: Callable[[Any], Any], structure: Any) -> Any:
-    """`function` of every array in a structure; None stays None."""
+
+def map_arrays(function: Callable[[Any], Any], structure: Structure) -> Structure:
+    """Apply `function` to every array in a structure; None stays None."""
     return tree.map_structure(function, structure, none_is_leaf=False)
 
 
@@ -83,15 +91,21 @@ def mapped(function: Callable[[Any], Any], structure: Any) -> Any:
 class Stream:
     """A split that brings its own batches: a tf.data.Dataset or a PyDataset."""
 
-    source: Any
-    length: int | None  # batches; None where it is unknown or infinite
+    source: Dataset
+    length: int | None  # batches; None where the number is unknown or infinite
 
     examples: None = None
     endless: bool = False
 
     def steps(self, batch_size: int | None) -> int | None:
+        """Count the batches of an epoch."""
         del batch_size
         return self.length
+
+    def to_json(self) -> list[Json]:
+        """The types of the batches and their number."""
+        spec = getattr(self.source, "element_spec", type(self.source).__name__)
+        return [repr(spec), self.length]
 
 
 Split = Arrays | Stream
@@ -103,104 +117,94 @@ class Data:
 
     train: Split
     validation: Split
-    test: Split | None
+    test: Split | None = None
+
+    @property
+    def splits(self) -> dict[str, Split | None]:
+        """The splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    def digests(self) -> dict[str, str]:
+        """A digest of every split, by name; a stored study keeps them."""
+        return {name: digest(each.to_json() if each else []) for name, each in self.splits.items()}
 
 
 def check_data(loaded: Any) -> Data:
-    """The splits that `load_data` returned. Raises InvalidValue for what cannot be trained on."""
-    if not isinstance(loaded, tuple | list) or len(loaded) not in {2, 3}:
-        shown = f"a {type(loaded).__name__}" + (
-            f" of {len(loaded)}" if isinstance(loaded, tuple | list) else ""
-        )
-        raise InvalidValue(
-            "load_data",
-            got=shown,
-            allowed="a function that returns (train, validation) or (train, validation, test)",
-        )
-    names = ("train", "validation", "test")
-    splits = [check_split(name, split) for name, split in zip(names, loaded, strict=False)]
-    return Data(train=splits[0], validation=splits[1], test=splits[2] if len(splits) > 2 else None)  # noqa: PLR2004
+    """Check what `load_data` returned. Raises InvalidValue for what cannot be trained on."""
+    listed = isinstance(loaded, tuple | list)
+    if not listed or len(loaded) not in {2, 3}:
+        got = f"a {type(loaded).__name__}" + (f" of {len(loaded)}" if listed else "")
+        allowed = "a function that returns (train, validation) or (train, validation, test)"
+        raise InvalidValue("load_data", got=got, allowed=allowed)
+    splits = zip(("train", "validation", "test"), loaded, strict=False)
+    return Data(**{name: check_split(name, split) for name, split in splits})
 
 
 def check_split(name: str, split: Any) -> Split:
-    """One split: arrays `(x, y)` or `(x, y, sample_weight)`, a Dataset or a PyDataset."""
+    """Check one split: arrays `(x, y)` or `(x, y, sample_weight)`, a Dataset or a PyDataset."""
     if isinstance(split, tf.data.Dataset):
         length = int(split.cardinality())
         endless = length == tf.data.INFINITE_CARDINALITY
         return Stream(source=split, length=length if length >= 0 else None, endless=endless)
     if isinstance(split, keras.utils.PyDataset):
         count = split.num_batches
-        return Stream(
-            source=split, length=None if count is None else int(count), endless=count is None
-        )
+        batches = None if count is None else int(count)
+        return Stream(source=split, length=batches, endless=count is None)
+    whole = f"the {name} split of load_data"
     if not isinstance(split, tuple | list) or len(split) not in {2, 3}:
-        allowed = "(x, y) or (x, y, sample_weight) of arrays, a tf.data.Dataset or a keras.utils.PyDataset"
-        raise InvalidValue(
-            f"the {name} split of load_data", got=f"a {type(split).__name__}", allowed=allowed
+        allowed = (
+            "(x, y) or (x, y, sample_weight) of arrays, a tf.data.Dataset or a "
+            "keras.utils.PyDataset"
         )
-    given = dict(zip(("x", "y", "sample_weight"), (*split, None), strict=False))
-    places = [(f"{part} of the {name} split", _tuples(value)) for part, value in given.items()]
-    x, y, weight = (mapped(partial(read_array, label), value) for label, value in places)
-    parts = {"x": x, "y": y, "sample_weight": weight}
+        raise InvalidValue(whole, got=f"a {type(split).__name__}", allowed=allowed)
+    parts = zip(("x", "y", "sample_weight"), split, strict=False)
+    values = {part: _lists_to_tuples(value) for part, value in parts}
+    read = {
+        part: map_arrays(partial(read_array, f"{part} of the {name} split"), value)
+        for part, value in values.items()
+    }
+    arrays = _name_arrays(read)
+    gaps = {f"{label} of the {name} split": find_gaps(array) for label, array in arrays.items()}
     return Arrays(
-        x=x,
-        y=y,
-        weight=weight,
-        examples=_check_arrays(name, parts),
-        digests=tuple(
-            digest_of(each)
-            for _, value in places
-            for each in tree.flatten(value)
-            if each is not None
-        ),
-        bad=_bad_rows(name, parts),
+        x=read["x"],
+        y=read["y"],
+        weight=read.get("sample_weight"),
+        examples=_check_lengths(name, whole, arrays),
+        checksums=tuple(array_to_json(each) for each in _name_arrays(values).values()),
+        bad={label: rows for label, rows in gaps.items() if len(rows)},
     )
 
 
-def _tuples(part: Any) -> Any:
-    """Lists as tuples: tf.data would make one tensor of a list."""
+def _lists_to_tuples(part: Structure) -> Structure:
+    """Make tuples of lists: tf.data would make one tensor of a list."""
     if isinstance(part, dict):
-        return {name: _tuples(each) for name, each in part.items()}
-    return tuple(_tuples(each) for each in part) if isinstance(part, list | tuple) else part
+        return {name: _lists_to_tuples(each) for name, each in part.items()}
+    return tuple(map(_lists_to_tuples, part)) if isinstance(part, list | tuple) else part
 
 
-def _labelled(parts: Mapping[str, Any]) -> list[tuple[str, np.ndarray]]:
-    """Every array with the name of its place: `x`, `x[1]`, `y`, ..."""
-    return [
-        (f"{part}[{place}]" if place else part, array)
+def _name_arrays(parts: Mapping[str, Structure]) -> dict[str, np.ndarray]:
+    """List every array by its place: `x`, `x[1]`, `y`, ..."""
+    return {
+        f"{part}[{place}]" if place else part: array
         for part, structure in parts.items()
         for place, array in enumerate(tree.flatten(structure))
         if array is not None
-    ]
+    }
 
 
-def _check_arrays(name: str, parts: Mapping[str, Any]) -> int:
-    lengths: dict[str, int] = {}
-    for label, array in _labelled(parts):
+def _check_lengths(name: str, field: str, arrays: Mapping[str, np.ndarray]) -> int:
+    """Return the number of examples. Raises InvalidValue where the arrays differ in length."""
+    for label, array in arrays.items():
         if array.ndim == 0:
-            raise InvalidValue(
-                f"{label} of the {name} split",
-                got="a single number",
-                allowed="an array of examples",
-            )
-        lengths[label] = len(array)
-    if 0 in lengths.values() or not tree.flatten(parts["x"]):
-        raise InvalidValue(
-            f"the {name} split of load_data",
-            got="an empty array",
-            allowed="at least one example, not empty",
-        )
+            place, allowed = f"{label} of the {name} split", "an array of examples"
+            raise InvalidValue(place, got="a single number", allowed=allowed)
+    lengths = {label: len(array) for label, array in arrays.items()}
+    if 0 in lengths.values() or not any(label.startswith("x") for label in lengths):
+        allowed = "at least one example, not empty"
+        raise InvalidValue(field, got="an empty array", allowed=allowed)
     if len(set(lengths.values())) > 1:
-        raise InvalidValue(
-            f"the {name} split of load_data", got=lengths, allowed="arrays of one length"
-        )
+        raise InvalidValue(field, got=lengths, allowed="arrays of one length")
     return next(iter(lengths.values()))
-
-
-def _bad_rows(name: str, parts: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The rows that hold NaN or infinity, by "x of the train split" and so on."""
-    found = {f"{label} of the {name} split": not_finite(array) for label, array in _labelled(parts)}
-    return {label: rows for label, rows in found.items() if len(rows)}
 
 
 def permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
@@ -218,25 +222,19 @@ def training_stream(
     shuffle: bool,
     first_batch: int = 0,
 ) -> tf.data.Dataset:
-    """The epochs from `first_epoch` on, one after another, in batches; the first one from
-    `first_batch` on.
-    """
+    """Serve the epochs from `first_epoch` on; the first one begins at `first_batch`."""
     batch, examples = batch_size or DEFAULT_BATCH, split.examples
-    held = _held_by_host(split)
 
     def order(epoch: np.ndarray) -> np.ndarray:
         return permutation(seed, int(epoch), examples) if shuffle else np.arange(examples)
 
-    def batches(epoch: Any) -> tf.data.Dataset:
-        indices = tf.ensure_shape(
-            tf.numpy_function(order, [epoch], tf.int64, stateful=False), (examples,)
-        )
+    def batches(epoch: Tensor) -> tf.data.Dataset:
+        drawn = tf.numpy_function(order, [epoch], tf.int64, stateful=False)
+        indices = tf.data.Dataset.from_tensor_slices(tf.ensure_shape(drawn, (examples,)))
         done = tf.where(epoch == first_epoch, first_batch, 0)
-        return (
-            tf.data.Dataset.from_tensor_slices(indices).batch(batch).skip(tf.cast(done, tf.int64))
-        )
+        return indices.batch(batch).skip(tf.cast(done, tf.int64))
 
-    return _gathered(tf.data.Dataset.range(first_epoch, epochs).flat_map(batches), held)
+    return _gather(split, tf.data.Dataset.range(first_epoch, epochs).flat_map(batches))
 
 
 def epoch_stream(
@@ -248,81 +246,60 @@ def epoch_stream(
     shuffle: bool,
     epoch: Callable[[], int],
 ) -> tf.data.Dataset:
-    """One epoch's first `steps` batches: each time that it is iterated, of the epoch that `epoch()`
-    names then.
-    """
+    """Serve the first `steps` batches of the epoch that `epoch()` names at each iteration."""
     batch, examples = batch_size or DEFAULT_BATCH, split.examples
     used = min(steps * batch, examples)
 
     def order() -> np.ndarray:
         return permutation(seed, epoch(), examples)[:used] if shuffle else np.arange(used)
 
-    def batches(_: Any) -> tf.data.Dataset:
+    def batches(_: Tensor) -> tf.data.Dataset:
         indices = tf.ensure_shape(tf.numpy_function(order, [], tf.int64, stateful=True), (used,))
         return tf.data.Dataset.from_tensor_slices(indices).batch(batch)
 
-    stream = _gathered(tf.data.Dataset.range(1).flat_map(batches), _held_by_host(split))
+    stream = _gather(split, tf.data.Dataset.range(1).flat_map(batches))
     return stream.apply(tf.data.experimental.assert_cardinality(steps))
 
 
-def _held_by_host(split: Arrays) -> Any:
-    # a data set is often larger than what the model leaves free on the device
+def _gather(split: Arrays, indices: tf.data.Dataset) -> tf.data.Dataset:
+    """Serve the examples of these indices, (batch,), int64 each."""
+    # The arrays stay with the host: they are often larger than what the model leaves free on the
+    # device.
     with tf.device("CPU:0"):
-        return mapped(tf.convert_to_tensor, split.structure)
+        tensors = map_arrays(tf.convert_to_tensor, split.structure)
 
-
-def _gathered(indices: tf.data.Dataset, held: Any) -> tf.data.Dataset:
-    def gather(chosen: Any) -> Any:
-        return mapped(lambda each: tf.gather(each, chosen), held)
+    def gather(chosen: Tensor) -> Structure:
+        return map_arrays(lambda each: tf.gather(each, chosen), tensors)
 
     return indices.map(gather, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
-def digest_parts(split: Split | None) -> list[Any]:
-    """Shapes, types and a sampled checksum of a split's arrays; for a stream, its element
-    specification.
-    """
-    if split is None:
-        return []
-    if isinstance(split, Stream):
-        spec = getattr(split.source, "element_spec", type(split.source).__name__)
-        return [repr(spec), split.length]
-    return list(split.digests)
-
-
-def sample_batch(split: Split, batch_size: int | None) -> Any:
-    """One batch of the shapes that the model will see; a dataset's own only where its shapes are
-    not known.
-    """
+def sample_batch(split: Split, batch_size: int | None) -> Batch:
+    """Make one batch of the shapes that the model will see."""
     if isinstance(split, Arrays):
-        return split.take(batch_size or DEFAULT_BATCH)
+        size = min(batch_size or DEFAULT_BATCH, split.examples)
+        return split.rows(np.arange(size)).for_keras()
     if isinstance(split.source, keras.utils.PyDataset):
-        return _standard(split.source[0])
-    # A look at the dataset itself would move its shuffling on by an epoch.
-    return _standard(_zeros(split.source.element_spec) or next(iter(split.source)))
+        return _unpack(split.source[0])
+    # Zeros where possible: a look at the dataset itself would move its shuffling on by an epoch.
+    return _unpack(_zeros(split.source.element_spec) or next(iter(split.source)))
 
 
-def _standard(batch: Any) -> Any:
-    """As Keras' adapters understand a batch: a tuple, or a dict of inputs."""
-    return (
-        batch
-        if isinstance(batch, dict)
-        else tuple(batch)
-        if isinstance(batch, tuple | list)
-        else (batch,)
-    )
+def _unpack(batch: Any) -> Batch:
+    """Read a batch as Keras' adapters do: a tuple, or a dict of inputs."""
+    if isinstance(batch, dict):
+        return batch
+    return tuple(batch) if isinstance(batch, tuple | list) else (batch,)
 
 
 def _zeros(spec: Any) -> Any:
-    """A batch of zeros, one example where the batch size is open; None where more than that is
-    open.
-    """
-    specs = tree.flatten(spec)
-    if any(
-        not isinstance(each, tf.TensorSpec) or each.shape.rank is None or None in each.shape[1:]
-        for each in specs
-    ):
-        return None
-    return tree.map_structure(
-        lambda each: tf.zeros([size or 1 for size in each.shape], each.dtype), spec
-    )
+    """Make a batch of zeros, of one example where the batch size is open; None where more is."""
+
+    def is_known(each: Any) -> bool:
+        tensor = isinstance(each, tf.TensorSpec) and each.shape.rank is not None
+        return tensor and None not in each.shape[1:]
+
+    def zeros(each: Any) -> Tensor:
+        return tf.zeros([size or 1 for size in each.shape], each.dtype)
+
+    return tree.map_structure(zeros, spec) if all(map(is_known, tree.flatten(spec))) else None

@@ -1,134 +1,142 @@
-"""Where a graph's batches come from: arrays on the device, in an order of ours, or a stream, by
-Keras' own epoch iterator.
+"""Where a graph's batches come from: arrays on the device, or a stream.
 
-A feed has two sides. In Python it counts: `begin` an epoch, `take` so many of its batches. In a
-graph its `read` gets one batch from what `take` gave. A graph keeps `read` for later trials, so
-`read` holds nothing of a trial's own.
+Arrays are served in an order of ours, a stream by Keras' own epoch iterator.
+
+A feed has two sides. In Python `begin` begins an epoch, counted from 0, of which `done` batches
+were trained before. `take` gives the source of the next batches, at most `most`, and their number,
+0 at the epoch's end. `ran_out` learns that the data ended `missing` batches before that. `close`
+frees what an epoch that was left early still has.
+
+In a graph `read(source, place, use, skip)` gives `use(batch)`, or `skip()` after the last batch.
+`signature` is the type of `source`. A graph keeps `read` for later trials, so `read` has nothing of
+a trial's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, TypeAlias, final
 
 import numpy as np
 import tensorflow as tf
 
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_data import EpochIterator, weigh_examples
+from lrsearch.engine.data import Arrays, map_arrays
+from lrsearch.engine.types import Batch, DatasetIterator, Structure, Tensor
 
 
-class Feed(Protocol):
-    """One split's batches, epoch by epoch."""
+@final
+class DeviceArrays:
+    """A split's arrays on the device."""
 
-    @property
-    def signature(self) -> Any:
-        """The type of what `take` gives a graph."""
+    def __init__(self, split: Arrays, class_weight: Mapping[int, float] | None = None) -> None:
+        self.examples = split.examples
+        if class_weight and split.weight is None:  # the table of `limits` refuses both together
+            split = replace(split, weight=weigh_examples(split.y, class_weight))
+        self._tensors = map_arrays(tf.convert_to_tensor, split.structure)
 
-    @property
-    def read(self) -> Callable[..., Any]:
-        """`read(source, place, use, skip)`: `use(batch)` for the source's batch at `place`, or
-        `skip()` after its last.
-        """
-
-    def begin(self, epoch: int, done: int = 0) -> None:
-        """An epoch, counted from 0, of which `done` batches were trained before."""
-
-    def take(self, most: int) -> tuple[Any, int]:
-        """The source of the next batches and their number, at most `most`; 0 at the epoch's end."""
-
-    def ran_out(self, missing: int) -> None:
-        """Told where the data ended `missing` batches before what `take` gave."""
-
-    def close(self) -> None:
-        """Free what an epoch that was left early still holds."""
+    def batch(self, indices: Tensor) -> Batch:
+        """Gather these examples; indices: any shape, integers."""
+        return map_arrays(lambda each: tf.gather(each, indices), self._tensors)
 
 
+@final
 class ArrayFeed:
-    """Batches gathered from arrays on the device: `order(epoch)` is int64 (examples,); an epoch has
-    `steps` batches.
+    """Batches gathered from arrays on the device, which never end early.
+
+    `order(epoch)` is (examples,), int64; an epoch has `steps` batches.
     """
 
     signature = tf.TensorSpec([None], tf.int64)
 
     def __init__(
-        self, held: Any, *, batch: int, steps: int, order: Callable[[int], np.ndarray]
+        self, arrays: DeviceArrays, *, batch: int, steps: int, order: Callable[[int], np.ndarray]
     ) -> None:
-        self.read = partial(_gather, held, batch)
-        self._steps, self._order = steps, order
-        self._batch, self._place = batch, steps
-        self._now = np.zeros(0, np.int64)
+        self.read = partial(_gather, arrays, batch)
+        self._batch, self._steps, self._order = batch, steps, order
 
     def begin(self, epoch: int, done: int = 0) -> None:
         self._now, self._place = self._order(epoch), done
 
-    def take(self, most: int) -> tuple[Any, int]:
+    def take(self, most: int) -> tuple[Tensor, int]:
         first, last = self._place, min(self._place + most, self._steps)
         self._place = last
-        return tf.constant(
-            self._now[first * self._batch : last * self._batch], tf.int64
-        ), last - first
+        places = self._now[first * self._batch : last * self._batch]
+        return tf.constant(places, tf.int64), last - first
 
     def ran_out(self, missing: int) -> None:
-        raise AssertionError(f"arrays do not end early: {missing} batches")
+        pass
 
     def close(self) -> None:
         pass
 
 
+@final
 class StreamFeed:
-    """Batches of a dataset, with what `fit` does where an epoch's steps and the dataset's length
-    differ.
+    """Batches of a dataset; where its length is not an epoch's steps, it does what `fit` does.
 
     `anew` begins the dataset again in every epoch, as `fit` validates; without it Keras decides.
     """
 
-    def __init__(self, iterator: Any, *, anew: bool) -> None:
-        self.read = _next
+    def __init__(self, iterator: EpochIterator, *, anew: bool) -> None:
+        self.read = _read_next
         self._iterator, self._anew = iterator, anew
-        self._places: Iterator[Any] = iter(())
         if not anew:
             iterator.reset()
 
     @property
-    def signature(self) -> Any:
-        return tf.data.IteratorSpec(_keras.element_spec(self._iterator))
+    def signature(self) -> tf.data.IteratorSpec:
+        return tf.data.IteratorSpec(self._iterator.element_spec)
 
     def begin(self, epoch: int, done: int = 0) -> None:
-        del epoch, done  # the iterator was told: `EpochIterator.begin_within`
+        del epoch, done  # the iterator knows them: `EpochIterator.begin_within`
         if self._anew:
             self._iterator.reset()
-        # asked for `iter` again, Keras' iterator would begin again
-        self._places = (each for each in self._iterator)
+        # A second `iter` of Keras' iterator would begin again.
+        self._places: Iterator[Any] = (each for each in self._iterator)
 
-    def take(self, most: int) -> tuple[Any, int]:
+    def take(self, most: int) -> tuple[DatasetIterator, int]:
         first = next(self._places, None)
         if first is None:
             return None, 0
         place, _, source = first
-        # Never one more than there are: the iterator ends its epoch, and tells the dataset, when it
-        # is asked for one too many.
-        more = islice(self._places, min(most - 1, _keras.batches_left(self._iterator, place)))
+        # Never one more than there are: asked for one too many, the iterator ends its epoch and
+        # tells the dataset.
+        more = islice(self._places, min(most - 1, self._iterator.batches_left(place)))
         return source, 1 + sum(1 for _ in more)
 
     def ran_out(self, missing: int) -> None:
-        _keras.ran_out(self._iterator, missing)
+        self._iterator.end_early(missing)
         self._places = iter(())
 
     def close(self) -> None:
-        _keras.stop_workers(self._iterator)
+        self._iterator.stop_workers()
+
+
+Feed: TypeAlias = ArrayFeed | StreamFeed
+"""One split's batches, epoch by epoch; see the module."""
 
 
 def _gather(
-    held: Any, batch: int, order: Any, place: Any, use: Callable[[Any], Any], skip: Any
-) -> Any:
-    del skip
+    arrays: DeviceArrays,
+    batch: int,
+    order: Tensor,
+    place: Tensor,
+    use: Callable[[Batch], Structure],
+    _skip: Callable[[], Structure],
+) -> Structure:
     begin = place * batch
-    return use(held.batch(order[begin : tf.minimum(begin + batch, tf.size(order))]))
+    return use(arrays.batch(order[begin : tf.minimum(begin + batch, tf.size(order))]))
 
 
-def _next(iterator: Any, place: Any, use: Callable[[Any], Any], skip: Callable[[], Any]) -> Any:
-    del place
+def _read_next(
+    iterator: DatasetIterator,
+    _place: Tensor,
+    use: Callable[[Batch], Structure],
+    skip: Callable[[], Structure],
+) -> Structure:
     found = iterator.get_next_as_optional()
     return tf.cond(found.has_value(), lambda: use(found.get_value()), skip)

@@ -1,17 +1,18 @@
-"""A study, loaded to be trained: its definition, its data by batch size, and the numbers that
-follow.
+"""A study that is loaded to be trained: its definition, its data, and what follows from both.
+
+Knows nothing of models.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lrsearch.definition import StudyDefinition
-from lrsearch.engine.data import Arrays, Data, Split, Stream, check_data
+from lrsearch.engine.data import Arrays, Data, Stream, check_data
 from lrsearch.errors import InvalidValue
-from lrsearch.values import Direction, Json
+from lrsearch.values import Direction, Json, Setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,12 +20,12 @@ class Findings:
     """What an inspection found that every worker must act on; kept with the study's facts."""
 
     fixed_seeds: bool = False  # build_model sets seeds: ours are set again after it
-    # classes of callbacks that set the rate: taken out of searched trials
+    # Callbacks that set the rate, by `placed_name`: searched trials do without them.
     rate_callbacks: tuple[str, ...] = ()
-    # classes of those that searched trials keep; None where nobody looked
+    # The classes of the callbacks that searched trials keep; None where nobody looked.
     callbacks: tuple[str, ...] | None = None
     shared: tuple[Json, ...] = ()  # figures of the start values of layers made outside build_model
-    # digests by str(batch size) and split
+    # Digests by str(batch size) and split, where the data depends on the batch size.
     data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Json]:
@@ -32,23 +33,22 @@ class Findings:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Findings:
-        known = dict(data)
-        for name in ("rate_callbacks", "callbacks", "shared"):
-            if known.get(name) is not None:
-                known[name] = tuple(known[name])
-        return cls(**known)
+        lists = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
+        return cls(**{**data, **lists})
 
 
 @dataclass
 class LoadedStudy:
-    """Data is loaded once, or once a batch size where `load_data` asks for it."""
+    """A definition with its data, which is loaded once, or once per batch size if it depends on it.
+
+    `findings` and `direction` are what an inspection found, here or in the stored study.
+    """
 
     definition: StudyDefinition
     direction: Direction = Direction.MINIMIZE
     findings: Findings = field(default_factory=Findings)
     _data: dict[int | None, Data] = field(default_factory=dict)
-    # By trial and attempt: the user's callbacks, none of them called yet, or what their function
-    # raised.
+    # By trial and attempt: the user's callbacks before their first call, or their function's error.
     uncalled: dict[tuple[int, int], list[Any] | BaseException] = field(default_factory=dict)
 
     def data(self, batch_size: int | None) -> Data:
@@ -59,90 +59,79 @@ class LoadedStudy:
         return self._data[key]
 
     @property
+    def first_size(self) -> int | None:
+        """The batch size of an inspection: the first one that is searched."""
+        return self.definition.effective_space().batch_sizes[0]
+
+    @property
+    def first_data(self) -> Data:
+        """The splits of an inspection."""
+        return self.data(self.first_size)
+
+    @property
+    def first_setting(self) -> Setting:
+        """The setting of an inspection: the first reference."""
+        return self.definition.effective_space().references()[0]
+
+    @property
     def replayable(self) -> bool:
-        """Whether all that was loaded is arrays, which a step of inspection leaves as they were."""
-        splits = (
-            split
-            for data in self._data.values()
-            for split in (data.train, data.validation, data.test)
-        )
-        return all(split is None or isinstance(split, Arrays) for split in splits)
+        """Whether all loaded data is arrays, which the step of an inspection leaves unchanged."""
+        splits = [split for data in self._data.values() for split in data.splits.values()]
+        return not any(isinstance(split, Stream) for split in splits)
 
     def steps_per_epoch(self, batch_size: int | None) -> int:
-        """Batches an epoch. Raises InvalidValue where nobody says how many."""
-        return self._steps(
-            "train",
-            self.data(batch_size).train,
-            self.definition.steps_per_epoch,
-            "steps_per_epoch",
-            batch_size,
-        )
+        """Count the batches of an epoch. Raises InvalidValue where the number is unknown."""
+        return self._steps("train", "steps_per_epoch", batch_size)
 
-    def check_validation(self, batch_size: int | None) -> None:
-        """Refuse a validation split without an end."""
-        self._steps(
-            "validation",
-            self.data(batch_size).validation,
-            self.definition.validation_steps,
-            "validation_steps",
-            batch_size,
-        )
+    def total_steps(self, batch_size: int | None, accumulation: int) -> int:
+        """Count the updates of a full run."""
+        return self.definition.epochs * self.steps_per_epoch(batch_size) // accumulation
 
-    def check_test(self, batch_size: int | None) -> None:
-        """Refuse a test split without an end: a retest reads it once, to its end."""
-        split = self.data(batch_size).test
-        if isinstance(split, Stream) and split.endless:
+    def check_steps(self, batch_size: int | None, accumulation: int = 1) -> int:
+        """Return the batches of an epoch, where every split has a number of batches that works.
+
+        Raises InvalidValue for a split without an end (a retest reads the test split once, to its
+        end), and for more batches per update than a run has: it would never update.
+        """
+        self._steps("validation", "validation_steps", batch_size)
+        test = self.data(batch_size).test
+        if isinstance(test, Stream) and test.endless:
             got, fix = "a dataset without an end", "Cut it in load_data: dataset.take(N)."
             raise InvalidValue("the test split", got=got, allowed="a dataset that ends", fix=fix)
-
-    def check_accumulation(self, batch_size: int | None, accumulation: int) -> None:
-        """Refuse more batches an update than a run has: nothing would ever be updated."""
-        batches = self.definition.epochs * self.steps_per_epoch(batch_size)
+        steps = self.steps_per_epoch(batch_size)
+        batches = self.definition.epochs * steps
         if accumulation > batches:
             allowed = f"at most the {batches} batches of a run"
             raise InvalidValue("gradient_accumulation_steps", got=accumulation, allowed=allowed)
-
-    def check_sizes(self, sizes: Sequence[int | None]) -> None:
-        """Refuse to search batch sizes where datasets bring their own: every size would train the
-        same batches.
-        """
-        if (
-            len(sizes) > 1
-            and not self.definition.data_depends_on_batch
-            and isinstance(self.data(sizes[0]).train, Stream)
-        ):
-            fix = "Take it as an argument: def load_data(batch_size)."
-            raise InvalidValue(
-                "batch_size",
-                got=list(sizes),
-                allowed="one, where load_data() returns datasets",
-                fix=fix,
-            )
-
-    def _steps(
-        self, name: str, split: Split, given: int | None, option: str, batch_size: int | None
-    ) -> int:
-        steps = split.steps(batch_size)
-        if given is not None and (steps is None or isinstance(split, Stream) or given <= steps):
-            return given
-        if given is not None:
-            raise InvalidValue(
-                option, got=given, allowed=f"at most the {steps} batches of the {name} split"
-            )
-        if steps is None:
-            fix = f"Give {option}= to StudyDefinition."
-            raise InvalidValue(
-                f"the {name} split",
-                got="a dataset of unknown or infinite length",
-                allowed="of known length",
-                fix=fix,
-            )
-        if steps < 1:
-            raise InvalidValue(
-                f"the {name} split", got="an empty dataset", allowed="at least one batch, not empty"
-            )
         return steps
 
-    def total_steps(self, batch_size: int | None, accumulation: int) -> int:
-        """Updates of a full run."""
-        return self.definition.epochs * self.steps_per_epoch(batch_size) // accumulation
+    def check_sizes(self) -> None:
+        """Refuse several batch sizes for a dataset that is batched: all would train the same."""
+        sizes = self.definition.effective_space().batch_sizes
+        if len(sizes) == 1 or self.definition.data_depends_on_batch:
+            return
+        if isinstance(self.first_data.train, Stream):
+            allowed = "one, where load_data() returns datasets"
+            fix = "Take it as an argument: def load_data(batch_size)."
+            raise InvalidValue("batch_size", got=list(sizes), allowed=allowed, fix=fix)
+
+    def _steps(self, name: str, option: str, batch_size: int | None) -> int:
+        """Count the batches of a split in an epoch: as many as the option says, or as there are."""
+        split, asked = getattr(self.data(batch_size), name), getattr(self.definition, option)
+        steps: int | None = split.steps(batch_size)
+        field = f"the {name} split"
+        if asked is not None:
+            if isinstance(split, Arrays) and asked > split.steps(batch_size):
+                allowed = f"at most the {steps} batches of {field}"
+                raise InvalidValue(option, got=asked, allowed=allowed)
+            return int(asked)
+        if steps is None:
+            got, fix = (
+                "a dataset of unknown or infinite length",
+                f"Give {option}= to StudyDefinition.",
+            )
+            raise InvalidValue(field, got=got, allowed="of known length", fix=fix)
+        if steps < 1:
+            allowed = "at least one batch, not empty"
+            raise InvalidValue(field, got="an empty dataset", allowed=allowed)
+        return steps

@@ -1,55 +1,44 @@
-"""One model with its training and validation loops as TensorFlow graphs, traced once and used for
-many trials.
+"""One model with its training and validation loops as graphs, traced once for many trials.
 
-A graph runs many batches a call: it reads each from its feed, sets the rate from a table, and calls
-the model's own `train_step`. So it covers what that covers: losses, metrics, weights, seeds, moving
-statistics, accumulation, clipping, EMA, loss scaling. Between trials the start values that
-`build_model()` gives under the trial's seed are copied in, and the optimizer and the metrics begin
-anew.
+A graph runs many batches per call: it reads each from its feed, sets the rate from a table, and
+calls the model's own `train_step`. So a graph covers what that step covers: losses, metrics,
+weights, seeds, moving statistics, accumulation, clipping, EMA, loss scaling. Between trials the
+start values that `build_model()` gives under the trial's seed are copied in, and the optimizer and
+the metrics begin anew.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from typing import final
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from lrsearch.engine import _keras
-from lrsearch.engine.compiling import inner
-from lrsearch.engine.data import Arrays, mapped
+from lrsearch.engine._keras_model import (
+    build_fully,
+    build_layers,
+    has_own,
+    metrics_of,
+    trains_under_jit,
+    unwrap_optionals,
+)
+from lrsearch.engine._keras_optimizer import inner
+from lrsearch.engine._keras_state import adopt_seed_generator
 from lrsearch.engine.feeding import Feed
+from lrsearch.engine.limits import OTHER_MODEL, CannotCarry, check_graph
+from lrsearch.engine.types import Batch, Function, Model, Structure, Tensor, Variable
 
-# batches a call are chosen for this: how late a signal, a prune or a divergence may be noticed
+# How late a signal, a prune or a divergence may be noticed.
 CALL_SECONDS = 0.5
 _FIRST_CALL = 2  # batches, before the pace is known
 _MOST_CALL = 4096  # batches
 
 
-class CannotTrace(Exception):
-    """This model has to be trained by `fit`; the text says why."""
-
-
-class Held:
-    """A split's arrays on the device: `batch(indices)` gathers one."""
-
-    def __init__(self, split: Arrays, class_weight: Mapping[int, float] | None) -> None:
-        self.examples = split.examples
-        if class_weight and split.weight is not None:
-            raise CannotTrace("class_weight and sample weights are both given")
-        if class_weight:
-            split = replace(split, weight=_keras.class_weights(split.y, dict(class_weight)))
-        self._tensors = mapped(tf.convert_to_tensor, split.structure)
-
-    def batch(self, indices: Any) -> Any:
-        return mapped(lambda each: tf.gather(each, indices), self._tensors)
-
-
+@final
 class Program:
     """See the module.
 
@@ -58,10 +47,10 @@ class Program:
     with every trial.
     """
 
-    def __init__(self, model: Any, sample: Any, *, feeds: bool, draws: bool) -> None:
+    def __init__(self, model: Model, sample: Batch, *, feeds: bool, draws: bool) -> None:
         self.model, self.draws = model, draws
-        _keras.build_fully(model, sample)
-        # makes the metrics' variables: made within a graph, they would cost a second trace
+        build_fully(model, sample)
+        # Makes the metrics' variables: made within a graph, they would cost a second trace.
         model.test_step(sample)
         self._optimizer = [each.numpy() for each in model.optimizer.variables]
         self._copied = _slots_that_begin_as_weights(model)
@@ -69,35 +58,30 @@ class Program:
         self._sample = sample
         self._rate = inner(model.optimizer).learning_rate if feeds else None
         self._rates = tf.zeros([1], tf.float64)
-        self._steps = {
-            "train": self._compiled(model.train_step),
-            "test": self._compiled(model.test_step),
-        }
-        self._functions: dict[Any, Any] = {}
+        steps = {"train": model.train_step, "test": model.test_step}
+        self._steps = {which: self._compiled(step) for which, step in steps.items()}
+        self._functions: dict[tuple[str, Structure], Function] = {}
         self._names: dict[str, tuple[str, ...]] = {}
-        self._paces = {"train": Pace(), "test": Pace()}
-        self.logs: dict[str, float] = {}  # what the steps so far of an epoch or a validation log
+        self._paces = {which: Pace() for which in steps}
+        self.logs: dict[str, float] = {}  # of the steps so far of an epoch or a validation
 
-    def begin(self, fresh: Any, seed_state: Any) -> None:
+    def begin(self, fresh: Model, seed_state: Variable) -> None:
         """Copy a fresh model's start values in; the optimizer begins anew.
 
-        Raises CannotTrace for a model of other variables.
+        Raises CannotCarry for a model of other variables.
         """
-        _keras.build_layers(fresh, self._sample)
+        build_layers(fresh, self._sample)
         kept, given = self.model.variables, fresh.variables
         if [tuple(each.shape) for each in kept] != [tuple(each.shape) for each in given]:
-            raise CannotTrace("build_model() does not build the same model twice")
-        for variable, value in zip(kept, given, strict=True):
+            raise CannotCarry(OTHER_MODEL)
+        variables, values = [*kept, *self.model.optimizer.variables], [*given, *self._optimizer]
+        for variable, value in [*zip(variables, values, strict=True), *self._copied]:
             variable.assign(value)
-        for variable, value in zip(self.model.optimizer.variables, self._optimizer, strict=True):
-            variable.assign(value)
-        for slot, variable in self._copied:
-            slot.assign(variable)
         self._seeds.state.assign(seed_state)
-        _keras.adopt_seed_generator(self._seeds)
+        adopt_seed_generator(self._seeds)
 
     def follow(self, rates: np.ndarray) -> None:
-        """The rates to train with: float64 (updates,), from the optimizer's own count on."""
+        """Train with these rates from now on: (updates,), float64, by the optimizer's own count."""
         self._rates = tf.constant(rates, tf.float64)
         self._set_rate(self._rates)
 
@@ -107,8 +91,9 @@ class Program:
         return None if self._rate is None else float(self._rate)
 
     def run(self, which: str, feed: Feed, *, one: bool = False) -> np.ndarray | None:
-        """Run "train" or "test" steps for about CALL_SECONDS, or `one`; their running losses, None
-        at the feed's end.
+        """Run "train" or "test" steps for about CALL_SECONDS, or only `one`.
+
+        Returns their running losses, (steps,), float32; None at the feed's end.
         """
         pace = self._paces[which]
         source, count = feed.take(1 if one else pace.batches)
@@ -118,83 +103,70 @@ class Program:
         began = time.monotonic()
         losses, done, values = function(source, tf.constant(count), self._rates)
         self.logs = dict(zip(self._names[which], values.numpy().tolist(), strict=True))
-        pace.learn(int(done), time.monotonic() - began)
+        done = int(done)
+        pace.learn(done, time.monotonic() - began)
         if done < count:
-            feed.ran_out(count - int(done))
-        found: np.ndarray = losses.numpy()[: int(done)]
-        return found
+            feed.ran_out(count - done)
+        running: np.ndarray = losses.numpy()[:done]
+        return running
 
     @property
     def traced(self) -> int:
-        """How often something was traced."""
+        """How often a loop was traced."""
         return sum(each.experimental_get_tracing_count() for each in self._functions.values())
 
-    # -- graphs ----------------------------------------------------------------------------------------------------
+    # -- graphs ------------------------------------------------------------------------------------
 
-    def _compiled(self, step: Any) -> Any:
+    def _compiled(self, step: Function) -> Function:
         """The step itself, or under XLA where `fit` would do so."""
-        if _keras.trains_under_jit(self.model):
+        if trains_under_jit(self.model):
             step = tf.function(step, jit_compile=True, autograph=False)
-        return _keras.without_optionals(self.model, step)
+        return unwrap_optionals(self.model, step)
 
-    def _function(self, which: str, feed: Feed) -> Any:
+    def _function(self, which: str, feed: Feed) -> Function:
         """The traced loop over batches of this kind.
 
-        Raises CannotTrace for a model that cannot begin anew.
+        Raises CannotCarry for a model that cannot begin anew.
         """
-        key, read = (which, feed.signature), feed.read
+        key, read, model = (which, feed.signature), feed.read, self.model
         if key not in self._functions:
             # A signature, so that the number of batches does not trace anew.
-            signature = [
-                feed.signature,
-                tf.TensorSpec([], tf.int32),
-                tf.TensorSpec([None], tf.float64),
-            ]
+            count, rates = tf.TensorSpec([], tf.int32), tf.TensorSpec([None], tf.float64)
             made = tf.function(
                 lambda source, count, rates: self._loop(which, read, source, count, rates),
                 autograph=False,
-                input_signature=signature,
+                input_signature=[feed.signature, count, rates],
             )
-            metrics = [each for metric in self.model.metrics for each in metric.variables]
-            known = [
-                *self.model.variables,
-                *metrics,
-                *self.model.optimizer.variables,
-                self._seeds.state,
-            ]
-            why = _keras.why_not_kept(made.get_concrete_function(), known)
-            if why:
-                raise CannotTrace(why)
+            metrics = [each for metric in model.metrics for each in metric.variables]
+            known = [*model.variables, *metrics, *model.optimizer.variables, self._seeds.state]
+            check_graph(made.get_concrete_function(), known)
             self._functions[key] = made
         return self._functions[key]
 
-    def _loop(self, which: str, read: Any, source: Any, count: Any, rates: Any) -> Any:
-        """`count` steps, or as many as the data has: running losses (count,), steps done, the logs'
-        values (names,).
+    def _loop(
+        self, which: str, read: Function, source: Structure, count: Tensor, rates: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Run `count` steps, or as many as the data has.
+
+        Returns running losses (count,), float32; steps done, (); the logs' values (names,),
+        float64.
         """
         own = self._own_names(which)
 
-        def use(batch: Any) -> Any:
+        def use(batch: Batch) -> Structure:
             if which == "train":
                 self._set_rate(rates)
             logs = self._steps[which](batch)
-            return (
-                True,
-                tf.cast(logs.get("loss", 0.0), tf.float32),
-                tuple(tf.cast(logs[name], tf.float64) for name in own),
-            )
+            loss = tf.cast(logs.get("loss", 0.0), tf.float32)
+            return True, loss, tuple(tf.cast(logs[name], tf.float64) for name in own)
 
-        def step(place: Any, _more: Any, losses: Any, last: Any) -> Any:
+        def step(place: Tensor, _more: Tensor, losses: Tensor, last: Structure) -> Structure:
             more, loss, last = read(source, place, use, lambda: (False, 0.0, last))
             return place + tf.cast(more, tf.int32), more, losses.write(place, loss), last
 
         losses = tf.TensorArray(tf.float32, size=count, element_shape=())
-        begin = (
-            tf.constant(0),
-            tf.constant(value=True),
-            losses,
-            tuple(tf.constant(0.0, tf.float64) for _ in own),
-        )
+        last = tuple(tf.constant(0.0, tf.float64) for _ in own)
+        begin = (tf.constant(0), tf.constant(value=True), losses, last)
         place, _, losses, last = tf.while_loop(
             lambda place, more, *_: more & (place < count), step, begin, parallel_iterations=1
         )
@@ -202,42 +174,41 @@ class Program:
             self._set_rate(rates)  # callbacks see the next update's, as in `fit`
         return losses.stack(), place, self._values(which, dict(zip(own, last, strict=True)))
 
-    def _set_rate(self, rates: Any) -> None:
-        """Set the next update's rate, out of float64 (updates,); the variable brings it to its own
-        type, as the schedules do.
+    def _set_rate(self, rates: Tensor) -> None:
+        """Set the next update's rate; rates: (updates,), float64.
+
+        The variable casts the rate to its own type, as the schedules do.
         """
         if self._rate is not None:
-            # updates, also where it accumulates
+            # Updates, also where the optimizer accumulates.
             update = tf.convert_to_tensor(inner(self.model.optimizer).iterations)
-            self._rate.assign(
-                tf.gather(rates, tf.minimum(update, tf.size(rates, update.dtype) - 1))
-            )
+            last = tf.size(rates, update.dtype) - 1
+            self._rate.assign(tf.gather(rates, tf.minimum(update, last)))
 
     def _own_names(self, which: str) -> tuple[str, ...]:
-        """What a step of the user's own logs, by tracing it; empty for Keras' own, which logs the
-        metrics' results.
+        """The names that a step of the user's own logs, found by tracing it.
+
+        Empty for Keras' own step, which logs the metrics' results.
         """
         method = f"{which}_step"
-        if getattr(type(self.model), method) is getattr(
-            keras.Model, method
-        ) and not _keras.own_metrics(self.model):
+        if not has_own(self.model, method) and not has_own(self.model, "compute_metrics"):
             return ()
         spec = tree.map_structure(lambda each: tf.TensorSpec(each.shape, each.dtype), self._sample)
-        traced = tf.function(getattr(self.model, method), autograph=False).get_concrete_function(
-            spec
-        )
-        return tuple(traced.structured_outputs)
+        step = tf.function(getattr(self.model, method), autograph=False)
+        return tuple(step.get_concrete_function(spec).structured_outputs)
 
-    def _values(self, which: str, own: Mapping[str, Any]) -> Any:
-        """What `fit` logs: the metrics' results, or the last step's own where its names are others;
-        learns the names.
+    def _values(self, which: str, own: Mapping[str, Tensor]) -> Tensor:
+        """The values that `fit` logs, (names,), float64; keeps their names.
+
+        They are the metrics' results, or the last step's own logs where its names are others.
         """
-        metrics = _keras.flat_logs(self.model.get_metrics_result())
-        found = own if own and set(own) != set(metrics) else metrics
-        self._names[which] = tuple(found)
-        return tf.stack([tf.cast(each, tf.float64) for each in found.values()])
+        metrics = metrics_of(self.model)
+        logs = own if own and set(own) != set(metrics) else metrics
+        self._names[which] = tuple(logs)
+        return tf.stack([tf.cast(each, tf.float64) for each in logs.values()])
 
 
+@final
 class Pace:
     """How many batches a call runs, so that it takes about CALL_SECONDS; kept for later trials."""
 
@@ -253,18 +224,13 @@ class Pace:
             self.batches = int(min(max(wanted, 1.0), 4.0 * self.batches, _MOST_CALL))
 
 
-def _slots_that_begin_as_weights(model: Any) -> list[tuple[Any, Any]]:
-    """The optimizer's variables that begin as copies of weights (ScheduleFreeAdamW's), each with
-    its weight.
-    """
-    found = []
+def _slots_that_begin_as_weights(model: Model) -> list[tuple[Variable, Variable]]:
+    """ScheduleFreeAdamW's variables that begin as copies of weights, each with its weight."""
+    weights = [each for each in model.trainable_variables if np.any(each.numpy())]
+    pairs = []
     for slot in model.optimizer.variables:
-        for variable in model.trainable_variables:
-            if (
-                slot.shape == variable.shape
-                and np.any(variable.numpy())
-                and np.array_equal(slot.numpy(), variable.numpy())
-            ):
-                found.append((slot, variable))
+        for weight in weights:
+            if slot.shape == weight.shape and np.array_equal(slot.numpy(), weight.numpy()):
+                pairs.append((slot, weight))
                 break
-    return found
+    return pairs

@@ -1,21 +1,12 @@
-"""Whether a worker trains on what the study was made with: digests of its data, figures of layers
-that its models share.
-"""
+"""Checks that a worker trains on the data and the shared layers that the study was made with."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-
-from lrsearch.definition import StudyDefinition
+from lrsearch.definition import check_fields
 from lrsearch.engine.compiling import fresh_model
-from lrsearch.engine.data import Data, digest_parts
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.shared import alike, shared_layers
-from lrsearch.errors import FingerprintMismatch
+from lrsearch.engine.shared import are_alike, shared_layers
 from lrsearch.values import Json, StudyFacts
-
-SPLITS = ("train", "validation", "test")
 
 
 def check_same_start(loaded: LoadedStudy, facts: StudyFacts, study: str) -> None:
@@ -24,60 +15,20 @@ def check_same_start(loaded: LoadedStudy, facts: StudyFacts, study: str) -> None
     Each worker calls `load_data` and makes the file's own layers for itself; a split that is drawn
     anew, or a layer without a seed, would differ from worker to worker. Raises FingerprintMismatch.
     """
-    base = first_batch_size(loaded.definition)
-    stored: dict[str, Json] = {
-        f"data.{name}": facts.fingerprint.get(f"data.{name}") for name in SPLITS
-    }
+    definition, findings = loaded.definition, loaded.findings
     here: dict[str, Json] = {
-        f"data.{name}": found for name, found in digests_of(loaded.data(base)).items()
+        f"data.{name}": digest for name, digest in loaded.first_data.digests().items()
     }
-    for size, known in loaded.findings.data.items():
-        stored |= {f"data.{name} of batch size {size}": each for name, each in known.items()}
-        found = digests_of(loaded.data(None if size == "None" else int(size)))
-        here |= {f"data.{name} of batch size {size}": each for name, each in found.items()}
-    if loaded.findings.shared:
-        fresh_model(loaded.definition, first_extra(loaded.definition))
-        figures = shared_layers(loaded.definition.build_model).described()
-        if not alike(list(loaded.findings.shared), figures):
-            stored["layers outside build_model"], here["layers outside build_model"] = (
-                "their start values",
-                "others",
-            )
-    differing = {
-        name: (value, here[name])
-        for name, value in stored.items()
-        if value is not None and value != here[name]
-    }
-    if differing:
-        raise FingerprintMismatch(study, differences=differing)
-
-
-def digests_of(data: Data) -> dict[str, str]:
-    return {name: digest(digest_parts(getattr(data, name))) for name in SPLITS}
-
-
-def digests_of_other_sizes(loaded: LoadedStudy) -> dict[str, dict[str, str]]:
-    """Digests by batch size, where `load_data` takes it; those of the first stand in the
-    fingerprint.
-    """
-    if not loaded.definition.data_depends_on_batch:
-        return {}
-    return {
-        str(size): digests_of(loaded.data(size))
-        for size in loaded.definition.effective_space().batch_sizes[1:]
-    }
-
-
-def digest(parts: Json) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def first_batch_size(definition: StudyDefinition) -> int | None:
-    return definition.effective_space().batch_sizes[0]
-
-
-def first_extra(definition: StudyDefinition) -> dict[str, Json]:
-    """Values for build_model(params) before there is a trial: those of the space's first reference
-    setting.
-    """
-    return dict(definition.effective_space().references()[0].extra)
+    stored = {place: facts.fingerprint.get(place) for place in here}
+    for size, digests in findings.data.items():
+        data = loaded.data(None if size == "None" else int(size))
+        for name, digest in data.digests().items():
+            place = f"data.{name} of batch size {size}"
+            stored[place], here[place] = digests.get(name), digest
+    if findings.shared:
+        fresh_model(definition, loaded.first_setting.extra)
+        if not are_alike(list(findings.shared), shared_layers(definition.build_model).figures()):
+            place = "layers outside build_model"
+            stored[place], here[place] = "their start values", "others"
+    known = {place: value for place, value in stored.items() if value is not None}
+    check_fields(study, known, here)

@@ -1,8 +1,8 @@
 """Layers that a study file makes outside `build_model`, so that all of its models share them.
 
-Their variables get their start values back before every model that is built and after every
-training; without that each trial would go on from the last one's weights. What cannot be brought
-back (a whole model, an optimizer, layers that are built by their first training) is refused.
+Their variables get their start values back before every build and after every training; otherwise
+each trial would go on from the last one's weights. What has no start values to bring back (a whole
+model, an optimizer, layers that their first training builds) is refused.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from keras import ops
 
 from lrsearch.engine._tensorflow import created_at, things_created
+from lrsearch.engine.types import Model, Optimizer, Variable
 from lrsearch.errors import InvalidValue
 from lrsearch.values import Json
 
@@ -28,8 +29,8 @@ class SharedLayers:
     """The shared variables of one `build_model`, with their start values."""
 
     def __init__(self) -> None:
-        self._begun = things_created()
-        self._starts: dict[int, tuple[Any, np.ndarray]] = {}
+        self._since = things_created()
+        self._starts: dict[int, tuple[Variable, np.ndarray]] = {}  # by the variable's id
         self._last_model: Callable[[], Any] = lambda: None
 
     def restore(self) -> None:
@@ -37,37 +38,33 @@ class SharedLayers:
         for variable, value in self._starts.values():
             variable.assign(value)
 
-    def note(self, model: Any, optimizer: Any, *, before: int) -> None:
-        """Learn what a new model shares: whatever is older than `before`, the moment its building
-        began.
+    def note(self, model: Model, optimizer: Optimizer, *, before: int) -> None:
+        """Note what a new model shares: whatever was made before its building began (`before`).
 
         Raises InvalidValue for what would train on from one trial to the next.
         """
         if model is self._last_model():
-            _refuse(
-                f"the same {type(model).__name__} twice",
-                "a function that makes a new model at every call",
-            )
+            got = f"the same {type(model).__name__} twice"
+            _refuse(got, "a function that makes a new model at every call")
         self._last_model = ref(model)
         if created_at(optimizer.iterations) < before:
-            what = f"a model compiled with an {type(optimizer).__name__} that was made outside it"
-            _refuse(what, "a function that makes a new optimizer at every call")
+            got = f"a model compiled with an {type(optimizer).__name__} that was made outside it"
+            _refuse(got, "a function that makes a new optimizer at every call")
         for variable in model.variables:
             if created_at(variable) < before and id(variable) not in self._starts:
-                self._learn(variable)
+                self._note_variable(variable)
 
-    def _learn(self, variable: Any) -> None:
-        # an earlier model of ours made it, and may have trained it
-        if created_at(variable) >= self._begun:
-            what = f"a layer that is kept from one call to the next ({variable.path})"
+    def _note_variable(self, variable: Variable) -> None:
+        # An earlier call of build_model made the variable, and a trial may have trained it.
+        if created_at(variable) >= self._since:
             _refuse(
-                what,
+                f"a layer that is kept from one call to the next ({variable.path})",
                 "a function that makes its layers, or takes built ones from the top of the file",
             )
         self._starts[id(variable)] = (variable, ops.convert_to_numpy(variable))
 
-    def described(self) -> list[Json]:
-        """Some figures of the start values, by which workers know whether they begin alike."""
+    def figures(self) -> list[Json]:
+        """Summarize the start values, so that workers can compare theirs."""
         values = [value for _, value in list(self._starts.values())[:_DESCRIBED] if value.size]
         return [[float(np.mean(each)), float(np.ravel(each)[0])] for each in values]
 
@@ -76,21 +73,20 @@ _known: WeakKeyDictionary[Any, SharedLayers] = WeakKeyDictionary()
 
 
 def shared_layers(build_model: Any) -> SharedLayers:
-    """What the models of this function share, as far as it is known."""
+    """What the models of this function are known to share."""
     try:
         return _known.setdefault(build_model, SharedLayers())
-    # a callable that cannot be kept weakly: each of its models is looked at by itself
-    except TypeError:
+    except TypeError:  # weak references to this callable are impossible
         return SharedLayers()
 
 
 def forget_shared_layers(build_model: Any) -> None:
-    """Begin to learn anew: what a notebook has changed since the last search is a new start value."""
+    """Begin anew: what a notebook changed since the last search is a new start value."""
     with suppress(TypeError):
         _known.pop(build_model, None)
 
 
-def alike(stored: list[Json], here: list[Json]) -> bool:
+def are_alike(stored: list[Json], here: list[Json]) -> bool:
     """Whether two workers' shared layers begin with the same values."""
     return len(stored) == len(here) and bool(
         np.allclose(stored, here, rtol=_TOLERANCE, atol=_TOLERANCE**2)

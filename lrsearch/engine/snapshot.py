@@ -2,89 +2,76 @@
 
 `save_weights` and `.keras` files lose seed states, so the variables are taken one by one: weights,
 statistics, seeds, the optimizer's own, Keras' global seed and, within an epoch, the metrics'
-running means. The data order needs none: it is a function of seed and epoch.
+running means. The data order is not taken: it is a function of seed and epoch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import keras
 import numpy as np
 
-from lrsearch.engine import _keras
-from lrsearch.values import Json, Snapshot
+from lrsearch.engine._keras_model import build_fully
+from lrsearch.engine._keras_optimizer import optimizer_state
+from lrsearch.engine._keras_state import seed_state
+from lrsearch.engine.types import Batch, Model, Tensor, Variable
+from lrsearch.values import Snapshot
 
-_METRICS = "metrics"
 
+def take_arrays(
+    model: Model, *, within: bool, aside: Mapping[int, Tensor]
+) -> dict[str, np.ndarray]:
+    """The model's state by name; `within` an epoch the metrics' running means too.
 
-def take_snapshot(
-    model: Any,
-    *,
-    epoch: int,
-    batch: int,
-    step: int,
-    meta: Mapping[str, Json],
-    aside: Mapping[int, Any] | None = None,
-) -> Snapshot:
-    """The state after `epoch` epochs, `batch` batches of the next, and `step` updates.
-
-    `aside` holds the values, by the variable's id, of those that are put aside while the model is
-    evaluated.
+    `aside` has, by the variable's id, values that are put aside while the model is evaluated.
     """
-    found = _variables(model) | (_metrics(model) if batch else {})
-    kept = aside or {}
-    arrays = {
-        name: keras.ops.convert_to_numpy(kept.get(id(each), each)) for name, each in found.items()
+    variables = _variables(model) | (_metrics(model) if within else {})
+    return {
+        name: keras.ops.convert_to_numpy(aside.get(id(each), each))
+        for name, each in variables.items()
     }
-    return Snapshot(epoch=epoch, batch=batch, step=step, arrays=arrays, meta=meta)
 
 
-def restore_snapshot(model: Any, snapshot: Snapshot, batch: tuple[Any, ...]) -> None:
-    """Put a state back into a fresh, compiled model; `batch` shapes whatever is not built yet
-    (empty: all is).
+def restore_snapshot(model: Model, snapshot: Snapshot, batch: Batch) -> None:
+    """Put a state back into a fresh, compiled model, but for the metrics: `restore_metrics`.
 
-    The metrics begin anew with every epoch, and are put back after that: `restore_metrics`. Raises
-    ValueError where the model is another one: a changed study file is refused before, by its
-    fingerprint.
+    `batch` builds whatever is not built yet; it is empty where all is built. Raises ValueError
+    where the model is another one: a changed study file is refused before, by its fingerprint.
     """
     if batch:
-        _keras.build_fully(model, batch)
+        build_fully(model, batch)
         if snapshot.batch:
             model.test_step(batch)  # makes the metrics' variables
-    _assign(_variables(model), snapshot.arrays, ("model", "optimizer", "seed"))
+    _assign(_variables(model), snapshot)
 
 
-def restore_metrics(model: Any, snapshot: Snapshot) -> None:
-    """Put the epoch's running means back. Raises ValueError as above."""
-    _assign(_metrics(model), snapshot.arrays, (_METRICS,))
+def restore_metrics(model: Model, snapshot: Snapshot) -> None:
+    """Put the epoch's running means back, once the epoch has reset them. Raises ValueError."""
+    _assign(_metrics(model), snapshot)
 
 
-def _assign(
-    variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], groups: Sequence[str]
-) -> None:
-    if set(variables) != {name for name in arrays if name.split("/")[0] in groups}:
+def _assign(variables: Mapping[str, Variable], snapshot: Snapshot) -> None:
+    """Assign every array of the variables' groups; the group begins a name."""
+    groups = {name.split("/")[0] for name in variables}
+    if set(variables) != {name for name in snapshot.arrays if name.split("/")[0] in groups}:
         raise ValueError("the checkpoint is of another model: its variables differ")
     for name, variable in variables.items():
-        variable.assign(arrays[name])
+        variable.assign(snapshot.arrays[name])
 
 
-def _variables(model: Any) -> dict[str, Any]:
-    """By place, not by name: names need not differ, places never do."""
-    groups = {
-        "model": model.variables,
-        "optimizer": _keras.optimizer_state(model.optimizer),
-        "seed": [_keras.seed_state()],
-    }
+def _variables(model: Model) -> dict[str, Variable]:
     return {
-        f"{group}/{place}": variable
-        for group, found in groups.items()
-        for place, variable in enumerate(found)
+        **_by_place("model", model.variables),
+        **_by_place("optimizer", optimizer_state(model.optimizer)),
+        **_by_place("seed", [seed_state()]),
     }
 
 
-def _metrics(model: Any) -> dict[str, Any]:
-    return {
-        f"{_METRICS}/{place}": variable for place, variable in enumerate(model.metrics_variables)
-    }
+def _metrics(model: Model) -> dict[str, Variable]:
+    return _by_place("metrics", model.metrics_variables)
+
+
+def _by_place(group: str, variables: Sequence[Variable]) -> dict[str, Variable]:
+    """Name variables by place: two may share a name, never a place."""
+    return {f"{group}/{place}": variable for place, variable in enumerate(variables)}

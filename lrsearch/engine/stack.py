@@ -1,447 +1,337 @@
 """The rows that train together: each an attempt, all of them one state on the device.
 
-Rows join and leave between epochs; within one they go in step. Every row keeps its own epoch,
-order, rates, divergence rule, progress and snapshots, so that what is said of a trial is what the
-other engines say.
+Rows join and leave between epochs; within one they go in step. Every row has its own epoch, order,
+rates and books (`Attempt`), so that it reports what the other engines report.
 """
 
 from __future__ import annotations
 
-import itertools
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import final
 
 import numpy as np
 import tensorflow as tf
 from keras import tree
 
-from lrsearch.engine import _keras
+from lrsearch.engine._keras_model import build_layers
+from lrsearch.engine._keras_optimizer import inner
+from lrsearch.engine._keras_state import seed_state
+from lrsearch.engine.attempt import Attempt, Stop
+from lrsearch.engine.attempt_start import (
+    keep_callbacks,
+    make_plan,
+    order_examples,
+    set_optimizer,
+    start_model,
+)
+from lrsearch.engine.blame import Observer
 from lrsearch.engine.callbacks import calls_begin
-from lrsearch.engine.compiling import accumulation_of, inner, set_searched
-from lrsearch.engine.data import Arrays, Split, permutation
+from lrsearch.engine.compiling import accumulation_of
+from lrsearch.engine.data import Arrays
 from lrsearch.engine.families import COLUMNS, Family
-from lrsearch.engine.fit import Run
+from lrsearch.engine.feeding import DeviceArrays
+from lrsearch.engine.limits import HAS_CALLBACKS, CannotCarry
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.program import CannotTrace, Held, Pace
-from lrsearch.engine.stacked import StackedProgram, State
-from lrsearch.engine.watching import Stop, WatchCallback
+from lrsearch.engine.program import Pace
+from lrsearch.engine.stacked import RowInputs, StackedProgram, State
+from lrsearch.engine.types import Model, Structure
 from lrsearch.space import rates
-from lrsearch.values import Outcome, Save, Setting, Snapshot, Status, TrialSpec, Verdict, Watch
+from lrsearch.values import Outcome, Setting, Snapshot, Status, TrialSpec
 
-_SEARCHED_RATE = 1e-3  # stands in the optimizer's variable; the rows' rates come from their tables
-
-
-class RowWatch(WatchCallback):
-    """Takes its snapshots of a row."""
-
-    row: Row
-    stack: Stack
-
-    told_to_stop = False  # a study with callbacks is not vectorized
-    within = False  # the stack keeps the state of the last epoch's end until the next
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        super().on_epoch_begin(epoch, logs)
-        self._kept = (self.track.epoch, self.updates, self.meta())
-
-    def snapshot(self) -> Snapshot:
-        """At the last epoch's end, also within the next."""
-        now = (self.track.epoch, self.updates, self.meta())
-        epoch, step, meta = self._kept if self._kept[0] == self.track.epoch else now
-        return Snapshot(epoch=epoch, step=step, arrays=self.stack.arrays(self.row), meta=meta)
+_ENGINE = "vectorized"
+_OPTIMIZER = "optimizer/"  # begins the names of the optimizer's arrays in a snapshot
 
 
-class RowRun(Run):
-    """One attempt as a row of a stack."""
-
-    engine = "vectorized"
-    watcher = RowWatch
-
-    def __init__(
-        self, loaded: LoadedStudy, spec: TrialSpec, stack: Stack, watch: Watch, save: Save
-    ) -> None:
-        super().__init__(loaded, spec)
-        self.began = time.monotonic()
-        self.stack = stack
-        definition = self.definition
-        self.model = self._fresh(kernels=stack.program.draws)
-        _keras.build_layers(self.model, stack.program.sample)
-        self.seed_state = _keras.seed_state().numpy()  # before another row's seeds take its place
-        self.accumulation = accumulation_of(self.model, definition)
-        total = self.loaded.total_steps(spec.setting.batch_size, self.accumulation)
-        set_searched(
-            self.model,
-            spec.setting,
-            total_steps=total,
-            accumulation=self.accumulation,
-            learning_rate=_SEARCHED_RATE,
-        )
-        self.table = self._table(total)
-        self.watching: Any = self._watcher(total, watch, save)
-
-    def note_callbacks(self) -> None:
-        """Note what was taken out.
-
-        Raises CannotTrace where some are left: nobody calls them in a row.
-        """
-        if self._users_callbacks():
-            raise CannotTrace("the study has callbacks")
-
-    def _table(self, total: int) -> np.ndarray:
-        """The rate of every batch of the run, float64 (epochs * batches,)."""
-        batches = self.definition.epochs * self.stack.program.steps
-        update = np.minimum(np.arange(batches) // self.accumulation, total - 1)
-        return rates(self.spec.setting, total)[update]
-
-    def order(self, epoch: int) -> np.ndarray:
-        """This epoch's examples, int32 (examples,)."""
-        examples = self.stack.program.train_data.examples
-        order = (
-            permutation(self.spec.seed, epoch, examples)
-            if self.definition.shuffle
-            else np.arange(examples)
-        )
-        return order.astype(np.int32)
-
-    def _evaluate(self, split: Split, *, steps: int | None = None) -> dict[str, float]:
-        del steps
-        assert isinstance(split, Arrays)
-        return self.stack.tested(self.stack.row_of(self), split)
-
-
-@dataclass(eq=False)
+@final
+@dataclass(eq=False, kw_only=True)
 class Row:
     """An attempt in a stack."""
 
-    run: RowRun
+    attempt: Attempt
     family: int  # its place among the program's families
-    hyper: np.ndarray  # float64 (1, varying)
-    stop: Stop | None = None  # why it ended within an epoch
+    hyper: np.ndarray  # (1, varying), float64
+    rates: np.ndarray  # (epochs * batches,), float64: the rate of every batch of the run
+    stop: Stop | None = None  # how it ended
 
 
+@final
 class Stack:
-    """See the module. One program's rows, and their state."""
+    """One program's rows, and their state, which is `StackedProgram`'s; see the module."""
 
     def __init__(self, loaded: LoadedStudy, program: StackedProgram) -> None:
         self.loaded, self.program = loaded, program
-        self.rows: list[Row] = []
-        self.state: State | None = None
+        self.rows: list[Row] = []  # in the order of their families, as in the state
+        self.state: State = program.empty_state()
         self.pace = Pace()
-        self._families: dict[Any, int] = {}
-        self._tests: dict[int, Held] = {}
+        self._families: dict[Hashable, int] = {}  # their places, by the optimizer's structure
+        self._tests: dict[int, DeviceArrays] = {}
 
-    # -- joining and leaving -----------------------------------------------------------------------------------------
+    # -- joining and leaving -----------------------------------------------------------------------
 
-    def add(self, specs: Sequence[TrialSpec], watch: Watch, save: Save) -> None:
-        """Let attempts join; an exception leaves the stack as it was."""
-        state, before, families = self.state, self.rows, len(self.program.families)
+    def add(self, specs: Sequence[TrialSpec], observer: Observer) -> None:
+        """Let attempts join; an exception leaves the stack as it was.
+
+        Raises CannotCarry where an attempt has callbacks: nobody would call them.
+        """
+        known, families = (self.state, self.rows), len(self.program.families)
         try:
-            runs = [RowRun(self.loaded, spec, self, watch, save) for spec in specs]
-            for run in runs:
-                run.note_callbacks()
-            rows = [self._row(run) for run in runs]
-            self._join(rows, [self._begun(row) for row in rows])
+            attempts = [Attempt(spec, engine=_ENGINE, observer=observer) for spec in specs]
+            opened = [self._open(attempt) for attempt in attempts]
+            for attempt in attempts:
+                _refuse_callbacks(self.loaded, attempt)
+            self._join(opened)
         except BaseException:
-            self.state, self.rows = state, before
+            self.state, self.rows = known
             del self.program.families[families:]  # the state has no slots for them
-            self._families = {
-                key: place for key, place in self._families.items() if place < families
-            }
+            before = {key: place for key, place in self._families.items() if place < families}
+            self._families = before
             raise
 
-    def _row(self, run: RowRun) -> Row:
-        family = self._family(run)
-        hyper = self.program.families[family].hyper([inner(run.model.optimizer)])
-        row = Row(run=run, family=family, hyper=hyper)
-        run.watching.row, run.watching.stack = row, self
-        return row
-
-    def _family(self, run: RowRun) -> int:
-        """The place of the row's family; a structure that was not seen before becomes a new one,
-        built on the kept model.
-        """
-        setting = run.spec.setting
-        varying = varying_of(self.loaded, setting)
-        fixed = {name: value for name, value in setting.hyper.items() if name not in varying}
-        decays = bool(inner(run.model.optimizer).weight_decay)
-        key = (
-            setting.optimizer,
-            tuple(sorted(fixed.items())),
-            decays,
-            setting.hyper.get("momentum", 0.0) == 0.0,
+    def _open(self, attempt: Attempt) -> tuple[Row, State]:
+        """A new row with its state (one row): fresh, or its checkpoint's."""
+        loaded, program, spec = self.loaded, self.program, attempt.spec
+        model = start_model(loaded, spec, kernels=program.draws)
+        build_layers(model, program.sample)
+        seeds = seed_state().numpy()  # before another row's seeds take its place
+        set_optimizer(loaded, model, spec.setting, feeds=True)
+        accumulation = accumulation_of(model, loaded.definition)
+        place = self._family(spec.setting, model)
+        family = program.families[place]
+        row = Row(
+            attempt=attempt,
+            family=place,
+            hyper=family.hyper([inner(model.optimizer)]),
+            rates=self._rates_of_batches(spec.setting, accumulation),
         )
+        plan = make_plan(
+            loaded,
+            spec,
+            accumulation=accumulation,
+            fill=partial(self._fill, row),
+            within=False,  # the state is that of the last epoch's end until the next
+        )
+        attempt.begin(plan)
+        if spec.resume is None:
+            weights, rest = program.layout.start(model, seeds)
+            slots = family.begin(spec.setting, weights)
+        else:
+            arrays = spec.resume.arrays
+            weights, rest = program.layout.from_arrays(arrays)
+            own = {
+                int(name.removeprefix(_OPTIMIZER)): each
+                for name, each in arrays.items()
+                if name.startswith(_OPTIMIZER)
+            }
+            slots = family.restore(own)
+        return row, {"weights": weights, "rest": rest, "slots": slots}
+
+    def _rates_of_batches(self, setting: Setting, accumulation: int) -> np.ndarray:
+        """The rate of every batch of a run: (epochs * batches,), float64."""
+        total = self.loaded.total_steps(setting.batch_size, accumulation)
+        batches = self.loaded.definition.epochs * self.program.steps
+        update = np.minimum(np.arange(batches) // accumulation, total - 1)
+        return rates(setting, total)[update]
+
+    def _family(self, setting: Setting, model: Model) -> int:
+        """The place of the setting's family.
+
+        A structure that was not seen before becomes a new family, built on the kept model.
+        """
+        varying, program = _searched_hyper(self.loaded, setting), self.program
+        fixed = {name: value for name, value in setting.hyper.items() if name not in varying}
+        decays = bool(inner(model.optimizer).weight_decay)
+        plain = setting.hyper.get("momentum", 0.0) == 0.0
+        key = (setting.optimizer, tuple(sorted(fixed.items())), decays, plain)
         if key not in self._families:
-            model, program = self.program.model, self.program
-            total = self.loaded.total_steps(setting.batch_size, run.accumulation)
-            set_searched(
-                model,
-                setting,
-                total_steps=total,
-                accumulation=run.accumulation,
-                learning_rate=_SEARCHED_RATE,
-            )
-            model.optimizer.build(program.trainable)
-            optimizer = inner(model.optimizer)
-            columns = [
-                name
-                for name in COLUMNS
-                if name in varying and getattr(optimizer, name, None) is not None
-            ]
-            program.families.append(Family(optimizer, program.trainable, columns))
-            self._families[key] = len(program.families) - 1
+            set_optimizer(self.loaded, program.model, setting, feeds=True)
+            trainable = program.layout.trainable
+            program.model.optimizer.build(trainable)
+            pattern = inner(program.model.optimizer)
+            own = [name for name in COLUMNS if getattr(pattern, name, None) is not None]
+            columns = [name for name in own if name in varying]
+            self._families[key] = len(program.families)
+            program.families.append(Family(pattern, trainable, columns))
         return self._families[key]
 
-    def _begun(self, row: Row) -> tuple[np.ndarray, list[np.ndarray], dict[str, np.ndarray]]:
-        """A new row's weights, rest and slots: fresh ones, or those of its checkpoint."""
-        run, family, program = row.run, self.program.families[row.family], self.program
-        weights, rest = program.begin(run.model, run.seed_state)
-        run.model = None  # its start values are all that was wanted
-        snapshot = run.spec.resume
-        if snapshot is None:
-            return weights, rest, family.begin(run.spec.setting, weights)
-        run.track.resume(snapshot)
-        weights, rest = program.from_arrays(snapshot.arrays)
-        held = {
-            int(name.split("/")[1]): each
-            for name, each in snapshot.arrays.items()
-            if name.startswith("optimizer/")
-        }
-        return weights, rest, family.restored(held)
-
-    def _join(self, rows: Sequence[Row], begun: Sequence[tuple[Any, Any, Any]]) -> None:
-        old, families = self.state, range(len(self.program.families))
-        weights = tf.concat(
-            [*([old["weights"]] if old else []), *(each for each, _, _ in begun)], axis=0
-        )
-        rest = [
-            tf.concat(
-                [*([old["rest"][place]] if old else []), *(each[place] for _, each, _ in begun)],
-                axis=0,
-            )
-            for place in range(len(self.program.rest))
+    def _join(self, opened: Sequence[tuple[Row, State]]) -> None:
+        state, new = self.state, [state for _, state in opened]
+        known = [*state["slots"], *self.program.empty_slots()[len(state["slots"]) :]]
+        slots = [
+            _concatenate(own, *(each["slots"] for row, each in opened if row.family == place))
+            for place, own in enumerate(known)
         ]
-        slots = []
-        for family in families:
-            new = [
-                state
-                for row, (_, _, state) in zip(rows, begun, strict=True)
-                if row.family == family
-            ]
-            known = [old["slots"][family]] if old and family < len(old["slots"]) else []
-            slots.append(self._concatenated(family, [*known, *new]))
+        weights = _concatenate(state["weights"], *(each["weights"] for each in new))
+        rest = _concatenate(list(state["rest"]), *(each["rest"] for each in new))
         self.state = {"weights": weights, "rest": rest, "slots": slots}
-        self.rows = [*self.rows, *rows]
-        # stable: slots are in this order
-        order = sorted(range(len(self.rows)), key=lambda place: self.rows[place].family)
-        self._keep(order)
+        self.rows = [*self.rows, *(row for row, _ in opened)]
+        self._keep(sorted(self.rows, key=lambda row: row.family))  # stable, as slots are
 
-    def _concatenated(self, family: int, states: Sequence[Any]) -> dict[str, Any]:
-        own = self.program.families[family]
-        empty = {
-            name: np.zeros((0, own.columns(name)), cell.numpy().dtype)
-            for name, cell in own.cells.items()
-        }
-        return {
-            name: tf.concat([empty[name], *(each[name] for each in states)], axis=0)
-            for name in own.cells
-        }
+    def _keep(self, rows: Sequence[Row]) -> None:
+        """Let these rows stay, in this order."""
+        self.state = select_rows(self.state, self.rows, rows)
+        self.rows = list(rows)
 
-    def _keep(self, places: Sequence[int]) -> None:
-        """Only these rows, in this order; the slots' rows are in the order of their families
-        already.
-        """
-        assert self.state is not None
-        kept = {id(self.rows[place]) for place in places}
-        slots = []
-        for family, state in enumerate(self.state["slots"]):
-            mine = [row for row in self.rows if row.family == family]
-            within = np.array(
-                [place for place, row in enumerate(mine) if id(row) in kept], np.int64
-            )
-            slots.append({name: tf.gather(each, within) for name, each in state.items()})
-        chosen = np.array(places, np.int64)
-        self.state = {
-            "weights": tf.gather(self.state["weights"], chosen),
-            "rest": [tf.gather(each, chosen) for each in self.state["rest"]],
-            "slots": slots,
-        }
-        self.rows = [self.rows[place] for place in places]
+    # -- training ----------------------------------------------------------------------------------
 
-    # -- training ----------------------------------------------------------------------------------------------------
-
-    def epoch(self) -> Iterator[Outcome]:
-        """One epoch of every row; yields those that ended with it or within."""
+    def epoch(self) -> list[Outcome]:
+        """Train one epoch of every row; the outcomes of the rows that ended with it or within."""
         self._train()
-        ended = [row for row in self.rows if row.stop is not None]
-        outcomes = [self._outcome(row) for row in ended]
-        if ended:
-            self._keep([place for place, row in enumerate(self.rows) if row.stop is None])
-        yield from outcomes
+        outcomes = [self._conclude(row, row.stop) for row in self.rows if row.stop is not None]
+        if outcomes:
+            self._keep([row for row in self.rows if row.stop is None])
+        return outcomes
 
     def _train(self) -> None:
         program, rows = self.program, self.rows
-        order = np.stack([row.run.order(row.run.track.epoch) for row in rows])
-        table = np.stack([self._rates(row) for row in rows])
-        given = (self._counts(), self._hyper(), order)
+        inputs = self.inputs_of(rows)
+        table = np.stack([self._epoch_rates(row) for row in rows])  # (R, batches), float64
         for row in rows:
-            row.run.watching.on_epoch_begin(row.run.track.epoch)
-        state = {**self._checked_state(), "metrics": program.unmetered(len(rows))}
+            row.attempt.begin_epoch()
+        state = {**self.state, "metrics": program.layout.unmetered(len(rows))}
         place, whole = 0, program.full_steps
         while place < whole and any(row.stop is None for row in rows):
             count = min(self.pace.batches, whole - place)
             began = time.monotonic()
-            state, losses = program.train(state, *given, place, table[:, place : place + count])
+            state, losses = program.train(state, inputs, place, table[:, place : place + count])
             self.pace.learn(count, time.monotonic() - began)
-            self._told(place, losses)
+            self._count(place, losses)
             place += count
         if any(row.stop is None for row in rows):
-            state, losses, logs = program.end_epoch(state, *given, table[:, whole:])
-            self._told(whole, losses)
+            state, losses, logs = program.end_epoch(state, inputs, table[:, whole:])
+            self._count(whole, losses)
             self.state = {name: each for name, each in state.items() if name != "metrics"}
-            self._ended(logs)
+            self._end_epoch(logs)
 
-    def _told(self, place: int, losses: np.ndarray) -> None:
-        """What `fit` would tell each row's watcher after each of these batches, until it has to
-        stop.
-        """
+    def inputs_of(self, rows: Sequence[Row]) -> RowInputs:
+        """What a graph takes beside the state of these rows."""
+        families, examples = self.program.families, self.program.train_data.examples
+        hyper = []
+        for place, family in enumerate(families):
+            own = [row.hyper for row in _of_family(rows, place)]
+            hyper.append(np.concatenate([np.zeros((0, len(family.varying))), *own]))
+        orders = [
+            order_examples(self.loaded, row.attempt.spec, row.attempt.epoch, examples)
+            for row in rows
+        ]
+        return RowInputs(
+            counts=np.array([len(each) for each in hyper], np.int32),
+            hyper=tuple(hyper),
+            order=np.stack(orders).astype(np.int32),
+        )
+
+    def _epoch_rates(self, row: Row) -> np.ndarray:
+        """The rates of the epoch's batches: (batches,), float64."""
+        begin = row.attempt.epoch * self.program.steps
+        return row.rates[begin : begin + self.program.steps]
+
+    def _count(self, place: int, losses: np.ndarray) -> None:
+        """Enter the batches from `place` on into the books; losses: (batches, R), float32."""
         for row, own in zip(self.rows, losses.T.tolist(), strict=True):
-            if row.stop is not None:
+            if row.stop is not None or not own:
                 continue
-            tell = row.run.watching.on_train_batch_end
             try:
-                for offset, loss in enumerate(own):
-                    tell(place + offset, {"loss": loss})
+                for done, loss in enumerate(own, place + 1):
+                    row.attempt.count(done, loss)
+                row.attempt.look(place + len(own), {"loss": own[-1]})
             except Stop as stop:
                 row.stop = stop
 
-    def _ended(self, logs: Sequence[dict[str, float]]) -> None:
-        """What `fit` would tell them at the epoch's end."""
+    def _end_epoch(self, logs: Sequence[dict[str, float]]) -> None:
         for row, own in zip(self.rows, logs, strict=True):
             if row.stop is not None:
                 continue
             try:
-                row.run.watching.on_epoch_end(row.run.track.epoch, own)
+                row.attempt.end_epoch(own)
+                if row.attempt.epoch >= self.loaded.definition.epochs:
+                    row.stop = Stop(Status.COMPLETE)
             except Stop as stop:
                 row.stop = stop
-            else:
-                if row.run.track.epoch >= self.loaded.definition.epochs:
-                    row.stop = Stop(Status.COMPLETE, "")
 
-    def _outcome(self, row: Row) -> Outcome:
-        assert row.stop is not None
-        calls_begin(self.loaded, row.run.spec)
-        return row.run.concluded(row.stop.status, row.run.began, reason=row.stop.reason)
+    def _conclude(self, row: Row, stop: Stop) -> Outcome:
+        attempt, spec = row.attempt, row.attempt.spec
+        calls_begin(self.loaded, spec)
+        test = self.loaded.data(spec.setting.batch_size).test
+        if stop.status is Status.COMPLETE and spec.test_split and test is not None:
+            assert isinstance(test, Arrays)
+            attempt.logs = attempt.logs_with("test", self._evaluate(row, test))
+        return attempt.conclude(stop.status, stop.reason)
 
-    def timed_calls(
-        self, spec: TrialSpec, width: int, *, batches: int
-    ) -> Iterator[tuple[float, int]]:
-        """Train `width` trials like this one, `batches` of each a call, for as long as it is asked
-        to.
+    def rehearse(self, specs: Sequence[TrialSpec]) -> tuple[list[Row], State]:
+        """Rows as they would begin, and their state, to be timed.
 
-        Yields every call's seconds and its batches, those of all rows counted; not the first, which
-        traces. Only while nobody trains here.
+        None of the rows stays, but their families do. Only while nobody trains here.
         """
-        row = self._row(
-            RowRun(
-                self.loaded,
-                spec,
-                self,
-                lambda _progress: Verdict.KEEP,
-                lambda _progress, _take: None,
-            )
-        )
-        self._join([row], [self._begun(row)])
-        state, program = self._checked_state(), self.program
-        self.state, self.rows = None, []
-        many = tree.map_structure(lambda each: tf.repeat(each, width, axis=0), state)
-        given = (
-            [width if family == row.family else 0 for family in range(len(program.families))],
-            [
-                np.repeat(row.hyper, width if family == row.family else 0, axis=0)
-                for family in range(len(program.families))
-            ],
-            np.tile(row.run.order(0), (width, 1)),
-        )
-        batches = min(batches, program.full_steps)
-        table = np.tile(row.run.table[: batches or 1], (width, 1))
-        many["metrics"] = program.unmetered(width)
-        for call in itertools.count():
-            began = time.monotonic()
-            if batches:
-                program.train(many, *given, 0, table)
-            else:
-                program.end_epoch(many, *given, table)
-            if call:
-                yield time.monotonic() - began, width * (batches or 1)
+        self._join([self._open(Attempt(spec, engine=_ENGINE)) for spec in specs])
+        rehearsed = self.rows, self.state
+        self.rows, self.state = [], self.program.empty_state()
+        return rehearsed
 
-    # -- a row's own ---------------------------------------------------------------------------------------------------
+    # -- one row's state ---------------------------------------------------------------------------
 
-    def row_of(self, run: RowRun) -> Row:
-        return next(row for row in self.rows if row.run is run)
+    def _fill(self, row: Row, place: Snapshot) -> Snapshot:
+        """Add the row's arrays to a snapshot, named as every engine names them."""
+        state, at = self.state, self.rows.index(row)
+        rest = [each[at].numpy() for each in state["rest"]]
+        own = self.program.families[row.family].snapshot(self._slots(row))
+        arrays = self.program.layout.to_arrays(state["weights"][at].numpy(), rest)
+        arrays |= {f"{_OPTIMIZER}{name}": value for name, value in own.items()}
+        return replace(place, arrays=arrays)
 
-    def arrays(self, row: Row) -> dict[str, np.ndarray]:
-        """A row's whole state, as every engine's snapshots name it."""
-        state, place = self._checked_state(), self.rows.index(row)
-        family = self.program.families[row.family]
-        rest = [each[place].numpy() for each in state["rest"]]
-        own = family.snapshot(self._slots(row))
-        found = self.program.model_arrays(state["weights"][place].numpy(), rest)
-        return (
-            found
-            | {f"optimizer/{name}": value for name, value in own.items()}
-            | {"seed/0": rest[-1]}
-        )
-
-    def tested(self, row: Row, split: Arrays) -> dict[str, float]:
+    def _evaluate(self, row: Row, split: Arrays) -> dict[str, float]:
         """A finished row's logs on another split, at the weights that it ends with."""
         if id(split) not in self._tests:
-            self._tests[id(split)] = Held(split, None)
-        state, place = self._checked_state(), self.rows.index(row)
+            self._tests[id(split)] = DeviceArrays(split)
+        at = [self.rows.index(row)]
         family, slots = self.program.families[row.family], self._slots(row)
-        weights = family.finalized(state["weights"][place : place + 1], slots)
-        weights = family.evaluated(weights, slots, row.hyper)
-        rest = [each[place : place + 1] for each in state["rest"]]
+        weights = family.final_weights(_gather(self.state["weights"], at), slots)
+        weights = family.validation_weights(weights, slots, row.hyper)
+        rest = _gather(self.state["rest"], at)
         return self.program.evaluate(weights, rest, self._tests[id(split)])[0]
 
-    def _slots(self, row: Row) -> dict[str, Any]:
-        place = [each for each in self.rows if each.family == row.family].index(row)
-        return {
-            name: each[place : place + 1]
-            for name, each in self._checked_state()["slots"][row.family].items()
-        }
-
-    def _rates(self, row: Row) -> np.ndarray:
-        begin = row.run.track.epoch * self.program.steps
-        return row.run.table[begin : begin + self.program.steps]
-
-    def _counts(self) -> list[int]:
-        return [
-            sum(row.family == family for row in self.rows)
-            for family in range(len(self.program.families))
-        ]
-
-    def _hyper(self) -> list[np.ndarray]:
-        return [
-            np.concatenate(
-                [
-                    np.zeros((0, len(family.varying))),
-                    *(row.hyper for row in self.rows if row.family == place),
-                ]
-            )
-            for place, family in enumerate(self.program.families)
-        ]
-
-    def _checked_state(self) -> State:
-        assert self.state is not None
-        return self.state
+    def _slots(self, row: Row) -> State:
+        """A row's slots, each (1, columns)."""
+        at = [_of_family(self.rows, row.family).index(row)]
+        return dict(_gather(self.state["slots"][row.family], at))
 
 
-def varying_of(loaded: LoadedStudy, setting: Setting) -> frozenset[str]:
+def _refuse_callbacks(loaded: LoadedStudy, attempt: Attempt) -> None:
+    """Note which callbacks are taken out; raise CannotCarry where some are left."""
+    if keep_callbacks(loaded, attempt):
+        raise CannotCarry(HAS_CALLBACKS)
+
+
+def select_rows(state: State, rows: Sequence[Row], chosen: Sequence[Row]) -> State:
+    """The state of the chosen rows, out of the state of `rows`; a row may be chosen repeatedly."""
+    places = [rows.index(row) for row in chosen]
+    slots = []
+    for family, own in enumerate(state["slots"]):
+        known = _of_family(rows, family)
+        slots.append(_gather(own, [known.index(row) for row in _of_family(chosen, family)]))
+    shared = {name: _gather(state[name], places) for name in ("weights", "rest")}
+    return {**shared, "slots": slots}
+
+
+def _of_family(rows: Sequence[Row], family: int) -> list[Row]:
+    return [row for row in rows if row.family == family]
+
+
+def _concatenate(*parts: Structure) -> Structure:
+    """Structures of tensors, one below the other: their rows add up."""
+    return tree.map_structure(lambda *each: tf.concat(each, axis=0), *parts)
+
+
+def _gather(part: Structure, places: Sequence[int]) -> Structure:
+    """These rows of every tensor, in this order."""
+    chosen = np.array(places, np.int64)
+    return tree.map_structure(lambda each: tf.gather(each, chosen), part)
+
+
+def _searched_hyper(loaded: LoadedStudy, setting: Setting) -> frozenset[str]:
     """The hyperparameters of this optimizer that the study searches."""
     asked = loaded.definition.effective_space().hyper.get(setting.optimizer, {})
     searched = {name for name, value in asked.items() if not isinstance(value, int | float)}
-    return frozenset(
-        searched | ({"weight_decay"} if "independent_weight_decay" in asked else set())
-    )
+    decay = {"weight_decay"} if "independent_weight_decay" in asked else set()
+    return frozenset(searched | decay)

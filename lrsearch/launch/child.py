@@ -1,7 +1,7 @@
-"""One worker process as its parent sees it: started, told, listened to, ended with all it started.
+"""One worker process as its parent sees it, from its start to its end.
 
-What it prints goes to an unlinked temporary file, not to a pipe: a print must neither fail nor wait
-when the parent is dead or stopped. Knows nothing of studies.
+The worker's output goes to an unlinked temporary file, not to a pipe: a print must neither fail nor
+wait when the parent is dead or stopped. Knows nothing of studies.
 """
 
 from __future__ import annotations
@@ -14,131 +14,138 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
-from lrsearch.launch.slots import Slot
-from lrsearch.values import Json
+from lrsearch.messages import Command, Message, WorkerFailed, WorkerMessage
+from lrsearch.setup.slots import Slot, environment
 from lrsearch.worker.config import WorkerConfig
 
-TAIL_LINES = 40  # of what it printed, shown when it dies
-MUTE_SECONDS = 5.0  # a worker that closed the pipe to its parent has ended by then, or is ended
-# read and emptied at this size, so that a chatty study file does not fill /tmp
+COMMAND = (sys.executable, "-P", "-m", "lrsearch.worker")
+TAIL_LINES = 40  # last lines of output, shown when the worker dies
+MUTE_SECONDS = 5.0  # a worker that closed the pipe to its parent is killed after these
+# The output file is emptied at this size, so that a chatty study file does not fill /tmp.
 _OUTPUT_BYTES = 2**20
 
-Inbox = SimpleQueue["tuple[Child | None, dict[str, Json]]"]
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """A child's process is gone: the last item that its threads put into the inbox."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signalled:
+    """A signal to the parent itself."""
+
+    number: int
+
+
+Inbox = SimpleQueue["tuple[Child, WorkerMessage | Exited] | Signalled"]
 
 
 class Child:
-    """A running worker; its events, and at last `{"event": "exit", "code": ...}`, go to the inbox."""
+    """A running worker; its messages go to the inbox, and `Exited` after them."""
 
     def __init__(self, slot: Slot, config: WorkerConfig, inbox: Inbox) -> None:
         self.slot = slot
         self.ready = False
         self.working = False
-        self.done = False  # it holds nothing any more
-        self.signalled = ""  # a signal that told this very worker to stop
+        self.done = False  # it trains nothing any more
+        self.signalled = ""  # a signal that the worker itself received
         self.worker_id: int | None = None  # in the ledger, once it trains
-        self.error: dict[str, Json] | None = None
-        self.holds: dict[tuple[int, int], float] = {}  # (trial, attempt): when it began, monotonic
+        self.error: WorkerFailed | None = None
+        self.attempts: dict[tuple[int, int], float] = {}  # (trial, attempt): began, monotonic
         self.verdict = ""  # why the parent killed it; empty where it did not
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
-        self._seen = 0  # bytes of it that were read
-        self._rest = b""
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "lrsearch.worker"],
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+        self._seen = 0  # bytes of the output that were read
+        self._rest = b""  # of the output: a line without its end
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=_appending(self._printed.fileno()),
+            stderr=_set_append(self._output.fileno()),
             env=environment(slot, os.environ),
-            # a terminal's Ctrl-C reaches the parent alone, which passes it on
+            # A terminal's Ctrl-C reaches the parent alone, which passes it on.
             start_new_session=True,
         )
-        self._reader = threading.Thread(
-            target=self._read, args=(inbox,), name=f"lrsearch-read-{slot.name}", daemon=True
-        )
+        self._reader = threading.Thread(target=self._read, args=(inbox,), daemon=True)
         self._reader.start()
-        threading.Thread(
-            target=self._wait, args=(inbox,), name=f"lrsearch-wait-{slot.name}", daemon=True
-        ).start()
-        told = replace(config, slot=slot.name, threads=slot.threads, memory_mib=slot.memory_mib)
-        self.tell(told.to_json())
+        threading.Thread(target=self._wait, args=(inbox,), daemon=True).start()
+        self.send(replace(config, slot=slot.name, threads=slot.threads, memory_mib=slot.memory_mib))
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def tell(self, message: Mapping[str, Json]) -> None:
-        """Send one JSON line; a child that is gone does not mind."""
+    def send(self, line: Command | WorkerConfig) -> None:
+        """Send a line of JSON; nothing happens where the child is gone."""
         assert self._process.stdin is not None
         with suppress(OSError, ValueError):
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.write(json.dumps(line.to_json()).encode() + b"\n")
             self._process.stdin.flush()
 
     def kill(self, verdict: str = "") -> None:
-        """End it and everything it started, at once."""
+        """End the worker and everything it started, at once."""
         self.verdict = self.verdict or verdict
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    def printed(self) -> list[str]:
-        """Whole lines that it printed since the last call."""
-        data = os.pread(self._printed.fileno(), _OUTPUT_BYTES, self._seen)
+    def read_output(self) -> list[str]:
+        """Whole lines that the worker printed since the last call."""
+        data = os.pread(self._output.fileno(), _OUTPUT_BYTES, self._seen)
         self._seen += len(data)
-        if self._seen >= _OUTPUT_BYTES:  # it appends, so its next line goes to the new beginning
-            self._printed.truncate(0)
+        if self._seen >= _OUTPUT_BYTES:  # the worker appends: its next line is the file's first
+            self._output.truncate(0)
             self._seen = 0
         *lines, self._rest = (self._rest + data).split(b"\n")
         texts = [line.decode(errors="replace") for line in lines]
         self._tail.extend(texts)
         return texts
 
-    def tail(self) -> str:
-        """The last lines that it printed."""
-        self.printed()
+    def read_tail(self) -> str:
+        """The last lines that the worker printed."""
+        self.read_output()
         return "\n".join([*self._tail, self._rest.decode(errors="replace")]).strip()
 
-    def ending(self, code: int) -> str:
-        """How it ended, for people."""
-        return self.verdict or (
-            f"told to stop by {self.signalled}" if self.signalled else ending(code)
-        )
+    def describe_end(self, code: int) -> str:
+        """How the worker ended, for people."""
+        signalled = self.signalled and f"told to stop by {self.signalled}"
+        return self.verdict or signalled or describe_exit(code)
 
     @property
     def reason(self) -> str:
-        """What it said of the error that it could not go on from, in one line; empty where it said
-        nothing.
-        """
-        return "" if self.error is None else " ".join(str(self.error["text"]).split())
+        """The error that ended the worker, in one line; empty where it reported none."""
+        return "" if self.error is None else " ".join(self.error.text.split())
 
     def close(self) -> None:
-        """Let go of its files; it is gone."""
-        # The reader closes the output: a process that the worker left behind in a session of its
-        # own may hold it open, and no reader of that can be interrupted.
-        for file in (self._process.stdin, self._printed):
+        """Close the files of a worker that is gone.
+
+        The reading thread closes the pipe: a process that the worker left behind in a session of
+        its own may keep the pipe open, and a read of it cannot be interrupted.
+        """
+        for file in (self._process.stdin, self._output):
             with suppress(OSError):
                 if file is not None:
                     file.close()
 
     def _read(self, inbox: Inbox) -> None:
-        """Pass its events on.
+        """Put the worker's messages into the inbox.
 
-        A worker that cannot be understood is ended: what it would say next may be what all wait
-        for.
+        A worker whose line is no message is killed: its next one may be what everybody waits for.
         """
         assert self._process.stdout is not None
         with self._process.stdout as output:
             for line in output:
-                event = _event_of(line)
-                if event is not None:
-                    inbox.put((self, event))
-                elif line.endswith(b"\n"):  # else it was killed in the middle of it
-                    self.kill(
-                        f"it wrote to lrsearch's own pipe: {line[:80].decode(errors='replace').strip()!r}"
-                    )
+                message = _parse_message(line)
+                if message is not None:
+                    inbox.put((self, message))
+                elif line.endswith(b"\n"):  # else the worker was killed while it wrote
+                    shown = line[:80].decode(errors="replace").strip()
+                    self.kill(f"it wrote to lrsearch's own pipe: {shown!r}")
                     return
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(MUTE_SECONDS)
@@ -147,34 +154,24 @@ class Child:
 
     def _wait(self, inbox: Inbox) -> None:
         code = self._process.wait()
-        # what the user's code started and left behind
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._reader.join(timeout=1.0)  # its last words come before the news of its end
-        inbox.put((self, {"event": "exit", "code": code}))
+        self.kill()  # processes that the user's code started and left behind
+        self._reader.join(timeout=1.0)  # its last messages come before `Exited`
+        inbox.put((self, Exited(code)))
 
 
-def _event_of(line: bytes) -> dict[str, Json] | None:
-    """The event that a line tells, or None where it tells none."""
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
+def _parse_message(line: bytes) -> WorkerMessage | None:
+    """The worker's message in a line; None where there is none."""
+    with suppress(ValueError):
+        data = json.loads(line)
+        message = Message.from_json(data) if isinstance(data, dict) else None
+        return message if isinstance(message, WorkerMessage) else None
+    return None
 
 
-def environment(slot: Slot, environ: Mapping[str, str]) -> dict[str, str]:
-    """A worker's environment: `environ`, bound to `slot`, with TensorFlow's chatter off unless
-    asked for.
-    """
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1"}
-    kept = {name: value for name, value in environ.items() if name not in slot.unset}
-    return {**quiet, **kept, **slot.env}
+def _set_append(handle: int) -> int:
+    """Set a file to append, so that a truncation by the parent moves the child's next write.
 
-
-def _appending(handle: int) -> int:
-    """`handle`, set to append: parent and child share its flags, and a truncation moves the child's
-    next write.
+    Parent and child share the flags of the file.
     """
     import fcntl
 
@@ -182,7 +179,7 @@ def _appending(handle: int) -> int:
     return handle
 
 
-def ending(code: int) -> str:
+def describe_exit(code: int) -> str:
     """How a process ended, for people."""
     if code >= 0:
         return f"exit code {code}"

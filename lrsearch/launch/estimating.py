@@ -1,49 +1,56 @@
-"""`lrsearch plan`: what a study would cost, or what is left of a stored one, without training it
-and without a write.
+"""Estimates what a study would cost, or what is left of a stored one, for `lrsearch plan`.
+
+Trains a few steps to time them, and writes nothing.
 """
 
 from __future__ import annotations
 
-import os
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lrsearch.answer import Bill, Forecast, timed_training, trainings_left
-from lrsearch.budget import Budget, trials_at_once
-from lrsearch.launch.devices import this_machine
-from lrsearch.launch.events import silent
-from lrsearch.launch.parent import check_storage, config_of, opened
-from lrsearch.launch.planning import is_there, plan_workers
+from lrsearch.answer import Bill, forecast, trainings_left
+from lrsearch.budget import Budget
+from lrsearch.launch.checking import check_methods, check_same, find_changes
+from lrsearch.launch.common_steps import check_file, make_worker_config
+from lrsearch.launch.creating import find_study, make_plan
+from lrsearch.launch.database import has_tables, open_database
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.request import Request, check_methods, check_same, check_versions, stored
-from lrsearch.launch.run import check_file
-from lrsearch.launch.slots import SlotRequest
+from lrsearch.launch.worker_count import plan_workers
+from lrsearch.messages import Inspection
+from lrsearch.options import MachineOptions, SearchOptions
+from lrsearch.progress.listeners import ignore
+from lrsearch.setup.slots import SlotPlan
 from lrsearch.values import Json, Kind, StudyRecord, StudyState, TrialRecord
-from lrsearch.worker.workshop import Inspection
 
-MOST = 10**7  # trainings that are ever said to fit into a time
+MOST = 10**7  # trainings that are ever reported to fit into a time
+# From the inspection to training: opening the database, creating the study, entering the workers.
+MAKING_SECONDS = 1.0
+ENDING_SECONDS = 1.0  # from the last training to the command's end: Optuna's rows, the answer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a search would come to."""
+    """What a search would cost."""
 
     study: str
     is_stored: bool
-    bill: Bill
+    bill: Bill  # of the whole command
+    training_seconds: float | None  # from the first training's begin to the last one's end
     left: int | None  # trainings to come; None: as many as the time allows
-    epochs: int | None  # of these, in all
-    updates: int | None  # likewise, at the first batch size
-    seconds_each: float | None  # a training's of its worker's time; None: nobody knows
+    epochs: int | None  # of these trainings, in all
+    updates: int | None  # of these trainings, in all, at the first batch size
+    seconds_each: float | None  # of its worker's time for one training; None: not known
     workers: str  # how many, and why
-    engine: str  # how they train, and why
+    engine: str  # how the workers train, and why
     at: float  # now, seconds since 1970
 
     def to_json(self) -> dict[str, Json]:
         bill = self.bill.to_json()
-        left = self.bill.seconds if self.bill.limit_seconds is None else self.bill.limit_seconds
+        limit = self.bill.limit_seconds
+        left = self.bill.seconds if limit is None else limit
         return {
             "study": self.study,
             "stored": self.is_stored,
@@ -53,90 +60,73 @@ class Plan:
             "updates": self.updates,
             "seconds_a_training": self.seconds_each,
             "seconds": left,
+            "seconds_of_training": self.training_seconds,
             "done_at": None if left is None else self.at + left,
-            "limited_by_time": self.bill.limit_seconds is not None,
+            "limited_by_time": limit is not None,
             "placed": self.workers,
             "engine": self.engine,
         }
 
 
-def plan_study(
-    study_file: str | Path,
-    request: Request,
-    asked: SlotRequest,
-    *,
-    name: str | None = None,
-    storage: str | None = None,
-    engine: str = "auto",
-    engine_factory: str | None = None,
-) -> Plan:
-    """What a search of `study_file` would cost, or what is left of the stored study of that name.
+def plan_study(study_file: str | Path, search: SearchOptions, machine: MachineOptions) -> Plan:
+    """Plan a search of `study_file`, or of what is left of the stored study of that name.
 
-    A first worker loads the study and times a few steps. Raises what `run_study` raises before it
+    As many workers as would train load the study and time a few steps at the same time, so that
+    each is as slow beside the others as it will be. Raises what `run_study` raises before it
     trains.
     """
-    from lrsearch.definition import check_backend, check_study_name, study_name
-    from lrsearch.storage import resolve_url
+    from lrsearch.definition import check_backend, study_name
 
     check_backend()
-    path = check_file(study_file)
-    name = study_name(path) if name is None else check_study_name(name) or name
-    url = resolve_url(storage, os.environ)
-    slots = plan_workers(this_machine(), asked, request, url=url, name=name)
-    config = config_of(
-        url, path, request.overrides, engine, engine_factory, None, every=None, quota=None
-    )
-    began = time.monotonic()
-    with Pool(slots.slots[:1], replace(config, times=True), silent) as pool:
+    path, url = check_file(study_file), machine.url
+    name = study_name(path, search.name)
+    slots = plan_workers(machine, search, url=url, name=name)
+    config = make_worker_config(machine, study_file=path, overrides=search.overrides)
+    with Pool(slots.slots, replace(config, times=True), ignore) as pool:
+        from lrsearch.storage import check_storage  # here: while TensorFlow loads in the workers
+
         check_storage(url)
-        found = pool.inspect()
-    loading = time.monotonic() - began
-    check_methods(request, found.facts)
-    study, records = _stored(url, name, request, found) or (_new(request, name, found), [])
-    return _planned(
-        study, records, found, workers=len(slots.slots), reason=str(slots), loading=loading
-    )
+        inspection = pool.inspect()
+    # The search itself does not time these steps, so they do not count.
+    timing = float(inspection.figures.get("timing_seconds", 0.0))
+    loading = time.monotonic() - search.began - timing
+    check_methods(search, inspection.facts)
+    stored = _read_stored(url, name, search, inspection)
+    study, records = stored or (_make_record(search, name, inspection), [])
+    return _estimate(study, records, inspection, slots, loading=loading)
 
 
-def _stored(
-    url: str, name: str, request: Request, found: Inspection
+def _read_stored(
+    url: str, name: str, search: SearchOptions, inspection: Inspection
 ) -> tuple[StudyRecord, list[TrialRecord]] | None:
-    """The study of that name, with the totals that are asked for, and its trials; None where there
-    is none.
+    """Read the study of that name, with the totals of `search`, and its trials; None without one.
 
-    Raises what refuses to go on with it.
+    Raises the errors that refuse to go on with the study.
     """
-    from lrsearch.definition import changes_of
-
-    if not is_there(url):
+    if not has_tables(url):
         return None
-    with opened(url) as ledger:
-        study = stored(ledger, name)
+    with open_database(url) as ledger:
+        study = find_study(ledger, name)
         if study is None:
             return None
-        check_same(study, request)
-        check_versions(
-            study.plan.facts.versions, found.facts.versions, allow_drift=request.allow_version_drift
-        )
-        changes_of(study, found.facts, accept=request.accept_change)
+        check_same(study, search)
+        find_changes(study, inspection.facts, search)
         records = ledger.trials(study.id)
-        deadline = study.deadline if request.timeout is None else ledger.now() + request.timeout
-        searched = sum(each.kind is Kind.SEARCH for each in records)
+        deadline = study.deadline if search.timeout is None else ledger.now() + search.timeout
         budget = Budget(
             trials=study.trials,
             trainings=study.trainings,
             seeds=study.plan.retest_seeds,
-            searched=searched,
+            searched=sum(each.kind is Kind.SEARCH for each in records),
             there=len(records),
-        ).set(trials=request.trials, trainings=request.trainings)
-        return replace(
-            study, trials=budget.trials, trainings=budget.trainings, deadline=deadline
-        ), records
+        ).set(trials=search.trials, trainings=search.trainings)
+        trials, trainings = budget.trials, budget.trainings
+        return replace(study, trials=trials, trainings=trainings, deadline=deadline), records
 
 
-def _new(request: Request, name: str, found: Inspection) -> StudyRecord:
-    """The study that would be made."""
-    plan, now = request.plan(name, None, found), time.time()
+def _make_record(search: SearchOptions, name: str, inspection: Inspection) -> StudyRecord:
+    """The record of the study that would be created."""
+    plan, now = make_plan(search, name, None, inspection), time.time()
     return StudyRecord(
         id=0,
         plan=plan,
@@ -144,51 +134,49 @@ def _new(request: Request, name: str, found: Inspection) -> StudyRecord:
         reason="",
         trials=plan.trials,
         trainings=plan.trainings,
-        deadline=None if request.timeout is None else now + request.timeout,
+        deadline=None if search.timeout is None else now + search.timeout,
         created_at=now,
         optuna_study_id=0,
     )
 
 
-def _planned(
+def _estimate(
     study: StudyRecord,
     records: Sequence[TrialRecord],
-    found: Inspection,
+    inspection: Inspection,
+    slots: SlotPlan,
     *,
-    workers: int,
-    reason: str,
     loading: float,
 ) -> Plan:
-    facts, now = found.facts, time.time()
-    at_once = trials_at_once(study.trials, workers)
-    timed = timed_training(facts, found.figures, at_once=at_once)
-    left = trainings_left(study, records)
-    optimizers = len({each.optimizer for each in (facts.yours, *found.references)})
+    facts, now = inspection.facts, time.time()
+    left, workers = trainings_left(study, records), len(slots.slots)
+    expected = forecast(study, records, inspection.figures, workers=workers)
 
-    def lasts(trainings: int) -> float | None:
-        if timed is None:
-            return None
-        each = {"seconds": timed.seconds, "tracing": timed.tracing}
-        made = Forecast(trainings=trainings, optimizers=optimizers, workers=workers, **each)
-        return loading + made.lasts() if trainings else 0.0
+    def train_seconds(trainings: int | None) -> float | None:
+        return None if expected is None or trainings is None else expected.lasts(trainings)
 
-    bill = _bill(
-        study, records, left, workers=workers, seconds=None if left is None else lasts(left)
-    )
+    def command_seconds(trainings: int | None) -> float | None:
+        training = train_seconds(trainings)
+        if training is None or not trainings:
+            return training
+        return loading + MAKING_SECONDS + training + ENDING_SECONDS
+
+    bill = _bill(study, records, left, workers=workers, seconds=command_seconds(left))
     limit = None if study.deadline is None else max(0.0, study.deadline - now)
     if limit is not None and (bill.seconds is None or bill.seconds > limit):
-        bill = _fitting(bill, limit, lasts)
+        bill = _fit_into(bill, limit, command_seconds)
         left = bill.trainings
     return Plan(
         study=study.name,
         is_stored=bool(study.id),
         bill=bill,
+        training_seconds=train_seconds(left),
         left=left,
         epochs=None if left is None else left * facts.epochs,
         updates=None if left is None else left * facts.total_steps(facts.yours.batch_size),
-        seconds_each=timed.seconds if timed else None,
-        workers=reason,
-        engine=str(found.figures.get("reason", "")),
+        seconds_each=expected.timed.seconds if expected else None,
+        workers=str(slots),
+        engine=str(inspection.figures.get("reason", "")),
         at=now,
     )
 
@@ -208,15 +196,11 @@ def _bill(
     return Bill(trials=study.trials, retests=retests, done=done, workers=workers, seconds=seconds)
 
 
-def _fitting(bill: Bill, limit: float, lasts: Callable[[int], float | None]) -> Bill:
-    """The bill of what fits into the time that limits the study: the retests, and as many trials as
-    there is room for.
-    """
-    if lasts(1) is None:
+def _fit_into(bill: Bill, limit: float, seconds: Callable[[int], float | None]) -> Bill:
+    """The bill of the trainings that fit into `limit` seconds: the retests, then trials."""
+    if seconds(1) is None:
         return replace(bill, trials=None, limit_seconds=limit)
-    room, most = 0, MOST
-    while room < most:
-        middle = (room + most + 1) // 2
-        room, most = (middle, most) if (lasts(middle) or 0.0) <= limit else (room, middle - 1)
+    # the first number of trainings that takes longer than the limit
+    room = bisect_right(range(1, MOST + 1), limit, key=lambda count: seconds(count) or 0.0)
     retests = min(room, bill.retests)
     return replace(bill, trials=room - retests, retests=retests, limit_seconds=limit)

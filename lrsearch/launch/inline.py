@@ -1,197 +1,131 @@
-"""A study searched in this very process, on one device: for notebooks and scripts.
-
-No process is started.
-"""
+"""Searches a study in this very process, on one device, for notebooks and scripts."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lrsearch.answer import NOTEBOOK
 from lrsearch.errors import AskedToLeave, StudyBroken
-from lrsearch.launch.events import Event, Listener, silent, to_all
-from lrsearch.launch.parent import Watcher, checkpoint_root, opened
-from lrsearch.launch.request import Request, check_methods, create_or_resume
-from lrsearch.values import Json, StudyRecord, StudyState
-from lrsearch.version import versions
+from lrsearch.launch.checking import check_methods
+from lrsearch.launch.common_steps import make_worker_config
+from lrsearch.launch.creating import create_or_resume, make_plan
+from lrsearch.launch.database import open_database
+from lrsearch.launch.queueing import add_retests
+from lrsearch.messages import Event, Inspection, Listener, PoolStarted, WorkerDone, WorkerMessage
+from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
+from lrsearch.progress.listeners import broadcast, ignore, send_note
+from lrsearch.progress.study_watcher import StudyWatcher
+from lrsearch.values import StudyRecord, StudyState
 from lrsearch.worker.config import WorkerConfig
-from lrsearch.worker.workshop import Inspection, Workshop, host_name, inspection_of, open_definition
+from lrsearch.worker.loading import KerasLoader, StudyLoader
+from lrsearch.worker.stopping import StopRequest
 
 if TYPE_CHECKING:
     from lrsearch.definition import StudyDefinition
-    from lrsearch.engine import LoadedStudy
-    from lrsearch.engine.contract import Engine
-    from lrsearch.launch.retesting import RetestWish
-    from lrsearch.space import SearchSpace
     from lrsearch.storage import Ledger
 
 SLOT = "here"
 
 
-class DefinitionWorkshop:
-    """A workshop for a definition that lives in this process."""
-
-    def __init__(self, definition: StudyDefinition, engine: str) -> None:
-        self._definition, self._engine = definition, engine
-        self._loaded: LoadedStudy | None = None
-
-    def prepare(self) -> None:
-        """Nothing: TensorFlow is as the caller has set it up."""
-
-    def load(self) -> None:
-        """Nothing: `inspect` comes next."""
-
-    def inspect(self) -> Inspection:
-        from lrsearch.engine import LoadedStudy, inspect_study
-
-        self._loaded = LoadedStudy(definition=self._definition)
-        return inspection_of(self._definition, inspect_study(self._definition, loaded=self._loaded))
-
-    def open(self, study: StudyRecord) -> tuple[SearchSpace, Engine]:
-        return open_definition(
-            self._definition, self._engine, study, loaded=self._loaded
-        )  # just inspected, and create_study has compared it
-
-
 def run_inline(
-    definition: StudyDefinition | Workshop,
+    definition: StudyDefinition | StudyLoader,
+    search: SearchOptions,
+    machine: MachineOptions,
     *,
-    name: str | None = None,
-    request: Request | None = None,
-    storage: str | None = None,
-    engine: str = "auto",
-    checkpoints: str | Path | None = None,
-    checkpoint_every: float | None = None,
-    checkpoint_quota: int | None = None,
-    wish: RetestWish | None = None,
-    listen: Listener = silent,
+    wanted: RetestOptions | None = None,
+    listen: Listener = ignore,
 ) -> StudyRecord:
-    """Search `definition` here until its budget is spent; returns the study as it stands then.
+    """Search `definition` here until its budget is spent.
 
-    Without a name it has one that follows from its identity: the same definition goes on where it
-    stood, another one is another study. With a `wish` retests are added to a study that is there,
-    and they alone are trained.
+    A study without a name is named by its identity: the same definition goes on where it stood, and
+    another one is another study. `wanted` retests are added to a stored study, and they alone are
+    trained. Returns the study as it stands afterwards.
 
     Ctrl-C puts the running trial back and raises KeyboardInterrupt; the same call goes on later.
-    Raises what `lrsearch.launch.run_study` raises, devices aside.
+    Raises what `lrsearch.launch.run.run_study` raises, devices aside.
     """
     from lrsearch.definition import StudyDefinition, check_backend, check_study_name
-    from lrsearch.storage import resolve_url
 
     check_backend()
-    if name is not None:
-        check_study_name(name)
-    request = request or Request()
-    listen = to_all({"progress": listen})  # whatever it raises, training goes on
-    workshop: Workshop = (
-        DefinitionWorkshop(definition.with_overrides(request.overrides), engine)
-        if isinstance(definition, StudyDefinition)
-        else definition
+    if search.name is not None:
+        check_study_name(search.name)
+    listen = broadcast({"progress": listen})  # a listener that fails does not end training
+    config = make_worker_config(machine, study_file=None, overrides=search.overrides)
+    config = replace(config, slot=SLOT)
+    listen(Event(message=PoolStarted(slots=(SLOT,))))
+    loader: StudyLoader = (
+        KerasLoader(config, definition) if isinstance(definition, StudyDefinition) else definition
     )
-    url = resolve_url(storage, os.environ)
-    config = WorkerConfig(
-        storage=url,
-        study_file=None,
-        checkpoints=str(checkpoint_root(checkpoints, url)),
-        overrides=request.overrides,
-        slot=SLOT,
-        host=host_name(),
-        engine=engine,
-        checkpoint_seconds=checkpoint_every or 60.0,
-        checkpoint_quota_bytes=checkpoint_quota,
-    )
-    listen(Event(name="pool.started", facts={"slots": [SLOT]}))
-    workshop.prepare()
-    found = workshop.inspect()
-    for note in found.facts.notes:
-        listen(Event(name="note", facts={"text": note}))
-    check_methods(request, found.facts)
-    with opened(url) as ledger:
-        name = name or _say_name(own_name(found, request), listen)
-        study = create_or_resume(
-            ledger, request, name, None, found, resume=wish is None, listen=listen
-        )
-        if wish is None or _add(ledger, study, wish, listen):
-            _train(config, workshop, ledger, ledger.study(name), listen)
+    loader.prepare()
+    inspection = loader.inspect()
+    for note in inspection.facts.notes:
+        send_note(listen, note)
+    check_methods(search, inspection.facts)
+    with open_database(machine.url) as ledger:
+        name = search.name
+        if name is None:
+            name = derive_name(inspection, search)
+            opens = f'lrsearch.load("{name}") opens it again'
+            send_note(listen, f"this search is named {name}, by its definition: {opens}")
+        plan, resume = make_plan(search, name, None, inspection), wanted is None
+        study = create_or_resume(ledger, search, plan, resume=resume, listen=listen)
+        trains = True
+        if wanted is not None:
+            added = add_retests(ledger, study, wanted, listen=listen)
+            trains = added.taken.over and added.study.state is StudyState.OPEN
+        if trains:
+            _train(config, loader, ledger, ledger.study(name), listen)
         study = ledger.study(name)
     if study.state is StudyState.BROKEN:
         raise StudyBroken("the first trials all failed alike", traceback_text=study.reason)
     return study
 
 
-def own_name(found: Inspection, request: Request) -> str:
-    """The name of a study that was given none: a digest of all that one study cannot have two of."""
-    plan = request.plan("", None, found)
+def derive_name(inspection: Inspection, search: SearchOptions) -> str:
+    """Derive the name of an unnamed study, a digest of the facts that may not change in a study."""
+    plan = make_plan(search, "", None, inspection)
     identity = [dict(plan.facts.fingerprint), plan.sampler, plan.pruner, plan.seed, plan.retries]
-    return (
-        f"notebook-{hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]}"
-    )
-
-
-def _say_name(name: str, listen: Listener) -> str:
-    text = f'this search is named {name}, by its definition: lrsearch.load("{name}") opens it again'
-    listen(Event(name="note", facts={"text": text}))
-    return name
-
-
-def _add(ledger: Ledger, study: StudyRecord, wish: RetestWish, listen: Listener) -> bool:
-    """Add retests; whether they are to be trained now."""
-    from lrsearch.launch.retesting import add_retests
-
-    added = add_retests(ledger, study, wish, listen=listen)
-    return added.taken.over and added.study.state is StudyState.OPEN
+    text = json.dumps(identity, sort_keys=True)
+    return f"notebook-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _train(
-    config: WorkerConfig, workshop: Workshop, ledger: Ledger, study: StudyRecord, listen: Listener
+    config: WorkerConfig, loader: StudyLoader, ledger: Ledger, study: StudyRecord, listen: Listener
 ) -> None:
-    from lrsearch.worker.loop import work
-    from lrsearch.worker.opening import desk_for, settle_engine
+    from lrsearch.worker.session import open_session
 
-    watcher = Watcher(ledger, study, listen, ways=NOTEBOOK)
+    watcher = StudyWatcher(ledger, study, listen, ways=NOTEBOOK)
     watcher.begin()
 
-    def say(event: str, /, **facts: Json) -> None:
-        said = Event(name=event, slot=SLOT, facts=facts)
-        watcher.hear(said)
-        listen(said)
+    def say(message: WorkerMessage) -> None:
+        event = Event(message=message, slot=SLOT)
+        watcher.hear(event)
+        listen(event)
         watcher.look()
 
-    space, engine = workshop.open(study)
-    settle_engine(config, ledger, study, engine, say=say)
-    worker_id = ledger.add_worker(
-        study.id, host=config.host, pid=os.getpid(), slot=SLOT, versions=versions()
-    )
-    try:
-        desk, heart = desk_for(config, ledger, study, worker_id=worker_id, space=space, say=say)
-        heart.start()
-        try:
-            with _first_interrupt(heart.interrupt) as interrupted:
-                reason = work(desk, engine)
-            say("done", reason=reason)
-            watcher.end()
-        finally:
-            heart.close()
-    finally:
-        ledger.worker_seen(worker_id, "gone")
+    stop = StopRequest()
+    with open_session(config, ledger, study, loader, stop=stop, say=say) as session:
+        with _delay_interrupt(stop) as interrupted:
+            reason = session.train()
+        say(WorkerDone(reason=reason))
+        watcher.end()
     if interrupted.is_set():
         raise KeyboardInterrupt
 
 
 @contextmanager
-def _first_interrupt(interrupt: Callable[[str], None]) -> Iterator[threading.Event]:
-    """Let the first Ctrl-C ask politely; the second raises KeyboardInterrupt as ever.
+def _delay_interrupt(stop: StopRequest) -> Iterator[threading.Event]:
+    """Let the first Ctrl-C ask training to stop, and the second end it at once.
 
-    Yields what tells whether one came.
+    Yields an event that is set once a Ctrl-C came.
     """
     came = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -202,7 +136,7 @@ def _first_interrupt(interrupt: Callable[[str], None]) -> Iterator[threading.Eve
         if came.is_set():
             raise AskedToLeave
         came.set()
-        interrupt("interrupted")
+        stop.stop("interrupted")
 
     old: Any = signal.signal(signal.SIGINT, handle)
     try:

@@ -1,176 +1,74 @@
-"""Starts a study: inspect, create, work, wait. One page; the parts are elsewhere.
+"""Starts a study: inspect, create, train.
 
-The parent never imports TensorFlow. Whatever can be refused cheaply is refused before any process
-starts, and nothing is written to the database before the study file has been inspected.
+The parent never imports TensorFlow. Cheap refusals come before any process starts, and the database
+is written only after the study file has been inspected.
 """
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from lrsearch.answer import prepare_answer
-from lrsearch.errors import LrSearchError, StudyFileError
-from lrsearch.launch.devices import this_machine
-from lrsearch.launch.events import Event, Listener, silent, to_all
-from lrsearch.launch.parent import LedgerUndertaker, Watcher, check_storage, config_of, opened
-from lrsearch.launch.planning import keep_threads, plan_workers
+from lrsearch.answer.words import count_text
+from lrsearch.launch.checking import check_methods
+from lrsearch.launch.common_steps import check_file, complete_study, make_worker_config, train
+from lrsearch.launch.creating import create_or_resume, find_study, make_plan
+from lrsearch.launch.database import open_database
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.request import Request, check_methods, create_or_resume, stored
-from lrsearch.launch.slots import SlotPlan, SlotRequest
-from lrsearch.report.words import counted
-from lrsearch.values import Json, StudyRecord
-
-if TYPE_CHECKING:
-    from lrsearch.storage import Ledger
+from lrsearch.launch.worker_count import plan_workers
+from lrsearch.messages import Listener
+from lrsearch.options import MachineOptions, SearchOptions
+from lrsearch.progress.listeners import broadcast, ignore, send_note
+from lrsearch.values import StudyRecord
 
 
 def run_study(
     study_file: str | Path,
+    search: SearchOptions,
+    machine: MachineOptions,
     *,
-    name: str | None = None,
-    storage: str | None = None,
-    overrides: Mapping[str, Json] | None = None,
-    trials: int | None = None,
-    trainings: int | None = None,
-    timeout: float | None = None,
-    sampler: str | None = None,
-    pruner: str | None = None,
-    seed: int | None = None,
-    retest: int | None = None,
-    retries: int | None = None,
-    devices: str | None = None,
-    workers: int | None = None,
-    threads: int | None = None,
-    per_device: int | None = None,
-    engine: str = "auto",
-    trial_timeout: float | None = None,
-    checkpoints: str | Path | None = None,
-    checkpoint_every: float | None = None,
-    checkpoint_quota: int | None = None,
-    allow_version_drift: bool = False,
-    accept_change: Sequence[str] = (),
     create_only: bool = False,
-    began: float | None = None,
-    listen: Listener = silent,
-    engine_factory: str | None = None,
+    listen: Listener = ignore,
 ) -> StudyRecord:
-    """Search the study of `study_file` with worker processes until its budget is spent; returns it
-    as it stands then.
+    """Search the study of `study_file` with worker processes until its budget is spent.
 
-    A study of that name that exists goes on where it stood, if its definition is the same. Times
-    are in seconds; `timeout` counts from `began`, by the monotonic clock, which is now where it is
-    None. With `create_only` the study is made and nothing is trained; one that exists is not
-    changed.
+    A stored study of that name goes on where it stood, if its definition is the same. With
+    `create_only` the study is made and nothing is trained; a stored one is not changed. Returns the
+    study as it stands afterwards.
 
     Raises CallerError (bad input, broken study file), EnvironmentProblem (database, devices),
     Refused (the stored study is another one), StudyBroken (its code fails on every trial),
     Interrupted (a signal; trials are back in the queue).
     """
-    from lrsearch.definition import check_backend, check_study_name, study_name
-    from lrsearch.storage import resolve_url
+    from lrsearch.definition import check_backend, study_name
 
-    request = Request(
-        trials=trials,
-        trainings=trainings,
-        timeout=timeout,
-        sampler=sampler,
-        pruner=pruner,
-        seed=seed,
-        retest=retest,
-        retries=retries,
-        overrides=overrides or {},
-        allow_version_drift=allow_version_drift,
-        began=time.monotonic() if began is None else began,
-        accept_change=tuple(accept_change),
-    )
-    listen = to_all({"progress": listen})  # whatever it raises, training goes on
-    asked = SlotRequest(devices=devices, workers=workers, threads=threads, per_device=per_device)
+    listen = broadcast({"progress": listen})  # a listener that fails does not end training
     check_backend()
-    path = check_file(study_file)
-    name = study_name(path) if name is None else check_study_name(name) or name
-    url = resolve_url(storage, os.environ)
-    plan = plan_workers(this_machine(), asked, request, url=url, name=name)
-    config = config_of(
-        url,
-        path,
-        request.overrides,
-        engine,
-        engine_factory,
-        checkpoints,
-        every=checkpoint_every,
-        quota=checkpoint_quota,
-    )
-    slots = plan.slots[:1] if create_only else plan.slots
-    with Pool(slots, config, listen, trial_timeout=trial_timeout) as pool:
-        check_storage(url)  # while TensorFlow loads in the workers
-        found = pool.inspect()
-        for note in found.facts.notes:
-            listen(Event(name="note", facts={"text": note}))
-        check_methods(request, found.facts)
-        with opened(url) as ledger:
-            there = stored(ledger, name) if create_only else None
-            study = create_or_resume(
-                ledger, request, name, str(study_file), found, resume=not create_only, listen=listen
-            )
-            if there is not None:
-                listen(Event(name="note", facts={"text": _left_alone(study)}))
+    path, url = check_file(study_file), machine.url
+    name = study_name(path, search.name)
+    slots = plan_workers(machine, search, url=url, name=name)
+    config = make_worker_config(machine, study_file=path, overrides=search.overrides)
+    used = slots.slots[:1] if create_only else slots.slots
+    with Pool(used, config, listen, trial_timeout=machine.trial_timeout) as pool:
+        from lrsearch.storage import check_storage  # here: while TensorFlow loads in the workers
+
+        check_storage(url)
+        inspection = pool.inspect()
+        for note in inspection.facts.notes:
+            send_note(listen, note)
+        check_methods(search, inspection.facts)
+        plan = make_plan(search, name, str(study_file), inspection)
+        with open_database(url) as ledger:
+            stored = create_only and find_study(ledger, name) is not None
+            study = create_or_resume(ledger, search, plan, resume=not create_only, listen=listen)
+            if stored:
+                send_note(listen, _describe_unchanged(study))
             if create_only:
                 return study
-            work_with(pool, ledger, study, plan, listen)
-    return completed(url, name)
+            train(pool, ledger, study, slots, listen)
+    return complete_study(name, machine)
 
 
-def work_with(
-    pool: Pool, ledger: Ledger, study: StudyRecord, plan: SlotPlan, listen: Listener
-) -> None:
-    """Let `pool`, made by `plan`, train `study`, telling how it stands."""
-    listen(Event(name="note", facts={"text": str(plan)}))
-    keep_threads(ledger, study, plan)
-    watcher = Watcher(ledger, study, listen, workers=len(plan.slots))
-    watcher.begin()
-
-    def tick() -> None:
-        watcher.look()
-        prepare_answer()  # once, while the workers train: at the end everybody would wait for it
-
-    pool.tick, pool.before = tick, watcher.hear
-    # an interruption leaves Optuna's rows to whoever goes on
-    pool.work(study.name, LedgerUndertaker(ledger, study.id))
-    watcher.end()
-
-
-def completed(url: str, name: str) -> StudyRecord:
-    """The study after a good end, with Optuna's rows in step with the ledger.
-
-    The pool is left by then, and its signal handlers with it: a Ctrl-C ends this as it ends any
-    program.
-    """
-    from lrsearch.storage import Mirror
-
-    with opened(url) as ledger:
-        study = ledger.study(name)
-        with suppress(LrSearchError):  # any later look completes it
-            Mirror(ledger).complete(study.id)
-        return study
-
-
-def _left_alone(study: StudyRecord) -> str:
-    budget = "any number of trials" if study.trials is None else counted(study.trials, "trial")
-    return f"{study.name} is there already and stays as it is: {study.state.value}, with a budget of {budget}"
-
-
-def check_file(study_file: str | Path) -> Path:
-    """The study file as an absolute path. Raises StudyFileError where there is none."""
-    path = Path(study_file).expanduser()
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise StudyFileError(
-            f"study file {str(study_file)!r} {what}.",
-            fix="Write one with: lrsearch new-study FILE.py",
-        )
-    return path.resolve()
+def _describe_unchanged(study: StudyRecord) -> str:
+    budget = "any number of trials" if study.trials is None else count_text(study.trials, "trial")
+    stands = f"{study.state.value}, with a budget of {budget}"
+    return f"{study.name} is there already and stays as it is: {stands}"

@@ -1,206 +1,49 @@
-"""What `lrsearch.search` is asked, checked and passed on: to this very process, or to worker
-processes.
+"""Runs `lrsearch.search` and a result's `retest`.
 
-Its options are those of `lrsearch start-study` by name; times are seconds, sizes bytes. Tables say
-what each may be, and which need processes.
+A definition is searched in this very process, a study file by worker processes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from lrsearch.errors import InvalidValue, StudyFileError, UnknownName
-from lrsearch.launch.events import Listener
+from lrsearch.choices import SPACE
+from lrsearch.errors import InvalidValue, StudyFileError
 from lrsearch.launch.inline import run_inline
-from lrsearch.launch.request import Request
+from lrsearch.messages import Listener
+from lrsearch.options import MachineOptions, RetestOptions, SearchOptions, split_options
 from lrsearch.values import Json, StudyRecord
 
 if TYPE_CHECKING:
     from lrsearch.definition import StudyDefinition
-    from lrsearch.launch.retesting import RetestWish
 
-ENGINES = ("auto", "vectorized", "graph", "fit")
-SPACE = (
-    "optimizers",
-    "schedules",
-    "learning_rate",
-    "warmup",
-    "final",
-    "batch_size",
-    "extra",
-    "fine_tuning",
-)
-REQUEST = (
-    "trials",
-    "trainings",
-    "timeout",
-    "sampler",
-    "pruner",
-    "seed",
-    "retest",
-    "retries",
-    "accept_change",
-    "allow_version_drift",
-)
-TRAINING = ("engine", "checkpoints", "checkpoint_every", "checkpoint_quota")
-# What only processes can do: one more on a device, one that is ended because it hangs.
+# Options that need worker processes.
 PROCESSES = ("devices", "workers", "threads", "per_device", "trial_timeout")
-OPTIONS = (*REQUEST, *TRAINING, *PROCESSES, *SPACE)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Rule:
-    """What a value may be, None aside."""
+def read_call(given: Mapping[str, Any]) -> tuple[SearchOptions, MachineOptions]:
+    """Read the options of a call by their names, with NumPy's numbers as Python's.
 
-    holds: Callable[[Any], bool]
-    allowed: str
-
-
-def _whole(low: int) -> _Rule:
-    return _Rule(
-        holds=lambda value: (
-            isinstance(value, int | np.integer)
-            and not isinstance(value, bool)
-            and bool(value >= low)
-        ),
-        allowed=f"a whole number of at least {low}",
-    )
-
-
-_SECONDS = _Rule(
-    holds=lambda value: (
-        isinstance(value, int | float | np.number)
-        and not isinstance(value, bool)
-        and bool(value > 0)
-    ),
-    allowed="a number of seconds above 0",
-)
-_BYTES = _Rule(
-    holds=_whole(1).holds, allowed="a whole number of bytes of at least 1, such as 20 * 2**30"
-)
-RULES: Mapping[str, _Rule] = {
-    **{name: _whole(1) for name in ("trials", "trainings", "workers", "threads", "per_device")},
-    **{name: _whole(0) for name in ("seed", "retest", "retries")},
-    **dict.fromkeys(("timeout", "trial_timeout", "checkpoint_every"), _SECONDS),
-    "checkpoint_quota": _BYTES,
-    "allow_version_drift": _Rule(
-        holds=lambda value: isinstance(value, bool), allowed="True or False"
-    ),
-}
-
-
-def search_study(
-    definition: StudyDefinition | str | Path,
-    *,
-    name: str | None,
-    storage: str | None,
-    options: Mapping[str, Any],
-    listen: Listener,
-) -> StudyRecord:
-    """Search a definition here, or a study file by worker processes; returns the study as it stands
-    then.
+    Raises InvalidValue or UnknownName.
     """
-    given = checked(options)
-    space = space_overrides(given)
-    if isinstance(definition, str | Path):
-        from lrsearch.launch.run import run_study
-
-        rest = {each: value for each, value in given.items() if each not in SPACE}
-        return run_study(
-            definition, name=name, storage=storage, overrides=space, listen=listen, **rest
-        )
-    _refuse_processes(given, "Write the definition to a study file and give its path.")
-    if name is None and given.get("accept_change"):
-        fix = "Give the name of the study that goes on."
-        raise InvalidValue(
-            "name",
-            got=None,
-            allowed="given with accept_change: without it a changed definition is another study",
-            fix=fix,
-        )
-    request = Request(**_some(given, REQUEST), overrides=space)
-    return run_inline(
-        definition,
-        name=name,
-        storage=storage,
-        request=request,
-        listen=listen,
-        **_some(given, TRAINING),
-    )
-
-
-def retest_study(
-    study: StudyRecord,
-    wish: RetestWish,
-    *,
-    definition: StudyDefinition | None,
-    storage: str | None,
-    options: Mapping[str, Any],
-    listen: Listener,
-) -> None:
-    """Add retests to a study and train them: of a definition here, of a study file by worker
-    processes.
-    """
-    given = checked(options)
-    if definition is None and study.plan.study_file is None:
-        fix = f"Search it again with its definition, lrsearch.search(definition, name={study.name!r}), and retest that result."
-        raise StudyFileError(f"study {study.name!r} was defined in a notebook. {fix}")
-    if definition is None:
-        from lrsearch.launch.retesting import retest
-
-        rest = {
-            each: given[each]
-            for each in (*TRAINING, *PROCESSES, "accept_change", "allow_version_drift")
-            if each in given
-        }
-        retest(study.name, wish, storage=storage, listen=listen, **rest)
-        return
-    _refuse_processes(given, "")
-    request = Request(
-        **_some(given, ("accept_change", "allow_version_drift")), overrides=study.plan.overrides
-    )
-    run_inline(
-        definition,
-        name=study.name,
-        storage=storage,
-        request=request,
-        wish=wish,
-        listen=listen,
-        **_some(given, TRAINING),
-    )
-
-
-def checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given of the options. Raises InvalidValue or UnknownName in the names of the call."""
-    given = {name: value for name, value in options.items() if value is not None}
-    for name, value in given.items():
-        rule = RULES.get(name)
-        if rule is not None and not rule.holds(value):
-            raise InvalidValue(name, got=value, allowed=rule.allowed)
-    if given.get("engine", "auto") not in ENGINES:
-        raise UnknownName("engine", got=str(given["engine"]), known=ENGINES)
-    if "accept_change" in given:
-        names = given["accept_change"]
-        given["accept_change"] = (names,) if isinstance(names, str) else tuple(names)
-    return given
+    options = {name: _plain(value) for name, value in given.items() if name not in SPACE}
+    accepted = options.get("accept_change") or ()
+    options["accept_change"] = (accepted,) if isinstance(accepted, str) else tuple(accepted)
+    return split_options({**options, "overrides": space_overrides(given)})
 
 
 def space_overrides(given: Mapping[str, Any]) -> dict[str, Json]:
-    """The options of the search space as JSON, as the command line gives them."""
+    """Convert the options of the search space to the JSON that the command line makes of them."""
     space = {name: _plain(given[name]) for name in SPACE if given.get(name) not in (None, False)}
     if "extra" in space:
-        space["extra"] = {name: _extra(value) for name, value in given["extra"].items()}
+        # a tuple is a range, a list a choice, as in a SearchSpace
+        space["extra"] = {
+            name: {"between" if isinstance(value, tuple) else "choices": _plain(value)}
+            for name, value in given["extra"].items()
+        }
     return space
-
-
-def _extra(value: Any) -> Json:
-    """A tuple is a range, a list a choice, as in a SearchSpace."""
-    return {"between" if isinstance(value, tuple) else "choices": _plain(value)}
 
 
 def _plain(value: Any) -> Json:
@@ -211,13 +54,63 @@ def _plain(value: Any) -> Json:
     return value.item() if hasattr(value, "item") else value
 
 
-def _refuse_processes(given: Mapping[str, Any], fix: str) -> None:
+def search_study(
+    definition: StudyDefinition | str | Path,
+    search: SearchOptions,
+    machine: MachineOptions,
+    listen: Listener,
+) -> StudyRecord:
+    """Search a definition here, or a study file by worker processes.
+
+    Returns the study as it stands afterwards.
+    """
+    if isinstance(definition, str | Path):
+        from lrsearch.launch.run import run_study
+
+        return run_study(definition, search, machine, listen=listen)
+    _refuse_processes(machine, "Write the definition to a study file and give its path.")
+    if search.name is None and search.accept_change:
+        fix = "Give the name of the study that goes on."
+        allowed = "given with accept_change: without it a changed definition is another study"
+        raise InvalidValue("name", got=None, allowed=allowed, fix=fix)
+    return run_inline(definition, search, machine, listen=listen)
+
+
+def retest_study(
+    study: StudyRecord,
+    wanted: RetestOptions,
+    search: SearchOptions,
+    machine: MachineOptions,
+    *,
+    definition: StudyDefinition | None,
+    listen: Listener,
+) -> None:
+    """Add retests to a study and train them, with the options of its search.
+
+    A definition's are trained here, a study file's by worker processes.
+    """
+    again = SearchOptions(
+        name=study.name,
+        overrides=study.plan.overrides,
+        accept_change=search.accept_change,
+        allow_version_drift=search.allow_version_drift,
+    )
+    if definition is not None:
+        _refuse_processes(machine, "")
+        run_inline(definition, again, machine, wanted=wanted, listen=listen)
+        return
+    if study.plan.study_file is None:
+        call = f"lrsearch.search(definition, name={study.name!r})"
+        fix = f"Search it again with its definition, {call}, and retest that result."
+        raise StudyFileError(f"study {study.name!r} was defined in a notebook. {fix}")
+    from lrsearch.launch.retesting import retest
+
+    retest(study.name, wanted, again, machine, listen=listen)
+
+
+def _refuse_processes(machine: MachineOptions, fix: str) -> None:
     for name in PROCESSES:
-        if name in given:
-            raise InvalidValue(
-                name, got=given[name], allowed="left out for a definition of this process", fix=fix
-            )
-
-
-def _some(given: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: given[name] for name in names if name in given}
+        value = getattr(machine, name)
+        if value is not None:
+            allowed = "left out for a definition of this process"
+            raise InvalidValue(name, got=value, allowed=allowed, fix=fix)

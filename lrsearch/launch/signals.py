@@ -1,9 +1,9 @@
 """Ctrl-C, SIGTERM and SIGHUP for a parent of workers: the first asks, the second ends at once.
 
-Handlers of Python run only between the main thread's bytecodes; a call that waits in C (a locked
-database) would hold a second Ctrl-C. So the second is also seen by a thread, through the C-level
-wakeup pipe, which ends the process when the main thread has not done so within a moment. Outside
-the main thread nothing is installed.
+Python runs signal handlers only between the main thread's bytecodes, so a call that waits in C (a
+locked database) would delay a second Ctrl-C. A thread therefore reads the signals from the C-level
+wakeup pipe too, and ends the process where the main thread has not done so 0.4 s after the second.
+Outside the main thread nothing is installed.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 from lrsearch.errors import Interrupted
 from lrsearch.machine import STOP_SIGNALS
 
-NUMBERS = STOP_SIGNALS
 _PATIENCE_SECONDS = 0.4  # promised: out within 1 s of the second, also on a busy machine
 _SHOW_CURSOR = b"\x1b[?25h"  # a live view hides it
 
 
 class Signals:
-    """A context in which the first signal calls `first(number)` and the second calls `second()` and
-    raises Interrupted.
+    """A context that answers signals.
+
+    The first signal calls `first(number)`; the second calls `second()` and raises Interrupted.
     """
 
     def __init__(self, first: Callable[[int], None], second: Callable[[], None]) -> None:
@@ -41,39 +41,29 @@ class Signals:
         if threading.current_thread() is threading.main_thread():
             self._old = {
                 number: signal.signal(number, self._handle)
-                for number in NUMBERS
-                if not _nohup(number)
+                for number in STOP_SIGNALS
+                if not _is_nohup(number)
             }
             read, write = self._pipe = os.pipe()
             os.set_blocking(write, False)
             self._old_wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-            threading.Thread(
-                target=self._guard, args=(read,), name="lrsearch-signals", daemon=True
-            ).start()
-            os.register_at_fork(after_in_child=self._forget)
+            threading.Thread(target=self._watch_pipe, args=(read,), daemon=True).start()
+            # a process that the caller's own code forks drops our handlers
+            os.register_at_fork(after_in_child=self._restore)
         return self
 
-    def _forget(self) -> None:
-        """A process that the caller's own code forked: a signal to it is its own, and none of ours."""
+    def __exit__(self, *_error: object) -> None:
+        if self._pipe is not None:
+            _, write = self._pipe
+            self._restore()
+            os.close(write)  # the watching thread reads the end and leaves
+
+    def _restore(self) -> None:
         if self._pipe is not None:
             self._pipe = None
             signal.set_wakeup_fd(self._old_wakeup)
             for number, handler in self._old.items():
                 signal.signal(number, handler)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._pipe is None:
-            return
-        signal.set_wakeup_fd(self._old_wakeup)
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-        os.close(self._pipe[1])  # the guard reads the end and goes
-        self._pipe = None
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self.number is None:
@@ -85,12 +75,12 @@ class Signals:
             number, "ended at once; running trials go back to the queue when their leases lapse"
         )
 
-    def _guard(self, read: int) -> None:
+    def _watch_pipe(self, read: int) -> None:
         seen = 0
         while data := os.read(read, 64):
-            seen += sum(number in NUMBERS for number in data)
+            seen += sum(number in STOP_SIGNALS for number in data)
             if seen > 1:
-                timer = threading.Timer(_PATIENCE_SECONDS, self._leave)
+                timer = threading.Timer(_PATIENCE_SECONDS, self._end_process)
                 timer.daemon = True
                 timer.start()
                 break
@@ -98,16 +88,16 @@ class Signals:
             pass
         os.close(read)
 
-    def _leave(self) -> None:
-        if self._pipe is None:  # the main thread did it
+    def _end_process(self) -> None:
+        if self._pipe is None:  # the main thread has left the context
             return
         self._second()
-        with suppress(OSError, ValueError):  # a terminal that is gone must not keep us
+        with suppress(OSError, ValueError):  # the terminal may be gone
             if sys.stderr.isatty():
                 os.write(2, _SHOW_CURSOR)
         os._exit(128 + (self.number or signal.SIGINT))
 
 
-def _nohup(number: int) -> bool:
-    """Whether whoever started us wants us to outlive the terminal: `nohup` has SIGHUP ignored."""
+def _is_nohup(number: int) -> bool:
+    """Whether the process was started to outlive its terminal: `nohup` ignores SIGHUP."""
     return number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) is signal.SIG_IGN

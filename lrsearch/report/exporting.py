@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 
 from lrsearch.answer import Answer, Contender, lost_text
+from lrsearch.answer.standing import contender
+from lrsearch.answer.words import count_text, rate_text
 from lrsearch.errors import CannotExport, InvalidValue, UnknownName
 from lrsearch.report.code import Run, own_module, searched_module
-from lrsearch.report.words import counted, rate_text, schedule_text, value_text
+from lrsearch.report.words import schedule_text, value_text
 from lrsearch.values import Json, Origin, StudyFacts, StudyRecord
 from lrsearch.version import VERSION
 
@@ -24,11 +26,9 @@ def export_text(study: StudyRecord, answer: Answer, *, form: str, trial: int | N
     export yet, CannotExport where yours cannot be written as Python.
     """
     chosen = choose(answer, trial)
-    return (
-        json.dumps(as_json(study, answer, chosen), indent=2)
-        if form == "json"
-        else as_python(study, answer, chosen)
-    )
+    if form == "json":
+        return json.dumps(as_json(study, answer, chosen), indent=2)
+    return as_python(study, answer, chosen)
 
 
 def choose(answer: Answer, trial: int | None) -> Contender:
@@ -43,30 +43,19 @@ def choose(answer: Answer, trial: int | None) -> Contender:
                 fix=fix,
             )
         return answer.best
-    contenders = [
-        each for each in (answer.best, answer.yours, *answer.retested) if each is not None
-    ]
-    for each in contenders:
-        if each.trial == trial:
+    for each in (answer.best, answer.yours, *answer.retested):
+        if each is not None and each.trial == trial:
             return each
     for record in answer.ranked:
         if record.number == trial and record.setting is not None:
-            value = record.value
-            return Contender(
-                trial=trial,
-                origin=record.origin,
-                state=record.state,
-                setting=record.setting,
-                searched=value,
-                retest=None,
-            )
+            return contender(record, None)
     known = [str(record.number) for record in answer.ranked]
     raise UnknownName("trial that ran to its end", got=str(trial), known=known)
 
 
 def as_json(study: StudyRecord, answer: Answer, chosen: Contender) -> dict[str, Json]:
     """All that a program needs to train it again."""
-    facts, setting = study.plan.facts, chosen.setting
+    facts, setting = study.facts, chosen.setting
     own = facts.own_optimizer if chosen.origin is Origin.YOURS else {}
     accumulation = own.get("accumulation", facts.accumulation)
     run = Run(facts=facts, setting=setting, accumulation=accumulation, seed=_seed(answer, chosen))
@@ -99,7 +88,7 @@ def as_python(study: StudyRecord, answer: Answer, chosen: Contender) -> str:
 
     Raises CannotExport for yours where its optimizer cannot be written as code.
     """
-    facts, own = study.plan.facts, chosen.origin is Origin.YOURS
+    facts, own = study.facts, chosen.origin is Origin.YOURS
     if own:
         _check_own(facts)
     accumulation = facts.own_optimizer["accumulation"] if own else facts.accumulation
@@ -121,8 +110,14 @@ def _title(study: StudyRecord, answer: Answer, chosen: Contender) -> str:
     if chosen.origin is not Origin.YOURS:
         return f"{'The best' if chosen is answer.best else 'A'} setting of study {study.name!r}"
     if answer.best is not None and answer.best.trial != chosen.trial:
-        return f"This is your own compile, which study {study.name!r} did not find best: trial {answer.best.trial} is."
-    return f"Yours is the setting: study {study.name!r} found none that is better than your own compile."
+        return (
+            f"This is your own compile, which study {study.name!r} did not find best: trial "
+            f"{answer.best.trial} is."
+        )
+    return (
+        f"Yours is the setting: study {study.name!r} found none that is better than your own "
+        "compile."
+    )
 
 
 def _about(run: Run, chosen: Contender) -> str:
@@ -132,16 +127,20 @@ def _about(run: Run, chosen: Contender) -> str:
     )
     batch = f"{run.accumulation} x batch size {setting.batch_size or 'of the dataset'}"
     lines = [
-        f"{setting.optimizer}, peak learning rate {rate_text(setting.learning_rate)}, {schedule_text(setting)}.",
+        (
+            f"{setting.optimizer}, peak learning rate {rate_text(setting.learning_rate)}, "
+            f"{schedule_text(setting)}."
+        ),
         f"{facts.objective} {_value(chosen)}.",
-        f"{counted(facts.epochs, 'epoch')}, {counted(run.total, 'update')} of {batch}.",
+        f"{count_text(facts.epochs, 'epoch')}, {count_text(run.total, 'update')} of {batch}.",
         f"Trial {chosen.trial}, seed {run.seed}; found by lrsearch {VERSION} with {versions}.",
     ]
     if setting.extra:
         lines.append(f"build_model(params) was called with {dict(setting.extra)!r}.")
     if chosen.origin is Origin.YOURS:
         lines.append(
-            "Its callbacks are not part of it: what stops early or sets the rate goes to fit as before."
+            "Its callbacks are not part of it: what stops early or sets the rate goes to fit "
+            "as before."
         )
     return "\n".join(lines)
 
@@ -151,7 +150,10 @@ def _value(chosen: Contender) -> str:
         lost = f", whose retests went wrong ({lost_text(chosen.retest)})" if chosen.retest else ""
         return f"{value_text(chosen.searched)} in one training{lost}"
     spread = f" +- {value_text(chosen.retest.spread)}" if chosen.retest.spread is not None else ""
-    return f"{value_text(chosen.retest.mean)}{spread} over {counted(chosen.retest.n, 'fresh seed')} {list(chosen.retest.seeds)}"
+    return (
+        f"{value_text(chosen.retest.mean)}{spread} over "
+        f"{count_text(chosen.retest.n, 'fresh seed')} {list(chosen.retest.seeds)}"
+    )
 
 
 def _seed(answer: Answer, chosen: Contender) -> int | None:

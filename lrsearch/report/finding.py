@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from lrsearch.errors import UnknownName
-from lrsearch.values import Kind, TrialRecord
+from lrsearch.values import TrialRecord, Trials
 
 
-def find_trial(study: str, records: Sequence[TrialRecord], name: str) -> TrialRecord:
+def find_trial(study: str, records: Trials, name: str) -> TrialRecord:
     """The trial or retest of that name. Raises UnknownName, with what the study has."""
-    found = {str(each.number): each for each in records if each.kind is Kind.SEARCH}
-    last = max(found, key=int) if found else None
-    found |= {
-        f"{each.parent}/{(each.repeat or 0) + 1}": each
-        for each in records
-        if each.kind is Kind.RETEST
-    }
+    found = {each.short_label: each for each in records}
     if name not in found:
+        last = max((each.number for each in records if each.is_search), default=None)
         known = f"0 to {last}, and retests like 0/1" if last is not None else "none yet"
         raise UnknownName("trial", got=name, known=(), fix=f"{study} has {known}.")
     return found[name]

@@ -5,29 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from lrsearch.answer.words import counted, rate_text
-from lrsearch.values import Json, Setting
+from lrsearch.answer.words import rate_text
+from lrsearch.values import Direction, Json, Setting, TrialRecord
 
-__all__ = [
-    "counted",
-    "duration_text",
-    "further_text",
-    "knob_texts",
-    "percent",
-    "range_text",
-    "rate_text",
-    "schedule_text",
-    "shape_text",
-    "value_digits",
-    "value_text",
-    "varying_of",
-]
-
+_LEAST_PART = 0.0005  # a smaller part of the run or the peak would round to 0 %
 _SHAPES = {
     "warmup_stable_decay": "level, then down",
     "cosine_restarts": "cosine restarts",
     "one_cycle": "one cycle",
 }
+
+
+def join_clauses(*clauses: str, between: str = "; ") -> str:
+    """The clauses that say something, in one line."""
+    return between.join(filter(None, clauses))
+
+
+def aim_text(objective: str, direction: Direction) -> str:
+    """`val_loss (lower is better)`."""
+    better = "higher" if direction is Direction.MAXIMIZE else "lower"
+    return f"{objective} ({better} is better)"
 
 
 def range_text(rates: tuple[float, float]) -> str:
@@ -36,8 +33,8 @@ def range_text(rates: tuple[float, float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def percent(fraction: float) -> str:
-    """`5 %`, `0.5 %`: no more digits than tell."""
+def _percent(fraction: float) -> str:
+    """`5 %`, `0.5 %`."""
     return f"{100 * fraction:.2g} %"
 
 
@@ -51,26 +48,40 @@ def schedule_text(setting: Setting) -> str:
     return ", ".join([shape_text(setting), *knob_texts(setting)])
 
 
+def setting_text(setting: Setting, varying: frozenset[str] = frozenset()) -> str:
+    """A setting in one line, in the words of every table; `varying` as for `further_text`."""
+    return f"{setting.optimizer} {rate_text(setting.learning_rate)} {run_text(setting, varying)}"
+
+
+def run_text(setting: Setting, varying: frozenset[str] = frozenset()) -> str:
+    """The schedule, and what else was searched: `linear, to 3 %; batch 64`."""
+    return join_clauses(schedule_text(setting), further_text(setting, varying))
+
+
+def trial_setting_text(record: TrialRecord, varying: frozenset[str] = frozenset()) -> str:
+    """A trial's setting in one line; before it is sampled, that it is not."""
+    return "(not sampled yet)" if record.setting is None else setting_text(record.setting, varying)
+
+
 def knob_texts(setting: Setting) -> list[str]:
     """What a schedule's shape is set to: `5 % warm-up`, `to 3 %`."""
-    parts = []
-    warmup, final = setting.shape.get("warmup", 0.0), setting.shape.get("final", 0.0)
-    if warmup >= 0.0005:  # noqa: PLR2004 - what rounds to 0 % is no warm-up
-        parts.append(f"{percent(warmup)} warm-up")
-    if final >= 0.0005:  # noqa: PLR2004
-        parts.append(f"to {percent(final)}")
-    knobs = {
-        name: value for name, value in setting.shape.items() if name not in {"warmup", "final"}
-    }
-    return parts + [f"{name.replace('_', ' ')} {value:.3g}" for name, value in knobs.items()]
+    knobs = dict(setting.shape)
+    ends = {"{} warm-up": knobs.pop("warmup", 0.0), "to {}": knobs.pop("final", 0.0)}
+    return [
+        *(text.format(_percent(part)) for text, part in ends.items() if part >= _LEAST_PART),
+        *(f"{name.replace('_', ' ')} {value:.3g}" for name, value in knobs.items()),
+    ]
 
 
-def varying_of(settings: Iterable[Setting]) -> frozenset[str]:
-    """What differs between these, beside optimizer, rate, schedule and extra: `batch_size`,
-    hyperparameters as `adamw.beta_2`.
+def varying_of(records: Iterable[TrialRecord]) -> frozenset[str]:
+    """What differs between settings, such as `batch_size` or the hyperparameter `adamw.beta_2`.
+
+    Yours does not count. Optimizer, rate, schedule and extra do not either: they are always shown.
     """
     seen: dict[str, set[float | None]] = {}
-    for each in settings:
+    for each in (record.setting for record in records if not record.is_yours):
+        if each is None:
+            continue
         seen.setdefault("batch_size", set()).add(each.batch_size)
         for name, value in each.hyper.items():
             seen.setdefault(f"{each.optimizer}.{name}", set()).add(value)
@@ -78,8 +89,9 @@ def varying_of(settings: Iterable[Setting]) -> frozenset[str]:
 
 
 def further_text(setting: Setting, varying: frozenset[str] = frozenset()) -> str:
-    """What else was searched: `dropout 0.23, batch 64, weight decay 0.01`; `varying` says what of
-    it is worth a word.
+    """What else was searched: `dropout 0.23, batch 64, weight decay 0.01`.
+
+    Batch size and hyperparameters are named where they are `varying`.
     """
     shown = dict(setting.extra)
     shown |= {"batch": setting.batch_size} if "batch_size" in varying else {}
@@ -92,9 +104,7 @@ def further_text(setting: Setting, varying: frozenset[str] = frozenset()) -> str
 
 
 def _word(value: Json) -> str:
-    """A searched value in a line: a text that would break the line, or could not be seen, as Python
-    writes it.
-    """
+    """A searched value in a line; text that would break the line or be invisible, as its repr."""
     if isinstance(value, float):
         return f"{value:.3g}"
     text = str(value)
@@ -102,22 +112,22 @@ def _word(value: Json) -> str:
 
 
 def value_digits(values: Iterable[float | None]) -> int:
-    """Digits after the point that show three figures of the smallest of `values`; at least three."""
+    """Digits after the point, at least three, that show three figures of the smallest value."""
     sizes = [abs(each) for each in values if each is not None and math.isfinite(each) and each]
     return min(9, max(3, 2 - math.floor(math.log10(min(sizes))))) if sizes else 3
 
 
 def value_text(value: float | None, digits: int = 4) -> str:
-    """A value of the objective, or a dash; three figures of what `digits` would show as nothing."""
+    """A value of the objective, or a dash; three figures where `digits` would show only zeros."""
     if value is None or not math.isfinite(value):
         return "-"
     shown = f"{value:.{digits}f}" if abs(value) < 1e4 else f"{value:.4g}"  # noqa: PLR2004
     return shown if not value or abs(value) >= 10.0 ** (1 - digits) else f"{value:.3g}"
 
 
-def duration_text(seconds: float) -> str:
-    """`12 s`, `4 min`, `1 h 20 min`."""
+def duration_text(seconds: float, minute: str = "min") -> str:
+    """`1.2 s`, `12 s`, `4 min`, `1 h 20 min`; `minute` is the word for minutes alone."""
     if seconds < 90:  # noqa: PLR2004
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004
+    return f"{minutes} {minute}" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004

@@ -1,11 +1,10 @@
-"""When to stop a trial early: rules that look at an epoch's objective beside the other trials' at
-the same epoch.
+"""When to stop a trial early: rules that compare its objective with others' at the same epoch.
 
-Pure functions of numbers. Who may be pruned at all is the caller's business: trial 0 (yours),
-references that answers are held against and retests never are. A rung before the rate has risen for
-the last time (`space.rise_of`: warm-up, one_cycle's rise, cyclic shapes and restarts throughout) is
-not looked at, nor compared with: its value is not comparable with that of a schedule that is past
-its own rise (stop-only halving on such values kept the true best 0 of 20 times).
+Pure functions of numbers. The caller decides who may be pruned at all: trial 0 (yours), references
+and retests never are, since answers are compared with them. A rung is looked at only after the rate
+has risen for the last time (`space.rise_of`: warm-up, one_cycle's rise, cyclic shapes and restarts
+throughout). Before that, a value does not compare with that of a schedule past its own rise:
+stop-only halving on such values kept the true best 0 of 20 times.
 """
 
 from __future__ import annotations
@@ -13,9 +12,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count, takewhile
 from typing import Final, TypeAlias, final
 
-from lrsearch.errors import InvalidValue, UnknownName
+from lrsearch.choices import check_choice
+from lrsearch.errors import InvalidValue
 from lrsearch.values import Direction, Verdict
 
 REDUCTION: Final = 3  # asha and hyperband keep about one trial in three at a rung
@@ -30,78 +31,58 @@ Worse: TypeAlias = Callable[[float, Sequence[float], Direction], bool]
 @final
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PruneRule:
-    """A named rule for a study of `epochs` epochs."""
+    """One rule of `PRUNERS` for a study of `epochs` epochs."""
 
-    name: str
     epochs: int
     direction: Direction
     _rungs: Rungs
     _worse: Worse
 
     def rungs(self, number: int, rise: float) -> frozenset[int]:
-        """The epochs (1-based, finished) at which trial `number` is looked at: past its rise, a
-        fraction of the run, and before its last epoch.
+        """The finished epochs (from 1) at which trial `number` is looked at.
+
+        They lie after its `rise`, a fraction of the run, and before its last epoch.
         """
         first = rise * self.epochs
         return frozenset(
             epoch for epoch in self._rungs(self.epochs, number) if first < epoch < self.epochs
         )
 
-    def verdict(self, epoch: int, value: float, others: Sequence[float]) -> Verdict:
+    def verdict(self, value: float, others: Sequence[float]) -> Verdict:
         """Whether a trial with `value` at a rung goes on.
 
-        `others` are values at that same epoch; its own may be among them.
-
-        The epoch itself plays no part: all rungs are judged alike.
+        `others` are values at the same epoch; the trial's own may be among them.
         """
-        del epoch
         return Verdict.PRUNE if self._worse(value, others, self.direction) else Verdict.KEEP
 
 
 def pruning_rule(name: str, *, epochs: int, direction: Direction) -> PruneRule:
     """The rule `name` of `PRUNERS`; raises UnknownName, InvalidValue where `epochs` is below 1."""
-    if name not in PRUNERS:
-        raise UnknownName("pruner", got=name, known=PRUNERS)
+    check_choice("pruner", name)
     if epochs < 1:
         raise InvalidValue("epochs", got=epochs, allowed="at least 1")
     rungs, worse = PRUNERS[name]
-    return PruneRule(name=name, epochs=epochs, direction=direction, _rungs=rungs, _worse=worse)
+    return PruneRule(epochs=epochs, direction=direction, _rungs=rungs, _worse=worse)
 
 
-def _no_rungs(epochs: int, number: int) -> Sequence[int]:
-    del epochs, number
-    return ()
-
-
-def _every_epoch(epochs: int, number: int) -> Sequence[int]:
-    del number
+def _every_epoch(epochs: int, _number: int) -> Sequence[int]:
     return range(1, epochs)
 
 
-def _halving(epochs: int, number: int) -> Sequence[int]:
+def _halving(epochs: int, _number: int) -> Sequence[int]:
     """..., a ninth and a third of the run, down to one epoch; ascending."""
-    del number
-    found, share = [], REDUCTION
-    while epochs / share >= 1:
-        found.append(round(epochs / share))
-        share *= REDUCTION
-    return sorted(set(found))
+    shares = takewhile(lambda share: share <= epochs, (REDUCTION**power for power in count(1)))
+    return sorted({round(epochs / share) for share in shares})
 
 
 def _brackets(epochs: int, number: int) -> Sequence[int]:
-    """Bracket `number % count` leaves out that many of the early rungs; the last bracket is never
-    looked at.
+    """The rungs of bracket `number % count`: without so many of the early ones.
 
     Li et al. (2018), Hyperband: a hedge against early values that mislead. Brackets share the
-    values at a rung.
+    values at a rung. The last bracket has no rung.
     """
     rungs = _halving(epochs, number)
     return rungs[number % (len(rungs) + 1) :]
-
-
-def _never(value: float, others: Sequence[float], direction: Direction) -> bool:
-    del value, others, direction
-    return False
 
 
 def _below_median(value: float, others: Sequence[float], direction: Direction) -> bool:
@@ -110,16 +91,14 @@ def _below_median(value: float, others: Sequence[float], direction: Direction) -
 
 
 def _outside_top_share(value: float, others: Sequence[float], direction: Direction) -> bool:
-    """Li et al. (2020), ASHA's stopping form: goes on while in the best third of those seen; ties
-    go on.
-    """
+    """Li et al. (2020), ASHA's stopping form: the best third so far goes on, ties included."""
     seen = len(others) + (value not in others)
     ahead = sum(direction.better(other, value) for other in others)
     return seen >= REDUCTION and ahead >= seen // REDUCTION
 
 
 PRUNERS: dict[str, tuple[Rungs, Worse]] = {
-    "none": (_no_rungs, _never),
+    "none": (lambda _epochs, _number: (), lambda _value, _others, _direction: False),
     "median": (_every_epoch, _below_median),
     "asha": (_halving, _outside_top_share),
     "hyperband": (_brackets, _outside_top_share),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from lrsearch.errors import InvalidValue
-from lrsearch.space.optimizers import optimizer_named
+from lrsearch.space._keras_layers import output_layers
+from lrsearch.space.optimizers import find_optimizer
 from lrsearch.values import Json, Setting
 
 
@@ -34,7 +34,7 @@ def build_optimizer(
     orthogonalise. With `learning_rate`, the rate is a variable in place of the schedule, for
     whoever feeds it.
     """
-    spec = optimizer_named(setting.optimizer)
+    spec = find_optimizer(setting.optimizer)
     arguments = keras_arguments(setting, accumulation, carried or {})
     if spec.name == "muon" and model is not None:
         arguments["exclude_layers"] = output_layers(model)
@@ -46,7 +46,7 @@ def build_optimizer(
     return keras_class(spec.name)(given, **arguments)
 
 
-def scaled(optimizer: Any, scaling: Mapping[str, Json]) -> Any:
+def scale_loss(optimizer: Any, scaling: Mapping[str, Json]) -> Any:
     """`optimizer` in a loss scaling of these arguments."""
     import keras
 
@@ -54,12 +54,13 @@ def scaled(optimizer: Any, scaling: Mapping[str, Json]) -> Any:
 
 
 def keras_class(optimizer: str) -> Any:
-    """The class in keras.optimizers; raises InvalidValue where the installed Keras does not have it
-    yet.
+    """The class in keras.optimizers.
+
+    Raises InvalidValue where the installed Keras does not have the class yet.
     """
     import keras
 
-    found = getattr(keras.optimizers, optimizer_named(optimizer).keras, None)
+    found = getattr(keras.optimizers, find_optimizer(optimizer).keras, None)
     if found is None:
         allowed = f"an optimizer that Keras {keras.__version__} has"
         raise InvalidValue(
@@ -71,37 +72,15 @@ def keras_class(optimizer: str) -> Any:
 def keras_arguments(
     setting: Setting, accumulation: int, carried: Mapping[str, Json]
 ) -> dict[str, Any]:
-    """What the setting's optimizer takes beside its schedule, and beside the layers that Muon
-    leaves out.
-    """
+    """The arguments of the setting's optimizer, without its schedule and Muon's excluded layers."""
     arguments: dict[str, Any] = {
-        **optimizer_named(setting.optimizer).fixed,
+        **find_optimizer(setting.optimizer).fixed,
         **_hyper(setting),
         **carried,
     }
     if accumulation > 1:  # Keras refuses 1
         arguments["gradient_accumulation_steps"] = accumulation
     return arguments
-
-
-def output_layers(model: Any) -> list[str]:
-    """Patterns of the paths of the weights that give the outputs: Muon must not orthogonalise them.
-
-    The layer that an output comes from may have none (an activation after the last Dense): then
-    those before it count.
-    """
-
-    def weighted(tensor: Any) -> set[str]:
-        layer, node, _ = tensor._keras_history  # noqa: SLF001
-        if getattr(layer, "weights", None):
-            # a model in a model
-            inside = [weighted(each) for each in getattr(layer, "outputs", None) or ()]
-            return set().union(*inside) or {layer.name}
-        return set().union(*(weighted(each) for each in layer._inbound_nodes[node].input_tensors))  # noqa: SLF001
-
-    names = set().union(*(weighted(each) for each in getattr(model, "outputs", None) or ()))
-    last = (each.name for each in reversed(model.layers) if each.weights or not each.built)
-    return [f"(^|/){re.escape(name)}/" for name in sorted(names or {next(last)})]
 
 
 def _hyper(setting: Setting) -> dict[str, float]:

@@ -1,25 +1,26 @@
-"""What the fields of a search space may hold: each check raises InvalidValue, which says what is
-allowed.
+"""What the fields of a search space may hold.
 
-Those named `checked_...` return the value as it is kept.
+Each check raises InvalidValue, which says what is allowed, or UnknownName.
+
+Those that may change the value, such as a list into a tuple, return it as it is kept.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lrsearch.errors import InvalidValue
+from lrsearch.errors import InvalidValue, UnknownName
+from lrsearch.space.dimensions import AXIS, Range, is_number
 from lrsearch.space.knobs import Knob
-
-Range = tuple[float, float]
+from lrsearch.space.optimizers import OPTIMIZERS
 
 # decay rates of averages; the other knobs have no upper end
 _BELOW_ONE = frozenset({"beta_1", "beta_2", "rho", "momentum"})
 
 
-def checked_names(field_name: str, given: Any) -> tuple[str, ...]:
+def check_names(field_name: str, given: Any) -> tuple[str, ...]:
     """Names that differ, at least one."""
     if isinstance(given, str) or not isinstance(given, Sequence) or not given:
         raise InvalidValue(field_name, got=given, allowed="a list of names, at least one")
@@ -28,7 +29,7 @@ def checked_names(field_name: str, given: Any) -> tuple[str, ...]:
     return tuple(given)
 
 
-def checked_pair(field_name: str, given: Any) -> Range:
+def check_pair(field_name: str, given: Any) -> Range:
     """Two finite numbers, the lower first."""
     try:
         low, high = (float(each) for each in given)
@@ -39,9 +40,9 @@ def checked_pair(field_name: str, given: Any) -> Range:
     return low, high
 
 
-def checked_fraction(name: str, given: Any, limit: float) -> float | Range:
+def check_fraction(name: str, given: Any, limit: float) -> float | Range:
     """A fraction, or a pair of them."""
-    checked = checked_pair(name, given) if isinstance(given, tuple | list) else given
+    checked = check_pair(name, given) if isinstance(given, tuple | list) else given
     numbers = checked if isinstance(checked, tuple) else (checked,)
     if not all(
         isinstance(each, int | float) and not isinstance(each, bool) and 0 <= each <= limit
@@ -53,7 +54,7 @@ def checked_fraction(name: str, given: Any, limit: float) -> float | Range:
     return checked if isinstance(checked, tuple) else float(checked)
 
 
-def checked_batch_sizes(given: Any) -> tuple[int | None, ...] | None:
+def check_batch_sizes(given: Any) -> tuple[int | None, ...] | None:
     """One or several sizes that differ; None where nothing was said."""
     if given is None:
         return None
@@ -66,9 +67,61 @@ def checked_batch_sizes(given: Any) -> tuple[int | None, ...] | None:
     return sizes
 
 
+def check_rates(given: Any, optimizers: Sequence[str]) -> Range | dict[str, Range] | None:
+    """A range of peak rates, or one by optimizer, within the search's axis and Keras' clamp."""
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        pair = check_pair("learning_rate", given)
+        for name in optimizers:
+            _check_rate(name, pair)
+        return pair
+    for name in given:
+        if name not in optimizers:
+            raise UnknownName("optimizer in learning_rate", got=name, known=optimizers)
+    pairs = {name: check_pair(f"learning_rate[{name!r}]", pair) for name, pair in given.items()}
+    for name, pair in pairs.items():
+        _check_rate(name, pair)
+    return pairs
+
+
+def _check_rate(optimizer: str, pair: Range) -> None:
+    spec = OPTIMIZERS[optimizer]
+    lowest, highest = AXIS[0] * spec.reference, AXIS[1] * spec.reference
+    if pair[0] < lowest or pair[1] > highest:
+        allowed = f"within {lowest:g} to {highest:g} for {optimizer}"
+        raise InvalidValue("learning_rate", got=pair, allowed=allowed)
+    if pair[1] > spec.clamp:
+        fix = (
+            f"Keras takes no more than 1/sqrt(update) with {optimizer}: "
+            "rates above it are all the same."
+        )
+        raise InvalidValue("learning_rate", got=pair, allowed=f"at most {spec.clamp:g}", fix=fix)
+
+
+def check_hyper(hyper: Mapping[str, Mapping[str, Any]], optimizers: Sequence[str]) -> None:
+    """Hyperparameters by optimizer: known ones, and one kind of weight decay."""
+    for optimizer, knobs in hyper.items():
+        if optimizer not in optimizers:
+            raise UnknownName("optimizer in hyper", got=optimizer, known=optimizers)
+        known = OPTIMIZERS[optimizer].hyper
+        if {"weight_decay", "independent_weight_decay"} <= set(knobs):
+            raise InvalidValue(
+                f"hyper[{optimizer!r}]",
+                got=sorted(knobs),
+                allowed="one kind of weight decay",
+                fix="Choose one: weight_decay is multiplied by the learning rate, "
+                "the other is not.",
+            )
+        for name, value in knobs.items():
+            if name not in known:
+                raise UnknownName(f"hyperparameter of {optimizer}", got=name, known=known)
+            check_knob(f"hyper[{optimizer!r}][{name!r}]", name, known[name], value)
+
+
 def check_knob(field_name: str, name: str, knob: Knob, value: Any) -> None:
     """A hyperparameter: one number, or a range of them, in which Keras can train."""
-    pair = (value, value) if is_number(value) else checked_pair(field_name, value)
+    pair = (value, value) if is_number(value) else check_pair(field_name, value)
     if pair[0] < 0 or (name in _BELOW_ONE and pair[1] >= 1):
         raise InvalidValue(
             field_name,
@@ -83,9 +136,7 @@ def check_knob(field_name: str, name: str, knob: Knob, value: Any) -> None:
 
 
 def check_choices(name: str, value: Any) -> None:
-    """Choices are stored as JSON and compared when they come back, so they must be plain and
-    differ.
-    """
+    """Choices must be plain and differ: they are stored as JSON, and compared when read again."""
     if not isinstance(value, list):
         return
     plain = all(each is None or isinstance(each, str | bool) or is_number(each) for each in value)
@@ -97,8 +148,3 @@ def check_choices(name: str, value: Any) -> None:
             allowed="numbers, strings, booleans or None that differ",
             fix=fix,
         )
-
-
-def is_number(value: Any) -> bool:
-    """A finite number, which a boolean is not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

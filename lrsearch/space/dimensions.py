@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
 
+from lrsearch.errors import InvalidValue
+from lrsearch.space.knobs import Knob
 from lrsearch.values import Json
+
+Range: TypeAlias = tuple[float, float]
+
+AXIS = (1e-4, 1e4)  # of lr_over_reference: wider than every range, and the same in every study
+PUBLIC_AXIS = (1e-9, 1e4)  # of learning_rate, where people read it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,3 +34,39 @@ class Dimension:
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Dimension:
         return cls(**{**data, "choices": tuple(data["choices"])})
+
+    def canonical(self) -> Json:
+        """The value that stands for a knob which has no effect: the first choice, or the middle."""
+        if self.kind == "categorical":
+            return self.choices[0]
+        if self.log:
+            return math.sqrt(self.low * self.high)
+        middle = (self.low + self.high) / 2
+        return int(middle) if self.kind == "int" else middle
+
+
+def knob_dimension(name: str, knob: Knob, between: Sequence[float]) -> Dimension:
+    kind = "int" if knob.whole else "float"
+    return Dimension(name=name, kind=kind, low=between[0], high=between[1], log=knob.log)
+
+
+def extra_dimension(name: str, value: Any) -> Dimension:
+    """The axis of a value for `build_model(params)`: a list of choices, or a (low, high) pair."""
+    if isinstance(value, list) and value:
+        return Dimension(name=name, kind="categorical", choices=tuple(value))
+    if (
+        isinstance(value, tuple)
+        and len(value) == 2  # noqa: PLR2004 - low and high
+        and all(map(is_number, value))
+        and value[0] < value[1]
+    ):
+        whole = all(isinstance(each, int) for each in value)
+        return Dimension(name=name, kind="int" if whole else "float", low=value[0], high=value[1])
+    raise InvalidValue(
+        f"extra[{name!r}]", got=value, allowed="a (low, high) pair of numbers or a list of choices"
+    )
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a finite number, which a boolean is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

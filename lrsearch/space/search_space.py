@@ -11,40 +11,31 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from lrsearch.choices import SPACE
 from lrsearch.errors import InvalidValue, UnknownName
 from lrsearch.space.checks import (
-    Range,
+    check_batch_sizes,
     check_choices,
-    check_knob,
-    checked_batch_sizes,
-    checked_fraction,
-    checked_names,
-    checked_pair,
-    is_number,
+    check_fraction,
+    check_hyper,
+    check_names,
+    check_rates,
 )
-from lrsearch.space.dimensions import Dimension
-from lrsearch.space.knobs import Knob
-from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec, optimizer_named
-from lrsearch.space.schedules import SHAPES, shape_named
+from lrsearch.space.dimensions import (
+    AXIS,
+    PUBLIC_AXIS,
+    Dimension,
+    Range,
+    extra_dimension,
+    knob_dimension,
+)
+from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec, find_optimizer, rate_range
+from lrsearch.space.schedules import SHAPES, find_shape
+from lrsearch.space.suggestion import SuggestingTrial, Suggestion, ask
 from lrsearch.values import Json, Setting
 
-if TYPE_CHECKING:
-    from lrsearch.space.suggestion import Suggestion
-
-AXIS = (1e-4, 1e4)  # of lr_over_reference: wider than every range, and the same in every study
-PUBLIC_AXIS = (1e-9, 1e4)  # of learning_rate, where people read it
-OVERRIDES = (
-    "optimizers",
-    "schedules",
-    "learning_rate",
-    "warmup",
-    "final",
-    "batch_size",
-    "extra",
-    "fine_tuning",
-)
 RESERVED = {
     "optimizer",
     "schedule",
@@ -60,14 +51,17 @@ RESERVED = {
 class SearchSpace:
     """What a study tries.
 
-    optimizers: names of the optimizer table. schedules: names of the shape table. learning_rate:
-    `(low, high)` peak rates, or a dict of such pairs by optimizer; by default each optimizer's
-    plausible range. warmup: fraction of the run that rises to the peak; a pair searches it, a
-    number fixes it. final: the last rate as a fraction of the peak; likewise. batch_size: one or
-    several; by default the definition's. Reference rates hold for the first. hyper: further
-    hyperparameters by optimizer, such as `{"adamw": {"weight_decay": (1e-4, 1e-1)}}`; a number
-    fixes one. extra: values for `build_model(params)`: a pair of floats is a range, a pair of ints
-    a whole-number range, a list a choice of numbers, strings, booleans or None.
+    optimizers: names of the optimizer table.
+    schedules: names of the shape table.
+    learning_rate: `(low, high)` peak rates, or a dict of such pairs by optimizer; by default each
+        optimizer's plausible range.
+    warmup: fraction of the run that rises to the peak; a pair searches it, a number fixes it.
+    final: the last rate as a fraction of the peak; likewise.
+    batch_size: one or several; by default the definition's. Reference rates hold for the first.
+    hyper: further hyperparameters by optimizer, such as
+        `{"adamw": {"weight_decay": (1e-4, 1e-1)}}`; a number fixes one.
+    extra: values for `build_model(params)`: a pair of floats is a range, a pair of ints a
+        whole-number range, a list a choice of numbers, strings, booleans or None.
     """
 
     optimizers: Sequence[str] = ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw")
@@ -81,23 +75,27 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         for name in ("optimizers", "schedules"):
-            object.__setattr__(self, name, checked_names(name, getattr(self, name)))
+            object.__setattr__(self, name, check_names(name, getattr(self, name)))
         for each in self.optimizers:
-            optimizer_named(each)
+            find_optimizer(each)
         for each in self.schedules:
-            shape_named(each)
-        self._check_rates()
+            find_shape(each)
+        object.__setattr__(self, "learning_rate", check_rates(self.learning_rate, self.optimizers))
         for name, limit in (("warmup", 0.9), ("final", 1.0)):
-            object.__setattr__(self, name, checked_fraction(name, getattr(self, name), limit))
-        object.__setattr__(self, "batch_size", checked_batch_sizes(self.batch_size))
-        self._check_hyper()
-        self._check_extra()
+            object.__setattr__(self, name, check_fraction(name, getattr(self, name), limit))
+        object.__setattr__(self, "batch_size", check_batch_sizes(self.batch_size))
+        check_hyper(self.hyper, self.optimizers)
+        for name, value in self.extra.items():
+            if not name.isidentifier() or name in RESERVED:
+                raise InvalidValue(
+                    "extra", got=name, allowed="an identifier that is no name of lrsearch's own"
+                )
+            check_choices(name, value)
+            extra_dimension(name, value)
 
     @classmethod
     def fine_tuning(cls, **changes: Any) -> SearchSpace:
-        """A space for pretrained models: adaptive optimizers, rates from 1e-6 to 1e-3, always a
-        warm-up.
-        """
+        """A space for pretrained models: adaptive optimizers, low rates, always a warm-up."""
         chosen = {
             "optimizers": ("adam", "adamw", "lion"),
             "schedules": ("linear", "cosine", "constant"),
@@ -107,69 +105,6 @@ class SearchSpace:
         if "optimizers" in changes and "learning_rate" not in changes:
             chosen["learning_rate"] = _only(chosen["learning_rate"], changes["optimizers"])
         return cls(**{**chosen, **changes})
-
-    # -- checks ------------------------------------------------------------------------------------------------------
-
-    def _check_rates(self) -> None:
-        given = self.learning_rate
-        if given is None:
-            return
-        if isinstance(given, Mapping):
-            for name in given:
-                if name not in self.optimizers:
-                    raise UnknownName("optimizer in learning_rate", got=name, known=self.optimizers)
-            pairs = {
-                name: checked_pair(f"learning_rate[{name!r}]", pair) for name, pair in given.items()
-            }
-            object.__setattr__(self, "learning_rate", pairs)
-        else:
-            pair = checked_pair("learning_rate", given)
-            object.__setattr__(self, "learning_rate", pair)
-            pairs = dict.fromkeys(self.optimizers, pair)
-        for name, (low, high) in pairs.items():
-            reference = OPTIMIZERS[name].reference
-            if low < AXIS[0] * reference or high > AXIS[1] * reference:
-                allowed = f"within {AXIS[0] * reference:g} to {AXIS[1] * reference:g} for {name}"
-                raise InvalidValue("learning_rate", got=(low, high), allowed=allowed)
-            if high > OPTIMIZERS[name].clamp:
-                fix = f"Keras takes no more than 1/sqrt(update) with {name}: rates above it are all the same."
-                raise InvalidValue(
-                    "learning_rate",
-                    got=(low, high),
-                    allowed=f"at most {OPTIMIZERS[name].clamp:g}",
-                    fix=fix,
-                )
-
-    def _check_hyper(self) -> None:
-        for optimizer, knobs in self.hyper.items():
-            if optimizer not in self.optimizers:
-                raise UnknownName("optimizer in hyper", got=optimizer, known=self.optimizers)
-            known = OPTIMIZERS[optimizer].hyper
-            if {"weight_decay", "independent_weight_decay"} <= set(knobs):
-                fix = (
-                    "Choose one: weight_decay is multiplied by the learning rate, the other is not."
-                )
-                raise InvalidValue(
-                    f"hyper[{optimizer!r}]",
-                    got=sorted(knobs),
-                    allowed="one kind of weight decay",
-                    fix=fix,
-                )
-            for name, value in knobs.items():
-                if name not in known:
-                    raise UnknownName(f"hyperparameter of {optimizer}", got=name, known=known)
-                check_knob(f"hyper[{optimizer!r}][{name!r}]", name, known[name], value)
-
-    def _check_extra(self) -> None:
-        for name, value in self.extra.items():
-            if not name.isidentifier() or name in RESERVED:
-                raise InvalidValue(
-                    "extra", got=name, allowed="an identifier that is no name of lrsearch's own"
-                )
-            check_choices(name, value)
-            _extra_dimension(name, value)
-
-    # -- derived -----------------------------------------------------------------------------------------------------
 
     @property
     def batch_sizes(self) -> tuple[int | None, ...]:
@@ -182,25 +117,20 @@ class SearchSpace:
     def with_overrides(self, overrides: Mapping[str, Json]) -> SearchSpace:
         """This space with some fields replaced, as the command line's options of the same names do.
 
-        Optimizers that are left out take what is said of them along; `fine_tuning` replaces what
-        the others do not name.
+        Rates and hyperparameters of optimizers that are left out go with them. `fine_tuning`
+        replaces the fields that the other overrides do not name.
         """
         for name in overrides:
-            if name not in OVERRIDES:
-                raise UnknownName("option of the search space", got=name, known=OVERRIDES)
+            if name not in SPACE:
+                raise UnknownName("option of the search space", got=name, known=SPACE)
         changes: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in overrides.items()
         }
-        if "extra" in changes:
-            changes["extra"] = {
-                **self.extra,
-                **{name: _from_json(value) for name, value in changes["extra"].items()},
-            }
+        extra = {name: _from_json(value) for name, value in changes.get("extra", {}).items()}
+        changes["extra"] = {**self.extra, **extra}
         if changes.pop("fine_tuning", False):
-            return SearchSpace.fine_tuning(
-                **{"batch_size": self.batch_size, "extra": self.extra, **changes}
-            )
+            return SearchSpace.fine_tuning(**{"batch_size": self.batch_size, **changes})
         if "optimizers" in changes:
             for name in ("learning_rate", "hyper"):
                 changes.setdefault(name, _only(getattr(self, name), changes["optimizers"]))
@@ -209,40 +139,34 @@ class SearchSpace:
     def to_json(self) -> dict[str, Json]:
         return asdict(self)
 
-    def plausible(self, optimizer: str, batch_size: int | None) -> Range:
-        """The real rates that may be tried: what was asked for, else the table's range, scaled with
-        the batch.
-        """
-        spec = OPTIMIZERS[optimizer]
+    @property
+    def asked_rates(self) -> dict[str, Range]:
+        """The ranges of peak rates that were asked for, by optimizer."""
         given = self.learning_rate
-        if isinstance(given, Mapping):
-            given = given.get(optimizer)
-        if given is not None:
-            return given
-        scale = self.batch_scale(spec, batch_size)
-        return spec.low * scale, spec.high * scale
+        if given is None or isinstance(given, Mapping):
+            return dict(given or {})
+        return dict.fromkeys(self.optimizers, given)
 
-    def batch_scale(self, spec: OptimizerSpec, batch_size: int | None) -> float:
-        """How the reference rate grows with the batch: linearly for plain gradients, by the square
-        root for adaptive ones.
-        """
+    def plausible(self, optimizer: str, batch_size: int | None) -> Range:
+        """Lowest and highest peak rate that may be tried."""
         base = self.batch_sizes[0]
-        return (batch_size / base) ** spec.batch_exponent if batch_size and base else 1.0
+        return rate_range(optimizer, batch_size, asked=self.asked_rates, base=base)
 
-    # -- dimensions --------------------------------------------------------------------------------------------------
+    def _reference_rate(self, optimizer: str, batch_size: int | None) -> float:
+        """What `lr_over_reference` is relative to."""
+        spec = find_optimizer(optimizer)
+        return spec.reference * spec.batch_scale(batch_size, self.batch_sizes[0])
 
     def dimensions(self) -> tuple[Dimension, ...]:
         """The flat space as a sampler sees it."""
-        rate = Dimension(
-            name="lr_over_reference", kind="float", low=AXIS[0], high=AXIS[1], log=True
-        )
-        return (*self._names(), rate, *self._knobs())
+        return self._with_rate("lr_over_reference", AXIS)
 
     def public_dimensions(self) -> tuple[Dimension, ...]:
         """The same as people read it: the real learning rate in place of the relative one."""
-        rate = Dimension(
-            name="learning_rate", kind="float", low=PUBLIC_AXIS[0], high=PUBLIC_AXIS[1], log=True
-        )
+        return self._with_rate("learning_rate", PUBLIC_AXIS)
+
+    def _with_rate(self, name: str, axis: Range) -> tuple[Dimension, ...]:
+        rate = Dimension(name=name, kind="float", low=axis[0], high=axis[1], log=True)
         return (*self._names(), rate, *self._knobs())
 
     def _names(self) -> tuple[Dimension, ...]:
@@ -258,11 +182,11 @@ class SearchSpace:
                 found[name] = Dimension(name=name, kind="float", low=value[0], high=value[1])
         for schedule in self.schedules:
             for name, knob in SHAPES[schedule].knobs.items():
-                found[name] = _knob_dimension(name, knob, (knob.low, knob.high))
+                found[name] = knob_dimension(name, knob, (knob.low, knob.high))
         for optimizer, knobs in self.hyper.items():
             for name, value in knobs.items():
                 if not isinstance(value, int | float):
-                    found[f"{optimizer}.{name}"] = _knob_dimension(
+                    found[f"{optimizer}.{name}"] = knob_dimension(
                         f"{optimizer}.{name}", OPTIMIZERS[optimizer].hyper[name], value
                     )
         if len(self.batch_sizes) > 1:
@@ -270,24 +194,29 @@ class SearchSpace:
                 name="batch_size", kind="categorical", choices=self.batch_sizes
             )
         for name, value in self.extra.items():
-            found[name] = _extra_dimension(name, value)
+            found[name] = extra_dimension(name, value)
         return tuple(found.values())
 
-    def suggest(self, trial: Any, *, total_steps: int, batch_size: int | None = None) -> Suggestion:
-        """Ask any Optuna trial for a setting of this space, for a training loop of any framework."""
-        from lrsearch.space.suggestion import suggest
-
-        return suggest(self, trial, total_steps=total_steps, batch_size=batch_size)
-
-    # -- settings ----------------------------------------------------------------------------------------------------
+    def suggest(
+        self, trial: SuggestingTrial, *, total_steps: int, batch_size: int | None = None
+    ) -> Suggestion:
+        """Ask any Optuna trial for a setting of this space, for a loop of any framework."""
+        params = {each.name: ask(trial, each) for each in self.dimensions()}
+        if batch_size is not None:
+            params["batch_size"] = batch_size
+        setting = self.setting_from(params)
+        if hasattr(trial, "set_user_attr"):
+            trial.set_user_attr("learning_rate", setting.learning_rate)
+        return Suggestion(setting=setting, total_steps=total_steps)
 
     def setting_from(self, params: Mapping[str, Json]) -> Setting:
-        """The setting of one point of `dimensions()`: real rate within its range, nothing that has
-        no effect.
+        """The setting of one point of `dimensions()`, without what has no effect.
+
+        A rate outside the plausible range is folded into it.
         """
         optimizer, batch = params["optimizer"], params.get("batch_size", self.batch_sizes[0])
         spec = OPTIMIZERS[optimizer]
-        wanted = params["lr_over_reference"] * spec.reference * self.batch_scale(spec, batch)
+        wanted = params["lr_over_reference"] * self._reference_rate(optimizer, batch)
         return Setting(
             optimizer=optimizer,
             learning_rate=fold(wanted, *self.plausible(optimizer, batch)),
@@ -322,14 +251,12 @@ class SearchSpace:
         return chosen
 
     def params_of(self, setting: Setting) -> dict[str, Json]:
-        """The point of `dimensions()` that `setting` came from, with canonical values for what has
-        no effect.
+        """The point of `dimensions()` that `setting` came from.
+
+        What has no effect there gets its canonical value.
         """
-        spec = optimizer_named(setting.optimizer)
-        relative = setting.learning_rate / (
-            spec.reference * self.batch_scale(spec, setting.batch_size)
-        )
-        return self._params(setting, "lr_over_reference", relative)
+        reference = self._reference_rate(setting.optimizer, setting.batch_size)
+        return self._params(setting, "lr_over_reference", setting.learning_rate / reference)
 
     def public_params(self, setting: Setting) -> dict[str, Json]:
         """The same point as people read it."""
@@ -344,16 +271,15 @@ class SearchSpace:
         known |= {"batch_size": setting.batch_size, **setting.shape, **setting.extra}
         known |= {f"{setting.optimizer}.{name}": value for name, value in setting.hyper.items()}
         return {
-            each.name: known.get(each.name, _canonical(each))
+            each.name: known.get(each.name, each.canonical())
             for each in (*self._names(), *self._knobs())
         } | {rate_name: rate}
 
     def references(self) -> tuple[Setting, ...]:
-        """Each optimizer at its reference rate, clipped into what was asked for, on the study's
-        plainest falling schedule.
+        """Each optimizer at its reference rate, on the study's plainest falling schedule.
 
-        Linear decay to zero, or as near as was asked for, with a short warm-up is a hard default to
-        beat (Li 2020; Bergsma 2025).
+        The rate is clipped into what was asked for. Linear decay to zero, or as near as was asked
+        for, with a short warm-up is a hard default to beat (Li 2020; Bergsma 2025).
         """
         preferred = ("linear", "cosine", "warmup_stable_decay", *self.schedules)
         schedule = next(name for name in preferred if name in self.schedules)
@@ -361,9 +287,8 @@ class SearchSpace:
         return tuple(self._reference(name, schedule, batch) for name in self.optimizers)
 
     def _reference(self, name: str, schedule: str, batch: int | None) -> Setting:
-        spec = OPTIMIZERS[name]
         low, high = self.plausible(name, batch)
-        params: dict[str, Json] = {each.name: _canonical(each) for each in self._knobs()}
+        params: dict[str, Json] = {each.name: each.canonical() for each in self._knobs()}
         params |= {
             "optimizer": name,
             "schedule": schedule,
@@ -374,14 +299,12 @@ class SearchSpace:
             params["warmup"] = min(max(0.05, self.warmup[0]), self.warmup[1])
         if isinstance(self.final, tuple):
             params["final"] = self.final[0]
-        made = self.setting_from(params)
-        return replace(made, learning_rate=min(max(spec.reference, low), high))
+        rate = min(max(OPTIMIZERS[name].reference, low), high)
+        return replace(self.setting_from(params), learning_rate=rate)
 
 
 def fold(value: float, low: float, high: float) -> float:
-    """`value` reflected into [low, high] on a log axis: unlike clipping, it piles nothing up at the
-    edges.
-    """
+    """`value` reflected into [low, high] on a log axis; clipping would pile up at the edges."""
     if low <= value <= high:
         return value
     span = math.log(high / low)
@@ -389,41 +312,6 @@ def fold(value: float, low: float, high: float) -> float:
         return low
     place = math.log(value / low) % (2 * span)
     return min(max(low * math.exp(min(place, 2 * span - place)), low), high)
-
-
-def _canonical(dimension: Dimension) -> Json:
-    if dimension.kind == "categorical":
-        return dimension.choices[0]
-    if dimension.log:
-        return math.sqrt(dimension.low * dimension.high)
-    middle = (dimension.low + dimension.high) / 2
-    return int(middle) if dimension.kind == "int" else middle
-
-
-def _knob_dimension(name: str, knob: Knob, between: Sequence[float]) -> Dimension:
-    return Dimension(
-        name=name,
-        kind="int" if knob.whole else "float",
-        low=between[0],
-        high=between[1],
-        log=knob.log,
-    )
-
-
-def _extra_dimension(name: str, value: Any) -> Dimension:
-    if isinstance(value, list) and value:
-        return Dimension(name=name, kind="categorical", choices=tuple(value))
-    if (
-        isinstance(value, tuple)
-        and len(value) == 2  # noqa: PLR2004 - low and high
-        and all(map(is_number, value))
-        and value[0] < value[1]
-    ):
-        whole = all(isinstance(each, int) for each in value)
-        return Dimension(name=name, kind="int" if whole else "float", low=value[0], high=value[1])
-    raise InvalidValue(
-        f"extra[{name!r}]", got=value, allowed="a (low, high) pair of numbers or a list of choices"
-    )
 
 
 def _only(given: Any, optimizers: Sequence[str]) -> Any:
@@ -436,18 +324,14 @@ def _only(given: Any, optimizers: Sequence[str]) -> Any:
 
 
 def _from_json(value: Json) -> Any:
-    """A value of `extra` as the command line writes it: {"between": [low, high]} or {"choices":
-    [...]}.
-    """
+    """A value of `extra` from the command line's {"between": [low, high]} or {"choices": [...]}."""
     return tuple(value["between"]) if "between" in value else list(value["choices"])
 
 
 def _fixed_or(given: float | Range, sampled: float | None) -> float:
-    return (
-        given
-        if not isinstance(given, tuple)
-        else float(sampled if sampled is not None else given[0])
-    )
+    if not isinstance(given, tuple):
+        return given
+    return float(given[0] if sampled is None else sampled)
 
 
-assert {each.name for each in fields(SearchSpace)} >= set(OVERRIDES) - {"fine_tuning"}
+assert {each.name for each in fields(SearchSpace)} >= set(SPACE) - {"fine_tuning"}

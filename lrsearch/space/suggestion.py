@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from lrsearch.errors import InvalidValue
-from lrsearch.space.build import build_optimizer, build_schedule, scaled
+from lrsearch.space.build import build_optimizer, build_schedule, scale_loss
 from lrsearch.space.dimensions import Dimension
 from lrsearch.space.schedules import rate
-from lrsearch.space.search_space import SearchSpace
 from lrsearch.values import Json, Setting
 
 
@@ -66,35 +65,24 @@ class Suggestion:
             self.setting, self.total_steps, self.accumulation, carried=self.carried, model=model
         )
         self._leave_out_of_decay(made, model)
-        return scaled(made, self.scaling) if self.scaling else made
+        return scale_loss(made, self.scaling) if self.scaling else made
 
     def _leave_out_of_decay(self, made: Any, model: Any) -> None:
-        told = self.decay_exclusions
-        if not told or not made.weight_decay:
+        excluded = self.decay_exclusions
+        if not excluded or not made.weight_decay:
             return
-        if told.get("places") and model is None:
+        places, names = excluded.get("places", ()), excluded.get("var_names")
+        if places and model is None:
             fix = "Some of its variables are left out of weight decay."
             raise InvalidValue(
                 "optimizer(model)", got=None, allowed="given the built keras.Model", fix=fix
             )
-        variables = [model.trainable_variables[place] for place in told.get("places", ())]
-        made.exclude_from_weight_decay(var_list=variables or None, var_names=told.get("var_names"))
+        variables = [model.trainable_variables[place] for place in places]
+        made.exclude_from_weight_decay(var_list=variables or None, var_names=names)
 
 
-def suggest(
-    space: SearchSpace, trial: SuggestingTrial, *, total_steps: int, batch_size: int | None = None
-) -> Suggestion:
-    """Ask `trial` for every dimension of `space`."""
-    params = {each.name: _ask(trial, each) for each in space.dimensions()}
-    if batch_size is not None:
-        params["batch_size"] = batch_size
-    setting = space.setting_from(params)
-    if hasattr(trial, "set_user_attr"):
-        trial.set_user_attr("learning_rate", setting.learning_rate)
-    return Suggestion(setting=setting, total_steps=total_steps)
-
-
-def _ask(trial: SuggestingTrial, dimension: Dimension) -> Json:
+def ask(trial: SuggestingTrial, dimension: Dimension) -> Json:
+    """One dimension's value, as the trial suggests it."""
     if dimension.kind == "categorical":
         return trial.suggest_categorical(dimension.name, dimension.choices)
     if dimension.kind == "int":

@@ -3,39 +3,46 @@
     WAITING -> RUNNING       claim                      attempt + 1, a lease
     (no row) -> RUNNING      claim, while the rows are fewer than the budget
 
-Rows of kind `search` are the budget's slots: their number can never exceed it. Rows of both kinds
-are trainings; where these are limited, no row is made beyond the limit, and a trial that begins
-again keeps its row.
+Rows of kind `search` are the budget's slots: their number never exceeds the budget. Rows of both
+kinds are trainings. Where trainings are limited, no row is made beyond the limit, and a trial that
+begins again keeps its row.
 
-**The deadline's rule** is in `lrsearch.storage.timing`: nothing begins that would end after it.
+**The deadline's rule** is in `lrsearch.storage.deadline`: nothing begins that would end after it.
 
-**What is in flight.** A sampler learns only from what has ended. With up to a fifth of the budget in training at once the best
-of 40 trials was as good as with one at a time (regret 0.018 and 0.019, synthetic, 24 tasks), with a half worse (0.022). So a
-worker that holds sampled trials gets a new one only while they are fewer than its share of that fifth. What waits with a
-setting (yours, references, retests, retries) is handed out without end.
+**How many sampled trials train at once.** A sampler learns only from trials that have ended. With
+up to a fifth of the budget in training at once the best of 40 trials was as good as with one at a
+time (regret 0.018 and 0.019, synthetic, 24 tasks), with a half it was worse (0.022). So a worker
+that trains sampled trials gets a new one only while they are fewer than its share of that fifth.
+Trials that wait with a setting (yours, references, retests, retries) have no such limit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
-from sqlalchemy import and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from lrsearch.budget import trials_at_once
 from lrsearch.storage import records
-from lrsearch.storage.database import new_id
-from lrsearch.storage.ends import give_up
-from lrsearch.storage.move import Move
-from lrsearch.storage.tables import attempts, checkpoints, trials
-from lrsearch.storage.timing import TimeLeft, live_workers, time_left
-from lrsearch.values import TERMINAL, Json, Kind, Origin, StudyState, TrialRecord, TrialState
+from lrsearch.storage.attempts import NOT_RENEWED, give_up
+from lrsearch.storage.deadline import TimeLeft, live_workers, time_left
+from lrsearch.storage.tables import (
+    IS_RETEST,
+    IS_RUNNING,
+    IS_SEARCH,
+    IS_WAITING,
+    attempts,
+    checkpoints,
+    trials,
+)
+from lrsearch.storage.transaction import Transaction
+from lrsearch.values import TERMINAL, Kind, Origin, StudyState, TrialRecord, TrialState
 
 WAIT_SECONDS = 1.0  # between looks for work while others still train
 
-_WAITING, _RUNNING = TrialState.WAITING.value, TrialState.RUNNING.value
-_ENDED = tuple(sorted(status.value for status in TERMINAL))
+ENDED = tuple(sorted(status.value for status in TERMINAL))
 _CLOSED = {
     StudyState.DRAINING: "the study is draining",
     StudyState.STOPPED: "the study was stopped",
@@ -46,10 +53,10 @@ _CLOSED = {
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A trial in hand.
+    """A trial for the worker to train.
 
-    `trial` is as it was found: its `attempt` counts the earlier ones; no setting: it must be
-    sampled.
+    `trial` is as it was before: its `attempt` counts the earlier ones. A trial without a setting
+    must be sampled.
     """
 
     trial: TrialRecord
@@ -58,21 +65,17 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to train now, but others still train: what they hold may come back."""
+    """Nothing to train now, but others still train: their trials may come back."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class PlanRetests:
-    """The search is over; its best have to be chosen for retests, of which `room` fit into the
-    time, all where it is None.
+    """The search is over: its best trials have to be chosen for retests."""
 
-    Where the study's trainings are limited, exactly `exactly` of them are to be made.
-    """
-
-    room: int | None = None
-    exactly: int | None = None
+    room: int | None = None  # how many retests fit into the time; None: all
+    exactly: int | None = None  # how many to make where the study's trainings are limited
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,161 +85,145 @@ class Done:
     reason: str
 
 
-Answer = Claim | Wait | PlanRetests | Done
+Answer: TypeAlias = Claim | Wait | PlanRetests | Done
 
 
 def claim(
-    move: Move,
-    worker_id: int,
-    *,
-    lease_seconds: float,
-    token: str,
-    reaps: bool = True,
-    sampled: int = 0,
+    tx: Transaction, worker_id: int, *, lease_seconds: float, token: str, sampled: int = 0
 ) -> Answer:
-    """Reap what lapsed, then hand out the lowest waiting trial, or a new one while the budget has
-    room.
+    """Put back trials whose lease lapsed, then hand out the lowest waiting trial or a new one.
 
-    `reaps` is False for whoever was itself cut off. `token` is the call's own: when its commit
-    arrived and the answer did not, the next try finds the trial that it was given.
+    `sampled` is how many sampled trials the worker trains. `token` is the call's own: when its
+    commit arrived and the answer did not, the next try returns the same trial.
     """
-    again, lapsed = _given_before(move, token, reaps=reaps)
+    rows = _lock_running(tx, token, lease_seconds)
+    again = next((row for row in rows if row.token == token), None)
     if again is not None:
         return Claim(replace(records.trial_from(again), attempt=again.attempt - 1), again.attempt)
-    for row in lapsed:
-        give_up(move, row, "it did not renew its lease")
-    is_open = move.study.state == StudyState.OPEN
-    found = (
-        _find(move, worker_id, sampled) if is_open else Done(_CLOSED[StudyState(move.study.state)])
-    )
+    for row in rows:
+        give_up(tx, row, NOT_RENEWED)
+    is_open = tx.study.state == StudyState.OPEN
+    found = _find(tx, worker_id, sampled) if is_open else Done(_CLOSED[StudyState(tx.study.state)])
     if isinstance(found, Wait | PlanRetests | Done):
-        over = isinstance(found, Done) and is_open
-        if lapsed or over:
-            move.change_study(**({"state": StudyState.FINISHED.value} if over else {}))
+        if isinstance(found, Done) and is_open:
+            tx.change_study(state=StudyState.FINISHED.value)
+        elif rows:
+            tx.change_study()
         return found
-    lease = {"worker_id": worker_id, "lease_until": move.now + lease_seconds, "token": token}
-    return _begin_new(move, lease) if found is _NEW else _begin(move, found, lease)
+    lease = {"worker_id": worker_id, "lease_until": tx.now + lease_seconds, "token": token}
+    return _begin_new(tx, lease) if found is _NEW else _begin(tx, found, lease)
 
 
-def _given_before(move: Move, token: str, *, reaps: bool) -> tuple[Any | None, Sequence[Any]]:
-    """The trial that this very call was given already, and where it `reaps` the trials whose lease
-    has lapsed.
+def _lock_running(tx: Transaction, token: str, lease_seconds: float) -> Sequence[Any]:
+    """The rows of the trial that this very call was given before, and of lapsed leases.
+
+    Lapsed leases are left within `lease_seconds` of an outage: living workers get that time to
+    renew them. The rows are locked: a renewal at this moment either comes before, or finds the
+    trial gone.
     """
-    lapsed = [trials.c.lease_until < move.now] if reaps else []
-    concerned = or_(trials.c.token == token, *lapsed)
-    query = select(trials).where(_in(move, _RUNNING), concerned).order_by(trials.c.id)
-    # Locked: a beat that comes at this moment either renewed the lease before, or finds the trial
-    # gone after.
-    rows = move.connection.execute(query.with_for_update()).all()
-    mine = next((row for row in rows if row.token == token), None)
-    return mine, rows
+    concerned = trials.c.token == token
+    if not tx.cut_off_within(lease_seconds):
+        concerned = or_(concerned, trials.c.lease_until < tx.now)
+    query = select(trials).where(tx.of_study(IS_RUNNING, concerned)).order_by(trials.c.id)
+    return tx.execute(query.with_for_update()).all()
 
 
-def is_over(move: Move) -> bool:
+def is_over(tx: Transaction) -> bool:
     """Whether nothing is left to train, now or later, if the study were open."""
-    return isinstance(_find(move, 0, 0), Done)
+    return isinstance(_find(tx, 0, 0), Done)
 
 
 _NEW = object()
 
 
-def _find(move: Move, worker_id: int, sampled: int) -> Any:
-    """A waiting trial's row, _NEW where a slot is free, or an answer that says why there is
-    nothing.
-    """
-    closed = bool(move.rules.get("retests_only"))
-    left = None if closed else time_left(move, worker_id)
+def _find(tx: Transaction, worker_id: int, sampled: int) -> Any:
+    """Find a waiting trial's row, _NEW where a slot is free, or the answer why there is neither."""
+    closed = bool(tx.rules.get("retests_only"))
+    left = None if closed else time_left(tx, worker_id)
     if not closed and (left is None or left.for_search()):
-        waiting = _first_waiting(move, Kind.SEARCH)
+        waiting = _first_waiting(tx, IS_SEARCH)
         if waiting is not None:
             return waiting
-        if _slot_is_free(move):
-            return _NEW if not sampled or sampled < _share(move) else Wait(WAIT_SECONDS)
-    if _some(move, _RUNNING, Kind.SEARCH):
+        if _slot_is_free(tx):
+            share = trials_at_once(tx.study.trials, live_workers(tx)) if sampled else 1
+            return _NEW if sampled < share else Wait(WAIT_SECONDS)
+    if _some(tx, IS_RUNNING, IS_SEARCH):
         return Wait(WAIT_SECONDS)
-    return _find_retest(move, left)
+    return _find_retest(tx, left)
 
 
-def search_is_over(move: Move) -> bool:
-    """Whether no search trial is in training, and none will begin unless the budget or the time is
-    raised.
-    """
-    if move.study.state == StudyState.FINISHED or move.rules.get("retests_only"):
+def search_is_over(tx: Transaction) -> bool:
+    """Whether no search trial trains, and none will begin without more budget or time."""
+    if tx.study.state == StudyState.FINISHED or tx.rules.get("retests_only"):
         return True
-    left = time_left(move, 0)
-    begins = (_slot_is_free(move) or _some(move, _WAITING, Kind.SEARCH)) and (
-        left is None or left.for_search()
-    )
-    return not begins and not _some(move, _RUNNING, Kind.SEARCH)
+    left = time_left(tx, 0)
+    in_time = left is None or left.for_search()
+    begins = in_time and (_slot_is_free(tx) or _some(tx, IS_WAITING, IS_SEARCH))
+    return not begins and not _some(tx, IS_RUNNING, IS_SEARCH)
 
 
-def _slot_is_free(move: Move) -> bool:
+def _slot_is_free(tx: Transaction) -> bool:
     """Whether the budget has room for one more search trial."""
-    if move.study.trials is not None and move.study.searched >= move.study.trials:
+    if tx.study.trials is not None and tx.study.searched >= tx.study.trials:
         return False
-    return move.study.trainings is None or count_trainings(move) < move.study.trainings
+    return tx.study.trainings is None or count_trainings(tx) < tx.study.trainings
 
 
-def _share(move: Move) -> int:
-    """How many sampled trials one worker may have in training; see the module."""
-    return trials_at_once(move.study.trials, live_workers(move))
-
-
-def _find_retest(move: Move, left: TimeLeft | None) -> Any:
-    ended = count_ended(move)  # over all rows, but only when no search trial runs
+def _find_retest(tx: Transaction, left: TimeLeft | None) -> Any:
+    ended = count_ended(tx)  # reads all rows, but only when no search trial runs
     if (left is None or left.for_retest()) and ended:
-        if move.rules["retest_seeds"] and move.study.retests_for < ended:
-            return PlanRetests(None if left is None else left.retests, _retests_to_make(move))
-        waiting = _first_waiting(move, Kind.RETEST)
+        if tx.rules["retest_seeds"] and tx.study.retests_for < ended:
+            return PlanRetests(None if left is None else left.retests, _retests_to_make(tx))
+        waiting = _first_waiting(tx, IS_RETEST)
         if waiting is not None:
             return waiting
-    return Wait(WAIT_SECONDS) if _some(move, _RUNNING, Kind.RETEST) else Done("finished")
+    return Wait(WAIT_SECONDS) if _some(tx, IS_RUNNING, IS_RETEST) else Done("finished")
 
 
-def _retests_to_make(move: Move) -> int | None:
+def _retests_to_make(tx: Transaction) -> int | None:
     """How many more retests the limit of trainings asks for; None where there is no limit."""
-    if move.study.trainings is None:
+    if tx.study.trainings is None:
         return None
-    most = (int(move.rules.get("retest_top", 3)) + 1) * int(move.rules["retest_seeds"])
-    return max(0, min(int(move.study.trainings) - count_trainings(move), most))
+    most = (int(tx.rules.get("retest_top", 3)) + 1) * int(tx.rules["retest_seeds"])
+    return max(0, min(int(tx.study.trainings) - count_trainings(tx), most))
 
 
-def _begin(move: Move, row: Any, lease: dict[str, Any]) -> Claim:
+def _begin(tx: Transaction, row: Any, lease: dict[str, Any]) -> Claim:
     """Hand out a waiting trial."""
     if row.attempt:
-        _note_what_counts(move, row)
-    attempt, began = row.attempt + 1, row.started_at if row.started_at is not None else move.now
-    move.change_trial(row.id, state=_RUNNING, attempt=attempt, started_at=began, **lease)
-    move.begin_attempt(row.id, attempt, lease["worker_id"])
-    move.change_study()
-    trial = replace(
-        records.trial_from(row),
-        state=TrialState.RUNNING,
-        started_at=began,
-        worker=lease["worker_id"],
+        _note_what_counts(tx, row)
+    attempt, worker = row.attempt + 1, lease["worker_id"]
+    began = tx.now if row.started_at is None else row.started_at
+    tx.change_trial(
+        row.id, state=TrialState.RUNNING.value, attempt=attempt, started_at=began, **lease
     )
-    return Claim(trial, attempt)
+    tx.begin_attempt(row.id, attempt, worker)
+    tx.change_study()
+    trial = records.trial_from(row)
+    begun = replace(trial, state=TrialState.RUNNING, started_at=began, worker=worker)
+    return Claim(begun, attempt)
 
 
-def _note_what_counts(move: Move, row: Any) -> None:
-    """Keep with a trial's last attempt until when it counts: until the newest checkpoint, which the
-    next attempt goes on from.
+def _note_what_counts(tx: Transaction, row: Any) -> None:
+    """Note until when a trial's last attempt counts: its newest checkpoint.
+
+    The next attempt goes on from there.
     """
     newest = select(func.max(checkpoints.c.written_at)).where(checkpoints.c.trial_id == row.id)
-    written = move.connection.execute(newest).scalar_one() or 0.0
+    written = tx.execute(newest).scalar_one() or 0.0
     last = and_(attempts.c.trial_id == row.id, attempts.c.attempt == row.attempt)
-    began = move.connection.execute(select(attempts.c.started_at).where(last)).scalar_one()
-    move.connection.execute(update(attempts).where(last).values(kept_until=max(began, written)))
+    began = tx.execute(select(attempts.c.started_at).where(last)).scalar_one()
+    tx.execute(update(attempts).where(last).values(kept_until=max(began, written)))
 
 
-def _begin_new(move: Move, lease: dict[str, Any]) -> Claim:
-    """Take the budget's next slot: a trial that is still to be sampled."""
-    number = move.study.searched
-    row = new_trial(move, number=number, kind=Kind.SEARCH, origin=Origin.SAMPLED)
-    row |= {**lease, "state": _RUNNING, "attempt": 1, "started_at": move.now}
-    trial_id = new_id(move.connection.execute(insert(trials).values(**row)))
-    move.begin_attempt(trial_id, 1, lease["worker_id"])
-    move.change_study(searched=number + 1)
+def _begin_new(tx: Transaction, lease: dict[str, Any]) -> Claim:
+    """Take the budget's next slot for a trial that is still to be sampled."""
+    number = tx.study.searched
+    row = new_trial(tx, number=number, kind=Kind.SEARCH, origin=Origin.SAMPLED)
+    row |= {**lease, "state": TrialState.RUNNING.value, "attempt": 1, "started_at": tx.now}
+    trial_id = tx.insert(trials, **row)
+    tx.begin_attempt(trial_id, 1, lease["worker_id"])
+    tx.change_study(searched=number + 1)
     trial = TrialRecord(
         id=trial_id,
         number=number,
@@ -245,56 +232,42 @@ def _begin_new(move: Move, lease: dict[str, Any]) -> Claim:
         state=TrialState.RUNNING,
         setting=None,
         seed=None,
-        started_at=move.now,
+        started_at=tx.now,
         worker=lease["worker_id"],
     )
     return Claim(trial, 1)
 
 
 def new_trial(
-    move: Move, *, number: int, kind: Kind, origin: Origin, setting: Json = None
+    tx: Transaction, *, number: int, kind: Kind, origin: str, setting: str | None = None
 ) -> dict[str, Any]:
-    """The columns of a trial that waits; `setting` is a Setting's JSON."""
+    """The columns of a trial that waits; `setting` is a Setting's JSON text."""
     return {
-        "study_id": move.study_id,
+        "study_id": tx.study_id,
         "number": number,
         "kind": kind.value,
-        "origin": origin.value,
-        "state": _WAITING,
-        "setting": None if setting is None else records.dump(setting),
-        "revision": move.revision,
+        "origin": str(origin),
+        "state": TrialState.WAITING.value,
+        "setting": setting,
+        "revision": tx.revision,
     }
 
 
-def _in(move: Move, state: str) -> Any:
-    return and_(trials.c.study_id == move.study_id, trials.c.state == state)
+def _first_waiting(tx: Transaction, kind: ColumnElement[bool]) -> Any | None:
+    query = select(trials).where(tx.of_study(IS_WAITING, kind))
+    return tx.execute(query.order_by(trials.c.number).limit(1)).one_or_none()
 
 
-def _first_waiting(move: Move, kind: Kind) -> Any | None:
-    query = select(trials).where(_in(move, _WAITING), trials.c.kind == kind.value)
-    return move.connection.execute(query.order_by(trials.c.number).limit(1)).one_or_none()
+def _some(tx: Transaction, *conditions: ColumnElement[bool]) -> bool:
+    query = select(trials.c.id).where(tx.of_study(*conditions)).limit(1)
+    return tx.execute(query).one_or_none() is not None
 
 
-def _some(move: Move, state: str, kind: Kind) -> bool:
-    query = select(trials.c.id).where(_in(move, state), trials.c.kind == kind.value).limit(1)
-    return move.connection.execute(query).one_or_none() is not None
+def count_trainings(tx: Transaction) -> int:
+    """How many search trials and retests there are; each is one training, in every state."""
+    return tx.count()
 
 
-def count_trainings(move: Move) -> int:
-    """Search trials and retests that there are, whatever became of them: each is one training,
-    however often it was begun.
-    """
-    query = select(func.count()).select_from(trials).where(trials.c.study_id == move.study_id)
-    return int(move.connection.execute(query).scalar_one())
-
-
-def count_ended(move: Move) -> int:
+def count_ended(tx: Transaction) -> int:
     """How many search trials have ended."""
-    ended = and_(
-        trials.c.study_id == move.study_id,
-        trials.c.state.in_(_ENDED),
-        trials.c.kind == Kind.SEARCH.value,
-    )
-    return int(
-        move.connection.execute(select(func.count()).select_from(trials).where(ended)).scalar_one()
-    )
+    return tx.count(trials.c.state.in_(ENDED), IS_SEARCH)

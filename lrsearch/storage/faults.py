@@ -1,8 +1,7 @@
-"""What a database's error means for its caller: wait and try again, tell a person, or a fault of
-ours.
+"""What a database's error means: try again, report it, or a fault of ours.
 
-Drivers' words depend on the server's language, so that codes decide: SQLSTATE, MySQL's numbers,
-SQLite's result codes.
+Drivers' words depend on the server's language. So codes decide: SQLSTATE, MySQL's numbers, SQLite's
+result codes.
 """
 
 from __future__ import annotations
@@ -17,21 +16,21 @@ from typing import Any
 
 from sqlalchemy import exc
 
-ASK_SECONDS = 5.0  # a refusal takes milliseconds
+LOGIN_SECONDS = 5.0  # a refusal takes milliseconds
 _SQLSTATE = re.compile(rb'ErrorResponse\b.*?\sC "([0-9A-Z]{5})"')
 
 
 class Fault(StrEnum):
-    """How to go on."""
+    """What the caller can do about an error."""
 
     PASSING = "passing"  # an outage, a lock, a full disk: another try may succeed
-    DEADLOCK = "deadlock"  # the database was there, and only asks for another try
-    # another try would hear the same: a password, a right, a missing database or table
+    DEADLOCK = "deadlock"  # the database was there, and asks for another try
+    # Another try would fail alike: a password, a right, a missing database or table.
     REFUSED = "refused"
     OURS = "ours"  # a broken constraint, wrong data
 
 
-# By SQLSTATE, the longest beginning first.
+# By SQLSTATE: a whole code, or its class of two characters.
 _POSTGRESQL: Mapping[str, Fault] = {
     "40P01": Fault.DEADLOCK,
     "25006": Fault.REFUSED,  # read-only
@@ -44,7 +43,7 @@ _POSTGRESQL: Mapping[str, Fault] = {
 }
 _MYSQL: Mapping[int, Fault] = {
     1213: Fault.DEADLOCK,
-    # login and rights
+    # Login and rights.
     **dict.fromkeys((1044, 1045, 1130, 1142, 1143, 1227, 1698, 1820, 1862, 2059), Fault.REFUSED),
     **dict.fromkeys((1049, 1054, 1064, 1146), Fault.REFUSED),  # no database, column, table; syntax
     1267: Fault.REFUSED,  # text that the table's alphabet does not have
@@ -65,14 +64,13 @@ _OUTAGES = (exc.OperationalError, exc.InterfaceError, exc.InternalError)
 
 
 def fault_of(error: exc.DBAPIError) -> Fault:
-    """What `error` means, by its code; one without a code, or with an unknown one, by its class."""
-    found = _by_code(error.orig)
-    if found is not None:
-        return found
+    """What `error` means, by its code; by its class where the code is missing or unknown."""
+    if fault := _by_code(error.orig):
+        return fault
     if error.connection_invalidated or isinstance(error, _OUTAGES):
         return Fault.PASSING
+    # At login: an option that the driver does not know.
     at_login = isinstance(error, exc.ProgrammingError) and error.statement is None
-    # of a login: an option that the driver does not know
     return Fault.REFUSED if at_login else Fault.OURS
 
 
@@ -83,14 +81,14 @@ def _by_code(orig: Any) -> Fault | None:
     if isinstance(number, int):
         return _MYSQL.get(number)
     state = getattr(orig, "sqlstate", None) or _state_at_login(orig)
-    return next((_POSTGRESQL[state[:size]] for size in (5, 2) if state[:size] in _POSTGRESQL), None)
+    return _POSTGRESQL.get(state) or _POSTGRESQL.get(state[:2])
 
 
 def _state_at_login(orig: Any) -> str:
-    """The SQLSTATE of a login that failed, empty where the server said none.
+    """The SQLSTATE of a login that failed; empty where the server sent none.
 
-    libpq keeps a failed login's text alone. So the login is tried once more with libpq's protocol
-    trace, which has the code.
+    libpq keeps only the text of a failed login. So the login is tried once more with libpq's
+    protocol trace, which has the code.
     """
     pgconn: Any = getattr(orig, "pgconn", None)
     if type(pgconn).__name__ != "FinishedPGconn" or type(orig).__name__ == "ConnectionTimeout":
@@ -100,7 +98,7 @@ def _state_at_login(orig: Any) -> str:
     try:
         options = {each.keyword.decode(): each.val.decode() for each in pgconn.info if each.val}
         return _traced_state(options)
-    except Exception:  # noqa: BLE001 - a build of libpq without the trace: the error then counts as an outage
+    except Exception:  # noqa: BLE001 - a libpq without the trace: the error counts as an outage
         return ""
 
 
@@ -116,20 +114,16 @@ def _traced_state(options: Mapping[str, str]) -> str:
         finally:
             connection.finish()
         trace.seek(0)
-        found = _SQLSTATE.search(trace.read())
-    return found[1].decode() if found else ""
+        match = _SQLSTATE.search(trace.read())
+    return match[1].decode() if match else ""
 
 
 def _await_login(connection: Any, status: Any) -> None:
-    end = time.monotonic() + ASK_SECONDS
+    end = time.monotonic() + LOGIN_SECONDS
     while time.monotonic() < end:
         now = connection.connect_poll()
         if now in {status.OK, status.FAILED}:
             return
-        waiting = [connection.socket]
-        select.select(
-            waiting if now == status.READING else [],
-            waiting if now == status.WRITING else [],
-            [],
-            1.0,
-        )
+        reading = [connection.socket] if now == status.READING else []
+        writing = [connection.socket] if now == status.WRITING else []
+        select.select(reading, writing, [], 1.0)

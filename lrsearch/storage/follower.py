@@ -1,4 +1,4 @@
-"""A study's trials as they are now, read once and then kept up by what has changed."""
+"""A study's trials, read once and then kept up to date by what has changed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 
 class Follower:
-    """One reader's picture of a study. 10,000 trials take half a second to read, what is new of
-    them milliseconds.
+    """One reader's copy of a study's trials.
+
+    10,000 trials take half a second to read; what has changed of them takes milliseconds.
     """
 
     def __init__(self, ledger: Ledger, study_id: int) -> None:
@@ -24,24 +25,24 @@ class Follower:
 
     @property
     def records(self) -> list[TrialRecord]:
-        """Search trials before retests, by number."""
+        """The trials: search trials before retests, by number."""
         return sorted(self._records.values(), key=lambda each: (each.kind != "search", each.number))
 
     def read(self) -> bool:
-        """Take in what changed; whether anything did. Raises StorageUnavailable."""
-        return self._take(self._ledger.trials(self._study_id, changed_since=self._revision))
+        """Read what changed; returns whether anything did. Raises StorageUnavailable."""
+        return self._update(self._ledger.trials(self._study_id, changed_since=self._revision))
 
     def glance(self) -> Glance | None:
-        """The same in one try, with all that a view shows of the study; None where it was deleted.
+        """Read what changed in one try, with all that a view shows; None where it was deleted.
 
         Raises StorageUnavailable.
         """
-        seen = self._ledger.glance(self._study_id, changed_since=self._revision)
-        if seen is not None:
-            self._take(seen.changed)
-        return seen
+        glance = self._ledger.glance(self._study_id, changed_since=self._revision)
+        if glance is not None:
+            self._update(glance.changed)
+        return glance
 
-    def _take(self, changed: Records) -> bool:
+    def _update(self, changed: Records) -> bool:
         self._revision = changed.revision
         self._records |= {each.id: each for each in changed}
         return bool(changed)

@@ -1,8 +1,7 @@
-"""Ends of waiting that no server keeps: for an answer that never comes, and for work that must not
-hold up its caller.
+"""Client-side time-outs for answers that never come, and for work that must not delay others.
 
-A server's own time-outs end nothing when the server, or the way to it, stands still: a frozen
-process, a relay that accepts and forwards nothing. TCP's end nothing either while something on the
+A server's own time-outs end nothing when the server or the network stands still: a frozen process,
+a relay that accepts and forwards nothing. TCP's time-outs end nothing either while something on the
 way acknowledges. Knows no tables.
 """
 
@@ -16,22 +15,21 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 ANSWER_SECONDS = 35.0  # the server itself ends a statement after 30
-_NOTHING_YET = 0  # what psycopg sends into its generator when a tenth of a second brought nothing
+_NOTHING_YET = 0  # psycopg sends it into its generator after a tenth of a second without data
 
 
 def limit_answers(connection: Any, _record: Any) -> None:
     """Let every wait of a psycopg connection end after ANSWER_SECONDS; a pool's "connect" event.
 
-    psycopg 3.2 and 3.3 await each statement in `Connection.wait`, whose generator hears ten times a
-    second that nothing came.
+    psycopg 3.2 and 3.3 await each statement in `Connection.wait`, whose generator is resumed ten
+    times a second even when nothing came.
     """
     wait = connection.wait
 
     def limited(generator: Generator[Any, Any, T], *arguments: Any, **options: Any) -> T:
-        ended: T = wait(
-            _until(generator, time.monotonic() + ANSWER_SECONDS, connection), *arguments, **options
-        )
-        return ended
+        end = time.monotonic() + ANSWER_SECONDS
+        answer: T = wait(_until(generator, end, connection), *arguments, **options)
+        return answer
 
     connection.wait = limited
 
@@ -39,8 +37,9 @@ def limit_answers(connection: Any, _record: Any) -> None:
 def _until(
     generator: Generator[Any, Any, T], end: float, connection: Any
 ) -> Generator[Any, Any, T]:
-    """`generator`, but for an OperationalError on a closed connection once `end`, monotonic, has
-    come and nothing else.
+    """Run `generator`; raises OperationalError where nothing came by `end`, monotonic.
+
+    The connection is closed then.
     """
     import psycopg
 
@@ -49,22 +48,24 @@ def _until(
         while True:
             ready = yield wanted
             if ready == _NOTHING_YET and time.monotonic() > end:
-                connection.pgconn.finish()  # what it would say now belongs to nobody
+                connection.pgconn.finish()  # a late answer would be taken for the next statement's
                 raise psycopg.OperationalError(f"no answer within {ANSWER_SECONDS:g} s")
             wanted = generator.send(ready)
     except StopIteration as stop:
-        ended: T = stop.value
-        return ended
+        answer: T = stop.value
+        return answer
 
 
-class Errand(Generic[T]):
-    """Work on a thread of its own, which its caller awaits for a while and then leaves to itself."""
+class DetachedCall(Generic[T]):
+    """Work on its own thread; the caller waits for a while and then goes on without it."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
         self._result: T | None = None
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="lrsearch-errand", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name="lrsearch-detached-call", daemon=True
+        )
         self._thread.start()
 
     @property
@@ -72,7 +73,7 @@ class Errand(Generic[T]):
         return self._thread.is_alive()
 
     def result(self, seconds: float) -> T:
-        """What the work returned or raised; TimeoutError where it has not by then."""
+        """Wait for what the work returns or raises. Raises TimeoutError after `seconds`."""
         self._thread.join(seconds)
         if self.running:
             raise TimeoutError(f"not done within {seconds:g} s")
@@ -83,5 +84,5 @@ class Errand(Generic[T]):
     def _run(self) -> None:
         try:
             self._result = self._work()
-        except BaseException as error:  # noqa: BLE001 - raised again where the result is asked for
+        except BaseException as error:  # noqa: BLE001 - `result` raises it again
             self._error = error

@@ -1,15 +1,15 @@
-"""Optuna's rows follow the ledger: one trial, one number, in both.
+"""Optuna's rows follow the ledger: one trial has one number in both.
 
 A short lease lets one process mirror at a time. Rows are made in the order of trial numbers without
-a gap, so that Optuna counts as we do; a trial that is reserved and not yet sampled holds up those
-after it. Every step is one transaction and safe to repeat, and whoever mirrors next completes what
-a crash left undone: a row that was made and not yet noted down is found again by its number.
-Nothing of Optuna's is called inside a transaction of ours.
+a gap, so that Optuna counts as we do; a trial that is reserved and not yet sampled delays those
+after it. Every step is one transaction and safe to repeat. Whoever mirrors next completes what a
+crash left undone: a row that was made and not yet noted is found again by its number. None of
+Optuna's code runs inside a transaction of ours.
 
-What a row holds: COMPLETE, PRUNED and FAILED as in the ledger. A diverged trial is COMPLETE with
-the constraint `diverged` above 0 and the worst value that any complete trial had until then (its
-own last finite one before there are any, else 0): samplers learn from it, and it can never be the
-best. An interrupted trial stays RUNNING.
+COMPLETE, PRUNED and FAILED are the same in a row and in the ledger. A diverged trial is COMPLETE
+with the constraint `diverged` above 0 and the worst value that any complete trial had until then
+(before there are any: its own last finite value, else 0). So samplers learn from the trial, and it
+can never be the best. An interrupted trial stays RUNNING.
 """
 
 from __future__ import annotations
@@ -18,29 +18,30 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 
 from lrsearch.errors import StorageUnavailable
-from lrsearch.storage._optuna import Ending, add_trial, conclude
-from lrsearch.storage.move import Move
-from lrsearch.storage.tables import curves, studies, trials
-from lrsearch.values import TERMINAL, Direction, Json, Kind, TrialState
+from lrsearch.storage.claims import ENDED
+from lrsearch.storage.optuna_trials import Ending, add_trial, conclude
+from lrsearch.storage.tables import IS_SEARCH, curves, studies, trials
+from lrsearch.storage.transaction import StudyGone, Transaction
+from lrsearch.values import Direction, Json, TrialState
 
 if TYPE_CHECKING:
     from lrsearch.storage.ledger import Ledger
 
 LEASE_SECONDS = 20.0  # a batch takes about 0.2 s; a mirror that died is replaced after this
-BATCH = 20  # trials a look
-LIMIT = 400  # trials a call, so that no worker is kept from training
+BATCH = 20  # trials per transaction
+LIMIT = 400  # trials per call, so that no worker is kept from training
 PATIENCE_SECONDS = 20.0  # what is not mirrored now is mirrored next time
 
 _NOTHING, _BEGUN, _FINAL = 0, 1, 2
-_ENDED = tuple(sorted(status.value for status in TERMINAL))
 _STATES = {
     TrialState.COMPLETE: OptunaState.COMPLETE,
     TrialState.DIVERGED: OptunaState.COMPLETE,
@@ -49,13 +50,9 @@ _STATES = {
 }
 
 
-def no_seam(_label: str) -> None:
-    """Where a drill kills the process."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Batch:
-    """Trials whose Optuna rows are behind, and what their rows are made from."""
+    """Trials whose Optuna rows are out of date, and what the rows are made from."""
 
     optuna_study_id: int
     plan: Mapping[str, Json]
@@ -67,18 +64,18 @@ class _Batch:
 class Mirror:
     """Writes Optuna's rows of the studies in one ledger.
 
-    `seam` is called between any two writes, for drills.
+    `failpoint` is called between any two writes. Drills kill the process there.
     """
 
-    def __init__(self, ledger: Ledger, *, seam: Callable[[str], None] = no_seam) -> None:
-        self._ledger, self._seam = ledger, seam
+    def __init__(
+        self, ledger: Ledger, *, failpoint: Callable[[str], object] = lambda _stage: None
+    ) -> None:
+        self._database, self._failpoint = ledger.database, failpoint
         self._me = secrets.token_hex(16)
         self._blocked = False  # another process held the lease at the last look
 
     def complete(self, study_id: int) -> int:
-        """`sync`, but wait for a process that is at it, or that died at it, until its lease has
-        lapsed: for a study's end.
-        """
+        """Do `sync` for a study's end: wait for another process that mirrors, or that died."""
         until = time.monotonic() + LEASE_SECONDS + 1.0
         written = self.sync(study_id)
         while self._blocked and time.monotonic() < until:
@@ -87,164 +84,130 @@ class Mirror:
         return written
 
     def sync(self, study_id: int) -> int:
-        """Bring Optuna's rows up to date, unless another process is at it; returns how many trials
-        were written.
+        """Bring Optuna's rows up to date, unless another process does; returns the trials written.
 
-        A database that is away, or a study that was deleted, is left for another time: Optuna's
-        rows are a picture, not the truth. Raises SchemaMismatch.
+        Where the database is away or the study was deleted, the rows wait for another time: they
+        are a copy of the ledger. Raises SchemaMismatch.
         """
         written = 0
-        try:
+        with suppress(StorageUnavailable):
             while written < LIMIT and (batch := self._take(study_id)) is not None:
                 noted = self._write(batch)
                 self._settle(study_id, noted)
                 written += len(noted)
                 if not noted:
                     break
-        except StorageUnavailable:
-            return written
         return written
 
-    # -- the lease ---------------------------------------------------------------------------------------------------------------
+    # -- the lease --------------------------------------------------------------------------------
 
     def _take(self, study_id: int) -> _Batch | None:
-        """Take the lease with what there is to write; None where there is nothing, or another
-        process is at it.
-        """
+        """Take the lease and read a batch; None where there is none, or another mirrors."""
 
-        def taken(move: Move) -> _Batch | None:
-            row = move.study
-            self._blocked = row.mirror_owner not in {None, self._me} and row.mirror_until > move.now
+        def take(tx: Transaction) -> _Batch | None:
+            row = tx.study
+            self._blocked = row.mirror_owner not in {None, self._me} and row.mirror_until > tx.now
             if self._blocked or row.optuna_study_id is None:
                 return None
-            batch = _behind(move)
+            batch = _read_batch(tx)
             if batch is not None:
-                until = {"mirror_owner": self._me, "mirror_until": move.now + LEASE_SECONDS}
-                move.connection.execute(
-                    update(studies).where(studies.c.id == study_id).values(**until)
-                )
+                lease = {"mirror_owner": self._me, "mirror_until": tx.now + LEASE_SECONDS}
+                tx.execute(update(studies).where(studies.c.id == study_id).values(**lease))
             return batch
 
-        return self._ledger.move(study_id, taken, gone=None)
+        with suppress(StudyGone):
+            return self._database.transact(take, study=study_id)
+        return None
 
     def _settle(self, study_id: int, noted: Sequence[Mapping[str, Any]]) -> None:
-        """Note down what was written, and give the lease back, so that nobody's end is left to wait
-        for the lease to lapse.
-        """
+        """Note what was written, and give the lease back, so that nobody waits for its end."""
 
-        def settled(connection: Connection) -> None:
+        def settle(tx: Transaction) -> None:
             for columns in noted:
-                connection.execute(
-                    update(trials).where(trials.c.id == columns["id"]).values(**columns)
-                )
+                tx.execute(update(trials).where(trials.c.id == columns["id"]).values(**columns))
             mine = and_(studies.c.id == study_id, studies.c.mirror_owner == self._me)
-            connection.execute(
-                update(studies).where(mine).values(mirror_owner=None, mirror_until=None)
-            )
+            tx.execute(update(studies).where(mine).values(mirror_owner=None, mirror_until=None))
 
-        self._ledger.database.write(settled)
-        self._seam("settled")
+        self._database.transact(settle)
+        self._failpoint("settled")
 
-    # -- rows --------------------------------------------------------------------------------------------------------------------
+    # -- rows -------------------------------------------------------------------------------------
 
     def _write(self, batch: _Batch) -> list[dict[str, Any]]:
         noted = []
         for row in batch.rows:
-            optuna_id = row.optuna_trial_id if row.mirrored != _NOTHING else self._make(batch, row)
-            if optuna_id is None:  # the rows before it are not there: somebody deleted the study
+            optuna_id = row.optuna_trial_id
+            if row.mirrored == _NOTHING:
+                optuna_id = self._transact(partial(_add_row, batch=batch, row=row))
+                self._failpoint("made")
+            if optuna_id is None:  # the rows before are not there: somebody deleted the study
                 break
-            ended = row.state in _ENDED
-            if ended:
+            state = _BEGUN
+            if row.state in ENDED:
                 ending = _ending(batch, row)
-                self._optuna(partial(conclude, trial_id=optuna_id, ending=ending))
-                self._seam("concluded")
-            noted.append(
-                {
-                    "id": row.id,
-                    "optuna_trial_id": optuna_id,
-                    "mirrored": _FINAL if ended else _BEGUN,
-                }
-            )
+                self._transact(partial(conclude, trial_id=optuna_id, ending=ending))
+                self._failpoint("concluded")
+                state = _FINAL
+            noted.append({"id": row.id, "optuna_trial_id": optuna_id, "mirrored": state})
         return noted
 
-    def _make(self, batch: _Batch, row: Any) -> int | None:
-        dimensions = {each["name"]: each for each in batch.plan["dimensions"]}
-        params = json.loads(row.params) if row.params else {}
-        began = row.started_at if row.started_at is not None else row.finished_at
-        made: int | None = self._optuna(
-            lambda connection: add_trial(
-                connection,
-                batch.optuna_study_id,
-                row.number,
-                params=params,
-                dimensions=dimensions,
-                attrs={"origin": row.origin},
-                began=began,
-            )
-        )
-        self._seam("made")
-        return made
-
-    def _optuna(self, work: Callable[[Connection], Any]) -> Any:
-        # Our own engine: Optuna's would open one more connection a worker, and load Optuna's
-        # storage there.
-        return self._ledger.database.write(work, patience_seconds=PATIENCE_SECONDS)
+    def _transact(self, work: Callable[[Transaction], Any]) -> Any:
+        # On our own engine: Optuna's storage takes time to load, and one connection more.
+        return self._database.transact(work, patience_seconds=PATIENCE_SECONDS)
 
 
-def _behind(move: Move) -> _Batch | None:
-    """Trials whose row is behind, by number, up to the first that waits to be sampled."""
-    mine = and_(trials.c.study_id == move.study_id, trials.c.kind == Kind.SEARCH.value)
-    ended = trials.c.state.in_(_ENDED)
-    # One that failed before it was sampled never will be: it gets its row without parameters.
+def _add_row(tx: Transaction, batch: _Batch, row: Any) -> int | None:
+    """Make or find the RUNNING row of a trial; returns Optuna's id."""
+    return add_trial(
+        tx,
+        batch.optuna_study_id,
+        row.number,
+        params=json.loads(row.params) if row.params else {},
+        dimensions={each["name"]: each for each in batch.plan["dimensions"]},
+        attrs={"origin": row.origin},
+        began=row.finished_at if row.started_at is None else row.started_at,
+    )
+
+
+def _read_batch(tx: Transaction) -> _Batch | None:
+    """Read trials whose row is out of date, by number, up to the first without a setting."""
+    mine = tx.of_study(IS_SEARCH)
+    ended = trials.c.state.in_(ENDED)
+    # A trial that failed before it was sampled gets its row without parameters.
     ready = or_(trials.c.params.is_not(None), ended)
-    behind = or_(
-        and_(trials.c.mirrored == _NOTHING, ready), and_(trials.c.mirrored == _BEGUN, ended)
-    )
-    unsampled = (
-        select(func.min(trials.c.number))
-        .where(mine, trials.c.mirrored == _NOTHING, ~ready)
-        .scalar_subquery()
-    )
-    free = or_(trials.c.mirrored == _BEGUN, trials.c.number < func.coalesce(unsampled, 2**31 - 1))
-    rows = move.connection.execute(
-        select(trials).where(mine, behind, free).order_by(trials.c.number).limit(BATCH)
-    ).all()
+    new, begun = trials.c.mirrored == _NOTHING, trials.c.mirrored == _BEGUN
+    unsampled = select(func.min(trials.c.number)).where(mine, new, ~ready).scalar_subquery()
+    before = trials.c.number < func.coalesce(unsampled, 2**31 - 1)
+    behind = or_(and_(new, ready, before), and_(begun, ended))
+    query = select(trials).where(mine, behind).order_by(trials.c.number).limit(BATCH)
+    rows = tx.execute(query).all()
     if not rows:
         return None
-    finished = [row.id for row in rows if row.state in _ENDED]
-    plan = move.rules
-    lacking = any(
-        row.state == TrialState.DIVERGED.value or row.value is None
-        for row in rows
-        if row.id in finished
-    )
+    plan, finished = tx.rules, [row for row in rows if row.state in ENDED]
+    lacking = any(row.state == TrialState.DIVERGED or row.value is None for row in finished)
     return _Batch(
-        optuna_study_id=move.study.optuna_study_id,
+        optuna_study_id=tx.study.optuna_study_id,
         plan=plan,
         rows=rows,
-        curves=_curves(move.connection, finished) if finished else {},
-        worst=_worst(move, Direction(plan["facts"]["direction"]), mine) if lacking else None,
+        curves=_curves(tx, [row.id for row in finished]) if finished else {},
+        worst=_worst(tx, Direction(plan["facts"]["direction"]), mine) if lacking else None,
     )
 
 
-def _curves(connection: Connection, trial_ids: Sequence[int]) -> dict[int, dict[int, float]]:
+def _curves(tx: Transaction, trial_ids: Sequence[int]) -> dict[int, dict[int, float]]:
     query = select(curves.c.trial_id, curves.c.epoch, curves.c.value)
-    rows = connection.execute(
-        query.where(curves.c.trial_id.in_(trial_ids), curves.c.value.is_not(None)).order_by(
-            curves.c.epoch
-        )
-    )
-    found: dict[int, dict[int, float]] = {}
-    for row in rows:
-        found.setdefault(row.trial_id, {})[row.epoch] = row.value
-    return found
+    known = query.where(curves.c.trial_id.in_(trial_ids), curves.c.value.is_not(None))
+    by_trial: dict[int, dict[int, float]] = {}
+    for row in tx.execute(known.order_by(curves.c.epoch)):
+        by_trial.setdefault(row.trial_id, {})[row.epoch] = row.value
+    return by_trial
 
 
-def _worst(move: Move, direction: Direction, mine: ColumnElement[bool]) -> float | None:
+def _worst(tx: Transaction, direction: Direction, mine: ColumnElement[bool]) -> float | None:
     extreme = func.max if direction is Direction.MINIMIZE else func.min
     query = select(extreme(trials.c.value)).where(mine, trials.c.state == TrialState.COMPLETE.value)
-    found: float | None = move.connection.execute(query).scalar_one()
-    return found
+    value: float | None = tx.execute(query).scalar_one()
+    return value
 
 
 def _ending(batch: _Batch, row: Any) -> Ending:
@@ -252,14 +215,11 @@ def _ending(batch: _Batch, row: Any) -> Ending:
     curve = batch.curves.get(row.id, {})
     last = curve[max(curve)] if curve else None
     diverged = state is TrialState.DIVERGED or (state is TrialState.COMPLETE and row.value is None)
-    values: dict[TrialState, float | None] = {
-        TrialState.COMPLETE: row.value,
-        TrialState.PRUNED: row.value if row.value is not None else last,
-        TrialState.FAILED: None,
-    }
-    value = values.get(state)
+    value = None if state is TrialState.FAILED else row.value
     if diverged:
         value = next(each for each in (batch.worst, row.last_value, last, 0.0) if each is not None)
+    elif state is TrialState.PRUNED and value is None:
+        value = last
     return Ending(
         state=_STATES[state], value=value, diverged=diverged, at=row.finished_at, curve=curve
     )

@@ -1,9 +1,8 @@
-"""Names of studies and numbers of trials, for a shell that completes them: read fast, or not at
-all.
+"""Names of studies and numbers of trials for a shell's completion: read fast, or not at all.
 
-SQLite is read by Python's own module, since SQLAlchemy takes longer to load than a person waits for
-a key; it is loaded for servers alone. Nothing is created or changed, and every trouble is an empty
-answer: a shell has no place for an error.
+SQLite is read by Python's own module: SQLAlchemy takes longer to load than a person waits for a
+key, so it is loaded for servers alone. Nothing is created or changed, and every failure is an empty
+answer, since a shell cannot show an error.
 """
 
 from __future__ import annotations
@@ -16,86 +15,72 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-PATIENCE_SECONDS = 2.0  # whoever pressed a key has no more
+PATIENCE_SECONDS = 2.0  # a person who pressed a key waits no longer
 _SQLITE = "sqlite:///"
 _STUDIES = "SELECT name FROM lrsearch_studies ORDER BY created_at DESC"
 _TRIALS = """
-SELECT t.kind, t.number, t.parent, t.repeat_no FROM lrsearch_trials t JOIN lrsearch_studies s ON s.id = t.study_id
+SELECT t.kind, t.number, t.parent, t.repeat_no
+FROM lrsearch_trials t JOIN lrsearch_studies s ON s.id = t.study_id
 WHERE s.name = :study ORDER BY t.kind DESC, t.number
 """  # search trials before retests
 
 
 def study_names(storage: str | None, environ: Mapping[str, str] = os.environ) -> list[str]:
     """Every study's name, the newest first."""
-    return [name for (name,) in _within(PATIENCE_SECONDS, storage, environ, _STUDIES, {})]
+    return [name for (name,) in _read_rows(storage, environ, _STUDIES)]
 
 
 def trial_names(
     storage: str | None, study: str, environ: Mapping[str, str] = os.environ
 ) -> list[str]:
     """The trials of a study as commands name them: `7`, and its second retest `7/2`."""
-    rows = _within(PATIENCE_SECONDS, storage, environ, _TRIALS, {"study": study})
     return [
         str(number) if kind == "search" else f"{parent}/{repeat + 1}"
-        for kind, number, parent, repeat in rows
+        for kind, number, parent, repeat in _read_rows(storage, environ, _TRIALS, study=study)
     ]
 
 
-def _within(
-    seconds: float,
-    storage: str | None,
-    environ: Mapping[str, str],
-    statement: str,
-    values: Mapping[str, str],
+def _read_rows(
+    storage: str | None, environ: Mapping[str, str], statement: str, **values: str
 ) -> Sequence[Any]:
-    """The statement's rows; none where that goes wrong or takes longer.
-
-    A server that hangs is left to a thread.
-    """
-    found: list[Any] = []
-
-    def look() -> None:
-        with suppress(Exception):
-            found.extend(_rows(storage, environ, statement, values))
-
-    thread = Thread(target=look, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return [] if thread.is_alive() else found
-
-
-def _rows(
-    storage: str | None, environ: Mapping[str, str], statement: str, values: Mapping[str, str]
-) -> Sequence[Any]:
+    """The statement's rows; none where the reading fails or takes longer than the patience."""
+    rows: list[Any] = []
     # The variable and the default as `resolve_url` has them, whose module loads SQLAlchemy.
-    text = (
-        storage
-        if storage is not None
-        else environ.get("LRSEARCH_STORAGE") or f"{_SQLITE}lrsearch.db"
-    )
-    if not text.startswith(_SQLITE):
-        return _server_rows(text, environ, statement, values)
-    path = Path(text.removeprefix(_SQLITE).partition("?")[0]).absolute()
-    with closing(
-        sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=PATIENCE_SECONDS / 2)
-    ) as connection:
+    variable = environ.get("LRSEARCH_STORAGE")
+    url = (variable or f"{_SQLITE}lrsearch.db") if storage is None else storage
+
+    def try_read() -> None:
+        with suppress(Exception):
+            if url.startswith(_SQLITE):
+                rows.extend(_read_sqlite(url, statement, values))
+            else:  # a URL with a password is refused unless the variable holds it
+                given = None if url == variable else url
+                rows.extend(_read_server(given, environ, statement, values))
+
+    thread = Thread(target=try_read, daemon=True)  # a server that hangs is left to the thread
+    thread.start()
+    thread.join(PATIENCE_SECONDS)
+    return [] if thread.is_alive() else rows
+
+
+def _read_sqlite(url: str, statement: str, values: Mapping[str, str]) -> Sequence[Any]:
+    path = Path(url.removeprefix(_SQLITE).partition("?")[0]).absolute()
+    read_only = f"{path.as_uri()}?mode=ro"
+    with closing(sqlite3.connect(read_only, uri=True, timeout=PATIENCE_SECONDS / 2)) as connection:
         return connection.execute(statement, values).fetchall()
 
 
-def _server_rows(
-    text: str, environ: Mapping[str, str], statement: str, values: Mapping[str, str]
+def _read_server(
+    given: str | None, environ: Mapping[str, str], statement: str, values: Mapping[str, str]
 ) -> Sequence[Any]:
-    from sqlalchemy import make_url
-    from sqlalchemy import text as prepared
+    from sqlalchemy import make_url, text
 
-    from lrsearch.storage.database import make_engine
+    from lrsearch.storage.connections import make_engine
     from lrsearch.storage.url import resolve_url
 
-    engine = make_engine(
-        make_url(resolve_url(text if text != environ.get("LRSEARCH_STORAGE") else None, environ))
-    )
+    engine = make_engine(make_url(resolve_url(given, environ)))
     try:
         with engine.connect() as connection:
-            return connection.execute(prepared(statement), values).all()
+            return connection.execute(text(statement), values).all()
     finally:
         engine.dispose()

@@ -1,95 +1,157 @@
-"""Retests that somebody asks for: queued where the search is over, else kept as the study's rule
-for its end.
+"""Retests: a worker plans them when the search is over, or a person asks for them.
 
-A study that has finished is open again for them, and for them alone: its search does not go on,
-whatever is left of its budget, and the deadline that ended it does not hold. `set_budget` and
+Retests that a person asks for are queued where the search is over; else they become the study's
+rule for its end. A finished study opens again for retests alone: its search does not go on,
+whatever is left of its budget, and the deadline that ended it does not count. `set_budget` and
 `retry_failed` let the search go on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import insert, or_, select
 
-from lrsearch.storage.claims import count_ended, search_is_over
-from lrsearch.storage.move import Move
+from lrsearch.storage.claims import count_ended, count_trainings, new_trial, search_is_over
 from lrsearch.storage.states import change_state
-from lrsearch.storage.studies import Retest, queue_retests, retest_rule
-from lrsearch.storage.tables import trials
-from lrsearch.values import Json, Kind, StudyState, TrialState
+from lrsearch.storage.tables import IS_RETEST, IS_RUNNING, IS_SEARCH, IS_WAITING, trials
+from lrsearch.storage.transaction import Transaction
+from lrsearch.values import Json, Kind, StudyState
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retest:
+    """A search trial's setting under a fresh seed."""
+
+    parent: int
+    repeat: int
+    seed: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetestsAsked:
-    """What somebody asks for."""
+    """The retests that a person asks for."""
 
     seeds: int
     top: int | None  # settings beside yours; None: only those of `named`
     best: tuple[Retest, ...] = ()  # of the `top` settings and yours
     named: tuple[Retest, ...] = ()  # of trials asked for by their number, and yours
     ended: int  # search trials that had ended when `best` was chosen
-    # the study's rule rises in any case: what is retested after an extension has as many seeds
+    # The study's rule rises in any case: retests after an extension have as many seeds.
     lasting: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetestsTaken:
-    """What came of it."""
+    """What came of the retests that were asked for."""
 
     over: bool  # the search is over, so that retests train now
     added: int
-    waiting: int  # retests to train, those of earlier plans too
+    waiting: int  # retests still to train, earlier plans' included
     state: str  # the study's, then
 
 
-def ask(move: Move, asked: RetestsAsked) -> Json:
-    """The fields of `RetestsTaken`; None where search trials have ended since the best were chosen."""
-    over = search_is_over(move)
-    if over and asked.top is not None and asked.ended != count_ended(move):
+# -- at the end of the search ------------------------------------------------------------------
+
+
+def plan_retests(
+    tx: Transaction, retests: Sequence[Retest], rule: tuple[int, int] | None = None
+) -> bool:
+    """Queue retests; returns whether any is new. Those of an earlier plan stay as they are.
+
+    Queues nothing where another worker has planned since the last search trial ended: that worker
+    may have had another time left. Nor where the study's numbers of seeds and settings are not the
+    `rule` any more by which the retests were chosen.
+    """
+    ended = count_ended(tx)
+    if tx.study.retests_for >= ended or (rule is not None and rule != retest_rule(tx)):
+        return False
+    added = queue_retests(tx, retests)
+    tx.change_study(retests_for=ended)
+    return added > 0
+
+
+def retest_rule(tx: Transaction) -> tuple[int, int]:
+    """The retests after the search: how many seeds, and how many settings beside yours."""
+    plan = tx.plan
+    return plan.retest_seeds, plan.retest_top
+
+
+def queue_retests(tx: Transaction, retests: Sequence[Retest], *, beyond: bool = False) -> int:
+    """Queue the retests that are missing, within the limit of trainings or `beyond` it.
+
+    Returns how many are new.
+    """
+    mine = tx.of_study(IS_RETEST)
+    rows = tx.execute(select(trials.c.parent, trials.c.repeat_no).where(mine))
+    there = {(row.parent, row.repeat_no) for row in rows}
+    by_key = {(each.parent, each.repeat): each for each in retests}
+    new = [each for key, each in by_key.items() if key not in there]
+    if tx.study.trainings is not None and not beyond:
+        del new[max(0, tx.study.trainings - count_trainings(tx)) :]
+    wanted = tx.of_study(IS_SEARCH, trials.c.number.in_({each.parent for each in new}))
+    query = select(trials.c.number, trials.c.setting, trials.c.origin).where(wanted)
+    parents = {row.number: row for row in tx.execute(query)}
+    columns = []
+    for number, retest in enumerate(new, len(there)):
+        parent = parents[retest.parent]
+        row = new_trial(
+            tx, number=number, kind=Kind.RETEST, origin=parent.origin, setting=parent.setting
+        )
+        repeat = {"parent": retest.parent, "repeat_no": retest.repeat, "seed": retest.seed}
+        columns.append({**row, **repeat})
+    if columns:
+        tx.execute(insert(trials), columns)
+    return len(columns)
+
+
+# -- asked for by a person -----------------------------------------------------------------------
+
+
+def ask_retests(tx: Transaction, asked: RetestsAsked) -> Json:
+    """Queue retests, or raise the study's rule; returns the fields of `RetestsTaken`.
+
+    None where a search trial has ended since the settings were chosen.
+    """
+    over = search_is_over(tx)
+    if over and asked.top is not None and asked.ended != count_ended(tx):
         return None
-    added = queue_retests(move, (*asked.named, *(asked.best if over else ())), beyond=True)
-    _raise_limit(move, added)
+    added = queue_retests(tx, (*asked.named, *(asked.best if over else ())), beyond=True)
+    _raise_limit(tx, added)
     if asked.top is not None and (asked.lasting or not over):
-        _raise_rule(move, asked.seeds, asked.top, again=not over)
-    waiting = _count_waiting(move)
-    move.change_study()
+        _raise_rule(tx, asked.seeds, asked.top, again=not over)
+    waiting = tx.count(IS_RETEST, or_(IS_WAITING, IS_RUNNING))
+    tx.change_study()
     if over and waiting:
-        _open(move)
-    return asdict(RetestsTaken(over=over, added=added, waiting=waiting, state=move.study.state))
+        _open(tx)
+    return asdict(RetestsTaken(over=over, added=added, waiting=waiting, state=tx.study.state))
 
 
-def _raise_rule(move: Move, seeds: int, top: int, *, again: bool) -> None:
-    old_seeds, old_top = retest_rule(move)
+def _raise_rule(tx: Transaction, seeds: int, top: int, *, again: bool) -> None:
+    old_seeds, old_top = retest_rule(tx)
     seeds, top = max(seeds, old_seeds), max(top, old_top)
-    move.change_rules(retest_seeds=seeds, retest_top=top)
-    _raise_limit(move, seeds * (top + 1) - old_seeds * (old_top + 1))
+    tx.change_rules(retest_seeds=seeds, retest_top=top)
+    _raise_limit(tx, seeds * (top + 1) - old_seeds * (old_top + 1))
     if again:
-        move.change_study(retests_for=0)
+        tx.change_study(retests_for=0)
 
 
-def _raise_limit(move: Move, trainings: int) -> None:
-    """A limit of trainings rises by what is asked for beyond it."""
-    if move.study.trainings is not None and trainings:
-        move.change_study(trainings=move.study.trainings + trainings)
-        move.refresh()
+def _raise_limit(tx: Transaction, trainings: int) -> None:
+    """Raise a limit of trainings by the retests that were asked for beyond it."""
+    if tx.study.trainings is not None and trainings:
+        tx.change_study(trainings=tx.study.trainings + trainings)
+        tx.refresh()
 
 
-def _open(move: Move) -> None:
-    """Let retests train: in a study that has ended these alone."""
-    finished = move.study.state == StudyState.FINISHED
-    late = move.study.deadline is not None and move.study.deadline <= move.now
+def _open(tx: Transaction) -> None:
+    """Let retests train: retests alone in a study that has ended."""
+    finished = tx.study.state == StudyState.FINISHED
+    late = tx.study.deadline is not None and tx.study.deadline <= tx.now
     if finished or late:
-        move.change_rules(retests_only=True)
-        move.change_study(retests_for=count_ended(move))
-        move.refresh()
+        tx.change_rules(retests_only=True)
+        tx.change_study(retests_for=count_ended(tx))
+        tx.refresh()
     if finished:
-        change_state(move, StudyState.OPEN)
-        move.refresh()
-
-
-def _count_waiting(move: Move) -> int:
-    mine = and_(trials.c.study_id == move.study_id, trials.c.kind == Kind.RETEST.value)
-    open_states = (TrialState.WAITING.value, TrialState.RUNNING.value)
-    query = select(func.count()).select_from(trials).where(mine, trials.c.state.in_(open_states))
-    return int(move.connection.execute(query).scalar_one())
+        change_state(tx, StudyState.OPEN)
+        tx.refresh()

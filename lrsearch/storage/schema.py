@@ -1,16 +1,14 @@
-"""Our tables' versions: made on an empty database, checked on every opening, migrated only when
-asked to.
+"""Our tables' versions: make them, check them, migrate them.
 
-Alembic's own version table is `lrsearch_alembic_version`; Optuna's tables have theirs, which is
-only looked at here.
+Tables are made on an empty database, checked whenever a ledger is opened, and migrated only on
+request. Alembic's version table of ours is `lrsearch_alembic_version`; Optuna's tables have their
+own, which this module only checks.
 """
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -18,22 +16,22 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.runtime.migration import RevisionStep
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, ColumnElement, Connection, exc, inspect, text
+from sqlalchemy import ColumnElement, Connection, exc, inspect, text
 
 from lrsearch.errors import SchemaMismatch, StorageProblem
-from lrsearch.storage._optuna import check_version
-from lrsearch.storage.database import PATIENCE_SECONDS, Database, problem, where
-from lrsearch.storage.ledger import Ledger, no_seam
+from lrsearch.storage.connections import explain_refusal, where
+from lrsearch.storage.database import PATIENCE_SECONDS, Database, retry_races
+from lrsearch.storage.ledger import Ledger
+from lrsearch.storage.optuna_studies import check_version
 from lrsearch.storage.tables import metadata
+from lrsearch.storage.transaction import Transaction
 from lrsearch.storage.url import check_file, is_sqlite, parse
 
 VERSION_TABLE = "lrsearch_alembic_version"
-# a server that is starting is waited for; one that is not there is said soon
-OPENING_SECONDS = 30.0
-_TRIES = 8
+OPENING_SECONDS = 30.0  # enough for a server to start, and little where there is none
 _LOCK = 5_377_121  # any number that nobody else locks
 _LOCK_NAME = f"lrsearch-{_LOCK}"
-_COMMITS_EACH = frozenset({"mysql", "mariadb"})  # statements that change tables
+_COMMITS_EACH = frozenset({"mysql", "mariadb"})  # every change of a table is its own transaction
 
 
 def open_ledger(
@@ -41,158 +39,138 @@ def open_ledger(
     *,
     create: bool = False,
     patience_seconds: float = PATIENCE_SECONDS,
-    seam: Callable[[str], None] = no_seam,
+    failpoint: Callable[[str], object] | None = None,
     clock: ColumnElement[float] | None = None,
 ) -> Ledger:
-    """The ledger in the database at `url`, a resolved URL; with `create`, its tables are made where
-    there are none.
+    """Open the ledger at `url`, a resolved URL; with `create`, make its tables where none are.
 
-    `seam` and `clock` are for drills: a hook around each commit, and an SQL expression in place of
-    the database's clock. Raises StorageProblem (not there, no database, read-only, unreachable),
-    SchemaMismatch (another version's tables).
+    `failpoint` and `clock` are for drills: a hook around each commit (see `Database`), and an SQL
+    expression in place of the database's clock. Raises StorageProblem (not there, no database,
+    read-only, unreachable), SchemaMismatch (another version's tables).
     """
-    parsed = parse(url)
-    if is_sqlite(parsed):
-        check_file(parsed, create=create)
-    database = Database(_text(parsed), patience_seconds=patience_seconds, clock=clock)
+    address = _parse(url, create=create)
+    database = Database(
+        address, patience_seconds=patience_seconds, clock=clock, failpoint=failpoint
+    )
     try:
         _check(database, create=create)
     except BaseException:
         database.close()
         raise
-    return Ledger(database, seam=seam)
+    return Ledger(database)
 
 
 def check_storage(url: str) -> bool:
-    """Raise StorageProblem or SchemaMismatch where a study could not be stored at `url`; makes
-    nothing there.
+    """Check that a study can be stored at `url`; returns whether our tables are there.
 
-    Returns whether our tables are there.
+    Makes nothing. Raises StorageProblem or SchemaMismatch.
     """
-    parsed = parse(url)
-    if is_sqlite(parsed):
-        check_file(parsed, create=True)
-        if not Path(parsed.database or "").exists():
-            return False
-    database = Database(_text(parsed), patience_seconds=OPENING_SECONDS)
-    try:
-        if _version(database) is None:
+    address, parsed = _parse(url, create=True), parse(url)
+    if is_sqlite(parsed) and not Path(parsed.database or "").exists():
+        return False
+    with closing(Database(address, patience_seconds=OPENING_SECONDS)) as database:
+        if _read_version(database) is None:
             return False
         _check(database, create=False)
         return True
-    finally:
-        database.close()
 
 
 def migrate_database(url: str) -> tuple[str, str]:
     """Bring our tables to this version; returns the versions before and after.
 
-    Makes none in a database that has none.
-
-    Raises StorageProblem, SchemaMismatch.
+    Makes no tables in a database without ours. Raises StorageProblem, SchemaMismatch.
     """
-    parsed = parse(url)
-    if is_sqlite(parsed):
-        check_file(parsed, create=False)
-    database = Database(_text(parsed), patience_seconds=OPENING_SECONDS)
-    try:
-        before = _version(database)
-        if before is None or before not in _known():
+    address = _parse(url, create=False)
+    with closing(Database(address, patience_seconds=OPENING_SECONDS)) as database:
+        before = _read_version(database)
+        if before is None or before not in _known_versions():
             _check(database, create=False)  # raises
         _upgrade(database)
-        return str(before), head()
-    finally:
-        database.close()
+        return str(before), newest_version()
 
 
-def head() -> str:
+def _parse(url: str, *, create: bool) -> str:
+    """The URL with its driver; refuses a SQLite file that cannot serve, as `check_file` does."""
+    parsed = parse(url)
+    if is_sqlite(parsed):
+        check_file(parsed, create=create)
+    return parsed.render_as_string(hide_password=False)
+
+
+def newest_version() -> str:
     """The version that this lrsearch reads and writes."""
     return str(_scripts().get_current_head())
 
 
 def _check(database: Database, *, create: bool) -> None:
-    version, newest = _version(database), head()
+    version, newest = _read_version(database), newest_version()
     if version is None:
         if not create:
-            raise StorageProblem(
-                f"{where(database.url)} holds no studies of lrsearch.",
-                fix="Start one: lrsearch start-study FILE",
-            )
+            none = f"{where(database.url)} holds no studies of lrsearch."
+            raise StorageProblem(none, fix="Start one: lrsearch start-study FILE")
         _upgrade(database)
-    elif version != newest and _settled(database, version) != newest:
-        old = "Stop every worker, then: lrsearch migrate"
-        fix = old if version in _known() else "Install the newer lrsearch that made them."
-        raise SchemaMismatch(
-            f"the tables in {where(database.url)} are of version {version}, this lrsearch reads {newest}.",
-            fix=fix,
-        )
-
-
-def _text(url: URL) -> str:
-    return url.render_as_string(hide_password=False)
+    elif version != newest and _await_version(database, version) != newest:
+        fix = "Install the newer lrsearch that made them."
+        if version in _known_versions():
+            fix = "Stop every worker, then: lrsearch migrate"
+        there = f"the tables in {where(database.url)} are of version {version}"
+        raise SchemaMismatch(f"{there}, this lrsearch reads {newest}.", fix=fix)
 
 
 @cache
 def _scripts() -> ScriptDirectory:
-    """The migrations; read once, since alembic imports each of them."""
+    """The migrations, read once: alembic imports each of them."""
     return ScriptDirectory(str(Path(__file__).with_name("migrations")))
 
 
-def _known() -> set[str]:
+def _known_versions() -> set[str]:
     return {script.revision for script in _scripts().walk_revisions()}
 
 
-def _version(database: Database) -> str | None:
-    def read(connection: Connection) -> str | None:
-        check_version(connection)
-        return _found(connection)
+def _read_version(database: Database) -> str | None:
+    def read(tx: Transaction) -> str | None:
+        check_version(tx.connection)
+        return _version_of(tx.connection)
 
-    return database.read(read, patience_seconds=OPENING_SECONDS)
+    return database.transact(read, reads=True, patience_seconds=OPENING_SECONDS)
 
 
-def _found(connection: Connection) -> str | None:
+def _version_of(connection: Connection) -> str | None:
+    """The version of our tables; None where there are none."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
-    found = connection.execute(
-        text(f"select version_num from {VERSION_TABLE}")  # noqa: S608 - a constant
-    ).scalar_one_or_none()
-    return None if found is None else str(found)
+    query = text(f"select version_num from {VERSION_TABLE}")  # noqa: S608 - a constant
+    version: str | None = connection.execute(query).scalar_one_or_none()
+    return version
 
 
-def _settled(database: Database, version: str) -> str | None:
-    """`version`, or what another process is making of it: MariaDB commits each migration by itself,
-    and others see it.
-    """
+def _await_version(database: Database, version: str) -> str | None:
+    """The version after another process' migration: on MariaDB others see each step of it."""
     if database.engine.dialect.name not in _COMMITS_EACH:
         return version
     try:
         with database.engine.begin() as connection, _queue(connection):
-            return _found(connection)
+            return _version_of(connection)
     except exc.DBAPIError as error:
-        raise problem(database.url, error) from error
+        raise explain_refusal(database.url, error) from error
 
 
 def _upgrade(database: Database) -> None:
-    """Run what is missing.
-
-    Any number of processes may try at once: they queue, and those that come later find it done.
-    """
-    for attempt in range(1, _TRIES + 1):
-        try:
-            with database.engine.begin() as connection, _queue(connection):
+    """Run the missing migrations; many processes may try at once, and queue."""
+    try:
+        for attempt in retry_races(exc.DBAPIError):
+            with attempt, database.engine.begin() as connection, _queue(connection):
                 _run_migrations(connection)
-        except exc.DBAPIError as error:
-            if attempt == _TRIES:
-                raise problem(database.url, error) from error
-            time.sleep(random.uniform(0.05, 0.3) * attempt)  # noqa: S311 - not for secrets
-        else:
-            return
+    except exc.DBAPIError as error:
+        raise explain_refusal(database.url, error) from error
 
 
 @contextmanager
 def _queue(connection: Connection) -> Iterator[None]:
-    """One at a time: SQLite's transaction is a lock already, PostgreSQL's lock ends with it,
-    MySQL's is the session's.
+    """Let one process at a time change tables.
+
+    SQLite's transaction is a lock already. PostgreSQL's lock ends with the transaction, MySQL's
+    lock is the session's.
     """
     kind = connection.dialect.name
     if kind == "postgresql":
@@ -204,9 +182,9 @@ def _queue(connection: Connection) -> Iterator[None]:
     try:
         if not inspect(connection).has_table("studies"):
             _widen_alphabet(connection)
-        if _found(connection) is None:
-            # Its DDL commits by itself: a version that was never noted down means that a crash left
-            # some of the tables, empty.
+        if _version_of(connection) is None:
+            # Every change of a table was committed by itself: tables without a version are what a
+            # crash left, and empty.
             metadata.drop_all(connection)
         yield
     finally:
@@ -214,24 +192,20 @@ def _queue(connection: Connection) -> Iterator[None]:
 
 
 def _widen_alphabet(connection: Connection) -> None:
-    """Let the tables that Optuna will make take every name: MariaDB's own default is latin1. Needs
-    a right that not all have.
-    """
+    """Let the tables that Optuna will make store every name: MariaDB's own default is latin1."""
     name = str(connection.engine.url.database).replace("`", "``")
-    with suppress(exc.DBAPIError):
-        connection.execute(
-            text(f"alter database `{name}` character set utf8mb4 collate utf8mb4_bin")
-        )
+    change = text(f"alter database `{name}` character set utf8mb4 collate utf8mb4_bin")
+    with suppress(exc.DBAPIError):  # not every user has the right to do so
+        connection.execute(change)
 
 
 def _run_migrations(connection: Connection) -> None:
     scripts = _scripts()
 
     def steps(revision: str, _context: MigrationContext) -> list[RevisionStep]:
-        return scripts._upgrade_revs("head", revision)  # noqa: SLF001 - what alembic's own `upgrade` command calls
+        return scripts._upgrade_revs("head", revision)  # noqa: SLF001 - as alembic does
 
-    context = MigrationContext.configure(
-        connection, opts={"version_table": VERSION_TABLE, "fn": steps}
-    )
+    options = {"version_table": VERSION_TABLE, "fn": steps}
+    context = MigrationContext.configure(connection, opts=options)
     with context.begin_transaction(_per_migration=True), Operations.context(context):
         context.run_migrations()

@@ -1,4 +1,4 @@
-"""Which state of a study may follow which: the one table, and the one place where it is applied."""
+"""Which state of a study may follow which: the one table, and the one function that applies it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from lrsearch.storage import records
 from lrsearch.storage.claims import is_over
-from lrsearch.storage.move import Move
+from lrsearch.storage.transaction import Transaction
 from lrsearch.values import StudyState
 
 _OPEN, _DRAINING, _STOPPED = StudyState.OPEN, StudyState.DRAINING, StudyState.STOPPED
@@ -15,30 +15,30 @@ _BROKEN, _FINISHED = StudyState.BROKEN, StudyState.FINISHED
 FOLLOWS: Mapping[StudyState, frozenset[StudyState]] = {
     _OPEN: frozenset({_DRAINING, _STOPPED, _BROKEN, _FINISHED}),
     _DRAINING: frozenset({_OPEN, _STOPPED, _BROKEN, _FINISHED}),
-    # `stop` after `stop --now` asks for less than there is
+    # Not draining: `stop` after `stop --now` asks for less.
     _STOPPED: frozenset({_OPEN, _BROKEN, _FINISHED}),
     _BROKEN: frozenset({_OPEN}),
-    # Nothing is left to stop. It opens when there is more to train, and breaks when its very last
-    # failures say so.
+    # Nothing is left to stop. The study opens when there is more to train, and breaks when its last
+    # failures show that it must.
     _FINISHED: frozenset({_OPEN, _BROKEN}),
 }
 
 
-def change_state(move: Move, wanted: StudyState, reason: str = "") -> StudyState:
-    """Bring the study to `wanted` where that may follow; returns the state that it has then.
+def change_state(tx: Transaction, wanted: StudyState, reason: str = "") -> StudyState:
+    """Bring the study to `wanted` where that may follow; returns the study's state then.
 
     A study that is opened with nothing left to train is finished.
     """
-    now = StudyState(move.study.state)
-    if wanted is _OPEN and wanted is not now and is_over(move):
+    now = StudyState(tx.study.state)
+    if wanted is _OPEN and wanted is not now and is_over(tx):
         wanted = _FINISHED
     if wanted not in FOLLOWS[now]:
         return now
-    move.change_study(state=wanted.value, reason=records.clean(reason))
+    tx.change_study(state=wanted.value, reason=records.clean(reason))
     return wanted
 
 
-def close_if_over(move: Move) -> None:
+def close_if_over(tx: Transaction) -> None:
     """Finish a draining study whose last trial has just ended."""
-    if move.study.state == _DRAINING and is_over(move):
-        change_state(move, _FINISHED)
+    if tx.study.state == _DRAINING and is_over(tx):
+        change_state(tx, _FINISHED)

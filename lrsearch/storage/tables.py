@@ -1,10 +1,12 @@
 """The ledger's tables, beside Optuna's in the same database.
 
 All times are seconds since 1970 by the database's clock, as floats: no time zone can touch them.
-Values that only travel are JSON text; what is counted, compared or fenced is a column.
+Values that are only stored and read are JSON text; what is counted, compared or fenced is a column.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -21,6 +23,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql
 
+from lrsearch.values import Kind, TrialState
+
 metadata = MetaData()
 
 LongText = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
@@ -32,99 +36,107 @@ Name = String(255).with_variant(
 )
 
 
-def _study() -> Column[int]:
-    return Column(
-        "study_id", Id, ForeignKey("lrsearch_studies.id", ondelete="CASCADE"), nullable=False
-    )
+def required(name: str, *kind: Any, **options: Any) -> Column[Any]:
+    """A column that every row fills."""
+    return Column(name, *kind, nullable=False, **options)
 
 
-def _trial(*, primary: bool = False) -> Column[int]:
-    return Column(
-        "trial_id",
-        Id,
-        ForeignKey("lrsearch_trials.id", ondelete="CASCADE"),
-        nullable=False,
-        primary_key=primary,
-    )
+def _key(name: str, kind: Any) -> Column[Any]:
+    """A column of the primary key, filled by us."""
+    return Column(name, kind, primary_key=True, autoincrement=False)
+
+
+def _id() -> Column[Any]:
+    return Column("id", Id, primary_key=True, autoincrement=True)
+
+
+def _study(**options: Any) -> Column[Any]:
+    owner = ForeignKey("lrsearch_studies.id", ondelete="CASCADE")
+    return required("study_id", Id, owner, **options)
+
+
+def _trial() -> Column[Any]:
+    owner = ForeignKey("lrsearch_trials.id", ondelete="CASCADE")
+    return required("trial_id", Id, owner, primary_key=True)
 
 
 studies = Table(
     "lrsearch_studies",
     metadata,
-    Column("id", Id, primary_key=True, autoincrement=True),
-    Column("name", Name, nullable=False, unique=True),
-    Column("plan", LongText, nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("reason", LongText, nullable=False),
-    Column("trials", Integer, nullable=True),  # the budget; NULL: time alone limits it
-    # search trials and retests together; NULL: `trials` and the retests' rule
-    Column("trainings", Integer, nullable=True),
-    Column("deadline", Double, nullable=True),
-    Column("created_at", Double, nullable=False),
-    Column("optuna_study_id", Integer, nullable=True),  # NULL until the first mirror
-    Column("revision", BigInteger, nullable=False),  # rises with every change of a trial
-    # search trials there are: the budget's slots taken
-    Column("searched", Integer, nullable=False),
-    # search trials that had ended when retests were last planned
-    Column("retests_for", Integer, nullable=False),
-    Column("mirror_owner", String(64), nullable=True),
-    Column("mirror_until", Double, nullable=True),
-    # of each CPU worker: a trial resumes bitwise under the same number alone
-    Column("threads", Integer, nullable=True),
-    # of the definition, that were accepted: a JSON list; NULL: none
-    Column("changes", LongText, nullable=True),
+    _id(),
+    required("name", Name, unique=True),
+    required("plan", LongText),
+    required("state", String(16)),
+    required("reason", LongText),
+    Column("trials", Integer),  # the budget; NULL: time alone limits it
+    # Search trials and retests together; NULL: `trials` and the retests' rule limit them.
+    Column("trainings", Integer),
+    Column("deadline", Double),
+    required("created_at", Double),
+    Column("optuna_study_id", Integer),  # NULL until the first mirror
+    required("revision", BigInteger),  # rises with every change of a trial
+    # The search trials that there are: the budget's slots taken.
+    required("searched", Integer),
+    # The search trials that had ended when retests were last planned.
+    required("retests_for", Integer),
+    Column("mirror_owner", String(64)),
+    Column("mirror_until", Double),
+    # Threads of each CPU worker: a trial resumes bitwise only under the same number.
+    Column("threads", Integer),
+    # Changes of the definition that were accepted, a JSON list; NULL: none.
+    Column("changes", LongText),
 )
 
 requests = Table(
     "lrsearch_requests",
     metadata,
-    # of one call: whose answer was lost is answered again by it
+    # Names one call: a call whose answer was lost gets the stored answer.
     Column("token", String(32), primary_key=True),
     _study(),
-    Column("answer", LongText, nullable=False),
+    required("answer", LongText),
 )
 
 trials = Table(
     "lrsearch_trials",
     metadata,
-    Column("id", Id, primary_key=True, autoincrement=True),
+    _id(),
     _study(),
-    Column("number", Integer, nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("origin", String(16), nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("setting", LongText, nullable=True),
-    Column("params", LongText, nullable=True),
-    Column("seed", BigInteger, nullable=True),
-    Column("parent", Integer, nullable=True),  # of a retest or a retry: the search trial's number
-    Column("repeat_no", Integer, nullable=True),  # "repeat" is a word of MySQL's
-    Column("value", Double, nullable=True),
-    Column("last_value", Double, nullable=True),
-    Column("best_value", Double, nullable=True),
-    Column("best_epoch", Integer, nullable=True),
-    Column("epochs", Integer, nullable=False, default=0),
-    Column("steps", BigInteger, nullable=False, default=0),
-    Column("seconds", Double, nullable=False, default=0.0),
-    # its share of its worker's time; NULL before version 0005
-    Column("worker_seconds", Double, nullable=True),
-    Column("attempt", Integer, nullable=False, default=0),
-    Column("lost", Integer, nullable=False, default=0),
-    # trained by an earlier attempt, and once more; NULL: none
-    Column("repeated_epochs", Integer, nullable=True),
-    Column("engine", String(32), nullable=False, default=""),
-    Column("reason", LongText, nullable=False, default=""),
-    Column("traceback", LongText, nullable=False, default=""),
-    Column("notes", LongText, nullable=False, default="[]"),
-    Column("logs", LongText, nullable=False, default="{}"),
-    Column("started_at", Double, nullable=True),
-    Column("finished_at", Double, nullable=True),
-    Column("worker_id", Id, nullable=True),
-    Column("lease_until", Double, nullable=True),  # NULL unless running
-    # of the claim: one whose answer was lost finds its trial again
-    Column("token", String(32), nullable=True),
-    Column("revision", BigInteger, nullable=False),
-    Column("optuna_trial_id", Integer, nullable=True),
-    Column("mirrored", Integer, nullable=False, default=0),  # 0 nothing, 1 running row, 2 final row
+    required("number", Integer),
+    required("kind", String(16)),
+    required("origin", String(16)),
+    required("state", String(16)),
+    Column("setting", LongText),
+    Column("params", LongText),
+    Column("seed", BigInteger),
+    Column("parent", Integer),  # of a retest or a retry: the search trial's number
+    Column("repeat_no", Integer),  # "repeat" is a word of MySQL's
+    Column("value", Double),
+    Column("last_value", Double),
+    Column("best_value", Double),
+    Column("best_epoch", Integer),
+    required("epochs", Integer, default=0),
+    required("steps", BigInteger, default=0),
+    required("seconds", Double, default=0.0),
+    # The trial's share of its worker's time; NULL before version 0005.
+    Column("worker_seconds", Double),
+    required("attempt", Integer, default=0),
+    required("lost", Integer, default=0),
+    # Epochs that an earlier attempt had trained, too; NULL: none.
+    Column("repeated_epochs", Integer),
+    required("engine", String(32), default=""),
+    required("reason", LongText, default=""),
+    required("traceback", LongText, default=""),
+    required("notes", LongText, default="[]"),
+    required("logs", LongText, default="{}"),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("worker_id", Id),
+    Column("lease_until", Double),  # NULL unless running
+    # Names the claim: a claim whose answer was lost finds its trial again.
+    Column("token", String(32)),
+    required("revision", BigInteger),
+    Column("optuna_trial_id", Integer),
+    required("mirrored", Integer, default=0),  # 0 nothing, 1 running row, 2 final row
     UniqueConstraint("study_id", "kind", "number", name="lrsearch_trials_number"),
     UniqueConstraint("study_id", "kind", "parent", "repeat_no", name="lrsearch_trials_repeat"),
     Index("lrsearch_trials_state", "study_id", "state", "kind", "number"),
@@ -135,67 +147,72 @@ trials = Table(
 attempts = Table(
     "lrsearch_attempts",
     metadata,
-    _trial(primary=True),
-    Column("attempt", Integer, primary_key=True, autoincrement=False),
-    Column("worker_id", Id, nullable=True),
-    Column("status", String(16), nullable=False),  # running, or a Status
-    Column("reason", LongText, nullable=False, default=""),
-    Column("started_at", Double, nullable=False),
-    Column("ended_at", Double, nullable=True),
-    # What the next attempt went on from; NULL: all of this attempt counts, or no attempt has
-    # followed.
-    Column("kept_until", Double, nullable=True),
+    _trial(),
+    _key("attempt", Integer),
+    Column("worker_id", Id),
+    required("status", String(16)),  # running, or a Status
+    required("reason", LongText, default=""),
+    required("started_at", Double),
+    Column("ended_at", Double),
+    # The time of the checkpoint that the next attempt went on from; NULL: all of this attempt
+    # counts, or no attempt has followed.
+    Column("kept_until", Double),
 )
 
 workers = Table(
     "lrsearch_workers",
     metadata,
-    Column("id", Id, primary_key=True, autoincrement=True),
+    _id(),
     _study(),
-    Column("host", String(255), nullable=False),
-    Column("pid", BigInteger, nullable=False),
-    Column("slot", String(64), nullable=False),
-    Column("versions", Text, nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("started_at", Double, nullable=False),
-    Column("last_seen", Double, nullable=False),
+    required("host", String(255)),
+    required("pid", BigInteger),
+    required("slot", String(64)),
+    required("versions", Text),
+    required("state", String(16)),
+    required("started_at", Double),
+    required("last_seen", Double),
     Index("lrsearch_workers_study", "study_id"),
 )
 
 calibrations = Table(
     "lrsearch_calibrations",
     metadata,
-    Column("study_id", Id, ForeignKey("lrsearch_studies.id", ondelete="CASCADE"), primary_key=True),
+    _study(primary_key=True),
     Column("machine", String(255), primary_key=True),  # host, kind of slot, threads
-    Column("figures", LongText, nullable=False),
+    required("figures", LongText),
 )
 
 curves = Table(
     "lrsearch_curves",
     metadata,
-    _trial(primary=True),
-    Column("epoch", Integer, primary_key=True, autoincrement=False),
-    Column("study_id", Id, nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("step", BigInteger, nullable=False),
-    Column("rate", Double, nullable=False),
-    Column("seconds", Double, nullable=False),
-    Column("value", Double, nullable=True),
-    Column("logs", LongText, nullable=False),
+    _trial(),
+    _key("epoch", Integer),
+    required("study_id", Id),
+    required("kind", String(16)),
+    required("attempt", Integer),
+    required("step", BigInteger),
+    required("rate", Double),
+    required("seconds", Double),
+    Column("value", Double),
+    required("logs", LongText),
     Index("lrsearch_curves_rung", "study_id", "kind", "epoch", "value"),
 )
 
 checkpoints = Table(
     "lrsearch_checkpoints",
     metadata,
-    _trial(primary=True),
-    Column("attempt", Integer, primary_key=True, autoincrement=False),
-    Column("epoch", Integer, primary_key=True, autoincrement=False),
-    # done of the epoch in progress; 0 at an epoch's end
-    Column("batch", Integer, primary_key=True, autoincrement=False),
-    Column("path", LongText, nullable=False),
-    Column("sha256", String(64), nullable=False),
-    Column("size", BigInteger, nullable=False),
-    Column("written_at", Double, nullable=False),
+    _trial(),
+    _key("attempt", Integer),
+    _key("epoch", Integer),
+    # Batches done of the epoch in progress; 0 at an epoch's end.
+    _key("batch", Integer),
+    required("path", LongText),
+    required("sha256", String(64)),
+    required("size", BigInteger),
+    required("written_at", Double),
 )
+
+# Conditions on trials.
+IS_SEARCH, IS_RETEST = (trials.c.kind == each.value for each in (Kind.SEARCH, Kind.RETEST))
+IS_WAITING = trials.c.state == TrialState.WAITING.value
+IS_RUNNING = trials.c.state == TrialState.RUNNING.value

@@ -1,4 +1,4 @@
-"""Which database: the rules for a storage URL, and how it is shown."""
+"""The rules for a storage URL, and how it is shown."""
 
 from __future__ import annotations
 
@@ -27,48 +27,61 @@ DRIVERS = {
     "mariadb": "mysql+pymysql",
     "mariadb+pymysql": "mysql+pymysql",
 }
-# Where SQLite's locks cannot be trusted: statfs magic numbers and /proc/mounts names.
+# File systems on which SQLite's locks cannot be trusted, by their names in /proc/mounts.
 NETWORK_FILE_SYSTEMS = frozenset(
-    {
-        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "9p", "vboxsf"),
-        *("lustre", "gpfs", "beegfs", "ceph", "glusterfs", "orangefs", "panfs", "wekafs"),
-        *(
-            "fuse.sshfs",
-            "fuse.glusterfs",
-            "fuse.ceph-fuse",
-            "fuse.s3fs",
-            "fuse.gcsfuse",
-            "fuse.rclone",
-        ),
-    }
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "ncpfs",
+        "afs",
+        "9p",
+        "vboxsf",
+        "lustre",
+        "gpfs",
+        "beegfs",
+        "ceph",
+        "glusterfs",
+        "orangefs",
+        "panfs",
+        "wekafs",
+        "fuse.sshfs",
+        "fuse.glusterfs",
+        "fuse.ceph-fuse",
+        "fuse.s3fs",
+        "fuse.gcsfuse",
+        "fuse.rclone",
+    ]
 )
 
 
 def resolve_url(given: str | None, environ: Mapping[str, str]) -> str:
-    """The database's URL: `given` on the command line, else LRSEARCH_STORAGE, else lrsearch.db in
-    the working folder.
+    """The database's URL: `given`, else LRSEARCH_STORAGE, else lrsearch.db in the working folder.
 
-    Either may be `file:PATH`, a file that holds the URL and that its owner alone can read;
-    LRSEARCH_STORAGE_PASSWORD_FILE names a file with the password alone. SQLite's path becomes
+    Both may be `file:PATH`, a file with the URL that only its owner can read;
+    LRSEARCH_STORAGE_PASSWORD_FILE names a file with just the password. SQLite's path becomes
     absolute. Raises InvalidValue and StorageProblem.
     """
     source = "--storage" if given is not None else VARIABLE
     text = given if given is not None else environ.get(VARIABLE) or DEFAULT
     url = parse(_read_private(text) if text.startswith(FILE_PREFIX) else text, source)
     if given is not None and not text.startswith(FILE_PREFIX) and _holds_secret(url):
-        fix = f"Every user of the machine can read a command line: set {VARIABLE} to the URL, or to file:PATH of a private file."
-        raise InvalidValue(
-            "--storage", got=mask_url(url), allowed="a URL without a password", fix=fix
-        )
+        why = "Every user of the machine can read a command line"
+        fix = f"{why}: set {VARIABLE} to the URL, or to file:PATH of a private file."
+        allowed = "a URL without a password"
+        raise InvalidValue("--storage", got=mask_url(url), allowed=allowed, fix=fix)
     if not _holds_secret(url) and PASSWORD_FILE in environ and not is_sqlite(url):
         url = url.set(password=_read_secret(Path(environ[PASSWORD_FILE])))
     if is_sqlite(url):
-        url = url.set(database=os.path.abspath(url.database or ""))  # noqa: PTH100 - links stay as given
+        path = os.path.abspath(url.database or "")  # noqa: PTH100 - links stay as given
+        url = url.set(database=path)
     return url.render_as_string(hide_password=False)
 
 
 def parse(text: str, source: str = "storage") -> URL:
-    """A URL of a kind of database that serves, with the driver that the extras install."""
+    """Parse a URL and set the driver that the extras install. Raises InvalidValue."""
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
@@ -76,17 +89,14 @@ def parse(text: str, source: str = "storage") -> URL:
         allowed = "a URL like sqlite:///lrsearch.db or postgresql://user@host/database"
         raise InvalidValue(source, got=shown, allowed=allowed) from None
     if url.drivername not in DRIVERS:
-        raise InvalidValue(
-            source, got=mask_url(url), allowed="a URL of sqlite, postgresql, mysql or mariadb"
-        )
+        allowed = "a URL of sqlite, postgresql, mysql or mariadb"
+        raise InvalidValue(source, got=mask_url(url), allowed=allowed)
     url = url.set(drivername=DRIVERS[url.drivername])
-    if is_sqlite(url) and (
-        not url.database or ":memory:" in url.database or url.database.startswith("file:")
-    ):
+    path = url.database or ":memory:"
+    if is_sqlite(url) and (":memory:" in path or path.startswith("file:")):
         fix = "Workers are processes of their own and must share a file: sqlite:///lrsearch.db."
-        raise InvalidValue(
-            source, got=mask_url(url), allowed="a file's path after sqlite:///", fix=fix
-        )
+        allowed = "a file's path after sqlite:///"
+        raise InvalidValue(source, got=mask_url(url), allowed=allowed, fix=fix)
     return url
 
 
@@ -95,21 +105,18 @@ def is_sqlite(url: URL) -> bool:
 
 
 def mask_url(url: URL) -> str:
-    secrets = [key for key in url.query if _secret(key)]
-    return url.update_query_dict(dict.fromkeys(secrets, _HIDDEN)).render_as_string(
-        hide_password=True
-    )
+    """The URL without its secrets."""
+    return url.update_query_dict(dict.fromkeys(_secrets(url), _HIDDEN)).render_as_string()
 
 
-def _secret(key: str) -> bool:
-    """Whether an argument of the URL's query holds a secret: drivers take `password`, `passwd`,
-    `sslpassword` and more there.
-    """
-    return any(part in key.lower() for part in ("password", "passwd", "secret"))
+def _secrets(url: URL) -> list[str]:
+    """The arguments of the query that hold a secret: `password`, `passwd`, `sslpassword` ..."""
+    parts = ("password", "passwd", "secret")
+    return [key for key in url.query if any(part in key.lower() for part in parts)]
 
 
 def _holds_secret(url: URL) -> bool:
-    return url.password is not None or any(map(_secret, url.query))
+    return url.password is not None or bool(_secrets(url))
 
 
 def mask(url: str) -> str:
@@ -118,25 +125,20 @@ def mask(url: str) -> str:
 
 
 def check_file(url: URL, *, create: bool) -> None:
-    """Refuse a SQLite path that cannot serve; with `create`, the file may be missing, not its
-    folder.
+    """Refuse a SQLite path that cannot serve; with `create`, the file may be missing.
+
+    Raises StorageProblem.
     """
     path = Path(url.database or "")
     if path.is_dir():
-        raise StorageProblem(
-            f"{path} is a folder.",
-            fix=f"Give the path of a file, like sqlite:///{path / 'lrsearch.db'}.",
-        )
+        fix = f"Give the path of a file, like sqlite:///{path / 'lrsearch.db'}."
+        raise StorageProblem(f"{path} is a folder.", fix=fix)
     if not path.parent.is_dir():
-        raise StorageProblem(
-            f"there is no folder {path.parent} for the database {path.name}.",
-            fix="Create it, or give another --storage.",
-        )
+        text = f"there is no folder {path.parent} for the database {path.name}."
+        raise StorageProblem(text, fix="Create it, or give another --storage.")
     if not path.exists() and not create:
-        raise StorageProblem(
-            f"there is no database {path}.",
-            fix="Start a study there first, or say where it is with --storage.",
-        )
+        fix = "Start a study there first, or say where it is with --storage."
+        raise StorageProblem(f"there is no database {path}.", fix=fix)
     target = path if path.exists() else path.parent
     if not os.access(target, os.W_OK) or not os.access(path.parent, os.W_OK):
         fix = "SQLite needs its file and folder writable; give another --storage."
@@ -144,31 +146,25 @@ def check_file(url: URL, *, create: bool) -> None:
     if path.exists() and path.stat().st_size:
         with path.open("rb") as file:
             if file.read(16) != b"SQLite format 3\0":
-                raise StorageProblem(
-                    f"{path} is no SQLite database.", fix="Give another --storage."
-                )
+                fix = "Give another --storage."
+                raise StorageProblem(f"{path} is no SQLite database.", fix=fix)
     kind = file_system(path.parent)
     if kind in NETWORK_FILE_SYSTEMS:
-        advice = "Use a local disk, or PostgreSQL: lrsearch database start --dir DIR."
-        raise StorageProblem(
-            f"{path} lies on a network file system ({kind}), where SQLite loses data.", fix=advice
-        )
+        text = f"{path} lies on a network file system ({kind}), where SQLite loses data."
+        fix = "Use a local disk, or PostgreSQL: lrsearch database start --dir DIR."
+        raise StorageProblem(text, fix=fix)
 
 
 def file_system(folder: Path, mounts: Path = Path("/proc/mounts")) -> str:
-    """The type of the file system that holds `folder`; empty where it is not known."""
+    """The type of the file system of `folder`; empty where it is unknown."""
     try:
         rows = [line.split() for line in mounts.read_text(encoding="utf-8").splitlines()]
     except OSError:
         return ""
-    resolved = str(folder.resolve())
-    points = {row[1].replace("\\040", " "): row[2] for row in rows}
-    holding = [
-        point
-        for point in points
-        if resolved == point or resolved.startswith(point.rstrip("/") + "/")
-    ]
-    return points[max(holding, key=len)] if holding else ""
+    kinds = {Path(row[1].replace("\\040", " ")): row[2] for row in rows}
+    resolved = folder.resolve()
+    mounted = (each for each in (resolved, *resolved.parents) if each in kinds)
+    return kinds.get(next(mounted, Path()), "")
 
 
 def _read_private(text: str) -> str:
@@ -178,10 +174,8 @@ def _read_private(text: str) -> str:
     except OSError as error:
         raise StorageProblem(f"cannot read the storage file {path}: {error.strerror}.") from None
     if mode & 0o077:
-        raise StorageProblem(
-            f"the storage file {path} can be read by others.",
-            fix=f"Make it private: chmod 600 {quote(str(path))}",
-        )
+        fix = f"Make it private: chmod 600 {quote(str(path))}"
+        raise StorageProblem(f"the storage file {path} can be read by others.", fix=fix)
     return path.read_text(encoding="utf-8").strip()
 
 
@@ -189,6 +183,5 @@ def _read_secret(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise StorageProblem(
-            f"cannot read the password file {path} ({PASSWORD_FILE}): {error.strerror}."
-        ) from None
+        text = f"cannot read the password file {path} ({PASSWORD_FILE}): {error.strerror}."
+        raise StorageProblem(text) from None

@@ -1,11 +1,11 @@
-"""JSON lines between a worker process and its parent, over the worker's standard input and output.
+"""JSON lines between a worker process and its parent, over standard input and output.
 
-Out: a thread writes events to a private copy of standard output, so that nothing the user prints
-can corrupt them and a parent that is slow (or stopped) never holds up training. In: a thread reads
-commands, and at once passes on what must not wait for the main thread: an interruption, a wake-up,
-a signal, and the end of input, which means that the parent is dead. The study's code shares this
-process: it may handle signals, fork, and close descriptors that are not its own. Knows nothing of
-studies.
+Out: a thread writes events to a private copy of standard output. So nothing that the user prints
+can corrupt them, and a parent that is slow or stopped never delays training. In: a thread reads
+commands, and acts at once where a command must not wait for the main thread: an interruption, a
+wake-up, a signal, and the end of input, which means that the parent is dead. The study's code
+shares this process: it may handle signals, fork, and close descriptors that are not its own. Knows
+nothing of studies.
 """
 
 from __future__ import annotations
@@ -24,65 +24,63 @@ from queue import SimpleQueue
 from types import FrameType
 
 from lrsearch.machine import STOP_SIGNALS
+from lrsearch.messages import Command, Interrupt, TrialProgress, Wake, WorkerMessage
 from lrsearch.values import Json
 
-BACKLOG = 200  # events; with more waiting, progress is dropped: the next one says the same
-DROPPABLE = frozenset({"trial.progress"})
-LOOK_SECONDS = 1.0  # between looks whether the parent lives and the descriptors are still ours
+BACKLOG = 200  # messages; with more waiting, progress is dropped: the next one is as good
+LOOK_SECONDS = 1.0  # between checks that the parent lives and the descriptors are still ours
 
-# a copy of our own: the study's code may replace json.dumps
-_encode = json.JSONEncoder(default=str).encode
+# Our own copy: the study's code may replace json.dumps.
+_encode = json.JSONEncoder().encode
 _decode = json.JSONDecoder().decode
 
 
 class Descriptor:
-    """A file descriptor, and the file that it was when it was ours: a closed one's number is soon
-    another file's.
-    """
+    """A file descriptor and its file: the number of a closed one is soon another file's."""
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
         self._file = _file_of(handle)
 
-    def checked(self) -> int:
-        """The number. Raises OSError where it does not lead to that file any more."""
+    def check(self) -> int:
+        """Return the number. Raises OSError where it is another file's now."""
         if _file_of(self.handle) != self._file:
             raise OSError(errno.EBADF, "it is another file now")
         return self.handle
 
 
 def _file_of(handle: int) -> tuple[int, int]:
-    found = os.fstat(handle)
-    return found.st_dev, found.st_ino
+    status = os.fstat(handle)
+    return status.st_dev, status.st_ino
 
 
-class Mouth:
-    """Says events, one JSON line each, in order.
+class EventWriter:
+    """Writes messages, one JSON line each, in order, on a thread of its own.
 
-    `failed` hears once where that cannot be done, but for a parent that is gone.
+    `on_failure` is called once where the descriptor cannot be written, unless the parent is gone.
     """
 
     def __init__(
-        self, handle: int, *, failed: Callable[[BaseException], None] = lambda _error: None
+        self, handle: int, *, on_failure: Callable[[BaseException], None] = lambda _error: None
     ) -> None:
-        self._out, self._failed = Descriptor(handle), failed
+        self._out, self._on_failure = Descriptor(handle), on_failure
         self._waiting: deque[str] = deque()
         self._changed = threading.Condition()
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="lrsearch-mouth", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="lrsearch-events", daemon=True)
         self._thread.start()
 
-    def say(self, event: str, /, **facts: Json) -> None:
-        """Pass an event on; never raises and never waits."""
-        line = _encode({"event": event, **facts})
+    def write(self, message: WorkerMessage) -> None:
+        """Queue a message; never raises and never waits."""
+        line = _encode(message.to_json())
         with self._changed:
-            if event in DROPPABLE and len(self._waiting) >= BACKLOG:
+            if isinstance(message, TrialProgress) and len(self._waiting) >= BACKLOG:
                 return
             self._waiting.append(line)
             self._changed.notify()
 
     def close(self, timeout: float = 2.0) -> None:
-        """Write what waits, but no longer than `timeout` seconds."""
+        """Write the queued messages, for at most `timeout` seconds."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -98,110 +96,102 @@ class Mouth:
             data = line.encode() + b"\n"
             try:
                 while data:
-                    data = data[os.write(self._out.checked(), data) :]
-            except BrokenPipeError:  # nobody listens any more; the ear learns why
+                    data = data[os.write(self._out.check(), data) :]
+            except BrokenPipeError:  # the parent is gone; the command reader handles that
                 with self._changed:
                     self._waiting.clear()
             except OSError as error:
-                self._failed(error)
+                self._on_failure(error)
                 return
 
 
-class Ear:
-    """Hears commands and signals on a thread of its own, even while a long graph call holds the
-    main thread.
+class CommandReader:
+    """Reads commands and signals on a thread of its own, also during a long graph call.
 
-    `orphaned` is called when the parent is dead, `failed` with what keeps the thread from hearing;
-    one of them ends the thread.
+    `on_orphan` is called when the parent is dead, `on_failure` with an error that keeps the thread
+    from reading. Both end the thread.
     """
 
     def __init__(
         self,
         handle: int,
         *,
-        interrupted: Callable[[str], None],
-        woken: Callable[[], None],
-        orphaned: Callable[[], None],
-        failed: Callable[[BaseException], None],
+        on_interrupt: Callable[[str], None],
+        on_wake: Callable[[], None],
+        on_orphan: Callable[[], None],
+        on_failure: Callable[[BaseException], None],
     ) -> None:
-        self.commands: SimpleQueue[dict[str, Json]] = SimpleQueue()
+        self.commands: SimpleQueue[Command] = SimpleQueue()
         self._in, self._parent = Descriptor(handle), os.getppid()
-        self._interrupted, self._woken, self._orphaned, self._failed = (
-            interrupted,
-            woken,
-            orphaned,
-            failed,
-        )
+        self._on_interrupt, self._on_wake = on_interrupt, on_wake
+        self._on_orphan, self._on_failure = on_orphan, on_failure
         self._rest = b""
         self._signals = Descriptor(SignalPipe().read)
-        self._thread = threading.Thread(target=self._run, name="lrsearch-ear", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="lrsearch-commands", daemon=True)
 
     def first_line(self) -> dict[str, Json]:
-        """The configuration. Raises EOFError where there is none."""
+        """Read the configuration. Raises EOFError where there is none."""
         while b"\n" not in self._rest:
-            data = os.read(self._in.checked(), 65536)
+            data = os.read(self._in.check(), 65536)
             if not data:
                 raise EOFError("no configuration on standard input")
             self._rest += data
         line, self._rest = self._rest.split(b"\n", 1)
-        known: dict[str, Json] = _decode(line.decode())
-        return known
+        config: dict[str, Json] = _decode(line.decode())
+        return config
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Begin to read."""
         self._thread.start()
 
     def _run(self) -> None:
         try:
-            self._take()
-            while self._listen():
+            self._handle_lines()
+            while self._read():
                 pass
-            self._orphaned()
-        except BaseException as error:  # noqa: BLE001 - a worker that is deaf would outlive its parent
-            self._failed(error)
+            self._on_orphan()
+        except BaseException as error:  # noqa: BLE001 - else it outlives its parent
+            self._on_failure(error)
 
-    def _listen(self) -> bool:
-        """Pass on what there is to hear, for a moment; whether the parent lives."""
-        commands, signals = self._in.checked(), self._signals.checked()
+    def _read(self) -> bool:
+        """Read and handle what comes within a second; returns whether the parent lives."""
+        commands, signals = self._in.check(), self._signals.check()
         ready, _, _ = select.select([commands, signals], [], [], LOOK_SECONDS)
         if signals in ready:
-            self._hear(os.read(self._signals.checked(), 64))
+            self._handle_signals(os.read(self._signals.check(), 64))
         if commands in ready:
-            data = os.read(self._in.checked(), 65536)
+            data = os.read(self._in.check(), 65536)
             if not data:
                 return False
             self._rest += data
-            self._take()
+            self._handle_lines()
         return os.getppid() == self._parent
 
-    def _hear(self, numbers: bytes) -> None:
-        """Python tells the pipe of every signal that anybody handles here: those of the study's own
-        code are not for us.
-        """
+    def _handle_signals(self, numbers: bytes) -> None:
+        # Python writes every signal that is handled here, those of the study's own code, too.
         for number in numbers:
             if number in STOP_SIGNALS:
-                self._interrupted(signal.Signals(number).name)
+                self._on_interrupt(signal.Signals(number).name)
 
-    def _take(self) -> None:
+    def _handle_lines(self) -> None:
         *lines, self._rest = self._rest.split(b"\n")
         for line in lines:
-            command = _decode(line.decode())
-            if command["do"] == "interrupt":
-                self._interrupted("interrupted")
-            if command["do"] == "wake":
-                self._woken()
-            else:
-                self.commands.put(command)
+            match command := Command.from_json(_decode(line.decode())):
+                case Interrupt():
+                    self._on_interrupt("interrupted")
+                case Wake():
+                    self._on_wake()
+                case _:
+                    self.commands.put(command)
 
 
 class SignalPipe:
-    """A pipe to which SIGTERM, SIGINT and SIGHUP are written as they come, whatever the main thread
-    does.
+    """A pipe that gets SIGTERM, SIGINT and SIGHUP at once, whatever the main thread does.
 
-    Python's C-level handler writes them; where the study's code takes that away (asyncio does), our
-    Python-level handlers still do, as soon as the main thread runs Python. Where it takes a
-    handler, the signal is its own. Processes that the study forks have nothing of this: they get
-    the handlers that this process had before, and no signal of theirs is written here.
+    Python's C-level handler writes them. Where the study's code replaces that one (asyncio does),
+    our Python-level handlers write them as soon as the main thread runs Python. Where the study's
+    code replaces a handler, the signal is its own. Processes that the study forks get the handlers
+    that this process had before, and their signals are not written here.
     """
 
     def __init__(self) -> None:
@@ -211,17 +201,17 @@ class SignalPipe:
         self._masks = threading.local()
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         for number in STOP_SIGNALS:
-            signal.signal(number, self._heard)
+            signal.signal(number, self._on_signal)
         os.register_at_fork(
             before=self._block, after_in_parent=self._unblock, after_in_child=self._forget
         )
 
-    def _heard(self, number: int, _frame: FrameType | None) -> None:
-        with suppress(OSError):  # it is full of such
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        with suppress(OSError):  # the pipe is full of signals
             os.write(self._write, bytes([number]))
 
     def _block(self) -> None:
-        """A child that is told to stop in its first moment waits until it is rid of our handlers."""
+        """Block signals until a forked child has dropped our handlers."""
         self._masks.old = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
     def _unblock(self) -> None:
@@ -229,24 +219,24 @@ class SignalPipe:
 
     def _forget(self) -> None:
         wakeup = signal.set_wakeup_fd(-1)
-        if wakeup not in {-1, self._write}:  # the study's own, which its children have as ever
+        if wakeup not in {-1, self._write}:  # the study's own, which its children keep
             signal.set_wakeup_fd(wakeup)
         for number, handler in self._before.items():
-            if signal.getsignal(number) == self._heard:
+            if signal.getsignal(number) == self._on_signal:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._unblock()
 
 
 def private_output() -> int:
-    """A copy of standard output for events; from now on whatever is printed goes to standard error."""
+    """Copy standard output for messages; from now on prints go to standard error."""
     sys.stdout.flush()
-    handle = os.dup(1)  # not inheritable: the user's own children must not hold it open
+    handle = os.dup(1)  # not inheritable: the user's own children must not keep it open
     os.dup2(2, 1)
     return handle
 
 
 def private_input() -> int:
-    """A copy of standard input for commands; the user's own code reads an empty one."""
+    """Copy standard input for commands; the user's own code reads an empty one."""
     handle = os.dup(0)
     empty = os.open(os.devnull, os.O_RDONLY)
     os.dup2(empty, 0)

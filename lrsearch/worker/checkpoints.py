@@ -1,58 +1,39 @@
-"""Checkpoints on disk: whole training states that an attempt can go on from.
+"""Checkpoints on disk: whole training states from which an attempt can go on.
 
-One file a checkpoint, one folder an attempt, `<root>/<study>/<trial>/<attempt>/epoch-00012.npz`, so
-that a zombie cannot overwrite its successor's; the name of one within an epoch has the batches
-done, too. A file is a zip of plain arrays (no pickle) and one JSON text; it is written beside its
-place, fsynced, renamed, and its folder fsynced. Its SHA-256 is the caller's to keep: a flipped byte
+Each checkpoint is one file in its attempt's folder, `<root>/<study>/<trial>/<attempt>/
+epoch-00012.npz`, so that a worker that lost its lease cannot overwrite its successor's files; the
+name of a checkpoint within an epoch has the batches done, too. A file is written beside its place,
+fsynced and renamed, and its folder fsynced. The caller keeps the file's SHA-256, so a flipped byte
 is found on reading. Knows nothing of SQL, Keras or leases.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import os
-import re
 import shutil
-import zipfile
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
+from lrsearch.values import Snapshot, StudyRecord
+from lrsearch.worker.checkpoint_files import (
+    attempt_files,
+    file_name,
+    list_folders,
+    remove,
+    trial_files,
+    write_durably,
+)
+from lrsearch.worker.config import CheckpointPolicy
+from lrsearch.worker.snapshots import CheckpointUnusable, decode_snapshot, encode_snapshot
 
-from lrsearch.errors import InvalidValue
-from lrsearch.values import Json, Snapshot
+if TYPE_CHECKING:
+    from lrsearch.storage import CheckpointRecord
 
 KEPT = 2  # a checkpoint that turns out corrupt costs one interval, not the trial
-# the JSON member; arrays are members a0, a1, ... so that a variable's name never is a file's name
-_META = "meta"
-_NAME = re.compile(r"epoch-(\d+)(?:-batch-(\d+))?\.npz")
-_FOREIGN = "V"  # NumPy's kind for bfloat16 and its like: they travel as bytes with their name
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CheckpointPolicy:
-    """When a checkpoint is due, and how much room all of a study's may take."""
-
-    every_seconds: float | None = 60.0
-    every_epochs: int | None = None
-    quota_bytes: int | None = None
-
-    def __post_init__(self) -> None:
-        for field in ("every_seconds", "every_epochs", "quota_bytes"):
-            value = getattr(self, field)
-            if value is not None and not value > 0:
-                raise InvalidValue(f"checkpoint {field}", got=value, allowed="above 0")
-
-    def due(self, *, epochs: int, seconds: float) -> bool:
-        """Whether to write one, `epochs` and `seconds` after the last (or after the attempt began)."""
-        by_epochs = self.every_epochs is not None and epochs >= self.every_epochs
-        by_seconds = self.every_seconds is not None and seconds >= self.every_seconds
-        return by_epochs or by_seconds
+LONGEST_FOLDER = 255  # bytes of a name on ext4, XFS, APFS, NTFS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,61 +47,39 @@ class Written:
     size: int  # bytes
 
 
-class Manifest(Protocol):
-    """What a stored record of a checkpoint must have."""
-
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def batch(self) -> int: ...
-    @property
-    def path(self) -> str: ...
-    @property
-    def sha256(self) -> str: ...
-
-
-class CheckpointUnusable(Exception):
-    """This checkpoint cannot be read; its text says why. The one before may do."""
-
-
 class NoRoom(Exception):
-    """The checkpoint was not written: quota or disk; its text says which."""
+    """The checkpoint was not written; the text names the reason, quota or disk."""
 
 
 class CheckpointStore:
     """The checkpoints of one study below one root folder.
 
-    Several workers, and machines, share the folder: what another one removes meanwhile is no error.
-    Whoever else may write there could lay links, so below the root none is followed: a folder that
-    is a link is never written to, emptied or counted.
+    Several workers and machines share the folder: a file that another one removes meanwhile is no
+    error. Anybody who may write there could place links. So no link below the root is followed: a
+    folder that is a link is never written to, emptied or counted.
     """
 
     def __init__(self, root: Path, study: str, policy: CheckpointPolicy | None = None) -> None:
         self.root = root.expanduser().resolve()
         self.policy = policy or CheckpointPolicy()
         self._study = self.root / study
-        if (
-            not self._study.is_relative_to(self.root)
-            or ".." in self._study.parts
-            or self._study == self.root
-        ):
+        if self.root not in self._study.parents or ".." in self._study.parts:
             raise CheckpointUnusable(f"{study!r} lies outside the checkpoint folder {self.root}")
 
     def write(self, trial_id: int, attempt: int, snapshot: Snapshot) -> Written:
-        """Put `snapshot` on disk for good.
+        """Write `snapshot` durably.
 
-        Raises NoRoom where the quota or the disk is full; nothing is left then.
+        Raises NoRoom where the quota or the disk is full, and leaves no file then.
         """
-        data = encode(snapshot)
+        data = encode_snapshot(snapshot)
         place = self.folder(trial_id) / str(attempt) / file_name(snapshot.epoch, snapshot.batch)
         try:
             self._refuse_links(place.parent)
             self._make_room(len(data), keep=self.folder(trial_id))
-            _write_durably(place, data)
+            write_durably(place, data)
         except OSError as error:
-            raise NoRoom(
-                f"no checkpoint at epoch {snapshot.epoch}: {error.strerror or error} ({place.parent})"
-            ) from error
+            text = f"no checkpoint at epoch {snapshot.epoch}: {error.strerror or error}"
+            raise NoRoom(f"{text} ({place.parent})") from error
         return Written(
             epoch=snapshot.epoch,
             batch=snapshot.batch,
@@ -129,22 +88,28 @@ class CheckpointStore:
             size=len(data),
         )
 
-    def read(self, manifest: Manifest) -> Snapshot:
-        """The snapshot that `manifest` records.
+    def read(self, manifest: Written | CheckpointRecord) -> Snapshot:
+        """Read the snapshot that `manifest` records.
 
-        Raises CheckpointUnusable: outside the root, missing, altered.
+        Raises CheckpointUnusable where its file is outside the root, missing or altered.
         """
-        place = self._inside(manifest.path)
+        # Links are followed here: a path from a database is never trusted to stay below the root.
+        place = (self.root / manifest.path).resolve()
+        if self.root not in place.parents:
+            outside = f"{manifest.path!r} lies outside the checkpoint folder {self.root}"
+            raise CheckpointUnusable(outside)
         try:
             data = place.read_bytes()
         except OSError as error:
             raise CheckpointUnusable(f"{place}: {error.strerror or error}") from error
         if hashlib.sha256(data).hexdigest() != manifest.sha256:
             raise CheckpointUnusable(f"{place}: its SHA-256 is not the one recorded")
-        return decode(data)
+        return decode_snapshot(data)
 
-    def newest(self, manifests: Iterable[Manifest]) -> tuple[Snapshot | None, tuple[str, ...]]:
-        """The newest readable snapshot, and a line about each newer one that was not."""
+    def newest(
+        self, manifests: Iterable[Written | CheckpointRecord]
+    ) -> tuple[Snapshot | None, tuple[str, ...]]:
+        """Read the newest readable snapshot, with a line about each newer unreadable one."""
         troubles: list[str] = []
         for manifest in sorted(manifests, key=lambda each: (each.epoch, each.batch), reverse=True):
             try:
@@ -154,15 +119,15 @@ class CheckpointStore:
         return None, tuple(troubles)
 
     def trim(self, trial_id: int, attempt: int) -> None:
-        """Keep the newest two of this attempt; with two of its own, it needs no older attempt's."""
+        """Keep the attempt's newest two; an attempt with two needs none of an older attempt."""
         trial = self.folder(trial_id)
         if self._through_link(trial / str(attempt)):
             return
-        own = [each.path for each in _files(trial / str(attempt))]
+        own = [each.path for each in attempt_files(trial / str(attempt))]
         for old in own[:-KEPT]:
-            _remove(old)
+            remove(old)
         if len(own) >= KEPT:
-            for folder in _folders(trial):
+            for folder in list_folders(trial):
                 if folder.name.isdigit() and int(folder.name) < attempt:
                     shutil.rmtree(folder, ignore_errors=True)
 
@@ -170,201 +135,62 @@ class CheckpointStore:
         """Remove one checkpoint that nobody will ask for."""
         place = self.root / written.path
         if not self._through_link(place.parent):
-            _remove(place)
+            remove(place)
 
     def forget(self, trial_id: int) -> None:
         """Remove every checkpoint of a trial that has ended."""
         if not self._through_link(self._study):
-            # refuses a link, and follows none within
+            # rmtree refuses a link, and follows none within.
             shutil.rmtree(self.folder(trial_id), ignore_errors=True)
 
     def folder(self, trial_id: int) -> Path:
-        """Where a trial's attempts have their folders."""
+        """The folder of a trial, with a folder for each attempt."""
         return self._study / str(int(trial_id))
 
     def files_folder(self, label: str, attempt: int) -> Path:
-        """Where the user's own checkpointing callbacks may write; theirs to keep, so `forget`
-        leaves it.
-        """
+        """The folder for the user's own checkpointing callbacks; `forget` leaves it."""
         return self._study / "files" / label.replace(" ", "-") / f"attempt-{attempt}"
 
     def used(self) -> int:
-        """Bytes that this study's checkpoints take."""
+        """The bytes of this study's checkpoints."""
         if self._through_link(self._study):
             return 0
-        return sum(each.size for trial in _folders(self._study) for each in _of_trial(trial))
+        return sum(each.size for trial in list_folders(self._study) for each in trial_files(trial))
 
     def _make_room(self, size: int, *, keep: Path) -> None:
-        """Refuse what would pass the quota, after letting this trial's older checkpoints go, all
-        but the newest.
-        """
+        """Raises NoRoom past the quota, after removing all but the trial's newest checkpoint."""
         quota = self.policy.quota_bytes
         if quota is None or self.used() + size <= quota:
             return
-        for old in _of_trial(keep)[:-1]:
-            _remove(old.path)
+        for old in trial_files(keep)[:-1]:
+            remove(old.path)
         if self.used() + size > quota:
-            raise NoRoom(
-                f"no checkpoint: {size} bytes more would pass the quota of {quota} below {self._study}"
-            )
+            more = f"{size} bytes more would pass the quota of {quota}"
+            raise NoRoom(f"no checkpoint: {more} below {self._study}")
 
     def _refuse_links(self, folder: Path) -> None:
         if link := self._through_link(folder):
-            raise NoRoom(
-                f"no checkpoint: {link} is a link, and links are not followed below {self.root}"
-            )
+            rule = f"links are not followed below {self.root}"
+            raise NoRoom(f"no checkpoint: {link} is a link, and {rule}")
 
     def _through_link(self, folder: Path) -> Path | None:
         """The first link on the way from the root down to `folder`, itself included."""
-        parts = folder.relative_to(self.root).parts
-        way = (self.root.joinpath(*parts[: depth + 1]) for depth in range(len(parts)))
-        return next((each for each in way if os.path.islink(each)), None)  # noqa: PTH114 - never raises
-
-    def _inside(self, path: str) -> Path:
-        """`path` below the root, links followed; a path from a database is never trusted to stay
-        there.
-        """
-        place = (self.root / path).resolve()
-        if place == self.root or not place.is_relative_to(self.root):
-            raise CheckpointUnusable(f"{path!r} lies outside the checkpoint folder {self.root}")
-        return place
+        below = [each for each in (folder, *folder.parents) if self.root in each.parents]
+        # Path.is_link may raise.
+        links = (each for each in reversed(below) if os.path.islink(each))  # noqa: PTH114
+        return next(links, None)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _File:
-    """A checkpoint as it lies on disk."""
+def folder_of(study: StudyRecord) -> str:
+    """The name of a study's folder: its name and birth, since databases may share a root.
 
-    epoch: int
-    batch: int
-    path: Path
-    size: int  # bytes
-
-
-def file_name(epoch: int, batch: int) -> str:
-    """`epoch-00012.npz` for an epoch's end, and `epoch-00012-batch-00340.npz` for a place within
-    the next.
+    Where file systems do not allow such a long name, the study's name is cut, and a hash of the
+    whole name is added.
     """
-    return f"epoch-{epoch:05d}-batch-{batch:05d}.npz" if batch else f"epoch-{epoch:05d}.npz"
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in a folder now; nothing where another process has just removed it."""
-    try:
-        with os.scandir(folder) as found:
-            return list(found)
-    except OSError:
-        return []
-
-
-def _folders(folder: Path) -> list[Path]:
-    return [Path(each.path) for each in _entries(folder) if each.is_dir(follow_symlinks=False)]
-
-
-def _files(folder: Path) -> list[_File]:
-    """An attempt's checkpoints, the oldest first."""
-    found = []
-    for each in _entries(folder):
-        match = _NAME.fullmatch(each.name)
-        if match is None or not each.is_file(follow_symlinks=False):
-            continue
-        with suppress(FileNotFoundError):
-            size = each.stat(follow_symlinks=False).st_size
-            found.append(
-                _File(
-                    epoch=int(match[1]), batch=int(match[2] or 0), path=Path(each.path), size=size
-                )
-            )
-    return sorted(found, key=lambda each: (each.epoch, each.batch))
-
-
-def _of_trial(folder: Path) -> list[_File]:
-    """A trial's checkpoints, the oldest attempt's first."""
-    attempts = sorted(
-        (each for each in _folders(folder) if each.name.isdigit()), key=lambda each: int(each.name)
-    )
-    return [file for each in attempts for file in _files(each)]
-
-
-def _remove(path: Path) -> None:
-    # another worker's doing, or a disk that is read-only: the next write tells
-    with suppress(OSError):
-        path.unlink(missing_ok=True)
-
-
-def encode(snapshot: Snapshot) -> bytes:
-    """`snapshot` as the bytes of one uncompressed npz."""
-    members: dict[str, np.ndarray] = {}
-    names: list[dict[str, Json]] = []
-    for index, (name, array) in enumerate(snapshot.arrays.items()):
-        plain = np.asarray(array)
-        described: dict[str, Json] = {"name": name}
-        if plain.dtype.kind == _FOREIGN:
-            described |= {"dtype": plain.dtype.name, "shape": list(plain.shape)}
-            plain = np.frombuffer(np.ascontiguousarray(plain).tobytes(), np.uint8)
-        members[f"a{index}"] = plain
-        names.append(described)
-    places = {"epoch": snapshot.epoch, "batch": snapshot.batch, "step": snapshot.step}
-    meta = {**places, "arrays": names, "meta": dict(snapshot.meta)}
-    members[_META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-    buffer = io.BytesIO()
-    # np.savez takes `allow_pickle` only from NumPy 2.1 on
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for member, array in members.items():
-            with archive.open(f"{member}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def decode(data: bytes) -> Snapshot:
-    """The inverse of `encode`. Raises CheckpointUnusable on anything that `encode` did not write."""
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as members:
-            meta = json.loads(members[_META].tobytes())
-            arrays = {
-                each["name"]: _array(members[f"a{index}"], each)
-                for index, each in enumerate(meta["arrays"])
-            }
-        # 0.1.0 wrote no batch
-        places = {"epoch": meta["epoch"], "batch": meta.get("batch", 0), "step": meta["step"]}
-        return Snapshot(**places, arrays=arrays, meta=meta["meta"])
-    # zipfile, json, numpy and KeyError: whatever a foreign file provokes
-    except Exception as error:
-        raise CheckpointUnusable(f"not a checkpoint: {error}") from error
-
-
-def _array(stored: np.ndarray, described: Mapping[str, Json]) -> np.ndarray:
-    if "dtype" not in described:
-        return stored
-    import ml_dtypes  # bfloat16 and float8 for NumPy
-
-    return np.frombuffer(stored.tobytes(), getattr(ml_dtypes, described["dtype"])).reshape(
-        described["shape"]
-    )
-
-
-def _write_durably(place: Path, data: bytes) -> None:
-    """Write `data` to `place` so that after a crash it is whole or not there."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    beside = place.with_name(f".{place.name}.{os.getpid()}.part")
-    try:
-        beside.unlink(missing_ok=True)
-        with beside.open("xb") as file:  # never through a link that somebody laid there
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(place)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    _sync_folder(place.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last. Windows cannot open folders and needs none of it."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    birth = f"{int(study.created_at):x}"
+    whole = f"{study.name}-{birth}"
+    if len(whole.encode()) <= LONGEST_FOLDER:
+        return whole
+    digest = hashlib.sha256(study.name.encode()).hexdigest()[:16]
+    room = LONGEST_FOLDER - len(f"-{digest}-{birth}")
+    return f"{study.name.encode()[:room].decode(errors='ignore')}-{digest}-{birth}"

@@ -1,59 +1,66 @@
-"""What a worker process is told on its first line of input."""
+"""The configuration of a worker process: its first line of input."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, fields
 
+from lrsearch.errors import InvalidValue
+from lrsearch.jsonable import from_json, to_json
+from lrsearch.machine import host_name
 from lrsearch.values import Json
-from lrsearch.worker.checkpoints import CheckpointPolicy
 
-LEASE_SECONDS = 60.0  # SQLite may keep a beat waiting for its lock; three beats fit into this
-PATIENCE_SECONDS = 600.0  # a database that is away for longer ends the worker
+# SQLite may keep a renewal waiting for its lock; three renewals fit into a lease.
+LEASE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckpointPolicy:
+    """When a checkpoint is due, and how much room all of a study's may take."""
+
+    every_seconds: float | None = 60.0
+    every_epochs: int | None = None
+    quota_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value is not None and not value > 0:
+                raise InvalidValue(f"checkpoint {each.name}", got=value, allowed="above 0")
+
+    def due(self, *, epochs: int, seconds: float) -> bool:
+        """Whether to write one, `epochs` and `seconds` after the last or the attempt's begin."""
+        by_epochs = self.every_epochs is not None and epochs >= self.every_epochs
+        by_seconds = self.every_seconds is not None and seconds >= self.every_seconds
+        return by_epochs or by_seconds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerConfig:
-    """Everything but the study's name, which comes with the command to work.
+    """All that a worker needs but the study's name, which comes with the command `Work`.
 
     Plain JSON, but never on a command line.
     """
 
-    storage: str = field(repr=False)  # may hold a password
+    storage: str = field(repr=False)  # may contain a password
     study_file: str | None
     checkpoints: str  # root folder
+    checkpoint_policy: CheckpointPolicy = field(default_factory=CheckpointPolicy)
     overrides: Mapping[str, Json] = field(default_factory=dict)
     slot: str = "cpu"
-    host: str = ""
-    threads: int | None = None  # TensorFlow's own default where None
+    host: str = field(default_factory=host_name)
+    threads: int | None = None  # None: TensorFlow's own default
     memory_mib: int | None = None  # a hard limit on the GPU; None lets it grow
     engine: str = "auto"
-    # "module:callable" -> Workshop, in Keras' place; for tests and drills
+    # "module:callable" -> StudyLoader, in Keras' place; for tests and drills.
     engine_factory: str | None = None
     lease_seconds: float = LEASE_SECONDS
-    patience_seconds: float = PATIENCE_SECONDS
-    checkpoint_seconds: float | None = 60.0
-    checkpoint_epochs: int | None = None
-    checkpoint_quota_bytes: int | None = None
     times: bool = False  # whether an inspection also times a few steps
     until: str = "done"  # "idle": leave when there is nothing to train now
 
-    @property
-    def checkpoint_policy(self) -> CheckpointPolicy:
-        return CheckpointPolicy(
-            every_seconds=self.checkpoint_seconds,
-            every_epochs=self.checkpoint_epochs,
-            quota_bytes=self.checkpoint_quota_bytes,
-        )
-
-    @property
-    def checkpoint_root(self) -> Path:
-        return Path(self.checkpoints)
-
-    def to_json(self) -> dict[str, Json]:
-        return asdict(self)
+    def to_json(self) -> Json:
+        return to_json(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> WorkerConfig:
-        return cls(**data)
+        return from_json(cls, data)

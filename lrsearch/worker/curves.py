@@ -1,8 +1,7 @@
-"""Curve points on their way to the ledger: held back, and written in bulk at most about once a
-second.
+"""A buffer of curve points, written to the ledger in bulk about once a second.
 
-Knows no SQL and no clock: `write` stores points, `now` says the time. Points stay here until a
-write has succeeded, so an outage of the database delays them and loses none.
+Points stay in the buffer until a write has succeeded, so an outage of the database delays them and
+loses none. Knows no SQL and no clock: `write` stores points, `now` returns the time.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ Write = Callable[[Mapping[tuple[int, int], Sequence[CurvePoint]]], object]  # by
 
 
 class CurveBuffer:
-    """The points of the attempts that a worker holds, by (trial, attempt)."""
+    """The points of a worker's attempts, by (trial, attempt)."""
 
     def __init__(
         self, write: Write, now: Callable[[], float], *, every_seconds: float = 1.0
@@ -28,21 +27,19 @@ class CurveBuffer:
         self._last = now()
 
     def add(self, progress: Progress) -> None:
-        """Keep the point of an epoch's end."""
+        """Add the point of an epoch's end."""
         self._points[progress.trial_id, progress.attempt].append(point_of(progress))
 
     def flush_if_due(self) -> None:
-        """Write everything when the last write is long enough ago; an outage leaves it for the next
-        call.
-        """
+        """Write all points when the last write is long enough ago."""
         if self._points and self._now() - self._last >= self._every:
             self.flush()
 
     def flush(self) -> None:
-        """Write everything now, in one call.
+        """Write all points now; an outage leaves them for the next call.
 
-        The call gets a copy: one that was left to itself during an outage may read it long after,
-        while points are added here. What it then writes is what is written again, epoch for epoch.
+        `write` gets a copy: a call that goes on by itself during an outage may read the points long
+        after, while others are added here. A point that is written twice is the same both times.
         """
         self._last = self._now()
         if not self._points:
@@ -54,7 +51,7 @@ class CurveBuffer:
         self._points.clear()
 
     def take(self, trial_id: int, attempt: int) -> tuple[CurvePoint, ...]:
-        """Hand over the points that are not written yet, to be written with the attempt's end."""
+        """Remove and return the points that are not written yet, for the attempt's end."""
         return tuple(self._points.pop((trial_id, attempt), ()))
 
 

@@ -1,4 +1,4 @@
-"""Writes a study's setting as a .keras model: needs the study file, and TensorFlow in this process."""
+"""Writes a study's setting as a .keras model: loads the study file and TensorFlow here."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lrsearch.values import Setting, StudyRecord
-from lrsearch.worker.workshop import check_unchanged
 
 
 def export_model(
     study: StudyRecord, setting: Setting, *, study_file: Path, output: Path, seed: int, yours: bool
 ) -> None:
-    """Save the untrained, compiled model. Raises StudyFileError, FingerprintMismatch, InvalidValue."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing is trained: the GPU is left to others
-    with _hushed():
-        from lrsearch.definition import load_study_file
+    """Save the untrained, compiled model.
+
+    Raises StudyFileError, FingerprintMismatch, InvalidValue.
+    """
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing is trained: the GPU stays free
+    with _silence_stderr():
+        from lrsearch.definition import check_definition, load_study_file
         from lrsearch.engine import write_model
 
         definition = load_study_file(study_file).with_overrides(study.plan.overrides)
-        check_unchanged(definition, study)
+        check_definition(study, definition)
         write_model(definition, setting, output, seed=seed, yours=yours)
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
-    """Keep what TensorFlow's C++ says while it loads, whatever its log level is set to, off the
-    terminal.
-    """
+def _silence_stderr() -> Iterator[None]:
+    """Keep TensorFlow's C++ messages off the terminal, whatever its log level is."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

@@ -1,10 +1,9 @@
-"""A worker as a process: told what to do by JSON lines on standard input, saying what it does on
-standard output.
+"""A worker as a process: its streams, its signals, and the commands that it obeys.
 
-Commands: {"do": "load"}, {"do": "inspect"}, {"do": "work", "study": NAME}, {"do": "wake"}, {"do":
-"interrupt"}, {"do": "quit"}. The end of input means that the parent is dead: running attempts are
-put back and the process is gone within five seconds, whatever holds it. A worker that can neither
-hear nor speak any more is gone at once.
+Commands come as JSON lines on standard input, messages leave as JSON lines on standard output
+(`lrsearch.messages` lists both). The end of input means that the parent is dead: running attempts
+are put back, and the process ends within five seconds, whatever blocks it. A worker that can
+neither read nor write any more ends at once.
 """
 
 from __future__ import annotations
@@ -15,234 +14,179 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from contextlib import closing, suppress
+from dataclasses import replace
 
 from lrsearch.errors import LrSearchError
-from lrsearch.values import StudyRecord
-from lrsearch.version import versions
-from lrsearch.worker.channel import Ear, Mouth, private_input, private_output
+from lrsearch.messages import (
+    Inspect,
+    Inspection,
+    Load,
+    Quit,
+    StudyInspected,
+    Work,
+    WorkerDone,
+    WorkerInterrupted,
+    WorkerReady,
+    WorkerSignalled,
+)
+from lrsearch.worker.channel import CommandReader, EventWriter, private_input, private_output
 from lrsearch.worker.config import WorkerConfig
-from lrsearch.worker.heart import Heart
-from lrsearch.worker.wire import told
-from lrsearch.worker.workshop import Inspection, Workshop, host_name, workshop_of
-
-if TYPE_CHECKING:
-    from lrsearch.engine.contract import Engine
-    from lrsearch.space import SearchSpace
-    from lrsearch.storage import Ledger
+from lrsearch.worker.loading import StudyLoader, make_loader
+from lrsearch.worker.stopping import StopRequest
+from lrsearch.worker.wire import error_to_message
 
 ORPHAN_SECONDS = 4.0  # from the parent's death to ours; promised: 5
 SIGNAL_SECONDS = 9.0  # from a signal sent to this very process to its end; promised: 10
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Opened:
-    """A study, loaded and ready to be trained."""
-
-    ledger: Ledger
-    study: StudyRecord
-    space: SearchSpace
-    engine: Engine
+def main() -> None:
+    """The entry of `python -m lrsearch.worker`."""
+    process, code = WorkerProcess(), 0
+    try:
+        process.obey_commands()
+    except BaseException as error:  # noqa: BLE001 - the parent must learn of every error
+        code = process.say_failure(error)
+    process.close()
+    # TensorFlow's own shutdown can hang, and nothing of ours needs it.
+    end_process(code, sweep=process.orphaned)
 
 
 class WorkerProcess:
-    """One process, one slot; usually one study."""
+    """One process on one slot, usually for one study."""
 
     def __init__(self) -> None:
-        self._mouth = Mouth(private_output(), failed=_cut_off)
-        self._ear = Ear(
+        self.orphaned = False  # whether the parent died
+        self._stop = StopRequest()
+        self._writer = EventWriter(private_output(), on_failure=_end_unreachable)
+        self._reader = CommandReader(
             private_input(),
-            interrupted=self._interrupt,
-            woken=self._wake,
-            orphaned=self._orphan,
-            failed=_cut_off,
+            on_interrupt=self._interrupt,
+            on_wake=self._stop.wake,
+            on_orphan=self._orphan,
+            on_failure=_end_unreachable,
         )
-        self._heart: Heart | None = None
-        self._stopping = ""
-        self._orphaned = threading.Event()
+        self._say = self._writer.write
 
-    def run(self) -> int:
-        """Obey commands until told to quit; returns the exit code."""
+    def obey_commands(self) -> None:
+        """Obey the parent's commands until `Quit` comes or the worker must stop."""
         try:
-            config = WorkerConfig.from_json(self._ear.first_line())
-            self._ear.start()
-            workshop = workshop_of(config)
-            _prepared(workshop)
-            self._mouth.say("ready", pid=os.getpid())
-            self._obey(config, workshop)
-        except EOFError:
-            return 0
-        except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
-            if self._stopping:
-                self._mouth.say("interrupted", reason=self._stopping)
-            else:
-                self._mouth.say("error", **told(error))
-            return error.exit_code if isinstance(error, LrSearchError) else 1
-        finally:
-            self._mouth.close()
-        return 0
+            config = WorkerConfig.from_json(self._reader.first_line())
+        except EOFError:  # the parent ended before it sent anything
+            return
+        self._reader.start()
+        loader = make_loader(config)
+        _load_libraries(loader)
+        self._say(WorkerReady(pid=os.getpid()))
+        from lrsearch.storage import open_ledger
+        from lrsearch.worker.session import open_session
 
-    def _obey(self, config: WorkerConfig, workshop: Workshop) -> None:
-        while not self._stopping:
-            command = self._ear.commands.get()
-            match command["do"]:
-                case "load":
-                    workshop.load()
-                case "inspect":
-                    self._mouth.say("facts", inspection=_inspected(config, workshop).to_json())
-                    gc.collect()  # the inspected model goes, while the parent makes the study
-                case "work":
-                    reason = self._work(config, workshop, command["study"])
-                    if self._stopping:
-                        self._mouth.say("interrupted", reason=self._stopping)
-                    else:
-                        self._mouth.say("done", reason=reason)
-                case "quit":
+        while not self._stop.reason:
+            match self._reader.commands.get():
+                case Load():
+                    loader.load()
+                case Inspect():
+                    self._say(StudyInspected(inspection=_inspect(config, loader)))
+                    gc.collect()  # frees the inspected model while the parent makes the study
+                case Work(study=name):
+                    with closing(open_ledger(config.storage)) as ledger:
+                        study = ledger.study(name)
+                        with open_session(
+                            config, ledger, study, loader, stop=self._stop, say=self._say
+                        ) as session:
+                            gc.freeze()  # the study's own objects stay, too
+                            reason = session.train(until=config.until)
+                    stopped = self._stop.reason
+                    end = (
+                        WorkerInterrupted(reason=stopped) if stopped else WorkerDone(reason=reason)
+                    )
+                    self._say(end)
+                case Quit():
                     return
 
-    def _open(self, config: WorkerConfig, workshop: Workshop, name: str) -> _Opened:
-        """Everything that training the study needs."""
-        from lrsearch.storage import open_ledger
-        from lrsearch.worker.opening import settle_engine
+    def say_failure(self, error: BaseException) -> int:
+        """Tell the parent why this process cannot go on; returns the exit code."""
+        if self._stop.reason:
+            self._say(WorkerInterrupted(reason=self._stop.reason))
+        else:
+            self._say(error_to_message(error))
+        return error.exit_code if isinstance(error, LrSearchError) else 1
 
-        ledger = open_ledger(config.storage)
-        study = ledger.study(name)
-        space, engine = workshop.open(study)
-        settle_engine(config, ledger, study, engine, say=self._mouth.say)
-        gc.freeze()  # what the study holds stays too
-        return _Opened(ledger=ledger, study=study, space=space, engine=engine)
-
-    def _work(self, config: WorkerConfig, workshop: Workshop, name: str) -> str:
-        opened = self._open(config, workshop, name)
-        try:
-            return self._train(config, opened)
-        finally:
-            opened.ledger.close()
-
-    def _train(self, config: WorkerConfig, opened: _Opened) -> str:
-        from lrsearch.worker.loop import work
-        from lrsearch.worker.opening import desk_for
-
-        ledger, study = opened.ledger, opened.study
-        worker_id = ledger.add_worker(
-            study.id,
-            host=config.host or host_name(),
-            pid=os.getpid(),
-            slot=config.slot,
-            versions=versions(),
-        )
-        # first of all: the parent closes the entry of a worker that dies
-        self._mouth.say("working", worker=worker_id)
-        try:
-            desk, heart = desk_for(
-                config, ledger, study, worker_id=worker_id, space=opened.space, say=self._mouth.say
-            )
-            self._heart = heart
-            if self._stopping:
-                heart.interrupt(self._stopping)
-            heart.start()
-            return work(desk, opened.engine, until=config.until)
-        finally:
-            if self._heart is not None:
-                self._heart.close()
-            self._heart = None
-            with suppress(LrSearchError):
-                ledger.worker_seen(worker_id, "gone")
-
-    @property
-    def orphaned(self) -> bool:
-        """Whether the parent died."""
-        return self._orphaned.is_set()
+    def close(self) -> None:
+        """Write the queued messages."""
+        self._writer.close()
 
     def _interrupt(self, reason: str) -> None:
-        """Called on the ear's thread."""
-        first = not self._stopping
-        if first and reason.startswith("SIG"):
-            # now: a long call may hold the main thread to its end
-            self._mouth.say("signalled", signal=reason)
-        self._stopping = self._stopping or reason
-        if self._heart is not None:
-            self._heart.interrupt(reason)
-        self._ear.commands.put({"do": "quit"})
-        if first and reason.startswith("SIG"):
+        """Stop, on the reader's thread: on a command, on a signal, or on the parent's death."""
+        signalled = not self._stop.reason and reason.startswith("SIG")
+        if signalled:
+            # At once: a long call may block the main thread until its end.
+            self._say(WorkerSignalled(signal=reason))
+        self._stop.stop(reason)
+        self._reader.commands.put(Quit())
+        if signalled:
             _end_after(SIGNAL_SECONDS, 128 + signal.Signals[reason])
 
-    def _wake(self) -> None:
-        """Called on the ear's thread when another worker has ended a trial."""
-        if self._heart is not None:
-            self._heart.wake()
-
     def _orphan(self) -> None:
-        """Called on the ear's thread when the parent is dead."""
-        self._orphaned.set()
+        """Stop, on the reader's thread, when the parent is dead."""
+        self.orphaned = True
         _end_after(ORPHAN_SECONDS, 1)
         self._interrupt("the parent process died")
 
 
-def _inspected(config: WorkerConfig, workshop: Workshop) -> Inspection:
-    """What the study is, and how long its steps take where that is asked for."""
-    found = workshop.inspect()
-    if not config.times:
-        return found
-    from lrsearch.worker.timing import timed_figures
+def _load_libraries(loader: StudyLoader) -> None:
+    """Load the libraries with Python's garbage collector off.
 
-    return replace(found, figures=timed_figures(workshop, found))
-
-
-def _prepared(workshop: Workshop) -> None:
-    """Load the libraries with Python's collector off: it would walk TensorFlow's million objects
-    again and again.
-
-    That takes a fifth of the import (3.2 s instead of 4.0). They stay, so later collections need
-    not see them either.
+    The collector would walk TensorFlow's million objects again and again: a fifth of the import
+    (3.2 s instead of 4.0). The objects stay, so later collections skip them, too.
     """
     gc.disable()
-    workshop.prepare()
+    loader.prepare()
     gc.freeze()
     gc.enable()
 
 
+def _inspect(config: WorkerConfig, loader: StudyLoader) -> Inspection:
+    """Inspect the study, and time a few steps where the configuration asks for them."""
+    inspection = loader.inspect()
+    if not config.times:
+        return inspection
+    from lrsearch.worker.step_timing import time_engine
+
+    return replace(inspection, figures=time_engine(loader, inspection))
+
+
 def _end_after(seconds: float, code: int) -> None:
-    """End this process, and its group where it leads one, after `seconds`, whatever the main thread
-    does.
-    """
+    """End this process after `seconds`, whatever the main thread does; an orphan with its group."""
 
     def end() -> None:
         time.sleep(seconds)
-        leave(code, sweep=code == 1)
+        end_process(code, sweep=code == 1)
 
     threading.Thread(target=end, name="lrsearch-end", daemon=True).start()
 
 
-def _cut_off(error: BaseException) -> None:
-    """End this process, which can neither be told anything nor tell: its parent counts what it held
-    as lost, and goes on.
+def _end_unreachable(error: BaseException) -> None:
+    """End this process, which can neither read from its parent nor write to it.
 
-    It is not put back: what the study's code does to every worker would be tried for ever.
+    The parent counts its attempts as lost, and goes on. Nothing is put back: where the study's code
+    does this to every worker, its trials would be tried for ever.
     """
-    text = f"lrsearch: this worker cannot speak with its parent any more: {type(error).__name__}: {error}. Does the study's code"
+    cause = f"{type(error).__name__}: {error}"
+    text = (
+        f"lrsearch: this worker cannot speak with its parent any more: {cause}. "
+        "Does the study's code close file descriptors that are not its own?\n"
+    )
     with suppress(OSError):
-        os.write(2, f"{text} close file descriptors that are not its own?\n".encode())
-    leave(1, sweep=True)
+        os.write(2, text.encode())
+    end_process(1, sweep=True)
 
 
-def leave(code: int, *, sweep: bool = False) -> None:
-    """Leave at once; with `sweep`, together with whatever the user's code started (this process
-    leads their group).
-    """
+def end_process(code: int, *, sweep: bool = False) -> None:
+    """End this process at once; with `sweep`, also the processes that the study's code started."""
     with suppress(Exception):
         sys.stdout.flush()
         sys.stderr.flush()
-    if sweep and os.getpgrp() == os.getpid():
+    if sweep and os.getpgrp() == os.getpid():  # this process leads their group
         os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(code)
-
-
-def main() -> None:
-    """The entry of `python -m lrsearch.worker`."""
-    process = WorkerProcess()
-    code = process.run()
-    # TensorFlow's own shutdown can hang, and nothing of ours needs it
-    leave(code, sweep=process.orphaned)

@@ -1,7 +1,7 @@
-"""A worker's time, divided among the trials that it trains beside each other: a second that four
-share is a quarter of each.
+"""A worker's time, divided among the trials that it trains at once.
 
-The sum of all shares is the time that the worker trained. Knows no clock: `now` says the time.
+A second that four trials share is a quarter second of each. The sum of all shares is the time that
+the worker trained. Knows no clock: `now` returns the time.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
-class Shares:
-    """What each trial in hand has taken of the worker's time."""
+class TimeShares:
+    """How much of the worker's time each of its trials has taken."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now, self._last = now, now()
-        self._each = 0.0  # seconds that a trial in hand since the beginning would have taken
+        self._each = 0.0  # seconds of a trial that had trained since the beginning
         self._began: dict[int, float] = {}  # by trial id: `_each` then
 
     def begin(self, trial_id: int) -> None:
-        """From now on the trial takes its share."""
+        """Give the trial its share from now on."""
         self._advance()
         self._began[trial_id] = self._each
 
     def end(self, trial_id: int) -> float:
-        """The seconds that the trial took."""
+        """End the trial's share; returns its seconds."""
         self._advance()
         return self._each - self._began.pop(trial_id)
 

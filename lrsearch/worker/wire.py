@@ -1,15 +1,12 @@
-"""Errors across a process boundary: told as JSON by the worker, raised again as the same class by
-the parent.
-"""
+"""Errors of a worker as messages, and back: the parent raises them as the same class."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
 
 from lrsearch import errors
 from lrsearch.errors import LrSearchError, StudyBroken, plain, text_of
-from lrsearch.values import Json
+from lrsearch.messages import WorkerFailed
 
 _CLASSES = {
     each.__name__: each
@@ -20,32 +17,29 @@ _CLASSES = {
 _PARTS = ("field", "got", "allowed", "fix")  # for programs
 
 
-def told(error: BaseException) -> dict[str, Json]:
-    """`error` as the facts of an `error` event."""
+def error_to_message(error: BaseException) -> WorkerFailed:
+    """Convert an error to the message that tells the parent."""
     kind, text = type(error).__name__, text_of(error)
-    if isinstance(error, LrSearchError):
-        parts = {name: plain(getattr(error, name)) for name in _PARTS}
-        return {
-            "kind": kind,
-            "text": text,
-            "traceback": error.traceback_text,
-            "exit_code": error.exit_code,
-            "parts": parts,
-        }
-    shown = "".join(traceback.format_exception(error))
-    return {"kind": kind, "text": f"{kind}: {text}", "traceback": shown, "exit_code": 1}
+    if not isinstance(error, LrSearchError):
+        shown = "".join(traceback.format_exception(error))
+        return WorkerFailed(kind=kind, text=f"{kind}: {text}", traceback=shown, exit_code=1)
+    return WorkerFailed(
+        kind=kind,
+        text=text,
+        traceback=error.traceback_text,
+        exit_code=error.exit_code,
+        parts={name: plain(getattr(error, name)) for name in _PARTS},
+    )
 
 
-def raised(facts: Mapping[str, Json]) -> LrSearchError:
-    """The same error, to be raised here; one that is not ours becomes StudyBroken with its
-    traceback.
-    """
-    known = _CLASSES.get(facts["kind"])
+def error_from_message(failed: WorkerFailed) -> LrSearchError:
+    """Convert a message to the error that the parent raises; a foreign class is StudyBroken."""
+    known = _CLASSES.get(failed.kind)
     if known is None:
-        return StudyBroken(f"a worker failed: {facts['text']}", traceback_text=facts["traceback"])
+        return StudyBroken(f"a worker failed: {failed.text}", traceback_text=failed.traceback)
     error = known.__new__(known)
-    Exception.__init__(error, facts["text"])
-    error.traceback_text = facts["traceback"]
-    for name, value in facts.get("parts", {}).items():
+    Exception.__init__(error, failed.text)
+    error.traceback_text = failed.traceback
+    for name, value in failed.parts.items():
         setattr(error, name, value)
     return error

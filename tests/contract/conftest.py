@@ -68,7 +68,7 @@ class Clock:
 
     def set(self, seconds):
         self.at += seconds
-        self.ledger._clock = self.ledger.database.clock = literal(self.at)
+        self.ledger.database.clock = literal(self.at)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from ledger_tools import facts
 from lrsearch.answer import summarise
 from lrsearch.cli.main import main
 from lrsearch.errors import CannotExport, InvalidValue, UnknownName
-from lrsearch.report import export_text
+from lrsearch.report.exporting import export_text
 from lrsearch.space import OPTIMIZERS, SHAPES, rates
 from lrsearch.values import Kind, Origin, Setting, StudyFacts, TrialRecord, TrialState
 

@@ -10,11 +10,12 @@ from ledger_tools import facts
 
 from lrsearch import StudyDefinition
 from lrsearch.api import SearchResult
-from lrsearch.engine import _keras, write_model
-from lrsearch.engine.compiling import carried_of, inner, set_searched
+from lrsearch.engine import write_model
+from lrsearch.engine._keras_optimizer import decay_exclusions, inner, scaling_of
+from lrsearch.engine.compiling import carried_of, set_searched
 from lrsearch.engine.own_optimizer import own_optimizer
 from lrsearch.errors import CannotExport, InvalidValue
-from lrsearch.report import export_text
+from lrsearch.report.exporting import export_text
 from lrsearch.space import OPTIMIZERS, SHAPES, build_schedule
 from lrsearch.values import Origin
 
@@ -47,9 +48,7 @@ def exported(model, chosen, *, origin=Origin.SAMPLED, accumulation=1):
     known = {
         "accumulation": accumulation,
         "carried": carried_of(model),
-        "decay_exclusions": _keras.decay_exclusions(
-            inner(model.optimizer), model.trainable_variables
-        ),
+        "decay_exclusions": decay_exclusions(inner(model.optimizer), model.trainable_variables),
         "own_optimizer": own_optimizer(model, steps=EPOCHS * BATCHES),
     }
     found = study_of(
@@ -64,7 +63,7 @@ def exported(model, chosen, *, origin=Origin.SAMPLED, accumulation=1):
 def config(optimizer):
     """A configuration without names, and without the schedule, which is another class by design."""
     found = inner(optimizer).get_config()
-    scaling = _keras.scaling_of(optimizer) if optimizer is not inner(optimizer) else None
+    scaling = scaling_of(optimizer) if optimizer is not inner(optimizer) else None
     return (
         {name: value for name, value in found.items() if name not in {"name", "learning_rate"}},
         scaling,
@@ -309,9 +308,7 @@ def test_a_results_suggestion_keeps_what_the_compile_says():
     model = compiled_richly()
     known = {
         "carried": carried_of(model),
-        "decay_exclusions": _keras.decay_exclusions(
-            inner(model.optimizer), model.trainable_variables
-        ),
+        "decay_exclusions": decay_exclusions(inner(model.optimizer), model.trainable_variables),
     }
     given = facts(
         epochs=EPOCHS,
@@ -360,7 +357,7 @@ def test_a_keras_file_keeps_the_loss_scaling(yours, tmp_path):
 
     write_model(definition_of(compiled), setting("sgd"), tmp_path / "m.keras", seed=0, yours=yours)
     found = keras.models.load_model(tmp_path / "m.keras").optimizer
-    assert _keras.scaling_of(found) == {"initial_scale": 64.0, "dynamic_growth_steps": 3}
+    assert scaling_of(found) == {"initial_scale": 64.0, "dynamic_growth_steps": 3}
     assert (type(inner(found)).__name__, inner(found).clipnorm) == (
         "AdamW" if yours else "SGD",
         0.5,

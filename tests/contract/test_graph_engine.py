@@ -409,7 +409,7 @@ def test_mixed_precision_follows_its_schedule_by_the_updates_that_loss_scaling_l
 
 
 def test_a_verdict_within_an_epoch_is_obeyed(graph, monkeypatch):
-    monkeypatch.setattr("lrsearch.engine.watching.WATCH_SECONDS", 0.0)
+    monkeypatch.setattr("lrsearch.engine.attempt.WATCH_SECONDS", 0.0)
     world = World(spec())
     world.watch = lambda _progress: Verdict.INTERRUPT
     [outcome] = world.run(graph)

@@ -152,8 +152,10 @@ def test_a_lapsed_lease_is_reaped_by_the_next_claim_and_its_holder_is_fenced_off
     clock.set(61)
     taken = claim(ledger, study, two, lease_seconds=60)
     assert (taken.trial.id, taken.attempt, taken.trial.lost) == (lapsed.trial.id, 2, 1)
-    beat = ledger.beat([(lapsed.trial.id, lapsed.attempt)], worker_id=one, lease_seconds=60)
-    assert beat.lost == {lapsed.trial.id}
+    renewal = ledger.renew_leases(
+        [(lapsed.trial.id, lapsed.attempt)], worker_id=one, lease_seconds=60
+    )
+    assert renewal.lost == {lapsed.trial.id}
     assert not finish(ledger, lapsed)
     pair = (lapsed.trial.id, lapsed.attempt)
     assert ledger.add_curves({pair: [point(1)]}) == {pair}
@@ -171,7 +173,7 @@ def test_a_beat_keeps_a_lease_alive(clock):
     held = claim(ledger, study, worker, lease_seconds=60)
     for _ in range(5):
         clock.set(50)
-        assert not ledger.beat(
+        assert not ledger.renew_leases(
             [(held.trial.id, held.attempt)], worker_id=worker, lease_seconds=60
         ).lost
     assert ledger.reap() == 0
@@ -404,7 +406,9 @@ def test_nothing_begins_in_a_study_that_was_stopped(ledger, state):
     ledger.set_state(study.id, state, reason="why\0not \ud800")
     assert isinstance(ledger.claim(study.id, worker, lease_seconds=60), Done)
     assert (
-        ledger.beat([(held.trial.id, held.attempt)], worker_id=worker, lease_seconds=60).study_state
+        ledger.renew_leases(
+            [(held.trial.id, held.attempt)], worker_id=worker, lease_seconds=60
+        ).study_state
         is state
     )
     ledger.set_state(study.id, StudyState.OPEN)
@@ -424,7 +428,10 @@ def test_deleting_is_refused_while_a_trial_runs_and_leaves_no_row_behind(ledger)
     assert [each.name for each in ledger.studies()] == ["kept"]
     assert optuna.get_all_study_names(ledger.optuna_storage()) == ["kept"]
     assert ledger.trials(kept.id)
-    assert ledger.beat([], worker_id=worker, lease_seconds=60).study_state is StudyState.STOPPED
+    assert (
+        ledger.renew_leases([], worker_id=worker, lease_seconds=60).study_state
+        is StudyState.STOPPED
+    )
 
 
 # -- creation ------------------------------------------------------------------------------------------------------------------
@@ -504,7 +511,7 @@ def test_mariadbs_tables_are_not_judged_between_two_migrations_of_another_proces
         opening = threads.submit(lambda: open_ledger(url, create=True).close())
         with pytest.raises(TimeoutError):
             opening.result(timeout=1)
-        other.execute(text(note.format(schema.head())))
+        other.execute(text(note.format(schema.newest_version())))
         other.commit()
         other.execute(text(f"select release_lock('{schema._LOCK_NAME}')"))
         opening.result(timeout=30)
@@ -518,11 +525,8 @@ def test_a_database_without_our_tables_is_not_opened_and_not_touched(url, tmp_pa
 def test_tables_of_another_version_are_refused_and_never_migrated_unasked(url):
     open_ledger(url, create=True).close()
     ledger = open_ledger(url)
-    ledger.database.write(
-        lambda c: (
-            c.exec_driver_sql("update lrsearch_alembic_version set version_num = '9999'") and None
-        )
-    )
+    newer = text("update lrsearch_alembic_version set version_num = '9999'")
+    ledger.database.transact(lambda tx: tx.execute(newer))
     ledger.close()
     with pytest.raises(SchemaMismatch, match="9999"):
         open_ledger(url)
@@ -531,9 +535,8 @@ def test_tables_of_another_version_are_refused_and_never_migrated_unasked(url):
 def test_optunas_tables_of_another_version_are_refused_and_left_as_they_are(url):
     opened = open_ledger(url, create=True)
     opened.create_study(plan())
-    opened.database.write(
-        lambda c: c.exec_driver_sql("update alembic_version set version_num = 'v9.9.9.a'") and None
-    )
+    newer = text("update alembic_version set version_num = 'v9.9.9.a'")
+    opened.database.transact(lambda tx: tx.execute(newer))
     opened.close()
     with pytest.raises(SchemaMismatch, match=r"Optuna.*v9\.9\.9\.a.*Install the newer Optuna"):
         open_ledger(url)
@@ -542,7 +545,7 @@ def test_optunas_tables_of_another_version_are_refused_and_left_as_they_are(url)
 def test_a_database_that_cannot_be_written_is_refused_in_one_line(tmp_path):
     url = f"sqlite:///{tmp_path}/lrsearch.db"
     opened = open_ledger(url, create=True)
-    opened.database.write(lambda c: c.exec_driver_sql("pragma user_version = 1") and None)
+    opened.database.transact(lambda tx: tx.execute(text("pragma user_version = 1")))
     # As root writes what it may not, SQLite itself is told.
     opened.database.engine.dispose()
     event.listen(
@@ -713,18 +716,18 @@ class Crash(BaseException):
     """A process that ends here."""
 
 
-@pytest.mark.parametrize("seam", ["made", "concluded", "settled"])
-def test_a_mirror_that_dies_between_two_writes_is_completed_by_the_next(clock, seam):
+@pytest.mark.parametrize("failpoint", ["made", "concluded", "settled"])
+def test_a_mirror_that_dies_between_two_writes_is_completed_by_the_next(clock, failpoint):
     ledger = clock.ledger
     study = ledger.create_study(plan(trials=3, retest_seeds=0))
     train(ledger, study, add_worker(ledger, study))
 
     def crash(label):
-        if label == seam:
+        if label == failpoint:
             raise Crash
 
     with pytest.raises(Crash):
-        Mirror(ledger, seam=crash).sync(study.id)
+        Mirror(ledger, failpoint=crash).sync(study.id)
     clock.set(60)
     Mirror(ledger).sync(study.id)
     theirs = optuna.load_study(study_name=study.name, storage=ledger.optuna_storage())

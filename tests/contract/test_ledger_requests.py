@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 import optuna
 import pytest
 from ledger_tools import add_worker, claim, finish, plan, train
-from sqlalchemy import exc
+from sqlalchemy import exc, text
 
 from lrsearch.errors import InvalidValue
 from lrsearch.storage import Mirror, Retest, RetestsAsked, open_ledger
@@ -43,10 +43,8 @@ FOLLOWING = {  # with something left to train: what each request makes of each s
 def test_one_table_says_which_state_may_follow(ledger, kind, state):
     study = ledger.create_study(plan(trials=5))
     for request, expected in zip(REQUESTS, FOLLOWING[state], strict=True):
-        force = f"update lrsearch_studies set state = '{state.value}'"
-        ledger.database.write(
-            lambda connection, force=force: connection.exec_driver_sql(force) and None
-        )
+        force = text(f"update lrsearch_studies set state = '{state.value}'")
+        ledger.database.transact(lambda tx, force=force: tx.execute(force))
         assert ledger.set_state(study.id, request) is expected
         assert ledger.study("toy").state is expected
 
@@ -136,14 +134,15 @@ def test_an_extension_whose_answer_was_lost_adds_once_and_takes_nothing_back(led
 def test_a_deadline_whose_answer_was_lost_counts_from_the_first_try(clock, kind, monkeypatch):
     ledger = clock.ledger
     study = ledger.create_study(plan(trials=None, timeout_seconds=1.0))
-    began, write = clock.at, ledger.database.write
+    began, transact = clock.at, ledger.database.transact
 
-    def twice(work):
-        write(work)
-        clock.set(40)  # the outage
-        return write(work)
+    def twice(work, **options):
+        if not options.get("reads"):
+            transact(work, **options)
+            clock.set(40)  # the outage
+        return transact(work, **options)
 
-    monkeypatch.setattr(ledger.database, "write", twice)
+    monkeypatch.setattr(ledger.database, "transact", twice)
     assert ledger.extend(study.id, timeout_seconds=100.0).deadline == pytest.approx(began + 100)
 
 
@@ -200,9 +199,8 @@ def test_a_deletion_whose_answers_are_lost_leaves_nothing_at_optuna(ledger, lose
     ledger.delete_study(study.id)
     assert optuna.get_all_study_names(ledger.optuna_storage()) == []
     again = ledger.create_study(plan(trials=1, retest_seeds=0))
-    ledger.database.write(
-        lambda c: c.exec_driver_sql("update lrsearch_studies set optuna_study_id = null") and None
-    )
+    lost = text("update lrsearch_studies set optuna_study_id = null")
+    ledger.database.transact(lambda tx: tx.execute(lost))
     ledger.delete_study(again.id)
     assert optuna.get_all_study_names(ledger.optuna_storage()) == [], (
         "a deletion that was cut short can be done again"
@@ -249,6 +247,6 @@ def test_names_that_optunas_tables_take_for_one_are_refused(new_database, other)
         # A database of 0.1.0 may hold two that share Optuna's study: to delete one leaves the
         # other's rows.
         shared = f"update lrsearch_studies set optuna_study_id = {first.optuna_study_id}, name = 'digits' where id = {first.id}"
-        ledger.database.write(lambda connection: connection.exec_driver_sql(shared) and None)
+        ledger.database.transact(lambda tx: tx.execute(text(shared)))
         ledger.delete_study(first.id)
         assert "Digits" in optuna.get_all_study_names(ledger.optuna_storage())

@@ -29,7 +29,7 @@ def test_what_was_inspected_is_trained(load, times):
     )
     loaded = LoadedStudy(definition=study)
     facts = inspect_study(study, loaded=loaded)
-    opened = open_study(study, facts.direction, loaded=loaded)
+    opened = open_study(study, loaded=loaded, facts=facts)
     assert len(calls) == times
     assert (opened is loaded) == (times == 1)
     assert opened.direction is Direction.MINIMIZE

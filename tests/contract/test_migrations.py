@@ -7,6 +7,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from ledger_tools import facts, plan
 
 from lrsearch.storage import open_ledger
 from lrsearch.storage.tables import metadata
@@ -49,3 +50,23 @@ def test_a_migration_that_was_cut_short_can_be_run_again(url):
         ):
             migration.upgrade()
         assert ledger.studies() == []
+
+
+def test_the_rates_that_a_study_was_asked_for_are_taken_out_of_its_fingerprint(url):
+    migration = import_module("lrsearch.storage.migrations.versions.0007_asked_rates")
+    asked = {"none": None, "all": [1e-4, 1e-1], "some": {"adam": [1e-4, 1e-2]}}
+    with closing(open_ledger(url, create=True)) as ledger:
+        for name, rates in asked.items():
+            found = {"space.learning_rate": rates, "space.optimizers": ["adam", "sgd"]}
+            ledger.create_study(plan(name=name, facts=facts(fingerprint=found)))
+        for _ in range(2):  # cut short, it is run again
+            with (
+                ledger.database.engine.begin() as connection,
+                Operations.context(MigrationContext.configure(connection)),
+            ):
+                migration.upgrade()
+        assert {name: ledger.study(name).facts.asked_rates for name in asked} == {
+            "none": {},
+            "all": {"adam": (1e-4, 1e-1), "sgd": (1e-4, 1e-1)},
+            "some": {"adam": (1e-4, 1e-2)},
+        }

@@ -14,19 +14,18 @@ import pytest
 import tensorflow as tf
 from engine_world import BATCH, EPOCHS, World, all_at_once, data, definition, normed, spec
 
-from lrsearch.engine import create_engine, open_study, program, resuming, watching
+from lrsearch.engine import attempt, create_engine, open_study, program, resuming, training
 from lrsearch.storage import open_ledger
 from lrsearch.storage.schema import migrate_database
 from lrsearch.values import Status, TrialSpec, Verdict
-from lrsearch.worker.checkpoints import CheckpointStore
-from lrsearch.worker.opening import folder_of
+from lrsearch.worker.checkpoints import CheckpointStore, folder_of
 
 pytestmark = pytest.mark.tensorflow
 
 
 @pytest.fixture(autouse=True)
 def _asks_after_every_batch(monkeypatch):
-    monkeypatch.setattr(watching, "WATCH_SECONDS", 0.0)
+    monkeypatch.setattr(attempt, "WATCH_SECONDS", 0.0)
     monkeypatch.setattr(program, "CALL_SECONDS", 0.0)
 
 
@@ -187,9 +186,9 @@ def test_rows_that_are_stopped_within_an_epoch_keep_their_last_epochs_end(engine
 @pytest.mark.parametrize("name", ["fit", "graph"])
 def test_a_snapshot_is_taken_only_when_somebody_wants_it(engines, name, monkeypatch):
     taken = []
-    real = watching.take_snapshot
+    real = training.take_arrays
     monkeypatch.setattr(
-        watching, "take_snapshot", lambda *given, **named: taken.append(1) or real(*given, **named)
+        training, "take_arrays", lambda *given, **named: taken.append(1) or real(*given, **named)
     )
     World(spec()).run(engines[name])
     assert taken == []

@@ -28,7 +28,8 @@ from sqlalchemy import create_engine, make_url, text
 
 from lrsearch.errors import StorageUnavailable
 from lrsearch.storage import Claim, Done, open_ledger
-from lrsearch.storage.database import CONNECT_SECONDS, HURRY_SECONDS
+from lrsearch.storage.connections import CONNECT_SECONDS
+from lrsearch.storage.database import TRY_SECONDS
 from lrsearch.storage.limits import ANSWER_SECONDS
 from lrsearch.values import CurvePoint, Status, StudyState, TrialState
 
@@ -36,7 +37,7 @@ SUPPORT = Path(__file__).parents[1] / "support"
 SEEDS = [int(each) for each in os.environ.get("LRSEARCH_DRILL_SEEDS", "0,1,2").split(",")]
 KINDS = ("sqlite", "postgresql")
 POINT = CurvePoint(epoch=1, step=10, rate=0.1, seconds=1.0, value=0.5, logs={})
-SEAMS = [
+FAILPOINTS = [
     *(
         f"{step}.{when}"
         for step in ("claim", "bind", "finish")
@@ -109,16 +110,16 @@ def test_01_kill_storm(fleet, kind, seed):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    "seam",
+    "failpoint",
     [
         pytest.param(each, marks=[] if each == "finish.committed" else pytest.mark.drill)
-        for each in SEAMS
+        for each in FAILPOINTS
     ],
 )
-def test_02_kill_at_every_seam(fleet, kind, seam):
-    ours = fleet(kind, trials=4, seam=seam)
+def test_02_kill_at_every_failpoint(fleet, kind, failpoint):
+    ours = fleet(kind, trials=4, failpoint=failpoint)
     [first] = ours.start(1)
-    ours.until(lambda: not first.alive, 60, f"the death at {seam}")
+    ours.until(lambda: not first.alive, 60, f"the death at {failpoint}")
     assert first.wait(10) == -signal.SIGKILL
     ours.start(2)
     ours.end()
@@ -252,7 +253,7 @@ def test_05_calls_into_a_black_hole_end_within_their_time_outs(servers, relayed)
                 lambda: ledger.claim(study.id, worker, lease_seconds=9.0),
             ),
             "hurried": (
-                HURRY_SECONDS,
+                TRY_SECONDS,
                 lambda: ledger.add_curves({(held.trial.id, held.attempt): [POINT]}),
             ),
             "connecting": (CONNECT_SECONDS, lambda: ledger.counts(study.id)),
@@ -510,9 +511,9 @@ def test_12_a_signal_puts_the_trial_back_uncounted_within_ten_seconds(fleet, num
 PARENT = """
 import json, sys
 from lrsearch.errors import LrSearchError
-from lrsearch.launch import run_study
+from launching import run_study
 try:
-    run_study(listen=lambda event: print(event.name, flush=True), **json.loads(sys.argv[1]))
+    run_study(listen=lambda event: print(event.message.event, flush=True), **json.loads(sys.argv[1]))
 except LrSearchError as error:
     sys.exit(error.exit_code)
 """
@@ -532,7 +533,7 @@ def test_12_a_second_ctrl_c_ends_all_within_a_second_and_what_ran_is_trained_lat
     )
     toy = {
         "study_file": str(tmp_path / "toy.json"),
-        "engine_factory": "worker_toy:workshop",
+        "engine_factory": "worker_toy:loader",
         "checkpoints": str(tmp_path / "c"),
     }
     asked = {
@@ -625,8 +626,8 @@ def test_14_a_full_disk_is_waited_for_and_nothing_is_corrupt(fleet, small_disk, 
         ours.end()
         fleet.figures = ours.check()
         assert (
-            ours.ledger.database.read(
-                lambda c: c.execute(text("pragma integrity_check")).scalar_one()
+            ours.ledger.database.transact(
+                lambda tx: tx.execute(text("pragma integrity_check")).scalar_one(), reads=True
             )
             == "ok"
         )

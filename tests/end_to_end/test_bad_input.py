@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -94,10 +95,26 @@ QUICK = {  # refused before any worker starts
 }
 
 
+@pytest.fixture
+def refused(folder, monkeypatch, capsys):
+    """Runs a command in this process, which is enough for one that starts nothing."""
+    for name in [each for each in os.environ if each.startswith("LRSEARCH")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        with chdir(folder), pytest.raises(SystemExit) as left:
+            main(arguments)
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, left.value.code, said.out, said.err)
+
+    return run
+
+
 @pytest.mark.parametrize("name", sorted(QUICK))
-def test_bad_input_is_refused_before_anything_starts(folder, name):
+def test_bad_input_is_refused_before_anything_starts(folder, refused, name):
     arguments, code, words = QUICK[name]
-    assert_one_line(lrsearch(folder, *arguments), code, *words)
+    assert_one_line(refused(*arguments), code, *words)
     assert nothing_created(folder)
 
 
@@ -141,7 +158,7 @@ FILES = {  # the study file itself; a worker has to load it
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_a_study_file_that_cannot_be_searched_is_refused_by_what_a_worker_asks_of_it(folder, name):
-    from lrsearch.worker.workshop import KerasWorkshop
+    from lrsearch.worker.loading import KerasLoader
 
     source, words = FILES[name]
     (folder / "study.py").write_text(source)
@@ -151,7 +168,7 @@ def test_a_study_file_that_cannot_be_searched_is_refused_by_what_a_worker_asks_o
         checkpoints="checkpoints",
     )
     with pytest.raises(LrSearchError) as raised:
-        KerasWorkshop(config).inspect()
+        KerasLoader(config).inspect()
     text = str(raised.value)
     assert raised.value.exit_code == 2
     assert "\n" not in text

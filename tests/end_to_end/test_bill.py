@@ -11,14 +11,11 @@ import pytest
 from click.testing import CliRunner
 from driven import driven, ledger_of, records
 from driven import study as study  # noqa: PLC0414 - a fixture
+from launching import attach, plan_study, run_study
 
 from lrsearch.answer import summarise
 from lrsearch.cli.main import cli
 from lrsearch.errors import FingerprintMismatch, InvalidValue
-from lrsearch.launch import attach, run_study
-from lrsearch.launch.estimating import plan_study
-from lrsearch.launch.request import Request
-from lrsearch.launch.slots import SlotRequest
 from lrsearch.values import Kind, StudyState, TrialState
 
 LASTS = {"epochs": 3, "epoch_seconds": 0.1}
@@ -62,7 +59,7 @@ def _kill(driver, arguments):
 
 
 def test_the_same_total_again_adds_nothing_and_a_larger_one_goes_on_here_or_attached(study):
-    arguments = study(trials=None, retest=None) | {"trainings": 8}
+    arguments = study(workers=1, trials=None, retest=None) | {"trainings": 8}
     assert run_study(**arguments).trials == 4
     assert run_study(**arguments).trainings == 8
     assert len(trainings(arguments)) == 8
@@ -84,11 +81,12 @@ def test_the_same_total_again_adds_nothing_and_a_larger_one_goes_on_here_or_atta
 
 def test_before_the_first_training_and_after_it_the_bill_is_told(study):
     events = []
-    run_study(**study(trials=None, retest=None) | {"trainings": 5}, listen=events.append)
-    names = [event.name for event in events]
+    arguments = study(workers=1, trials=None, retest=None) | {"trainings": 5}
+    run_study(**arguments, listen=events.append)
+    names = [event.message.event for event in events]
     assert names.index("study") < names.index("bill") < names.index("trial.started")
-    told = next(event for event in events if event.name == "study").facts
-    assert (told["trials"], told["trainings"], told["retest"]) == (3, 5, 3)
+    begun = events[names.index("study")].message
+    assert (begun.trials, begun.trainings, begun.retest) == (3, 5, 3)
 
 
 @pytest.fixture
@@ -96,14 +94,10 @@ def planned(study):
     """Plans the toy study; asks for what is given."""
     arguments = study(epochs=50, epoch_seconds=0.3, trials=None, retest=None)
 
-    def plan(slots=None, **asked):
+    def plan(**asked):
         places = {name: arguments[name] for name in ("storage", "engine_factory")}
-        return plan_study(
-            arguments["study_file"],
-            Request(**asked),
-            slots or SlotRequest(devices="cpu", workers=2),
-            **places,
-        )
+        machine = {"devices": "cpu", "workers": 2}
+        return plan_study(arguments["study_file"], **machine, **places, **asked)
 
     plan.arguments = arguments
     return plan
@@ -130,7 +124,7 @@ def test_a_plan_says_what_fits_into_a_time(planned):
 
 
 def test_a_plan_of_a_stored_study_says_what_is_left_and_changes_nothing(planned):
-    quick = planned.arguments | {"trials": 3, "retest": 1}
+    quick = planned.arguments | {"trials": 3, "retest": 1, "workers": 1}
     Path("toy.json").write_text(json.dumps({"epochs": 50}))
     run_study(**quick)
     with ledger_of(quick) as ledger:
@@ -143,7 +137,7 @@ def test_a_plan_of_a_stored_study_says_what_is_left_and_changes_nothing(planned)
 
 
 def test_status_and_the_answer_say_what_was_spent(study, tmp_path):
-    arguments = study(trials=2, retest=1) | {"trainings": 4}
+    arguments = study(workers=1, trials=2, retest=1) | {"trainings": 4}
     run_study(**arguments)
     storage = ("--storage", arguments["storage"])
 

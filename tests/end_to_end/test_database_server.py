@@ -17,7 +17,7 @@ from lrsearch.storage import open_ledger, resolve_url
 
 CODE = """
 import encodings.idna, json, os, pwd, sys
-from lrsearch.launch import database_server
+from lrsearch.setup import database_server
 from lrsearch.errors import LrSearchError
 from lrsearch.cli.main import main
 if os.geteuid() == 0 and sys.argv[1] != "as-root":

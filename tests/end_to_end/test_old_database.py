@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from lrsearch.cli.main import cli
-from lrsearch.definition import changes_of, fingerprint_of, load_study_file, recorded_of
+from lrsearch.definition import accept_changes, fingerprint_of, load_study_file, recorded_of
 from lrsearch.errors import FingerprintMismatch, SchemaMismatch
 from lrsearch.storage import migrate_database, open_ledger
 from lrsearch.values import Kind, StudyState
@@ -85,16 +85,16 @@ def test_its_studies_know_their_files_again_and_refuse_others(folder, ledger, na
     study = ledger.study(name)
     assert study.plan.facts.versions["python"].startswith("3.11")
     definition = load_study_file(folder / f"{name}.py")
-    assert changes_of(study, here(definition, study))[0] == []
+    assert accept_changes(study, here(definition, study))[0] == []
     text = (folder / f"{name}.py").read_text()
     (folder / f"{name}.py").write_text(text.replace('"tanh"', '"relu"'))
     edited = load_study_file(folder / f"{name}.py")
     under_3_11 = versions() | {"python": "3.11.0"}
     with pytest.raises(FingerprintMismatch, match="--accept-change code,"):
-        changes_of(study, here(edited, study, versions=under_3_11))
-    [change], _ = changes_of(study, here(edited, study, versions=under_3_11), accept=["code"])
+        accept_changes(study, here(edited, study, versions=under_3_11))
+    [change], _ = accept_changes(study, here(edited, study, versions=under_3_11), accept=["code"])
     kept = ledger.record_changes(study.id, [change])
-    assert changes_of(kept, here(edited, study, versions=under_3_11))[0] == []
+    assert accept_changes(kept, here(edited, study, versions=under_3_11))[0] == []
 
 
 def test_its_studies_are_taken_up_under_another_python_saying_what_cannot_be_compared(
@@ -102,7 +102,7 @@ def test_its_studies_are_taken_up_under_another_python_saying_what_cannot_be_com
 ):
     study = ledger.study("begun")
     definition = load_study_file(folder / "begun.py")
-    changes, notes = changes_of(
+    changes, notes = accept_changes(
         study, here(definition, study, versions=versions() | {"python": "3.12.1"})
     )
     assert changes == []

@@ -2,48 +2,21 @@
 studies in every state.
 """
 
-import json
-
 import pytest
-from click.testing import CliRunner
 from driven import ledger_of, records
 from driven import study as study  # noqa: PLC0414 - a fixture
+from launching import retest, run_study
 from ledger_tools import add_worker, claim, finish, plan, train
+from shell import ledger as ledger  # noqa: PLC0414 - a fixture
+from shell import run as run  # noqa: PLC0414 - a fixture
 
-from lrsearch.cli.main import cli
-from lrsearch.errors import LrSearchError
-from lrsearch.launch import RetestWish, retest, run_study
-from lrsearch.storage import PlanRetests, Retest, open_ledger
+from lrsearch.messages import Note
+from lrsearch.options import RetestOptions
+from lrsearch.storage import PlanRetests, Retest
 from lrsearch.values import Kind, Status, StudyState
-from lrsearch.worker.desk import seed_of
+from lrsearch.worker.seeds import seed_of
 
 KEPT = ("storage", "engine_factory", "devices", "workers")
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Runs a command in a folder of its own; returns its output, parsed where it is JSON, or the
-    error's line.
-    """
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("LRSEARCH_STORAGE", raising=False)
-
-    def run(*arguments, code=0):
-        done = CliRunner().invoke(cli, list(map(str, arguments)))
-        if isinstance(done.exception, LrSearchError):
-            assert done.exception.exit_code == code, str(done.exception)
-            return str(done.exception)
-        assert done.exit_code == code, done.output
-        return json.loads(done.stdout) if "--json" in arguments else done.output
-
-    return run
-
-
-@pytest.fixture
-def ledger(run, tmp_path):
-    opened = open_ledger(f"sqlite:///{tmp_path}/lrsearch.db", create=True)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
@@ -83,9 +56,11 @@ def test_a_finished_study_is_retested_on_more_seeds_by_the_workers_of_this_machi
     kept = {name: arguments[name] for name in KEPT}
     added = retest(
         "toy",
-        RetestWish(seeds=3, top=2),
+        RetestOptions(seeds=3, top=2),
         **kept,
-        listen=lambda event: notes.append(event.facts["text"]) if event.name == "note" else None,
+        listen=lambda event: (
+            notes.append(event.message.text) if isinstance(event.message, Note) else None
+        ),
     )
     assert (added.taken.added, added.taken.waiting, added.study.state) == (
         6,
@@ -99,18 +74,18 @@ def test_a_finished_study_is_retested_on_more_seeds_by_the_workers_of_this_machi
     assert {each.seed for each in found} == {seed_of(0, Kind.RETEST, repeat) for repeat in range(3)}
     assert all(each.value is not None for each in found)
     assert notes[0].startswith("6 more retests: trials ")
-    again = retest("toy", RetestWish(seeds=3, top=2), **kept)
+    again = retest("toy", RetestOptions(seeds=3, top=2), **kept)
     assert (again.taken.added, again.study.state) == (0, StudyState.FINISHED)
 
 
 def test_another_retest_when_starting_again_raises_the_seeds_and_never_lowers_them(study):
-    arguments = study(trials=4, retest=1)
+    arguments = study(workers=1, trials=4, retest=1)
     run_study(**arguments)
     notes = []
 
     def listen(event):
-        if event.name == "note":
-            notes.append(event.facts["text"])
+        if isinstance(event.message, Note):
+            notes.append(event.message.text)
 
     raised = run_study(**arguments | {"retest": 2}, listen=listen)
     assert raised.plan.retest_seeds == 2
@@ -124,13 +99,13 @@ def test_another_retest_when_starting_again_raises_the_seeds_and_never_lowers_th
 
 
 def test_a_study_that_a_deadline_ended_is_retested_and_not_searched_further(study):
-    arguments = study(trials=3, retest=0)
+    arguments = study(workers=1, trials=3, retest=0)
     run_study(**arguments)
     with ledger_of(arguments) as ledger:
         ledger.set_budget(ledger.study("toy").id, trials=10, timeout_seconds=0.001)
     begun = len(records(arguments))
     done = retest(
-        "toy", RetestWish(seeds=2, top=1), **{name: arguments[name] for name in KEPT}
+        "toy", RetestOptions(seeds=2, top=1), **{name: arguments[name] for name in KEPT}
     ).study
     assert done.state is StudyState.FINISHED
     assert len(records(arguments)) == begun

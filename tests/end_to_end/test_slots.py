@@ -11,14 +11,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from launching import attach, run_study
 from ledger_tools import add_worker, claim, finish
 
-from lrsearch.launch import attach, devices, run_study
-from lrsearch.launch import attaching as attaching_module
-from lrsearch.launch import run as run_module
+from lrsearch.launch import worker_count
+from lrsearch.machine import host_name
+from lrsearch.messages import Note
+from lrsearch.setup import devices
 from lrsearch.storage import open_ledger
 from lrsearch.values import Status, TrialState
-from lrsearch.worker.workshop import host_name
 
 SUPPORT = Path(__file__).parents[1] / "support"
 # A study whose cores version 0.1.0 measured: one worker per core stayed, and the other pool kept
@@ -28,9 +29,11 @@ MEASURED = {"epochs": 200, "epoch_seconds": 0.1, "pace": {"1": 3.0, "2": 5.0}}
 DRIVER = """
 import json, sys
 from lrsearch.errors import LrSearchError
-from lrsearch.launch import devices, run, run_study
+from launching import run_study
+from lrsearch.launch import worker_count
+from lrsearch.setup import devices
 
-run.this_machine = lambda: devices.Machine(gpus=(), cores=2, memory_mib=None)
+planning.inspect_machine = lambda: devices.Machine(gpus=(), cores=2, memory_mib=None)
 try:
     run_study("toy.json", listen=lambda event: print(json.dumps(event.to_json(), default=str), flush=True), **json.loads(sys.argv[1]))
 except LrSearchError as error:
@@ -46,7 +49,7 @@ def options(tmp_path, monkeypatch):
     )
     monkeypatch.chdir(tmp_path)
     url = f"sqlite:///{tmp_path}/toy.db"
-    return {"storage": url, "engine_factory": "worker_toy:workshop", "devices": "cpu"}
+    return {"storage": url, "engine_factory": "worker_toy:loader", "devices": "cpu"}
 
 
 @pytest.fixture
@@ -55,8 +58,7 @@ def search(options, monkeypatch):
 
     def run(begin=run_study, what="toy.json", *, cores=2, **given):
         machine = devices.Machine(gpus=(), cores=cores, memory_mib=None)
-        for module in (run_module, attaching_module):
-            monkeypatch.setattr(module, "this_machine", lambda: machine)
+        monkeypatch.setattr(worker_count, "inspect_machine", lambda: machine)
         Path("toy.json").write_text("{}")
         events = []
         begin(what, listen=events.append, **options, **given)
@@ -65,7 +67,7 @@ def search(options, monkeypatch):
             assert [each.state for each in ledger.trials(study.id)] == [
                 TrialState.COMPLETE
             ] * study.trials
-        return [event.facts["text"] for event in events if event.name == "note"]
+        return [event.message.text for event in events if isinstance(event.message, Note)]
 
     return run
 

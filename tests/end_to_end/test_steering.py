@@ -2,46 +2,20 @@
 retry, delete, status, migrate.
 """
 
-import json
 from dataclasses import replace
 
 import pytest
-from click.testing import CliRunner
 from ledger_tools import add_worker, claim, finish, plan, train
+from shell import ledger as ledger  # noqa: PLC0414 - a fixture
+from shell import run as run  # noqa: PLC0414 - a fixture
+from sqlalchemy import text
 
-from lrsearch.cli.main import cli
-from lrsearch.cli.run import tell_answer
-from lrsearch.errors import FingerprintMismatch, LrSearchError, NoResult, StudyBroken
-from lrsearch.launch.request import Request, create_or_resume
-from lrsearch.storage import open_ledger
+from lrsearch.cli.run import print_answer
+from lrsearch.errors import FingerprintMismatch, NoResult, StudyBroken
+from lrsearch.launch.creating import create_or_resume, make_plan
+from lrsearch.messages import Inspection
+from lrsearch.options import SearchOptions
 from lrsearch.values import Status, StudyState
-from lrsearch.worker.workshop import Inspection
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Runs a command in a folder of its own; returns its output, parsed where it is JSON, or the
-    error's line.
-    """
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("LRSEARCH_STORAGE", raising=False)
-
-    def run(*arguments, code=0, answer=None):
-        done = CliRunner().invoke(cli, list(map(str, arguments)), input=answer)
-        if isinstance(done.exception, LrSearchError):
-            assert done.exception.exit_code == code, str(done.exception)
-            return str(done.exception)
-        assert done.exit_code == code, done.output
-        return json.loads(done.stdout) if "--json" in arguments else done.output
-
-    return run
-
-
-@pytest.fixture
-def ledger(run, tmp_path):
-    opened = open_ledger(f"sqlite:///{tmp_path}/lrsearch.db", create=True)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
@@ -96,6 +70,13 @@ def test_what_was_asked_of_a_stopped_study_says_that_it_must_be_resumed(run, led
     assert "nothing was changed" in run("retry", "toy", "--failed")
 
 
+def search(ledger, found, *, listen=lambda _event: None, **asked):
+    options = SearchOptions(**asked)
+    return create_or_resume(
+        ledger, options, make_plan(options, "toy", "toy.py", found), listen=listen
+    )
+
+
 def test_starting_a_broken_study_again_without_new_trials_says_why_it_cannot(ledger, study):
     ledger.set_budget(study.id, trials=2)
     ledger.set_state(study.id, StudyState.BROKEN, reason="Traceback: line 7")
@@ -103,11 +84,9 @@ def test_starting_a_broken_study_again_without_new_trials_says_why_it_cannot(led
         facts=study.plan.facts, dimensions=study.plan.dimensions, references=(), seed=0
     )
     with pytest.raises(StudyBroken, match="retry toy --failed") as raised:
-        create_or_resume(ledger, Request(), "toy", "toy.py", found)
+        search(ledger, found)
     assert "line 7" in raised.value.traceback_text
-    assert (
-        create_or_resume(ledger, Request(trials=7), "toy", "toy.py", found).state is StudyState.OPEN
-    )
+    assert search(ledger, found, trials=7).state is StudyState.OPEN
 
 
 def test_changes_that_were_accepted_are_recorded_and_stand_in_the_answer(run, ledger, study):
@@ -115,18 +94,11 @@ def test_changes_that_were_accepted_are_recorded_and_stand_in_the_answer(run, le
     facts = replace(study.plan.facts, fingerprint={"toy": 1, "code.model": "new"})
     found = Inspection(facts=facts, dimensions=study.plan.dimensions, references=(), seed=0)
     with pytest.raises(FingerprintMismatch, match=r"--accept-change code\.model"):
-        create_or_resume(ledger, Request(), "toy", "toy.py", found)
-    accepting = Request(accept_change=("code.model",))
-    create_or_resume(
-        ledger,
-        accepting,
-        "toy",
-        "toy.py",
-        found,
-        listen=lambda event: told.append(event.facts["text"]),
-    )
+        search(ledger, found)
+    hear = lambda event: told.append(event.message.text)  # noqa: E731
+    search(ledger, found, accept_change=("code.model",), listen=hear)
     assert told == ["code.model changed since the study began, and is recorded"]
-    create_or_resume(ledger, Request(), "toy", "toy.py", found)
+    search(ledger, found)
     [change] = run("best", "toy", "--json")["changes"]
     assert (change["field"], change["new"], change["trials"]) == ("code.model", "new", 2)
     assert "note: code.model changed after 2 trials had begun" in run("best", "toy")
@@ -197,11 +169,8 @@ def test_workers_are_listed_with_versions(run, study):
 def test_migrate_finds_nothing_to_do_and_refuses_what_it_does_not_know(run, ledger, study):
     found = run("migrate", "--json")
     assert found["before"] == found["after"]
-    ledger.database.write(
-        lambda c: (
-            c.exec_driver_sql("update lrsearch_alembic_version set version_num = '9999'") and None
-        )
-    )
+    newer = text("update lrsearch_alembic_version set version_num = '9999'")
+    ledger.database.transact(lambda tx: tx.execute(newer))
     assert "newer lrsearch" in run("migrate", code=4)
     assert "9999" in run("studies", code=4)
 
@@ -232,12 +201,12 @@ def test_a_search_that_found_nothing_to_compare_ends_with_code_1(run, ledger):
                 value=0.5 if status is Status.COMPLETE else None,
             )
         assert ledger.study(name).state is StudyState.OPEN
-        tell_answer(name, None, as_json=False)  # only a study that is done is judged
+        print_answer(name, None, as_json=False)  # only a study that is done is judged
         ledger.claim(made.id, worker, lease_seconds=60.0)
         assert words in run("attach", name, code=1 if words else 0)
         if words:
             with pytest.raises(NoResult, match=words):
-                tell_answer(name, None, as_json=False)
+                print_answer(name, None, as_json=False)
 
 
 def test_no_studies_yet(run, ledger):

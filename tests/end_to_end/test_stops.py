@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 from driven import driven, gone_within, ledger_of, records, states
 from driven import study as study  # noqa: PLC0414 - a fixture
-from worker_toy import ToyWorkshop
+from launching import run_study
+from worker_toy import ToyLoader
 
 from lrsearch.errors import EnvironmentProblem, StudyBroken
-from lrsearch.launch import run_study
 from lrsearch.launch.inline import run_inline
-from lrsearch.launch.request import Request
+from lrsearch.messages import TrialStarted
+from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.values import StudyState, TrialState
 
 
@@ -157,15 +158,15 @@ def test_a_study_that_was_stopped_by_hand_is_a_good_end(study):
 
 
 def test_a_study_that_is_opened_again_as_its_workers_leave_is_no_good_end(study, monkeypatch):
-    from lrsearch.launch.parent import LedgerUndertaker
+    from lrsearch.launch.attempt_closer import AttemptCloser
 
-    right = LedgerUndertaker.state
+    right = AttemptCloser.state
 
     def extended_before(self):
         self._ledger.extend(self._study_id, trials=2)
         return right(self)
 
-    monkeypatch.setattr(LedgerUndertaker, "state", extended_before)
+    monkeypatch.setattr(AttemptCloser, "state", extended_before)
     with pytest.raises(EnvironmentProblem, match=r"not done.*lrsearch attach toy"):
         run_study(**study(workers=1, trials=1))
 
@@ -207,9 +208,10 @@ def test_a_worker_that_fails_before_it_trains_says_why_first_and_is_entered_as_g
 
 
 def search_here(arguments, tmp_path, *, listen=lambda _event: None):
-    request = Request(trials=arguments["trials"], retest=0, sampler="random")
-    toy = ToyWorkshop(tmp_path / "toy.json")
-    return run_inline(toy, name="toy", request=request, storage=arguments["storage"], listen=listen)
+    search = SearchOptions(name="toy", trials=arguments["trials"], retest=0, sampler="random")
+    machine = MachineOptions(storage=arguments["storage"])
+    toy = ToyLoader(tmp_path / "toy.json")
+    return run_inline(toy, search, machine, listen=listen)
 
 
 def test_an_exit_in_a_notebook_fails_its_trial(study, tmp_path):
@@ -223,7 +225,7 @@ def test_a_ctrl_c_in_a_notebook_puts_the_trial_back_and_a_second_one_does_not_wa
     study, tmp_path, behaviour
 ):
     def press(event):
-        if event.name == "trial.started":
+        if isinstance(event.message, TrialStarted):
             for seconds in (0.2, 0.4) if "all" in behaviour else (0.2,):
                 threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
 

@@ -9,8 +9,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from launching import run_study
+from sqlalchemy import text
 
-from lrsearch.launch import run_study
+from lrsearch.messages import Note
 from lrsearch.storage import open_ledger
 from lrsearch.values import Kind, StudyState, TrialState
 
@@ -33,7 +35,7 @@ def search(tmp_path, monkeypatch):
         run_study(
             "toy.json",
             storage=url,
-            engine_factory="worker_toy:workshop",
+            engine_factory="worker_toy:loader",
             devices="cpu",
             workers=2,
             listen=events.append,
@@ -42,7 +44,11 @@ def search(tmp_path, monkeypatch):
         with closing(open_ledger(url)) as ledger:
             study = ledger.study("toy")
             found = {kind: ledger.trials(study.id, kind=kind) for kind in Kind}
-        return study, found, [event.facts["text"] for event in events if event.name == "note"]
+        return (
+            study,
+            found,
+            [event.message.text for event in events if isinstance(event.message, Note)],
+        )
 
     return run
 
@@ -65,7 +71,7 @@ def test_what_a_trial_took_of_its_workers_time_is_kept(search, tmp_path):
     search(trials=3, retest=0)
     with closing(open_ledger(f"sqlite:///{tmp_path}/toy.db")) as ledger:
         query = "select worker_seconds, seconds from lrsearch_trials"
-        rows = ledger.database.read(lambda connection: connection.exec_driver_sql(query).all())
+        rows = ledger.database.rows(text(query))
     assert len(rows) == 3
     assert all(each.seconds <= each.worker_seconds < each.seconds + 2.0 for each in rows), (
         "sampling included"

@@ -10,6 +10,7 @@ import time
 import pytest
 from driven import driven, gone_within, journal, ledger_of, records, states
 from driven import study as study  # noqa: PLC0414 - a fixture
+from launching import attach, run_study
 from other_system import pretend
 
 from lrsearch.answer import summarise
@@ -21,10 +22,14 @@ from lrsearch.errors import (
     StudyBroken,
     StudyFileError,
 )
-from lrsearch.launch import attach, run_study
+from lrsearch.messages import Note, Output, StudyAnswer, StudyBegun, TrialEnded, WorkerDied
 from lrsearch.values import Kind, StudyState, TrialState
 
 # -- a study's way ---------------------------------------------------------------------------------------------------
+
+
+def messages(events, kind):
+    return [event.message for event in events if isinstance(event.message, kind)]
 
 
 def test_a_study_is_searched_to_its_budget_exactly_and_retested(study):
@@ -40,48 +45,49 @@ def test_a_study_is_searched_to_its_budget_exactly_and_retested(study):
     assert all(each.state is TrialState.COMPLETE for each in retests)
     assert {each.parent for each in retests} >= {0}
     assert len({each.seed for each in retests}) == 2, "all are retested on the same fresh seeds"
-    ended = [event for event in events if event.name == "trial.ended"]
+    ended = messages(events, TrialEnded)
     assert len(ended) == 7 + len(retests)
     with ledger_of(arguments) as ledger:
         best = summarise(done, ledger.trials(done.id)).best
         ledger.extend(done.id, trials=1)
-    told = [event for event in events if event.name == "answer"][-1].facts["best"]
-    assert (told["number"], told["value"], told["evidence"]) == (best.trial, best.value, "2 seeds")
+    told = messages(events, StudyAnswer)[-1].best
+    assert (told.number, told.value, told.evidence) == (best.trial, best.value, "2 seeds")
     heard = []
     kept = {
         name: arguments[name]
         for name in ("study_file", "storage", "engine_factory", "devices", "workers")
     }
     attach("toy", **kept, listen=heard.append)
-    first = next(event for event in heard if event.name == "study").facts["best"]
+    first = messages(heard, StudyBegun)[0].best
     assert first == told, "who attaches names the study's best before it has trained anything"
 
 
 def test_only_creating_a_study_that_is_there_changes_nothing(study):
-    arguments = study(trials=3) | {"create_only": True}
+    arguments = study(workers=1, trials=3) | {"create_only": True}
     assert run_study(**arguments).state is StudyState.OPEN
     with ledger_of(arguments) as ledger:
         before = ledger.extend(ledger.study("toy").id, trials=2)
         ledger.set_state(before.id, StudyState.STOPPED, reason="stopped by hand")
-        before, notes = ledger.study("toy"), []
-        run_study(**arguments, listen=lambda event: notes.append(event.facts.get("text", "")))
+        before, events = ledger.study("toy"), []
+        run_study(**arguments, listen=events.append)
         assert ledger.study("toy") == before
-    assert "toy is there already and stays as it is: stopped, with a budget of 5 trials" in notes
+    note = Note(text="toy is there already and stays as it is: stopped, with a budget of 5 trials")
+    assert note in messages(events, Note)
     with pytest.raises(FingerprintMismatch):
-        run_study(**study(trials=3, fingerprint=2), create_only=True)
+        run_study(**study(workers=1, trials=3, fingerprint=2), create_only=True)
 
 
 def test_the_same_command_adds_nothing_goes_on_to_a_larger_budget_and_refuses_another_definition(
     study,
 ):
-    run_study(**study(trials=3))
-    assert run_study(**study(trials=3)).trials == 3
-    arguments = study(trials=5)
+    run_study(**study(workers=1, trials=3))
+    assert run_study(**study(workers=1, trials=3)).trials == 3
+    arguments = study(workers=1, trials=5)
     assert states(arguments) == {TrialState.COMPLETE: 3}
     assert run_study(**arguments).trials == 5
     assert states(arguments) == {TrialState.COMPLETE: 5}
     with pytest.raises(FingerprintMismatch, match="toy: 1 in the study, 2 here"):
-        run_study(**study(trials=5, fingerprint=2))
+        run_study(**study(workers=1, trials=5, fingerprint=2))
     with pytest.raises(FingerprintMismatch, match="sampler: random in the study, tpe here"):
         run_study(**(arguments | {"sampler": "tpe"}))
 
@@ -97,20 +103,18 @@ def test_one_worker_and_one_seed_give_one_study(study, tmp_path):
 
 def test_what_the_users_code_prints_cannot_corrupt_the_pipe_and_can_be_shown(study):
     events = []
-    run_study(**study(trials=2, print='{"event": "done"}'), listen=events.append)
-    assert {"text": '{"event": "done"}'} in [
-        event.facts for event in events if event.name == "output"
-    ]
+    run_study(**study(workers=1, trials=2, print='{"event": "done"}'), listen=events.append)
+    assert Output(text='{"event": "done"}') in messages(events, Output)
 
 
 def test_a_reader_of_the_progress_that_leaves_ends_nothing(study):
-    arguments = study(trials=5, epochs=3, epoch_seconds=0.1)
+    arguments = study(workers=1, trials=3, epochs=3, epoch_seconds=0.1)
     with driven(arguments) as driver:
         driver.until("trial.started")
         driver.process.stdout.close()
         driver.process.stdout = None
         driver.process.wait(timeout=60)
-    assert states(arguments) == {TrialState.COMPLETE: 5}
+    assert states(arguments) == {TrialState.COMPLETE: 3}
     with ledger_of(arguments) as ledger:
         assert ledger.study("toy").state is StudyState.FINISHED
 
@@ -120,14 +124,14 @@ def test_a_reader_of_the_progress_that_leaves_ends_nothing(study):
 
 def test_nothing_is_created_when_the_inspection_fails(study, tmp_path):
     with pytest.raises(StudyFileError, match="has no definition") as raised:
-        run_study(**study(inspect="refuse"))
+        run_study(**study(workers=1, inspect="refuse"))
     assert raised.value.traceback_text == "Traceback: line 1"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["toy.json"]
 
 
 def test_a_study_file_that_kills_its_process_is_a_broken_study(study, tmp_path):
     with pytest.raises(StudyBroken, match="SIGKILL"):
-        run_study(**study(inspect="kill"))
+        run_study(**study(workers=1, inspect="kill"))
     assert not (tmp_path / "toy.db").exists()
 
 
@@ -152,7 +156,7 @@ def test_bad_input_is_refused_before_any_process_starts(study, given, error):
 
 
 def test_an_exception_fails_its_trial_and_the_worker_goes_on(study):
-    arguments = study(behave={"trial 2": "raise"})
+    arguments = study(workers=1, behave={"trial 2": "raise"})
     run_study(**arguments)
     assert states(arguments) == {TrialState.COMPLETE: 5, TrialState.FAILED: 1}
     failed = next(each for each in records(arguments) if each.state is TrialState.FAILED)
@@ -171,16 +175,14 @@ def test_three_alike_at_the_start_break_the_study_with_its_traceback(study):
 
 
 def test_a_trial_that_kills_its_worker_is_retried_by_another_and_then_failed(study):
-    arguments = study(behave={"trial 1": "kill"}) | {"retries": 1}
+    arguments = study(workers=1, behave={"trial 1": "kill"}) | {"retries": 1}
     events = []
     run_study(**arguments, listen=events.append)
     poison = next(each for each in records(arguments) if each.number == 1)
     assert (poison.state, poison.lost) == (TrialState.FAILED, 2)
     assert "SIGKILL" in poison.reason
     assert states(arguments) == {TrialState.COMPLETE: 5, TrialState.FAILED: 1}
-    assert [event.facts["ending"] for event in events if event.name == "worker.died"] == [
-        "signal SIGKILL"
-    ] * 2
+    assert [each.ending for each in messages(events, WorkerDied)] == ["signal SIGKILL"] * 2
 
 
 def test_a_trial_that_kills_its_worker_once_is_trained_at_once_by_another(study):
@@ -191,7 +193,7 @@ def test_a_trial_that_kills_its_worker_once_is_trained_at_once_by_another(study)
 
 
 def test_a_trial_that_hangs_is_cut_off_at_the_trial_timeout(study):
-    arguments = study(behave={"trial 1": "hang-once"}, trials=4) | {"trial_timeout": 1.5}
+    arguments = study(workers=1, behave={"trial 1": "hang-once"}, trials=2) | {"trial_timeout": 1.5}
     run_study(**arguments)
     hung = next(each for each in records(arguments) if each.number == 1)
     assert (hung.state, hung.attempt, hung.lost) == (TrialState.COMPLETE, 2, 1)
@@ -208,12 +210,13 @@ def test_a_data_set_that_kills_every_worker_ends_the_run(study):
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+    ("number", "code", "workers"),
+    [(signal.SIGINT, 130, 2), (signal.SIGTERM, 143, 1), (signal.SIGHUP, 129, 1)],
 )
 def test_a_signal_puts_trials_back_which_go_on_from_their_checkpoints(
-    study, tmp_path, number, code
+    study, tmp_path, number, code, workers
 ):
-    arguments = study(trials=2, epochs=8, epoch_seconds=0.2)
+    arguments = study(workers=workers, trials=workers, epochs=20, epoch_seconds=0.2)
     with driven(arguments) as driver:
         while driver.until("trial.progress")["epoch"] < 3:
             pass
@@ -222,14 +225,14 @@ def test_a_signal_puts_trials_back_which_go_on_from_their_checkpoints(
         assert driver.end(timeout=10) == code
     assert time.monotonic() - began < 10
     assert gone_within(driver.pids, 1)
-    assert states(arguments) == {TrialState.WAITING: 2}
+    assert states(arguments) == {TrialState.WAITING: workers}
     assert all(each.lost == 0 for each in records(arguments))
     run_study(**arguments)
-    assert states(arguments) == {TrialState.COMPLETE: 2}
+    assert states(arguments) == {TrialState.COMPLETE: workers}
     lines = journal(tmp_path)
     for trial in {line["trial"] for line in lines}:
         epochs = [line["epoch"] for line in lines if line["trial"] == trial]
-        assert epochs == list(range(1, 9)), "no epoch is trained twice, none left out"
+        assert epochs == list(range(1, 21)), "no epoch is trained twice, none left out"
     assert not list((tmp_path / "lrsearch-checkpoints").glob("*/*/*/*.npz")), (
         "checkpoints go when their trial ends"
     )
@@ -260,7 +263,10 @@ def test_the_second_signal_ends_everything_within_a_second(study):
     assert gone_within(driver.pids, 0.5)
 
 
-@pytest.mark.parametrize("behaviour", [{"epochs": 1000, "epoch_seconds": 0.1}, {"all": "stuck"}])
+@pytest.mark.parametrize(
+    "behaviour",
+    [{"workers": 2, "epochs": 1000, "epoch_seconds": 0.1}, {"workers": 1, "all": "stuck"}],
+)
 def test_workers_die_with_their_parent_within_five_seconds(study, behaviour):
     arguments = study(trials=2, **behaviour)
     with driven(arguments) as driver:
@@ -283,7 +289,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_goes_on(study):
 
 
 def test_an_interruption_before_the_study_begins_leaves_nothing(study, tmp_path):
-    with driven(study(inspect="hang")) as driver:
+    with driven(study(workers=1, inspect="hang")) as driver:
         driver.until("ready")
         driver.process.send_signal(signal.SIGINT)
         assert driver.end(timeout=5) == 130

@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 DRIVER = """
 import json, sys
 from lrsearch.errors import LrSearchError
-from lrsearch.launch import run_study
+from launching import run_study
 def listen(event):
     print(json.dumps(event.to_json()), flush=True)
 try:
@@ -44,7 +44,7 @@ def study(tmp_path, monkeypatch):
         return {
             "study_file": str(tmp_path / "toy.json"),
             "storage": f"sqlite:///{tmp_path}/toy.db",
-            "engine_factory": "worker_toy:workshop",
+            "engine_factory": "worker_toy:loader",
             "devices": "cpu",
             "workers": workers,
             "trials": trials,

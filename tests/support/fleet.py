@@ -22,11 +22,11 @@ from pathlib import Path
 
 import optuna
 from ledger_tools import SPACE, facts, plan
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from lrsearch.storage import Mirror, open_ledger
 from lrsearch.values import Kind, Origin, StudyState
-from lrsearch.worker.config import WorkerConfig
+from lrsearch.worker.config import CheckpointPolicy, WorkerConfig
 
 SUPPORT = Path(__file__).parent
 LEASE_SECONDS = 3.0
@@ -129,8 +129,8 @@ class Fleet:
         (folder / "toy.json").write_text(json.dumps(self.says))
         self.config = WorkerConfig(
             storage=url, study_file=str(folder / "toy.json"), checkpoints=str(folder / "checkpoints"), host="drill",
-            engine_factory="worker_toy:workshop", lease_seconds=lease_seconds, patience_seconds=120.0, checkpoint_seconds=checkpoint_seconds,
-            checkpoint_epochs=1,
+            engine_factory="worker_toy:loader", lease_seconds=lease_seconds,
+            checkpoint_policy=CheckpointPolicy(every_seconds=checkpoint_seconds, every_epochs=1),
         )  # fmt: skip
         self.workers, self.faults = [], Counter()
         self.ledger = open_ledger(url, create=True)
@@ -171,9 +171,7 @@ class Fleet:
 
     def run(self, statement):
         """A statement of the drill's own, committed."""
-        self.ledger.database.write(
-            lambda connection: connection.exec_driver_sql(statement) and None
-        )
+        self.ledger.database.transact(lambda tx: tx.execute(text(statement)))
 
     @property
     def alive(self):
@@ -300,9 +298,7 @@ class Fleet:
 
     def _check_audit(self, records):
         query = "select trial, before, after, was, value from drill_audit"
-        changes = self.ledger.database.read(
-            lambda connection: connection.exec_driver_sql(query).all()
-        )
+        changes = self.ledger.database.rows(text(query))
         assert not [each for each in changes if each.before in TERMINAL], (
             "I1: what has ended never changes"
         )

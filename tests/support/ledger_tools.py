@@ -115,3 +115,18 @@ def train(ledger, study, worker):
         assert finish(ledger, claimed, value=value)
         done.append(claimed.trial.number)
     return done
+
+
+def trial_session(ledger, study, folder, *, worker, stop=None, say=lambda _message: None):
+    """What a worker gives its engine, and its heartbeat, which renews nothing."""
+    from lrsearch.worker.config import WorkerConfig
+    from lrsearch.worker.heartbeat import Heartbeat
+    from lrsearch.worker.stopping import StopRequest
+    from lrsearch.worker.trial_session import TrialSession
+
+    stop = stop or StopRequest()
+    config = WorkerConfig(storage="", study_file=None, checkpoints=str(folder))
+    heartbeat = Heartbeat(lambda _holds: None, stop, lease_seconds=60.0)
+    return TrialSession(
+        config, ledger, study, SPACE, worker_id=worker, heartbeat=heartbeat, stop=stop, say=say
+    ), heartbeat

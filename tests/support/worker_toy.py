@@ -1,4 +1,4 @@
-"""A workshop for worker processes in Keras' place: the "study file" is JSON that says how trials
+"""A loader for worker processes in Keras' place: the "study file" is JSON that says how trials
 behave.
 
 Keys: `epochs`, `epoch_seconds`, `journal` (a file that gets a line an epoch, fsynced), `behave`
@@ -28,9 +28,9 @@ from pathlib import Path
 import numpy as np
 
 from lrsearch.errors import AskedToLeave, StudyFileError
+from lrsearch.messages import Inspection
 from lrsearch.values import Direction, Outcome, Progress, Snapshot, Status, StudyFacts, Verdict
 from lrsearch.version import versions
-from lrsearch.worker.workshop import Inspection
 
 _ENDS = {
     Verdict.PRUNE: Status.PRUNED,
@@ -39,11 +39,11 @@ _ENDS = {
 }
 
 
-def workshop(config):
-    return ToyWorkshop(Path(config.study_file))
+def loader(config):
+    return ToyLoader(Path(config.study_file))
 
 
-class ToyWorkshop:
+class ToyLoader:
     def __init__(self, path):
         self.path = path
         self.says = json.loads(path.read_text()) if path.suffix == ".json" else {}
@@ -55,8 +55,8 @@ class ToyWorkshop:
             time.time = lambda: right() + ahead
         if self.says.get("clock"):
             _set_clock()
-        if "seam" in self.says:
-            _set_trap(self.says["seam"], Path(self.says["journal"]).parent / "trap")
+        if "failpoint" in self.says:
+            _set_trap(self.says["failpoint"], Path(self.says["journal"]).parent / "trap")
 
     def load(self):
         """Nothing is slow."""
@@ -120,7 +120,7 @@ def _set_clock():
     from sqlalchemy import Double, literal_column
 
     from lrsearch.storage import schema
-    from lrsearch.storage.database import _CLOCKS
+    from lrsearch.storage.connections import _CLOCKS
 
     ahead = "(select ahead from drill_clock)"
     schema.open_ledger.__kwdefaults__["clock"] = literal_column(
@@ -129,7 +129,7 @@ def _set_clock():
 
 
 def _set_trap(label, sprung):
-    """Kill the first process that comes to this seam of the ledger or its mirror."""
+    """Kill the first process that comes to this failpoint of the ledger or its mirror."""
     from lrsearch.storage import mirror, schema
 
     def trap(found):
@@ -140,8 +140,8 @@ def _set_trap(label, sprung):
                 return
             os.kill(os.getpid(), signal.SIGKILL)
 
-    schema.open_ledger.__kwdefaults__["seam"] = trap
-    mirror.Mirror.__init__.__kwdefaults__["seam"] = trap
+    schema.open_ledger.__kwdefaults__["failpoint"] = trap
+    mirror.Mirror.__init__.__kwdefaults__["failpoint"] = trap
 
 
 def _raise():
@@ -238,6 +238,10 @@ class ToyEngine:
 
     def calibrate(self, known):
         """It measures nothing."""
+        return {}
+
+    def time_steps(self):
+        """Nor does it time anything."""
         return {}
 
     def train(self, source, watch, save):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import re
@@ -57,6 +58,17 @@ def test_the_reference_is_what_its_writer_writes():
         cwd=ROOT / "docs", capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout == REFERENCE, "run docs/make_reference.py"
+
+
+@pytest.mark.parametrize(
+    "kind", [lrsearch.StudyDefinition, lrsearch.SearchSpace, lrsearch.TrialInfo]
+)
+def test_the_reference_has_a_line_for_every_field(kind):
+    part = REFERENCE.split(f"\n## {kind.__name__}\n", 1)[1].split("\n## ", 1)[0]
+    lines = re.findall(r"^- `([a-z_, ]+)`: ", part, re.MULTILINE)
+    assert [name for line in lines for name in line.split(", ")] == [
+        each.name for each in dataclasses.fields(kind)
+    ]
 
 
 def test_every_command_prints_json_unless_its_output_is_a_file_a_script_or_a_server():
@@ -135,3 +147,16 @@ def test_the_version_stands_in_one_tone_everywhere():
         encoding="utf-8"
     )
     assert f"## {lrsearch.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_long_description_has_no_relative_link_and_no_relative_picture():
+    pytest.importorskip("hatchling")
+    sys.path.insert(0, str(ROOT))
+    try:
+        from hatch_build import RELATIVE, long_description
+    finally:
+        sys.path.remove(str(ROOT))
+    assert RELATIVE.search(README), "they work in a checkout"
+    assert not RELATIVE.search(long_description(README))
+    linked = long_description("![a](docs/a.png) [b](https://b)", "https://c")
+    assert linked == "![a](https://c/docs/a.png) [b](https://b)"

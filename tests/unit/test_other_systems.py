@@ -46,7 +46,7 @@ def test_on_windows_nothing_fails_before_that_line(words, tmp_path):
 
 
 def test_without_sighup_the_other_signals_stop(tmp_path):
-    code = "from lrsearch.machine import STOP_SIGNALS; from lrsearch.launch.signals import NUMBERS; print([each.name for each in NUMBERS])"
+    code = "from lrsearch.machine import STOP_SIGNALS; import lrsearch.launch.signals; print([each.name for each in STOP_SIGNALS])"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=pretend(tmp_path, "darwin", os.environ),

@@ -20,7 +20,7 @@ from lrsearch.values import (
 def study():
     """Makes a study's record: study(direction)."""
 
-    def make(direction=Direction.MAXIMIZE, fingerprint=None, **more):
+    def make(direction=Direction.MAXIMIZE, asked_rates=None, **more):
         facts = StudyFacts(
             objective="val_accuracy",
             direction=direction,
@@ -34,7 +34,8 @@ def study():
             parameters=9000,
             yours=Setting(optimizer="adam", learning_rate=1e-3, schedule="constant", batch_size=32),
             exact_order=True,
-            fingerprint=fingerprint or {},
+            fingerprint={},
+            asked_rates=asked_rates or {},
             versions={"keras": "3.15.1"},
         )
         plan = StudyPlan(

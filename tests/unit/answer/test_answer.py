@@ -9,13 +9,13 @@ import pytest
 from lrsearch.answer import (
     NOTEBOOK,
     best_settings,
+    find_standing,
     fitting_retests,
     retest_candidates,
     retests_within,
-    standing,
     summarise,
 )
-from lrsearch.report import answer_text
+from lrsearch.report.answer_page import answer_text
 from lrsearch.values import Direction, Kind, Origin, TrialState
 
 UP, DOWN = Direction.MAXIMIZE, Direction.MINIMIZE
@@ -345,10 +345,9 @@ def test_too_few_trials_and_failures_are_said(study, some, trial):
 
 
 def test_a_best_rate_at_the_edge_of_the_range_is_said(study, some):
-    for asked in ([1e-5, 2.2e-4], {"lion": [1e-5, 2.2e-4]}):
-        narrow = study(fingerprint={"space.learning_rate": asked})
-        assert any("higher rates than 2.2e-4" in each for each in summarise(narrow, some).warnings)
-    wide = study(fingerprint={"space.learning_rate": [1e-5, 1e-3]})
+    narrow = study(asked_rates={"lion": (1e-5, 2.2e-4)})
+    assert any("higher rates than 2.2e-4" in each for each in summarise(narrow, some).warnings)
+    wide = study(asked_rates={"lion": (1e-5, 1e-3)})
     assert not any("edge" in each for each in summarise(wide, some).warnings)
 
 
@@ -362,7 +361,7 @@ def test_the_edge_of_a_larger_batch_is_further_out(study, trial):
 
 
 def test_a_rate_that_keras_did_not_follow_is_said_and_no_edge(study, trial):
-    asked = study(fingerprint={"space.learning_rate": [1e-3, 1.0]})
+    asked = study(asked_rates={"adafactor": (1e-3, 1.0)})
     said = summarise(asked, [trial(1, "adafactor", 0.9, 0.9)]).warnings
     assert any("1/sqrt(update)" in each for each in said)
     assert not any("edge" in each for each in said)
@@ -479,7 +478,7 @@ def test_more_seeds_go_first_to_the_best_of_the_retested_and_last_to_what_diverg
     ]
 
     def chosen(records):
-        return best_settings(standing(study().plan.facts, records), UP, top=9)
+        return best_settings(find_standing(study().plan.facts, records), UP, top=9)
 
     others = tuple(each for each in retest_candidates(some, UP, top=9) if each not in {4, 3, 5, 0})
     assert chosen(records) == (3, 4, *others, 5)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from lrsearch.answer import Bill, Forecast, timed_training
+from lrsearch.answer import Bill, timed_training
 from lrsearch.answer.bill import TRIAL_SECONDS, VALIDATION
-from lrsearch.report import bill_text
-from lrsearch.report.bill import clock_text, plan_text
+from lrsearch.forecast import Forecast, Timed
+from lrsearch.report.bill import bill_text, clock_text, plan_text
 
 BATCHES = 20 * 45  # of the study: epochs, batches
 SEEN = 1 + VALIDATION * 360 / 1437
@@ -27,31 +27,56 @@ def figures(engine="vectorized", width=16, **more):
     ("given", "at_once", "milliseconds"),
     [
         (figures(), 4, 0.5),  # as wide as the sampler lets it be, and not as it could be
-        (figures(), 7, 0.5),
+        (figures(), 10, (0.5 * 4 + 0.2 * 16) / 2 / 10),  # in the middle between two stacks
         (figures(), 99, 0.2),
         (figures(), 1, 1.0),
         (figures(width=4), 99, 0.5),
+        (figures(mixed={"2 rows": 1.2, "16 rows": 0.4}), 16, 0.4),
         (figures(engine="graph"), 4, 1.0),
-        (figures(means={}, milliseconds={"graph": 3.0}), 4, 3.0),  # of a version that kept no means
+        (figures(means={}, milliseconds={"graph": 3.0}), 1, 3.0),  # of a version without means
     ],
 )
 def test_a_trainings_length_follows_from_the_stack_that_it_will_be_a_row_of(
     study, given, at_once, milliseconds
 ):
-    timed = timed_training(study().plan.facts, given, at_once=at_once)
+    timed = timed_training(study().plan.facts, given, at_once=at_once, optimizers=6)
     assert timed.seconds == pytest.approx(BATCHES * SEEN * milliseconds / 1000 + TRIAL_SECONDS)
     assert timed.tracing == 2.0
 
 
-def test_by_fit_every_training_is_traced_anew_and_whole_epochs_hold_their_validation(study):
+def test_a_stack_has_one_graph_for_all_optimizers_and_trials_alone_have_one_each(study):
     facts = study().plan.facts
+    stacked = timed_training(facts, figures(), at_once=8, optimizers=6)
+    assert (stacked.graphs, stacked.traced, stacked.at_once) == (1, 1, 8)
+    alone = timed_training(facts, figures(engine="graph"), at_once=8, optimizers=6)
+    assert (alone.graphs, alone.traced, alone.at_once) == (6, 1, 1)
+    anew = timed_training(facts, figures(engine="graph"), at_once=8, optimizers=6, all_differ=True)
+    assert anew.tracing == 0.0
+    assert anew.seconds == pytest.approx(alone.seconds + alone.tracing)
+
+
+def test_a_validation_that_was_timed_is_not_guessed(study):
+    given = figures(engine="graph", validation_seconds=0.5)
+    timed = timed_training(study().plan.facts, given, at_once=1, optimizers=6)
+    assert timed.seconds == pytest.approx(BATCHES * 1.0 / 1000 + 20 * 0.5 + TRIAL_SECONDS)
+
+
+def test_a_stacks_validation_was_timed_in_two_widths(study):
+    ends = {"2 rows": 200.0, "16 rows": 50.0}
+    timed = timed_training(study().plan.facts, figures(ends=ends), at_once=16, optimizers=6)
+    assert timed.seconds == pytest.approx(BATCHES * 0.2 / 1000 + 20 * 0.05 + TRIAL_SECONDS)
+    assert timed.yours_seconds == pytest.approx(BATCHES * SEEN * 1.0 / 1000 + TRIAL_SECONDS)
+
+
+def test_by_fit_every_training_is_traced_anew_and_whole_epochs_hold_their_validation(study):
+    facts, asked = study().plan.facts, {"at_once": 1, "optimizers": 6}
     given = {"engine": "fit", "update_seconds": 0.01, "whole_epochs": True, "tracing_seconds": 3.0}
-    whole = timed_training(facts, given, at_once=1)
+    whole = timed_training(facts, given, **asked)
     assert (whole.seconds, whole.tracing) == (
         pytest.approx(BATCHES * 0.01 + 3.0 + TRIAL_SECONDS),
         0.0,
     )
-    parts = timed_training(facts, given | {"whole_epochs": False, "engine": "graph"}, at_once=1)
+    parts = timed_training(facts, given | {"whole_epochs": False, "engine": "graph"}, **asked)
     assert (parts.seconds, parts.tracing) == (
         pytest.approx(BATCHES * 0.01 * SEEN + TRIAL_SECONDS),
         3.0,
@@ -59,16 +84,23 @@ def test_by_fit_every_training_is_traced_anew_and_whole_epochs_hold_their_valida
 
 
 def test_what_was_not_timed_is_not_known(study):
-    assert timed_training(study().plan.facts, {}, at_once=1) is None
-    assert timed_training(study().plan.facts, figures(means={}), at_once=1) is None
+    facts = study().plan.facts
+    assert timed_training(facts, {}, at_once=1, optimizers=6) is None
+    assert timed_training(facts, figures(means={}), at_once=1, optimizers=6) is None
 
 
-def test_each_worker_traces_the_optimizers_that_it_meets():
-    made = Forecast(seconds=1.0, tracing=5.0, trainings=21, optimizers=7, workers=2)
-    assert made.lasts() == 11 * 1.0 + 7 * 5.0
-    assert made.lasts(4) == 2 * 1.0 + 2 * 5.0
-    assert made.left(done=0, elapsed=6.0) == 40.0
-    assert made.left(done=4, elapsed=24.0) == (46 - 12) * 2
+def test_each_worker_trains_its_share_traces_what_it_meets_and_waits_for_the_search_to_end():
+    timed = Timed(seconds=1.0, yours_seconds=3.0, tracing=5.0, graphs=6, yours_tracing=2.0)
+    made = Forecast(timed=timed, trainings=21, yours=4, workers=2, waits=True)
+    assert made.lasts() == 9 * 1.0 + 2 * 3.0 + 6 * 5.0 + 2.0 + 0.5
+    assert made.lasts(2) == 3.0 + 2.0, "yours comes first"
+
+
+def test_what_is_left_takes_its_length_from_the_timed_steps_and_its_pace_from_trainings():
+    timed = Timed(seconds=1.0, yours_seconds=1.0)
+    made = Forecast(timed=timed, trainings=20, yours=0, workers=2, waits=False)
+    assert made.left(done=0, elapsed=6.0) == 4.0
+    assert made.left(done=4, elapsed=6.0) == (10 - 2) * 3
 
 
 @pytest.mark.parametrize(
@@ -103,9 +135,23 @@ def test_a_plan_says_what_it_does_not_know():
         "updates": None,
         "seconds_a_training": None,
         "stored": True,
+        "seconds": None,
+        "seconds_of_training": None,
+        "limited_by_time": False,
     }
     text = plan_text(plan | {"placed": "2 workers", "engine": ""})
     assert text.splitlines() == [
         "left of study digits: how long a training takes is not known",
         "2 workers",
     ]
+
+
+def test_a_plan_says_what_its_time_contains():
+    plan = {
+        "study": "digits", "epochs": 20, "updates": 900, "seconds_a_training": 1.0, "stored": False,
+        "seconds": 30.0, "seconds_of_training": 20.0, "limited_by_time": False,
+        "placed": "2 workers", "engine": "",
+    }  # fmt: skip
+    said = "the time is the whole command's: 20 s of training, retests included, and 10 s before"
+    assert plan_text(plan).splitlines()[1].startswith(said)
+    assert "whole command" not in plan_text(plan | {"limited_by_time": True})

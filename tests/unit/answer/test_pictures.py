@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from lrsearch.answer import summarise
-from lrsearch.report import curves_figure, rates_figure, schedules_figure
+from lrsearch.report.curves_picture import curves_figure
+from lrsearch.report.rates_picture import rates_figure
+from lrsearch.report.schedules_picture import schedules_figure
 from lrsearch.values import CurvePoint, TrialState
 
 LONG = "val_a_metric_whose_name_is_longer_than_the_axis_that_it_stands_beside_is_high"

@@ -1,7 +1,8 @@
 """What is shown of an answer in text: the page of `best` and its tables."""
 
 from lrsearch.answer import summarise
-from lrsearch.report import answer_text, rates_figure
+from lrsearch.report.answer_page import answer_text
+from lrsearch.report.rates_picture import rates_figure
 from lrsearch.values import Direction
 
 

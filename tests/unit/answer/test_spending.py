@@ -1,7 +1,7 @@
 """What a study has spent, and what its interruptions repeated."""
 
 from lrsearch.answer import spent_on
-from lrsearch.report import spent_text
+from lrsearch.report.bill import spent_text
 from lrsearch.storage import AttemptRecord
 
 

@@ -11,7 +11,7 @@ import pytest
 from ledger_tools import add_worker, plan, train
 
 from lrsearch.dashboard import Guard, server
-from lrsearch.dashboard.serving import application
+from lrsearch.dashboard.serving import make_application
 from lrsearch.storage import Mirror, open_ledger
 
 
@@ -22,7 +22,7 @@ def page(_environ, start):
 
 @contextmanager
 def served(app=page):
-    with server.bound("127.0.0.1", 0, app) as running:
+    with server.bind_server("127.0.0.1", 0, app) as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.02,))
         thread.start()
         try:
@@ -131,7 +131,7 @@ def dashboard(tmp_path_factory):
     study = ledger.create_study(plan(name="étude 日本 1", trials=3, retest_seeds=0))
     train(ledger, study, add_worker(ledger, study))
     Mirror(ledger).complete(study.id)
-    with served(Guard(application(ledger))) as port:
+    with served(Guard(make_application(ledger))) as port:
         yield port
     ledger.close()
 

@@ -16,13 +16,13 @@ from ledger_tools import facts, plan
 
 from lrsearch import StudyDefinition
 from lrsearch.definition import (
-    changes_of,
-    compare,
+    accept_changes,
     fingerprint_of,
     load_study_file,
     recorded_of,
     syntax,
 )
+from lrsearch.definition.identity import compare
 from lrsearch.errors import FingerprintMismatch, InvalidValue, SchemaMismatch, UnknownName
 from lrsearch.values import Change, StudyRecord, StudyState
 
@@ -335,35 +335,35 @@ def test_another_definition_is_refused_with_the_option_that_accepts_it():
         FingerprintMismatch,
         match=r"code\.model: m in the study, n here.*--accept-change code\.model",
     ):
-        changes_of(study(NEW), found(NEW | {"code.model": "n"}))
+        accept_changes(study(NEW), found(NEW | {"code.model": "n"}))
     with pytest.raises(FingerprintMismatch, match="epochs: 3 in the study, 4 here") as refused:
-        changes_of(study(NEW), found(NEW | {"epochs": 4}))
+        accept_changes(study(NEW), found(NEW | {"epochs": 4}))
     assert "--accept-change" not in str(refused.value)
 
 
 def test_an_accepted_change_is_what_the_study_goes_by_from_then_on():
     here = found(NEW | {"code.model": "n"})
-    changes, notes = changes_of(study(NEW), here, accept=["code.model"])
+    changes, notes = accept_changes(study(NEW), here, accept=["code.model"])
     assert [(each.field, each.old, each.new) for each in changes] == [("code.model", "m", "n")]
     assert "code.model" in notes[0]
-    assert changes_of(study(NEW, changes=tuple(changes)), here) == ([], ())
+    assert accept_changes(study(NEW, changes=tuple(changes)), here) == ([], ())
     with pytest.raises(FingerprintMismatch):
-        changes_of(study(NEW, changes=tuple(changes)), found(NEW))
+        accept_changes(study(NEW, changes=tuple(changes)), found(NEW))
 
 
 def test_what_decides_what_values_mean_cannot_be_accepted():
     with pytest.raises(InvalidValue, match=r"--name NEW"):
-        changes_of(study(NEW), found(NEW | {"epochs": 4}), accept=["epochs"])
+        accept_changes(study(NEW), found(NEW | {"epochs": 4}), accept=["epochs"])
     with pytest.raises(UnknownName, match=r"Did you mean 'code\.model'"):
-        changes_of(study(NEW), found(NEW), accept=["code.modell"])
+        accept_changes(study(NEW), found(NEW), accept=["code.modell"])
     longer = found(NEW | {"code.data": "e"}, steps_per_epoch={"None": 11})
     with pytest.raises(FingerprintMismatch, match="steps_per_epoch"):
-        changes_of(study(NEW), longer, accept=["code.data"])
+        accept_changes(study(NEW), longer, accept=["code.data"])
 
 
 def test_other_callbacks_are_recorded_and_refuse_nothing():
     before = study(NEW, recorded={"code.callbacks": "a"})
-    [change], [note] = changes_of(before, found(NEW, recorded={"code.callbacks": "b"}))
+    [change], [note] = accept_changes(before, found(NEW, recorded={"code.callbacks": "b"}))
     assert (change.field, change.new) == ("code.callbacks", "b")
     assert "code.callbacks" in note
     again = study(
@@ -371,7 +371,7 @@ def test_other_callbacks_are_recorded_and_refuse_nothing():
         recorded={"code.callbacks": "a"},
         changes=(Change(field="code.callbacks", old="a", new="b"),),
     )
-    assert changes_of(again, found(NEW, recorded={"code.callbacks": "b"})) == ([], ())
+    assert accept_changes(again, found(NEW, recorded={"code.callbacks": "b"})) == ([], ())
     assert again.fingerprint == NEW
 
 
@@ -381,7 +381,7 @@ def test_a_study_of_version_0_1_0_is_compared_as_that_version_did():
     assert set(
         compare(study(OLD), found(NEW | {"epochs": 5}, recorded={"code": "one"})).differing
     ) == {"epochs"}
-    [change], _ = changes_of(study(OLD), found(NEW, recorded={"code": "two"}), accept=["code"])
+    [change], _ = accept_changes(study(OLD), found(NEW, recorded={"code": "two"}), accept=["code"])
     assert (change.field, change.new) == ("code", "two")
 
 

@@ -1,9 +1,19 @@
 """What the figures of a calibration decide."""
 
+import json
+from dataclasses import asdict
+
 import pytest
 
 pytest.importorskip("tensorflow")
-from lrsearch.engine.calibrating import Calibration, choose
+from lrsearch.choices import CHOICES
+from lrsearch.engine import ENGINES
+from lrsearch.engine.auto import choose
+from lrsearch.engine.calibration import Calibration
+
+
+def test_every_engine_that_may_be_asked_for_is_there():
+    assert tuple(ENGINES) == CHOICES["engine"]
 
 
 def test_the_narrowest_stack_that_is_about_as_fast_as_the_best_is_taken():
@@ -21,4 +31,4 @@ def test_a_gain_that_is_too_small_leaves_trials_alone(milliseconds):
 
 def test_a_calibration_survives_its_json():
     chosen = choose({"graph": 1.0, "2 rows": 0.5})
-    assert Calibration.from_json(chosen.to_json()) == chosen
+    assert Calibration(**json.loads(json.dumps(asdict(chosen)))) == chosen

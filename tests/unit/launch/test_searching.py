@@ -3,7 +3,7 @@ no sense.
 """
 
 import inspect
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -11,33 +11,34 @@ from ledger_tools import facts
 
 import lrsearch
 from lrsearch import SearchSpace, StudyDefinition
+from lrsearch.choices import SPACE
 from lrsearch.cli.options import space_overrides as from_words
 from lrsearch.cli.run import start_study
 from lrsearch.errors import InvalidValue, UnknownName
-from lrsearch.launch.inline import own_name
-from lrsearch.launch.request import Request
-from lrsearch.launch.searching import ENGINES, OPTIONS, checked, search_study, space_overrides
-from lrsearch.worker.workshop import Inspection
+from lrsearch.launch.inline import derive_name
+from lrsearch.launch.searching import read_call, search_study, space_overrides
+from lrsearch.messages import Inspection
+from lrsearch.options import MachineOptions, SearchOptions
 
 # the definition itself, and what ends without a result
 SHELL_ONLY = {"study_file", "create_only", "as_json"}
+VIEWS = {"quiet", "verbose", "log_file"}
+# which the caller does not say by these names
+NEVER_SAID = {"overrides", "began", "until", "engine_factory"}
 DEFINITION = StudyDefinition(build_model=lambda: None, load_data=lambda: None)
 
 
-def search(definition=DEFINITION, **options):
-    name = options.pop("name", None)
-    return search_study(
-        definition, name=name, storage="sqlite:///:memory:", options=options, listen=lambda _: None
-    )
+def search(definition=DEFINITION, **said):
+    options = read_call({"storage": "sqlite:///:memory:", **said})
+    return search_study(definition, *options, listen=lambda _: None)
 
 
 def test_a_search_takes_what_the_command_line_takes():
     shell = {each.name for each in start_study.params} - SHELL_ONLY
     call = set(inspect.signature(lrsearch.search).parameters) - {"definition"}
     assert call == shell
-    assert set(OPTIONS) == shell - {"name", "storage", "quiet", "verbose", "log_file"}
-    [engine] = [each for each in start_study.params if each.name == "engine"]
-    assert tuple(engine.type.choices) == ENGINES
+    options = {each.name for each in (*fields(SearchOptions), *fields(MachineOptions))}
+    assert (options - NEVER_SAID) | set(SPACE) == shell - VIEWS
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_an_unknown_engine_is_refused_before_anything_is_made():
 
 
 def test_numpys_numbers_and_a_single_field_are_taken():
-    found = checked(
+    asked, _ = read_call(
         {
             "trials": np.int64(3),
             "timeout": np.float32(2.5),
@@ -77,7 +78,9 @@ def test_numpys_numbers_and_a_single_field_are_taken():
             "seed": None,
         }
     )
-    assert found == {"trials": 3, "timeout": 2.5, "accept_change": ("code.model",)}
+    assert (asked.trials, asked.timeout, asked.seed) == (3, 2.5, None)
+    assert type(asked.trials) is int
+    assert asked.accept_change == ("code.model",)
 
 
 def test_the_space_is_changed_as_the_command_line_changes_it():
@@ -111,21 +114,22 @@ def test_a_study_without_a_name_is_named_by_all_that_it_cannot_have_two_of():
         references=(),
         seed=0,
     )
-    name = own_name(found, Request())
-    assert name == own_name(found, Request(trials=7, retest=5, timeout=9.0))
+    name = derive_name(found, SearchOptions())
+    assert name == derive_name(found, SearchOptions(trials=7, retest=5, timeout=9.0))
     assert name.startswith("notebook-")
     others = [
-        own_name(found, each)
+        derive_name(found, each)
         for each in (
-            Request(sampler="qmc"),
-            Request(seed=1),
-            Request(pruner="asha"),
-            Request(retries=0),
+            SearchOptions(sampler="qmc"),
+            SearchOptions(seed=1),
+            SearchOptions(pruner="asha"),
+            SearchOptions(retries=0),
         )
     ]
     others.append(
-        own_name(
-            replace(found, facts=facts(fingerprint={"epochs": 3, "data.train": "cd"})), Request()
+        derive_name(
+            replace(found, facts=facts(fingerprint={"epochs": 3, "data.train": "cd"})),
+            SearchOptions(),
         )
     )
     assert len({name, *others}) == 6

@@ -7,7 +7,7 @@ import pytest
 from ledger_tools import facts, plan, setting
 
 from lrsearch.answer import NOTEBOOK, summarise
-from lrsearch.report import answer_html
+from lrsearch.report.notebook_page import answer_html
 from lrsearch.values import Kind, Origin, StudyRecord, StudyState, TrialRecord, TrialState
 
 STUDY = StudyRecord(
@@ -71,3 +71,8 @@ def test_a_study_without_a_value_yet_says_so(records):
         [replace(records[0], state=TrialState.DIVERGED, value=None)]
     )
     assert "<table>" not in shown([])
+
+
+def test_what_was_spent_is_said_as_in_a_terminal():
+    page = answer_html(STUDY, (), summarise(STUDY, (), []))
+    assert "spent: 0 trainings, 0 epochs" in page

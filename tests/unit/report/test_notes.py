@@ -13,9 +13,8 @@ from optuna_dashboard import get_note, save_note
 from sqlalchemy import event
 
 from lrsearch.answer import summarise
-from lrsearch.dashboard.keeping import Keeper
-from lrsearch.report import write_notes
-from lrsearch.report.notes import study_note, trial_note
+from lrsearch.dashboard.note_keeper import NoteWriter
+from lrsearch.report.notes import study_note, trial_note, write_notes
 from lrsearch.storage import Mirror, open_ledger
 from lrsearch.values import Kind, Origin, TrialRecord, TrialState
 
@@ -79,9 +78,11 @@ def test_all_notes_of_a_study_are_one_transaction_of_a_few_statements(tmp_path):
 
 def test_the_keeper_writes_what_is_new_and_once_more_when_optunas_rows_came_late(tmp_path):
     ledger = open_ledger(f"sqlite:///{tmp_path}/n.db", create=True)
-    study, keeper = trained(ledger), Keeper(ledger)
+    study, keeper = trained(ledger), NoteWriter(ledger)
     assert [keeper.look() for _ in range(3)] == [4, 0, 0]
     assert keeper._again == set()
+    theirs = optuna.load_study(study_name="toy", storage=ledger.optuna_storage())
+    assert "spent: 3 trainings, " in get_note(theirs), "as `lrsearch best` and `status` say it"
     other = ledger.create_study(plan(name="other", trials=2, retest_seeds=0))
     train(ledger, other, add_worker(ledger, other))
     assert keeper.look() == 3

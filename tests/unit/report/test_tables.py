@@ -4,18 +4,12 @@ import pytest
 from ledger_tools import facts, plan
 
 from lrsearch.answer import summarise
-from lrsearch.report import (
-    answer_text,
-    status_data,
-    status_text,
-    studies_table,
-    study_rows,
-    trial_data,
-    trial_text,
-    trials_table,
-    worker_rows,
-    workers_table,
-)
+from lrsearch.report.answer_page import answer_text
+from lrsearch.report.status_page import status_data, status_text
+from lrsearch.report.studies import studies_table, study_rows
+from lrsearch.report.trial_page import trial_data, trial_text
+from lrsearch.report.trials import trials_table
+from lrsearch.report.workers import worker_rows, workers_table
 from lrsearch.storage import AttemptRecord, Counts
 from lrsearch.values import (
     CurvePoint,

@@ -31,6 +31,12 @@ BY_HAND = {  # ten updates
     "warmup_stable_decay": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0.5],
 }
 
+BY_A_TEST_BELOW = {"cosine_restarts", "cyclic", "inverse_sqrt", "inverse_time", "one_cycle"}
+
+
+def test_every_shape_is_held_by_hand_or_by_a_test_of_its_own():
+    assert set(SHAPES) == {*BY_HAND, *BY_A_TEST_BELOW}
+
 
 @pytest.mark.parametrize("schedule", sorted(BY_HAND))
 def test_a_shape_is_the_curve_written_by_hand(schedule):

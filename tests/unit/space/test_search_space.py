@@ -275,3 +275,11 @@ def test_the_table_is_whole(name):
 def test_the_space_loads_without_keras_and_optuna():
     code = "import lrsearch.space, sys; assert not {'keras', 'tensorflow', 'optuna'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_rates_that_were_asked_for_are_told_by_optimizer():
+    both = {"optimizers": ("sgd", "adam")}
+    assert SearchSpace(**both).asked_rates == {}
+    pair = (1e-4, 1e-1)
+    assert SearchSpace(**both, learning_rate=pair).asked_rates == {"sgd": pair, "adam": pair}
+    assert SearchSpace(**both, learning_rate={"adam": pair}).asked_rates == {"adam": pair}

@@ -65,7 +65,7 @@ class LedgerModel(RuleBasedStateMachine):
     @rule(seconds=st.floats(0.5, 15.0))
     def time_passes(self, seconds):
         self.at += seconds
-        self.ledger._clock = self.ledger.database.clock = literal(self.at)
+        self.ledger.database.clock = literal(self.at)
 
     @rule()
     def claim(self):
@@ -90,10 +90,10 @@ class LedgerModel(RuleBasedStateMachine):
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
-    def beat(self, data):
+    def renew_leases(self, data):
         trial = data.draw(st.sampled_from(sorted(self.held)))
         claimed, _ = self.held[trial]
-        assert not self.ledger.beat(
+        assert not self.ledger.renew_leases(
             [(trial, claimed.attempt)], worker_id=self.worker, lease_seconds=LEASE
         ).lost
         self.held[trial] = (claimed, self.at + LEASE)
@@ -114,10 +114,10 @@ class LedgerModel(RuleBasedStateMachine):
     def a_zombie_writes(self, data, value):
         claimed = data.draw(st.sampled_from(self.stale))
         assert not self.ledger.finish(outcome(claimed, value=value), [])
-        beat = self.ledger.beat(
+        renewal = self.ledger.renew_leases(
             [(claimed.trial.id, claimed.attempt)], worker_id=self.worker, lease_seconds=LEASE
         )
-        assert beat.lost == {claimed.trial.id}
+        assert renewal.lost == {claimed.trial.id}
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())

@@ -14,17 +14,15 @@ from hypothesis.extra import numpy as hnp
 
 from lrsearch.errors import InvalidValue
 from lrsearch.values import Snapshot
-from lrsearch.worker import checkpoints
+from lrsearch.worker import checkpoint_files
 from lrsearch.worker.checkpoints import (
-    CheckpointPolicy,
     CheckpointStore,
-    CheckpointUnusable,
     NoRoom,
     Written,
-    decode,
-    encode,
+    folder_of,
 )
-from lrsearch.worker.opening import folder_of
+from lrsearch.worker.config import CheckpointPolicy
+from lrsearch.worker.snapshots import CheckpointUnusable, decode_snapshot, encode_snapshot
 
 FIXTURE = Path(__file__).parents[2] / "fixtures/v0_1_0/checkpoints"
 
@@ -54,7 +52,7 @@ def snapshot(epoch=1, batch=0, **arrays):
     )
 )
 def test_any_arrays_come_back_bit_for_bit(arrays):
-    back = decode(encode(Snapshot(epoch=3, step=7, arrays=arrays, meta={})))
+    back = decode_snapshot(encode_snapshot(Snapshot(epoch=3, step=7, arrays=arrays, meta={})))
     assert (back.epoch, back.step, list(back.arrays)) == (3, 7, list(arrays))
     for name, array in arrays.items():
         assert back.arrays[name].dtype == array.dtype
@@ -64,14 +62,14 @@ def test_any_arrays_come_back_bit_for_bit(arrays):
 
 def test_bfloat16_comes_back_as_itself():
     array = np.arange(6, dtype=ml_dtypes.bfloat16).reshape(2, 3)
-    back = decode(encode(snapshot(w=array))).arrays["w"]
+    back = decode_snapshot(encode_snapshot(snapshot(w=array))).arrays["w"]
     assert back.dtype == array.dtype
     assert back.tobytes() == array.tobytes()
 
 
 def test_objects_are_never_written():
     with pytest.raises(ValueError, match="Object arrays cannot be saved"):
-        encode(snapshot(w=np.array([object()])))
+        encode_snapshot(snapshot(w=np.array([object()])))
 
 
 def test_written_then_read(tmp_path):
@@ -92,7 +90,7 @@ def test_a_place_within_an_epoch_is_in_the_name_and_comes_back(tmp_path):
 
 def test_a_checkpoint_that_0_1_0_wrote_stands_at_its_epochs_end():
     before = FIXTURE / "begun-6b087eff/47/1/epoch-00005.npz"
-    assert decode(before.read_bytes()).place == (5, 0)
+    assert decode_snapshot(before.read_bytes()).place == (5, 0)
 
 
 @pytest.mark.parametrize("path", ["../secret.npz", "/etc/passwd", "digits/../../x", "", "."])
@@ -162,7 +160,7 @@ def test_files_that_other_workers_remove_meanwhile_count_nothing_and_raise_nothi
     for trial in (1, 2, 3):
         store.write(trial, 1, snapshot())
     whole = store.used()
-    seen = checkpoints._entries
+    seen = checkpoint_files._entries
 
     def entries(folder):
         found = seen(folder)
@@ -173,7 +171,7 @@ def test_files_that_other_workers_remove_meanwhile_count_nothing_and_raise_nothi
             (folder / "epoch-00001.npz").unlink(missing_ok=True)
         return found
 
-    monkeypatch.setattr(checkpoints, "_entries", entries)
+    monkeypatch.setattr(checkpoint_files, "_entries", entries)
     assert store.used() == whole // 3
     store.write(4, 1, snapshot())
 
@@ -254,7 +252,7 @@ def test_a_zombie_cannot_touch_its_successors_files(tmp_path):
 
 
 def test_a_quota_refuses_and_leaves_nothing(tmp_path):
-    size = len(encode(snapshot()))
+    size = len(encode_snapshot(snapshot()))
     store = CheckpointStore(tmp_path, "digits", CheckpointPolicy(quota_bytes=size + 10))
     store.write(1, 1, snapshot(1))
     with pytest.raises(NoRoom, match="quota"):
@@ -263,7 +261,7 @@ def test_a_quota_refuses_and_leaves_nothing(tmp_path):
 
 
 def test_a_quota_lets_this_trials_older_ones_go_first(tmp_path):
-    size = len(encode(snapshot()))
+    size = len(encode_snapshot(snapshot()))
     store = CheckpointStore(tmp_path, "digits", CheckpointPolicy(quota_bytes=2 * size + 10))
     for epoch in (1, 2, 3):
         store.write(1, 1, snapshot(epoch))

@@ -1,13 +1,15 @@
-"""Who is pruned at a rung, and by whose values: a real ledger, and a desk that is told of progress."""
+"""Who is pruned at a rung, and by whose values: a real ledger, and a session that is told of
+progress.
+"""
+
+import itertools
 
 import pytest
-from ledger_tools import SPACE, add_worker, claim, facts, finish, plan
+from ledger_tools import add_worker, claim, facts, finish, plan, trial_session
 
 from lrsearch.space import SHAPES
 from lrsearch.storage import open_ledger
 from lrsearch.values import CurvePoint, Origin, Progress, Setting, Verdict
-from lrsearch.worker.config import WorkerConfig
-from lrsearch.worker.opening import desk_for
 
 EPOCHS = 10
 
@@ -34,19 +36,25 @@ def point(epoch, value):
     )
 
 
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory):
+    opened = open_ledger(f"sqlite:///{tmp_path_factory.mktemp('judging')}/toy.db", create=True)
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
-def verdict_on(tmp_path):
+def verdict_on(ledger, tmp_path):
     """Asks a median rule about a trial with `mine`, the worst value at `epoch`, among six others of
     the same setting `theirs`.
     """
-    opened = []
+    made = itertools.count()
 
     def ask(mine, *, epoch, theirs=None, origin=Origin.SAMPLED):
-        ledger = open_ledger(f"sqlite:///{tmp_path}/{len(opened)}.db", create=True)
-        opened.append(ledger)
         others = [(origin, theirs or shaped("constant"))] * 6
         study = ledger.create_study(
             plan(
+                name=f"{tmp_path.name}-{next(made)}",
                 trials=7,
                 facts=facts(epochs=EPOCHS),
                 pruner="median",
@@ -59,22 +67,15 @@ def verdict_on(tmp_path):
             assert finish(
                 ledger, held, value=0.9, points=[point(each, 0.9) for each in range(1, EPOCHS + 1)]
             )
-        config = WorkerConfig(
-            storage="", study_file=None, checkpoints=str(tmp_path / "checkpoints")
-        )
-        desk, _heart = desk_for(
-            config, ledger, study, worker_id=worker, space=SPACE, say=lambda _name, **_facts: None
-        )
-        spec = desk.source()
+        trials, _heartbeat = trial_session(ledger, study, tmp_path / "checkpoints", worker=worker)
+        spec = trials.claim()
         progress = Progress(
             trial_id=spec.trial_id, attempt=spec.attempt, epoch=epoch, epochs=EPOCHS, step=epoch * 10, total_steps=100,
             rate=0.1, seconds=1.0, logs={"val_accuracy": 0.1}, value=0.1,
         )  # fmt: skip
-        return desk.watch(progress)
+        return trials.watch(progress)
 
-    yield ask
-    for each in opened:
-        each.close()
+    return ask
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
 """A worker's time is divided among the trials that it trains beside each other."""
 
-from lrsearch.worker.shares import Shares
+from lrsearch.worker.shares import TimeShares
 
 
 def test_a_trial_alone_takes_all_the_time_and_waiting_costs_nobody():
     clock = [0.0]
-    shares = Shares(lambda: clock[0])
+    shares = TimeShares(lambda: clock[0])
     clock[0] = 5.0
     shares.begin(1)
     clock[0] = 8.0
@@ -18,7 +18,7 @@ def test_a_trial_alone_takes_all_the_time_and_waiting_costs_nobody():
 
 def test_trials_beside_each_other_share_and_the_shares_add_up():
     clock = [0.0]
-    shares = Shares(lambda: clock[0])
+    shares = TimeShares(lambda: clock[0])
     shares.begin(1)
     clock[0] = 2.0
     shares.begin(2)

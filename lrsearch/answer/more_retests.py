@@ -1,0 +1,37 @@
+"""Which settings more retests are worth, and on how many seeds: what `lrsearch retest` goes by.
+
+Pure functions of the ledger's records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lrsearch.answer.ranking import setting_key
+from lrsearch.answer.standing import Standing, contender
+from lrsearch.values import Direction, TrialRecord
+
+
+def best_settings(stands: Standing, direction: Direction, *, top: int) -> tuple[int, ...]:
+    """Numbers of the trials of the best `top` distinct settings, without yours, as known so far.
+
+    Settings with retests come first, by their mean: single trainings of the others are flattered by
+    luck. Those that diverged on a fresh seed come last. A setting whose retests all failed stands
+    by its single training.
+    """
+    retests = {each.trial: each.retest for each in stands.retested}
+
+    def key(record: TrialRecord) -> tuple[int, float, int]:
+        each = contender(record, retests.get(record.number))
+        group = 2 if each.retest and each.retest.diverged else 0 if each.seeds else 1
+        return group, direction.cost(each.value or 0.0), record.number
+
+    chosen: dict[str, int] = {}
+    for record in sorted((each for each in stands.ranked if not each.is_yours), key=key):
+        chosen.setdefault(setting_key(record.setting), record.number)
+    return tuple(chosen.values())[:top]
+
+
+def more_seeds(seeds: Sequence[int]) -> int:
+    """Seeds in all for another look at a difference that these many could not show."""
+    return 2 * max(seeds, default=1) + 1

@@ -1,0 +1,128 @@
+"""How the values of options are read: click's callbacks, one a kind of value."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+
+from lrsearch.cli.failures import BadOption
+from lrsearch.values import Json
+
+T = TypeVar("T")
+Numbers = float | list[float]
+Callback = Callable[[click.Context, click.Parameter, str | None], T | None]
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"k": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kMGT])")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+
+
+def _read(read: Callable[[str], T]) -> Callback[T]:
+    """A callback of click's: None stays None where an option was not given."""
+
+    def callback(_ctx: click.Context, _param: click.Parameter, value: str | None) -> T | None:
+        return None if value is None else read(value)
+
+    return callback
+
+
+@_read
+def duration(text: str) -> float:
+    """Seconds from `90s`, `45m`, `8h`, `1h30m` or `2d`."""
+    parts = _DURATION.findall(text)
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
+        what, fix = "a duration above 0", "Write it like 90s, 45m, 8h or 1h30m."
+        raise BadOption("is no duration above 0", got=text, allowed=what, fix=fix)
+    return seconds
+
+
+@_read
+def size(text: str) -> int:
+    """Bytes from `800k`, `500M`, `20G`."""
+    found = _SIZE.fullmatch(text)
+    if found is None or not float(found[1]):
+        what, fix = "a size above 0", "Write it like 500M or 20G."
+        raise BadOption("is no size above 0", got=text, allowed=what, fix=fix)
+    return int(float(found[1]) * _BYTES[found[2]])
+
+
+@_read
+def names(text: str) -> list[str]:
+    """Names separated by commas."""
+    parts = [name.strip() for name in text.split(",")]
+    if not all(parts):
+        fix = "Separate names with single commas."
+        raise BadOption("holds an empty name", got=text, allowed="names", fix=fix)
+    return parts
+
+
+@_read
+def sizes(text: str) -> list[int]:
+    """Whole numbers separated by commas."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        allowed = "whole numbers like 32,64"
+        raise BadOption(f"is no list of {allowed}", got=text, allowed=allowed) from None
+
+
+def _numbers(text: str) -> Numbers:
+    """One number, which fixes, or two separated by a comma, which search between them."""
+    try:
+        parts = [float(part) for part in text.split(",")]
+    except ValueError:
+        parts = []
+    if len(parts) not in {1, 2}:
+        allowed = "one number, or LOW,HIGH"
+        raise BadOption("is neither one number nor LOW,HIGH", got=text, allowed=allowed)
+    return parts[0] if len(parts) == 1 else parts
+
+
+numbers = _read(_numbers)
+
+
+def peak_rates(
+    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+) -> Numbers | dict[str, Numbers] | None:
+    """`LOW,HIGH` for every optimizer, or several `NAME=LOW,HIGH`, each for one."""
+    pairs = [value.rpartition("=") for value in values]
+    by_name = {name: _numbers(given) for name, mark, given in pairs if mark}
+    if by_name and len(by_name) == len(values):
+        return by_name
+    if len(values) > 1:
+        fix = "Give it once as LOW,HIGH, or once for each optimizer as NAME=LOW,HIGH."
+        allowed = "LOW,HIGH, or NAME=LOW,HIGH several times"
+        raise BadOption("does not go together", got=list(values), allowed=allowed, fix=fix)
+    return _numbers(values[0]) if values else None
+
+
+def extras(
+    _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
+) -> dict[str, Json] | None:
+    """`NAME=LOW,HIGH` is a range, whole where both are whole numbers; `NAME=A/B/C` a choice."""
+    return dict(map(_extra, values)) or None
+
+
+def _extra(text: str) -> tuple[str, Json]:
+    name, mark, given = text.partition("=")
+    ends, choices = given.split(","), given.split("/")
+    if mark and len(ends) == 2 and len(choices) == 1:  # noqa: PLR2004
+        return name, {"between": [_plain(each) for each in ends]}
+    if mark and len(ends) == 1 and len(choices) > 1:
+        return name, {"choices": [_plain(each) for each in choices]}
+    allowed = "NAME=LOW,HIGH or NAME=A/B/C"
+    raise BadOption("is neither NAME=LOW,HIGH nor NAME=A/B/C", got=text, allowed=allowed)
+
+
+def _plain(text: str) -> Json:
+    """A number, true, false or null where it reads as one, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

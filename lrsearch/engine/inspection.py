@@ -1,0 +1,329 @@
+"""Learns a study's facts before its first trial.
+
+It loads the study, checks its data, and trains one real step. The facts are plain JSON, for a
+parent that never imports TensorFlow.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from keras import ops
+
+from lrsearch.definition import StudyDefinition, fingerprint_of, recorded_of
+from lrsearch.definition.loading import own_traceback
+from lrsearch.definition.study import hint_of
+from lrsearch.engine._keras_model import (
+    build_layers,
+    is_built,
+    known_direction,
+    output_names,
+    scope_of,
+)
+from lrsearch.engine._keras_optimizer import decay_exclusions, inner
+from lrsearch.engine._keras_state import seeds_now, set_seeds
+from lrsearch.engine.arrays import digest
+from lrsearch.engine.attempt import numbers_of
+from lrsearch.engine.callbacks import kept_of, looked_at
+from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, set_searched
+from lrsearch.engine.data import Arrays, Stream, sample_batch
+from lrsearch.engine.failure import user_traceback
+from lrsearch.engine.first_look import LOOK_RATE, CallbackLook, StepLook, train_step, try_callbacks
+from lrsearch.engine.loaded import Findings, LoadedStudy
+from lrsearch.engine.own_optimizer import describe, own_optimizer, sample_rates, thin_out
+from lrsearch.engine.shared import forget_shared_layers, shared_layers
+from lrsearch.engine.types import Model
+from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
+from lrsearch.space import keras_class
+from lrsearch.values import Direction, Json, Setting, StudyFacts
+from lrsearch.version import versions
+
+
+def load_study(definition: StudyDefinition) -> LoadedStudy:
+    """Load the study's data. Raises as `inspect_study` does."""
+    return _load(LoadedStudy(definition=definition))
+
+
+def open_study(
+    definition: StudyDefinition,
+    *,
+    loaded: LoadedStudy | None = None,
+    facts: StudyFacts | None = None,
+) -> LoadedStudy:
+    """Load the study to train it, by the `facts` of its inspection.
+
+    Without facts the definition has to give the direction. What is `loaded` already is taken,
+    unless it is a dataset, which the inspection's step may have moved on.
+    """
+    findings = loaded.findings if loaded is not None else Findings()
+    if loaded is None or not loaded.replayable:
+        loaded = LoadedStudy(definition=definition)
+    loaded.findings = findings if facts is None else Findings.from_json(facts.findings)
+    direction = definition.direction or (facts.direction if facts is not None else None)
+    assert direction is not None
+    loaded.direction = Direction(direction)
+    return _load(loaded)
+
+
+def inspect_study(definition: StudyDefinition, *, loaded: LoadedStudy | None = None) -> StudyFacts:
+    """Find all that a parent must know of the study; its data stays in `loaded`, where given.
+
+    Raises InvalidValue and UnknownName for what the definition says, StudyFileError with the
+    study's own traceback where its code fails.
+    """
+    for name in definition.effective_space().optimizers:
+        keras_class(name)  # raises where this Keras does not have it
+    forget_shared_layers(definition.build_model)
+    loaded = _load(loaded or LoadedStudy(definition=definition))
+    loaded.check_sizes()
+    loaded.check_steps(loaded.first_size)
+    try:
+        return _find_facts(loaded)
+    finally:
+        shared_layers(definition.build_model).restore()
+
+
+def _find_facts(loaded: LoadedStudy) -> StudyFacts:
+    """Find what two models of the study, one step and its callbacks show."""
+    definition, base = loaded.definition, loaded.first_size
+    space = definition.effective_space()
+    first, step, direction = _try_step(loaded)
+    model, second = _start_model(loaded, definition.seed + 1)
+    accumulation = accumulation_of(model, definition)
+    total = loaded.total_steps(base, accumulation)
+    # Before the searched optimizer takes the place of the user's.
+    optimizer = inner(model.optimizer)
+    with _study_code(definition):
+        rates = sample_rates(optimizer, total * accumulation)
+    yours = describe(optimizer, rates=rates, batch_size=base)
+    of_yours = {
+        "carried": carried_of(model),
+        "decay_exclusions": decay_exclusions(optimizer, model.trainable_variables),
+        "own_optimizer": own_optimizer(model, steps=loaded.total_steps(base, 1)),
+    }
+    _check_executions(loaded, model.steps_per_execution)
+    calls = _try_callbacks(loaded, model, step, total, accumulation)
+    _check_objective(definition, step, calls)
+    loaded.direction = direction or _direction(definition, model)
+    loaded.findings = _find_for_workers(loaded, first, second, calls)
+    data = loaded.first_data
+    exact = isinstance(data.train, Arrays)
+    return StudyFacts(
+        objective=definition.objective,
+        direction=loaded.direction,
+        metrics=tuple(_logs(step, calls)),
+        epochs=definition.epochs,
+        accumulation=accumulation,
+        steps_per_epoch={
+            str(size): loaded.check_steps(size, accumulation) for size in space.batch_sizes
+        },
+        train_examples=data.train.examples,
+        validation_examples=data.validation.examples,
+        has_test=data.test is not None,
+        parameters=int(model.count_params()) if model.built else 0,
+        yours=replace(yours, extra=loaded.first_setting.extra),
+        yours_rates=thin_out(rates),
+        asked_rates=space.asked_rates,
+        exact_order=exact,
+        fingerprint={
+            **fingerprint_of(definition),
+            "model.variables": digest(list(second.shapes)),
+            **{f"data.{name}": each for name, each in data.digests().items()},
+        },
+        recorded=recorded_of(definition),
+        versions=versions(),
+        notes=(
+            *calls.notes,
+            *([] if exact else [_INEXACT]),
+            *step.notes,
+            *_notes(yours, loaded.findings, same_weights=first.weights == second.weights),
+            *_unkept_logs(step, calls),
+        ),
+        findings=loaded.findings.to_json(),
+        **of_yours,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Start:
+    """What came of a seed when a model was built."""
+
+    seeds: tuple[object, ...]  # the states of the random numbers
+    shapes: tuple[Json, ...]  # of the variables, as build_model returns the model
+    weights: str  # a digest of the trained ones
+
+
+def _start_model(loaded: LoadedStudy, seed: int) -> tuple[Model, _Start]:
+    """Build a model under a seed."""
+    definition = loaded.definition
+    set_seeds(seed, kernels=True)
+    with _study_code(definition):
+        model = fresh_model(definition, loaded.first_setting.extra)
+    seeds = seeds_now()
+    shapes = tuple([list(each.shape), str(each.dtype), each.trainable] for each in model.weights)
+    if not is_built(model):
+        train = loaded.first_data.train
+        with scope_of(model), _study_code(definition):
+            build_layers(model, sample_batch(train, loaded.first_size))
+    weights = [ops.convert_to_numpy(each) for each in model.trainable_variables]
+    hashes = [hashlib.sha256(each.tobytes()).hexdigest() for each in weights]
+    return model, _Start(seeds=seeds, shapes=shapes, weights=digest(hashes))
+
+
+def _try_step(loaded: LoadedStudy) -> tuple[_Start, StepLook, Direction | None]:
+    """Train one step of a model; also shows which way the objective improves.
+
+    The direction is None where the step does not log the objective. The model goes before another
+    one is made: its optimizer's state may be large.
+    """
+    definition = loaded.definition
+    model, start = _start_model(loaded, definition.seed)
+    with _study_code(definition):
+        step = train_step(model, loaded)
+    return start, step, _direction(definition, model) if definition.objective in step.logs else None
+
+
+def _try_callbacks(
+    loaded: LoadedStudy, model: Model, step: StepLook, total: int, accumulation: int
+) -> CallbackLook:
+    """Call the user's callbacks on a model that is compiled for a search."""
+    definition, setting = loaded.definition, loaded.first_setting
+    set_searched(
+        model, setting, total_steps=total, accumulation=accumulation, learning_rate=LOOK_RATE
+    )
+    if definition.callbacks is None:
+        return CallbackLook()
+    steps = loaded.steps_per_epoch(loaded.first_size)
+    with _study_code(definition), looked_at(definition, setting) as users:
+        calls = try_callbacks(model, users, step.logs, epochs=definition.epochs, steps=steps)
+        kept, notes = kept_of(users, yours=False, setting_rates=calls.rate_callbacks)
+    return replace(calls, kept=tuple(type(each).__name__ for each in kept), notes=notes)
+
+
+def _find_for_workers(
+    loaded: LoadedStudy, first: _Start, second: _Start, calls: CallbackLook
+) -> Findings:
+    definition = loaded.definition
+    seeds = zip(first.seeds, second.seeds, strict=True)
+    # The digests of the first batch size are in the fingerprint.
+    others = definition.effective_space().batch_sizes[1:]
+    return Findings(
+        fixed_seeds=any(one == other for one, other in seeds if one is not None),
+        rate_callbacks=tuple(calls.rate_callbacks),
+        callbacks=calls.kept,
+        shared=tuple(shared_layers(definition.build_model).figures()),
+        data={str(size): loaded.data(size).digests() for size in others}
+        if definition.data_depends_on_batch
+        else {},
+    )
+
+
+# -- checks ---------------------------------------------------------------------------------------
+
+
+def _load(loaded: LoadedStudy) -> LoadedStudy:
+    with _study_code(loaded.definition):
+        loaded.data(loaded.first_size)
+    return loaded
+
+
+def _logs(step: StepLook, calls: CallbackLook) -> dict[str, float]:
+    """What an epoch logs, callbacks of the user's included."""
+    return {**step.logs, **numbers_of(calls.logs)}
+
+
+def _check_objective(definition: StudyDefinition, step: StepLook, calls: CallbackLook) -> None:
+    objective, names = definition.objective, tuple(_logs(step, calls))
+    if objective in step.others:
+        allowed = "one number an epoch; this one is none"
+        raise InvalidValue("objective", got=objective, allowed=allowed)
+    if objective not in names:
+        fix = f"An epoch logs: {', '.join(names)}."
+        raise UnknownName("metric for objective", got=objective, known=names, fix=fix)
+
+
+def _check_executions(loaded: LoadedStudy, count: int) -> None:
+    """Refuse several steps per execution that do not divide a given length of an epoch."""
+    definition = loaded.definition
+    train = isinstance(loaded.first_data.train, Stream)
+    lengths = {
+        "steps_per_epoch": definition.steps_per_epoch if train else None,
+        "validation_steps": definition.validation_steps,
+    }
+    for name, steps in lengths.items():
+        if steps is not None and steps % count:
+            fix = f"Keras would run {-(-steps // count) * count} steps where {name} says {steps}."
+            allowed = f"a divisor of {name}"
+            raise InvalidValue("steps_per_execution", got=count, allowed=allowed, fix=fix)
+
+
+def _direction(definition: StudyDefinition, model: Model) -> Direction:
+    """Which way the objective improves, by the definition or by Keras. Raises InvalidValue."""
+    if definition.direction is not None:
+        return Direction(definition.direction)
+    name = definition.objective.removeprefix("val_")
+    prefixes = ("", *(f"{output}_" for output in output_names(model)))
+    if name in {f"{prefix}loss" for prefix in prefixes}:
+        return Direction.MINIMIZE
+    metrics = (
+        each for metric in model.metrics for each in (metric, *getattr(metric, "metrics", ()))
+    )
+    for metric in metrics:
+        named = name in {prefix + metric.name for prefix in prefixes}
+        if named and (known := known_direction(metric)) is not None:
+            return known
+    allowed = "'minimize' or 'maximize' for this objective"
+    fix = f"Keras does not know which way {definition.objective!r} improves."
+    raise InvalidValue("direction", got=None, allowed=allowed, fix=fix)
+
+
+@contextmanager
+def _study_code(definition: StudyDefinition) -> Iterator[None]:
+    """Turn an exception of the study's code within into a StudyFileError with its traceback."""
+    try:
+        yield
+    except LrSearchError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the study's code may raise anything
+        path = getattr(getattr(definition.build_model, "__code__", None), "co_filename", "")
+        text = own_traceback(error, Path(path)) if path else user_traceback(error)
+        first = str(error).splitlines()[0] if str(error) else ""
+        message = f"the study's own code failed: {type(error).__name__}: {first}"
+        raise StudyFileError(message, fix=hint_of(error), traceback_text=text) from None
+
+
+# -- notes ----------------------------------------------------------------------------------------
+
+_INEXACT = (
+    "the training data brings its own order, so a trial that is interrupted resumes inexactly"
+)
+
+
+def _notes(yours: Setting, findings: Findings, *, same_weights: bool) -> Iterator[str]:
+    """What to know of a comparison with yours, and of start values."""
+    if yours.optimizer == "schedule_free_adamw":
+        yield (
+            "yours is validated at the weights that Keras trains, "
+            "searched ScheduleFreeAdamW at its averaged ones"
+        )
+    if findings.fixed_seeds:
+        yield (
+            "build_model sets seeds of its own; after it, lrsearch's hold again, for dropout and "
+            "whatever else draws"
+        )
+    if same_weights:
+        yield (
+            "every training begins with the same weights: a retest's seed changes the data's order "
+            "and dropout alone"
+        )
+    if findings.shared:
+        yield "layers made outside build_model get their start values back before every training"
+
+
+def _unkept_logs(step: StepLook, calls: CallbackLook) -> Iterator[str]:
+    if others := sorted({*step.others, *(set(calls.logs) - set(numbers_of(calls.logs)))}):
+        yield f"not kept, since it is no number: {', '.join(others)}"

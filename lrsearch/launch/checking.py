@@ -1,0 +1,82 @@
+"""Refuses to train a study further where its definition, rules or methods do not fit."""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from lrsearch.errors import StudyBroken
+from lrsearch.messages import Listener
+from lrsearch.options import SearchOptions
+from lrsearch.progress.listeners import ignore, send_note
+from lrsearch.values import Change, StudyFacts, StudyRecord, StudyState
+
+if TYPE_CHECKING:
+    from lrsearch.storage import Ledger
+
+
+def refuse_broken(study: StudyRecord) -> None:
+    """Raise StudyBroken for a study that its own code broke, with the reason and the way on."""
+    if study.state is StudyState.BROKEN:
+        fix = f"Mend its file, then: lrsearch retry {quote(study.name)} --failed"
+        raise StudyBroken(
+            f"study {study.name!r} is broken: its first trials all failed alike. {fix}",
+            traceback_text=study.reason,
+        )
+
+
+def check_identity(
+    ledger: Ledger,
+    study: StudyRecord,
+    facts: StudyFacts,
+    search: SearchOptions,
+    *,
+    listen: Listener = ignore,
+) -> None:
+    """Refuse to train something else under the study's name.
+
+    Accepted changes are recorded with the study and reported as notes.
+
+    Raises FingerprintMismatch, VersionMismatch, and InvalidValue or UnknownName for what cannot be
+    accepted.
+    """
+    changes, notes = find_changes(study, facts, search)
+    if changes:
+        ledger.record_changes(study.id, changes)
+    for text in notes:
+        send_note(listen, text)
+
+
+def find_changes(
+    study: StudyRecord, facts: StudyFacts, search: SearchOptions
+) -> tuple[list[Change], tuple[str, ...]]:
+    """What has changed since the study began and `search` accepts, and notes about the changes.
+
+    Raises what `check_identity` raises.
+    """
+    from lrsearch.definition import accept_changes
+
+    accept, drift = search.accept_change, search.allow_version_drift
+    return accept_changes(study, facts, accept=accept, allow_version_drift=drift)
+
+
+def check_same(known: StudyRecord, search: SearchOptions) -> None:
+    """Refuse to go on with a study under other rules than it began with.
+
+    Options that were not given stay as they are. Raises FingerprintMismatch.
+    """
+    from lrsearch.definition import check_fields
+
+    rules = {name: getattr(search, name) for name in ("sampler", "pruner", "seed", "retries")}
+    rules = {name: value for name, value in rules.items() if value is not None}
+    check_fields(known.name, {name: getattr(known.plan, name) for name in rules}, rules)
+
+
+def check_methods(search: SearchOptions, facts: StudyFacts) -> None:
+    """Refuse a sampler or pruner that cannot run here, before anything is made."""
+    from lrsearch.sampling import check_sampler, pruning_rule
+
+    if search.sampler is not None:
+        check_sampler(search.sampler)
+    if search.pruner is not None:
+        pruning_rule(search.pruner, epochs=facts.epochs, direction=facts.direction)

@@ -1,0 +1,100 @@
+"""Creates the study of a search, or opens the stored one again."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from lrsearch.answer.words import count_text
+from lrsearch.errors import UnknownName
+from lrsearch.launch.checking import check_identity, check_same, refuse_broken
+from lrsearch.launch.queueing import add_retests
+from lrsearch.messages import Inspection, Listener
+from lrsearch.options import RetestOptions, SearchOptions
+from lrsearch.progress.listeners import ignore, send_note
+from lrsearch.values import Origin, StudyPlan, StudyRecord, StudyState
+
+if TYPE_CHECKING:
+    from lrsearch.storage import Ledger
+
+RETRIES = 2
+
+
+def make_plan(
+    search: SearchOptions, name: str, study_file: str | None, inspection: Inspection
+) -> StudyPlan:
+    """Make the plan of a new study."""
+    references = ((Origin.REFERENCE, setting) for setting in inspection.references)
+    return StudyPlan(
+        name=name,
+        study_file=study_file,
+        facts=inspection.facts,
+        overrides=search.overrides,
+        dimensions=inspection.dimensions,
+        sampler=search.sampler or "tpe",
+        pruner=search.pruner or "none",
+        seed=inspection.seed if search.seed is None else search.seed,
+        trials=search.total,
+        timeout_seconds=search.timeout,
+        retest_seeds=search.seeds,
+        retries=RETRIES if search.retries is None else search.retries,
+        first=((Origin.YOURS, inspection.facts.yours), *references),
+        trainings=search.trainings,
+    )
+
+
+def create_or_resume(
+    ledger: Ledger,
+    search: SearchOptions,
+    plan: StudyPlan,
+    *,
+    resume: bool = True,
+    listen: Listener = ignore,
+) -> StudyRecord:
+    """Create the study of `plan`, or open the stored one of that name again.
+
+    A budget in `search` replaces that of a stored study. Without `resume` a stored study is
+    compared, and its state, budget and end stay as they are.
+
+    Raises FingerprintMismatch where the stored one has another definition, sampler, pruner, seed or
+    number of retries, and StudyBroken where it is broken and has nothing left to train.
+    """
+    known = find_study(ledger, plan.name)
+    if known is not None:
+        check_same(known, search)
+        check_identity(ledger, known, plan.facts, search, listen=listen)
+    study = ledger.create_study(plan, began=search.began)
+    if known is None or not resume:
+        return study
+    trials, trainings, timeout = search.trials, search.trainings, search.timeout
+    if (trials, trainings, timeout) != (None, None, None):
+        ledger.set_budget(
+            study.id,
+            trials=trials,
+            trainings=trainings,
+            timeout_seconds=timeout,
+            began=search.began,
+        )
+    if study.state is not StudyState.FINISHED:
+        ledger.set_state(study.id, StudyState.OPEN)
+        refuse_broken(ledger.study(plan.name))
+    if search.retest is not None:
+        _raise_seeds(ledger, ledger.study(plan.name), search.retest, listen)
+    return ledger.study(plan.name)
+
+
+def _raise_seeds(ledger: Ledger, study: StudyRecord, seeds: int, listen: Listener) -> None:
+    """Retest on `seeds` seeds where the study has fewer, after its end too; never take any back."""
+    kept = study.plan.retest_seeds
+    if seeds > kept:
+        add_retests(ledger, study, RetestOptions(seeds=seeds, lasting=True), listen=listen)
+    elif seeds < kept:
+        keeps = f"{study.name} keeps its {count_text(kept, 'seed')} for retests"
+        send_note(listen, f"{keeps}: --retest {seeds} takes none back")
+
+
+def find_study(ledger: Ledger, name: str) -> StudyRecord | None:
+    """Find the study of that name; None where there is none."""
+    with suppress(UnknownName):
+        return ledger.study(name)
+    return None

@@ -1,0 +1,67 @@
+"""Sends the bill of a study, its trainings and their time, as soon as the time can be estimated.
+
+An engine that times steps ahead gives the bill before the first training. `fit` times none, since
+it traces every training anew and a step ahead would cost a short training's time: its first
+training's own epochs give the bill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lrsearch.answer import figures_by_looks, forecast
+from lrsearch.messages import (
+    EngineReady,
+    Event,
+    Listener,
+    StudyBill,
+    TrialEnded,
+    TrialProgress,
+    TrialStarted,
+)
+from lrsearch.values import Json, StudyRecord, TrialRecord
+
+LOOK_SECONDS = 1.0  # of a training, after which its pace is known
+
+
+class BillEstimator:
+    """Estimates the bill of one study from its workers' messages."""
+
+    def __init__(self, study: StudyRecord, listen: Listener, *, workers: int) -> None:
+        self._study, self._listen, self._workers = study, listen, workers
+        self._waits = True  # for the first worker's figures, or the first training's epochs
+        self._timed = False  # whether an engine has reported its figures
+        self._begun: TrialStarted | None = None  # the training that is watched
+        self._began_at = 0.0
+        self._first: tuple[float, TrialProgress] | None = None  # that training's first progress
+
+    def hear(self, event: Event, records: Sequence[TrialRecord]) -> None:
+        """Send the bill where this message makes it known; `records` are all trials now."""
+        if not self._waits:
+            return
+        match event.message:
+            case EngineReady(figures=figures) if not self._timed:
+                self._timed = True
+                self._send(figures, records)
+            case TrialStarted() as started if self._begun is None:
+                self._begun, self._began_at = started, event.at
+            case TrialProgress() as progress if self._begun is not None:
+                if progress.trial_id == self._begun.trial_id and not self._begun.resumed_update:
+                    self._look(event.at, progress, records)
+            case TrialEnded():
+                self._waits = False
+
+    def _look(self, at: float, progress: TrialProgress, records: Sequence[TrialRecord]) -> None:
+        self._first = self._first or (at, progress)
+        since, first = self._first
+        if at - since >= LOOK_SECONDS:
+            looks = (since, first.step), (at, progress.step)
+            whole = progress.epoch > first.epoch
+            self._send(figures_by_looks("fit", self._began_at, looks, whole=whole), records)
+
+    def _send(self, figures: Mapping[str, Json], records: Sequence[TrialRecord]) -> None:
+        expected = forecast(self._study, records, figures, workers=self._workers)
+        self._waits = expected is None
+        if expected is not None or self._first is None:
+            some = expected if expected is not None and expected.trainings else None
+            self._listen(Event(message=StudyBill(forecast=some)))

@@ -1,0 +1,312 @@
+"""How a study stands by its events: the state that every view draws.
+
+Takes events, keeps numbers; prints nothing and knows no clock but the events' own times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lrsearch.answer import Bill
+from lrsearch.budget import RETESTED, retests_in_all
+from lrsearch.forecast import Forecast
+from lrsearch.messages import (
+    Event,
+    PoolStarted,
+    Result,
+    RetestsPlanned,
+    Stopping,
+    StudyAnswer,
+    StudyBegun,
+    StudyBill,
+    StudyCounts,
+    TrialEnded,
+    TrialProgress,
+    TrialStarted,
+    WorkerDied,
+    WorkerDone,
+    WorkerReady,
+    Working,
+)
+from lrsearch.report.bill import duration as duration  # noqa: PLC0414 - every view's
+from lrsearch.values import Direction, Kind
+
+SETTLED = 16  # trainings that ended: from then on they alone tell how long the rest takes
+PACE_SECONDS = 10.0  # a training that long tells the pace by itself: its beginning is little of it
+
+
+@dataclass(slots=True)
+class Row:
+    """One worker."""
+
+    state: str = "starting"
+    label: str = ""
+    short: str = ""
+    epoch: int = 0
+    epochs: int = 0
+    rate: float | None = None
+    value: float | None = None
+    # label and setting of the trials in training, by trial id
+    held: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+    def move(self, progress: TrialProgress) -> None:
+        """Show the progress of one of the worker's trials."""
+        self.label, self.short = self.held.get(progress.trial_id, (self.label, self.short))
+        self.state, self.epoch, self.epochs = "training", progress.epoch, progress.epochs
+        self.rate = progress.rate
+        self.value = self.value if progress.value is None else progress.value
+
+    @property
+    def labels(self) -> set[str]:
+        """The labels of the trials in training."""
+        return {label for label, _ in self.held.values()}
+
+
+def _by_kind() -> dict[Kind, set[str]]:
+    return {kind: set() for kind in Kind}
+
+
+@dataclass(slots=True)
+class ProgressState:
+    """Everything a view shows."""
+
+    study: str = ""
+    objective: str = ""
+    direction: Direction = Direction.MAXIMIZE
+    trials: int | None = None
+    trainings: int | None = None  # the limit of trials and retests together
+    deadline: float | None = None
+    retest_seeds: int = 0
+    retested: int = RETESTED  # settings that are
+    running: int = 0
+    waiting: int = 0
+    failed: int = 0
+    retests_planned: int = 0
+    best: Result | None = None
+    yours: Result | None = None
+    rows: dict[str, Row] = field(default_factory=dict)
+    began: float | None = None  # seconds since 1970
+    # when the first trial began: data is loaded and engines are timed before
+    training_since: float | None = None
+    ended_here: int = 0  # trials and retests that ended since
+    trial_seconds: list[float] = field(default_factory=list)
+    most_at_once: int = 0  # trials in training
+    stopping: str = ""
+    ledger_told: bool = False  # whether counts have come at least once
+    # labels of ended trainings, by the workers' own events
+    told: dict[Kind, set[str]] = field(default_factory=_by_kind)
+    # the same by the ledger, on every machine
+    stored: dict[Kind, set[str]] = field(default_factory=_by_kind)
+    # the ledger's newest, whose events may still come
+    recent: dict[Kind, set[str]] = field(default_factory=_by_kind)
+    forecast: tuple[Forecast, float] | None = None  # by a few timed steps, and when told
+    # the study's seconds left, all its workers taken together, and when told
+    told_left: tuple[float, float] | None = None
+
+    def take(self, event: Event) -> None:
+        """Take a message in."""
+        self._take_of_study(event)
+        self._take_of_worker(event)
+
+    # -- what is left ------------------------------------------------------------------------------
+
+    @property
+    def done(self) -> int:
+        """Search trials that have ended, on every machine."""
+        return self._ended(Kind.SEARCH)
+
+    @property
+    def retests_done(self) -> int:
+        return self._ended(Kind.RETEST)
+
+    def _ended(self, kind: Kind) -> int:
+        """Count the ended trainings of a kind, each once.
+
+        A training that a worker here still runs counts when its own event comes, not by the ledger.
+        """
+        held = set().union(*(row.labels for row in self.rows.values()))
+        return len((self.stored[kind] - held) | self.told[kind])
+
+    @property
+    def left(self) -> int | None:
+        """Trainings to come, retests included; None where time alone limits them."""
+        if self.trials is None:
+            return None
+        return max(0, self.trials - self.done) + max(0, self._retests - self.retests_done)
+
+    @property
+    def _retests(self) -> int:
+        """In all, planned or to be planned."""
+        if self.retests_planned and (self.trials is None or self.done >= self.trials):
+            return self.retests_planned
+        trials, limit = self.trials or self.retested, self.trainings
+        return retests_in_all(
+            trials, self.retest_seeds, limit, self.retests_planned, settings=self.retested
+        )
+
+    def bill(self, now: float) -> Bill:
+        """What the study comes to, and how long it still takes; what fits, where time limits it."""
+        here = {"workers": max(1, len(self.rows)), "at_once": self.at_once}
+        fitting = self.fitting(now)
+        if fitting is not None:
+            return fitting
+        limit = None if self.deadline is None else max(0.0, self.deadline - now)
+        done, left = self.done + self.retests_done, self._expected(now)
+        if self.trials is None or (limit is not None and left is not None and left > limit):
+            return Bill(trials=None, retests=self._retests, limit_seconds=limit, **here)
+        return Bill(trials=self.trials, retests=self._retests, done=done, seconds=left, **here)
+
+    def seconds_left(self, now: float) -> float | None:
+        """Until all is done, or to the deadline where that is nearer; None where nobody knows."""
+        by_deadline = None if self.deadline is None else max(0.0, self.deadline - now)
+        known = [each for each in (by_deadline, self._expected(now)) if each is not None]
+        return min(known) if known else None
+
+    def _expected(self, now: float) -> float | None:
+        """Estimate the seconds left; None where nothing is known.
+
+        The timed steps tell them first, then the ledger's estimate, else this process' own trials.
+        """
+        if self.forecast is not None and self.ended_here < SETTLED:
+            made, at = self.forecast
+            return made.left(
+                done=self.ended_here, elapsed=max(0.0, now - (self.training_since or at))
+            )
+        if self.told_left is not None:
+            left, at = self.told_left
+            return max(0.0, left - max(0.0, now - at))
+        return (
+            None
+            if self.left is None or not self.trial_seconds
+            else self.left * self._seconds_each(now)
+        )
+
+    @property
+    def paced(self) -> bool:
+        """Whether enough trainings have ended to tell the pace.
+
+        The first training of each slot is slower, since its graph is traced.
+        """
+        return self.ended_here >= 2 * self.at_once
+
+    @property
+    def shows_pace(self) -> bool:
+        """Whether what has ended tells the pace."""
+        return self.paced or max(self.trial_seconds, default=0.0) >= PACE_SECONDS
+
+    def _seconds_each(self, now: float) -> float:
+        """Seconds from one training's end to the next one's."""
+        since = self.training_since or self.began
+        if not self.paced or since is None:
+            return self.mean_seconds / self.at_once
+        return (now - since) / self.ended_here
+
+    def fitting(self, now: float) -> Bill | None:
+        """What fits into the time that is left; None where time does not limit the study."""
+        if self.deadline is None or not self.trial_seconds:
+            return None
+        seconds = max(0.0, self.deadline - now)
+        room = int(seconds / max(self._seconds_each(now), 1e-3))
+        if self.left is not None and self.left <= room:
+            return None
+        retests = min(room, max(0, self._retests - self.retests_done))
+        here = {"workers": max(1, len(self.rows)), "at_once": self.at_once}
+        return Bill(trials=room - retests, retests=retests, limit_seconds=seconds, **here)
+
+    @property
+    def at_once(self) -> int:
+        """Trials in training at a time: as many as were seen, and at least one a slot."""
+        return max(1, len(self.rows), self.most_at_once)
+
+    @property
+    def mean_seconds(self) -> float:
+        """Seconds a trial."""
+        return sum(self.trial_seconds) / max(1, len(self.trial_seconds))
+
+    # -- messages ----------------------------------------------------------------------------------
+
+    def _take_of_study(self, event: Event) -> None:
+        """Take a message about the whole study.
+
+        Best, yours and time left are the study's: this process' own trials do not change them.
+        """
+        match event.message:
+            case StudyBegun() as begun:
+                self.study, self.objective = begun.study, begun.objective
+                self.direction, self.retest_seeds = begun.direction, begun.retest
+                self.retested, self.began = begun.retested, event.at
+                self.trials, self.trainings = begun.trials, begun.trainings
+                self.deadline, self.best, self.yours = begun.deadline, begun.best, begun.yours
+                for row in self.rows.values():  # until they work; graphs may be traced for a while
+                    row.state = "loading data, timing steps"
+            case StudyCounts() as counts:
+                self._count(counts)
+            case StudyAnswer(best=best, yours=yours, seconds_left=left):
+                self.best, self.yours = best, yours
+                self.told_left = self.told_left if left is None else (left, event.at)
+            case StudyBill(forecast=made):
+                self.forecast = None if made is None else (made, event.at)
+            case RetestsPlanned(retests=retests):
+                self.retests_planned = retests
+            case Stopping():
+                self.stopping = "putting running trials back; Ctrl-C again ends at once"
+
+    def _count(self, counts: StudyCounts) -> None:
+        self.running, self.waiting, self.failed = counts.running, counts.waiting, counts.failed
+        self.trials, self.trainings = counts.trials, counts.trainings
+        self.deadline = counts.deadline
+        self.retests_planned = max(self.retests_planned, counts.retests)
+        for kind, ended in ((Kind.SEARCH, counts.ended), (Kind.RETEST, counts.retests_ended)):
+            # The counts may include a trial whose own events have not come yet.
+            self.stored[kind] |= self.recent[kind] if self.ledger_told else set(ended)
+            self.recent[kind] = set(ended)
+        self.ledger_told = True
+
+    def _take_of_worker(self, event: Event) -> None:
+        match event.message:
+            case PoolStarted(slots=slots):
+                self.rows = {name: Row() for name in slots}
+            case WorkerReady():
+                self.rows[event.slot] = Row(state="ready")
+            case Working():
+                self.rows[event.slot] = Row(state="waiting")
+            case TrialStarted() as started:
+                self._start(event.slot, started)
+                self.training_since = self.training_since or event.at
+            case TrialProgress() as progress:
+                self.rows.setdefault(event.slot, Row()).move(progress)
+            case TrialEnded() as ended:
+                self._end(event.slot, ended)
+            case WorkerDied(retry_seconds=delay):
+                self.rows[event.slot] = Row(state="given up" if delay is None else "restarting")
+            case WorkerDone():
+                self.rows[event.slot] = Row(state="done")
+
+    def _start(self, slot: str, started: TrialStarted) -> None:
+        label, held = started.label + _resumed(started), self._held(slot)
+        held[started.trial_id] = (label, started.short)
+        self.rows[slot] = Row(state="training", label=label, short=started.short, held=held)
+        self.most_at_once = max(self.most_at_once, sum(len(row.held) for row in self.rows.values()))
+
+    def _end(self, slot: str, ended: TrialEnded) -> None:
+        held = self._held(slot)
+        held.pop(ended.trial_id, None)
+        self.rows[slot] = Row(state="training" if held else "waiting", held=held)
+        if ended.status.terminal:
+            self.ended_here += 1
+            self.trial_seconds.append(ended.seconds)
+            self.told[ended.kind].add(ended.label)
+
+    def _held(self, slot: str) -> dict[int, tuple[str, str]]:
+        return dict(self.rows[slot].held) if slot in self.rows else {}
+
+
+def _resumed(started: TrialStarted) -> str:
+    """From where a trial that was interrupted goes on."""
+    epoch, update = started.resumed_from, started.resumed_update
+    return f" from epoch {epoch}" if epoch else f" from update {update}" if update else ""
+
+
+def number(value: float | None) -> str:
+    """A value of the objective, as every view writes it."""
+    return "-" if value is None else f"{value:.4g}"

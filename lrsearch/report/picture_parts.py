@@ -1,0 +1,52 @@
+"""What the pictures share: which trials they show, their legends, the range of values they draw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from lrsearch.answer import Answer
+from lrsearch.answer.words import rate_text
+from lrsearch.report.canvas import LINES
+from lrsearch.report.words import schedule_text
+from lrsearch.values import Direction, TrialRecord
+
+HEIGHT = 4.4  # inches, of a picture of one panel
+# of the complete values; the worst are drawn at the frame's edge, or they would flatten the rest
+_SHOWN_SHARE = 0.8
+
+Frame: TypeAlias = tuple[float, float]
+"""The lowest and the highest value that are shown."""
+
+
+def best_trials(answer: Answer) -> list[TrialRecord]:
+    """The best, as the answer has it, then the best single trainings; without yours."""
+    best = answer.best.trial if answer.best else None
+    searched = [each for each in answer.ranked if each.setting is not None and not each.is_yours]
+    return sorted(searched, key=lambda each: each.number != best)[: len(LINES)]
+
+
+def legend_text(record: TrialRecord, answer: Answer) -> str:
+    """`best, trial 12: adam 2.1e-4, linear`."""
+    assert record.setting is not None  # a trial that is drawn has one
+    name = "yours" if record.is_yours else record.label
+    best = "best, " if answer.best is not None and answer.best.trial == record.number else ""
+    rate, schedule = rate_text(record.peak_rate), schedule_text(record.setting)
+    return f"{best}{name}: {record.setting.optimizer} {rate}, {schedule}"
+
+
+def frame_of(values: Sequence[float], direction: Direction) -> Frame | None:
+    """The range of the better values; None where there is none."""
+    finite = sorted((each for each in values if math.isfinite(each)), key=direction.cost)
+    if not finite:
+        return None
+    shown = finite[: len(finite) - round(len(finite) * (1 - _SHOWN_SHARE))]
+    return min(shown), max(shown)
+
+
+def padded(frame: Frame | None) -> Frame:
+    """The ends of an axis that shows `frame`."""
+    low, high = frame or (0.0, 1.0)
+    pad = 0.05 * (high - low) or 0.05 * (abs(high) or 1.0)
+    return low - pad, high + pad

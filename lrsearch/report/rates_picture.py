@@ -1,0 +1,188 @@
+"""The picture of rates: every trial's value against its peak learning rate."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from lrsearch.answer import Answer, OptimizerRow, ended_by_optimizer
+from lrsearch.answer.words import rate_text
+from lrsearch.errors import InvalidValue
+from lrsearch.report.canvas import (
+    BLACK,
+    BLUE,
+    GREY,
+    VERMILION,
+    finish,
+    fit_text,
+    new_figure,
+    set_ylabel,
+)
+from lrsearch.report.picture_parts import Frame, frame_of, padded
+from lrsearch.report.words import range_text
+from lrsearch.values import Direction, StudyRecord, Trials, TrialState
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# in this order
+_LEGEND = ("trial", "worse than shown", "diverged", "pruned", "best", "yours", "crawls", "diverges")
+_ROOM = 1.6  # times the outermost rates: where the axis ends
+# times the middle on either side, or a single trial would have an axis without a second number
+_LEAST_SPAN = 15.0
+_COLUMNS = 3
+_PANEL_HEIGHT = 3.4  # inches
+_SMALL = 7.5  # points
+_PANEL_SHARE = 0.82  # of its column is a panel's own width; the rest is the numbers' of its axis
+
+
+def rates_figure(study: StudyRecord, records: Trials, answer: Answer) -> Figure:
+    """A panel per optimizer: values against peak rates, where it crawls, where it diverges.
+
+    Yours is a line.
+    """
+    found = ended_by_optimizer(records)
+    order = [row.optimizer for row in answer.by_optimizer]
+    groups = {name: found[name] for name in dict.fromkeys([*order, *found]) if name in found}
+    if not groups:
+        raise InvalidValue(
+            "plot",
+            got="a study without a finished trial",
+            allowed="one with some",
+            fix="Let it go on.",
+        )
+    width = min(_COLUMNS, len(groups))
+    height = -(-len(groups) // width)
+    figure = new_figure(max(5.6, 4.2 * width), _PANEL_HEIGHT * height)
+    panels = figure.subplots(height, width, squeeze=False, sharey=True)
+    values = [each.value for each in records if each.is_search and each.value is not None]
+    frame = frame_of(values, study.direction)
+    for panel, (name, group) in zip(panels.flat, groups.items(), strict=False):
+        said = _rates_panel(panel, name, group, answer, frame)
+        room = _PANEL_SHARE * figure.get_figwidth() * figure.dpi / width
+        _head(figure, panel, name, said, room=room)
+    for panel in list(panels.flat)[len(groups) :]:
+        panel.axis("off")
+    for row in panels:
+        set_ylabel(figure, row[0], study.facts.objective, height=_PANEL_HEIGHT)
+    better = "higher" if study.direction is Direction.MAXIMIZE else "lower"
+    title = f"{study.name}: {study.facts.objective} ({better} is better) by peak learning rate"
+    finish(figure, title, order=_LEGEND)
+    return figure
+
+
+def _rates_panel(
+    panel: Axes,
+    name: str,
+    group: Trials,
+    answer: Answer,
+    frame: Frame | None,
+) -> str:
+    """Draw a panel; returns what its regions say."""
+    row = next((each for each in answer.by_optimizer if each.optimizer == name), None)
+    panel.set_xscale("log")
+    panel.set_xlim(*_span(name, group, answer))
+    panel.set_ylim(*padded(frame))
+    if frame is None:
+        panel.set_yticks([])
+    said = _regions(panel, row) if row is not None else ""
+    _points(panel, group, answer.direction, frame)
+    yours, best = answer.yours, answer.best
+    above: dict[str, Any] = {"zorder": 3, "clip_on": False}
+    if frame is not None and yours is not None and yours.searched is not None:
+        at, rate = _within(yours.searched, frame), yours.setting.learning_rate
+        panel.axhline(at, color=BLACK, lw=1, ls="--", label="yours", zorder=2)
+        if yours.setting.optimizer == name and rate > 0:
+            panel.scatter(rate, at, marker="D", s=30, color=BLACK, **above)
+    if frame is not None and best is not None and best.setting.optimizer == name:
+        rate, at = best.setting.learning_rate, _within(best.searched or 0.0, frame)
+        ring: dict[str, Any] = {"facecolors": "none", "edgecolors": BLACK, "lw": 1.8, "s": 170}
+        panel.scatter(rate, at, label="best", **ring, **(above | {"zorder": 4}))
+    panel.grid(alpha=0.25)
+    panel.set_xlabel("peak learning rate")
+    return said
+
+
+def _span(name: str, group: Trials, answer: Answer) -> tuple[float, float]:
+    """The ends of a panel's axis of rates."""
+    seen = [each.peak_rate for each in group]
+    yours = answer.yours.setting if answer.yours is not None else None
+    if yours is not None and yours.optimizer == name and yours.learning_rate > 0:
+        seen.append(yours.learning_rate)
+    middle = math.sqrt(min(seen) * max(seen))
+    span = max(max(seen) / middle * _ROOM, _LEAST_SPAN)
+    return middle / span, middle * span
+
+
+def _regions(panel: Axes, row: OptimizerRow) -> str:
+    """Shade where training crawls and where it diverges; returns the same in words."""
+    said = []
+    if row.crawls_to is not None:
+        panel.axvspan(
+            panel.get_xlim()[0], row.crawls_to, color=GREY, alpha=0.2, lw=0, label="crawls"
+        )
+        said.append(f"crawls up to {rate_text(row.crawls_to)}")
+    if row.good_rates is not None:
+        said.append(f"as good at {range_text(row.good_rates)}")
+    if row.diverges_from is not None:
+        style: dict[str, Any] = {
+            "facecolor": "#f6d5c3",
+            "edgecolor": "#e5b79c",
+            "hatch": "///",
+            "lw": 0,
+        }
+        panel.axvspan(row.diverges_from, panel.get_xlim()[1], label="diverges", zorder=0.5, **style)
+        said.append(f"diverges from {rate_text(row.diverges_from)}")
+    return ", ".join(said)
+
+
+def _head(figure: Figure, panel: Axes, name: str, said: str, *, room: float) -> None:
+    """A panel's name, and what is said of it in small print below the name, in `room` pixels."""
+    text = fit_text(figure, said, size=_SMALL, room=room)
+    panel.set_title(name, loc="left", fontweight="bold", pad=8 + 10 * (1 + text.count("\n")))
+    small: dict[str, Any] = {
+        "fontsize": _SMALL,
+        "color": "#444444",
+        "xytext": (0, 4),
+        "textcoords": "offset points",
+    }
+    panel.annotate(text, (0, 1), xycoords="axes fraction", va="bottom", **small)
+
+
+def _points(
+    panel: Axes,
+    group: Trials,
+    direction: Direction,
+    frame: Frame | None,
+) -> None:
+    """Draw values inside the frame as dots, worse ones as arrows and others as crosses at its edge.
+
+    The crosses are diverged and pruned trials.
+    """
+    up = direction is Direction.MAXIMIZE
+    edge = padded(frame)[0 if up else 1]
+    done = [(each.peak_rate, each.final_value) for each in group if each.has_value and frame]
+    inside = [(rate, value) for rate, value in done if frame and _within(value, frame) == value]
+    worse = [(rate, edge) for rate, value in done if (rate, value) not in inside]
+    dot: dict[str, Any] = {"color": BLUE, "alpha": 0.85}
+    arrow: dict[str, Any] = dot | {"marker": "v" if up else "^", "s": 34}
+    plus: dict[str, Any] = {"marker": "+", "s": 42, "color": GREY}
+    cross: dict[str, Any] = {"marker": "x", "s": 38, "color": VERMILION}
+    styles: dict[str, tuple[list[tuple[float, float]], dict[str, Any]]] = {
+        "trial": (inside, dot | {"marker": "o", "s": 28}),
+        "worse than shown": (worse, arrow),
+        "pruned": (_at_edge(group, TrialState.PRUNED, edge), plus),
+        "diverged": (_at_edge(group, TrialState.DIVERGED, edge), cross),
+    }
+    for label, (points, style) in styles.items():
+        if points:
+            panel.scatter(*zip(*points, strict=True), label=label, zorder=3, clip_on=False, **style)
+
+
+def _at_edge(group: Trials, state: TrialState, edge: float) -> list[tuple[float, float]]:
+    return [(each.peak_rate, edge) for each in group if each.state is state]
+
+
+def _within(value: float, frame: Frame) -> float:
+    return min(max(value, frame[0]), frame[1])

@@ -1,0 +1,200 @@
+"""What people do with studies: create, change budget and state, retry, retest, delete."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from sqlalchemy.exc import IntegrityError
+
+from lrsearch.budget import Budget
+from lrsearch.errors import StorageProblem, StorageUnavailable
+from lrsearch.storage import retests, states, studies
+from lrsearch.storage.database import Database
+from lrsearch.storage.reader import LedgerReader
+from lrsearch.storage.retests import RetestsAsked, RetestsTaken
+from lrsearch.storage.tables import studies as study_rows
+from lrsearch.storage.transaction import StudyGone, Transaction
+from lrsearch.values import Change, Json, StudyPlan, StudyRecord, StudyState
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
+
+    from lrsearch.storage.optuna_studies import AttrChange
+
+T = TypeVar("T", bound=Json)
+
+
+class StudyLedger(LedgerReader):
+    """The ledger of people. Raises StudyGone by a deleted study's id, UnknownName by its name."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._optuna: RDBStorage | None = None
+        self._opening = threading.Lock()
+
+    def close(self) -> None:
+        """Close the connections, Optuna's too."""
+        if self._optuna is not None:
+            from lrsearch.storage.optuna_studies import close_optuna
+
+            close_optuna(self._optuna)
+        super().close()
+
+    def _request(self, study_id: int, work: Callable[[Transaction], T]) -> T:
+        """Do `work` with the study locked, once however often it is tried."""
+        token = secrets.token_hex(16)
+        return self.database.transact(lambda tx: tx.once(token, work), study=study_id)
+
+    def _request_record(self, study_id: int, work: Callable[[Transaction], None]) -> StudyRecord:
+        """Do `work` likewise; returns the study as it is then."""
+        self._request(study_id, work)
+        study = self._find_study(study_rows.c.id == study_id)
+        if study is None:
+            raise StudyGone
+        return study
+
+    # -- create and delete -----------------------------------------------------------------------
+
+    def create_study(self, plan: StudyPlan, *, began: float | None = None) -> StudyRecord:
+        """Make the study with its first trials, or find it; many processes may try at once.
+
+        Its time-out counts from `began`, by this process' monotonic clock, or from now. A name has
+        one study, so a commit whose answer was lost is found again by the name.
+
+        Raises FingerprintMismatch where the stored study was made from another definition,
+        InvalidValue where Optuna has a study of that name with trials that are not ours.
+        """
+        from lrsearch.definition import check_facts
+        from lrsearch.storage.optuna_studies import make_study, refuse_foreign_study
+
+        stored = self._find_study(study_rows.c.name == plan.name)
+        if stored is None:
+            refuse_foreign_study(self.optuna_storage(), plan.name)  # before anything is made
+            end = studies.end_of(plan.timeout_seconds, began)
+            # Another process was quicker, or our own commit's answer was lost.
+            with suppress(IntegrityError):
+                self.database.transact(lambda tx: studies.insert_study(tx, plan, end))
+            stored = self.study(plan.name)
+        check_facts(stored, plan.facts)
+        if not stored.optuna_study_id:
+            facts = stored.plan.facts
+            made = make_study(self.optuna_storage(), stored.name, facts.direction, facts.objective)
+            self._request(stored.id, lambda tx: tx.change_study(optuna_study_id=made))
+        return self.study(plan.name)
+
+    def delete_study(self, study_id: int) -> None:
+        """Delete the study here and at Optuna. Raises Refused while a worker holds a trial."""
+        from lrsearch.storage.optuna_studies import drop_study
+
+        name = self._request(study_id, studies.part_from_optuna)
+        self.optuna_storage()  # makes Optuna's tables where there are none
+        try:  # by name: a deletion that was cut short has lost Optuna's id
+            self.database.transact(lambda tx: drop_study(tx, name))
+        except StorageProblem as error:
+            # Optuna's tables in MySQL's default alphabet cannot store every name.
+            if name.isascii() or isinstance(error, StorageUnavailable):
+                raise
+        with suppress(StudyGone):  # deleted by our own commit, whose answer was lost
+            self.database.transact(studies.delete_rows, study=study_id)
+
+    # -- budget and state ------------------------------------------------------------------------
+
+    def set_budget(
+        self,
+        study_id: int,
+        *,
+        trials: int | None = None,
+        trainings: int | None = None,
+        timeout_seconds: float | None = None,
+        began: float | None = None,
+    ) -> None:
+        """Set the study's totals of trials and of trainings, and its end; None keeps.
+
+        Totals never fall below what has begun. The end is so many seconds after `began`, by this
+        process' monotonic clock, or after now. A finished study is open again; a deadline that has
+        passed is dropped when a total is given.
+        """
+        end, totals = (
+            studies.end_of(timeout_seconds, began),
+            {"trials": trials, "trainings": trainings},
+        )
+        self._request(study_id, lambda tx: studies.change_budget(tx, Budget.set, totals, end))
+
+    def extend(
+        self,
+        study_id: int,
+        *,
+        trials: int | None = None,
+        trainings: int | None = None,
+        timeout_seconds: float | None = None,
+    ) -> StudyRecord:
+        """Raise the totals by `trials` and `trainings`, and end so many seconds from now."""
+        end, totals = (
+            studies.end_of(timeout_seconds, None),
+            {"trials": trials, "trainings": trainings},
+        )
+        return self._request_record(
+            study_id, lambda tx: studies.change_budget(tx, Budget.extended, totals, end)
+        )
+
+    def set_state(self, study_id: int, state: StudyState, reason: str = "") -> StudyState:
+        """Set what the study's workers may do; returns the state that the study has then.
+
+        That is another one where `state` may not follow (`storage.states`).
+        """
+        return StudyState(
+            self._request(study_id, lambda tx: states.change_state(tx, state, reason).value)
+        )
+
+    def record_changes(self, study_id: int, changes: Sequence[Change]) -> StudyRecord:
+        """Record with the study what changed of its definition.
+
+        Its waiting trials begin anew where the change touches their training.
+        """
+        return self._request_record(study_id, lambda tx: studies.record_changes(tx, changes))
+
+    def keep_threads(self, study_id: int, threads: int | None) -> None:
+        """Record how many threads each of the study's CPU workers has."""
+        self._request(study_id, lambda tx: tx.change_study(threads=threads))
+
+    # -- retries and retests ---------------------------------------------------------------------
+
+    def retry_failed(self, study_id: int) -> list[int]:
+        """Queue each failed trial's setting as a new trial; returns the new numbers.
+
+        The budget rises by as many. A failed trial is retried once; where its retry fails, the
+        retry may be retried. A broken study is open again.
+        """
+        return self._request(study_id, studies.retry_failed)
+
+    def ask_retests(self, study_id: int, asked: RetestsAsked) -> RetestsTaken | None:
+        """Queue retests, or record them for the search's end; see `lrsearch.storage.retests`.
+
+        None where search trials have ended since the settings were chosen: choose again.
+        """
+        taken = self._request(study_id, lambda tx: retests.ask_retests(tx, asked))
+        return None if taken is None else RetestsTaken(**taken)
+
+    # -- Optuna ----------------------------------------------------------------------------------
+
+    def optuna_storage(self) -> RDBStorage:
+        """Open Optuna's own storage in the same database; it is closed with the ledger."""
+        from lrsearch.storage.optuna_studies import open_optuna
+
+        with self._opening:
+            if self._optuna is None:
+                self._optuna = open_optuna(self.database.url)
+            return self._optuna
+
+    def change_optuna_attrs(self, optuna_study_id: int, change: AttrChange) -> None:
+        """Write the system attributes that `change` returns, in one transaction.
+
+        A study that is gone stays as it is. Raises StorageUnavailable.
+        """
+        from lrsearch.storage.optuna_studies import change_attrs
+
+        self.database.transact(lambda tx: change_attrs(tx, optuna_study_id, change))

@@ -1,0 +1,66 @@
+"""The frozen values that travel between the packages.
+
+Plain data: knows nothing of Keras, Optuna, SQL or clocks. Whoever makes a value checks it; the rest
+trust it.
+"""
+
+from lrsearch.values.setting import Json, Setting
+from lrsearch.values.states import (
+    TERMINAL,
+    Direction,
+    Kind,
+    Origin,
+    Status,
+    StudyState,
+    TrialState,
+    Verdict,
+)
+from lrsearch.values.studies import (
+    WORKER_GONE_SECONDS,
+    Change,
+    StudyFacts,
+    StudyPlan,
+    StudyRecord,
+    WorkerRecord,
+)
+from lrsearch.values.training import (
+    BY_FIT,
+    Outcome,
+    Progress,
+    Save,
+    Snapshot,
+    Source,
+    TrialSpec,
+    Watch,
+)
+from lrsearch.values.trials import CurvePoint, TrialRecord, Trials
+
+__all__ = [
+    "BY_FIT",
+    "TERMINAL",
+    "WORKER_GONE_SECONDS",
+    "Change",
+    "CurvePoint",
+    "Direction",
+    "Json",
+    "Kind",
+    "Origin",
+    "Outcome",
+    "Progress",
+    "Save",
+    "Setting",
+    "Snapshot",
+    "Source",
+    "Status",
+    "StudyFacts",
+    "StudyPlan",
+    "StudyRecord",
+    "StudyState",
+    "TrialRecord",
+    "TrialSpec",
+    "TrialState",
+    "Trials",
+    "Verdict",
+    "Watch",
+    "WorkerRecord",
+]

@@ -1,0 +1,120 @@
+"""What a worker and an engine tell each other: attempt, progress, snapshot, outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from lrsearch.values.setting import Json, Setting
+from lrsearch.values.states import Status, Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """A trial's whole training state at a batch's end, enough to go on from.
+
+    `arrays` are NumPy arrays by name (variables, optimizer, metrics, seeds); `meta` is JSON (epoch,
+    step, curve so far).
+    """
+
+    epoch: int  # epochs finished
+    step: int  # optimizer updates done
+    arrays: Mapping[str, np.ndarray]
+    meta: Mapping[str, Json]
+    # batches done of the epoch in progress; all of them where only its validation is left
+    batch: int = 0
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Orders an attempt's snapshots."""
+        return self.epoch, self.batch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialSpec:
+    """What an engine needs to train one attempt at one trial."""
+
+    trial_id: int
+    attempt: int  # the fencing number
+    label: str  # "trial 12", "retest 2 of trial 12": for people
+    setting: Setting
+    seed: int
+    number: int | None = None  # the search trial's; in a retest, that of the trial that it repeats
+    retest: int | None = None  # 1, 2, ... in a retest
+    yours: bool = False  # train the user's compile unchanged
+    # its worker was lost before: whoever trains beside it might be lost with it
+    alone: bool = False
+    test_split: bool = False  # evaluate on the test split where there is one (retests)
+    resume: Snapshot | None = None
+    folder: str | None = None  # where the user's checkpointing callbacks may write
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """Where a running attempt stands. `logs` is empty but at the end of an epoch."""
+
+    trial_id: int
+    attempt: int
+    epoch: int  # epochs finished
+    epochs: int
+    step: int  # optimizer updates done
+    total_steps: int
+    rate: float  # the learning rate of the last update
+    seconds: float  # since the attempt began
+    logs: Mapping[str, float] = field(default_factory=dict)
+    value: float | None = None  # the objective at this epoch's end
+    # of the epoch in progress, what a snapshot taken now would hold: `Snapshot.batch`
+    batch: int = 0
+
+    @property
+    def epoch_end(self) -> bool:
+        return bool(self.logs)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where a snapshot taken now would stand: `Snapshot.place`."""
+        return self.epoch, self.batch
+
+
+BY_FIT = "trained by fit: "  # begins the note of an outcome whose engine could not carry the trial
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """How an attempt ended."""
+
+    trial_id: int
+    attempt: int
+    status: Status
+    engine: str
+    # the objective as the definition asks for it: last epoch's or best epoch's
+    value: float | None = None
+    last_value: float | None = None
+    best_value: float | None = None
+    best_epoch: int | None = None  # 1-based
+    epochs: int = 0  # epochs finished
+    steps: int = 0  # updates done; where divergence stopped it, the update that did it
+    seconds: float = 0.0
+    # its share of its worker's time; the worker says it, not the engine
+    worker_seconds: float | None = None
+    logs: Mapping[str, float] = field(default_factory=dict)  # the last epoch's
+    reason: str = ""  # one line: why it diverged, failed or stopped
+    traceback_text: str = ""
+    # failed by SystemExit or KeyboardInterrupt: the study's own, or the answer to a signal
+    left: bool = False
+    notes: tuple[str, ...] = ()  # "EarlyStopping was taken out", ...
+
+
+Source: TypeAlias = Callable[[], TrialSpec | None]
+"""Hands out the next attempt, or None when there is none now."""
+Watch: TypeAlias = Callable[[Progress], Verdict]
+"""Told of progress at least at every epoch's end and about once a second within."""
+Save: TypeAlias = Callable[[Progress, Callable[[], Snapshot]], None]
+"""Offered a snapshot at every epoch's end, and about once a second within.
+
+Calls the function if it wants the snapshot.
+"""

@@ -1,0 +1,48 @@
+"""Plans the retests of a search that is over; the first worker plans for all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from lrsearch.answer import fitting_retests, retest_candidates, retests_within, yours_of
+from lrsearch.errors import UnknownName
+from lrsearch.messages import RetestsPlanned
+from lrsearch.storage import PlanRetests, Retest
+from lrsearch.values import Kind
+from lrsearch.worker.seeds import seed_of
+
+if TYPE_CHECKING:
+    from lrsearch.storage import Ledger
+
+
+def plan_retests(ledger: Ledger, name: str, asked: PlanRetests) -> RetestsPlanned | None:
+    """Plan retests of the best few and yours, on the same seeds, so that they can be compared.
+
+    None where another worker was quicker, or the study is gone.
+    """
+    try:
+        study = ledger.study(name)  # read now: seeds and settings may have been raised meanwhile
+    except UnknownName:  # deleted: the next claim says so
+        return None
+    plan, records, room, exactly = study.plan, ledger.trials(study.id), asked.room, asked.exactly
+    yours, every = yours_of(records), plan.retest_seeds
+    best = retest_candidates(records, plan.facts.direction, top=plan.retest_top)
+    chosen, seeds = fitting_retests(best, yours, seeds=every, room=room)
+    pairs = [(number, repeat) for repeat in range(seeds) for number in chosen]
+    if exactly is not None and (room is None or exactly <= room):
+        done = {(each.parent, each.repeat) for each in records if each.kind is Kind.RETEST}
+        pairs = retests_within(exactly, best, yours, seeds=every, done=done)
+    retests = [
+        Retest(parent=number, repeat=repeat, seed=seed_of(plan.seed, Kind.RETEST, repeat))
+        for number, repeat in pairs
+    ]
+    if not ledger.plan_retests(study.id, retests, rule=(every, plan.retest_top)):
+        return None
+    by_trial = Counter(number for number, _ in pairs)
+    return RetestsPlanned(
+        trials=tuple(by_trial),
+        seeds=min(by_trial.values(), default=0),
+        retests=len(pairs),
+        left_out=max(0, (len(best) * every if exactly is None else exactly) - len(pairs)),
+    )
