@@ -13,7 +13,8 @@ import numpy as np
 from replaying.table import Table
 
 from lrsearch import SearchSpace
-from lrsearch.sampling import Proposer, PruneRule, pruning_rule
+from lrsearch.sampling import Proposer, pruning_rule
+from lrsearch.sampling.pruning import PruneRule
 from lrsearch.space import OPTIMIZERS, rise_of
 from lrsearch.values import Direction, Kind, Origin, Setting, TrialRecord, TrialState, Verdict
 
@@ -115,7 +116,7 @@ class Search:
                 return epoch, TrialState.DIVERGED
             others = self._reached.setdefault(epoch, [])
             if epoch in rungs:
-                verdict = self._rule.verdict(epoch, value, others)
+                verdict = self._rule.verdict(value, others)
                 others.append(value)
                 if may_stop and verdict is Verdict.PRUNE:
                     return epoch, TrialState.PRUNED

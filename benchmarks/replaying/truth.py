@@ -14,7 +14,7 @@ from replaying.table import Table
 from lrsearch.space import OPTIMIZERS
 from lrsearch.values import Direction, Setting
 
-_TREES = 200
+_TREES = 100
 _LEAF = 3  # settings a leaf: fewer follow the noise, more flatten the optimum
 
 
