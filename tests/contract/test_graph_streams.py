@@ -3,6 +3,7 @@ same order.
 """
 
 import math
+from collections import OrderedDict
 
 import keras
 import numpy as np
@@ -99,11 +100,21 @@ INPUTS = {
 GO_ON = {"a dataset", "a PyDataset that is longer than an epoch", "a PyDataset with threads"}
 
 
+@pytest.fixture(scope="module")
+def programs():
+    """Graphs that the studies of one model share: a graph holds nothing of the stream that it
+    reads.
+    """
+    return OrderedDict()
+
+
 @pytest.mark.parametrize("name", INPUTS)
-def test_graph_trains_on_the_batches_that_fit_trains_on(name):
+def test_graph_trains_on_the_batches_that_fit_trains_on(name, programs):
     fields, updates = INPUTS[name]
-    second = [spec(2, rate=3e-3)] if name in GO_ON else []
-    ours, theirs = both(spec(1), *second, **({"batch_size": None} | fields))
+    specs = [spec(1, optimizer="sgd"), spec(2, optimizer="sgd", rate=3e-3)]
+    shared = None if "class_weight" in fields else programs  # the weights are in the graph
+    known = {"batch_size": None, "programs": shared} | fields
+    ours, theirs = both(*specs[: 2 if name in GO_ON else 1], **known)
     assert_equal(ours, theirs)
     assert ours[0].steps == updates
 
@@ -132,7 +143,7 @@ def test_graph_tells_a_pydataset_of_its_epochs_as_often_as_fit_does():
     told = {}
     for name in ("graph", "fit"):
         loaded = open_study(definition(load_data=of(Rows), batch_size=None))
-        World(spec()).run(create_engine(name, loaded))
+        World(spec(optimizer="sgd")).run(create_engine(name, loaded))
         splits = loaded.data(None)
         told[name] = [splits.train.source.epochs, splits.validation.source.epochs]
     assert told["graph"] == told["fit"]
@@ -146,11 +157,20 @@ def _small_device(monkeypatch):
 
 @pytest.mark.usefixtures("_small_device")
 @pytest.mark.parametrize(
-    "fields", [{}, {"steps_per_epoch": 3, "validation_steps": 1}, {"shuffle": False}]
+    "fields",
+    [
+        {},
+        {"steps_per_epoch": 3, "validation_steps": 1, "shuffle": False},
+        pytest.param(
+            {"steps_per_epoch": 3, "validation_steps": 1}, marks=pytest.mark.slow_matrix
+        ),  # the last cell's two halves
+        pytest.param({"shuffle": False}, marks=pytest.mark.slow_matrix),
+    ],
 )
 def test_arrays_larger_than_the_device_stream_in_our_order(fields):
-    second = [] if fields else [spec(2, seed=3)]  # another seed is another order
-    assert_equal(*both(spec(1), *second, **fields))
+    one, other = spec(1, optimizer="sgd"), spec(2, seed=3, optimizer="sgd")
+    # another seed is another order
+    assert_equal(*(both(one, **fields) if fields else both(other, before=[one])))
 
 
 @pytest.mark.usefixtures("_small_device")
@@ -201,7 +221,7 @@ def test_strings_go_to_fit():
         create_engine("graph", open_study(definition(load_data=each, build_model=mine)))
         for each in (words, streamed)
     ]
-    arrays, stream = [World(spec()).run(each)[0] for each in engines]
+    arrays, stream = [World(spec(optimizer="sgd")).run(each)[0] for each in engines]
     assert (stream.engine, stream.status) == ("fit", Status.COMPLETE), stream.reason
     assert arrays.notes == stream.notes == ("trained by fit: the data is not numbers",)
 
@@ -224,7 +244,6 @@ def test_a_subclassed_model_without_a_shape_is_built_from_a_dataset():
         made.compile("adam", "mse", metrics=["mae"])
         return made
 
-    assert_equal(
-        *both(spec(1), spec(2, seed=3), build_model=mine, load_data=of(dataset), batch_size=None)
-    )
+    fields = {"build_model": mine, "load_data": of(dataset), "batch_size": None}
+    assert_equal(*both(spec(2, seed=3, optimizer="sgd"), before=[spec(optimizer="sgd")], **fields))
     assert model().built

@@ -3,8 +3,10 @@ been stopped.
 """
 
 import shutil
+from collections import OrderedDict
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from engine_world import BATCH, EPOCHS, World, all_at_once, data, definition, normed, spec
+from engine_world import BATCH, EPOCHS, World, all_at_once, data, definition, model, normed, spec
 
 from lrsearch.engine import attempt, create_engine, open_study, program, resuming, training
 from lrsearch.storage import open_ledger
@@ -40,20 +42,49 @@ def engines():
     }
 
 
-class Stopper(World):
-    """Keeps the snapshot of one place, and lets the trial be interrupted there."""
+@pytest.fixture(scope="module")
+def whole(engines):
+    """By engine, the run of `spec()` that goes on to its end; trained once for all tests."""
+
+    @cache
+    def run(name):
+        world, real = World(spec()), training.take_arrays
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(
+                training,
+                "take_arrays",
+                lambda *given, **named: world.snapshots.append(1) or real(*given, **named),
+            )
+            [world.outcome] = world.run(engines[name])
+        return world
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def interrupted(engines):
+    """By engine, the checkpoint of `spec()` that was interrupted within its second epoch."""
+    return cache(lambda name: stopped(engines[name], (1, 3)))
+
+
+class Passing(World):
+    """Keeps the snapshot of one place."""
 
     def __init__(self, place, *specs):
         super().__init__(*specs)
         self.place, self.taken = place, None
 
-    def watch(self, progress):
-        super().watch(progress)
-        return Verdict.INTERRUPT if progress.place >= self.place else Verdict.KEEP
-
     def save(self, progress, take):
         if progress.place >= self.place and self.taken is None:
             self.taken = take()
+
+
+class Stopper(Passing):
+    """Lets the trial be interrupted at that place, too."""
+
+    def watch(self, progress):
+        super().watch(progress)
+        return Verdict.INTERRUPT if progress.place >= self.place else Verdict.KEEP
 
 
 def engine_of(name, **fields):
@@ -81,28 +112,39 @@ def assert_same(ours, theirs):
     assert (ours.epochs, ours.steps) == (theirs.epochs, theirs.steps)
 
 
+ALL = all_at_once("accuracy") | {"objective": "val_loss"}
 CASES = {
     "dropout and batch norm": {},
-    "accumulation, clipping, averages, class weights": all_at_once("accuracy")
-    | {"objective": "val_loss"},
+    "accumulation, clipping, averages, class weights": ALL,
     "fewer steps than batches": {"steps_per_epoch": 4},
+    "all of these, and fewer steps": ALL | {"steps_per_epoch": 4},
 }
-PLACES = dict(zip(CASES, ((1, 3), (2, 4), (1, 2)), strict=True))
+PLACES = dict(zip(CASES, ((1, 3), (2, 4), (1, 2), (2, 3)), strict=True))
+# The last case is the two before it at once.
+APART = ("accumulation, clipping, averages, class weights", "fewer steps than batches")
 
 
 @pytest.mark.parametrize("name", ["fit", "graph"])
-@pytest.mark.parametrize("case", CASES)
-def test_arrays_go_on_at_the_very_update(engines, name, case):
-    engine, place = engine_of(name, **CASES[case]) if CASES[case] else engines[name], PLACES[case]
-    whole = World(spec())
-    [alone] = whole.run(engine)
-    resumed = World(spec(attempt=2, resume=stopped(engine, place)))
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.slow_matrix if case in APART else ()) for case in CASES],
+)
+def test_arrays_go_on_at_the_very_update(engines, whole, interrupted, name, case):
+    place = PLACES[case]
+    if CASES[case]:
+        engine, without = engine_of(name, **CASES[case]), World(spec())
+        [alone] = without.run(engine)
+        taken = stopped(engine, place)
+    else:
+        engine, without, taken = engines[name], whole(name), interrupted(name)
+        alone = without.outcome
+    resumed = World(spec(attempt=2, resume=taken))
     [again] = resumed.run(engine)
     assert_same(again, alone)
-    assert [each.logs for each in resumed.ends] == [each.logs for each in whole.ends[place[0] :]], (
-        "the running means, too"
-    )
-    assert [each.rate for each in resumed.ends] == [each.rate for each in whole.ends[place[0] :]]
+    assert [each.logs for each in resumed.ends] == [
+        each.logs for each in without.ends[place[0] :]
+    ], "the running means, too"
+    assert [each.rate for each in resumed.ends] == [each.rate for each in without.ends[place[0] :]]
 
 
 @pytest.mark.parametrize(
@@ -113,20 +155,18 @@ def test_a_trial_stopped_in_its_validation_trains_no_batch_of_the_epoch_again(
     engines, name, optimizer
 ):
     engine = engines[name]
-    whole = World(spec(optimizer=optimizer))
-    [alone] = whole.run(engine)
-    taken = _in_validation(engine, spec(optimizer=optimizer))
+    without, alone, taken = _in_validation(engine, spec(optimizer=optimizer))
     assert (taken.epoch, taken.batch) == (2, 5)
     resumed = World(spec(optimizer=optimizer, attempt=2, resume=taken))
     [again] = resumed.run(engine)
     assert_same(again, alone)
     assert resumed.progress[0].step >= taken.step
-    assert [each.logs for each in resumed.ends] == [each.logs for each in whole.ends[2:]]
+    assert [each.logs for each in resumed.ends] == [each.logs for each in without.ends[2:]]
 
 
 def _in_validation(engine, asked):
-    """The snapshot that is offered last before the third epoch's end: in the middle of its
-    validation.
+    """A whole run, its outcome, and the snapshot that is offered last before the third epoch's
+    end: in the middle of its validation.
     """
 
     class Last(World):
@@ -135,31 +175,30 @@ def _in_validation(engine, asked):
                 self.snapshots.append(take())
 
     world = Last(asked)
-    world.run(engine)
+    [outcome] = world.run(engine)
     assert len(world.snapshots) > 1, "one after the last batch, others in the validation"
-    return world.snapshots[-1]
+    return world, outcome, world.snapshots[-1]
 
 
 @pytest.mark.parametrize(("first", "second"), [("fit", "graph"), ("graph", "fit")])
-def test_a_checkpoint_within_an_epoch_of_one_engine_is_resumed_by_the_other(engines, first, second):
-    [alone] = World(spec()).run(engines["graph"])
-    [again] = World(spec(attempt=2, resume=stopped(engines[first], (1, 3)))).run(engines[second])
+def test_a_checkpoint_within_an_epoch_of_one_engine_is_resumed_by_the_other(
+    engines, whole, interrupted, first, second
+):
+    alone = whole("graph").outcome
+    [again] = World(spec(attempt=2, resume=interrupted(first))).run(engines[second])
     assert again.engine == second
     assert again.value == pytest.approx(alone.value, rel=1e-4)
     assert again.steps == alone.steps
 
 
-def test_rows_leave_a_trial_that_was_stopped_within_an_epoch_to_graph(engines):
-    [alone] = World(spec()).run(engines["graph"])
-    taken = stopped(engines["graph"], (1, 3))
-    [again] = World(spec(attempt=2, resume=taken)).run(engines["vectorized"])
-    assert_same(again, alone)
+def test_rows_leave_a_trial_that_was_stopped_within_an_epoch_to_graph(engines, whole, interrupted):
+    [again] = World(spec(attempt=2, resume=interrupted("graph"))).run(engines["vectorized"])
+    assert_same(again, whole("graph").outcome)
     assert "trained alone: its checkpoint stands within an epoch" in again.notes
 
 
-def test_rows_that_are_stopped_within_an_epoch_keep_their_last_epochs_end(engines):
-    vectorized = engines["vectorized"]
-    [alone] = World(spec()).run(vectorized)
+def test_rows_that_are_stopped_within_an_epoch_keep_their_last_epochs_end(engines, whole):
+    vectorized, alone = engines["vectorized"], whole("vectorized").outcome
 
     class Within(World):
         def watch(self, progress):
@@ -184,14 +223,8 @@ def test_rows_that_are_stopped_within_an_epoch_keep_their_last_epochs_end(engine
 
 
 @pytest.mark.parametrize("name", ["fit", "graph"])
-def test_a_snapshot_is_taken_only_when_somebody_wants_it(engines, name, monkeypatch):
-    taken = []
-    real = training.take_arrays
-    monkeypatch.setattr(
-        training, "take_arrays", lambda *given, **named: taken.append(1) or real(*given, **named)
-    )
-    World(spec()).run(engines[name])
-    assert taken == []
+def test_a_snapshot_is_taken_only_when_somebody_wants_it(whole, name):
+    assert whole(name).snapshots == []
 
 
 def test_callbacks_are_told_which_epoch_goes_on_and_the_outcome_says_that_they_began_anew():
@@ -212,36 +245,35 @@ def test_callbacks_are_told_which_epoch_goes_on_and_the_outcome_says_that_they_b
     assert any("Told began anew within epoch 2" in note for note in again.notes)
 
 
-def test_callbacks_of_batches_see_the_epochs_own_numbers():
+def test_callbacks_of_batches_see_the_epochs_own_numbers(interrupted):
     seen = []
 
     class Batches(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
             seen.append(batch)
 
-    engine = engine_of("fit", callbacks=lambda: [Batches()])
-    taken = stopped(engine, (1, 3))
-    seen.clear()
+    taken = interrupted("fit")
+    engine = engine_of("fit", build_model=normed, callbacks=lambda: [Batches()])
     World(spec(attempt=2, resume=taken)).run(engine)
     assert seen == [3, 4, *range(5), *range(5)]
 
 
 def test_several_steps_an_execution_go_on_after_a_whole_execution():
     def build_model():
-        made = normed()
+        made = model()
         made.compile(keras.optimizers.Adam(1e-2), "mse", metrics=["mae"], steps_per_execution=2)
         return made
 
-    engine = engine_of("fit", build_model=build_model, steps_per_epoch=4)
-    [alone] = World(spec()).run(engine)
+    fields = {"build_model": build_model, "steps_per_epoch": 4}
+    engine, passing = engine_of("fit", **fields), Passing((1, 2), spec())
+    [alone] = passing.run(engine)
     assert alone.status is Status.COMPLETE
-    for place, first in (
-        ((1, 2), engine),
-        ((1, 3), engine_of("graph", build_model=build_model, steps_per_epoch=4)),
-    ):
-        [again] = World(spec(attempt=2, resume=stopped(first, place))).run(engine)
+    assert (passing.taken.epoch, passing.taken.batch) == (1, 2)
+    by_graph = stopped(engine_of("graph", **fields), (1, 3))
+    for taken, apart in ((passing.taken, 0), (by_graph, 1e-4)):
+        [again] = World(spec(attempt=2, resume=taken)).run(engine)
         assert again.steps == alone.steps
-        assert again.logs == pytest.approx(alone.logs, rel=0 if first is engine else 1e-4)
+        assert again.logs == pytest.approx(alone.logs, rel=apart)
 
 
 def test_what_a_step_of_the_users_own_logs_is_logged_where_only_the_validation_was_left():
@@ -263,8 +295,8 @@ def test_what_a_step_of_the_users_own_logs_is_logged_where_only_the_validation_w
 
     for name in ("fit", "graph"):
         engine = engine_of(name, build_model=build_model)
-        [alone] = World(spec()).run(engine)
-        [again] = World(spec(attempt=2, resume=_in_validation(engine, spec()))).run(engine)
+        _, alone, taken = _in_validation(engine, spec(optimizer="momentum"))
+        [again] = World(spec(optimizer="momentum", attempt=2, resume=taken)).run(engine)
         assert_same(again, alone)
         assert "mine" in again.logs
 
@@ -298,15 +330,27 @@ def generated():
     )
 
 
-def fresh(name, load_data, **fields):
-    """Each run has datasets of its own, as in a worker that was started anew."""
-    keras.utils.set_random_seed(0)
-    return engine_of(name, load_data=load_data, batch_size=None, **fields)
+@pytest.fixture(scope="module")
+def fresh():
+    """Makes an engine: each run has datasets of its own, as in a worker that was started anew.
+
+    The graphs are shared, since a graph holds nothing of the stream that it reads.
+    """
+    programs = OrderedDict()
+
+    def made(name, load_data, **fields):
+        keras.utils.set_random_seed(0)
+        engine = engine_of(name, load_data=load_data, batch_size=None, **fields)
+        if name == "graph":
+            engine._programs = programs
+        return engine
+
+    return made
 
 
 def free(**changes):
-    """A spec without a batch size."""
-    made = spec(**changes)
+    """A spec without a batch size, of the optimizer that is traced soonest."""
+    made = spec(optimizer="sgd", **changes)
     return replace(made, setting=replace(made.setting, batch_size=None))
 
 
@@ -316,16 +360,27 @@ def stopped_stream(engine, place):
     return world.taken
 
 
+def whole_and_taken(name, engine_of_run, place):
+    """The outcome of a whole run, and a checkpoint of a place: of a run by `graph` that is
+    interrupted there; of the whole run itself by `fit`, which traces every run anew.
+    """
+    if name == "graph":
+        [alone] = World(free()).run(engine_of_run())
+        return alone, stopped_stream(engine_of_run(), place)
+    world = Passing(place, free())
+    [alone] = world.run(engine_of_run())
+    return alone, world.taken
+
+
 @pytest.mark.parametrize(("name", "place"), [("fit", (1, 3)), ("graph", (2, 0))])
-def test_a_datasets_iterator_goes_on_where_it_stood(name, place):
-    [alone] = World(free()).run(fresh(name, repeated, steps_per_epoch=4))
-    taken = stopped_stream(fresh(name, repeated, steps_per_epoch=4), place)
+def test_a_datasets_iterator_goes_on_where_it_stood(fresh, name, place):
+    alone, taken = whole_and_taken(name, lambda: fresh(name, repeated, steps_per_epoch=4), place)
     [again] = World(free(attempt=2, resume=taken)).run(fresh(name, repeated, steps_per_epoch=4))
     assert_same(again, alone)
     assert not [note for note in again.notes if "fresh pass" in note]
 
 
-def test_a_pass_over_a_shuffled_dataset_gives_what_it_had_not_given_yet():
+def test_a_pass_over_a_shuffled_dataset_gives_what_it_had_not_given_yet(fresh):
     """Later passes draw an order of their own: TensorFlow forgets the seeds of a shuffle whose end
     was read ahead.
     """
@@ -336,7 +391,7 @@ def test_a_pass_over_a_shuffled_dataset_gives_what_it_had_not_given_yet():
     assert resumed.ends[0].logs == whole.ends[1].logs
 
 
-def test_a_dataset_that_cannot_be_kept_gives_a_fresh_pass_aloud_and_the_updates_are_as_many():
+def test_a_dataset_that_cannot_be_kept_gives_a_fresh_pass_aloud_and_the_updates_are_as_many(fresh):
     taken = stopped_stream(fresh("graph", generated, steps_per_epoch=5), (1, 3))
     [again] = World(free(attempt=2, resume=taken)).run(fresh("graph", generated, steps_per_epoch=5))
     assert again.steps == 5 * EPOCHS
@@ -348,7 +403,7 @@ def test_a_dataset_that_cannot_be_kept_gives_a_fresh_pass_aloud_and_the_updates_
     ]
 
 
-def test_a_large_shuffle_buffer_is_not_written_aloud(monkeypatch):
+def test_a_large_shuffle_buffer_is_not_written_aloud(fresh, monkeypatch):
     monkeypatch.setattr(resuming, "MOST_STREAM_BYTES", 500)
     taken = stopped_stream(fresh("graph", shuffled), (1, 3))
     assert not [name for name in taken.arrays if name.startswith("stream")]
@@ -356,9 +411,9 @@ def test_a_large_shuffle_buffer_is_not_written_aloud(monkeypatch):
     assert [note for note in again.notes if "its buffers hold about" in note]
 
 
-def test_a_state_that_cannot_be_read_gives_a_fresh_pass_aloud():
-    taken = stopped_stream(fresh("fit", shuffled), (1, 3))
-    other = stopped_stream(fresh("fit", repeated, steps_per_epoch=4), (1, 3))
+def test_a_state_that_cannot_be_read_gives_a_fresh_pass_aloud(fresh):
+    taken = stopped_stream(fresh("graph", shuffled), (1, 3))
+    other = stopped_stream(fresh("graph", repeated, steps_per_epoch=4), (1, 3))
     mixed = replace(taken, arrays={**taken.arrays, "stream/state": other.arrays["stream/state"]})
     [again] = World(free(attempt=2, resume=mixed)).run(fresh("fit", shuffled))
     assert again.status is Status.COMPLETE
@@ -392,21 +447,21 @@ class Turning(Batches):
     ("name", "options", "steps"),
     [("fit", {}, None), ("graph", {"workers": 2}, None), ("graph", {}, 3)],
 )
-def test_a_pydataset_goes_on_with_the_batch_that_comes_next(name, options, steps):
+def test_a_pydataset_goes_on_with_the_batch_that_comes_next(fresh, name, options, steps):
     def load_data():
         _, validation, test = data()
         return Batches(**options), validation, test
 
     fields = {} if steps is None else {"steps_per_epoch": steps}
     with pytest.warns() if steps else nullcontext():
-        [alone] = World(free()).run(fresh(name, load_data, **fields))
-        taken = stopped_stream(fresh(name, load_data, **fields), (2, 2) if steps else (1, 3))
+        place = (2, 2) if steps else (1, 3)
+        alone, taken = whole_and_taken(name, lambda: fresh(name, load_data, **fields), place)
         [again] = World(free(attempt=2, resume=taken)).run(fresh(name, load_data, **fields))
     assert_same(again, alone)
     assert len(again.notes) == len(alone.notes)
 
 
-def test_a_pydataset_that_changes_between_epochs_is_said_to_be_inexact():
+def test_a_pydataset_that_changes_between_epochs_is_said_to_be_inexact(fresh):
     def load_data():
         _, validation, test = data()
         return Turning(), validation, test
