@@ -31,7 +31,7 @@ from typing import Any
 
 
 def text_of(error: BaseException) -> str:
-    """What an exception says; any code may have written it, and its `__str__` may raise in turn."""
+    """The text of an exception; code of anybody wrote its `__str__`, which may raise in turn."""
     try:
         return str(error)
     except BaseException as further:  # noqa: BLE001 - as the traceback module does
@@ -39,7 +39,7 @@ def text_of(error: BaseException) -> str:
 
 
 class LrSearchError(Exception):
-    """The trunk. Its text is one line for a person: what, where, what is allowed, the next move.
+    """The base of all errors; its text is one line: what, where, what is allowed, what to do next.
 
     For programs the parts are kept as well; `fix` ends the text.
     """
@@ -102,10 +102,10 @@ class UnknownName(CallerError):
 
 
 def nearest_name(got: str, known: Iterable[str]) -> str | None:
-    """The known name that a misspelt one most likely means; None where none is like it.
+    """The known name that a misspelt one most likely means; None where none is similar.
 
-    The fewest slips decide among names that are alike: `adma` is `adam` with two letters exchanged,
-    though it shares more letters with `adamax`.
+    Of similar names the one with the fewest slips counts: `adma` is `adam` with two letters
+    exchanged, though it shares more letters with `adamax`.
     """
     folded = {name.casefold(): name for name in sorted(known, reverse=True)}
     alike = difflib.get_close_matches(got.casefold(), sorted(folded), n=max(1, len(folded)))
@@ -113,8 +113,9 @@ def nearest_name(got: str, known: Iterable[str]) -> str | None:
 
 
 def slips(one: str, other: str) -> int:
-    """Letters to add, drop or replace, and neighbours to exchange, to get from one word to the
-    other.
+    """The slips that turn one word into another.
+
+    A slip adds, drops or replaces a letter, or exchanges neighbours.
     """
     rows = [list(range(len(other) + 1))]
     for i, letter in enumerate(one, 1):
@@ -129,7 +130,7 @@ def slips(one: str, other: str) -> int:
 
 
 def plain(value: object) -> Any:
-    """`value` as JSON can hold it; what it cannot hold as its text."""
+    """`value` as JSON; what JSON cannot hold becomes its text."""
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -168,9 +169,7 @@ class StorageUnavailable(StorageProblem):
 
 
 class StorageGone(StorageProblem):
-    """The database's file was deleted or replaced while it was in use: nothing that is written
-    would be found again.
-    """
+    """The database's file was deleted or replaced while in use: what is written would be lost."""
 
 
 class DeviceProblem(EnvironmentProblem):
@@ -199,10 +198,10 @@ _DRAWN = (
 
 
 class FingerprintMismatch(Refused):
-    """The stored study was made from another definition, or from other data; `differences` maps
-    field to (stored, given).
+    """The stored study was made from another definition, or from other data.
 
-    `acceptable` are those of them that --accept-change may name.
+    `differences` maps field to (stored, given). `acceptable` are those that --accept-change may
+    name.
     """
 
     def __init__(
@@ -267,6 +266,7 @@ class Interrupted(LrSearchError):
 
 
 class AskedToLeave(KeyboardInterrupt):
-    """The user's second Ctrl-C where training runs in their own process: engines let it pass, and
-    blame no trial for it.
+    """The user's second Ctrl-C where training runs in their own process.
+
+    Engines let it pass, and blame no trial for it.
     """

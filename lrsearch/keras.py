@@ -1,7 +1,4 @@
-"""Registers lrsearch's serialisable Keras classes.
-
-Import it before you load a model that was saved with one of our schedules.
-"""
+"""Registers lrsearch's Keras classes: import it to load a model saved with one of our schedules."""
 
 from lrsearch.space._keras import Schedule
 

@@ -1,5 +1,4 @@
-"""Makes the answer of a study from its records: how it stands, what is not separable from the best,
-and what to beware of.
+"""Makes the answer of a study from its records.
 
 Knows nothing of how an answer is shown.
 """
@@ -12,20 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lrsearch.answer.cautions import Seen, cautions
+from lrsearch.answer.cautions import Evidence, find_cautions
+from lrsearch.answer.next_steps import SHELL, Ways
 from lrsearch.answer.optimizers import OptimizerRow, by_optimizer
 from lrsearch.answer.spending import Spent, spent_on
 from lrsearch.answer.spread import separable
-from lrsearch.answer.standing import Contender, contender, standing
-from lrsearch.answer.ways import SHELL, Ways
-from lrsearch.values import (
-    Change,
-    Direction,
-    Json,
-    StudyRecord,
-    TrialRecord,
-    TrialState,
-)
+from lrsearch.answer.standing import Contender, Standing, contender, find_standing
+from lrsearch.values import Change, Direction, Json, StudyRecord, TrialRecord, Trials, TrialState
 
 if TYPE_CHECKING:
     from lrsearch.storage import AttemptRecord
@@ -46,9 +38,8 @@ class Answer:
     best: Contender | None
     yours: Contender | None
     retested: tuple[Contender, ...]  # best first, yours among them; those that lost a seed last
-    not_separable: tuple[int, ...]  # retested trials that chance may part from the best
-    # the search trials that ran to their end, best single value first
-    ranked: tuple[TrialRecord, ...]
+    not_separable: tuple[int, ...]  # retested trials that differ from the best by chance, perhaps
+    ranked: tuple[TrialRecord, ...]  # search trials that ran to their end, best value first
     by_optimizer: tuple[OptimizerRow, ...]
     counts: Mapping[str, int]  # search trials by state
     tolerance: float  # values this close count as equally good
@@ -64,8 +55,9 @@ class Answer:
         return tuple(each for each in others if each.trial != mine and not each.is_yours)
 
     def to_json(self) -> dict[str, Json]:
-        """The best at the top level, as `lrsearch best --json` gives it; every key is there, None
-        where unknown.
+        """The answer as `lrsearch best --json` gives it, with the best at the top level.
+
+        Every key is there; what is not known is None.
         """
         best = self.best.to_json() if self.best else dict.fromkeys(_BEST_KEYS)
         return {
@@ -85,78 +77,79 @@ class Answer:
 
 
 _BEST_KEYS = (
-    "trial", "origin", "state", "value", "search_value", "optimizer", "learning_rate", "schedule", "params", "retest",
-)  # fmt: skip
+    "trial",
+    "origin",
+    "state",
+    "value",
+    "search_value",
+    "optimizer",
+    "learning_rate",
+    "schedule",
+    "params",
+    "retest",
+)
 
 
 def summarise(
     study: StudyRecord,
-    records: Sequence[TrialRecord],
+    records: Trials,
     attempts: Sequence[AttemptRecord] | None = None,
     *,
     ways: Ways = SHELL,
 ) -> Answer:
-    """The answer, from all the study's records, search trials and retests; what was spent, from the
-    attempts at them.
+    """Make the answer from all records, search trials and retests, and the attempts at them.
 
-    Its warnings name `ways` on.
+    Its warnings name what a reader of `ways` can do.
     """
-    direction = study.direction
-    now = standing(study.facts, records)
-    best, retested = now.best, now.retested
-    not_separable = _not_separable(best, retested)
-    tolerance = _tolerance(best, retested)
-    rows = by_optimizer(records, direction, tolerance=tolerance)
-    seen = Seen(
-        plan=study.plan,
+    stands = find_standing(study.facts, records)
+    not_separable = _not_separable(stands)
+    tolerance = _tolerance(stands)
+    evidence = Evidence(
+        study=study,
         records=records,
-        rows=rows,
-        standing=now,
-        not_separable=frozenset(not_separable),
+        standing=stands,
+        not_separable=not_separable,
         tolerance=tolerance,
-        changes=study.changes,
         ways=ways,
     )
+    states = [each.state for each in records if each.is_search]
     return Answer(
         study=study.name,
         objective=study.facts.objective,
-        direction=direction,
-        best=best,
-        yours=now.yours,
-        retested=retested,
+        direction=study.direction,
+        best=stands.best,
+        yours=stands.yours,
+        retested=stands.retested,
         not_separable=not_separable,
-        ranked=now.ranked,
-        by_optimizer=rows,
-        counts=_counts(records),
+        ranked=stands.ranked,
+        by_optimizer=by_optimizer(records, study.direction, tolerance=tolerance),
+        counts={state.value: states.count(state) for state in TrialState},
         tolerance=tolerance,
         changes=study.changes,
-        warnings=cautions(seen),
+        warnings=find_cautions(evidence),
         spent=None if attempts is None else spent_on(records, attempts),
     )
 
 
-def _not_separable(best: Contender | None, retested: Sequence[Contender]) -> tuple[int, ...]:
+def _not_separable(stands: Standing) -> tuple[int, ...]:
+    best = stands.best
     if best is None or best.retest is None or not best.seeds:
         return ()
-    others = [each for each in retested if each.trial != best.trial and each.seeds]
     return tuple(
         each.trial
-        for each in others
-        if each.retest and not separable(best.retest.independent, each.retest.independent)
+        for each in stands.retested
+        if each.trial != best.trial
+        and each.seeds
+        and each.retest
+        and not separable(best.retest.independent, each.retest.independent)
     )
 
 
-def _tolerance(best: Contender | None, retested: Sequence[Contender]) -> float:
+def _tolerance(stands: Standing) -> float:
     """1 % of the best value, or twice the retests' pooled spread where that is more."""
-    if best is None or best.value is None:
+    if stands.best is None or stands.best.value is None:
         return 0.0
-    spreads = [
-        each.retest.spread for each in retested if each.retest and each.retest.spread is not None
-    ]
-    noise = math.sqrt(statistics.fmean(spread**2 for spread in spreads)) if spreads else 0.0
-    return max(AS_GOOD * abs(best.value), 2 * noise)
-
-
-def _counts(records: Sequence[TrialRecord]) -> dict[str, int]:
-    states = [each.state for each in records if each.is_search]
-    return {state.value: states.count(state) for state in TrialState}
+    spreads = [each.retest.spread for each in stands.retested if each.retest]
+    squares = [spread**2 for spread in spreads if spread is not None]
+    noise = math.sqrt(statistics.fmean(squares)) if squares else 0.0
+    return max(AS_GOOD * abs(stands.best.value), 2 * noise)

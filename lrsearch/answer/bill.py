@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from lrsearch.answer.pace import trainings_left
 from lrsearch.budget import trials_at_once
 from lrsearch.forecast import Forecast, Timed
-from lrsearch.values import Json, Origin, StudyFacts, StudyRecord, TrialRecord
+from lrsearch.values import Json, Origin, StudyFacts, StudyRecord, Trials
 
 # of a training batch's time takes the same number of examples in validation: there is no gradient
 VALIDATION = 0.4
@@ -78,8 +78,9 @@ def timed_training(
 
 
 def _seconds(facts: StudyFacts, batch: float, validation: float | None) -> float:
-    """A training's, by its batch's and an epoch's validation's; where the latter is not known, by
-    the lengths of the splits.
+    """The seconds of a training, from those of a batch and of an epoch's validation.
+
+    Where validation was not timed, the lengths of the splits give its share.
     """
     training = facts.steps_per_epoch[str(facts.yours.batch_size)] * batch
     share = training * _validation(facts) if validation is None else validation
@@ -108,9 +109,10 @@ def _by_updates(
 def figures_by_looks(
     engine: str, began: float, looks: Sequence[tuple[float, int]], *, whole: bool
 ) -> dict[str, Json]:
-    """Figures by a training that `began` then: of its first and last look, each a time and the
-    updates made; `whole` epochs lie between them, validation included. Empty where nothing was
-    trained between.
+    """Figures of a running training: its engine, seconds per update, and tracing.
+
+    The training `began` at a time; each look is a time and the updates made by then. With `whole`,
+    epochs lie between the looks, validation included. Empty where nothing was trained between.
     """
     (first, early), (last, late) = looks[0], looks[-1]
     if late <= early:
@@ -132,7 +134,7 @@ def _validation(facts: StudyFacts) -> float:
 
 
 def forecast(
-    study: StudyRecord, records: Sequence[TrialRecord], figures: Mapping[str, Json], *, workers: int
+    study: StudyRecord, records: Trials, figures: Mapping[str, Json], *, workers: int
 ) -> Forecast | None:
     """How long the study still takes by a few timed steps; None where none were timed."""
     facts, plan = study.plan.facts, study.plan
@@ -157,8 +159,9 @@ def forecast(
 
 
 def _batch_seconds(figures: Mapping[str, Json], at_once: int) -> tuple[int, float | None]:
-    """How many trials train together of `at_once`, and seconds of a trial's batch among them; 1
-    where trials train alone.
+    """How many of `at_once` trials train together, and seconds of a trial's batch among them.
+
+    The number is 1 where trials train alone.
     """
     means: Mapping[str, float] = figures.get("means") or figures.get("milliseconds") or {}
     timed = _by_width(figures.get("mixed") or means)

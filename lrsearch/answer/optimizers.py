@@ -1,5 +1,4 @@
-"""The table by optimizer: best, median, up to which rate training crawls, how wide the good rates
-are, from where it diverges.
+"""The table by optimizer: results, and at which rates training crawls, is good or diverges.
 
 Knows records; nothing of retests. Yours is not counted: its optimizer may be none of the space's.
 """
@@ -9,11 +8,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from lrsearch.answer.ranking import ranking, searched
-from lrsearch.values import Direction, Json, TrialRecord, TrialState
+from lrsearch.values import Direction, Json, TrialRecord, Trials, TrialState
 
 # of the way from the best's training loss back to the slowest's: a loss that ended above this did
 # not get far
@@ -46,13 +45,12 @@ class OptimizerRow:
 
 
 def by_optimizer(
-    records: Sequence[TrialRecord], direction: Direction, *, tolerance: float
+    records: Trials, direction: Direction, *, tolerance: float
 ) -> tuple[OptimizerRow, ...]:
-    """A row for each optimizer that was tried, best first; those without a complete trial last, by
-    name.
+    """A row for each optimizer that was tried, best first.
 
-    `tolerance` is how far below the best a value may lie and still count as good, in the
-    objective's unit.
+    Optimizers without a complete trial come last, by name. `tolerance` is how far below the best a
+    value may lie and still count as good, in the objective's unit.
     """
     groups = ended_by_optimizer(records)
     slowest = _slowest([_complete(group) for group in groups.values()], direction)
@@ -75,7 +73,7 @@ def ended_by_optimizer(records: Iterable[TrialRecord]) -> dict[str, list[TrialRe
 
 def _row(
     name: str,
-    group: Sequence[TrialRecord],
+    group: Trials,
     direction: Direction,
     tolerance: float,
     slowest: float | None,
@@ -101,13 +99,13 @@ def _row(
     )
 
 
-def _diverges_from(held: Sequence[TrialRecord], diverged: Sequence[TrialRecord]) -> float | None:
+def _diverges_from(held: Trials, diverged: Trials) -> float | None:
     highest = max((each.peak_rate for each in held), default=0.0)
     return min((each.peak_rate for each in diverged if each.peak_rate > highest), default=None)
 
 
 def _crawls_to(
-    complete: Sequence[TrialRecord],
+    complete: Trials,
     best: TrialRecord | None,
     tolerance: float,
     slowest: float | None,
@@ -123,11 +121,11 @@ def _crawls_to(
 
 
 def _crawled(record: TrialRecord, best: TrialRecord, tolerance: float, slowest: float) -> bool:
-    """Whether a rate was too small: a lower one than the best's, a worse value, and training that
-    did not get far.
+    """Whether a rate was too small for the training to get far.
 
-    How far training got is the last epoch's training loss, between the best's and the study's
-    slowest. A worse value alone may be luck, overfitting, or another schedule.
+    Such a rate is lower than the best's, its value is worse, and its last training loss lies far
+    from the best's towards the study's slowest. A worse value alone may be luck, overfitting, or
+    another schedule.
     """
     loss, reached = record.logs.get("loss"), best.logs.get("loss")
     if loss is None or reached is None or record.peak_rate >= best.peak_rate:
@@ -137,9 +135,10 @@ def _crawled(record: TrialRecord, best: TrialRecord, tolerance: float, slowest: 
     )
 
 
-def _slowest(groups: Iterable[Sequence[TrialRecord]], direction: Direction) -> float | None:
-    """The highest last training loss of all trials whose rate is below their optimizer's best:
-    about where training begins.
+def _slowest(groups: Iterable[Trials], direction: Direction) -> float | None:
+    """The highest last training loss of trials with a rate below their optimizer's best.
+
+    About there training begins.
     """
     losses: list[float] = []
     for group in groups:
@@ -153,16 +152,16 @@ def _slowest(groups: Iterable[Sequence[TrialRecord]], direction: Direction) -> f
     return max(losses, default=None)
 
 
-def _complete(group: Sequence[TrialRecord]) -> list[TrialRecord]:
+def _complete(group: Trials) -> list[TrialRecord]:
     return [each for each in group if each.has_value]
 
 
-def _best(group: Sequence[TrialRecord], direction: Direction) -> TrialRecord | None:
+def _best(group: Trials, direction: Direction) -> TrialRecord | None:
     return next(iter(ranking(group, direction)), None)
 
 
 def _good_rates(
-    complete: Sequence[TrialRecord], best: TrialRecord | None, tolerance: float
+    complete: Trials, best: TrialRecord | None, tolerance: float
 ) -> tuple[float, float] | None:
     """The range of rates that still does well: the sensitivity of Wortsman et al. (2023)."""
     if best is None:

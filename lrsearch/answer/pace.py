@@ -1,8 +1,7 @@
-"""How long a study still takes: the trainings to come, at the pace of all its workers on every
-machine.
+"""How long a study still takes: the trainings to come, at the pace of all its workers.
 
-A pure function of the ledger's records. An estimate for people: what is trained now counts as not
-begun.
+A pure function of the ledger's records, and an estimate for people: a training in progress counts
+as not begun.
 """
 
 from __future__ import annotations
@@ -12,21 +11,19 @@ from collections.abc import Sequence
 
 from lrsearch.answer.ranking import retest_candidates
 from lrsearch.budget import expected_retests, retests_in_all
-from lrsearch.values import Kind, StudyRecord, TrialRecord, TrialState, WorkerRecord
+from lrsearch.values import Kind, StudyRecord, Trials, TrialState, WorkerRecord
 
 SAMPLE = 31  # trainings whose mean length stands for the next one's, the newest
 
 
 def seconds_left(
     study: StudyRecord,
-    records: Sequence[TrialRecord],
+    records: Trials,
     workers: Sequence[WorkerRecord],
     *,
     now: float,
 ) -> float | None:
-    """Seconds to the study's end, or to its deadline where that is nearer; None where nothing is
-    known yet.
-    """
+    """Seconds to the study's end or deadline, whichever is nearer; None where nothing is known."""
     by_deadline = None if study.deadline is None else max(0.0, study.deadline - now)
     known = [
         each for each in (by_deadline, _by_pace(study, records, workers, now)) if each is not None
@@ -34,7 +31,7 @@ def seconds_left(
     return min(known, default=None)
 
 
-def trainings_left(study: StudyRecord, records: Sequence[TrialRecord]) -> int | None:
+def trainings_left(study: StudyRecord, records: Trials) -> int | None:
     """Trainings to come, retests included; None where time alone limits them."""
     if study.trials is None:
         return None
@@ -50,8 +47,8 @@ def trainings_left(study: StudyRecord, records: Sequence[TrialRecord]) -> int | 
 
 def _unplanned(
     study: StudyRecord,
-    search: Sequence[TrialRecord],
-    retests: Sequence[TrialRecord],
+    search: Trials,
+    retests: Trials,
     to_search: int,
 ) -> int:
     """Retests that will be planned once the search is over."""
@@ -76,7 +73,7 @@ def _unplanned(
 
 
 def _by_pace(
-    study: StudyRecord, records: Sequence[TrialRecord], workers: Sequence[WorkerRecord], now: float
+    study: StudyRecord, records: Trials, workers: Sequence[WorkerRecord], now: float
 ) -> float | None:
     left = trainings_left(study, records)
     ended = [each for each in records if each.state.terminal and each.finished_at is not None]

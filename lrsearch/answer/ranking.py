@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import count, islice
 
-from lrsearch.values import Direction, Setting, TrialRecord, TrialState
+from lrsearch.values import Direction, Setting, TrialRecord, Trials, TrialState
 
 
 def ranking(records: Iterable[TrialRecord], direction: Direction) -> tuple[TrialRecord, ...]:
@@ -33,14 +33,12 @@ def yours_of(records: Iterable[TrialRecord]) -> TrialRecord | None:
     return max(found, key=lambda each: each.number, default=None)
 
 
-def retest_candidates(
-    records: Sequence[TrialRecord], direction: Direction, *, top: int = 3
-) -> tuple[int, ...]:
-    """Numbers of the trials to train again on fresh seeds: the best `top` distinct settings, and
-    yours.
+def retest_candidates(records: Trials, direction: Direction, *, top: int = 3) -> tuple[int, ...]:
+    """Numbers of the trials to train again on fresh seeds, best first.
 
-    Best first. Yours is retested only where it ran to its end; it takes none of the `top` places. A
-    setting that was trained twice is retested once, as its better trial.
+    These are the best `top` distinct settings, and yours. Yours is retested only where it ran to
+    its end; it takes none of the `top` places. A setting that was trained twice is retested once,
+    as its better trial.
     """
     chosen: list[int] = []
     seen: set[str] = set()
@@ -57,12 +55,11 @@ def retest_candidates(
 def fitting_retests(
     wanted: Sequence[int], yours: TrialRecord | None, *, seeds: int, room: int | None
 ) -> tuple[tuple[int, ...], int]:
-    """Which of the `wanted` trials, best first, to retest on how many seeds, where `room` retests
-    fit into the time.
+    """Which of the `wanted` trials, best first, to retest, and on how many seeds each.
 
-    The leader and yours come first. A setting is retested on every seed or not at all, since means
-    of fewer seeds do not compare; only where not even these two fit, they have fewer seeds, the
-    same for both. A room of None is enough for all.
+    `room` is how many retests fit into the time; None is room for all. The leader and yours come
+    first. A setting is retested on every seed or not at all, since means of fewer seeds do not
+    compare. Where not even these two fit, both have the same smaller number of seeds.
     """
     order = _by_claim(wanted, yours)
     if room is None or room >= len(order) * seeds or not order:
@@ -81,11 +78,11 @@ def retests_within(
     seeds: int,
     done: Collection[tuple[int | None, int | None]],
 ) -> list[tuple[int, int]]:
-    """Exactly `number` further retests of the `wanted` trials, best first, as (trial, repeat); none
-    of those that are `done`.
+    """Exactly `number` further retests of the `wanted` trials, best first, as (trial, repeat).
 
-    The leader and yours come first, then each setting that fits on every seed. What is left over
-    goes to further seeds of the leader and yours. None where nothing ran to its end.
+    None of them is among `done`. The leader and yours come first, then each setting that fits on
+    every seed. The rest goes to further seeds of the leader and yours. Empty where nothing ran to
+    its end.
     """
     order = _by_claim(wanted, yours)
     new: list[tuple[int, int]] = []

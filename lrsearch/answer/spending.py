@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from lrsearch.values import Json, TrialRecord
+from lrsearch.values import Json, Trials
 
 if TYPE_CHECKING:
     from lrsearch.storage import AttemptRecord
@@ -30,7 +30,7 @@ class Spent:
         return asdict(self)
 
 
-def spent_on(records: Sequence[TrialRecord], attempts: Sequence[AttemptRecord]) -> Spent:
+def spent_on(records: Trials, attempts: Sequence[AttemptRecord]) -> Spent:
     """What these attempts at the study's trials and retests took.
 
     One that still runs counts up to the latest end.
@@ -52,8 +52,9 @@ def spent_on(records: Sequence[TrialRecord], attempts: Sequence[AttemptRecord]) 
 
 
 def _covered(spans: Iterable[tuple[int, float, float]]) -> float:
-    """Seconds within these spans of (worker, start, end), each worker's counted once where they
-    overlap.
+    """Seconds within these spans of (worker, start, end).
+
+    Where spans of a worker overlap, the time counts once.
     """
     total = 0.0
     for _, mine in groupby(sorted(spans), key=lambda span: span[0]):

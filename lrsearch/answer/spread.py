@@ -1,5 +1,4 @@
-"""Retests in numbers: mean, spread, the interval that a retrain falls into, and whether two
-settings can be told apart.
+"""Retests in numbers: mean, spread, interval, and whether two settings can be told apart.
 
 Knows numbers only. Student's distribution comes from scipy.special: scipy.stats takes most of a
 second to import.
@@ -42,9 +41,7 @@ class Retested:
 
     @property
     def spread(self) -> float | None:
-        """The sample standard deviation; None of fewer than two trainings: a training that was
-        repeated is one.
-        """
+        """The sample standard deviation; None of fewer than two different trainings."""
         return statistics.stdev(self.independent) if len(self.independent) > 1 else None
 
     @property
@@ -54,10 +51,10 @@ class Retested:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Where one more training on a fresh seed falls in 95 of 100 cases, if values are normal;
-        None of fewer than two.
+        """Where one more training on a fresh seed falls in 95 of 100 cases, if values are normal.
 
-        mean +- t(0.975, n - 1) * spread * sqrt(1 + 1/n): wide for few seeds, which is the truth.
+        mean +- t(0.975, n - 1) * spread * sqrt(1 + 1/n): wide for few seeds, as it must be. None of
+        fewer than two different trainings.
         """
         if self.spread is None or self.mean is None:
             return None

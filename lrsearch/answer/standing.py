@@ -1,9 +1,8 @@
-"""Which setting is best and where yours stands: the one place that says so, for every view of a
-study.
+"""Which setting is best and where yours stands: the one place that decides this, for every view.
 
 The retests decide. Of the settings whose retests gave a value the best mean is best, and one that
 lost a seed ranks after those that did not. Where no retest gave a value, or none was made, the best
-single training is best; a setting that diverged in every retest ranks after all others there. Pure
+single training is best; there a setting that diverged in every retest ranks after all others. Pure
 functions of the ledger's records.
 """
 
@@ -21,6 +20,7 @@ from lrsearch.values import (
     Setting,
     StudyFacts,
     TrialRecord,
+    Trials,
     TrialState,
 )
 
@@ -79,7 +79,7 @@ class Standing:
     open_retests: int  # planned, and not ended
 
 
-def standing(facts: StudyFacts, records: Sequence[TrialRecord]) -> Standing:
+def find_standing(facts: StudyFacts, records: Trials) -> Standing:
     """How the study with these records, search trials and retests, stands."""
     ranked = ranking(records, facts.direction)
     retests = _retests(records, facts.objective)
@@ -115,7 +115,7 @@ def params_of(setting: Setting) -> dict[str, Json]:
 
 
 def _best(
-    ranked: Sequence[TrialRecord], retests: Mapping[int, Retested], retested: Sequence[Contender]
+    ranked: Trials, retests: Mapping[int, Retested], retested: Sequence[Contender]
 ) -> Contender | None:
     if retested and retested[0].seeds:
         return retested[0]
@@ -127,7 +127,7 @@ def _best(
     )  # of equals the first
 
 
-def _retests(records: Sequence[TrialRecord], objective: str) -> dict[int, Retested]:
+def _retests(records: Trials, objective: str) -> dict[int, Retested]:
     """By search trial: its ended retests as one `Retested`, in the order of their seeds."""
     by_parent: dict[int, list[TrialRecord]] = {}
     for each in sorted(records, key=lambda record: record.repeat or 0):
@@ -137,7 +137,7 @@ def _retests(records: Sequence[TrialRecord], objective: str) -> dict[int, Retest
     return {parent: _retested(group, objective, test) for parent, group in by_parent.items()}
 
 
-def _retested(group: Sequence[TrialRecord], objective: str, test: str) -> Retested:
+def _retested(group: Trials, objective: str, test: str) -> Retested:
     good = [each for each in group if each.has_value]
     return Retested(
         values=tuple(each.final_value for each in good),
@@ -149,7 +149,7 @@ def _retested(group: Sequence[TrialRecord], objective: str, test: str) -> Retest
     )
 
 
-def _all_alike(retests: Sequence[TrialRecord], objective: str) -> bool:
+def _all_alike(retests: Trials, objective: str) -> bool:
     """Whether several trainings are one, repeated.
 
     Whatever they logged is the same, and they logged more than the objective.
@@ -161,7 +161,7 @@ def _all_alike(retests: Sequence[TrialRecord], objective: str) -> bool:
     return told and all(each.logs == first.logs and each.value == first.value for each in retests)
 
 
-def _yours(records: Sequence[TrialRecord], retests: Mapping[int, Retested]) -> Contender | None:
+def _yours(records: Trials, retests: Mapping[int, Retested]) -> Contender | None:
     record = yours_of(records)
     if record is None or record.setting is None or not record.ended:
         return None

@@ -17,7 +17,7 @@ def rate_text(rate: float) -> str:
     return f"{digits}e{int(power)}"
 
 
-def counted(number: int, noun: str) -> str:
+def count_text(number: int, noun: str) -> str:
     """`1 seed`, `3 seeds`."""
     return f"{number} {noun}{'s' * (number != 1)}"
 
@@ -29,9 +29,7 @@ def lost_text(retest: Retested) -> str:
 
 
 def evidence_text(retest: Retested | None) -> str:
-    """What a value rests on: `1 training`, `3 seeds`, `2 seeds, 1 diverged`, `1 training; retests:
-    3 diverged`.
-    """
+    """What a value rests on: `1 training`, `3 seeds`, `2 seeds, 1 diverged`, ..."""
     if retest is None:
         return "1 training"
     if not retest.n:
@@ -40,7 +38,7 @@ def evidence_text(retest: Retested | None) -> str:
         filter(
             None,
             [
-                counted(retest.n, "seed"),
+                count_text(retest.n, "seed"),
                 "all the same training" if retest.copies else "",
                 lost_text(retest),
             ],

@@ -29,7 +29,7 @@ def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
     """Let no further trial of STUDY begin, on any machine.
     A study that has ended stays as it is.
     """
-    from lrsearch.report.words import counted
+    from lrsearch.answer.words import count_text
 
     with open_study(study, storage) as (ledger, record):
         wanted = StudyState.STOPPED if now else StudyState.DRAINING
@@ -39,7 +39,7 @@ def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
     ends = f"{'is' if one else 'are'} interrupted" if now else f"end{'s' * one}"
     message = f"{study} is {state.value}: there is nothing to stop."
     if state is wanted:
-        trials, resume = counted(running, "running trial"), f"lrsearch resume {quote(study)}"
+        trials, resume = count_text(running, "running trial"), f"lrsearch resume {quote(study)}"
         message = f"{trials} {ends}; {resume} lets workers go on."
     echo({"study": study, "state": state.value, "running": running}, message, as_json=as_json)
 
@@ -53,7 +53,7 @@ def resume(study: str, *, storage: str | None, as_json: bool) -> None:
 
     Refused where nothing is left to train.
     """
-    from lrsearch.report.words import counted
+    from lrsearch.answer.words import count_text
 
     with open_study(study, storage) as (ledger, record):
         state = ledger.set_state(record.id, StudyState.OPEN)
@@ -62,7 +62,7 @@ def resume(study: str, *, storage: str | None, as_json: bool) -> None:
         more = _MORE[state].format(quote(study))
         raise Refused(f"{study} is {state.value}, and nothing is left to train. {more}")
     waiting, command = counts.waiting, f"lrsearch attach {quote(study)}"
-    trials = counted(waiting, "trial")
+    trials = count_text(waiting, "trial")
     message = f"{study} is open. {trials} to train; attach workers with: {command}"
     echo({"study": study, "state": state.value, "waiting": waiting}, message, as_json=as_json)
 
@@ -88,7 +88,7 @@ def extend(
     as_json: bool,
 ) -> None:
     """Raise the budget of STUDY by more trials or trainings, or give it time."""
-    from lrsearch.report.words import counted
+    from lrsearch.answer.words import count_text
 
     if trials is None and trainings is None and timeout is None:
         raise MissingOption(
@@ -102,9 +102,11 @@ def extend(
         extended = ledger.extend(
             record.id, trials=trials, trainings=trainings, timeout_seconds=timeout
         )
-    budget = counted(extended.trials, "trial") if extended.trials else "any number of trials"
+    budget = count_text(extended.trials, "trial") if extended.trials else "any number of trials"
     limit = (
-        f" and {counted(extended.trainings, 'training')} with retests" if extended.trainings else ""
+        f" and {count_text(extended.trainings, 'training')} with retests"
+        if extended.trainings
+        else ""
     )
     message = f"{study} has a budget of {budget}{limit} now; {_next(study, extended.state)}"
     totals = {"budget": extended.trials, "trainings": extended.trainings}
@@ -120,13 +122,15 @@ def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> No
     """Train failed settings of STUDY once more, as new trials; the budget rises by as many, and a
     broken study is open again.
     """
-    from lrsearch.report.words import counted
+    from lrsearch.answer.words import count_text
 
     del failed  # the one choice there is, said aloud on purpose
     with open_study(study, storage) as (ledger, record):
         numbers = ledger.retry_failed(record.id)
         state = ledger.study(study).state
-    waiting = f"{counted(len(numbers), 'failed trial')} to be trained again; {_next(study, state)}"
+    waiting = (
+        f"{count_text(len(numbers), 'failed trial')} to be trained again; {_next(study, state)}"
+    )
     message = (
         waiting
         if numbers
@@ -149,7 +153,7 @@ def delete(
     study: str, *, yes: bool, checkpoints: str | None, storage: str | None, as_json: bool
 ) -> None:
     """Delete STUDY: its trials, curves and checkpoints. Refused while a worker trains it."""
-    from lrsearch.report.words import counted
+    from lrsearch.answer.words import count_text
     from lrsearch.setup.checkpoint_folder import remove_checkpoints
     from lrsearch.storage import resolve_url
 
@@ -157,7 +161,7 @@ def delete(
         counts = ledger.counts(record.id)
         if not yes:
             click.confirm(
-                f"Delete {study} and its {counted(counts.total, 'trial')}?", abort=True, err=True
+                f"Delete {study} and its {count_text(counts.total, 'trial')}?", abort=True, err=True
             )
         ledger.delete_study(record.id)
     remove_checkpoints(record, checkpoints, resolve_url(storage, os.environ))

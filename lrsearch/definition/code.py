@@ -36,10 +36,10 @@ _FUNCTIONS = ("build_model", "load_data")
 
 
 def code_parts(definition: StudyDefinition) -> dict[str, str]:
-    """The digests.
+    """The digests of a definition's code, by part.
 
-    Equal for code that differs in comments, docstrings and layout only, under every version of
-    Python.
+    They are equal for code that differs in comments, docstrings and layout only, under every
+    version of Python.
     """
     if definition.sources is not None:
         return file_parts(definition.sources)
@@ -50,8 +50,9 @@ def code_parts(definition: StudyDefinition) -> dict[str, str]:
 
 
 def file_parts(sources: Sources) -> dict[str, str]:
-    """The digests of a study file; of one whose definition is no plain call of StudyDefinition,
-    `code.file` alone.
+    """The digests of a study file.
+
+    Only `code.file` where the definition is no plain call of StudyDefinition.
     """
     program = Program(sources)
     fields = _fields(program)
@@ -61,16 +62,12 @@ def file_parts(sources: Sources) -> dict[str, str]:
         part: [fields[name] for name in names if name in fields] for part, names in PARTS.items()
     }
     places = {part: program.reached(nodes) for part, nodes in roots.items()}
-    counted = set().union(*(found for part, found in places.items() if part != CALLBACKS))
-    active = (
-        {place for place in program.everything() if _acts(program, sources, place)}
-        - places[CALLBACKS]
-        - counted
-    )
-    places[CALLBACKS] -= counted
-    places[FILE] = (
-        active.union(*(program.reached([program.statement(each)], each[0]) for each in active))
-    ) - counted
+    results = set().union(*(found for part, found in places.items() if part != CALLBACKS))
+    active = {place for place in program.everything() if _acts(program, sources, place)}
+    active -= results | places[CALLBACKS]
+    places[CALLBACKS] -= results
+    needed = (program.reached([program.statement(each)], each[0]) for each in active)
+    places[FILE] = active.union(*needed) - results
     return {
         part: _digest_places(
             program, sources, found, before=[dump(each) for each in roots.get(part, ())]
@@ -94,17 +91,12 @@ def _fields(program: Program) -> dict[str, ast.expr] | None:
 
 
 def _is_definition(statement: ast.stmt) -> bool:
-    targets = (
-        statement.targets
-        if isinstance(statement, ast.Assign)
-        else [getattr(statement, "target", None)]
-    )
-    return isinstance(statement, ast.Assign | ast.AnnAssign) and any(
-        map(_binds_definition, targets)
-    )
+    if isinstance(statement, ast.AnnAssign):
+        return _binds_definition(statement.target)
+    return isinstance(statement, ast.Assign) and any(map(_binds_definition, statement.targets))
 
 
-def _binds_definition(node: ast.AST | None) -> bool:
+def _binds_definition(node: ast.AST) -> bool:
     return (
         isinstance(node, ast.Name) and node.id == "definition" and isinstance(node.ctx, ast.Store)
     )
@@ -120,8 +112,9 @@ def _acts(program: Program, sources: Sources, place: Place) -> bool:
 def _digest_places(
     program: Program, sources: Sources, places: Iterable[Place], *, before: Iterable[str] = ()
 ) -> str:
-    """Of statements in the order of their files and lines; the study file's own name is no part of
-    it.
+    """The digest of statements in the order of their files and lines.
+
+    The study file's own name is no part of it.
     """
     order = {path: number for number, path in enumerate(program.files)}
     chosen = sorted(places, key=lambda place: (order[place[0]], place[1]))
@@ -134,11 +127,8 @@ def _digest_places(
 def _shown(path: Path, sources: Sources) -> str:
     if path == sources.home:
         return ""
-    return (
-        path.relative_to(sources.root).as_posix()
-        if path.is_relative_to(sources.root)
-        else path.name
-    )
+    inside = path.is_relative_to(sources.root)
+    return path.relative_to(sources.root).as_posix() if inside else path.name
 
 
 def _digest(texts: Iterable[str]) -> str:

@@ -1,6 +1,4 @@
-"""What makes two definitions the same: fields and code, as canonical JSON, so that a difference can
-be named.
-"""
+"""What makes two definitions the same: fields and code as canonical JSON, each under its name."""
 
 from __future__ import annotations
 
@@ -25,11 +23,10 @@ _FIELDS = (
 
 
 def fingerprint_of(definition: StudyDefinition) -> dict[str, Json]:
-    """What changes results and nothing else, by name: the definition's fields, and its code but for
-    callbacks.
+    """What changes results, by name: the definition's fields, and its code without callbacks.
 
-    Comments, docstrings and layout do not count, nor do the version of Python and code that nothing
-    needs; `seed` is the search's own.
+    Comments, docstrings, layout, the version of Python and code that nothing needs do not count.
+    `seed` is the search's own.
     """
     found: dict[str, Json] = {"version": VERSION} | {
         name: getattr(definition, name) for name in _FIELDS
@@ -45,8 +42,9 @@ def fingerprint_of(definition: StudyDefinition) -> dict[str, Json]:
 
 
 def recorded_of(definition: StudyDefinition) -> dict[str, Json]:
-    """What is kept beside the fingerprint: callbacks, whose change is said and never refused, and
-    what 0.1.0 called `code`.
+    """Digests kept beside the fingerprint: of callbacks, and of `code` as 0.1.0 made it.
+
+    A change of callbacks is reported, and never refused.
     """
     return {
         CALLBACKS: code_parts(definition).get(CALLBACKS),

@@ -1,6 +1,4 @@
-"""What the functions of a notebook's definition are: their source, and the functions and plain
-values that they need.
-"""
+"""The code of a notebook's functions, and of the functions and plain values that they need."""
 
 from __future__ import annotations
 
@@ -13,7 +11,6 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from lrsearch.definition.syntax import dump
-from lrsearch.values import Json
 
 _PLAIN = str | int | float | bool | bytes | None
 
@@ -27,37 +24,33 @@ def value_text(value: Any, seen: frozenset[int] = frozenset()) -> str:
     if isinstance(value, dict):
         return f"{{{','.join(f'{key!a}:{value_text(each, seen)}' for key, each in value.items())}}}"
     if hasattr(value, "get_config") and not isinstance(value, type):
-        return (
-            f"{type(value).__name__} {json.dumps(plain_config(value.get_config()), sort_keys=True)}"
-        )
+        return config_text(value)
     return _code_text(value, seen)
 
 
-def plain_config(value: Any) -> Json:
-    """A Keras object's configuration as JSON; what JSON cannot hold by the name of its class."""
-    return json.loads(json.dumps(value, default=lambda each: type(each).__name__))
+def config_text(value: Any) -> str:
+    """A Keras object's class and configuration; what JSON cannot hold by the name of its class."""
+    config = json.dumps(value.get_config(), default=lambda each: type(each).__name__)
+    return f"{type(value).__name__} {json.dumps(json.loads(config), sort_keys=True)}"
 
 
 def _code_text(value: Any, seen: frozenset[int]) -> str:
-    """A function or class with what it needs from its own module."""
+    """The code of a function or class, and of what it needs from its own module."""
     if id(value) in seen:
         return ""
     inner = seen | {id(value)}
     tree = _tree(value)
     own = dump(tree) if tree is not None else _compiled(value)
-    set_here = (
-        {name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names}
-        if tree
-        else set()
-    )
+    nodes = ast.walk(tree) if tree is not None else ()
+    assigned = {name for node in nodes if isinstance(node, ast.Global) for name in node.names}
     needed = [
-        f"{name}={value_text(each, inner)}" for name, each in _needed(value) if name not in set_here
+        f"{name}={value_text(each, inner)}" for name, each in _needed(value) if name not in assigned
     ]
     return " ".join([own, *needed])
 
 
 def _tree(value: Any) -> ast.AST | None:
-    """The parsed source; of a lambda within a longer statement, the lambda alone."""
+    """The parsed source; for a lambda within a longer statement, the lambda alone."""
     try:
         tree = ast.parse(inspect.cleandoc("\n" + inspect.getsource(value)))
     except (OSError, TypeError, SyntaxError):  # typed at a prompt, or a piece of a statement
@@ -69,7 +62,7 @@ def _tree(value: Any) -> ast.AST | None:
 
 
 def _compiled(value: Any) -> str:
-    """Without source the bytecode tells as much, under this version of Python."""
+    """The bytecode, which stands for the source under this version of Python."""
     code = getattr(value, "__code__", None)
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     return f"{version} {_bytecode(code)}" if code else type(value).__qualname__
@@ -83,9 +76,7 @@ def _bytecode(code: CodeType) -> str:
 
 
 def _needed(value: Any) -> Iterator[tuple[str, Any]]:
-    """Names of the function's module and closure that it reads, where they are plain values, or
-    functions and classes there.
-    """
+    """What a function reads of its module and closure: plain values, functions, classes."""
     if not isinstance(value, FunctionType):
         return
     cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=False)
@@ -93,11 +84,8 @@ def _needed(value: Any) -> Iterator[tuple[str, Any]]:
     for name in sorted(_names(value.__code__) & known.keys()):
         each = known[name]
         own = isinstance(each, FunctionType | type) and each.__module__ == value.__module__
-        if (
-            own
-            or isinstance(each, _PLAIN)
-            or (isinstance(each, list | tuple) and all(isinstance(one, _PLAIN) for one in each))
-        ):
+        parts = each if isinstance(each, list | tuple) else [each]
+        if own or all(isinstance(part, _PLAIN) for part in parts):
             yield name, each
 
 

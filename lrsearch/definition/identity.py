@@ -1,7 +1,6 @@
 """Whether a definition is the one that a study was made from.
 
-Whoever compares a study with what was found here asks this module, and so everybody compares by the
-same rules:
+Every comparison of a study with a definition is made here, by the same rules:
 
 check_fields      fields that stand on both sides: rules of a run, digests of data
 check_facts       what an inspection found                           (the ledger)
@@ -15,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from lrsearch.definition.code import CALLBACKS
 from lrsearch.definition.fingerprint import VERSION, fingerprint_of, recorded_of
@@ -30,19 +30,21 @@ from lrsearch.errors import (
 from lrsearch.values import Change, Json, StudyFacts, StudyRecord
 from lrsearch.version import minor_version, versions
 
-# A change of these leaves the study's facts true: its objective, the length of its trials, its
-# axes.
+# Changes of these leave the study's objective, the length of its trials and its axes as they are.
 _ACCEPTABLE = ("code", "data.", "model.", "class_weight", "shuffle", "validation_steps")
-_MEASURED = ("data.", "model.")  # what only a look at the data and the model tells
+_MEASURED = ("data.", "model.")  # known only from a look at the data and the model
 _PINNED = ("optuna", "keras", "tensorflow")  # results of another minor version are not mixed
+
+
+Differences: TypeAlias = Mapping[str, tuple[Json, Json]]  # by field: (stored, given)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """What differs, by field (stored, given)."""
+    """What differs between a stored study and a definition."""
 
-    differing: Mapping[str, tuple[Json, Json]]
-    callbacks: Mapping[str, tuple[Json, Json]]  # these may always differ: it is recorded and said
+    differing: Differences
+    callbacks: Differences  # never refused: their change is recorded and reported
     notes: tuple[str, ...] = ()  # what could not be compared
 
 
@@ -59,8 +61,8 @@ def check_facts(study: StudyRecord, found: StudyFacts) -> None:
 def check_definition(study: StudyRecord, definition: StudyDefinition) -> None:
     """Refuse a study file that was edited since, without a look at its data and model.
 
-    A worker that was replaced would train another definition under the study's name. What only a
-    look shows was compared when the study was inspected. Raises what `check_facts` raises.
+    A worker that was restarted would train another definition under the study's name. Data and
+    model were compared when the study was inspected. Raises what `check_facts` raises.
     """
     measured = {
         name: value for name, value in study.fingerprint.items() if name.startswith(_MEASURED)
@@ -125,9 +127,10 @@ def compare(study: StudyRecord, given: StudyFacts) -> Comparison:
 
 
 def _compare_with_1(study: StudyRecord, given: StudyFacts) -> Comparison:
-    """By the fields that 0.1.0 had.
+    """Compare by the fields that 0.1.0 had.
 
-    Its digest of code depends on Python's minor version: under another it cannot be compared.
+    The digest of code in 0.1.0 depends on Python's minor version: under another version it cannot
+    be compared.
     """
     stored = study.fingerprint
     here = dict(given.fingerprint) | {CODE_OF_1: given.recorded.get(CODE_OF_1)}
@@ -145,14 +148,12 @@ def _compare_with_1(study: StudyRecord, given: StudyFacts) -> Comparison:
 
 def _differing(
     stored: Mapping[str, Json], given: Mapping[str, Json], names: Iterable[str]
-) -> dict[str, tuple[Json, Json]]:
+) -> Differences:
     pairs = {name: (stored.get(name), given.get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _refuse(
-    study: str, differing: Mapping[str, tuple[Json, Json]], *, acceptable: Collection[str] = ()
-) -> None:
+def _refuse(study: str, differing: Differences, *, acceptable: Collection[str] = ()) -> None:
     if differing:
         raise FingerprintMismatch(study, differences=differing, acceptable=acceptable)
 
@@ -180,8 +181,9 @@ def _check_acceptable(accepted: Iterable[str], fields: set[str]) -> None:
 def _check_versions(
     stored: Mapping[str, str], here: Mapping[str, str], *, allow_drift: bool
 ) -> list[str]:
-    """Refuse libraries of another minor version than the study began with; where that is allowed,
-    return what to say.
+    """Refuse libraries of another minor version than the study began with.
+
+    Returns notes on the differences where a drift is allowed.
     """
     differing = [
         f"{name} {stored[name]} in the study, {here[name]} here"

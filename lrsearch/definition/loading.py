@@ -1,4 +1,7 @@
-"""Loads a study file: its own errors come with its own traceback, and ours in one line."""
+"""Loads a study file.
+
+An error of the file comes with the file's own traceback; an error of ours is one line.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import sys
 import traceback
 from contextlib import suppress
 from dataclasses import fields, replace
+from itertools import dropwhile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -110,8 +114,9 @@ def _hint(error: Exception) -> str:
 
 
 def unknown_field(error: Exception) -> LrSearchError | None:
-    """A misspelt field of StudyDefinition or SearchSpace, as Python's TypeError tells it, with the
-    nearest name.
+    """The error for a misspelt field of StudyDefinition or SearchSpace, with the nearest name.
+
+    Python reports such a field by a TypeError.
     """
     for kind in (StudyDefinition, SearchSpace):
         found = re.fullmatch(
@@ -135,19 +140,12 @@ def name_file(error: LrSearchError, path: Path) -> LrSearchError:
 
 def own_traceback(error: BaseException, path: Path) -> str:
     """The traceback from the study file on, without the frames that led there."""
-    frames = traceback.extract_tb(error.__traceback__)
-    target = str(path)
-    first = next(
-        (
-            place
-            for place, frame in enumerate(frames)
-            if Path(frame.filename) == path or frame.filename == target
-        ),
-        None,
+    frames = dropwhile(
+        lambda frame: Path(frame.filename) != path, traceback.extract_tb(error.__traceback__)
     )
-    kept = frames[first:] if first is not None else []
-    lines = ["Traceback (most recent call last):\n", *traceback.format_list(kept)] if kept else []
-    return "".join([*lines, *traceback.format_exception_only(error)])
+    lines = traceback.format_list(list(frames))
+    head = ["Traceback (most recent call last):\n"] if lines else []
+    return "".join([*head, *lines, *traceback.format_exception_only(error)])
 
 
 def _function(module: ModuleType, definition: StudyDefinition, name: str) -> Any:

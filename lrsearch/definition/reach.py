@@ -1,9 +1,8 @@
-"""Which statements of a study's files a name reaches: what a function needs, and what that needs in
-turn.
+"""Which statements of a study's files a function needs, directly and through other statements.
 
-Static and generous: a name that is read anywhere inside a statement counts, whatever it stands for
-there; of a module that is imported as a whole, everything counts. What cannot be told so
-(`globals`, `exec`, ...) is `dynamic`, and then everything counts.
+The analysis is static, and errs towards too much. A name that is read anywhere inside a statement
+counts as needed. Of a module that is imported as a whole, everything counts. Where code looks names
+up while it runs (`globals`, `exec`, ...), the program is `dynamic` and everything counts.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _IMPORTS = (ast.Import, ast.ImportFrom)
 
 
 class Program:
-    """A study's files as statements, imports of several names being several."""
+    """A study's files as statements; an import of several names is split into several imports."""
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
@@ -44,7 +43,7 @@ class Program:
 
     @property
     def dynamic(self) -> bool:
-        """Whether names are looked up or made while the code runs."""
+        """Whether the code looks up or makes names while it runs."""
         nodes = (
             node
             for statements in self.files.values()
@@ -64,7 +63,7 @@ class Program:
         return self.files[place[0]][place[1]]
 
     def reached(self, nodes: Iterable[ast.AST], path: Path | None = None) -> set[Place]:
-        """What `nodes` of a file, the study file unless another is given, need."""
+        """The statements that `nodes` need; `path` is their file, by default the study file."""
         found: set[Place] = set()
         waiting = [
             place for node in nodes for place in self._needs(node, path or self._sources.home)
@@ -77,7 +76,7 @@ class Program:
         return found
 
     def _needs(self, node: ast.AST, path: Path) -> Iterator[Place]:
-        """The statements that a node needs itself."""
+        """The statements that a node needs directly."""
         for each in ast.walk(node):
             if isinstance(each, ast.Name):
                 yield from self._of_name(path, each.id)
@@ -109,8 +108,9 @@ class Program:
 
 
 def acts(statement: ast.stmt, sources: Sources, path: Path) -> bool:
-    """Whether a statement may do something though nobody reads a name of it: a call, a decorator,
-    an import for its effect.
+    """Whether a statement may have an effect though nobody reads its names.
+
+    Such are a call, a decorator, and an import for its effect.
     """
     if isinstance(statement, _DEFINITIONS):
         return bool(
@@ -147,7 +147,7 @@ def _split(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _definers(statements: list[ast.stmt]) -> dict[str, list[int]]:
-    """By name, the statements that bind it; "*": those that may bind any."""
+    """For each name, the statements that bind it; for "*", those that may bind any name."""
     found: dict[str, list[int]] = {}
     for index, each in enumerate(statements):
         for name in _bound(each):

@@ -1,5 +1,6 @@
-"""A study file and the modules beside it, as they were when the file was loaded: an edit since then
-is another definition.
+"""The texts of a study file and the modules beside it, as they were when the file was loaded.
+
+An edit after that makes another definition.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def read_sources(path: Path) -> Sources:
 
 
 def _text(path: Path) -> str:
-    """The text in the encoding that it names; one that nobody can read so, byte by byte."""
+    """The text in the encoding that the file names; decoded byte by byte where that fails."""
     try:
         with tokenize.open(path) as file:
             return file.read()
@@ -57,8 +58,9 @@ def _text(path: Path) -> str:
 
 
 def _parsed(text: str) -> ast.Module:
-    """What is no Python of this version counts as the text that it is: its import may stand in a
-    `try`.
+    """Parse a text; one that is no Python of this version becomes a constant.
+
+    Its import may stand in a `try`.
     """
     try:
         return ast.parse(text)
@@ -67,9 +69,7 @@ def _parsed(text: str) -> ast.Module:
 
 
 def imported_files(node: ast.Import | ast.ImportFrom, path: Path, root: Path) -> list[Path]:
-    """Files below `root` that an import in `path` loads, whether they are plain modules or
-    packages.
-    """
+    """Files below `root` that an import in `path` loads: plain modules and packages."""
     if isinstance(node, ast.Import):
         return [file for alias in node.names for file in module_files(root, alias.name.split("."))]
     base, parts = origin_of(node, path, root)

@@ -11,10 +11,9 @@ import ast
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-# What says nothing of the code's meaning: how a name is used follows from where it stands, and u""
-# is "".
+# These fields add no meaning: a name's context follows from its place, and u"" is "".
 _IDLE = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
-_WITH_DOCSTRING = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+WITH_DOCSTRING = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def dump(node: ast.AST | Iterable[ast.AST]) -> str:
@@ -36,7 +35,7 @@ def _fields(node: ast.AST) -> Iterator[str]:
     """A node's fields by name, those aside that are empty: an older Python may not have them."""
     for name in sorted(node._fields):
         value = getattr(node, name, None)
-        if name == "body" and isinstance(node, _WITH_DOCSTRING):
+        if name == "body" and isinstance(node, WITH_DOCSTRING):
             value = without_docstring(node.body)
         # Of constants None is a value; elsewhere None and [] are what is not there.
         if name not in _IDLE and (

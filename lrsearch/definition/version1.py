@@ -1,10 +1,9 @@
-"""The code digest of version 0.1.0, by which its studies are still told apart.
+"""The code digest of version 0.1.0, by which its studies are recognised.
 
-Kept as it was; not to be mended.
-
-It took code as one piece, callbacks included, and wrote it by `ast.dump`, whose text differs
-between minor versions of Python. It knew a study file by the module of `build_model`, so that
-modules beside the file did not count where `build_model` came from one of them.
+Do not improve it: stored digests must stay equal. It took code as one piece, callbacks included,
+and wrote it by `ast.dump`, whose text differs between minor versions of Python. It knew a study
+file by the module of `build_model`. So modules beside the file did not count where `build_model`
+came from one of them.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-import json
 from typing import Any
 
-from lrsearch.definition.functions import plain_config
+from lrsearch.definition.functions import config_text
 from lrsearch.definition.sources import Sources
 from lrsearch.definition.study import StudyDefinition
+from lrsearch.definition.syntax import WITH_DOCSTRING, without_docstring
 
 FIELD = "code"  # its name in a fingerprint of 0.1.0
 MODULE = "lrsearch_study_file"  # the module that a study file is loaded as
@@ -25,10 +24,10 @@ _CODE_FIELDS = ("loss", "metrics", "callbacks", "build_model", "load_data")
 
 
 def code_digest(definition: StudyDefinition) -> str | None:
-    """Equal for code that differs in comments, docstrings and layout only, under one minor version
-    of Python.
+    """The digest, equal for code that differs in comments, docstrings and layout only.
 
-    None where 0.1.0 could not read the code, and so could not have made a study of it.
+    It depends on the minor version of Python. None where 0.1.0 could not read the code, and so
+    could not have made a study of it.
     """
     try:
         return _digest(definition)
@@ -37,11 +36,8 @@ def code_digest(definition: StudyDefinition) -> str | None:
 
 
 def _digest(definition: StudyDefinition) -> str:
-    sources, here = (
-        definition.sources,
-        getattr(definition.build_model, "__module__", None) == MODULE,
-    )
-    if sources is not None and here:
+    sources = definition.sources
+    if sources is not None and getattr(definition.build_model, "__module__", None) == MODULE:
         parts = _file_parts(sources)
     else:
         parts = [_source(getattr(definition, name)) for name in _CODE_FIELDS]
@@ -81,22 +77,9 @@ def _bare_code(source: str) -> str:
 
 def _dumped(tree: ast.Module) -> str:
     for node in ast.walk(tree):
-        if isinstance(
-            node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-        ) and _has_docstring(node):
-            node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(node, WITH_DOCSTRING) and node.body:
+            node.body = without_docstring(node.body) or [ast.Pass()]
     return ast.dump(tree)
-
-
-def _has_docstring(
-    node: ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef,
-) -> bool:
-    first = node.body[0] if node.body else None
-    return (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    )
 
 
 def _source(value: Any) -> str:
@@ -107,9 +90,7 @@ def _source(value: Any) -> str:
     if isinstance(value, dict):
         return repr({key: _source(each) for key, each in value.items()})
     if hasattr(value, "get_config"):
-        return (
-            f"{type(value).__name__} {json.dumps(plain_config(value.get_config()), sort_keys=True)}"
-        )
+        return config_text(value)
     return _function_source(value)
 
 
@@ -118,8 +99,6 @@ def _function_source(function: Any) -> str:
         return _bare_code(inspect.cleandoc("\n" + inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):
         code = getattr(function, "__code__", None)
-        return (
-            repr((code.co_code, code.co_consts, code.co_names))
-            if code
-            else type(function).__qualname__
-        )
+        if code is None:
+            return type(function).__qualname__
+        return repr((code.co_code, code.co_consts, code.co_names))

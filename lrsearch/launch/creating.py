@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from lrsearch.answer.words import count_text
 from lrsearch.errors import UnknownName
 from lrsearch.launch.checking import check_identity, check_same, refuse_broken
-from lrsearch.launch.retests import add_retests
+from lrsearch.launch.queueing import add_retests
 from lrsearch.messages import Inspection, Listener
 from lrsearch.options import RetestOptions, SearchOptions
 from lrsearch.progress.listeners import ignore, send_note
-from lrsearch.report.words import counted
 from lrsearch.values import Origin, StudyPlan, StudyRecord, StudyState
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _raise_seeds(ledger: Ledger, study: StudyRecord, seeds: int, listen: Listene
     if seeds > kept:
         add_retests(ledger, study, RetestOptions(seeds=seeds, lasting=True), listen=listen)
     elif seeds < kept:
-        keeps = f"{study.name} keeps its {counted(kept, 'seed')} for retests"
+        keeps = f"{study.name} keeps its {count_text(kept, 'seed')} for retests"
         send_note(listen, f"{keeps}: --retest {seeds} takes none back")
 
 

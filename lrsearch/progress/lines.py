@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lrsearch.answer import Bill
+from lrsearch.answer.words import count_text
 from lrsearch.messages import (
     Event,
     Note,
@@ -20,7 +21,6 @@ from lrsearch.messages import (
 from lrsearch.progress.state import ProgressState, duration, number
 from lrsearch.report.bill import bill_text
 from lrsearch.report.layout import shorten
-from lrsearch.report.words import counted
 from lrsearch.values import Kind, Origin, Status
 
 _STATUS = {
@@ -102,9 +102,9 @@ class Lines:
     def _study_line(self, begun: StudyBegun) -> str:
         budget = "as many trials as the time allows"
         if begun.trials is not None:
-            budget = counted(begun.trials, "trial")
+            budget = count_text(begun.trials, "trial")
         already = f", {begun.done} done already" if begun.done else ""
-        slots = counted(len(self._state.rows), "slot")
+        slots = count_text(len(self._state.rows), "slot")
         return f"study {begun.study}: {budget}{already}, {slots}, by {begun.objective}"
 
     def _end_line(self, ended: TrialEnded) -> str:
@@ -149,9 +149,10 @@ def _retests_line(planned: RetestsPlanned) -> str:
         return ""
     are = "is" if settings == 1 else "are"
     more = "" if planned.retests == settings * seeds else f" or more, {planned.retests} in all"
-    left_out = counted(planned.left_out, "more retest")
+    left_out = count_text(planned.left_out, "more retest")
     late = f"; {left_out} would end too late" if planned.left_out else ""
-    what = f"{counted(settings, 'setting')} {are} retested on {counted(seeds, 'fresh seed')} each"
+    fresh = count_text(seeds, "fresh seed")
+    what = f"{count_text(settings, 'setting')} {are} retested on {fresh} each"
     return f"the search is over; {what}{more}{late}"
 
 

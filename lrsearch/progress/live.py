@@ -17,9 +17,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from lrsearch.answer.words import count_text, rate_text
 from lrsearch.progress.state import ProgressState, Row, duration, number
 from lrsearch.report.layout import GAP, Column, choose, pad
-from lrsearch.report.words import counted, rate_text
 
 _REFRESH = 4  # a second
 _BAR_WIDTH = 30
@@ -88,14 +88,14 @@ class _Budget:
         failed = f", {state.failed} failed" if state.failed else ""
         done = f"{state.done} of {state.trials}" if state.trials is not None else f"{state.done}"
         planned = state.retests_planned
-        retests = f"{state.retests_done} of {counted(planned, 'retest')}" if planned else ""
+        retests = f"{state.retests_done} of {count_text(planned, 'retest')}" if planned else ""
         bar = "" if whole is None else "#" * _BAR_WIDTH
         columns = [
-            Column(cells=[state.study], least=_LEAST_NAME),
-            Column(cells=[bar], name=_BAR, rank=4, least=_LEAST_ROOM),
-            Column(cells=[f"{done} trials{failed}"]),
-            Column(cells=[retests], rank=2),
-            Column(cells=[f"about {duration(left)} left" if left is not None else ""]),
+            Column("", [state.study], least=_LEAST_NAME),
+            Column("", [bar], name=_BAR, rank=4, least=_LEAST_ROOM),
+            Column("", [f"{done} trials{failed}"]),
+            Column("", [retests], rank=2),
+            Column("", [f"about {duration(left)} left" if left is not None else ""]),
         ]
         line = Table.grid(padding=(0, len(GAP), 0, 0), pad_edge=False)
         shown = choose([each for each in columns if not each.empty], options.max_width)
@@ -125,7 +125,7 @@ class _Workers:
         if not rows:
             return
         columns = [
-            Column(cells=cells, **place)
+            Column("", cells, **place)
             for cells, place in zip(zip(*rows, strict=True), _PLACES, strict=True)
         ]
         room = options.max_width - len(_INDENT)

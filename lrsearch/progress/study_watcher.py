@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import SHELL, Contender, Ways, evidence_text, seconds_left, standing
+from lrsearch.answer import SHELL, Contender, Ways, evidence_text, find_standing, seconds_left
 from lrsearch.errors import LrSearchError, StorageGone
 from lrsearch.messages import (
     Event,
@@ -51,7 +51,7 @@ class StudyWatcher:
         self._estimator = BillEstimator(study, listen, workers=workers)
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
         self._follower = Follower(ledger, study.id)
-        self._stands = standing(study.plan.facts, ())
+        self._stands = find_standing(study.plan.facts, ())
         self._unsent: list[TrialRecord] = []  # trials that changed since the last `counts` event
 
     def begin(self) -> None:
@@ -59,7 +59,7 @@ class StudyWatcher:
         study, facts = self._study, self._study.plan.facts
         self._follower.read()
         records = self._unsent = self._follower.records
-        self._stands = standing(facts, records)
+        self._stands = find_standing(facts, records)
         self._send(
             StudyBegun(
                 study=study.name,
@@ -144,7 +144,7 @@ class StudyWatcher:
     def _send_answer(self, glance: Glance) -> None:
         records = self._follower.records
         if glance.changed:
-            self._stands = standing(self._study.plan.facts, records)
+            self._stands = find_standing(self._study.plan.facts, records)
         left = seconds_left(glance.study, records, glance.workers, now=glance.now)
         best, yours = _to_result(self._stands.best), _to_result(self._stands.yours)
         self._send(StudyAnswer(best=best, yours=yours, seconds_left=left))

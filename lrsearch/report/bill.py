@@ -1,6 +1,4 @@
-"""The bill and what was spent, in one line each: the same before a study, under way and in its
-answer.
-"""
+"""The bill and what was spent, in one line each: before a study, under way and in its answer."""
 
 from __future__ import annotations
 
@@ -8,59 +6,57 @@ import time
 from collections.abc import Mapping
 
 from lrsearch.answer import Bill, Spent
-from lrsearch.report.words import counted, duration_text
+from lrsearch.answer.words import count_text
+from lrsearch.report.words import duration_text, join_clauses
 from lrsearch.values import Json
 
 
 def bill_text(bill: Bill, now: float) -> str:
-    """`40 trials + 12 retests = 52 trainings, about 12 minutes on 2 workers, done at 14:05`; `now`
-    is seconds since 1970.
+    """`40 trials + 12 retests = 52 trainings, about 12 minutes on 2 workers, done at 14:05`.
+
+    `now` is seconds since 1970.
     """
-    on = f"on {counted(bill.workers, 'worker')}" + (
-        f", {bill.at_once} at once" if bill.at_once > bill.workers else ""
-    )
+    at_once = f", {bill.at_once} at once" if bill.at_once > bill.workers else ""
+    on = f"on {count_text(bill.workers, 'worker')}{at_once}"
+    seconds = bill.seconds if bill.limit_seconds is None else bill.limit_seconds
+    end = "" if seconds is None else f"{on}, done at {clock_text(now + seconds, now)}"
     if bill.limit_seconds is not None:
-        left = f"the {duration(bill.limit_seconds)} that are left {on}, done at {clock_text(now + bill.limit_seconds, now)}"
+        left = f"the {duration(bill.limit_seconds)} that are left {end}"
         if bill.trials is None:
             return f"as many trials as fit into {left}, retests included"
-        one = bill.trainings == 1
-        return (
-            f"about {_sum(bill)} fit{'s' * one} into {left}"
-            if bill.trainings
-            else f"nothing more fits into {left}"
-        )
+        if not bill.trainings:
+            return f"nothing more fits into {left}"
+        return f"about {_sum(bill)} fit{'s' * (bill.trainings == 1)} into {left}"
     done = f", {bill.done} done" if bill.done else ""
     if bill.seconds is None:
         why = "a step timed ahead would cost a training's start"
         return f"{_sum(bill)}{done}, {on}; the first epochs show how long they take: {why}"
-    return f"{_sum(bill)}{done}, about {duration(bill.seconds)} {on}, done at {clock_text(now + bill.seconds, now)}"
+    return f"{_sum(bill)}{done}, about {duration(bill.seconds)} {end}"
 
 
 def _sum(bill: Bill) -> str:
     if bill.trials is None:
         return "as many trials as the time allows"
     more = "more " if bill.limit_seconds is not None else ""
-    parts = [counted(bill.trials, f"{more}trial")] if bill.trials or not bill.retests else []
-    parts += [counted(bill.retests, "retest")] if bill.retests else []
-    whole = f" = {counted(bill.trials + bill.retests, 'training')}" if len(parts) > 1 else ""
+    parts = [count_text(bill.trials, f"{more}trial")] if bill.trials or not bill.retests else []
+    parts += [count_text(bill.retests, "retest")] if bill.retests else []
+    whole = f" = {count_text(bill.trials + bill.retests, 'training')}" if len(parts) > 1 else ""
     return " + ".join(parts) + whole
 
 
 def plan_text(plan: Mapping[str, Json]) -> str:
     """What stands below the bill of a plan, as its JSON has it."""
-    whole = {"epoch": plan["epochs"], "update": plan["updates"]}
-    sizes = ", ".join(
-        f"{number:,} {noun}{'s' * (number != 1)}"
-        for noun, number in whole.items()
-        if number is not None
-    )
-    each = plan["seconds_a_training"]
-    lasts = (
-        "how long a training takes is not known" if each is None else f"{duration(each)} a training"
-    )
+    sizes = [
+        f"{plan[f'{noun}s']:,} {noun}{'s' * (plan[f'{noun}s'] != 1)}"
+        for noun in ("epoch", "update")
+        if plan[f"{noun}s"] is not None
+    ]
+    seconds = plan["seconds_a_training"]
+    known = "how long a training takes is not known"
+    length = known if seconds is None else f"{duration(seconds)} a training"
     left = f"left of study {plan['study']}: " if plan["stored"] else ""
-    lines = [left + "; ".join(filter(None, [sizes, lasts])), _parts(plan)]
-    return "\n".join(filter(None, [*lines, plan["placed"], plan["engine"]]))
+    lines = [left + join_clauses(", ".join(sizes), length), _parts(plan)]
+    return join_clauses(*lines, plan["placed"], plan["engine"], between="\n")
 
 
 def _parts(plan: Mapping[str, Json]) -> str:
@@ -77,20 +73,17 @@ def _parts(plan: Mapping[str, Json]) -> str:
 
 def spent_text(spent: Spent) -> str:
     """`52 trainings, 1,040 epochs, 0.21 device hours; interruptions repeated 3 epochs and 12 s`."""
-    begun = (
-        f"{counted(spent.trainings, 'training')}, {spent.epochs:,} epoch{'s' * (spent.epochs != 1)}"
-    )
-    hours = f"{spent.device_seconds / 3600:.2g} device hours"
+    trainings = count_text(spent.trainings, "training")
+    epochs = f"{spent.epochs:,} epoch{'s' * (spent.epochs != 1)}"
+    text = f"{trainings}, {epochs}, {spent.device_seconds / 3600:.2g} device hours"
     if not spent.repeated_epochs and spent.repeated_seconds < 1.0:
-        return f"{begun}, {hours}"
-    again = f"{counted(spent.repeated_epochs, 'epoch')} and {duration(spent.repeated_seconds)}"
-    return f"{begun}, {hours}; interruptions repeated {again}"
+        return text
+    again = f"{count_text(spent.repeated_epochs, 'epoch')} and {duration(spent.repeated_seconds)}"
+    return f"{text}; interruptions repeated {again}"
 
 
 def clock_text(at: float, now: float) -> str:
-    """A moment by the local clock: `14:05`, or `02:10 on 27 Nov` where that is another day than
-    `now`.
-    """
+    """A moment by the local clock: `14:05`, or `02:10 on 27 Nov` on another day than `now`."""
     then = time.localtime(at)
     clock = time.strftime("%H:%M", then)
     same = then[:3] == time.localtime(now)[:3]

@@ -1,5 +1,4 @@
-"""What every picture stands on: a figure without a display, colours, and texts that are fitted to
-the figure's width.
+"""A figure without a display, its colours, and texts that are fitted to its width.
 
 Knows matplotlib and nothing of studies. matplotlib cuts what is wider than a figure, so widths are
 measured first.
@@ -61,10 +60,10 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def finish(figure: Figure, title: str, *, order: Sequence[str] = ()) -> None:
-    """Set the title above all panels and one legend below them, and let the figure grow by both:
-    panels keep their height.
+    """Set the title above all panels and one legend below them, and make room for both.
 
-    The labels in `order` come last in the legend, in this order.
+    The figure grows, so that panels keep their height. The labels in `order` come last in the
+    legend, in this order.
     """
     shown = figure.suptitle(
         fit_text(figure, title, size=12.0, room=_FILLED * _width(figure)), **AS_IT_IS
@@ -75,9 +74,7 @@ def finish(figure: Figure, title: str, *, order: Sequence[str] = ()) -> None:
 
 
 def set_ylabel(figure: Figure, panel: Axes, text: str, *, height: float) -> None:
-    """A label of the vertical axis, broken where it is longer than a panel, with its own texts, of
-    so many inches.
-    """
+    """Label the vertical axis of a panel of `height` inches, in several lines where needed."""
     panel.set_ylabel(fit_text(figure, text, size=10.0, room=0.7 * height * figure.dpi), **AS_IT_IS)
 
 
@@ -127,8 +124,9 @@ def _width(figure: Figure) -> float:
 
 
 def fit_text(figure: Figure, text: str, *, size: float, room: float) -> str:
-    """`text` with line breaks, so that no line is wider than `room` pixels: between words, else
-    after an underscore.
+    """Break `text` so that no line is wider than `room` pixels.
+
+    Breaks stand between words, else after an underscore.
     """
     wide = _text_width(figure, text, size)
     if wide <= room:

@@ -1,8 +1,8 @@
-"""The Python of an export: a module that needs Keras alone, with its constants and
-`make_optimizer(model=None)`.
+"""The Python of an export: a module with constants and `make_optimizer(model=None)`.
 
-A searched setting has a schedule class of its own, whose rates agree with the reference in
-`lrsearch.space` to 1e-6 of the peak. Yours is the call that the inspection captured.
+The module needs Keras alone. A searched setting has a schedule class of its own, whose rates agree
+with the reference in `lrsearch.space` to 1e-6 of the peak. Yours is the call that the inspection
+captured.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ _CURVES = {
     "one_cycle": "ops.where(\n            p < {rise!r},\n"
     "            0.01 + 0.495 * (1 - ops.cos(math.pi * p / {rise!r})),\n"
     "            0.5 * (1 + ops.cos(math.pi * (p - {rise!r}) / (1 - {rise!r}))),\n        )",
-    "warmup_stable_decay": "ops.where(p < {decay_start!r}, ops.ones_like(p), (1 - p) / (1 - {decay_start!r}))",
+    "warmup_stable_decay": "ops.where(p < {decay_start!r}, "
+    "ops.ones_like(p), (1 - p) / (1 - {decay_start!r}))",
     "cyclic": "0.1 + 0.9 * ops.abs(2 * ((p * {cycles!r}) % 1.0) - 1)",
 }
 
@@ -50,7 +51,8 @@ _MODULE = '''{doc}{imports}
 BATCH_SIZE = {batch}
 EPOCHS = {epochs}
 ACCUMULATION = {accumulation}  # batches an update
-TOTAL_STEPS = {total}  # updates of the whole run: another length is another schedule, and may want another peak
+TOTAL_STEPS = {total}  # updates of the whole run: another length is another schedule, \
+and may want another peak
 SEED = {seed}  # of the trial that found it
 
 {before}
@@ -79,8 +81,10 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         p = ops.maximum(update - self.warmup_steps, 0.0) / (TOTAL_STEPS - self.warmup_steps)
         curve = {curve}
         rising = (update + 1) / max(self.warmup_steps, 1)
-        multiplier = ops.where(update < self.warmup_steps, rising, self.final + (1 - self.final) * curve)
-        return ops.cast(self.peak * multiplier, "float64" if keras.config.floatx() == "float64" else "float32")
+        multiplier = ops.where(update < self.warmup_steps, rising, \
+self.final + (1 - self.final) * curve)
+        return ops.cast(self.peak * multiplier, "float64" if \
+keras.config.floatx() == "float64" else "float32")
 
     def get_config(self):
         return {{}}
@@ -91,11 +95,15 @@ _KERAS = ("import keras", "from keras import ops")
 _NEED = """    if model is None:
         raise ValueError("make_optimizer needs the built model: {why}")
 """
-_BUILD = "optimizer.build(model.trainable_variables)  # inside fit, Keras 3.15 would lose its start values"
+_BUILD = (
+    "optimizer.build(model.trainable_variables)  "
+    "# inside fit, Keras 3.15 would lose its start values"
+)
 _FINALIZE = '''
 
 def finalize(model):
-    """After the last epoch: set the averaged weights, which the value was measured at (Keras trains at others)."""
+    """After the last epoch: set the averaged weights, which the value was measured at \
+(Keras trains at others)."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     for variable, momentum in zip(model.trainable_variables, optimizer._momentums):
         variable.assign((variable - (1 - optimizer.beta_1) * momentum) / optimizer.beta_1)
@@ -114,11 +122,8 @@ class Run:
     @property
     def total(self) -> int:
         """Updates of the whole run."""
-        return (
-            self.facts.epochs
-            * self.facts.steps_per_epoch[str(self.setting.batch_size)]
-            // self.accumulation
-        )
+        steps = self.facts.steps_per_epoch[str(self.setting.batch_size)]
+        return self.facts.epochs * steps // self.accumulation
 
 
 def searched_module(run: Run, doc: str) -> str:
@@ -143,7 +148,7 @@ def searched_module(run: Run, doc: str) -> str:
         why=[reason for reason, holds in why.items() if holds],
         body=[
             f"optimizer = {_call(run)}",
-            *_after(facts, decays=decays),
+            *_wrapping_lines(facts, decays=decays),
             *([_BUILD] if averaged else []),
         ],
         finalize=_FINALIZE if averaged else "",
@@ -172,11 +177,11 @@ def own_module(run: Run, doc: str) -> str:
         why=["some weights are left out of weight decay"]
         if decays and facts.decay_exclusions.get("places")
         else [],
-        body=[*_made(call), *_after(facts, decays=decays)],
+        body=[*_optimizer_lines(call), *_wrapping_lines(facts, decays=decays)],
     )
 
 
-def _made(call: Mapping[str, Json]) -> list[str]:
+def _optimizer_lines(call: Mapping[str, Json]) -> list[str]:
     """The lines that make the optimizer, its schedule before it."""
     arguments = dict(call.get("arguments", {}))
     rate = arguments.pop("learning_rate", None)
@@ -224,8 +229,7 @@ def _schedule(run: Run) -> str:
     setting = run.setting
     known = [setting.to_json(), run.total, run.accumulation]
     return _SCHEDULE.format(
-        # Two exports in one process are two classes to Keras: a saved model must find its own
-        # again.
+        # Keras tells two exports in one process apart by name: a saved model finds its own class.
         digest=hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:8],
         words=schedule_text(setting).capitalize(),
         peak=setting.learning_rate,
@@ -250,32 +254,21 @@ def _call(run: Run) -> str:
     return f"keras.optimizers.{spec.keras}({', '.join(['Schedule()', *written])})"
 
 
-def _after(facts: StudyFacts, *, decays: bool) -> list[str]:
-    """The lines that leave weights out of weight decay and scale the loss, as the user's own
-    compile does.
-    """
-    told, scaling = facts.decay_exclusions if decays else {}, facts.own_optimizer.get("scaling")
-    places = (
-        f"[model.trainable_variables[place] for place in {told['places']}]"
-        if told.get("places")
-        else None
-    )
-    given = {
-        "var_list": places,
-        "var_names": repr(told["var_names"]) if told.get("var_names") else None,
-    }
-    written = ", ".join(f"{name}={value}" for name, value in given.items() if value)
-    exclude = [f"optimizer.exclude_from_weight_decay({written})"] if written else []
-    scale = (
-        [f"optimizer = keras.optimizers.LossScaleOptimizer(optimizer, {_named(scaling)})"]
-        if scaling
-        else []
-    )
-    return exclude + scale
-
-
-def _named(arguments: Mapping[str, Json]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+def _wrapping_lines(facts: StudyFacts, *, decays: bool) -> list[str]:
+    """The lines that leave weights out of decay and scale the loss, as yours does."""
+    excluded, scaling = facts.decay_exclusions if decays else {}, facts.own_optimizer.get("scaling")
+    arguments, lines = [], []
+    if excluded.get("places"):
+        places = f"[model.trainable_variables[place] for place in {excluded['places']}]"
+        arguments.append(f"var_list={places}")
+    if excluded.get("var_names"):
+        arguments.append(f"var_names={excluded['var_names']!r}")
+    if arguments:
+        lines.append(f"optimizer.exclude_from_weight_decay({', '.join(arguments)})")
+    if scaling:
+        named = ", ".join(f"{name}={value!r}" for name, value in scaling.items())
+        lines.append(f"optimizer = keras.optimizers.LossScaleOptimizer(optimizer, {named})")
+    return lines
 
 
 def _source_of(function: Any) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lrsearch.answer import Answer, yours_of
 from lrsearch.report.canvas import LINES, YOURS, finish, new_figure, set_ylabel
 from lrsearch.report.picture_parts import HEIGHT, best_trials, frame_of, legend_text, padded
-from lrsearch.values import CurvePoint, StudyRecord, TrialRecord
+from lrsearch.values import CurvePoint, StudyRecord, Trials
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ _CURVE_WIDTH = 1.7  # points: curves cross too often for the schedules' wide lin
 
 def curves_figure(
     study: StudyRecord,
-    records: Sequence[TrialRecord],
+    records: Trials,
     curves: Mapping[int, Sequence[CurvePoint]],
     answer: Answer,
 ) -> Figure:

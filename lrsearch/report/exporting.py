@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 
 from lrsearch.answer import Answer, Contender, lost_text
+from lrsearch.answer.standing import contender
+from lrsearch.answer.words import count_text, rate_text
 from lrsearch.errors import CannotExport, InvalidValue, UnknownName
 from lrsearch.report.code import Run, own_module, searched_module
-from lrsearch.report.words import counted, rate_text, schedule_text, value_text
+from lrsearch.report.words import schedule_text, value_text
 from lrsearch.values import Json, Origin, StudyFacts, StudyRecord
 from lrsearch.version import VERSION
 
@@ -24,11 +26,9 @@ def export_text(study: StudyRecord, answer: Answer, *, form: str, trial: int | N
     export yet, CannotExport where yours cannot be written as Python.
     """
     chosen = choose(answer, trial)
-    return (
-        json.dumps(as_json(study, answer, chosen), indent=2)
-        if form == "json"
-        else as_python(study, answer, chosen)
-    )
+    if form == "json":
+        return json.dumps(as_json(study, answer, chosen), indent=2)
+    return as_python(study, answer, chosen)
 
 
 def choose(answer: Answer, trial: int | None) -> Contender:
@@ -43,23 +43,12 @@ def choose(answer: Answer, trial: int | None) -> Contender:
                 fix=fix,
             )
         return answer.best
-    contenders = [
-        each for each in (answer.best, answer.yours, *answer.retested) if each is not None
-    ]
-    for each in contenders:
-        if each.trial == trial:
+    for each in (answer.best, answer.yours, *answer.retested):
+        if each is not None and each.trial == trial:
             return each
     for record in answer.ranked:
         if record.number == trial and record.setting is not None:
-            value = record.value
-            return Contender(
-                trial=trial,
-                origin=record.origin,
-                state=record.state,
-                setting=record.setting,
-                searched=value,
-                retest=None,
-            )
+            return contender(record, None)
     known = [str(record.number) for record in answer.ranked]
     raise UnknownName("trial that ran to its end", got=str(trial), known=known)
 
@@ -143,7 +132,7 @@ def _about(run: Run, chosen: Contender) -> str:
             f"{schedule_text(setting)}."
         ),
         f"{facts.objective} {_value(chosen)}.",
-        f"{counted(facts.epochs, 'epoch')}, {counted(run.total, 'update')} of {batch}.",
+        f"{count_text(facts.epochs, 'epoch')}, {count_text(run.total, 'update')} of {batch}.",
         f"Trial {chosen.trial}, seed {run.seed}; found by lrsearch {VERSION} with {versions}.",
     ]
     if setting.extra:
@@ -163,7 +152,7 @@ def _value(chosen: Contender) -> str:
     spread = f" +- {value_text(chosen.retest.spread)}" if chosen.retest.spread is not None else ""
     return (
         f"{value_text(chosen.retest.mean)}{spread} over "
-        f"{counted(chosen.retest.n, 'fresh seed')} {list(chosen.retest.seeds)}"
+        f"{count_text(chosen.retest.n, 'fresh seed')} {list(chosen.retest.seeds)}"
     )
 
 

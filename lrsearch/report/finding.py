@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from lrsearch.errors import UnknownName
-from lrsearch.values import TrialRecord
+from lrsearch.values import TrialRecord, Trials
 
 
-def find_trial(study: str, records: Sequence[TrialRecord], name: str) -> TrialRecord:
+def find_trial(study: str, records: Trials, name: str) -> TrialRecord:
     """The trial or retest of that name. Raises UnknownName, with what the study has."""
     found = {each.short_label: each for each in records}
     if name not in found:

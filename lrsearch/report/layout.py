@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 from rich.cells import cell_len, set_cell_size
 
@@ -17,17 +17,17 @@ HANG = " " * 9  # below a line that begins with a label, such as `setting  `
 DOTS = "..."
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table, a cell a row."""
+    """One column of a table, with a cell for each row."""
 
+    head: str
     cells: Sequence[str]
-    head: str = ""
-    name: str = ""  # what it is called when it is left out; by default its head
+    _: KW_ONLY
+    name: str = ""  # in the list of columns left out; by default the head
     right: bool = False
     rank: int = 0  # 0 always stays; of the others, low ranks are given room first
-    # may be cut to this many characters where there is no room for the whole
-    least: int | None = None
+    least: int | None = None  # may be cut to so many characters where room is short
 
     @property
     def called(self) -> str:
@@ -48,9 +48,8 @@ def choose(columns: Sequence[Column], width: int | None) -> tuple[Column, ...]:
         return tuple(columns)
     chosen: dict[int, Column] = {}
     left = width
-    for place, each in sorted(
-        enumerate(columns), key=lambda pair: (pair[1].rank, pair[1].least is not None, pair[0])
-    ):
+    by_rank = sorted(enumerate(columns), key=lambda pair: (pair[1].rank, pair[1].least is not None))
+    for place, each in by_rank:
         if each.rank and each.empty:
             continue
         room = left - (len(GAP) if chosen else 0)
@@ -85,24 +84,17 @@ def shorten(text: str, width: int | None) -> str:
 
 
 def table(columns: Sequence[Column], width: int | None = None, *, indent: str = "") -> list[str]:
-    """The table's lines, aligned; where columns are left out the last line says which."""
+    """The table's lines, aligned; the last one names columns that are left out."""
     room = None if width is None else width - len(indent)
     shown = choose(columns, room)
-    heads = [each.head for each in shown]
-    rows = [*([heads] if any(heads) else []), *zip(*(each.cells for each in shown), strict=True)]
-    lines = [shorten(indent + _line(shown, row), width) for row in rows]
-    gone = missing(columns, shown)
-    return [*lines, shorten(f"{indent}(no room for: {', '.join(gone)})", width)] if gone else lines
-
-
-def missing(columns: Sequence[Column], shown: Sequence[Column]) -> list[str]:
-    """Names of columns that say something and are not shown."""
-    there = {each.called for each in shown}
-    return [
-        each.called
-        for each in columns
-        if each.called and each.rank and not each.empty and each.called not in there
-    ]
+    rows = list(zip(*([each.head, *each.cells] for each in shown), strict=True))
+    lines = [_line(shown, row) for row in rows if any(row) or row is not rows[0]]
+    names = {each.called for each in columns if each.rank and not each.empty}
+    gone = names - {"", *(each.called for each in shown)}
+    if gone:
+        left_out = dict.fromkeys(each.called for each in columns if each.called in gone)
+        lines.append(f"(no room for: {', '.join(left_out)})")
+    return [shorten(indent + line, width) for line in lines]
 
 
 def _line(columns: Sequence[Column], row: Sequence[str]) -> str:
@@ -114,8 +106,9 @@ def _line(columns: Sequence[Column], row: Sequence[str]) -> str:
 
 
 def paragraph(text: str, width: int | None, *, hang: str = "") -> str:
-    """Prose on lines of at most `width`, all but the first behind `hang`; no word is broken, it may
-    be a name or a command's.
+    """Prose on lines of at most `width`, all but the first behind `hang`.
+
+    No word is broken: a word may be a name, or part of a command.
     """
     if width is None or cell_len(text) <= width:
         return text
@@ -129,9 +122,7 @@ def paragraph(text: str, width: int | None, *, hang: str = "") -> str:
 
 
 def clauses(parts: Sequence[str], width: int | None, *, between: str = ", ") -> str:
-    """As many of `parts` as fit one line, from the first on; the first is cut where it alone does
-    not.
-    """
+    """As many of `parts` as fit one line, from the first on; a first one too long is cut."""
     text = parts[0] if parts else ""
     for part in parts[1:]:
         if width is not None and cell_len(text + between + part) > width:

@@ -1,45 +1,32 @@
 """The answer as a notebook shows it: a table of settings, the picture of rates, the notes.
 
-Needs no pandas.
-
-Colours and fonts are the notebook's, which may be dark: nothing is set but spaces.
+Needs no pandas. Colours and fonts are the notebook's, which may be dark: only spaces are set here.
 """
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 from html import escape
 
 from lrsearch.answer import Answer, Contender, evidence_text
+from lrsearch.answer.words import rate_text
 from lrsearch.errors import EnvironmentProblem
+from lrsearch.report.answer_page import NOTHING_YET, ended, inseparable
 from lrsearch.report.bill import spent_text
-from lrsearch.report.words import (
-    counted,
-    further_text,
-    rate_text,
-    schedule_text,
-    value_digits,
-    value_text,
-    varying_of,
-)
-from lrsearch.values import StudyRecord, TrialRecord
+from lrsearch.report.words import aim_text, run_text, value_digits, value_text, varying_of
+from lrsearch.values import StudyRecord, Trials
 
 _CELL = "padding: 2px 10px; text-align: left; white-space: nowrap"
 
 
-def answer_html(study: StudyRecord, records: Sequence[TrialRecord], answer: Answer) -> str:
+def answer_html(study: StudyRecord, records: Trials, answer: Answer) -> str:
     """The whole output of a cell."""
-    ended = ", ".join(f"{number} {state}" for state, number in answer.counts.items() if number)
-    better = "higher" if answer.direction == "maximize" else "lower"
-    head = (
-        f"<b>{escape(answer.study)}</b>: {escape(answer.objective)} ({better} is better); "
-        f"{ended or 'no trial yet'}"
-    )
+    aim = escape(aim_text(answer.objective, answer.direction))
     notes = "".join(f"<li>{escape(each)}</li>" for each in answer.warnings)
     parts = [
-        f"<p>{head}</p>",
+        f"<p><b>{escape(answer.study)}</b>: {aim}; {ended(answer)}</p>",
         _contenders(answer),
         _picture(study, records, answer),
         f"<p>spent: {escape(spent_text(answer.spent))}</p>" if answer.spent else "",
@@ -52,18 +39,21 @@ def _contenders(answer: Answer) -> str:
     """A line each for yours, the best and the other retested settings."""
     best, yours = answer.best, answer.yours
     if best is None:
-        return "<p>No trial has run to its end with a value yet.</p>"
+        return f"<p>{NOTHING_YET}</p>"
     same = yours is not None and yours.trial == best.trial
     shown = [("yours" if not same else "yours, and the best", yours)] if yours is not None else []
     shown += [] if same else [("best", best)]
     shown += [(f"#{place}", each) for place, each in enumerate(answer.runners_up, start=2)]
     digits = value_digits(each.value for _, each in shown)
-    varying = varying_of(
-        each.setting for each in answer.ranked if each.setting is not None and not each.is_yours
+    varying = varying_of(answer.ranked)
+    head = _row(
+        ["", "trial", "optimizer", "peak rate", "schedule", answer.objective, "of", ""], "th"
     )
-    head = ["", "trial", "optimizer", "peak rate", "schedule", answer.objective, "of", ""]
-    body = [[label, *_cells(each, digits, varying), _apart(answer, each)] for label, each in shown]
-    return f"<table><thead>{_row(head, 'th')}</thead><tbody>{''.join(_row(row, 'td') for row in body)}</tbody></table>"
+    body = "".join(
+        _row([label, *_cells(each, digits, varying), _apart(answer, each)], "td")
+        for label, each in shown
+    )
+    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
 
 
 def _cells(each: Contender, digits: int, varying: frozenset[str]) -> list[str]:
@@ -74,7 +64,7 @@ def _cells(each: Contender, digits: int, varying: frozenset[str]) -> list[str]:
         str(each.trial),
         setting.optimizer,
         rate_text(setting.learning_rate),
-        "; ".join(filter(None, [schedule_text(setting), further_text(setting, varying)])),
+        run_text(setting, varying),
         value + (f" \u00b1 {spread:.{digits}f}" if spread is not None else ""),
         evidence_text(retest),
     ]
@@ -82,21 +72,17 @@ def _cells(each: Contender, digits: int, varying: frozenset[str]) -> list[str]:
 
 def _apart(answer: Answer, each: Contender) -> str:
     if answer.best is not None and each.trial == answer.best.trial:
-        others = [trial for trial in answer.not_separable if trial != each.trial]
-        return f"{counted(len(others), 'other')} not separable from it" if others else ""
+        return inseparable(answer)
     return "not separable from the best" if each.trial in answer.not_separable else ""
 
 
-def _row(cells: Sequence[str], tag: str) -> str:
-    return (
-        "<tr>"
-        + "".join(f'<{tag} style="{_CELL}">{escape(cell)}</{tag}>' for cell in cells)
-        + "</tr>"
-    )
+def _row(cells: Iterable[str], tag: str) -> str:
+    row = "".join(f'<{tag} style="{_CELL}">{escape(cell)}</{tag}>' for cell in cells)
+    return f"<tr>{row}</tr>"
 
 
-def _picture(study: StudyRecord, records: Sequence[TrialRecord], answer: Answer) -> str:
-    """The picture of rates; without matplotlib, or with nothing to draw, the table stands alone."""
+def _picture(study: StudyRecord, records: Trials, answer: Answer) -> str:
+    """The picture of rates; empty without matplotlib, or where there is nothing to draw."""
     if answer.best is None:
         return ""
     try:

@@ -7,14 +7,15 @@ are made by the ledger's mirror; a trial's note goes to the row of its number.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import Answer
+from lrsearch.answer.words import count_text, rate_text
 from lrsearch.report.answer_page import answer_text
-from lrsearch.report.words import counted, duration_text, rate_text, schedule_text, value_text
-from lrsearch.values import Json, StudyRecord, TrialRecord
+from lrsearch.report.words import duration_text, schedule_text, value_text
+from lrsearch.values import Json, StudyRecord, TrialRecord, Trials
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -57,7 +58,7 @@ def trial_note(record: TrialRecord, objective: str) -> str:
     if record.best_epoch is not None:
         value += f"; best {value_text(record.best_value)} at epoch {record.best_epoch}"
     ran = (
-        f"{counted(record.epochs, 'epoch')}, {counted(record.steps, 'update')} in "
+        f"{count_text(record.epochs, 'epoch')}, {count_text(record.steps, 'update')} in "
         f"{duration_text(record.seconds)}"
     )
     lines.append(f"{value}; {ran}")
@@ -67,8 +68,9 @@ def trial_note(record: TrialRecord, objective: str) -> str:
 
 
 def fenced(text: str) -> str:
-    """`text` as a block of code that nothing in it can leave: its fence is longer than any row of
-    backticks within.
+    """`text` as a block of code that nothing in the text can close.
+
+    Its fence is longer than any row of backticks within.
     """
     fence = "`" * max(3, _longest_ticks(text) + 1)
     return f"{fence}\n{text.rstrip()}\n{fence}"
@@ -85,13 +87,10 @@ def _longest_ticks(text: str) -> int:
     return max(map(len, re.findall("`+", text)), default=0)
 
 
-def write_notes(
-    ledger: Ledger, study: StudyRecord, answer: Answer, records: Sequence[TrialRecord]
-) -> int:
-    """Bring the notes of a study and its finished trials up to date, in one transaction; returns
-    how many were written.
+def write_notes(ledger: Ledger, study: StudyRecord, answer: Answer, records: Trials) -> int:
+    """Bring the notes of a study and its finished trials up to date, in one transaction.
 
-    One that somebody edited stays. Raises StorageUnavailable.
+    Returns how many were written. A note that somebody edited stays. Raises StorageUnavailable.
     """
     written, page = 0, study_note(answer)
     texts = {each.number: trial_note(each, answer.objective) for each in _noted(records)}
@@ -142,6 +141,6 @@ def _rows(attrs: Mapping[str, Json], trial_id: int | None, text: str) -> dict[st
     return {note_ver_key(trial_id): int(attrs.get(note_ver_key(trial_id), 0)) + 1, **parts, **left}
 
 
-def _noted(records: Sequence[TrialRecord]) -> list[TrialRecord]:
+def _noted(records: Trials) -> list[TrialRecord]:
     """Finished trials; of very many the newest: every note is a row that each page loads."""
     return [each for each in records if each.is_search and each.ended][-_MOST:]

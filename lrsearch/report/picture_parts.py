@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from lrsearch.answer import Answer
+from lrsearch.answer.words import rate_text
 from lrsearch.report.canvas import LINES
-from lrsearch.report.words import rate_text, schedule_text
+from lrsearch.report.words import schedule_text
 from lrsearch.values import Direction, TrialRecord
 
 HEIGHT = 4.4  # inches, of a picture of one panel

@@ -10,12 +10,12 @@ from lrsearch.errors import EnvironmentProblem
 from lrsearch.report.curves_picture import curves_figure
 from lrsearch.report.rates_picture import rates_figure
 from lrsearch.report.schedules_picture import schedules_figure
-from lrsearch.values import CurvePoint, StudyRecord, TrialRecord
+from lrsearch.values import CurvePoint, StudyRecord, Trials
 
 
 def write_plots(
     study: StudyRecord,
-    records: Sequence[TrialRecord],
+    records: Trials,
     curves: Mapping[int, Sequence[CurvePoint]],
     answer: Answer,
     *,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lrsearch.answer import Answer, OptimizerRow, ended_by_optimizer
+from lrsearch.answer.words import rate_text
 from lrsearch.errors import InvalidValue
 from lrsearch.report.canvas import (
     BLACK,
@@ -19,8 +19,8 @@ from lrsearch.report.canvas import (
     set_ylabel,
 )
 from lrsearch.report.picture_parts import Frame, frame_of, padded
-from lrsearch.report.words import range_text, rate_text
-from lrsearch.values import Direction, StudyRecord, TrialRecord, TrialState
+from lrsearch.report.words import range_text
+from lrsearch.values import Direction, StudyRecord, Trials, TrialState
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ _SMALL = 7.5  # points
 _PANEL_SHARE = 0.82  # of its column is a panel's own width; the rest is the numbers' of its axis
 
 
-def rates_figure(study: StudyRecord, records: Sequence[TrialRecord], answer: Answer) -> Figure:
+def rates_figure(study: StudyRecord, records: Trials, answer: Answer) -> Figure:
     """A panel per optimizer: values against peak rates, where it crawls, where it diverges.
 
     Yours is a line.
@@ -75,7 +75,7 @@ def rates_figure(study: StudyRecord, records: Sequence[TrialRecord], answer: Ans
 def _rates_panel(
     panel: Axes,
     name: str,
-    group: Sequence[TrialRecord],
+    group: Trials,
     answer: Answer,
     frame: Frame | None,
 ) -> str:
@@ -104,7 +104,7 @@ def _rates_panel(
     return said
 
 
-def _span(name: str, group: Sequence[TrialRecord], answer: Answer) -> tuple[float, float]:
+def _span(name: str, group: Trials, answer: Answer) -> tuple[float, float]:
     """The ends of a panel's axis of rates."""
     seen = [each.peak_rate for each in group]
     yours = answer.yours.setting if answer.yours is not None else None
@@ -116,9 +116,7 @@ def _span(name: str, group: Sequence[TrialRecord], answer: Answer) -> tuple[floa
 
 
 def _regions(panel: Axes, row: OptimizerRow) -> str:
-    """Shade where training crawls and where it diverges, as the table's row has it; returns that
-    in words.
-    """
+    """Shade where training crawls and where it diverges; returns the same in words."""
     said = []
     if row.crawls_to is not None:
         panel.axvspan(
@@ -154,12 +152,13 @@ def _head(figure: Figure, panel: Axes, name: str, said: str, *, room: float) -> 
 
 def _points(
     panel: Axes,
-    group: Sequence[TrialRecord],
+    group: Trials,
     direction: Direction,
     frame: Frame | None,
 ) -> None:
-    """Values inside the frame as dots, worse ones as arrows at its edge, diverged and pruned ones
-    as crosses there.
+    """Draw values inside the frame as dots, worse ones as arrows and others as crosses at its edge.
+
+    The crosses are diverged and pruned trials.
     """
     up = direction is Direction.MAXIMIZE
     edge = padded(frame)[0 if up else 1]
@@ -181,9 +180,7 @@ def _points(
             panel.scatter(*zip(*points, strict=True), label=label, zorder=3, clip_on=False, **style)
 
 
-def _at_edge(
-    group: Sequence[TrialRecord], state: TrialState, edge: float
-) -> list[tuple[float, float]]:
+def _at_edge(group: Trials, state: TrialState, edge: float) -> list[tuple[float, float]]:
     return [(each.peak_rate, edge) for each in group if each.state is state]
 
 

@@ -10,7 +10,7 @@ from lrsearch.report.canvas import LINES, YOURS, finish, new_figure
 from lrsearch.report.picture_parts import HEIGHT, best_trials, legend_text
 from lrsearch.report.yours_schedule import yours_schedule
 from lrsearch.space import rates
-from lrsearch.values import CurvePoint, StudyRecord, TrialRecord
+from lrsearch.values import CurvePoint, StudyRecord, TrialRecord, Trials
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ _POINTS = 400  # of a schedule's line
 
 def schedules_figure(
     study: StudyRecord,
-    records: Sequence[TrialRecord],
+    records: Trials,
     curves: Mapping[int, Sequence[CurvePoint]],
     answer: Answer,
 ) -> Figure:

@@ -5,42 +5,45 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from shlex import quote
 
-from lrsearch.answer import Contender, Spent, evidence_text, seconds_left, standing
+from lrsearch.answer import Contender, Spent, evidence_text, find_standing, seconds_left
 from lrsearch.answer.pace import trainings_left
+from lrsearch.answer.words import count_text
 from lrsearch.report.bill import spent_text
 from lrsearch.report.layout import HANG, Column, bar, clauses, paragraph, table
-from lrsearch.report.words import (
-    counted,
-    duration_text,
-    setting_text,
-    trial_setting_text,
-    value_text,
-)
+from lrsearch.report.words import duration_text, setting_text, trial_setting_text, value_text
 from lrsearch.report.workers import worker_rows
 from lrsearch.storage import Counts
-from lrsearch.values import Json, StudyRecord, StudyState, TrialRecord, TrialState, WorkerRecord
+from lrsearch.values import (
+    Json,
+    StudyRecord,
+    StudyState,
+    TrialRecord,
+    Trials,
+    TrialState,
+    WorkerRecord,
+)
 
-# running trials, and workers, on a page that is watched: it is redrawn from the screen's top
-_SHOWN = 12
-_BAR, _WIDE = 40, 80  # characters: the bar at most, and a page whose width nobody knows
+_SHOWN = 12  # running trials, and workers, on a watched page: it must fit on the screen
+_BAR, _WIDE = 40, 80  # characters: the longest bar, and a page of unknown width
+_ENDED = ("complete", "diverged", "pruned", "failed")
 
 
 def status_data(
     study: StudyRecord,
     counts: Counts,
-    records: Sequence[TrialRecord],
+    records: Trials,
     workers: Sequence[WorkerRecord],
     *,
     engines: Mapping[str, Json],
     now: float,
     spent: Spent | None = None,
 ) -> dict[str, Json]:
-    """How far a study is.
+    """How far a study is; `engines` are figures by machine.
 
-    `ended` says that nothing will happen any more; `engines` are the figures by machine.
+    In the result `ended` says that nothing will happen any more.
     """
     alive = [each for each in workers if each.is_there(now)]
-    stands = standing(study.facts, records)
+    stands = find_standing(study.facts, records)
     return {
         "study": study.name,
         "state": study.state.value,
@@ -56,7 +59,7 @@ def status_data(
         "done": counts.done,
         "running": counts.running,
         "waiting": counts.waiting,
-        **{state: getattr(counts, state) for state in ("complete", "diverged", "pruned", "failed")},
+        **{state: getattr(counts, state) for state in _ENDED},
         "trainings_left": trainings_left(study, records),
         "retests": {"planned": counts.retests, "done": counts.retests_done},
         "workers": worker_rows(alive, now=now),
@@ -70,8 +73,9 @@ def status_data(
 
 
 def status_text(data: dict[str, Json], *, width: int | None = None, watched: bool = False) -> str:
-    """The same for people, in `width` columns where that is given; `watched` begins with a bar and
-    the time left.
+    """The same for people, in `width` columns where a width is given.
+
+    A `watched` page begins with a bar and the time left.
     """
     reason = f" ({data['reason'].strip().splitlines()[-1]})" if data["reason"] else ""
     lines = [paragraph(f"study {data['study']}: {data['state']}{reason}", width, hang=HANG)]
@@ -98,13 +102,14 @@ def _bar_line(data: dict[str, Json], width: int | None) -> str:
     """A bar of all trainings, retests included, then the time left."""
     done, left = data["done"] + data["retests"]["done"], data["trainings_left"]
     estimated = data["estimated_seconds_left"]
-    time = (
-        "time left unknown yet" if estimated is None else f"about {duration_text(estimated)} left"
-    )
     if data["ended"] or not data["workers"]:
         time = "ended" if data["ended"] else "no worker"
+    elif estimated is None:
+        time = "time left unknown yet"
+    else:
+        time = f"about {duration_text(estimated)} left"
     if left is None:  # time alone limits the study
-        return clauses([time, f"{counted(done, 'training')} done"], width)
+        return clauses([time, f"{count_text(done, 'training')} done"], width)
     beside = clauses([f"{done}/{done + left}", time], None, between="  ")
     return f"{bar(done, done + left, min(_BAR, (width or _WIDE) - len(beside) - 2))}  {beside}"
 
@@ -116,7 +121,7 @@ def _count_lines(data: dict[str, Json], width: int | None) -> list[str]:
     if data["retests"]["planned"]:
         lines.append(f"retests  {data['retests']['done']} of {data['retests']['planned']} done")
     if data["trainings"]:
-        lines.append(f"limit    {counted(data['trainings'], 'training')}, retests included")
+        lines.append(f"limit    {count_text(data['trainings'], 'training')}, retests included")
     if data["spent"]:
         lines.append(paragraph(f"spent    {spent_text(Spent(**data['spent']))}", width, hang=HANG))
     return lines
@@ -133,61 +138,56 @@ def _time_line(data: dict[str, Json]) -> str:
 
 def _result_lines(data: dict[str, Json], width: int | None) -> list[str]:
     """The best and yours: value, trial, what the value rests on, setting."""
-    found = {label: data[label] for label in ("best", "yours") if data[label]}
+    results = {label: data[label] for label in ("best", "yours") if data[label]}
+    rows = results.values()
     values = [
-        each["state"] if each["value"] is None else value_text(each["value"])
-        for each in found.values()
+        each["state"] if each["value"] is None else value_text(each["value"]) for each in rows
     ]
     columns = [
-        Column(cells=[label.ljust(len(HANG) - 2) for label in found]),
-        Column(cells=values),
-        Column(cells=[f"trial {each['trial']} ({each['evidence']})" for each in found.values()]),
-        Column(cells=[each["setting"] for each in found.values()], rank=1, least=12),
+        Column("", [label.ljust(len(HANG) - 2) for label in results]),
+        Column("", values),
+        Column("", [f"trial {each['trial']} ({each['evidence']})" for each in rows]),
+        Column("", [each["setting"] for each in rows], rank=1, least=12),
     ]
-    return table(columns, width) if found else []
+    return table(columns, width) if results else []
 
 
 def _running_lines(
     training: Sequence[dict[str, Json]], width: int | None, *, shown: int | None
 ) -> list[str]:
-    first = training[:shown]
+    rows = training[:shown]
+    attempts = [f"attempt {each['attempt']}" if each["attempt"] > 1 else "" for each in rows]
     columns = [
-        Column(cells=["running"] * len(first)),
-        Column(cells=[each["label"] for each in first]),
-        Column(
-            cells=[f"attempt {each['attempt']}" if each["attempt"] > 1 else "" for each in first],
-            rank=1,
-        ),
-        Column(cells=[each["setting"] for each in first], rank=2, least=12),
+        Column("", ["running"] * len(rows)),
+        Column("", [each["label"] for each in rows]),
+        Column("", attempts, rank=1),
+        Column("", [each["setting"] for each in rows], rank=2, least=12),
     ]
-    wanted = [each for each in columns if not each.empty]
-    return [*(table(wanted, width) if first else []), *_more("running", len(training) - len(first))]
+    return _lines(columns, width, "running", len(training) - len(rows))
 
 
 def _alive_lines(
     workers: Sequence[dict[str, Json]], width: int | None, *, shown: int | None
 ) -> list[str]:
-    first = workers[:shown]
+    rows = workers[:shown]
     columns = [
-        Column(cells=["worker "] * len(first)),
-        Column(cells=[f"{row['host']}:{row['pid']}" for row in first], rank=1, least=12),
-        Column(cells=[row["slot"] for row in first]),
-        Column(cells=[row["state"] for row in first]),
+        Column("", ["worker "] * len(rows)),
+        Column("", [f"{row['host']}:{row['pid']}" for row in rows], rank=1, least=12),
+        Column("", [row["slot"] for row in rows]),
+        Column("", [row["state"] for row in rows]),
     ]
-    return [*(table(columns, width) if first else []), *_more("worker", len(workers) - len(first))]
+    return _lines(columns, width, "worker", len(workers) - len(rows))
 
 
-def _more(label: str, number: int) -> list[str]:
-    return [f"{label:<{len(HANG)}}and {number} more"] if number else []
+def _lines(columns: Sequence[Column], width: int | None, label: str, more: int) -> list[str]:
+    """The table, and how many rows it leaves out."""
+    lines = table([each for each in columns if not each.empty], width)
+    return [*lines, f"{label:<{len(HANG)}}and {more} more"] if more else lines
 
 
 def _kinds(data: dict[str, Json], *, every: bool) -> str:
-    """How the trials ended; `every` also says of what there is none."""
-    return ", ".join(
-        f"{data[state]} {state}"
-        for state in ("complete", "diverged", "pruned", "failed")
-        if every or data[state]
-    )
+    """How the trials ended; with `every`, states without a trial too."""
+    return ", ".join(f"{data[state]} {state}" for state in _ENDED if every or data[state])
 
 
 def _training(record: TrialRecord) -> dict[str, Json]:

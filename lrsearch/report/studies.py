@@ -10,7 +10,7 @@ from lrsearch.values import Json, StudyRecord
 
 
 def study_rows(studies: Sequence[tuple[StudyRecord, Counts]]) -> list[dict[str, Json]]:
-    """One dict a study."""
+    """One dict for each study."""
     return [
         {
             "study": study.name,
@@ -31,13 +31,11 @@ def studies_table(rows: Sequence[dict[str, Json]], *, width: int | None = None) 
     if not rows:
         return "no studies yet. Start one: lrsearch start-study FILE"
     columns = [
-        Column(head="study", cells=[row["study"] for row in rows], least=12),
-        Column(head="state", cells=[row["state"] for row in rows]),
-        Column(head="objective", cells=[row["objective"] for row in rows], rank=1, least=8),
-        Column(head="done", cells=[f"{row['done']}/{row['budget'] or '-'}" for row in rows]),
-        Column(head="running", cells=[str(row["running"]) for row in rows], rank=2),
-        Column(
-            head="file", cells=[row["study_file"] or "(notebook)" for row in rows], rank=3, least=12
-        ),
+        Column("study", [row["study"] for row in rows], least=12),
+        Column("state", [row["state"] for row in rows]),
+        Column("objective", [row["objective"] for row in rows], rank=1, least=8),
+        Column("done", [f"{row['done']}/{row['budget'] or '-'}" for row in rows]),
+        Column("running", [str(row["running"]) for row in rows], rank=2),
+        Column("file", [row["study_file"] or "(notebook)" for row in rows], rank=3, least=12),
     ]
     return "\n".join(table(columns, width))

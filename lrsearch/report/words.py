@@ -5,31 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from lrsearch.answer.words import counted, rate_text
-from lrsearch.values import Json, Setting, TrialRecord
+from lrsearch.answer.words import rate_text
+from lrsearch.values import Direction, Json, Setting, TrialRecord
 
-__all__ = [
-    "counted",
-    "duration_text",
-    "further_text",
-    "knob_texts",
-    "percent",
-    "range_text",
-    "rate_text",
-    "schedule_text",
-    "setting_text",
-    "shape_text",
-    "trial_setting_text",
-    "value_digits",
-    "value_text",
-    "varying_of",
-]
-
+_LEAST_PART = 0.0005  # a smaller part of the run or the peak would round to 0 %
 _SHAPES = {
     "warmup_stable_decay": "level, then down",
     "cosine_restarts": "cosine restarts",
     "one_cycle": "one cycle",
 }
+
+
+def join_clauses(*clauses: str, between: str = "; ") -> str:
+    """The clauses that say something, in one line."""
+    return between.join(filter(None, clauses))
+
+
+def aim_text(objective: str, direction: Direction) -> str:
+    """`val_loss (lower is better)`."""
+    better = "higher" if direction is Direction.MAXIMIZE else "lower"
+    return f"{objective} ({better} is better)"
 
 
 def range_text(rates: tuple[float, float]) -> str:
@@ -38,8 +33,8 @@ def range_text(rates: tuple[float, float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def percent(fraction: float) -> str:
-    """`5 %`, `0.5 %`: no more digits than tell."""
+def _percent(fraction: float) -> str:
+    """`5 %`, `0.5 %`."""
     return f"{100 * fraction:.2g} %"
 
 
@@ -55,8 +50,12 @@ def schedule_text(setting: Setting) -> str:
 
 def setting_text(setting: Setting, varying: frozenset[str] = frozenset()) -> str:
     """A setting in one line, in the words of every table; `varying` as for `further_text`."""
-    words = f"{setting.optimizer} {rate_text(setting.learning_rate)} {schedule_text(setting)}"
-    return "; ".join(filter(None, [words, further_text(setting, varying)]))
+    return f"{setting.optimizer} {rate_text(setting.learning_rate)} {run_text(setting, varying)}"
+
+
+def run_text(setting: Setting, varying: frozenset[str] = frozenset()) -> str:
+    """The schedule, and what else was searched: `linear, to 3 %; batch 64`."""
+    return join_clauses(schedule_text(setting), further_text(setting, varying))
 
 
 def trial_setting_text(record: TrialRecord, varying: frozenset[str] = frozenset()) -> str:
@@ -66,25 +65,23 @@ def trial_setting_text(record: TrialRecord, varying: frozenset[str] = frozenset(
 
 def knob_texts(setting: Setting) -> list[str]:
     """What a schedule's shape is set to: `5 % warm-up`, `to 3 %`."""
-    parts = []
-    warmup, final = setting.shape.get("warmup", 0.0), setting.shape.get("final", 0.0)
-    if warmup >= 0.0005:  # noqa: PLR2004 - what rounds to 0 % is no warm-up
-        parts.append(f"{percent(warmup)} warm-up")
-    if final >= 0.0005:  # noqa: PLR2004
-        parts.append(f"to {percent(final)}")
-    knobs = {
-        name: value for name, value in setting.shape.items() if name not in {"warmup", "final"}
-    }
-    return parts + [f"{name.replace('_', ' ')} {value:.3g}" for name, value in knobs.items()]
+    knobs = dict(setting.shape)
+    ends = {"{} warm-up": knobs.pop("warmup", 0.0), "to {}": knobs.pop("final", 0.0)}
+    return [
+        *(text.format(_percent(part)) for text, part in ends.items() if part >= _LEAST_PART),
+        *(f"{name.replace('_', ' ')} {value:.3g}" for name, value in knobs.items()),
+    ]
 
 
-def varying_of(settings: Iterable[Setting]) -> frozenset[str]:
+def varying_of(records: Iterable[TrialRecord]) -> frozenset[str]:
     """What differs between settings, such as `batch_size` or the hyperparameter `adamw.beta_2`.
 
-    Optimizer, rate, schedule and extra are shown anyhow, and do not count.
+    Yours does not count. Optimizer, rate, schedule and extra do not either: they are always shown.
     """
     seen: dict[str, set[float | None]] = {}
-    for each in settings:
+    for each in (record.setting for record in records if not record.is_yours):
+        if each is None:
+            continue
         seen.setdefault("batch_size", set()).add(each.batch_size)
         for name, value in each.hyper.items():
             seen.setdefault(f"{each.optimizer}.{name}", set()).add(value)
@@ -94,7 +91,7 @@ def varying_of(settings: Iterable[Setting]) -> frozenset[str]:
 def further_text(setting: Setting, varying: frozenset[str] = frozenset()) -> str:
     """What else was searched: `dropout 0.23, batch 64, weight decay 0.01`.
 
-    Of batch size and hyperparameters only those that are `varying` are worth a word.
+    Batch size and hyperparameters are named where they are `varying`.
     """
     shown = dict(setting.extra)
     shown |= {"batch": setting.batch_size} if "batch_size" in varying else {}
@@ -107,7 +104,7 @@ def further_text(setting: Setting, varying: frozenset[str] = frozenset()) -> str
 
 
 def _word(value: Json) -> str:
-    """A searched value in a line; text that would break the line, or be invisible, as its repr."""
+    """A searched value in a line; text that would break the line or be invisible, as its repr."""
     if isinstance(value, float):
         return f"{value:.3g}"
     text = str(value)
@@ -121,7 +118,7 @@ def value_digits(values: Iterable[float | None]) -> int:
 
 
 def value_text(value: float | None, digits: int = 4) -> str:
-    """A value of the objective, or a dash; three figures of what `digits` would show as nothing."""
+    """A value of the objective, or a dash; three figures where `digits` would show only zeros."""
     if value is None or not math.isfinite(value):
         return "-"
     shown = f"{value:.{digits}f}" if abs(value) < 1e4 else f"{value:.4g}"  # noqa: PLR2004

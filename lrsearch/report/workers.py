@@ -10,7 +10,7 @@ from lrsearch.values import Json, WorkerRecord
 
 
 def worker_rows(workers: Sequence[WorkerRecord], *, now: float) -> list[dict[str, Json]]:
-    """One dict a worker."""
+    """One dict for each worker."""
     return [
         {
             "worker": each.id,
@@ -29,14 +29,14 @@ def workers_table(rows: Sequence[dict[str, Json]], *, width: int | None = None) 
     if not rows:
         return "no workers yet."
     columns = [
-        Column(head="worker", cells=[str(row["worker"]) for row in rows], right=True),
-        Column(head="host", cells=[row["host"] for row in rows], rank=2, least=8),
-        Column(head="pid", cells=[str(row["pid"]) for row in rows], right=True, rank=3),
-        Column(head="slot", cells=[row["slot"] for row in rows]),
-        Column(head="state", cells=[row["state"] for row in rows]),
+        Column("worker", [str(row["worker"]) for row in rows], right=True),
+        Column("host", [row["host"] for row in rows], rank=2, least=8),
+        Column("pid", [str(row["pid"]) for row in rows], right=True, rank=3),
+        Column("slot", [row["slot"] for row in rows]),
+        Column("state", [row["state"] for row in rows]),
         Column(
-            head="last seen",
-            cells=[f"{duration_text(row['seen_seconds_ago'])} ago" for row in rows],
+            "last seen",
+            [f"{duration_text(row['seen_seconds_ago'])} ago" for row in rows],
             rank=1,
         ),
     ]

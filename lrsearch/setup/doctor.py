@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lrsearch.answer.words import count_text
 from lrsearch.errors import LrSearchError
 from lrsearch.options import MachineOptions
-from lrsearch.report.words import counted
 from lrsearch.setup.checkpoint_folder import checkpoint_root
 from lrsearch.setup.devices import Machine, inspect_machine
 from lrsearch.setup.slots import CPU_WORKER_MIB, Slot, SlotPlan, environment, plan_slots
@@ -73,7 +73,7 @@ def _split_version(version: str) -> tuple[int, ...]:
 def _describe_devices(machine: Machine, plan: SlotPlan) -> str:
     gpus = ", ".join(f"gpu:{each.index} {each.name}" for each in machine.gpus) or "no GPU"
     names = ", ".join(each.name for each in plan.slots)
-    return f"{gpus}; {counted(machine.cores, 'CPU core')}; {plan} ({names})"
+    return f"{gpus}; {count_text(machine.cores, 'CPU core')}; {plan} ({names})"
 
 
 def _check_database(options: MachineOptions) -> Iterator[Check]:
@@ -143,7 +143,7 @@ def _check_memory(machine: Machine, slots: tuple[Slot, ...], report: dict[str, J
     """Compare the workers' memory, each with TensorFlow and the data set, with what is free."""
     each, free = max(CPU_WORKER_MIB, report["peak_mib"]), machine.memory_mib
     needed = round(each * len(slots))
-    text = f"{needed} MiB for {counted(len(slots), 'worker')}"
+    text = f"{needed} MiB for {count_text(len(slots), 'worker')}"
     if free is None:
         return Check(name="memory", text=f"{text}; what is free is not known here")
     text = f"{text} ({report['data_mib']:.0f} MiB of data in each), {free} MiB free"

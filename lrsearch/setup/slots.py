@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from lrsearch.answer.words import count_text
 from lrsearch.errors import DeviceProblem, InvalidValue
 from lrsearch.options import MachineOptions
-from lrsearch.report.words import counted
 from lrsearch.setup.devices import Gpu, Machine, choose_gpus
 
 OVERHEAD_MIB = 614  # 0.6 GiB per process for CUDA's context and libraries, on a shared GPU
@@ -61,7 +61,7 @@ class SlotPlan:
     def __str__(self) -> str:
         """`2 workers of 1 thread: one per core`."""
         workers, threads = len(self.slots), self.slots[0].threads
-        return f"{counted(workers, 'worker')} of {counted(threads, 'thread')}: {self.reason}"
+        return f"{count_text(workers, 'worker')} of {count_text(threads, 'thread')}: {self.reason}"
 
 
 def plan_slots(
@@ -128,7 +128,7 @@ def _cpu_workers(machine: Machine, asked: MachineOptions, trials: int | None) ->
         room = max(1, machine.memory_mib // CPU_WORKER_MIB)
         limits.append((room, f"{free}, and a worker takes about 0.8"))
     if trials is not None:
-        limits.append((max(1, trials), f"{counted(trials, 'trial')} to train"))
+        limits.append((max(1, trials), f"{count_text(trials, 'trial')} to train"))
     return min(limits, key=lambda limit: limit[0])
 
 

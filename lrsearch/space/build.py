@@ -54,8 +54,9 @@ def scale_loss(optimizer: Any, scaling: Mapping[str, Json]) -> Any:
 
 
 def keras_class(optimizer: str) -> Any:
-    """The class in keras.optimizers; raises InvalidValue where the installed Keras does not have it
-    yet.
+    """The class in keras.optimizers.
+
+    Raises InvalidValue where the installed Keras does not have the class yet.
     """
     import keras
 
@@ -71,9 +72,7 @@ def keras_class(optimizer: str) -> Any:
 def keras_arguments(
     setting: Setting, accumulation: int, carried: Mapping[str, Json]
 ) -> dict[str, Any]:
-    """What the setting's optimizer takes beside its schedule, and beside the layers that Muon
-    leaves out.
-    """
+    """The arguments of the setting's optimizer, without its schedule and Muon's excluded layers."""
     arguments: dict[str, Any] = {
         **find_optimizer(setting.optimizer).fixed,
         **_hyper(setting),

@@ -1,5 +1,4 @@
-"""The optimizers: where a practitioner starts with each, which rates are plausible, and what else
-can be searched.
+"""The table of optimizers: reference rates, plausible rates, and what else can be searched.
 
 Knows nothing of Keras; `build` makes the objects. Rates are peak rates for the study's base batch
 size.
@@ -35,9 +34,9 @@ class OptimizerSpec:
     averaged: bool = False  # evaluated at averaged weights, which differ from those it trains
 
     def batch_scale(self, batch_size: int | None, base: int | None) -> float:
-        """How often the reference rate, which holds for the batch size `base`, is that of another.
+        """The factor from the reference rate, which holds for the batch size `base`, to another's.
 
-        It grows linearly for plain gradients, by the square root for adaptive optimizers.
+        It is linear for plain gradients, a square root for adaptive optimizers.
         """
         return (batch_size / base) ** self.batch_exponent if batch_size and base else 1.0
 
@@ -47,7 +46,7 @@ _BETA_1 = Knob(default=0.9, low=0.8, high=0.99)
 _BETA_2 = Knob(default=0.999, low=0.9, high=0.9999)
 _EPSILON = Knob(default=1e-7, low=1e-10, high=1e-3, log=True)
 _MOMENTUM = Knob(default=0.9, low=0.5, high=0.99)
-_ADAM = {"beta_1": _BETA_1, "beta_2": _BETA_2, "epsilon": _EPSILON, "weight_decay": _DECAY}
+_ADAM = {"beta_1": _BETA_1, "beta_2": _BETA_2, "epsilon": _EPSILON}
 # a fraction of the weights an update, whatever the peak rate (Loshchilov 2019, section 3)
 _INDEPENDENT = Knob(default=0.0, low=1e-7, high=1e-2, log=True)
 # For a setting without decay: where the argument is left out, Keras takes 0.004.
@@ -57,8 +56,9 @@ _NO_DECAY = {"weight_decay": 0.0}
 def _spec(
     name: str, keras: str, reference: float, hyper: Mapping[str, Knob], **more: Json
 ) -> OptimizerSpec:
-    if "weight_decay" in hyper:
-        hyper = {**hyper, "independent_weight_decay": _INDEPENDENT}
+    if more.pop("decays", True):
+        decay = hyper.get("weight_decay", _DECAY)
+        hyper = {**hyper, "weight_decay": decay, "independent_weight_decay": _INDEPENDENT}
     # Rates three decades below the reference crawl; those one and a half above it mostly diverge
     # (docs/decisions.md).
     low, high = more.pop("low", reference * 1e-3), more.pop("high", reference * 30)
@@ -72,12 +72,12 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
     for each in (
         # Gradient noise falls as 1/batch: a linear rule for plain gradients (Goyal 2017), a square
         # root for normalised ones (Malladi 2022).
-        _spec("sgd", "SGD", 1e-1, {"weight_decay": _DECAY}, batch_exponent=1.0),
+        _spec("sgd", "SGD", 1e-1, {}, batch_exponent=1.0),
         _spec(
             "momentum",
             "SGD",
             1e-2,
-            {"momentum": _MOMENTUM, "weight_decay": _DECAY},
+            {"momentum": _MOMENTUM},
             batch_exponent=1.0,
             high=1.0,
         ),
@@ -85,7 +85,7 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
             "nesterov",
             "SGD",
             1e-2,
-            {"momentum": _MOMENTUM, "weight_decay": _DECAY},
+            {"momentum": _MOMENTUM},
             fixed={"nesterov": True},
             batch_exponent=1.0,
             high=1.0,
@@ -98,7 +98,6 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
             {
                 "initial_accumulator_value": Knob(default=0.1, low=1e-3, high=1.0, log=True),
                 "epsilon": _EPSILON,
-                "weight_decay": _DECAY,
             },
         ),
         _spec(
@@ -109,7 +108,6 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
                 "rho": Knob(default=0.9, low=0.8, high=0.999),
                 "momentum": Knob(default=0.0, low=0.0, high=0.95),
                 "epsilon": _EPSILON,
-                "weight_decay": _DECAY,
             },
         ),
         _spec("adam", "Adam", 1e-3, _ADAM),
@@ -131,7 +129,6 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
             {
                 "rho": Knob(default=0.95, low=0.8, high=0.999),
                 "epsilon": _EPSILON,
-                "weight_decay": _DECAY,
             },
         ),
         _spec(
@@ -142,6 +139,7 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
                 "l1_regularization_strength": Knob(default=0.0, low=1e-6, high=1e-1, log=True),
                 "l2_regularization_strength": Knob(default=0.0, low=1e-6, high=1e-1, log=True),
             },
+            decays=False,
         ),
         _spec(
             "lion",
@@ -150,7 +148,6 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
             {
                 "beta_1": _BETA_1,
                 "beta_2": Knob(default=0.99, low=0.9, high=0.999),
-                "weight_decay": _DECAY,
             },
         ),
         _spec("lamb", "Lamb", 2e-3, _ADAM),
@@ -160,7 +157,7 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
             "adafactor",
             "Adafactor",
             1e-2,
-            {"weight_decay": _DECAY},
+            {},
             fixed={"relative_step": False},
             high=0.3,
             clamp=1.0,
@@ -169,7 +166,7 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
             "muon",
             "Muon",
             2e-2,
-            {"momentum": Knob(default=0.95, low=0.8, high=0.99), "weight_decay": _DECAY},
+            {"momentum": Knob(default=0.95, low=0.8, high=0.99)},
             fixed=_NO_DECAY,
             high=0.3,
         ),
@@ -177,7 +174,7 @@ OPTIMIZERS: dict[str, OptimizerSpec] = {
             "schedule_free_adamw",
             "ScheduleFreeAdamW",
             2.5e-3,
-            {"beta_1": _BETA_1, "beta_2": _BETA_2, "weight_decay": _DECAY},
+            {"beta_1": _BETA_1, "beta_2": _BETA_2},
             averaged=True,
         ),
     )
@@ -198,9 +195,9 @@ def rate_range(
     asked: Mapping[str, tuple[float, float]],
     base: int | None,
 ) -> tuple[float, float]:
-    """Lowest and highest peak rate to try: as `asked` for, else the table's.
+    """The lowest and highest peak rate to try: as `asked` for, else the table's.
 
-    The table's range grows with the batch size; `base` is the study's first batch size, for which the table's rates hold.
+    The table's rates hold for `base`, the study's first batch size, and grow with the batch size.
     """
     if optimizer in asked:
         return asked[optimizer]

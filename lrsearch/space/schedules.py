@@ -21,23 +21,11 @@ from lrsearch.space.knobs import Knob
 from lrsearch.values import Setting
 
 Array = NDArray[np.float64]
-Curve = Callable[[Any, Any, Mapping[str, float]], Any]  # (xp, progress in [0, 1), knobs) -> 1..0
+Knobs = Mapping[str, float]
+Curve = Callable[[Any, Any, Knobs], Any]  # (xp, progress in [0, 1), knobs) -> 1..0
+Rise = Callable[[Knobs], float]  # knobs -> the progress after which the curve never rises again
 
-# Where a hyperbola or an exponential stops, as a fraction of its beginning: they never reach zero
-# by themselves.
-RATIO = 0.01
-
-
-# knobs -> the progress from which on the curve never rises again
-Rise = Callable[[Mapping[str, float]], float]
-
-
-def _never_rises(_k: Mapping[str, float]) -> float:
-    return 0.0
-
-
-def _always_rises_again(_k: Mapping[str, float]) -> float:
-    return 1.0
+RATIO = 0.01  # the end of a hyperbola or an exponential, which never reaches zero by itself
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,60 +37,59 @@ class Shape:
     curve: Curve
     knobs: Mapping[str, Knob] = field(default_factory=dict)
     falls: bool = True  # a constant has no final fraction
-    rise: Rise = _never_rises
+    rise: Rise = lambda _knobs: 0.0
 
 
-def _constant(xp: Any, p: Any, _k: Mapping[str, float]) -> Any:
+def _constant(xp: Any, p: Any, _k: Knobs) -> Any:
     return xp.ones_like(p)
 
 
-def _linear(xp: Any, p: Any, _k: Mapping[str, float]) -> Any:
+def _linear(xp: Any, p: Any, _k: Knobs) -> Any:
     return 1 - p
 
 
-def _polynomial(xp: Any, p: Any, k: Mapping[str, float]) -> Any:
+def _polynomial(xp: Any, p: Any, k: Knobs) -> Any:
     return (1 - p) ** k["power"]
 
 
-def _cosine(xp: Any, p: Any, _k: Mapping[str, float]) -> Any:
+def _cosine(xp: Any, p: Any, _k: Knobs) -> Any:
     return 0.5 * (1 + xp.cos(math.pi * p))
 
 
-def _cosine_restarts(xp: Any, p: Any, k: Mapping[str, float]) -> Any:
+def _cosine_restarts(xp: Any, p: Any, k: Knobs) -> Any:
     return _cosine(xp, (p * k["cycles"]) % 1.0, k)
 
 
-def _exponential(xp: Any, p: Any, _k: Mapping[str, float]) -> Any:
+def _exponential(xp: Any, p: Any, _k: Knobs) -> Any:
     return RATIO**p
 
 
-def _step(xp: Any, p: Any, k: Mapping[str, float]) -> Any:
+def _step(xp: Any, p: Any, k: Knobs) -> Any:
     # Equal parts of the run, each a tenth of the one before: He et al. 2016 divide by 10.
     return 0.1 ** xp.floor(p * (k["drops"] + 1))
 
 
-def _inverse_time(xp: Any, p: Any, _k: Mapping[str, float]) -> Any:
+def _inverse_time(xp: Any, p: Any, _k: Knobs) -> Any:
     return 1 / (1 + (1 / RATIO - 1) * p)
 
 
-def _inverse_sqrt(xp: Any, p: Any, _k: Mapping[str, float]) -> Any:
+def _inverse_sqrt(xp: Any, p: Any, _k: Knobs) -> Any:
     return 1 / xp.sqrt(1 + (1 / RATIO**2 - 1) * p)
 
 
-def _one_cycle(xp: Any, p: Any, k: Mapping[str, float]) -> Any:
+def _one_cycle(xp: Any, p: Any, k: Knobs) -> Any:
     rise = k["rise"]
     up = 0.5 * (1 - xp.cos(math.pi * p / rise))
     return xp.where(p < rise, RATIO + (1 - RATIO) * up, _cosine(xp, (p - rise) / (1 - rise), k))
 
 
-def _warmup_stable_decay(xp: Any, p: Any, k: Mapping[str, float]) -> Any:
+def _warmup_stable_decay(xp: Any, p: Any, k: Knobs) -> Any:
     start = k["decay_start"]
     return xp.where(p < start, xp.ones_like(p), (1 - p) / (1 - start))
 
 
-def _cyclic(xp: Any, p: Any, k: Mapping[str, float]) -> Any:
-    # From the peak down to a tenth and up again; Smith 2017's triangle, begun at its top so that no
-    # update is wasted.
+def _cyclic(xp: Any, p: Any, k: Knobs) -> Any:
+    # Smith 2017's triangle, begun at its top so that no update is wasted.
     return 0.1 + 0.9 * xp.abs(2 * ((p * k["cycles"]) % 1.0) - 1)
 
 
@@ -125,7 +112,7 @@ SHAPES: dict[str, Shape] = {
             summary="`cycles` half cosines of equal length",
             curve=_cosine_restarts,
             knobs={"cycles": _CYCLES},
-            rise=_always_rises_again,
+            rise=lambda _knobs: 1.0,
         ),
         Shape(
             name="exponential",
@@ -164,7 +151,7 @@ SHAPES: dict[str, Shape] = {
             summary="`cycles` triangles between the peak and a tenth",
             curve=_cyclic,
             knobs={"cycles": _CYCLES},
-            rise=_always_rises_again,
+            rise=lambda _knobs: 1.0,
         ),
     )
 }
@@ -183,11 +170,11 @@ def warmup_steps(setting: Setting, total_steps: int) -> int:
 
 
 def rise_of(setting: Setting) -> float:
-    """The fraction of the run from which on the rate never rises again: warm-up, and the shape's
-    own rise after it.
+    """The fraction of the run after which the rate never rises again.
 
-    1 where it rises to the end (cyclic, restarts), and for a schedule that is not one of ours:
-    before this fraction, values of different schedules do not compare.
+    Warm-up comes first, then the shape's own rise. The fraction is 1 where the rate rises to the
+    end (cyclic, restarts), and for a schedule that is not ours. Before this fraction, values of
+    different schedules do not compare.
     """
     if setting.schedule not in SHAPES:
         return 1.0
@@ -196,8 +183,9 @@ def rise_of(setting: Setting) -> float:
 
 
 def multiplier_of(xp: Any, setting: Setting, index: Any, total_steps: int) -> Any:
-    """The multipliers, 0..1, at update indices `index` (float64, from 0); the last one holds beyond
-    the run.
+    """The multipliers, 0..1, at update indices `index` (float64, from 0).
+
+    The last multiplier holds beyond the run.
     """
     shape, warm = find_shape(setting.schedule), warmup_steps(setting, total_steps)
     within = xp.minimum(index, total_steps - 1.0)

@@ -117,8 +117,8 @@ class SearchSpace:
     def with_overrides(self, overrides: Mapping[str, Json]) -> SearchSpace:
         """This space with some fields replaced, as the command line's options of the same names do.
 
-        Optimizers that are left out take what is said of them along; `fine_tuning` replaces what
-        the others do not name.
+        Rates and hyperparameters of optimizers that are left out go with them. `fine_tuning`
+        replaces the fields that the other overrides do not name.
         """
         for name in overrides:
             if name not in SPACE:
@@ -127,15 +127,10 @@ class SearchSpace:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in overrides.items()
         }
-        if "extra" in changes:
-            changes["extra"] = {
-                **self.extra,
-                **{name: _from_json(value) for name, value in changes["extra"].items()},
-            }
+        extra = {name: _from_json(value) for name, value in changes.get("extra", {}).items()}
+        changes["extra"] = {**self.extra, **extra}
         if changes.pop("fine_tuning", False):
-            return SearchSpace.fine_tuning(
-                **{"batch_size": self.batch_size, "extra": self.extra, **changes}
-            )
+            return SearchSpace.fine_tuning(**{"batch_size": self.batch_size, **changes})
         if "optimizers" in changes:
             for name in ("learning_rate", "hyper"):
                 changes.setdefault(name, _only(getattr(self, name), changes["optimizers"]))
@@ -164,16 +159,14 @@ class SearchSpace:
 
     def dimensions(self) -> tuple[Dimension, ...]:
         """The flat space as a sampler sees it."""
-        rate = Dimension(
-            name="lr_over_reference", kind="float", low=AXIS[0], high=AXIS[1], log=True
-        )
-        return (*self._names(), rate, *self._knobs())
+        return self._with_rate("lr_over_reference", AXIS)
 
     def public_dimensions(self) -> tuple[Dimension, ...]:
         """The same as people read it: the real learning rate in place of the relative one."""
-        rate = Dimension(
-            name="learning_rate", kind="float", low=PUBLIC_AXIS[0], high=PUBLIC_AXIS[1], log=True
-        )
+        return self._with_rate("learning_rate", PUBLIC_AXIS)
+
+    def _with_rate(self, name: str, axis: Range) -> tuple[Dimension, ...]:
+        rate = Dimension(name=name, kind="float", low=axis[0], high=axis[1], log=True)
         return (*self._names(), rate, *self._knobs())
 
     def _names(self) -> tuple[Dimension, ...]:
@@ -286,8 +279,7 @@ class SearchSpace:
         """Each optimizer at its reference rate, on the study's plainest falling schedule.
 
         The rate is clipped into what was asked for. Linear decay to zero, or as near as was asked
-        for, with a short warm-up is a hard default to
-        beat (Li 2020; Bergsma 2025).
+        for, with a short warm-up is a hard default to beat (Li 2020; Bergsma 2025).
         """
         preferred = ("linear", "cosine", "warmup_stable_decay", *self.schedules)
         schedule = next(name for name in preferred if name in self.schedules)
@@ -295,7 +287,6 @@ class SearchSpace:
         return tuple(self._reference(name, schedule, batch) for name in self.optimizers)
 
     def _reference(self, name: str, schedule: str, batch: int | None) -> Setting:
-        spec = OPTIMIZERS[name]
         low, high = self.plausible(name, batch)
         params: dict[str, Json] = {each.name: each.canonical() for each in self._knobs()}
         params |= {
@@ -308,8 +299,8 @@ class SearchSpace:
             params["warmup"] = min(max(0.05, self.warmup[0]), self.warmup[1])
         if isinstance(self.final, tuple):
             params["final"] = self.final[0]
-        made = self.setting_from(params)
-        return replace(made, learning_rate=min(max(spec.reference, low), high))
+        rate = min(max(OPTIMIZERS[name].reference, low), high)
+        return replace(self.setting_from(params), learning_rate=rate)
 
 
 def fold(value: float, low: float, high: float) -> float:

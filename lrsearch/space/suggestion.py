@@ -68,16 +68,17 @@ class Suggestion:
         return scale_loss(made, self.scaling) if self.scaling else made
 
     def _leave_out_of_decay(self, made: Any, model: Any) -> None:
-        told = self.decay_exclusions
-        if not told or not made.weight_decay:
+        excluded = self.decay_exclusions
+        if not excluded or not made.weight_decay:
             return
-        if told.get("places") and model is None:
+        places, names = excluded.get("places", ()), excluded.get("var_names")
+        if places and model is None:
             fix = "Some of its variables are left out of weight decay."
             raise InvalidValue(
                 "optimizer(model)", got=None, allowed="given the built keras.Model", fix=fix
             )
-        variables = [model.trainable_variables[place] for place in told.get("places", ())]
-        made.exclude_from_weight_decay(var_list=variables or None, var_names=told.get("var_names"))
+        variables = [model.trainable_variables[place] for place in places]
+        made.exclude_from_weight_decay(var_list=variables or None, var_names=names)
 
 
 def ask(trial: SuggestingTrial, dimension: Dimension) -> Json:

@@ -33,7 +33,7 @@ from lrsearch.values.training import (
     TrialSpec,
     Watch,
 )
-from lrsearch.values.trials import CurvePoint, TrialRecord
+from lrsearch.values.trials import CurvePoint, TrialRecord, Trials
 
 __all__ = [
     "BY_FIT",
@@ -59,6 +59,7 @@ __all__ = [
     "TrialRecord",
     "TrialSpec",
     "TrialState",
+    "Trials",
     "Verdict",
     "Watch",
     "WorkerRecord",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from lrsearch.values.setting import Setting
 from lrsearch.values.states import Kind, Origin, TrialState
@@ -110,3 +111,6 @@ class TrialRecord:
         """The peak learning rate of a trial that has a setting."""
         assert self.setting is not None
         return self.setting.learning_rate
+
+
+Trials: TypeAlias = Sequence[TrialRecord]

@@ -85,7 +85,7 @@ def test_an_exit_of_a_callback_fails_its_trial_once_and_the_next_is_trained(name
         built.append(1)
         return [Leaves()]
 
-    first, second = World(spec(1), spec(2)).run(
+    first, second = World(spec(1, optimizer="sgd"), spec(2, optimizer="sgd")).run(
         create_engine(name, open_study(definition(callbacks=mine, epochs=1)))
     )
     assert (first.status, first.reason, first.left) == (Status.FAILED, "SystemExit: enough", True)
@@ -135,14 +135,14 @@ class Failing(World):
 def test_what_watch_and_save_raise_leaves_the_engine_as_it_is(engines, name, which):
     error = StorageUnavailable("the database is away")
     with pytest.raises(StorageUnavailable) as raised:
-        Failing(which, error, spec(1)).run(engines(name))
+        Failing(which, error, spec(1, optimizer="sgd")).run(engines(name))
     assert raised.value is error
 
 
 @pytest.mark.parametrize("name", ["fit", "graph"])
 def test_the_users_second_ctrl_c_leaves_the_engine_too(engines, name):
     with pytest.raises(AskedToLeave):
-        Failing("watch", AskedToLeave(), spec(1)).run(engines(name))
+        Failing("watch", AskedToLeave(), spec(1, optimizer="sgd")).run(engines(name))
 
 
 def test_a_snapshot_that_cannot_be_taken_is_not_the_savers_fault():
@@ -200,7 +200,7 @@ def test_a_row_that_cannot_join_leaves_the_others_as_they_were():
 
 def _snapshots():
     world = World(spec(9), keep=True)
-    world.run(create_engine("fit", open_study(definition())))
+    world.run(create_engine("graph", open_study(definition())))
     return world.snapshots
 
 

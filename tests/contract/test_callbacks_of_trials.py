@@ -68,8 +68,8 @@ def ran(factory, engine, *specs, **fields):
 
 THREE = (
     spec(1, yours=True),
-    spec(2, seed=8),
-    spec(3, label="retest 1 of trial 2", number=2, retest=1, test_split=True),
+    spec(2, seed=8, optimizer="sgd"),
+    spec(3, label="retest 1 of trial 2", number=2, retest=1, test_split=True, optimizer="sgd"),
 )
 ONCE = ["first look", "retest 1 of trial 2", "trial 1", "trial 2"]
 MADE = {
@@ -79,8 +79,27 @@ MADE = {
 }
 
 
-@pytest.mark.parametrize("engine", ["fit", "graph", "vectorized", "auto"])
-@pytest.mark.parametrize("kind", MADE)
+# One cell for each way that an attempt goes: `fit`; `graph`, and its hand-over to `fit`; rows, and
+# the hand-over by way of `graph` to `fit`; `auto`, which times rows before it gives them on. In the
+# other cells the attempts go one of these ways.
+WAYS = {
+    ("called at epochs", "fit"),
+    ("called at epochs", "graph"),
+    ("called at batches", "graph"),
+    ("called at batches", "vectorized"),
+    ("taken out of searched trials", "vectorized"),
+    ("taken out of searched trials", "auto"),
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "engine"),
+    [
+        pytest.param(kind, engine, marks=() if (kind, engine) in WAYS else pytest.mark.slow_matrix)
+        for kind in MADE
+        for engine in ("fit", "graph", "vectorized", "auto")
+    ],
+)
 def test_callbacks_are_made_once_an_attempt_and_once_before(kind, engine):
     factory = Factory(MADE[kind])
     outcomes, _ = ran(factory, engine, *THREE)
@@ -96,7 +115,7 @@ def test_callbacks_are_made_once_an_attempt_and_once_before(kind, engine):
 
 def test_a_trial_with_callbacks_of_its_own_trains_alone_beside_rows_without_any():
     factory = Factory(lambda trial: [Epochs()] if trial.number == 2 else [])
-    specs = [spec(number, number=number, seed=number) for number in (1, 2, 3)]
+    specs = [spec(number, number=number, seed=number, optimizer="sgd") for number in (1, 2, 3)]
     outcomes, _ = ran(factory, VectorizedEngine, *specs)
     assert {number: each.engine for number, each in outcomes.items()} == {
         1: "vectorized",
@@ -112,13 +131,17 @@ def test_rows_that_cannot_join_or_go_on_keep_the_callbacks_that_were_made_for_th
     def broken(*_):
         raise ValueError("no such operation")
 
+    factory = Factory(MADE["taken out of searched trials"])
+    loaded, _ = inspected(definition(callbacks=factory))
+    specs = spec(1, optimizer="sgd"), spec(2, seed=8, optimizer="sgd")
     for name in ("_join", "_train"):
-        factory = Factory(MADE["taken out of searched trials"])
+        factory.calls.clear()
         with monkeypatch.context() as patched:
             patched.setattr(Stack, name, broken)
-            outcomes, _ = ran(factory, VectorizedEngine, spec(1), spec(2, seed=8))
-        assert all("no such operation" in each.notes[0] for each in outcomes.values())
-        assert factory.labels == ["first look", "trial 1", "trial 2"]
+            outcomes = World(*specs).run(VectorizedEngine(loaded))
+        assert {each.status for each in outcomes} == {Status.COMPLETE}
+        assert all("no such operation" in each.notes[0] for each in outcomes)
+        assert factory.labels == ["trial 1", "trial 2"]
 
 
 class Noise(keras.layers.Layer):
@@ -142,7 +165,8 @@ def test_an_attempt_that_begins_anew_in_another_engine_has_callbacks_that_saw_no
             self.begun += 1
 
     factory = Factory(lambda _trial: [Begun()])
-    outcomes, _ = ran(factory, "graph", spec(1), spec(2, seed=8), build_model=noisy)
+    two = spec(1, optimizer="sgd"), spec(2, seed=8, optimizer="sgd")
+    outcomes, _ = ran(factory, "graph", *two, build_model=noisy)
     assert [each.engine for each in outcomes.values()] == ["fit", "fit"]
     assert factory.labels == ["first look", "trial 1", "trial 1", "trial 2"], (
         "the first had begun in the graph"
@@ -150,8 +174,10 @@ def test_an_attempt_that_begins_anew_in_another_engine_has_callbacks_that_saw_no
     assert [(each[0].begun, each[0].seen) for each in factory.made[2:]] == [(1, [0, 1, 2, 3])] * 2
 
 
-@pytest.mark.parametrize("engine", ["fit", "graph", "vectorized"])
-def test_callbacks_that_cannot_be_made_fail_their_own_trial_and_no_other(engine):
+@pytest.fixture(scope="module")
+def refusing():
+    """Callbacks that cannot be made for trial 1, and their study, inspected once for all engines."""
+
     def make(trial):
         if trial.number == 1:
             raise ConnectionError("the tracker is away")
@@ -159,12 +185,20 @@ def test_callbacks_that_cannot_be_made_fail_their_own_trial_and_no_other(engine)
 
     factory = Factory(make)
     loaded, _ = inspected(definition(callbacks=factory))
-    specs = [spec(number, number=number, seed=number) for number in (1, 2)]
+    assert factory.labels == ["first look"]
+    return factory, loaded
+
+
+@pytest.mark.parametrize("engine", ["fit", "graph", "vectorized"])
+def test_callbacks_that_cannot_be_made_fail_their_own_trial_and_no_other(engine, refusing):
+    factory, loaded = refusing
+    factory.calls.clear()
+    specs = [spec(number, number=number, seed=number, optimizer="sgd") for number in (1, 2)]
     outcomes = World(*specs).run(create_engine(engine, loaded))
     failed, well = sorted(outcomes, key=lambda each: each.trial_id)
     assert (failed.status, failed.reason) == (Status.FAILED, "ConnectionError: the tracker is away")
     assert (well.status, well.engine) == (Status.COMPLETE, engine)
-    assert factory.labels == ["first look", "trial 1", "trial 2"]
+    assert factory.labels == ["trial 1", "trial 2"]
 
 
 def test_a_worker_that_did_not_inspect_the_study_does_not_ask_before_its_trials():
@@ -206,8 +240,8 @@ def test_a_resumed_attempt_says_from_which_epoch(tmp_path):
     factory = Factory(lambda trial: [C.CSVLogger(trial.folder / "log.csv")])
     loaded, _ = inspected(definition(callbacks=factory))
     engine, first = (
-        create_engine("fit", loaded),
-        World(spec(1, folder=str(tmp_path / "attempt-1")), keep=True),
+        create_engine("graph", loaded),
+        World(spec(1, optimizer="sgd", folder=str(tmp_path / "attempt-1")), keep=True),
     )
     first.run(engine)
     snapshot = next(
@@ -215,7 +249,8 @@ def test_a_resumed_attempt_says_from_which_epoch(tmp_path):
         for each in first.snapshots
         if isinstance(each, Snapshot) and (each.epoch, each.batch) == (2, 0)
     )
-    World(spec(1, attempt=2, resume=snapshot, folder=str(tmp_path / "attempt-2"))).run(engine)
+    second = {"attempt": 2, "resume": snapshot, "folder": str(tmp_path / "attempt-2")}
+    World(spec(1, optimizer="sgd", **second)).run(engine)
     assert [(each.attempt, each.resumed_epochs) for each in factory.calls[1:]] == [(1, 0), (2, 2)]
     lines = {
         each.parent.name: len(each.read_text().splitlines()) - 1

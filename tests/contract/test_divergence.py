@@ -155,10 +155,19 @@ def setting(number, rate, **more):
     return spec(number, rate=rate, optimizer="adagrad", schedule="linear", **more)
 
 
+@pytest.fixture(scope="module")
+def far_too_high(engine):
+    """A run at a far too high rate; trained once an engine."""
+    world = World(setting(1, 5.0), keep=True)
+    [world.outcome] = world.run(engine)
+    return world
+
+
 def test_a_classifier_at_a_far_too_high_rate_has_diverged_and_one_that_crawls_or_learns_has_not(
-    engine,
+    engine, far_too_high
 ):
-    high, low, good = World(setting(1, 5.0), setting(2, 1e-6), setting(3, 0.1)).run(engine)
+    high = far_too_high.outcome
+    low, good = World(setting(2, 1e-6), setting(3, 0.1)).run(engine)
     assert (high.status, low.status, good.status) == (
         Status.DIVERGED,
         Status.COMPLETE,
@@ -170,10 +179,9 @@ def test_a_classifier_at_a_far_too_high_rate_has_diverged_and_one_that_crawls_or
     assert good.logs["loss"] < 0.7 * low.logs["loss"]
 
 
-def test_an_overshoot_before_an_interruption_is_remembered_after_it(engine):
-    world = World(setting(1, 5.0), keep=True)
-    [whole] = world.run(engine)
-    [resumed] = World(setting(1, 5.0, attempt=2, resume=world.snapshots[2])).run(engine)
+def test_an_overshoot_before_an_interruption_is_remembered_after_it(engine, far_too_high):
+    whole, kept = far_too_high.outcome, far_too_high.snapshots[2]
+    [resumed] = World(setting(1, 5.0, attempt=2, resume=kept)).run(engine)
     assert (whole.status, resumed.status) == (Status.DIVERGED, Status.DIVERGED)
     assert resumed.reason == whole.reason
     assert math.isfinite(resumed.logs["loss"])

@@ -4,6 +4,7 @@ drills use.
 
 import json
 import math
+from functools import cache
 
 import keras
 import pytest
@@ -53,11 +54,28 @@ def engine(request, fit, graph, vectorized):
     return known.get(request.param) or create_engine(request.param, open_study(definition()))
 
 
+@pytest.fixture(scope="module")
+def twice():
+    """By engine, two trials of one seed as they went; trained once for all tests."""
+
+    @cache
+    def ran(engine):
+        world = World(spec(1), spec(2))
+        world.outcomes = world.run(engine)
+        return world
+
+    return ran
+
+
+def ends_of_first(world):
+    return [each for each in world.ends if each.trial_id == 1]
+
+
 # -- the contract ----------------------------------------------------------------------------------------------------
 
 
-def test_it_trains_what_the_source_hands_out_and_yields_an_outcome_each(engine):
-    outcomes = World(spec(1), spec(2)).run(engine)
+def test_it_trains_what_the_source_hands_out_and_yields_an_outcome_each(engine, twice):
+    outcomes = twice(engine).outcomes
     assert [(each.trial_id, each.attempt, each.status) for each in outcomes] == [
         (1, 1, Status.COMPLETE),
         (2, 1, Status.COMPLETE),
@@ -80,29 +98,44 @@ def test_a_policy_of_the_study_files_top_holds_for_every_trial(name):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        World(spec(1), spec(2)).run(create_engine(name, open_study(definition(build_model=mine))))
+        specs = spec(1, optimizer="sgd"), spec(2, optimizer="sgd")
+        World(*specs).run(create_engine(name, open_study(definition(build_model=mine))))
         assert set(seen) == {"bfloat16"}
     finally:
         keras.config.set_dtype_policy(before)
 
 
-def test_it_tells_of_every_epochs_end_in_order(engine):
-    world = World(spec())
-    world.run(engine)
-    assert [each.epoch for each in world.ends] == [1, 2, 3, 4]
-    assert all(each.value is not None and each.logs for each in world.ends)
-    steps = [each.step for each in world.ends]
+def test_it_tells_of_every_epochs_end_in_order(engine, twice):
+    ends = ends_of_first(twice(engine))
+    assert [each.epoch for each in ends] == [1, 2, 3, 4]
+    assert all(each.value is not None and each.logs for each in ends)
+    steps = [each.step for each in ends]
     assert steps == sorted(set(steps))
-    assert steps[-1] == world.ends[-1].total_steps
+    assert steps[-1] == ends[-1].total_steps
 
 
+VERDICTS = {
+    Verdict.PRUNE: Status.PRUNED,
+    Verdict.INTERRUPT: Status.INTERRUPTED,
+    Verdict.LOST: Status.LOST,
+}
+
+
+# Which status a verdict gives is in the books of an attempt (tests/unit/engine/test_attempt.py), so
+# `fit`, which traces every trial, is stopped by one of them.
 @pytest.mark.parametrize(
-    ("verdict", "status"),
+    ("engine", "verdict", "status"),
     [
-        (Verdict.PRUNE, Status.PRUNED),
-        (Verdict.INTERRUPT, Status.INTERRUPTED),
-        (Verdict.LOST, Status.LOST),
+        pytest.param(
+            name,
+            verdict,
+            status,
+            marks=pytest.mark.slow_matrix if name == "fit" and verdict != Verdict.PRUNE else (),
+        )
+        for name in [*TRAINING_ENGINES, "toy"]
+        for verdict, status in VERDICTS.items()
     ],
+    indirect=["engine"],
 )
 def test_it_obeys_a_verdict_at_once_and_goes_on_with_the_next_trial(engine, verdict, status):
     world = World(spec(1), spec(2), verdicts={2: verdict})
@@ -127,19 +160,17 @@ def test_it_offers_a_snapshot_at_every_epochs_end_but_the_last_and_resumes_from_
 # -- the fit engine itself ---------------------------------------------------------------------------------------------
 
 
-def test_the_same_seed_trains_the_same_and_another_one_does_not(fit):
-    one, two, other = World(spec(1), spec(2), spec(3, seed=8)).run(fit)
+def test_the_same_seed_trains_the_same_and_another_one_does_not(fit, twice):
+    one, two = twice(fit).outcomes
+    [other] = World(spec(3, seed=8)).run(fit)
     assert one.value == two.value
     assert one.value != other.value
 
 
-def test_it_follows_the_schedule_to_the_last_update(fit):
-    world = World(spec())
-    world.run(fit)
-    wanted = rates(spec().setting, world.ends[0].total_steps)
-    assert [each.rate for each in world.ends] == pytest.approx(
-        [wanted[each.step - 1] for each in world.ends]
-    )
+def test_it_follows_the_schedule_to_the_last_update(fit, twice):
+    ends = ends_of_first(twice(fit))
+    wanted = rates(spec().setting, ends[0].total_steps)
+    assert [each.rate for each in ends] == pytest.approx([wanted[each.step - 1] for each in ends])
 
 
 @pytest.mark.parametrize("rate", [1e6, 1e25])
@@ -215,14 +246,18 @@ def test_every_callback_that_sets_rates_is_taken_out_and_yours_begins_it_anew_wh
     assert any("began anew where the trial was resumed" in note for note in again.notes)
 
 
-def test_a_retest_sees_the_test_split(fit):
-    plain, retest = World(spec(1), spec(2, test_split=True)).run(fit)
+def test_a_retest_sees_the_test_split(fit, twice):
+    plain, _ = twice(fit).outcomes
+    [retest] = World(spec(2, test_split=True)).run(fit)
     assert not [name for name in plain.logs if name.startswith("test_")]
     assert math.isfinite(retest.logs["test_mae"])
     assert retest.value == plain.value, "the objective stays the validation's"
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "schedule_free_adamw", "lion"])
+# adam is resumed in every engine above
+@pytest.mark.parametrize(
+    "optimizer", ["schedule_free_adamw", pytest.param("lion", marks=pytest.mark.slow_matrix)]
+)
 def test_resume_is_exact_for_optimizers_with_state_of_their_own(fit, optimizer):
     whole = World(spec(optimizer=optimizer), keep=True)
     [alone] = whole.run(fit)
@@ -297,7 +332,8 @@ def test_memory_of_trials_does_not_add_up(fit):
         gc.collect()
         return sum(isinstance(each, keras.Model) for each in gc.get_objects())
 
-    World(spec(1)).run(fit)
+    one, two, three = (spec(number, optimizer="sgd") for number in (1, 2, 3))
+    World(one).run(fit)
     before = objects()
-    World(spec(2), spec(3)).run(fit)
+    World(two, three).run(fit)
     assert objects() <= before

@@ -21,6 +21,7 @@ from lrsearch.errors import FingerprintMismatch, InvalidValue
 
 pytestmark = pytest.mark.tensorflow
 layers = keras.layers
+TRIAL = spec(optimizer="sgd")  # the optimizer that is traced soonest
 
 
 class Worst(keras.metrics.Metric):
@@ -62,8 +63,8 @@ def test_arrays_are_what_keras_own_adapter_makes_of_them(name, engine):
         objective="val_worst",
         direction="minimize",
     )
-    [outcome] = trained(changed, spec(), engine=engine)
-    assert_plain(outcome, plain_fit(changed, spec())[1])
+    [outcome] = trained(changed, TRIAL, engine=engine)
+    assert_plain(outcome, plain_fit(changed, TRIAL)[1])
 
 
 class Auto(keras.Model):
@@ -85,11 +86,21 @@ def auto():
     return model
 
 
+def looked_and_plain(changed):
+    """The study as it is after its inspection, and what plain Keras logs: once for all engines."""
+    return inspected(changed)[0], plain_fit(changed, TRIAL)[1]
+
+
+@pytest.fixture(scope="module")
+def without_target():
+    return looked_and_plain(study(build_model=auto, load_data=split(X, None)))
+
+
 @pytest.mark.parametrize("engine", TRAINING_ENGINES)
-def test_a_model_that_has_no_target_trains(engine):
-    changed = study(build_model=auto, load_data=split(X, None))
-    [outcome] = trained(changed, spec(), engine=engine)
-    assert_plain(outcome, plain_fit(changed, spec())[1])
+def test_a_model_that_has_no_target_trains(engine, without_target):
+    loaded, history = without_target
+    [outcome] = World(TRIAL).run(create_engine(engine, loaded))
+    assert_plain(outcome, history)
 
 
 WORDS = ["up and up", "down", "up", "down and down"]
@@ -132,9 +143,9 @@ def test_texts_train_in_every_form_of_array(name):
     def as_tensor(part):
         return tf.constant(np.asarray(part[0]).astype("S")), part[1]
 
-    [outcome] = trained(changed, spec(), engine="vectorized")
+    [outcome] = trained(changed, TRIAL, engine="vectorized")
     assert outcome.engine == "fit"
-    assert_plain(outcome, plain_fit(changed, spec(), adapt=as_tensor)[1])
+    assert_plain(outcome, plain_fit(changed, TRIAL, adapt=as_tensor)[1])
 
 
 def test_the_data_of_a_study_that_0_1_0_made_has_the_digest_that_it_stored():
@@ -200,12 +211,12 @@ GAPS = np.where(np.arange(40)[:, None] % 3, Y, np.nan)
 @pytest.mark.parametrize("engine", ["fit", "vectorized"])
 def test_gaps_in_targets_train_where_the_loss_leaves_them_out(engine):
     changed = study(build_model=dense(loss=known_mse), load_data=split(X, GAPS))
-    _, facts = inspected(changed)
+    loaded, facts = inspected(changed)
     assert any(
         "y of the train split holds NaN or infinity in 8 rows" in note for note in facts.notes
     )
-    [outcome] = trained(changed, spec(), engine=engine)
-    assert_plain(outcome, plain_fit(changed, spec())[1])
+    [outcome] = World(TRIAL).run(create_engine(engine, loaded))
+    assert_plain(outcome, plain_fit(changed, TRIAL)[1])
 
 
 @pytest.mark.parametrize(
@@ -216,19 +227,31 @@ def test_gaps_that_the_loss_does_not_cope_with_are_refused(x, y, label):
         inspect_study(study(load_data=split(x, y)))
 
 
-@pytest.mark.parametrize(
-    ("engine", "shuffle"), [("fit", False), ("fit", True), ("graph", False), ("vectorized", False)]
-)
-def test_an_epoch_that_is_no_whole_number_of_executions_has_its_own_updates(engine, shuffle):
-    changed = study(build_model=dense(steps_per_execution=2), shuffle=shuffle)
-    world = World(spec())
-    loaded, _ = inspected(changed)
-    [outcome] = world.run(create_engine(engine, loaded))
+IN_TWOS = {"build_model": dense(steps_per_execution=2)}
+
+
+@pytest.fixture(scope="module")
+def in_twos():
+    return looked_and_plain(study(**IN_TWOS))
+
+
+@pytest.mark.parametrize("engine", TRAINING_ENGINES)
+def test_an_epoch_that_is_no_whole_number_of_executions_has_its_own_updates(engine, in_twos):
+    loaded, history = in_twos
+    outcome = in_three_epochs(create_engine(engine, loaded))
+    assert_plain(outcome, history)
+
+
+def test_a_shuffled_epoch_that_is_no_whole_number_of_executions_has_its_own_updates():
+    in_three_epochs(create_engine("fit", inspected(study(**IN_TWOS, shuffle=True))[0]))
+
+
+def in_three_epochs(engine):
+    world = World(TRIAL)
+    [outcome] = world.run(engine)
     assert [each.step for each in world.ends] == [3, 6, 9]
     assert outcome.steps == 9
-    if shuffle:
-        return
-    assert_plain(outcome, plain_fit(changed, spec())[1])
+    return outcome
 
 
 def test_executions_that_do_not_divide_a_given_length_are_refused():
@@ -277,11 +300,12 @@ def normed_base():
 def test_layers_that_all_models_share_begin_every_trial_anew(engine):
     build_model, fresh = on_a_base(normed_base)
     changed = study(build_model=build_model)
-    _, wanted = plain_fit(changed, spec(3))
+    one, last = (spec(number, optimizer="sgd") for number in (1, 3))
+    _, wanted = plain_fit(changed, last)
     fresh()
-    outcomes = trained(changed, spec(1), spec(2, yours=True), spec(3), engine=engine)
-    assert_plain(next(each for each in outcomes if each.trial_id == 3), wanted)
     loaded, facts = inspected(changed)
+    outcomes = World(one, spec(2, yours=True), last).run(create_engine(engine, loaded))
+    assert_plain(next(each for each in outcomes if each.trial_id == 3), wanted)
     assert any("outside build_model" in note for note in facts.notes)
     check_same_start(loaded, facts, "mine")
 
@@ -345,11 +369,12 @@ def test_what_would_train_on_from_trial_to_trial_is_refused(make, words):
 def test_a_rate_that_is_a_function_trains(engine):
     rate = keras.Variable(2e-3, trainable=False)
     changed = study(build_model=dense(optimizer=lambda: keras.optimizers.Adam(lambda: rate)))
-    _, facts = inspected(changed)
+    loaded, facts = inspected(changed)
     assert facts.yours.learning_rate == pytest.approx(2e-3)
-    outcomes = trained(changed, spec(1), spec(2, yours=True), engine=engine)
+    one = spec(1, optimizer="sgd")
+    outcomes = World(one, spec(2, yours=True)).run(create_engine(engine, loaded))
     searched, yours = sorted(outcomes, key=lambda each: each.trial_id)
-    assert_plain(searched, plain_fit(changed, spec(1))[1])
+    assert_plain(searched, plain_fit(changed, one)[1])
     assert_plain(yours, plain_fit(changed, spec(2, yours=True))[1])
 
 
@@ -362,13 +387,18 @@ def seeding():
     return model
 
 
+@pytest.fixture(scope="module")
+def seeded():
+    return inspected(study(build_model=seeding))
+
+
 @pytest.mark.parametrize("engine", TRAINING_ENGINES)
-def test_seeds_of_ours_hold_after_a_build_that_sets_its_own(engine):
-    changed = study(build_model=seeding)
-    loaded, facts = inspected(changed)
+def test_seeds_of_ours_hold_after_a_build_that_sets_its_own(engine, seeded):
+    loaded, facts = seeded
     assert loaded.findings.fixed_seeds
     assert any("every training begins with the same weights" in note for note in facts.notes)
-    one, again, other = World(spec(1), spec(2), spec(3, seed=8)).run(create_engine(engine, loaded))
+    three = [spec(number, seed=seed, optimizer="sgd") for number, seed in ((1, 7), (2, 7), (3, 8))]
+    one, again, other = World(*three).run(create_engine(engine, loaded))
     assert one.value == again.value
     assert one.value != other.value, "dropout is the trial's own"
 

@@ -1,5 +1,6 @@
 """Callbacks, logs and metrics in the situations that people report; see test_situations.py."""
 
+from functools import cache
 from types import SimpleNamespace
 
 import keras
@@ -39,29 +40,43 @@ class Reader(C.Callback):
         logs["rate"] = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
 
-@pytest.mark.parametrize(
-    "setter", [WarmUp, LateStep, lambda: C.LambdaCallback(on_epoch_begin=WarmUp.on_epoch_begin)]
-)
-def test_a_callback_that_sets_the_rate_is_found_before_the_first_trial_and_taken_out_of_searched_ones(
-    setter,
-):
-    def made():
-        callback = setter()
-        if isinstance(callback, C.LambdaCallback):
-            callback.on_epoch_begin = lambda epoch, logs=None: WarmUp.on_epoch_begin(
-                callback, epoch
-            )
-        return [Reader(), callback]
+def function_of_epochs():
+    callback = C.LambdaCallback(on_epoch_begin=WarmUp.on_epoch_begin)
+    callback.on_epoch_begin = lambda epoch, logs=None: WarmUp.on_epoch_begin(callback, epoch)
+    return callback
 
-    changed = study(epochs=4, callbacks=made)
-    loaded, facts = inspected(changed)
+
+SETTERS = [WarmUp, LateStep, function_of_epochs]
+
+
+@cache
+def with_setter(setter):
+    """The study whose callbacks are a reader of the rate and this setter, inspected once."""
+    changed = study(epochs=4, callbacks=lambda: [Reader(), setter()])
+    return changed, *inspected(changed)
+
+
+@pytest.mark.parametrize("setter", SETTERS)
+def test_a_callback_that_sets_the_rate_is_found_before_the_first_trial(setter):
+    _, loaded, facts = with_setter(setter)
     name = type(setter()).__name__
     assert f"{name} taken out: it sets the rate, which is what is searched" in facts.notes
     assert loaded.findings.rate_callbacks == (f"1:{name}",), "one that reads the rate stays"
     assert "rate" in facts.metrics
-    searched, yours = World(spec(1), spec(2, yours=True)).run(create_engine("graph", loaded))
+
+
+# A function of epochs is called in the graph as a method of its name is.
+@pytest.mark.parametrize(
+    "setter",
+    [WarmUp, LateStep, pytest.param(function_of_epochs, marks=pytest.mark.slow_matrix)],
+)
+def test_a_callback_that_sets_the_rate_is_taken_out_of_searched_trials_and_stays_in_yours(setter):
+    changed, loaded, _ = with_setter(setter)
+    specs = spec(1, optimizer="sgd"), spec(2, yours=True)
+    searched, yours = World(*specs).run(create_engine("graph", loaded))
     assert searched.status is yours.status is Status.COMPLETE, (searched.reason, yours.reason)
-    assert_plain(yours, plain_fit(changed, spec(2, yours=True), callbacks=made())[1])
+    history = plain_fit(changed, specs[1], callbacks=[Reader(), setter()])[1]
+    assert_plain(yours, history)
 
 
 class Rank(C.Callback):
@@ -72,12 +87,24 @@ class Rank(C.Callback):
         logs["val_rank"] = float(np.mean(np.argsort(p) == np.argsort(Y[24:, 0])))
 
 
+RANKED = study(objective="val_rank", direction="maximize", callbacks=lambda: [Rank()])
+
+
+@pytest.fixture(scope="module")
+def ranked():
+    """The study as it is after its inspection, and what plain Keras logs."""
+    return inspected(RANKED)[0], plain_fit(RANKED, spec(optimizer="sgd"), callbacks=[Rank()])[1]
+
+
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_objective_may_be_what_a_callback_logs(engine):
-    changed = study(objective="val_rank", direction="maximize", callbacks=lambda: [Rank()])
-    [outcome] = trained(changed, spec(), engine=engine)
-    assert_plain(outcome, plain_fit(changed, spec(), callbacks=[Rank()])[1])
+def test_the_objective_may_be_what_a_callback_logs(engine, ranked):
+    loaded, history = ranked
+    [outcome] = World(spec(optimizer="sgd")).run(create_engine(engine, loaded))
+    assert_plain(outcome, history)
     assert outcome.value == outcome.logs["val_rank"]
+
+
+def test_an_objective_of_a_callback_needs_its_direction_and_its_name():
     with pytest.raises(InvalidValue, match="direction"):
         inspect_study(study(objective="val_rank", direction=None, callbacks=lambda: [Rank()]))
     with pytest.raises(UnknownName, match="val_loss, val_rank"):
@@ -123,24 +150,52 @@ class Zeros(C.Callback):
         self.model.set_weights([0 * each for each in self.model.get_weights()])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("callbacks", [restoring, lambda: [OwnRestore()], lambda: [Zeros()]])
-def test_a_run_is_judged_at_the_weights_that_it_keeps(callbacks, engine):
+def own_restore():
+    return [OwnRestore()]
+
+
+def zeros():
+    return [Zeros()]
+
+
+KEPT = spec(yours=True, test_split=True)
+
+
+@cache
+def plainly_kept(callbacks):
+    """The study, and in plain Keras: the validation's loss and the test's of the weights that the
+    run keeps, and the last epoch's. Trained once for both engines.
+    """
     changed = study(build_model=overfits, load_data=thirds, epochs=10, callbacks=callbacks)
-    trial = spec(yours=True, test_split=True)
-    [outcome] = trained(changed, trial, engine=engine)
-    model, history = plain_fit(changed, trial, callbacks=callbacks())
+    model, history = plain_fit(changed, KEPT, callbacks=callbacks())
     _, validation, test = thirds()
     kept, tested = (model.evaluate(*part, verbose=0) for part in (validation, test))
-    assert kept != pytest.approx(history["val_loss"][-1], rel=1e-2), (
-        "other weights than the last epoch's"
-    )
+    return changed, kept, tested, history["val_loss"][-1]
+
+
+# What an engine does of its own, evaluating the kept weights, is the same whoever put them back.
+@pytest.mark.parametrize(
+    ("callbacks", "engine"),
+    [
+        (restoring, "fit"),
+        (restoring, "graph"),
+        (own_restore, "graph"),
+        (zeros, "graph"),
+        pytest.param(own_restore, "fit", marks=pytest.mark.slow_matrix),
+        pytest.param(zeros, "fit", marks=pytest.mark.slow_matrix),
+    ],
+)
+def test_a_run_is_judged_at_the_weights_that_it_keeps(callbacks, engine):
+    changed, kept, tested, last = plainly_kept(callbacks)
+    [outcome] = trained(changed, KEPT, engine=engine)
+    assert kept != pytest.approx(last, rel=1e-2), "other weights than the last epoch's"
     assert outcome.value == pytest.approx(kept, rel=1e-4)
     assert outcome.logs["test_loss"] == pytest.approx(tested, rel=1e-4)
     assert "judged" in outcome.reason
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+# The callback is taken out by the same function in every engine (starting.keep_callbacks).
+@pytest.mark.parametrize("engine", [pytest.param("fit", marks=pytest.mark.slow_matrix), "graph"])
 def test_swapped_averages_do_not_change_the_training_of_schedule_free_optimizers(engine):
     def mine():
         made = dense()()
@@ -148,7 +203,7 @@ def test_swapped_averages_do_not_change_the_training_of_schedule_free_optimizers
         return made
 
     trial = spec(optimizer="schedule_free_adamw", schedule="constant")
-    [plain] = trained(study(build_model=mine), trial, engine=engine)
+    [plain] = World(trial).run(create_engine(engine, open_study(study(build_model=mine))))
     [swapped] = trained(
         study(build_model=mine, callbacks=lambda: [C.SwapEMAWeights()]), trial, engine=engine
     )
@@ -170,8 +225,10 @@ class OwnSwap(C.Callback):
 @pytest.mark.parametrize("engine", ["graph"])
 def test_what_a_callback_swaps_for_a_validation_is_undone_before_our_average_is(engine):
     trial = spec(optimizer="schedule_free_adamw", schedule="constant")
-    [plain] = trained(study(), trial, engine=engine)
-    [swapped] = trained(study(callbacks=lambda: [OwnSwap()]), trial, engine=engine)
+    plain, swapped = (
+        World(trial).run(create_engine(engine, open_study(each)))[0]
+        for each in (study(), study(callbacks=lambda: [OwnSwap()]))
+    )
     assert swapped.logs["loss"] == plain.logs["loss"]
     assert swapped.logs["val_loss"] != plain.logs["val_loss"]
 
@@ -198,13 +255,17 @@ class Says(C.Callback):
         logs["mood"] = "good"
 
 
+@pytest.fixture(scope="module")
+def confused():
+    return inspected(study(build_model=dense(lambda: [Confusion()]), callbacks=lambda: [Says()]))
+
+
 @pytest.mark.parametrize("engine", ["fit", "graph", "vectorized"])
-def test_logs_that_are_no_numbers_are_left_out_and_named_once(engine):
-    changed = study(build_model=dense(lambda: [Confusion()]), callbacks=lambda: [Says()])
-    loaded, facts = inspected(changed)
+def test_logs_that_are_no_numbers_are_left_out_and_named_once(engine, confused):
+    loaded, facts = confused
     assert "not kept, since it is no number: confusion, mood, val_confusion" in facts.notes
     assert set(facts.metrics) == {"loss", "val_loss"}
-    [outcome] = World(spec()).run(create_engine(engine, loaded))
+    [outcome] = World(spec(optimizer="sgd")).run(create_engine(engine, loaded))
     assert outcome.status is Status.COMPLETE, outcome.traceback_text
     assert set(outcome.logs) == {"loss", "val_loss"}
 
@@ -236,9 +297,10 @@ def undefined_until(epoch):
     ("engine", "epoch", "which", "value"),
     [
         ("fit", 2, "last", 0.7),
-        ("graph", 1, "best", 0.7),
         ("graph", 9, "last", None),
-        ("fit", 9, "best", None),
+        # which epoch counts is in the books of an attempt: tests/unit/engine/test_attempt.py
+        pytest.param("graph", 1, "best", 0.7, marks=pytest.mark.slow_matrix),
+        pytest.param("fit", 9, "best", None, marks=pytest.mark.slow_matrix),
     ],
 )
 def test_an_objective_that_is_undefined_counts_in_the_epoch_that_counts(
@@ -246,7 +308,8 @@ def test_an_objective_that_is_undefined_counts_in_the_epoch_that_counts(
 ):
     options = {"objective": "val_f1", "direction": "maximize", "objective_epoch": which}
     changed = study(**options, callbacks=undefined_until(epoch))
-    [outcome] = trained(changed, spec(), engine=engine)
+    engine = create_engine(engine, open_study(changed))
+    [outcome] = World(spec(optimizer="sgd")).run(engine)
     assert (outcome.status, outcome.epochs) == (Status.COMPLETE, 3)
     assert outcome.value == (None if value is None else pytest.approx(value))
     assert ("no value: val_f1 was not finite" in outcome.reason) is (value is None)

@@ -94,14 +94,21 @@ class World:
         return [each for each in self.progress if each.epoch_end]
 
 
-def both(*specs, **fields):
+def both(*specs, before=(), programs=None, **fields):
     """Outcomes of the same specs by `graph` and by `fit`, each with data of its own: a dataset may
     go on from trial to trial.
+
+    `before` are trained by `graph` alone, which keeps its graph, and must leave no trace in the
+    others; `programs` are graphs that it keeps from other studies of this model.
     """
     outcomes = []
     for name in ("graph", "fit"):
         keras.utils.set_random_seed(0)  # a dataset's shuffling is seeded where it is made
-        outcomes.append(World(*specs).run(create_engine(name, open_study(definition(**fields)))))
+        engine = create_engine(name, open_study(definition(**fields)))
+        if name == "graph":
+            engine._programs = engine._programs if programs is None else programs
+            World(*before).run(engine)
+        outcomes.append(World(*specs).run(engine))
     return outcomes
 
 

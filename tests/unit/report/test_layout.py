@@ -69,7 +69,7 @@ def test_no_line_is_wider_than_it_may_be_whatever_the_cells_hold(width):
 
 
 def test_wide_characters_are_aligned_by_their_cells():
-    lines = table([Column(cells=["学習", "ab"]), Column(cells=["1", "2"])])
+    lines = table([Column("", ["学習", "ab"]), Column("", ["1", "2"])])
     assert lines == ["学習  1", "ab    2"]
 
 

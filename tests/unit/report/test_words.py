@@ -3,16 +3,16 @@
 import pytest
 from ledger_tools import setting
 
+from lrsearch.answer.words import rate_text
 from lrsearch.report.words import (
     duration_text,
     further_text,
-    rate_text,
     schedule_text,
     value_digits,
     value_text,
     varying_of,
 )
-from lrsearch.values import Setting
+from lrsearch.values import Kind, Origin, Setting, TrialRecord, TrialState
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,18 @@ def test_values_have_four_digits_small_ones_three_figures_and_unknown_ones_a_das
     assert value_text(value) == text
 
 
+def searched(setting):
+    return TrialRecord(
+        id=1,
+        number=1,
+        kind=Kind.SEARCH,
+        origin=Origin.SAMPLED,
+        state=TrialState.COMPLETE,
+        setting=setting,
+        seed=0,
+    )
+
+
 def test_what_varies_is_said_of_a_setting_and_nothing_else():
     def adamw(batch, decay):
         hyper = {"weight_decay": decay, "beta_1": 0.9}
@@ -51,7 +63,7 @@ def test_what_varies_is_said_of_a_setting_and_nothing_else():
             extra={"units": 8},
         )
 
-    varying = varying_of([adamw(32, 0.01), adamw(64, 0.02)])
+    varying = varying_of([searched(adamw(32, 0.01)), searched(adamw(64, 0.02))])
     assert varying == {"batch_size", "adamw.weight_decay"}
     assert further_text(adamw(64, 0.02), varying) == "units 8, batch 64, weight decay 0.02"
     assert further_text(adamw(64, 0.02)) == "units 8"

@@ -13,8 +13,7 @@ from lrsearch.values import Direction, TrialRecord
 
 
 def best_settings(stands: Standing, direction: Direction, *, top: int) -> tuple[int, ...]:
-    """Numbers of the trials of the best `top` distinct settings, yours aside, as well as they are
-    known.
+    """Numbers of the trials of the best `top` distinct settings, without yours, as known so far.
 
     Settings with retests come first, by their mean: single trainings of the others are flattered by
     luck. Those that diverged on a fresh seed come last. A setting whose retests all failed stands

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from lrsearch.answer.words import count_text
 from lrsearch.launch.checking import refuse_broken
-from lrsearch.launch.choosing import RetestChoice, choose_settings, list_retests
+from lrsearch.launch.retest_choice import RetestChoice, choose_settings, list_retests
 from lrsearch.messages import Listener
 from lrsearch.options import RetestOptions
 from lrsearch.progress.listeners import ignore, send_note
-from lrsearch.report.words import counted
 from lrsearch.values import Json, StudyRecord, StudyState
 
 if TYPE_CHECKING:
@@ -66,14 +66,14 @@ class RetestsAdded:
             return ["no trial has a value: no setting is retested"]
         added, lost = self.taken.added, self.choice.failed
         what = f"{self._names()} on {_in_all(self.choice.seeds)}"
-        more = f"{counted(added, 'more retest')}: {what}"
+        more = f"{count_text(added, 'more retest')}: {what}"
         parts = [more if added else f"{what}: no retest is missing"]
         if (earlier := self.taken.waiting - added) > 0:
             are = "are" if earlier > 1 else "is"
-            parts.append(f"{counted(earlier, 'earlier retest')} {are} still to train")
+            parts.append(f"{count_text(earlier, 'earlier retest')} {are} still to train")
         if lost:
             stay = "stay" if lost > 1 else "stays"
-            ended = f"{counted(lost, 'retest')} of them ended without a value before"
+            ended = f"{count_text(lost, 'retest')} of them ended without a value before"
             parts.append(f"{ended}, and {stay} so")
         return parts
 
@@ -81,7 +81,7 @@ class RetestsAdded:
         parts, plan, choice = [], self.study.plan, self.choice
         if choice.top is not None:
             mine = "" if choice.without_yours else " and yours"
-            best = f"the best {counted(plan.retest_top, 'setting')}{mine}"
+            best = f"the best {count_text(plan.retest_top, 'setting')}{mine}"
             parts.append(f"at its end {best} are retested on {_in_all(plan.retest_seeds)}")
         if choice.named:
             parts.append(f"after it {self._names()} train on {_in_all(choice.seeds)}")
@@ -120,4 +120,4 @@ def add_retests(
 
 
 def _in_all(seeds: int) -> str:
-    return f"{counted(seeds, 'seed')} in all"
+    return f"{count_text(seeds, 'seed')} in all"

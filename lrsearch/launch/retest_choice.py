@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import best_settings, standing
+from lrsearch.answer import best_settings, find_standing
 from lrsearch.errors import InvalidValue, UnknownName
 from lrsearch.options import RETEST_SEEDS, RetestOptions
 from lrsearch.values import Kind, StudyRecord, TrialRecord
@@ -46,7 +46,7 @@ def choose_settings(
     Raises UnknownName, InvalidValue, Refused.
     """
     plan = study.plan
-    stands = standing(plan.facts, records)
+    stands = find_standing(plan.facts, records)
     retests = [each for each in records if each.kind is Kind.RETEST]
     seeds = wanted.seeds or max(
         [plan.retest_seeds or RETEST_SEEDS, *(1 + (each.repeat or 0) for each in retests)]

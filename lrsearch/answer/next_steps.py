@@ -1,6 +1,4 @@
-"""What a reader can do next, in the words of where they read: a shell's commands, or a notebook's
-calls.
-"""
+"""What a reader can do next: a shell's commands, or a notebook's calls."""
 
 from __future__ import annotations
 
