@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from lrsearch.answer import figures_by_looks
-from lrsearch.engine.contract import Engine, Figures
 from lrsearch.messages import Inspection
 from lrsearch.values import Progress, Snapshot, TrialSpec, Verdict
 from lrsearch.worker.loading import StudyLoader
+
+if TYPE_CHECKING:  # a stand-in for Keras times its steps without TensorFlow
+    from lrsearch.engine.contract import Engine, Figures
 
 TIMED_SECONDS = 2.0  # after the first look, which comes after tracing
 _LOOKS = 2  # the fewest that give a pace

@@ -55,9 +55,9 @@ def search(tmp_path, monkeypatch):
 
 def test_nothing_ends_later_than_one_trial_after_the_limit_and_loading_counts(search):
     began = time.monotonic()
-    # two seconds were spent before
-    study, found, notes = search(timeout=7.0, retest=2, began=began - 2.0)
-    assert study.deadline - study.created_at < 5.0
+    # two seconds were spent before; ten leave room for more than two trials on a busy machine
+    study, found, notes = search(timeout=12.0, retest=2, began=began - 2.0)
+    assert study.deadline - study.created_at < 10.0
     assert study.state is StudyState.FINISHED
     last = max(each.finished_at for kind in Kind for each in found[kind] if each.finished_at)
     assert study.deadline - 3.0 < last < study.deadline + 2 * TRIAL_SECONDS
