@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from lrsearch.engine.ways import LIMITS, AttemptFacts, ModelFacts
+from lrsearch.engine.limits import LIMITS, AttemptFacts, ModelFacts
 from lrsearch.values import TrialSpec
 
 GUIDE = Path(__file__).with_name("guide.md")

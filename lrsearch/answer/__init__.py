@@ -6,7 +6,8 @@ shown.
 
 from lrsearch.answer.answer import Answer, summarise
 from lrsearch.answer.bill import Bill, figures_by_looks, forecast, timed_training
-from lrsearch.answer.certainty import best_settings
+from lrsearch.answer.more_retests import best_settings
+from lrsearch.answer.next_steps import NOTEBOOK, SHELL, Ways
 from lrsearch.answer.optimizers import OptimizerRow, ended_by_optimizer
 from lrsearch.answer.pace import seconds_left, trainings_left
 from lrsearch.answer.ranking import (
@@ -21,7 +22,6 @@ from lrsearch.answer.ranking import (
 from lrsearch.answer.spending import Spent, spent_on
 from lrsearch.answer.spread import Retested, prepare_answer
 from lrsearch.answer.standing import Contender, Standing, find_standing
-from lrsearch.answer.ways import NOTEBOOK, SHELL, Ways
 from lrsearch.answer.words import evidence_text, lost_text
 
 __all__ = [

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrsearch.answer.cautions import Evidence, find_cautions
+from lrsearch.answer.next_steps import SHELL, Ways
 from lrsearch.answer.optimizers import OptimizerRow, by_optimizer
 from lrsearch.answer.spending import Spent, spent_on
 from lrsearch.answer.spread import separable
 from lrsearch.answer.standing import Contender, Standing, contender, find_standing
-from lrsearch.answer.ways import SHELL, Ways
 from lrsearch.values import Change, Direction, Json, StudyRecord, TrialRecord, Trials, TrialState
 
 if TYPE_CHECKING:

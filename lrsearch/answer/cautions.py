@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from lrsearch.answer.certainty import more_seeds
+from lrsearch.answer.more_retests import more_seeds
+from lrsearch.answer.next_steps import Ways
 from lrsearch.answer.optimizers import ended_by_optimizer
 from lrsearch.answer.ranking import nothing_to_compare, retest_candidates, yours_of
-from lrsearch.answer.ways import Ways
 from lrsearch.answer.words import count_text, lost_text, rate_text
 from lrsearch.space import OPTIMIZERS, rate_range
 from lrsearch.values import StudyRecord, TrialRecord, Trials, TrialState

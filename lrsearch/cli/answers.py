@@ -109,7 +109,7 @@ def export(
 def _write_keras(
     record: StudyRecord, answer: Answer, trial: int | None, output: Path, study_file: Path | None
 ) -> None:
-    from lrsearch.launch.starting import find_file
+    from lrsearch.launch.common_steps import find_file
     from lrsearch.report.exporting import choose
     from lrsearch.values import Origin
     from lrsearch.worker.export import export_model

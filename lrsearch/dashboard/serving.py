@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from lrsearch.dashboard.guard import LOOPBACK, Guard
-from lrsearch.dashboard.keeping import keep_notes
+from lrsearch.dashboard.note_keeper import keep_notes
 from lrsearch.dashboard.server import bind_server
 from lrsearch.errors import InvalidValue
 

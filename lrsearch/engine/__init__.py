@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lrsearch.choices import check_choice
+from lrsearch.engine.auto import AutoEngine
 from lrsearch.engine.binding import bind_memory, bind_threads
-from lrsearch.engine.calibrating import AutoEngine
 from lrsearch.engine.contract import Engine
 from lrsearch.engine.exporting import write_model
 from lrsearch.engine.fit import FitEngine
 from lrsearch.engine.graph import GraphEngine
-from lrsearch.engine.inspecting import inspect_study, load_study, open_study
+from lrsearch.engine.inspection import inspect_study, load_study, open_study
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.same_start import check_same_start
 from lrsearch.engine.vectorized import VectorizedEngine

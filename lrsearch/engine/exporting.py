@@ -11,7 +11,7 @@ from lrsearch.engine._keras_model import build_fully, compile_again
 from lrsearch.engine._keras_optimizer import decay_exclusions, inner
 from lrsearch.engine.compiling import accumulation_of, fresh_model, set_searched
 from lrsearch.engine.data import sample_batch
-from lrsearch.engine.inspecting import load_study
+from lrsearch.engine.inspection import load_study
 from lrsearch.engine.types import Model
 from lrsearch.errors import InvalidValue
 from lrsearch.values import Setting

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from lrsearch.engine.attempt import Attempt
 from lrsearch.engine.blame import LEAVING, end_fork
-from lrsearch.engine.ways import CannotCarry
+from lrsearch.engine.limits import CannotCarry
 from lrsearch.errors import text_of
 from lrsearch.values import Outcome
 

@@ -34,7 +34,7 @@ class DeviceArrays:
 
     def __init__(self, split: Arrays, class_weight: Mapping[int, float] | None = None) -> None:
         self.examples = split.examples
-        if class_weight and split.weight is None:  # the table of `ways` refuses both together
+        if class_weight and split.weight is None:  # the table of `limits` refuses both together
             split = replace(split, weight=weigh_examples(split.y, class_weight))
         self._tensors = map_arrays(tf.convert_to_tensor, split.structure)
 

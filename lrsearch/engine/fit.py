@@ -14,6 +14,12 @@ from lrsearch.engine._keras_data import intercept_epoch_iterator
 from lrsearch.engine._keras_model import build_fully, set_last_logs
 from lrsearch.engine._keras_state import clear_session
 from lrsearch.engine.attempt import Attempt, Stop
+from lrsearch.engine.attempt_start import (
+    keep_callbacks,
+    set_optimizer,
+    start_model,
+    uses_averaged,
+)
 from lrsearch.engine.blame import PASSING, Observer, train_each
 from lrsearch.engine.callbacks import calls_begin
 from lrsearch.engine.contract import Engine
@@ -22,12 +28,6 @@ from lrsearch.engine.failure import fail_attempt
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.shared import shared_layers
 from lrsearch.engine.snapshot import restore_snapshot
-from lrsearch.engine.starting import (
-    keep_callbacks,
-    set_optimizer,
-    start_model,
-    uses_averaged,
-)
 from lrsearch.engine.training import KerasTraining, keras_data
 from lrsearch.engine.types import Callback, Dataset, Model
 from lrsearch.values import Outcome, Save, Source, TrialSpec, Watch

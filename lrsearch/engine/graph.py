@@ -17,18 +17,11 @@ from typing import final
 
 import tensorflow as tf
 
-from lrsearch.engine import ways
+from lrsearch.engine import limits
 from lrsearch.engine.attempt import Attempt, Stop
+from lrsearch.engine.attempt_start import keep_callbacks, kept_model, set_optimizer
 from lrsearch.engine.blame import PASSING, Observer, end_fork, train_each
-from lrsearch.engine.callbacks import calls_begin
-from lrsearch.engine.contract import Engine, Figures
-from lrsearch.engine.data import Arrays, Data, Split, sample_batch
-from lrsearch.engine.failure import fail_attempt, one_line
-from lrsearch.engine.feeding import DeviceArrays, StreamFeed
-from lrsearch.engine.fit import FitEngine
-from lrsearch.engine.graph_run import CallbackFailed, GraphRun, calling_users_code
-from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.measuring import (
+from lrsearch.engine.calibration import (
     TIMED_SECONDS,
     Calibration,
     Calls,
@@ -36,11 +29,18 @@ from lrsearch.engine.measuring import (
     timed_specs,
     timing_of,
 )
+from lrsearch.engine.callbacks import calls_begin
+from lrsearch.engine.contract import Engine, Figures
+from lrsearch.engine.data import Arrays, Data, Split, sample_batch
+from lrsearch.engine.failure import fail_attempt, one_line
+from lrsearch.engine.feeding import DeviceArrays, StreamFeed
+from lrsearch.engine.fit import FitEngine
+from lrsearch.engine.graph_run import CallbackFailed, GraphRun, calling_users_code
+from lrsearch.engine.limits import AttemptFacts, ModelFacts
+from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.program import Program
 from lrsearch.engine.shared import shared_layers
-from lrsearch.engine.starting import keep_callbacks, kept_model, set_optimizer
 from lrsearch.engine.training import KerasTraining
-from lrsearch.engine.ways import AttemptFacts, ModelFacts
 from lrsearch.values import BY_FIT, Outcome, Save, Source, TrialSpec, Watch
 
 # Models kept with their graphs; the default space needs one for each optimizer and yours.
@@ -91,7 +91,7 @@ class GraphEngine(Engine):
         if isinstance(error, tf.errors.ResourceExhaustedError):
             self._programs.clear()  # `fit` frees a model before it makes the next
             self._on_device.clear()
-            self._refused[key] = ways.GRAPHS_TOO_LARGE.reason
+            self._refused[key] = limits.GRAPHS_TOO_LARGE.reason
         else:
             self._programs.pop(key, None)
             self._refused[key] = one_line(error, " in the graph")
@@ -140,7 +140,7 @@ class GraphEngine(Engine):
             facts = AttemptFacts(
                 definition=definition, spec=spec, data=training.data, callbacks=users
             )
-            ways.check(self.name, facts)
+            limits.check(self.name, facts)
             run = self._new_run(training)
             run.train(users)
             return training.complete()
@@ -180,7 +180,7 @@ class GraphEngine(Engine):
         setting = spec.setting
         model, draws = kept_model(self.loaded, spec.seed, setting.extra)
         facts = ModelFacts(definition=self.loaded.definition, model=model, yours=spec.yours)
-        ways.check(self.name, facts)
+        limits.check(self.name, facts)
         if not spec.yours:
             set_optimizer(self.loaded, model, setting, feeds=True)
         sample = sample_batch(self.loaded.data(setting.batch_size).train, setting.batch_size)
@@ -193,7 +193,7 @@ class GraphEngine(Engine):
             return DeviceArrays(split, weights) if fits and isinstance(split, Arrays) else None
 
         if id(data) not in self._on_device:
-            fits, weights = ways.fits_device(data), self.loaded.definition.class_weight
+            fits, weights = limits.fits_device(data), self.loaded.definition.class_weight
             self._on_device[id(data)] = put(data.train, weights), put(data.validation, None)
         return self._on_device[id(data)]
 

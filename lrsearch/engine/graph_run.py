@@ -16,17 +16,17 @@ from lrsearch.engine._keras_data import EpochIterator
 from lrsearch.engine._keras_optimizer import finalize
 from lrsearch.engine._keras_state import seed_state
 from lrsearch.engine.attempt import Stop
+from lrsearch.engine.attempt_start import order_examples, start_model
 from lrsearch.engine.blame import PASSING
+from lrsearch.engine.calibration import Calls, time_calls
 from lrsearch.engine.callbacks import calls_begin
 from lrsearch.engine.data import DEFAULT_BATCH
 from lrsearch.engine.feeding import ArrayFeed, DeviceArrays, Feed, StreamFeed
-from lrsearch.engine.measuring import Calls, time_calls
+from lrsearch.engine.limits import SETS_RATE, TEXT_STREAM, CannotCarry
 from lrsearch.engine.program import Program
 from lrsearch.engine.snapshot import restore_snapshot
-from lrsearch.engine.starting import order_examples, start_model
 from lrsearch.engine.training import KerasTraining, keras_data
 from lrsearch.engine.types import Callback, CallbackList
-from lrsearch.engine.ways import SETS_RATE, TEXT_STREAM, CannotCarry
 from lrsearch.space import rates
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from lrsearch.engine._keras_state import adopt_seed_generator
+from lrsearch.engine.limits import CONSTRAINTS, MIXED_TYPES, OTHER_MODEL, CannotCarry
 from lrsearch.engine.types import Model, Tensor, Variable
-from lrsearch.engine.ways import CONSTRAINTS, MIXED_TYPES, OTHER_MODEL, CannotCarry
 
 RowArrays: TypeAlias = tuple[np.ndarray, list[np.ndarray]]
 """One row: `weights` (1, parameters) and `rest`, each (1, ...)."""

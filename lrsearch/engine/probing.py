@@ -17,7 +17,7 @@ import tensorflow as tf
 from lrsearch.definition import load_study_file
 from lrsearch.engine.data import Arrays
 from lrsearch.engine.failure import first_line
-from lrsearch.engine.inspecting import inspect_study
+from lrsearch.engine.inspection import inspect_study
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.machine import peak_bytes
 

@@ -29,8 +29,8 @@ from lrsearch.engine._keras_model import (
 from lrsearch.engine._keras_optimizer import inner
 from lrsearch.engine._keras_state import adopt_seed_generator
 from lrsearch.engine.feeding import Feed
+from lrsearch.engine.limits import OTHER_MODEL, CannotCarry, check_graph
 from lrsearch.engine.types import Batch, Function, Model, Structure, Tensor, Variable
-from lrsearch.engine.ways import OTHER_MODEL, CannotCarry, check_graph
 
 # How late a signal, a prune or a divergence may be noticed.
 CALL_SECONDS = 0.5

@@ -20,24 +20,24 @@ from lrsearch.engine._keras_model import build_layers
 from lrsearch.engine._keras_optimizer import inner
 from lrsearch.engine._keras_state import seed_state
 from lrsearch.engine.attempt import Attempt, Stop
-from lrsearch.engine.blame import Observer
-from lrsearch.engine.callbacks import calls_begin
-from lrsearch.engine.compiling import accumulation_of
-from lrsearch.engine.data import Arrays
-from lrsearch.engine.families import COLUMNS, Family
-from lrsearch.engine.feeding import DeviceArrays
-from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.program import Pace
-from lrsearch.engine.stacked import RowInputs, StackedProgram, State
-from lrsearch.engine.starting import (
+from lrsearch.engine.attempt_start import (
     keep_callbacks,
     make_plan,
     order_examples,
     set_optimizer,
     start_model,
 )
+from lrsearch.engine.blame import Observer
+from lrsearch.engine.callbacks import calls_begin
+from lrsearch.engine.compiling import accumulation_of
+from lrsearch.engine.data import Arrays
+from lrsearch.engine.families import COLUMNS, Family
+from lrsearch.engine.feeding import DeviceArrays
+from lrsearch.engine.limits import HAS_CALLBACKS, CannotCarry
+from lrsearch.engine.loaded import LoadedStudy
+from lrsearch.engine.program import Pace
+from lrsearch.engine.stacked import RowInputs, StackedProgram, State
 from lrsearch.engine.types import Model, Structure
-from lrsearch.engine.ways import HAS_CALLBACKS, CannotCarry
 from lrsearch.space import rates
 from lrsearch.values import Outcome, Setting, Snapshot, Status, TrialSpec
 

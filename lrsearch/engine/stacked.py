@@ -33,8 +33,7 @@ from lrsearch.engine.data import DEFAULT_BATCH
 from lrsearch.engine.families import Family
 from lrsearch.engine.feeding import DeviceArrays
 from lrsearch.engine.layout import RowLayout
-from lrsearch.engine.types import Batch, Function, Model, Structure, Tensor, Variable
-from lrsearch.engine.ways import (
+from lrsearch.engine.limits import (
     CHANGES_IN_EVALUATION,
     NO_GRADIENT,
     SETS_WEIGHTS,
@@ -42,6 +41,7 @@ from lrsearch.engine.ways import (
     CannotCarry,
     check_graph,
 )
+from lrsearch.engine.types import Batch, Function, Model, Structure, Tensor, Variable
 
 State: TypeAlias = dict[str, Structure]
 

@@ -13,14 +13,14 @@ from keras import ops
 from lrsearch.engine._keras_optimizer import current_rate, inner
 from lrsearch.engine._keras_state import changed_by_evaluation
 from lrsearch.engine.attempt import Attempt, numbers_of
+from lrsearch.engine.attempt_start import make_plan, uses_averaged
 from lrsearch.engine.callbacks import may_change_weights
 from lrsearch.engine.compiling import accumulation_of
 from lrsearch.engine.data import Arrays, Data, Split, training_stream
-from lrsearch.engine.keeping import AveragedEvaluation, KeptWeights
+from lrsearch.engine.kept_weights import AveragedEvaluation, KeptWeights
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.resuming import StreamKeeper
 from lrsearch.engine.snapshot import restore_metrics, take_arrays
-from lrsearch.engine.starting import make_plan, uses_averaged
 from lrsearch.engine.types import Batch, Callback, Dataset, Logs, Model, Tensor
 from lrsearch.values import Outcome, Snapshot, Status
 

@@ -15,20 +15,20 @@ from dataclasses import asdict
 
 import tensorflow as tf
 
-from lrsearch.engine import ways
+from lrsearch.engine import limits
+from lrsearch.engine.attempt_start import kept_model
 from lrsearch.engine.blame import PASSING, Observer, end_fork, guard
+from lrsearch.engine.calibration import Calibration, TimedStack, time_mixed, timed_specs
 from lrsearch.engine.callbacks import kept_of, looked_at, users_callbacks
 from lrsearch.engine.compiling import fresh_model
 from lrsearch.engine.contract import Engine, Figures
 from lrsearch.engine.failure import one_line
 from lrsearch.engine.graph import GraphEngine
+from lrsearch.engine.limits import AttemptFacts, ModelFacts
 from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.measuring import Calibration, TimedStack, time_mixed, timed_specs
 from lrsearch.engine.stack import Stack
 from lrsearch.engine.stacked import StackedProgram
-from lrsearch.engine.starting import kept_model
 from lrsearch.engine.types import Callback
-from lrsearch.engine.ways import AttemptFacts, ModelFacts
 from lrsearch.values import Outcome, Save, Source, TrialSpec, Watch
 
 WIDTH = 16  # rows where nothing was measured
@@ -66,7 +66,7 @@ class VectorizedEngine(Engine):
             while True:
                 if self._apart is not None and not self.rows:
                     apart, self._apart = self._apart, None
-                    yield self._train_alone(apart, ways.LOST_BEFORE.reason, observer)
+                    yield self._train_alone(apart, limits.LOST_BEFORE.reason, observer)
                 joining: list[TrialSpec] = []
                 while self._asks(len(joining)):
                     spec = source()
@@ -119,15 +119,17 @@ class VectorizedEngine(Engine):
             facts = AttemptFacts(
                 definition=self.loaded.definition, spec=spec, data=data, callbacks=callbacks(spec)
             )
-            return ways.reason_against(self.name, facts)
+            return limits.reason_against(self.name, facts)
 
-        return ways.reason_against(self.name, spec) or self._reason_against_model() or _answer(ask)
+        return (
+            limits.reason_against(self.name, spec) or self._reason_against_model() or _answer(ask)
+        )
 
     def _reason_against_model(self) -> str:
         """Why this study's trials cannot be rows, or empty; asked once."""
         if self._refused is None:
             self._refused = _answer(
-                lambda: ways.reason_against(self.name, _model_facts(self.loaded))
+                lambda: limits.reason_against(self.name, _model_facts(self.loaded))
             )
         return self._refused
 
@@ -172,7 +174,7 @@ class VectorizedEngine(Engine):
         except BaseException as error:  # noqa: BLE001 - as above
             if isinstance(error, tf.errors.ResourceExhaustedError):
                 self.width = max(1, self.width // 2)
-                why = ways.ROWS_TOO_LARGE.reason
+                why = limits.ROWS_TOO_LARGE.reason
             else:
                 why = self._refuse(error)
             self._stacks = {size: each for size, each in self._stacks.items() if each is not stack}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from shlex import quote
 
-from lrsearch.launch.starting import complete_study, open_stored_study, start_workers, train
+from lrsearch.launch.common_steps import complete_study, open_stored_study, start_workers, train
 from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.progress.listeners import broadcast, ignore, send_note

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lrsearch.errors import LrSearchError
 from lrsearch.values import Kind, Outcome, Status, StudyState, TrialRecord, TrialState
-from lrsearch.worker.faults import breaking_failure
+from lrsearch.worker.poisoned_study import breaking_failure
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger

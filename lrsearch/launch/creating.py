@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lrsearch.answer.words import count_text
 from lrsearch.errors import UnknownName
 from lrsearch.launch.checking import check_identity, check_same, refuse_broken
-from lrsearch.launch.retests import add_retests
+from lrsearch.launch.queueing import add_retests
 from lrsearch.messages import Inspection, Listener
 from lrsearch.options import RetestOptions, SearchOptions
 from lrsearch.progress.listeners import ignore, send_note

@@ -14,11 +14,11 @@ from pathlib import Path
 from lrsearch.answer import Bill, forecast, trainings_left
 from lrsearch.budget import Budget
 from lrsearch.launch.checking import check_methods, check_same, find_changes
+from lrsearch.launch.common_steps import check_file, make_worker_config
 from lrsearch.launch.creating import find_study, make_plan
 from lrsearch.launch.database import has_tables, open_database
-from lrsearch.launch.planning import plan_workers
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.starting import check_file, make_worker_config
+from lrsearch.launch.worker_count import plan_workers
 from lrsearch.messages import Inspection
 from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.progress.listeners import ignore

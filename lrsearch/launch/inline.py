@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from lrsearch.answer import NOTEBOOK
 from lrsearch.errors import AskedToLeave, StudyBroken
 from lrsearch.launch.checking import check_methods
+from lrsearch.launch.common_steps import make_worker_config
 from lrsearch.launch.creating import create_or_resume, make_plan
 from lrsearch.launch.database import open_database
-from lrsearch.launch.retests import add_retests
-from lrsearch.launch.starting import make_worker_config
+from lrsearch.launch.queueing import add_retests
 from lrsearch.messages import Event, Inspection, Listener, PoolStarted, WorkerDone, WorkerMessage
 from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.progress.listeners import broadcast, ignore, send_note

@@ -11,9 +11,9 @@ from pathlib import Path
 from shlex import quote
 
 from lrsearch.errors import Refused
-from lrsearch.launch.choosing import choose_settings
-from lrsearch.launch.retests import STOPPED, RetestsAdded, add_retests
-from lrsearch.launch.starting import complete_study, open_stored_study, start_workers, train
+from lrsearch.launch.common_steps import complete_study, open_stored_study, start_workers, train
+from lrsearch.launch.queueing import STOPPED, RetestsAdded, add_retests
+from lrsearch.launch.retest_choice import choose_settings
 from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.progress.listeners import broadcast, ignore

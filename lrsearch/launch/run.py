@@ -10,11 +10,11 @@ from pathlib import Path
 
 from lrsearch.answer.words import count_text
 from lrsearch.launch.checking import check_methods
+from lrsearch.launch.common_steps import check_file, complete_study, make_worker_config, train
 from lrsearch.launch.creating import create_or_resume, find_study, make_plan
 from lrsearch.launch.database import open_database
-from lrsearch.launch.planning import plan_workers
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.starting import check_file, complete_study, make_worker_config, train
+from lrsearch.launch.worker_count import plan_workers
 from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.progress.listeners import broadcast, ignore, send_note

@@ -7,7 +7,7 @@ Rows of kind `search` are the budget's slots: their number never exceeds the bud
 kinds are trainings. Where trainings are limited, no row is made beyond the limit, and a trial that
 begins again keeps its row.
 
-**The deadline's rule** is in `lrsearch.storage.timing`: nothing begins that would end after it.
+**The deadline's rule** is in `lrsearch.storage.deadline`: nothing begins that would end after it.
 
 **How many sampled trials train at once.** A sampler learns only from trials that have ended. With
 up to a fifth of the budget in training at once the best of 40 trials was as good as with one at a
@@ -27,6 +27,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from lrsearch.budget import trials_at_once
 from lrsearch.storage import records
 from lrsearch.storage.attempts import NOT_RENEWED, give_up
+from lrsearch.storage.deadline import TimeLeft, live_workers, time_left
 from lrsearch.storage.tables import (
     IS_RETEST,
     IS_RUNNING,
@@ -36,7 +37,6 @@ from lrsearch.storage.tables import (
     checkpoints,
     trials,
 )
-from lrsearch.storage.timing import TimeLeft, live_workers, time_left
 from lrsearch.storage.transaction import Transaction
 from lrsearch.values import TERMINAL, Kind, Origin, StudyState, TrialRecord, TrialState
 

@@ -18,10 +18,10 @@ from lrsearch.storage import attempts, claims, records, retests, states
 from lrsearch.storage.attempts import Renewal
 from lrsearch.storage.claims import Answer, Done
 from lrsearch.storage.connections import where
+from lrsearch.storage.deadline import seen_lately
 from lrsearch.storage.reader import LedgerReader
 from lrsearch.storage.retests import Retest
 from lrsearch.storage.tables import IS_RUNNING, calibrations, checkpoints, trials, workers
-from lrsearch.storage.timing import seen_lately
 from lrsearch.storage.transaction import StudyGone, Transaction, study_of
 from lrsearch.storage.url import is_sqlite
 from lrsearch.values import CurvePoint, Json, Outcome, Setting, Status

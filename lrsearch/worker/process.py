@@ -151,7 +151,7 @@ def _inspect(config: WorkerConfig, loader: StudyLoader) -> Inspection:
     inspection = loader.inspect()
     if not config.times:
         return inspection
-    from lrsearch.worker.timing import time_engine
+    from lrsearch.worker.step_timing import time_engine
 
     return replace(inspection, figures=time_engine(loader, inspection))
 

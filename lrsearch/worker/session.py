@@ -24,7 +24,7 @@ from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.heartbeat import Heartbeat
 from lrsearch.worker.loading import StudyLoader
 from lrsearch.worker.stopping import StopRequest
-from lrsearch.worker.trials import TrialSession
+from lrsearch.worker.trial_session import TrialSession
 
 if TYPE_CHECKING:
     from lrsearch.engine.contract import Engine

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from engine_world import BATCH, EPOCHS, World, assert_equal, both, data, definition, model, spec
 
-from lrsearch.engine import create_engine, open_study, ways
+from lrsearch.engine import create_engine, limits, open_study
 from lrsearch.values import Status
 
 pytestmark = [
@@ -152,7 +152,7 @@ def test_graph_tells_a_pydataset_of_its_epochs_as_often_as_fit_does():
 
 @pytest.fixture
 def _small_device(monkeypatch):
-    monkeypatch.setattr(ways, "MOST_BYTES", 0)
+    monkeypatch.setattr(limits, "MOST_BYTES", 0)
 
 
 @pytest.mark.usefixtures("_small_device")

@@ -14,7 +14,7 @@ import pytest
 from launching import attach, run_study
 from ledger_tools import add_worker, claim, finish
 
-from lrsearch.launch import planning
+from lrsearch.launch import worker_count
 from lrsearch.machine import host_name
 from lrsearch.messages import Note
 from lrsearch.setup import devices
@@ -30,7 +30,7 @@ DRIVER = """
 import json, sys
 from lrsearch.errors import LrSearchError
 from launching import run_study
-from lrsearch.launch import planning
+from lrsearch.launch import worker_count
 from lrsearch.setup import devices
 
 planning.inspect_machine = lambda: devices.Machine(gpus=(), cores=2, memory_mib=None)
@@ -58,7 +58,7 @@ def search(options, monkeypatch):
 
     def run(begin=run_study, what="toy.json", *, cores=2, **given):
         machine = devices.Machine(gpus=(), cores=cores, memory_mib=None)
-        monkeypatch.setattr(planning, "inspect_machine", lambda: machine)
+        monkeypatch.setattr(worker_count, "inspect_machine", lambda: machine)
         Path("toy.json").write_text("{}")
         events = []
         begin(what, listen=events.append, **options, **given)

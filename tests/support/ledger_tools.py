@@ -122,7 +122,7 @@ def trial_session(ledger, study, folder, *, worker, stop=None, say=lambda _messa
     from lrsearch.worker.config import WorkerConfig
     from lrsearch.worker.heartbeat import Heartbeat
     from lrsearch.worker.stopping import StopRequest
-    from lrsearch.worker.trials import TrialSession
+    from lrsearch.worker.trial_session import TrialSession
 
     stop = stop or StopRequest()
     config = WorkerConfig(storage="", study_file=None, checkpoints=str(folder))

@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("tensorflow")
 from lrsearch.choices import CHOICES
 from lrsearch.engine import ENGINES
-from lrsearch.engine.calibrating import choose
-from lrsearch.engine.measuring import Calibration
+from lrsearch.engine.auto import choose
+from lrsearch.engine.calibration import Calibration
 
 
 def test_every_engine_that_may_be_asked_for_is_there():

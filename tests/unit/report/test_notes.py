@@ -13,7 +13,7 @@ from optuna_dashboard import get_note, save_note
 from sqlalchemy import event
 
 from lrsearch.answer import summarise
-from lrsearch.dashboard.keeping import NoteWriter
+from lrsearch.dashboard.note_keeper import NoteWriter
 from lrsearch.report.notes import study_note, trial_note, write_notes
 from lrsearch.storage import Mirror, open_ledger
 from lrsearch.values import Kind, Origin, TrialRecord, TrialState

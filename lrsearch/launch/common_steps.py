@@ -12,8 +12,8 @@ from lrsearch.errors import LrSearchError, StudyFileError
 from lrsearch.launch.attempt_closer import AttemptCloser
 from lrsearch.launch.checking import check_identity, refuse_broken
 from lrsearch.launch.database import open_database
-from lrsearch.launch.planning import keep_threads, plan_further, trainings_left
 from lrsearch.launch.pool import Pool
+from lrsearch.launch.worker_count import keep_threads, plan_further, trainings_left
 from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.progress.listeners import send_note

@@ -34,10 +34,10 @@ from lrsearch.values import (
 from lrsearch.worker.checkpoints import CheckpointStore, folder_of
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.curves import CurveBuffer
-from lrsearch.worker.faults import breaking_failure
 from lrsearch.worker.heartbeat import Heartbeat
 from lrsearch.worker.judging import PruningJudge
-from lrsearch.worker.planning import plan_retests
+from lrsearch.worker.poisoned_study import breaking_failure
+from lrsearch.worker.retest_planning import plan_retests
 from lrsearch.worker.saving import CheckpointSaver
 from lrsearch.worker.seeds import seed_of
 from lrsearch.worker.shares import TimeShares

@@ -12,9 +12,9 @@ pytest.importorskip("tensorflow")
 import keras
 import tensorflow as tf
 
-from lrsearch.engine import ways
+from lrsearch.engine import limits
 from lrsearch.engine.data import Data, check_split
-from lrsearch.engine.ways import LIMITS, AttemptFacts, ModelFacts
+from lrsearch.engine.limits import LIMITS, AttemptFacts, ModelFacts
 from lrsearch.values import Setting, Snapshot, TrialSpec
 
 ROOT = Path(__file__).parents[3]
@@ -138,7 +138,7 @@ MET = {
 
 @pytest.mark.parametrize("row", MET, ids=lambda row: f"{row[0]}: {row[1]}")
 def test_each_row_is_the_reason_given_for_facts_that_meet_it(row):
-    assert ways.reason_against(row[0], MET[row]()) == row[1]
+    assert limits.reason_against(row[0], MET[row]()) == row[1]
 
 
 def test_every_row_with_a_test_is_met_above():
@@ -148,39 +148,39 @@ def test_every_row_with_a_test_is_met_above():
 
 
 def limit_met(engine, facts):
-    with pytest.raises(ways.CannotCarry) as caught:
-        ways.check(engine, facts)
+    with pytest.raises(limits.CannotCarry) as caught:
+        limits.check(engine, facts)
     return caught.value.limit
 
 
 @pytest.mark.parametrize("engine", HANDING_ON)
 @pytest.mark.parametrize("facts", [spec, lambda: of_model(model()), of_attempt])
 def test_a_plain_trial_of_a_plain_study_meets_no_row(engine, facts):
-    assert ways.reason_against(engine, facts()) == ""
-    ways.check(engine, facts())
+    assert limits.reason_against(engine, facts()) == ""
+    limits.check(engine, facts())
 
 
 def test_a_model_whose_searched_trials_alone_are_asked_may_have_a_function_as_its_rate():
     made = model(optimizer=keras.optimizers.SGD(lambda: 0.1))
-    assert ways.reason_against("graph", of_model(made)) == ""
+    assert limits.reason_against("graph", of_model(made)) == ""
 
 
 def test_every_row_without_a_test_is_named_by_an_engine_or_met_in_a_traced_graph():
-    named = {name: limit for name, limit in vars(ways).items() if isinstance(limit, ways.Limit)}
+    named = {name: limit for name, limit in vars(limits).items() if isinstance(limit, limits.Limit)}
     assert {limit for limit in LIMITS if limit.facts is None} <= set(named.values())
     others = "".join(
-        path.read_text(encoding="utf-8") for path in ENGINE.glob("*.py") if path.stem != "ways"
+        path.read_text(encoding="utf-8") for path in ENGINE.glob("*.py") if path.stem != "limits"
     )
-    here = (ENGINE / "ways.py").read_text(encoding="utf-8")
+    here = (ENGINE / "limits.py").read_text(encoding="utf-8")
     for name in named:
         assert re.search(rf"\b{name}\b", others) or f"CannotCarry({name}" in here, name
 
 
 def test_arrays_beyond_the_limit_do_not_fit_on_the_device(monkeypatch):
     data = of_attempt().data
-    assert ways.fits_device(data)
-    monkeypatch.setattr(ways, "MOST_BYTES", 4 * X.nbytes - 1)
-    assert not ways.fits_device(data)
+    assert limits.fits_device(data)
+    monkeypatch.setattr(limits, "MOST_BYTES", 4 * X.nbytes - 1)
+    assert not limits.fits_device(data)
 
 
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: limit.reason)
@@ -192,8 +192,8 @@ def test_a_reason_is_a_short_clause_that_goes_on_after_a_colon(limit):
 
 
 def test_an_exception_names_its_row_and_says_what_was_found():
-    error = ways.CannotCarry(ways.MIXED_TYPES, "float16, float32")
-    assert error.limit is ways.MIXED_TYPES
+    error = limits.CannotCarry(limits.MIXED_TYPES, "float16, float32")
+    assert error.limit is limits.MIXED_TYPES
     assert str(error) == "the trained weights are of several types (float16, float32)"
 
 

@@ -1,7 +1,7 @@
 """A study whose own code fails is told from one with bad trials."""
 
 from lrsearch.values import Kind, Origin, TrialRecord, TrialState
-from lrsearch.worker.faults import breaking_failure
+from lrsearch.worker.poisoned_study import breaking_failure
 
 
 def record(number, state=TrialState.FAILED, reason="ValueError: shapes", traceback=""):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lrsearch.answer.words import count_text
 from lrsearch.launch.checking import refuse_broken
-from lrsearch.launch.choosing import RetestChoice, choose_settings, list_retests
+from lrsearch.launch.retest_choice import RetestChoice, choose_settings, list_retests
 from lrsearch.messages import Listener
 from lrsearch.options import RetestOptions
 from lrsearch.progress.listeners import ignore, send_note

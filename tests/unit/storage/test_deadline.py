@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lrsearch.storage.timing import TimeLeft
+from lrsearch.storage.deadline import TimeLeft
 
 # One worker, trials of 10 s, three complete of them, one of which took 12 s; two seeds of retests.
 LEFT = TimeLeft(seconds=100.0, slowest=12.0, typical=10.0, complete=3, seeds=2, workers=1, held=0)

@@ -13,10 +13,7 @@ from functools import partial
 import tensorflow as tf
 
 from lrsearch.engine.blame import end_fork, settle
-from lrsearch.engine.contract import Engine, Figures
-from lrsearch.engine.failure import one_line
-from lrsearch.engine.loaded import LoadedStudy
-from lrsearch.engine.measuring import (
+from lrsearch.engine.calibration import (
     LONGEST_TRY_SECONDS,
     MOST_BATCHES,
     TIMED_SECONDS,
@@ -28,6 +25,9 @@ from lrsearch.engine.measuring import (
     timed_specs,
     timing_of,
 )
+from lrsearch.engine.contract import Engine, Figures
+from lrsearch.engine.failure import one_line
+from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.stack import Stack
 from lrsearch.engine.vectorized import VectorizedEngine
 from lrsearch.machine import free_bytes, resident_bytes

@@ -32,8 +32,8 @@ from lrsearch.engine.callbacks import kept_of, looked_at
 from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, set_searched
 from lrsearch.engine.data import Arrays, Stream, sample_batch
 from lrsearch.engine.failure import user_traceback
+from lrsearch.engine.first_look import LOOK_RATE, CallbackLook, StepLook, train_step, try_callbacks
 from lrsearch.engine.loaded import Findings, LoadedStudy
-from lrsearch.engine.looking import LOOK_RATE, CallbackLook, StepLook, train_step, try_callbacks
 from lrsearch.engine.own_optimizer import describe, own_optimizer, sample_rates, thin_out
 from lrsearch.engine.shared import forget_shared_layers, shared_layers
 from lrsearch.engine.types import Model

@@ -1,0 +1,201 @@
+"""Replays samplers and stopping rules on tables of real trainings.
+
+    python benchmarks/replay.py [--policies tpe,random,tpe+asha] [--tables NAME,...]
+        [--repeats 30] [--budgets 5,8,10,12,15,20,30,40] [--strangers FOLDER] [--json FILE]
+
+The tables are those of benchmarks/tables (made by benchmarks/landscape.py) and, where their files are
+in --strangers, DeepOBS' and a sample of HPOLib's. For each budget, in full runs with references
+counted: the mean regret of the pick, (its loss - best) / (median - best), by a truth without the luck
+of seeds, and the standard error of its difference from the first policy on the same repeats. Then the
+full runs until the pick is among the best 5, 2 and 1 %, and the share of diverged trials.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from replaying.search import Policy, Search, Step
+from replaying.strangers import DEEPOBS_SPACE, HPOLIB_SPACE, deepobs_tables, hpolib_tables
+from replaying.table import Table
+from replaying.truth import Truth, denoised
+
+from lrsearch import SearchSpace
+from lrsearch.values import TrialState
+
+TABLES = Path(__file__).parent / "tables"
+BUDGETS = (5, 8, 10, 12, 15, 20, 30, 40)
+SHARES = (0.05, 0.02, 0.01)
+_ROUNDING = 1e-9  # of sums of shares of a run
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Family:
+    """Tables that are reported together."""
+
+    name: str
+    space: SearchSpace
+    tables: tuple[Table, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """One policy on one table. regrets: (repeats, budgets); reached: (repeats, shares), full runs,
+    inf where never; diverged: (repeats,), the share of trials; trials: (repeats,) that were begun.
+    """
+
+    regrets: np.ndarray
+    reached: np.ndarray
+    diverged: np.ndarray
+    trials: np.ndarray
+
+
+def replay(
+    table: Table, space: SearchSpace, policy: Policy, *, repeats: int, budgets: Sequence[float]
+) -> Result:
+    """Search the table `repeats` times, with seeds 0, 1, ..."""
+    truth, rows = denoised(table), []
+    for seed in range(repeats):
+        search = Search(table=table, space=space, policy=policy, seed=seed)
+        steps = search.run(budget=max(budgets), first=space.references())
+        rows.append((*compare_steps(steps, truth, budgets=budgets), steps))
+    diverged = [[each.state is TrialState.DIVERGED for each in steps] for _, _, steps in rows]
+    return Result(
+        regrets=np.array([each for each, _, _ in rows]),
+        reached=np.array([each for _, each, _ in rows]),
+        diverged=np.array([np.mean(each) for each in diverged]),
+        trials=np.array([len(each) for each in diverged]),
+    )
+
+
+def compare_steps(
+    steps: Sequence[Step], truth: Truth, *, budgets: Sequence[float]
+) -> tuple[list[float], list[float]]:
+    """Regrets of the pick at each budget, and full runs until it is among each share of the best."""
+    return _regrets(steps, truth, budgets), _reached(steps, truth)
+
+
+def _regrets(steps: Sequence[Step], truth: Truth, budgets: Sequence[float]) -> list[float]:
+    """Of the pick when each budget was spent; a search without a pick has the median's, 1."""
+    found = []
+    for budget in budgets:
+        picks = [each.pick for each in steps if each.paid <= budget + _ROUNDING]
+        pick = picks[-1] if picks else None
+        found.append(1.0 if pick is None else truth.regret(pick))
+    return found
+
+
+def _reached(steps: Sequence[Step], truth: Truth) -> list[float]:
+    """Full runs until the pick was among the best, for each share."""
+    found = []
+    for share in SHARES:
+        good = truth.among_best(share)
+        paid = (each.paid for each in steps if each.pick is not None and good[each.pick])
+        found.append(next(paid, np.inf))
+    return found
+
+
+def families(names: Sequence[str], strangers: Path | None) -> Iterator[Family]:
+    """The tables that are there; with `names`, only those."""
+    for path in sorted(TABLES.glob("*.npz")):
+        if not names or path.stem in names:
+            yield Family(name=path.stem, space=SearchSpace(), tables=(Table.load(path),))
+    for name, space, load in (
+        ("deepobs", DEEPOBS_SPACE, deepobs_tables),
+        ("hpolib", HPOLIB_SPACE, hpolib_tables),
+    ):
+        if strangers is not None and (not names or name in names):
+            yield Family(name=name, space=space, tables=tuple(load(strangers)))
+
+
+def compare(
+    family: Family, policies: Sequence[Policy], *, repeats: int, budgets: Sequence[float]
+) -> list[Result]:
+    """Each policy's results over all tables of the family, joined."""
+    jobs = [(table, policy) for policy in policies for table in family.tables]
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        calls = [
+            pool.submit(replay, table, family.space, policy, repeats=repeats, budgets=budgets)
+            for table, policy in jobs
+        ]
+        done = [each.result() for each in calls]
+    size = len(family.tables)
+    return [_joined(done[start : start + size]) for start in range(0, len(done), size)]
+
+
+def _joined(results: Sequence[Result]) -> Result:
+    """Means over the tables, repeat by repeat; a median would hide the table that was lost."""
+    return Result(
+        regrets=np.mean([each.regrets for each in results], axis=0),
+        reached=np.concatenate([each.reached for each in results]),
+        diverged=np.mean([each.diverged for each in results], axis=0),
+        trials=np.mean([each.trials for each in results], axis=0),
+    )
+
+
+def table_text(
+    family: Family, policies: Sequence[Policy], results: Sequence[Result], budgets: Sequence[float]
+) -> str:
+    """The family's results as Markdown."""
+    shares = [f"to {share:.0%}" for share in SHARES]
+    head = ["policy", *(f"{budget:g}" for budget in budgets), *shares, "diverged", "trials"]
+    lines = [f"### {family.name}", "", _row(head), _row(["---"] * len(head))]
+    for policy, result in zip(policies, results, strict=True):
+        means = result.regrets.mean(axis=0)
+        apart = result.regrets - results[0].regrets
+        errors = apart.std(axis=0, ddof=1) / np.sqrt(len(apart))
+        cells = [
+            f"{mean:.3f}" + (f" ±{error:.3f}" if policy is not policies[0] else "")
+            for mean, error in zip(means, errors, strict=True)
+        ]
+        reached = [f"{np.median(each):.0f}" for each in result.reached.T]
+        rest = [f"{result.diverged.mean():.0%}", f"{result.trials.mean():.0f}"]
+        lines.append(_row([policy.name, *cells, *reached, *rest]))
+    return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _policies(text: str) -> list[Policy]:
+    return [
+        Policy(sampler=sampler.strip(), pruner=pruner.strip() or "none")
+        for sampler, _, pruner in (each.partition("+") for each in text.split(","))
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--policies", type=_policies, default=_policies("random,tpe,tpe+asha"))
+    parser.add_argument("--tables", default="", help="names, comma between; all")
+    parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
+    parser.add_argument(
+        "--strangers", type=Path, help="folder of deepobs.json.gz, hpolib_rates.npz"
+    )
+    parser.add_argument("--json", type=Path, help="write every regret here, too")
+    given = parser.parse_args()
+    budgets = [float(each) for each in given.budgets.split(",")]
+    names, kept = [each for each in given.tables.split(",") if each], {}
+    for family in families(names, given.strangers):
+        results = compare(family, given.policies, repeats=given.repeats, budgets=budgets)
+        print(table_text(family, given.policies, results, budgets), end="\n\n", flush=True)
+        kept[family.name] = {
+            policy.name: result.regrets.tolist()
+            for policy, result in zip(given.policies, results, strict=True)
+        }
+    if given.json:
+        given.json.write_text(json.dumps({"budgets": budgets, "regrets": kept}))
+
+
+if __name__ == "__main__":
+    main()

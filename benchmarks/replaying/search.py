@@ -1,0 +1,168 @@
+"""One search on a table: the product's own sampler and stopping rule, with the table as trainer.
+
+A proposal is answered by the nearest setting of the table that was not trained yet. The sampler sees
+that setting's own values and nothing else. Trials end one after another, as with one worker.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from replaying.table import Table
+
+from lrsearch import SearchSpace
+from lrsearch.sampling import Proposer, pruning_rule
+from lrsearch.sampling.pruning import PruneRule
+from lrsearch.space import OPTIMIZERS, rise_of
+from lrsearch.values import Direction, Kind, Origin, Setting, TrialRecord, TrialState, Verdict
+
+# Distances of settings, in units in which one is clearly another training.
+_DECADES, _FRACTION, _DECAY_START, _OTHER_BATCH = 0.5, 0.1, 0.3, 4.0
+_OTHER = 1e6  # another optimizer or shape: only when nothing else is left
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """What is compared: a sampler and a stopping rule, by the names that users choose."""
+
+    sampler: str
+    pruner: str = "none"
+
+    @property
+    def name(self) -> str:
+        return self.sampler if self.pruner == "none" else f"{self.sampler} + {self.pruner}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """A trial that ended. paid: full runs paid so far, this trial's share included."""
+
+    place: int  # in the table
+    paid: float
+    state: TrialState
+    pick: int | None  # the best complete setting so far, by its single value
+
+
+@dataclass(kw_only=True, eq=False)
+class Search:
+    """A search in progress; `steps` is what it did."""
+
+    table: Table
+    space: SearchSpace
+    policy: Policy
+    seed: int
+    steps: list[Step] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        table, policy = self.table, self.policy
+        self._proposer = Proposer(
+            self.space, direction=table.direction, sampler=policy.sampler, seed=self.seed
+        )
+        self._rule: PruneRule = pruning_rule(
+            policy.pruner, epochs=table.epochs, direction=table.direction
+        )
+        self._neighbours = Neighbours(table.settings)
+        self._reached: dict[int, list[float]] = {}  # values at an epoch, of all who reached it
+        self._paid, self._pick = 0.0, None
+        self._best = math.inf
+
+    def run(self, *, budget: float, first: tuple[Setting, ...]) -> list[Step]:
+        """Search until `budget` full runs are paid or the table is spent; `first` come first."""
+        wanted = iter(first)
+        while self._paid < budget and self._neighbours.left:
+            number = len(self.steps)
+            reference = next(wanted, None)
+            setting = self._proposer.propose(number) if reference is None else reference
+            origin = Origin.SAMPLED if reference is None else Origin.REFERENCE
+            self._train(number, self._neighbours.take(setting), origin)
+        return self.steps
+
+    def _train(self, number: int, place: int, origin: Origin) -> None:
+        epochs, state = self._length(number, place, may_stop=origin is Origin.SAMPLED)
+        table = self.table
+        self._paid += epochs / table.epochs
+        value = float(table.values[place])
+        complete = state is TrialState.COMPLETE
+        loss = -value if table.direction is Direction.MAXIMIZE else value
+        if complete and loss < self._best:
+            self._best, self._pick = loss, place
+        self.steps.append(Step(place=place, paid=self._paid, state=state, pick=self._pick))
+        self._proposer.observe(
+            [
+                TrialRecord(
+                    id=number,
+                    number=number,
+                    kind=Kind.SEARCH,
+                    origin=origin,
+                    state=state,
+                    setting=table.settings[place],
+                    seed=1,
+                    value=value if complete else None,
+                    last_value=_finite(table.curves[place, epochs - 1]),
+                    epochs=epochs,
+                )
+            ]
+        )
+
+    def _length(self, number: int, place: int, *, may_stop: bool) -> tuple[int, TrialState]:
+        """How many epochs the trial trains, and how it ends."""
+        curve = self.table.curves[place]
+        rungs = self._rule.rungs(number, rise_of(self.table.settings[place]))
+        for epoch in range(1, self.table.epochs + 1):
+            value = curve[epoch - 1]
+            if not math.isfinite(value):
+                return epoch, TrialState.DIVERGED
+            others = self._reached.setdefault(epoch, [])
+            if epoch in rungs:
+                verdict = self._rule.verdict(value, others)
+                others.append(value)
+                if may_stop and verdict is Verdict.PRUNE:
+                    return epoch, TrialState.PRUNED
+        ended = math.isfinite(self.table.values[place])
+        return self.table.epochs, TrialState.COMPLETE if ended else TrialState.DIVERGED
+
+
+class Neighbours:
+    """The settings of a table that are left, by their distance from any other."""
+
+    def __init__(self, settings: tuple[Setting, ...]) -> None:
+        self._points = np.array([_point(each) for each in settings])  # (n, 7)
+        self._taken = np.zeros(len(settings), dtype=bool)
+
+    @property
+    def left(self) -> bool:
+        return not self._taken.all()
+
+    def take(self, setting: Setting) -> int:
+        """The place of the nearest one, which is gone afterwards."""
+        away = self._points - np.array(_point(setting))
+        away[:, :2] = (away[:, :2] != 0) * _OTHER
+        distance = np.abs(away).sum(axis=1)
+        distance[self._taken] = np.inf
+        place = int(distance.argmin())
+        self._taken[place] = True
+        return place
+
+
+_NAMES = {name: float(place) for place, name in enumerate(OPTIMIZERS)}
+_SHAPES = {"constant": 0.0, "linear": 1.0, "cosine": 2.0, "warmup_stable_decay": 3.0}
+
+
+def _point(setting: Setting) -> list[float]:
+    """Optimizer and shape as numbers; the others in units of a clear difference."""
+    shape = setting.shape
+    return [
+        _NAMES[setting.optimizer],
+        _SHAPES[setting.schedule],
+        math.log10(setting.learning_rate) / _DECADES,
+        shape.get("warmup", 0.0) / _FRACTION,
+        shape.get("final", 0.0) / _FRACTION,
+        shape.get("decay_start", 0.0) / _DECAY_START,
+        math.log2(setting.batch_size or 1) * _OTHER_BATCH,
+    ]
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
