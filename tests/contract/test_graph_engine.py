@@ -18,7 +18,7 @@ from engine_world import (
     spec,
 )
 
-from lrsearch.engine import create_engine, open_study, ways
+from lrsearch.engine import create_engine, limits, open_study
 from lrsearch.engine.program import Pace
 from lrsearch.values import Status, Verdict
 
@@ -305,11 +305,11 @@ def test_what_acts_on_batches_goes_to_fit_with_the_reason(tmp_path):
 def test_whatever_acts_on_batches_is_too_much_for_the_graph(name):
     callbacks, reason = ACTING[name]
     loaded = open_study(definition(callbacks=callbacks))
-    facts = ways.AttemptFacts(
+    facts = limits.AttemptFacts(
         definition=loaded.definition, spec=spec(), data=loaded.data(BATCH), callbacks=callbacks()
     )
-    with pytest.raises(ways.CannotCarry, match=reason):
-        ways.check("graph", facts)
+    with pytest.raises(limits.CannotCarry, match=reason):
+        limits.check("graph", facts)
 
 
 @pytest.mark.slow_matrix  # each trains by `fit` what the test above sees refused

@@ -194,7 +194,7 @@ def test_a_run_is_judged_at_the_weights_that_it_keeps(callbacks, engine):
     assert "judged" in outcome.reason
 
 
-# The callback is taken out by the same function in every engine (starting.keep_callbacks).
+# The callback is taken out by the same function in every engine (attempt_start.keep_callbacks).
 @pytest.mark.parametrize("engine", [pytest.param("fit", marks=pytest.mark.slow_matrix), "graph"])
 def test_swapped_averages_do_not_change_the_training_of_schedule_free_optimizers(engine):
     def mine():
