@@ -33,7 +33,7 @@ from launching import run_study
 from lrsearch.launch import worker_count
 from lrsearch.setup import devices
 
-planning.inspect_machine = lambda: devices.Machine(gpus=(), cores=2, memory_mib=None)
+worker_count.inspect_machine = lambda: devices.Machine(gpus=(), cores=2, memory_mib=None)
 try:
     run_study("toy.json", listen=lambda event: print(json.dumps(event.to_json(), default=str), flush=True), **json.loads(sys.argv[1]))
 except LrSearchError as error:
