@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from importlib import metadata
 
 VERSION = "0.1.0"
 _LIBRARIES = ("keras", "tensorflow", "optuna", "numpy")
@@ -25,6 +24,8 @@ def minor_version(version: str) -> str:
 
 def installed(library: str) -> str:
     """The installed version of a library, or "unknown"."""
+    from importlib import metadata  # late: 0.03 s of `lrsearch --help`
+
     for name in (library, *_ALSO.get(library, ())):
         try:
             return metadata.version(name)

@@ -17,11 +17,11 @@ import click
 from lrsearch.choices import CHOICES, SPACE
 from lrsearch.cli.parsing import duration, extras, names, numbers, peak_rates, size, sizes
 from lrsearch.errors import InvalidValue, UnknownName
-from lrsearch.values import Json
 
 if TYPE_CHECKING:
     from lrsearch.messages import Listener
     from lrsearch.options import MachineOptions, SearchOptions
+    from lrsearch.values import Json
 
 F = TypeVar("F", bound=Callable[..., Any])
 

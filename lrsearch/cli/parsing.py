@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from lrsearch.cli.failures import BadOption
-from lrsearch.values import Json
+
+if TYPE_CHECKING:
+    from lrsearch.values import Json
 
 T = TypeVar("T")
 Numbers = float | list[float]
