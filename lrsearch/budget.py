@@ -34,13 +34,13 @@ def expected_retests(
 
 
 def retests_in_all(
-    trials: int, seeds: int, trainings: int | None, there: int, *, settings: int = RETESTED
+    trials: int, seeds: int, trainings: int | None, existing: int, *, settings: int = RETESTED
 ) -> int:
-    """The retests of a study whose search goes on after an earlier plan of `there` retests."""
+    """The retests of a study whose search goes on after an earlier plan of `existing` retests."""
     more = seeds * min(settings, trials)
     if trainings is not None:
-        more = min(there + more, trainings - trials)
-    return max(there, more)
+        more = min(existing + more, trainings - trials)
+    return max(existing, more)
 
 
 def trials_at_once(trials: int | None, workers: int) -> int:
@@ -60,16 +60,16 @@ class Budget:
     trainings: int | None
     seeds: int  # of each retested setting
     searched: int = 0  # search trials that exist
-    there: int = 0  # trainings that exist, retests included
+    existing: int = 0  # trainings that exist, retests included
 
     @property
-    def in_all(self) -> int:
+    def total_trainings(self) -> int:
         """The trainings of the totals; those that exist where time alone limits the study."""
         if self.trainings is not None:
             return self.trainings
         if self.trials is None:
-            return self.there
-        return max(self.there, self.trials + expected_retests(self.trials, self.seeds))
+            return self.existing
+        return max(self.existing, self.trials + expected_retests(self.trials, self.seeds))
 
     def set(self, *, trials: int | None = None, trainings: int | None = None) -> Budget:
         """The budget with other totals, never below what exists; None keeps a total.
@@ -78,10 +78,10 @@ class Budget:
         divided anew. Where only trials are given, a limit of trainings rises with them.
         """
         if trainings is not None:
-            trainings = max(trainings, self.there)
+            trainings = max(trainings, self.existing)
             trials = self._divided(trainings) if trials is None else trials
             # Retests that exist stay.
-            room = trainings - (self.there - self.searched)
+            room = trainings - (self.existing - self.searched)
             return replace(self, trials=max(self.searched, min(trials, room)), trainings=trainings)
         if trials is None:
             return self
@@ -90,17 +90,17 @@ class Budget:
             return replace(self, trials=trials)
         return replace(self, trials=trials, trainings=self.trainings + max(0, trials - self.trials))
 
-    def extended(self, *, trials: int | None = None, trainings: int | None = None) -> Budget:
+    def extend(self, *, trials: int | None = None, trainings: int | None = None) -> Budget:
         """The budget with so many more trials or trainings."""
         begun = self.searched if self.trials is None else self.trials
         return self.set(
             trials=None if trials is None else begun + trials,
-            trainings=None if trainings is None else self.in_all + trainings,
+            trainings=None if trainings is None else self.total_trainings + trainings,
         )
 
     def _divided(self, trainings: int) -> int:
         """The search trials of a new limit of trainings."""
-        if self.trials is None or trainings >= self.in_all:
+        if self.trials is None or trainings >= self.total_trainings:
             begun = self.searched if self.trials is None else self.trials
-            return begun + divide_trainings(trainings - self.in_all, self.seeds)[0]
+            return begun + divide_trainings(trainings - self.total_trainings, self.seeds)[0]
         return min(self.trials, divide_trainings(trainings, self.seeds)[0])

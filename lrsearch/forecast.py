@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Timed:
+class TimedSteps:
     """The seconds of trainings by a few timed steps.
 
     Tracing is apart: a worker pays it once per graph.
@@ -29,13 +29,13 @@ class Forecast:
     the search's last training.
     """
 
-    timed: Timed
+    timed: TimedSteps
     trainings: int
     yours: int  # trainings of yours, retests included
     workers: int
     waits: bool  # retests follow the search
 
-    def lasts(self, trainings: int | None = None) -> float:
+    def total_seconds(self, trainings: int | None = None) -> float:
         """Seconds of all trainings, or of the first `trainings`."""
         timed, some = self.timed, self.trainings if trainings is None else trainings
         mine = -(-some // self.workers)
@@ -47,7 +47,7 @@ class Forecast:
         waiting = together / 2 if self.waits and self.workers > 1 and mine > timed.at_once else 0.0
         return (mine - alone) * timed.seconds + alone * timed.yours_seconds + tracing + waiting
 
-    def left(self, *, done: int, elapsed: float) -> float:
+    def seconds_left(self, *, done: int, elapsed: float) -> float:
         """Seconds left after `done` trainings took `elapsed`, at the pace of those trainings."""
-        whole, begun = self.lasts(), self.lasts(done)
+        whole, begun = self.total_seconds(), self.total_seconds(done)
         return max(0.0, whole - elapsed if not done else (whole - begun) * elapsed / begun)

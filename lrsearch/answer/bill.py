@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 from lrsearch.answer.pace import trainings_left
 from lrsearch.budget import trials_at_once
-from lrsearch.forecast import Forecast, Timed
+from lrsearch.forecast import Forecast, TimedSteps
 from lrsearch.values import Json, Origin, StudyFacts, StudyRecord, Trials
 
 # of a training batch's time takes the same number of examples in validation: there is no gradient
@@ -47,7 +47,7 @@ def timed_training(
     at_once: int,
     optimizers: int,
     all_differ: bool = False,
-) -> Timed | None:
+) -> TimedSteps | None:
     """What timed steps say, with so many trials `at_once` on a worker; None where none were timed.
 
     `all_differ` says that trials which train alone have a graph each: its numbers are searched.
@@ -66,7 +66,7 @@ def timed_training(
     validation = _between(ends, width) / width if stacked and ends else alone_validation
     anew = tracing if all_differ and not stacked else 0.0
     start = float(figures.get("starting_seconds", 0.0)) + anew
-    return Timed(
+    return TimedSteps(
         seconds=_seconds(facts, batch, validation) + start,
         yours_seconds=_seconds(facts, alone or batch, alone_validation),
         tracing=0.0 if anew else tracing,
@@ -89,15 +89,15 @@ def _seconds(facts: StudyFacts, batch: float, validation: float | None) -> float
 
 def _by_updates(
     facts: StudyFacts, figures: Mapping[str, Json], optimizers: int, *, all_differ: bool
-) -> Timed:
+) -> TimedSteps:
     """By one training that was watched for a moment."""
     seen = 1.0 if figures["whole_epochs"] else 1.0 + _validation(facts)
     updates, tracing = facts.total_steps(facts.yours.batch_size), float(figures["tracing_seconds"])
     each = updates * seen * float(figures["update_seconds"]) + TRIAL_SECONDS
     # `fit` makes a new model and traces it anew for every training
     if figures["engine"] == "fit" or all_differ:
-        return Timed(seconds=each + tracing, yours_seconds=each + tracing)
-    return Timed(
+        return TimedSteps(seconds=each + tracing, yours_seconds=each + tracing)
+    return TimedSteps(
         seconds=each,
         yours_seconds=each,
         tracing=tracing,

@@ -268,8 +268,9 @@ def _general_loses(evidence: Evidence) -> Iterator[str]:
         best, other = direction.best(values[:fair]), direction.best(others[:fair])
         if direction.better(other, best) and abs(best - other) > evidence.tolerance:
             yield (
-                f"{general} can do what {special} does, yet its best of {fair} is {best:.4g} "
-                f"against {other:.4g}: it was not searched enough to be judged."
+                f"{general} can do what {special} does, yet the best of its first {fair} trials is "
+                f"{best:.4g}, and of {special}'s {other:.4g}: {general} was not searched enough "
+                "to be judged."
             )
 
 

@@ -118,7 +118,7 @@ def _read_stored(
             trainings=study.trainings,
             seeds=study.plan.retest_seeds,
             searched=sum(each.kind is Kind.SEARCH for each in records),
-            there=len(records),
+            existing=len(records),
         ).set(trials=search.trials, trainings=search.trainings)
         trials, trainings = budget.trials, budget.trainings
         return replace(study, trials=trials, trainings=trainings, deadline=deadline), records
@@ -153,7 +153,7 @@ def _estimate(
     expected = forecast(study, records, inspection.figures, workers=workers)
 
     def train_seconds(trainings: int | None) -> float | None:
-        return None if expected is None or trainings is None else expected.lasts(trainings)
+        return None if expected is None or trainings is None else expected.total_seconds(trainings)
 
     def command_seconds(trainings: int | None) -> float | None:
         training = train_seconds(trainings)

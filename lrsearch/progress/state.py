@@ -28,7 +28,6 @@ from lrsearch.messages import (
     WorkerReady,
     Working,
 )
-from lrsearch.report.bill import duration as duration  # noqa: PLC0414 - every view's
 from lrsearch.values import Direction, Kind
 
 SETTLED = 16  # trainings that ended: from then on they alone tell how long the rest takes
@@ -169,7 +168,7 @@ class ProgressState:
         """
         if self.forecast is not None and self.ended_here < SETTLED:
             made, at = self.forecast
-            return made.left(
+            return made.seconds_left(
                 done=self.ended_here, elapsed=max(0.0, now - (self.training_since or at))
             )
         if self.told_left is not None:

@@ -101,7 +101,7 @@ def change_budget(
             trainings=study.trainings,
             seeds=int(tx.rules["retest_seeds"]),
             searched=study.searched,
-            there=count_trainings(tx),
+            existing=count_trainings(tx),
         )
         budget = change(before, **totals)
         columns |= {"trials": budget.trials, "trainings": budget.trainings}

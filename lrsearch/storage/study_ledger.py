@@ -138,7 +138,7 @@ class StudyLedger(LedgerReader):
             {"trials": trials, "trainings": trainings},
         )
         return self._request_record(
-            study_id, lambda tx: studies.change_budget(tx, Budget.extended, totals, end)
+            study_id, lambda tx: studies.change_budget(tx, Budget.extend, totals, end)
         )
 
     def set_state(self, study_id: int, state: StudyState, reason: str = "") -> StudyState:

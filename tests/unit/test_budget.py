@@ -27,7 +27,7 @@ def test_a_division_is_exact_and_its_retests_are_those_that_will_be_expected(see
 
 
 def test_a_total_that_is_given_again_changes_nothing():
-    budget = Budget(trials=6, trainings=12, seeds=3, searched=6, there=9)
+    budget = Budget(trials=6, trainings=12, seeds=3, searched=6, existing=9)
     assert budget.set(trainings=12) == budget
     assert budget.set() == budget
 
@@ -50,20 +50,19 @@ def test_a_total_that_is_given_again_changes_nothing():
     ],
 )
 def test_new_totals_of_a_study_that_has_trained_twelve(before, asked, after):
-    budget = Budget(**before, seeds=3, searched=6, there=12).set(**asked)
+    budget = Budget(**before, seeds=3, searched=6, existing=12).set(**asked)
     assert (budget.trials, budget.trainings) == after
 
 
 def test_more_of_either_is_added_to_what_the_study_comes_to():
-    done = Budget(trials=6, trainings=12, seeds=3, searched=6, there=12)
+    done = Budget(trials=6, trainings=12, seeds=3, searched=6, existing=12)
     assert [
-        (each.trials, each.trainings)
-        for each in (done.extended(trainings=12), done.extended(trials=2))
+        (each.trials, each.trainings) for each in (done.extend(trainings=12), done.extend(trials=2))
     ] == [
         (12, 24),
         (8, 14),
     ]
-    unlimited = Budget(trials=10, trainings=None, seeds=3, searched=10, there=22).extended(
+    unlimited = Budget(trials=10, trainings=None, seeds=3, searched=10, existing=22).extend(
         trainings=6
     )
     assert (unlimited.trials, unlimited.trainings) == (14, 28), (

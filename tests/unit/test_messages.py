@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lrsearch.forecast import Forecast, Timed
+from lrsearch.forecast import Forecast, TimedSteps
 from lrsearch.messages import (
     Command,
     Event,
@@ -87,7 +87,7 @@ def test_the_lines_cover_every_event_of_a_log():
 def test_values_within_messages_come_back_as_themselves():
     found = Inspection(facts=FACTS, dimensions=({"name": "x"},), references=(SETTING,), seed=7)
     assert crossed(StudyInspected(inspection=found)) == StudyInspected(inspection=found)
-    timed = Timed(seconds=1.0, yours_seconds=2.0)
+    timed = TimedSteps(seconds=1.0, yours_seconds=2.0)
     bill = StudyBill(forecast=Forecast(timed=timed, trainings=4, yours=1, workers=2, waits=True))
     assert crossed(bill) == bill
     failed = WorkerFailed(kind="X", text="no", traceback="", exit_code=2, parts={"got": None})

@@ -4,7 +4,7 @@ import pytest
 
 from lrsearch.answer import Bill, timed_training
 from lrsearch.answer.bill import TRIAL_SECONDS, VALIDATION
-from lrsearch.forecast import Forecast, Timed
+from lrsearch.forecast import Forecast, TimedSteps
 from lrsearch.report.bill import bill_text, clock_text, plan_text
 
 BATCHES = 20 * 45  # of the study: epochs, batches
@@ -90,17 +90,17 @@ def test_what_was_not_timed_is_not_known(study):
 
 
 def test_each_worker_trains_its_share_traces_what_it_meets_and_waits_for_the_search_to_end():
-    timed = Timed(seconds=1.0, yours_seconds=3.0, tracing=5.0, graphs=6, yours_tracing=2.0)
+    timed = TimedSteps(seconds=1.0, yours_seconds=3.0, tracing=5.0, graphs=6, yours_tracing=2.0)
     made = Forecast(timed=timed, trainings=21, yours=4, workers=2, waits=True)
-    assert made.lasts() == 9 * 1.0 + 2 * 3.0 + 6 * 5.0 + 2.0 + 0.5
-    assert made.lasts(2) == 3.0 + 2.0, "yours comes first"
+    assert made.total_seconds() == 9 * 1.0 + 2 * 3.0 + 6 * 5.0 + 2.0 + 0.5
+    assert made.total_seconds(2) == 3.0 + 2.0, "yours comes first"
 
 
 def test_what_is_left_takes_its_length_from_the_timed_steps_and_its_pace_from_trainings():
-    timed = Timed(seconds=1.0, yours_seconds=1.0)
+    timed = TimedSteps(seconds=1.0, yours_seconds=1.0)
     made = Forecast(timed=timed, trainings=20, yours=0, workers=2, waits=False)
-    assert made.left(done=0, elapsed=6.0) == 4.0
-    assert made.left(done=4, elapsed=6.0) == (10 - 2) * 3
+    assert made.seconds_left(done=0, elapsed=6.0) == 4.0
+    assert made.seconds_left(done=4, elapsed=6.0) == (10 - 2) * 3
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from lrsearch.errors import Interrupted
-from lrsearch.forecast import Forecast, Timed
+from lrsearch.forecast import Forecast, TimedSteps
 from lrsearch.messages import (
     Event,
     Output,
@@ -29,8 +29,9 @@ from lrsearch.messages import (
 from lrsearch.progress.lines import Lines
 from lrsearch.progress.listeners import broadcast
 from lrsearch.progress.live import draw
-from lrsearch.progress.state import ProgressState, duration
+from lrsearch.progress.state import ProgressState
 from lrsearch.progress.watching import show_progress
+from lrsearch.report.bill import duration
 from lrsearch.values import Direction, Kind, Origin, Setting, Status, TrialState
 
 SETTING = Setting(optimizer="adam", learning_rate=1e-3, schedule="constant", batch_size=None)
@@ -354,7 +355,7 @@ def test_a_budget_that_fits_into_the_time_is_estimated_as_ever():
 
 def billed(seconds_left, *, at=15.0):
     each = (seconds_left or 0.0) / 5 - 8.0
-    timed = Timed(seconds=each, yours_seconds=each, tracing=10.0, graphs=4)
+    timed = TimedSteps(seconds=each, yours_seconds=each, tracing=10.0, graphs=4)
     made = Forecast(timed=timed, trainings=10, yours=0, workers=2, waits=False)
     return Event(message=StudyBill(forecast=made if seconds_left else None), at=at)
 
