@@ -7,7 +7,8 @@ rates and books (`Attempt`), so that it reports what the other engines report.
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import final
@@ -76,13 +77,19 @@ class Stack:
 
         Raises CannotCarry where an attempt has callbacks: nobody would call them.
         """
-        known, families = (self.state, self.rows), len(self.program.families)
-        try:
+        with self._undone_by_errors():
             attempts = [Attempt(spec, engine=_ENGINE, observer=observer) for spec in specs]
             opened = [self._open(attempt) for attempt in attempts]
             for attempt in attempts:
                 _refuse_callbacks(self.loaded, attempt)
             self._join(opened)
+
+    @contextmanager
+    def _undone_by_errors(self) -> Iterator[None]:
+        """Leave rows, state and families as they were where an exception is raised within."""
+        known, families = (self.state, self.rows), len(self.program.families)
+        try:
+            yield
         except BaseException:
             self.state, self.rows = known
             del self.program.families[families:]  # the state has no slots for them
@@ -262,9 +269,11 @@ class Stack:
     def rehearse(self, specs: Sequence[TrialSpec]) -> tuple[list[Row], State]:
         """Rows as they would begin, and their state, to be timed.
 
-        None of the rows stays, but their families do. Only while nobody trains here.
+        None of the rows stays, but their families do. Only while nobody trains here. An exception
+        leaves the stack as it was.
         """
-        self._join([self._open(Attempt(spec, engine=_ENGINE)) for spec in specs])
+        with self._undone_by_errors():
+            self._join([self._open(Attempt(spec, engine=_ENGINE)) for spec in specs])
         rehearsed = self.rows, self.state
         self.rows, self.state = [], self.program.empty_state()
         return rehearsed

@@ -81,7 +81,8 @@ class VectorizedEngine(Engine):
                     else:
                         joining.append(spec)
                 yield from self._join(joining, observer)
-                if not self.rows and self._apart is None:
+                # Attempts that could not join were trained alone: the source may have more.
+                if not self.rows and not joining and self._apart is None:
                     return
                 for stack in [each for each in self._stacks.values() if each.rows]:
                     yield from self._epoch(stack, observer)

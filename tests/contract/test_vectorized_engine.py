@@ -395,6 +395,60 @@ def test_a_study_that_cannot_be_vectorized_is_trained_all_the_same(fields, reaso
     assert all(each.engine != "vectorized" and reason in each.notes[0] for each in outcomes)
 
 
+@pytest.mark.parametrize("place", ["_open", "_join", "_train"])
+def test_a_stack_that_fails_leaves_no_trial_out_and_none_with_anothers_seed(monkeypatch, place):
+    from lrsearch.engine.stack import Stack
+
+    called, passes = [], getattr(Stack, place)
+
+    def breaks(*arguments):
+        called.append(place)
+        if place != "_open" or len(called) > 1:  # the first row of two opens
+            raise RuntimeError("no such operation")
+        return passes(*arguments)
+
+    monkeypatch.setattr(Stack, place, breaks)
+    loaded, specs = open_study(definition()), [plain(number, seed=number) for number in range(5)]
+    outcomes = World(*specs).run(VectorizedEngine(loaded, width=2))
+    assert_alike(outcomes, World(*specs).run(GraphEngine(loaded)), engine="graph")
+    assert len({each.value for each in outcomes}) == len(specs), "every seed has its own masks"
+    assert len(called) == (2 if place == "_open" else 1), "the stack is tried once"
+
+
+def test_more_trials_than_rows_that_no_stack_takes_are_trained_all_the_same():
+    specs = [plain(number, seed=number) for number in range(3)]
+    engine = VectorizedEngine(open_study(definition(build_model=constrained)), width=2)
+    outcomes = World(*specs).run(engine)
+    assert [(each.trial_id, each.engine) for each in outcomes] == [
+        (number, "graph") for number in range(3)
+    ]
+    assert all("constraints" in each.notes[0] for each in outcomes)
+
+
+@pytest.mark.parametrize("place", ["Family", "select_rows"])
+def test_timing_that_fails_leaves_no_row_and_no_trial_with_anothers_optimizer(monkeypatch, place):
+    from lrsearch.engine import stack
+
+    called, passes = [], getattr(stack, place)
+
+    def breaks(*arguments):
+        called.append(place)
+        if place == "select_rows" or len(called) == 2:  # the second optimizer's family
+            raise MemoryError
+        return passes(*arguments)
+
+    loaded = open_study(definition(space=SearchSpace(optimizers=("sgd", "rmsprop", "adam"))))
+    engine = VectorizedEngine(loaded)
+    with monkeypatch.context() as patches:
+        patches.setattr(stack, place, breaks)
+        assert not engine.time_steps()
+    specs = [
+        spec(number, setting=setting)
+        for number, setting in enumerate(reversed(loaded.definition.effective_space().references()))
+    ]
+    assert_alike(World(*specs).run(engine), World(*specs).run(GraphEngine(loaded)))
+
+
 def test_a_failure_in_the_middle_of_an_epoch_trains_every_row_alone(monkeypatch):
     from lrsearch.engine.stacked import StackedProgram
 
