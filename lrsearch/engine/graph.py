@@ -121,8 +121,7 @@ class GraphEngine(Engine):
         try:
             run = self._new_run(training)
             yield from run.timed_calls(validating=validating)
-        # Whatever it is, trials of this structure go to `fit`, and the caller says why.
-        except Exception as error:
+        except Exception as error:  # whatever it is, such trials go to `fit`; the caller says why
             self._refuse(program_key(spec), error)
             raise
         finally:

@@ -41,7 +41,7 @@ def calling_users_code() -> Iterator[None]:
         yield
     except (Stop, *PASSING):
         raise
-    except BaseException as error:
+    except BaseException as error:  # the study's own code may raise anything
         raise CallbackFailed from error
 
 

@@ -83,7 +83,7 @@ class Stack:
             for attempt in attempts:
                 _refuse_callbacks(self.loaded, attempt)
             self._join(opened)
-        except BaseException:
+        except BaseException:  # whatever it is, the stack must be as it was
             self.state, self.rows = known
             del self.program.families[families:]  # the state has no slots for them
             before = {key: place for key, place in self._families.items() if place < families}
