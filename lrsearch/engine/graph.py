@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import json
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from typing import final
@@ -188,11 +188,11 @@ class GraphEngine(Engine):
     def on_device(self, data: Data) -> tuple[DeviceArrays | None, DeviceArrays | None]:
         """The training and the validation split where they are arrays that fit on the device."""
 
-        def put(split: Split, weights: Mapping[int, float] | None) -> DeviceArrays | None:
+        def put(split: Split, weights: dict[int, float] | None) -> DeviceArrays | None:
             return DeviceArrays(split, weights) if fits and isinstance(split, Arrays) else None
 
         if id(data) not in self._on_device:
-            fits, weights = limits.fits_device(data), self.loaded.definition.class_weight
+            fits, weights = limits.fits_device(data), self.loaded.class_weight
             self._on_device[id(data)] = put(data.train, weights), put(data.validation, None)
         return self._on_device[id(data)]
 
