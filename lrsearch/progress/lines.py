@@ -18,8 +18,8 @@ from lrsearch.messages import (
     TrialStarted,
     WorkerDied,
 )
-from lrsearch.progress.state import ProgressState, duration, number
-from lrsearch.report.bill import bill_text
+from lrsearch.progress.state import ProgressState, number
+from lrsearch.report.bill import bill_text, duration
 from lrsearch.report.layout import shorten
 from lrsearch.values import Kind, Origin, Status
 

@@ -18,7 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lrsearch.answer.words import count_text, rate_text
-from lrsearch.progress.state import ProgressState, Row, duration, number
+from lrsearch.progress.state import ProgressState, Row, number
+from lrsearch.report.bill import duration
 from lrsearch.report.layout import GAP, Column, choose, pad
 
 _REFRESH = 4  # a second

@@ -29,8 +29,9 @@ from lrsearch.messages import (
 from lrsearch.progress.lines import Lines
 from lrsearch.progress.listeners import broadcast
 from lrsearch.progress.live import draw
-from lrsearch.progress.state import ProgressState, duration
+from lrsearch.progress.state import ProgressState
 from lrsearch.progress.watching import show_progress
+from lrsearch.report.bill import duration
 from lrsearch.values import Direction, Kind, Origin, Setting, Status, TrialState
 
 SETTING = Setting(optimizer="adam", learning_rate=1e-3, schedule="constant", batch_size=None)
