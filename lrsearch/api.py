@@ -78,7 +78,7 @@ class SearchResult:
                 allowed="a search whose best is a searched setting",
                 fix=fix,
             )
-        setting, facts = self.best.setting, self.study.plan.facts
+        setting, facts = self.best.setting, self.study.facts
         return Suggestion(
             setting=setting,
             total_steps=facts.total_steps(setting.batch_size),

@@ -16,12 +16,11 @@ from lrsearch.answer.ranking import (
     ranking,
     retest_candidates,
     retests_within,
-    setting_key,
     yours_of,
 )
 from lrsearch.answer.spending import Spent, spent_on
-from lrsearch.answer.spread import Retested, prepare_answer
-from lrsearch.answer.standing import Contender, Standing, find_standing
+from lrsearch.answer.spread import prepare_answer
+from lrsearch.answer.standing import Contender, find_standing
 from lrsearch.answer.words import evidence_text, lost_text
 
 __all__ = [
@@ -31,9 +30,7 @@ __all__ = [
     "Bill",
     "Contender",
     "OptimizerRow",
-    "Retested",
     "Spent",
-    "Standing",
     "Ways",
     "best_settings",
     "ended_by_optimizer",
@@ -49,7 +46,6 @@ __all__ = [
     "retest_candidates",
     "retests_within",
     "seconds_left",
-    "setting_key",
     "spent_on",
     "summarise",
     "timed_training",

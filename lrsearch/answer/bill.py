@@ -52,7 +52,7 @@ def timed_training(
 
     `all_differ` says that trials which train alone have a graph each: its numbers are searched.
     `figures` are an engine's calibration (milliseconds of a trial's batch by "graph" or "N rows"),
-    or `worker.timing`'s.
+    or those of `figures_by_looks`.
     """
     if "update_seconds" in figures:
         return _by_updates(facts, figures, optimizers, all_differ=all_differ)
@@ -137,7 +137,7 @@ def forecast(
     study: StudyRecord, records: Trials, figures: Mapping[str, Json], *, workers: int
 ) -> Forecast | None:
     """How long the study still takes by a few timed steps; None where none were timed."""
-    facts, plan = study.plan.facts, study.plan
+    facts, plan = study.facts, study.plan
     timed = timed_training(
         facts,
         figures,

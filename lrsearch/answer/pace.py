@@ -63,7 +63,7 @@ def _unplanned(
     if study.plan.retests_only:
         return 0
     there = {each.parent for each in retests}
-    chosen = retest_candidates(search, study.plan.facts.direction, top=study.plan.retest_top)
+    chosen = retest_candidates(search, study.direction, top=study.plan.retest_top)
     missing = study.plan.retest_seeds * sum(each not in there for each in chosen)
     return (
         missing

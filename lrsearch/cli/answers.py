@@ -110,19 +110,17 @@ def _write_keras(
     record: StudyRecord, answer: Answer, trial: int | None, output: Path, study_file: Path | None
 ) -> None:
     from lrsearch.launch.common_steps import find_file
-    from lrsearch.report.exporting import choose
-    from lrsearch.values import Origin
+    from lrsearch.report.exporting import choose, search_seed
     from lrsearch.worker.export import export_model
 
     chosen = choose(answer, trial)
-    seed = next((each.seed for each in answer.ranked if each.number == chosen.trial), None) or 0
     export_model(
         record,
         chosen.setting,
         study_file=find_file(record, study_file),
         output=output,
-        seed=seed,
-        yours=chosen.origin is Origin.YOURS,
+        seed=search_seed(answer, chosen) or 0,
+        yours=chosen.is_yours,
     )
     click.echo(
         f"wrote {output}: untrained and compiled; `import lrsearch.keras` before loading it.",

@@ -139,15 +139,15 @@ def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json 
 def check_result(study: StudyRecord, records: Sequence[TrialRecord]) -> None:
     """Raise NoResult where the study is done, and its search found nothing to compare."""
     from lrsearch.answer import nothing_to_compare, ranking
+    from lrsearch.answer.ranking import searched
     from lrsearch.errors import NoResult
-    from lrsearch.values import Kind, Origin, StudyState
+    from lrsearch.values import StudyState
 
     if study.state is not StudyState.FINISHED:
         return
-    searched = any(each.kind is Kind.SEARCH and each.origin is not Origin.YOURS for each in records)
-    if not ranking(records, study.plan.facts.direction):
+    if not ranking(records, study.direction):
         found = "no trial ran to its end with a value."
-    elif searched and nothing_to_compare(records):
+    elif any(searched(records)) and nothing_to_compare(records):
         found = "no searched trial ran well: there is nothing to compare."
     else:
         return

@@ -157,7 +157,7 @@ class StudyDefinition:
             return load()
         try:
             return load(None)
-        except Exception as error:
+        except Exception as error:  # whatever load_data makes of None, which is raised again
             error.add_note(_NO_BATCH_SIZE)
             raise
 

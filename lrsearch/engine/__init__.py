@@ -17,9 +17,8 @@ from lrsearch.engine.same_start import check_same_start
 from lrsearch.engine.vectorized import VectorizedEngine
 
 __all__ = [
+    "ENGINES",
     "AutoEngine",
-    "Engine",
-    "FitEngine",
     "GraphEngine",
     "LoadedStudy",
     "VectorizedEngine",

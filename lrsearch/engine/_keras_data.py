@@ -6,7 +6,7 @@ Private names of Keras, read in 3.15.1; the oldest version that is tested is 3.1
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -27,9 +27,9 @@ def adapt_array(value: Any) -> Any:
     return array_slicing.convert_to_sliceable(value, target_backend="tensorflow")
 
 
-def weigh_examples(y: Structure, weights: Mapping[int, float]) -> Any:
+def weigh_examples(y: Structure, weights: dict[int, float]) -> Any:
     """Return the sample weights that `fit` makes of class weights: (examples,)."""
-    return data_adapter_utils.class_weight_to_sample_weights(y, dict(weights))
+    return data_adapter_utils.class_weight_to_sample_weights(y, weights)
 
 
 # -- epochs ---------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from lrsearch.engine._keras_state import draws_of_tensorflow, set_seeds
 from lrsearch.engine.attempt import Attempt, Plan
 from lrsearch.engine.callbacks import kept_of, users_callbacks
 from lrsearch.engine.compiling import accumulation_of, fresh_model, seeded_model, set_searched
-from lrsearch.engine.data import permutation
+from lrsearch.engine.data import order_of
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.resuming import notes_of
 from lrsearch.engine.types import Callback, Model
@@ -102,9 +102,7 @@ def make_plan(
 
 def order_examples(loaded: LoadedStudy, spec: TrialSpec, epoch: int, examples: int) -> np.ndarray:
     """An epoch's examples in the trial's order: (examples,), int64, places in the arrays."""
-    if loaded.definition.shuffle:
-        return permutation(spec.seed, epoch, examples)
-    return np.arange(examples)
+    return order_of(spec.seed, epoch, examples, shuffle=loaded.definition.shuffle)
 
 
 def uses_averaged(spec: TrialSpec) -> bool:

@@ -86,8 +86,7 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
         if not why and timings["graph"].best < LONG_BATCH_SECONDS:
             stack = vectorized.stack(specs[0].setting.batch_size)
             timings |= _row_seconds(TimedStack(stack, specs[:1]), timings["graph"].best)
-    # The study's own code may raise anything; trials report it better.
-    except (Exception, SystemExit) as error:  # noqa: BLE001
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials report it better
         end_fork(error)
         why = why or one_line(error)
     chosen = choose({name: 1000 * each.best for name, each in timings.items()}, why)

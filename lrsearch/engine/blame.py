@@ -69,7 +69,7 @@ def _mark_watch(watch: Watch) -> Watch:
         end_fork()
         try:
             return watch(progress)
-        except BaseException as error:
+        except BaseException as error:  # each is the caller's, an exit too
             raise Ours(error) from error
 
     return marked
@@ -85,13 +85,13 @@ def _mark_save(save: Save) -> Save:
         def take_or_note() -> Snapshot:
             try:
                 return take()
-            except BaseException as error:
+            except BaseException as error:  # noted alone: whose the error is
                 models.append(error)
                 raise
 
         try:
             save(progress, take_or_note)
-        except BaseException as error:
+        except BaseException as error:  # as in `_mark_watch`
             if error in models:
                 raise
             raise Ours(error) from error

@@ -1,7 +1,7 @@
 """Training data: checked once, then fed in an order that is ours.
 
 Arrays become what Keras' own adapter makes of them (floats become floatx). Every engine trains them
-in the order `permutation(seed, epoch)`, so that a trial can be repeated and resumed exactly.
+in the order `order_of(seed, epoch)`, so that a trial can be repeated and resumed exactly.
 Datasets and PyDatasets keep the order they have. Knows nothing of models.
 """
 
@@ -207,8 +207,10 @@ def _check_lengths(name: str, field: str, arrays: Mapping[str, np.ndarray]) -> i
     return next(iter(lengths.values()))
 
 
-def permutation(seed: int, epoch: int, examples: int) -> np.ndarray:
+def order_of(seed: int, epoch: int, examples: int, *, shuffle: bool) -> np.ndarray:
     """The order of an epoch's examples, int64 (examples,): a function of seed and epoch alone."""
+    if not shuffle:
+        return np.arange(examples)
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(examples)
 
 
@@ -226,7 +228,7 @@ def training_stream(
     batch, examples = batch_size or DEFAULT_BATCH, split.examples
 
     def order(epoch: np.ndarray) -> np.ndarray:
-        return permutation(seed, int(epoch), examples) if shuffle else np.arange(examples)
+        return order_of(seed, int(epoch), examples, shuffle=shuffle)
 
     def batches(epoch: Tensor) -> tf.data.Dataset:
         drawn = tf.numpy_function(order, [epoch], tf.int64, stateful=False)
@@ -251,7 +253,7 @@ def epoch_stream(
     used = min(steps * batch, examples)
 
     def order() -> np.ndarray:
-        return permutation(seed, epoch(), examples)[:used] if shuffle else np.arange(used)
+        return order_of(seed, epoch(), examples, shuffle=shuffle)[:used]
 
     def batches(_: Tensor) -> tf.data.Dataset:
         indices = tf.ensure_shape(tf.numpy_function(order, [], tf.int64, stateful=True), (used,))

@@ -14,7 +14,7 @@ a trial's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -32,7 +32,7 @@ from lrsearch.engine.types import Batch, DatasetIterator, Structure, Tensor
 class DeviceArrays:
     """A split's arrays on the device."""
 
-    def __init__(self, split: Arrays, class_weight: Mapping[int, float] | None = None) -> None:
+    def __init__(self, split: Arrays, class_weight: dict[int, float] | None = None) -> None:
         self.examples = split.examples
         if class_weight and split.weight is None:  # the table of `limits` refuses both together
             split = replace(split, weight=weigh_examples(split.y, class_weight))

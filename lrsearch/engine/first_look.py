@@ -49,7 +49,7 @@ def train_step(model: Model, loaded: LoadedStudy) -> StepLook:
     # the step's operations one by one does.
     traced = has_own(model, "train_step") or strategy_of(model)
     model.run_eagerly = model.run_eagerly or not traced
-    few, weights = _few_rows(data.validation, batch_size), loaded.definition.class_weight
+    few = _few_rows(data.validation, batch_size)
     keras.config.disable_traceback_filtering()
     try:
         history = model.fit(
@@ -59,7 +59,7 @@ def train_step(model: Model, loaded: LoadedStudy) -> StepLook:
             validation_steps=1,
             epochs=1,
             steps_per_epoch=1,
-            class_weight=dict(weights) if weights else None,
+            class_weight=loaded.class_weight,
             shuffle=False,
             verbose=0,
         ).history

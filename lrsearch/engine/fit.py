@@ -119,7 +119,7 @@ def _fit(training: KerasTraining, callbacks: list[Callback]) -> None:
             validation_data=validation,
             validation_batch_size=validation_batch,
             validation_steps=definition.validation_steps,
-            class_weight=dict(definition.class_weight) if definition.class_weight else None,
+            class_weight=training.loaded.class_weight,
             callbacks=callbacks,
             shuffle=False,  # the order is ours, or the dataset's own
             verbose=0,

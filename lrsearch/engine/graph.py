@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import json
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from typing import final
@@ -121,8 +121,7 @@ class GraphEngine(Engine):
         try:
             run = self._new_run(training)
             yield from run.timed_calls(validating=validating)
-        # Whatever it is, trials of this structure go to `fit`, and the caller says why.
-        except Exception as error:
+        except Exception as error:  # whatever it is, such trials go to `fit`; the caller says why
             self._refuse(program_key(spec), error)
             raise
         finally:
@@ -189,11 +188,11 @@ class GraphEngine(Engine):
     def on_device(self, data: Data) -> tuple[DeviceArrays | None, DeviceArrays | None]:
         """The training and the validation split where they are arrays that fit on the device."""
 
-        def put(split: Split, weights: Mapping[int, float] | None) -> DeviceArrays | None:
+        def put(split: Split, weights: dict[int, float] | None) -> DeviceArrays | None:
             return DeviceArrays(split, weights) if fits and isinstance(split, Arrays) else None
 
         if id(data) not in self._on_device:
-            fits, weights = limits.fits_device(data), self.loaded.definition.class_weight
+            fits, weights = limits.fits_device(data), self.loaded.class_weight
             self._on_device[id(data)] = put(data.train, weights), put(data.validation, None)
         return self._on_device[id(data)]
 

@@ -41,7 +41,7 @@ def calling_users_code() -> Iterator[None]:
         yield
     except (Stop, *PASSING):
         raise
-    except BaseException as error:
+    except BaseException as error:  # the study's own code may raise anything
         raise CallbackFailed from error
 
 
@@ -183,12 +183,11 @@ def _training_feed(training: KerasTraining, arrays: DeviceArrays | None) -> Feed
         order = partial(order_examples, loaded, spec, examples=arrays.examples)
         batch = spec.setting.batch_size or DEFAULT_BATCH
         return ArrayFeed(arrays, batch=batch, steps=steps, order=order)
-    weights = loaded.definition.class_weight
     iterator = EpochIterator(
         distribute_strategy=tf.distribute.get_strategy(),
         x=training.stream(steps),
         steps_per_epoch=steps,
-        class_weight=dict(weights) if weights else None,
+        class_weight=loaded.class_weight,
         shuffle=False,
     )
     training.keeper.begin(training.data.train, spec.resume, iterator)

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from lrsearch.engine._keras_state import adopt_seed_generator
-from lrsearch.engine.limits import CONSTRAINTS, MIXED_TYPES, OTHER_MODEL, CannotCarry
+from lrsearch.engine.limits import CONSTRAINTS, MIXED_TYPES, CannotCarry, check_same_model
 from lrsearch.engine.types import Model, Tensor, Variable
 
 RowArrays: TypeAlias = tuple[np.ndarray, list[np.ndarray]]
@@ -45,8 +45,7 @@ class RowLayout:
         """A fresh, built model's start values as a row."""
         kept = [*self.trainable, *self.rest[:-1]]
         given = [*fresh.trainable_variables, *fresh.non_trainable_variables]
-        if [tuple(each.shape) for each in kept] != [tuple(each.shape) for each in given]:
-            raise CannotCarry(OTHER_MODEL)
+        check_same_model(kept, given)
         return self._row([*(each.numpy() for each in given), seed_state])
 
     def unmetered(self, rows: int | Tensor) -> list[Tensor]:

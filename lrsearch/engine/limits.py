@@ -101,6 +101,12 @@ def check_graph(concrete: Function, known: Iterable[Variable]) -> None:
         raise CannotCarry(UNKNOWN_VARIABLE, others[0])
 
 
+def check_same_model(kept: Iterable[Variable], fresh: Iterable[Variable]) -> None:
+    """Raise CannotCarry where a fresh model's variables are not those of the kept one."""
+    if [tuple(each.shape) for each in kept] != [tuple(each.shape) for each in fresh]:
+        raise CannotCarry(OTHER_MODEL)
+
+
 def fits_device(data: Data) -> bool:
     """Whether the arrays of training and validation may lie on the device together."""
     return sum(split.nbytes for split in _arrays(data)) <= MOST_BYTES

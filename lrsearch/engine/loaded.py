@@ -59,6 +59,11 @@ class LoadedStudy:
         return self._data[key]
 
     @property
+    def class_weight(self) -> dict[int, float] | None:
+        """The class weights as Keras takes them: a dict, or None where there are none."""
+        return dict(self.definition.class_weight or {}) or None
+
+    @property
     def first_size(self) -> int | None:
         """The batch size of an inspection: the first one that is searched."""
         return self.definition.effective_space().batch_sizes[0]

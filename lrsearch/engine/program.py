@@ -29,7 +29,7 @@ from lrsearch.engine._keras_model import (
 from lrsearch.engine._keras_optimizer import inner
 from lrsearch.engine._keras_state import adopt_seed_generator
 from lrsearch.engine.feeding import Feed
-from lrsearch.engine.limits import OTHER_MODEL, CannotCarry, check_graph
+from lrsearch.engine.limits import check_graph, check_same_model
 from lrsearch.engine.types import Batch, Function, Model, Structure, Tensor, Variable
 
 # How late a signal, a prune or a divergence may be noticed.
@@ -72,8 +72,7 @@ class Program:
         """
         build_layers(fresh, self._sample)
         kept, given = self.model.variables, fresh.variables
-        if [tuple(each.shape) for each in kept] != [tuple(each.shape) for each in given]:
-            raise CannotCarry(OTHER_MODEL)
+        check_same_model(kept, given)
         variables, values = [*kept, *self.model.optimizer.variables], [*given, *self._optimizer]
         for variable, value in [*zip(variables, values, strict=True), *self._copied]:
             variable.assign(value)

@@ -90,7 +90,7 @@ class Stack:
         known, families = (self.state, self.rows), len(self.program.families)
         try:
             yield
-        except BaseException:
+        except BaseException:  # whatever it is, the stack must be as it was
             self.state, self.rows = known
             del self.program.families[families:]  # the state has no slots for them
             before = {key: place for key, place in self._families.items() if place < families}

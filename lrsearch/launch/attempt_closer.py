@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import LrSearchError
-from lrsearch.values import Kind, Outcome, Status, StudyState, TrialRecord, TrialState
+from lrsearch.values import Kind, Outcome, StudyState, TrialRecord, TrialState
 from lrsearch.worker.poisoned_study import breaking_failure
 
 if TYPE_CHECKING:
@@ -37,14 +37,7 @@ class AttemptCloser:
         """Put back the attempts of a worker that an interruption ended; they do not count."""
         with suppress(LrSearchError):
             for trial in self._running(worker_id):
-                back = Outcome(
-                    trial_id=trial.id,
-                    attempt=trial.attempt,
-                    status=Status.INTERRUPTED,
-                    engine="",
-                    reason=reason,
-                )
-                self._ledger.finish(back, ())
+                self._ledger.finish(Outcome.put_back(trial.id, trial.attempt, reason), ())
             self._ledger.worker_seen(worker_id, "gone")
 
     def state(self) -> StudyState | None:

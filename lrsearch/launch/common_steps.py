@@ -13,7 +13,7 @@ from lrsearch.launch.attempt_closer import AttemptCloser
 from lrsearch.launch.checking import check_identity, refuse_broken
 from lrsearch.launch.database import open_database
 from lrsearch.launch.pool import Pool
-from lrsearch.launch.worker_count import keep_threads, plan_further, trainings_left
+from lrsearch.launch.worker_count import keep_threads, left_of_phase, plan_further
 from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.progress.listeners import send_note
@@ -21,7 +21,7 @@ from lrsearch.progress.study_watcher import StudyWatcher
 from lrsearch.setup.checkpoint_folder import checkpoint_root
 from lrsearch.setup.slots import SlotPlan
 from lrsearch.values import Json, StudyRecord
-from lrsearch.worker.config import CheckpointPolicy, WorkerConfig
+from lrsearch.worker.config import CHECKPOINT_SECONDS, CheckpointPolicy, WorkerConfig
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -68,7 +68,8 @@ def make_worker_config(
         engine=machine.engine,
         engine_factory=machine.engine_factory,
         checkpoint_policy=CheckpointPolicy(
-            every_seconds=machine.checkpoint_every or 60.0, quota_bytes=machine.checkpoint_quota
+            every_seconds=machine.checkpoint_every or CHECKPOINT_SECONDS,
+            quota_bytes=machine.checkpoint_quota,
         ),
         until=machine.until,
     )
@@ -103,7 +104,7 @@ def start_workers(
 
     `left` is the number of trainings to come, where it does not follow from the budget.
     """
-    slots = plan_further(machine, ledger, study, left or trainings_left(ledger, study))
+    slots = plan_further(machine, ledger, study, left or left_of_phase(ledger, study))
     path = find_file(study, study_file)
     config = make_worker_config(machine, study_file=path, overrides=study.plan.overrides)
     with Pool(slots.slots, config, listen, trial_timeout=machine.trial_timeout) as pool:

@@ -89,11 +89,7 @@ def _check_trial(
 
 def list_retests(study: StudyRecord, trials: Sequence[int], seeds: int) -> tuple[Retest, ...]:
     """List all repeats of some trials, on the seeds that the study's plan gives."""
-    from lrsearch.storage import Retest
-    from lrsearch.worker.seeds import seed_of
+    from lrsearch.worker.retest_planning import make_retests
 
-    return tuple(
-        Retest(parent=number, repeat=repeat, seed=seed_of(study.plan.seed, Kind.RETEST, repeat))
-        for repeat in range(seeds)
-        for number in dict.fromkeys(trials)
-    )
+    numbers = dict.fromkeys(trials)
+    return make_retests(study, ((each, repeat) for repeat in range(seeds) for each in numbers))

@@ -32,7 +32,7 @@ def plan_workers(
             study = find_study(ledger, name)
             if study is not None:
                 total = search.trials if search.trainings is None else search.total
-                left = trainings_left(ledger, study, total=total, seeds=search.retest or 0)
+                left = left_of_phase(ledger, study, total=total, seeds=search.retest or 0)
                 return plan_further(machine, ledger, study, left)
     return plan_slots(inspect_machine(), machine, trials=search.total)
 
@@ -44,7 +44,7 @@ def plan_further(
 
     They keep the study's threads where a trial may have to be resumed.
     """
-    may_resume = study.plan.facts.exact_order and _in_progress(ledger, study)
+    may_resume = study.facts.exact_order and _in_progress(ledger, study)
     kept = study.threads if may_resume else None
     plan = plan_slots(inspect_machine(), machine, trials=left, kept=kept)
     # Version 0.1.0 stored the threads for some engines only.
@@ -60,11 +60,12 @@ def _in_progress(ledger: Ledger, study: StudyRecord) -> bool:
     return any(each.attempt and not each.state.terminal for each in ledger.trials(study.id))
 
 
-def trainings_left(
+def left_of_phase(
     ledger: Ledger, study: StudyRecord, *, total: int | None = None, seeds: int = 0
 ) -> int | None:
     """Count the search trials that have not ended, or the retests where all have; at least 1.
 
+    Retests begin when the last search trial has ended: no more than these train side by side.
     `total` replaces the study's own budget, and `seeds` its retests' where they are more. None
     where time alone limits the study.
     """
@@ -84,5 +85,5 @@ def trainings_left(
 
 def keep_threads(ledger: Ledger, study: StudyRecord, plan: SlotPlan) -> None:
     """Store the threads of this plan's CPU workers, where a bitwise resume depends on them."""
-    if plan.threads not in {None, study.threads} and study.plan.facts.exact_order:
+    if plan.threads not in {None, study.threads} and study.facts.exact_order:
         ledger.keep_threads(study.id, plan.threads)

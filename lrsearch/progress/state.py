@@ -145,8 +145,7 @@ class ProgressState:
 
     def bill(self, now: float) -> Bill:
         """What the study comes to, and how long it still takes; what fits, where time limits it."""
-        here = {"workers": max(1, len(self.rows)), "at_once": self.at_once}
-        fitting = self.fitting(now)
+        here, fitting = self._here, self.fitting(now)
         if fitting is not None:
             return fitting
         limit = None if self.deadline is None else max(0.0, self.deadline - now)
@@ -209,8 +208,12 @@ class ProgressState:
         if self.left is not None and self.left <= room:
             return None
         retests = min(room, max(0, self._retests - self.retests_done))
-        here = {"workers": max(1, len(self.rows)), "at_once": self.at_once}
-        return Bill(trials=room - retests, retests=retests, limit_seconds=seconds, **here)
+        return Bill(trials=room - retests, retests=retests, limit_seconds=seconds, **self._here)
+
+    @property
+    def _here(self) -> dict[str, int]:
+        """What a bill says of this process' workers."""
+        return {"workers": max(1, len(self.rows)), "at_once": self.at_once}
 
     @property
     def at_once(self) -> int:

@@ -51,12 +51,12 @@ class StudyWatcher:
         self._estimator = BillEstimator(study, listen, workers=workers)
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
         self._follower = Follower(ledger, study.id)
-        self._stands = find_standing(study.plan.facts, ())
+        self._stands = find_standing(study.facts, ())
         self._unsent: list[TrialRecord] = []  # trials that changed since the last `counts` event
 
     def begin(self) -> None:
         """Send the `study` event: budget, done trials, best and yours so far."""
-        study, facts = self._study, self._study.plan.facts
+        study, facts = self._study, self._study.facts
         self._follower.read()
         records = self._unsent = self._follower.records
         self._stands = find_standing(facts, records)
@@ -96,7 +96,7 @@ class StudyWatcher:
         best, value = self._stands.best, ended.value
         if ended.kind is Kind.RETEST or ended.origin is Origin.YOURS or best is None:
             return True
-        better = self._study.plan.facts.direction.better
+        better = self._study.direction.better
         return value is not None and (best.value is None or better(value, best.value))
 
     def end(self) -> None:
@@ -144,7 +144,7 @@ class StudyWatcher:
     def _send_answer(self, glance: Glance) -> None:
         records = self._follower.records
         if glance.changed:
-            self._stands = find_standing(self._study.plan.facts, records)
+            self._stands = find_standing(self._study.facts, records)
         left = seconds_left(glance.study, records, glance.workers, now=glance.now)
         best, yours = _to_result(self._stands.best), _to_result(self._stands.yours)
         self._send(StudyAnswer(best=best, yours=yours, seconds_left=left))

@@ -13,7 +13,7 @@ from lrsearch.answer.words import count_text, rate_text
 from lrsearch.errors import CannotExport, InvalidValue, UnknownName
 from lrsearch.report.code import Run, own_module, searched_module
 from lrsearch.report.words import schedule_text, value_text
-from lrsearch.values import Json, Origin, StudyFacts, StudyRecord
+from lrsearch.values import Json, StudyFacts, StudyRecord
 from lrsearch.version import VERSION
 
 _OF_OLD = "the study was made by lrsearch 0.1.0, which did not keep it"
@@ -56,20 +56,19 @@ def choose(answer: Answer, trial: int | None) -> Contender:
 def as_json(study: StudyRecord, answer: Answer, chosen: Contender) -> dict[str, Json]:
     """All that a program needs to train it again."""
     facts, setting = study.facts, chosen.setting
-    own = facts.own_optimizer if chosen.origin is Origin.YOURS else {}
-    accumulation = own.get("accumulation", facts.accumulation)
-    run = Run(facts=facts, setting=setting, accumulation=accumulation, seed=_seed(answer, chosen))
+    own = facts.own_optimizer if chosen.is_yours else {}
+    run = _run(study, answer, chosen)
     return {
         "study": study.name,
         **chosen.to_json(),
         "objective": facts.objective,
         "direction": facts.direction.value,
-        "yours": chosen.origin is Origin.YOURS,
+        "yours": chosen.is_yours,
         "setting": setting.to_json(),
         # of yours: the call that makes it, or the reason why none does
         "optimizer": own.get("call"),
         "optimizer_reason": own.get("reason", _OF_OLD)
-        if chosen.origin is Origin.YOURS and "call" not in own
+        if chosen.is_yours and "call" not in own
         else None,
         "carried": dict(facts.carried),
         "decay_exclusions": dict(facts.decay_exclusions),
@@ -77,7 +76,7 @@ def as_json(study: StudyRecord, answer: Answer, chosen: Contender) -> dict[str, 
         "batch_size": setting.batch_size,
         "epochs": facts.epochs,
         "total_steps": run.total,
-        "accumulation": accumulation,
+        "accumulation": run.accumulation,
         "seed": run.seed,
         "versions": dict(facts.versions),
     }
@@ -88,15 +87,19 @@ def as_python(study: StudyRecord, answer: Answer, chosen: Contender) -> str:
 
     Raises CannotExport for yours where its optimizer cannot be written as code.
     """
-    facts, own = study.facts, chosen.origin is Origin.YOURS
-    if own:
-        _check_own(facts)
-    accumulation = facts.own_optimizer["accumulation"] if own else facts.accumulation
-    run = Run(
-        facts=facts, setting=chosen.setting, accumulation=accumulation, seed=_seed(answer, chosen)
-    )
+    if chosen.is_yours:
+        _check_own(study.facts)
+    run = _run(study, answer, chosen)
     doc = f"{_title(study, answer, chosen)}\n\n{_about(run, chosen)}\n"
-    return own_module(run, doc) if own else searched_module(run, doc)
+    return own_module(run, doc) if chosen.is_yours else searched_module(run, doc)
+
+
+def _run(study: StudyRecord, answer: Answer, chosen: Contender) -> Run:
+    facts, accumulation = study.facts, study.facts.accumulation
+    if chosen.is_yours:
+        accumulation = facts.own_optimizer.get("accumulation", accumulation)
+    seed = search_seed(answer, chosen)
+    return Run(facts=facts, setting=chosen.setting, accumulation=accumulation, seed=seed)
 
 
 def _check_own(facts: StudyFacts) -> None:
@@ -107,7 +110,7 @@ def _check_own(facts: StudyFacts) -> None:
 
 
 def _title(study: StudyRecord, answer: Answer, chosen: Contender) -> str:
-    if chosen.origin is not Origin.YOURS:
+    if not chosen.is_yours:
         return f"{'The best' if chosen is answer.best else 'A'} setting of study {study.name!r}"
     if answer.best is not None and answer.best.trial != chosen.trial:
         return (
@@ -137,7 +140,7 @@ def _about(run: Run, chosen: Contender) -> str:
     ]
     if setting.extra:
         lines.append(f"build_model(params) was called with {dict(setting.extra)!r}.")
-    if chosen.origin is Origin.YOURS:
+    if chosen.is_yours:
         lines.append(
             "Its callbacks are not part of it: what stops early or sets the rate goes to fit "
             "as before."
@@ -156,5 +159,6 @@ def _value(chosen: Contender) -> str:
     )
 
 
-def _seed(answer: Answer, chosen: Contender) -> int | None:
+def search_seed(answer: Answer, chosen: Contender) -> int | None:
+    """The seed of the search trial that found the setting."""
     return next((each.seed for each in answer.ranked if each.number == chosen.trial), None)

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from shlex import quote
 
-from lrsearch.answer import Contender, Spent, evidence_text, find_standing, seconds_left
-from lrsearch.answer.pace import trainings_left
+from lrsearch.answer import (
+    Contender,
+    Spent,
+    evidence_text,
+    find_standing,
+    seconds_left,
+    trainings_left,
+)
 from lrsearch.answer.words import count_text
 from lrsearch.report.bill import spent_text
 from lrsearch.report.layout import HANG, Column, bar, clauses, paragraph, table

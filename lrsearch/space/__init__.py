@@ -10,8 +10,8 @@ from lrsearch.space.build import (
 from lrsearch.space.calls import code_of, registered_names
 from lrsearch.space.checks import check_batch_sizes
 from lrsearch.space.dimensions import Dimension
-from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec, rate_range
-from lrsearch.space.schedules import SHAPES, Shape, rate, rates, rise_of, warmup_steps
+from lrsearch.space.optimizers import OPTIMIZERS, rate_range
+from lrsearch.space.schedules import SHAPES, rate, rates, rise_of, warmup_steps
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.space.suggestion import Suggestion
 
@@ -19,9 +19,7 @@ __all__ = [
     "OPTIMIZERS",
     "SHAPES",
     "Dimension",
-    "OptimizerSpec",
     "SearchSpace",
-    "Shape",
     "Suggestion",
     "build_optimizer",
     "build_schedule",

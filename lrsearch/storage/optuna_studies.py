@@ -54,8 +54,7 @@ def open_optuna(url: URL) -> RDBStorage:
         return retry_races(final=RuntimeError)(_open, url)
     except RuntimeError as error:
         raise _mismatch(url, _in_one_line(error)) from error
-    # A race raises many kinds of error: SQLAlchemy's, Optuna's and the driver's.
-    except Exception as error:
+    except Exception as error:  # a race raises many kinds: SQLAlchemy's, Optuna's, the driver's
         text = f"Optuna cannot open {where(url)}: {_in_one_line(error)[:300]}"
         raise StorageUnavailable(text) from error
 
@@ -119,7 +118,7 @@ def make_study(storage: RDBStorage, name: str, direction: Direction, objective: 
         return retry_races(final=LrSearchError)(_make_study, storage, name, direction, objective)
     except LrSearchError:
         raise
-    except Exception as error:
+    except Exception as error:  # as in `open_optuna`
         text = f"Optuna's study {name!r} could not be made: {_in_one_line(error)}"
         raise StorageUnavailable(text) from error
 

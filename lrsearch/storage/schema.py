@@ -54,7 +54,7 @@ def open_ledger(
     )
     try:
         _check(database, create=create)
-    except BaseException:
+    except BaseException:  # whatever it is, nobody else will close the connections
         database.close()
         raise
     return Ledger(database)

@@ -81,7 +81,7 @@ class StudyLedger(LedgerReader):
             stored = self.study(plan.name)
         check_facts(stored, plan.facts)
         if not stored.optuna_study_id:
-            facts = stored.plan.facts
+            facts = stored.facts
             made = make_study(self.optuna_storage(), stored.name, facts.direction, facts.objective)
             self._request(stored.id, lambda tx: tx.change_study(optuna_study_id=made))
         return self.study(plan.name)

@@ -108,6 +108,12 @@ class Outcome:
     left: bool = False
     notes: tuple[str, ...] = ()  # "EarlyStopping was taken out", ...
 
+    @classmethod
+    def put_back(cls, trial_id: int, attempt: int, reason: str) -> Outcome:
+        """The outcome of an attempt that no engine ends any more: its trial goes on later."""
+        status = Status.INTERRUPTED
+        return cls(trial_id=trial_id, attempt=attempt, status=status, engine="", reason=reason)
+
 
 Source: TypeAlias = Callable[[], TrialSpec | None]
 """Hands out the next attempt, or None when there is none now."""

@@ -82,7 +82,7 @@ def write_durably(place: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(place)
-    except BaseException:
+    except BaseException:  # also an exit must leave no part of a file
         beside.unlink(missing_ok=True)
         raise
     folder = os.open(place.parent, os.O_RDONLY)  # a rename survives once its folder is on disk

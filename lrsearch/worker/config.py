@@ -12,13 +12,14 @@ from lrsearch.values import Json
 
 # SQLite may keep a renewal waiting for its lock; three renewals fit into a lease.
 LEASE_SECONDS = 60.0
+CHECKPOINT_SECONDS = 60.0  # between two checkpoints where nothing else is asked for
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckpointPolicy:
     """When a checkpoint is due, and how much room all of a study's may take."""
 
-    every_seconds: float | None = 60.0
+    every_seconds: float | None = CHECKPOINT_SECONDS
     every_epochs: int | None = None
     quota_bytes: int | None = None
 

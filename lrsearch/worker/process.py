@@ -125,12 +125,12 @@ class WorkerProcess:
         self._stop.stop(reason)
         self._reader.commands.put(Quit())
         if signalled:
-            _end_after(SIGNAL_SECONDS, 128 + signal.Signals[reason])
+            _end_after(SIGNAL_SECONDS, 128 + signal.Signals[reason], sweep=False)
 
     def _orphan(self) -> None:
         """Stop, on the reader's thread, when the parent is dead."""
         self.orphaned = True
-        _end_after(ORPHAN_SECONDS, 1)
+        _end_after(ORPHAN_SECONDS, 1, sweep=True)
         self._interrupt("the parent process died")
 
 
@@ -156,12 +156,12 @@ def _inspect(config: WorkerConfig, loader: StudyLoader) -> Inspection:
     return replace(inspection, figures=time_engine(loader, inspection))
 
 
-def _end_after(seconds: float, code: int) -> None:
-    """End this process after `seconds`, whatever the main thread does; an orphan with its group."""
+def _end_after(seconds: float, code: int, *, sweep: bool) -> None:
+    """End this process as `end_process` does after `seconds`, whatever the main thread does."""
 
     def end() -> None:
         time.sleep(seconds)
-        end_process(code, sweep=code == 1)
+        end_process(code, sweep=sweep)
 
     threading.Thread(target=end, name="lrsearch-end", daemon=True).start()
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import fitting_retests, retest_candidates, retests_within, yours_of
 from lrsearch.errors import UnknownName
 from lrsearch.messages import RetestsPlanned
 from lrsearch.storage import PlanRetests, Retest
-from lrsearch.values import Kind
+from lrsearch.values import Kind, StudyRecord
 from lrsearch.worker.seeds import seed_of
 
 if TYPE_CHECKING:
@@ -33,10 +34,7 @@ def plan_retests(ledger: Ledger, name: str, asked: PlanRetests) -> RetestsPlanne
     if exactly is not None and (room is None or exactly <= room):
         done = {(each.parent, each.repeat) for each in records if each.kind is Kind.RETEST}
         pairs = retests_within(exactly, best, yours, seeds=every, done=done)
-    retests = [
-        Retest(parent=number, repeat=repeat, seed=seed_of(plan.seed, Kind.RETEST, repeat))
-        for number, repeat in pairs
-    ]
+    retests = make_retests(study, pairs)
     if not ledger.plan_retests(study.id, retests, rule=(every, plan.retest_top)):
         return None
     by_trial = Counter(number for number, _ in pairs)
@@ -45,4 +43,13 @@ def plan_retests(ledger: Ledger, name: str, asked: PlanRetests) -> RetestsPlanne
         seeds=min(by_trial.values(), default=0),
         retests=len(pairs),
         left_out=max(0, (len(best) * every if exactly is None else exactly) - len(pairs)),
+    )
+
+
+def make_retests(study: StudyRecord, pairs: Iterable[tuple[int, int]]) -> tuple[Retest, ...]:
+    """Make retests of (trial, repeat): a repeat has the same seed for every trial."""
+    seed = study.plan.seed
+    return tuple(
+        Retest(parent=number, repeat=repeat, seed=seed_of(seed, Kind.RETEST, repeat))
+        for number, repeat in pairs
     )

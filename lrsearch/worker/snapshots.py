@@ -56,8 +56,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
         # Version 0.1.0 wrote no batch.
         places = {"epoch": meta["epoch"], "batch": meta.get("batch", 0), "step": meta["step"]}
         return Snapshot(**places, arrays=arrays, meta=meta["meta"])
-    # Errors of zipfile, json and numpy, and KeyError: a foreign file can cause any of them.
-    except Exception as error:
+    except Exception as error:  # of zipfile, json, numpy, a missing key: a foreign file causes any
         raise CheckpointUnusable(f"not a checkpoint: {error}") from error
 
 

@@ -223,15 +223,7 @@ class TrialSession:
     def abandon(self, reason: str) -> None:
         """Put back all attempts, after an exception has left the engine."""
         for spec in [each.spec for each in self._running.values()]:
-            self.tell(
-                Outcome(
-                    trial_id=spec.trial_id,
-                    attempt=spec.attempt,
-                    status=Status.INTERRUPTED,
-                    engine="",
-                    reason=reason,
-                )
-            )
+            self.tell(Outcome.put_back(spec.trial_id, spec.attempt, reason))
         self._sync_mirror(now=True)
 
     def plan_retests(self, asked: PlanRetests) -> None:

@@ -94,6 +94,11 @@ def test_each_worker_trains_its_share_traces_what_it_meets_and_waits_for_the_sea
     made = Forecast(timed=timed, trainings=21, yours=4, workers=2, waits=True)
     assert made.total_seconds() == 9 * 1.0 + 2 * 3.0 + 6 * 5.0 + 2.0 + 0.5
     assert made.total_seconds(2) == 3.0 + 2.0, "yours comes first"
+    assert made.total_seconds(6) == 1.0 + 2 * 3.0 + 5.0 + 2.0 + 0.5
+    assert made.seconds_left(done=0, elapsed=6.0) == 41.5
+    assert made.seconds_left(done=6, elapsed=29.0) == (47.5 - 14.5) * 2, (
+        "graphs to trace are left, too"
+    )
 
 
 def test_what_is_left_takes_its_length_from_the_timed_steps_and_its_pace_from_trainings():

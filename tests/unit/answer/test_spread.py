@@ -8,8 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lrsearch.answer import Retested
-from lrsearch.answer.spread import p_value, separable
+from lrsearch.answer.spread import Retested, p_value, separable
 
 numbers = st.lists(st.floats(-100, 100).map(lambda value: round(value, 3)), min_size=2, max_size=6)
 
