@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from shlex import join
 from typing import Any, NoReturn
 
@@ -81,7 +82,9 @@ def submit(tasks: WorkerTasks) -> Submitted:
     try:
         ours = {name: value for name, value in os.environ.items() if name.startswith(_OURS)}
         actor = ray.remote(Worker).options(**_options(flags))
-        actors = [actor.remote(_command(tasks), ours, os.getcwd()) for _ in range(tasks.workers)]
+        actors = [
+            actor.remote(_command(tasks), ours, str(Path.cwd())) for _ in range(tasks.workers)
+        ]
         codes = ray.get([each.train.remote() for each in actors])
     finally:
         ray.shutdown()
