@@ -4,7 +4,8 @@ Plain data: knows nothing of Keras, Optuna, SQL or clocks. Whoever makes a value
 trust it.
 """
 
-from lrsearch.values.setting import Json, Setting
+from lrsearch.jsonable import Json
+from lrsearch.values.setting import Setting
 from lrsearch.values.states import (
     TERMINAL,
     Direction,
