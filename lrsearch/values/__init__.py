@@ -5,6 +5,7 @@ trust it.
 """
 
 from lrsearch.jsonable import Json
+from lrsearch.values.row_scores import MOST_ROWS, NO_ROW_SCORES, RowScores
 from lrsearch.values.setting import Setting
 from lrsearch.values.states import (
     TERMINAL,
@@ -38,6 +39,8 @@ from lrsearch.values.trials import CurvePoint, TrialRecord, Trials
 
 __all__ = [
     "BY_FIT",
+    "MOST_ROWS",
+    "NO_ROW_SCORES",
     "TERMINAL",
     "WORKER_GONE_SECONDS",
     "Change",
@@ -48,6 +51,7 @@ __all__ = [
     "Origin",
     "Outcome",
     "Progress",
+    "RowScores",
     "Save",
     "Setting",
     "Snapshot",
