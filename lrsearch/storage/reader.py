@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import ColumnElement, Select, select
 
@@ -32,10 +32,19 @@ T = TypeVar("T")
 
 
 class LedgerReader:
-    """A ledger to read. Methods that raise StorageUnavailable at once say so."""
+    """A ledger to read, and a context that closes it.
+
+    Methods that raise StorageUnavailable at once say so.
+    """
 
     def __init__(self, database: Database) -> None:
         self.database = database
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connections."""
