@@ -23,13 +23,12 @@ def verdict_sentence(answer: Answer) -> str:
     best, yours = answer.best, answer.yours
     if best is None:
         return _nothing(answer)
-    if best.is_yours:
-        return f"Keep your own compile: {_values(best)}; {_beside_yours(answer)}."
     setting = best.setting
-    use = (
-        f"Use {setting.optimizer} at a peak learning rate of {rate_text(setting.learning_rate)}, "
-        f"{schedule_text(setting)}: {answer.objective} {_values(best)}"
-    )
+    rate = f"{setting.optimizer} at a peak learning rate of {rate_text(setting.learning_rate)}"
+    reached = f"{schedule_text(setting)}: {answer.objective} {_values(best)}"
+    if best.is_yours:
+        return f"Keep your own compile, {rate}, {reached}; {_beside_yours(answer)}."
+    use = f"Use {rate}, {reached}"
     if yours is None or yours.value is None:
         return f"{use}. Yours has no value to compare with."
     return f"{use}, yours {_values(yours)}. {_how_sure(answer, best, yours)}"
@@ -131,7 +130,7 @@ def head(study: StudyRecord, records: Trials, answer: Answer) -> Content:
     return [
         tag("p", "lrsearch report", class_="kind"),
         tag("h1", study.name),
-        tag("p", verdict_sentence(answer), class_="verdict"),
+        tag("p", verdict_sentence(answer), class_="verdict" + " none" * (answer.best is None)),
         tag("p", f"{better}. ", tag("span", stand_text(stand), class_=f"state {stand.state}")),
         None if stand.ended else progress_bar(stand),
         tag("p", reason[-1], class_="reason") if reason else None,
