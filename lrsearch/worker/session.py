@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import LrSearchError
+from lrsearch.machine import hardware
 from lrsearch.messages import EngineReady, Note, Say, Working
 from lrsearch.storage import Done, PlanRetests, Wait
 from lrsearch.values import StudyRecord
@@ -49,7 +50,11 @@ def open_session(
     space, engine = loader.open(study)
     calibrate_engine(config, ledger, study, engine, say=say)
     worker_id = ledger.add_worker(
-        study.id, host=config.host, pid=os.getpid(), slot=config.slot, versions=versions()
+        study.id,
+        host=config.host,
+        pid=os.getpid(),
+        slot=config.slot,
+        versions=versions() | hardware(),
     )
     # Before anything else can fail: the parent closes the entry of a worker that dies.
     say(Working(worker=worker_id))
