@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -14,7 +13,7 @@ from lrsearch.errors import EnvironmentProblem, InvalidValue
 from lrsearch.machine import check_system
 from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.space import Suggestion
-from lrsearch.values import CurvePoint, Json, Kind, Origin, StudyRecord, TrialRecord
+from lrsearch.values import CurvePoint, Json, StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +55,7 @@ class SearchResult:
         """One row a search trial: number (index), origin, state, optimizer, learning_rate,
         schedule, value, knobs, ...
         """
-        rows = [_row(each) for each in self.records if each.kind is Kind.SEARCH]
+        rows = [_row(each) for each in self.records if each.is_search]
         table: pd.DataFrame = _pandas().DataFrame(rows).set_index("number")
         return table
 
@@ -70,7 +69,7 @@ class SearchResult:
             raise InvalidValue(
                 "result", got="no trial that ended well", allowed="a search with a best setting"
             )
-        if self.best.origin is Origin.YOURS:
+        if self.best.is_yours:
             fix = "It needs no suggestion: compile as you do, or paste result.export()."
             raise InvalidValue(
                 "result",
@@ -246,7 +245,7 @@ def _result(
 ) -> SearchResult:
     from lrsearch.storage import open_ledger
 
-    with closing(open_ledger(machine.url)) as ledger:
+    with open_ledger(machine.url) as ledger:
         study = ledger.study(name)
         records = ledger.trials(study.id)
         return SearchResult(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +83,7 @@ def open_stored_study(name: str, machine: MachineOptions) -> Iterator[tuple[Ledg
     """
     from lrsearch.storage import open_ledger
 
-    with closing(open_ledger(machine.url)) as ledger:
+    with open_ledger(machine.url) as ledger:
         study = ledger.study(name)
         refuse_broken(study)
         yield ledger, study

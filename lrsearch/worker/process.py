@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 
 from lrsearch.errors import LrSearchError
@@ -89,7 +89,7 @@ class WorkerProcess:
                     self._say(StudyInspected(inspection=_inspect(config, loader)))
                     gc.collect()  # frees the inspected model while the parent makes the study
                 case Work(study=name):
-                    with closing(open_ledger(config.storage)) as ledger:
+                    with open_ledger(config.storage) as ledger:
                         study = ledger.study(name)
                         with open_session(
                             config, ledger, study, loader, stop=self._stop, say=self._say
