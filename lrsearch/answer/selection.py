@@ -32,15 +32,16 @@ class Race:
     """What was measured of m searched settings and of yours, and how noisy it is.
 
     searched: (m,) costs of the search's one training. retested: (m,) means of the retests, NaN
-    where a setting has none. seeds: (m,) retests of each. yours_seeds: retests of yours. variances:
-    (m + 1,) of one training, yours last, as seeds make it. df: the degrees of freedom of these.
-    rows: (m + 1, m + 1) covariance of what the rows of the split do to the costs. per_training: the
-    part of the variances that is made row by row.
+    where a setting has none. seeds: (m,) retests of each. yours_mean, yours_seeds: of yours.
+    variances: (m + 1,) of one training, yours last, as seeds make it. df: the degrees of freedom of
+    these. rows: (m + 1, m + 1) covariance of what the rows of the split do to the costs.
+    per_training: the part of the variances that is made row by row.
     """
 
     searched: Floats
     retested: Floats
     seeds: Integers
+    yours_mean: float
     yours_seeds: int
     variances: Floats
     df: float
@@ -59,7 +60,8 @@ class Misses:
     finalists: (draws, k) of the chosen, the best measured one first. yours: (draws,). scales:
     (draws,) of a training's standard deviation, since the variances themselves are estimates.
     first_seeds, yours_seeds: (draws,) the part that seeds made, of the best and of yours, over a
-    training's standard deviation. single: (draws,) of the best single training of the search.
+    training's standard deviation. searched: (draws, m) costs of the search's single trainings, and
+    search_misses: (draws, m) theirs.
     """
 
     finalists: Floats
@@ -67,7 +69,16 @@ class Misses:
     scales: Floats
     first_seeds: Floats
     yours_seeds: Floats
-    single: Floats
+    searched: Floats
+    search_misses: Floats
+
+    def flattery(self, places: Integers) -> float:
+        """By how much the best single training of the settings at `places` is flattered."""
+        import numpy as np
+
+        first = np.argmin(self.searched[:, places], axis=1)
+        missed = np.take_along_axis(self.search_misses[:, places], first[:, None], axis=1)
+        return -float(missed.mean())
 
 
 def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
@@ -90,14 +101,14 @@ def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
     misses = rows[lot, chosen] + deviations[lot, chosen] * luck
     order = np.argsort(centres[chosen] + misses, axis=1)
     yours_luck = random.standard_normal(draws) / np.sqrt(race.yours_seeds)
-    first = np.argmin(searched, axis=1)
     return Misses(
         finalists=np.take_along_axis(misses, order, axis=1),
         yours=rows[:, m] + deviations[:, m] * yours_luck,
         scales=scales,
         first_seeds=np.take_along_axis(luck, order, axis=1)[:, 0],
         yours_seeds=yours_luck,
-        single=search_miss[lot[:, 0], first],
+        searched=searched,
+        search_misses=search_miss,
     )
 
 
@@ -114,12 +125,12 @@ def true_costs(race: Race) -> Floats:
     noise = _noise(race)
     best = int(np.argmin(measured))
     near = measured - measured[best] <= CAN_WIN * np.sqrt(noise + noise[best])
-    if near.sum() < 3:  # noqa: PLR2004 - two say nothing of a spread
+    # two say nothing of a spread, and without noise there is no luck to take out
+    if near.sum() < 3 or noise.min() <= 0.0:  # noqa: PLR2004
         return measured
-    weights = 1 / np.maximum(noise[near], 1e-12 * max(float(noise.max()), 1e-300))
-    mean = float(np.average(measured[near], weights=weights))
+    mean = float(np.average(measured[near], weights=1 / noise[near]))
     spread = max(0.0, float(np.var(measured[near], ddof=1) - noise[near].mean()))
-    kept = spread / np.maximum(spread + noise, 1e-300)
+    kept = spread / (spread + noise)
     moved = (1 - kept) * (mean - measured)
     most = MOST_MOVED * np.sqrt(noise)
     return np.where(near, measured + np.clip(moved, -most, most), measured)
@@ -131,8 +142,9 @@ def _noise(race: Race) -> Floats:
 
     m = len(race.searched)
     centred = np.eye(m) - 1 / m
-    rows = np.diag(centred @ race.rows[:m, :m] @ centred)
-    return rows + race.variances[:m] / np.maximum(race.seeds, 1)
+    rows = np.maximum(np.diag(centred @ race.rows[:m, :m] @ centred), 0.0)
+    training = np.maximum(race.variances[:m], race.per_training)
+    return rows + training / np.maximum(race.seeds, 1)
 
 
 def _deviations(race: Race, scales: Floats) -> Floats:
@@ -147,4 +159,5 @@ def _root(covariance: Floats) -> Floats:
     import numpy as np
 
     values, vectors = np.linalg.eigh(covariance)
-    return vectors * np.sqrt(np.maximum(values, 0.0))
+    root: Floats = vectors * np.sqrt(np.maximum(values, 0.0))
+    return root

@@ -40,7 +40,8 @@ class NoteWriter:
             changed = follower.read()
             if changed or study.id in self._again:
                 records, attempts = follower.records, self._ledger.all_attempts(study.id)
-                answer = summarise(study, records, attempts)
+                scores = self._ledger.row_scores(study.id)
+                answer = summarise(study, records, attempts, scores=scores)
                 written += write_notes(self._ledger, study, answer, records)
             (self._again.add if changed else self._again.discard)(study.id)
         return written
