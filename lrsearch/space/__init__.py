@@ -1,7 +1,7 @@
 """What a study searches: optimizers, schedule shapes, and the space over them."""
 
 from lrsearch.space._keras_layers import output_layers
-from lrsearch.space.axis import AXIS, rate_range, unit_rate
+from lrsearch.space.axis import AXIS, RATE, rate_range, table_range, unit_rate
 from lrsearch.space.build import (
     build_optimizer,
     build_schedule,
@@ -19,6 +19,7 @@ from lrsearch.space.suggestion import Suggestion
 __all__ = [
     "AXIS",
     "OPTIMIZERS",
+    "RATE",
     "SHAPES",
     "Dimension",
     "SearchSpace",
@@ -35,6 +36,7 @@ __all__ = [
     "rates",
     "registered_names",
     "rise_of",
+    "table_range",
     "unit_rate",
     "warmup_steps",
 ]

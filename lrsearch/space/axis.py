@@ -21,6 +21,7 @@ from lrsearch.values import Setting
 
 Range: TypeAlias = tuple[float, float]
 
+RATE: Final = "lr_over_reference"  # the axis' name among the sampler's dimensions
 AXIS: Final = (1e-4, 1e4)  # wider than every range, and the same in every study
 # Updates of the run that a gain is reckoned for. The closed form grows with the run's length (a
 # linear decay: 2.4 at 100, 2.7 at 400, 3.3 at 10,000); real runs say 2 to 2.5 whatever the length.

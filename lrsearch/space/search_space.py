@@ -15,7 +15,7 @@ from typing import Any
 
 from lrsearch.choices import SPACE
 from lrsearch.errors import InvalidValue, UnknownName
-from lrsearch.space.axis import AXIS, rate_range, unit_rate
+from lrsearch.space.axis import AXIS, RATE, rate_range, table_range, unit_rate
 from lrsearch.space.checks import (
     check_batch_sizes,
     check_choices,
@@ -40,7 +40,7 @@ RESERVED = {
     "optimizer",
     "schedule",
     "learning_rate",
-    "lr_over_reference",
+    RATE,
     "warmup",
     "final",
     "batch_size",
@@ -159,9 +159,18 @@ class SearchSpace:
         base = self.batch_sizes[0]
         return rate_range(setting, asked=self.asked_rates, base=base, reach=reach)
 
+    def axis_range(self, setting: Setting, reach: Mapping[str, Range] | None = None) -> Range:
+        """`rates_for` the setting, on the axis."""
+        name = setting.optimizer
+        if name not in self.asked_rates and math.isinf(OPTIMIZERS[name].clamp):
+            return (reach or {}).get(name) or table_range(name)  # the unit rate is slow to reckon
+        unit = self.unit_rate(setting)
+        low, high = self.rates_for(setting, reach)
+        return max(low / unit, AXIS[0]), min(high / unit, AXIS[1])
+
     def dimensions(self) -> tuple[Dimension, ...]:
         """The flat space as a sampler sees it."""
-        return self._with_rate("lr_over_reference", AXIS)
+        return self._with_rate(RATE, AXIS)
 
     def public_dimensions(self) -> tuple[Dimension, ...]:
         """The same as people read it: the real learning rate in place of the relative one."""
@@ -218,18 +227,27 @@ class SearchSpace:
 
         A rate outside `rates_for` the setting is folded into that range.
         """
-        optimizer, batch = params["optimizer"], params.get("batch_size", self.batch_sizes[0])
-        setting = Setting(
+        return self.setting_at(self.setting_without_rate(params), params[RATE], reach)
+
+    def setting_at(
+        self, setting: Setting, place: float, reach: Mapping[str, Range] | None = None
+    ) -> Setting:
+        """`setting` with the peak rate at `place` on the axis, folded into its range."""
+        wanted = place * self.unit_rate(setting)
+        return replace(setting, learning_rate=fold(wanted, *self.rates_for(setting, reach)))
+
+    def setting_without_rate(self, params: Mapping[str, Json]) -> Setting:
+        """The setting of one point of `dimensions()`, with 1 for its rate."""
+        optimizer = params["optimizer"]
+        return Setting(
             optimizer=optimizer,
             learning_rate=1.0,
             schedule=params["schedule"],
-            batch_size=batch,
+            batch_size=params.get("batch_size", self.batch_sizes[0]),
             shape=self._shape(params["schedule"], params),
             hyper=self._hyper(OPTIMIZERS[optimizer], params),
             extra={name: params[name] for name in self.extra},
         )
-        wanted = params["lr_over_reference"] * self.unit_rate(setting)
-        return replace(setting, learning_rate=fold(wanted, *self.rates_for(setting, reach)))
 
     def _shape(self, schedule: str, params: Mapping[str, Json]) -> dict[str, float]:
         shape = SHAPES[schedule]
@@ -257,13 +275,19 @@ class SearchSpace:
     def params_of(self, setting: Setting) -> dict[str, Json]:
         """The point of `dimensions()` that `setting` came from.
 
-        What has no effect there gets its canonical value. A rate beyond the axis, which only an
-        asked range can have, stands at its end. Raises UnknownName where the setting's optimizer or
-        schedule is none of ours.
+        What has no effect there gets its canonical value. A rate that was asked for and lies beyond
+        the axis stands at its end. Raises UnknownName where the setting's optimizer or schedule is
+        none of ours.
         """
         find_optimizer(setting.optimizer), find_shape(setting.schedule)
         place = setting.learning_rate / self.unit_rate(setting)
-        return self._params(setting, "lr_over_reference", min(max(place, AXIS[0]), AXIS[1]))
+        if setting.optimizer in self.asked_rates:
+            place = min(max(place, AXIS[0]), AXIS[1])
+        return self.params_at(setting, place)
+
+    def params_at(self, setting: Setting, place: float) -> dict[str, Json]:
+        """The point of `dimensions()` of `setting` with its rate at `place` on the axis."""
+        return self._params(setting, RATE, place)
 
     def public_params(self, setting: Setting) -> dict[str, Json]:
         """The same point as people read it."""
@@ -299,7 +323,7 @@ class SearchSpace:
             "optimizer": name,
             "schedule": schedule,
             "batch_size": batch,
-            "lr_over_reference": 1.0,
+            RATE: 1.0,
         }
         if isinstance(self.warmup, tuple):
             params["warmup"] = min(max(0.05, self.warmup[0]), self.warmup[1])

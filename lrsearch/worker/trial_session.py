@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrsearch.messages import Broken, Note, Say
-from lrsearch.sampling import Proposer
+from lrsearch.sampling import make_sampler
 from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Wait
 from lrsearch.values import (
     BY_FIT,
@@ -85,15 +85,15 @@ class TrialSession:
         self._lease_seconds = config.lease_seconds
         self._heartbeat, self._stop, self._say = heartbeat, stop, say
         self._mirror = Mirror(ledger)
-        self._proposer = Proposer(
-            space, direction=plan.facts.direction, sampler=plan.sampler, seed=plan.seed
+        self._sampler = make_sampler(
+            plan.sampler, space, direction=plan.facts.direction, seed=plan.seed
         )
         self._judge = PruningJudge(ledger, study)
         self._saver = CheckpointSaver(ledger, store, heartbeat, stop, say_once=self._say_once)
         self._curves = CurveBuffer(ledger.add_curves, time.monotonic)
         self._shares = TimeShares(time.monotonic)
         self._running: dict[int, _Running] = {}  # by trial id
-        self._revision: int | None = None  # of the ledger's trials that the proposer has seen
+        self._revision: int | None = None  # of the ledger's trials that the sampler has seen
         self._said: set[str] = set()
         self._mirrored_at = -MIRROR_EVERY_SECONDS
         # Why `claim` found nothing, the last time.
@@ -157,12 +157,10 @@ class TrialSession:
         return sum(each.origin is Origin.SAMPLED and each.kind is Kind.SEARCH for each in trials)
 
     def _propose(self, number: int) -> Setting:
-        records = self._ledger.trials(
-            self._study.id, kind=Kind.SEARCH, changed_since=self._revision
-        )
+        records = self._ledger.trials(self._study.id, changed_since=self._revision)
         self._revision = records.revision
-        self._proposer.observe(records)
-        return self._proposer.propose(number)
+        self._sampler.observe(records)
+        return self._sampler.propose(number)
 
     def _read_checkpoint(self, trial: TrialRecord) -> Snapshot | None:
         """Read the checkpoint to go on from; each unreadable one becomes a note."""
