@@ -40,7 +40,9 @@ class History:
         known = [place for place, row in enumerate(rows) if row is not None]
         kept = [known[place] for place in _fewer(scores[known])]
         self.outcomes = [seen[place] for place in kept]
-        self._rows = np.array([rows[place] for place in kept]).reshape(len(kept), len(view.dimensions))
+        self._rows = np.array([rows[place] for place in kept]).reshape(
+            len(kept), len(view.dimensions)
+        )
         self._scores = scores[kept]
         self._noise = np.array([NOISE / each.trainings for each in self.outcomes])
         self._pending: list[Floats] = []
@@ -54,14 +56,12 @@ class History:
         """Whether there is anything to learn from: two outcomes that differ."""
         return len(set(self._scores.tolist())) > 1
 
-    def first_sampled(self, number: int) -> int:
-        """The number of the study's first sampled trial; `number` where there is none before."""
-        numbers = (
-            each.number
+    def sampled_before(self, number: int) -> int:
+        """How many sampled trials have a number below `number`."""
+        return sum(
+            each.is_search and each.origin is Origin.SAMPLED and each.number < number
             for each in self._records
-            if each.is_search and each.origin is Origin.SAMPLED
         )
-        return min([number, *numbers])
 
     def add_pending(self, setting: Setting) -> None:
         """Count `setting` among the trials in training."""

@@ -52,7 +52,7 @@ class ModelSampler:
         return self._choose(number, history)
 
     def _choose(self, number: int, history: History) -> Setting:
-        if number < history.first_sampled(number) + AT_RANDOM or not history.informs:
+        if history.sampled_before(number) < AT_RANDOM or not history.informs:
             point = sobol_point(self._view.dimensions, number, seed=self._seed)
             return self._view.space.setting_from(point, history.reach)
         chance = np.random.default_rng([self._seed, number])
