@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from lrsearch.answer import Contender
     from lrsearch.definition import StudyDefinition
+    from lrsearch.report.html.page import ReportPage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,22 @@ class SearchResult:
         from lrsearch.report.exporting import export_text
 
         return export_text(self.study, self.answer, form=form, trial=trial)
+
+    def report(self, path: str | Path | None = None) -> ReportPage:
+        """The whole report, which a notebook shows in a frame; with `path`, written there too as
+        one HTML file.
+        """
+        from lrsearch.report.html.page import ReportPage, report_file, write_page
+        from lrsearch.report.html.sections import ReportData
+
+        text = report_file(
+            ReportData(
+                study=self.study, records=self.records, answer=self.answer, curves=self.curves
+            )
+        )
+        if path is not None:
+            write_page(text, Path(path))
+        return ReportPage(text)
 
     def plot_rates(self) -> Figure:
         """Value against learning rate by optimizer, with the region where training diverges."""

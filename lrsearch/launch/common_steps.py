@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,6 +100,7 @@ def start_workers(
     study_file: str | Path | None,
     listen: Listener,
     left: int | None = None,
+    leave_by: float | None = None,
 ) -> Iterator[tuple[Pool, SlotPlan]]:
     """Start this machine's workers for a stored study, and check that the file is the study's.
 
@@ -107,6 +109,7 @@ def start_workers(
     slots = plan_further(machine, ledger, study, left or left_of_phase(ledger, study))
     path = find_file(study, study_file)
     config = make_worker_config(machine, study_file=path, overrides=study.plan.overrides)
+    config = replace(config, leave_by=leave_by)
     with Pool(slots.slots, config, listen, trial_timeout=machine.trial_timeout) as pool:
         check_identity(ledger, study, pool.inspect().facts, search, listen=listen)
         yield pool, slots

@@ -27,13 +27,15 @@ from lrsearch.messages import (
     Work,
     WorkerDone,
     WorkerInterrupted,
+    WorkerLeft,
+    WorkerMessage,
     WorkerReady,
     WorkerSignalled,
 )
 from lrsearch.worker.channel import CommandReader, EventWriter, private_input, private_output
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.loading import StudyLoader, make_loader
-from lrsearch.worker.stopping import StopRequest
+from lrsearch.worker.stopping import TIME_IS_UP, StopRequest
 from lrsearch.worker.wire import error_to_message
 
 ORPHAN_SECONDS = 4.0  # from the parent's death to ours; promised: 5
@@ -96,13 +98,16 @@ class WorkerProcess:
                         ) as session:
                             gc.freeze()  # the study's own objects stay, too
                             reason = session.train(until=config.until)
-                    stopped = self._stop.reason
-                    end = (
-                        WorkerInterrupted(reason=stopped) if stopped else WorkerDone(reason=reason)
-                    )
-                    self._send(end)
+                    self._send(self._end_of(reason))
                 case Quit():
                     return
+
+    def _end_of(self, reason: str) -> WorkerMessage:
+        """The message to the parent at the end of a session that ended for `reason`."""
+        if reason == TIME_IS_UP:
+            return WorkerLeft()
+        stopped = self._stop.reason
+        return WorkerInterrupted(reason=stopped) if stopped else WorkerDone(reason=reason)
 
     def report_failure(self, error: BaseException) -> int:
         """Tell the parent why this process cannot go on; returns the exit code."""
