@@ -116,11 +116,12 @@ class Shelf:
         version = _version(glance.study, kept.follower, alive)
         if kept.line is not None and version == kept.version:
             return
-        records = kept.follower.records
+        records, attempts = kept.follower.records, self._ledger.all_attempts(study_id)
+        scores = self._ledger.row_scores(study_id)
         kept.line = StudyLine(
             study=glance.study,
             records=records,
-            answer=summarise(glance.study, records, self._ledger.all_attempts(study_id)),
+            answer=summarise(glance.study, records, attempts, scores=scores),
             workers=glance.workers,
             now=glance.now,
         )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrsearch.messages import Broken, Note, Say
+from lrsearch.messages import Broken, Note, Send
 from lrsearch.sampling import make_sampler
 from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Wait
 from lrsearch.values import (
@@ -77,14 +77,14 @@ class TrialSession:
         worker_id: int,
         heartbeat: Heartbeat,
         stop: StopRequest,
-        say: Say,
+        send: Send,
     ) -> None:
         plan = study.plan
         root, policy = Path(config.checkpoints), config.checkpoint_policy
         store = CheckpointStore(root, folder_of(study), policy)
         self._ledger, self._study, self._space, self._worker_id = ledger, study, space, worker_id
         self._lease_seconds = config.lease_seconds
-        self._heartbeat, self._stop, self._say = heartbeat, stop, say
+        self._heartbeat, self._stop, self._send = heartbeat, stop, send
         self._mirror = Mirror(ledger)
         self._sampler = make_sampler(
             plan.sampler, space, direction=plan.facts.direction, seed=plan.seed
@@ -156,7 +156,7 @@ class TrialSession:
             folder=str(self._saver.store.files_folder(trial.label, attempt)),
         )
         self._running[trial.id] = _Running(trial, spec)
-        self._say(trial_started(trial, spec))
+        self._send(trial_started(trial, spec))
         return spec
 
     def _count_sampled(self) -> int:
@@ -174,7 +174,7 @@ class TrialSession:
         snapshot, troubles = self._saver.begin(trial)
         then = f"going on from {place_text(snapshot)}" if snapshot else "beginning anew"
         for trouble in troubles:
-            self._say(Note(text=f"{trial.label}: checkpoint not usable, {then}: {trouble}"))
+            self._send(Note(text=f"{trial.label}: checkpoint not usable, {then}: {trouble}"))
         return snapshot
 
     def _sync_mirror(self, *, now: bool = False) -> None:
@@ -190,7 +190,7 @@ class TrialSession:
         running = self._running[progress.trial_id]
         if time.monotonic() - running.said_at >= SAY_EVERY_SECONDS:
             running.said_at = time.monotonic()
-            self._say(trial_progress(progress))
+            self._send(trial_progress(progress))
         if self._leaving.must_leave(progress):
             self._stop.stop(TIME_IS_UP)
         verdict = self._heartbeat.verdict(progress.trial_id, progress.attempt)
@@ -221,7 +221,7 @@ class TrialSession:
         if ended:
             self._sync_mirror()
         end = outcome if recorded else replace(outcome, status=Status.LOST)
-        self._say(trial_ended(running.trial, running.spec, end))
+        self._send(trial_ended(running.trial, running.spec, end))
         for note in outcome.notes:
             if note.startswith(BY_FIT):
                 self._say_once(note, note)
@@ -237,7 +237,7 @@ class TrialSession:
     def plan_retests(self, asked: PlanRetests) -> None:
         """Plan the retests of the best few and yours, and report the plan."""
         if planned := plan_retests(self._ledger, self._study.name, asked):
-            self._say(planned)
+            self._send(planned)
 
     def _excuse(self, outcome: Outcome) -> Outcome:
         """Put back a trial that an exit ended, where this worker was told to stop.
@@ -265,9 +265,9 @@ class TrialSession:
         reason = cause.traceback_text or cause.reason
         self._ledger.set_state(self._study.id, StudyState.BROKEN, reason=reason)
         self._stop.stop("the study is broken")
-        self._say(Broken(reason=cause.reason, traceback=cause.traceback_text))
+        self._send(Broken(reason=cause.reason, traceback=cause.traceback_text))
 
     def _say_once(self, about: str, text: str) -> None:
         if about not in self._said:
             self._said.add(about)
-            self._say(Note(text=text))
+            self._send(Note(text=text))
