@@ -211,9 +211,7 @@ def _edge(evidence: Evidence) -> Iterator[str]:
     if not best or best.is_yours or best.setting.optimizer not in OPTIMIZERS:
         return
     name, rate = best.setting.optimizer, best.setting.learning_rate
-    low, high = rate_range(
-        name, best.setting.batch_size, asked=facts.asked_rates, base=facts.yours.batch_size
-    )
+    low, high = rate_range(best.setting, asked=facts.asked_rates, base=facts.yours.batch_size)
     for edge, near, way in (
         (low, rate < low * NEAR_EDGE, "lower"),
         (high, rate > high / NEAR_EDGE, "higher"),

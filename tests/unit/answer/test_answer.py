@@ -355,8 +355,8 @@ def test_a_best_rate_at_the_edge_of_the_range_is_said(study, some):
 
 def test_the_edge_of_a_larger_batch_is_further_out(study, trial):
 
-    best = trial(1, "sgd", 5.0, 0.9)
-    # 16 times the base: sgd is searched up to 48
+    best = trial(1, "sgd", 8.0, 0.9)
+    # 16 times the base: sgd is searched up to 130
     wide = replace(best, setting=replace(best.setting, batch_size=512))
     assert any("edge" in each for each in summarise(study(), [best]).warnings)
     assert not any("edge" in each for each in summarise(study(), [wide]).warnings)
