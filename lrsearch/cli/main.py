@@ -17,6 +17,7 @@ from lrsearch.cli import (
     archiving,
     completing,
     dashboard,
+    final_training,
     manage,
     plan,
     retesting,
@@ -33,7 +34,12 @@ from lrsearch.version import VERSION
 SECTIONS = {
     "Search": (run.new_study, plan.plan, run.start_study, run.attach, retesting.retest),
     "Answers": (answers.best, answers.report, answers.export, answers.plot, dashboard.dashboard),
-    "Hand on": (archiving.archive, archiving.verify),
+    "Hand on": (
+        final_training.train,
+        final_training.replay,
+        archiving.archive,
+        archiving.verify,
+    ),
     "Look": (show.studies, show.status, show.trials, show.show, show.workers),
     "Steer": (manage.stop, manage.resume, manage.extend, manage.retry, manage.delete),
     "Set up": (server.doctor, server.database, server.migrate, completing.completion, show.version),
