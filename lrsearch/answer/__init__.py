@@ -11,6 +11,8 @@ from lrsearch.answer.next_steps import NOTEBOOK, SHELL, Ways
 from lrsearch.answer.optimizers import OptimizerRow, ended_by_optimizer
 from lrsearch.answer.pace import seconds_left, trainings_left
 from lrsearch.answer.ranking import (
+    could_win,
+    few_retests,
     fitting_retests,
     nothing_to_compare,
     ranking,
@@ -33,8 +35,10 @@ __all__ = [
     "Spent",
     "Ways",
     "best_settings",
+    "could_win",
     "ended_by_optimizer",
     "evidence_text",
+    "few_retests",
     "figures_by_looks",
     "find_standing",
     "fitting_retests",

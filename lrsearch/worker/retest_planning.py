@@ -6,7 +6,14 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import fitting_retests, retest_candidates, retests_within, yours_of
+from lrsearch.answer import (
+    could_win,
+    few_retests,
+    fitting_retests,
+    retest_candidates,
+    retests_within,
+    yours_of,
+)
 from lrsearch.errors import UnknownName
 from lrsearch.messages import RetestsPlanned
 from lrsearch.storage import PlanRetests, Retest
@@ -33,7 +40,11 @@ def plan_retests(ledger: Ledger, name: str, asked: PlanRetests) -> RetestsPlanne
     pairs = [(number, repeat) for repeat in range(seeds) for number in chosen]
     if exactly is not None and (room is None or exactly <= room):
         done = {(each.parent, each.repeat) for each in records if each.kind is Kind.RETEST}
-        pairs = retests_within(exactly, best, yours, seeds=every, done=done)
+        if exactly < 2 * every and not done:
+            able = could_win(records, plan.facts.direction)
+            pairs = few_retests(exactly, best, yours, able=able)
+        else:
+            pairs = retests_within(exactly, best, yours, seeds=every, done=done)
     retests = make_retests(study, pairs)
     if not ledger.plan_retests(study.id, retests, rule=(every, plan.retest_top)):
         return None
