@@ -69,6 +69,7 @@ def _history(ledger: Ledger, record: StudyRecord) -> StudyHistory:
         attempts=ledger.attempts_by_trial(record.id),
         workers=ledger.workers(record.id),
         calibrations=ledger.calibrations(record.id),
+        row_scores=ledger.row_scores(record.id),
     )
 
 

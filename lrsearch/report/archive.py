@@ -9,10 +9,10 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from lrsearch.answer import summarise
+from lrsearch.answer import Scores, summarise
 from lrsearch.errors import InvalidValue
 from lrsearch.jsonable import from_json, to_json
 from lrsearch.report.flat_rows import csv_text, flatten
@@ -60,6 +60,7 @@ class StudyHistory:
     attempts: Mapping[int, Sequence[AttemptRecord]]  # by trial id
     workers: Sequence[WorkerRecord]
     calibrations: Mapping[str, Json]  # by machine
+    row_scores: Scores = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +93,8 @@ def archive_files(history: StudyHistory, sources: Mapping[str, str]) -> dict[str
         ],
         "workers": [to_json(each) for each in history.workers],
     }
-    answer = summarise(study, trials, [each for one in history.attempts.values() for each in one])
+    attempts = [each for one in history.attempts.values() for each in one]
+    answer = summarise(study, trials, attempts, scores=history.row_scores)
     files = {
         "README.txt": _README.format(
             name=study.name, version=VERSION, missing="" if sources else " (not at hand)"
