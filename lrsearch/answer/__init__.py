@@ -24,6 +24,7 @@ from lrsearch.answer.ranking import (
     retests_within,
     yours_of,
 )
+from lrsearch.answer.retest_race import next_retests
 from lrsearch.answer.settling import NextStep
 from lrsearch.answer.spending import Spent, spent_on
 from lrsearch.answer.spread import prepare_answer
@@ -60,6 +61,7 @@ __all__ = [
     "forecast",
     "give_verdict",
     "lost_text",
+    "next_retests",
     "nothing_to_compare",
     "prepare_answer",
     "ranking",
