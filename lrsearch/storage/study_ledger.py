@@ -118,10 +118,8 @@ class StudyLedger(LedgerReader):
         process' monotonic clock, or after now. A finished study is open again; a deadline that has
         passed is dropped when a total is given.
         """
-        end, totals = (
-            studies.end_of(timeout_seconds, began),
-            {"trials": trials, "trainings": trainings},
-        )
+        end = studies.end_of(timeout_seconds, began)
+        totals = {"trials": trials, "trainings": trainings}
         self._request(study_id, lambda tx: studies.change_budget(tx, Budget.set, totals, end))
 
     def extend(
@@ -133,10 +131,8 @@ class StudyLedger(LedgerReader):
         timeout_seconds: float | None = None,
     ) -> StudyRecord:
         """Raise the totals by `trials` and `trainings`, and end so many seconds from now."""
-        end, totals = (
-            studies.end_of(timeout_seconds, None),
-            {"trials": trials, "trainings": trainings},
-        )
+        end = studies.end_of(timeout_seconds, None)
+        totals = {"trials": trials, "trainings": trainings}
         return self._request_record(
             study_id, lambda tx: studies.change_budget(tx, Budget.extend, totals, end)
         )
