@@ -31,7 +31,7 @@ def make_plan(
         facts=inspection.facts,
         overrides=search.overrides,
         dimensions=inspection.dimensions,
-        sampler=search.sampler or "tpe",
+        sampler=search.sampler or "auto",
         pruner=search.pruner or "none",
         seed=inspection.seed if search.seed is None else search.seed,
         trials=search.total,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrsearch.messages import Broken, Note, Send
-from lrsearch.sampling import Proposer
+from lrsearch.sampling import make_sampler
 from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Wait
 from lrsearch.values import (
     BY_FIT,
@@ -86,8 +86,8 @@ class TrialSession:
         self._lease_seconds = config.lease_seconds
         self._heartbeat, self._stop, self._send = heartbeat, stop, send
         self._mirror = Mirror(ledger)
-        self._proposer = Proposer(
-            space, direction=plan.facts.direction, sampler=plan.sampler, seed=plan.seed
+        self._sampler = make_sampler(
+            plan.sampler, space, direction=plan.facts.direction, seed=plan.seed
         )
         self._judge = PruningJudge(ledger, study)
         self._saver = CheckpointSaver(ledger, store, heartbeat, stop, say_once=self._say_once)
@@ -95,7 +95,7 @@ class TrialSession:
         self._shares = TimeShares(time.monotonic)
         self._leaving = LeavingRule(config.leave_by, time.time)
         self._running: dict[int, _Running] = {}  # by trial id
-        self._revision: int | None = None  # of the ledger's trials that the proposer has seen
+        self._revision: int | None = None  # of the ledger's trials that the sampler has seen
         self._said: set[str] = set()
         self._mirrored_at = -MIRROR_EVERY_SECONDS
         # Why `claim` found nothing, the last time.
@@ -164,12 +164,13 @@ class TrialSession:
         return sum(each.origin is Origin.SAMPLED and each.kind is Kind.SEARCH for each in trials)
 
     def _propose(self, number: int) -> Setting:
-        records = self._ledger.trials(
-            self._study.id, kind=Kind.SEARCH, changed_since=self._revision
-        )
+        records = self._ledger.trials(self._study.id, changed_since=self._revision)
         self._revision = records.revision
-        self._proposer.observe(records)
-        return self._proposer.propose(number)
+        self._sampler.observe(records)
+        setting = self._sampler.propose(number)
+        if self._sampler.note:
+            self._say_once(self._sampler.note, self._sampler.note)
+        return setting
 
     def _read_checkpoint(self, trial: TrialRecord) -> Snapshot | None:
         """Read the checkpoint to go on from; each unreadable one becomes a note."""
