@@ -8,7 +8,7 @@ import click
 
 from lrsearch.cli.completing import complete_trial, study_argument
 from lrsearch.cli.opening import columns, open_storage, open_study
-from lrsearch.cli.options import echo, json_option, storage_option
+from lrsearch.cli.options import echo, json_option, storage_option, stored_study_options
 
 
 @click.command("studies")
@@ -24,10 +24,8 @@ def studies(*, storage: str | None, as_json: bool) -> None:
 
 
 @click.command("status")
-@study_argument
 @click.option("--watch", is_flag=True, help="Show it again every two seconds until the study ends.")
-@storage_option
-@json_option
+@stored_study_options
 def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> None:
     """Show how far STUDY is, its workers and its best value so far."""
     from lrsearch.answer import spent_on
@@ -57,7 +55,6 @@ def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> No
 
 
 @click.command("trials")
-@study_argument
 @click.option(
     "--format",
     "form",
@@ -66,8 +63,7 @@ def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> No
     show_default=True,
     help="What to print; --json is --format json.",
 )
-@storage_option
-@json_option
+@stored_study_options
 def trials(study: str, *, form: str, storage: str | None, as_json: bool) -> None:
     """List the trials of STUDY and its retests."""
     from lrsearch.report.trials import trial_row, trials_csv, trials_table
@@ -106,9 +102,7 @@ def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
 
 
 @click.command("workers")
-@study_argument
-@storage_option
-@json_option
+@stored_study_options
 def workers(study: str, *, storage: str | None, as_json: bool) -> None:
     """List the workers of STUDY: host, process, slot, state, when last seen."""
     from lrsearch.report.workers import worker_rows, workers_table
