@@ -101,7 +101,14 @@ def written(document: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/guide.md", "docs/clusters.md", "docs/reliability.md"]
+    "document",
+    [
+        "README.md",
+        "docs/guide.md",
+        "docs/clusters.md",
+        "docs/reliability.md",
+        "lrsearch/cli/skill.md",
+    ],
 )
 def test_every_command_of_a_document_can_be_parsed(document):
     asked = written(document)
