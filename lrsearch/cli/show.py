@@ -11,7 +11,7 @@ import click
 
 from lrsearch.cli.completing import complete_trial, study_argument
 from lrsearch.cli.opening import columns, open_storage, open_study
-from lrsearch.cli.options import echo, json_option, storage_option
+from lrsearch.cli.options import echo, json_option, storage_option, stored_study_options
 from lrsearch.cli.run import check_result
 from lrsearch.cli.waiting import exit_code, next_action, wait_for_change
 from lrsearch.errors import StudyBroken
@@ -35,7 +35,6 @@ def studies(*, storage: str | None, as_json: bool) -> None:
 
 
 @click.command("status")
-@study_argument
 @click.option("--watch", is_flag=True, help="Show it again every two seconds until the study ends.")
 @click.option(
     "--wait",
@@ -45,8 +44,7 @@ def studies(*, storage: str | None, as_json: bool) -> None:
     "with the verdict so far and what to do next. Exit code 0: it has ended, "
     "5: workers train it, 6: it has not ended and no worker trains it.",
 )
-@storage_option
-@json_option
+@stored_study_options
 def status(
     study: str, *, watch: bool, wait: int | None, storage: str | None, as_json: bool
 ) -> None:
@@ -114,7 +112,6 @@ def _show_change(
 
 
 @click.command("trials")
-@study_argument
 @click.option(
     "--format",
     "form",
@@ -123,8 +120,7 @@ def _show_change(
     show_default=True,
     help="What to print; --json is --format json.",
 )
-@storage_option
-@json_option
+@stored_study_options
 def trials(study: str, *, form: str, storage: str | None, as_json: bool) -> None:
     """List the trials of STUDY and its retests."""
     from lrsearch.report.trials import trial_row, trials_csv, trials_table
@@ -163,9 +159,7 @@ def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
 
 
 @click.command("workers")
-@study_argument
-@storage_option
-@json_option
+@stored_study_options
 def workers(study: str, *, storage: str | None, as_json: bool) -> None:
     """List the workers of STUDY: host, process, slot, state, when last seen."""
     from lrsearch.report.workers import worker_rows, workers_table
