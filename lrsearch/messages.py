@@ -224,6 +224,12 @@ class WorkerInterrupted(WorkerMessage):
     reason: str
 
 
+class WorkerLeft(WorkerMessage):
+    """The time of this worker is up: it holds nothing any more, and begins nothing."""
+
+    event = "left"
+
+
 class WorkerDone(WorkerMessage):
     """The database has nothing left for this worker."""
 

@@ -1,4 +1,4 @@
-"""Commands that give the answer: best, export, plot."""
+"""Commands that give the answer: best, report, export, plot."""
 
 from __future__ import annotations
 
@@ -126,6 +126,32 @@ def _write_keras(
         f"wrote {output}: untrained and compiled; `import lrsearch.keras` before loading it.",
         err=True,
     )
+
+
+@click.command("report")
+@study_argument
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The HTML file to write.",
+)
+@storage_option
+@json_option
+def report(study: str, *, output: Path, storage: str | None, as_json: bool) -> None:
+    """Write all that is known of STUDY as one HTML page that needs no network.
+
+    The verdict, value against rate, schedules, curves, the trials, what was stopped, the cost, and
+    the code to train it again. It is for any browser, for print, and for a mail.
+    """
+    from lrsearch.report.html.gathering import gather
+    from lrsearch.report.html.page import report_file, write_page
+
+    with open_study(study, storage) as (ledger, record):
+        data = gather(ledger, record, ledger.trials(record.id))
+    write_page(report_file(data), output)
+    echo(str(output), f"wrote {output}", as_json=as_json)
 
 
 @click.command("plot")

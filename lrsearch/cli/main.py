@@ -21,7 +21,7 @@ from lrsearch.version import VERSION
 
 SECTIONS = {
     "Search": (run.new_study, plan.plan, run.start_study, run.attach, retesting.retest),
-    "Answers": (answers.best, answers.export, answers.plot, dashboard.dashboard),
+    "Answers": (answers.best, answers.report, answers.export, answers.plot, dashboard.dashboard),
     "Look": (show.studies, show.status, show.trials, show.show, show.workers),
     "Steer": (manage.stop, manage.resume, manage.extend, manage.retry, manage.delete),
     "Set up": (server.doctor, server.database, server.migrate, completing.completion, show.version),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,7 @@ def open_stored_study(name: str, machine: MachineOptions) -> Iterator[tuple[Ledg
     """
     from lrsearch.storage import open_ledger
 
-    with closing(open_ledger(machine.url)) as ledger:
+    with open_ledger(machine.url) as ledger:
         study = ledger.study(name)
         refuse_broken(study)
         yield ledger, study
@@ -99,6 +100,7 @@ def start_workers(
     study_file: str | Path | None,
     listen: Listener,
     left: int | None = None,
+    leave_by: float | None = None,
 ) -> Iterator[tuple[Pool, SlotPlan]]:
     """Start this machine's workers for a stored study, and check that their file is the study's.
 
@@ -107,6 +109,7 @@ def start_workers(
     slots = plan_further(machine, ledger, study, left or left_of_phase(ledger, study))
     path = find_file(study, study_file)
     config = make_worker_config(machine, study_file=path, overrides=study.plan.overrides)
+    config = replace(config, leave_by=leave_by)
     with Pool(slots.slots, config, listen, trial_timeout=machine.trial_timeout) as pool:
         check_identity(ledger, study, pool.inspect().facts, search, listen=listen)
         yield pool, slots

@@ -23,7 +23,7 @@ from lrsearch.messages import Inspection
 from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.progress.listeners import ignore
 from lrsearch.setup.slots import SlotPlan
-from lrsearch.values import Json, Kind, StudyRecord, StudyState, TrialRecord
+from lrsearch.values import Json, StudyRecord, StudyState, TrialRecord
 
 MOST = 10**7  # trainings that are ever reported to fit into a time
 # From the inspection to training: opening the database, creating the study, entering the workers.
@@ -117,7 +117,7 @@ def _read_stored(
             trials=study.trials,
             trainings=study.trainings,
             seeds=study.plan.retest_seeds,
-            searched=sum(each.kind is Kind.SEARCH for each in records),
+            searched=sum(each.is_search for each in records),
             existing=len(records),
         ).set(trials=search.trials, trainings=search.trainings)
         trials, trainings = budget.trials, budget.trainings
@@ -189,7 +189,7 @@ def _bill(
     workers: int,
     seconds: float | None,
 ) -> Bill:
-    done = sum(each.state.terminal for each in records)
+    done = sum(each.ended for each in records)
     retests = study.plan.retest_seeds * (study.plan.retest_top + 1)
     if left is not None and study.trials is not None:
         retests = max(0, done + left - study.trials)

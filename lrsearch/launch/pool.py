@@ -48,6 +48,7 @@ from lrsearch.messages import (
     WorkerDone,
     WorkerFailed,
     WorkerInterrupted,
+    WorkerLeft,
     WorkerMessage,
     WorkerReady,
     WorkerSignalled,
@@ -57,11 +58,17 @@ from lrsearch.progress.listeners import ignore
 from lrsearch.setup.slots import Slot
 from lrsearch.values import StudyState
 from lrsearch.worker.config import WorkerConfig
+from lrsearch.worker.stopping import TIME_IS_UP
 from lrsearch.worker.wire import error_from_message
 
 # From the first signal until workers that have not left are killed; 10 s in all are promised.
 STOP_SECONDS = 7.0
+# Before the time by which all must have left: workers that have not left by themselves are told to.
+_LEAVING_SECONDS = STOP_SECONDS + 1.0
 TICK_SECONDS = 0.25
+
+_TOO_LATE = "the time to leave came before the study's file was loaded."
+_MORE_TIME = "Give it longer: --leave-by, or the time of the batch job."
 
 
 class Pool:
@@ -89,6 +96,7 @@ class Pool:
         self._stop_at: float | None = None  # when workers that have not left are killed, monotonic
         self._signal: int | None = None
         self._finished = False  # some worker found nothing left
+        self._time_is_up = False  # of this pool; the study may go on elsewhere
         self.tick: Callable[[], None] = lambda: None  # called a few times a second while waiting
         self.before: Listener = ignore  # gets workers' messages before the listener does
 
@@ -122,6 +130,8 @@ class Pool:
             self._step()
             if self._signal is not None:
                 raise Interrupted(self._signal, "interrupted before the study began")
+            if self._time_is_up:
+                raise EnvironmentProblem(_TOO_LATE, fix=_MORE_TIME)
             if self._failure is not None:
                 raise self._failure
             if inspector.child is None:
@@ -158,8 +168,8 @@ class Pool:
         if state is StudyState.BROKEN:
             why = f"study {study!r} is broken: its first trials all failed alike."
             raise StudyBroken(f"{why} See: lrsearch trials {quote(study)}")
-        idle = self._config.until == "idle" and self._finished
-        if state is not StudyState.OPEN or idle:
+        idle = self._config.until != "done" and self._finished
+        if state is not StudyState.OPEN or idle or self._time_is_up:
             return
         if not self._finished:
             # prefer a worker that reported an error, then one that printed something
@@ -226,8 +236,10 @@ class Pool:
                 child.send(Quit())
             case WorkerSignalled(signal=name):
                 child.signalled = child.signalled if child.done else name
-            case WorkerInterrupted():
+            case WorkerInterrupted() | WorkerLeft():
                 child.done = not child.attempts  # the worker put back all that is known here
+                self._time_is_up |= isinstance(message, WorkerLeft)
+                child.send(Quit())
 
     def _on_signal(self, number: int) -> None:
         self._signal = number
@@ -264,7 +276,8 @@ class Pool:
             ended = f"its worker ended by {state.ending}"
             self._close_attempts(child, child.verdict or child.reason or ended)
         left = child.done and not child.signalled
-        if left or self._stop_at is not None or self._failure is not None or self._study is None:
+        ends = self._time_is_up or self._stop_at is not None or self._failure is not None
+        if left or ends or self._study is None:
             return
         self._replace(state, child)
 
@@ -298,7 +311,10 @@ class Pool:
         return False
 
     def _watch_clocks(self) -> None:
-        now = time.monotonic()
+        now, leave_by = time.monotonic(), self._config.leave_by
+        if leave_by is not None and time.time() >= leave_by - _LEAVING_SECONDS:
+            self._time_is_up = True
+            self.interrupt(TIME_IS_UP)
         if self._stop_at is not None and now >= self._stop_at:
             self._kill_all("interrupted while a long call held it")
         for state in self._states:

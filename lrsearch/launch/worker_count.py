@@ -57,7 +57,7 @@ def plan_further(
 
 def _in_progress(ledger: Ledger, study: StudyRecord) -> bool:
     """Whether some trial has begun and not ended, and may thus have a checkpoint."""
-    return any(each.attempt and not each.state.terminal for each in ledger.trials(study.id))
+    return any(each.attempt and not each.ended for each in ledger.trials(study.id))
 
 
 def left_of_phase(

@@ -17,6 +17,7 @@ from lrsearch.messages import (
     TrialEnded,
     TrialStarted,
     WorkerDied,
+    WorkerLeft,
 )
 from lrsearch.progress.state import ProgressState, number
 from lrsearch.report.bill import bill_text, duration
@@ -31,6 +32,11 @@ _STATUS = {
     Status.LOST: "lost",
 }
 _LEAST_ROOM = 12  # characters of a setting
+
+_FAREWELLS = {
+    Stopping.event: "stopping: running trials are put back (again: end at once)",
+    WorkerLeft.event: "a worker leaves, since its time is up; running trials are saved",
+}
 
 
 class Lines:
@@ -78,8 +84,8 @@ class Lines:
                 text = f"{event.slot}| {output}"
             case WorkerDied() as died:
                 text = self._death_line(event.slot, died)
-            case Stopping():
-                text = "stopping: running trials are put back (again: end at once)"
+            case Stopping() | WorkerLeft():
+                text = _FAREWELLS[event.message.event]
         return text
 
     def _start_line(self, slot: str, started: TrialStarted) -> str:

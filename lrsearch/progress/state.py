@@ -25,6 +25,7 @@ from lrsearch.messages import (
     TrialStarted,
     WorkerDied,
     WorkerDone,
+    WorkerLeft,
     WorkerReady,
     Working,
 )
@@ -281,7 +282,7 @@ class ProgressState:
                 self._end(event.slot, ended)
             case WorkerDied(retry_seconds=delay):
                 self.rows[event.slot] = Row(state="given up" if delay is None else "restarting")
-            case WorkerDone():
+            case WorkerDone() | WorkerLeft():
                 self.rows[event.slot] = Row(state="done")
 
     def _start(self, slot: str, started: TrialStarted) -> None:

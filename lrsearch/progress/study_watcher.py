@@ -67,7 +67,7 @@ class StudyWatcher:
                 direction=facts.direction,
                 trials=study.trials,
                 trainings=study.trainings,
-                done=sum(each.state.terminal for each in records if each.kind is Kind.SEARCH),
+                done=sum(each.ended for each in records if each.is_search),
                 deadline=study.deadline,
                 retest=study.plan.retest_seeds,
                 retested=study.plan.retest_top + 1,
@@ -125,12 +125,12 @@ class StudyWatcher:
 
     def _send_counts(self, glance: Glance) -> None:
         counts, study = glance.counts, glance.study
-        ended = [each for each in self._unsent if each.state.terminal]
+        ended = [each for each in self._unsent if each.ended]
         self._unsent = []
         self._send(
             StudyCounts(
-                ended=tuple(each.label for each in ended if each.kind is Kind.SEARCH),
-                retests_ended=tuple(each.label for each in ended if each.kind is Kind.RETEST),
+                ended=tuple(each.label for each in ended if each.is_search),
+                retests_ended=tuple(each.label for each in ended if each.is_retest),
                 retests=counts.retests,
                 running=counts.running,
                 waiting=counts.waiting,

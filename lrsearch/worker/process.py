@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 
 from lrsearch.errors import LrSearchError
@@ -27,13 +27,15 @@ from lrsearch.messages import (
     Work,
     WorkerDone,
     WorkerInterrupted,
+    WorkerLeft,
+    WorkerMessage,
     WorkerReady,
     WorkerSignalled,
 )
 from lrsearch.worker.channel import CommandReader, EventWriter, private_input, private_output
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.loading import StudyLoader, make_loader
-from lrsearch.worker.stopping import StopRequest
+from lrsearch.worker.stopping import TIME_IS_UP, StopRequest
 from lrsearch.worker.wire import error_to_message
 
 ORPHAN_SECONDS = 4.0  # from the parent's death to ours; promised: 5
@@ -89,20 +91,23 @@ class WorkerProcess:
                     self._say(StudyInspected(inspection=_inspect(config, loader)))
                     gc.collect()  # frees the inspected model while the parent makes the study
                 case Work(study=name):
-                    with closing(open_ledger(config.storage)) as ledger:
+                    with open_ledger(config.storage) as ledger:
                         study = ledger.study(name)
                         with open_session(
                             config, ledger, study, loader, stop=self._stop, say=self._say
                         ) as session:
                             gc.freeze()  # the study's own objects stay, too
                             reason = session.train(until=config.until)
-                    stopped = self._stop.reason
-                    end = (
-                        WorkerInterrupted(reason=stopped) if stopped else WorkerDone(reason=reason)
-                    )
-                    self._say(end)
+                    self._say(self._end_of(reason))
                 case Quit():
                     return
+
+    def _end_of(self, reason: str) -> WorkerMessage:
+        """What to tell the parent of a session that ended for `reason`."""
+        if reason == TIME_IS_UP:
+            return WorkerLeft()
+        stopped = self._stop.reason
+        return WorkerInterrupted(reason=stopped) if stopped else WorkerDone(reason=reason)
 
     def say_failure(self, error: BaseException) -> int:
         """Tell the parent why this process cannot go on; returns the exit code."""

@@ -8,7 +8,9 @@ Worker processes and notebooks do the same.
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +31,8 @@ from lrsearch.worker.trial_session import TrialSession
 if TYPE_CHECKING:
     from lrsearch.engine.contract import Engine
     from lrsearch.storage import Ledger
+
+_LAPSED = 1.1  # leases after which the trial of a worker that died waits for another
 
 
 @contextmanager
@@ -60,7 +64,9 @@ def open_session(
                 config, ledger, study, space,
                 worker_id=worker_id, heartbeat=heartbeat, stop=stop, say=say,
             )  # fmt: skip
-            yield StudySession(trials=trials, engine=engine, stop=stop)
+            yield StudySession(
+                trials=trials, engine=engine, stop=stop, lease_seconds=config.lease_seconds
+            )
     finally:
         with suppress(LrSearchError):
             ledger.worker_seen(worker_id, "gone")
@@ -90,28 +96,31 @@ class StudySession:
     trials: TrialSession
     engine: Engine
     stop: StopRequest
+    lease_seconds: float
 
     def train(self, *, until: str = "done") -> str:
         """Train trials until the budget is spent or the worker must stop; returns the reason.
 
         `until` "idle" ends the session also where others still train and nothing is left for this
-        worker now.
+        worker now; "unneeded", where that has been so for longer than a lease.
 
         An exception from the engine ends the session, too. Where this worker was told to stop, an
         exit puts its attempts back. Any other exception is the engine's own fault: the lease
         lapses, so that the attempt counts as lost and is not tried for ever.
         """
-        trials = self.trials
+        trials, since = self.trials, time.monotonic()
+        patience = self._patience(until)
         try:
             while True:
                 for outcome in self.engine.train(trials.claim, trials.watch, trials.save):
                     trials.tell(outcome)
+                    since = time.monotonic()
                 match trials.answer:
                     case Done(reason):
                         return reason
                     case PlanRetests():
                         trials.plan_retests(trials.answer)
-                    case Wait() if until == "idle":
+                    case Wait() if time.monotonic() - since >= patience:
                         return "nothing to train now"
                     case Wait(seconds):
                         self.stop.rest(seconds)
@@ -119,3 +128,8 @@ class StudySession:
             if self.stop.comes_within_a_moment():
                 trials.abandon("interrupted")
             raise
+
+    def _patience(self, until: str) -> float:
+        """Seconds without anything to train after which the worker leaves."""
+        needless = self.lease_seconds * _LAPSED
+        return {"done": math.inf, "idle": 0.0, "unneeded": needless}[until]

@@ -36,12 +36,13 @@ from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.curves import CurveBuffer
 from lrsearch.worker.heartbeat import Heartbeat
 from lrsearch.worker.judging import PruningJudge
+from lrsearch.worker.leaving import LeavingRule
 from lrsearch.worker.poisoned_study import breaking_failure
 from lrsearch.worker.retest_planning import plan_retests
 from lrsearch.worker.saving import CheckpointSaver
 from lrsearch.worker.seeds import seed_of
 from lrsearch.worker.shares import TimeShares
-from lrsearch.worker.stopping import StopRequest
+from lrsearch.worker.stopping import TIME_IS_UP, StopRequest
 from lrsearch.worker.trial_messages import place_text, trial_ended, trial_progress, trial_started
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class TrialSession:
         self._saver = CheckpointSaver(ledger, store, heartbeat, stop, say_once=self._say_once)
         self._curves = CurveBuffer(ledger.add_curves, time.monotonic)
         self._shares = TimeShares(time.monotonic)
+        self._leaving = LeavingRule(config.leave_by, time.time)
         self._running: dict[int, _Running] = {}  # by trial id
         self._revision: int | None = None  # of the ledger's trials that the proposer has seen
         self._said: set[str] = set()
@@ -104,6 +106,9 @@ class TrialSession:
     def claim(self) -> TrialSpec | None:
         """Claim the next trial and its setting; None where there is none now."""
         while not self._stop.reason:
+            if self._leaving.is_too_late():
+                self.answer = Done(TIME_IS_UP)
+                return None
             claimed = self._ledger.claim(
                 self._study.id,
                 self._worker_id,
@@ -124,6 +129,7 @@ class TrialSession:
         """Bind the trial to its setting, or to a sampled one; None where the trial was lost."""
         self._heartbeat.hold(trial.id, attempt)
         self._shares.begin(trial.id)
+        self._leaving.begin(trial.id)
         setting, seed = trial.setting or self._propose(trial.number), trial.seed
         if seed is None:
             seed = seed_of(self._study.plan.seed, trial.kind, trial.number)
@@ -131,6 +137,7 @@ class TrialSession:
         if not self._ledger.bind(trial.id, attempt, setting=setting, params=params, seed=seed):
             self._heartbeat.release(trial.id, attempt)
             self._shares.end(trial.id)
+            self._leaving.end(trial.id)
             return None
         self._sync_mirror()
         retest = trial.kind is Kind.RETEST
@@ -186,6 +193,8 @@ class TrialSession:
         if time.monotonic() - running.said_at >= SAY_EVERY_SECONDS:
             running.said_at = time.monotonic()
             self._say(trial_progress(progress))
+        if self._leaving.must_leave(progress):
+            self._stop.stop(TIME_IS_UP)
         verdict = self._heartbeat.verdict(progress.trial_id, progress.attempt)
         if progress.epoch_end:
             self._curves.add(progress)
@@ -210,6 +219,7 @@ class TrialSession:
         ended = recorded and outcome.status.terminal
         self._heartbeat.release(outcome.trial_id, outcome.attempt)
         self._saver.end(outcome.trial_id, ended=ended)
+        self._leaving.end(outcome.trial_id)
         if ended:
             self._sync_mirror()
         end = outcome if recorded else replace(outcome, status=Status.LOST)

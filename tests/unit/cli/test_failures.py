@@ -127,7 +127,7 @@ def test_a_database_that_is_not_there_is_a_document(name, capsys):
         ("start-study s.py --extra a", "--extra", "a", "NAME=LOW,HIGH or NAME=A/B/C"),
         ("start-study s.py --sampler tpee", "--sampler", "tpee", ["tpe", "random", "qmc", "gp"]),
         ("start-study s.py", "study file", None, None),
-        ("attach digits --until never", "--until", "never", ["done", "idle"]),
+        ("attach digits --until never", "--until", "never", ["done", "idle", "unneeded"]),
         ("extend digits", "--trials", None, ["--trials N", "--trainings N", "--timeout TIME"]),
         ("doctor s.py", "STUDY_FILE", "s.py", "a path that exists"),
         ("database start", "--dir", None, "a folder's path"),
