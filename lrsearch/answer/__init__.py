@@ -6,6 +6,7 @@ shown.
 
 from lrsearch.answer.answer import Answer, summarise
 from lrsearch.answer.bill import Bill, figures_by_looks, forecast, timed_training
+from lrsearch.answer.early_stops import EarlyStops, early_stops
 from lrsearch.answer.more_retests import best_settings
 from lrsearch.answer.next_steps import NOTEBOOK, SHELL, Ways
 from lrsearch.answer.optimizers import OptimizerRow, ended_by_optimizer
@@ -29,10 +30,12 @@ __all__ = [
     "Answer",
     "Bill",
     "Contender",
+    "EarlyStops",
     "OptimizerRow",
     "Spent",
     "Ways",
     "best_settings",
+    "early_stops",
     "ended_by_optimizer",
     "evidence_text",
     "figures_by_looks",

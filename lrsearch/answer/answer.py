@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrsearch.answer.cautions import Evidence, find_cautions
+from lrsearch.answer.early_stops import EarlyStops, early_stops
 from lrsearch.answer.next_steps import SHELL, Ways
 from lrsearch.answer.optimizers import OptimizerRow, by_optimizer
 from lrsearch.answer.spending import Spent, spent_on
@@ -46,6 +47,7 @@ class Answer:
     warnings: tuple[str, ...]
     changes: tuple[Change, ...] = ()  # of the definition, since the study began
     spent: Spent | None = None  # None where the attempts are not known
+    stops: EarlyStops | None = None  # None where the study has no stopping rule
 
     @property
     def runners_up(self) -> tuple[Contender, ...]:
@@ -71,6 +73,7 @@ class Answer:
             "by_optimizer": [row.to_json() for row in self.by_optimizer],
             "counts": dict(self.counts),
             "spent": self.spent.to_json() if self.spent else None,
+            "early_stops": self.stops.to_json() if self.stops else None,
             "changes": [each.to_json() for each in self.changes],
             "warnings": list(self.warnings),
         }
@@ -128,6 +131,7 @@ def summarise(
         changes=study.changes,
         warnings=find_cautions(evidence),
         spent=None if attempts is None else spent_on(records, attempts),
+        stops=early_stops(study, records),
     )
 
 

@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 
 from lrsearch.answer import Answer, Contender, evidence_text
 from lrsearch.answer.words import count_text, rate_text
-from lrsearch.report.bill import spent_text
+from lrsearch.report.bill import early_stops_text, spent_text
 from lrsearch.report.layout import Column, paragraph, table
 from lrsearch.report.words import (
     aim_text,
@@ -29,11 +29,13 @@ def answer_text(answer: Answer, *, width: int | None = None) -> str:
     """The whole page of `lrsearch best`; in `width` columns where a width is given."""
     head = f"study {answer.study}: {aim_text(answer.objective, answer.direction)}; {ended(answer)}"
     spent = f"spent: {spent_text(answer.spent)}" if answer.spent else ""
+    stops = early_stops_text(answer.stops)
     parts = [
         paragraph(head, width) + "\n",
         _contenders(answer, width),
         _optimizers(answer, width),
         paragraph(spent, width, hang="       "),
+        paragraph(stops and f"stopped: {stops}", width, hang="         "),
         *(paragraph(f"note: {each}", width, hang="      ") for each in answer.warnings),
     ]
     return "\n".join(filter(None, parts)).rstrip()

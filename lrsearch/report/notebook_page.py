@@ -14,7 +14,7 @@ from lrsearch.answer import Answer, Contender, evidence_text
 from lrsearch.answer.words import rate_text
 from lrsearch.errors import EnvironmentProblem
 from lrsearch.report.answer_page import NOTHING_YET, ended, inseparable
-from lrsearch.report.bill import spent_text
+from lrsearch.report.bill import early_stops_text, spent_text
 from lrsearch.report.words import aim_text, run_text, value_digits, value_text, varying_of
 from lrsearch.values import StudyRecord, Trials
 
@@ -25,11 +25,13 @@ def answer_html(study: StudyRecord, records: Trials, answer: Answer) -> str:
     """The whole output of a cell."""
     aim = escape(aim_text(answer.objective, answer.direction))
     notes = "".join(f"<li>{escape(each)}</li>" for each in answer.warnings)
+    stops = early_stops_text(answer.stops)
     parts = [
         f"<p><b>{escape(answer.study)}</b>: {aim}; {ended(answer)}</p>",
         _contenders(answer),
         _picture(study, records, answer),
         f"<p>spent: {escape(spent_text(answer.spent))}</p>" if answer.spent else "",
+        f"<p>stopped: {escape(stops)}</p>" if stops else "",
         f"<ul>{notes}</ul>" if notes else "",
     ]
     return f"<div>{''.join(parts)}</div>"

@@ -5,6 +5,7 @@ spaces as dimensions; nothing of SQL, Keras, workers or clocks.
 """
 
 from lrsearch.sampling.proposer import SAMPLERS, Proposer, check_sampler
+from lrsearch.sampling.learned_stopping import Seen
 from lrsearch.sampling.pruning import PRUNERS, pruning_rule
 
-__all__ = ["PRUNERS", "SAMPLERS", "Proposer", "check_sampler", "pruning_rule"]
+__all__ = ["PRUNERS", "SAMPLERS", "Proposer", "Seen", "check_sampler", "pruning_rule"]

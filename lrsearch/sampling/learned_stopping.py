@@ -69,9 +69,10 @@ def stands_too_low(value: float, others: Sequence[Seen], direction: Direction) -
 
 
 def _ended_well(others: Sequence[Seen], direction: Direction) -> list[Seen]:
-    """The best third of the full runs, ties included; none where there are too few full runs.
+    """The best third of the full runs, ties included; none where nothing can be learned.
 
-    A run that diverged, or has no value at its end, ended badly.
+    A run that diverged, or has no value at its end, ended badly. Nothing can be learned of too few
+    full runs, and of those that all ended alike.
     """
     ended = [each for each in others if each.ended]
     count = round(GOOD * len(ended))
@@ -79,11 +80,10 @@ def _ended_well(others: Sequence[Seen], direction: Direction) -> list[Seen]:
     if len(ended) < ENOUGH or not finals:
         return []
     limit = finals[min(count, len(finals)) - 1]
-    return [
-        each
-        for each in ended
-        if each.final is not None and direction.cost(each.final) <= limit
+    good = [
+        each for each in ended if each.final is not None and direction.cost(each.final) <= limit
     ]
+    return good if len(good) < len(ended) else []
 
 
 def _rank(cost: float, costs: Sequence[float]) -> float:

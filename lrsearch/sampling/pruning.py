@@ -53,6 +53,15 @@ class PruneRule:
             epoch for epoch in self._rungs(self.epochs, number) if first < epoch < self.epochs
         )
 
+    @property
+    def compares_running(self) -> bool:
+        """Whether trials that still run are compared with, too.
+
+        The learned rule asks the ended ones alone. When a running one's values are written depends
+        on the clock, and one worker shall repeat a study.
+        """
+        return self.name != LEARNED
+
     def is_control(self, number: int) -> bool:
         """Whether trial `number` runs on whatever the verdict is, so that the rule is checked."""
         return self.name == LEARNED and is_control(self.seed, number)
