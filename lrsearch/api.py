@@ -265,11 +265,12 @@ def _result(
     with open_ledger(machine.url) as ledger:
         study = ledger.study(name)
         records = ledger.trials(study.id)
+        attempts, scores = ledger.all_attempts(study.id), ledger.row_scores(study.id)
         return SearchResult(
             study=study,
             records=records,
             curves=ledger.curves(study.id),
-            answer=summarise(study, records, ledger.all_attempts(study.id), ways=NOTEBOOK),
+            answer=summarise(study, records, attempts, scores=scores, ways=NOTEBOOK),
             definition=definition,
             search_options=search,
             machine_options=machine,

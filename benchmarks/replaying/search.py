@@ -13,7 +13,11 @@ import numpy as np
 from replaying.table import Table
 
 from lrsearch import SearchSpace
+<<<<<<< HEAD
 from lrsearch.sampling import Proposer, Seen, pruning_rule
+=======
+from lrsearch.sampling import make_sampler, pruning_rule
+>>>>>>> main
 from lrsearch.sampling.pruning import PruneRule
 from lrsearch.space import OPTIMIZERS, rise_of
 from lrsearch.values import Direction, Kind, Origin, Setting, TrialRecord, TrialState, Verdict
@@ -58,8 +62,8 @@ class Search:
 
     def __post_init__(self) -> None:
         table, policy = self.table, self.policy
-        self._proposer = Proposer(
-            self.space, direction=table.direction, sampler=policy.sampler, seed=self.seed
+        self._proposer = make_sampler(
+            policy.sampler, self.space, direction=table.direction, seed=self.seed
         )
         self._rule: PruneRule = pruning_rule(
             policy.pruner, epochs=table.epochs, direction=table.direction, seed=self.seed

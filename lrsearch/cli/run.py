@@ -143,7 +143,8 @@ def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json 
 
     with open_study(name, storage) as (ledger, record):
         records = ledger.trials(record.id)
-        answer = summarise(record, records, ledger.all_attempts(record.id))
+        attempts, scores = ledger.all_attempts(record.id), ledger.row_scores(record.id)
+        answer = summarise(record, records, attempts, scores=scores)
     if as_json:
         echo_json(answer.to_json() if beside is None else {**beside, "answer": answer.to_json()})
         check_result(record, records)

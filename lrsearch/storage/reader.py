@@ -118,6 +118,14 @@ class LedgerReader:
         query = select(attempts).where(attempts.c.trial_id == trial_id).order_by(attempts.c.attempt)
         return self._read(records.attempt_from, query)
 
+    def attempts_by_trial(self, study_id: int) -> dict[int, list[AttemptRecord]]:
+        """The attempts at all of the study's trials, by trial id, the first one first."""
+        query = _with_trials(select(attempts), attempts).where(trials.c.study_id == study_id)
+        by_trial: dict[int, list[AttemptRecord]] = {}
+        for row in self.database.rows(query.order_by(attempts.c.trial_id, attempts.c.attempt)):
+            by_trial.setdefault(row.trial_id, []).append(records.attempt_from(row))
+        return by_trial
+
     def all_attempts(self, study_id: int) -> list[AttemptRecord]:
         """The attempts at all of the study's trials, in no order."""
         query = _with_trials(select(attempts), attempts).where(trials.c.study_id == study_id)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def gather(ledger: Ledger, study: StudyRecord, records: Trials) -> ReportData:
     """What the report of this study shows; curves of those trials alone that it draws."""
-    answer = summarise(study, records, ledger.all_attempts(study.id))
+    attempts, scores = ledger.all_attempts(study.id), ledger.row_scores(study.id)
+    answer = summarise(study, records, attempts, scores=scores)
     return ReportData(
         study=study,
         records=records,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lrsearch.answer import Answer, Contender, evidence_text
+from lrsearch.answer import Answer, Contender, Decision, evidence_text, verdict_text
 from lrsearch.answer.words import count_text, rate_text
 from lrsearch.report.html.markup import Content, Markup, tag
 from lrsearch.report.words import schedule_text, value_digits, value_text
@@ -19,20 +19,26 @@ _WORDS = {
 
 
 def verdict_sentence(answer: Answer) -> str:
-    """What to train with, what it reaches beside yours, and how sure that is."""
-    best, yours = answer.best, answer.yours
+    """The verdict where there is one, what to train with, and what it reaches beside yours."""
+    best = answer.best
     if best is None:
         return _nothing(answer)
+    if answer.verdict.gain is None:
+        return f"{_settings(answer, best, 'Use')}{_how_sure(answer, best)}"
+    verdict, better = answer.verdict, answer.verdict.decision is Decision.BETTER
+    settings = _settings(answer, best, "Use" if better else "The best of the study is")
+    return f"{verdict_text(verdict)} {answer.next.text} {settings}"
+
+
+def _settings(answer: Answer, best: Contender, use: str) -> str:
+    setting, yours = best.setting, answer.yours
+    rate = f"{setting.optimizer} at a peak learning rate of {rate_text(setting.learning_rate)}"
+    reached = f"{schedule_text(setting)}: {answer.objective} {_values(best)}"
     if best.is_yours:
-        return f"Keep your own compile: {_values(best)}; {_beside_yours(answer)}."
-    setting = best.setting
-    use = (
-        f"Use {setting.optimizer} at a peak learning rate of {rate_text(setting.learning_rate)}, "
-        f"{schedule_text(setting)}: {answer.objective} {_values(best)}"
-    )
+        return f"Keep your own compile, {rate}, {reached}; {_beside_yours(answer)}."
     if yours is None or yours.value is None:
-        return f"{use}. Yours has no value to compare with."
-    return f"{use}, yours {_values(yours)}. {_how_sure(answer, best, yours)}"
+        return f"{use} {rate}, {reached}. Yours has no value to compare with."
+    return f"{use} {rate}, {reached}, yours {_values(yours)}."
 
 
 def _nothing(answer: Answer) -> str:
@@ -62,15 +68,16 @@ def _beside_yours(answer: Answer) -> str:
     return f"the best single training of {count_text(tried + 1, 'trial')}, not retested"
 
 
-def _how_sure(answer: Answer, best: Contender, yours: Contender) -> str:
+def _how_sure(answer: Answer, best: Contender) -> str:
+    yours = answer.yours
+    if best.is_yours or yours is None or yours.value is None:
+        return ""
     if not best.seeds or not yours.seeds:
         return (
-            "These are single trainings: the best of many is flattered by luck until it is "
+            " These are single trainings: the best of many is flattered by luck until it is "
             "retested."
         )
-    if yours.trial in answer.not_separable:
-        return "On fresh seeds the difference may be chance: they are not separable."
-    return "On fresh seeds the difference is beyond chance (Welch's t, 95 %)."
+    return f" {verdict_text(answer.verdict)}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,7 +138,7 @@ def head(study: StudyRecord, records: Trials, answer: Answer) -> Content:
     return [
         tag("p", "lrsearch report", class_="kind"),
         tag("h1", study.name),
-        tag("p", verdict_sentence(answer), class_="verdict"),
+        tag("p", verdict_sentence(answer), class_="verdict" + " none" * (answer.best is None)),
         tag("p", f"{better}. ", tag("span", stand_text(stand), class_=f"state {stand.state}")),
         None if stand.ended else progress_bar(stand),
         tag("p", reason[-1], class_="reason") if reason else None,

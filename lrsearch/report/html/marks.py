@@ -96,10 +96,10 @@ class Panel:
         """Draw above what is there."""
         self.parts.append(join(content))
 
-    def axes(self, x_label: str, y_label: str, *, x_ticks: int = 6) -> None:
+    def axes(self, x_label: str, y_label: str, *, x_ticks: int = 6, y_ticks: int = 5) -> None:
         """Draw the grid, its numbers and what they are."""
         left, top, right, bottom = self.ends
-        for value, text in self.y.ticks(5):
+        for value, text in self.y.ticks(y_ticks) if y_ticks else ():
             at = self.y.at(value)
             self.add(tag("line", x1=left, x2=right, y1=at, y2=at, class_="grid"))
             self.add(tag("text", text, x=left - 6, y=at + 4, class_="end"))

@@ -41,15 +41,15 @@ def report_body(data: ReportData) -> Markup:
     return tag("main", definitions(), sections(data), foot)
 
 
-def page(title: str, head: Content, body: Content, after: Content = None) -> str:
-    """An HTML document."""
+def page(title: str, head: Content, body: Content, after: Content = None, **frame: str) -> str:
+    """An HTML document; `frame` are attributes of its body."""
     known = [
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", f"{title} - lrsearch"),
     ]
-    whole = tag("html", tag("head", known, head), tag("body", body, after), lang="en")
+    whole = tag("html", tag("head", known, head), tag("body", body, after, **frame), lang="en")
     return f"<!DOCTYPE html>\n{whole}\n"
 
 

@@ -27,7 +27,7 @@ class RatesFigure:
     answer: Answer
     shown: Trials  # with a setting and a rate above zero
     varying: frozenset[str]
-    frame: tuple[float, float]
+    frame: tuple[float, float] | None  # None: no trial has a value
     places: dict[str, int]  # of optimizers: colour and symbol
 
     def rates(self) -> list[float]:
@@ -76,12 +76,12 @@ def _most(rated: Trials, answer: Answer) -> Trials:
     return [each for each in rated if each.id in kept]
 
 
-def _frame(study: StudyRecord, records: Trials, answer: Answer) -> tuple[float, float]:
+def _frame(study: StudyRecord, records: Trials, answer: Answer) -> tuple[float, float] | None:
     """The better values, and all of the retests'."""
     values = [each.value for each in records if each.is_search and each.value is not None]
     found = frame_of(values, study.direction)
     if found is None:
-        return 0.0, 1.0
+        return None
     retests = [each for contender in answer.retested for each in _values(contender)]
     yours = answer.yours.searched if answer.yours else None
     span = (found[1] - found[0]) or abs(found[1]) or 1.0
@@ -97,9 +97,12 @@ def _values(contender: Contender) -> tuple[float, ...]:
 def _draw(figure: RatesFigure, width: float) -> tuple[Content, float]:
     wide = width > 500  # noqa: PLR2004
     left, right, top, bottom = 82.0, width - 10, 26.0, (330.0 if wide else 280.0)
-    y = value_scale(*figure.frame, bottom, top)
+    if figure.frame is None:
+        bottom = 80.0
+    y = value_scale(*(figure.frame or (0.0, 1.0)), bottom, top)
     panel = Panel(x=rate_scale(figure.rates(), left, right), y=y)
-    panel.axes("", figure.study.facts.objective, x_ticks=8 if wide else 5)
+    label = figure.study.facts.objective if figure.frame else "no trial has a value"
+    panel.axes("", label, x_ticks=8 if wide else 5, y_ticks=5 * (figure.frame is not None))
     _points(panel, figure)
     _yours(panel, figure)
     _retests(panel, figure)

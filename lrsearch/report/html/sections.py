@@ -43,7 +43,7 @@ def sections(data: ReportData) -> list[Content]:
     return [
         tag("header", head(*of_study), class_="top"),
         _figure("rates", "Which rate", _RATES, rates_figure(*of_study)),
-        _figure("schedules", "The winning schedule", _SCHEDULES, schedules_figure(*lines)),
+        _figure("schedules", _schedules_title(answer), _SCHEDULES, schedules_figure(*lines)),
         _figure("curves", "How they trained", _CURVES, curves_figure(*lines)),
         _figure("progress", "The best after k trials", _PROGRESS, progress_figure(*of_study)),
         _section(
@@ -69,6 +69,10 @@ _PROGRESS = (
     "The best value of any single training so far. It only ever improves, by luck too: the line of "
     "the retests says what the best is worth on fresh seeds."
 )
+
+
+def _schedules_title(answer: Answer) -> str:
+    return "The winning schedule" if answer.best and not answer.best.is_yours else "Your schedule"
 
 
 def _section(name: str, title: str, *content: Content) -> Markup | None:
