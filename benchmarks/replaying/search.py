@@ -13,11 +13,7 @@ import numpy as np
 from replaying.table import Table
 
 from lrsearch import SearchSpace
-<<<<<<< HEAD
-from lrsearch.sampling import Proposer, Seen, pruning_rule
-=======
-from lrsearch.sampling import make_sampler, pruning_rule
->>>>>>> main
+from lrsearch.sampling import Seen, make_sampler, pruning_rule
 from lrsearch.sampling.pruning import PruneRule
 from lrsearch.space import OPTIMIZERS, rise_of
 from lrsearch.values import Direction, Kind, Origin, Setting, TrialRecord, TrialState, Verdict

@@ -7,12 +7,9 @@ shown.
 from lrsearch.answer.answer import Answer, summarise
 from lrsearch.answer.band import Band
 from lrsearch.answer.bill import Bill, figures_by_looks, forecast, timed_training
-<<<<<<< HEAD
 from lrsearch.answer.early_stops import EarlyStops, early_stops
-=======
 from lrsearch.answer.gains import Decision, Expected
 from lrsearch.answer.margin import ONE_PERCENT, Margin, read_margin
->>>>>>> main
 from lrsearch.answer.more_retests import best_settings
 from lrsearch.answer.next_steps import NOTEBOOK, SHELL, Ways
 from lrsearch.answer.optimizers import OptimizerRow, ended_by_optimizer
@@ -42,14 +39,11 @@ __all__ = [
     "Band",
     "Bill",
     "Contender",
-<<<<<<< HEAD
-    "EarlyStops",
-=======
     "Decision",
+    "EarlyStops",
     "Expected",
     "Margin",
     "NextStep",
->>>>>>> main
     "OptimizerRow",
     "Scores",
     "Spent",

@@ -13,11 +13,8 @@ from typing import TYPE_CHECKING
 
 from lrsearch.answer.band import Band, find_band
 from lrsearch.answer.cautions import Evidence, find_cautions
-<<<<<<< HEAD
 from lrsearch.answer.early_stops import EarlyStops, early_stops
-=======
 from lrsearch.answer.margin import ONE_PERCENT, Margin
->>>>>>> main
 from lrsearch.answer.next_steps import SHELL, Ways
 from lrsearch.answer.optimizers import OptimizerRow, by_optimizer
 from lrsearch.answer.paired_rows import Scores
@@ -62,13 +59,10 @@ class Answer:
     warnings: tuple[str, ...]
     changes: tuple[Change, ...] = ()  # of the definition, since the study began
     spent: Spent | None = None  # None where the attempts are not known
-<<<<<<< HEAD
-    stops: EarlyStops | None = None  # None where the study has no stopping rule
-=======
     verdict: StudyVerdict
     next: NextStep
     band: Band | None = None  # None where yours is the best, or nothing is
->>>>>>> main
+    stops: EarlyStops | None = None  # None where the study has no stopping rule
 
     @property
     def runners_up(self) -> tuple[Contender, ...]:
@@ -167,9 +161,7 @@ def summarise(
         changes=study.changes,
         warnings=find_cautions(evidence),
         spent=None if attempts is None else spent_on(records, attempts),
-<<<<<<< HEAD
         stops=early_stops(study, records),
-=======
         verdict=verdict,
         next=next_step(
             verdict,
@@ -179,7 +171,6 @@ def summarise(
             ways=ways,
         ),
         band=find_band(records, stands.best, study.direction, tolerance=tolerance),
->>>>>>> main
     )
 
 

@@ -61,7 +61,7 @@ def was_spared(trial: TrialRecord) -> bool:
 
 
 def _best_fifth(study: StudyRecord, search: Sequence[TrialRecord]) -> set[int]:
-    """The numbers of the best fifth, at least one, of the trials that ran to their end; with ties."""
+    """The numbers of the best fifth of the trials that ran to their end, ties included."""
     valued = [each for each in search if each.has_value]
     if not valued:
         return set()

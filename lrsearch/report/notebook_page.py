@@ -13,10 +13,6 @@ from html import escape
 from lrsearch.answer import Answer, Contender, evidence_text, verdict_text
 from lrsearch.answer.words import rate_text
 from lrsearch.errors import EnvironmentProblem
-<<<<<<< HEAD
-from lrsearch.report.answer_page import NOTHING_YET, ended, inseparable
-from lrsearch.report.bill import early_stops_text, spent_text
-=======
 from lrsearch.report.answer_page import (
     NOTHING_YET,
     band_text,
@@ -24,8 +20,7 @@ from lrsearch.report.answer_page import (
     expected_text,
     inseparable,
 )
-from lrsearch.report.bill import spent_text
->>>>>>> main
+from lrsearch.report.bill import early_stops_text, spent_text
 from lrsearch.report.words import aim_text, run_text, value_digits, value_text, varying_of
 from lrsearch.values import StudyRecord, Trials
 
@@ -36,11 +31,8 @@ def answer_html(study: StudyRecord, records: Trials, answer: Answer) -> str:
     """The whole output of a cell."""
     aim = escape(aim_text(answer.objective, answer.direction))
     notes = "".join(f"<li>{escape(each)}</li>" for each in answer.warnings)
-<<<<<<< HEAD
     stops = early_stops_text(answer.stops)
-=======
     verdict = escape(f"{verdict_text(answer.verdict)} {answer.next.text}")
->>>>>>> main
     parts = [
         f"<p><b>{verdict}</b></p>",
         f"<p><b>{escape(answer.study)}</b>: {aim}; {ended(answer)}</p>",

@@ -202,11 +202,8 @@ def test_a_control_runs_on_and_what_the_rule_would_have_done_is_noted(learned, l
     study, trials, spec = learned(seed=seed_where(control=True))
     assert trials.watch(reached(spec, 2, 0.1)) is Verdict.KEEP
     assert trials.watch(reached(spec, 5, 0.1)) is Verdict.KEEP
-    trials.tell(
-        Outcome(
-            trial_id=spec.trial_id, attempt=spec.attempt, status=Status.COMPLETE, engine="toy", value=0.1, epochs=EPOCHS
-        )  # fmt: skip
-    )
+    end = {"status": Status.COMPLETE, "engine": "toy", "value": 0.1, "epochs": EPOCHS}
+    trials.tell(Outcome(trial_id=spec.trial_id, attempt=spec.attempt, **end))
     control = ledger.trials(study.id)[FULL]
     assert (control.state, control.notes) == (TrialState.COMPLETE, (f"{SPARED}2",))
 
