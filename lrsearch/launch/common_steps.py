@@ -135,14 +135,21 @@ def train(
 
 
 def complete_study(name: str, machine: MachineOptions) -> StudyRecord:
-    """Complete Optuna's rows of a study that ended well, and return the study.
+    """Complete Optuna's rows of a study that ended well, its page there, and return the study.
 
     The pool has left by then with its signal handlers: a Ctrl-C ends this step like any program.
     """
+    from lrsearch.answer import summarise
+    from lrsearch.report.optuna_page import show_in_optuna
     from lrsearch.storage import Mirror
 
     with open_database(machine.url) as ledger:
         study = ledger.study(name)
         with suppress(LrSearchError):  # a later command completes the rows
-            Mirror(ledger).complete(study.id)
+            mirror = Mirror(ledger)
+            mirror.complete(study.id)
+            records = ledger.trials(study.id)
+            scores = ledger.row_scores(study.id)
+            answer = summarise(study, records, ledger.all_attempts(study.id), scores=scores)
+            show_in_optuna(ledger, mirror, study, records, answer, last=True)
         return study
