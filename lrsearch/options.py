@@ -15,7 +15,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from lrsearch.budget import divide_trainings
+from lrsearch.budget import divide_in_halves, divide_trainings
 from lrsearch.choices import CHOICES, check_choice
 from lrsearch.errors import InvalidValue
 from lrsearch.rules import BOOL, WHOLE, Rule, at_least, check_fields, is_number
@@ -57,7 +57,8 @@ class SearchOptions:
         They are the given ones, else the share of the given trainings, else 40 without a timeout.
         """
         if self.trials is None and self.trainings is not None:
-            return divide_trainings(self.trainings, self.seeds)[0]
+            divide = divide_trainings if self.retest is None else divide_in_halves
+            return divide(self.trainings, self.seeds)[0]
         return TRIALS if self.trials is None and self.timeout is None else self.trials
 
     @property
