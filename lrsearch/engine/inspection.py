@@ -31,6 +31,7 @@ from lrsearch.engine.attempt import numbers_of
 from lrsearch.engine.callbacks import kept_of, looked_at
 from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, set_searched
 from lrsearch.engine.data import Arrays, Stream, sample_batch
+from lrsearch.engine.device_memory import forget_peak, has_gpu, read_memory
 from lrsearch.engine.failure import user_traceback
 from lrsearch.engine.first_look import LOOK_RATE, CallbackLook, StepLook, train_step, try_callbacks
 from lrsearch.engine.loaded import Findings, LoadedStudy
@@ -109,7 +110,8 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
     calls = _try_callbacks(loaded, model, step, total, accumulation)
     _check_objective(definition, step, calls)
     loaded.direction = direction or _direction(definition, model)
-    loaded.findings = _find_for_workers(loaded, first, second, calls)
+    findings = _find_for_workers(loaded, first, second, calls)
+    loaded.findings = replace(findings, step_bytes=step.gpu_bytes)
     data = loaded.first_data
     exact = isinstance(data.train, Arrays)
     return StudyFacts(
@@ -181,9 +183,13 @@ def _try_step(loaded: LoadedStudy) -> tuple[_Start, StepLook, Direction | None]:
     one is made: its optimizer's state may be large.
     """
     definition = loaded.definition
+    forget_peak()
+    before = read_memory().used
     model, start = _start_model(loaded, definition.seed)
     with _study_code(definition):
         step = train_step(model, loaded)
+    if has_gpu():
+        step = replace(step, gpu_bytes=int(read_memory().peak - before))
     return start, step, _direction(definition, model) if definition.objective in step.logs else None
 
 
