@@ -46,6 +46,26 @@ def host_name() -> str:
     return platform.node() or os.environ.get("HOSTNAME", "unknown")
 
 
+def hardware(root: Path = _ROOT) -> dict[str, str]:
+    """This machine in words: processor, cores, memory, system, GPUs; what is not known is left out.
+
+    The GPUs are all that the machine has, not those of a worker's slot.
+    """
+    import psutil
+
+    found = {"cores": str(usable_cores(root)), "system": platform.platform()}
+    model = re.search(r"^model name\s*:\s*(.+)$", _text(root / "proc/cpuinfo"), re.MULTILINE)
+    if processor := model.group(1) if model else platform.processor():
+        found["processor"] = processor
+    with suppress(OSError, RuntimeError, psutil.Error):
+        found["memory_gib"] = str(round(psutil.virtual_memory().total / 2**30))
+    drivers = sorted((root / "proc/driver/nvidia/gpus").glob("*/information"))
+    names = (re.search(r"^Model:\s*(.+?)\s*$", _text(each), re.MULTILINE) for each in drivers)
+    if gpus := [each.group(1) for each in names if each]:
+        found["gpus"] = ", ".join(gpus)
+    return found
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Names:
     """The files of one version's memory controller."""

@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from lrsearch.answer.more_retests import more_seeds
 from lrsearch.answer.next_steps import Ways
 from lrsearch.answer.optimizers import ended_by_optimizer
 from lrsearch.answer.ranking import nothing_to_compare, retest_candidates, yours_of
@@ -130,22 +129,11 @@ def _yours(evidence: Evidence) -> Iterator[str]:
     if not best or not yours or yours.value is None or nothing_to_compare(evidence.records):
         return
     if best.trial != yours.trial:
-        if yours.trial in evidence.not_separable:
-            more = _more(evidence)
-            yield f"The best is not separable from yours: the difference may be chance.{more}"
-    elif all(each.seeds for each in evidence.standing.retested):
+        return
+    if all(each.seeds for each in evidence.standing.retested):
         yield "Nothing beat yours: keep your compile, or give the search more trials."
     else:
         yield "Yours is the best of what ran well on fresh seeds."
-
-
-def _more(evidence: Evidence) -> str:
-    """How more seeds would part the best from yours, where they can and none are to be trained."""
-    retests = [each.retest for each in (evidence.best, evidence.yours) if each and each.retest]
-    if evidence.standing.open_retests or any(each.copies for each in retests):
-        return ""
-    seeds = more_seeds([each.n for each in retests])
-    return f" {evidence.way('retest', seeds=seeds)} tells more."
 
 
 def _not_retested(evidence: Evidence) -> Iterator[str]:
@@ -223,9 +211,7 @@ def _edge(evidence: Evidence) -> Iterator[str]:
     if not best or best.is_yours or best.setting.optimizer not in OPTIMIZERS:
         return
     name, rate = best.setting.optimizer, best.setting.learning_rate
-    low, high = rate_range(
-        name, best.setting.batch_size, asked=facts.asked_rates, base=facts.yours.batch_size
-    )
+    low, high = rate_range(best.setting, asked=facts.asked_rates, base=facts.yours.batch_size)
     for edge, near, way in (
         (low, rate < low * NEAR_EDGE, "lower"),
         (high, rate > high / NEAR_EDGE, "higher"),

@@ -222,7 +222,9 @@ until_option = click.option(
     type=_choice("until"),
     default="done",
     show_default=True,
-    help="Leave when the study is done, or already when there is nothing to train now.",
+    help="Leave when the study is done; idle: already when there is nothing to train now; "
+    "unneeded: when that has been so for a minute, in which the trial of a worker that died would "
+    "have come back.",
 )
 study_file_option = click.option(
     "--study-file",

@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lrsearch.cli.clusters import (
+    RememberingCommand,
+    check_cluster_options,
+    cluster_options,
+    leave_by_option,
+    leaving_time,
+    make_tasks,
+    submit_tasks,
+)
 from lrsearch.cli.completing import study_argument
 from lrsearch.cli.opening import columns, open_study
 from lrsearch.cli.options import (
@@ -84,27 +93,40 @@ def start_study(study_file: Path, *, create_only: bool, as_json: bool, **options
     echo({"study": name, "created": True}, ready, as_json=as_json)
 
 
-@click.command("attach")
+@click.command("attach", cls=RememberingCommand)
 @study_argument
+@click.argument("flags", nargs=-1, metavar="[-- FLAGS]")
 @study_file_option
 @until_option
+@leave_by_option
+@cluster_options
 @storage_option
 @worker_options
 @training_options
 @output_options
 @json_option
-def attach(study: str, *, study_file: Path | None, as_json: bool, **options: Any) -> None:
+def attach(study: str, *, flags: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Train trials of STUDY with this machine's workers too.
 
     It may run elsewhere, or have been stopped.
 
-    Any number of machines may attach and leave at any time; the budget stays exact.
+    Any number of machines may attach and leave at any time; the budget stays exact. With --on, a
+    cluster starts the workers, and what follows -- goes to the cluster's own command.
     """
+    on, dry_run, image = (options.pop(name) for name in ("on", "dry_run", "image"))
+    check_cluster_options(on, dry_run=dry_run, image=image, flags=flags)
+    if on is not None:
+        tasks = make_tasks(study, flags, {**options, "image": image})
+        submit_tasks(on, tasks, dry_run=dry_run, storage=options["storage"], as_json=as_json)
+        return
+    study_file, leave_by = options.pop("study_file"), leaving_time(options.pop("leave_by"))
     search, machine = take_options(options)
     from lrsearch.launch.attaching import attach as attach_workers
 
     with show_progress(as_json=as_json, **options) as listen:
-        record = attach_workers(study, search, machine, study_file=study_file, listen=listen)
+        record = attach_workers(
+            study, search, machine, study_file=study_file, leave_by=leave_by, listen=listen
+        )
     state = record.state.value
     answer = f"{study} is {state}. Its answer: lrsearch best {quote(study)}"
     echo({"study": study, "state": state}, answer, as_json=as_json)
@@ -121,7 +143,8 @@ def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json 
 
     with open_study(name, storage) as (ledger, record):
         records = ledger.trials(record.id)
-        answer = summarise(record, records, ledger.all_attempts(record.id))
+        attempts, scores = ledger.all_attempts(record.id), ledger.row_scores(record.id)
+        answer = summarise(record, records, attempts, scores=scores)
     if as_json:
         echo_json(answer.to_json() if beside is None else {**beside, "answer": answer.to_json()})
         check_result(record, records)
@@ -131,7 +154,7 @@ def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json 
     name = quote(name)
     click.echo(
         f"\nPaste it:  lrsearch export {name}\n"
-        f"See it:    lrsearch plot {name} -o pictures\n"
+        f"See it:    lrsearch report {name} -o report.html\n"
         "Browse it: lrsearch dashboard"
     )
 

@@ -58,14 +58,28 @@ def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> No
 
 @click.command("trials")
 @study_argument
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="What to print; --json is --format json.",
+)
 @storage_option
 @json_option
-def trials(study: str, *, storage: str | None, as_json: bool) -> None:
+def trials(study: str, *, form: str, storage: str | None, as_json: bool) -> None:
     """List the trials of STUDY and its retests."""
-    from lrsearch.report.trials import trial_row, trials_table
+    from lrsearch.report.trials import trial_row, trials_csv, trials_table
 
+    if as_json and form == "csv":
+        raise click.UsageError("--json and --format csv exclude each other.")
+    as_json = as_json or form == "json"
     with open_study(study, storage) as (ledger, record):
         records = ledger.trials(record.id)
+    if form == "csv":
+        click.echo(trials_csv(records), nl=False)
+        return
     echo(
         [trial_row(each) for each in records],
         trials_table(records, width=columns()),

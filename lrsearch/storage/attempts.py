@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import and_, delete, func, insert, or_, select, update
 
 from lrsearch.storage import records
+from lrsearch.storage.row_scores import write_row_scores
 from lrsearch.storage.tables import (
     IS_RUNNING,
     attempts,
@@ -62,6 +63,7 @@ def finish(tx: Transaction, outcome: Outcome, points: Sequence[CurvePoint]) -> b
     if outcome.status.terminal:
         columns |= {**records.outcome_columns(outcome), "finished_at": tx.now}
         _trim_curve(tx, outcome)
+        write_row_scores(tx, row.id, outcome.attempt, outcome.row_scores)
     tx.change_trial(row.id, **columns)
     tx.close_attempt(row.id, outcome.attempt, outcome.status.value, outcome.reason)
     tx.change_study()

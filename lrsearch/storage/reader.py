@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import ColumnElement, Select, select
 
@@ -15,18 +15,36 @@ from lrsearch.storage import glance as glances
 from lrsearch.storage.database import Database
 from lrsearch.storage.glance import Glance
 from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records, RungValue
-from lrsearch.storage.tables import attempts, calibrations, checkpoints, curves, studies, trials
+from lrsearch.storage.row_scores import row_scores_from
+from lrsearch.storage.tables import (
+    attempts,
+    calibrations,
+    checkpoints,
+    curves,
+    row_scores,
+    studies,
+    trials,
+)
 from lrsearch.storage.transaction import StudyGone
-from lrsearch.values import CurvePoint, Json, Kind, StudyRecord, WorkerRecord
+from lrsearch.values import CurvePoint, Json, Kind, RowScores, StudyRecord, WorkerRecord
 
 T = TypeVar("T")
 
 
 class LedgerReader:
-    """A ledger to read. Methods that raise StorageUnavailable at once say so."""
+    """A ledger to read, and a context that closes it.
+
+    Methods that raise StorageUnavailable at once say so.
+    """
 
     def __init__(self, database: Database) -> None:
         self.database = database
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connections."""
@@ -100,6 +118,14 @@ class LedgerReader:
         query = select(attempts).where(attempts.c.trial_id == trial_id).order_by(attempts.c.attempt)
         return self._read(records.attempt_from, query)
 
+    def attempts_by_trial(self, study_id: int) -> dict[int, list[AttemptRecord]]:
+        """The attempts at all of the study's trials, by trial id, the first one first."""
+        query = _with_trials(select(attempts), attempts).where(trials.c.study_id == study_id)
+        by_trial: dict[int, list[AttemptRecord]] = {}
+        for row in self.database.rows(query.order_by(attempts.c.trial_id, attempts.c.attempt)):
+            by_trial.setdefault(row.trial_id, []).append(records.attempt_from(row))
+        return by_trial
+
     def all_attempts(self, study_id: int) -> list[AttemptRecord]:
         """The attempts at all of the study's trials, in no order."""
         query = _with_trials(select(attempts), attempts).where(trials.c.study_id == study_id)
@@ -141,6 +167,14 @@ class LedgerReader:
         )
         rows = self.database.try_read(lambda tx: tx.execute(query).all())
         return list(map(records.rung_value_from, rows))
+
+    def row_scores(self, study_id: int) -> dict[int, dict[str, RowScores]]:
+        """Row scores by trial id and split, of the trainings that have some."""
+        query = select(row_scores).where(row_scores.c.study_id == study_id)
+        by_trial: dict[int, dict[str, RowScores]] = {}
+        for row in self.database.rows(query.order_by(row_scores.c.trial_id, row_scores.c.split)):
+            by_trial.setdefault(row.trial_id, {})[row.split] = row_scores_from(row)
+        return by_trial
 
     # -- engines' figures ------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from lrsearch.storage.tables import (
     checkpoints,
     curves,
     requests,
+    row_scores,
     studies,
     trials,
     workers,
@@ -207,7 +208,7 @@ def delete_rows(tx: Transaction) -> None:
     """Do the second half of a deletion: delete every row of the study."""
     refuse_while_running(tx)
     mine = select(trials.c.id).where(tx.of_study())
-    for table in (attempts, curves, checkpoints):
+    for table in (attempts, curves, checkpoints, row_scores):
         tx.execute(delete(table).where(table.c.trial_id.in_(mine)))
     for table in (trials, workers, calibrations, requests):
         tx.execute(delete(table).where(table.c.study_id == tx.study_id))

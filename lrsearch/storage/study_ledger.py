@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.exc import IntegrityError
@@ -190,11 +191,18 @@ class StudyLedger(LedgerReader):
                 self._optuna = open_optuna(self.database.url)
             return self._optuna
 
-    def change_optuna_attrs(self, optuna_study_id: int, change: AttrChange) -> None:
+    def change_optuna_attrs(
+        self,
+        optuna_study_id: int,
+        change: AttrChange,
+        *,
+        says: Mapping[str, Json] = MappingProxyType({}),
+    ) -> None:
         """Write the system attributes that `change` returns, in one transaction.
 
-        A study that is gone stays as it is. Raises StorageUnavailable.
+        With a change, `says` are written as attributes that people see. A study that is gone stays
+        as it is. Raises StorageUnavailable.
         """
         from lrsearch.storage.optuna_studies import change_attrs
 
-        self.database.transact(lambda tx: change_attrs(tx, optuna_study_id, change))
+        self.database.transact(lambda tx: change_attrs(tx, optuna_study_id, change, says))

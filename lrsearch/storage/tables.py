@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -210,6 +211,20 @@ checkpoints = Table(
     required("sha256", String(64)),
     required("size", BigInteger),
     required("written_at", Double),
+)
+
+row_scores = Table(
+    "lrsearch_row_scores",
+    metadata,
+    _trial(),
+    Column("split", String(16), primary_key=True),
+    required("study_id", Id),
+    required("attempt", Integer),
+    required("digest", String(32)),
+    required("total", BigInteger),  # rows of the whole split
+    required("kept", Integer),
+    required("scores", LargeBinary),  # MySQL's BLOB holds 64 KiB, MOST_ROWS take 16
+    Index("lrsearch_row_scores_study", "study_id"),
 )
 
 # Conditions on trials.

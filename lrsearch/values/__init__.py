@@ -4,7 +4,9 @@ Plain data: knows nothing of Keras, Optuna, SQL or clocks. Whoever makes a value
 trust it.
 """
 
-from lrsearch.values.setting import Json, Setting
+from lrsearch.jsonable import Json
+from lrsearch.values.row_scores import MOST_ROWS, NO_ROW_SCORES, RowScores
+from lrsearch.values.setting import Setting
 from lrsearch.values.states import (
     TERMINAL,
     Direction,
@@ -37,6 +39,8 @@ from lrsearch.values.trials import CurvePoint, TrialRecord, Trials
 
 __all__ = [
     "BY_FIT",
+    "MOST_ROWS",
+    "NO_ROW_SCORES",
     "TERMINAL",
     "WORKER_GONE_SECONDS",
     "Change",
@@ -47,6 +51,7 @@ __all__ = [
     "Origin",
     "Outcome",
     "Progress",
+    "RowScores",
     "Save",
     "Setting",
     "Snapshot",

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from lrsearch.values.setting import Json, Setting
+from lrsearch.jsonable import Json
+from lrsearch.values.row_scores import RowScores
+from lrsearch.values.setting import Setting
 from lrsearch.values.states import Status, Verdict
 
 if TYPE_CHECKING:
@@ -107,6 +109,8 @@ class Outcome:
     # failed by SystemExit or KeyboardInterrupt: the study's own, or the answer to a signal
     left: bool = False
     notes: tuple[str, ...] = ()  # "EarlyStopping was taken out", ...
+    # of a complete attempt whose objective is a mean over rows: validation, in retests test too
+    row_scores: tuple[RowScores, ...] = ()
 
     @classmethod
     def put_back(cls, trial_id: int, attempt: int, reason: str) -> Outcome:

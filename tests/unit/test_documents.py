@@ -100,7 +100,9 @@ def written(document: str) -> list[str]:
     return [each for each in dict.fromkeys(asked) if not each.startswith("--")]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/guide.md", "docs/reliability.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", "docs/guide.md", "docs/clusters.md", "docs/reliability.md"]
+)
 def test_every_command_of_a_document_can_be_parsed(document):
     asked = written(document)
     assert asked

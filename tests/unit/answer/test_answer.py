@@ -8,6 +8,8 @@ import pytest
 
 from lrsearch.answer import (
     NOTEBOOK,
+    SHELL,
+    Decision,
     best_settings,
     find_standing,
     fitting_retests,
@@ -353,8 +355,8 @@ def test_a_best_rate_at_the_edge_of_the_range_is_said(study, some):
 
 def test_the_edge_of_a_larger_batch_is_further_out(study, trial):
 
-    best = trial(1, "sgd", 5.0, 0.9)
-    # 16 times the base: sgd is searched up to 48
+    best = trial(1, "sgd", 8.0, 0.9)
+    # 16 times the base: sgd is searched up to 130
     wide = replace(best, setting=replace(best.setting, batch_size=512))
     assert any("edge" in each for each in summarise(study(), [best]).warnings)
     assert not any("edge" in each for each in summarise(study(), [wide]).warnings)
@@ -422,32 +424,31 @@ def test_values_on_the_test_split_are_kept_beside(study, some, retests):
     assert summarise(study(), [*some, *tested]).best.retest.test == (0.9, 0.9, 0.9)
 
 
-def test_a_best_that_is_not_separable_from_yours_names_the_command_that_tells_more(
+def test_an_undecided_verdict_names_what_would_settle_it(study, some, retests):
+    records = [*some, *retests(4, [0.98, 0.985, 0.99]), *retests(0, [0.98, 0.975, 0.985])]
+    for ways, way in (
+        (SHELL, r"lrsearch retest digits --seeds (\d+)"),
+        (NOTEBOOK, r"result.retest\(seeds=(\d+)\)"),
+    ):
+        step = summarise(study(), records, ways=ways).next
+        assert (step.action, step.rows) == ("retest", None)
+        assert int(re.search(way, step.text)[1]) == step.seeds > 3
+    waiting = replace(records[-1], state=TrialState.WAITING, value=None)
+    assert summarise(study(), [*records[:-1], waiting]).next.action == "wait"
+
+
+def test_more_seeds_are_not_asked_for_where_every_seed_gives_the_same_training(
     study, some, retests
 ):
-    records = [*some, *retests(4, [0.98, 0.985, 0.99]), *retests(0, [0.98, 0.975, 0.985])]
-    for ways, expected in (
-        ({}, "lrsearch retest digits --seeds 7 tells more."),
-        ({"ways": NOTEBOOK}, "result.retest(seeds=7) tells more."),
-    ):
-        [said] = [
-            each
-            for each in summarise(study(), records, **ways).warnings
-            if "not separable from yours" in each
-        ]
-        assert said.endswith(expected)
-    copies = [
+    records = [
         replace(each, logs={"val_accuracy": 0.98, "loss": 1.0}, value=0.98)
-        for each in records
-        if each.kind is Kind.RETEST
+        for each in (*retests(4, [0.98, 0.985, 0.99]), *retests(0, [0.98, 0.975, 0.985]))
     ]
-    assert not any(
-        "lrsearch retest" in each for each in summarise(study(), [*some, *copies]).warnings
-    ), "more seeds show nothing"
-    waiting = replace(records[-1], state=TrialState.WAITING, value=None)
-    assert not any(
-        "lrsearch retest" in each for each in summarise(study(), [*records[:-1], waiting]).warnings
-    ), "some are to come"
+    answer = summarise(study(), [*some, *records])
+    assert answer.verdict.decision is Decision.UNDECIDED
+    assert answer.next.action == "look"
+    assert "More seeds show nothing" in answer.next.text
+    assert "retest" not in answer.next.text
 
 
 def test_a_notebooks_notes_name_no_command(study, some, retests, trial):
