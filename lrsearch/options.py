@@ -75,6 +75,7 @@ class MachineOptions:
     workers: int | None = None  # processes
     threads: int | None = None  # of each worker
     per_device: int | None = None  # workers that share each GPU
+    gpus_per_trial: int | None = None  # of each worker, for models under a MirroredStrategy
     engine: str = "auto"
     trial_timeout: float | None = None  # an attempt that runs longer counts as hung
     checkpoints: str | Path | None = None  # their folder; beside the database where None
@@ -153,7 +154,9 @@ _SECONDS = _Rule(
     allowed="a number of seconds above 0",
 )
 _RULES: Mapping[str, _Rule] = {
-    **dict.fromkeys(("trials", "trainings", "workers", "threads", "per_device"), _whole(1)),
+    **dict.fromkeys(
+        ("trials", "trainings", "workers", "threads", "per_device", "gpus_per_trial"), _whole(1)
+    ),
     **dict.fromkeys(("seed", "retest", "retries"), _whole(0)),
     **dict.fromkeys(("timeout", "trial_timeout", "checkpoint_every"), _SECONDS),
     "checkpoint_quota": _whole(1, WHOLE + "bytes of at least {}, such as 20 * 2**30"),

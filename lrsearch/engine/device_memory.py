@@ -53,6 +53,11 @@ def has_gpu() -> bool:
     return _first_gpu() is not None
 
 
+def count_gpus() -> int:
+    """How many GPUs this process may use."""
+    return len(tf.config.list_logical_devices("GPU"))
+
+
 def _first_gpu() -> str | None:
     found = tf.config.list_logical_devices("GPU")
     return found[0].name.removeprefix("/device:") if found else None

@@ -17,7 +17,7 @@ from lrsearch.definition import StudyDefinition
 from lrsearch.engine._keras_model import asked_for_jit, has_own, own_loop, strategy_of
 from lrsearch.engine._keras_optimizer import inner, rate_is_function
 from lrsearch.engine._keras_rules import ADAPTERS
-from lrsearch.engine._keras_state import kernel_draws, other_variables
+from lrsearch.engine._keras_state import cudnn_layers, kernel_draws, other_variables
 from lrsearch.engine.callbacks import class_names, watches_batches
 from lrsearch.engine.data import Arrays, Data, Stream
 from lrsearch.engine.device_memory import has_gpu, read_memory
@@ -103,6 +103,12 @@ def check_graph(concrete: Function, known: Iterable[Variable]) -> None:
         raise CannotCarry(KERNEL_STATE, drawn[0])
     if others := other_variables(concrete, known):
         raise CannotCarry(UNKNOWN_VARIABLE, others[0])
+
+
+def check_rows(concrete: Function) -> None:
+    """Raise CannotCarry for a traced function of rows with a layer that cuDNN runs."""
+    if cudnn_layers(concrete):
+        raise CannotCarry(CUDNN_LAYER)
 
 
 def check_same_model(kept: Iterable[Variable], fresh: Iterable[Variable]) -> None:
@@ -201,6 +207,9 @@ SPARSE_GRADIENT = Limit(
 CHANGES_IN_EVALUATION = Limit(
     _VECTORIZED, "the model changes its state in evaluation, by random numbers or a counter"
 )
+CUDNN_LAYER = Limit(
+    _VECTORIZED, "a recurrent layer runs by cuDNN on a GPU, which takes rows one by one"
+)
 STREAMS = Limit(
     _VECTORIZED, "the data does not fit on the device, or is a dataset", AttemptFacts, _streams
 )
@@ -275,7 +284,7 @@ LIMITS = (
     Limit(_BOTH, "class_weight and sample weights are both given", AttemptFacts, _weighted_twice),
     STREAMS,
     *(MIXED_TYPES, CONSTRAINTS, SETS_WEIGHTS, NO_GRADIENT, SPARSE_GRADIENT, CHANGES_IN_EVALUATION),
-    *(ROWS_TOO_LARGE, OTHER_MODEL, KERNEL_STATE, UNKNOWN_VARIABLE),
+    *(CUDNN_LAYER, ROWS_TOO_LARGE, OTHER_MODEL, KERNEL_STATE, UNKNOWN_VARIABLE),
     *(TEXT_STREAM, SETS_RATE, GRAPHS_TOO_LARGE),
 )
 """Every row. Where several hold, the first one's reason is given."""
