@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Final, TypeAlias
@@ -99,19 +98,39 @@ class History:
     @cached_property
     def reach(self) -> Reach:
         """The range of rates on the axis, by optimizer: the table's, or one that has grown."""
-        optimizers = self._view.space.optimizers
-        ranges = {name: table_range(name) for name in optimizers}
-        if not self.informs:
-            return ranges
-        leader = int(self.means.argmin())
-        place = float(self._rows[leader, self._view.encoder.rate_column])
-        low, high = (math.log10(each) for each in ranges[self.outcomes[leader].setting.optimizer])
-        down = max(0.0, low - (place - BEYOND)) if place < low + NEAR_END else 0.0
-        up = max(0.0, place + BEYOND - high) if place > high - NEAR_END else 0.0
+        down, up = self._growth
+        ranges = {name: table_range(name) for name in self._view.space.optimizers}
         return {
             name: (max(AXIS[0], low / 10**down), min(AXIS[1], high * 10**up))
             for name, (low, high) in ranges.items()
         }
+
+    @property
+    def range_note(self) -> str:
+        """A line for people where the range has grown; empty where it has not."""
+        down, up = self._growth
+        end, way = ("top", "up") if up else ("bottom", "down")
+        return (
+            f"the best rates lie near the {end} of the usual range: the search goes on further "
+            f"{way} from there"
+            if down or up
+            else ""
+        )
+
+    @cached_property
+    def _growth(self) -> tuple[float, float]:
+        """Decades by which the range has grown at its lower and its upper end."""
+        if not self.informs:
+            return 0.0, 0.0
+        leader = int(self.means.argmin())
+        name = self.outcomes[leader].setting.optimizer
+        if name in self._view.space.asked_rates:
+            return 0.0, 0.0
+        place = float(self._rows[leader, self._view.encoder.rate_column])
+        low, high = np.log10(table_range(name))
+        down = max(0.0, low - (place - BEYOND)) if place < low + NEAR_END else 0.0
+        up = max(0.0, place + BEYOND - high) if place > high - NEAR_END else 0.0
+        return down, up
 
 
 def _fewer(scores: Floats) -> NDArray[np.intp]:

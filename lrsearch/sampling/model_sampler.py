@@ -37,6 +37,7 @@ class ModelSampler:
         self._view = SpaceView(space)
         self._direction, self._seed = direction, seed
         self._trials: dict[int, Seen] = {}  # by id
+        self.note = ""
 
     def observe(self, records: Iterable[TrialRecord]) -> None:
         """Take in records; the newest of an id counts."""
@@ -46,6 +47,7 @@ class ModelSampler:
         """The setting for trial `number`, after what was observed of the others."""
         others = [each for each in self._trials.values() if not _is(each.record, number)]
         history = History(self._view, others, self._direction)
+        self.note = history.range_note
         waiting = (each.record.number for each in others if _waits(each.record))
         for each in sorted(before for before in waiting if before < number):
             history.add_pending(self._choose(each, history))

@@ -44,6 +44,8 @@ class OptunaSampler:
     that lie outside the space are left out too: the user's own compile may.
     """
 
+    note = ""
+
     def __init__(
         self,
         space: SearchSpace,

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 
 class Sampler(Protocol):
-    """What proposes settings."""
+    """What proposes settings.
+
+    note: a line for people about the last proposal; empty where there is nothing to say.
+    """
+
+    note: str
 
     def observe(self, records: Iterable[TrialRecord]) -> None:
         """Take in records of any kind, in any order; the newest of an id counts."""

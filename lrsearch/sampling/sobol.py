@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class QuasiRandomSampler:
     """Proposes the points of one sequence, whatever was observed."""
 
+    note = ""
+
     def __init__(self, space: SearchSpace, *, direction: Direction, seed: int) -> None:
         del direction
         self._space, self._seed = space, seed

@@ -167,7 +167,10 @@ class TrialSession:
         records = self._ledger.trials(self._study.id, changed_since=self._revision)
         self._revision = records.revision
         self._sampler.observe(records)
-        return self._sampler.propose(number)
+        setting = self._sampler.propose(number)
+        if self._sampler.note:
+            self._say_once(self._sampler.note, self._sampler.note)
+        return setting
 
     def _read_checkpoint(self, trial: TrialRecord) -> Snapshot | None:
         """Read the checkpoint to go on from; each unreadable one becomes a note."""
@@ -252,7 +255,7 @@ class TrialSession:
 
     def _complete(self, spec: TrialSpec, outcome: Outcome) -> Outcome:
         """Add what the engine does not know: the worker's time, and where the attempt began."""
-        notes = outcome.notes
+        notes = (*outcome.notes, *self._judge.end(spec.trial_id))
         if spec.resume is not None:
             notes = (f"went on from {place_text(spec.resume)}", *notes)
         return replace(outcome, worker_seconds=self._shares.end(spec.trial_id), notes=notes)
