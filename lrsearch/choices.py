@@ -13,7 +13,7 @@ from typing import Final
 from lrsearch.errors import UnknownName
 
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "sampler": ("tpe", "random", "qmc", "gp"),
+    "sampler": ("auto", "tpe", "random", "qmc", "gp"),
     "pruner": ("none", "median", "asha", "hyperband"),
     "engine": ("auto", "vectorized", "graph", "fit"),
     "until": ("done", "idle", "unneeded"),

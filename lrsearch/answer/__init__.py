@@ -15,6 +15,8 @@ from lrsearch.answer.optimizers import OptimizerRow, ended_by_optimizer
 from lrsearch.answer.pace import seconds_left, trainings_left
 from lrsearch.answer.paired_rows import Scores
 from lrsearch.answer.ranking import (
+    could_win,
+    few_retests,
     fitting_retests,
     nothing_to_compare,
     ranking,
@@ -22,6 +24,7 @@ from lrsearch.answer.ranking import (
     retests_within,
     yours_of,
 )
+from lrsearch.answer.retest_race import next_retests
 from lrsearch.answer.settling import NextStep
 from lrsearch.answer.spending import Spent, spent_on
 from lrsearch.answer.spread import prepare_answer
@@ -48,14 +51,17 @@ __all__ = [
     "StudyVerdict",
     "Ways",
     "best_settings",
+    "could_win",
     "ended_by_optimizer",
     "evidence_text",
+    "few_retests",
     "figures_by_looks",
     "find_standing",
     "fitting_retests",
     "forecast",
     "give_verdict",
     "lost_text",
+    "next_retests",
     "nothing_to_compare",
     "prepare_answer",
     "ranking",

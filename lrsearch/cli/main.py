@@ -23,6 +23,7 @@ from lrsearch.cli import (
     run,
     server,
     show,
+    skill,
 )
 from lrsearch.cli.failures import error_to_json, wants_json
 from lrsearch.cli.options import Group, echo_json
@@ -36,7 +37,14 @@ SECTIONS = {
     "Hand on": (archiving.archive, archiving.verify),
     "Look": (show.studies, show.status, show.trials, show.show, show.workers),
     "Steer": (manage.stop, manage.resume, manage.extend, manage.retry, manage.delete),
-    "Set up": (server.doctor, server.database, server.migrate, completing.completion, show.version),
+    "Set up": (
+        server.doctor,
+        server.database,
+        server.migrate,
+        completing.completion,
+        skill.skill,
+        show.version,
+    ),
 }
 
 

@@ -54,8 +54,13 @@ def describe(tasks: WorkerTasks) -> str:
 
 
 def _options(flags: argparse.Namespace) -> dict[str, Json]:
-    restarts = {"max_restarts": -1, "max_task_retries": -1}
-    return {"num_cpus": flags.num_cpus, "num_gpus": flags.num_gpus, **restarts}
+    return {
+        "num_cpus": flags.num_cpus,
+        "num_gpus": flags.num_gpus,
+        "max_restarts": -1,
+        "max_task_retries": -1,
+        "scheduling_strategy": "SPREAD",  # a node that dies takes few workers with it
+    }
 
 
 def _command(tasks: WorkerTasks) -> list[str]:
@@ -80,18 +85,28 @@ def submit(tasks: WorkerTasks) -> Submitted:
         fix = "Start one with: ray start --head"
         raise EnvironmentProblem(f"no Ray cluster: {error}", fix=fix) from None
     try:
-        ours = {name: value for name, value in os.environ.items() if name.startswith(_OURS)}
-        actor = ray.remote(Worker).options(**_options(flags))
-        actors = [
-            actor.remote(_command(tasks), ours, str(Path.cwd())) for _ in range(tasks.workers)
-        ]
-        codes = ray.get([each.train.remote() for each in actors])
+        codes = _train(ray, tasks, _options(flags))
     finally:
         ray.shutdown()
     if worst := max(codes):
         text = f"{sum(map(bool, codes))} of {tasks.workers} workers failed, with exit code {worst}."
         raise EnvironmentProblem(text, fix="Their lines above say why.")
     return Submitted(job="ray", text=f"all {tasks.workers} workers have left")
+
+
+def _train(ray: Any, tasks: WorkerTasks, options: dict[str, Json]) -> list[int]:
+    """Run the actors until all have ended; returns their exit codes."""
+    ours = {name: value for name, value in os.environ.items() if name.startswith(_OURS)}
+    make = ray.remote(Worker).options(**options).remote
+    actors = [make(_command(tasks), ours, str(Path.cwd())) for _ in range(tasks.workers)]
+    running = {each.train.remote(): each for each in actors}
+    actors.clear()
+    codes = []
+    while running:
+        [ended], _ = ray.wait(list(running))
+        del running[ended]  # without a handle the actor ends, and others get what it held
+        codes.append(int(ray.get(ended)))
+    return codes
 
 
 class Worker:

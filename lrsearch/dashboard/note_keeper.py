@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lrsearch.dashboard.shelf import Shelf
 from lrsearch.report.notes import write_notes
+from lrsearch.report.optuna_page import show_in_optuna
 from lrsearch.storage import Mirror
 
 if TYPE_CHECKING:
@@ -18,27 +19,38 @@ NOTES_EVERY_SECONDS = 30.0
 
 
 class NoteWriter:
-    """Writes the notes of studies that have changed since its last look."""
+    """Writes the notes and figures of studies that have changed since its last look."""
 
     def __init__(self, ledger: Ledger, shelf: Shelf) -> None:
         self._ledger, self._shelf = ledger, shelf
         self._seen: dict[int, str | None] = {}
         # studies that changed at the last look: Optuna's rows may have come afterwards
         self._again: set[int] = set()
+        self._owed: set[int] = set()  # studies whose figure was written less than a minute ago
 
     def look(self) -> int:
         """Update Optuna's rows and the notes of every study; return the number of notes written."""
         written = 0
         for study in self._ledger.studies():
-            Mirror(self._ledger).sync(study.id)
+            mirror = Mirror(self._ledger)
+            mirror.sync(study.id)
             version = self._shelf.version(study.id)
             changed = version != self._seen.get(study.id)
             line = self._shelf.line(study.id) if changed or study.id in self._again else None
             if line is not None:
                 written += write_notes(self._ledger, line.study, line.answer, line.records)
+            if changed or study.id in self._owed:
+                self._draw(mirror, study.id)
             self._seen[study.id] = version
             (self._again.add if changed else self._again.discard)(study.id)
         return written
+
+    def _draw(self, mirror: Mirror, study_id: int) -> None:
+        line = self._shelf.line(study_id)
+        if line is None:
+            return
+        done = show_in_optuna(self._ledger, mirror, line.study, line.records, line.answer)
+        (self._owed.discard if done else self._owed.add)(study_id)
 
 
 @contextmanager

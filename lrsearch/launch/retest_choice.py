@@ -41,7 +41,7 @@ class RetestChoice:
 def choose_settings(
     study: StudyRecord, records: Sequence[TrialRecord], wanted: RetestOptions
 ) -> RetestChoice:
-    """Choose the settings and seeds that are wanted, by how the study stands.
+    """Choose the wanted settings and seeds by the study's records.
 
     Raises UnknownName, InvalidValue, Refused.
     """

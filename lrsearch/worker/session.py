@@ -2,7 +2,7 @@
 
 Worker processes and notebooks do the same.
 
-    with open_session(config, ledger, study, loader, stop=stop, say=say) as session:
+    with open_session(config, ledger, study, loader, stop=stop, send=send) as session:
         reason = session.train()
 """
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from lrsearch.errors import LrSearchError
 from lrsearch.machine import hardware
-from lrsearch.messages import EngineReady, Note, Say, Working
+from lrsearch.messages import EngineReady, Note, Send, Working
 from lrsearch.storage import Done, PlanRetests, Wait
 from lrsearch.values import StudyRecord
 from lrsearch.version import versions
@@ -44,11 +44,11 @@ def open_session(
     loader: StudyLoader,
     *,
     stop: StopRequest,
-    say: Say,
+    send: Send,
 ) -> Iterator[StudySession]:
     """Load the study, enter this worker in the ledger, and renew its leases until the end."""
     space, engine = loader.open(study)
-    calibrate_engine(config, ledger, study, engine, say=say)
+    calibrate_engine(config, ledger, study, engine, send=send)
     worker_id = ledger.add_worker(
         study.id,
         host=config.host,
@@ -57,17 +57,17 @@ def open_session(
         versions=versions() | hardware(),
     )
     # Before anything else can fail: the parent closes the entry of a worker that dies.
-    say(Working(worker=worker_id))
+    send(Working(worker=worker_id))
     try:
         with Heartbeat(
             partial(ledger.renew_leases, worker_id=worker_id, lease_seconds=config.lease_seconds),
             stop,
             lease_seconds=config.lease_seconds,
-            say_trouble=lambda text: say(Note(text=text)),
+            report=lambda text: send(Note(text=text)),
         ) as heartbeat:
             trials = TrialSession(
                 config, ledger, study, space,
-                worker_id=worker_id, heartbeat=heartbeat, stop=stop, say=say,
+                worker_id=worker_id, heartbeat=heartbeat, stop=stop, send=send,
             )  # fmt: skip
             yield StudySession(
                 trials=trials, engine=engine, stop=stop, lease_seconds=config.lease_seconds
@@ -78,17 +78,17 @@ def open_session(
 
 
 def calibrate_engine(
-    config: WorkerConfig, ledger: Ledger, study: StudyRecord, engine: Engine, *, say: Say
+    config: WorkerConfig, ledger: Ledger, study: StudyRecord, engine: Engine, *, send: Send
 ) -> None:
     """Give the engine the study's figures for this machine; the first worker measures them."""
     machine = f"{config.host}/{config.slot.partition(':')[0]}/{config.threads or 'all'}"
     known = ledger.calibration(study.id, machine)
     figures = engine.calibrate(known)
-    say(EngineReady(figures=figures or engine.time_steps()))
+    send(EngineReady(figures=figures or engine.time_steps()))
     if known is not None or not figures:
         return
     if ledger.note_calibration(study.id, machine, dict(figures)):
-        say(Note(text=str(figures["reason"])))
+        send(Note(text=str(figures["reason"])))
     else:
         # Another worker was quicker: all workers of a machine use the same figures.
         engine.calibrate(ledger.calibration(study.id, machine))

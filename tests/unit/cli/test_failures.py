@@ -125,7 +125,12 @@ def test_a_database_that_is_not_there_is_a_document(name, capsys):
         ("start-study s.py --warmup low", "--warmup", "low", "one number, or LOW,HIGH"),
         ("start-study s.py --batch-size a", "--batch-size", "a", "whole numbers like 32,64"),
         ("start-study s.py --extra a", "--extra", "a", "NAME=LOW,HIGH or NAME=A/B/C"),
-        ("start-study s.py --sampler tpee", "--sampler", "tpee", ["tpe", "random", "qmc", "gp"]),
+        (
+            "start-study s.py --sampler tpee",
+            "--sampler",
+            "tpee",
+            ["auto", "tpe", "random", "qmc", "gp"],
+        ),
         ("start-study s.py", "study file", None, None),
         ("attach digits --until never", "--until", "never", ["done", "idle", "unneeded"]),
         ("extend digits", "--trials", None, ["--trials N", "--trainings N", "--timeout TIME"]),

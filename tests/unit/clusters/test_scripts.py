@@ -95,6 +95,7 @@ def test_the_validator_finds_a_field_that_is_not_there():
 def test_ray_actors_take_fractions_and_are_restarted():
     plan = yaml.safe_load(printed("ray", flags=("--num-gpus", "0.5", "--num-cpus=0.25")))
     asked = {"num_gpus": 0.5, "num_cpus": 0.25, "max_restarts": -1, "max_task_retries": -1}
+    asked["scheduling_strategy"] = "SPREAD"
     assert (plan["actors"], plan["options"]) == (3, asked)
     assert plan["command"].endswith("attach --workers 1 --until unneeded -- flowers")
 
