@@ -61,8 +61,8 @@ class Misses:
     like the study's own. finalists: (draws, k) of the chosen, the best measured one first.
     yours: (draws,). scales: (draws,) of a training's standard deviation, since the variances
     themselves are estimates. first_seeds, yours_seeds: (draws,) the part that seeds made, of the
-    best and of yours, over a training's standard deviation. searched: (draws, m) costs of the search's single trainings, and
-    search_misses: (draws, m) theirs.
+    best and of yours, over a training's standard deviation. searched: (draws, m) costs of the
+    search's single trainings, and search_misses: (draws, m) theirs.
     """
 
     weights: Floats
