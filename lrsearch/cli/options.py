@@ -157,7 +157,7 @@ search_options = combine(
         "--sampler", type=_choice("sampler"), help="What proposes settings. [default: tpe]"
     ),
     click.option(
-        "--pruner", type=_choice("pruner"), help="What stops weak trials early. [default: none]"
+        "--pruner", type=_choice("pruner"), help="What stops weak trials early. [default: auto]"
     ),
     click.option(
         "--seed",
