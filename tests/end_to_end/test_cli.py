@@ -227,12 +227,14 @@ def test_exports_are_python_that_runs_json_and_a_model_that_loads(searched):
 def test_pictures_are_written(searched):
     folder, _ = searched
     written = json.loads(lrsearch(folder, "plot", "toy", "-o", "pictures", "--json").stdout)
+    names = ("curves", "progress", "rates", "schedules", "shapes")
     assert sorted(Path(each).name for each in written) == [
-        "curves.png",
-        "rates.png",
-        "schedules.png",
+        f"{name}.{form}" for name in names for form in ("png", "svg")
     ]
-    assert all((folder / each).read_bytes().startswith(b"\x89PNG") for each in written)
+    begins = {".png": b"\x89PNG", ".svg": b"<?xml"}
+    assert all(
+        (folder / each).read_bytes().startswith(begins[Path(each).suffix]) for each in written
+    )
 
 
 def test_unknown_studies_and_trials_are_named_with_the_nearest(searched):
@@ -275,11 +277,7 @@ def test_the_commands_of_the_readme_run_one_after_another(tmp_path):
     subprocess.run(
         ["bash", "-ec", shell + "\n".join(commands)], cwd=tmp_path, check=True, timeout=240
     )
-    assert {each.name for each in (tmp_path / "pictures").iterdir()} == {
-        "rates.png",
-        "schedules.png",
-        "curves.png",
-    }
+    assert "<h1>my_study</h1>" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 PAUSE = """
