@@ -140,6 +140,7 @@ class GraphEngine(Engine):
                 definition=definition, spec=spec, data=training.data, callbacks=users
             )
             limits.check(self.name, facts)
+            training.rows.open()
             run = self._new_run(training)
             run.train(users)
             return training.complete()
