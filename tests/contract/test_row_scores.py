@@ -5,6 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from engine_world import TRAINING_ENGINES, World, spec
 from row_worlds import BATCH, MEANS, OTHERS, TESTED, VALIDATED, Kind, numbers, regression
 
@@ -76,8 +77,6 @@ def test_a_row_contributes_by_its_weight_and_its_own_error():
 
 def test_targets_have_one_digest_in_arrays_and_in_batches_of_any_size():
     x, y = numbers(VALIDATED, 1)
-    import tensorflow as tf
-
     whole = tf.data.Dataset.from_tensor_slices((x, y))
     order = np.arange(VALIDATED)[::-1]
     splits = [(x, y), whole.batch(4), whole.batch(9), (x, y + 1), (x[order], y[order])]
@@ -142,18 +141,19 @@ def test_what_is_no_mean_over_rows_has_none_and_says_why(name):
 
 
 REGRESSION = Kind(regression(metrics=["mae"]), objective="val_mae")
-RISING = {"rate": 0.5, "schedule": "constant"}  # the first epoch is the best
+# The first epoch has the largest error, and is the best of this study.
+FIRST_IS_BEST = replace(REGRESSION, direction="maximize")
 
 
 @each_engine
 def test_the_best_epochs_rows_are_told_where_the_best_epoch_counts(engine):
     asked = {"objective_epoch": "best", "epochs": 4}
-    (outcome,) = trained(engine, REGRESSION, spec(**RISING, test_split=True), **asked)
-    assert outcome.best_epoch < 4, "else the last epoch's would do"
+    (outcome,) = trained(engine, FIRST_IS_BEST, spec(schedule="constant", test_split=True), **asked)
+    assert outcome.best_epoch == 1, "else the last epoch's would do"
     rows = by_split(outcome)
     assert rows["validation"].values.mean() == pytest.approx(outcome.value, **FLOATS)
     (best,) = trained(
-        engine, REGRESSION, spec(**RISING, test_split=True), epochs=outcome.best_epoch
+        engine, FIRST_IS_BEST, spec(schedule="constant", test_split=True), epochs=outcome.best_epoch
     )
     for split, scores in by_split(best).items():
         assert rows[split].values == pytest.approx(scores.values, **FLOATS)
@@ -162,14 +162,12 @@ def test_the_best_epochs_rows_are_told_where_the_best_epoch_counts(engine):
 @each_engine
 def test_the_best_epochs_rows_travel_in_a_checkpoint(engine):
     asked = {"objective_epoch": "best", "epochs": 4}
-    study = open_study(REGRESSION.definition(**asked))
-    whole = World(spec(**RISING, test_split=True), keep=True)
+    study = open_study(FIRST_IS_BEST.definition(**asked))
+    whole = World(spec(test_split=True), keep=True)
     (expected,) = whole.run(create_engine(engine, study))
     late = [each for each in whole.snapshots if each.epoch > expected.best_epoch]
     assert late, "a checkpoint after the best epoch"
-    (outcome,) = trained(
-        engine, REGRESSION, spec(**RISING, test_split=True, resume=late[-1]), **asked
-    )
+    (outcome,) = trained(engine, FIRST_IS_BEST, spec(test_split=True, resume=late[-1]), **asked)
     assert outcome.best_epoch == expected.best_epoch
     for one, other in zip(outcome.row_scores, expected.row_scores, strict=True):
         assert (one.split, one.digest, one.rows) == (other.split, other.digest, other.rows)
@@ -178,28 +176,31 @@ def test_the_best_epochs_rows_travel_in_a_checkpoint(engine):
 
 def test_a_checkpoint_of_an_earlier_version_leaves_a_note():
     asked = {"objective_epoch": "best", "epochs": 4}
-    whole = World(spec(**RISING), keep=True)
-    (expected,) = whole.run(create_engine("graph", open_study(REGRESSION.definition(**asked))))
+    whole = World(spec(), keep=True)
+    (expected,) = whole.run(create_engine("graph", open_study(FIRST_IS_BEST.definition(**asked))))
     old = next(each for each in whole.snapshots if each.epoch > expected.best_epoch)
     meta = {name: value for name, value in old.meta.items() if name != "rows"}
-    (outcome,) = trained(
-        "graph", REGRESSION, spec(**RISING, resume=replace(old, meta=meta)), **asked
-    )
+    (outcome,) = trained("graph", FIRST_IS_BEST, spec(resume=replace(old, meta=meta)), **asked)
     assert outcome.row_scores == ()
     assert any(each.startswith(NO_ROW_SCORES) for each in outcome.notes)
 
 
+class PutsBack(keras.callbacks.Callback):
+    """Ends the training with the weights of its first epoch."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 0:
+            self.kept = self.model.get_weights()
+
+    def on_train_end(self, logs=None):
+        self.model.set_weights(self.kept)
+
+
 @pytest.mark.parametrize("engine", ["fit", "graph"])
 def test_weights_that_a_callback_puts_back_are_those_that_are_measured(engine):
-    def callbacks():
-        return [
-            keras.callbacks.EarlyStopping(
-                "val_mae", patience=9, restore_best_weights=True, mode="min"
-            )
-        ]
-
-    (outcome,) = trained(engine, REGRESSION, spec(**RISING), callbacks=callbacks, epochs=4)
-    assert "whose weights a callback put back" in outcome.reason
+    asked = {"callbacks": lambda: [PutsBack()], "epochs": 3}
+    (outcome,) = trained(engine, REGRESSION, spec(), **asked)
+    assert "judged at epoch 1" in outcome.reason
     rows = by_split(outcome)["validation"]
     assert rows.values.mean() == pytest.approx(outcome.value, **FLOATS)
 
@@ -208,10 +209,8 @@ def test_weights_that_a_callback_puts_back_are_those_that_are_measured(engine):
 @pytest.mark.parametrize("optimizer", ["schedule_free_adamw", "adam"])
 def test_averaged_weights_are_measured_where_they_are_validated(engine, optimizer):
     """Keras' moving average replaces the weights after the last validation, before the test."""
-    import functools
-
-    ema = functools.partial(ema_model)
-    kind = Kind(regression(metrics=["mae"]) if optimizer != "adam" else ema, objective="val_mae")
+    build = ema_model if optimizer == "adam" else REGRESSION.build
+    kind = replace(REGRESSION, build=build)
     (outcome,) = trained(engine, kind, spec(optimizer=optimizer, test_split=True))
     rows = by_split(outcome)
     assert rows["validation"].values.mean() == pytest.approx(outcome.value, **FLOATS)
