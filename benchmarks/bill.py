@@ -80,7 +80,7 @@ def _said(events: list[dict]) -> tuple[float | None, float | None, float | None,
     began = next(each["at"] for each in events if each["event"] == "trial.started")
     for each in events:
         message = {name: fact for name, fact in each.items() if name not in {"at", "slot"}}
-        state.take(
+        state.handle(
             Event(message=Message.from_json(message), slot=each.get("slot", ""), at=each["at"])
         )
         if each["event"] == "bill" and each["forecast"] is not None:

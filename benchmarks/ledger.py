@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 from ledger_tools import add_worker, outcome, plan  # noqa: E402
 from servers import MariaDB, PostgreSQL  # noqa: E402
 
-from lrsearch.sampling import Proposer  # noqa: E402
+from lrsearch.sampling import make_sampler  # noqa: E402
 from lrsearch.space import SearchSpace  # noqa: E402
 from lrsearch.storage import Claim, Mirror, open_ledger  # noqa: E402
 from lrsearch.values import CurvePoint, Direction, Kind  # noqa: E402
@@ -40,14 +40,14 @@ POINTS = [
 # What a worker does before its first proposal, TensorFlow and the study's data aside.
 JOIN = """
 import sys, time
-from lrsearch.sampling import Proposer
+from lrsearch.sampling import make_sampler
 from lrsearch.space import SearchSpace
 from lrsearch.storage import Mirror, open_ledger
 from lrsearch.values import Direction, Kind
 loaded = time.perf_counter()
 ledger = open_ledger(sys.argv[1])
 study = ledger.study(sys.argv[2])
-proposer = Proposer(SearchSpace(), direction=Direction.MAXIMIZE, sampler="tpe", seed=0)
+proposer = make_sampler("tpe", SearchSpace(), direction=Direction.MAXIMIZE, seed=0)
 records = ledger.trials(study.id, kind=Kind.SEARCH)
 proposer.observe(records)
 proposer.propose(10**6)
@@ -71,7 +71,7 @@ class Costs(dict):
 
 def settings():
     """Settings without end, as random sampling finds them."""
-    proposer = Proposer(SPACE, direction=Direction.MAXIMIZE, sampler="random", seed=0)
+    proposer = make_sampler("random", SPACE, direction=Direction.MAXIMIZE, seed=0)
     while True:
         yield proposer.propose(random.randrange(10**9))
 
@@ -125,7 +125,7 @@ def sampling(ledger, study, costs, source, worker):
     """What lies between two trials of a worker that knows the history: what is new, read and taken
     in, and a proposal.
     """
-    proposer = Proposer(SPACE, direction=Direction.MAXIMIZE, sampler="tpe", seed=0)
+    proposer = make_sampler("tpe", SPACE, direction=Direction.MAXIMIZE, seed=0)
     known = ledger.trials(study.id, kind=Kind.SEARCH)
     proposer.observe(known)
     proposer.propose(10**6)

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from lrsearch.definition import StudyDefinition, load_study_file  # noqa: E402
-from lrsearch.sampling import Proposer  # noqa: E402
+from lrsearch.sampling import make_sampler  # noqa: E402
 from lrsearch.values import Direction, TrialSpec, Verdict  # noqa: E402
 
 
@@ -72,8 +72,8 @@ def measured(
 
 def specs_of(definition: StudyDefinition, trials: int) -> Iterator[TrialSpec]:
     """Random settings of the study's space."""
-    proposer = Proposer(
-        definition.effective_space(), direction=Direction.MINIMIZE, sampler="random", seed=0
+    proposer = make_sampler(
+        "random", definition.effective_space(), direction=Direction.MINIMIZE, seed=0
     )
     for number in range(trials):
         yield TrialSpec(

@@ -11,7 +11,7 @@ import random
 import statistics
 import time
 
-from lrsearch.sampling import Proposer
+from lrsearch.sampling import make_sampler
 from lrsearch.space import SearchSpace
 from lrsearch.values import Direction, Kind, Origin, TrialRecord, TrialState
 
@@ -38,8 +38,8 @@ def record(number, setting):
 
 def spent(size, sampler):
     """Milliseconds of a record and of a proposal, on top of `size` records."""
-    source = Proposer(SPACE, direction=Direction.MAXIMIZE, sampler="random", seed=0)
-    proposer = Proposer(SPACE, direction=Direction.MAXIMIZE, sampler=sampler, seed=0)
+    source = make_sampler("random", SPACE, direction=Direction.MAXIMIZE, seed=0)
+    proposer = make_sampler(sampler, SPACE, direction=Direction.MAXIMIZE, seed=0)
     proposer.observe(record(number, source.propose(number)) for number in range(size))
     proposer.propose(size)
     observed, proposed = [], []

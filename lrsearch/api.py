@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -14,7 +13,7 @@ from lrsearch.errors import EnvironmentProblem, InvalidValue
 from lrsearch.machine import check_system
 from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
 from lrsearch.space import Suggestion
-from lrsearch.values import CurvePoint, Json, Kind, Origin, StudyRecord, TrialRecord
+from lrsearch.values import CurvePoint, Json, StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from lrsearch.answer import Contender
     from lrsearch.definition import StudyDefinition
+    from lrsearch.report.html.page import ReportPage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class SearchResult:
         """One row a search trial: number (index), origin, state, optimizer, learning_rate,
         schedule, value, knobs, ...
         """
-        rows = [_row(each) for each in self.records if each.kind is Kind.SEARCH]
+        rows = [_row(each) for each in self.records if each.is_search]
         table: pd.DataFrame = _pandas().DataFrame(rows).set_index("number")
         return table
 
@@ -70,7 +70,7 @@ class SearchResult:
             raise InvalidValue(
                 "result", got="no trial that ended well", allowed="a search with a best setting"
             )
-        if self.best.origin is Origin.YOURS:
+        if self.best.is_yours:
             fix = "It needs no suggestion: compile as you do, or paste result.export()."
             raise InvalidValue(
                 "result",
@@ -98,6 +98,22 @@ class SearchResult:
         from lrsearch.report.exporting import export_text
 
         return export_text(self.study, self.answer, form=form, trial=trial)
+
+    def report(self, path: str | Path | None = None) -> ReportPage:
+        """The whole report, which a notebook shows in a frame; with `path`, written there too as
+        one HTML file.
+        """
+        from lrsearch.report.html.page import ReportPage, report_file, write_page
+        from lrsearch.report.html.sections import ReportData
+
+        text = report_file(
+            ReportData(
+                study=self.study, records=self.records, answer=self.answer, curves=self.curves
+            )
+        )
+        if path is not None:
+            write_page(text, Path(path))
+        return ReportPage(text)
 
     def plot_rates(self) -> Figure:
         """Value against learning rate by optimizer, with the region where training diverges."""
@@ -246,14 +262,15 @@ def _result(
 ) -> SearchResult:
     from lrsearch.storage import open_ledger
 
-    with closing(open_ledger(machine.url)) as ledger:
+    with open_ledger(machine.url) as ledger:
         study = ledger.study(name)
         records = ledger.trials(study.id)
+        attempts, scores = ledger.all_attempts(study.id), ledger.row_scores(study.id)
         return SearchResult(
             study=study,
             records=records,
             curves=ledger.curves(study.id),
-            answer=summarise(study, records, ledger.all_attempts(study.id), ways=NOTEBOOK),
+            answer=summarise(study, records, attempts, scores=scores, ways=NOTEBOOK),
             definition=definition,
             search_options=search,
             machine_options=machine,

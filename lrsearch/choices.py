@@ -13,10 +13,10 @@ from typing import Final
 from lrsearch.errors import UnknownName
 
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "sampler": ("tpe", "random", "qmc", "gp"),
+    "sampler": ("auto", "tpe", "random", "qmc", "gp"),
     "pruner": ("none", "median", "asha", "hyperband"),
     "engine": ("auto", "vectorized", "graph", "fit"),
-    "until": ("done", "idle"),
+    "until": ("done", "idle", "unneeded"),
 }
 # Options of a call or the command line that replace parts of the study's own search space.
 SPACE: Final = (

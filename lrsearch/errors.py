@@ -52,12 +52,11 @@ class LrSearchError(Exception):
     allowed: object = None  # words, or a list of what is allowed
     fix = ""
 
-    def __init__(self, message: str, *, fix: str = "") -> None:
-        # what other libraries say ends without one
+    def __init__(self, message: str, *, fix: str = "", traceback_text: str = "") -> None:
+        # The texts of other libraries end without a full stop.
         stop = "." if fix and message[-1:].isalnum() else ""
         super().__init__(f"{message}{stop} {fix}".rstrip())
-        if fix:
-            self.fix = fix
+        self.fix, self.traceback_text = fix, traceback_text
 
     def to_json(self) -> dict[str, Any]:
         """The error as a document for programs."""
@@ -144,10 +143,6 @@ class StudyFileError(CallerError):
     """The study file cannot be used; `traceback_text` is the file's own traceback, or empty."""
 
     field = "study file"
-
-    def __init__(self, message: str, *, fix: str = "", traceback_text: str = "") -> None:
-        super().__init__(message, fix=fix)
-        self.traceback_text = traceback_text
 
 
 class EnvironmentProblem(LrSearchError):
@@ -240,10 +235,6 @@ class VersionMismatch(Refused):
 
 class StudyBroken(LrSearchError):
     """The study's own code fails on every trial; `traceback_text` shows where."""
-
-    def __init__(self, message: str, *, fix: str = "", traceback_text: str = "") -> None:
-        super().__init__(message, fix=fix)
-        self.traceback_text = traceback_text
 
 
 class CannotExport(LrSearchError):

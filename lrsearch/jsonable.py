@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
+from itertools import repeat
 from types import UnionType
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from lrsearch.values import Json
+Json: TypeAlias = Any
+"""What `json` reads and writes."""
 
 T = TypeVar("T")
 
@@ -43,11 +45,17 @@ def from_json(kind: type[T], data: Mapping[str, Json]) -> T:
 
 
 def _read(kind: Any, value: Json) -> Any:
-    """Convert `value` to a field's type: a tuple, a dataclass, an enum, plain JSON, or None."""
-    if get_origin(kind) in {UnionType, Union}:
-        return None if value is None else _read(get_args(kind)[0], value)
-    if get_origin(kind) is tuple:
-        return tuple(_read(get_args(kind)[0], each) for each in value)
+    """Convert `value` to a field's type.
+
+    That is a tuple, a mapping, a dataclass, an enum, plain JSON, or one of these or None.
+    """
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin in {UnionType, Union}:
+        return None if value is None else _read(parts[0], value)
+    if origin is tuple:
+        return tuple(map(_read, repeat(parts[0]) if parts[-1] is ... else parts, value))
+    if origin is Mapping:
+        return {name: _read(parts[1], each) for name, each in value.items()}
     if is_dataclass(kind):
         return from_json(cast("type", kind), value)
     return kind(value) if isinstance(kind, type) and issubclass(kind, Enum) else value

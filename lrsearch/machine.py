@@ -17,7 +17,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from lrsearch.errors import EnvironmentProblem
@@ -46,19 +45,32 @@ def host_name() -> str:
     return platform.node() or os.environ.get("HOSTNAME", "unknown")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Names:
-    """The files of one version's memory controller."""
+def hardware(root: Path = _ROOT) -> dict[str, str]:
+    """This machine in words: processor, cores, memory, system, GPUs; what is not known is left out.
 
-    limit: str
-    used: str
-    reclaimable: str  # in memory.stat: files that are cached and not in use
+    The GPUs are all that the machine has, not those of a worker's slot.
+    """
+    import psutil
+
+    found = {"cores": str(usable_cores(root)), "system": platform.platform()}
+    model = re.search(r"^model name\s*:\s*(.+)$", _text(root / "proc/cpuinfo"), re.MULTILINE)
+    if processor := model.group(1) if model else platform.processor():
+        found["processor"] = processor
+    with suppress(OSError, RuntimeError, psutil.Error):
+        found["memory_gib"] = str(round(psutil.virtual_memory().total / 2**30))
+    drivers = sorted((root / "proc/driver/nvidia/gpus").glob("*/information"))
+    names = (re.search(r"^Model:\s*(.+?)\s*$", _text(each), re.MULTILINE) for each in drivers)
+    if gpus := [each.group(1) for each in names if each]:
+        found["gpus"] = ", ".join(gpus)
+    return found
 
 
-_VERSION_1 = _Names(
-    limit="memory.limit_in_bytes", used="memory.usage_in_bytes", reclaimable="total_inactive_file"
+# The memory controller of versions 1 and 2: the files of the limit and of the use, and the field of
+# memory.stat for cached files that are not in use.
+_MEMORY = (
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ("memory.max", "memory.current", "inactive_file"),
 )
-_VERSION_2 = _Names(limit="memory.max", used="memory.current", reclaimable="inactive_file")
 
 
 def usable_cores(root: Path = _ROOT) -> int:
@@ -124,11 +136,11 @@ def _quotas(root: Path) -> Iterator[int]:
 def _left(root: Path) -> Iterator[int]:
     """MiB that are free in each group; cached files count as free, since the kernel drops them."""
     for folder in _groups(root, "memory"):
-        for names in (_VERSION_1, _VERSION_2):
-            limit, used = _text(folder / names.limit).strip(), _text(folder / names.used).strip()
+        for limit_file, used_file, inactive in _MEMORY:
+            limit, used = (_text(folder / name).strip() for name in (limit_file, used_file))
             if limit.isdigit() and used.isdigit() and int(limit) < _NO_LIMIT:
                 stat = _text(folder / "memory.stat")
-                cached = re.search(rf"^{names.reclaimable} (\d+)$", stat, re.MULTILINE)
+                cached = re.search(rf"^{inactive} (\d+)$", stat, re.MULTILINE)
                 taken = int(used) - (int(cached.group(1)) if cached else 0)
                 yield max(0, int(limit) - taken) // _MIB
 

@@ -1,8 +1,8 @@
-"""What worker processes, their parent and its listeners tell each other.
+"""The messages between worker processes, their parent and its listeners.
 
-One class for each message, and one for each command from the parent to a worker. The fields are
-the keys of the JSON, so their names are public: `--log-file` writes them, and docs/reference.md
-lists them.
+There is one class per message, and one per command of the parent to a worker. The fields are the
+keys of the JSON, so their names are public: `--log-file` writes them, and docs/reference.md lists
+them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Message:
-    """What is told. Each subclass becomes a frozen dataclass with keyword-only fields."""
+    """A message. Each subclass becomes a frozen dataclass with keyword-only fields."""
 
     event: ClassVar[str]
     kinds: ClassVar[dict[str, type[Message]]] = {}
@@ -38,17 +38,17 @@ class Message:
 
     @staticmethod
     def from_json(data: Mapping[str, Json]) -> Message:
-        """The message that `to_json` has written. Raises ValueError where it is none."""
-        return _named(Message.kinds, "event", data)
+        """Make the message of `to_json`'s data. Raises ValueError for other data."""
+        return _from_json(Message.kinds, "event", data)
 
 
 class WorkerMessage(Message):
-    """What a worker tells its parent."""
+    """A message of a worker to its parent."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 class Command:
-    """What a parent tells a worker to do; a dataclass like the messages."""
+    """A command of a parent to a worker; a dataclass like the messages."""
 
     do: ClassVar[str]
     kinds: ClassVar[dict[str, type[Command]]] = {}
@@ -62,11 +62,11 @@ class Command:
 
     @staticmethod
     def from_json(data: Mapping[str, Json]) -> Command:
-        """The command that `to_json` has written. Raises ValueError where it is none."""
-        return _named(Command.kinds, "do", data)
+        """Make the command of `to_json`'s data. Raises ValueError for other data."""
+        return _from_json(Command.kinds, "do", data)
 
 
-def _named(kinds: Mapping[str, type[T]], key: str, data: Mapping[str, Json]) -> T:
+def _from_json(kinds: Mapping[str, type[T]], key: str, data: Mapping[str, Json]) -> T:
     kind = kinds.get(str(data.get(key)))
     if kind is None:
         raise ValueError(f"neither a message nor a command: {data!r}")
@@ -78,19 +78,19 @@ def _named(kinds: Mapping[str, type[T]], key: str, data: Mapping[str, Json]) -> 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inspection:
-    """What a parent must know to create a study: its facts, and what follows from its space."""
+    """What a parent must know to create a study: its facts, and values of its search space."""
 
     facts: StudyFacts
     dimensions: tuple[Mapping[str, Json], ...]  # as people read them
     references: tuple[Setting, ...]
     seed: int  # the definition's
-    # of a few timed steps, where they were asked for
+    # Seconds of a few timed steps, where the configuration asks for them.
     figures: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """The best trial or yours, as the study's answer has it."""
+    """The best trial or yours, as in the study's answer."""
 
     number: int
     value: float | None
@@ -100,18 +100,18 @@ class Result:
     evidence: str = "1 training"  # the same in words
 
 
-# -- what a worker says ----------------------------------------------------------------------------
+# -- messages of a worker --------------------------------------------------------------------------
 
 
 class Attempt(WorkerMessage):
-    """Which attempt at which trial a message is about."""
+    """A message about an attempt."""
 
     trial_id: int
     attempt: int
 
 
 class Trial(Attempt):
-    """The same, with the names that people know the trial by."""
+    """A message about an attempt, with the trial's names for people."""
 
     number: int
     kind: Kind
@@ -134,14 +134,14 @@ class StudyInspected(WorkerMessage):
 
 
 class EngineReady(WorkerMessage):
-    """The first trial may begin. `figures` of a few timed steps; empty where none were timed."""
+    """The first trial may begin. `figures` are of a few timed steps; empty where none was timed."""
 
     event = "engine.ready"
     figures: Mapping[str, Json]
 
 
 class Working(WorkerMessage):
-    """The study is open and its data is loaded. `worker` is this worker's id in the database."""
+    """The study is open and its data is loaded; `worker` is this worker's id in the database."""
 
     event = "working"
     worker: int
@@ -171,7 +171,7 @@ class TrialProgress(Attempt):
 
 
 class TrialEnded(Trial):
-    """An attempt ended. `status` `interrupted` puts the trial back; `lost` counts for nothing."""
+    """An attempt ended. Status `interrupted` puts the trial back; `lost` counts for nothing."""
 
     event = "trial.ended"
     short: str
@@ -184,8 +184,9 @@ class TrialEnded(Trial):
 
 
 class RetestsPlanned(WorkerMessage):
-    """The search is over. `trials` are retested on at least `seeds` seeds each, `retests` in all;
-    `left_out` more do not fit into the time.
+    """The search is over: `trials` are retested on at least `seeds` seeds each, `retests` in all.
+
+    `left_out` further retests do not fit into the time.
     """
 
     event = "retests.planned"
@@ -211,17 +212,23 @@ class Broken(WorkerMessage):
 
 
 class WorkerSignalled(WorkerMessage):
-    """A signal told this worker to stop; the worker puts back what it holds."""
+    """A signal asked this worker to stop; the worker puts its trials back."""
 
     event = "signalled"
     signal: str
 
 
 class WorkerInterrupted(WorkerMessage):
-    """This worker was told to stop, by a signal or its parent, and holds nothing any more."""
+    """This worker stopped on a signal or a command, and has put its trials back."""
 
     event = "interrupted"
     reason: str
+
+
+class WorkerLeft(WorkerMessage):
+    """The time of this worker is up: it holds nothing any more, and begins nothing."""
+
+    event = "left"
 
 
 class WorkerDone(WorkerMessage):
@@ -232,7 +239,7 @@ class WorkerDone(WorkerMessage):
 
 
 class WorkerFailed(WorkerMessage):
-    """An error that the process cannot go on from; for the parent alone."""
+    """An error ends the process; for the parent alone."""
 
     event = "error"
     kind: str  # the error's class
@@ -242,7 +249,7 @@ class WorkerFailed(WorkerMessage):
     parts: Mapping[str, Json] = field(default_factory=dict)  # of an LrSearchError, for programs
 
 
-# -- what the parent says --------------------------------------------------------------------------
+# -- messages of the parent -----------------------------------------------------------------------
 
 
 class PoolStarted(Message):
@@ -253,7 +260,7 @@ class PoolStarted(Message):
 
 
 class StudyBegun(Message):
-    """The study as it stands when work begins: its budget, what is done, best and yours so far."""
+    """The study when work begins: its budget, its ended trials, best and yours so far."""
 
     event = "study"
     study: str
@@ -264,21 +271,22 @@ class StudyBegun(Message):
     done: int
     deadline: float | None  # seconds since 1970
     retest: int  # seeds of each setting that is retested
-    retested: int  # settings that are
+    retested: int  # settings that are retested
     best: Result | None
     yours: Result | None
 
 
 class StudyBill(Message):
-    """How long the study takes, by a few timed steps, before its first trial; null: none timed."""
+    """The time of the study by a few timed steps, before its first trial; null: none were timed."""
 
     event = "bill"
     forecast: Forecast | None
 
 
 class StudyCounts(Message):
-    """How many trials the study has, on all machines, now and then. `ended` and `retests_ended` are
-    the labels of what has ended since the last time.
+    """The number of the study's trials on all machines, sent every two seconds.
+
+    `ended` and `retests_ended` are the labels of what has ended since the last message.
     """
 
     event = "counts"
@@ -294,7 +302,7 @@ class StudyCounts(Message):
 
 
 class StudyAnswer(Message):
-    """Best, yours and time left, now and then, and before `trial.ended` where the best changes."""
+    """Best, yours and the time left; sent every two seconds, and before the end of a new best."""
 
     event = "answer"
     best: Result | None
@@ -310,8 +318,9 @@ class Output(Message):
 
 
 class WorkerDied(Message):
-    """How a worker ended, the error that it told of, the last that it printed. Another one starts
-    in `retry_seconds`; null: its slot is given up.
+    """How a worker ended: its ending, the error that it reported, its last output.
+
+    Another one starts in `retry_seconds`; null: the slot is given up.
     """
 
     event = "worker.died"
@@ -322,7 +331,7 @@ class WorkerDied(Message):
 
 
 class Stopping(Message):
-    """A signal came: running trials are put back within `seconds`."""
+    """A signal came; running trials are put back within `seconds`."""
 
     event = "stopping"
     signal: int
@@ -336,7 +345,7 @@ class PoolEnded(Message):
     reason: str
 
 
-# -- what a worker is told to do -------------------------------------------------------------------
+# -- commands to a worker --------------------------------------------------------------------------
 
 
 class Load(Command):
@@ -346,7 +355,7 @@ class Load(Command):
 
 
 class Inspect(Command):
-    """Say what the study file is, by `StudyInspected`."""
+    """Inspect the study file, and answer by `StudyInspected`."""
 
     do = "inspect"
 
@@ -365,30 +374,30 @@ class Wake(Command):
 
 
 class Interrupt(Command):
-    """Put back what is held, and leave."""
+    """Put running trials back, and leave."""
 
     do = "interrupt"
     reason: str = "interrupted"
 
 
 class Quit(Command):
-    """Leave: nothing is left."""
+    """Leave: nothing is left to train."""
 
     do = "quit"
 
 
-# -- who listens -----------------------------------------------------------------------------------
+# -- listeners -------------------------------------------------------------------------------------
 
-Say: TypeAlias = Callable[[WorkerMessage], None]
-"""Passes a worker's message on; never raises and never waits for a reader."""
+Send: TypeAlias = Callable[[WorkerMessage], None]
+"""Sends a worker's message; never raises, and never waits for a reader."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """A message as listeners hear it: when, and from which worker."""
+    """A message with its time and its sender, as listeners get it."""
 
     message: Message
-    slot: str = ""  # empty for the parent's own
+    slot: str = ""  # of the worker; empty for the parent's own message
     at: float = field(default_factory=time.time)  # seconds since 1970
 
     def to_json(self) -> dict[str, Json]:

@@ -13,7 +13,7 @@ import numpy as np
 from replaying.table import Table
 
 from lrsearch import SearchSpace
-from lrsearch.sampling import Proposer, pruning_rule
+from lrsearch.sampling import make_sampler, pruning_rule
 from lrsearch.sampling.pruning import PruneRule
 from lrsearch.space import OPTIMIZERS, rise_of
 from lrsearch.values import Direction, Kind, Origin, Setting, TrialRecord, TrialState, Verdict
@@ -57,8 +57,8 @@ class Search:
 
     def __post_init__(self) -> None:
         table, policy = self.table, self.policy
-        self._proposer = Proposer(
-            self.space, direction=table.direction, sampler=policy.sampler, seed=self.seed
+        self._proposer = make_sampler(
+            policy.sampler, self.space, direction=table.direction, seed=self.seed
         )
         self._rule: PruneRule = pruning_rule(
             policy.pruner, epochs=table.epochs, direction=table.direction

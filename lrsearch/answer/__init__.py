@@ -5,12 +5,18 @@ shown.
 """
 
 from lrsearch.answer.answer import Answer, summarise
+from lrsearch.answer.band import Band
 from lrsearch.answer.bill import Bill, figures_by_looks, forecast, timed_training
+from lrsearch.answer.gains import Decision, Expected
+from lrsearch.answer.margin import ONE_PERCENT, Margin, read_margin
 from lrsearch.answer.more_retests import best_settings
 from lrsearch.answer.next_steps import NOTEBOOK, SHELL, Ways
 from lrsearch.answer.optimizers import OptimizerRow, ended_by_optimizer
 from lrsearch.answer.pace import seconds_left, trainings_left
+from lrsearch.answer.paired_rows import Scores
 from lrsearch.answer.ranking import (
+    could_win,
+    few_retests,
     fitting_retests,
     nothing_to_compare,
     ranking,
@@ -18,31 +24,48 @@ from lrsearch.answer.ranking import (
     retests_within,
     yours_of,
 )
+from lrsearch.answer.retest_race import next_retests
+from lrsearch.answer.settling import NextStep
 from lrsearch.answer.spending import Spent, spent_on
 from lrsearch.answer.spread import prepare_answer
 from lrsearch.answer.standing import Contender, find_standing
+from lrsearch.answer.verdict import StudyVerdict, give_verdict
+from lrsearch.answer.verdict_words import verdict_text
 from lrsearch.answer.words import evidence_text, lost_text
 
 __all__ = [
     "NOTEBOOK",
+    "ONE_PERCENT",
     "SHELL",
     "Answer",
+    "Band",
     "Bill",
     "Contender",
+    "Decision",
+    "Expected",
+    "Margin",
+    "NextStep",
     "OptimizerRow",
+    "Scores",
     "Spent",
+    "StudyVerdict",
     "Ways",
     "best_settings",
+    "could_win",
     "ended_by_optimizer",
     "evidence_text",
+    "few_retests",
     "figures_by_looks",
     "find_standing",
     "fitting_retests",
     "forecast",
+    "give_verdict",
     "lost_text",
+    "next_retests",
     "nothing_to_compare",
     "prepare_answer",
     "ranking",
+    "read_margin",
     "retest_candidates",
     "retests_within",
     "seconds_left",
@@ -50,5 +73,6 @@ __all__ = [
     "summarise",
     "timed_training",
     "trainings_left",
+    "verdict_text",
     "yours_of",
 ]

@@ -11,18 +11,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lrsearch.answer.band import Band, find_band
 from lrsearch.answer.cautions import Evidence, find_cautions
+from lrsearch.answer.margin import ONE_PERCENT, Margin
 from lrsearch.answer.next_steps import SHELL, Ways
 from lrsearch.answer.optimizers import OptimizerRow, by_optimizer
+from lrsearch.answer.paired_rows import Scores
+from lrsearch.answer.settling import NextStep, next_step
 from lrsearch.answer.spending import Spent, spent_on
-from lrsearch.answer.spread import separable
 from lrsearch.answer.standing import Contender, Standing, contender, find_standing
-from lrsearch.values import Change, Direction, Json, StudyRecord, TrialRecord, Trials, TrialState
+from lrsearch.answer.verdict import StudyVerdict, give_verdict
+from lrsearch.answer.verdict_words import verdict_text
+from lrsearch.values import (
+    Change,
+    Direction,
+    Json,
+    StudyRecord,
+    StudyState,
+    TrialRecord,
+    Trials,
+    TrialState,
+)
 
 if TYPE_CHECKING:
     from lrsearch.storage import AttemptRecord
-
-AS_GOOD = 0.01  # within 1 % of the best value, or within the noise, counts as equally good
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +58,9 @@ class Answer:
     warnings: tuple[str, ...]
     changes: tuple[Change, ...] = ()  # of the definition, since the study began
     spent: Spent | None = None  # None where the attempts are not known
+    verdict: StudyVerdict
+    next: NextStep
+    band: Band | None = None  # None where yours is the best, or nothing is
 
     @property
     def runners_up(self) -> tuple[Contender, ...]:
@@ -59,21 +74,30 @@ class Answer:
 
         Every key is there; what is not known is None.
         """
-        best = self.best.to_json() if self.best else dict.fromkeys(_BEST_KEYS)
+        best = self._contender(self.best) or dict.fromkeys(_BEST_KEYS)
         return {
+            "verdict": {**self.verdict.to_json(), "text": verdict_text(self.verdict)},
+            "next": self.next.to_json(),
             "study": self.study,
             "objective": self.objective,
             "direction": self.direction.value,
             **best,
             "not_separable": list(self.not_separable),
-            "yours": self.yours.to_json() if self.yours else None,
-            "runners_up": [each.to_json() for each in self.runners_up],
+            "yours": self._contender(self.yours),
+            "runners_up": [self._contender(each) for each in self.runners_up],
+            "band": self.band.to_json() if self.band else None,
             "by_optimizer": [row.to_json() for row in self.by_optimizer],
             "counts": dict(self.counts),
             "spent": self.spent.to_json() if self.spent else None,
             "changes": [each.to_json() for each in self.changes],
             "warnings": list(self.warnings),
         }
+
+    def _contender(self, each: Contender | None) -> dict[str, Json] | None:
+        if each is None:
+            return None
+        expected = self.verdict.expected.get(each.trial)
+        return {**each.to_json(), "expected": expected.to_json() if expected else None}
 
 
 _BEST_KEYS = (
@@ -87,6 +111,7 @@ _BEST_KEYS = (
     "schedule",
     "params",
     "retest",
+    "expected",
 )
 
 
@@ -95,20 +120,23 @@ def summarise(
     records: Trials,
     attempts: Sequence[AttemptRecord] | None = None,
     *,
+    scores: Scores | None = None,
+    margin: Margin = ONE_PERCENT,
     ways: Ways = SHELL,
 ) -> Answer:
     """Make the answer from all records, search trials and retests, and the attempts at them.
 
-    Its warnings name what a reader of `ways` can do.
+    `scores` are the study's row scores; without them the verdict counts seeds alone. Its warnings
+    name what a reader of `ways` can do.
     """
     stands = find_standing(study.facts, records)
-    not_separable = _not_separable(stands)
-    tolerance = _tolerance(stands)
+    verdict = give_verdict(stands, records, study.direction, scores, margin=margin)
+    tolerance = max(verdict.margin, 2 * _noise(stands))
     evidence = Evidence(
         study=study,
         records=records,
         standing=stands,
-        not_separable=not_separable,
+        not_separable=verdict.not_separable,
         tolerance=tolerance,
         ways=ways,
     )
@@ -120,36 +148,38 @@ def summarise(
         best=stands.best,
         yours=stands.yours,
         retested=stands.retested,
-        not_separable=not_separable,
+        not_separable=verdict.not_separable,
         ranked=stands.ranked,
-        by_optimizer=by_optimizer(records, study.direction, tolerance=tolerance),
+        by_optimizer=by_optimizer(
+            records, study.direction, tolerance=tolerance, expected=verdict.singles
+        ),
         counts={state.value: states.count(state) for state in TrialState},
         tolerance=tolerance,
         changes=study.changes,
         warnings=find_cautions(evidence),
         spent=None if attempts is None else spent_on(records, attempts),
+        verdict=verdict,
+        next=next_step(
+            verdict,
+            study=study.name,
+            open_retests=stands.open_retests,
+            over=_search_is_over(study, records),
+            ways=ways,
+        ),
+        band=find_band(records, stands.best, study.direction, tolerance=tolerance),
     )
 
 
-def _not_separable(stands: Standing) -> tuple[int, ...]:
-    best = stands.best
-    if best is None or best.retest is None or not best.seeds:
-        return ()
-    return tuple(
-        each.trial
-        for each in stands.retested
-        if each.trial != best.trial
-        and each.seeds
-        and each.retest
-        and not separable(best.retest.independent, each.retest.independent)
-    )
+def _search_is_over(study: StudyRecord, records: Trials) -> bool:
+    """Whether no search trial is to come, so that retests are what is missing."""
+    if study.state in {StudyState.FINISHED, StudyState.STOPPED, StudyState.BROKEN}:
+        return True
+    ended = sum(each.ended for each in records if each.is_search)
+    return not study.plan.retest_seeds or (study.trials is not None and ended >= study.trials)
 
 
-def _tolerance(stands: Standing) -> float:
-    """1 % of the best value, or twice the retests' pooled spread where that is more."""
-    if stands.best is None or stands.best.value is None:
-        return 0.0
+def _noise(stands: Standing) -> float:
+    """The retests' pooled spread."""
     spreads = [each.retest.spread for each in stands.retested if each.retest]
     squares = [spread**2 for spread in spreads if spread is not None]
-    noise = math.sqrt(statistics.fmean(squares)) if squares else 0.0
-    return max(AS_GOOD * abs(stands.best.value), 2 * noise)
+    return math.sqrt(statistics.fmean(squares)) if squares else 0.0

@@ -10,12 +10,12 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from lrsearch.answer.more_retests import more_seeds
 from lrsearch.answer.next_steps import Ways
 from lrsearch.answer.optimizers import ended_by_optimizer
 from lrsearch.answer.ranking import nothing_to_compare, retest_candidates, yours_of
+from lrsearch.answer.searched_rates import range_moves, searched_range
 from lrsearch.answer.words import count_text, lost_text, rate_text
-from lrsearch.space import OPTIMIZERS, rate_range
+from lrsearch.space import OPTIMIZERS
 from lrsearch.values import StudyRecord, TrialRecord, Trials, TrialState
 
 if TYPE_CHECKING:
@@ -130,22 +130,11 @@ def _yours(evidence: Evidence) -> Iterator[str]:
     if not best or not yours or yours.value is None or nothing_to_compare(evidence.records):
         return
     if best.trial != yours.trial:
-        if yours.trial in evidence.not_separable:
-            more = _more(evidence)
-            yield f"The best is not separable from yours: the difference may be chance.{more}"
-    elif all(each.seeds for each in evidence.standing.retested):
+        return
+    if all(each.seeds for each in evidence.standing.retested):
         yield "Nothing beat yours: keep your compile, or give the search more trials."
     else:
         yield "Yours is the best of what ran well on fresh seeds."
-
-
-def _more(evidence: Evidence) -> str:
-    """How more seeds would part the best from yours, where they can and none are to be trained."""
-    retests = [each.retest for each in (evidence.best, evidence.yours) if each and each.retest]
-    if evidence.standing.open_retests or any(each.copies for each in retests):
-        return ""
-    seeds = more_seeds([each.n for each in retests])
-    return f" {evidence.way('retest', seeds=seeds)} tells more."
 
 
 def _not_retested(evidence: Evidence) -> Iterator[str]:
@@ -219,13 +208,14 @@ def _few(evidence: Evidence) -> Iterator[str]:
 
 def _edge(evidence: Evidence) -> Iterator[str]:
     """The best rate lies near an end of the range that was searched for its optimizer."""
-    best, facts = evidence.best, evidence.study.facts
+    best = evidence.best
     if not best or best.is_yours or best.setting.optimizer not in OPTIMIZERS:
         return
     name, rate = best.setting.optimizer, best.setting.learning_rate
-    low, high = rate_range(
-        name, best.setting.batch_size, asked=facts.asked_rates, base=facts.yours.batch_size
-    )
+    low, high = searched_range(evidence.study, evidence.search, best.setting)
+    fix = "widen learning_rate in a new study"
+    if evidence.study.plan.sampler == "auto" and name not in evidence.study.facts.asked_rates:
+        fix = evidence.way("extend", more=20, total=20 + len(evidence.search))
     for edge, near, way in (
         (low, rate < low * NEAR_EDGE, "lower"),
         (high, rate > high / NEAR_EDGE, "higher"),
@@ -234,8 +224,21 @@ def _edge(evidence: Evidence) -> Iterator[str]:
             yield (
                 f"The best rate {rate_text(rate)} lies at the edge of what was searched for {name} "
                 f"({rate_text(low)} to {rate_text(high)}): {way} rates than {rate_text(edge)} may "
-                "do better; widen learning_rate in a new study."
+                f"do better; {fix}."
             )
+
+
+def _moved(evidence: Evidence) -> Iterator[str]:
+    """The range of rates grew, since the best lay near an end."""
+    if evidence.study.plan.sampler != "auto":
+        return
+    for move in range_moves(evidence.study, evidence.search):
+        end, way = ("top", "up") if move.upward else ("bottom", "down")
+        yield (
+            f"The best rates lay near the {end} of the usual range, so the search went on beyond "
+            f"from trial {move.trial} on: {way} to {move.farthest:.2g} times an optimizer's "
+            "reference rate on a constant schedule."
+        )
 
 
 def _clamped(evidence: Evidence) -> Iterator[str]:
@@ -274,6 +277,33 @@ def _general_loses(evidence: Evidence) -> Iterator[str]:
             )
 
 
+def _dropped(evidence: Evidence) -> Iterator[str]:
+    """Optimizers of the space that a finished search looked at once, or never."""
+    study, best = evidence.study, evidence.best
+    ended = sum(each.ended for each in evidence.search)
+    if best is None or study.trials is None or ended < study.trials:
+        return
+    looks = {name: len(group) for name, group in ended_by_optimizer(evidence.records).items()}
+    others = [name for name in _searched_optimizers(study) if name != best.setting.optimizer]
+    parts = [
+        f"{words} {', '.join(names)}"
+        for words, number in (("dropped after one look:", 1), ("never tried:", 0))
+        if (names := [name for name in others if looks.get(name, 0) == number])
+    ]
+    if parts:
+        text = "; ".join(parts)
+        yield (
+            f"{text[0].upper()}{text[1:]}. One rate says little of an optimizer: "
+            f"{evidence.way('extend', more=20, total=20 + len(evidence.search))}."
+        )
+
+
+def _searched_optimizers(study: StudyRecord) -> tuple[str, ...]:
+    """The optimizers of the study's space; none where studies of old do not say."""
+    found = (each for each in study.plan.dimensions if each.get("name") == "optimizer")
+    return tuple(next(found, {}).get("choices", ()))
+
+
 def _number(record: TrialRecord) -> int:
     return record.number
 
@@ -289,6 +319,8 @@ RULES: tuple[Rule, ...] = (
     _copies,
     _few,
     _edge,
+    _moved,
     _clamped,
     _general_loses,
+    _dropped,
 )

@@ -5,8 +5,6 @@ Pure functions of the ledger's records.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from lrsearch.answer.ranking import setting_key
 from lrsearch.answer.standing import Standing, contender
 from lrsearch.values import Direction, TrialRecord
@@ -30,8 +28,3 @@ def best_settings(stands: Standing, direction: Direction, *, top: int) -> tuple[
     for record in sorted((each for each in stands.ranked if not each.is_yours), key=key):
         chosen.setdefault(setting_key(record.setting), record.number)
     return tuple(chosen.values())[:top]
-
-
-def more_seeds(seeds: Sequence[int]) -> int:
-    """Seeds in all for another look at a difference that these many could not show."""
-    return 2 * max(seeds, default=1) + 1

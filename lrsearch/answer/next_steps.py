@@ -15,6 +15,7 @@ class Ways:
     extend: str  # `more` trials, `total` in all
     retest: str  # on so many `seeds` in all
     time: str  # more of it
+    export: str  # the best as code
     quoted: bool = True  # the study's name goes through a shell
 
     def say(self, way: str, study: str, **numbers: object) -> str:
@@ -29,6 +30,7 @@ SHELL = Ways(
     extend="lrsearch extend {study} --trials {more}, then lrsearch attach {study}, goes on",
     retest="lrsearch retest {study} --seeds {seeds}",
     time="lrsearch extend {study} --timeout TIME gives it more",
+    export="lrsearch export {study}",
 )
 NOTEBOOK = Ways(
     trials="result.trials",
@@ -36,5 +38,6 @@ NOTEBOOK = Ways(
     extend="The same lrsearch.search(...) with trials={total} goes on",
     retest="result.retest(seeds={seeds})",
     time="the same lrsearch.search(...) with a timeout goes on",
+    export="result.export()",
     quoted=False,
 )

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 
 from lrsearch.answer.ranking import ranking, searched
 from lrsearch.values import Direction, Json, TrialRecord, Trials, TrialState
@@ -30,6 +31,7 @@ class OptimizerRow:
     pruned: int
     failed: int
     best: float | None
+    expected: float | None  # the best without the luck of the search; None where not known
     best_trial: int | None
     best_rate: float | None
     median: float | None  # of the complete ones
@@ -45,7 +47,11 @@ class OptimizerRow:
 
 
 def by_optimizer(
-    records: Trials, direction: Direction, *, tolerance: float
+    records: Trials,
+    direction: Direction,
+    *,
+    tolerance: float,
+    expected: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[OptimizerRow, ...]:
     """A row for each optimizer that was tried, best first.
 
@@ -54,7 +60,10 @@ def by_optimizer(
     """
     groups = ended_by_optimizer(records)
     slowest = _slowest([_complete(group) for group in groups.values()], direction)
-    rows = [_row(name, group, direction, tolerance, slowest) for name, group in groups.items()]
+    rows = [
+        replace(_row(name, group, direction, tolerance, slowest), expected=expected.get(name))
+        for name, group in groups.items()
+    ]
 
     def key(row: OptimizerRow) -> tuple[bool, float, str]:
         return row.best is None, direction.cost(row.best or 0.0), row.optimizer
@@ -88,6 +97,7 @@ def _row(
         pruned=len(state[TrialState.PRUNED]),
         failed=len(state[TrialState.FAILED]),
         best=best.value if best else None,
+        expected=None,
         best_trial=best.number if best else None,
         best_rate=best.peak_rate if best else None,
         median=statistics.median(each.final_value for each in complete) if complete else None,

@@ -1,4 +1,4 @@
-"""Retests in numbers: mean, spread, interval, and whether two settings can be told apart.
+"""Retests in numbers: mean, spread, interval.
 
 Knows numbers only. Student's distribution comes from scipy.special: scipy.stats takes most of a
 second to import.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lrsearch.values import Json
@@ -83,29 +82,3 @@ def prepare_answer() -> None:
     import scipy.special
 
     del scipy
-
-
-def p_value(one: Sequence[float], other: Sequence[float]) -> float:
-    """How often chance alone would part two means as far, by Welch's t (1947); two-sided.
-
-    1.0 where either side has fewer than two values: nothing is known of its spread. Where neither
-    side varies, 1.0 if they are equal, else 0.0.
-    """
-    if min(len(one), len(other)) < 2:  # noqa: PLR2004 - a spread takes two
-        return 1.0
-    apart = statistics.fmean(one) - statistics.fmean(other)
-    shares = [statistics.variance(each) / len(each) for each in (one, other)]
-    total = math.fsum(shares)
-    if total == 0.0:
-        return 1.0 if apart == 0.0 else 0.0
-    from scipy.special import stdtr
-
-    freedom = total**2 / math.fsum(
-        share**2 / (len(each) - 1) for share, each in zip(shares, (one, other), strict=True)
-    )
-    return float(2 * stdtr(freedom, -abs(apart) / math.sqrt(total)))
-
-
-def separable(one: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two settings' retests differ beyond chance at the 95 % level."""
-    return p_value(one, other) < 1 - LEVEL

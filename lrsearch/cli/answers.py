@@ -1,4 +1,4 @@
-"""Commands that give the answer: best, export, plot."""
+"""Commands that give the answer: best, report, export, plot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from lrsearch.cli.completing import complete_search_trial, study_argument
 from lrsearch.cli.opening import columns, open_study
-from lrsearch.cli.options import echo, json_option, storage_option
+from lrsearch.cli.options import echo, storage_option, stored_study_options
 
 if TYPE_CHECKING:
     from lrsearch.answer import Answer
@@ -17,19 +17,32 @@ if TYPE_CHECKING:
 
 
 @click.command("best")
-@study_argument
-@storage_option
-@json_option
-def best(study: str, *, storage: str | None, as_json: bool) -> None:
-    """Show the answer of STUDY: the best setting beside yours.
+@click.option(
+    "--margin",
+    default="1%",
+    show_default=True,
+    metavar="SIZE",
+    help="A difference that counts as equal: 0.5% of yours, or 0.002 of the objective.",
+)
+@stored_study_options
+def best(study: str, *, margin: str, storage: str | None, as_json: bool) -> None:
+    """Show the answer of STUDY: whether the best setting beats yours on new data.
 
-    Retested, with what is not separable from it.
+    The verdict comes first: better, as good, or undecided. Seeds, the rows of the split and the
+    luck of having been chosen are counted.
     """
-    from lrsearch.answer import summarise
+    from lrsearch.answer import read_margin, summarise
     from lrsearch.report.answer_page import answer_text
 
+    equal = read_margin(margin)
     with open_study(study, storage) as (ledger, record):
-        answer = summarise(record, ledger.trials(record.id), ledger.all_attempts(record.id))
+        answer = summarise(
+            record,
+            ledger.trials(record.id),
+            ledger.all_attempts(record.id),
+            scores=ledger.row_scores(record.id),
+            margin=equal,
+        )
     echo(answer.to_json(), answer_text(answer, width=columns()), as_json=as_json)
 
 
@@ -128,8 +141,31 @@ def _write_keras(
     )
 
 
+@click.command("report")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The HTML file to write.",
+)
+@stored_study_options
+def report(study: str, *, output: Path, storage: str | None, as_json: bool) -> None:
+    """Write all that is known of STUDY as one HTML page that needs no network.
+
+    The verdict, value against rate, schedules, curves, the trials, what was stopped, the cost, and
+    the code to train it again. It is for any browser, for print, and for a mail.
+    """
+    from lrsearch.report.html.gathering import gather
+    from lrsearch.report.html.page import report_file, write_page
+
+    with open_study(study, storage) as (ledger, record):
+        data = gather(ledger, record, ledger.trials(record.id))
+    write_page(report_file(data), output)
+    echo(str(output), f"wrote {output}", as_json=as_json)
+
+
 @click.command("plot")
-@study_argument
 @click.option(
     "--output",
     "-o",
@@ -137,8 +173,7 @@ def _write_keras(
     required=True,
     help="Folder for the pictures.",
 )
-@storage_option
-@json_option
+@stored_study_options
 def plot(study: str, *, output: Path, storage: str | None, as_json: bool) -> None:
     """Draw STUDY as PNG files.
 

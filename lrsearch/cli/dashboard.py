@@ -27,9 +27,17 @@ from lrsearch.cli.options import storage_option
     is_flag=True,
     help="Let the page save notes; results it can never change. [default: look only]",
 )
+@click.option(
+    "--prefix",
+    default="",
+    metavar="PATH",
+    help="The path under which a proxy shows it, such as /lrsearch. [default: none]",
+)
 @storage_option
-def dashboard(*, host: str, port: int, allow_notes: bool, storage: str | None) -> None:
-    """Browse the studies in optuna-dashboard, read-only; Ctrl-C ends it.
+def dashboard(*, host: str, port: int, allow_notes: bool, prefix: str, storage: str | None) -> None:
+    """Show all studies and their live reports in a browser, read-only; Ctrl-C ends it.
+
+    A study's report renews itself while the study runs; optuna-dashboard stands beside it.
 
     Served to another machine, it asks for the token in LRSEARCH_DASHBOARD_TOKEN, or in the file
     that LRSEARCH_DASHBOARD_TOKEN_FILE names.
@@ -43,6 +51,7 @@ def dashboard(*, host: str, port: int, allow_notes: bool, storage: str | None) -
             port=port,
             allow_notes=allow_notes,
             token=_token(os.environ),
+            prefix=prefix,
             started=lambda url: click.echo(f"{url}  (Ctrl-C ends it)"),
         )
 

@@ -12,7 +12,19 @@ from typing import Any
 
 import click
 
-from lrsearch.cli import answers, completing, dashboard, manage, plan, retesting, run, server, show
+from lrsearch.cli import (
+    answers,
+    archiving,
+    completing,
+    dashboard,
+    manage,
+    plan,
+    retesting,
+    run,
+    server,
+    show,
+    skill,
+)
 from lrsearch.cli.failures import error_to_json, wants_json
 from lrsearch.cli.options import Group, echo_json
 from lrsearch.errors import EnvironmentProblem, LrSearchError, StudyBroken, StudyFileError
@@ -21,10 +33,18 @@ from lrsearch.version import VERSION
 
 SECTIONS = {
     "Search": (run.new_study, plan.plan, run.start_study, run.attach, retesting.retest),
-    "Answers": (answers.best, answers.export, answers.plot, dashboard.dashboard),
+    "Answers": (answers.best, answers.report, answers.export, answers.plot, dashboard.dashboard),
+    "Hand on": (archiving.archive, archiving.verify),
     "Look": (show.studies, show.status, show.trials, show.show, show.workers),
     "Steer": (manage.stop, manage.resume, manage.extend, manage.retry, manage.delete),
-    "Set up": (server.doctor, server.database, server.migrate, completing.completion, show.version),
+    "Set up": (
+        server.doctor,
+        server.database,
+        server.migrate,
+        completing.completion,
+        skill.skill,
+        show.version,
+    ),
 }
 
 

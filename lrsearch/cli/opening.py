@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,13 +14,11 @@ if TYPE_CHECKING:
     from lrsearch.values import StudyRecord
 
 
-@contextmanager
-def open_storage(storage: str | None) -> Iterator[Ledger]:
+def open_storage(storage: str | None) -> Ledger:
     """Open the ledger that `--storage`, LRSEARCH_STORAGE or the default names."""
     from lrsearch.storage import open_ledger, resolve_url
 
-    with closing(open_ledger(resolve_url(storage, os.environ))) as ledger:
-        yield ledger
+    return open_ledger(resolve_url(storage, os.environ))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from lrsearch.choices import CHOICES, SPACE
+from lrsearch.cli.completing import study_argument
 from lrsearch.cli.parsing import duration, extras, names, numbers, peak_rates, size, sizes
 from lrsearch.errors import InvalidValue, UnknownName
 
@@ -59,6 +60,7 @@ storage_option = click.option(
     "A URL with a password belongs into the variable, not on the command line.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+stored_study_options = combine(study_argument, storage_option, json_option)
 
 space_options = combine(
     click.option(
@@ -222,7 +224,9 @@ until_option = click.option(
     type=_choice("until"),
     default="done",
     show_default=True,
-    help="Leave when the study is done, or already when there is nothing to train now.",
+    help="Leave when the study is done; idle: already when there is nothing to train now; "
+    "unneeded: when that has been so for a minute, in which the trial of a worker that died would "
+    "have come back.",
 )
 study_file_option = click.option(
     "--study-file",
@@ -251,7 +255,8 @@ def take_options(given: dict[str, Any]) -> tuple[SearchOptions, MachineOptions]:
 
     An error names the option as on the command line.
     """
-    from lrsearch.options import NAMES, WHOLE, split_options
+    from lrsearch.options import NAMES, split_options
+    from lrsearch.rules import WHOLE
 
     options = {name: given.pop(name) for name in NAMES if name in given}
     try:

@@ -9,6 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lrsearch.cli.background import search_in_background
+from lrsearch.cli.clusters import (
+    check_cluster_options,
+    cluster_options,
+    leave_by_option,
+    leaving_time,
+    make_tasks,
+    submit_tasks,
+)
 from lrsearch.cli.completing import study_argument
 from lrsearch.cli.opening import columns, open_study
 from lrsearch.cli.options import (
@@ -25,6 +34,7 @@ from lrsearch.cli.options import (
     until_option,
     worker_options,
 )
+from lrsearch.cli.words import RememberingCommand
 
 if TYPE_CHECKING:
     from lrsearch.values import Json, StudyRecord, TrialRecord
@@ -53,16 +63,24 @@ def new_study(file: Path) -> None:
     click.echo(f"wrote {file}. Put your model and data into it, then: {start}")
 
 
-@click.command("start-study")
+@click.command("start-study", cls=RememberingCommand)
 @study_options
 @click.option(
     "--create-only",
     is_flag=True,
     help="Make the study and leave; one that exists is left as it is.",
 )
+@click.option(
+    "--background",
+    is_flag=True,
+    help="Search in a process of its own, and return once the bill is known; "
+    "its files are in lrsearch-background/NAME.",
+)
 @output_options
 @json_option
-def start_study(study_file: Path, *, create_only: bool, as_json: bool, **options: Any) -> None:
+def start_study(
+    study_file: Path, *, create_only: bool, background: bool, as_json: bool, **options: Any
+) -> None:
     """Search optimizer, peak rate and schedule for the model in STUDY_FILE.
 
     It ends with the answer.
@@ -72,6 +90,13 @@ def start_study(study_file: Path, *, create_only: bool, as_json: bool, **options
     once.
     """
     search, machine = take_options(options)  # --timeout counts from here
+    if background:
+        from lrsearch.definition import study_name
+        from lrsearch.launch.common_steps import check_file
+
+        name = study_name(check_file(study_file), search.name)
+        search_in_background(study_file, name, machine.storage, as_json=as_json)
+        return
     from lrsearch.launch.run import run_study
 
     with show_progress(as_json=as_json, **options) as listen:
@@ -84,27 +109,40 @@ def start_study(study_file: Path, *, create_only: bool, as_json: bool, **options
     echo({"study": name, "created": True}, ready, as_json=as_json)
 
 
-@click.command("attach")
+@click.command("attach", cls=RememberingCommand)
 @study_argument
+@click.argument("flags", nargs=-1, metavar="[-- FLAGS]")
 @study_file_option
 @until_option
+@leave_by_option
+@cluster_options
 @storage_option
 @worker_options
 @training_options
 @output_options
 @json_option
-def attach(study: str, *, study_file: Path | None, as_json: bool, **options: Any) -> None:
+def attach(study: str, *, flags: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Train trials of STUDY with this machine's workers too.
 
     It may run elsewhere, or have been stopped.
 
-    Any number of machines may attach and leave at any time; the budget stays exact.
+    Any number of machines may attach and leave at any time; the budget stays exact. With --on, a
+    cluster starts the workers, and what follows -- goes to the cluster's own command.
     """
+    on, dry_run, image = (options.pop(name) for name in ("on", "dry_run", "image"))
+    check_cluster_options(on, dry_run=dry_run, image=image, flags=flags)
+    if on is not None:
+        tasks = make_tasks(study, flags, {**options, "image": image})
+        submit_tasks(on, tasks, dry_run=dry_run, storage=options["storage"], as_json=as_json)
+        return
+    study_file, leave_by = options.pop("study_file"), leaving_time(options.pop("leave_by"))
     search, machine = take_options(options)
     from lrsearch.launch.attaching import attach as attach_workers
 
     with show_progress(as_json=as_json, **options) as listen:
-        record = attach_workers(study, search, machine, study_file=study_file, listen=listen)
+        record = attach_workers(
+            study, search, machine, study_file=study_file, leave_by=leave_by, listen=listen
+        )
     state = record.state.value
     answer = f"{study} is {state}. Its answer: lrsearch best {quote(study)}"
     echo({"study": study, "state": state}, answer, as_json=as_json)
@@ -121,7 +159,8 @@ def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json 
 
     with open_study(name, storage) as (ledger, record):
         records = ledger.trials(record.id)
-        answer = summarise(record, records, ledger.all_attempts(record.id))
+        attempts, scores = ledger.all_attempts(record.id), ledger.row_scores(record.id)
+        answer = summarise(record, records, attempts, scores=scores)
     if as_json:
         echo_json(answer.to_json() if beside is None else {**beside, "answer": answer.to_json()})
         check_result(record, records)
@@ -131,7 +170,7 @@ def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json 
     name = quote(name)
     click.echo(
         f"\nPaste it:  lrsearch export {name}\n"
-        f"See it:    lrsearch plot {name} -o pictures\n"
+        f"See it:    lrsearch report {name} -o report.html\n"
         "Browse it: lrsearch dashboard"
     )
 

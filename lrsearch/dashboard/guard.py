@@ -1,4 +1,4 @@
-"""A WSGI filter before optuna-dashboard, whose own API has no login and can delete studies.
+"""A WSGI filter before all pages: optuna-dashboard's API has no login and can delete studies.
 
 By default only GET and HEAD pass. With `allow_notes` a page of this very server may also save
 notes; nothing else can be written, since results belong to the ledger. Without a token only this
@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
+from lrsearch.dashboard import login
+
 Environ: TypeAlias = dict[str, Any]
 Start: TypeAlias = Callable[..., Any]
 Application: TypeAlias = Callable[[Environ, Start], Iterable[bytes]]
 
-COOKIE = "lrsearch_token"
+COOKIE = login.COOKIE
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 LONGEST_BODY = 64 * 1024  # bytes: a long note
 _NOTE = re.compile(r"/api/studies/\d+(/\d+)?/note")
@@ -39,19 +41,31 @@ _POLICY = "default-src 'self'; frame-ancestors 'none'"
 
 
 class Guard:
-    """See the module. `token` None: only for a server that this machine alone can reach."""
+    """See the module. `token` None: only for a server that this machine alone can reach.
+
+    `prefix` is the path under which a proxy shows the server.
+    """
 
     def __init__(
-        self, application: Application, *, allow_notes: bool = False, token: str | None = None
+        self,
+        application: Application,
+        *,
+        allow_notes: bool = False,
+        token: str | None = None,
+        prefix: str = "",
     ) -> None:
         self._application, self._allow_notes, self._token = application, allow_notes, token
+        self._prefix = prefix
 
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
+        if self._token is not None and _is_login(environ):
+            return self._log_in(environ, start)
         refusal = self._refuse(environ)
         if refusal is not None:
-            return _respond(start, *refusal)
+            form = refusal[0].startswith("401") and login.wants_form(environ)
+            return self._ask_token(start) if form else _respond(start, *refusal)
         if self._token is not None and (token := _query_token(environ)) and self._matches(token):
-            return _set_cookie(start, token)
+            return self._welcome(start, token, environ.get("PATH_INFO", ""))
         reads = environ["REQUEST_METHOD"] in {"GET", "HEAD"}
         length = 0 if reads else int(environ.get("CONTENT_LENGTH") or 0)
         try:
@@ -61,6 +75,23 @@ class Guard:
         passed = {**environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
         passed.setdefault("HTTP_ACCEPT_ENCODING", "")  # without one, its static files are errors
         return self._application(passed, _add_headers(start))
+
+    def _log_in(self, environ: Environ, start: Start) -> Iterable[bytes]:
+        try:
+            token = login.token_of_form(environ)
+        except TimeoutError:
+            return _respond(start, "408 Request Timeout", "the token did not arrive in time")
+        if self._matches(token):
+            return self._welcome(start, token, "/")
+        return self._ask_token(start, wrong=True)
+
+    def _ask_token(self, start: Start, *, wrong: bool = False) -> Iterable[bytes]:
+        text = login.login_page(self._prefix, wrong=wrong)
+        return _respond(start, "401 Unauthorized", text, kind="text/html")
+
+    def _welcome(self, start: Start, token: str, path: str) -> Iterable[bytes]:
+        start("303 See Other", [*login.welcome(token, self._prefix, path), *_HEADERS])
+        return [b""]
 
     def _refuse(self, environ: Environ) -> tuple[str, str] | None:
         method, path = environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")
@@ -141,17 +172,14 @@ def _query_token(environ: Environ) -> str:
     return tokens[0]
 
 
-def _set_cookie(start: Start, token: str) -> Iterable[bytes]:
-    """Store the token in a cookie and remove it from the address."""
-    cookie = f"{COOKIE}={quote(token, safe='')}; Path=/; HttpOnly; SameSite=Strict"
-    start("303 See Other", [("Location", "/dashboard"), ("Set-Cookie", cookie), *_HEADERS])
-    return [b""]
+def _is_login(environ: Environ) -> bool:
+    return environ["REQUEST_METHOD"] == "POST" and environ.get("PATH_INFO") == login.PATH
 
 
-def _respond(start: Start, status: str, text: str) -> Iterable[bytes]:
+def _respond(start: Start, status: str, text: str, *, kind: str = "text/plain") -> Iterable[bytes]:
     body = f"{text}\n".encode()
     headers = [
-        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Type", f"{kind}; charset=utf-8"),
         ("Content-Length", str(len(body))),
         *_HEADERS,
     ]

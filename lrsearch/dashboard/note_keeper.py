@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import summarise
+from lrsearch.dashboard.shelf import Shelf
 from lrsearch.report.notes import write_notes
-from lrsearch.storage import Follower, Mirror
+from lrsearch.report.optuna_page import show_in_optuna
+from lrsearch.storage import Mirror
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -18,38 +19,44 @@ NOTES_EVERY_SECONDS = 30.0
 
 
 class NoteWriter:
-    """Writes the notes of studies that have changed since its last look."""
+    """Writes the notes and figures of studies that have changed since its last look."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._followers: dict[int, Follower] = {}
+    def __init__(self, ledger: Ledger, shelf: Shelf) -> None:
+        self._ledger, self._shelf = ledger, shelf
+        self._seen: dict[int, str | None] = {}
         # studies that changed at the last look: Optuna's rows may have come afterwards
         self._again: set[int] = set()
+        self._owed: set[int] = set()  # studies whose figure was written less than a minute ago
 
     def look(self) -> int:
         """Update Optuna's rows and the notes of every study; return the number of notes written."""
-        studies = self._ledger.studies()
-        self._followers = {
-            each.id: self._followers.get(each.id) or Follower(self._ledger, each.id)
-            for each in studies
-        }
         written = 0
-        for study in studies:
-            Mirror(self._ledger).sync(study.id)
-            follower = self._followers[study.id]
-            changed = follower.read()
-            if changed or study.id in self._again:
-                records, attempts = follower.records, self._ledger.all_attempts(study.id)
-                answer = summarise(study, records, attempts)
-                written += write_notes(self._ledger, study, answer, records)
+        for study in self._ledger.studies():
+            mirror = Mirror(self._ledger)
+            mirror.sync(study.id)
+            version = self._shelf.version(study.id)
+            changed = version != self._seen.get(study.id)
+            line = self._shelf.line(study.id) if changed or study.id in self._again else None
+            if line is not None:
+                written += write_notes(self._ledger, line.study, line.answer, line.records)
+            if changed or study.id in self._owed:
+                self._draw(mirror, study.id)
+            self._seen[study.id] = version
             (self._again.add if changed else self._again.discard)(study.id)
         return written
 
+    def _draw(self, mirror: Mirror, study_id: int) -> None:
+        line = self._shelf.line(study_id)
+        if line is None:
+            return
+        done = show_in_optuna(self._ledger, mirror, line.study, line.records, line.answer)
+        (self._owed.discard if done else self._owed.add)(study_id)
+
 
 @contextmanager
-def keep_notes(ledger: Ledger) -> Iterator[None]:
+def keep_notes(ledger: Ledger, shelf: Shelf) -> Iterator[None]:
     """Keep notes up to date while the context lasts."""
-    ended, writer = threading.Event(), NoteWriter(ledger)
+    ended, writer = threading.Event(), NoteWriter(ledger, shelf)
 
     def keep() -> None:
         while not ended.is_set():

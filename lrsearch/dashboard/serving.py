@@ -1,4 +1,4 @@
-"""Serves optuna-dashboard over a ledger until interrupted, to those who may reach it."""
+"""Serves our pages and optuna-dashboard until interrupted, to those who may reach them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from lrsearch.dashboard.guard import LOOPBACK, Guard
+from lrsearch.dashboard.guard import LOOPBACK, Application, Guard
 from lrsearch.dashboard.note_keeper import keep_notes
+from lrsearch.dashboard.pages import Pages
+from lrsearch.dashboard.prefix import Moved, Prefixed, check_moves, check_prefix
 from lrsearch.dashboard.server import bind_server
+from lrsearch.dashboard.shelf import Shelf
 from lrsearch.errors import InvalidValue
 
 if TYPE_CHECKING:
@@ -28,20 +31,40 @@ def serve(
     port: int,
     allow_notes: bool = False,
     token: str | None = None,
+    prefix: str = "",
     started: Callable[[str], None] = lambda _url: None,
 ) -> None:
     """Serve until interrupted; calls `started` with the address.
 
-    Raises InvalidValue for a host that other machines reach without a token, EnvironmentProblem
-    where the port is taken.
+    `prefix` is the path under which a proxy shows the server. Raises InvalidValue for a host that
+    other machines reach without a token, EnvironmentProblem where the port is taken.
     """
     check_reach(host, token)
+    shelf = Shelf(ledger)
     with _interrupt_on_sigterm(), suppress(KeyboardInterrupt):
-        guard = Guard(make_application(ledger), allow_notes=allow_notes, token=token)
-        with bind_server(host, port, guard) as server, keep_notes(ledger):
+        guarded = guard_everything(
+            ledger, shelf, allow_notes=allow_notes, token=token, prefix=check_prefix(prefix)
+        )
+        with bind_server(host, port, guarded) as server, keep_notes(ledger, shelf):
             shown = f"[{host}]" if ":" in host else host
-            started(f"http://{shown}:{server.server_port}/dashboard")
+            started(f"http://{shown}:{server.server_port}{prefix.rstrip('/')}/")
             server.serve_forever(poll_interval=0.2)
+
+
+def guard_everything(
+    ledger: Ledger, shelf: Shelf, *, allow_notes: bool, token: str | None, prefix: str
+) -> Application:
+    """Our pages, behind them optuna-dashboard, and one guard before both.
+
+    Raises EnvironmentProblem where optuna-dashboard cannot be shown under the prefix.
+    """
+    theirs: Application = make_application(ledger)
+    if prefix:
+        check_moves()
+        theirs = Moved(theirs, prefix)
+    pages = Pages(shelf, theirs, prefix=prefix)
+    guard = Guard(pages, allow_notes=allow_notes, token=token, prefix=prefix)
+    return Prefixed(guard, prefix) if prefix else guard
 
 
 def make_application(ledger: Ledger) -> Any:

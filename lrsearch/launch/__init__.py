@@ -1,4 +1,4 @@
-"""Processes of workers: start a study, attach to one, retest it, or search in this very process.
+"""Starts a study's workers, attaches more, retests, or searches in this very process.
 
-Nothing is imported here: a parent that only starts a database server needs none of it.
+Imports nothing, since a parent that only starts a database server needs none of these modules.
 """

@@ -18,16 +18,17 @@ def attach(
     machine: MachineOptions,
     *,
     study_file: str | Path | None = None,
+    leave_by: float | None = None,
     listen: Listener = ignore,
 ) -> StudyRecord:
     """Train trials of the study `name` with this machine's workers.
 
-    The study file must be on this machine. The options that the study was started with apply
-    again; of `search` only the accepted changes and versions count. Returns the study as it stands
-    afterwards.
+    The study file must be on this machine. The study keeps the options that it was started with;
+    of `search` only the accepted changes and versions count. The workers leave by `leave_by`
+    (seconds since 1970), where it is given, and their work is saved. Returns the study afterwards.
 
-    Raises UnknownName, StudyFileError, EnvironmentProblem, FingerprintMismatch where the file is
-    another one here, VersionMismatch where the libraries are, StudyBroken, Interrupted.
+    Raises UnknownName, StudyFileError, EnvironmentProblem, FingerprintMismatch for another study
+    file, VersionMismatch for other libraries, StudyBroken, Interrupted.
     """
     listen = broadcast({"progress": listen})  # a listener that fails does not end training
     with open_stored_study(name, machine) as (ledger, study):
@@ -36,7 +37,8 @@ def attach(
             send_note(listen, more)
             return study
         with start_workers(
-            ledger, study, search, machine, study_file=study_file, listen=listen
-        ) as (pool, slots):
+            ledger, study, search, machine,
+            study_file=study_file, leave_by=leave_by, listen=listen,
+        ) as (pool, slots):  # fmt: skip
             train(pool, ledger, study, slots, listen)
     return complete_study(name, machine)

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 class AttemptCloser:
     """Closes the running attempts of a worker that is gone.
 
-    `lose` and `put_back` do not raise: where the database does not answer, the leases of the
-    attempts lapse instead.
+    `lose` and `put_back` do not raise: while the database is away, the attempts' leases lapse.
     """
 
     def __init__(self, ledger: Ledger, study_id: int) -> None:
@@ -34,7 +33,7 @@ class AttemptCloser:
                 self._ledger.set_state(self._study_id, StudyState.BROKEN, reason=cause.reason)
 
     def put_back(self, worker_id: int, reason: str) -> None:
-        """Put back the attempts of a worker that an interruption ended; they do not count."""
+        """Put back the attempts of an interrupted worker; they do not count as lost."""
         with suppress(LrSearchError):
             for trial in self._running(worker_id):
                 self._ledger.finish(Outcome.put_back(trial.id, trial.attempt, reason), ())

@@ -1,4 +1,4 @@
-"""Refuses to train a study further where its definition, rules or methods do not fit."""
+"""Refuses to go on with a study whose definition, rules or methods have changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def refuse_broken(study: StudyRecord) -> None:
-    """Raise StudyBroken for a study that its own code broke, with the reason and the way on."""
+    """Raise StudyBroken for a broken study, with the reason and the next step."""
     if study.state is StudyState.BROKEN:
         fix = f"Mend its file, then: lrsearch retry {quote(study.name)} --failed"
         raise StudyBroken(
@@ -33,12 +33,12 @@ def check_identity(
     *,
     listen: Listener = ignore,
 ) -> None:
-    """Refuse to train something else under the study's name.
+    """Refuse to train another definition under the study's name.
 
     Accepted changes are recorded with the study and reported as notes.
 
-    Raises FingerprintMismatch, VersionMismatch, and InvalidValue or UnknownName for what cannot be
-    accepted.
+    Raises FingerprintMismatch, VersionMismatch, and InvalidValue or UnknownName for a change that
+    cannot be accepted.
     """
     changes, notes = find_changes(study, facts, search)
     if changes:
@@ -50,9 +50,9 @@ def check_identity(
 def find_changes(
     study: StudyRecord, facts: StudyFacts, search: SearchOptions
 ) -> tuple[list[Change], tuple[str, ...]]:
-    """What has changed since the study began and `search` accepts, and notes about the changes.
+    """The changes since the study began that `search` accepts, and notes about them.
 
-    Raises what `check_identity` raises.
+    Raises the errors of `check_identity`.
     """
     from lrsearch.definition import accept_changes
 
@@ -73,7 +73,7 @@ def check_same(known: StudyRecord, search: SearchOptions) -> None:
 
 
 def check_methods(search: SearchOptions, facts: StudyFacts) -> None:
-    """Refuse a sampler or pruner that cannot run here, before anything is made."""
+    """Refuse a sampler or pruner that cannot run here, before the study is created."""
     from lrsearch.sampling import check_sampler, pruning_rule
 
     if search.sampler is not None:

@@ -1,7 +1,7 @@
-"""One worker process as its parent sees it, from its start to its end.
+"""A worker process as its parent sees it.
 
 The worker's output goes to an unlinked temporary file, not to a pipe: a print must neither fail nor
-wait when the parent is dead or stopped. Knows nothing of studies.
+wait while the parent is dead or stopped. Knows nothing of studies.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lrsearch.worker.config import WorkerConfig
 
 COMMAND = (sys.executable, "-P", "-m", "lrsearch.worker")
 TAIL_LINES = 40  # last lines of output, shown when the worker dies
-MUTE_SECONDS = 5.0  # a worker that closed the pipe to its parent is killed after these
+MUTE_SECONDS = 5.0  # from a worker's closing of the pipe to its parent until the worker is killed
 # The output file is emptied at this size, so that a chatty study file does not fill /tmp.
 _OUTPUT_BYTES = 2**20
 
@@ -53,7 +53,7 @@ class Child:
         self.slot = slot
         self.ready = False
         self.working = False
-        self.done = False  # it trains nothing any more
+        self.done = False  # whether its training is over
         self.signalled = ""  # a signal that the worker itself received
         self.worker_id: int | None = None  # in the ledger, once it trains
         self.error: WorkerFailed | None = None
@@ -62,7 +62,7 @@ class Child:
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._seen = 0  # bytes of the output that were read
-        self._rest = b""  # of the output: a line without its end
+        self._rest = b""  # the output's last line while its end is missing
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             COMMAND,
             stdin=subprocess.PIPE,
@@ -95,7 +95,7 @@ class Child:
             os.killpg(self.pid, signal.SIGKILL)
 
     def read_output(self) -> list[str]:
-        """Whole lines that the worker printed since the last call."""
+        """Read the whole lines that the worker printed since the last call."""
         data = os.pread(self._output.fileno(), _OUTPUT_BYTES, self._seen)
         self._seen += len(data)
         if self._seen >= _OUTPUT_BYTES:  # the worker appends: its next line is the file's first
@@ -107,12 +107,12 @@ class Child:
         return texts
 
     def read_tail(self) -> str:
-        """The last lines that the worker printed."""
+        """Read the last lines that the worker printed."""
         self.read_output()
         return "\n".join([*self._tail, self._rest.decode(errors="replace")]).strip()
 
     def describe_end(self, code: int) -> str:
-        """How the worker ended, for people."""
+        """Describe the worker's end for people."""
         signalled = self.signalled and f"told to stop by {self.signalled}"
         return self.verdict or signalled or describe_exit(code)
 
@@ -124,8 +124,8 @@ class Child:
     def close(self) -> None:
         """Close the files of a worker that is gone.
 
-        The reading thread closes the pipe: a process that the worker left behind in a session of
-        its own may keep the pipe open, and a read of it cannot be interrupted.
+        The reading thread closes the pipe: a process that the worker left behind may keep the pipe
+        open, and nothing interrupts a read of it.
         """
         for file in (self._process.stdin, self._output):
             with suppress(OSError):
@@ -135,7 +135,8 @@ class Child:
     def _read(self, inbox: Inbox) -> None:
         """Put the worker's messages into the inbox.
 
-        A worker whose line is no message is killed: its next one may be what everybody waits for.
+        A worker that writes another line is killed: everybody may wait for the message that the
+        line has destroyed.
         """
         assert self._process.stdout is not None
         with self._process.stdout as output:
@@ -160,7 +161,7 @@ class Child:
 
 
 def _parse_message(line: bytes) -> WorkerMessage | None:
-    """The worker's message in a line; None where there is none."""
+    """Parse the worker's message in a line; None for another line."""
     with suppress(ValueError):
         data = json.loads(line)
         message = Message.from_json(data) if isinstance(data, dict) else None
@@ -180,7 +181,7 @@ def _set_append(handle: int) -> int:
 
 
 def describe_exit(code: int) -> str:
-    """How a process ended, for people."""
+    """Describe a process' exit code for people."""
     if code >= 0:
         return f"exit code {code}"
     with suppress(ValueError):

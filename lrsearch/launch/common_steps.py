@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ def check_file(study_file: str | Path) -> Path:
 def find_file(study: StudyRecord, given: str | Path | None) -> Path:
     """Find a stored study's file on this machine.
 
-    It is the `given` one, else the path that the study was started with, relative to the working
+    Takes the `given` path, else the path that the study was started with, relative to the working
     folder. Raises StudyFileError.
     """
     text = given if given is not None else study.plan.study_file
@@ -58,7 +59,7 @@ def find_file(study: StudyRecord, given: str | Path | None) -> Path:
 def make_worker_config(
     machine: MachineOptions, *, study_file: Path | None, overrides: Mapping[str, Json]
 ) -> WorkerConfig:
-    """Make the configuration of this machine's workers, their slots aside."""
+    """Make the configuration that all workers of this machine share."""
     url = machine.url
     return WorkerConfig(
         storage=url,
@@ -77,13 +78,13 @@ def make_worker_config(
 
 @contextmanager
 def open_stored_study(name: str, machine: MachineOptions) -> Iterator[tuple[Ledger, StudyRecord]]:
-    """Open the ledger and the study of that name; never makes a database.
+    """Open the ledger and the study of that name; make no database.
 
     Raises UnknownName, StudyBroken.
     """
     from lrsearch.storage import open_ledger
 
-    with closing(open_ledger(machine.url)) as ledger:
+    with open_ledger(machine.url) as ledger:
         study = ledger.study(name)
         refuse_broken(study)
         yield ledger, study
@@ -99,14 +100,16 @@ def start_workers(
     study_file: str | Path | None,
     listen: Listener,
     left: int | None = None,
+    leave_by: float | None = None,
 ) -> Iterator[tuple[Pool, SlotPlan]]:
-    """Start this machine's workers for a stored study, and check that their file is the study's.
+    """Start this machine's workers for a stored study, and check that the file is the study's.
 
-    `left` is the number of trainings to come, where it does not follow from the budget.
+    `left` is the number of trainings to come; by default it follows from the budget.
     """
     slots = plan_further(machine, ledger, study, left or left_of_phase(ledger, study))
     path = find_file(study, study_file)
     config = make_worker_config(machine, study_file=path, overrides=study.plan.overrides)
+    config = replace(config, leave_by=leave_by)
     with Pool(slots.slots, config, listen, trial_timeout=machine.trial_timeout) as pool:
         check_identity(ledger, study, pool.inspect().facts, search, listen=listen)
         yield pool, slots
@@ -115,32 +118,38 @@ def start_workers(
 def train(
     pool: Pool, ledger: Ledger, study: StudyRecord, slots: SlotPlan, listen: Listener
 ) -> None:
-    """Let `pool`, which has these `slots`, train `study`, and report how the study stands."""
+    """Let `pool`, which has these `slots`, train `study`, and report the study's progress."""
     send_note(listen, str(slots))
     keep_threads(ledger, study, slots)
     watcher = StudyWatcher(ledger, study, listen, workers=len(slots.slots))
     watcher.begin()
 
-    def tick() -> None:
+    def poll() -> None:
         watcher.look()
-        prepare_answer()  # once, while the workers train, so that nobody waits for it at the end
+        prepare_answer()  # once, while the workers train: nobody waits for the imports at the end
 
-    pool.tick, pool.before = tick, watcher.hear
+    pool.poll, pool.first_listener = poll, watcher.handle
     # After an interruption the next process completes Optuna's rows.
     pool.work(study.name, AttemptCloser(ledger, study.id))
     watcher.end()
 
 
 def complete_study(name: str, machine: MachineOptions) -> StudyRecord:
-    """Complete Optuna's rows of a study that ended well, and return the study.
+    """Complete Optuna's rows of a study that ended well, its page there, and return the study.
 
-    The pool and its signal handlers are gone by then: a Ctrl-C ends this step as it ends any
-    program.
+    The pool has left by then with its signal handlers: a Ctrl-C ends this step like any program.
     """
+    from lrsearch.answer import summarise
+    from lrsearch.report.optuna_page import show_in_optuna
     from lrsearch.storage import Mirror
 
     with open_database(machine.url) as ledger:
         study = ledger.study(name)
-        with suppress(LrSearchError):  # any later command completes the rows
-            Mirror(ledger).complete(study.id)
+        with suppress(LrSearchError):  # a later command completes the rows
+            mirror = Mirror(ledger)
+            mirror.complete(study.id)
+            records = ledger.trials(study.id)
+            scores = ledger.row_scores(study.id)
+            answer = summarise(study, records, ledger.all_attempts(study.id), scores=scores)
+            show_in_optuna(ledger, mirror, study, records, answer, last=True)
         return study

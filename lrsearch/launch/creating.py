@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from lrsearch.answer.words import count_text
+from lrsearch.budget import count_references
 from lrsearch.errors import UnknownName
 from lrsearch.launch.checking import check_identity, check_same, refuse_broken
 from lrsearch.launch.queueing import add_retests
@@ -24,14 +25,15 @@ def make_plan(
     search: SearchOptions, name: str, study_file: str | None, inspection: Inspection
 ) -> StudyPlan:
     """Make the plan of a new study."""
-    references = ((Origin.REFERENCE, setting) for setting in inspection.references)
+    tried = count_references(search.total, len(inspection.references))
+    references = ((Origin.REFERENCE, setting) for setting in inspection.references[:tried])
     return StudyPlan(
         name=name,
         study_file=study_file,
         facts=inspection.facts,
         overrides=search.overrides,
         dimensions=inspection.dimensions,
-        sampler=search.sampler or "tpe",
+        sampler=search.sampler or "auto",
         pruner=search.pruner or "none",
         seed=inspection.seed if search.seed is None else search.seed,
         trials=search.total,
@@ -53,11 +55,11 @@ def create_or_resume(
 ) -> StudyRecord:
     """Create the study of `plan`, or open the stored one of that name again.
 
-    A budget in `search` replaces that of a stored study. Without `resume` a stored study is
-    compared, and its state, budget and end stay as they are.
+    A budget in `search` replaces a stored study's own. Without `resume` a stored study is compared
+    with the plan, and keeps its state, budget and end.
 
-    Raises FingerprintMismatch where the stored one has another definition, sampler, pruner, seed or
-    number of retries, and StudyBroken where it is broken and has nothing left to train.
+    Raises FingerprintMismatch for another definition, sampler, pruner, seed or number of retries
+    than the stored ones, and StudyBroken for a broken study with nothing left to train.
     """
     known = find_study(ledger, plan.name)
     if known is not None:
@@ -84,7 +86,7 @@ def create_or_resume(
 
 
 def _raise_seeds(ledger: Ledger, study: StudyRecord, seeds: int, listen: Listener) -> None:
-    """Retest on `seeds` seeds where the study has fewer, after its end too; never take any back."""
+    """Raise the study's seeds for retests to `seeds`, after its end too; never lower them."""
     kept = study.plan.retest_seeds
     if seeds > kept:
         add_retests(ledger, study, RetestOptions(seeds=seeds, lasting=True), listen=listen)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +9,11 @@ if TYPE_CHECKING:
     from lrsearch.storage import Ledger
 
 
-@contextmanager
-def open_database(url: str) -> Iterator[Ledger]:
-    """Open the ledger at `url`, made where it does not exist; close it afterwards."""
+def open_database(url: str) -> Ledger:
+    """Open the ledger at `url`; make its tables where there are none."""
     from lrsearch.storage import open_ledger
 
-    with closing(open_ledger(url, create=True)) as ledger:
-        yield ledger
+    return open_ledger(url, create=True)
 
 
 def has_tables(url: str) -> bool:

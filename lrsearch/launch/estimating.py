@@ -1,4 +1,4 @@
-"""Estimates what a study would cost, or what is left of a stored one, for `lrsearch plan`.
+"""Estimates the cost of a study, or of the rest of a stored one, for `lrsearch plan`.
 
 Trains a few steps to time them, and writes nothing.
 """
@@ -23,26 +23,26 @@ from lrsearch.messages import Inspection
 from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.progress.listeners import ignore
 from lrsearch.setup.slots import SlotPlan
-from lrsearch.values import Json, Kind, StudyRecord, StudyState, TrialRecord
+from lrsearch.values import Json, StudyRecord, StudyState, TrialRecord
 
-MOST = 10**7  # trainings that are ever reported to fit into a time
-# From the inspection to training: opening the database, creating the study, entering the workers.
+MOST = 10**7  # the largest number of trainings that is reported to fit into a time
+# From the inspection to the first training: the database, the study, the workers' entries.
 MAKING_SECONDS = 1.0
 ENDING_SECONDS = 1.0  # from the last training to the command's end: Optuna's rows, the answer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a search would cost."""
+    """The cost of a search."""
 
     study: str
     is_stored: bool
     bill: Bill  # of the whole command
-    training_seconds: float | None  # from the first training's begin to the last one's end
+    training_seconds: float | None  # from the first training's start to the last one's end
     left: int | None  # trainings to come; None: as many as the time allows
-    epochs: int | None  # of these trainings, in all
-    updates: int | None  # of these trainings, in all, at the first batch size
-    seconds_each: float | None  # of its worker's time for one training; None: not known
+    epochs: int | None  # of all these trainings together
+    updates: int | None  # of all these trainings together, at the first batch size
+    seconds_each: float | None  # of a worker's time for one training; None: not known
     workers: str  # how many, and why
     engine: str  # how the workers train, and why
     at: float  # now, seconds since 1970
@@ -69,11 +69,10 @@ class Plan:
 
 
 def plan_study(study_file: str | Path, search: SearchOptions, machine: MachineOptions) -> Plan:
-    """Plan a search of `study_file`, or of what is left of the stored study of that name.
+    """Plan a search of `study_file`, or the rest of the stored study of that name.
 
-    As many workers as would train load the study and time a few steps at the same time, so that
-    each is as slow beside the others as it will be. Raises what `run_study` raises before it
-    trains.
+    All workers of the search load the study and time a few steps at the same time, so that they
+    slow each other down as they will in training. Raises the errors of `run_study` before training.
     """
     from lrsearch.definition import check_backend, study_name
 
@@ -87,7 +86,7 @@ def plan_study(study_file: str | Path, search: SearchOptions, machine: MachineOp
 
         check_storage(url)
         inspection = pool.inspect()
-    # The search itself does not time these steps, so they do not count.
+    # These seconds do not count: the search itself does not time these steps.
     timing = float(inspection.figures.get("timing_seconds", 0.0))
     loading = time.monotonic() - search.began - timing
     check_methods(search, inspection.facts)
@@ -117,7 +116,7 @@ def _read_stored(
             trials=study.trials,
             trainings=study.trainings,
             seeds=study.plan.retest_seeds,
-            searched=sum(each.kind is Kind.SEARCH for each in records),
+            searched=sum(each.is_search for each in records),
             existing=len(records),
         ).set(trials=search.trials, trainings=search.trainings)
         trials, trainings = budget.trials, budget.trainings
@@ -189,7 +188,7 @@ def _bill(
     workers: int,
     seconds: float | None,
 ) -> Bill:
-    done = sum(each.state.terminal for each in records)
+    done = sum(each.ended for each in records)
     retests = study.plan.retest_seeds * (study.plan.retest_top + 1)
     if left is not None and study.trials is not None:
         retests = max(0, done + left - study.trials)

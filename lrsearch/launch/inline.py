@@ -45,12 +45,12 @@ def run_inline(
 ) -> StudyRecord:
     """Search `definition` here until its budget is spent.
 
-    A study without a name is named by its identity: the same definition goes on where it stood, and
-    another one is another study. `wanted` retests are added to a stored study, and they alone are
-    trained. Returns the study as it stands afterwards.
+    A study without a name is named by its definition: the same definition goes on with the stored
+    study, and another definition makes another one. `wanted` retests are added to a stored study,
+    and only they are trained. Returns the study afterwards.
 
     Ctrl-C puts the running trial back and raises KeyboardInterrupt; the same call goes on later.
-    Raises what `lrsearch.launch.run.run_study` raises, devices aside.
+    Raises the errors of `lrsearch.launch.run.run_study`, except those about devices.
     """
     from lrsearch.definition import StudyDefinition, check_backend, check_study_name
 
@@ -90,7 +90,7 @@ def run_inline(
 
 
 def derive_name(inspection: Inspection, search: SearchOptions) -> str:
-    """Derive the name of an unnamed study, a digest of the facts that may not change in a study."""
+    """Derive the name of an unnamed study: a digest of the facts that may not change in a study."""
     plan = make_plan(search, "", None, inspection)
     identity = [dict(plan.facts.fingerprint), plan.sampler, plan.pruner, plan.seed, plan.retries]
     text = json.dumps(identity, sort_keys=True)
@@ -105,17 +105,17 @@ def _train(
     watcher = StudyWatcher(ledger, study, listen, ways=NOTEBOOK)
     watcher.begin()
 
-    def say(message: WorkerMessage) -> None:
+    def send(message: WorkerMessage) -> None:
         event = Event(message=message, slot=SLOT)
-        watcher.hear(event)
+        watcher.handle(event)
         listen(event)
         watcher.look()
 
     stop = StopRequest()
-    with open_session(config, ledger, study, loader, stop=stop, say=say) as session:
+    with open_session(config, ledger, study, loader, stop=stop, send=send) as session:
         with _delay_interrupt(stop) as interrupted:
             reason = session.train()
-        say(WorkerDone(reason=reason))
+        send(WorkerDone(reason=reason))
         watcher.end()
     if interrupted.is_set():
         raise KeyboardInterrupt
@@ -123,9 +123,9 @@ def _train(
 
 @contextmanager
 def _delay_interrupt(stop: StopRequest) -> Iterator[threading.Event]:
-    """Let the first Ctrl-C ask training to stop, and the second end it at once.
+    """Let the first Ctrl-C ask training to stop, and the second one end it at once.
 
-    Yields an event that is set once a Ctrl-C came.
+    Yields an event that the first Ctrl-C sets.
     """
     came = threading.Event()
     if threading.current_thread() is not threading.main_thread():

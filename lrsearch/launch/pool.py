@@ -1,7 +1,7 @@
 """A pool of worker processes, one per slot: starts, watches, replaces and stops them.
 
 The main thread reads one inbox of the workers' messages and of signals. Knows no SQL:
-`AttemptCloser` writes to the database about attempts whose worker died.
+`AttemptCloser` writes to the database when a worker has died.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ from lrsearch.messages import (
     WorkerDone,
     WorkerFailed,
     WorkerInterrupted,
+    WorkerLeft,
     WorkerMessage,
     WorkerReady,
     WorkerSignalled,
@@ -57,11 +58,17 @@ from lrsearch.progress.listeners import ignore
 from lrsearch.setup.slots import Slot
 from lrsearch.values import StudyState
 from lrsearch.worker.config import WorkerConfig
+from lrsearch.worker.stopping import TIME_IS_UP
 from lrsearch.worker.wire import error_from_message
 
 # From the first signal until workers that have not left are killed; 10 s in all are promised.
 STOP_SECONDS = 7.0
-TICK_SECONDS = 0.25
+# Workers that are still there so long before the time to leave are asked to leave.
+_LEAVING_SECONDS = STOP_SECONDS + 1.0
+POLL_SECONDS = 0.25
+
+_TOO_LATE = "the time to leave came before the study's file was loaded."
+_MORE_TIME = "Give it longer: --leave-by, or the time of the batch job."
 
 
 class Pool:
@@ -88,9 +95,10 @@ class Pool:
         self._failure: LrSearchError | None = None
         self._stop_at: float | None = None  # when workers that have not left are killed, monotonic
         self._signal: int | None = None
-        self._finished = False  # some worker found nothing left
-        self.tick: Callable[[], None] = lambda: None  # called a few times a second while waiting
-        self.before: Listener = ignore  # gets workers' messages before the listener does
+        self._finished = False  # whether a worker has found nothing left
+        self._time_is_up = False  # of this pool; the study may go on elsewhere
+        self.poll: Callable[[], None] = lambda: None  # called a few times a second while waiting
+        self.first_listener: Listener = ignore  # gets workers' messages before `listen`
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -115,13 +123,15 @@ class Pool:
         """
         inspector = self._states[0]
         assert inspector.child is not None
-        for child in self._children():  # timed steps are timed in all of them, side by side
+        for child in self._children():  # all of them time steps, side by side
             inspects = child is inspector.child or self._config.times
             child.send(Inspect() if inspects else Load())
         while self._inspection is None:
             self._step()
             if self._signal is not None:
                 raise Interrupted(self._signal, "interrupted before the study began")
+            if self._time_is_up:
+                raise EnvironmentProblem(_TOO_LATE, fix=_MORE_TIME)
             if self._failure is not None:
                 raise self._failure
             if inspector.child is None:
@@ -134,7 +144,7 @@ class Pool:
         """Let every worker train `study` until nothing is left.
 
         Raises Interrupted after a signal, StudyBroken where the study's own code fails,
-        EnvironmentProblem where no worker stays alive, or the error that a worker reported.
+        EnvironmentProblem where no worker stays alive, or the error that a worker has reported.
         """
         self._study, self._closer = study, closer
         for state in self._states:
@@ -154,12 +164,12 @@ class Pool:
         self._refuse_unfinished(study, closer.state())
 
     def _refuse_unfinished(self, study: str, state: StudyState | None) -> None:
-        """Raise an error where all workers have left a study that is broken or still open."""
+        """Raise an error where all workers have left, but the study is broken or still open."""
         if state is StudyState.BROKEN:
             why = f"study {study!r} is broken: its first trials all failed alike."
             raise StudyBroken(f"{why} See: lrsearch trials {quote(study)}")
-        idle = self._config.until == "idle" and self._finished
-        if state is not StudyState.OPEN or idle:
+        idle = self._config.until != "done" and self._finished
+        if state is not StudyState.OPEN or idle or self._time_is_up:
             return
         if not self._finished:
             # prefer a worker that reported an error, then one that printed something
@@ -169,7 +179,7 @@ class Pool:
         raise EnvironmentProblem(f"study {study!r} is not done, but its workers have left. {more}")
 
     def interrupt(self, reason: str = "interrupted") -> None:
-        """Let workers put running trials back; those that have not left are killed later."""
+        """Let workers put running trials back; after STOP_SECONDS they are killed."""
         if self._stop_at is not None:
             return
         self._stop_at = time.monotonic() + STOP_SECONDS
@@ -183,9 +193,9 @@ class Pool:
     # -- one step ----------------------------------------------------------------------------------
 
     def _step(self) -> None:
-        """Take an item from the inbox, or wait a moment for one; then look at the clocks."""
+        """Handle an item of the inbox, or wait a moment for one; then look at the clocks."""
         try:
-            match self._inbox.get(timeout=TICK_SECONDS):
+            match self._inbox.get(timeout=POLL_SECONDS):
                 case Signalled(number):
                     self._on_signal(number)
                 case child, Exited(code):
@@ -197,14 +207,14 @@ class Pool:
                 case child, message:
                     self._on_message(child, message)
                     event = Event(message=message, slot=child.slot.name)
-                    self.before(event)
+                    self.first_listener(event)
                     self._listen(event)
         except Empty:
             pass
         for child in self._children():
             self._pass_output(child)
         self._watch_clocks()
-        self.tick()
+        self.poll()
 
     def _on_message(self, child: Child, message: WorkerMessage) -> None:
         match message:
@@ -226,8 +236,10 @@ class Pool:
                 child.send(Quit())
             case WorkerSignalled(signal=name):
                 child.signalled = child.signalled if child.done else name
-            case WorkerInterrupted():
-                child.done = not child.attempts  # the worker put back all that is known here
+            case WorkerInterrupted() | WorkerLeft():
+                child.done = not child.attempts  # the worker has put back all attempts known here
+                self._time_is_up |= isinstance(message, WorkerLeft)
+                child.send(Quit())
 
     def _on_signal(self, number: int) -> None:
         self._signal = number
@@ -238,16 +250,16 @@ class Pool:
         child.attempts.pop((ended.trial_id, ended.attempt), None)
         if ended.status.terminal:
             self._find_state(child).reset_deaths()
-        # A worker that waits for the others' trials to end need not sleep its second out.
+        # A worker that waits for others' trials would sleep up to a second more.
         for other in self._children():
             if other is not child and other.working and not other.attempts:
                 other.send(Wake())
 
     def _on_error(self, child: Child, failed: WorkerFailed) -> None:
-        """End the run where every worker would meet the same error.
+        """End the run for an error that every worker would meet.
 
-        Such are errors of the file or the database, and any crash before the study was inspected.
-        A later crash is a death like others.
+        These are errors of the file or the database, and any crash before the study was inspected.
+        Any later crash ends one worker, which is replaced.
         """
         error = error_from_message(failed)
         child.error = failed
@@ -264,12 +276,13 @@ class Pool:
             ended = f"its worker ended by {state.ending}"
             self._close_attempts(child, child.verdict or child.reason or ended)
         left = child.done and not child.signalled
-        if left or self._stop_at is not None or self._failure is not None or self._study is None:
+        ends = self._time_is_up or self._stop_at is not None or self._failure is not None
+        if left or ends or self._study is None:
             return
         self._replace(state, child)
 
     def _close_attempts(self, child: Child, why: str) -> None:
-        """Close the worker's attempts by the ledger: its last messages may have died with it."""
+        """Close the worker's attempts in the ledger: the worker's last messages may be lost."""
         assert self._closer is not None
         assert child.worker_id is not None
         interrupted = self._stop_at is not None or child.signalled
@@ -279,7 +292,7 @@ class Pool:
     def _replace(self, state: SlotState, child: Child) -> None:
         """Start another worker after a while.
 
-        None follows where this slot's workers get nowhere, or the ledger has nothing left to do.
+        The slot stays empty where its workers get nowhere, or nothing is left to train.
         """
         delay = state.count_death(child)
         if self._finished and self._is_over():
@@ -291,14 +304,17 @@ class Pool:
         self._listen(Event(message=died, slot=state.slot.name))
 
     def _is_over(self) -> bool:
-        """Whether the ledger says that nothing is left to do; False where it does not answer."""
+        """Whether nothing is left to train; False while the ledger does not answer."""
         assert self._closer is not None
         with suppress(LrSearchError):
             return self._closer.state() is not StudyState.OPEN
         return False
 
     def _watch_clocks(self) -> None:
-        now = time.monotonic()
+        now, leave_by = time.monotonic(), self._config.leave_by
+        if leave_by is not None and time.time() >= leave_by - _LEAVING_SECONDS:
+            self._time_is_up = True
+            self.interrupt(TIME_IS_UP)
         if self._stop_at is not None and now >= self._stop_at:
             self._kill_all("interrupted while a long call held it")
         for state in self._states:
@@ -308,7 +324,7 @@ class Pool:
             if state.child is not None and self._trial_timeout is not None:
                 _kill_hung(state.child, now, self._trial_timeout)
 
-    # -- small things ------------------------------------------------------------------------------
+    # -- helpers -----------------------------------------------------------------------------------
 
     def _start(self, state: SlotState) -> None:
         state.child = Child(state.slot, self._config, self._inbox)
@@ -350,6 +366,6 @@ class Pool:
 
 
 def _kill_hung(child: Child, now: float, limit: float) -> None:
-    # The limit is for a trial that trains alone: as many at once may take as many times as long.
+    # The limit is for a trial that trains alone: n trials at once may take n times as long.
     if any(now - began > limit * len(child.attempts) for began in child.attempts.values()):
         child.kill(f"it ran longer than the trial timeout of {limit:g} s")

@@ -1,4 +1,4 @@
-"""Queues retests in the ledger, or stores the wish until the search's end."""
+"""Queues retests in the ledger, or stores the request until the search's end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STOPPED = frozenset({StudyState.STOPPED, StudyState.DRAINING})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetestsAdded:
-    """What was done with a wish for retests; `study` is as it stands afterwards."""
+    """The result of a request for retests; `study` is the study afterwards."""
 
     study: StudyRecord
     choice: RetestChoice
@@ -96,12 +96,12 @@ class RetestsAdded:
 def add_retests(
     ledger: Ledger, study: StudyRecord, wanted: RetestOptions, *, listen: Listener = ignore
 ) -> RetestsAdded:
-    """Queue the wanted retests, or store the wish until the search's end; sends a note of it."""
+    """Queue the wanted retests, or store the request until the search's end; send a note."""
     from lrsearch.storage import RetestsAsked
 
     refuse_broken(study)
     taken = None
-    while taken is None:  # again where a search trial ended meanwhile: it may be among the best
+    while taken is None:  # again after a search trial's end: the trial may be among the best
         choice = choose_settings(study, ledger.trials(study.id), wanted)
         mine = () if choice.yours is None else (choice.yours,)
         named = list_retests(study, (*choice.named, *mine), choice.seeds) if choice.named else ()

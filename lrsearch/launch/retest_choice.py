@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lrsearch.answer import best_settings, find_standing
 from lrsearch.errors import InvalidValue, UnknownName
 from lrsearch.options import RETEST_SEEDS, RetestOptions
-from lrsearch.values import Kind, StudyRecord, TrialRecord
+from lrsearch.values import StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
     from lrsearch.storage import Retest
@@ -41,13 +41,13 @@ class RetestChoice:
 def choose_settings(
     study: StudyRecord, records: Sequence[TrialRecord], wanted: RetestOptions
 ) -> RetestChoice:
-    """Choose the settings and seeds that are wanted, by how the study stands.
+    """Choose the wanted settings and seeds by the study's records.
 
     Raises UnknownName, InvalidValue, Refused.
     """
     plan = study.plan
     stands = find_standing(plan.facts, records)
-    retests = [each for each in records if each.kind is Kind.RETEST]
+    retests = [each for each in records if each.is_retest]
     seeds = wanted.seeds or max(
         [plan.retest_seeds or RETEST_SEEDS, *(1 + (each.repeat or 0) for each in retests)]
     )
@@ -67,16 +67,16 @@ def choose_settings(
         yours=yours,
         without_yours=stands.yours is not None and yours is None,
         lacking=len(chosen) * seeds - len(there),
-        waiting=sum(not each.state.terminal for each in retests),
-        failed=sum(each.state.terminal and each.value is None for each in there),
-        ended=sum(each.kind is Kind.SEARCH and each.state.terminal for each in records),
+        waiting=sum(not each.ended for each in retests),
+        failed=sum(each.ended and each.value is None for each in there),
+        ended=sum(each.is_search and each.ended for each in records),
     )
 
 
 def _check_trial(
     study: StudyRecord, records: Sequence[TrialRecord], number: int, good: set[int]
 ) -> None:
-    search = {each.number: each for each in records if each.kind is Kind.SEARCH}
+    search = {each.number: each for each in records if each.is_search}
     if number not in search:
         known = f"0 to {max(search)}" if search else "none yet"
         raise UnknownName("trial", got=str(number), known=(), fix=f"{study.name} has {known}.")

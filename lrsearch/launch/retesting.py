@@ -1,7 +1,7 @@
 """Adds retests to a study that exists, and trains them with this machine's workers.
 
-Where the search is over, retests of the best settings and yours are queued and train now. Where the
-search goes on, the wish is stored: the best settings are known at its end.
+After the search, retests of the best settings and yours are queued, and train now. During the
+search the request is stored, since the best settings are known at the search's end.
 """
 
 from __future__ import annotations
@@ -32,11 +32,10 @@ def retest(
 ) -> RetestsAdded:
     """Add retests to the study `name`, and train them here unless `plan_only`.
 
-    A finished study is open again for its retests. Where the search is not over, or the study was
-    stopped, nothing is trained here. Of `search` only the accepted changes and versions count.
-    Returns what was done.
+    A finished study is open again for its retests. During the search, or in a stopped study,
+    nothing is trained here. Of `search` only the accepted changes and versions count.
 
-    Raises what `lrsearch.launch.attach` raises, and UnknownName or InvalidValue for a trial that
+    Raises the errors of `lrsearch.launch.attach`, and UnknownName or InvalidValue for a trial that
     cannot be retested.
     """
     listen = broadcast({"progress": listen})  # a listener that fails does not end training

@@ -1,7 +1,7 @@
 """Starts a study: inspect, create, train.
 
-The parent never imports TensorFlow. Cheap refusals come before any process starts, and the database
-is written only after the study file has been inspected.
+The parent never imports TensorFlow. Cheap checks come before any process starts, and the database
+is written only after the study file's inspection.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def run_study(
 ) -> StudyRecord:
     """Search the study of `study_file` with worker processes until its budget is spent.
 
-    A stored study of that name goes on where it stood, if its definition is the same. With
-    `create_only` the study is made and nothing is trained; a stored one is not changed. Returns the
-    study as it stands afterwards.
+    A stored study of that name goes on, if its definition is the same. With `create_only` the
+    study is created and nothing is trained; a stored one is not changed. Returns the study
+    afterwards.
 
     Raises CallerError (bad input, broken study file), EnvironmentProblem (database, devices),
-    Refused (the stored study is another one), StudyBroken (its code fails on every trial),
-    Interrupted (a signal; trials are back in the queue).
+    Refused (the stored study has another definition), StudyBroken (the study's code fails on every
+    trial), Interrupted (a signal; trials are back in the queue).
     """
     from lrsearch.definition import check_backend, study_name
 

@@ -35,7 +35,7 @@ def read_call(given: Mapping[str, Any]) -> tuple[SearchOptions, MachineOptions]:
 
 
 def space_overrides(given: Mapping[str, Any]) -> dict[str, Json]:
-    """Convert the options of the search space to the JSON that the command line makes of them."""
+    """Convert the options of the search space to the same JSON as the command line's."""
     space = {name: _plain(given[name]) for name in SPACE if given.get(name) not in (None, False)}
     if "extra" in space:
         # a tuple is a range, a list a choice, as in a SearchSpace
@@ -62,7 +62,7 @@ def search_study(
 ) -> StudyRecord:
     """Search a definition here, or a study file by worker processes.
 
-    Returns the study as it stands afterwards.
+    Returns the study afterwards.
     """
     if isinstance(definition, str | Path):
         from lrsearch.launch.run import run_study
@@ -87,7 +87,7 @@ def retest_study(
 ) -> None:
     """Add retests to a study and train them, with the options of its search.
 
-    A definition's are trained here, a study file's by worker processes.
+    Retests of a definition train here, those of a study file in worker processes.
     """
     again = SearchOptions(
         name=study.name,

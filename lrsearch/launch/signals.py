@@ -1,8 +1,8 @@
-"""Ctrl-C, SIGTERM and SIGHUP for a parent of workers: the first asks, the second ends at once.
+"""Ctrl-C, SIGTERM and SIGHUP in a parent of workers: the first asks, the second ends at once.
 
 Python runs signal handlers only between the main thread's bytecodes, so a call that waits in C (a
-locked database) would delay a second Ctrl-C. A thread therefore reads the signals from the C-level
-wakeup pipe too, and ends the process where the main thread has not done so 0.4 s after the second.
+locked database) would delay a second Ctrl-C. So a thread reads the signals from the C-level wakeup
+pipe, too. It ends the process if the main thread has not done so 0.4 s after the second signal.
 Outside the main thread nothing is installed.
 """
 
@@ -20,7 +20,7 @@ from typing import Any, Self
 from lrsearch.errors import Interrupted
 from lrsearch.machine import STOP_SIGNALS
 
-_PATIENCE_SECONDS = 0.4  # promised: out within 1 s of the second, also on a busy machine
+_PATIENCE_SECONDS = 0.4  # promised: the end within 1 s of the second, also on a busy machine
 _SHOW_CURSOR = b"\x1b[?25h"  # a live view hides it
 
 
@@ -48,7 +48,7 @@ class Signals:
             os.set_blocking(write, False)
             self._old_wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
             threading.Thread(target=self._watch_pipe, args=(read,), daemon=True).start()
-            # a process that the caller's own code forks drops our handlers
+            # A process that the caller's code forks drops our handlers.
             os.register_at_fork(after_in_child=self._restore)
         return self
 

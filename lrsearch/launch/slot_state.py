@@ -1,6 +1,6 @@
 """A slot of a pool: when its next worker starts, and when the slot is given up.
 
-Knows no clock.
+Reads no clock.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from lrsearch.setup.slots import Slot
 
 _FIRST_BACKOFF_SECONDS = 1.0
 _LAST_BACKOFF_SECONDS = 60.0
-# Deaths in a row, with no trial ended in between, after which the slot is given up. Deaths that
-# cost a trial an attempt have no limit here: the trial itself fails in the end.
-STARTS = 3  # of workers that trained nothing yet
-STOPS = 10  # of workers that received a signal and put back their trials
+# The slot is given up after so many deaths in a row, with no trial ended in between. Deaths in
+# training have no limit here: the trial itself fails in the end.
+STARTS = 3  # deaths of workers that had trained nothing
+STOPS = 10  # deaths of workers that received a signal and put back their trials
 
 
 @dataclass(slots=True)
@@ -25,13 +25,13 @@ class SlotState:
     slot: Slot
     child: Child | None = None
     due: float | None = None  # when to start the next worker, monotonic
-    # of the newest worker that ended: its error, its last output, and how it ended
+    # The error, the last output and the ending of the last worker that ended.
     reason: str = ""
     tail: str = ""
     ending: str = ""
     deaths: int = 0  # in a row, with no trial ended in between
     starts: int = 0  # deaths of workers that trained nothing
-    stops: int = 0  # deaths that a signal asked for
+    stops: int = 0  # deaths by a signal to the worker
 
     def reset_deaths(self) -> None:
         """Forget earlier deaths: a trial has ended for good here."""
@@ -44,7 +44,7 @@ class SlotState:
         self.ending = child.describe_end(code)
 
     def count_death(self, child: Child) -> float | None:
-        """Count a death that nobody asked for.
+        """Count an unexpected death.
 
         Returns the seconds until the next worker, or None where the slot is given up.
         """
@@ -59,7 +59,7 @@ class SlotState:
 
     @property
     def last_words(self) -> str:
-        """Why the newest worker ended: its error, then its output.
+        """Why the last worker ended: its error, then its output.
 
         The error comes first, since the output of libraries would hide it.
         """

@@ -1,6 +1,6 @@
 """Decides how many workers and threads a study gets on this machine.
 
-It depends on the trainings that are left and on the threads that the study began with.
+The numbers depend on the trainings that are left and on the threads that the study began with.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def plan_workers(
     machine: MachineOptions, search: SearchOptions, *, url: str, name: str
 ) -> SlotPlan:
-    """Plan the workers of a study that may be in the database already.
+    """Plan the workers of a study, new or stored.
 
     Raises StorageProblem or SchemaMismatch where the database cannot be used.
     """
@@ -40,9 +40,9 @@ def plan_workers(
 def plan_further(
     machine: MachineOptions, ledger: Ledger, study: StudyRecord, left: int | None
 ) -> SlotPlan:
-    """Plan the workers of a study that goes on with `left` trainings.
+    """Plan the workers of a stored study with `left` trainings to come.
 
-    They keep the study's threads where a trial may have to be resumed.
+    The workers keep the study's threads where a trial may have to be resumed.
     """
     may_resume = study.facts.exact_order and _in_progress(ledger, study)
     kept = study.threads if may_resume else None
@@ -57,17 +57,17 @@ def plan_further(
 
 def _in_progress(ledger: Ledger, study: StudyRecord) -> bool:
     """Whether some trial has begun and not ended, and may thus have a checkpoint."""
-    return any(each.attempt and not each.state.terminal for each in ledger.trials(study.id))
+    return any(each.attempt and not each.ended for each in ledger.trials(study.id))
 
 
 def left_of_phase(
     ledger: Ledger, study: StudyRecord, *, total: int | None = None, seeds: int = 0
 ) -> int | None:
-    """Count the search trials that have not ended, or the retests where all have; at least 1.
+    """Count the search trials that have not ended, or else the retests; at least 1.
 
-    Retests begin when the last search trial has ended: no more than these train side by side.
-    `total` replaces the study's own budget, and `seeds` its retests' where they are more. None
-    where time alone limits the study.
+    Retests begin after the last search trial, so that trials and retests never train side by side.
+    `total` replaces the study's own budget, and `seeds` the study's seeds for retests where they
+    are more. None where time alone limits the study.
     """
     counts, budget = ledger.counts(study.id), study.trials if total is None else total
     if budget is None:

@@ -1,1 +1,1 @@
-"""How a study stands, for people: lines, a live view and a log file, drawn from messages."""
+"""Progress of a study for people: lines, a live view and a log file, drawn from messages."""

@@ -1,8 +1,8 @@
-"""Sends the bill of a study, its trainings and their time, as soon as the time can be estimated.
+"""Sends the bill of a study as soon as the time of its trainings can be estimated.
 
-An engine that times steps ahead gives the bill before the first training. `fit` times none, since
-it traces every training anew and a step ahead would cost a short training's time: its first
-training's own epochs give the bill.
+An engine that times steps gives the bill before the first training. `fit` times none: it traces
+every training anew, so that a timed step would cost as much as a short training. There the first
+epochs of the first training give the bill.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lrsearch.messages import (
 )
 from lrsearch.values import Json, StudyRecord, TrialRecord
 
-LOOK_SECONDS = 1.0  # of a training, after which its pace is known
+LOOK_SECONDS = 1.0  # of a training give its pace
 
 
 class BillEstimator:
@@ -31,12 +31,12 @@ class BillEstimator:
         self._study, self._listen, self._workers = study, listen, workers
         self._waits = True  # for the first worker's figures, or the first training's epochs
         self._timed = False  # whether an engine has reported its figures
-        self._begun: TrialStarted | None = None  # the training that is watched
+        self._begun: TrialStarted | None = None  # the first training
         self._began_at = 0.0
-        self._first: tuple[float, TrialProgress] | None = None  # that training's first progress
+        self._first: tuple[float, TrialProgress] | None = None  # its first progress, and when
 
-    def hear(self, event: Event, records: Sequence[TrialRecord]) -> None:
-        """Send the bill where this message makes it known; `records` are all trials now."""
+    def handle(self, event: Event, records: Sequence[TrialRecord]) -> None:
+        """Send the bill where this message completes the estimate; `records` are all trials now."""
         if not self._waits:
             return
         match event.message:

@@ -1,4 +1,4 @@
-"""Progress as lines: one for each finished trial, and other news for people."""
+"""Progress as lines: one per finished trial, and other news for people."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from lrsearch.messages import (
     TrialEnded,
     TrialStarted,
     WorkerDied,
+    WorkerLeft,
 )
 from lrsearch.progress.state import ProgressState, number
 from lrsearch.report.bill import bill_text, duration
@@ -32,6 +33,11 @@ _STATUS = {
 }
 _LEAST_ROOM = 12  # characters of a setting
 
+_FAREWELLS = {
+    Stopping.event: "stopping: running trials are put back (again: end at once)",
+    WorkerLeft.event: "a worker leaves, since its time is up; running trials are saved",
+}
+
 
 class Lines:
     """Turns events into lines; receives each event after `ProgressState` has."""
@@ -46,10 +52,10 @@ class Lines:
         width: Callable[[], int] | None = None,
     ) -> None:
         self._state, self._print, self._verbose = state, out, verbose
-        self._width = width  # of the terminal now; None: a setting is never cut
+        self._width = width  # of the terminal now; None: settings are not cut
         self._terse = terse  # beside a live view, which shows the rest
-        self._last_bill: Bill | None = None  # the bill by the pace of ended trials
-        self._final = False  # whether no further bill is printed
+        self._last_bill: Bill | None = None  # by the pace of ended trials
+        self._final = False  # whether the last bill is printed
 
     def __call__(self, event: Event) -> None:
         line = self._line(event)
@@ -59,7 +65,7 @@ class Lines:
             self._print_bill(event)
 
     def _line(self, event: Event) -> str:
-        """The line of a message; empty where people need not read the message."""
+        """The line of a message; empty for a message that people need not read."""
         text = ""
         match event.message:
             case StudyBegun() as begun:
@@ -78,8 +84,8 @@ class Lines:
                 text = f"{event.slot}| {output}"
             case WorkerDied() as died:
                 text = self._death_line(event.slot, died)
-            case Stopping():
-                text = "stopping: running trials are put back (again: end at once)"
+            case Stopping() | WorkerLeft():
+                text = _FAREWELLS[event.message.event]
         return text
 
     def _start_line(self, slot: str, started: TrialStarted) -> str:
@@ -124,12 +130,12 @@ class Lines:
         return head + short + tail + why
 
     def _print_bill(self, event: Event) -> None:
-        """Print the bill again when trials have shown their pace.
+        """Print the bill again when ended trials give the pace.
 
-        Where time limits the study, print it once more when the pace has changed much.
+        Where time limits the study, print the bill once more when the pace has changed much.
         """
         state = self._state
-        # A short study's trials may all have ended before its pace shows.
+        # All trials of a short study may have ended before the pace is known.
         searched = isinstance(event.message, RetestsPlanned)
         shown = state.trial_seconds and (searched or state.shows_pace or state.forecast is None)
         if self._final or not shown or state.left == 0:
@@ -157,7 +163,7 @@ def _retests_line(planned: RetestsPlanned) -> str:
 
 
 def _misleads(last: Bill, now: Bill) -> bool:
-    """Whether the trainings that fit into the time have changed by more than half."""
+    """Whether the number of trainings that fit has changed by more than half."""
     if last.limit_seconds is None or now.limit_seconds is None:
         return False
     before, after = last.trainings or 0, now.trainings or 0

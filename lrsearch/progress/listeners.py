@@ -11,20 +11,20 @@ from lrsearch.messages import Event, Listener, Note
 def broadcast(listeners: Mapping[str, Listener]) -> Listener:
     """Make one listener that passes events on to several, in this order, each named for people.
 
-    A listener that fails (a closed pipe, a full disk) is dropped, and a note tells the others:
-    training does not end with its progress.
+    A listener that fails (a closed pipe, a full disk) is dropped, and the others get a note:
+    training goes on without a view of it.
     """
     left = dict(listeners)
 
     def listen(event: Event) -> None:
         for name, listener in tuple(left.items()):
-            if name not in left:  # it failed at the note of another's end
+            if name not in left:  # it failed while it got the note about another one
                 continue
             try:
                 listener(event)
             except Interrupted:  # the second Ctrl-C, which came while a line was printed
                 raise
-            except Exception as error:  # noqa: BLE001 - no failure here is worth the training
+            except Exception as error:  # noqa: BLE001 - no view is worth the training
                 del left[name]
                 why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
                 send_note(listen, f"{name} ends here ({why}); training goes on")

@@ -1,6 +1,6 @@
 """The live view in a terminal, by rich.
 
-Shows a bar of the budget with the time left, a line per worker, the best so far and yours.
+Draws a bar of the budget with the time left, a line per worker, the best so far and yours.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lrsearch.report.layout import GAP, Column, choose, pad
 _REFRESH = 4  # a second
 _BAR_WIDTH = 30
 _WORKERS_SHOWN = 16
-_LEAST_ROOM = 8  # characters: a setting or a bar that is cut to fewer says nothing
+_LEAST_ROOM = 8  # characters of a setting or a bar; fewer would tell nothing
 _LEAST_NAME = 12  # of the study's name
 _INDENT = "  "
 _BAR = "bar"
@@ -73,9 +73,9 @@ def draw(state: ProgressState, now: float) -> RenderableType:
 
 @dataclass(frozen=True, slots=True)
 class _Budget:
-    """The study's name, a bar of all trainings, how far it is, the time left.
+    """The study's name, a bar of all trainings, their number, the time left.
 
-    Narrow terminals lose the bar first.
+    A narrow terminal loses the bar first.
     """
 
     state: ProgressState
@@ -114,7 +114,7 @@ class _Budget:
 class _Workers:
     """A line per worker.
 
-    Narrow terminals lose the rate, then the setting; never the trial and its epoch.
+    A narrow terminal loses the rate, then the setting, and never the trial.
     """
 
     state: ProgressState
@@ -156,7 +156,7 @@ def _cells(name: str, row: Row, objective: str) -> tuple[str, ...]:
     """Slot, trial or the worker's state, epoch, value, setting, rate."""
     if row.state != "training":
         return name, row.state, "", "", "", ""
-    at_once = f"{len(row.held)} at once, " if len(row.held) > 1 else ""
+    at_once = f"{len(row.training)} at once, " if len(row.training) > 1 else ""
     return (
         name,
         at_once + row.label,
@@ -171,7 +171,7 @@ def _cells(name: str, row: Row, objective: str) -> tuple[str, ...]:
 class _Results:
     """The best and yours, aligned.
 
-    Where the terminal is narrow the settings are cut, and the evidence of a value is not.
+    A narrow terminal cuts the settings, and never the evidence of a value.
     """
 
     state: ProgressState
@@ -179,7 +179,7 @@ class _Results:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         del console
         best = self.state.best
-        # before its retests, the best is the luckiest of single trainings
+        # Before the retests, the best is the luckiest of single trainings.
         title = "best" if best is not None and best.seeds else "best so far"
         for label, result in ((title, best), ("yours", self.state.yours)):
             if result is None:

@@ -1,6 +1,6 @@
-"""How a study stands by its events: the state that every view draws.
+"""The state of a study by its events, which every view draws.
 
-Takes events, keeps numbers; prints nothing and knows no clock but the events' own times.
+Prints nothing, and knows no clock but the events' own times.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from lrsearch.messages import (
     TrialStarted,
     WorkerDied,
     WorkerDone,
+    WorkerLeft,
     WorkerReady,
     Working,
 )
 from lrsearch.values import Direction, Kind
 
-SETTLED = 16  # trainings that ended: from then on they alone tell how long the rest takes
-PACE_SECONDS = 10.0  # a training that long tells the pace by itself: its beginning is little of it
+SETTLED = 16  # after so many ended trainings their pace alone gives the time left
+PACE_SECONDS = 10.0  # of one training that is long enough to give the pace: its start hardly counts
 
 
 @dataclass(slots=True)
@@ -45,12 +46,12 @@ class Row:
     epochs: int = 0
     rate: float | None = None
     value: float | None = None
-    # label and setting of the trials in training, by trial id
-    held: dict[int, tuple[str, str]] = field(default_factory=dict)
+    # The trials in training, by trial id: label and setting.
+    training: dict[int, tuple[str, str]] = field(default_factory=dict)
 
-    def move(self, progress: TrialProgress) -> None:
-        """Show the progress of one of the worker's trials."""
-        self.label, self.short = self.held.get(progress.trial_id, (self.label, self.short))
+    def update(self, progress: TrialProgress) -> None:
+        """Take the progress of one of the worker's trials."""
+        self.label, self.short = self.training.get(progress.trial_id, (self.label, self.short))
         self.state, self.epoch, self.epochs = "training", progress.epoch, progress.epochs
         self.rate = progress.rate
         self.value = self.value if progress.value is None else progress.value
@@ -58,7 +59,7 @@ class Row:
     @property
     def labels(self) -> set[str]:
         """The labels of the trials in training."""
-        return {label for label, _ in self.held.values()}
+        return {label for label, _ in self.training.values()}
 
 
 def _by_kind() -> dict[Kind, set[str]]:
@@ -76,7 +77,7 @@ class ProgressState:
     trainings: int | None = None  # the limit of trials and retests together
     deadline: float | None = None
     retest_seeds: int = 0
-    retested: int = RETESTED  # settings that are
+    retested: int = RETESTED  # settings that are retested
     running: int = 0
     waiting: int = 0
     failed: int = 0
@@ -85,27 +86,26 @@ class ProgressState:
     yours: Result | None = None
     rows: dict[str, Row] = field(default_factory=dict)
     began: float | None = None  # seconds since 1970
-    # when the first trial began: data is loaded and engines are timed before
+    # When the first trial began; before that, data is loaded and engines are timed.
     training_since: float | None = None
-    ended_here: int = 0  # trials and retests that ended since
+    ended_here: int = 0  # trials and retests that ended in this process
     trial_seconds: list[float] = field(default_factory=list)
     most_at_once: int = 0  # trials in training
     stopping: str = ""
-    ledger_told: bool = False  # whether counts have come at least once
-    # labels of ended trainings, by the workers' own events
-    told: dict[Kind, set[str]] = field(default_factory=_by_kind)
-    # the same by the ledger, on every machine
+    counted: bool = False  # whether a `StudyCounts` has come
+    # Labels of ended trainings: by the workers' events, by the ledger (every machine), and the
+    # ledger's newest, whose own events may still come.
+    reported: dict[Kind, set[str]] = field(default_factory=_by_kind)
     stored: dict[Kind, set[str]] = field(default_factory=_by_kind)
-    # the ledger's newest, whose events may still come
     recent: dict[Kind, set[str]] = field(default_factory=_by_kind)
-    forecast: tuple[Forecast, float] | None = None  # by a few timed steps, and when told
-    # the study's seconds left, all its workers taken together, and when told
-    told_left: tuple[float, float] | None = None
+    forecast: tuple[Forecast, float] | None = None  # by a few timed steps, and when it came
+    # The ledger's estimate of the seconds left for all workers together, and when it came.
+    ledger_left: tuple[float, float] | None = None
 
-    def take(self, event: Event) -> None:
-        """Take a message in."""
-        self._take_of_study(event)
-        self._take_of_worker(event)
+    def handle(self, event: Event) -> None:
+        """Take in a message."""
+        self._handle_study(event)
+        self._handle_worker(event)
 
     # -- what is left ------------------------------------------------------------------------------
 
@@ -121,10 +121,10 @@ class ProgressState:
     def _ended(self, kind: Kind) -> int:
         """Count the ended trainings of a kind, each once.
 
-        A training that a worker here still runs counts when its own event comes, not by the ledger.
+        A training that still runs here counts when its own event comes, not by the ledger.
         """
-        held = set().union(*(row.labels for row in self.rows.values()))
-        return len((self.stored[kind] - held) | self.told[kind])
+        running = set().union(*(row.labels for row in self.rows.values()))
+        return len((self.stored[kind] - running) | self.reported[kind])
 
     @property
     def left(self) -> int | None:
@@ -135,7 +135,7 @@ class ProgressState:
 
     @property
     def _retests(self) -> int:
-        """In all, planned or to be planned."""
+        """All retests, planned or still to be planned."""
         if self.retests_planned and (self.trials is None or self.done >= self.trials):
             return self.retests_planned
         trials, limit = self.trials or self.retested, self.trainings
@@ -144,7 +144,7 @@ class ProgressState:
         )
 
     def bill(self, now: float) -> Bill:
-        """What the study comes to, and how long it still takes; what fits, where time limits it."""
+        """All trainings and the time left; where time limits the study, the trainings that fit."""
         here, fitting = self._here, self.fitting(now)
         if fitting is not None:
             return fitting
@@ -155,7 +155,7 @@ class ProgressState:
         return Bill(trials=self.trials, retests=self._retests, done=done, seconds=left, **here)
 
     def seconds_left(self, now: float) -> float | None:
-        """Until all is done, or to the deadline where that is nearer; None where nobody knows."""
+        """Seconds to the study's end, or to a nearer deadline; None where neither is known."""
         by_deadline = None if self.deadline is None else max(0.0, self.deadline - now)
         known = [each for each in (by_deadline, self._expected(now)) if each is not None]
         return min(known) if known else None
@@ -163,25 +163,23 @@ class ProgressState:
     def _expected(self, now: float) -> float | None:
         """Estimate the seconds left; None where nothing is known.
 
-        The timed steps tell them first, then the ledger's estimate, else this process' own trials.
+        The timed steps count first, then the ledger's estimate, else this process' own trials.
         """
         if self.forecast is not None and self.ended_here < SETTLED:
             made, at = self.forecast
             return made.seconds_left(
                 done=self.ended_here, elapsed=max(0.0, now - (self.training_since or at))
             )
-        if self.told_left is not None:
-            left, at = self.told_left
+        if self.ledger_left is not None:
+            left, at = self.ledger_left
             return max(0.0, left - max(0.0, now - at))
-        return (
-            None
-            if self.left is None or not self.trial_seconds
-            else self.left * self._seconds_each(now)
-        )
+        if self.left is None or not self.trial_seconds:
+            return None
+        return self.left * self._seconds_each(now)
 
     @property
     def paced(self) -> bool:
-        """Whether enough trainings have ended to tell the pace.
+        """Whether enough trainings have ended to give the pace.
 
         The first training of each slot is slower, since its graph is traced.
         """
@@ -189,7 +187,7 @@ class ProgressState:
 
     @property
     def shows_pace(self) -> bool:
-        """Whether what has ended tells the pace."""
+        """Whether enough trainings have ended, or a long one has."""
         return self.paced or max(self.trial_seconds, default=0.0) >= PACE_SECONDS
 
     def _seconds_each(self, now: float) -> float:
@@ -200,7 +198,7 @@ class ProgressState:
         return (now - since) / self.ended_here
 
     def fitting(self, now: float) -> Bill | None:
-        """What fits into the time that is left; None where time does not limit the study."""
+        """The bill of the trainings that still fit; None where time does not limit the study."""
         if self.deadline is None or not self.trial_seconds:
             return None
         seconds = max(0.0, self.deadline - now)
@@ -212,25 +210,25 @@ class ProgressState:
 
     @property
     def _here(self) -> dict[str, int]:
-        """What a bill says of this process' workers."""
+        """The fields of a bill about this process' workers."""
         return {"workers": max(1, len(self.rows)), "at_once": self.at_once}
 
     @property
     def at_once(self) -> int:
-        """Trials in training at a time: as many as were seen, and at least one a slot."""
+        """Trials in training at a time: the most that were seen, and at least one per slot."""
         return max(1, len(self.rows), self.most_at_once)
 
     @property
     def mean_seconds(self) -> float:
-        """Seconds a trial."""
+        """Seconds per trial."""
         return sum(self.trial_seconds) / max(1, len(self.trial_seconds))
 
     # -- messages ----------------------------------------------------------------------------------
 
-    def _take_of_study(self, event: Event) -> None:
+    def _handle_study(self, event: Event) -> None:
         """Take a message about the whole study.
 
-        Best, yours and time left are the study's: this process' own trials do not change them.
+        Best, yours and the time left come from the ledger, not from this process' own trials.
         """
         match event.message:
             case StudyBegun() as begun:
@@ -239,13 +237,13 @@ class ProgressState:
                 self.retested, self.began = begun.retested, event.at
                 self.trials, self.trainings = begun.trials, begun.trainings
                 self.deadline, self.best, self.yours = begun.deadline, begun.best, begun.yours
-                for row in self.rows.values():  # until they work; graphs may be traced for a while
+                for row in self.rows.values():  # until `Working` comes: tracing takes a while
                     row.state = "loading data, timing steps"
             case StudyCounts() as counts:
                 self._count(counts)
             case StudyAnswer(best=best, yours=yours, seconds_left=left):
                 self.best, self.yours = best, yours
-                self.told_left = self.told_left if left is None else (left, event.at)
+                self.ledger_left = self.ledger_left if left is None else (left, event.at)
             case StudyBill(forecast=made):
                 self.forecast = None if made is None else (made, event.at)
             case RetestsPlanned(retests=retests):
@@ -260,11 +258,11 @@ class ProgressState:
         self.retests_planned = max(self.retests_planned, counts.retests)
         for kind, ended in ((Kind.SEARCH, counts.ended), (Kind.RETEST, counts.retests_ended)):
             # The counts may include a trial whose own events have not come yet.
-            self.stored[kind] |= self.recent[kind] if self.ledger_told else set(ended)
+            self.stored[kind] |= self.recent[kind] if self.counted else set(ended)
             self.recent[kind] = set(ended)
-        self.ledger_told = True
+        self.counted = True
 
-    def _take_of_worker(self, event: Event) -> None:
+    def _handle_worker(self, event: Event) -> None:
         match event.message:
             case PoolStarted(slots=slots):
                 self.rows = {name: Row() for name in slots}
@@ -276,35 +274,36 @@ class ProgressState:
                 self._start(event.slot, started)
                 self.training_since = self.training_since or event.at
             case TrialProgress() as progress:
-                self.rows.setdefault(event.slot, Row()).move(progress)
+                self.rows.setdefault(event.slot, Row()).update(progress)
             case TrialEnded() as ended:
                 self._end(event.slot, ended)
             case WorkerDied(retry_seconds=delay):
                 self.rows[event.slot] = Row(state="given up" if delay is None else "restarting")
-            case WorkerDone():
+            case WorkerDone() | WorkerLeft():
                 self.rows[event.slot] = Row(state="done")
 
     def _start(self, slot: str, started: TrialStarted) -> None:
-        label, held = started.label + _resumed(started), self._held(slot)
-        held[started.trial_id] = (label, started.short)
-        self.rows[slot] = Row(state="training", label=label, short=started.short, held=held)
-        self.most_at_once = max(self.most_at_once, sum(len(row.held) for row in self.rows.values()))
+        label, training = started.label + _resumed(started), self._training_on(slot)
+        training[started.trial_id] = (label, started.short)
+        self.rows[slot] = Row("training", label, started.short, training=training)
+        at_once = sum(len(row.training) for row in self.rows.values())
+        self.most_at_once = max(self.most_at_once, at_once)
 
     def _end(self, slot: str, ended: TrialEnded) -> None:
-        held = self._held(slot)
-        held.pop(ended.trial_id, None)
-        self.rows[slot] = Row(state="training" if held else "waiting", held=held)
+        training = self._training_on(slot)
+        training.pop(ended.trial_id, None)
+        self.rows[slot] = Row(state="training" if training else "waiting", training=training)
         if ended.status.terminal:
             self.ended_here += 1
             self.trial_seconds.append(ended.seconds)
-            self.told[ended.kind].add(ended.label)
+            self.reported[ended.kind].add(ended.label)
 
-    def _held(self, slot: str) -> dict[int, tuple[str, str]]:
-        return dict(self.rows[slot].held) if slot in self.rows else {}
+    def _training_on(self, slot: str) -> dict[int, tuple[str, str]]:
+        return dict(self.rows[slot].training) if slot in self.rows else {}
 
 
 def _resumed(started: TrialStarted) -> str:
-    """From where a trial that was interrupted goes on."""
+    """Where an interrupted trial goes on, for people."""
     epoch, update = started.resumed_from, started.resumed_update
     return f" from epoch {epoch}" if epoch else f" from update {update}" if update else ""
 

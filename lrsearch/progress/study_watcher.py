@@ -1,4 +1,4 @@
-"""Reports how a study stands, all its workers on all machines taken together."""
+"""Reports the state of a study over all its workers on all machines."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class StudyWatcher:
                 direction=facts.direction,
                 trials=study.trials,
                 trainings=study.trainings,
-                done=sum(each.state.terminal for each in records if each.kind is Kind.SEARCH),
+                done=sum(each.ended for each in records if each.is_search),
                 deadline=study.deadline,
                 retest=study.plan.retest_seeds,
                 retested=study.plan.retest_top + 1,
@@ -82,9 +82,9 @@ class StudyWatcher:
         if time.monotonic() >= self._next:
             self._look()
 
-    def hear(self, event: Event) -> None:
-        """Send the bill once known, and the `answer` before a trial's end that may change it."""
-        self._estimator.hear(event, self._follower.records)
+    def handle(self, event: Event) -> None:
+        """Send the bill when it is known, and a new `answer` before the end of a leading trial."""
+        self._estimator.handle(event, self._follower.records)
         ended = event.message
         changes = isinstance(ended, TrialEnded) and self._may_change(ended)
         if changes and (glance := self._glance()) is not None:
@@ -100,7 +100,7 @@ class StudyWatcher:
         return value is not None and (best.value is None or better(value, best.value))
 
     def end(self) -> None:
-        """Send a note of the trainings that the study's time had no room for."""
+        """Send a note of the trainings for which the study had no time."""
         with suppress(LrSearchError):
             study = self._ledger.study(self._study.name)
             text = _describe_undone(study, self._ledger.counts(study.id), self._ways)
@@ -116,21 +116,21 @@ class StudyWatcher:
     def _glance(self) -> Glance | None:
         try:
             glance = self._follower.glance()
-        except StorageGone:  # no result of this training could be found later
+        except StorageGone:  # nobody could find the results later
             raise
-        except LrSearchError:  # an outage, which the workers report
+        except LrSearchError:  # an outage; the workers report it
             return None
         self._unsent = [*self._unsent, *(glance.changed if glance is not None else ())]
         return glance
 
     def _send_counts(self, glance: Glance) -> None:
         counts, study = glance.counts, glance.study
-        ended = [each for each in self._unsent if each.state.terminal]
+        ended = [each for each in self._unsent if each.ended]
         self._unsent = []
         self._send(
             StudyCounts(
-                ended=tuple(each.label for each in ended if each.kind is Kind.SEARCH),
-                retests_ended=tuple(each.label for each in ended if each.kind is Kind.RETEST),
+                ended=tuple(each.label for each in ended if each.is_search),
+                retests_ended=tuple(each.label for each in ended if each.is_retest),
                 retests=counts.retests,
                 running=counts.running,
                 waiting=counts.waiting,
@@ -154,7 +154,7 @@ class StudyWatcher:
 
 
 def _describe_undone(study: StudyRecord, counts: Counts, ways: Ways) -> str:
-    """The trainings that a study had no time for; empty where it has done all."""
+    """The trainings for which a study had no time, for people; empty where all were trained."""
     if study.deadline is None or study.state is not StudyState.FINISHED:
         return ""
     undone = counts.retests - counts.retests_done

@@ -1,6 +1,6 @@
 """Shows progress to people: a live view in a terminal, lines elsewhere, and a log file.
 
-Knows nothing of processes or databases: everything comes from messages.
+Knows messages, and nothing of processes or databases.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def show_progress(
 ) -> Iterator[Listener]:
     """Yield a listener that shows progress on `stream` (standard error).
 
-    A terminal gets a live view, other streams a line per finished trial; `quiet` shows nothing,
-    `verbose` also the workers' output. Every event but progress within a trial is appended to
+    A terminal gets a live view, other streams get a line per finished trial. `quiet` shows nothing,
+    `verbose` also the workers' output. All events except progress within a trial are appended to
     `log_file`, one JSON object per line.
     """
     stream = sys.stderr if stream is None else stream
@@ -55,7 +55,7 @@ def _open_view(stack: ExitStack, stream: TextIO, *, verbose: bool) -> dict[str, 
         live = stack.enter_context(LiveView(state, stream))
         out, width = live.print, live.width
     lines = Lines(state, out, verbose=verbose, terse=terminal, width=width)
-    return {"what progress is made of": state.take, "progress on the terminal": lines}
+    return {"what progress is made of": state.handle, "progress on the terminal": lines}
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def _open_log(path: Path) -> Iterator[Listener]:
 
     def write(event: Event) -> None:
         if isinstance(event.message, TrialProgress):
-            return  # several a second; an epoch's values are in the database
+            return  # several per second; the database has every epoch's values
         line = (json.dumps(event.to_json()) + "\n").encode()
         while line:
             line = line[file.write(line) :]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import fmean, stdev
 
-from lrsearch.answer import Answer, Contender, evidence_text
+from lrsearch.answer import Answer, Band, Contender, Expected, evidence_text, verdict_text
 from lrsearch.answer.words import count_text, rate_text
 from lrsearch.report.bill import spent_text
 from lrsearch.report.layout import Column, paragraph, table
@@ -26,12 +26,17 @@ NOTHING_YET = "No trial has run to its end with a value yet."
 
 
 def answer_text(answer: Answer, *, width: int | None = None) -> str:
-    """The whole page of `lrsearch best`; in `width` columns where a width is given."""
+    """The whole page of `lrsearch best`; in `width` columns where a width is given.
+
+    The verdict comes first.
+    """
     head = f"study {answer.study}: {aim_text(answer.objective, answer.direction)}; {ended(answer)}"
     spent = f"spent: {spent_text(answer.spent)}" if answer.spent else ""
     parts = [
+        paragraph(f"{verdict_text(answer.verdict)} {answer.next.text}", width) + "\n",
         paragraph(head, width) + "\n",
         _contenders(answer, width),
+        paragraph(band_text(answer.band), width) + "\n" if answer.band else "",
         _optimizers(answer, width),
         paragraph(spent, width, hang="       "),
         *(paragraph(f"note: {each}", width, hang="      ") for each in answer.warnings),
@@ -50,6 +55,28 @@ def inseparable(answer: Answer) -> str:
     best = answer.best.trial if answer.best else None
     others = [each for each in answer.not_separable if each != best]
     return f"{count_text(len(others), 'other')} not separable from it" if others else ""
+
+
+def band_text(band: Band) -> str:
+    """The rates that do as well as the best's, which to take, and how far divergence is."""
+    where = f"{band.optimizer}, {band.schedule}" if band.schedule else band.optimizer
+    rates = range_text((band.low, band.high))
+    edge = "no rate above diverged"
+    if band.diverges_from and band.headroom:
+        edge = f"training diverges from {rate_text(band.diverges_from)}, {band.headroom:.2g} times"
+    return (
+        f"band: rates {rates} do as well ({where}; {count_text(band.trials, 'trial')}); take "
+        f"{rate_text(band.recommended)}, on their low side; {edge}."
+    )
+
+
+def expected_text(expected: Expected | None, digits: int) -> str:
+    """`expect 0.4741 (0.43 to 0.518)`: of one more training; empty where it is not known."""
+    if expected is None:
+        return ""
+    low, high = expected.interval
+    ends = f"{value_text(low, digits)} to {value_text(high, digits)}"
+    return f"expect {value_text(expected.value, digits)} ({ends})"
 
 
 def _contenders(answer: Answer, width: int | None) -> str:
@@ -76,6 +103,8 @@ def _contender_columns(
     digits = value_digits(each.value for each in contenders)
     settings = [each.setting for each in contenders]
     tests = [_test(each, digits) for each in contenders]
+    known = answer.verdict.expected
+    expected = [expected_text(known.get(each.trial), digits) for each in contenders]
     evidence = [
         join_clauses(evidence_text(each.retest), test if wide else "", between=", ")
         for each, test in zip(contenders, tests, strict=True)
@@ -86,6 +115,7 @@ def _contender_columns(
         Column("", [rate_text(each.learning_rate) for each in settings]),
         *_schedule_columns(settings, varying_of(answer.ranked), wide=wide),
         Column("", [_value(each, digits) for each in contenders]),
+        Column("", expected, name="what one more training gives", rank=2),
         Column("", [f"trial {each.trial}" for each in contenders], name="trials"),
         Column(
             "", [f"({each})" for each in evidence], name="what a value rests on", rank=2, least=9
@@ -145,6 +175,7 @@ def _optimizers(answer: Answer, width: int | None) -> str:
     columns = [
         Column("optimizer", [row.optimizer for row in rows], least=10),
         column("best", [value_text(row.best, digits) for row in rows]),
+        column("expected", [value_text(row.expected, digits) for row in rows], 2),
         column("at rate", [_rate(row.best_rate) for row in rows], 1),
         column("median", [value_text(row.median, digits) for row in rows], 7),
         column("trials", [str(row.trials) for row in rows], 6),

@@ -10,10 +10,16 @@ import io
 from collections.abc import Iterable
 from html import escape
 
-from lrsearch.answer import Answer, Contender, evidence_text
+from lrsearch.answer import Answer, Contender, evidence_text, verdict_text
 from lrsearch.answer.words import rate_text
 from lrsearch.errors import EnvironmentProblem
-from lrsearch.report.answer_page import NOTHING_YET, ended, inseparable
+from lrsearch.report.answer_page import (
+    NOTHING_YET,
+    band_text,
+    ended,
+    expected_text,
+    inseparable,
+)
 from lrsearch.report.bill import spent_text
 from lrsearch.report.words import aim_text, run_text, value_digits, value_text, varying_of
 from lrsearch.values import StudyRecord, Trials
@@ -25,9 +31,12 @@ def answer_html(study: StudyRecord, records: Trials, answer: Answer) -> str:
     """The whole output of a cell."""
     aim = escape(aim_text(answer.objective, answer.direction))
     notes = "".join(f"<li>{escape(each)}</li>" for each in answer.warnings)
+    verdict = escape(f"{verdict_text(answer.verdict)} {answer.next.text}")
     parts = [
+        f"<p><b>{verdict}</b></p>",
         f"<p><b>{escape(answer.study)}</b>: {aim}; {ended(answer)}</p>",
         _contenders(answer),
+        f"<p>{escape(band_text(answer.band))}</p>" if answer.band else "",
         _picture(study, records, answer),
         f"<p>spent: {escape(spent_text(answer.spent))}</p>" if answer.spent else "",
         f"<ul>{notes}</ul>" if notes else "",
@@ -47,10 +56,18 @@ def _contenders(answer: Answer) -> str:
     digits = value_digits(each.value for _, each in shown)
     varying = varying_of(answer.ranked)
     head = _row(
-        ["", "trial", "optimizer", "peak rate", "schedule", answer.objective, "of", ""], "th"
+        ["", "trial", "optimizer", "peak rate", "schedule", answer.objective, "of", "", ""], "th"
     )
     body = "".join(
-        _row([label, *_cells(each, digits, varying), _apart(answer, each)], "td")
+        _row(
+            [
+                label,
+                *_cells(each, digits, varying),
+                expected_text(answer.verdict.expected.get(each.trial), digits),
+                _apart(answer, each),
+            ],
+            "td",
+        )
         for label, each in shown
     )
     return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"

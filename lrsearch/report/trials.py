@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lrsearch.answer.words import rate_text
+from lrsearch.report.flat_rows import csv_text, flatten
 from lrsearch.report.layout import Column, table
 from lrsearch.report.words import (
     further_text,
@@ -32,6 +33,12 @@ def trial_row(record: TrialRecord) -> dict[str, Json]:
         "attempts": record.attempt,
         **pick("lost", "engine", "reason"),
     }
+
+
+def trials_csv(records: Trials) -> str:
+    """The trials and retests as CSV: a column for each field, knob and logged number."""
+    rows = ({**trial_row(each), "logs": dict(each.logs)} for each in records)
+    return csv_text(flatten(row, whole=("setting",)) for row in rows)
 
 
 def trials_table(records: Trials, *, width: int | None = None) -> str:

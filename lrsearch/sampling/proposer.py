@@ -1,149 +1,61 @@
 """Proposes a trial's setting: a function of the study's seed, the trial's number and the history.
 
-Every proposal has a fresh sampler, seeded from the study's seed and the trial's number, over the
-records in number order. A worker that restarts, or records that arrive in another order, give the
-same setting. CMA-ES is not among the samplers: Optuna's unpickles rows of the database. Knows
+A worker that restarts, or records that arrive in another order, give the same setting. Knows
 nothing of SQL or Keras.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import math
-import warnings
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
 
 from lrsearch.choices import check_choice
-from lrsearch.errors import EnvironmentProblem, UnknownName
-from lrsearch.sampling._optuna import constrain_trial, frozen_trial, sample
-from lrsearch.sampling.sobol import sobol_point
-from lrsearch.values import Direction, Json, Setting, TrialRecord
-from lrsearch.values import TrialState as LedgerState
+from lrsearch.errors import EnvironmentProblem
+from lrsearch.sampling.model_sampler import ModelSampler
+from lrsearch.sampling.optuna_sampler import OptunaSampler, make_gp
+from lrsearch.sampling.sobol import QuasiRandomSampler
+from lrsearch.values import Direction, Setting, TrialRecord
 
 if TYPE_CHECKING:
-    from lrsearch.space import Dimension, SearchSpace
-
-_VIOLATION = 1.0  # any number above 0: there is one kind of divergence
+    from lrsearch.space import SearchSpace
 
 
-class Proposer:
-    """Proposes the settings of a study's trials.
+class Sampler(Protocol):
+    """What proposes settings.
 
-    Divergence is a result: the sampler sees a diverged trial as complete and infeasible, with the
-    worst value of the history. Optuna's samplers never learn from a failed trial (67 to 95 % of
-    trials 11 to 60 diverged then; shown as infeasible, 2 to 41 %). A failed trial is left out. A
-    pruned one counts with its last value. A running one keeps others away from its place. Settings
-    that lie outside the space are left out too: the user's own compile may.
+    note: a line for people about the last proposal; empty where there is nothing to say.
+    """
+
+    note: str
+
+    def observe(self, records: Iterable[TrialRecord]) -> None:
+        """Take in records of any kind, in any order; the newest of an id counts."""
+
+    def propose(self, number: int) -> Setting:
+        """The setting for trial `number`, after what was observed of the others."""
+
+
+SAMPLERS: dict[str, Callable[..., Sampler]] = {
+    "auto": ModelSampler,
+    "tpe": partial(OptunaSampler, make=lambda seed: optuna.samplers.TPESampler(seed=seed)),
+    "random": partial(OptunaSampler, make=lambda seed: optuna.samplers.RandomSampler(seed=seed)),
+    "qmc": QuasiRandomSampler,
+    "gp": partial(OptunaSampler, make=make_gp),
+}
+
+
+def make_sampler(name: str, space: SearchSpace, *, direction: Direction, seed: int) -> Sampler:
+    """The sampler of that name for a study.
 
     Raises UnknownName for a sampler that is not offered, EnvironmentProblem where `gp` lacks
     PyTorch.
     """
-
-    def __init__(
-        self, space: SearchSpace, *, direction: Direction, sampler: str = "tpe", seed: int
-    ) -> None:
-        check_sampler(sampler)
-        self._space, self._direction, self._seed = space, direction, seed
-        self._make_sampler = SAMPLERS[sampler]
-        self._dimensions = tuple(space.dimensions())
-        self._distributions = {each.name: _distribution(each) for each in self._dimensions}
-        self._trials: dict[int, FrozenTrial] = {}  # by number
-        self._diverged: set[int] = set()
-
-    def observe(self, records: Iterable[TrialRecord]) -> None:
-        """Take in search trials' records, in any order; the newest of a number counts."""
-        for record in records:
-            self._trials.pop(record.number, None)
-            self._diverged.discard(record.number)
-            params = self._params(record)
-            state, value = _state_and_value(record)
-            if params is None or (state is TrialState.PRUNED and value is None):
-                continue
-            if state is TrialState.COMPLETE and value is None:
-                self._diverged.add(record.number)
-                value = 0.0  # until a history says which is the worst
-            epoch = record.epochs if state is TrialState.PRUNED else None
-            self._trials[record.number] = frozen_trial(
-                record.number, state, params, self._distributions, value, epoch=epoch
-            )
-
-    def propose(self, number: int) -> Setting:
-        """The setting for trial `number`, after what was observed of the others."""
-        if self._make_sampler is None:
-            # The number is the place in the sequence: workers need not agree on a counter.
-            return self._space.setting_from(sobol_point(self._dimensions, number, seed=self._seed))
-        digest = hashlib.sha256(f"{self._seed}/propose/{number}".encode()).digest()
-        params = sample(
-            self._make_sampler(int.from_bytes(digest[:4], "big")),
-            self._history(number),
-            number=number,
-            space=self._distributions,
-            direction=self._direction,
-        )
-        return self._space.setting_from(params)
-
-    def _params(self, record: TrialRecord) -> dict[str, Json] | None:
-        """The record's setting on the sampler's axes; None where the sampler must not see it."""
-        if record.setting is None or not record.is_search or record.state is LedgerState.FAILED:
-            return None
-        try:
-            params = dict(self._space.params_of(record.setting))
-        except (LookupError, UnknownName, ValueError):
-            return None
-        inside = all(
-            each.name in params and _contains(each, params[each.name]) for each in self._dimensions
-        )
-        return params if inside else None
-
-    def _history(self, number: int) -> list[FrozenTrial]:
-        """The other trials in number order, the diverged ones with the worst value.
-
-        Where one diverged, all have a constraint: the Gaussian process wants it on every trial.
-        """
-        others = [trial for key, trial in sorted(self._trials.items()) if key != number]
-        ended = [trial for trial in others if trial.state is not TrialState.RUNNING]
-        diverged = [trial for trial in ended if trial.number in self._diverged]
-        well = [
-            float(trial.value)
-            for trial in ended
-            if trial.state is TrialState.COMPLETE
-            and trial.number not in self._diverged
-            and trial.value is not None
-        ]
-        worst = self._direction.worst(well) if well else 0.0
-        for trial in ended:
-            constrain_trial(trial, -_VIOLATION if diverged else None)
-        for trial in diverged:
-            constrain_trial(trial, _VIOLATION)
-            trial.value = worst
-        return others
-
-
-def _make_gp(seed: int) -> BaseSampler:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.GPSampler(seed=seed % 2**30)
-
-
-# By name: makes the sampler from a seed; None for the Sobol sequence, which is ours.
-SAMPLERS: dict[str, Callable[[int], BaseSampler] | None] = {
-    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
-    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
-    "qmc": None,
-    "gp": _make_gp,
-}
+    check_sampler(name)
+    return SAMPLERS[name](space, direction=direction, seed=seed)
 
 
 def check_sampler(name: str) -> None:
@@ -157,28 +69,3 @@ def check_sampler(name: str) -> None:
             "--sampler gp needs PyTorch, which is not installed.",
             fix="Run: pip install 'lrsearch[gp]'",
         )
-
-
-def _distribution(dimension: Dimension) -> BaseDistribution:
-    if dimension.kind == "categorical":
-        return CategoricalDistribution(dimension.choices)
-    if dimension.kind == "int":
-        return IntDistribution(int(dimension.low), int(dimension.high), log=dimension.log)
-    return FloatDistribution(float(dimension.low), float(dimension.high), log=dimension.log)
-
-
-def _contains(dimension: Dimension, value: Json) -> bool:
-    if dimension.kind == "categorical":
-        return value in dimension.choices
-    return isinstance(value, int | float) and bool(dimension.low <= value <= dimension.high)
-
-
-def _state_and_value(record: TrialRecord) -> tuple[TrialState, float | None]:
-    """How the ledger's states look to a sampler; a complete trial without a value diverged."""
-    if not record.ended:  # interrupted, or its worker was lost: the setting will run again
-        return TrialState.RUNNING, None
-    pruned = record.state is LedgerState.PRUNED
-    value = record.last_value if pruned else None if record.diverged else record.value
-    # Without a finite value the objective was undefined at the end; -inf would be best for ever.
-    finite = value if value is not None and math.isfinite(value) else None
-    return TrialState.PRUNED if pruned else TrialState.COMPLETE, finite

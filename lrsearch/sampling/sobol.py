@@ -1,17 +1,37 @@
 """Quasi-random points: a trial's number is its place in one scrambled Sobol sequence.
 
 Optuna's QMCSampler counts its points in the study's row. Here the number is the count, so that
-workers need not agree on one. Knows dimensions; nothing of trials or Optuna.
+workers need not agree on one. Knows nothing of Optuna.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lrsearch.values import Direction, Setting, TrialRecord
+
 if TYPE_CHECKING:
-    from lrsearch.space import Dimension
+    from lrsearch.space import Dimension, SearchSpace
+
+
+class QuasiRandomSampler:
+    """Proposes the points of one sequence, whatever was observed."""
+
+    note = ""
+
+    def __init__(self, space: SearchSpace, *, direction: Direction, seed: int) -> None:
+        del direction
+        self._space, self._seed = space, seed
+
+    def observe(self, records: Iterable[TrialRecord]) -> None:
+        """Ignore the records."""
+
+    def propose(self, number: int) -> Setting:
+        """The setting at place `number` of the sequence."""
+        point = sobol_point(self._space.dimensions(), number, seed=self._seed)
+        return self._space.setting_from(point)
 
 
 def sobol_point(dimensions: Sequence[Dimension], index: int, *, seed: int) -> dict[str, Any]:
@@ -25,10 +45,10 @@ def sobol_point(dimensions: Sequence[Dimension], index: int, *, seed: int) -> di
     if index:  # scipy refuses to go forward by 0
         engine.fast_forward(index)
     [unit] = engine.random(1)
-    return {each.name: _place(each, float(at)) for each, at in zip(dimensions, unit, strict=True)}
+    return {each.name: place_on(each, float(at)) for each, at in zip(dimensions, unit, strict=True)}
 
 
-def _place(dimension: Dimension, at: float) -> Any:
+def place_on(dimension: Dimension, at: float) -> Any:
     """The value at `at`, 0 to 1, of the dimension's axis."""
     if dimension.kind == "categorical":
         choices = dimension.choices

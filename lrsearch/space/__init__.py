@@ -1,6 +1,7 @@
 """What a study searches: optimizers, schedule shapes, and the space over them."""
 
 from lrsearch.space._keras_layers import output_layers
+from lrsearch.space.axis import AXIS, RATE, rate_range, table_range, unit_rate
 from lrsearch.space.build import (
     build_optimizer,
     build_schedule,
@@ -10,13 +11,15 @@ from lrsearch.space.build import (
 from lrsearch.space.calls import code_of, registered_names
 from lrsearch.space.checks import check_batch_sizes
 from lrsearch.space.dimensions import Dimension
-from lrsearch.space.optimizers import OPTIMIZERS, rate_range
+from lrsearch.space.optimizers import OPTIMIZERS
 from lrsearch.space.schedules import SHAPES, rate, rates, rise_of, warmup_steps
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.space.suggestion import Suggestion
 
 __all__ = [
+    "AXIS",
     "OPTIMIZERS",
+    "RATE",
     "SHAPES",
     "Dimension",
     "SearchSpace",
@@ -33,5 +36,7 @@ __all__ = [
     "rates",
     "registered_names",
     "rise_of",
+    "table_range",
+    "unit_rate",
     "warmup_steps",
 ]

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lrsearch.errors import InvalidValue, UnknownName
-from lrsearch.space.dimensions import AXIS, Range, is_number
+from lrsearch.space.axis import AXIS
+from lrsearch.space.dimensions import Range, is_number
 from lrsearch.space.knobs import Knob
 from lrsearch.space.optimizers import OPTIMIZERS
 

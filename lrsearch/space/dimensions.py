@@ -13,7 +13,6 @@ from lrsearch.values import Json
 
 Range: TypeAlias = tuple[float, float]
 
-AXIS = (1e-4, 1e4)  # of lr_over_reference: wider than every range, and the same in every study
 PUBLIC_AXIS = (1e-9, 1e4)  # of learning_rate, where people read it
 
 

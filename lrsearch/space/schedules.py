@@ -144,7 +144,7 @@ SHAPES: dict[str, Shape] = {
             name="warmup_stable_decay",
             summary="level until `decay_start`, then straight down",
             curve=_warmup_stable_decay,
-            knobs={"decay_start": Knob(default=0.8, low=0.5, high=0.95)},
+            knobs={"decay_start": Knob(default=0.4, low=0.2, high=0.95)},
         ),
         Shape(
             name="cyclic",

@@ -1,7 +1,7 @@
 """The search space: what a study tries, as a flat list of dimensions and as settings.
 
-Knows nothing of Optuna and Keras. The sampler sees one learning-rate axis for all optimizers,
-relative to each one's reference rate (`lr_over_reference`); people see real rates. Every knob is
+Knows nothing of Optuna and Keras. The sampler sees one learning-rate axis for all optimizers and
+schedules (`lr_over_reference`, see `axis`); people see real peak rates. Every knob is
 sampled in every trial and made canonical where it has no effect, so that the distributions never
 change (docs/decisions.md).
 """
@@ -15,6 +15,7 @@ from typing import Any
 
 from lrsearch.choices import SPACE
 from lrsearch.errors import InvalidValue, UnknownName
+from lrsearch.space.axis import AXIS, RATE, rate_range, table_range, unit_rate
 from lrsearch.space.checks import (
     check_batch_sizes,
     check_choices,
@@ -24,14 +25,13 @@ from lrsearch.space.checks import (
     check_rates,
 )
 from lrsearch.space.dimensions import (
-    AXIS,
     PUBLIC_AXIS,
     Dimension,
     Range,
     extra_dimension,
     knob_dimension,
 )
-from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec, find_optimizer, rate_range
+from lrsearch.space.optimizers import OPTIMIZERS, OptimizerSpec, find_optimizer
 from lrsearch.space.schedules import SHAPES, find_shape
 from lrsearch.space.suggestion import SuggestingTrial, Suggestion, ask
 from lrsearch.values import Json, Setting
@@ -40,7 +40,7 @@ RESERVED = {
     "optimizer",
     "schedule",
     "learning_rate",
-    "lr_over_reference",
+    RATE,
     "warmup",
     "final",
     "batch_size",
@@ -147,19 +147,30 @@ class SearchSpace:
             return dict(given or {})
         return dict.fromkeys(self.optimizers, given)
 
-    def plausible(self, optimizer: str, batch_size: int | None) -> Range:
-        """Lowest and highest peak rate that may be tried."""
-        base = self.batch_sizes[0]
-        return rate_range(optimizer, batch_size, asked=self.asked_rates, base=base)
+    def unit_rate(self, setting: Setting) -> float:
+        """The peak rate at 1 on the sampler's axis, for all of `setting` but its rate."""
+        return unit_rate(setting, self.batch_sizes[0])
 
-    def _reference_rate(self, optimizer: str, batch_size: int | None) -> float:
-        """What `lr_over_reference` is relative to."""
-        spec = find_optimizer(optimizer)
-        return spec.reference * spec.batch_scale(batch_size, self.batch_sizes[0])
+    def rates_for(self, setting: Setting, reach: Mapping[str, Range] | None = None) -> Range:
+        """The lowest and highest peak rate that may be tried, for all of `setting` but its rate.
+
+        `reach` replaces the table's range on the axis, by optimizer, where no rates were asked for.
+        """
+        base = self.batch_sizes[0]
+        return rate_range(setting, asked=self.asked_rates, base=base, reach=reach)
+
+    def axis_range(self, setting: Setting, reach: Mapping[str, Range] | None = None) -> Range:
+        """`rates_for` the setting, on the axis."""
+        name = setting.optimizer
+        if name not in self.asked_rates and math.isinf(OPTIMIZERS[name].clamp):
+            return (reach or {}).get(name) or table_range(name)  # the unit rate is slow to reckon
+        unit = self.unit_rate(setting)
+        low, high = self.rates_for(setting, reach)
+        return max(low / unit, AXIS[0]), min(high / unit, AXIS[1])
 
     def dimensions(self) -> tuple[Dimension, ...]:
         """The flat space as a sampler sees it."""
-        return self._with_rate("lr_over_reference", AXIS)
+        return self._with_rate(RATE, AXIS)
 
     def public_dimensions(self) -> tuple[Dimension, ...]:
         """The same as people read it: the real learning rate in place of the relative one."""
@@ -209,21 +220,32 @@ class SearchSpace:
             trial.set_user_attr("learning_rate", setting.learning_rate)
         return Suggestion(setting=setting, total_steps=total_steps)
 
-    def setting_from(self, params: Mapping[str, Json]) -> Setting:
+    def setting_from(
+        self, params: Mapping[str, Json], reach: Mapping[str, Range] | None = None
+    ) -> Setting:
         """The setting of one point of `dimensions()`, without what has no effect.
 
-        A rate outside the plausible range is folded into it.
+        A rate outside `rates_for` the setting is folded into that range.
         """
-        optimizer, batch = params["optimizer"], params.get("batch_size", self.batch_sizes[0])
-        spec = OPTIMIZERS[optimizer]
-        wanted = params["lr_over_reference"] * self._reference_rate(optimizer, batch)
+        return self.setting_at(self.setting_without_rate(params), params[RATE], reach)
+
+    def setting_at(
+        self, setting: Setting, place: float, reach: Mapping[str, Range] | None = None
+    ) -> Setting:
+        """`setting` with the peak rate at `place` on the axis, folded into its range."""
+        wanted = place * self.unit_rate(setting)
+        return replace(setting, learning_rate=fold(wanted, *self.rates_for(setting, reach)))
+
+    def setting_without_rate(self, params: Mapping[str, Json]) -> Setting:
+        """The setting of one point of `dimensions()`, with 1 for its rate."""
+        optimizer = params["optimizer"]
         return Setting(
             optimizer=optimizer,
-            learning_rate=fold(wanted, *self.plausible(optimizer, batch)),
+            learning_rate=1.0,
             schedule=params["schedule"],
-            batch_size=batch,
+            batch_size=params.get("batch_size", self.batch_sizes[0]),
             shape=self._shape(params["schedule"], params),
-            hyper=self._hyper(spec, params),
+            hyper=self._hyper(OPTIMIZERS[optimizer], params),
             extra={name: params[name] for name in self.extra},
         )
 
@@ -253,10 +275,19 @@ class SearchSpace:
     def params_of(self, setting: Setting) -> dict[str, Json]:
         """The point of `dimensions()` that `setting` came from.
 
-        What has no effect there gets its canonical value.
+        What has no effect there gets its canonical value. A rate that was asked for and lies beyond
+        the axis stands at its end. Raises UnknownName where the setting's optimizer or schedule is
+        none of ours.
         """
-        reference = self._reference_rate(setting.optimizer, setting.batch_size)
-        return self._params(setting, "lr_over_reference", setting.learning_rate / reference)
+        find_optimizer(setting.optimizer), find_shape(setting.schedule)
+        place = setting.learning_rate / self.unit_rate(setting)
+        if setting.optimizer in self.asked_rates:
+            place = min(max(place, AXIS[0]), AXIS[1])
+        return self.params_at(setting, place)
+
+    def params_at(self, setting: Setting, place: float) -> dict[str, Json]:
+        """The point of `dimensions()` of `setting` with its rate at `place` on the axis."""
+        return self._params(setting, RATE, place)
 
     def public_params(self, setting: Setting) -> dict[str, Json]:
         """The same point as people read it."""
@@ -287,20 +318,20 @@ class SearchSpace:
         return tuple(self._reference(name, schedule, batch) for name in self.optimizers)
 
     def _reference(self, name: str, schedule: str, batch: int | None) -> Setting:
-        low, high = self.plausible(name, batch)
         params: dict[str, Json] = {each.name: each.canonical() for each in self._knobs()}
         params |= {
             "optimizer": name,
             "schedule": schedule,
             "batch_size": batch,
-            "lr_over_reference": 1.0,
+            RATE: 1.0,
         }
         if isinstance(self.warmup, tuple):
             params["warmup"] = min(max(0.05, self.warmup[0]), self.warmup[1])
         if isinstance(self.final, tuple):
             params["final"] = self.final[0]
-        rate = min(max(OPTIMIZERS[name].reference, low), high)
-        return replace(self.setting_from(params), learning_rate=rate)
+        setting = self.setting_from(params)
+        low, high = self.rates_for(setting)
+        return replace(setting, learning_rate=min(max(self.unit_rate(setting), low), high))
 
 
 def fold(value: float, low: float, high: float) -> float:

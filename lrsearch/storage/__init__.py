@@ -13,7 +13,13 @@ if TYPE_CHECKING:
     from lrsearch.storage.glance import Glance
     from lrsearch.storage.ledger import Ledger
     from lrsearch.storage.mirror import Mirror
-    from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, RungValue
+    from lrsearch.storage.records import (
+        AttemptRecord,
+        CheckpointRecord,
+        Counts,
+        RungValue,
+        plan_from,
+    )
     from lrsearch.storage.retests import Retest, RetestsAsked, RetestsTaken
     from lrsearch.storage.schema import check_storage, migrate_database, open_ledger
     from lrsearch.storage.url import mask, resolve_url
@@ -39,6 +45,7 @@ __all__ = [
     "mask",
     "migrate_database",
     "open_ledger",
+    "plan_from",
     "resolve_url",
 ]
 
@@ -52,7 +59,7 @@ __getattr__ = lazy_names(
     glance=["Glance"],
     ledger=["Ledger"],
     mirror=["Mirror"],
-    records=["AttemptRecord", "CheckpointRecord", "Counts", "RungValue"],
+    records=["AttemptRecord", "CheckpointRecord", "Counts", "RungValue", "plan_from"],
     retests=["Retest", "RetestsAsked", "RetestsTaken"],
     schema=["check_storage", "migrate_database", "open_ledger"],
     url=["mask", "resolve_url"],

@@ -26,6 +26,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -44,7 +45,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt
 from lrsearch.errors import StorageGone, StorageProblem, StorageUnavailable
 from lrsearch.storage.connections import BUSY_SECONDS, clock_of, driver_text, make_engine, where
 from lrsearch.storage.faults import Fault, fault_of
-from lrsearch.storage.limits import DetachedCall
+from lrsearch.storage.limits import call_detached
 from lrsearch.storage.transaction import Transaction
 from lrsearch.storage.url import is_sqlite
 
@@ -123,7 +124,7 @@ class Database:
         self.clock = clock_of(self.engine) if clock is None else clock
         self._patience, self._failpoint = patience_seconds, failpoint
         self._away_until = 0.0
-        self._call: DetachedCall[Any] | None = None  # the last single try
+        self._call: Future[Any] | None = None  # the last single try
         self._troubled_at = -math.inf  # monotonic
         # SQLite's file, known after the first transaction.
         self._file: tuple[int, int] | None = None
@@ -190,9 +191,9 @@ class Database:
         takes longer than TRY_SECONDS goes on by itself, so that `work` must be safe to repeat, and
         to be repeated late.
         """
-        if time.monotonic() < self._away_until or (self._call is not None and self._call.running):
+        if time.monotonic() < self._away_until or (self._call and not self._call.done()):
             raise StorageUnavailable(f"{where(self.url)} did not answer a moment ago.")
-        self._call = call = DetachedCall(
+        self._call = call = call_detached(
             lambda: self.transact(work, reads=reads, patience_seconds=0.0)
         )
         try:

@@ -40,7 +40,7 @@ class TimeLeft:
     complete: int  # of the newest SAMPLE trials; 0: the length of a training is unknown
     seeds: int  # of the retests
     workers: int
-    held: int  # trainings that the worker trains now
+    running: int  # trainings that the worker trains now
     settings: int = RETESTED  # how many are retested
     trials: int = 0  # of the search
     trainings: int | None = None  # the limit of search trials and retests together
@@ -59,8 +59,8 @@ class TimeLeft:
 
     def _fits(self, *, after: float) -> bool:
         if not self.complete:
-            return not self.held and self.slowest < self.seconds
-        return after + self.slowest * (self.held + 1) <= self.seconds
+            return not self.running and self.slowest < self.seconds
+        return after + self.slowest * (self.running + 1) <= self.seconds
 
     @property
     def retests(self) -> int:
@@ -85,7 +85,7 @@ def time_left(tx: Transaction, worker_id: int) -> TimeLeft | None:
         seeds=int(tx.rules["retest_seeds"]),
         settings=int(tx.rules.get("retest_top", 3)) + 1,
         workers=max(1, live_workers(tx)),
-        held=tx.count(IS_RUNNING, trials.c.worker_id == worker_id),
+        running=tx.count(IS_RUNNING, trials.c.worker_id == worker_id),
         trials=tx.study.trials or 0,
         trainings=tx.study.trainings,
     )

@@ -24,6 +24,11 @@ class Follower:
         self._revision: int | None = None
 
     @property
+    def revision(self) -> int | None:
+        """Of the study at the last look; None before the first."""
+        return self._revision
+
+    @property
     def records(self) -> list[TrialRecord]:
         """The trials: search trials before retests, by number."""
         return sorted(self._records.values(), key=lambda each: (each.kind != "search", each.number))

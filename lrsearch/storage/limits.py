@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator
-from typing import Any, Generic, TypeVar
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -56,33 +57,18 @@ def _until(
         return answer
 
 
-class DetachedCall(Generic[T]):
-    """Work on its own thread; the caller waits for a while and then goes on without it."""
+def call_detached(work: Callable[[], T]) -> Future[T]:
+    """Do `work` on a thread of its own, so that the caller may go on without the result.
 
-    def __init__(self, work: Callable[[], T]) -> None:
-        self._work = work
-        self._result: T | None = None
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(
-            target=self._run, name="lrsearch-detached-call", daemon=True
-        )
-        self._thread.start()
+    The thread is a daemon: an executor's thread would keep the process from ending.
+    """
+    future: Future[T] = Future()
 
-    @property
-    def running(self) -> bool:
-        return self._thread.is_alive()
-
-    def result(self, seconds: float) -> T:
-        """Wait for what the work returns or raises. Raises TimeoutError after `seconds`."""
-        self._thread.join(seconds)
-        if self.running:
-            raise TimeoutError(f"not done within {seconds:g} s")
-        if self._error is not None:
-            raise self._error
-        return self._result  # type: ignore[return-value]  # the work's own, None included
-
-    def _run(self) -> None:
+    def run() -> None:
         try:
-            self._result = self._work()
+            future.set_result(work())
         except BaseException as error:  # noqa: BLE001 - `result` raises it again
-            self._error = error
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="lrsearch-detached-call", daemon=True).start()
+    return future

@@ -31,7 +31,7 @@ from lrsearch.storage.claims import ENDED
 from lrsearch.storage.optuna_trials import Ending, add_trial, conclude
 from lrsearch.storage.tables import IS_SEARCH, curves, studies, trials
 from lrsearch.storage.transaction import StudyGone, Transaction
-from lrsearch.values import Direction, Json, TrialState
+from lrsearch.values import Direction, Json, Setting, TrialState
 
 if TYPE_CHECKING:
     from lrsearch.storage.ledger import Ledger
@@ -99,20 +99,43 @@ class Mirror:
                     break
         return written
 
+    def alone(self, study_id: int, work: Callable[[], object]) -> bool:
+        """Do `work` under the lease, unless another process has it; returns whether it was done.
+
+        Raises StorageUnavailable.
+        """
+        with suppress(StudyGone):
+            if not self._database.transact(self._lend, study=study_id):
+                return False
+            try:
+                work()
+            finally:
+                self._settle(study_id, ())
+            return True
+        return False
+
     # -- the lease --------------------------------------------------------------------------------
+
+    def _is_free(self, tx: Transaction) -> bool:
+        row = tx.study
+        self._blocked = row.mirror_owner not in {None, self._me} and row.mirror_until > tx.now
+        return not self._blocked and row.optuna_study_id is not None
+
+    def _lend(self, tx: Transaction) -> bool:
+        """Take the lease where it is free."""
+        if not self._is_free(tx):
+            return False
+        lease = {"mirror_owner": self._me, "mirror_until": tx.now + LEASE_SECONDS}
+        tx.execute(update(studies).where(studies.c.id == tx.study.id).values(**lease))
+        return True
 
     def _take(self, study_id: int) -> _Batch | None:
         """Take the lease and read a batch; None where there is none, or another mirrors."""
 
         def take(tx: Transaction) -> _Batch | None:
-            row = tx.study
-            self._blocked = row.mirror_owner not in {None, self._me} and row.mirror_until > tx.now
-            if self._blocked or row.optuna_study_id is None:
-                return None
-            batch = _read_batch(tx)
+            batch = _read_batch(tx) if self._is_free(tx) else None
             if batch is not None:
-                lease = {"mirror_owner": self._me, "mirror_until": tx.now + LEASE_SECONDS}
-                tx.execute(update(studies).where(studies.c.id == study_id).values(**lease))
+                self._lend(tx)
             return batch
 
         with suppress(StudyGone):
@@ -162,11 +185,27 @@ def _add_row(tx: Transaction, batch: _Batch, row: Any) -> int | None:
         tx,
         batch.optuna_study_id,
         row.number,
-        params=json.loads(row.params) if row.params else {},
+        params=_used(row),
         dimensions={each["name"]: each for each in batch.plan["dimensions"]},
         attrs={"origin": row.origin},
         began=row.finished_at if row.started_at is None else row.started_at,
     )
+
+
+def _used(row: Any) -> dict[str, Json]:
+    """The parameters that the trial's setting uses.
+
+    A knob of another shape or optimizer has a value for the sampler alone; in a row of Optuna's the
+    value would count, in plots and importances, as if it had been tried.
+    """
+    params: dict[str, Json] = json.loads(row.params) if row.params else {}
+    if not row.setting:
+        return params
+    setting = Setting.from_json(json.loads(row.setting))
+    hyper = {f"{setting.optimizer}.{name}" for name in setting.hyper}
+    used = {"optimizer", "schedule", "learning_rate", "batch_size"}
+    used |= {*hyper, *setting.shape, *setting.extra}
+    return {name: value for name, value in params.items() if name in used}
 
 
 def _read_batch(tx: Transaction) -> _Batch | None:

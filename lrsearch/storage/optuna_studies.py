@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
-from sqlalchemy import URL, Connection, bindparam, delete, insert, inspect, select, text
+from sqlalchemy import URL, Connection, Table, bindparam, delete, insert, inspect, select, text
 
 from lrsearch.errors import InvalidValue, LrSearchError, SchemaMismatch, StorageUnavailable
 from lrsearch.storage._optuna import (
@@ -166,10 +166,13 @@ def lock_optuna_study(tx: Transaction, study_id: int) -> bool:
     return tx.execute(locked).one_or_none() is not None
 
 
-def change_attrs(tx: Transaction, study_id: int, change: AttrChange) -> None:
-    """Write the system attributes that `change` returns, in bulk.
+def change_attrs(
+    tx: Transaction, study_id: int, change: AttrChange, says: Mapping[str, Json]
+) -> None:
+    """Write the system attributes that `change` returns, and those that people see, in bulk.
 
-    A thousand attributes, each by itself, would take a minute.
+    A thousand attributes, each by itself, would take a minute. `says` goes along: with a change
+    alone is it written.
     """
     if not lock_optuna_study(tx, study_id):
         return
@@ -179,15 +182,22 @@ def change_attrs(tx: Transaction, study_id: int, change: AttrChange) -> None:
     before = {row.key: json.loads(row.value_json) for row in stored}
     numbers = select(TRIALS.c.number, TRIALS.c.trial_id).where(TRIALS.c.study_id == study_id)
     after = change(before, {row.number: row.trial_id for row in tx.execute(numbers)})
-    keys = [{"which": key} for key in after if key in before]
-    if keys:
-        tx.execute(delete(attrs).where(mine, attrs.c.key == bindparam("which")), keys)
+    _write_attrs(tx, STUDY_SYSTEM_ATTRS, study_id, after)
+    if after and says:
+        _write_attrs(tx, STUDY_USER_ATTRS, study_id, says)
+
+
+def _write_attrs(tx: Transaction, attrs: Table, study_id: int, after: Mapping[str, Json]) -> None:
+    mine = attrs.c.study_id == study_id
+    if not after:
+        return
+    keys = [{"which": key} for key in after]
+    tx.execute(delete(attrs).where(mine, attrs.c.key == bindparam("which")), keys)
     rows = [
         {"study_id": study_id, "key": key, "value_json": json.dumps(value)}
         for key, value in after.items()
     ]
-    if rows:
-        tx.execute(insert(attrs), rows)
+    tx.execute(insert(attrs), rows)
 
 
 def _id_of(storage: RDBStorage, name: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import ColumnElement, Select, select
 
@@ -32,10 +32,19 @@ T = TypeVar("T")
 
 
 class LedgerReader:
-    """A ledger to read. Methods that raise StorageUnavailable at once say so."""
+    """A ledger to read, and a context that closes it.
+
+    Methods that raise StorageUnavailable at once say so.
+    """
 
     def __init__(self, database: Database) -> None:
         self.database = database
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connections."""
@@ -108,6 +117,14 @@ class LedgerReader:
         """A trial's attempts, the first one first."""
         query = select(attempts).where(attempts.c.trial_id == trial_id).order_by(attempts.c.attempt)
         return self._read(records.attempt_from, query)
+
+    def attempts_by_trial(self, study_id: int) -> dict[int, list[AttemptRecord]]:
+        """The attempts at all of the study's trials, by trial id, the first one first."""
+        query = _with_trials(select(attempts), attempts).where(trials.c.study_id == study_id)
+        by_trial: dict[int, list[AttemptRecord]] = {}
+        for row in self.database.rows(query.order_by(attempts.c.trial_id, attempts.c.attempt)):
+            by_trial.setdefault(row.trial_id, []).append(records.attempt_from(row))
+        return by_trial
 
     def all_attempts(self, study_id: int) -> list[AttemptRecord]:
         """The attempts at all of the study's trials, in no order."""

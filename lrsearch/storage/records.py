@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from lrsearch.jsonable import from_json
 from lrsearch.values import (
     Change,
     CurvePoint,
@@ -20,7 +21,6 @@ from lrsearch.values import (
     Origin,
     Outcome,
     Setting,
-    StudyFacts,
     StudyPlan,
     StudyRecord,
     StudyState,
@@ -114,13 +114,7 @@ def finite_logs(logs: Mapping[str, float]) -> dict[str, float]:
 
 
 def plan_from(text: str) -> StudyPlan:
-    data = json.loads(text)
-    data["facts"] = StudyFacts.from_json(data["facts"])
-    data["dimensions"] = tuple(data["dimensions"])
-    data["first"] = tuple(
-        (Origin(origin), Setting.from_json(setting)) for origin, setting in data["first"]
-    )
-    return StudyPlan(**data)
+    return from_json(StudyPlan, json.loads(text))
 
 
 def study_from(row: Any) -> StudyRecord:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.exc import IntegrityError
@@ -118,10 +119,8 @@ class StudyLedger(LedgerReader):
         process' monotonic clock, or after now. A finished study is open again; a deadline that has
         passed is dropped when a total is given.
         """
-        end, totals = (
-            studies.end_of(timeout_seconds, began),
-            {"trials": trials, "trainings": trainings},
-        )
+        end = studies.end_of(timeout_seconds, began)
+        totals = {"trials": trials, "trainings": trainings}
         self._request(study_id, lambda tx: studies.change_budget(tx, Budget.set, totals, end))
 
     def extend(
@@ -133,10 +132,8 @@ class StudyLedger(LedgerReader):
         timeout_seconds: float | None = None,
     ) -> StudyRecord:
         """Raise the totals by `trials` and `trainings`, and end so many seconds from now."""
-        end, totals = (
-            studies.end_of(timeout_seconds, None),
-            {"trials": trials, "trainings": trainings},
-        )
+        end = studies.end_of(timeout_seconds, None)
+        totals = {"trials": trials, "trainings": trainings}
         return self._request_record(
             study_id, lambda tx: studies.change_budget(tx, Budget.extend, totals, end)
         )
@@ -171,6 +168,11 @@ class StudyLedger(LedgerReader):
         """
         return self._request(study_id, studies.retry_failed)
 
+    def ask_race(self, study_id: int, total: int) -> RetestsTaken:
+        """Let the study have `total` retests, chosen one after another; see `retests.ask_race`."""
+        taken = self._request(study_id, lambda tx: retests.ask_race(tx, total))
+        return RetestsTaken(**taken)
+
     def ask_retests(self, study_id: int, asked: RetestsAsked) -> RetestsTaken | None:
         """Queue retests, or record them for the search's end; see `lrsearch.storage.retests`.
 
@@ -190,11 +192,18 @@ class StudyLedger(LedgerReader):
                 self._optuna = open_optuna(self.database.url)
             return self._optuna
 
-    def change_optuna_attrs(self, optuna_study_id: int, change: AttrChange) -> None:
+    def change_optuna_attrs(
+        self,
+        optuna_study_id: int,
+        change: AttrChange,
+        *,
+        says: Mapping[str, Json] = MappingProxyType({}),
+    ) -> None:
         """Write the system attributes that `change` returns, in one transaction.
 
-        A study that is gone stays as it is. Raises StorageUnavailable.
+        With a change, `says` are written as attributes that people see. A study that is gone stays
+        as it is. Raises StorageUnavailable.
         """
         from lrsearch.storage.optuna_studies import change_attrs
 
-        self.database.transact(lambda tx: change_attrs(tx, optuna_study_id, change))
+        self.database.transact(lambda tx: change_attrs(tx, optuna_study_id, change, says))

@@ -4,8 +4,9 @@ Plain data: knows nothing of Keras, Optuna, SQL or clocks. Whoever makes a value
 trust it.
 """
 
+from lrsearch.jsonable import Json
 from lrsearch.values.row_scores import MOST_ROWS, NO_ROW_SCORES, RowScores
-from lrsearch.values.setting import Json, Setting
+from lrsearch.values.setting import Setting
 from lrsearch.values.states import (
     TERMINAL,
     Direction,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeAlias
 
-Json: TypeAlias = Any
-"""What `json` reads and writes."""
+from lrsearch.jsonable import Json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from lrsearch.values.setting import Json, Setting
+from lrsearch.jsonable import Json
+from lrsearch.values.setting import Setting
 from lrsearch.values.states import Direction, Origin, StudyState
 
 WORKER_GONE_SECONDS = 180.0  # three leases without a word
@@ -58,19 +59,6 @@ class StudyFacts:
     def to_json(self) -> dict[str, Json]:
         return asdict(self)
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Json]) -> StudyFacts:
-        known = dict(data)
-        known["direction"] = Direction(known["direction"])
-        known["yours"] = Setting.from_json(known["yours"])
-        for name in ("metrics", "notes"):
-            known[name] = tuple(known[name])
-        asked = known.get("asked_rates", {})
-        known["asked_rates"] = {name: (low, high) for name, (low, high) in asked.items()}
-        if known.get("yours_rates") is not None:
-            known["yours_rates"] = tuple(known["yours_rates"])
-        return cls(**known)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyPlan:
@@ -91,6 +79,8 @@ class StudyPlan:
     retries: int
     first: tuple[tuple[Origin, Setting], ...]  # trials 0, 1, ...: yours, then the references
     retest_top: int = 3  # settings that are retested beside yours when the search is over
+    # retests in all that a race may have; None: none was asked for, or it is decided
+    retest_total: int | None = None
     # retests were asked for after the study's end: no search trial begins, no deadline holds
     retests_only: bool = False
     # the limit of trials and retests together, where one was asked for

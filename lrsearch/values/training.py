@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from lrsearch.jsonable import Json
 from lrsearch.values.row_scores import RowScores
-from lrsearch.values.setting import Json, Setting
+from lrsearch.values.setting import Setting
 from lrsearch.values.states import Status, Verdict
 
 if TYPE_CHECKING:

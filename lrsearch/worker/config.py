@@ -57,7 +57,11 @@ class WorkerConfig:
     engine_factory: str | None = None
     lease_seconds: float = LEASE_SECONDS
     times: bool = False  # whether an inspection also times a few steps
-    until: str = "done"  # "idle": leave when there is nothing to train now
+    # "idle": leave when there is nothing to train now; "unneeded": when there was nothing for a
+    # lease, so that no trial of a dead worker is left behind
+    until: str = "done"
+    # when the worker must be gone, in seconds since 1970 on its host's clock; None: never
+    leave_by: float | None = None
 
     def to_json(self) -> Json:
         return to_json(self)

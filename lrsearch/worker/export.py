@@ -19,7 +19,7 @@ def export_model(
     Raises StudyFileError, FingerprintMismatch, InvalidValue.
     """
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing is trained: the GPU stays free
-    with _silence_stderr():
+    with silence_stderr():
         from lrsearch.definition import check_definition, load_study_file
         from lrsearch.engine import write_model
 
@@ -29,7 +29,7 @@ def export_model(
 
 
 @contextmanager
-def _silence_stderr() -> Iterator[None]:
+def silence_stderr() -> Iterator[None]:
     """Keep TensorFlow's C++ messages off the terminal, whatever its log level is."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

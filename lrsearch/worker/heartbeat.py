@@ -42,9 +42,9 @@ class Heartbeat:
         stop: StopRequest,
         *,
         lease_seconds: float,
-        say_trouble: Callable[[str], None] = lambda _text: None,
+        report: Callable[[str], None] = lambda _text: None,
     ) -> None:
-        self._renew, self._stop, self._say_trouble = renew, stop, say_trouble
+        self._renew, self._stop, self._report = renew, stop, report
         self._interval = lease_seconds / RENEWALS_PER_LEASE
         self._holds: set[tuple[int, int]] = set()
         self._lost: set[tuple[int, int]] = set()
@@ -93,7 +93,7 @@ class Heartbeat:
                 return
             except Exception as error:  # noqa: BLE001 - the thread must survive every error
                 fails += 1
-                self._say_trouble(f"no heartbeat: {error}")
+                self._report(f"no heartbeat: {error}")
                 pause = min(self._interval, _FIRST_RETRY_SECONDS * 2 ** min(fails, 10))
                 delay = pause * random.uniform(0.5, 1.0)  # noqa: S311 - not for secrets
             else:

@@ -55,11 +55,11 @@ class KerasLoader:
 
         check_backend()  # before Keras is imported under another one
         from lrsearch import engine
-        from lrsearch.sampling import Proposer
+        from lrsearch.sampling import make_sampler
         from lrsearch.storage import open_ledger
 
         # Their libraries are loaded now, while the parent or another worker is busy.
-        del Proposer, open_ledger
+        del make_sampler, open_ledger
         if self._config.threads is not None:
             engine.bind_threads(self._config.threads)
         engine.bind_memory(self._config.memory_mib)

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import replace
 
 from lrsearch.errors import LrSearchError
@@ -27,13 +27,15 @@ from lrsearch.messages import (
     Work,
     WorkerDone,
     WorkerInterrupted,
+    WorkerLeft,
+    WorkerMessage,
     WorkerReady,
     WorkerSignalled,
 )
 from lrsearch.worker.channel import CommandReader, EventWriter, private_input, private_output
 from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.loading import StudyLoader, make_loader
-from lrsearch.worker.stopping import StopRequest
+from lrsearch.worker.stopping import TIME_IS_UP, StopRequest
 from lrsearch.worker.wire import error_to_message
 
 ORPHAN_SECONDS = 4.0  # from the parent's death to ours; promised: 5
@@ -46,7 +48,7 @@ def main() -> None:
     try:
         process.obey_commands()
     except BaseException as error:  # noqa: BLE001 - the parent must learn of every error
-        code = process.say_failure(error)
+        code = process.report_failure(error)
     process.close()
     # TensorFlow's own shutdown can hang, and nothing of ours needs it.
     end_process(code, sweep=process.orphaned)
@@ -66,7 +68,7 @@ class WorkerProcess:
             on_orphan=self._orphan,
             on_failure=_end_unreachable,
         )
-        self._say = self._writer.write
+        self._send = self._writer.write
 
     def obey_commands(self) -> None:
         """Obey the parent's commands until `Quit` comes or the worker must stop."""
@@ -77,7 +79,7 @@ class WorkerProcess:
         self._reader.start()
         loader = make_loader(config)
         _load_libraries(loader)
-        self._say(WorkerReady(pid=os.getpid()))
+        self._send(WorkerReady(pid=os.getpid()))
         from lrsearch.storage import open_ledger
         from lrsearch.worker.session import open_session
 
@@ -86,30 +88,33 @@ class WorkerProcess:
                 case Load():
                     loader.load()
                 case Inspect():
-                    self._say(StudyInspected(inspection=_inspect(config, loader)))
+                    self._send(StudyInspected(inspection=_inspect(config, loader)))
                     gc.collect()  # frees the inspected model while the parent makes the study
                 case Work(study=name):
-                    with closing(open_ledger(config.storage)) as ledger:
+                    with open_ledger(config.storage) as ledger:
                         study = ledger.study(name)
                         with open_session(
-                            config, ledger, study, loader, stop=self._stop, say=self._say
+                            config, ledger, study, loader, stop=self._stop, send=self._send
                         ) as session:
                             gc.freeze()  # the study's own objects stay, too
                             reason = session.train(until=config.until)
-                    stopped = self._stop.reason
-                    end = (
-                        WorkerInterrupted(reason=stopped) if stopped else WorkerDone(reason=reason)
-                    )
-                    self._say(end)
+                    self._send(self._end_of(reason))
                 case Quit():
                     return
 
-    def say_failure(self, error: BaseException) -> int:
+    def _end_of(self, reason: str) -> WorkerMessage:
+        """The message to the parent at the end of a session that ended for `reason`."""
+        if reason == TIME_IS_UP:
+            return WorkerLeft()
+        stopped = self._stop.reason
+        return WorkerInterrupted(reason=stopped) if stopped else WorkerDone(reason=reason)
+
+    def report_failure(self, error: BaseException) -> int:
         """Tell the parent why this process cannot go on; returns the exit code."""
         if self._stop.reason:
-            self._say(WorkerInterrupted(reason=self._stop.reason))
+            self._send(WorkerInterrupted(reason=self._stop.reason))
         else:
-            self._say(error_to_message(error))
+            self._send(error_to_message(error))
         return error.exit_code if isinstance(error, LrSearchError) else 1
 
     def close(self) -> None:
@@ -121,7 +126,7 @@ class WorkerProcess:
         signalled = not self._stop.reason and reason.startswith("SIG")
         if signalled:
             # At once: a long call may block the main thread until its end.
-            self._say(WorkerSignalled(signal=reason))
+            self._send(WorkerSignalled(signal=reason))
         self._stop.stop(reason)
         self._reader.commands.put(Quit())
         if signalled:

@@ -2,13 +2,15 @@
 
 Worker processes and notebooks do the same.
 
-    with open_session(config, ledger, study, loader, stop=stop, say=say) as session:
+    with open_session(config, ledger, study, loader, stop=stop, send=send) as session:
         reason = session.train()
 """
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,7 +18,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import LrSearchError
-from lrsearch.messages import EngineReady, Note, Say, Working
+from lrsearch.machine import hardware
+from lrsearch.messages import EngineReady, Note, Send, Working
 from lrsearch.storage import Done, PlanRetests, Wait
 from lrsearch.values import StudyRecord
 from lrsearch.version import versions
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from lrsearch.engine.contract import Engine
     from lrsearch.storage import Ledger
 
+_LAPSED = 1.1  # leases after which the trial of a worker that died waits for another
+
 
 @contextmanager
 def open_session(
@@ -39,45 +44,51 @@ def open_session(
     loader: StudyLoader,
     *,
     stop: StopRequest,
-    say: Say,
+    send: Send,
 ) -> Iterator[StudySession]:
     """Load the study, enter this worker in the ledger, and renew its leases until the end."""
     space, engine = loader.open(study)
-    calibrate_engine(config, ledger, study, engine, say=say)
+    calibrate_engine(config, ledger, study, engine, send=send)
     worker_id = ledger.add_worker(
-        study.id, host=config.host, pid=os.getpid(), slot=config.slot, versions=versions()
+        study.id,
+        host=config.host,
+        pid=os.getpid(),
+        slot=config.slot,
+        versions=versions() | hardware(),
     )
     # Before anything else can fail: the parent closes the entry of a worker that dies.
-    say(Working(worker=worker_id))
+    send(Working(worker=worker_id))
     try:
         with Heartbeat(
             partial(ledger.renew_leases, worker_id=worker_id, lease_seconds=config.lease_seconds),
             stop,
             lease_seconds=config.lease_seconds,
-            say_trouble=lambda text: say(Note(text=text)),
+            report=lambda text: send(Note(text=text)),
         ) as heartbeat:
             trials = TrialSession(
                 config, ledger, study, space,
-                worker_id=worker_id, heartbeat=heartbeat, stop=stop, say=say,
+                worker_id=worker_id, heartbeat=heartbeat, stop=stop, send=send,
             )  # fmt: skip
-            yield StudySession(trials=trials, engine=engine, stop=stop)
+            yield StudySession(
+                trials=trials, engine=engine, stop=stop, lease_seconds=config.lease_seconds
+            )
     finally:
         with suppress(LrSearchError):
             ledger.worker_seen(worker_id, "gone")
 
 
 def calibrate_engine(
-    config: WorkerConfig, ledger: Ledger, study: StudyRecord, engine: Engine, *, say: Say
+    config: WorkerConfig, ledger: Ledger, study: StudyRecord, engine: Engine, *, send: Send
 ) -> None:
     """Give the engine the study's figures for this machine; the first worker measures them."""
     machine = f"{config.host}/{config.slot.partition(':')[0]}/{config.threads or 'all'}"
     known = ledger.calibration(study.id, machine)
     figures = engine.calibrate(known)
-    say(EngineReady(figures=figures or engine.time_steps()))
+    send(EngineReady(figures=figures or engine.time_steps()))
     if known is not None or not figures:
         return
     if ledger.note_calibration(study.id, machine, dict(figures)):
-        say(Note(text=str(figures["reason"])))
+        send(Note(text=str(figures["reason"])))
     else:
         # Another worker was quicker: all workers of a machine use the same figures.
         engine.calibrate(ledger.calibration(study.id, machine))
@@ -90,28 +101,31 @@ class StudySession:
     trials: TrialSession
     engine: Engine
     stop: StopRequest
+    lease_seconds: float
 
     def train(self, *, until: str = "done") -> str:
         """Train trials until the budget is spent or the worker must stop; returns the reason.
 
         `until` "idle" ends the session also where others still train and nothing is left for this
-        worker now.
+        worker now; "unneeded", where that has been so for longer than a lease.
 
         An exception from the engine ends the session, too. Where this worker was told to stop, an
         exit puts its attempts back. Any other exception is the engine's own fault: the lease
         lapses, so that the attempt counts as lost and is not tried for ever.
         """
-        trials = self.trials
+        trials, since = self.trials, time.monotonic()
+        patience = self._patience(until)
         try:
             while True:
                 for outcome in self.engine.train(trials.claim, trials.watch, trials.save):
                     trials.tell(outcome)
+                    since = time.monotonic()
                 match trials.answer:
                     case Done(reason):
                         return reason
                     case PlanRetests():
                         trials.plan_retests(trials.answer)
-                    case Wait() if until == "idle":
+                    case Wait() if time.monotonic() - since >= patience:
                         return "nothing to train now"
                     case Wait(seconds):
                         self.stop.rest(seconds)
@@ -119,3 +133,8 @@ class StudySession:
             if self.stop.comes_within_a_moment():
                 trials.abandon("interrupted")
             raise
+
+    def _patience(self, until: str) -> float:
+        """Seconds without anything to train after which the worker leaves."""
+        needless = self.lease_seconds * _LAPSED
+        return {"done": math.inf, "idle": 0.0, "unneeded": needless}[until]

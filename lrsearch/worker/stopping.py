@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+TIME_IS_UP = "its time is up"  # the reason of a worker that must be gone by a set time
 MOMENT_SECONDS = 0.2  # a signal that ended the training may not have been read yet
 
 

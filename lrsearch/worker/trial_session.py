@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrsearch.messages import Broken, Note, Say
-from lrsearch.sampling import Proposer
+from lrsearch.messages import Broken, Note, Send
+from lrsearch.sampling import make_sampler
 from lrsearch.storage import Claim, Done, Mirror, PlanRetests, Wait
 from lrsearch.values import (
     BY_FIT,
@@ -36,12 +36,13 @@ from lrsearch.worker.config import WorkerConfig
 from lrsearch.worker.curves import CurveBuffer
 from lrsearch.worker.heartbeat import Heartbeat
 from lrsearch.worker.judging import PruningJudge
+from lrsearch.worker.leaving import LeavingRule
 from lrsearch.worker.poisoned_study import breaking_failure
 from lrsearch.worker.retest_planning import plan_retests
 from lrsearch.worker.saving import CheckpointSaver
 from lrsearch.worker.seeds import seed_of
 from lrsearch.worker.shares import TimeShares
-from lrsearch.worker.stopping import StopRequest
+from lrsearch.worker.stopping import TIME_IS_UP, StopRequest
 from lrsearch.worker.trial_messages import place_text, trial_ended, trial_progress, trial_started
 
 if TYPE_CHECKING:
@@ -76,24 +77,25 @@ class TrialSession:
         worker_id: int,
         heartbeat: Heartbeat,
         stop: StopRequest,
-        say: Say,
+        send: Send,
     ) -> None:
         plan = study.plan
         root, policy = Path(config.checkpoints), config.checkpoint_policy
         store = CheckpointStore(root, folder_of(study), policy)
         self._ledger, self._study, self._space, self._worker_id = ledger, study, space, worker_id
         self._lease_seconds = config.lease_seconds
-        self._heartbeat, self._stop, self._say = heartbeat, stop, say
+        self._heartbeat, self._stop, self._send = heartbeat, stop, send
         self._mirror = Mirror(ledger)
-        self._proposer = Proposer(
-            space, direction=plan.facts.direction, sampler=plan.sampler, seed=plan.seed
+        self._sampler = make_sampler(
+            plan.sampler, space, direction=plan.facts.direction, seed=plan.seed
         )
         self._judge = PruningJudge(ledger, study)
         self._saver = CheckpointSaver(ledger, store, heartbeat, stop, say_once=self._say_once)
         self._curves = CurveBuffer(ledger.add_curves, time.monotonic)
         self._shares = TimeShares(time.monotonic)
+        self._leaving = LeavingRule(config.leave_by, time.time)
         self._running: dict[int, _Running] = {}  # by trial id
-        self._revision: int | None = None  # of the ledger's trials that the proposer has seen
+        self._revision: int | None = None  # of the ledger's trials that the sampler has seen
         self._said: set[str] = set()
         self._mirrored_at = -MIRROR_EVERY_SECONDS
         # Why `claim` found nothing, the last time.
@@ -104,6 +106,9 @@ class TrialSession:
     def claim(self) -> TrialSpec | None:
         """Claim the next trial and its setting; None where there is none now."""
         while not self._stop.reason:
+            if self._leaving.is_too_late():
+                self.answer = Done(TIME_IS_UP)
+                return None
             claimed = self._ledger.claim(
                 self._study.id,
                 self._worker_id,
@@ -124,6 +129,7 @@ class TrialSession:
         """Bind the trial to its setting, or to a sampled one; None where the trial was lost."""
         self._heartbeat.hold(trial.id, attempt)
         self._shares.begin(trial.id)
+        self._leaving.begin(trial.id)
         setting, seed = trial.setting or self._propose(trial.number), trial.seed
         if seed is None:
             seed = seed_of(self._study.plan.seed, trial.kind, trial.number)
@@ -131,6 +137,7 @@ class TrialSession:
         if not self._ledger.bind(trial.id, attempt, setting=setting, params=params, seed=seed):
             self._heartbeat.release(trial.id, attempt)
             self._shares.end(trial.id)
+            self._leaving.end(trial.id)
             return None
         self._sync_mirror()
         retest = trial.kind is Kind.RETEST
@@ -149,7 +156,7 @@ class TrialSession:
             folder=str(self._saver.store.files_folder(trial.label, attempt)),
         )
         self._running[trial.id] = _Running(trial, spec)
-        self._say(trial_started(trial, spec))
+        self._send(trial_started(trial, spec))
         return spec
 
     def _count_sampled(self) -> int:
@@ -157,19 +164,20 @@ class TrialSession:
         return sum(each.origin is Origin.SAMPLED and each.kind is Kind.SEARCH for each in trials)
 
     def _propose(self, number: int) -> Setting:
-        records = self._ledger.trials(
-            self._study.id, kind=Kind.SEARCH, changed_since=self._revision
-        )
+        records = self._ledger.trials(self._study.id, changed_since=self._revision)
         self._revision = records.revision
-        self._proposer.observe(records)
-        return self._proposer.propose(number)
+        self._sampler.observe(records)
+        setting = self._sampler.propose(number)
+        if self._sampler.note:
+            self._say_once(self._sampler.note, self._sampler.note)
+        return setting
 
     def _read_checkpoint(self, trial: TrialRecord) -> Snapshot | None:
         """Read the checkpoint to go on from; each unreadable one becomes a note."""
         snapshot, troubles = self._saver.begin(trial)
         then = f"going on from {place_text(snapshot)}" if snapshot else "beginning anew"
         for trouble in troubles:
-            self._say(Note(text=f"{trial.label}: checkpoint not usable, {then}: {trouble}"))
+            self._send(Note(text=f"{trial.label}: checkpoint not usable, {then}: {trouble}"))
         return snapshot
 
     def _sync_mirror(self, *, now: bool = False) -> None:
@@ -185,7 +193,9 @@ class TrialSession:
         running = self._running[progress.trial_id]
         if time.monotonic() - running.said_at >= SAY_EVERY_SECONDS:
             running.said_at = time.monotonic()
-            self._say(trial_progress(progress))
+            self._send(trial_progress(progress))
+        if self._leaving.must_leave(progress):
+            self._stop.stop(TIME_IS_UP)
         verdict = self._heartbeat.verdict(progress.trial_id, progress.attempt)
         if progress.epoch_end:
             self._curves.add(progress)
@@ -210,10 +220,11 @@ class TrialSession:
         ended = recorded and outcome.status.terminal
         self._heartbeat.release(outcome.trial_id, outcome.attempt)
         self._saver.end(outcome.trial_id, ended=ended)
+        self._leaving.end(outcome.trial_id)
         if ended:
             self._sync_mirror()
         end = outcome if recorded else replace(outcome, status=Status.LOST)
-        self._say(trial_ended(running.trial, running.spec, end))
+        self._send(trial_ended(running.trial, running.spec, end))
         for note in outcome.notes:
             if note.startswith(BY_FIT):
                 self._say_once(note, note)
@@ -229,7 +240,7 @@ class TrialSession:
     def plan_retests(self, asked: PlanRetests) -> None:
         """Plan the retests of the best few and yours, and report the plan."""
         if planned := plan_retests(self._ledger, self._study.name, asked):
-            self._say(planned)
+            self._send(planned)
 
     def _excuse(self, outcome: Outcome) -> Outcome:
         """Put back a trial that an exit ended, where this worker was told to stop.
@@ -257,9 +268,9 @@ class TrialSession:
         reason = cause.traceback_text or cause.reason
         self._ledger.set_state(self._study.id, StudyState.BROKEN, reason=reason)
         self._stop.stop("the study is broken")
-        self._say(Broken(reason=cause.reason, traceback=cause.traceback_text))
+        self._send(Broken(reason=cause.reason, traceback=cause.traceback_text))
 
     def _say_once(self, about: str, text: str) -> None:
         if about not in self._said:
             self._said.add(about)
-            self._say(Note(text=text))
+            self._send(Note(text=text))

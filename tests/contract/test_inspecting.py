@@ -9,6 +9,7 @@ from engine_world import BATCH, EPOCHS, data, definition, model
 
 from lrsearch.engine import inspect_study
 from lrsearch.errors import InvalidValue, StudyFileError
+from lrsearch.jsonable import from_json
 from lrsearch.values import Direction, StudyFacts
 
 pytestmark = pytest.mark.tensorflow
@@ -147,6 +148,6 @@ def test_the_rate_of_yours_over_the_run_is_seen(rate, first, last, number):
     assert (facts.yours_rates[0], facts.yours_rates[-1]) == pytest.approx((first, last))
     assert facts.yours.learning_rate == pytest.approx(first)
     assert (
-        StudyFacts.from_json(json.loads(json.dumps(facts.to_json()))).yours_rates
+        from_json(StudyFacts, json.loads(json.dumps(facts.to_json()))).yours_rates
         == facts.yours_rates
     )

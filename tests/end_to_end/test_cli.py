@@ -2,6 +2,7 @@
 processes but for what only looks.
 """
 
+import csv
 import json
 import os
 import re
@@ -380,3 +381,26 @@ def read(port, path, *, method="GET", body=None, host=None):
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
+
+
+def test_an_archive_is_verified_by_training_again_from_the_zip_alone(searched, tmp_path):
+    folder, _ = searched
+    assert "13 files" in looked(folder, "archive", "toy", "-o", tmp_path / "toy.zip")
+    done = lrsearch(tmp_path, "verify", "toy.zip", "--trials", 2, "--json")
+    found = json.loads(done.stdout)
+    assert found["holds"]
+    assert [each["verdict"] for each in found["trials"]] == ["same", "same"]
+    assert {0, told(folder, "best", "toy")["trial"]} >= {int(e["trial"]) for e in found["trials"]}
+
+
+def test_trials_are_printed_as_csv_with_a_column_for_each_knob(searched):
+    folder, _ = searched
+    rows = list(csv.DictReader(looked(folder, "trials", "toy", "--format", "csv").splitlines()))
+    assert [row["trial"] for row in rows[:5]] == ["0", "1", "2", "3", "4"]
+    values = [each["value"] for each in told(folder, "trials", "toy")]
+    assert [float(row["value"]) for row in rows] == values
+    assert {"optimizer", "shape.warmup", "logs.val_accuracy"} <= rows[0].keys()
+    assert json.loads(looked(folder, "trials", "toy", "--format", "json")) == told(
+        folder, "trials", "toy"
+    )
+    looked(folder, "trials", "toy", "--format", "csv", "--json", code=2)

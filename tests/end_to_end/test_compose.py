@@ -14,6 +14,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+import toy_command
 import yaml
 from servers import free_port
 
@@ -23,16 +24,6 @@ from lrsearch.values import StudyState
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 OURS = {name: service for name, service in COMPOSE["services"].items() if name != "database"}
-
-SUPPORT = ROOT / "tests" / "support"
-
-# The command line, whose workers train the toy: what Compose runs, and with what, is the subject.
-LRSEARCH = """
-from lrsearch.cli.main import main
-from lrsearch.options import MachineOptions
-MachineOptions.__init__.__kwdefaults__["engine_factory"] = "worker_toy:loader"
-main()
-"""
 
 
 @pytest.mark.parametrize("file", ["docker-compose.yml", "docker-compose.gpu.yml"])
@@ -212,11 +203,7 @@ def composed(new_database, tmp_path):
         )
         return text.replace("8080", str(port))
 
-    (tmp_path / "toys.py").write_text(LRSEARCH)
-    (tmp_path / "lrsearch").write_text(
-        f'#!/bin/sh\nexec {sys.executable} -P {tmp_path}/toys.py "$@"\n'
-    )
-    (tmp_path / "lrsearch").chmod(0o755)
+    environment = toy_command.install(tmp_path)
 
     def start(name, *command, core=None):
         """Runs the service, with `command` in place of its own.
@@ -227,14 +214,7 @@ def composed(new_database, tmp_path):
         program = {"lrsearch": "lrsearch", "lrsearch-service": str(ROOT / "docker" / "service.sh")}
         entry = program[service.get("entrypoint", ["lrsearch"])[0]]
         command = [entry, *(command or map(filled, service["command"]))]
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("LRSEARCH")}
-        environment = (
-            clean
-            | {key: filled(value) for key, value in service["environment"].items()}
-            | {"CUDA_VISIBLE_DEVICES": "-1"}
-        )
-        environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
-        environment["PYTHONPATH"] = os.pathsep.join([str(SUPPORT), *sys.path])
+        given = {key: filled(value) for key, value in service["environment"].items()}
         ours = os.sched_getaffinity(0)
         os.sched_setaffinity(0, ours if core is None else {core})  # inherited
         try:
@@ -242,7 +222,7 @@ def composed(new_database, tmp_path):
                 subprocess.Popen(
                     command,
                     cwd=tmp_path,
-                    env=environment,
+                    env=environment | given,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
                     text=True,

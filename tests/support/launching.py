@@ -10,8 +10,10 @@ def run_study(study_file, *, create_only=False, listen=lambda _event: None, **gi
     return run.run_study(study_file, *split_options(given), create_only=create_only, listen=listen)
 
 
-def attach(name, *, study_file=None, listen=lambda _event: None, **given):
-    return attaching.attach(name, *split_options(given), study_file=study_file, listen=listen)
+def attach(name, *, study_file=None, leave_by=None, listen=lambda _event: None, **given):
+    return attaching.attach(
+        name, *split_options(given), study_file=study_file, leave_by=leave_by, listen=listen
+    )
 
 
 def retest(name, wanted, *, listen=lambda _event: None, **given):

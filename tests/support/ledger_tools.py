@@ -117,7 +117,7 @@ def train(ledger, study, worker):
     return done
 
 
-def trial_session(ledger, study, folder, *, worker, stop=None, say=lambda _message: None):
+def trial_session(ledger, study, folder, *, worker, stop=None, send=lambda _message: None):
     """What a worker gives its engine, and its heartbeat, which renews nothing."""
     from lrsearch.worker.config import WorkerConfig
     from lrsearch.worker.heartbeat import Heartbeat
@@ -128,5 +128,5 @@ def trial_session(ledger, study, folder, *, worker, stop=None, say=lambda _messa
     config = WorkerConfig(storage="", study_file=None, checkpoints=str(folder))
     heartbeat = Heartbeat(lambda _holds: None, stop, lease_seconds=60.0)
     return TrialSession(
-        config, ledger, study, SPACE, worker_id=worker, heartbeat=heartbeat, stop=stop, say=say
+        config, ledger, study, SPACE, worker_id=worker, heartbeat=heartbeat, stop=stop, send=send
     ), heartbeat

@@ -40,6 +40,7 @@ LOG = r"""
 {"event": "stopping", "at": 3.5, "signal": 2, "seconds": 7.0}
 {"event": "signalled", "at": 3.5, "slot": "cpu:0", "signal": "SIGTERM"}
 {"event": "interrupted", "at": 3.5, "slot": "cpu:0", "reason": "SIGTERM"}
+{"event": "left", "at": 3.5, "slot": "cpu:0"}
 {"event": "broken", "at": 3.5, "slot": "cpu:0", "reason": "ValueError: no", "traceback": "Traceback"}
 """
 LINES = LOG.strip().splitlines()

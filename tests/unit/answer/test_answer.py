@@ -8,7 +8,11 @@ import pytest
 
 from lrsearch.answer import (
     NOTEBOOK,
+    SHELL,
+    Decision,
     best_settings,
+    could_win,
+    few_retests,
     find_standing,
     fitting_retests,
     retest_candidates,
@@ -105,6 +109,48 @@ def test_what_is_retested_already_is_not_chosen_again_and_few_settings_get_more_
     ]
     assert retests_within(4, (7,), None, seeds=3, done=()) == [(7, 0), (7, 1), (7, 2), (7, 3)]
     assert retests_within(4, (), None, seeds=3, done=()) == []
+
+
+def test_a_setting_could_win_up_to_half_way_from_the_leader_to_the_median(some, trial):
+    # 0.985 leads, the median of six is 0.9725: 0.97875 is half way
+    assert could_win(some, UP) == {4, 3}
+    assert could_win(some, DOWN) == {0, 1}
+    assert could_win([trial(0, value=0.9)], UP) == {0}
+    assert could_win([trial(0)], UP) == could_win([], UP) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("number", "able", "planned"),
+    [
+        (2, {7, 5, 3, 0}, "7/0 0/0"),  # the leader and yours
+        (2, {7, 5}, "7/0 5/0"),  # yours could not win: its retest would change nothing
+        (3, {7, 5}, "7/0 5/0 0/0"),
+        (2, {7}, "7/0 0/0"),  # nobody could: yours says how much better the leader is
+        (5, {7, 5}, "7/0 5/0 0/0 3/0 7/1"),
+        (0, {7}, ""),
+    ],
+)
+def test_few_retests_go_to_those_that_could_win_the_leader_and_yours_first(
+    trial, number, able, planned
+):
+    pairs = few_retests(number, (7, 5, 3, 0), trial(0), able=able)
+    assert " ".join(f"{each}/{repeat}" for each, repeat in pairs) == planned
+    assert few_retests(number, (), None, able=()) == []
+
+
+OPTIMIZERS_SEARCHED = ({"name": "optimizer", "choices": ["sgd", "adam", "lion", "rmsprop"]},)
+
+
+def dropped(study, some, **more):
+    made = replace(study(dimensions=OPTIMIZERS_SEARCHED), **({"trials": len(some)} | more))
+    return [each for each in summarise(made, some).warnings if "look" in each]
+
+
+def test_optimizers_that_were_dropped_after_one_look_or_never_tried_are_named(study, some):
+    [text] = dropped(study, some)
+    assert text.startswith("Dropped after one look: adam; never tried: rmsprop. ")
+    assert dropped(study, some, trials=40) == [], "the search goes on"
+    assert dropped(study, some, trials=None) == []
 
 
 def test_without_retests_the_best_trial_is_the_answer(study, some):
@@ -351,10 +397,23 @@ def test_a_best_rate_at_the_edge_of_the_range_is_said(study, some):
     assert not any("edge" in each for each in summarise(wide, some).warnings)
 
 
+def test_a_range_that_moved_is_said_once_and_the_edge_is_where_it_moved_to(study, trial):
+    auto = study()
+    auto = replace(auto, plan=replace(auto.plan, sampler="auto"))
+    inside, beyond = trial(1, "adam", 1e-3, 0.8), trial(2, "adam", 0.5, 0.9)
+    [moved] = [each for each in summarise(auto, [inside, beyond]).warnings if "beyond" in each]
+    assert "from trial 2 on: up to 1.9e+02 times" in moved
+    [edge] = [each for each in summarise(auto, [inside, beyond]).warnings if "edge" in each]
+    assert "to 5.0e-1)" in edge
+    assert "extend" in edge
+    assert not any("beyond" in each for each in summarise(auto, [inside]).warnings)
+    assert not any("beyond" in each for each in summarise(study(), [inside, beyond]).warnings)
+
+
 def test_the_edge_of_a_larger_batch_is_further_out(study, trial):
 
-    best = trial(1, "sgd", 5.0, 0.9)
-    # 16 times the base: sgd is searched up to 48
+    best = trial(1, "sgd", 8.0, 0.9)
+    # 16 times the base: sgd is searched up to 130
     wide = replace(best, setting=replace(best.setting, batch_size=512))
     assert any("edge" in each for each in summarise(study(), [best]).warnings)
     assert not any("edge" in each for each in summarise(study(), [wide]).warnings)
@@ -422,32 +481,31 @@ def test_values_on_the_test_split_are_kept_beside(study, some, retests):
     assert summarise(study(), [*some, *tested]).best.retest.test == (0.9, 0.9, 0.9)
 
 
-def test_a_best_that_is_not_separable_from_yours_names_the_command_that_tells_more(
+def test_an_undecided_verdict_names_what_would_settle_it(study, some, retests):
+    records = [*some, *retests(4, [0.98, 0.985, 0.99]), *retests(0, [0.98, 0.975, 0.985])]
+    for ways, way in (
+        (SHELL, r"lrsearch retest digits --seeds (\d+)"),
+        (NOTEBOOK, r"result.retest\(seeds=(\d+)\)"),
+    ):
+        step = summarise(study(), records, ways=ways).next
+        assert (step.action, step.rows) == ("retest", None)
+        assert int(re.search(way, step.text)[1]) == step.seeds > 3
+    waiting = replace(records[-1], state=TrialState.WAITING, value=None)
+    assert summarise(study(), [*records[:-1], waiting]).next.action == "wait"
+
+
+def test_more_seeds_are_not_asked_for_where_every_seed_gives_the_same_training(
     study, some, retests
 ):
-    records = [*some, *retests(4, [0.98, 0.985, 0.99]), *retests(0, [0.98, 0.975, 0.985])]
-    for ways, expected in (
-        ({}, "lrsearch retest digits --seeds 7 tells more."),
-        ({"ways": NOTEBOOK}, "result.retest(seeds=7) tells more."),
-    ):
-        [said] = [
-            each
-            for each in summarise(study(), records, **ways).warnings
-            if "not separable from yours" in each
-        ]
-        assert said.endswith(expected)
-    copies = [
+    records = [
         replace(each, logs={"val_accuracy": 0.98, "loss": 1.0}, value=0.98)
-        for each in records
-        if each.kind is Kind.RETEST
+        for each in (*retests(4, [0.98, 0.985, 0.99]), *retests(0, [0.98, 0.975, 0.985]))
     ]
-    assert not any(
-        "lrsearch retest" in each for each in summarise(study(), [*some, *copies]).warnings
-    ), "more seeds show nothing"
-    waiting = replace(records[-1], state=TrialState.WAITING, value=None)
-    assert not any(
-        "lrsearch retest" in each for each in summarise(study(), [*records[:-1], waiting]).warnings
-    ), "some are to come"
+    answer = summarise(study(), [*some, *records])
+    assert answer.verdict.decision is Decision.UNDECIDED
+    assert answer.next.action == "look"
+    assert "More seeds show nothing" in answer.next.text
+    assert "retest" not in answer.next.text
 
 
 def test_a_notebooks_notes_name_no_command(study, some, retests, trial):

@@ -1,35 +1,11 @@
-"""Spread, intervals and separability, held against scipy.stats and by simulation."""
+"""Spread and intervals of retests, held by simulation."""
 
 import random
 import statistics
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
-from scipy import stats
 
-from lrsearch.answer.spread import Retested, p_value, separable
-
-numbers = st.lists(st.floats(-100, 100).map(lambda value: round(value, 3)), min_size=2, max_size=6)
-
-
-@given(numbers, numbers)
-# SciPy's, where one side does not vary
-@pytest.mark.filterwarnings("ignore:Precision loss:RuntimeWarning")
-def test_p_agrees_with_scipys_welch(one, other):
-    assume(len(set(one)) > 1 or len(set(other)) > 1)
-    assert p_value(one, other) == pytest.approx(
-        stats.ttest_ind(one, other, equal_var=False).pvalue, rel=1e-6, abs=1e-12
-    )
-
-
-def test_nothing_is_separable_from_a_single_value():
-    assert not separable([0.9], [0.1, 0.1001, 0.1002])
-
-
-def test_values_that_never_vary_are_separable_unless_equal():
-    assert separable([0.9, 0.9, 0.9], [0.8, 0.8, 0.8])
-    assert not separable([0.9, 0.9], [0.9, 0.9])
+from lrsearch.answer.spread import Retested
 
 
 def test_a_retrain_falls_into_the_interval_in_95_of_100_cases():

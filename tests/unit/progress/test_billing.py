@@ -19,7 +19,7 @@ def told(*events):
     bills = []
     biller = BillEstimator(STUDY, bills.append, workers=2)
     for event in events:
-        biller.hear(event, [])
+        biller.handle(event, [])
     return [each.message.forecast for each in bills]
 
 

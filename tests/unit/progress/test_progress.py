@@ -142,7 +142,7 @@ def answered(*, best=None, yours=None, seconds_left=None, at=20.0):
 def state_of(*events):
     state = ProgressState()
     for event in events:
-        state.take(event)
+        state.handle(event)
     return state
 
 
@@ -307,7 +307,7 @@ def test_a_budget_that_is_raised_meanwhile_is_counted_against():
 def test_a_trial_whose_worker_died_is_counted_by_the_ledger():
     state = state_of(*begun(), counts(), started(0), counts(0), counts())
     assert state.done == 0
-    state.take(died(slot="cpu:0"))
+    state.handle(died(slot="cpu:0"))
     assert state.done == 1
 
 
@@ -523,7 +523,7 @@ def test_a_worker_that_trains_many_trials_at_once_shows_them_and_the_estimate_co
     begins = [started(each, short=f"rate {each}") for each in range(4)]
     state = state_of(*begun(), *begins, progressed(1, epoch=1, epochs=9, value=0.5))
     assert "4 at once, trial 1" in view_of(state, 120)
-    state.take(ended(0))
+    state.handle(ended(0))
     assert state.rows["cpu:0"].state == "training"
     assert state.seconds_left(22.0) == 9 * 12 / 4
     lines = lines_of(*begun(), *begins, ended(0))

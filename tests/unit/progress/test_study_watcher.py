@@ -62,12 +62,12 @@ def test_a_process_that_attached_is_told_the_best_that_others_trained_at_once(le
     worker = add_worker(ledger, study, host="elsewhere")
     finish(ledger, claim(ledger, study, worker), value=0.7)
     finish(ledger, claim(ledger, study, worker), value=0.9)
-    watcher.hear(ended(value=0.8))
+    watcher.handle(ended(value=0.8))
     best = told[-1].best
     assert (best.number, best.value, best.evidence) == (1, 0.9, "1 training")
     assert told[-1].yours.number == 0
     heard = len(told)
-    watcher.hear(ended(value=0.5))
+    watcher.handle(ended(value=0.5))
     assert len(told) == heard, "a worse one changes nothing: the database is not asked"
 
 
@@ -82,7 +82,7 @@ def test_after_the_retests_events_status_and_best_name_the_same_setting(ledger):
     ledger.plan_retests(study.id, [Retest(parent=parent, repeat=0, seed=5) for parent in (1, 2, 0)])
     for value, state in ((None, Status.DIVERGED), (0.75, Status.COMPLETE), (0.72, Status.COMPLETE)):
         finish(ledger, claim(ledger, study, worker), value=value, status=state)
-        watcher.hear(ended(Kind.RETEST, value))
+        watcher.handle(ended(Kind.RETEST, value))
     answer = summarise(study, ledger.trials(study.id))
     data = status(ledger, study)
     assert answer.best.trial == 2, "the best of the search diverged on a fresh seed"
@@ -109,7 +109,7 @@ def test_the_time_left_counts_all_workers_and_retests_and_what_was_extended(ledg
     assert told[-1].seconds_left == pytest.approx((3 + 4 * 2) * 0.1 / 2)
     ledger.extend(study.id, trials=2)
     ledger.worker_seen(other, "gone")
-    watcher.hear(ended(value=2.0))
+    watcher.handle(ended(value=2.0))
     assert told[-1].seconds_left == pytest.approx((5 + 4 * 2) * 0.1 / 1)
     assert status(ledger, ledger.study(study.name))["estimated_seconds_left"] == pytest.approx(1.3)
 
@@ -122,7 +122,7 @@ def test_a_database_that_is_away_keeps_nobody_waiting(ledger, monkeypatch):
     monkeypatch.setattr(glances, "read_counts", lambda *_args: release.wait(20))
     heard, began = len(told), time.monotonic()
     for _ in range(3):
-        watcher.hear(ended(value=0.9))
+        watcher.handle(ended(value=0.9))
     release.set()
     assert time.monotonic() - began < 5.0, "a parent must hear signals meanwhile"
     assert len(told) == heard
@@ -133,7 +133,7 @@ def test_a_study_that_was_deleted_is_told_no_more(ledger):
     watcher, told = watched(ledger, study)
     ledger.delete_study(study.id)
     heard = len(told)
-    watcher.hear(ended(value=0.9))
+    watcher.handle(ended(value=0.9))
     assert len(told) == heard
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import event
 
 from lrsearch.answer import summarise
 from lrsearch.dashboard.note_keeper import NoteWriter
+from lrsearch.dashboard.shelf import Shelf
 from lrsearch.report.notes import study_note, trial_note, write_notes
 from lrsearch.storage import Mirror, open_ledger
 from lrsearch.values import Kind, Origin, TrialRecord, TrialState
@@ -78,7 +79,7 @@ def test_all_notes_of_a_study_are_one_transaction_of_a_few_statements(tmp_path):
 
 def test_the_keeper_writes_what_is_new_and_once_more_when_optunas_rows_came_late(tmp_path):
     ledger = open_ledger(f"sqlite:///{tmp_path}/n.db", create=True)
-    study, keeper = trained(ledger), NoteWriter(ledger)
+    study, keeper = trained(ledger), NoteWriter(ledger, Shelf(ledger))
     assert [keeper.look() for _ in range(3)] == [4, 0, 0]
     assert keeper._again == set()
     theirs = optuna.load_study(study_name="toy", storage=ledger.optuna_storage())

@@ -28,7 +28,7 @@ BY_HAND = {  # ten updates
     "cosine": [1, 0.9755, 0.9045, 0.7939, 0.6545, 0.5, 0.3455, 0.2061, 0.0955, 0.0245],
     "exponential": [1, 0.631, 0.3981, 0.2512, 0.1585, 0.1, 0.0631, 0.0398, 0.0251, 0.0158],
     "step": [1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01],
-    "warmup_stable_decay": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0.5],
+    "warmup_stable_decay": [1, 1, 1, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6],
 }
 
 BY_A_TEST_BELOW = {"cosine_restarts", "cyclic", "inverse_sqrt", "inverse_time", "one_cycle"}

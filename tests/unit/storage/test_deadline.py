@@ -9,7 +9,9 @@ import pytest
 from lrsearch.storage.deadline import TimeLeft
 
 # One worker, trials of 10 s, three complete of them, one of which took 12 s; two seeds of retests.
-LEFT = TimeLeft(seconds=100.0, slowest=12.0, typical=10.0, complete=3, seeds=2, workers=1, held=0)
+LEFT = TimeLeft(
+    seconds=100.0, slowest=12.0, typical=10.0, complete=3, seeds=2, workers=1, running=0
+)
 
 
 @pytest.mark.parametrize(("seconds", "begins"), [(72.0, True), (71.9, False)])
@@ -27,14 +29,14 @@ def test_a_retest_begins_while_the_slowest_would_still_end_in_time(seconds, begi
 
 
 def test_rows_beside_each_other_take_as_many_times_as_long():
-    assert replace(LEFT, seconds=48.0, held=3).for_retest()
-    assert not replace(LEFT, seconds=47.0, held=3).for_retest()
+    assert replace(LEFT, seconds=48.0, running=3).for_retest()
+    assert not replace(LEFT, seconds=47.0, running=3).for_retest()
 
 
 def test_before_a_trial_is_complete_each_worker_has_one():
     unknown = replace(LEFT, complete=0, slowest=0.0, typical=0.0)
     assert unknown.for_search()
-    assert not replace(unknown, held=1).for_search()
+    assert not replace(unknown, running=1).for_search()
     assert not replace(unknown, seconds=0.0).for_search()
     assert not replace(unknown, slowest=101.0).for_search(), (
         "one that diverged took longer than what is left"

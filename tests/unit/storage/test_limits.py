@@ -6,21 +6,21 @@ import pytest
 
 from lrsearch.errors import StorageUnavailable
 from lrsearch.storage.database import Database
-from lrsearch.storage.limits import DetachedCall
+from lrsearch.storage.limits import call_detached
 
 
 def test_a_detached_call_hands_over_what_its_work_returned_or_raised():
-    assert DetachedCall(lambda: 7).result(60) == 7
+    assert call_detached(lambda: 7).result(60) == 7
     with pytest.raises(KeyError):
-        DetachedCall(lambda: {}["nothing"]).result(60)
+        call_detached(lambda: {}["nothing"]).result(60)
 
 
 def test_a_detached_call_that_takes_too_long_is_left_to_itself():
     go = threading.Event()
-    call = DetachedCall(go.wait)
+    call = call_detached(go.wait)
     with pytest.raises(TimeoutError):
         call.result(0.01)
-    assert call.running
+    assert not call.done()
     go.set()
     assert call.result(60)
 

@@ -32,10 +32,10 @@ class Ledger:
             assert self.answered.acquire(timeout=10)
 
 
-def start_heartbeat(ledger, *, say_trouble=lambda _text: None):
+def start_heartbeat(ledger, *, report=lambda _text: None):
     """A heartbeat that renews every hundredth of a second, and its stop request."""
     stop = StopRequest()
-    return Heartbeat(ledger.renew_leases, stop, lease_seconds=0.03, say_trouble=say_trouble), stop
+    return Heartbeat(ledger.renew_leases, stop, lease_seconds=0.03, report=report), stop
 
 
 def test_it_renews_the_leases_that_it_holds():
@@ -65,7 +65,7 @@ def test_it_renews_no_lease_that_was_released_and_none_after_its_end():
 def test_it_goes_on_through_an_outage_and_says_so():
     ledger, said = Ledger(), []
     ledger.away = 2
-    heartbeat, _ = start_heartbeat(ledger, say_trouble=said.append)
+    heartbeat, _ = start_heartbeat(ledger, report=said.append)
     with heartbeat:
         ledger.wait(4)
     assert said == ["no heartbeat: away"] * 2

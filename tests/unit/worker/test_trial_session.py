@@ -28,7 +28,7 @@ class World:
             folder,
             worker=self.worker,
             stop=self.stop,
-            say=self.said.append,
+            send=self.said.append,
         )
 
     def records(self, kind=Kind.SEARCH):

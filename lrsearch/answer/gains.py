@@ -1,0 +1,198 @@
+"""The gain over yours, and what one more training gives, from a race and its misses.
+
+A gain is positive where the challenger, the best setting other than yours, is better.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+from lrsearch.answer.final_look import TestLook
+from lrsearch.answer.measured import Measured
+from lrsearch.answer.selection import Misses
+from lrsearch.answer.standing import Standing
+from lrsearch.values import Direction, Json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats: TypeAlias = NDArray[np.float64]
+
+LEVEL = 0.95
+
+
+class Decision(StrEnum):
+    """What the evidence says of the best setting against yours."""
+
+    BETTER = "better"
+    AS_GOOD = "as good"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gain:
+    """How much better the challenger is than yours on one split, in the objective's unit.
+
+    measured: the difference of the means. value: what is expected on new data, the luck of the
+    choice taken out. interval: where the true gain lies in 95 of 100 cases. seeds_variance and
+    rows_variance: the parts of its variance; `rows` is None where only seeds are counted.
+    """
+
+    measured: float
+    value: float
+    interval: tuple[float, float]
+    rows: int | None
+    seeds_variance: float  # of one training of each of the two
+    rows_variance: float
+
+    def decide(self, margin: float) -> Decision:
+        low, high = self.interval
+        if high <= margin:
+            return Decision.AS_GOOD
+        return Decision.BETTER if low > 0 else Decision.UNDECIDED
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "measured": self.measured,
+            "gain": self.value,
+            "interval": list(self.interval),
+            "rows": self.rows,
+        }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Expected:
+    """What one more training of a setting gives: on a fresh seed and, with rows, a fresh split.
+
+    `interval` holds 95 of 100 such trainings.
+    """
+
+    value: float
+    interval: tuple[float, float]
+
+    def to_json(self) -> dict[str, Json]:
+        return {"value": self.value, "interval": list(self.interval)}
+
+
+def gain_on_validation(measured: Measured, misses: Misses) -> Gain:
+    race, rows, place = measured.race, measured.rows, measured.place
+    m = len(race.searched)
+    raw = race.yours_mean - float(race.retested[place])
+    variances = race.variances[place] + race.variances[m]
+    return _gain(
+        raw,
+        misses.yours - misses.finalists[:, 0],
+        rows=None if rows is None else rows.rows,
+        seeds_variance=max(float(variances), 2 * race.per_training),
+        rows_variance=0.0 if rows is None else rows.difference(place, m),
+    )
+
+
+def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
+    """The gain on the test split, whose rows are fresh and whose seeds are those of the choice."""
+    import numpy as np
+
+    race = measured.race
+    draws, random = len(misses.yours), np.random.default_rng(1)
+    seeds = int(race.seeds[measured.place]), race.yours_seeds
+    own = [random.standard_normal(draws) / math.sqrt(each) for each in seeds]
+    shared, rest = test.correlation, math.sqrt(1 - test.correlation**2)
+    deviations = [
+        np.sqrt(np.maximum(misses.scales**2 * each, test.per_training)) for each in test.variances
+    ]
+    lucks = [misses.first_seeds, misses.yours_seeds]
+    mine, other = (
+        deviation * (shared * luck + rest * fresh)
+        for deviation, luck, fresh in zip(deviations, lucks, own, strict=True)
+    )
+    rows = math.sqrt(test.rows_variance) * random.standard_normal(draws)
+    return _gain(
+        test.gain,
+        other - mine + rows,
+        rows=test.rows,
+        seeds_variance=max(sum(test.variances), 2 * test.per_training),
+        rows_variance=test.rows_variance,
+    )
+
+
+def _gain(
+    raw: float, misses: Floats, *, rows: int | None, seeds_variance: float, rows_variance: float
+) -> Gain:
+    import numpy as np
+
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(misses, [tail, 1 - tail])
+    return Gain(
+        measured=raw,
+        value=raw - float(misses.mean()),
+        interval=(raw - float(high), raw - float(low)),
+        rows=rows,
+        seeds_variance=seeds_variance,
+        rows_variance=rows_variance,
+    )
+
+
+def expect_trainings(
+    measured: Measured, stands: Standing, direction: Direction, misses: Misses
+) -> dict[int, Expected]:
+    """By trial: what one more training gives, of each finalist and of yours."""
+    race, m = measured.race, len(measured.trials)
+    places = {number: place for place, number in enumerate(measured.trials)}
+    ranks = [each.trial for each in stands.retested if each.trial in places]
+    found = {
+        trial: _one_more(
+            measured,
+            direction,
+            float(race.retested[places[trial]]),
+            places[trial],
+            misses,
+            misses.finalists[:, rank],
+        )
+        for rank, trial in enumerate(ranks)
+        if race.seeds[places[trial]]
+    }
+    yours = _one_more(measured, direction, race.yours_mean, m, misses, misses.yours)
+    return {**found, measured.yours.trial: yours}
+
+
+def _one_more(
+    measured: Measured,
+    direction: Direction,
+    cost: float,
+    place: int,
+    misses: Misses,
+    missed: Floats,
+) -> Expected:
+    import numpy as np
+
+    race, random = measured.race, np.random.default_rng(2 + place)
+    rows = 0.0 if measured.rows is None else measured.rows.covariance[place, place]
+    fresh = rows / measured.rows.rows if measured.rows is not None else 0.0
+    training = np.maximum(misses.scales**2 * race.variances[place], race.per_training)
+    new = np.sqrt(fresh + training) * random.standard_normal(len(missed)) - missed
+    tail = (1 - LEVEL) / 2
+    ends = [direction.cost(cost + float(each)) for each in np.quantile(new, [tail, 1 - tail])]
+    return Expected(
+        value=direction.cost(cost - float(missed.mean())), interval=(min(ends), max(ends))
+    )
+
+
+def expect_singles(
+    measured: Measured, direction: Direction, misses: Misses, groups: Mapping[str, Sequence[int]]
+) -> dict[str, float]:
+    """By group of trials: what its best single training is worth without the luck of the search."""
+    import numpy as np
+
+    found = {}
+    for name, trials in groups.items():
+        known = [place for place, trial in enumerate(measured.trials) if trial in trials]
+        if known:
+            places = np.array(known)
+            best = float(measured.race.searched[places].min())
+            found[name] = direction.cost(best + misses.flattery(places))
+    return found

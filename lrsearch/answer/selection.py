@@ -1,0 +1,163 @@
+"""The luck of having been chosen: the search and its retests drawn anew, thousands of times.
+
+Each draw takes settings whose true costs are known, gives them the noise of rows and of seeds,
+chooses finalists and a best as the study did, and notes by how much the chosen one's measured cost
+missed its true one. The misses say how far the study's own choice is flattered and how far it may
+be off. This is the idea of BBC (Tsamardinos et al. 2018) with the rows' covariance in place of
+resampled rows: the noise of the rows stays when a setting is trained again, the noise of its seed
+does not.
+
+A cost is the objective where less is better, and its negative where more is. Knows arrays only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats: TypeAlias = NDArray[np.float64]
+    Integers: TypeAlias = NDArray[np.int64]
+
+DRAWS = 4000
+CAN_WIN = 4.0  # standard deviations from the best within which a setting may be the true best
+MOST_MOVED = 0.75  # standard deviations by which a cost is drawn to the mean, at most
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Race:
+    """What was measured of m searched settings and of yours, and how noisy it is.
+
+    searched: (m,) costs of the search's one training. retested: (m,) means of the retests, NaN
+    where a setting has none. seeds: (m,) retests of each. yours_mean, yours_seeds: of yours.
+    variances: (m + 1,) of one training, yours last, as seeds make it. df: the degrees of freedom of
+    these. rows: (m + 1, m + 1) covariance of what the rows of the split do to the costs.
+    per_training: the part of the variances that is made row by row.
+    """
+
+    searched: Floats
+    retested: Floats
+    seeds: Integers
+    yours_mean: float
+    yours_seeds: int
+    variances: Floats
+    df: float
+    rows: Floats
+    per_training: float = 0.0
+
+    @property
+    def finalists(self) -> int:
+        return int(self.seeds.astype(bool).sum())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Misses:
+    """By how much measured costs missed the true ones, in each draw.
+
+    finalists: (draws, k) of the chosen, the best measured one first. yours: (draws,). scales:
+    (draws,) of a training's standard deviation, since the variances themselves are estimates.
+    first_seeds, yours_seeds: (draws,) the part that seeds made, of the best and of yours, over a
+    training's standard deviation. searched: (draws, m) costs of the search's single trainings, and
+    search_misses: (draws, m) theirs.
+    """
+
+    finalists: Floats
+    yours: Floats
+    scales: Floats
+    first_seeds: Floats
+    yours_seeds: Floats
+    searched: Floats
+    search_misses: Floats
+
+    def flattery(self, places: Integers) -> float:
+        """By how much the best single training of the settings at `places` is flattered."""
+        import numpy as np
+
+        first = np.argmin(self.searched[:, places], axis=1)
+        missed = np.take_along_axis(self.search_misses[:, places], first[:, None], axis=1)
+        return -float(missed.mean())
+
+
+def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
+    """Search, retest and choose anew in each draw, with the race's noise."""
+    import numpy as np
+
+    random, m, k = np.random.default_rng(seed), len(race.searched), race.finalists
+    centres = true_costs(race)
+    scales = np.sqrt(race.df / random.chisquare(race.df, draws))
+    deviations = _deviations(race, scales)
+    rows = random.standard_normal((draws, m + 1)) @ _root(race.rows).T
+    search_miss = rows[:, :m] + deviations[:, :m] * random.standard_normal((draws, m))
+    searched = centres + search_miss
+    # with every finalist's own number of seeds; of others the usual number
+    usual = int(np.median(race.seeds[race.seeds > 0]))
+    seeds = np.where(race.seeds > 0, race.seeds, usual)
+    chosen = np.argpartition(searched, k - 1, axis=1)[:, :k]
+    lot = np.arange(draws)[:, None]
+    luck = random.standard_normal((draws, k)) / np.sqrt(seeds[chosen])
+    misses = rows[lot, chosen] + deviations[lot, chosen] * luck
+    order = np.argsort(centres[chosen] + misses, axis=1)
+    yours_luck = random.standard_normal(draws) / np.sqrt(race.yours_seeds)
+    return Misses(
+        finalists=np.take_along_axis(misses, order, axis=1),
+        yours=rows[:, m] + deviations[:, m] * yours_luck,
+        scales=scales,
+        first_seeds=np.take_along_axis(luck, order, axis=1)[:, 0],
+        yours_seeds=yours_luck,
+        searched=searched,
+        search_misses=search_miss,
+    )
+
+
+def true_costs(race: Race) -> Floats:
+    """(m,) costs that the settings may truly have: measured ones without most of their luck.
+
+    The costs of settings that can win are drawn towards their mean as far as noise explains their
+    spread (James and Stein 1961), but by no more than `MOST_MOVED` standard deviations, so that one
+    that stands out keeps most of its lead (limited translation, Efron and Morris 1972).
+    """
+    import numpy as np
+
+    measured = np.where(race.seeds > 0, race.retested, race.searched)
+    noise = _noise(race)
+    best = int(np.argmin(measured))
+    near = measured - measured[best] <= CAN_WIN * np.sqrt(noise + noise[best])
+    # two say nothing of a spread, and without noise there is no luck to take out
+    if near.sum() < 3 or noise.min() <= 0.0:  # noqa: PLR2004
+        return measured
+    mean = float(np.average(measured[near], weights=1 / noise[near]))
+    spread = max(0.0, float(np.var(measured[near], ddof=1) - noise[near].mean()))
+    kept = spread / (spread + noise)
+    moved = (1 - kept) * (mean - measured)
+    most = MOST_MOVED * np.sqrt(noise)
+    return np.where(near, measured + np.clip(moved, -most, most), measured)
+
+
+def _noise(race: Race) -> Floats:
+    """(m,) the variance of each measured cost that the settings do not share."""
+    import numpy as np
+
+    m = len(race.searched)
+    centred = np.eye(m) - 1 / m
+    rows = np.maximum(np.diag(centred @ race.rows[:m, :m] @ centred), 0.0)
+    training = np.maximum(race.variances[:m], race.per_training)
+    return rows + training / np.maximum(race.seeds, 1)
+
+
+def _deviations(race: Race, scales: Floats) -> Floats:
+    """(draws, m + 1) standard deviations of a training, at least what seeds do row by row."""
+    import numpy as np
+
+    return np.sqrt(np.maximum(scales[:, None] ** 2 * race.variances, race.per_training))
+
+
+def _root(covariance: Floats) -> Floats:
+    """A matrix R with R R^T the covariance; its negative eigenvalues, rounding, count as 0."""
+    import numpy as np
+
+    values, vectors = np.linalg.eigh(covariance)
+    root: Floats = vectors * np.sqrt(np.maximum(values, 0.0))
+    return root

@@ -1,0 +1,94 @@
+"""The verdict in words: the first sentences of every view of an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lrsearch.answer.gains import Decision, Gain
+from lrsearch.answer.verdict import StudyVerdict
+from lrsearch.answer.words import count_text
+from lrsearch.values import TrialState
+
+
+def verdict_text(verdict: StudyVerdict) -> str:
+    """What the verdict is, by how much, and which noise was counted: two to four sentences."""
+    return " ".join(_sentences(verdict))
+
+
+def _sentences(verdict: StudyVerdict) -> Iterator[str]:
+    gain = verdict.gain
+    if verdict.decision is None or gain is None:
+        yield _without_gain(verdict)
+        return
+    if verdict.contradicted:
+        yield _contradiction(verdict)
+    yield _decision(verdict, gain)
+    yield _counted(verdict, gain)
+    if verdict.test is not None:
+        trainings = count_text(verdict.looks, "training")
+        yield f"The test split decides; {trainings} looked at it."
+
+
+def _without_gain(verdict: StudyVerdict) -> str:
+    yours = verdict.yours
+    if verdict.decision is None:
+        ends = (TrialState.DIVERGED, TrialState.FAILED)
+        state = f": yours {yours.state}" if yours is not None and yours.state in ends else ""
+        return f"No verdict{state or ': there is nothing to compare'}."
+    if not verdict.retested:
+        return "Undecided: no fresh seeds compare the best with yours yet."
+    return "Undecided: how far trainings on fresh seeds differ is not known."
+
+
+def _contradiction(verdict: StudyVerdict) -> str:
+    test, validation, mine = verdict.test, verdict.validation, _challenger(verdict)
+    assert test is not None
+    assert validation is not None
+    return (
+        f"The test split contradicts the validation: there {mine} is {_apart(test)} than yours, "
+        f"and on the validation it was {_apart(validation)}."
+    )
+
+
+def _apart(gain: Gain) -> str:
+    """`0.036 worse`: as measured, before anything is taken out."""
+    return f"{abs(gain.measured):.3g} {'better' if gain.measured > 0 else 'worse'}"
+
+
+def _decision(verdict: StudyVerdict, gain: Gain) -> str:
+    margin = f"{verdict.margin:.3g} ({verdict.margin_text})"
+    match verdict.decision:
+        case Decision.BETTER:
+            return f"Better than yours: {_challenger(verdict)} gains {gain_text(gain)} on new data."
+        case Decision.AS_GOOD:
+            return (
+                f"Yours is as good: {_challenger(verdict)} gains at most {gain.interval[1]:.3g} on "
+                f"new data, and {margin} counts as equal."
+            )
+    return (
+        f"Undecided: {_challenger(verdict)} gains {gain_text(gain)} on new data; {margin} counts "
+        "as equal."
+    )
+
+
+def gain_text(gain: Gain) -> str:
+    """`0.012 (0.004 to 0.02)`: the honest gain and its 95 % interval."""
+    low, high = gain.interval
+    return f"{gain.value:.3g} ({low:.3g} to {high:.3g})"
+
+
+def _challenger(verdict: StudyVerdict) -> str:
+    return f"trial {verdict.challenger.trial}" if verdict.challenger else "the best"
+
+
+def _counted(verdict: StudyVerdict, gain: Gain) -> str:
+    """`Counted: seeds (3 and 3), 80 rows, the choice among 40 settings.`"""
+    both = (verdict.challenger, verdict.yours)
+    seeds = " and ".join(str(each.seeds) for each in both if each)
+    choice = f"the choice among {count_text(verdict.chosen_among, 'setting')}"
+    if gain.rows:
+        split = "test" if verdict.test else "validation"
+        rows = f"{count_text(gain.rows, f'{split} row')}, "
+        return f"Counted: seeds ({seeds}), {rows}{choice}."
+    why = f" ({verdict.no_rows})" if verdict.no_rows else ""
+    return f"Counted: seeds alone ({seeds}) and {choice}; not which rows the split holds{why}."

@@ -1,0 +1,26 @@
+"""Reads from a ledger what a report needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lrsearch.answer import summarise
+from lrsearch.report.html.lines_figures import shown_curves
+from lrsearch.report.html.sections import ReportData
+from lrsearch.values import StudyRecord, Trials
+
+if TYPE_CHECKING:
+    from lrsearch.storage import Ledger
+
+
+def gather(ledger: Ledger, study: StudyRecord, records: Trials) -> ReportData:
+    """What the report of this study shows; curves of those trials alone that it draws."""
+    attempts, scores = ledger.all_attempts(study.id), ledger.row_scores(study.id)
+    answer = summarise(study, records, attempts, scores=scores)
+    return ReportData(
+        study=study,
+        records=records,
+        answer=answer,
+        curves={each.id: ledger.curve(each.id) for each in shown_curves(records, answer)},
+        workers=ledger.workers(study.id),
+    )

@@ -1,0 +1,150 @@
+"""The head of the report: the verdict in a sentence, how the study stands, what to beware of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lrsearch.answer import Answer, Contender, Decision, evidence_text, verdict_text
+from lrsearch.answer.words import count_text, rate_text
+from lrsearch.report.html.markup import Content, Markup, tag
+from lrsearch.report.words import schedule_text, value_digits, value_text
+from lrsearch.values import StudyRecord, StudyState, Trials, TrialState
+
+_WORDS = {
+    StudyState.OPEN: "open",
+    StudyState.STOPPED: "stopped",
+    StudyState.FINISHED: "finished",
+    StudyState.BROKEN: "broken",
+}
+
+
+def verdict_sentence(answer: Answer) -> str:
+    """The verdict where there is one, what to train with, and what it reaches beside yours."""
+    best = answer.best
+    if best is None:
+        return _nothing(answer)
+    if answer.verdict.gain is None:
+        return f"{_settings(answer, best, 'Use')}{_how_sure(answer, best)}"
+    verdict, better = answer.verdict, answer.verdict.decision is Decision.BETTER
+    settings = _settings(answer, best, "Use" if better else "The best of the study is")
+    return f"{verdict_text(verdict)} {answer.next.text} {settings}"
+
+
+def _settings(answer: Answer, best: Contender, use: str) -> str:
+    setting, yours = best.setting, answer.yours
+    rate = f"{setting.optimizer} at a peak learning rate of {rate_text(setting.learning_rate)}"
+    reached = f"{schedule_text(setting)}: {answer.objective} {_values(best)}"
+    if best.is_yours:
+        return f"Keep your own compile, {rate}, {reached}; {_beside_yours(answer)}."
+    if yours is None or yours.value is None:
+        return f"{use} {rate}, {reached}. Yours has no value to compare with."
+    return f"{use} {rate}, {reached}, yours {_values(yours)}."
+
+
+def _nothing(answer: Answer) -> str:
+    ended = {state: number for state, number in answer.counts.items() if number}
+    done = sum(ended.get(each.value, 0) for each in TrialState if each.terminal)
+    if done and done == ended.get(TrialState.DIVERGED.value, 0):
+        return f"No rate can be named: all {count_text(done, 'trial')} diverged."
+    if done:
+        return "No rate can be named: no trial ran to its end with a value."
+    return "Nothing is known yet: no trial has ended."
+
+
+def _values(each: Contender) -> str:
+    """`0.102 +- 0.009 (3 seeds)`."""
+    spread = each.retest.spread if each.retest and each.retest.mean is not None else None
+    digits = value_digits([each.value])
+    if spread:
+        digits = max(3, value_digits([spread]) - 1)  # two figures of the spread are enough
+    around = f" \u00b1 {spread:.{digits}f}" if spread is not None else ""
+    return f"{value_text(each.value, digits)}{around} ({evidence_text(each.retest)})"
+
+
+def _beside_yours(answer: Answer) -> str:
+    tried = sum(row.trials for row in answer.by_optimizer)
+    if any(each.seeds and not each.is_yours for each in answer.retested):
+        return f"none of {count_text(tried, 'other setting')} beat it on fresh seeds"
+    return f"the best single training of {count_text(tried + 1, 'trial')}, not retested"
+
+
+def _how_sure(answer: Answer, best: Contender) -> str:
+    yours = answer.yours
+    if best.is_yours or yours is None or yours.value is None:
+        return ""
+    if not best.seeds or not yours.seeds:
+        return (
+            " These are single trainings: the best of many is flattered by luck until it is "
+            "retested."
+        )
+    return f" {verdict_text(answer.verdict)}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stand:
+    """How far a study is."""
+
+    state: str
+    done: int
+    budget: int | None
+    running: int
+    retests_done: int
+    retests: int
+
+    @property
+    def ended(self) -> bool:
+        return self.state in {"finished", "broken"} and not self.running
+
+
+def stand_of(study: StudyRecord, records: Trials) -> Stand:
+    """How far the study with these records is."""
+    search = [each for each in records if each.is_search]
+    retests = [each for each in records if each.is_retest]
+    return Stand(
+        state=_WORDS[study.state],
+        done=sum(each.ended for each in search),
+        budget=study.trials,
+        running=sum(each.state is TrialState.RUNNING for each in records),
+        retests_done=sum(each.ended for each in retests),
+        retests=len(retests),
+    )
+
+
+def stand_text(stand: Stand) -> str:
+    """`open: 23 of 60 trials done, 2 running; 3 of 12 retests done`."""
+    of = f" of {stand.budget:,}" if stand.budget else ""
+    parts = [f"{stand.state}: {stand.done:,}{of} trials done"]
+    parts[0] += f", {stand.running} running" if stand.running else ""
+    if stand.retests:
+        parts.append(f"{stand.retests_done} of {count_text(stand.retests, 'retest')} done")
+    return "; ".join(parts)
+
+
+def progress_bar(stand: Stand) -> Markup | None:
+    """Trials and retests done of all that are to be; None where time alone limits them."""
+    if not stand.budget:
+        return None
+    done, whole = stand.done + stand.retests_done, stand.budget + stand.retests
+    said = f"{done} of {whole} trainings"
+    return tag("progress", said, value=str(done), max=str(max(whole, 1)), aria_label=said)
+
+
+def head(study: StudyRecord, records: Trials, answer: Answer) -> Content:
+    """The title, the verdict, how the study stands, what to beware of."""
+    stand = stand_of(study, records)
+    better = f"{answer.objective}, {_direction(answer)} is better"
+    reason = study.reason.strip().splitlines()
+    notes = [tag("li", each) for each in answer.warnings]
+    return [
+        tag("p", "lrsearch report", class_="kind"),
+        tag("h1", study.name),
+        tag("p", verdict_sentence(answer), class_="verdict" + " none" * (answer.best is None)),
+        tag("p", f"{better}. ", tag("span", stand_text(stand), class_=f"state {stand.state}")),
+        None if stand.ended else progress_bar(stand),
+        tag("p", reason[-1], class_="reason") if reason else None,
+        tag("div", tag("h2", "Beware"), tag("ul", notes), class_="notes") if notes else None,
+    ]
+
+
+def _direction(answer: Answer) -> str:
+    return "higher" if answer.direction.better(1.0, 0.0) else "lower"

@@ -1,0 +1,246 @@
+"""The figure of rates: value against peak rate, and below which rates are good, crawl, diverge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from lrsearch.answer import Answer, Contender, OptimizerRow, evidence_text
+from lrsearch.answer.words import rate_text
+from lrsearch.report.html.marks import Panel, both_sizes, colour_class, mark, swatch, symbol
+from lrsearch.report.html.markup import Content, Markup, join, tag
+from lrsearch.report.html.scales import Scale, rate_scale, value_scale
+from lrsearch.report.picture_parts import frame_of
+from lrsearch.report.words import range_text, trial_setting_text, value_text, varying_of
+from lrsearch.values import StudyRecord, TrialRecord, Trials, TrialState
+
+MOST = 2000  # points that are drawn: the best and the newest
+_ROW = 20.0  # pixels of an optimizer's strip
+_STATES = {TrialState.DIVERGED: "cross", TrialState.PRUNED: "plus"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RatesFigure:
+    """What the figure shows, whatever its width."""
+
+    study: StudyRecord
+    answer: Answer
+    shown: Trials  # with a setting and a rate above zero
+    varying: frozenset[str]
+    frame: tuple[float, float] | None  # None: no trial has a value
+    places: dict[str, int]  # of optimizers: colour and symbol
+
+    def rates(self) -> list[float]:
+        """All rates that the figure must have room for."""
+        found = [each.peak_rate for each in self.shown]
+        ends = (rate for row in self.answer.by_optimizer for rate in _ends(row))
+        return [each for each in (*found, *ends) if each > 0]
+
+    def said(self, each: TrialRecord) -> str:
+        """What stands under the pointer."""
+        value = value_text(each.value) if each.has_value else each.state.value
+        return f"{each.label}: {value}; {trial_setting_text(each, self.varying)}"
+
+
+def rates_figure(study: StudyRecord, records: Trials, answer: Answer) -> Markup | None:
+    """The figure with its legend; None where no trial with a rate has ended."""
+    ended = [each for each in records if each.is_search and each.ended and each.setting is not None]
+    rated = [each for each in ended if each.peak_rate > 0]
+    if not rated:
+        return None
+    figure = RatesFigure(
+        study=study,
+        answer=answer,
+        shown=_most(rated, answer),
+        varying=varying_of(rated),
+        frame=_frame(study, records, answer),
+        places=optimizer_places(records, answer),
+    )
+    objective = study.facts.objective
+    said = f"{objective} against peak learning rate, a symbol for each trial"
+    return join([both_sizes(lambda width: _draw(figure, width), said), _legend(figure)])
+
+
+def optimizer_places(records: Trials, answer: Answer) -> dict[str, int]:
+    """A place for each optimizer, best first: the same colour and symbol in every figure."""
+    names = [row.optimizer for row in answer.by_optimizer]
+    names += sorted({each.setting.optimizer for each in records if each.setting})
+    return {name: place for place, name in enumerate(dict.fromkeys(names))}
+
+
+def _most(rated: Trials, answer: Answer) -> Trials:
+    """All, or of very many the best and the newest."""
+    if len(rated) <= MOST:
+        return rated
+    kept = {each.id for each in [*answer.ranked[: MOST // 2], *rated[-MOST // 2 :]]}
+    return [each for each in rated if each.id in kept]
+
+
+def _frame(study: StudyRecord, records: Trials, answer: Answer) -> tuple[float, float] | None:
+    """The better values, and all of the retests'."""
+    values = [each.value for each in records if each.is_search and each.value is not None]
+    found = frame_of(values, study.direction)
+    if found is None:
+        return None
+    retests = [each for contender in answer.retested for each in _values(contender)]
+    yours = answer.yours.searched if answer.yours else None
+    span = (found[1] - found[0]) or abs(found[1]) or 1.0
+    near = (each for each in [*retests, *([] if yours is None else [yours])])
+    kept = [each for each in near if found[0] - span <= each <= found[1] + span]
+    return min(found[0], *kept, found[1]), max(found[1], *kept, found[0])
+
+
+def _values(contender: Contender) -> tuple[float, ...]:
+    return contender.retest.values if contender.retest else ()
+
+
+def _draw(figure: RatesFigure, width: float) -> tuple[Content, float]:
+    wide = width > 500  # noqa: PLR2004
+    left, right, top, bottom = 82.0, width - 10, 26.0, (330.0 if wide else 280.0)
+    if figure.frame is None:
+        bottom = 80.0
+    y = value_scale(*(figure.frame or (0.0, 1.0)), bottom, top)
+    panel = Panel(x=rate_scale(figure.rates(), left, right), y=y)
+    label = figure.study.facts.objective if figure.frame else "no trial has a value"
+    panel.axes("", label, x_ticks=8 if wide else 5, y_ticks=5 * (figure.frame is not None))
+    _points(panel, figure)
+    _yours(panel, figure)
+    _retests(panel, figure)
+    _best(panel, figure)
+    strips, height = _strips(panel.x, figure, bottom + 26)
+    label = tag(
+        "text", "peak learning rate", x=(left + right) / 2, y=height + 14, class_="middle label"
+    )
+    return [panel.parts, strips, label], height + 24
+
+
+def _points(panel: Panel, figure: RatesFigure) -> None:
+    """Trials with values as symbols; those outside as arrows, others as crosses at the edge."""
+    worse = "down" if figure.study.direction.better(1.0, 0.0) else "up"
+    edge = panel.y.start - 7 if worse == "down" else panel.y.end + 7
+    drawn: list[Markup] = []
+    for each in reversed(figure.shown):  # the earlier above
+        place = figure.places[each.setting.optimizer] if each.setting else 0
+        at, said = panel.x.at(each.peak_rate), figure.said(each)
+        if each.has_value and panel.y.holds(each.final_value):
+            drawn.append(symbol(place, at, panel.y.at(each.final_value), said, f"o{place} point"))
+        elif each.has_value:
+            above = panel.y.at(each.final_value) <= panel.y.end
+            where = panel.y.end + 7 if above else panel.y.start - 7
+            name = "up" if above else "down"
+            drawn.append(mark(name, at, where, said, f"{colour_class(place)} o{place} point"))
+        elif each.state in _STATES:
+            drawn.append(mark(_STATES[each.state], at, edge, said, f"o{place} point"))
+    panel.add(drawn)
+
+
+def _yours(panel: Panel, figure: RatesFigure) -> None:
+    yours = figure.answer.yours
+    if yours is None or yours.value is None:
+        return
+    left, _, right, _ = panel.ends
+    at, rate = panel.y.at(yours.value), yours.setting.learning_rate
+    said = f"yours: {value_text(yours.value)} ({evidence_text(yours.retest)})"
+    panel.add(
+        tag("line", tag("title", said), x1=left, x2=right, y1=at, y2=at, class_="yours"),
+        tag("text", "yours", x=right - 4, y=at - 5, class_="end halo"),
+    )
+    if panel.x.holds(rate):
+        panel.add(
+            tag("circle", tag("title", said), cx=panel.x.at(rate), cy=at, r=5.0, class_="yours-at")
+        )
+
+
+def _retests(panel: Panel, figure: RatesFigure) -> None:
+    """A bar over each setting's retests, with a tick at their mean."""
+    for each in figure.answer.retested:
+        values, rate = _values(each), each.setting.learning_rate
+        if not values or not panel.x.holds(rate) or each.value is None:
+            continue
+        x, low, high = panel.x.at(rate), panel.y.at(min(values)), panel.y.at(max(values))
+        said = f"retests of trial {each.trial}: {', '.join(value_text(one) for one in values)}"
+        ends = "".join(f"M{x - 5:.1f} {at:.1f}h10" for at in (low, panel.y.at(each.value), high))
+        path = f"M{x:.1f} {low:.1f}V{high:.1f}{ends}"
+        panel.add(tag("path", tag("title", said), d=path, class_="retest"))
+
+
+def _best(panel: Panel, figure: RatesFigure) -> None:
+    best = figure.answer.best
+    if best is None or best.value is None or not panel.x.holds(best.setting.learning_rate):
+        return
+    x, y = panel.x.at(best.setting.learning_rate), panel.y.at(best.value)
+    turned = x > (panel.x.start + panel.x.end) / 2
+    label = f"best: {rate_text(best.setting.learning_rate)}"
+    panel.add(
+        tag("circle", cx=x, cy=y, r=11.0, class_="ring"),
+        tag("text", label, x=x + (-16 if turned else 16), y=y + 4,
+            class_="halo strong" + " end" * turned),
+    )  # fmt: skip
+
+
+def _strips(x: Scale, figure: RatesFigure, top: float) -> tuple[list[Markup], float]:
+    """A row for each optimizer: where it crawls, is as good as its best, diverges."""
+    parts: list[Markup] = []
+    y = top
+    for row in figure.answer.by_optimizer:
+        place = figure.places[row.optimizer]
+        parts += _strip(x, row, place, y)
+        y += _ROW
+    return parts, y + 2
+
+
+def _strip(x: Scale, row: OptimizerRow, place: int, y: float) -> Iterable[Markup]:
+    classes = f"o{place} strip"
+    name = tag("text", row.optimizer, x=x.start - 6, y=y + 12, class_="end")
+    base = tag("line", x1=x.start, x2=x.end, y1=y + 8, y2=y + 8, class_="grid")
+    yield tag("g", name, base, *_bars(x, row, place, y), class_=classes)
+
+
+def _bars(x: Scale, row: OptimizerRow, place: int, y: float) -> list[Markup]:
+    bars: list[Markup] = []
+    if row.crawls_to is not None:
+        said = f"{row.optimizer} crawls up to {rate_text(row.crawls_to)}"
+        bars.append(_bar(x.start, x.at(row.crawls_to), y, "crawls", said))
+    if row.good_rates is not None:
+        low, high = map(x.at, row.good_rates)
+        said = f"{row.optimizer}: as good as its best at {range_text(row.good_rates)}"
+        bars.append(_bar(low - 3, high + 3, y, f"good {colour_class(place)}", said))
+    if row.diverges_from is not None:
+        said = f"{row.optimizer} diverges from {rate_text(row.diverges_from)}"
+        bars.append(_bar(x.at(row.diverges_from), x.end, y, "diverges", said))
+    return bars
+
+
+def _bar(start: float, end: float, y: float, classes: str, said: str) -> Markup:
+    title = tag("title", said)
+    width = max(2.0, end - start)
+    return tag("rect", title, x=start, y=y + 2, width=width, height=12, class_=classes)
+
+
+def _ends(row: OptimizerRow) -> Sequence[float]:
+    found = (row.crawls_to, row.diverges_from, *(row.good_rates or ()))
+    return [each for each in found if each is not None]
+
+
+def _legend(figure: RatesFigure) -> Markup:
+    """A button for each optimizer, which shows that one alone; then what the other marks mean."""
+    names = [row.optimizer for row in figure.answer.by_optimizer] or list(figure.places)
+    buttons = [
+        tag("button", swatch(symbol(figure.places[each], 0, 0)), each, type="button",
+            data_only=f"o{figure.places[each]}", aria_pressed="false")
+        for each in names
+    ]  # fmt: skip
+    marks = [
+        (tag("path", d="M0-6V6M-4-6h8M-4 0h8M-4 6h8", class_="retest"), "retests, with their mean"),
+        (tag("circle", r=6, class_="ring"), "best"),
+        (tag("path", d="M-9 0h18", class_="yours"), "yours"),
+        (mark("cross", 0, 0), "diverged"),
+        (mark("plus", 0, 0), "pruned"),
+        (mark("down", 0, 0), "outside the frame"),
+        (tag("rect", x=-9, y=-6, width=18, height=12, class_="crawls"), "crawls"),
+        (tag("rect", x=-9, y=-6, width=18, height=12, class_="good k0"), "as good as its best"),
+        (tag("rect", x=-9, y=-6, width=18, height=12, class_="diverges"), "diverges"),
+    ]
+    said = [tag("span", swatch(drawn), text) for drawn, text in marks]
+    choice = tag("p", buttons, class_="legend choice", role="group", aria_label="one optimizer")
+    return join([choice, tag("p", said, class_="legend")])

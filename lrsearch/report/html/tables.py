@@ -1,0 +1,213 @@
+"""The tables of the report: optimizer by shape, the trials, and what was stopped."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from lrsearch.answer import Answer
+from lrsearch.answer.words import count_text, rate_text
+from lrsearch.report.html.marks import swatch, symbol
+from lrsearch.report.html.markup import Content, Markup, join, tag
+from lrsearch.report.html.rates_figure import MOST
+from lrsearch.report.words import (
+    duration_text,
+    range_text,
+    run_text,
+    shape_text,
+    value_digits,
+    value_text,
+    varying_of,
+)
+from lrsearch.values import StudyRecord, TrialRecord, Trials, TrialState
+
+_SHADES = 5  # of a cell, by its rank among all
+_MOST_REASONS = 20
+_LONGEST = 4000  # characters of a traceback
+_STOPPED = (TrialState.DIVERGED, TrialState.PRUNED, TrialState.FAILED)
+
+
+def table(
+    head: Sequence[Content], rows: Sequence[Markup], caption: str, classes: str = ""
+) -> Markup:
+    """A table within a frame that scrolls sideways, and takes the keyboard for this."""
+    cells = [tag("th", each, scope="col") for each in head]
+    inner = [tag("thead", tag("tr", cells)), tag("tbody", rows)]
+    whole = tag("table", tag("caption", caption), inner, class_=classes or None)
+    return tag("div", whole, class_="scroll", tabindex="0", role="region", aria_label=caption)
+
+
+# -- optimizers ----------------------------------------------------------------------------------
+
+
+def optimizers_table(answer: Answer, places: dict[str, int]) -> Markup | None:
+    """A line for each optimizer, as `lrsearch best` has it."""
+    rows = answer.by_optimizer
+    if not rows:
+        return None
+    digits = max(4, value_digits(each for row in rows for each in (row.best, row.median)))
+
+    def rate(value: float | None) -> str:
+        return rate_text(value) if value is not None else "-"
+
+    lines = [
+        tag(
+            "tr",
+            tag("th", swatch(symbol(places[row.optimizer], 0, 0)), row.optimizer, scope="row"),
+            [
+                tag("td", each)
+                for each in (
+                    value_text(row.best, digits),
+                    rate(row.best_rate),
+                    value_text(row.median, digits),
+                    str(row.trials),
+                    str(row.diverged),
+                    rate(row.crawls_to),
+                    range_text(row.good_rates) if row.good_rates else "-",
+                    rate(row.diverges_from),
+                )
+            ],
+        )
+        for row in rows
+    ]
+    head = ["optimizer", "best", "at rate", "median", "trials", "diverged", "crawls up to",
+            "as good at", "diverges from"]  # fmt: skip
+    return table(head, lines, "The optimizers, by their best single training")
+
+
+def shapes_table(study: StudyRecord, answer: Answer) -> Markup | None:
+    """The best single value by optimizer and shape; darker is better."""
+    cells: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for each in answer.ranked:
+        if each.setting is not None and not each.is_yours and each.value is not None:
+            cells[each.setting.optimizer, shape_text(each.setting)].append(each.value)
+    if not cells:
+        return None
+    best = {key: study.direction.best(values) for key, values in cells.items()}
+    order = sorted(best.values(), key=study.direction.cost)
+    names = list(dict.fromkeys(row.optimizer for row in answer.by_optimizer if row.complete))
+    shapes = list(dict.fromkeys(shape for _, shape in sorted(best, key=lambda key: key[1])))
+    digits = max(4, value_digits(order))
+    rows = [
+        tag("tr", tag("th", name, scope="row"),
+            [_cell(best.get((name, shape)), len(cells[name, shape]), order, digits)
+             for shape in shapes])
+        for name in names
+    ]  # fmt: skip
+    caption = f"The best {study.facts.objective} of one training, and of how many; darker is better"
+    return table(["", *shapes], rows, caption, "shades")
+
+
+def _cell(value: float | None, trials: int, order: Sequence[float], digits: int) -> Markup:
+    if value is None:
+        return tag("td", "-", class_="none")
+    shade = _SHADES - 1 - order.index(value) * _SHADES // len(order)
+    return tag("td", value_text(value, digits), tag("small", f" of {trials}"), class_=f"s{shade}")
+
+
+# -- trials --------------------------------------------------------------------------------------
+
+
+def trials_table(records: Trials, answer: Answer, places: dict[str, int]) -> Markup:
+    """A line for each trial and retest; headings sort it."""
+    shown = shown_trials(records, answer)
+    digits = max(4, value_digits(each.value for each in shown))
+    varying = varying_of(shown)
+    head = [
+        tag("button", name, type="button", data_sort=kind)
+        for name, kind in (
+            ("trial", "n"), ("value", "n"), ("state", "t"), ("optimizer", "t"),
+            ("peak rate", "n"), ("schedule, and what else", "t"), ("epochs", "n"), ("time", "n"),
+        )
+    ]  # fmt: skip
+    rows = [_trial(each, answer, digits, varying, places) for each in shown]
+    left = len(records) - len(shown)
+    caption = "Every trial and retest" if not left else (
+        f"The best and the newest; {left:,} others: lrsearch trials"
+    )  # fmt: skip
+    return table(head, rows, caption, "trials")
+
+
+def shown_trials(records: Trials, answer: Answer) -> list[TrialRecord]:
+    """All, by value, then those without; of very many the best, the newest and the retests."""
+    order = {each.id: place for place, each in enumerate(answer.ranked)}
+    shown = list(records)
+    if len(shown) > MOST:
+        newest = sorted(shown, key=lambda each: each.id)[-MOST // 2 :]
+        kept = {each.id for each in [*answer.ranked[: MOST // 2], *newest]}
+        shown = [each for each in shown if each.id in kept or each.is_retest or each.is_yours]
+    return sorted(shown, key=lambda each: (order.get(each.id, len(order)), each.id))
+
+
+def _trial(
+    each: TrialRecord,
+    answer: Answer,
+    digits: int,
+    varying: frozenset[str],
+    places: dict[str, int],
+) -> Markup:
+    setting, best = each.setting, answer.best
+    cells: list[Markup] = [
+        _sorted_cell(each.short_label, float(each.parent or 0) if each.is_retest else each.number),
+        _sorted_cell(value_text(each.value, digits), each.value),
+        tag("td", each.state.value),
+    ]
+    if setting is None:
+        cells.append(tag("td", "not sampled yet", colspan="3"))
+    else:
+        name = [swatch(symbol(places[setting.optimizer], 0, 0)), setting.optimizer]
+        rate = _sorted_cell(rate_text(setting.learning_rate), setting.learning_rate)
+        cells += [tag("td", name), rate, tag("td", run_text(setting, varying))]
+    seconds = duration_text(each.seconds) if each.ended else ""
+    cells += [tag("td", str(each.epochs)), _sorted_cell(seconds, each.seconds)]
+    is_best = best is not None and each.is_search and each.number == best.trial
+    names = {"yours": each.is_yours and each.is_search, "best": is_best}
+    classes = " ".join(name for name, given in names.items() if given)
+    return tag("tr", cells, class_=classes or None)
+
+
+def _sorted_cell(text: str, value: float | None) -> Markup:
+    return tag("td", text, data_v=f"{value:.6g}" if value is not None else "")
+
+
+# -- stopped -------------------------------------------------------------------------------------
+
+
+def stopped(records: Trials) -> Content:
+    """What did not run to its end and why: by state, equal reasons together."""
+    bad = [each for each in records if each.state in _STOPPED]
+    if not bad:
+        return tag("p", "Nothing: every training that ended ran to its end.")
+    return [_group(state, [each for each in bad if each.state is state]) for state in _STOPPED]
+
+
+def _group(state: TrialState, group: Trials) -> Content:
+    if not group:
+        return None
+    reasons = Counter(_reason(each) for each in group).most_common(_MOST_REASONS)
+    items = [
+        tag("li", f"{reason or 'no reason was kept'} ({_who(reason, group)})")
+        for reason, _ in reasons
+    ]
+    rates = [each.peak_rate for each in group if each.setting is not None and each.peak_rate > 0]
+    span = f", at rates of {range_text((min(rates), max(rates)))}" if rates else ""
+    title = f"{count_text(len(group), 'training')} {state.value}{span}"
+    first = next((each for each in group if each.traceback_text.strip()), None)
+    return join([tag("h3", title), tag("ul", items), _traceback(first)])
+
+
+def _reason(each: TrialRecord) -> str:
+    return (each.reason.strip().splitlines() or [""])[0][:200]
+
+
+def _who(reason: str, group: Trials) -> str:
+    mine = [each.short_label for each in group if _reason(each) == reason]
+    more = f" and {len(mine) - 8} more" if len(mine) > 8 else ""  # noqa: PLR2004
+    return f"trial{'s' * (len(mine) > 1)} {', '.join(mine[:8])}{more}"
+
+
+def _traceback(each: TrialRecord | None) -> Markup | None:
+    if each is None:
+        return None
+    text = tag("pre", each.traceback_text.strip()[-_LONGEST:])
+    return tag("details", tag("summary", f"traceback of {each.label}"), text)

@@ -1,0 +1,143 @@
+"""What a study's trials have shown, as the process sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lrsearch.sampling.gaussian import NOISE, Process
+from lrsearch.sampling.outcomes import FLAT, Seen, outcomes_of, scores_of, setting_key
+from lrsearch.sampling.space_view import Reach, SpaceView
+from lrsearch.space import AXIS, table_range
+from lrsearch.values import Direction, Origin, Setting
+
+Floats: TypeAlias = NDArray[np.float64]
+
+MOST: Final = 300  # outcomes that the process sees: more cost time, and say little
+# A trial in training counts with this score, and with next to no noise: as if it had ended badly.
+PENDING_SCORE: Final = FLAT
+PENDING_NOISE: Final = 1e-3
+# The range of rates grows where the best lies within NEAR_END decades of an end, to BEYOND decades
+# from the best.
+NEAR_END: Final = 0.5
+BEYOND: Final = 0.7
+
+
+class History:
+    """Outcomes of `trials`, and those in training."""
+
+    def __init__(self, view: SpaceView, trials: Sequence[Seen], direction: Direction) -> None:
+        self._view = view
+        self._records = [each.record for each in trials]
+        seen = outcomes_of(trials, direction)
+        rows = [view.row_of(each.setting, each.key) for each in seen]
+        scores = scores_of(seen)
+        known = [place for place, row in enumerate(rows) if row is not None]
+        kept = [known[place] for place in _fewer(scores[known])]
+        self.outcomes = [seen[place] for place in kept]
+        self._rows = np.array([rows[place] for place in kept]).reshape(
+            len(kept), len(view.dimensions)
+        )
+        self._scores = scores[kept]
+        self._noise = np.array([NOISE / each.trainings for each in self.outcomes])
+        self._pending: list[Floats] = []
+        for each in trials:
+            record = each.record
+            if record.is_search and not record.ended and record.setting is not None:
+                self._add_pending(record.setting, each.key)
+
+    @property
+    def informs(self) -> bool:
+        """Whether there is anything to learn from: two outcomes that differ."""
+        return len(set(self._scores.tolist())) > 1
+
+    def sampled_before(self, number: int) -> int:
+        """How many sampled trials have a number below `number`."""
+        return sum(
+            each.is_search and each.origin is Origin.SAMPLED and each.number < number
+            for each in self._records
+        )
+
+    def add_pending(self, setting: Setting) -> None:
+        """Count `setting` among the trials in training."""
+        self._add_pending(setting, setting_key(setting))
+
+    def _add_pending(self, setting: Setting, key: str) -> None:
+        row = self._view.row_of(setting, key)
+        if row is not None:
+            self._pending.append(row)
+            self.__dict__.pop("process", None)
+
+    @cached_property
+    def process(self) -> Process:
+        """The process after all outcomes and pending trials."""
+        pending = np.array(self._pending).reshape(len(self._pending), self._rows.shape[1])
+        count = len(pending)
+        return Process(
+            self._view.encoder,
+            np.vstack([self._rows, pending]),
+            np.append(self._scores, np.full(count, PENDING_SCORE)),
+            np.append(self._noise, np.full(count, PENDING_NOISE)),
+        )
+
+    @cached_property
+    def means(self) -> Floats:
+        """(outcomes,) float64: the expected score of each outcome's setting."""
+        ended = Process(self._view.encoder, self._rows, self._scores, self._noise)
+        return ended.predict(self._rows)[0]
+
+    @property
+    def best(self) -> float:
+        """The lowest expected score of a setting that was trained."""
+        return float(self.means.min())
+
+    @cached_property
+    def reach(self) -> Reach:
+        """The range of rates on the axis, by optimizer: the table's, or one that has grown."""
+        down, up = self._growth
+        ranges = {name: table_range(name) for name in self._view.space.optimizers}
+        return {
+            name: (max(AXIS[0], low / 10**down), min(AXIS[1], high * 10**up))
+            for name, (low, high) in ranges.items()
+        }
+
+    @property
+    def range_note(self) -> str:
+        """A line for people where the range has grown; empty where it has not."""
+        down, up = self._growth
+        end, way = ("top", "up") if up else ("bottom", "down")
+        return (
+            f"the best rates lie near the {end} of the usual range: the search goes on further "
+            f"{way} from there"
+            if down or up
+            else ""
+        )
+
+    @cached_property
+    def _growth(self) -> tuple[float, float]:
+        """Decades by which the range has grown at its lower and its upper end."""
+        if not self.informs:
+            return 0.0, 0.0
+        leader = int(self.means.argmin())
+        name = self.outcomes[leader].setting.optimizer
+        if name in self._view.space.asked_rates:
+            return 0.0, 0.0
+        place = float(self._rows[leader, self._view.encoder.rate_column])
+        low, high = np.log10(table_range(name))
+        down = max(0.0, low - (place - BEYOND)) if place < low + NEAR_END else 0.0
+        up = max(0.0, place + BEYOND - high) if place > high - NEAR_END else 0.0
+        return down, up
+
+
+def _fewer(scores: Floats) -> NDArray[np.intp]:
+    """Places of at most MOST scores: half of these the best, the others evenly by rank."""
+    order = np.argsort(scores, kind="stable")
+    if len(order) > MOST:
+        best, rest = order[: MOST // 2], order[MOST // 2 :]
+        evenly = rest[np.linspace(0, len(rest) - 1, MOST - len(best)).round().astype(int)]
+        order = np.concatenate([best, evenly])
+    return np.sort(order)

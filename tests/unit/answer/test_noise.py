@@ -1,0 +1,71 @@
+"""The noise of seeds and of rows, held against formulas and arrays whose parts are known."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lrsearch.answer.row_noise import row_noise
+from lrsearch.answer.seed_noise import seed_noise
+
+RANDOM = np.random.default_rng(3)
+
+
+def test_a_variance_is_drawn_to_the_pool_by_four_degrees_of_freedom():
+    noise = seed_noise([[1.0, 3.0, 5.0], [2.0, 2.0, 2.0], [7.0]])
+    assert noise.pooled == pytest.approx(2.0)  # of 4 and 0, each with two degrees of freedom
+    assert noise.variance(0) == pytest.approx((4 * 2.0 + 2 * 4.0) / 6)
+    assert noise.variance(1) == pytest.approx((4 * 2.0 + 2 * 0.0) / 6)
+    assert noise.variance(2) == pytest.approx(2.0), "one training: the pool's"
+
+
+def test_the_pool_counts_no_more_than_it_has():
+    noise = seed_noise([[1.0, 3.0], [2.0]])
+    assert noise.prior_df == 1
+    assert noise.variance(0) == pytest.approx(2.0)
+
+
+def test_where_each_setting_was_trained_once_nothing_is_known_of_seeds():
+    assert seed_noise([[1.0], [2.0], []]) is None
+
+
+def test_freedom_is_the_pools_where_settings_share_everything_and_less_for_one_alone():
+    noise = seed_noise([[1.0, 2.0, 4.0]] * 4)
+    assert noise.freedom([1 / 3] * 4) == pytest.approx(8.0)
+    assert 4.0 < noise.freedom([1 / 3, 0, 0, 1 / 3]) < 8.0
+
+
+def test_a_moderated_t_calls_few_differences_that_chance_made():
+    called, runs = 0, 2000
+    for _ in range(runs):
+        groups = RANDOM.normal(size=(4, 3))
+        noise = seed_noise(groups)
+        error = ((noise.variance(0) + noise.variance(3)) / 3) ** 0.5
+        far = stats.t.ppf(0.975, noise.freedom([1 / 3, 0, 0, 1 / 3])) * error
+        called += abs(groups[0].mean() - groups[3].mean()) > far
+    assert called / runs < 0.06
+
+
+def parts(*, settings=4, trainings=3, rows=4000, own=1.0, seeds=2.0):
+    """Scores: what rows share, each setting's own at a row, and what each training adds there."""
+    shared = 5 * RANDOM.normal(size=rows)
+    mine = own * RANDOM.normal(size=(settings, 1, rows))
+    return shared + mine + seeds * RANDOM.normal(size=(settings, trainings, rows))
+
+
+def test_what_seeds_do_at_a_row_is_told_from_what_settings_do_there():
+    noise = row_noise(list(parts()), rows=4000)
+    assert noise.residual == pytest.approx(4.0, rel=0.03)
+    assert 4000 * noise.difference(0, 1) == pytest.approx(2.0, rel=0.2), "the shared part cancels"
+    assert noise.single[0] == pytest.approx(25 + 1 + 4, rel=0.1)
+
+
+def test_settings_that_do_the_same_at_every_row_differ_by_seeds_alone():
+    noise = row_noise(list(parts(own=0.0)), rows=90)
+    assert 90 * noise.difference(0, 1) < 0.2
+    assert noise.per_training == pytest.approx(4.0 / 90, rel=0.05)
+
+
+def test_settings_that_were_trained_once_give_all_of_it_to_the_rows():
+    noise = row_noise(list(parts(trainings=1)), rows=4000)
+    assert noise.residual == 0.0
+    assert 4000 * noise.difference(0, 1) == pytest.approx(2 * (1 + 4), rel=0.1)

@@ -1,0 +1,81 @@
+"""The choice drawn anew: how flattered a best is, when many might have been the best."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lrsearch.answer.selection import Race, choose_anew, true_costs
+
+
+def race(searched, *, finalists=3, seeds=3, rows=0.0, variance=1.0):
+    """A race whose retests found the costs that the search had found."""
+    m = len(searched)
+    costs, chosen = np.array(searched, dtype=float), np.argsort(searched)[:finalists]
+    retested, counts = np.full(m, np.nan), np.zeros(m, dtype=int)
+    retested[chosen], counts[chosen] = costs[chosen], seeds
+    return Race(
+        searched=costs,
+        retested=retested,
+        seeds=counts,
+        yours_mean=0.0,
+        yours_seeds=seeds,
+        variances=np.full(m + 1, variance),
+        df=1e6,
+        rows=rows * np.eye(m + 1),
+    )
+
+
+def flattery(one):
+    return -choose_anew(one).finalists[:, 0].mean()
+
+
+def test_a_setting_that_stands_out_is_hardly_flattered():
+    assert flattery(race([0.0, *[20.0] * 39])) == pytest.approx(0.0, abs=0.02)
+
+
+def test_the_best_of_three_equals_is_flattered_by_the_best_of_three_means():
+    # the expectation of the smallest of three is -0.846 standard deviations
+    assert flattery(race([0.0] * 3)) == pytest.approx(0.846 / 3**0.5, abs=0.03)
+
+
+def test_rows_stay_when_seeds_change_so_that_forty_equals_are_flattered_more():
+    seeds_alone, with_rows = flattery(race([0.0] * 40)), flattery(race([0.0] * 40, rows=1.0))
+    assert seeds_alone < 0.55
+    assert with_rows > 1.5
+
+
+def test_yours_is_not_flattered_and_the_runner_up_less_than_the_best():
+    misses = choose_anew(race([0.0] * 40, rows=1.0))
+    assert misses.yours.mean() == pytest.approx(0.0, abs=0.06)
+    assert misses.finalists[:, 0].mean() < misses.finalists[:, 1].mean()
+
+
+def test_the_best_single_training_of_forty_is_flattered_by_the_best_of_forty():
+    misses = choose_anew(race([0.0] * 40))
+    assert misses.flattery(np.arange(40)) == pytest.approx(2.16, abs=0.08)
+    assert misses.flattery(np.array([5])) == pytest.approx(0.0, abs=0.05)
+
+
+def test_costs_whose_spread_is_noise_are_drawn_together_and_an_outlier_keeps_its_lead():
+    noisy = np.random.default_rng(1).normal(size=40)
+    centres = true_costs(race(noisy)).round(9)
+    assert np.unique(centres).size < 30, "whoever lies within the noise of the mean is there"
+    assert centres.min() > noisy.min() + 0.4
+    lone = true_costs(race([-6.0, *noisy], finalists=1))
+    assert lone[0] < -5.4
+
+
+def test_settings_that_cannot_win_keep_their_costs():
+    far = true_costs(race([0.0, 0.1, 0.2, 50.0, 80.0]))
+    assert far[3:].tolist() == [50.0, 80.0]
+
+
+def test_the_same_race_gives_the_same_misses():
+    one, other = (choose_anew(race([0.0, 1.0, 2.0])) for _ in range(2))
+    assert (one.finalists == other.finalists).all()
+
+
+def test_what_seeds_do_row_by_row_is_the_least_that_a_training_varies():
+    still = replace(race([0.0] * 3, variance=0.0), per_training=1.0)
+    assert flattery(still) == pytest.approx(0.846 / 3**0.5, abs=0.03)

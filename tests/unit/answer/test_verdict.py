@@ -1,0 +1,290 @@
+"""The verdict on studies whose truth is known: settings, seeds and rows made by hand."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lrsearch.answer import (
+    Decision,
+    find_standing,
+    give_verdict,
+    read_margin,
+    summarise,
+    verdict_text,
+)
+from lrsearch.errors import InvalidValue
+from lrsearch.report.answer_page import answer_text
+from lrsearch.values import Direction, Kind, RowScores
+
+DOWN = Direction.MINIMIZE
+SEEDS = 3
+
+
+class World:
+    """Twelve settings and yours; costs at rows are a shared part, the setting's own, a training's.
+
+    Yours costs 1 on average, the best setting `gain` less, the others `others` more.
+    """
+
+    def __init__(self, trial, *, gain=0.0, others=0.3, own=0.0, seeds=0.02, test_gain=None):
+        self.trial, self.random = trial, np.random.default_rng(5)
+        self.rows = {"validation": 90} | ({"test": 120} if test_gain is not None else {})
+        self.costs = {0: 1.0, 1: 1.0 - gain} | dict.fromkeys(range(2, 13), 1.0 + others)
+        self.test_shift = 0.0 if test_gain is None else gain - test_gain
+        self.shared = {name: self.centred(n) for name, n in self.rows.items()}
+        self.own = {
+            n: {name: own * self.centred(count) for name, count in self.rows.items()}
+            for n in self.costs
+        }
+        self.seeds, self.scores = seeds, {}
+
+    def centred(self, count):
+        drawn = self.random.normal(size=count)
+        return drawn - drawn.mean()
+
+    def train(self, number, **more):
+        """A training of the setting: its record, with its row scores kept."""
+        luck, parent = self.seeds * self.random.normal(), more.get("parent", number)
+        place = 100 * parent + more.get("repeat", 50) + 1
+        record = self.trial(number, "adam", 1e-3 * (1 + parent), 0.0, id=place, **more)
+        values = {}
+        for split in self.rows:
+            shift = self.test_shift if split == "test" and parent == 1 else 0.0
+            scores = self.costs[parent] + luck + shift + self.shared[split]
+            values[split] = (scores + self.own[parent][split]).astype("float32")
+        self.scores[place] = {
+            split: RowScores(split=split, values=each, digest=split, rows=len(each))
+            for split, each in values.items()
+        }
+        logs = {"loss": float(luck)}
+        if "test" in values and more.get("parent") is not None:
+            logs["test_accuracy"] = float(values["test"].mean())
+        return replace(record, value=float(values["validation"].mean()), logs=logs)
+
+    def records(self, seeds=SEEDS):
+        search = [self.train(number) for number in self.costs]
+        retests = [
+            self.train(900 + 10 * parent + n, kind=Kind.RETEST, parent=parent, repeat=n, seed=n)
+            for parent in (0, 1, 2, 3)
+            for n in range(seeds)
+        ]
+        return search + retests
+
+
+@pytest.fixture
+def world(trial):
+    return lambda **more: World(trial, **more)
+
+
+@pytest.fixture
+def judged(study):
+    """The answer to a world's records, with or without its rows."""
+
+    def judge(made, *, rows=True, **more):
+        records = made.records(more.pop("seeds", SEEDS))
+        scores = made.scores if rows else None
+        return summarise(study(DOWN), records, scores=scores, **more)
+
+    return judge
+
+
+def test_a_gain_far_above_the_noise_of_seeds_and_rows_is_better(world, judged):
+    answer = judged(world(gain=0.3, own=0.3))
+    assert answer.verdict.decision is Decision.BETTER
+    assert answer.verdict.counted == ["seeds", "rows", "choice"]
+    assert answer.verdict.gain.value == pytest.approx(0.3, abs=0.1)
+    assert answer_text(answer).startswith("Better than yours: trial 1 gains 0.")
+    assert "Take it: lrsearch export digits." in answer_text(answer)
+    assert 0 not in answer.not_separable
+
+
+def test_a_gain_that_the_seeds_show_and_the_rows_do_not_is_undecided(world, judged):
+    made = {"gain": 0.12, "own": 0.5}
+    assert judged(world(**made), rows=False).verdict.decision is Decision.BETTER
+    answer = judged(world(**made))
+    assert answer.verdict.decision is Decision.UNDECIDED
+    assert 0 in answer.not_separable
+    step = answer.next
+    assert step.action == "rows"
+    assert step.rows > 200
+    assert "A validation split of 90 rows cannot settle it" in step.text
+
+
+def test_without_rows_the_verdict_says_that_it_counts_seeds_alone(world, judged):
+    answer = judged(world(gain=0.3), rows=False)
+    assert answer.verdict.counted == ["seeds", "choice"]
+    assert "Counted: seeds alone (3 and 3)" in verdict_text(answer.verdict)
+    assert answer.to_json()["verdict"]["validation"]["rows"] is None
+
+
+def test_why_there_are_no_rows_is_said(world, study):
+    records = world(gain=0.3).records()
+    records[1] = replace(records[1], notes=("no row scores: val_auc is no mean over rows",))
+    answer = summarise(study(DOWN), records)
+    assert "(val_auc is no mean over rows)" in verdict_text(answer.verdict)
+    assert answer.to_json()["verdict"]["rows_not_counted"] == "val_auc is no mean over rows"
+
+
+def test_a_gain_that_can_only_be_smaller_than_the_margin_is_as_good(world, judged):
+    answer = judged(world(gain=0.0, seeds=0.001), margin=read_margin("2%"))
+    assert answer.verdict.decision is Decision.AS_GOOD
+    assert answer.next.text == "Keep yours."
+    assert "0.02 (2 % of yours) counts as equal" in verdict_text(answer.verdict)
+
+
+def test_a_sure_gain_below_the_margin_is_as_good_and_not_better(world, judged):
+    made = {"gain": 0.02, "seeds": 0.001}
+    assert judged(world(**made)).verdict.decision is Decision.BETTER
+    answer = judged(world(**made), margin=read_margin("0.05"))
+    assert answer.verdict.decision is Decision.AS_GOOD
+    assert answer.verdict.gain.interval[0] > 0
+
+
+def test_more_seeds_are_named_where_they_would_settle_it(world, judged):
+    answer = judged(world(gain=0.03, seeds=0.03))
+    assert answer.verdict.decision is Decision.UNDECIDED
+    assert (answer.next.action, answer.next.rows) == ("retest", None)
+    settled = judged(world(gain=0.03, seeds=0.03), seeds=answer.next.seeds)
+    assert settled.verdict.decision is not Decision.UNDECIDED
+
+
+def test_a_test_split_that_says_the_opposite_is_the_first_sentence_and_takes_the_verdict_back(
+    world, judged
+):
+    answer = judged(world(gain=0.3, own=0.1, test_gain=-0.2))
+    assert answer.verdict.validation.decide(answer.verdict.margin) is Decision.BETTER
+    assert answer.verdict.contradicted
+    assert answer.verdict.decision is not Decision.BETTER
+    first, *_ = answer_text(answer).split(". ")
+    assert first.startswith("The test split contradicts the validation: there trial 1 is 0.")
+    assert "12 trainings looked at it" in answer_text(answer)
+    assert answer.to_json()["verdict"]["test_looks"] == 12
+
+
+def test_the_test_split_decides_and_chooses_nothing(world, judged):
+    answer = judged(world(gain=0.3, own=0.1, test_gain=0.3))
+    assert answer.verdict.decision is Decision.BETTER
+    assert answer.to_json()["verdict"]["decided_by"] == "test"
+    assert answer.verdict.gain.rows == 120
+    yours_leads = judged(world(gain=-0.2, others=0.4, test_gain=0.5))
+    assert yours_leads.best.is_yours, "the validation chose"
+    assert yours_leads.verdict.decision is Decision.UNDECIDED
+    assert yours_leads.verdict.contradicted
+
+
+def test_rows_of_another_digest_are_not_paired(world, study):
+    made = world(gain=0.12, own=0.5)
+    records = made.records()
+    for record in records:
+        if record.parent == 1:
+            old = made.scores[record.id]["validation"]
+            made.scores[record.id]["validation"] = replace(old, digest="another order")
+    verdict = summarise(study(DOWN), records, scores=made.scores).verdict
+    assert verdict.counted == ["seeds", "choice"]
+
+
+def test_settings_may_have_different_numbers_of_seeds(world, study):
+    made = world(gain=0.3, own=0.1)
+    records = [
+        each for each in made.records(6) if each.parent in (None, 1, 0) or (each.repeat or 0) < 2
+    ]
+    verdict = summarise(study(DOWN), records, scores=made.scores).verdict
+    assert verdict.decision is Decision.BETTER
+    assert "seeds (6 and 6)" in verdict_text(verdict)
+
+
+def test_the_same_study_upside_down_has_the_same_verdict(world, study):
+    made = world(gain=0.3, own=0.3)
+    records = made.records()
+    down = summarise(study(DOWN), records, scores=made.scores).verdict
+    turned = [replace(each, value=-each.value) for each in records]
+    scores = {
+        trial: {name: replace(each, values=-each.values) for name, each in splits.items()}
+        for trial, splits in made.scores.items()
+    }
+    up = summarise(study(Direction.MAXIMIZE), turned, scores=scores).verdict
+    assert up.gain.interval == pytest.approx(down.gain.interval)
+    assert up.expected[1].value == pytest.approx(-down.expected[1].value)
+    assert up.expected[1].interval == pytest.approx(
+        tuple(-x for x in down.expected[1].interval[::-1])
+    )
+
+
+def test_before_the_retests_nothing_is_decided_and_the_next_step_is_to_wait_or_to_retest(
+    world, study
+):
+    search = [each for each in world(gain=0.3).records() if each.is_search]
+    answer = summarise(study(DOWN), search)
+    assert answer.verdict.decision is Decision.UNDECIDED
+    assert answer.next.action == "wait"
+    waited = replace(study(DOWN), trials=len(search))
+    assert summarise(waited, search).next.text == "lrsearch retest digits --seeds 3 tells more."
+
+
+def test_where_yours_has_no_value_there_is_no_verdict(study, trial):
+    answer = summarise(study(DOWN), [trial(0), trial(1, value=0.5)])
+    assert answer.verdict.decision is None
+    assert verdict_text(answer.verdict) == "No verdict: yours diverged."
+    assert answer.to_json()["verdict"]["verdict"] is None
+
+
+def test_what_is_expected_stands_beside_every_flattered_value(world, judged):
+    answer = judged(world(gain=0.0, others=0.0, own=0.5))
+    best, expected = answer.best, answer.verdict.expected
+    assert expected[best.trial].value > best.value, "lower is better: the best was flattered"
+    assert expected[0].value == pytest.approx(answer.yours.value, abs=0.02), "yours was not chosen"
+    low, high = expected[best.trial].interval
+    assert low < expected[best.trial].value < high
+    [row] = [each for each in answer.by_optimizer if each.best is not None]
+    assert row.expected > row.best
+    assert "expect " in answer_text(answer)
+
+
+def test_the_json_has_a_stable_schema(world, judged, study):
+    keys = {
+        "verdict",
+        "text",
+        "trial",
+        "yours",
+        "gain",
+        "interval",
+        "margin",
+        "decided_by",
+        "counted",
+        "rows_not_counted",
+        "chosen_among",
+        "validation",
+        "test",
+        "test_looks",
+        "contradicted",
+    }
+    for answer in (judged(world(gain=0.3, test_gain=0.1)), summarise(study(DOWN), [])):
+        data = answer.to_json()
+        json.loads(json.dumps(data, allow_nan=False))
+        assert set(data["verdict"]) == keys
+        assert set(data["next"]) == {"action", "text", "seeds", "rows"}
+        assert {"band", "not_separable", "expected"} <= set(data)
+
+
+def test_values_that_never_vary_are_told_apart(study, trial, retests):
+    records = [
+        trial(0, value=0.8),
+        trial(1, value=0.9),
+        *retests(0, [0.8] * 3),
+        *retests(1, [0.9] * 3),
+    ]
+    stands = find_standing(study().facts, records)
+    assert give_verdict(stands, records, Direction.MAXIMIZE).decision is Decision.BETTER
+
+
+@pytest.mark.parametrize(("text", "size"), [("1%", 0.005), ("0.002", 0.002), ("0", 0.0)])
+def test_a_margin_is_a_part_of_yours_or_a_difference(text, size):
+    assert read_margin(text).of(-0.5) == pytest.approx(size)
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1%", "nan", "inf"])
+def test_a_margin_that_is_none_is_refused(text):
+    with pytest.raises(InvalidValue, match="--margin"):
+        read_margin(text)

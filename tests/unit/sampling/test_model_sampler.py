@@ -1,0 +1,199 @@
+"""The sampler `auto`: it learns, keeps picks apart, and moves its range of rates."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lrsearch.sampling import make_sampler
+from lrsearch.sampling.model_sampler import AT_RANDOM
+from lrsearch.space import SearchSpace
+from lrsearch.values import Direction, Kind, Origin, TrialRecord, TrialState
+
+SPACE = SearchSpace(batch_size=32)
+DOWN = Direction.MINIMIZE
+
+
+def trial(number, setting, state=TrialState.COMPLETE, value=None, **more):
+    fields = {"kind": Kind.SEARCH, "origin": Origin.SAMPLED, "seed": 0, "id": number + 1000}
+    return TrialRecord(
+        **{**fields, "number": number, "setting": setting, "state": state, "value": value, **more}
+    )
+
+
+def decades(setting, space=SPACE):
+    return math.log10(setting.learning_rate / space.unit_rate(setting))
+
+
+def references(cost, space=SPACE):
+    settings = space.references()
+    return [
+        trial(place, each, value=cost(each), origin=Origin.REFERENCE)
+        for place, each in enumerate(settings)
+    ]
+
+
+def as_sampled(records):
+    """The records as if the sampler had chosen them, so that no later one is quasi-random."""
+    return [replace(each, origin=Origin.SAMPLED) for each in records]
+
+
+def search(cost, trials, space=SPACE, seed=0):
+    """A whole search of stand-in trainings; the records."""
+    records = references(cost, space)
+    sampler = make_sampler("auto", space, direction=DOWN, seed=seed)
+    for number in range(len(records), trials):
+        sampler.observe(records)
+        setting = sampler.propose(number)
+        value = cost(setting)
+        state = TrialState.DIVERGED if value is None else TrialState.COMPLETE
+        records.append(trial(number, setting, state, value))
+    return records
+
+
+def bowl(best, edge=math.inf):
+    """A cost that is least at `best` decades and at none beyond `edge`, where trainings diverge."""
+
+    def cost(setting):
+        place = decades(setting)
+        return None if place > edge else (place - best) ** 2 + 0.1 * (setting.optimizer != "adam")
+
+    return cost
+
+
+def best_of(records):
+    return min((each for each in records if each.has_value), key=lambda each: each.value)
+
+
+def test_the_best_rate_and_optimizer_are_found_in_thirty_trials():
+    best = best_of(search(bowl(0.8), 30)).setting
+    assert abs(decades(best) - 0.8) < 0.15
+    assert best.optimizer == "adam"
+
+
+@pytest.mark.parametrize("place", [2.0, -2.6])
+def test_a_best_rate_beyond_the_table_is_reached(place):
+    best = best_of(search(bowl(place), 40)).setting
+    assert abs(decades(best) - place) < 0.3
+
+
+def test_rates_that_were_asked_for_are_never_left():
+    space = SearchSpace(batch_size=32, optimizers=["adam"], learning_rate=(1e-4, 1e-3))
+    found = search(lambda each: (decades(each, space) - 2) ** 2, 25, space)
+    assert all(1e-4 <= each.setting.learning_rate <= 1e-3 for each in found)
+
+
+def test_rates_that_diverge_are_left_alone():
+    records = search(bowl(0.8, edge=1.0), 40)
+    late = [each for each in records[20:] if each.state is TrialState.DIVERGED]
+    assert len(late) <= 5
+
+
+def test_a_setting_in_training_keeps_others_away():
+    # forty workers ask, one after another, while none has ended
+    known = references(bowl(0.5))
+    sampler = make_sampler("auto", SPACE, direction=DOWN, seed=1)
+    sampler.observe(known)
+    other = make_sampler("random", SPACE, direction=DOWN, seed=1)
+    picks, random = [], []
+    for number in range(len(known), len(known) + 40):
+        picks.append(sampler.propose(number))
+        random.append(other.propose(number))
+        sampler.observe([trial(number, picks[-1], TrialState.RUNNING)])
+    assert median_distance(picks[AT_RANDOM:]) >= median_distance(random[AT_RANDOM:]) / 2
+
+
+def median_distance(settings):
+    """Of each setting to the nearest other; another optimizer or schedule is one decade away."""
+
+    def distance(one, other):
+        apart = abs(decades(one) - decades(other))
+        for name, span in (("warmup", 0.2), ("final", 0.1)):
+            apart += abs(one.shape.get(name, 0) - other.shape.get(name, 0)) / span
+        return apart + (one.optimizer != other.optimizer) + (one.schedule != other.schedule)
+
+    return np.median(
+        [min(distance(one, other) for other in settings if other is not one) for one in settings]
+    )
+
+
+def test_a_trial_that_is_claimed_takes_its_own_pick_whoever_asks_first():
+    known = references(bowl(0.5))
+    start = len(known) + AT_RANDOM
+    known += [trial(each, SPACE.references()[0], value=9.0) for each in range(len(known), start)]
+    bound = make_sampler("auto", SPACE, direction=DOWN, seed=1)
+    bound.observe(known)
+    for number in range(start, start + 3):
+        setting = bound.propose(number)
+        bound.observe([trial(number, setting, TrialState.RUNNING)])
+    unbound = make_sampler("auto", SPACE, direction=DOWN, seed=1)
+    claimed = [trial(each, None, TrialState.RUNNING) for each in range(start, start + 3)]
+    unbound.observe([*known, *claimed])
+    assert unbound.propose(start + 2) == setting
+
+
+def test_retests_and_repeated_settings_count_with_their_mean():
+    known = as_sampled(references(bowl(0.5)))
+    leader = best_of(known)
+    lucky = replace(leader, value=leader.value - 5)
+    retests = [
+        trial(each, leader.setting, value=8.0, kind=Kind.RETEST, id=50 + each, parent=leader.number)
+        for each in range(4)
+    ]
+    picks = []
+    others = [each for each in known if each is not leader]
+    for records in ([*others, lucky], [*others, lucky, *retests]):
+        sampler = make_sampler("auto", SPACE, direction=DOWN, seed=1)
+        sampler.observe(records)
+        picks.append([sampler.propose(number).optimizer for number in range(20, 30)])
+    name = leader.setting.optimizer
+    assert picks[1].count(name) < picks[0].count(name)
+
+
+def test_a_search_of_hyperparameters_batch_sizes_and_the_models_own_values_learns_them():
+    space = SearchSpace(
+        optimizers=["adamw", "momentum"],
+        batch_size=[32, 128],
+        hyper={"adamw": {"weight_decay": (1e-4, 1e-1)}, "momentum": {"momentum": (0.5, 0.99)}},
+        extra={"units": (8, 64), "activation": ["relu", "gelu"]},
+    )
+
+    def cost(setting):
+        place = decades(setting, space)
+        wrong = (setting.extra["activation"] == "relu") + abs(setting.extra["units"] - 50) / 50
+        return (place - 0.5) ** 2 + wrong
+
+    sampler = make_sampler("auto", space, direction=DOWN, seed=0)
+    records = []
+    for number in range(35):
+        sampler.observe(records[-1:])
+        setting = sampler.propose(number)
+        records.append(trial(number, setting, value=cost(setting)))
+    late = [each.setting.extra["activation"] for each in records[20:]]
+    assert late.count("gelu") > 10
+
+
+def test_a_trial_that_was_stopped_is_no_better_than_one_that_ended():
+    known = as_sampled(references(bowl(0.5)))
+    number = len(known)
+    stopped = trial(
+        number, SPACE.references()[0], TrialState.PRUNED, last_value=-9.0, epochs=1, id=77
+    )
+    stopped = replace(stopped, setting=replace(stopped.setting, learning_rate=3.0))
+    diverged = replace(stopped, state=TrialState.DIVERGED, last_value=None)
+    picks = []
+    for record in (stopped, diverged):
+        sampler = make_sampler("auto", SPACE, direction=DOWN, seed=1)
+        sampler.observe([*known, record])
+        picks.append([sampler.propose(each).learning_rate for each in range(20, 24)])
+    assert picks[0] == picks[1]  # the only one that did not end: the last rank either way
+
+
+def test_values_that_are_all_equal_teach_nothing_and_stop_nothing():
+    sampler = make_sampler("auto", SPACE, direction=DOWN, seed=1)
+    sampler.observe(as_sampled(references(lambda _setting: 1.0)))
+    picks = [sampler.propose(number) for number in range(10, 20)]
+    assert len({each.optimizer for each in picks}) > 2
+    assert all(one != other for one, other in itertools.pairwise(picks))
