@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import TypeAlias, final
+from typing import TypeAlias, TypeVar, final
 
 import numpy as np
 
@@ -28,6 +28,8 @@ from lrsearch.engine.row_scoring import (
     to_row_scores,
 )
 from lrsearch.values import NO_ROW_SCORES, Json, RowScores, Snapshot
+
+T = TypeVar("T")
 
 TakeWeights: TypeAlias = Callable[[], Weights]
 
@@ -67,8 +69,11 @@ class RowKeeper:
         last = may_stop or self._attempt.epoch + 1 >= plan.epochs
         return self._scorer is not None and (last or plan.best_epoch_counts)
 
-    def offer(self, take: TakeWeights) -> None:
-        """Note how to take the weights that the epoch under way validates."""
+    def offer(self, take: TakeWeights, *, now: bool = False) -> None:
+        """Note how to take the weights that the epoch under way validates; or take them `now`."""
+        if now:
+            taken = self._take(take)
+            take = lambda: taken  # noqa: E731
         self._validated = self._attempt.epoch + 1, take
 
     def end_epoch(self, *, goes_on: bool) -> None:
@@ -84,7 +89,15 @@ class RowKeeper:
         epoch, take = self._validated
         if attempt.best_epoch == epoch and (self._best is None or self._best[0] != epoch):
             # On the host: memory of a device is for the training.
-            self._best = epoch, [np.array(each) for each in take()]
+            self._best = epoch, [np.array(each) for each in self._take(take)]
+
+    def _take(self, take: TakeWeights) -> Weights:
+        """The weights; none where they cannot be taken, and then nothing is measured."""
+        try:
+            return _guarded(take)
+        except NoRowScores as error:
+            self._scorer, self._reason = None, str(error)
+            return []
 
     def snapshot(self) -> tuple[dict[str, np.ndarray], dict[str, Json]]:
         """What a checkpoint holds of the best epoch so far: arrays and JSON."""
@@ -124,10 +137,11 @@ class RowKeeper:
             raise NoRowScores(self._reason)
         if self._attempt.plan.best_epoch_counts:
             return self._measure_best()
-        known = self._validated
-        validated = known is not None and known[0] == self._attempt.epoch and not put_back
-        weights = known[1]() if known is not None and validated else final()
-        return (self._measure_validation(weights), *self._measure_test(final(), logged=True))
+        known, take = self._validated, final
+        if known is not None and known[0] == self._attempt.epoch and not put_back:
+            take = known[1]
+        validation = self._measure_validation(_guarded(take))
+        return (validation, *self._measure_test(final, logged=True))
 
     def _measure_best(self) -> tuple[RowScores, ...]:
         """Measure the best epoch so far, unless that was done for a checkpoint."""
@@ -136,8 +150,9 @@ class RowKeeper:
             if epoch is None or self._best is None or self._best[0] != epoch:
                 raise NoRowScores(_LOST)
             weights = self._best[1]
-            test = self._measure_test(weights, logged=False)
-            self._scores = epoch, (self._measure_validation(weights), *test)
+            validation = self._measure_validation(weights)
+            test = self._measure_test(lambda: weights, logged=False)
+            self._scores = epoch, (validation, *test)
         return self._scores[1]
 
     def _measure_validation(self, weights: Weights) -> RowScores:
@@ -152,14 +167,14 @@ class RowKeeper:
         scorer.misses = 0
         return to_row_scores("validation", contributions, digest)
 
-    def _measure_test(self, weights: Weights, *, logged: bool) -> tuple[RowScores, ...]:
+    def _measure_test(self, take: TakeWeights, *, logged: bool) -> tuple[RowScores, ...]:
         """A retest's test split; none where the rows' mean is not what was `logged` of it."""
         attempt, scorer = self._attempt, self._scorer
         assert scorer is not None
         data = self._loaded.data(attempt.spec.setting.batch_size)
         if not attempt.spec.test_split or data.test is None:
             return ()
-        contributions, digest = self._measure("test", weights)
+        contributions, digest = self._measure("test", _guarded(take))
         name = f"test_{scorer.objective.removeprefix('val_')}"
         if logged and not scorer.fits(contributions, attempt.logs.get(name, np.nan)):
             attempt.note(f"{NO_ROW_SCORES}{NO_MEAN.format(objective=name)}")
@@ -174,14 +189,10 @@ class RowKeeper:
         assert split is not None
         steps = self._loaded.definition.validation_steps if name == "validation" else None
         try:
-            return scorer.measure(weights, split, setting.batch_size, steps)
-        except PASSING:
+            return _guarded(lambda: scorer.measure(weights, split, setting.batch_size, steps))
+        except NoRowScores as error:
+            self._loaded.scorers[_key(setting.extra)] = str(error)
             raise
-        except (Exception, SystemExit) as error:
-            end_fork(error)
-            reason = f"the rows cannot be measured one by one: {one_line(error)}"
-            self._loaded.scorers[_key(setting.extra)] = reason
-            raise NoRowScores(reason) from error
 
 
 # -- what measures ---------------------------------------------------------------------------------
@@ -206,17 +217,28 @@ def _find_scorer(loaded: LoadedStudy, extra: Mapping[str, Json]) -> RowScorer:
 def _make_scorer(loaded: LoadedStudy, extra: Mapping[str, Json]) -> RowScorer | str:
     """A scorer, or why there is none."""
     definition, size = loaded.definition, loaded.first_size
-    try:
+
+    def make() -> RowScorer:
         model, _ = kept_model(loaded, definition.seed, extra)
         sample = sample_batch(loaded.first_data.validation, size)
         return RowScorer(model, sample, definition.objective)
+
+    try:
+        return _guarded(make)
     except NoRowScores as error:
         return str(error)
-    except PASSING:
+
+
+def _guarded(work: Callable[[], T]) -> T:
+    """Do `work`; raises NoRowScores for whatever fails in it, the study's own code included."""
+    try:
+        return work()
+    except (NoRowScores, *PASSING):
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
+    except (Exception, SystemExit) as error:
         end_fork(error)
-        return f"the rows cannot be measured one by one: {one_line(error)}"
+        reason = f"the rows cannot be measured one by one: {one_line(error)}"
+        raise NoRowScores(reason) from error
 
 
 def _key(extra: Mapping[str, Json]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import final
 
 import keras
@@ -106,8 +107,7 @@ class KerasTraining:
     def begin_validation(self) -> None:
         self.attempt.begin_validation()
         if self.rows.wants(may_stop=self._may_stop):
-            validated = read_weights(self.model)
-            self.rows.offer(lambda: validated)
+            self.rows.offer(partial(read_weights, self.model), now=True)
         # A callback may validate other weights: a snapshot taken meanwhile would hold those.
         if self.attempt.validates_long and self._keeping is None:
             changed = changed_by_evaluation(self.model)
