@@ -124,6 +124,11 @@ worker_options = combine(
     click.option(
         "--per-device", type=click.IntRange(min=1), help="Workers that share each GPU. [default: 1]"
     ),
+    click.option(
+        "--gpus-per-trial",
+        type=click.IntRange(min=1),
+        help="GPUs of each worker, for a model under tf.distribute.MirroredStrategy. [default: 1]",
+    ),
 )
 output_options = combine(
     click.option("--quiet", "-q", is_flag=True, help="Print the answer alone."),

@@ -65,7 +65,8 @@ def band_text(band: Band) -> str:
     rates = range_text((band.low, band.high))
     edge = "no rate above diverged"
     if band.diverges_from and band.headroom:
-        edge = f"training diverges from {rate_text(band.diverges_from)}, {band.headroom:.2g} times"
+        times = f"{band.headroom:.2g} times as high"
+        edge = f"training diverges from {rate_text(band.diverges_from)}, {times}"
     return (
         f"band: rates {rates} do as well ({where}; {count_text(band.trials, 'trial')}); take "
         f"{rate_text(band.recommended)}, on their low side; {edge}."
