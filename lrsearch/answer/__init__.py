@@ -7,6 +7,7 @@ shown.
 from lrsearch.answer.answer import Answer, summarise
 from lrsearch.answer.band import Band
 from lrsearch.answer.bill import Bill, figures_by_looks, forecast, timed_training
+from lrsearch.answer.early_stops import EarlyStops, early_stops
 from lrsearch.answer.gains import Decision, Expected
 from lrsearch.answer.margin import ONE_PERCENT, Margin, read_margin
 from lrsearch.answer.more_retests import best_settings
@@ -42,6 +43,7 @@ __all__ = [
     "Bill",
     "Contender",
     "Decision",
+    "EarlyStops",
     "Expected",
     "Margin",
     "NextStep",
@@ -52,6 +54,7 @@ __all__ = [
     "Ways",
     "best_settings",
     "could_win",
+    "early_stops",
     "ended_by_optimizer",
     "evidence_text",
     "few_retests",

@@ -15,6 +15,7 @@ import click
 from lrsearch.cli import (
     answers,
     archiving,
+    comparing,
     completing,
     dashboard,
     manage,
@@ -34,6 +35,7 @@ from lrsearch.version import VERSION
 SECTIONS = {
     "Search": (run.new_study, plan.plan, run.start_study, run.attach, retesting.retest),
     "Answers": (answers.best, answers.report, answers.export, answers.plot, dashboard.dashboard),
+    "Compare": (comparing.compare,),
     "Hand on": (archiving.archive, archiving.verify),
     "Look": (show.studies, show.status, show.trials, show.show, show.workers),
     "Steer": (manage.stop, manage.resume, manage.extend, manage.retry, manage.delete),

@@ -27,6 +27,7 @@ class Findings:
     shared: tuple[Json, ...] = ()  # figures of the start values of layers made outside build_model
     # Digests by str(batch size) and split, where the data depends on the batch size.
     data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    step_bytes: int = 0  # of a GPU, that the first step took; 0 where it ran on a CPU
 
     def to_json(self) -> dict[str, Json]:
         return asdict(self)

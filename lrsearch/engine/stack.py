@@ -280,6 +280,12 @@ class Stack:
             row.scores.conclude(partial(self._weights, row, final=True))
         return attempt.conclude(stop.status, stop.reason)
 
+    def empty(self) -> list[TrialSpec]:
+        """Let every row go, with its memory; returns what they trained."""
+        specs = [row.attempt.spec for row in self.rows]
+        self.rows, self.state = [], self.program.empty_state()
+        return specs
+
     def rehearse(self, specs: Sequence[TrialSpec]) -> tuple[list[Row], State]:
         """Rows as they would begin, and their state, to be timed.
 
@@ -289,7 +295,7 @@ class Stack:
         with self._undone_by_errors():
             self._join([self._open(Attempt(spec, engine=_ENGINE)) for spec in specs])
         rehearsed = self.rows, self.state
-        self.rows, self.state = [], self.program.empty_state()
+        self.empty()
         return rehearsed
 
     # -- one row's state ---------------------------------------------------------------------------

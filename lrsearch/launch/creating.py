@@ -34,7 +34,7 @@ def make_plan(
         overrides=search.overrides,
         dimensions=inspection.dimensions,
         sampler=search.sampler or "auto",
-        pruner=search.pruner or "none",
+        pruner=search.pruner or "auto",
         seed=inspection.seed if search.seed is None else search.seed,
         trials=search.total,
         timeout_seconds=search.timeout,
