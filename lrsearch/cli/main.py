@@ -15,6 +15,7 @@ import click
 from lrsearch.cli import (
     answers,
     archiving,
+    comparing,
     completing,
     dashboard,
     final_training,
@@ -41,6 +42,7 @@ SECTIONS = {
         archiving.archive,
         archiving.verify,
     ),
+    "Compare": (comparing.compare,),
     "Look": (show.studies, show.status, show.trials, show.show, show.workers),
     "Steer": (manage.stop, manage.resume, manage.extend, manage.retry, manage.delete),
     "Set up": (
