@@ -5,8 +5,8 @@
 
 The tables are those of benchmarks/tables (made by benchmarks/landscape.py) and, where their files are
 in --strangers, DeepOBS' and a sample of HPOLib's. For each budget, in full runs with references
-counted: the mean regret of the pick, (its loss - best) / (median - best), by a truth without the luck
-of seeds, and the standard error of its difference from the first policy on the same repeats. Then the
+counted: the mean regret of the pick, the best by its retests of the best three, whose cost is the same
+for all: (its loss - best) / (median - best), by a truth without the luck of seeds, and the standard error of its difference from the first policy on the same repeats. Then the
 full runs until the pick is among the best 5, 2 and 1 %, and the share of diverged trials.
 """
 

@@ -7,6 +7,8 @@ that setting's own values and nothing else. Trials end one after another, as wit
 from __future__ import annotations
 
 import math
+import warnings
+from bisect import insort
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +22,7 @@ from lrsearch.values import Direction, Kind, Origin, Setting, TrialRecord, Trial
 
 # Distances of settings, in units in which one is clearly another training.
 _DECADES, _FRACTION, _DECAY_START, _OTHER_BATCH = 0.5, 0.1, 0.3, 4.0
+RETESTED = 3
 _OTHER = 1e6  # another optimizer or shape: only when nothing else is left
 
 
@@ -42,7 +45,7 @@ class Step:
     place: int  # in the table
     paid: float
     state: TrialState
-    pick: int | None  # the best complete setting so far, by its single value
+    pick: int | None  # of the best three complete settings so far, the best by its retests
 
 
 @dataclass(kw_only=True, eq=False)
@@ -65,8 +68,14 @@ class Search:
         )
         self._neighbours = Neighbours(table.settings)
         self._reached: dict[int, list[float]] = {}  # values at an epoch, of all who reached it
-        self._paid, self._pick = 0.0, None
-        self._best = math.inf
+        self._paid = 0.0
+        self._complete: list[tuple[float, int]] = []  # loss and place, the best first
+        losses = np.where(np.isfinite(table.retests), table.retests, np.nan)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # settings without retests
+            means = np.nanmean(losses, axis=1) if losses.shape[1] else np.full(len(losses), np.nan)
+        answers = np.where(np.isnan(means), table.values, means)
+        self._answers = -answers if table.direction is Direction.MAXIMIZE else answers
 
     def run(self, *, budget: float, first: tuple[Setting, ...]) -> list[Step]:
         """Search until `budget` full runs are paid or the table is spent; `first` come first."""
@@ -85,10 +94,9 @@ class Search:
         self._paid += epochs / table.epochs
         value = float(table.values[place])
         complete = state is TrialState.COMPLETE
-        loss = -value if table.direction is Direction.MAXIMIZE else value
-        if complete and loss < self._best:
-            self._best, self._pick = loss, place
-        self.steps.append(Step(place=place, paid=self._paid, state=state, pick=self._pick))
+        if complete:
+            insort(self._complete, (table.direction.cost(value), place))
+        self.steps.append(Step(place=place, paid=self._paid, state=state, pick=self._pick()))
         self._proposer.observe(
             [
                 TrialRecord(
@@ -105,6 +113,11 @@ class Search:
                 )
             ]
         )
+
+    def _pick(self) -> int | None:
+        """The answer: what every study retests, the best three, compared by their retests."""
+        leaders = [place for _, place in self._complete[:RETESTED]]
+        return min(leaders, key=lambda place: self._answers[place], default=None)
 
     def _length(self, number: int, place: int, *, may_stop: bool) -> tuple[int, TrialState]:
         """How many epochs the trial trains, and how it ends."""
