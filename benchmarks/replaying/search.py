@@ -21,7 +21,7 @@ from lrsearch.space import OPTIMIZERS, rise_of
 from lrsearch.values import Direction, Kind, Origin, Setting, TrialRecord, TrialState, Verdict
 
 # Distances of settings, in units in which one is clearly another training.
-_DECADES, _FRACTION, _DECAY_START, _OTHER_BATCH = 0.5, 0.1, 0.3, 4.0
+_DECADES, _FRACTION, _DECAY_START, _OTHER_BATCH = 0.15, 0.1, 0.3, 4.0
 RETESTED = 3
 _OTHER = 1e6  # another optimizer or shape: only when nothing else is left
 

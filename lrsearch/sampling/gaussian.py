@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = NDArray[np.float64]
 
-SCALE_DECADES: Final = 0.6  # of the rate's effect
+SCALE_DECADES: Final = 1.0  # of the rate's effect
 _SCALE: Final = 0.5  # of every other number's effect, as a share of its range
 NOISE: Final = 0.05  # variance of one training's score; that of all scores is about 1
 _SHARED: Final = 0.5  # what two trials that differ in a hyperparameter surely have in common
