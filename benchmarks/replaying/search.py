@@ -23,7 +23,8 @@ from lrsearch.values import Direction, Kind, Origin, Setting, TrialRecord, Trial
 # Distances of settings, in units in which one is clearly another training.
 _DECADES, _FRACTION, _DECAY_START, _OTHER_BATCH = 0.15, 0.1, 0.3, 4.0
 RETESTED = 3
-_OTHER = 1e6  # another optimizer or shape: only when nothing else is left
+# Another shape of schedule, and another optimizer, which comes only when nothing else is left.
+_OTHER_SHAPE, _OTHER_OPTIMIZER = 3.0, 1e6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,7 +152,7 @@ class Neighbours:
     def take(self, setting: Setting) -> int:
         """The place of the nearest one, which is gone afterwards."""
         away = self._points - np.array(_point(setting))
-        away[:, :2] = (away[:, :2] != 0) * _OTHER
+        away[:, :2] = (away[:, :2] != 0) * (_OTHER_OPTIMIZER, _OTHER_SHAPE)
         distance = np.abs(away).sum(axis=1)
         distance[self._taken] = np.inf
         place = int(distance.argmin())
