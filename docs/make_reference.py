@@ -30,6 +30,7 @@ COMMANDS = """## Commands
 | 2 | the caller's mistake |
 | 3 | the environment: database, device |
 | 4 | the study refuses: fingerprint, schema, versions |
+| 5, 6 | `status --wait`: workers train the study; none does, and it has not ended |
 | 130, 143, 129 | Ctrl-C, SIGTERM, SIGHUP |
 
 With `--json` an error is a JSON document on standard output as well, with the same exit code. Its keys

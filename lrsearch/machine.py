@@ -17,7 +17,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from lrsearch.errors import EnvironmentProblem
@@ -66,19 +65,12 @@ def hardware(root: Path = _ROOT) -> dict[str, str]:
     return found
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Names:
-    """The files of one version's memory controller."""
-
-    limit: str
-    used: str
-    reclaimable: str  # in memory.stat: files that are cached and not in use
-
-
-_VERSION_1 = _Names(
-    limit="memory.limit_in_bytes", used="memory.usage_in_bytes", reclaimable="total_inactive_file"
+# The memory controller of versions 1 and 2: the files of the limit and of the use, and the field of
+# memory.stat for cached files that are not in use.
+_MEMORY = (
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ("memory.max", "memory.current", "inactive_file"),
 )
-_VERSION_2 = _Names(limit="memory.max", used="memory.current", reclaimable="inactive_file")
 
 
 def usable_cores(root: Path = _ROOT) -> int:
@@ -144,11 +136,11 @@ def _quotas(root: Path) -> Iterator[int]:
 def _left(root: Path) -> Iterator[int]:
     """MiB that are free in each group; cached files count as free, since the kernel drops them."""
     for folder in _groups(root, "memory"):
-        for names in (_VERSION_1, _VERSION_2):
-            limit, used = _text(folder / names.limit).strip(), _text(folder / names.used).strip()
+        for limit_file, used_file, inactive in _MEMORY:
+            limit, used = (_text(folder / name).strip() for name in (limit_file, used_file))
             if limit.isdigit() and used.isdigit() and int(limit) < _NO_LIMIT:
                 stat = _text(folder / "memory.stat")
-                cached = re.search(rf"^{names.reclaimable} (\d+)$", stat, re.MULTILINE)
+                cached = re.search(rf"^{inactive} (\d+)$", stat, re.MULTILINE)
                 taken = int(used) - (int(cached.group(1)) if cached else 0)
                 yield max(0, int(limit) - taken) // _MIB
 

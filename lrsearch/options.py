@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from lrsearch.budget import divide_trainings
+from lrsearch.budget import divide_in_halves, divide_trainings
 from lrsearch.choices import CHOICES, check_choice
 from lrsearch.errors import InvalidValue
+from lrsearch.rules import BOOL, WHOLE, Rule, at_least, check_fields, is_number
 from lrsearch.values import Json
 
 TRIALS = 40  # a study's total where neither trials nor a timeout is given
@@ -56,7 +57,8 @@ class SearchOptions:
         They are the given ones, else the share of the given trainings, else 40 without a timeout.
         """
         if self.trials is None and self.trainings is not None:
-            return divide_trainings(self.trainings, self.seeds)[0]
+            divide = divide_trainings if self.retest is None else divide_in_halves
+            return divide(self.trainings, self.seeds)[0]
         return TRIALS if self.trials is None and self.timeout is None else self.trials
 
     @property
@@ -75,6 +77,7 @@ class MachineOptions:
     workers: int | None = None  # processes
     threads: int | None = None  # of each worker
     per_device: int | None = None  # workers that share each GPU
+    gpus_per_trial: int | None = None  # of each worker, for models under a MirroredStrategy
     engine: str = "auto"
     trial_timeout: float | None = None  # an attempt that runs longer counts as hung
     checkpoints: str | Path | None = None  # their folder; beside the database where None
@@ -105,10 +108,7 @@ class RetestOptions:
     lasting: bool = False  # what is retested after an extension has as many seeds
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "top"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InvalidValue(name, got=value, allowed="at least 1")
+        check_fields(self, dict.fromkeys(("seeds", "top"), at_least(1)))
         if self.seeds is None and self.top is None and not self.trials:
             fix = "Say how many seeds in all, how many of the best settings, or which trial."
             allowed = "given by seeds, top or trial"
@@ -126,50 +126,23 @@ def split_options(given: Mapping[str, Any]) -> tuple[SearchOptions, MachineOptio
 NAMES = tuple(each.name for kind in (SearchOptions, MachineOptions) for each in fields(kind))
 
 
-# -- what each field may be ------------------------------------------------------------------------
+# -- what each field may hold ----------------------------------------------------------------------
 
-WHOLE = "a whole number of "
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Rule:
-    holds: Callable[[Any], bool]
-    allowed: str
-
-
-def _whole(low: int, allowed: str = WHOLE + "at least {}") -> _Rule:
-    return _Rule(
-        holds=lambda value: _is_number(value, Integral) and value >= low,
-        allowed=allowed.format(low),
-    )
-
-
-def _is_number(value: Any, kind: type) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)  # NumPy's numbers too
-
-
-_SECONDS = _Rule(
-    holds=lambda value: _is_number(value, Real) and value > 0,
-    allowed="a number of seconds above 0",
-)
-_RULES: Mapping[str, _Rule] = {
-    **dict.fromkeys(("trials", "trainings", "workers", "threads", "per_device"), _whole(1)),
-    **dict.fromkeys(("seed", "retest", "retries"), _whole(0)),
-    **dict.fromkeys(("timeout", "trial_timeout", "checkpoint_every"), _SECONDS),
-    "checkpoint_quota": _whole(1, WHOLE + "bytes of at least {}, such as 20 * 2**30"),
-    "allow_version_drift": _Rule(
-        holds=lambda value: isinstance(value, bool), allowed="True or False"
+_SECONDS = Rule(lambda value: is_number(value, Real) and value > 0, "a number of seconds above 0")
+_RULES: Mapping[str, Rule] = {
+    **dict.fromkeys(
+        ("trials", "trainings", "workers", "threads", "per_device", "gpus_per_trial"), at_least(1)
     ),
+    **dict.fromkeys(("seed", "retest", "retries"), at_least(0)),
+    **dict.fromkeys(("timeout", "trial_timeout", "checkpoint_every"), _SECONDS),
+    "checkpoint_quota": at_least(1, WHOLE + "bytes of at least {}, such as 20 * 2**30"),
+    "allow_version_drift": BOOL,
 }
 
 
 def _check(options: SearchOptions | MachineOptions) -> None:
     """Raise InvalidValue or UnknownName for the first field that holds what is not allowed."""
-    for name in (each.name for each in fields(options)):
-        value = getattr(options, name)
-        if value is None:
-            continue
-        if name in CHOICES:
-            check_choice(name, str(value))
-        if name in _RULES and not _RULES[name].holds(value):
-            raise InvalidValue(name, got=value, allowed=_RULES[name].allowed)
+    for name in CHOICES:
+        if (choice := getattr(options, name, None)) is not None:
+            check_choice(name, str(choice))
+    check_fields(options, _RULES)

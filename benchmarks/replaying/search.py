@@ -7,7 +7,6 @@ that setting's own values and nothing else. Trials end one after another, as wit
 from __future__ import annotations
 
 import math
-import warnings
 from bisect import insort
 from dataclasses import dataclass, field
 
@@ -15,7 +14,7 @@ import numpy as np
 from replaying.table import Table
 
 from lrsearch import SearchSpace
-from lrsearch.sampling import make_sampler, pruning_rule
+from lrsearch.sampling import Seen, make_sampler, pruning_rule
 from lrsearch.sampling.pruning import PruneRule
 from lrsearch.space import OPTIMIZERS, rise_of
 from lrsearch.values import Direction, Kind, Origin, Setting, TrialRecord, TrialState, Verdict
@@ -41,10 +40,11 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """A trial that ended. paid: full runs paid so far, this trial's share included."""
+    """A trial that ended. Costs are in full runs, of all trials so far, this one included."""
 
     place: int  # in the table
     paid: float
+    unstopped: float  # what the same trials would have cost without a stopping rule
     state: TrialState
     pick: int | None  # of the best three complete settings so far, the best by its retests
 
@@ -65,18 +65,15 @@ class Search:
             policy.sampler, self.space, direction=table.direction, seed=self.seed
         )
         self._rule: PruneRule = pruning_rule(
-            policy.pruner, epochs=table.epochs, direction=table.direction
+            policy.pruner, epochs=table.epochs, direction=table.direction, seed=self.seed
         )
         self._neighbours = Neighbours(table.settings)
-        self._reached: dict[int, list[float]] = {}  # values at an epoch, of all who reached it
-        self._paid = 0.0
+        # Values at an epoch of all who reached it, and how those who ended did, by number.
+        self._reached: dict[int, dict[int, float]] = {}
+        self._finals: dict[int, float | None] = {}
+        self._paid, self._unstopped = 0.0, 0.0
         self._complete: list[tuple[float, int]] = []  # loss and place, the best first
-        losses = np.where(np.isfinite(table.retests), table.retests, np.nan)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # settings without retests
-            means = np.nanmean(losses, axis=1) if losses.shape[1] else np.full(len(losses), np.nan)
-        answers = np.where(np.isnan(means), table.values, means)
-        self._answers = -answers if table.direction is Direction.MAXIMIZE else answers
+        self._answers = _answers(table)
 
     def run(self, *, budget: float, first: tuple[Setting, ...]) -> list[Step]:
         """Search until `budget` full runs are paid or the table is spent; `first` come first."""
@@ -93,11 +90,22 @@ class Search:
         epochs, state = self._length(number, place, may_stop=origin is Origin.SAMPLED)
         table = self.table
         self._paid += epochs / table.epochs
+        self._unstopped += self._full_length(place) / table.epochs
         value = float(table.values[place])
         complete = state is TrialState.COMPLETE
         if complete:
             insort(self._complete, (table.direction.cost(value), place))
-        self.steps.append(Step(place=place, paid=self._paid, state=state, pick=self._pick()))
+        if state is not TrialState.PRUNED:
+            self._finals[number] = value if complete else None
+        self.steps.append(
+            Step(
+                place=place,
+                paid=self._paid,
+                unstopped=self._unstopped,
+                state=state,
+                pick=self._pick(),
+            )
+        )
         self._proposer.observe(
             [
                 TrialRecord(
@@ -128,14 +136,33 @@ class Search:
             value = curve[epoch - 1]
             if not math.isfinite(value):
                 return epoch, TrialState.DIVERGED
-            others = self._reached.setdefault(epoch, [])
             if epoch in rungs:
-                verdict = self._rule.verdict(value, others)
-                others.append(value)
-                if may_stop and verdict is Verdict.PRUNE:
+                self._reached.setdefault(epoch, {})[number] = value
+                stops = self._rule.verdict(value, self._seen(epoch)) is Verdict.PRUNE
+                if stops and may_stop and not self._rule.is_control(number):
                     return epoch, TrialState.PRUNED
         ended = math.isfinite(self.table.values[place])
         return self.table.epochs, TrialState.COMPLETE if ended else TrialState.DIVERGED
+
+    def _seen(self, epoch: int) -> list[Seen]:
+        """All who reached the rung, as a worker reads them from the ledger."""
+        return [
+            Seen(value=value, ended=number in self._finals, final=self._finals.get(number))
+            for number, value in self._reached[epoch].items()
+        ]
+
+    def _full_length(self, place: int) -> int:
+        """How many epochs the setting trains where nothing stops it."""
+        ended = np.flatnonzero(~np.isfinite(self.table.curves[place]))
+        return int(ended[0]) + 1 if len(ended) else self.table.epochs
+
+
+def _answers(table: Table) -> np.ndarray:
+    """(n,) float64, lower is better: what retests say of each setting, else its own value."""
+    retests = np.isfinite(table.retests).sum(axis=1)
+    means = np.nansum(table.retests, axis=1) / np.maximum(retests, 1)
+    answers = np.where(retests > 0, means, table.values)
+    return -answers if table.direction is Direction.MAXIMIZE else answers
 
 
 class Neighbours:

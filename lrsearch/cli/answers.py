@@ -9,7 +9,7 @@ import click
 
 from lrsearch.cli.completing import complete_search_trial, study_argument
 from lrsearch.cli.opening import columns, open_study
-from lrsearch.cli.options import echo, json_option, storage_option
+from lrsearch.cli.options import echo, storage_option, stored_study_options
 
 if TYPE_CHECKING:
     from lrsearch.answer import Answer
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 
 @click.command("best")
-@study_argument
 @click.option(
     "--margin",
     default="1%",
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     metavar="SIZE",
     help="A difference that counts as equal: 0.5% of yours, or 0.002 of the objective.",
 )
-@storage_option
-@json_option
+@stored_study_options
 def best(study: str, *, margin: str, storage: str | None, as_json: bool) -> None:
     """Show the answer of STUDY: whether the best setting beats yours on new data.
 
@@ -144,7 +142,6 @@ def _write_keras(
 
 
 @click.command("report")
-@study_argument
 @click.option(
     "--output",
     "-o",
@@ -152,8 +149,7 @@ def _write_keras(
     required=True,
     help="The HTML file to write.",
 )
-@storage_option
-@json_option
+@stored_study_options
 def report(study: str, *, output: Path, storage: str | None, as_json: bool) -> None:
     """Write all that is known of STUDY as one HTML page that needs no network.
 
@@ -170,7 +166,6 @@ def report(study: str, *, output: Path, storage: str | None, as_json: bool) -> N
 
 
 @click.command("plot")
-@study_argument
 @click.option(
     "--output",
     "-o",
@@ -178,8 +173,7 @@ def report(study: str, *, output: Path, storage: str | None, as_json: bool) -> N
     required=True,
     help="Folder for the pictures.",
 )
-@storage_option
-@json_option
+@stored_study_options
 def plot(study: str, *, output: Path, storage: str | None, as_json: bool) -> None:
     """Draw STUDY as PNG files.
 

@@ -12,6 +12,7 @@ from lrsearch.cli.failures import MissingOption
 from lrsearch.cli.opening import open_study
 from lrsearch.cli.options import combine, echo
 from lrsearch.cli.parsing import duration
+from lrsearch.cli.words import given_words
 from lrsearch.errors import InvalidValue
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 CLUSTERS = ("slurm", "k8s", "ray")
 # Options that are about the cluster; all others are the workers' own.
 _OURS = frozenset({"on", "dry_run", "image", "workers", "until", "as_json"})
-_WORDS = "lrsearch.words"
 
 cluster_options = combine(
     click.option(
@@ -38,14 +38,6 @@ leave_by_option = click.option(
     help="Leave within this time from now, with everything saved: 50m, 8h. "
     "[default: in time for the end of a Slurm job]",
 )
-
-
-class RememberingCommand(click.Command):
-    """A command that remembers the words that it was given."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[_WORDS] = tuple(args)
-        return super().parse_args(ctx, args)
 
 
 def leaving_time(seconds: float | None) -> float | None:
@@ -79,7 +71,7 @@ def make_tasks(study: str, flags: tuple[str, ...], options: dict[str, Any]) -> W
     return WorkerTasks(
         study=study,
         workers=options["workers"],
-        options=_given_words(context),
+        options=given_words(context, without=_OURS),
         until=options["until"] if source is click.core.ParameterSource.COMMANDLINE else None,
         flags=flags,
         image=options["image"],
@@ -117,22 +109,3 @@ def _check_study(study: str, storage: str | None) -> None:
         raise InvalidValue("--storage", got="SQLite", allowed=allowed, fix=fix)
     with open_study(study, storage):
         pass
-
-
-def _given_words(context: click.Context) -> tuple[str, ...]:
-    """The workers' own options, as the words that were given."""
-    parser = context.command.make_parser(context)
-    values, _, _ = parser.parse_args(list(context.meta[_WORDS]))
-    words: list[str] = []
-    for option in context.command.params:
-        name = option.name or ""
-        if isinstance(option, click.Option) and name in values and name not in _OURS:
-            words += _words(option, values[name])
-    return tuple(words)
-
-
-def _words(option: click.Option, value: Any) -> list[str]:
-    if option.is_flag:
-        return [option.opts[0]]
-    values = value if option.multiple else [value]
-    return [word for each in values for word in (option.opts[0], str(each))]

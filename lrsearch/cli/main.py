@@ -15,6 +15,7 @@ import click
 from lrsearch.cli import (
     answers,
     archiving,
+    comparing,
     completing,
     dashboard,
     manage,
@@ -23,6 +24,7 @@ from lrsearch.cli import (
     run,
     server,
     show,
+    skill,
 )
 from lrsearch.cli.failures import error_to_json, wants_json
 from lrsearch.cli.options import Group, echo_json
@@ -33,10 +35,18 @@ from lrsearch.version import VERSION
 SECTIONS = {
     "Search": (run.new_study, plan.plan, run.start_study, run.attach, retesting.retest),
     "Answers": (answers.best, answers.report, answers.export, answers.plot, dashboard.dashboard),
+    "Compare": (comparing.compare,),
     "Hand on": (archiving.archive, archiving.verify),
     "Look": (show.studies, show.status, show.trials, show.show, show.workers),
     "Steer": (manage.stop, manage.resume, manage.extend, manage.retry, manage.delete),
-    "Set up": (server.doctor, server.database, server.migrate, completing.completion, show.version),
+    "Set up": (
+        server.doctor,
+        server.database,
+        server.migrate,
+        completing.completion,
+        skill.skill,
+        show.version,
+    ),
 }
 
 

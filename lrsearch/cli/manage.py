@@ -7,24 +7,21 @@ from shlex import quote
 
 import click
 
-from lrsearch.cli.completing import study_argument
 from lrsearch.cli.failures import MissingOption
 from lrsearch.cli.opening import open_study
-from lrsearch.cli.options import echo, json_option, storage_option
+from lrsearch.cli.options import echo, stored_study_options
 from lrsearch.cli.parsing import duration
 from lrsearch.errors import Refused
 from lrsearch.values import StudyState
 
 
 @click.command("stop")
-@study_argument
 @click.option(
     "--now",
     is_flag=True,
     help="Interrupt running trials; they go back to the queue. [default: let them end]",
 )
-@storage_option
-@json_option
+@stored_study_options
 def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
     """Let no further trial of STUDY begin, on any machine.
     A study that has ended stays as it is.
@@ -45,9 +42,7 @@ def stop(study: str, *, now: bool, storage: str | None, as_json: bool) -> None:
 
 
 @click.command("resume")
-@study_argument
-@storage_option
-@json_option
+@stored_study_options
 def resume(study: str, *, storage: str | None, as_json: bool) -> None:
     """Open STUDY again after stop; attached workers go on, others attach or start-study again.
 
@@ -68,7 +63,6 @@ def resume(study: str, *, storage: str | None, as_json: bool) -> None:
 
 
 @click.command("extend")
-@study_argument
 @click.option("--trials", type=click.IntRange(min=1), help="So many trials more.")
 @click.option(
     "--trainings", type=click.IntRange(min=1), help="So many trainings more, retests included."
@@ -76,8 +70,7 @@ def resume(study: str, *, storage: str | None, as_json: bool) -> None:
 @click.option(
     "--timeout", callback=duration, metavar="TIME", help="So much time from now: 90s, 45m, 8h."
 )
-@storage_option
-@json_option
+@stored_study_options
 def extend(
     study: str,
     *,
@@ -114,10 +107,8 @@ def extend(
 
 
 @click.command("retry")
-@study_argument
 @click.option("--failed", is_flag=True, required=True, help="Every failed trial.")
-@storage_option
-@json_option
+@stored_study_options
 def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> None:
     """Train failed settings of STUDY once more, as new trials; the budget rises by as many, and a
     broken study is open again.
@@ -140,15 +131,13 @@ def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> No
 
 
 @click.command("delete")
-@study_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--checkpoints",
     type=click.Path(file_okay=False),
     help="Folder of checkpoints. [default: beside the database]",
 )
-@storage_option
-@json_option
+@stored_study_options
 def delete(
     study: str, *, yes: bool, checkpoints: str | None, storage: str | None, as_json: bool
 ) -> None:

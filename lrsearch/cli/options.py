@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from lrsearch.choices import CHOICES, SPACE
+from lrsearch.cli.completing import study_argument
 from lrsearch.cli.parsing import duration, extras, names, numbers, peak_rates, size, sizes
 from lrsearch.errors import InvalidValue, UnknownName
 
@@ -59,6 +60,7 @@ storage_option = click.option(
     "A URL with a password belongs into the variable, not on the command line.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+stored_study_options = combine(study_argument, storage_option, json_option)
 
 space_options = combine(
     click.option(
@@ -122,6 +124,11 @@ worker_options = combine(
     click.option(
         "--per-device", type=click.IntRange(min=1), help="Workers that share each GPU. [default: 1]"
     ),
+    click.option(
+        "--gpus-per-trial",
+        type=click.IntRange(min=1),
+        help="GPUs of each worker, for a model under tf.distribute.MirroredStrategy. [default: 1]",
+    ),
 )
 output_options = combine(
     click.option("--quiet", "-q", is_flag=True, help="Print the answer alone."),
@@ -155,7 +162,7 @@ search_options = combine(
         "--sampler", type=_choice("sampler"), help="What proposes settings. [default: tpe]"
     ),
     click.option(
-        "--pruner", type=_choice("pruner"), help="What stops weak trials early. [default: none]"
+        "--pruner", type=_choice("pruner"), help="What stops weak trials early. [default: auto]"
     ),
     click.option(
         "--seed",
@@ -253,7 +260,8 @@ def take_options(given: dict[str, Any]) -> tuple[SearchOptions, MachineOptions]:
 
     An error names the option as on the command line.
     """
-    from lrsearch.options import NAMES, WHOLE, split_options
+    from lrsearch.options import NAMES, split_options
+    from lrsearch.rules import WHOLE
 
     options = {name: given.pop(name) for name in NAMES if name in given}
     try:

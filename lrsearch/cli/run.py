@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lrsearch.cli.background import search_in_background
 from lrsearch.cli.clusters import (
-    RememberingCommand,
     check_cluster_options,
     cluster_options,
     leave_by_option,
@@ -34,6 +34,7 @@ from lrsearch.cli.options import (
     until_option,
     worker_options,
 )
+from lrsearch.cli.words import RememberingCommand
 
 if TYPE_CHECKING:
     from lrsearch.values import Json, StudyRecord, TrialRecord
@@ -62,16 +63,24 @@ def new_study(file: Path) -> None:
     click.echo(f"wrote {file}. Put your model and data into it, then: {start}")
 
 
-@click.command("start-study")
+@click.command("start-study", cls=RememberingCommand)
 @study_options
 @click.option(
     "--create-only",
     is_flag=True,
     help="Make the study and leave; one that exists is left as it is.",
 )
+@click.option(
+    "--background",
+    is_flag=True,
+    help="Search in a process of its own, and return once the bill is known; "
+    "its files are in lrsearch-background/NAME.",
+)
 @output_options
 @json_option
-def start_study(study_file: Path, *, create_only: bool, as_json: bool, **options: Any) -> None:
+def start_study(
+    study_file: Path, *, create_only: bool, background: bool, as_json: bool, **options: Any
+) -> None:
     """Search optimizer, peak rate and schedule for the model in STUDY_FILE.
 
     It ends with the answer.
@@ -81,6 +90,13 @@ def start_study(study_file: Path, *, create_only: bool, as_json: bool, **options
     once.
     """
     search, machine = take_options(options)  # --timeout counts from here
+    if background:
+        from lrsearch.definition import study_name
+        from lrsearch.launch.common_steps import check_file
+
+        name = study_name(check_file(study_file), search.name)
+        search_in_background(study_file, name, machine.storage, as_json=as_json)
+        return
     from lrsearch.launch.run import run_study
 
     with show_progress(as_json=as_json, **options) as listen:

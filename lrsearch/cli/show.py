@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from lrsearch.cli.completing import complete_trial, study_argument
 from lrsearch.cli.opening import columns, open_storage, open_study
-from lrsearch.cli.options import echo, json_option, storage_option
+from lrsearch.cli.options import echo, json_option, storage_option, stored_study_options
+from lrsearch.cli.run import check_result
+from lrsearch.cli.waiting import exit_code, next_action, wait_for_change
+from lrsearch.errors import StudyBroken
+from lrsearch.values import StudyState
+
+if TYPE_CHECKING:
+    from lrsearch.storage import Ledger
+    from lrsearch.values import Json
 
 
 @click.command("studies")
@@ -24,29 +35,31 @@ def studies(*, storage: str | None, as_json: bool) -> None:
 
 
 @click.command("status")
-@study_argument
 @click.option("--watch", is_flag=True, help="Show it again every two seconds until the study ends.")
-@storage_option
-@json_option
-def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> None:
+@click.option(
+    "--wait",
+    type=click.IntRange(min=0),
+    metavar="SECONDS",
+    help="Return at a change (state, best, retests, workers), or after so many seconds; "
+    "with the verdict so far and what to do next. Exit code 0: it has ended, "
+    "5: workers train it, 6: it has not ended and no worker trains it.",
+)
+@stored_study_options
+def status(
+    study: str, *, watch: bool, wait: int | None, storage: str | None, as_json: bool
+) -> None:
     """Show how far STUDY is, its workers and its best value so far."""
-    from lrsearch.answer import spent_on
-    from lrsearch.report.status_page import status_data, status_text
+    from lrsearch.report.status_page import status_text
 
+    if watch and wait is not None:
+        raise click.UsageError("--watch and --wait do not go together.")
     with open_study(study, storage) as (ledger, _):
+        look = partial(_look, ledger, study)
+        if wait is not None:
+            _show_change(ledger, look, wait, as_json=as_json)
+            return
         while True:
-            ledger.reap()
-            record = ledger.study(study)
-            records = ledger.trials(record.id)
-            data = status_data(
-                record,
-                ledger.counts(record.id),
-                records,
-                ledger.workers(record.id),
-                engines=ledger.calibrations(record.id),
-                now=ledger.now(),
-                spent=spent_on(records, ledger.all_attempts(record.id)),
-            )
+            data = look()
             text = status_text(data, width=columns(), watched=watch)
             if watch and not as_json:
                 click.clear()
@@ -56,8 +69,49 @@ def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> No
             time.sleep(2.0)
 
 
+def _look(ledger: Ledger, name: str) -> dict[str, Json]:
+    """How far the study is now."""
+    from lrsearch.answer import spent_on
+    from lrsearch.report.status_page import status_data
+
+    ledger.reap()
+    record = ledger.study(name)
+    records = ledger.trials(record.id)
+    return status_data(
+        record,
+        ledger.counts(record.id),
+        records,
+        ledger.workers(record.id),
+        engines=ledger.calibrations(record.id),
+        now=ledger.now(),
+        spent=spent_on(records, ledger.all_attempts(record.id)),
+    )
+
+
+def _show_change(
+    ledger: Ledger, look: Callable[[], dict[str, Json]], seconds: int, *, as_json: bool
+) -> None:
+    """Wait for a change, show it with the verdict and the next step, and leave with its code."""
+    from lrsearch.answer import summarise
+    from lrsearch.report.status_page import status_text
+
+    data = wait_for_change(look, seconds)
+    record = ledger.study(data["study"])
+    records, attempts = ledger.trials(record.id), ledger.all_attempts(record.id)
+    answer = summarise(record, records, attempts, scores=ledger.row_scores(record.id)).to_json()
+    data |= {"verdict": answer["verdict"], "next": next_action(data, answer["next"])}
+    text = (
+        f"{data['verdict']['text']}\n{data['next']['text']}\n\n{status_text(data, width=columns())}"
+    )
+    echo(data, text, as_json=as_json)
+    if record.state is StudyState.BROKEN:
+        raise click.exceptions.Exit(StudyBroken.exit_code)
+    check_result(record, records)
+    if code := exit_code(data):
+        raise click.exceptions.Exit(code)
+
+
 @click.command("trials")
-@study_argument
 @click.option(
     "--format",
     "form",
@@ -66,8 +120,7 @@ def status(study: str, *, watch: bool, storage: str | None, as_json: bool) -> No
     show_default=True,
     help="What to print; --json is --format json.",
 )
-@storage_option
-@json_option
+@stored_study_options
 def trials(study: str, *, form: str, storage: str | None, as_json: bool) -> None:
     """List the trials of STUDY and its retests."""
     from lrsearch.report.trials import trial_row, trials_csv, trials_table
@@ -106,9 +159,7 @@ def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
 
 
 @click.command("workers")
-@study_argument
-@storage_option
-@json_option
+@stored_study_options
 def workers(study: str, *, storage: str | None, as_json: bool) -> None:
     """List the workers of STUDY: host, process, slot, state, when last seen."""
     from lrsearch.report.workers import worker_rows, workers_table

@@ -13,10 +13,10 @@ from typing import Any
 from lrsearch.definition.sources import Sources
 from lrsearch.definition.trial_info import TrialInfo
 from lrsearch.errors import InvalidValue
+from lrsearch.rules import BOOL, Rule, at_least, check_fields, is_number
 from lrsearch.space import SearchSpace, check_batch_sizes
 from lrsearch.values import Direction, Json
 
-OBJECTIVE_EPOCHS = ("last", "best")
 _NO_BATCH_SIZE = "load_data(batch_size) was called with None: give batch_size= to StudyDefinition."
 
 
@@ -68,30 +68,8 @@ class StudyDefinition:
     sources: Sources | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _check_text("objective", self.objective)
-        _check_choice("direction", self.direction, (*Direction, None))
-        _check_choice("objective_epoch", self.objective_epoch, OBJECTIVE_EPOCHS)
-        _check_count("epochs", self.epochs)
-        for name in ("steps_per_epoch", "validation_steps", "gradient_accumulation_steps"):
-            if getattr(self, name) is not None:
-                _check_count(name, getattr(self, name))
-        for name in ("callbacks", "build_model", "load_data"):
-            _check_callable(name, getattr(self, name))
+        check_fields(self, _RULES)
         _check_factory(self.callbacks)
-        if not isinstance(self.shuffle, bool):
-            raise InvalidValue("shuffle", got=self.shuffle, allowed="True or False")
-        if not isinstance(self.space, SearchSpace):
-            raise InvalidValue("space", got=self.space, allowed="a SearchSpace")
-        if (
-            isinstance(self.seed, bool)
-            or not isinstance(self.seed, int)
-            or not 0 <= self.seed < 2**31
-        ):
-            raise InvalidValue("seed", got=self.seed, allowed="a whole number from 0 to 2147483647")
-        if self.class_weight is not None and not isinstance(self.class_weight, Mapping):
-            raise InvalidValue(
-                "class_weight", got=self.class_weight, allowed="a dict from class to weight"
-            )
         self._check_extra(self.effective_space())
 
     def _check_extra(self, space: SearchSpace) -> None:
@@ -205,42 +183,39 @@ def _requires_argument(function: Callable[..., Any]) -> bool:
     )
 
 
-def _check_text(name: str, value: object) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidValue(name, got=value, allowed="a name that an epoch logs, such as 'val_loss'")
-
-
-def _check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
-    if value not in allowed:
-        raise InvalidValue(
-            name,
-            got=value,
-            allowed=" or ".join(repr(str(each)) for each in allowed if each is not None),
-        )
-
-
-def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidValue(name, got=value, allowed="a whole number of at least 1")
-
-
-def _check_callable(name: str, value: object) -> None:
-    if value is not None and not callable(value):
-        raise InvalidValue(name, got=value, allowed="a function")
+_COUNT, _FUNCTION = at_least(1, kind=int), Rule(callable, "a function")
+_RULES: Mapping[str, Rule] = {
+    "objective": Rule(
+        lambda name: isinstance(name, str) and name.strip(),
+        "a name that an epoch logs, such as 'val_loss'",
+    ),
+    "direction": Rule(lambda value: value in tuple(Direction), "'minimize' or 'maximize'"),
+    "objective_epoch": Rule(lambda value: value in ("last", "best"), "'last' or 'best'"),
+    "epochs": _COUNT,
+    "steps_per_epoch": _COUNT,
+    "validation_steps": _COUNT,
+    "class_weight": Rule(lambda value: isinstance(value, Mapping), "a dict from class to weight"),
+    "shuffle": BOOL,
+    "gradient_accumulation_steps": _COUNT,
+    "callbacks": _FUNCTION,
+    "space": Rule(lambda value: isinstance(value, SearchSpace), "a SearchSpace"),
+    "seed": Rule(
+        lambda value: is_number(value, int) and 0 <= value < 2**31,
+        "a whole number from 0 to 2147483647",
+    ),
+    "build_model": _FUNCTION,
+    "load_data": _FUNCTION,
+}
 
 
 def _check_factory(function: Callable[..., Any] | None) -> None:
-    """Refuse a `callbacks` that could not be called: it gets the trial, or nothing."""
+    """Refuse a `callbacks` that can be called neither with the trial nor without arguments."""
     if function is None:
         return
     signature = inspect.signature(function)
     try:
         signature.bind(*([None] if takes_argument(function, "trial") else []))
     except TypeError as error:
-        allowed, fix = (
-            "a function without arguments, or of one: the trial",
-            f"It cannot be called so: {error}.",
-        )
-        raise InvalidValue(
-            "callbacks", got=f"callbacks{signature}", allowed=allowed, fix=fix
-        ) from None
+        got, allowed = f"callbacks{signature}", "a function without arguments, or of one: the trial"
+        fix = f"It cannot be called so: {error}."
+        raise InvalidValue("callbacks", got=got, allowed=allowed, fix=fix) from None

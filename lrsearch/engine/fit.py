@@ -72,6 +72,7 @@ class FitEngine(Engine):
 def _train(training: KerasTraining) -> None:
     """Build the model, compile it, call its `fit`."""
     loaded = training.loaded
+    training.rows.open()
     training.begin(_compiled_model(training))
     try:
         callbacks = training.callbacks(keep_callbacks(loaded, training.attempt))

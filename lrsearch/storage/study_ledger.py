@@ -119,10 +119,8 @@ class StudyLedger(LedgerReader):
         process' monotonic clock, or after now. A finished study is open again; a deadline that has
         passed is dropped when a total is given.
         """
-        end, totals = (
-            studies.end_of(timeout_seconds, began),
-            {"trials": trials, "trainings": trainings},
-        )
+        end = studies.end_of(timeout_seconds, began)
+        totals = {"trials": trials, "trainings": trainings}
         self._request(study_id, lambda tx: studies.change_budget(tx, Budget.set, totals, end))
 
     def extend(
@@ -134,10 +132,8 @@ class StudyLedger(LedgerReader):
         timeout_seconds: float | None = None,
     ) -> StudyRecord:
         """Raise the totals by `trials` and `trainings`, and end so many seconds from now."""
-        end, totals = (
-            studies.end_of(timeout_seconds, None),
-            {"trials": trials, "trainings": trainings},
-        )
+        end = studies.end_of(timeout_seconds, None)
+        totals = {"trials": trials, "trainings": trainings}
         return self._request_record(
             study_id, lambda tx: studies.change_budget(tx, Budget.extend, totals, end)
         )
@@ -171,6 +167,11 @@ class StudyLedger(LedgerReader):
         retry may be retried. A broken study is open again.
         """
         return self._request(study_id, studies.retry_failed)
+
+    def ask_race(self, study_id: int, total: int) -> RetestsTaken:
+        """Let the study have `total` retests, chosen one after another; see `retests.ask_race`."""
+        taken = self._request(study_id, lambda tx: retests.ask_race(tx, total))
+        return RetestsTaken(**taken)
 
     def ask_retests(self, study_id: int, asked: RetestsAsked) -> RetestsTaken | None:
         """Queue retests, or record them for the search's end; see `lrsearch.storage.retests`.

@@ -108,11 +108,8 @@ class WorkerLedger(LedgerReader):
     ) -> Renewal:
         """Renew the leases of (trial id, attempt) pairs; learn which are lost."""
         return self.database.transact(
-            partial(
-                attempts.renew_leases,
-                holds=holds,
-                worker_id=worker_id,
-                lease_seconds=lease_seconds,
+            lambda tx: attempts.renew_leases(
+                tx, holds, worker_id=worker_id, lease_seconds=lease_seconds
             )
         )
 
@@ -167,10 +164,21 @@ class WorkerLedger(LedgerReader):
         self, study_id: int, planned: Sequence[Retest], *, rule: tuple[int, int] | None = None
     ) -> bool:
         """Queue retests; returns whether any is new. See `retests.plan_retests`."""
+        token = secrets.token_hex(16)
+
+        def plan(tx: Transaction) -> bool:
+            return tx.once(token, lambda tx: retests.plan_retests(tx, planned, rule))
+
+        with suppress(StudyGone):
+            return self.database.transact(plan, study=study_id, failpoint="plan")
+        return False
+
+    def plan_round(self, study_id: int, planned: Sequence[Retest], *, total: int) -> bool:
+        """Queue a race's next retests; returns whether any is new. See `retests.plan_round`."""
         work = partial(
             Transaction.once,
             token=secrets.token_hex(16),
-            work=partial(retests.plan_retests, retests=planned, rule=rule),
+            work=partial(retests.plan_round, retests=planned, total=total),
         )
         with suppress(StudyGone):
             return self.database.transact(work, study=study_id, failpoint="plan")

@@ -77,7 +77,7 @@ def test_every_command_prints_json_unless_its_output_is_a_file_a_script_or_a_ser
         for name, each in COMMANDS.items()
         if not any("--json" in option.opts for option in each.params)
     }
-    assert without == {"completion", "dashboard", "export", "new-study"}
+    assert without == {"completion", "dashboard", "export", "new-study", "skill"}
 
 
 def test_ci_runs_the_readmes_second_command_word_for_word():
@@ -101,7 +101,14 @@ def written(document: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "document", ["README.md", "docs/guide.md", "docs/clusters.md", "docs/reliability.md"]
+    "document",
+    [
+        "README.md",
+        "docs/guide.md",
+        "docs/clusters.md",
+        "docs/reliability.md",
+        "lrsearch/cli/skill.md",
+    ],
 )
 def test_every_command_of_a_document_can_be_parsed(document):
     asked = written(document)
