@@ -24,6 +24,7 @@ from lrsearch.cli import (
     server,
     show,
     skill,
+    tracking,
 )
 from lrsearch.cli.failures import error_to_json, wants_json
 from lrsearch.cli.options import Group, echo_json
@@ -34,7 +35,7 @@ from lrsearch.version import VERSION
 SECTIONS = {
     "Search": (run.new_study, plan.plan, run.start_study, run.attach, retesting.retest),
     "Answers": (answers.best, answers.report, answers.export, answers.plot, dashboard.dashboard),
-    "Hand on": (archiving.archive, archiving.verify),
+    "Hand on": (archiving.archive, archiving.verify, tracking.log),
     "Look": (show.studies, show.status, show.trials, show.show, show.workers),
     "Steer": (manage.stop, manage.resume, manage.extend, manage.retry, manage.delete),
     "Set up": (
