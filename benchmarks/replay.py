@@ -7,7 +7,8 @@ The tables are those of benchmarks/tables (made by benchmarks/landscape.py) and,
 in --strangers, DeepOBS' and a sample of HPOLib's. For each budget, in full runs with references
 counted: the mean regret of the pick, (its loss - best) / (median - best), by a truth without the luck
 of seeds, and the standard error of its difference from the first policy on the same repeats. Then the
-full runs until the pick is among the best 5, 2 and 1 %, and the share of diverged trials.
+full runs until the pick is among the best 5, 2 and 1 %, the share of diverged trials, and what the
+first 40 and 100 trials cost, as a share of the same trials' cost without a stopping rule.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from lrsearch.values import TrialState
 TABLES = Path(__file__).parent / "tables"
 BUDGETS = (5, 8, 10, 12, 15, 20, 30, 40)
 SHARES = (0.05, 0.02, 0.01)
+SPENT_AT = (40, 100)  # trials
 _ROUNDING = 1e-9  # of sums of shares of a run
 
 
@@ -47,13 +49,16 @@ class Family:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Result:
     """One policy on one table. regrets: (repeats, budgets); reached: (repeats, shares), full runs,
-    inf where never; diverged: (repeats,), the share of trials; trials: (repeats,) that were begun.
+    inf where never; diverged: (repeats,), the share of trials; trials: (repeats,) that were begun;
+    spent: (repeats, trials of SPENT_AT), shares of the cost without a stopping rule, NaN where fewer
+    trials were begun.
     """
 
     regrets: np.ndarray
     reached: np.ndarray
     diverged: np.ndarray
     trials: np.ndarray
+    spent: np.ndarray
 
 
 def replay(
@@ -71,6 +76,7 @@ def replay(
         reached=np.array([each for _, each, _ in rows]),
         diverged=np.array([np.mean(each) for each in diverged]),
         trials=np.array([len(each) for each in diverged]),
+        spent=np.array([_spent(steps) for _, _, steps in rows]),
     )
 
 
@@ -99,6 +105,11 @@ def _reached(steps: Sequence[Step], truth: Truth) -> list[float]:
         paid = (each.paid for each in steps if each.pick is not None and good[each.pick])
         found.append(next(paid, np.inf))
     return found
+
+
+def _spent(steps: Sequence[Step]) -> list[float]:
+    ends = [steps[count - 1] if count <= len(steps) else None for count in SPENT_AT]
+    return [np.nan if end is None else end.paid / end.unstopped for end in ends]
 
 
 def families(names: Sequence[str], strangers: Path | None) -> Iterator[Family]:
@@ -136,6 +147,7 @@ def _joined(results: Sequence[Result]) -> Result:
         reached=np.concatenate([each.reached for each in results]),
         diverged=np.mean([each.diverged for each in results], axis=0),
         trials=np.mean([each.trials for each in results], axis=0),
+        spent=np.mean([each.spent for each in results], axis=0),
     )
 
 
@@ -144,7 +156,8 @@ def table_text(
 ) -> str:
     """The family's results as Markdown."""
     shares = [f"to {share:.0%}" for share in SHARES]
-    head = ["policy", *(f"{budget:g}" for budget in budgets), *shares, "diverged", "trials"]
+    spent = [f"spent at {count}" for count in SPENT_AT]
+    head = ["policy", *(f"{budget:g}" for budget in budgets), *shares, "diverged", "trials", *spent]
     lines = [f"### {family.name}", "", _row(head), _row(["---"] * len(head))]
     for policy, result in zip(policies, results, strict=True):
         means = result.regrets.mean(axis=0)
@@ -156,7 +169,9 @@ def table_text(
         ]
         reached = [f"{np.median(each):.0f}" for each in result.reached.T]
         rest = [f"{result.diverged.mean():.0%}", f"{result.trials.mean():.0f}"]
-        lines.append(_row([policy.name, *cells, *reached, *rest]))
+        mean = result.spent.mean(axis=0)
+        share = ["-" if np.isnan(each) else f"{each:.2f}" for each in mean]
+        lines.append(_row([policy.name, *cells, *reached, *rest, *share]))
     return "\n".join(lines)
 
 

@@ -29,6 +29,7 @@ from lrsearch import SearchSpace
 from lrsearch.values import Setting
 
 REFERENCES = (0, 1, 2, 3, 4, 6)
+OLD_REFERENCES = 6  # 0.1.0 tried every optimizer of the space once
 RETESTS = (2, 3, 4, 6, 9, 12)
 ORDERS = {
     "table": ("sgd", "momentum", "adagrad", "rmsprop", "adam", "adamw"),
@@ -48,15 +49,16 @@ class Job:
     order: str
     repeats: int
     trainings: tuple[int, ...]
+    references: tuple[int, ...]
     both: bool
 
 
-def candidates(trainings: int, references: Sequence[int] | None = None) -> list[Division]:
+def candidates(trainings: int, references: Sequence[int]) -> list[Division]:
     """Every division of so few trainings that is worth a look; 0.1.0's first."""
     half = trainings // 2
     old = min(12, half - half % (3 if half >= 6 else 2))
-    found = [Division(references=6, retests=old, who="whole")]
-    for number in references or REFERENCES:
+    found = [Division(references=OLD_REFERENCES, retests=old, who="whole")]
+    for number in references:
         found.append(Division(references=number, retests=0))
         for retests in RETESTS:
             if retests > half:
@@ -94,12 +96,15 @@ def regrets_of(job: Job) -> dict[int, np.ndarray]:
     """By number of trainings: (divisions, repeats) float64."""
     truth, losses = denoised(job.table), losses_of(job.table)
     most = max(job.trainings)
-    found = {each: np.empty((len(candidates(each)), job.repeats)) for each in job.trainings}
+    found = {
+        each: np.empty((len(candidates(each, job.references)), job.repeats))
+        for each in job.trainings
+    }
     for seed in range(job.repeats):
         again = retest_losses(job.table, truth, seed=seed)
         wanted = ordered(job.space.references(), job.order, seed)
         searches = {}
-        for number in REFERENCES:
+        for number in sorted({*job.references, OLD_REFERENCES}):
             searches[number] = searches.get(len(wanted)) or searched_places(
                 job.table,
                 job.space,
@@ -109,7 +114,7 @@ def regrets_of(job: Job) -> dict[int, np.ndarray]:
                 seed=seed,
             )
         for trainings, regrets in found.items():
-            for row, rule in enumerate(candidates(trainings)):
+            for row, rule in enumerate(candidates(trainings, job.references)):
                 places = searches[rule.references][: trainings - rule.retests]
                 pick = pick_of(rule, places, losses, again, both=job.both)
                 regrets[row, seed] = 1.0 if pick is None else truth.regret(pick)
@@ -122,6 +127,7 @@ def main() -> None:
     )
     whole = partial(_numbers)
     parser.add_argument("--trainings", type=whole, default=(5, 8, 10, 12))
+    parser.add_argument("--references", type=whole, default=REFERENCES)
     parser.add_argument("--sampler", default="tpe")
     parser.add_argument("--order", choices=sorted(ORDERS), default="table")
     parser.add_argument("--repeats", type=int, default=100)
@@ -144,6 +150,7 @@ def main() -> None:
                     order=given.order,
                     repeats=given.repeats,
                     trainings=given.trainings,
+                    references=given.references,
                     both=given.both,
                 )
             )
@@ -151,7 +158,7 @@ def main() -> None:
         done = list(pool.map(regrets_of, jobs))
     kept = {}
     for trainings in given.trainings:
-        rules = candidates(trainings)
+        rules = candidates(trainings, given.references)
         by_family = {
             name: np.mean(
                 [d[trainings] for d, n in zip(done, tables, strict=True) if n == name], axis=0

@@ -133,6 +133,18 @@ class SearchResult:
 
         return curves_figure(self.study, self.records, self.curves, self.answer)
 
+    def plot_progress(self) -> Figure:
+        """The best value of one training after k trials, beside yours and the retests."""
+        from lrsearch.report.progress_picture import progress_figure
+
+        return progress_figure(self.study, self.records, self.answer)
+
+    def plot_shapes(self) -> Figure:
+        """The best value of each optimizer with each schedule shape."""
+        from lrsearch.report.shapes_picture import shapes_figure
+
+        return shapes_figure(self.study, self.answer)
+
     def retest(
         self,
         *,
@@ -209,6 +221,7 @@ def search(
     workers: int | None = None,
     threads: int | None = None,
     per_device: int | None = None,
+    gpus_per_trial: int | None = None,
     engine: str | None = None,
     trial_timeout: float | None = None,
     checkpoints: str | Path | None = None,
@@ -225,7 +238,8 @@ def search(
     A `StudyDefinition` is searched in this very process, on one device. Without `name` the study is
     named by its definition: calling it again goes on where it stood, and another definition is
     another study. A study file's path is searched by worker processes, as `lrsearch start-study`
-    does; `devices`, `workers`, `threads`, `per_device` and `trial_timeout` are for these.
+    does; `devices`, `workers`, `threads`, `per_device`, `gpus_per_trial` and `trial_timeout` are
+    for these.
 
     The options are those of `lrsearch start-study`, by their names there; times are in seconds,
     sizes in bytes. `optimizers`, `schedules` and so on replace what the definition's space says,

@@ -8,21 +8,52 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 RETESTED = 4  # settings that are retested: the best three and yours
+WHOLE = 3  # settings; fewer on every seed picked worse than more on one
+# (trainings below this, their retests): benchmarks/small_budgets.py, in docs/benchmarks.md
+FEW = ((10, 0), (20, 2), (27, 3))
+SMALL = 24  # trials: a smaller search does not look at every optimizer's reference
+REFERENCES = 3  # optimizers that are tried at their reference in a small search
 IN_FLIGHT = 5  # a study's trials over this may be in training at once
 OPEN_BUDGET = 40  # the assumed number of trials where time alone limits them
 
 
 def divide_trainings(trainings: int, seeds: int) -> tuple[int, int]:
-    """Divide trainings into search trials and retests, with `seeds` seeds per retested setting.
+    """Divide trainings into search trials and retests, as picked best in replays.
+
+    Where a third of the trainings holds three whole settings on `seeds` seeds each, that third is
+    retests, at most those of RETESTED settings. Fewer trainings have the retests of FEW, one seed
+    each. With 3 seeds 52 are 40 + 12, 30 are 21 + 9, 12 are 10 + 2, 8 are 8 + 0.
+    """
+    if not seeds:
+        return trainings, 0
+    settings = min(RETESTED, trainings // 3 // seeds)
+    few = next((retests for below, retests in FEW if trainings < below), FEW[-1][1])
+    whole = settings >= WHOLE and trainings >= FEW[-1][0]
+    retests = settings * seeds if whole else few
+    return trainings - retests, retests
+
+
+def divide_in_halves(trainings: int, seeds: int) -> tuple[int, int]:
+    """Divide trainings where somebody asks for `seeds` seeds of each retested setting.
 
     Half are retests, at most those of RETESTED settings, and whole settings. Where half is less
-    than two settings, the leader and yours get fewer seeds, the same for both. With 3 seeds 12 are
-    6 + 6, 52 are 40 + 12, 5 are 3 + 2, 3 are 3 + 0.
+    than two settings, there are fewer. With 3 seeds 12 are 6 + 6, 52 are 40 + 12, 5 are 3 + 2.
     """
     half = trainings // 2
     each = seeds if half >= 2 * seeds else 2
     retests = min(RETESTED * seeds, half - half % each) if seeds else 0
     return trainings - retests, retests
+
+
+def count_references(trials: int | None, optimizers: int) -> int:
+    """How many optimizers are tried at their reference before the search proper.
+
+    All, but no more than REFERENCES in a search of fewer than SMALL trials: there the others'
+    references taught less than sampled trials did.
+    """
+    if trials is None or trials >= SMALL:
+        return optimizers
+    return max(0, min(REFERENCES, optimizers, trials - 2))
 
 
 def expected_retests(

@@ -14,7 +14,7 @@ from lrsearch.errors import UnknownName
 
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "sampler": ("auto", "tpe", "random", "qmc", "gp"),
-    "pruner": ("none", "median", "asha", "hyperband"),
+    "pruner": ("auto", "none", "median", "asha", "hyperband"),
     "engine": ("auto", "vectorized", "graph", "fit"),
     "until": ("done", "idle", "unneeded"),
 }

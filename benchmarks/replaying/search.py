@@ -13,7 +13,7 @@ import numpy as np
 from replaying.table import Table
 
 from lrsearch import SearchSpace
-from lrsearch.sampling import make_sampler, pruning_rule
+from lrsearch.sampling import Seen, make_sampler, pruning_rule
 from lrsearch.sampling.pruning import PruneRule
 from lrsearch.space import OPTIMIZERS, rise_of
 from lrsearch.values import Direction, Kind, Origin, Setting, TrialRecord, TrialState, Verdict
@@ -37,10 +37,11 @@ class Policy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """A trial that ended. paid: full runs paid so far, this trial's share included."""
+    """A trial that ended. Costs are in full runs, of all trials so far, this one included."""
 
     place: int  # in the table
     paid: float
+    unstopped: float  # what the same trials would have cost without a stopping rule
     state: TrialState
     pick: int | None  # the best complete setting so far, by its single value
 
@@ -61,11 +62,13 @@ class Search:
             policy.sampler, self.space, direction=table.direction, seed=self.seed
         )
         self._rule: PruneRule = pruning_rule(
-            policy.pruner, epochs=table.epochs, direction=table.direction
+            policy.pruner, epochs=table.epochs, direction=table.direction, seed=self.seed
         )
         self._neighbours = Neighbours(table.settings)
-        self._reached: dict[int, list[float]] = {}  # values at an epoch, of all who reached it
-        self._paid, self._pick = 0.0, None
+        # Values at an epoch of all who reached it, and how those who ended did, by number.
+        self._reached: dict[int, dict[int, float]] = {}
+        self._finals: dict[int, float | None] = {}
+        self._paid, self._unstopped, self._pick = 0.0, 0.0, None
         self._best = math.inf
 
     def run(self, *, budget: float, first: tuple[Setting, ...]) -> list[Step]:
@@ -83,12 +86,23 @@ class Search:
         epochs, state = self._length(number, place, may_stop=origin is Origin.SAMPLED)
         table = self.table
         self._paid += epochs / table.epochs
+        self._unstopped += self._full_length(place) / table.epochs
         value = float(table.values[place])
         complete = state is TrialState.COMPLETE
         loss = -value if table.direction is Direction.MAXIMIZE else value
         if complete and loss < self._best:
             self._best, self._pick = loss, place
-        self.steps.append(Step(place=place, paid=self._paid, state=state, pick=self._pick))
+        if state is not TrialState.PRUNED:
+            self._finals[number] = value if complete else None
+        self.steps.append(
+            Step(
+                place=place,
+                paid=self._paid,
+                unstopped=self._unstopped,
+                state=state,
+                pick=self._pick,
+            )
+        )
         self._proposer.observe(
             [
                 TrialRecord(
@@ -114,14 +128,25 @@ class Search:
             value = curve[epoch - 1]
             if not math.isfinite(value):
                 return epoch, TrialState.DIVERGED
-            others = self._reached.setdefault(epoch, [])
             if epoch in rungs:
-                verdict = self._rule.verdict(value, others)
-                others.append(value)
-                if may_stop and verdict is Verdict.PRUNE:
+                self._reached.setdefault(epoch, {})[number] = value
+                stops = self._rule.verdict(value, self._seen(epoch)) is Verdict.PRUNE
+                if stops and may_stop and not self._rule.is_control(number):
                     return epoch, TrialState.PRUNED
         ended = math.isfinite(self.table.values[place])
         return self.table.epochs, TrialState.COMPLETE if ended else TrialState.DIVERGED
+
+    def _seen(self, epoch: int) -> list[Seen]:
+        """All who reached the rung, as a worker reads them from the ledger."""
+        return [
+            Seen(value=value, ended=number in self._finals, final=self._finals.get(number))
+            for number, value in self._reached[epoch].items()
+        ]
+
+    def _full_length(self, place: int) -> int:
+        """How many epochs the setting trains where nothing stops it."""
+        ended = np.flatnonzero(~np.isfinite(self.table.curves[place]))
+        return int(ended[0]) + 1 if len(ended) else self.table.epochs
 
 
 class Neighbours:

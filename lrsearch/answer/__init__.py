@@ -7,6 +7,7 @@ shown.
 from lrsearch.answer.answer import Answer, summarise
 from lrsearch.answer.band import Band
 from lrsearch.answer.bill import Bill, figures_by_looks, forecast, timed_training
+from lrsearch.answer.early_stops import EarlyStops, early_stops
 from lrsearch.answer.gains import Decision, Expected
 from lrsearch.answer.margin import ONE_PERCENT, Margin, read_margin
 from lrsearch.answer.more_retests import best_settings
@@ -15,6 +16,8 @@ from lrsearch.answer.optimizers import OptimizerRow, ended_by_optimizer
 from lrsearch.answer.pace import seconds_left, trainings_left
 from lrsearch.answer.paired_rows import Scores
 from lrsearch.answer.ranking import (
+    could_win,
+    few_retests,
     fitting_retests,
     nothing_to_compare,
     ranking,
@@ -22,6 +25,7 @@ from lrsearch.answer.ranking import (
     retests_within,
     yours_of,
 )
+from lrsearch.answer.retest_race import next_retests
 from lrsearch.answer.settling import NextStep
 from lrsearch.answer.spending import Spent, spent_on
 from lrsearch.answer.spread import prepare_answer
@@ -39,6 +43,7 @@ __all__ = [
     "Bill",
     "Contender",
     "Decision",
+    "EarlyStops",
     "Expected",
     "Margin",
     "NextStep",
@@ -48,14 +53,18 @@ __all__ = [
     "StudyVerdict",
     "Ways",
     "best_settings",
+    "could_win",
+    "early_stops",
     "ended_by_optimizer",
     "evidence_text",
+    "few_retests",
     "figures_by_looks",
     "find_standing",
     "fitting_retests",
     "forecast",
     "give_verdict",
     "lost_text",
+    "next_retests",
     "nothing_to_compare",
     "prepare_answer",
     "ranking",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lrsearch.answer.band import Band, find_band
 from lrsearch.answer.cautions import Evidence, find_cautions
+from lrsearch.answer.early_stops import EarlyStops, early_stops
 from lrsearch.answer.margin import ONE_PERCENT, Margin
 from lrsearch.answer.next_steps import SHELL, Ways
 from lrsearch.answer.optimizers import OptimizerRow, by_optimizer
@@ -61,6 +62,7 @@ class Answer:
     verdict: StudyVerdict
     next: NextStep
     band: Band | None = None  # None where yours is the best, or nothing is
+    stops: EarlyStops | None = None  # None where the study has no stopping rule
 
     @property
     def runners_up(self) -> tuple[Contender, ...]:
@@ -89,6 +91,7 @@ class Answer:
             "by_optimizer": [row.to_json() for row in self.by_optimizer],
             "counts": dict(self.counts),
             "spent": self.spent.to_json() if self.spent else None,
+            "early_stops": self.stops.to_json() if self.stops else None,
             "changes": [each.to_json() for each in self.changes],
             "warnings": list(self.warnings),
         }
@@ -158,6 +161,7 @@ def summarise(
         changes=study.changes,
         warnings=find_cautions(evidence),
         spent=None if attempts is None else spent_on(records, attempts),
+        stops=early_stops(study, records),
         verdict=verdict,
         next=next_step(
             verdict,

@@ -277,6 +277,33 @@ def _general_loses(evidence: Evidence) -> Iterator[str]:
             )
 
 
+def _dropped(evidence: Evidence) -> Iterator[str]:
+    """Optimizers of the space that a finished search looked at once, or never."""
+    study, best = evidence.study, evidence.best
+    ended = sum(each.ended for each in evidence.search)
+    if best is None or study.trials is None or ended < study.trials:
+        return
+    looks = {name: len(group) for name, group in ended_by_optimizer(evidence.records).items()}
+    others = [name for name in _searched_optimizers(study) if name != best.setting.optimizer]
+    parts = [
+        f"{words} {', '.join(names)}"
+        for words, number in (("dropped after one look:", 1), ("never tried:", 0))
+        if (names := [name for name in others if looks.get(name, 0) == number])
+    ]
+    if parts:
+        text = "; ".join(parts)
+        yield (
+            f"{text[0].upper()}{text[1:]}. One rate says little of an optimizer: "
+            f"{evidence.way('extend', more=20, total=20 + len(evidence.search))}."
+        )
+
+
+def _searched_optimizers(study: StudyRecord) -> tuple[str, ...]:
+    """The optimizers of the study's space; none where studies of old do not say."""
+    found = (each for each in study.plan.dimensions if each.get("name") == "optimizer")
+    return tuple(next(found, {}).get("choices", ()))
+
+
 def _number(record: TrialRecord) -> int:
     return record.number
 
@@ -295,4 +322,5 @@ RULES: tuple[Rule, ...] = (
     _moved,
     _clamped,
     _general_loses,
+    _dropped,
 )

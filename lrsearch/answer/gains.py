@@ -85,6 +85,7 @@ def gain_on_validation(measured: Measured, misses: Misses) -> Gain:
     raw = race.yours_mean - float(race.retested[place])
     variances = race.variances[place] + race.variances[m]
     return _gain(
+        misses,
         raw,
         misses.yours - misses.finalists[:, 0],
         rows=None if rows is None else rows.rows,
@@ -112,6 +113,7 @@ def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
     )
     rows = math.sqrt(test.rows_variance) * random.standard_normal(draws)
     return _gain(
+        misses,
         test.gain,
         other - mine + rows,
         rows=test.rows,
@@ -121,16 +123,19 @@ def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
 
 
 def _gain(
-    raw: float, misses: Floats, *, rows: int | None, seeds_variance: float, rows_variance: float
+    misses: Misses,
+    raw: float,
+    missed: Floats,
+    *,
+    rows: int | None,
+    seeds_variance: float,
+    rows_variance: float,
 ) -> Gain:
-    import numpy as np
-
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(misses, [tail, 1 - tail])
+    low, high = misses.interval(missed, LEVEL)
     return Gain(
         measured=raw,
-        value=raw - float(misses.mean()),
-        interval=(raw - float(high), raw - float(low)),
+        value=raw - misses.mean(missed),
+        interval=(raw - high, raw - low),
         rows=rows,
         seeds_variance=seeds_variance,
         rows_variance=rows_variance,
@@ -170,15 +175,15 @@ def _one_more(
 ) -> Expected:
     import numpy as np
 
-    race, random = measured.race, np.random.default_rng(2 + place)
-    rows = 0.0 if measured.rows is None else measured.rows.covariance[place, place]
-    fresh = rows / measured.rows.rows if measured.rows is not None else 0.0
+    race, rows = measured.race, measured.rows
+    random = np.random.default_rng(2 + place)
+    # what all settings share moves both the split that was and the one to come
+    splits = 0.0 if rows is None else float(rows.own[place] + rows.common) / rows.rows
     training = np.maximum(misses.scales**2 * race.variances[place], race.per_training)
-    new = np.sqrt(fresh + training) * random.standard_normal(len(missed)) - missed
-    tail = (1 - LEVEL) / 2
-    ends = [direction.cost(cost + float(each)) for each in np.quantile(new, [tail, 1 - tail])]
+    new = np.sqrt(splits + training) * random.standard_normal(len(missed)) - missed
+    ends = [direction.cost(cost + each) for each in misses.interval(new, LEVEL)]
     return Expected(
-        value=direction.cost(cost - float(missed.mean())), interval=(min(ends), max(ends))
+        value=direction.cost(cost - misses.mean(missed)), interval=(min(ends), max(ends))
     )
 
 

@@ -140,6 +140,6 @@ def _race(
         yours_seeds=yours_seeds,
         variances=variances,
         df=noise.freedom(shares),
-        rows=np.zeros((m + 1, m + 1)) if rows is None else rows.covariance / rows.rows,
+        rows=np.zeros((m + 1, m + 1)) if rows is None else rows.contrasts / rows.rows,
         per_training=0.0 if rows is None else rows.per_training,
     )

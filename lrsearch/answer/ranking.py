@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import count, islice
 
 from lrsearch.values import Direction, Setting, TrialRecord, Trials, TrialState
+
+REACH = 0.5  # of the way from the leader's value to the median of the search
 
 
 def ranking(records: Iterable[TrialRecord], direction: Direction) -> tuple[TrialRecord, ...]:
@@ -102,6 +105,37 @@ def retests_within(
         if (each, repeat) not in done
     )
     return [*new, *islice(further, max(0, number - len(new)) if order else 0)][:number]
+
+
+def could_win(records: Iterable[TrialRecord], direction: Direction) -> frozenset[int]:
+    """Numbers of the search trials that a retest might still show to be the best.
+
+    They are no further behind the leader than half its distance to the median of those that ran to
+    their end: of 0.25, 0.5 and 1 of it, a half picked best (docs/benchmarks.md).
+    """
+    ranked = ranking(records, direction)
+    if not ranked:
+        return frozenset()
+    costs = [direction.cost(each.final_value) for each in ranked]
+    limit = costs[0] + REACH * (statistics.median(costs) - costs[0])
+    return frozenset(each.number for each, cost in zip(ranked, costs, strict=True) if cost <= limit)
+
+
+def few_retests(
+    number: int, wanted: Sequence[int], yours: TrialRecord | None, *, able: Collection[int]
+) -> list[tuple[int, int]]:
+    """Exactly `number` retests, too few for every seed of two settings, as (trial, repeat).
+
+    Each setting has one before any has two. Those that are `able` to win come first, the leader and
+    yours before the others; then those that are not.
+    """
+    order = _by_claim(wanted, yours)
+    order = (
+        *(each for each in order if each in able),
+        *(each for each in order if each not in able),
+    )
+    rounds = ((each, repeat) for repeat in count() for each in order)
+    return list(islice(rounds, number if order else 0))
 
 
 def _by_claim(wanted: Sequence[int], yours: TrialRecord | None) -> tuple[int, ...]:

@@ -21,19 +21,21 @@ if TYPE_CHECKING:
 class RowNoise:
     """What the rows of one split do to the values of m settings.
 
-    covariance: (m, m) between the settings' own scores at a row; of a mean over the split it is
-    this by `rows`. residual: the variance, at a row, of what one training does there by its seed.
-    single: (m,) variance over rows of one training's scores. rows: of the whole split.
+    contrasts: (m, m) covariance between the settings' own scores at a row, less what all settings
+    share there; of a mean over the split it is this by `rows`. common: the variance of what they
+    share. own: (m,) the variance over rows of a setting's own scores. residual: the variance, at a
+    row, of what one training does there by its seed. rows: of the whole split.
     """
 
-    covariance: Floats
+    contrasts: Floats
+    common: float
+    own: Floats
     residual: float
-    single: Floats
     rows: int
 
     def difference(self, one: int, other: int) -> float:
         """The variance of the difference of two settings' values, over splits of this size."""
-        cov = self.covariance
+        cov = self.contrasts
         return max(0.0, float(cov[one, one] + cov[other, other] - 2 * cov[one, other]) / self.rows)
 
     @property
@@ -50,14 +52,44 @@ def row_noise(scores: Sequence[Floats], *, rows: int) -> RowNoise:
     import numpy as np
 
     means = np.array([each.mean(axis=0) for each in scores], dtype=np.float64)
-    trainings = np.array([len(each) for each in scores])
     residual = _residual(scores)
-    covariance = np.atleast_2d(np.cov(means))
-    diagonal = np.diag(covariance)
     # a mean of k trainings still has 1/k of what the seeds did at each row
-    own = np.maximum(diagonal - residual / trainings, 0.0)
-    np.fill_diagonal(covariance, own)
-    return RowNoise(covariance=covariance, residual=residual, single=own + residual, rows=rows)
+    left = residual / np.array([len(each) for each in scores])
+    shared = means.mean(axis=0)
+    apart = np.cov(means - shared) - _centred(np.diag(left))
+    return RowNoise(
+        contrasts=_positive_part(apart),
+        common=float(shared.var(ddof=1)),
+        own=np.maximum(means.var(axis=1, ddof=1) - left, 0.0),
+        residual=residual,
+        rows=rows,
+    )
+
+
+def _centred(matrix: Floats) -> Floats:
+    import numpy as np
+
+    centre = np.eye(len(matrix)) - 1 / len(matrix)
+    return centre @ matrix @ centre
+
+
+def _positive_part(matrix: Floats) -> Floats:
+    """A covariance near `matrix`, with its trace where that is positive.
+
+    What is estimated from few rows has negative eigenvalues, and positive ones that are as much
+    too large. All are lowered alike, those below 0 become 0, so that the sum stays: noise goes,
+    and large differences between settings stay.
+    """
+    import numpy as np
+
+    values, vectors = np.linalg.eigh(matrix)
+    total, falling = max(0.0, float(values.sum())), values[::-1]
+    kept = np.arange(1, len(values) + 1)
+    cuts = np.maximum((np.cumsum(falling) - total) / kept, 0.0)
+    count = int(np.flatnonzero(falling > cuts)[-1]) if (falling > cuts).any() else -1
+    lowered = np.maximum(values - cuts[count], 0.0) if count >= 0 else np.zeros_like(values)
+    found: Floats = (vectors * lowered) @ vectors.T
+    return found
 
 
 def _residual(scores: Sequence[Floats]) -> float:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DRAWS = 4000
 CAN_WIN = 4.0  # standard deviations from the best within which a setting may be the true best
-MOST_MOVED = 0.75  # standard deviations by which a cost is drawn to the mean, at most
+MOST_MOVED = 1.0  # standard deviations by which a cost is drawn to the mean, at most
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,13 +57,15 @@ class Race:
 class Misses:
     """By how much measured costs missed the true ones, in each draw.
 
-    finalists: (draws, k) of the chosen, the best measured one first. yours: (draws,). scales:
-    (draws,) of a training's standard deviation, since the variances themselves are estimates.
-    first_seeds, yours_seeds: (draws,) the part that seeds made, of the best and of yours, over a
-    training's standard deviation. searched: (draws, m) costs of the search's single trainings, and
-    search_misses: (draws, m) theirs.
+    weights: (draws,) how much a draw counts, 1 in sum: as much as its chosen one is, in truth,
+    like the study's own. finalists: (draws, k) of the chosen, the best measured one first.
+    yours: (draws,). scales: (draws,) of a training's standard deviation, since the variances
+    themselves are estimates. first_seeds, yours_seeds: (draws,) the part that seeds made, of the
+    best and of yours, over a training's standard deviation. searched: (draws, m) costs of the
+    search's single trainings, and search_misses: (draws, m) theirs.
     """
 
+    weights: Floats
     finalists: Floats
     yours: Floats
     scales: Floats
@@ -71,6 +73,20 @@ class Misses:
     yours_seeds: Floats
     searched: Floats
     search_misses: Floats
+
+    def mean(self, misses: Floats) -> float:
+        """The weighted mean of some (draws,)."""
+        return float(self.weights @ misses)
+
+    def interval(self, misses: Floats, level: float) -> tuple[float, float]:
+        """What holds the middle `level` of some (draws,)."""
+        import numpy as np
+
+        order = np.argsort(misses)
+        below = np.cumsum(self.weights[order])
+        tail = (1 - level) / 2
+        low, high = np.interp([tail, 1 - tail], below, misses[order])
+        return float(low), float(high)
 
     def flattery(self, places: Integers) -> float:
         """By how much the best single training of the settings at `places` is flattered."""
@@ -101,7 +117,9 @@ def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
     misses = rows[lot, chosen] + deviations[lot, chosen] * luck
     order = np.argsort(centres[chosen] + misses, axis=1)
     yours_luck = random.standard_normal(draws) / np.sqrt(race.yours_seeds)
+    first = np.take_along_axis(chosen, order, axis=1)[:, 0]
     return Misses(
+        weights=_likeness(race, centres, first),
         finalists=np.take_along_axis(misses, order, axis=1),
         yours=rows[:, m] + deviations[:, m] * yours_luck,
         scales=scales,
@@ -110,6 +128,21 @@ def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
         searched=searched,
         search_misses=search_miss,
     )
+
+
+def _likeness(race: Race, centres: Floats, chosen: Integers) -> Floats:
+    """(draws,) weights: how near the chosen one's true cost is to that of the study's own best.
+
+    A draw that chose a setting of another worth says little of the flattery of this one. Among
+    equals all draws count. The scale is the noise of the best's measured cost.
+    """
+    import numpy as np
+
+    best = int(np.nanargmin(race.retested))
+    scale = max(float(np.sqrt(_noise(race)[best])), 1e-300)
+    weights = np.exp(-0.5 * ((centres[chosen] - centres[best]) / scale) ** 2)
+    found: Floats = weights / weights.sum()
+    return found
 
 
 def true_costs(race: Race) -> Floats:

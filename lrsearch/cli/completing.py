@@ -75,7 +75,7 @@ def completion(shell: str) -> None:
     click.echo(kind(cli, {}, "lrsearch", VARIABLE).source().rstrip())
 
 
-def _studies(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+def complete_study(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     from lrsearch.storage.names import study_names
 
     return [each for each in study_names(ctx.params.get("storage")) if each.startswith(incomplete)]
@@ -104,4 +104,4 @@ def complete_search_trial(
 
 def study_argument(function: F) -> F:
     """The argument STUDY: one that exists."""
-    return click.argument("study", shell_complete=_studies)(function)
+    return click.argument("study", shell_complete=complete_study)(function)

@@ -15,8 +15,10 @@ import click
 from lrsearch.cli import (
     answers,
     archiving,
+    comparing,
     completing,
     dashboard,
+    final_training,
     manage,
     plan,
     retesting,
@@ -35,7 +37,14 @@ from lrsearch.version import VERSION
 SECTIONS = {
     "Search": (run.new_study, plan.plan, run.start_study, run.attach, retesting.retest),
     "Answers": (answers.best, answers.report, answers.export, answers.plot, dashboard.dashboard),
-    "Hand on": (archiving.archive, archiving.verify, tracking.log),
+    "Hand on": (
+        final_training.train,
+        final_training.replay,
+        archiving.archive,
+        archiving.verify,
+        tracking.log,
+    ),
+    "Compare": (comparing.compare,),
     "Look": (show.studies, show.status, show.trials, show.show, show.workers),
     "Steer": (manage.stop, manage.resume, manage.extend, manage.retry, manage.delete),
     "Set up": (

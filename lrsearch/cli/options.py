@@ -124,6 +124,11 @@ worker_options = combine(
     click.option(
         "--per-device", type=click.IntRange(min=1), help="Workers that share each GPU. [default: 1]"
     ),
+    click.option(
+        "--gpus-per-trial",
+        type=click.IntRange(min=1),
+        help="GPUs of each worker, for a model under tf.distribute.MirroredStrategy. [default: 1]",
+    ),
 )
 output_options = combine(
     click.option("--quiet", "-q", is_flag=True, help="Print the answer alone."),
@@ -157,7 +162,7 @@ search_options = combine(
         "--sampler", type=_choice("sampler"), help="What proposes settings. [default: tpe]"
     ),
     click.option(
-        "--pruner", type=_choice("pruner"), help="What stops weak trials early. [default: none]"
+        "--pruner", type=_choice("pruner"), help="What stops weak trials early. [default: auto]"
     ),
     click.option(
         "--seed",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,10 @@ from lrsearch.cli.options import (
     worker_options,
 )
 from lrsearch.cli.run import print_answer
+
+if TYPE_CHECKING:
+    from lrsearch.launch.queueing import RetestsAdded
+    from lrsearch.launch.racing import Race
 
 
 @click.command("retest")
@@ -45,6 +49,13 @@ from lrsearch.cli.run import print_answer
     shell_complete=complete_search_trial,
     help="This trial, and yours; again for another.",
 )
+@click.option(
+    "--total",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="So many retests in all: the best five and yours once, then the best against whatever it "
+    "is hardest to tell from, until it is told apart or N are spent.",
+)
 @click.option("--plan-only", is_flag=True, help="Add them and leave; attached workers train them.")
 @storage_option
 @study_file_option
@@ -58,6 +69,7 @@ def retest(
     seeds: int | None,
     top: int | None,
     trials: tuple[int, ...],
+    total: int | None,
     plan_only: bool,
     study_file: Path | None,
     as_json: bool,
@@ -71,23 +83,24 @@ def retest(
     that has finished is open again for its retests alone. Where its search goes on, its end has as
     many seeds and settings; nothing is trained here.
     """
+    from lrsearch.launch.racing import race
     from lrsearch.launch.retesting import retest as train_retests
     from lrsearch.options import RetestOptions
 
-    if not (seeds or top or trials):
-        raise click.UsageError("say how far: --seeds N in all, --top N settings, or --trial N.")
-    wanted = RetestOptions(seeds=seeds, top=top, trials=trials)
+    if not (seeds or top or trials or total):
+        text = "say how far: --seeds N in all, --top N settings, --trial N, or --total N retests."
+        raise click.UsageError(text)
+    if total and (seeds or top or trials):
+        raise click.UsageError("--total chooses settings and seeds itself: give it alone.")
     search, machine = take_options(options)
     with show_progress(as_json=as_json, **options) as listen:
-        added = train_retests(
-            study,
-            wanted,
-            search,
-            machine,
-            plan_only=plan_only,
-            study_file=study_file,
-            listen=listen,
-        )
+        common: Any = {"plan_only": plan_only, "study_file": study_file, "listen": listen}
+        added: Race | RetestsAdded
+        if total:
+            added = race(study, total, search, machine, **common)
+        else:
+            wanted = RetestOptions(seeds=seeds, top=top, trials=trials)
+            added = train_retests(study, wanted, search, machine, **common)
     if added.taken.over and not plan_only and not added.stopped:
         print_answer(study, machine.storage, as_json=as_json, beside=added.to_json())
     else:

@@ -186,6 +186,7 @@ def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json 
     name = quote(name)
     click.echo(
         f"\nPaste it:  lrsearch export {name}\n"
+        f"Train it:  lrsearch train {name} -o model.keras\n"
         f"See it:    lrsearch report {name} -o report.html\n"
         "Browse it: lrsearch dashboard"
     )

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from lrsearch.answer.words import count_text
+from lrsearch.budget import count_references
 from lrsearch.errors import UnknownName
 from lrsearch.launch.checking import check_identity, check_same, refuse_broken
 from lrsearch.launch.queueing import add_retests
@@ -24,7 +25,8 @@ def make_plan(
     search: SearchOptions, name: str, study_file: str | None, inspection: Inspection
 ) -> StudyPlan:
     """Make the plan of a new study."""
-    references = ((Origin.REFERENCE, setting) for setting in inspection.references)
+    tried = count_references(search.total, len(inspection.references))
+    references = ((Origin.REFERENCE, setting) for setting in inspection.references[:tried])
     return StudyPlan(
         name=name,
         study_file=study_file,
@@ -32,7 +34,7 @@ def make_plan(
         overrides=search.overrides,
         dimensions=inspection.dimensions,
         sampler=search.sampler or "auto",
-        pruner=search.pruner or "none",
+        pruner=search.pruner or "auto",
         seed=inspection.seed if search.seed is None else search.seed,
         trials=search.total,
         timeout_seconds=search.timeout,

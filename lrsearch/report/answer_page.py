@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 
 from lrsearch.answer import Answer, Band, Contender, Expected, evidence_text, verdict_text
 from lrsearch.answer.words import count_text, rate_text
-from lrsearch.report.bill import spent_text
+from lrsearch.report.bill import early_stops_text, spent_text
 from lrsearch.report.layout import Column, paragraph, table
 from lrsearch.report.words import (
     aim_text,
@@ -32,6 +32,7 @@ def answer_text(answer: Answer, *, width: int | None = None) -> str:
     """
     head = f"study {answer.study}: {aim_text(answer.objective, answer.direction)}; {ended(answer)}"
     spent = f"spent: {spent_text(answer.spent)}" if answer.spent else ""
+    stops = early_stops_text(answer.stops)
     parts = [
         paragraph(f"{verdict_text(answer.verdict)} {answer.next.text}", width) + "\n",
         paragraph(head, width) + "\n",
@@ -39,6 +40,7 @@ def answer_text(answer: Answer, *, width: int | None = None) -> str:
         paragraph(band_text(answer.band), width) + "\n" if answer.band else "",
         _optimizers(answer, width),
         paragraph(spent, width, hang="       "),
+        paragraph(stops and f"stopped: {stops}", width, hang="         "),
         *(paragraph(f"note: {each}", width, hang="      ") for each in answer.warnings),
     ]
     return "\n".join(filter(None, parts)).rstrip()
@@ -63,7 +65,8 @@ def band_text(band: Band) -> str:
     rates = range_text((band.low, band.high))
     edge = "no rate above diverged"
     if band.diverges_from and band.headroom:
-        edge = f"training diverges from {rate_text(band.diverges_from)}, {band.headroom:.2g} times"
+        times = f"{band.headroom:.2g} times as high"
+        edge = f"training diverges from {rate_text(band.diverges_from)}, {times}"
     return (
         f"band: rates {rates} do as well ({where}; {count_text(band.trials, 'trial')}); take "
         f"{rate_text(band.recommended)}, on their low side; {edge}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from lrsearch.answer import Bill, Spent
+from lrsearch.answer import Bill, EarlyStops, Spent
 from lrsearch.answer.words import count_text
 from lrsearch.report.words import duration_text, join_clauses
 from lrsearch.values import Json
@@ -80,6 +80,25 @@ def spent_text(spent: Spent) -> str:
         return text
     again = f"{count_text(spent.repeated_epochs, 'epoch')} and {duration(spent.repeated_seconds)}"
     return f"{text}; interruptions repeated {again}"
+
+
+def early_stops_text(stops: EarlyStops | None) -> str:
+    """`31 of 60 trials, which saved 44 % of the training; ...`; empty where nobody was stopped."""
+    if stops is None or not stops.stopped + stops.controls:
+        return ""
+    saved = f", which saved {stops.saved_share:.0%} of the training" if stops.stopped else ""
+    text = f"{stops.stopped} of {count_text(stops.trials, 'trial')}{saved}"
+    return f"{text}; {_controls_text(stops)}" if stops.pruner == "auto" else text
+
+
+def _controls_text(stops: EarlyStops) -> str:
+    if not stops.controls:
+        return "no control that would have been stopped has ended yet"
+    good, one = stops.controls_among_best, stops.controls == 1
+    would = f"{count_text(stops.controls, 'control')} ran on though the rule would have stopped"
+    if one:
+        return f"{would} it, and it {'ended' if good else 'did not end'} among the best fifth"
+    return f"{would} them, and {good or 'none'} of them ended among the best fifth"
 
 
 def clock_text(at: float, now: float) -> str:

@@ -20,7 +20,7 @@ from lrsearch.report.answer_page import (
     expected_text,
     inseparable,
 )
-from lrsearch.report.bill import spent_text
+from lrsearch.report.bill import early_stops_text, spent_text
 from lrsearch.report.words import aim_text, run_text, value_digits, value_text, varying_of
 from lrsearch.values import StudyRecord, Trials
 
@@ -31,6 +31,7 @@ def answer_html(study: StudyRecord, records: Trials, answer: Answer) -> str:
     """The whole output of a cell."""
     aim = escape(aim_text(answer.objective, answer.direction))
     notes = "".join(f"<li>{escape(each)}</li>" for each in answer.warnings)
+    stops = early_stops_text(answer.stops)
     verdict = escape(f"{verdict_text(answer.verdict)} {answer.next.text}")
     parts = [
         f"<p><b>{verdict}</b></p>",
@@ -39,6 +40,7 @@ def answer_html(study: StudyRecord, records: Trials, answer: Answer) -> str:
         f"<p>{escape(band_text(answer.band))}</p>" if answer.band else "",
         _picture(study, records, answer),
         f"<p>spent: {escape(spent_text(answer.spent))}</p>" if answer.spent else "",
+        f"<p>stopped: {escape(stops)}</p>" if stops else "",
         f"<ul>{notes}</ul>" if notes else "",
     ]
     return f"<div>{''.join(parts)}</div>"

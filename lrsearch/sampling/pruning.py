@@ -1,5 +1,6 @@
 """When to stop a trial early: rules that compare its objective with others' at the same epoch.
 
+`auto` learns from the study's own full runs (`learned_stopping.py`); the others are fixed rules.
 Pure functions of numbers. The caller decides who may be pruned at all: trial 0 (yours), references
 and retests never are, since answers are compared with them. A rung is looked at only after the rate
 has risen for the last time (`space.rise_of`: warm-up, one_cycle's rise, cyclic shapes and restarts
@@ -17,15 +18,17 @@ from typing import Final, TypeAlias, final
 
 from lrsearch.choices import check_choice
 from lrsearch.errors import InvalidValue
+from lrsearch.sampling.learned_stopping import Seen, is_control, learned_rungs, stands_too_low
 from lrsearch.values import Direction, Verdict
 
 REDUCTION: Final = 3  # asha and hyperband keep about one trial in three at a rung
+LEARNED: Final = "auto"
 ENOUGH: Final = 5  # the median of fewer values than this stops nobody
 
 Rungs: TypeAlias = Callable[[int, int], Sequence[int]]
 """(epochs, trial number) -> epochs to look at, before the rise of the rate is considered."""
-Worse: TypeAlias = Callable[[float, Sequence[float], Direction], bool]
-"""(value, the others' values, direction) -> whether the trial should stop."""
+Worse: TypeAlias = Callable[[float, Sequence[Seen], Direction], bool]
+"""(value, all who reached the rung, direction) -> whether the trial should stop."""
 
 
 @final
@@ -33,8 +36,10 @@ Worse: TypeAlias = Callable[[float, Sequence[float], Direction], bool]
 class PruneRule:
     """One rule of `PRUNERS` for a study of `epochs` epochs."""
 
+    name: str
     epochs: int
     direction: Direction
+    seed: int  # the study's: draws the controls
     _rungs: Rungs
     _worse: Worse
 
@@ -48,21 +53,36 @@ class PruneRule:
             epoch for epoch in self._rungs(self.epochs, number) if first < epoch < self.epochs
         )
 
-    def verdict(self, value: float, others: Sequence[float]) -> Verdict:
+    @property
+    def compares_running(self) -> bool:
+        """Whether trials that still run are compared with, too.
+
+        The learned rule asks the ended ones alone. When a running one's values are written depends
+        on the clock, and one worker shall repeat a study.
+        """
+        return self.name != LEARNED
+
+    def is_control(self, number: int) -> bool:
+        """Whether trial `number` runs on whatever the verdict is, so that the rule is checked."""
+        return self.name == LEARNED and is_control(self.seed, number)
+
+    def verdict(self, value: float, others: Sequence[Seen]) -> Verdict:
         """Whether a trial with `value` at a rung goes on.
 
-        `others` are values at the same epoch; the trial's own may be among them.
+        `others` are all who reached the same epoch, the trial itself among them.
         """
         return Verdict.PRUNE if self._worse(value, others, self.direction) else Verdict.KEEP
 
 
-def pruning_rule(name: str, *, epochs: int, direction: Direction) -> PruneRule:
+def pruning_rule(name: str, *, epochs: int, direction: Direction, seed: int = 0) -> PruneRule:
     """The rule `name` of `PRUNERS`; raises UnknownName, InvalidValue where `epochs` is below 1."""
     check_choice("pruner", name)
     if epochs < 1:
         raise InvalidValue("epochs", got=epochs, allowed="at least 1")
     rungs, worse = PRUNERS[name]
-    return PruneRule(epochs=epochs, direction=direction, _rungs=rungs, _worse=worse)
+    return PruneRule(
+        name=name, epochs=epochs, direction=direction, seed=seed, _rungs=rungs, _worse=worse
+    )
 
 
 def _every_epoch(epochs: int, _number: int) -> Sequence[int]:
@@ -85,19 +105,20 @@ def _brackets(epochs: int, number: int) -> Sequence[int]:
     return rungs[number % (len(rungs) + 1) :]
 
 
-def _below_median(value: float, others: Sequence[float], direction: Direction) -> bool:
+def _below_median(value: float, others: Sequence[Seen], direction: Direction) -> bool:
     """Golovin et al. (2017), the median stopping rule, on the values of this epoch alone."""
-    return len(others) >= ENOUGH and direction.better(statistics.median(others), value)
+    values = [each.value for each in others]
+    return len(values) >= ENOUGH and direction.better(statistics.median(values), value)
 
 
-def _outside_top_share(value: float, others: Sequence[float], direction: Direction) -> bool:
+def _outside_top_share(value: float, others: Sequence[Seen], direction: Direction) -> bool:
     """Li et al. (2020), ASHA's stopping form: the best third so far goes on, ties included."""
-    seen = len(others) + (value not in others)
-    ahead = sum(direction.better(other, value) for other in others)
-    return seen >= REDUCTION and ahead >= seen // REDUCTION
+    ahead = sum(direction.better(each.value, value) for each in others)
+    return len(others) >= REDUCTION and ahead >= len(others) // REDUCTION
 
 
 PRUNERS: dict[str, tuple[Rungs, Worse]] = {
+    LEARNED: (lambda epochs, _number: learned_rungs(epochs), stands_too_low),
     "none": (lambda _epochs, _number: (), lambda _value, _others, _direction: False),
     "median": (_every_epoch, _below_median),
     "asha": (_halving, _outside_top_share),

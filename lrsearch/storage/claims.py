@@ -76,6 +76,8 @@ class PlanRetests:
 
     room: int | None = None  # how many retests fit into the time; None: all
     exactly: int | None = None  # how many to make where the study's trainings are limited
+    # so many more may follow, a few at a time: lrsearch.answer.retest_race chooses the next ones
+    race: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +174,21 @@ def _slot_is_free(tx: Transaction) -> bool:
 def _find_retest(tx: Transaction, left: TimeLeft | None) -> Any:
     ended = count_ended(tx)  # reads all rows, but only when no search trial runs
     if (left is None or left.for_retest()) and ended:
-        if tx.rules["retest_seeds"] and tx.study.retests_for < ended:
-            return PlanRetests(None if left is None else left.retests, _retests_to_make(tx))
+        room, more = None if left is None else left.retests, _retests_to_race(tx)
+        if tx.rules["retest_seeds"] and tx.study.retests_for < ended and not more:
+            return PlanRetests(room, _retests_to_make(tx))
         waiting = _first_waiting(tx, IS_RETEST)
         if waiting is not None:
             return waiting
+        if more and not _some(tx, IS_RUNNING, IS_RETEST):
+            return PlanRetests(room, more, race=True)
     return Wait(WAIT_SECONDS) if _some(tx, IS_RUNNING, IS_RETEST) else Done("finished")
+
+
+def _retests_to_race(tx: Transaction) -> int:
+    """How many more retests a race may have; 0 where none was asked for."""
+    total = tx.rules.get("retest_total")
+    return max(0, int(total) - tx.count(IS_RETEST)) if total else 0
 
 
 def _retests_to_make(tx: Transaction) -> int | None:

@@ -95,7 +95,7 @@ class Mirror:
                 noted = self._write(batch)
                 self._settle(study_id, noted)
                 written += len(noted)
-                if not noted:
+                if len(noted) < BATCH:  # there was no more; what came since is written next time
                     break
         return written
 

@@ -153,12 +153,15 @@ class LedgerReader:
         return by_trial
 
     def rung_values(self, study_id: int, epoch: int) -> list[RungValue]:
-        """The finite objectives of all search trials at the end of `epoch`.
+        """The finite objectives of all search trials at the end of `epoch`, and their final ones.
 
+        In one read, so that whoever asks sees the same study.
         One try: training goes on through an outage. Raises StorageUnavailable.
         """
-        columns = select(curves.c.value, trials.c.origin, trials.c.setting)
-        query = _with_trials(columns, curves).where(
+        names = ("id", "state", "value", "origin", "setting")
+        columns = [trials.c[name] for name in names]
+        reached = select(curves.c.value.label("reached"), *columns)
+        query = _with_trials(reached, curves).where(
             curves.c.study_id == study_id,
             curves.c.kind == Kind.SEARCH.value,
             curves.c.epoch == epoch,

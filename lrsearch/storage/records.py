@@ -59,9 +59,12 @@ class CheckpointRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RungValue:
-    """A search trial's objective at the end of an epoch."""
+    """A search trial's objective at the end of an epoch, and how the trial ended, if it did."""
 
+    trial_id: int
     value: float
+    state: TrialState
+    final: float | None  # the value of a trial that ran to its end
     origin: Origin
     setting: Setting
 
@@ -196,7 +199,15 @@ def point_from(row: Any) -> CurvePoint:
 
 
 def rung_value_from(row: Any) -> RungValue:
-    return RungValue(value=row.value, origin=Origin(row.origin), setting=_setting(row.setting))
+    state = TrialState(row.state)
+    return RungValue(
+        trial_id=row.id,
+        value=row.reached,
+        state=state,
+        final=row.value if state is TrialState.COMPLETE else None,
+        origin=Origin(row.origin),
+        setting=_setting(row.setting),
+    )
 
 
 @lru_cache(maxsize=20_000)

@@ -106,6 +106,22 @@ def queue_retests(tx: Transaction, retests: Sequence[Retest], *, beyond: bool = 
     return len(columns)
 
 
+def plan_round(tx: Transaction, retests: Sequence[Retest], total: int) -> bool:
+    """Queue a race's next retests; returns whether any is new. None of them ends the race.
+
+    Queues nothing where the race may not have `total` retests any more.
+    """
+    if tx.rules.get("retest_total") != total:
+        return False
+    added = queue_retests(tx, retests[: max(0, total - tx.count(IS_RETEST))], beyond=True)
+    if not retests:
+        tx.change_rules(retest_total=None)
+        if tx.study.trainings is not None:  # the rest is not spent
+            tx.change_study(trainings=min(tx.study.trainings, count_trainings(tx)))
+    tx.change_study(retests_for=count_ended(tx))
+    return added > 0
+
+
 # -- asked for by a person -----------------------------------------------------------------------
 
 
@@ -126,6 +142,27 @@ def ask_retests(tx: Transaction, asked: RetestsAsked) -> Json:
     if over and waiting:
         _open(tx)
     return asdict(RetestsTaken(over=over, added=added, waiting=waiting, state=tx.study.state))
+
+
+def ask_race(tx: Transaction, total: int) -> Json:
+    """Let a study have `total` retests, chosen one after another; the fields of `RetestsTaken`.
+
+    They follow now where the search is over, else at its end, in place of the usual ones.
+    """
+    over, there = search_is_over(tx), tx.count(IS_RETEST)
+    more = max(0, total - there)
+    waiting = tx.count(IS_RETEST, or_(IS_WAITING, IS_RUNNING))
+    if more:
+        tx.change_rules(retest_total=total)
+        if tx.study.trainings is not None:
+            trials = tx.study.searched if over else max(tx.study.searched, tx.study.trials or 0)
+            limit = max(tx.study.trainings, trials + total)
+            tx.change_study(trainings=limit)
+            tx.refresh()
+    tx.change_study()
+    if over and (more or waiting):
+        _open(tx)
+    return asdict(RetestsTaken(over=over, added=more, waiting=waiting, state=tx.study.state))
 
 
 def _raise_rule(tx: Transaction, seeds: int, top: int, *, again: bool) -> None:

@@ -168,6 +168,11 @@ class StudyLedger(LedgerReader):
         """
         return self._request(study_id, studies.retry_failed)
 
+    def ask_race(self, study_id: int, total: int) -> RetestsTaken:
+        """Let the study have `total` retests, chosen one after another; see `retests.ask_race`."""
+        taken = self._request(study_id, lambda tx: retests.ask_race(tx, total))
+        return RetestsTaken(**taken)
+
     def ask_retests(self, study_id: int, asked: RetestsAsked) -> RetestsTaken | None:
         """Queue retests, or record them for the search's end; see `lrsearch.storage.retests`.
 

@@ -173,6 +173,17 @@ class WorkerLedger(LedgerReader):
             return self.database.transact(plan, study=study_id, failpoint="plan")
         return False
 
+    def plan_round(self, study_id: int, planned: Sequence[Retest], *, total: int) -> bool:
+        """Queue a race's next retests; returns whether any is new. See `retests.plan_round`."""
+        work = partial(
+            Transaction.once,
+            token=secrets.token_hex(16),
+            work=partial(retests.plan_round, retests=planned, total=total),
+        )
+        with suppress(StudyGone):
+            return self.database.transact(work, study=study_id, failpoint="plan")
+        return False
+
     # -- curves and checkpoints ------------------------------------------------------------------
 
     def add_curves(

@@ -27,6 +27,7 @@ from lrsearch.values.studies import (
 )
 from lrsearch.values.training import (
     BY_FIT,
+    SPARED,
     Outcome,
     Progress,
     Save,
@@ -41,6 +42,7 @@ __all__ = [
     "BY_FIT",
     "MOST_ROWS",
     "NO_ROW_SCORES",
+    "SPARED",
     "TERMINAL",
     "WORKER_GONE_SECONDS",
     "Change",

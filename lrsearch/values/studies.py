@@ -79,6 +79,10 @@ class StudyPlan:
     retries: int
     first: tuple[tuple[Origin, Setting], ...]  # trials 0, 1, ...: yours, then the references
     retest_top: int = 3  # settings that are retested beside yours when the search is over
+    # a companion of another study: the dimension whose choices have equally many trials
+    balanced: str | None = None
+    # retests in all that a race may have; None: none was asked for, or it is decided
+    retest_total: int | None = None
     # retests were asked for after the study's end: no search trial begins, no deadline holds
     retests_only: bool = False
     # the limit of trials and retests together, where one was asked for

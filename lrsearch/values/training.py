@@ -83,6 +83,8 @@ class Progress:
 
 
 BY_FIT = "trained by fit: "  # begins the note of an outcome whose engine could not carry the trial
+# begins the note of a control: the stopping rule would have ended it after that epoch
+SPARED = "ran on as a control of the stopping rule, which would have ended it after epoch "
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import StorageUnavailable
-from lrsearch.sampling import pruning_rule
+from lrsearch.sampling import Seen, pruning_rule
 from lrsearch.space import rise_of
-from lrsearch.values import Kind, Origin, Progress, Setting, StudyRecord, TrialRecord, Verdict
+from lrsearch.values import (
+    SPARED,
+    Kind,
+    Origin,
+    Progress,
+    Setting,
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger, RungValue
@@ -20,7 +31,13 @@ class PruningJudge:
     def __init__(self, ledger: Ledger, study: StudyRecord) -> None:
         facts = study.facts
         self._ledger, self._study_id = ledger, study.id
-        self._rule = pruning_rule(study.plan.pruner, epochs=facts.epochs, direction=facts.direction)
+        self._rule = pruning_rule(
+            study.plan.pruner,
+            epochs=facts.epochs,
+            direction=facts.direction,
+            seed=study.plan.seed,
+        )
+        self._spared: dict[int, int] = {}  # controls by id: the epoch that would have been the last
 
     def judge(
         self,
@@ -30,27 +47,49 @@ class PruningJudge:
         *,
         write_curves: Callable[[], None],
     ) -> Verdict:
-        """KEEP or PRUNE. `write_curves` is called first, so that the rung includes this trial."""
+        """KEEP or PRUNE. `write_curves` is called where others compare with this running trial."""
         # Never prune yours, references or retests: answers are compared with them.
         compared = trial.origin in {Origin.YOURS, Origin.REFERENCE} or trial.kind is Kind.RETEST
-        if compared or progress.value is None:
+        if compared or progress.value is None or not math.isfinite(progress.value):
             return Verdict.KEEP
         if progress.epoch not in self._rule.rungs(trial.number, rise_of(setting)):
             return Verdict.KEEP
-        write_curves()
+        if self._rule.compares_running:
+            write_curves()
         try:
             rung = self._ledger.rung_values(self._study_id, progress.epoch)
         except StorageUnavailable:  # no values to compare with: training goes on
             return Verdict.KEEP
-        others = [each.value for each in rung if _comparable(each, progress)]
-        return self._rule.verdict(progress.value, others)
+        others = [
+            _seen(each)
+            for each in rung
+            if _comparable(each, trial, progress)
+            and (self._rule.compares_running or each.state.terminal)
+        ]
+        verdict = self._rule.verdict(progress.value, [*others, Seen(value=progress.value)])
+        if verdict is Verdict.PRUNE and self._rule.is_control(trial.number):
+            self._spared.setdefault(trial.id, progress.epoch)
+            return Verdict.KEEP
+        return verdict
+
+    def end(self, trial_id: int) -> tuple[str, ...]:
+        """Forget a trial; returns what is to be noted of it."""
+        epoch = self._spared.pop(trial_id, None)
+        return () if epoch is None else (f"{SPARED}{epoch}",)
 
 
-def _comparable(there: RungValue, progress: Progress) -> bool:
-    """Whether a trial's rate is past its last rise at this epoch.
+def _seen(there: RungValue) -> Seen:
+    ended = there.state in {TrialState.COMPLETE, TrialState.DIVERGED}
+    return Seen(value=there.value, ended=ended, final=there.final)
+
+
+def _comparable(there: RungValue, trial: TrialRecord, progress: Progress) -> bool:
+    """Whether another trial's rate is past its last rise at this epoch.
 
     The last rise of yours is known only for a constant schedule: any other may rise at any time.
     """
+    if there.trial_id == trial.id:
+        return False
     if there.origin is Origin.YOURS and there.setting.schedule != "constant":
         return False
     return rise_of(there.setting) * progress.epochs < progress.epoch

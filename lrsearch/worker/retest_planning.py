@@ -6,12 +6,23 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import fitting_retests, retest_candidates, retests_within, yours_of
+from lrsearch.answer import (
+    could_win,
+    few_retests,
+    find_standing,
+    fitting_retests,
+    next_retests,
+    retest_candidates,
+    retests_within,
+    yours_of,
+)
 from lrsearch.errors import UnknownName
 from lrsearch.messages import RetestsPlanned
 from lrsearch.storage import PlanRetests, Retest
 from lrsearch.values import Kind, StudyRecord
 from lrsearch.worker.seeds import seed_of
+
+PAIR = 2  # the leader and its challenger
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
@@ -26,6 +37,8 @@ def plan_retests(ledger: Ledger, name: str, asked: PlanRetests) -> RetestsPlanne
         study = ledger.study(name)  # read now: seeds and settings may have been raised meanwhile
     except UnknownName:  # deleted: the next claim says so
         return None
+    if asked.race:
+        return _plan_round(ledger, study, asked)
     plan, records, room, exactly = study.plan, ledger.trials(study.id), asked.room, asked.exactly
     yours, every = yours_of(records), plan.retest_seeds
     best = retest_candidates(records, plan.facts.direction, top=plan.retest_top)
@@ -33,7 +46,11 @@ def plan_retests(ledger: Ledger, name: str, asked: PlanRetests) -> RetestsPlanne
     pairs = [(number, repeat) for repeat in range(seeds) for number in chosen]
     if exactly is not None and (room is None or exactly <= room):
         done = {(each.parent, each.repeat) for each in records if each.kind is Kind.RETEST}
-        pairs = retests_within(exactly, best, yours, seeds=every, done=done)
+        if exactly < 2 * every and not done:
+            able = could_win(records, plan.facts.direction)
+            pairs = few_retests(exactly, best, yours, able=able)
+        else:
+            pairs = retests_within(exactly, best, yours, seeds=every, done=done)
     retests = make_retests(study, pairs)
     if not ledger.plan_retests(study.id, retests, rule=(every, plan.retest_top)):
         return None
@@ -44,6 +61,23 @@ def plan_retests(ledger: Ledger, name: str, asked: PlanRetests) -> RetestsPlanne
         retests=len(pairs),
         left_out=max(0, (len(best) * every if exactly is None else exactly) - len(pairs)),
     )
+
+
+def _plan_round(ledger: Ledger, study: StudyRecord, asked: PlanRetests) -> RetestsPlanned | None:
+    """Plan the race's next retests, or end the race where nothing is open any more."""
+    plan, records, total = study.plan, ledger.trials(study.id), study.plan.retest_total
+    if total is None:
+        return None
+    left = min(each for each in (asked.exactly, asked.room) if each is not None)
+    pairs = next_retests(
+        find_standing(plan.facts, records), records, plan.facts.direction, left=left
+    )
+    if not ledger.plan_round(study.id, make_retests(study, pairs), total=total):
+        return None
+    trials = tuple(dict.fromkeys(number for number, _ in pairs))
+    if len(trials) <= PAIR:  # a line for each pair would fill the screen
+        return None
+    return RetestsPlanned(trials=trials, seeds=1, retests=len(pairs), left_out=0)
 
 
 def make_retests(study: StudyRecord, pairs: Iterable[tuple[int, int]]) -> tuple[Retest, ...]:

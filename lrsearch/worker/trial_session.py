@@ -87,7 +87,11 @@ class TrialSession:
         self._heartbeat, self._stop, self._send = heartbeat, stop, send
         self._mirror = Mirror(ledger)
         self._sampler = make_sampler(
-            plan.sampler, space, direction=plan.facts.direction, seed=plan.seed
+            plan.sampler,
+            space,
+            direction=plan.facts.direction,
+            seed=plan.seed,
+            balanced=plan.balanced,
         )
         self._judge = PruningJudge(ledger, study)
         self._saver = CheckpointSaver(ledger, store, heartbeat, stop, say_once=self._say_once)
@@ -255,7 +259,7 @@ class TrialSession:
 
     def _complete(self, spec: TrialSpec, outcome: Outcome) -> Outcome:
         """Add what the engine does not know: the worker's time, and where the attempt began."""
-        notes = outcome.notes
+        notes = (*outcome.notes, *self._judge.end(spec.trial_id))
         if spec.resume is not None:
             notes = (f"went on from {place_text(spec.resume)}", *notes)
         return replace(outcome, worker_seconds=self._shares.end(spec.trial_id), notes=notes)

@@ -590,6 +590,25 @@ def test_curves_of_a_later_attempt_replace_those_of_the_earlier(ledger):
     assert (there.value, there.origin, there.setting.optimizer) == (0.6, Origin.YOURS, "adam")
 
 
+def test_one_read_has_a_rungs_values_and_how_the_trials_ended(ledger):
+    study = ledger.create_study(plan(trials=6, retest_seeds=0))
+    worker, ends = add_worker(ledger, study), [*Status][:4]
+    for status in ends:  # complete, diverged, pruned, failed
+        held = claim(ledger, study, worker)
+        assert finish(ledger, held, value=0.7, status=status, points=[point(1, 0.4), point(2)])
+    running = claim(ledger, study, worker)
+    assert not ledger.add_curves({(running.trial.id, 1): [point(1, 0.3)]})
+    there = ledger.rung_values(study.id, 1)
+    assert {each.state: (each.value, each.final) for each in there} == {
+        TrialState.COMPLETE: (0.4, 0.7),
+        TrialState.DIVERGED: (0.4, None),
+        TrialState.PRUNED: (0.4, None),
+        TrialState.FAILED: (0.4, None),
+        TrialState.RUNNING: (0.3, None),
+    }
+    assert {each.trial_id for each in there} == {each.id for each in ledger.trials(study.id)}
+
+
 def test_numbers_that_json_and_sql_do_not_know_are_kept_as_unknown(ledger):
     study = ledger.create_study(plan(trials=1, retest_seeds=0))
     held = claim(ledger, study, add_worker(ledger, study))
@@ -735,7 +754,10 @@ def test_a_mirror_that_dies_between_two_writes_is_completed_by_the_next(clock, f
     assert all(each.state.name == "COMPLETE" for each in theirs.trials)
 
 
-def test_a_trial_takes_at_most_45_statements_however_many_epochs_it_has(ledger):
+RUNGS = 4  # of the learned stopping rule
+
+
+def test_a_trial_takes_at_most_45_statements_with_its_rungs_however_many_epochs_it_has(ledger):
     study = ledger.create_study(plan(trials=40, retest_seeds=0))
     worker = add_worker(ledger, study)
     mirror = Mirror(ledger)
@@ -755,13 +777,15 @@ def test_a_trial_takes_at_most_45_statements_however_many_epochs_it_has(ledger):
         ledger.trials(study.id, changed_since=10**9)  # what a worker reads before it samples
         held = claim(ledger, study, worker)
         mirror.sync(study.id)
+        for epoch in range(1, RUNGS + 1):  # what a worker asks where a trial is judged
+            ledger.rung_values(study.id, epoch)
         finish(ledger, held, points=[point(epoch) for epoch in range(1, epochs + 1)])
         ledger.forget_checkpoints(held.trial.id)
         mirror.sync(study.id)
         return counted.total() - before
 
-    one(3)
-    few, many = [one(3) for _ in range(3)], [one(200) for _ in range(3)]
+    one(5)
+    few, many = [one(5) for _ in range(3)], [one(200) for _ in range(3)]
     assert max(few) <= 45
     assert max(many) <= max(few)
 

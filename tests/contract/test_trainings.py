@@ -73,17 +73,17 @@ def test_what_is_extended_or_given_anew_is_divided_and_retried_trials_raise_the_
         (each.trials, each.trainings)
         for each in (ledger.extend(study.id, trainings=12), ledger.extend(study.id, trials=1))
     ]
-    assert totals == [(12, 24), (13, 25)]
+    assert totals == [(16, 24), (17, 25)]
     ledger.set_budget(study.id, trainings=25)
-    assert ledger.study("toy").trials == 13, "the same total again changes nothing"
+    assert ledger.study("toy").trials == 17, "the same total again changes nothing"
     finish(ledger, claim(ledger, study, worker), status=Status.FAILED, value=None)
     assert ledger.retry_failed(study.id)
-    assert (ledger.study("toy").trials, ledger.study("toy").trainings) == (14, 26)
-    assert searched(ledger, study, worker) == PlanRetests(room=None, exactly=6)
-    ledger.plan_retests(study.id, wanted(*range(14)))
+    assert (ledger.study("toy").trials, ledger.study("toy").trainings) == (18, 26)
+    assert searched(ledger, study, worker) == PlanRetests(room=None, exactly=2)
+    ledger.plan_retests(study.id, wanted(*range(18)))
     train(ledger, study, worker)
     assert len(ledger.trials(study.id)) == 26
-    assert len(ledger.trials(study.id, kind=Kind.RETEST)) == 12
+    assert len(ledger.trials(study.id, kind=Kind.RETEST)) == 8
 
 
 def test_retests_leave_no_room_for_trials_that_a_lower_limit_does_not_have(ledger):

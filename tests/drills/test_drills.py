@@ -750,6 +750,8 @@ def test_keras_two_of_three_workers_killed_and_two_attached_from_elsewhere(
     options = [
         "--trials",
         "10",
+        "--pruner",
+        "none",
         "--retest",
         "0",
         "--workers",

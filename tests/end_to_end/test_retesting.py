@@ -10,10 +10,12 @@ from ledger_tools import add_worker, claim, finish, plan, train
 from shell import ledger as ledger  # noqa: PLC0414 - a fixture
 from shell import run as run  # noqa: PLC0414 - a fixture
 
+from lrsearch.launch.racing import race
 from lrsearch.messages import Note
-from lrsearch.options import RetestOptions
-from lrsearch.storage import PlanRetests, Retest
+from lrsearch.options import RetestOptions, split_options
+from lrsearch.storage import Done, PlanRetests, Retest
 from lrsearch.values import Kind, Status, StudyState
+from lrsearch.worker.retest_planning import plan_retests
 from lrsearch.worker.seeds import seed_of
 
 KEPT = ("storage", "engine_factory", "devices", "workers")
@@ -76,6 +78,23 @@ def test_a_finished_study_is_retested_on_more_seeds_by_the_workers_of_this_machi
     assert notes[0].startswith("6 more retests: trials ")
     again = retest("toy", RetestOptions(seeds=3, top=2), **kept)
     assert (again.taken.added, again.study.state) == (0, StudyState.FINISHED)
+
+
+def test_a_race_is_trained_by_the_workers_of_this_machine(study):
+    arguments = study(trials=6, retest=1)
+    run_study(**arguments)
+    before = len(records(arguments, Kind.RETEST))
+    kept = {name: arguments[name] for name in KEPT}
+    raced = race("toy", 12, *split_options(kept))
+    found = records(arguments, Kind.RETEST)
+    assert raced.trained == len(found) - before > 0
+    assert len(found) <= 12
+    assert raced.study.state is StudyState.FINISHED
+    by_trial = {
+        each.parent: {one.repeat for one in found if one.parent == each.parent} for each in found
+    }
+    assert all(repeats == set(range(len(repeats))) for repeats in by_trial.values())
+    assert race("toy", 3, *split_options(kept)).trained == 0
 
 
 def test_another_retest_when_starting_again_raises_the_seeds_and_never_lowers_them(study):
@@ -228,3 +247,64 @@ def test_a_study_file_that_is_not_here_is_refused_before_anything_is_added(run, 
     assert "is not here" in run("retest", "toy", "--seeds", 9, code=2)
     assert {len(seeds) for seeds in repeats(ledger, ended).values()} == {2}
     assert ledger.study("toy").state is StudyState.FINISHED
+
+
+# -- a race ------------------------------------------------------------------------------------------------------------
+
+
+def raced(ledger, study, worker):
+    """Train what a race plans; returns the repeats by trial."""
+    while not isinstance(asked := ledger.claim(study.id, worker, lease_seconds=60), Done):
+        if isinstance(asked, PlanRetests):
+            assert asked.race
+            plan_retests(ledger, study.name, asked)
+        else:
+            value = asked.trial.setting.learning_rate + (asked.trial.seed % 97) / 1000
+            ledger.bind(
+                asked.trial.id,
+                asked.attempt,
+                setting=asked.trial.setting,
+                params={},
+                seed=asked.trial.seed,
+            )
+            finish(ledger, asked, value=value)
+    return {parent: len(seeds) for parent, seeds in repeats(ledger, study).items()}
+
+
+def test_a_race_has_at_most_so_many_retests_and_is_the_same_for_every_worker(ended, ledger, run):
+    worker = add_worker(ledger, ended)
+    told = run("retest", "toy", "--total", "20", "--plan-only", "--json")
+    assert (told["search_over"], told["added"], told["state"]) == (True, 12, "open")
+    found = raced(ledger, ended, worker)
+    assert sum(found.values()) <= 20
+    assert set(found) == {4, 5, 3, 0, 2, 1}, "the best five and yours"
+    assert ledger.study("toy").state is StudyState.FINISHED
+    assert run("retest", "toy", "--total", "3", "--plan-only").startswith("toy has 3 retests")
+
+
+def test_a_race_that_is_asked_for_during_the_search_takes_the_place_of_the_usual_retests(
+    ledger, run
+):
+    made = ledger.create_study(plan(trials=4, retest_seeds=3))
+    told = run("retest", "toy", "--total", "7")
+    assert "up to 7 more retests of toy after its search" in told
+    worker = add_worker(ledger, made)
+    train(ledger, made, worker)
+    assert ledger.claim(made.id, worker, lease_seconds=60) == PlanRetests(None, 7, race=True)
+    assert sum(raced(ledger, made, worker).values()) <= 7
+    assert ledger.study("toy").state is StudyState.FINISHED
+
+
+def test_a_limit_of_trainings_rises_for_a_race_and_falls_by_what_it_did_not_need(ledger, run):
+    made = ledger.create_study(plan(trials=2, trainings=2, retest_seeds=0))
+    worker = add_worker(ledger, made)
+    train(ledger, made, worker)
+    run("retest", "toy", "--total", "9", "--plan-only")
+    assert ledger.study("toy").trainings == 11
+    spent = raced(ledger, made, worker)
+    assert ledger.study("toy").trainings == 2 + sum(spent.values())
+    assert ledger.study("toy").plan.retest_total is None or sum(spent.values()) == 9
+
+
+def test_total_is_given_alone(ended, run):
+    run("retest", "toy", "--total", "20", "--seeds", "5", code=2)

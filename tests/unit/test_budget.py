@@ -2,7 +2,27 @@
 
 import pytest
 
-from lrsearch.budget import Budget, divide_trainings, expected_retests, retests_in_all
+from lrsearch.budget import (
+    Budget,
+    count_references,
+    divide_in_halves,
+    divide_trainings,
+    expected_retests,
+    retests_in_all,
+)
+
+
+@pytest.mark.parametrize(
+    ("trainings", "seeds", "divided"),
+    [
+        (52, 3, (40, 12)), (200, 3, (188, 12)), (36, 3, (24, 12)), (35, 3, (26, 9)), (27, 3, (18, 9)),
+        (26, 3, (23, 3)), (20, 3, (17, 3)), (19, 3, (17, 2)), (12, 3, (10, 2)), (10, 3, (8, 2)),
+        (9, 3, (9, 0)), (5, 3, (5, 0)), (1, 3, (1, 0)),
+        (52, 1, (48, 4)), (12, 1, (10, 2)), (52, 5, (37, 15)), (40, 5, (37, 3)), (52, 0, (52, 0)),
+    ],
+)  # fmt: skip
+def test_small_budgets_are_divided_as_replays_found_best(trainings, seeds, divided):
+    assert divide_trainings(trainings, seeds) == divided
 
 
 @pytest.mark.parametrize(
@@ -13,14 +33,25 @@ from lrsearch.budget import Budget, divide_trainings, expected_retests, retests_
         (12, 1, (8, 4)), (3, 1, (3, 0)), (12, 0, (12, 0)),
     ],
 )  # fmt: skip
-def test_half_of_few_trainings_are_retests_in_whole_settings(trainings, seeds, divided):
-    assert divide_trainings(trainings, seeds) == divided
+def test_half_are_retests_in_whole_settings_where_somebody_asks_for_seeds(
+    trainings, seeds, divided
+):
+    assert divide_in_halves(trainings, seeds) == divided
 
 
+@pytest.mark.parametrize(
+    ("trials", "optimizers", "tried"),
+    [(40, 6, 6), (24, 6, 6), (23, 6, 3), (5, 6, 3), (4, 6, 2), (2, 6, 0), (1, 6, 0), (10, 2, 2), (None, 9, 9)],
+)  # fmt: skip
+def test_a_small_search_does_not_look_at_every_optimizers_reference(trials, optimizers, tried):
+    assert count_references(trials, optimizers) == tried
+
+
+@pytest.mark.parametrize("divide", [divide_trainings, divide_in_halves])
 @pytest.mark.parametrize("seeds", range(6))
-def test_a_division_is_exact_and_its_retests_are_those_that_will_be_expected(seeds):
+def test_a_division_is_exact_and_its_retests_are_those_that_will_be_expected(divide, seeds):
     for trainings in range(1, 80):
-        trials, retests = divide_trainings(trainings, seeds)
+        trials, retests = divide(trainings, seeds)
         assert trials + retests == trainings
         assert trials >= retests
         assert retests == expected_retests(trials, seeds, trainings)
@@ -36,14 +67,14 @@ def test_a_total_that_is_given_again_changes_nothing():
     ("before", "asked", "after"),
     [
         # the twelve more are divided
-        ({"trials": 6, "trainings": 12}, {"trainings": 24}, (12, 24)),
+        ({"trials": 6, "trainings": 12}, {"trainings": 24}, (16, 24)),
         ({"trials": 6, "trainings": 12}, {"trials": 10}, (10, 16)),  # a limit rises with the trials
         ({"trials": 6, "trainings": 12}, {"trials": 4}, (6, 12)),  # never below what there is
-        ({"trials": 40, "trainings": None}, {"trainings": 20}, (11, 20)),  # fewer are divided anew
-        ({"trials": 40, "trainings": None}, {"trainings": 60}, (44, 60)),  # 52 before
+        ({"trials": 40, "trainings": None}, {"trainings": 20}, (14, 20)),  # fewer are divided anew
+        ({"trials": 40, "trainings": None}, {"trainings": 60}, (48, 60)),  # 52 before
         ({"trials": 40, "trainings": None}, {"trials": 50}, (50, None)),
         # time alone limited it: 12 there
-        ({"trials": None, "trainings": None}, {"trainings": 24}, (12, 24)),
+        ({"trials": None, "trainings": None}, {"trainings": 24}, (16, 24)),
         # six retests keep their places
         ({"trials": 6, "trainings": 12}, {"trials": 10, "trainings": 12}, (6, 12)),
         ({"trials": 6, "trainings": 12}, {"trainings": 3}, (6, 12)),
@@ -59,15 +90,13 @@ def test_more_of_either_is_added_to_what_the_study_comes_to():
     assert [
         (each.trials, each.trainings) for each in (done.extend(trainings=12), done.extend(trials=2))
     ] == [
-        (12, 24),
+        (16, 24),
         (8, 14),
     ]
     unlimited = Budget(trials=10, trainings=None, seeds=3, searched=10, existing=22).extend(
         trainings=6
     )
-    assert (unlimited.trials, unlimited.trainings) == (14, 28), (
-        "with three retests it would be none for yours: two each"
-    )
+    assert (unlimited.trials, unlimited.trainings) == (16, 28)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from shlex import quote
 
 from lrsearch.answer import Answer
 from lrsearch.errors import LrSearchError
-from lrsearch.report.bill import spent_text
+from lrsearch.report.bill import early_stops_text, spent_text
 from lrsearch.report.exporting import export_text
 from lrsearch.report.html.headline import head
 from lrsearch.report.html.lines_figures import curves_figure, progress_figure, schedules_figure
@@ -93,6 +93,8 @@ def _figure(name: str, title: str, said: str, figure: Markup | None) -> Markup |
 def _cost(data: ReportData) -> Content:
     spent, ended = data.answer.spent, [each for each in data.records if each.ended]
     parts: list[Content] = [tag("p", spent_text(spent))] if spent else []
+    if stops := early_stops_text(data.answer.stops):
+        parts.append(tag("p", f"Stopped early: {stops}."))
     began = min((each.started_at for each in ended if each.started_at), default=None)
     until = max((each.finished_at for each in ended if each.finished_at), default=None)
     if began is not None and until is not None:
@@ -128,7 +130,7 @@ def _moment(at: float) -> str:
 
 def _reproduce(data: ReportData) -> Content:
     study, name = data.study, quote(data.study.name)
-    commands = f"lrsearch export {name}"
+    commands = f"lrsearch export {name}\nlrsearch train {name} -o model.keras"
     file = study.plan.study_file
     versions = ", ".join(f"{each} {number}" for each, number in study.facts.versions.items())
     return [

@@ -11,6 +11,8 @@ from lrsearch.answer import (
     SHELL,
     Decision,
     best_settings,
+    could_win,
+    few_retests,
     find_standing,
     fitting_retests,
     retest_candidates,
@@ -107,6 +109,48 @@ def test_what_is_retested_already_is_not_chosen_again_and_few_settings_get_more_
     ]
     assert retests_within(4, (7,), None, seeds=3, done=()) == [(7, 0), (7, 1), (7, 2), (7, 3)]
     assert retests_within(4, (), None, seeds=3, done=()) == []
+
+
+def test_a_setting_could_win_up_to_half_way_from_the_leader_to_the_median(some, trial):
+    # 0.985 leads, the median of six is 0.9725: 0.97875 is half way
+    assert could_win(some, UP) == {4, 3}
+    assert could_win(some, DOWN) == {0, 1}
+    assert could_win([trial(0, value=0.9)], UP) == {0}
+    assert could_win([trial(0)], UP) == could_win([], UP) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("number", "able", "planned"),
+    [
+        (2, {7, 5, 3, 0}, "7/0 0/0"),  # the leader and yours
+        (2, {7, 5}, "7/0 5/0"),  # yours could not win: its retest would change nothing
+        (3, {7, 5}, "7/0 5/0 0/0"),
+        (2, {7}, "7/0 0/0"),  # nobody could: yours says how much better the leader is
+        (5, {7, 5}, "7/0 5/0 0/0 3/0 7/1"),
+        (0, {7}, ""),
+    ],
+)
+def test_few_retests_go_to_those_that_could_win_the_leader_and_yours_first(
+    trial, number, able, planned
+):
+    pairs = few_retests(number, (7, 5, 3, 0), trial(0), able=able)
+    assert " ".join(f"{each}/{repeat}" for each, repeat in pairs) == planned
+    assert few_retests(number, (), None, able=()) == []
+
+
+OPTIMIZERS_SEARCHED = ({"name": "optimizer", "choices": ["sgd", "adam", "lion", "rmsprop"]},)
+
+
+def dropped(study, some, **more):
+    made = replace(study(dimensions=OPTIMIZERS_SEARCHED), **({"trials": len(some)} | more))
+    return [each for each in summarise(made, some).warnings if "look" in each]
+
+
+def test_optimizers_that_were_dropped_after_one_look_or_never_tried_are_named(study, some):
+    [text] = dropped(study, some)
+    assert text.startswith("Dropped after one look: adam; never tried: rmsprop. ")
+    assert dropped(study, some, trials=40) == [], "the search goes on"
+    assert dropped(study, some, trials=None) == []
 
 
 def test_without_retests_the_best_trial_is_the_answer(study, some):

@@ -56,7 +56,7 @@ def test_what_seeds_do_at_a_row_is_told_from_what_settings_do_there():
     noise = row_noise(list(parts()), rows=4000)
     assert noise.residual == pytest.approx(4.0, rel=0.03)
     assert 4000 * noise.difference(0, 1) == pytest.approx(2.0, rel=0.2), "the shared part cancels"
-    assert noise.single[0] == pytest.approx(25 + 1 + 4, rel=0.1)
+    assert noise.own[0] == pytest.approx(25 + 1, rel=0.1)
 
 
 def test_settings_that_do_the_same_at_every_row_differ_by_seeds_alone():
@@ -69,3 +69,17 @@ def test_settings_that_were_trained_once_give_all_of_it_to_the_rows():
     noise = row_noise(list(parts(trainings=1)), rows=4000)
     assert noise.residual == 0.0
     assert 4000 * noise.difference(0, 1) == pytest.approx(2 * (1 + 4), rel=0.1)
+
+
+def test_few_rows_make_no_differences_between_settings_that_have_none():
+    noise = row_noise(list(parts(settings=40, trainings=2, rows=90, own=0.0)), rows=90)
+    pairs = [90 * noise.difference(0, each) for each in range(1, 40)]
+    assert np.mean(pairs) < 0.5, "what seeds do at a row is 4"
+
+
+def test_the_spread_of_all_settings_is_kept_and_so_is_one_that_stands_out():
+    scores = parts(settings=40, trainings=2, rows=90, own=0.0)
+    scores[7] += 6 * RANDOM.normal(size=90)
+    noise = row_noise(list(scores), rows=90)
+    assert 90 * noise.difference(7, 0) == pytest.approx(36, rel=0.4)
+    assert np.linalg.eigvalsh(noise.contrasts).min() > -1e-9

@@ -27,7 +27,8 @@ def race(searched, *, finalists=3, seeds=3, rows=0.0, variance=1.0):
 
 
 def flattery(one):
-    return -choose_anew(one).finalists[:, 0].mean()
+    misses = choose_anew(one)
+    return -misses.mean(misses.finalists[:, 0])
 
 
 def test_a_setting_that_stands_out_is_hardly_flattered():
@@ -79,3 +80,9 @@ def test_the_same_race_gives_the_same_misses():
 def test_what_seeds_do_row_by_row_is_the_least_that_a_training_varies():
     still = replace(race([0.0] * 3, variance=0.0), per_training=1.0)
     assert flattery(still) == pytest.approx(0.846 / 3**0.5, abs=0.03)
+
+
+def test_draws_that_chose_another_kind_of_setting_count_little():
+    lone = choose_anew(race([-3.0, *[0.0] * 39], finalists=3))
+    assert -lone.mean(lone.finalists[:, 0]) < 0.1, "hardly flattered, and often not chosen anew"
+    assert lone.weights.sum() == pytest.approx(1.0)

@@ -42,7 +42,7 @@ def versions(**changes):
 
 def test_what_was_not_asked_is_filled_in_once_for_a_new_study():
     plan = make_plan(SearchOptions(), "toy", None, FOUND)
-    assert (plan.sampler, plan.pruner, plan.seed) == ("auto", "none", 5)
+    assert (plan.sampler, plan.pruner, plan.seed) == ("auto", "auto", 5)
     assert (plan.trials, plan.trainings, plan.timeout_seconds) == (40, None, None)
     assert (plan.retest_seeds, plan.retries) == (3, 2)
     assert [origin for origin, _ in plan.first] == [Origin.YOURS, Origin.REFERENCE]

@@ -5,10 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsearch.errors import InvalidValue, UnknownName
-from lrsearch.sampling import PRUNERS, pruning_rule
+from lrsearch.sampling import PRUNERS, Seen, pruning_rule
 from lrsearch.values import Direction, Verdict
 
 UP, DOWN = Direction.MAXIMIZE, Direction.MINIMIZE
+
+
+def seen(values):
+    """Trials that reached the rung and still run, the asked one among them."""
+    return [Seen(value=each) for each in values]
 
 
 def rule(name, epochs=27, direction=DOWN):
@@ -17,7 +22,7 @@ def rule(name, epochs=27, direction=DOWN):
 
 def test_none_never_looks_and_never_stops():
     assert rule("none").rungs(3, 0.0) == frozenset()
-    assert rule("none").verdict(9.0, [1.0] * 20) is Verdict.KEEP
+    assert rule("none").verdict(9.0, seen([1.0] * 19 + [9.0])) is Verdict.KEEP
 
 
 def test_asha_looks_at_thirds_of_the_run():
@@ -43,7 +48,7 @@ def test_hyperband_gives_each_bracket_its_own_rungs_and_spares_one():
 
 
 def test_median_stops_the_worse_half_once_there_are_five():
-    five = [0.1, 0.2, 0.3, 0.4, 0.5]
+    five = seen([0.1, 0.2, 0.3, 0.4, 0.5])
     assert rule("median").verdict(0.31, five) is Verdict.PRUNE
     assert rule("median").verdict(0.3, five) is Verdict.KEEP
     assert rule("median", direction=UP).verdict(0.29, five) is Verdict.PRUNE
@@ -52,9 +57,9 @@ def test_median_stops_the_worse_half_once_there_are_five():
 
 def test_asha_keeps_the_best_third_and_those_who_come_before_there_are_three():
     nine = [float(each) for each in range(9)]
-    kept = [value for value in nine if rule("asha").verdict(value, nine) is Verdict.KEEP]
+    kept = [value for value in nine if rule("asha").verdict(value, seen(nine)) is Verdict.KEEP]
     assert kept == [0.0, 1.0, 2.0]
-    assert rule("asha").verdict(9.0, [1.0]) is Verdict.KEEP
+    assert rule("asha").verdict(9.0, seen([1.0, 9.0])) is Verdict.KEEP
 
 
 @given(
@@ -63,9 +68,8 @@ def test_asha_keeps_the_best_third_and_those_who_come_before_there_are_three():
 )
 def test_the_best_value_of_a_rung_is_never_stopped(values, name):
     for direction, best in ((UP, max(values)), (DOWN, min(values))):
-        assert (
-            pruning_rule(name, epochs=27, direction=direction).verdict(best, values) is Verdict.KEEP
-        )
+        asked = pruning_rule(name, epochs=27, direction=direction)
+        assert asked.verdict(best, seen(values)) is Verdict.KEEP
 
 
 @given(st.integers(1, 300), st.integers(0, 1000), st.floats(0, 1), st.sampled_from(sorted(PRUNERS)))

@@ -1,0 +1,150 @@
+"""Whether the verdict holds: false calls, power, and what happens on fresh rows and seeds.
+
+    python benchmarks/trust.py [--simulations N] [--only WORD]
+
+Studies are put together from real trainings (small networks in NumPy on scikit-learn's bundled
+data, every held-out row's cost kept) and from the landscape tables. Each is searched, retested and
+judged by the code that `lrsearch best` runs. Prints a row of the table in docs/benchmarks.md for
+each case; a minute or so each.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from replaying.table import Table
+from replaying.truth import denoised
+from trusting.bank import Bank, rates, tasks, train_bank
+from trusting.study import Judged, Plan, Simulation, combined_deviation
+
+from lrsearch.answer import Decision
+from lrsearch.values import Direction
+
+TABLES = Path(__file__).parent / "tables"
+SETTINGS = 40
+SEEDS = 60  # trainings of each setting in a bank
+SAME = "all are yours"
+OTHERS = 1 / 5  # of the simulations
+SAME_SEEDS = 500  # of the one setting that goes by many names
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--simulations", type=int, default=2000, help="of false calls; of other cases a fifth"
+    )
+    parser.add_argument("--only", default="", help="cases whose name holds this word")
+    given = parser.parse_args()
+    print(HEAD)
+    for name, case in cases():
+        if given.only in name:
+            share = 1 if SAME in name else OTHERS
+            print(row(name, list(case(round(share * given.simulations)))), flush=True)
+
+
+HEAD = (
+    "| case | better | of those retested | truly better | bias, s.e. | naive, s.e. | gain covered "
+    "| retrain covered |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
+)
+
+
+def row(name: str, judged: list[Judged]) -> str:
+    """A line of the table; `bias` is in standard errors of the reported value."""
+    better = np.array([each.verdict.decision is Decision.BETTER for each in judged])
+    retested = np.array([each.retested for each in judged])
+    true = np.array([each.gain > 0 for each in judged])
+    spread = np.std([each.missed for each in judged])
+    bias, naive = (
+        np.mean([getattr(each, kind) for each in judged]) / spread for kind in ("missed", "naive")
+    )
+    held = np.mean([_holds(each) for each in judged])
+    covered = np.mean([each.covered for each in judged])
+    right = f"{true[better].mean():.1%}" if better.any() else "-"
+    final = f"{better[retested].mean():.1%}" if retested.any() else "-"
+    return (
+        f"| {name} | {better.mean():.1%} | {final} | {right} | {bias:+.2f} | {naive:+.2f} "
+        f"| {held:.1%} | {covered:.1%} |"
+    )
+
+
+def _holds(each: Judged) -> bool:
+    low, high = each.verdict.gain.interval
+    return low <= each.gain <= high
+
+
+Case = Callable[[int], Iterator[Judged]]
+
+
+def cases() -> Iterator[tuple[str, Case]]:
+    """Names and cases; a bank is trained when its cases are asked for."""
+    for task in tasks():
+        middle = rates(SETTINGS)[[SETTINGS // 2]]
+        same = train_bank(task, middle, seeds=SAME_SEEDS, seed=1000)
+        bank = train_bank(task, rates(SETTINGS), seeds=SEEDS)
+        for rows in (90, 5000):
+            where = f"{task.name}, {rows} rows"
+            yield f"{where}: {SAME}", _case(same, rows)
+            yield f"{where}: 40 settings, equal on average", _case(bank.levelled(), rows)
+            for size, seeds in ((3, 3), (2, 6)):
+                named = f"gain of {size}, {seeds} seeds"
+                yield (
+                    f"{where}: {named}, others are yours",
+                    _case(same, rows, gain=size, seeds=seeds),
+                )
+                yield (
+                    f"{where}: {named}, others equal on average",
+                    _case(bank.levelled(), rows, gain=size, seeds=seeds),
+                )
+            yield f"{where}: settings as they are", _case(bank, rows)
+    for path in sorted(TABLES.glob("*.npz")):
+        yield f"table {path.stem}, seeds alone", _table_case(path)
+
+
+def _case(bank: Bank, rows: int, *, gain: int = 0, seeds: int = 3) -> Case:
+    """Studies on a bank; a gain is in combined standard deviations of yours and the first."""
+
+    def run(simulations: int) -> Iterator[Judged]:
+        random, count = np.random.default_rng(rows), len(bank.scores)
+        for _ in range(simulations):
+            # yours is one of them, and is not searched again
+            names = random.permutation(count) if count > 1 else np.zeros(SETTINGS + 1, int)
+            names = [int(each) for each in names]
+            size = gain * combined_deviation(bank, names[0], names[1], rows=rows) if gain else 0.0
+            plan = Plan(settings=len(names) - 1, rows=rows, seeds=seeds, gain=size)
+            yield Simulation(bank, names, plan, random).judge()
+
+    return run
+
+
+def _table_case(path: Path) -> Case:
+    """Studies of forty random settings of a table: its smoothed truth, and its seeds' noise."""
+
+    def run(simulations: int) -> Iterator[Judged]:
+        table, random = Table.load(path), np.random.default_rng(0)
+        truth, deviation = denoised(table).losses, _deviation(table)
+        good = np.flatnonzero(np.isfinite(table.values))
+        for _ in range(simulations):
+            names = random.choice(good, SETTINGS + 1, replace=False)
+            noise = deviation * random.standard_normal((len(names), 20))
+            costs = truth[names, None] + noise - noise.mean(axis=1, keepdims=True)
+            bank = Bank(name=table.name, scores=costs[:, :, None].astype("float32"))
+            plan = Plan(settings=SETTINGS, rows=None)
+            yield Simulation(bank, list(range(len(names))), plan, random).judge()
+
+    return run
+
+
+def _deviation(table: Table) -> float:
+    """The pooled standard deviation of a setting's retests."""
+    costs = -table.retests if table.direction is Direction.MAXIMIZE else table.retests
+    whole = costs[np.isfinite(costs).all(axis=1)]
+    return float(np.sqrt(whole.var(axis=1, ddof=1).mean()))
+
+
+if __name__ == "__main__":
+    main()
