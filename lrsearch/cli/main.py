@@ -26,6 +26,7 @@ from lrsearch.cli import (
     server,
     show,
     skill,
+    tracking,
 )
 from lrsearch.cli.failures import error_to_json, wants_json
 from lrsearch.cli.options import Group, echo_json
@@ -41,6 +42,7 @@ SECTIONS = {
         final_training.replay,
         archiving.archive,
         archiving.verify,
+        tracking.log,
     ),
     "Compare": (comparing.compare,),
     "Look": (show.studies, show.status, show.trials, show.show, show.workers),
