@@ -128,6 +128,18 @@ class SearchResult:
 
         return curves_figure(self.study, self.records, self.curves, self.answer)
 
+    def plot_progress(self) -> Figure:
+        """The best value of one training after k trials, beside yours and the retests."""
+        from lrsearch.report.progress_picture import progress_figure
+
+        return progress_figure(self.study, self.records, self.answer)
+
+    def plot_shapes(self) -> Figure:
+        """The best value of each optimizer with each schedule shape."""
+        from lrsearch.report.shapes_picture import shapes_figure
+
+        return shapes_figure(self.study, self.answer)
+
     def retest(
         self,
         *,

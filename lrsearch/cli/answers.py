@@ -175,9 +175,10 @@ def report(study: str, *, output: Path, storage: str | None, as_json: bool) -> N
 )
 @stored_study_options
 def plot(study: str, *, output: Path, storage: str | None, as_json: bool) -> None:
-    """Draw STUDY as PNG files.
+    """Draw STUDY as PNG and SVG files.
 
-    Value against rate with the regions that crawl and diverge; schedules; learning curves.
+    Value against rate with the regions that crawl and diverge, schedules, learning curves, the
+    best after k trials, optimizer by shape.
     """
     from lrsearch.answer import summarise
     from lrsearch.report.pictures import write_plots

@@ -18,6 +18,7 @@ from lrsearch.cli import (
     comparing,
     completing,
     dashboard,
+    final_training,
     manage,
     plan,
     retesting,
@@ -25,6 +26,7 @@ from lrsearch.cli import (
     server,
     show,
     skill,
+    tracking,
 )
 from lrsearch.cli.failures import error_to_json, wants_json
 from lrsearch.cli.options import Group, echo_json
@@ -35,8 +37,14 @@ from lrsearch.version import VERSION
 SECTIONS = {
     "Search": (run.new_study, plan.plan, run.start_study, run.attach, retesting.retest),
     "Answers": (answers.best, answers.report, answers.export, answers.plot, dashboard.dashboard),
+    "Hand on": (
+        final_training.train,
+        final_training.replay,
+        archiving.archive,
+        archiving.verify,
+        tracking.log,
+    ),
     "Compare": (comparing.compare,),
-    "Hand on": (archiving.archive, archiving.verify),
     "Look": (show.studies, show.status, show.trials, show.show, show.workers),
     "Steer": (manage.stop, manage.resume, manage.extend, manage.retry, manage.delete),
     "Set up": (

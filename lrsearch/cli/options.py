@@ -159,7 +159,7 @@ search_options = combine(
         help="End within this time from now, retests included: 90s, 45m, 8h.",
     ),
     click.option(
-        "--sampler", type=_choice("sampler"), help="What proposes settings. [default: tpe]"
+        "--sampler", type=_choice("sampler"), help="What proposes settings. [default: auto]"
     ),
     click.option(
         "--pruner", type=_choice("pruner"), help="What stops weak trials early. [default: auto]"

@@ -34,6 +34,7 @@ from lrsearch.cli.options import (
     until_option,
     worker_options,
 )
+from lrsearch.cli.tracking import log_to_option, track
 from lrsearch.cli.words import RememberingCommand
 
 if TYPE_CHECKING:
@@ -76,10 +77,17 @@ def new_study(file: Path) -> None:
     help="Search in a process of its own, and return once the bill is known; "
     "its files are in lrsearch-background/NAME.",
 )
+@log_to_option
 @output_options
 @json_option
 def start_study(
-    study_file: Path, *, create_only: bool, background: bool, as_json: bool, **options: Any
+    study_file: Path,
+    *,
+    create_only: bool,
+    background: bool,
+    log_to: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Search optimizer, peak rate and schedule for the model in STUDY_FILE.
 
@@ -98,7 +106,10 @@ def start_study(
         return
     from lrsearch.launch.run import run_study
 
-    with show_progress(as_json=as_json, **options) as listen:
+    with (
+        show_progress(as_json=as_json, **options) as shown,
+        track(log_to, machine.storage, shown) as listen,
+    ):
         study = run_study(study_file, search, machine, create_only=create_only, listen=listen)
     if not create_only:
         print_answer(study.name, machine.storage, as_json=as_json)
@@ -118,6 +129,7 @@ def start_study(
 @storage_option
 @worker_options
 @training_options
+@log_to_option
 @output_options
 @json_option
 def attach(study: str, *, flags: tuple[str, ...], as_json: bool, **options: Any) -> None:
@@ -138,7 +150,11 @@ def attach(study: str, *, flags: tuple[str, ...], as_json: bool, **options: Any)
     search, machine = take_options(options)
     from lrsearch.launch.attaching import attach as attach_workers
 
-    with show_progress(as_json=as_json, **options) as listen:
+    log_to = options.pop("log_to")
+    with (
+        show_progress(as_json=as_json, **options) as shown,
+        track(log_to, machine.storage, shown) as listen,
+    ):
         record = attach_workers(
             study, search, machine, study_file=study_file, leave_by=leave_by, listen=listen
         )
@@ -169,6 +185,7 @@ def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json 
     name = quote(name)
     click.echo(
         f"\nPaste it:  lrsearch export {name}\n"
+        f"Train it:  lrsearch train {name} -o model.keras\n"
         f"See it:    lrsearch report {name} -o report.html\n"
         "Browse it: lrsearch dashboard"
     )
