@@ -236,8 +236,8 @@ def _moved(evidence: Evidence) -> Iterator[str]:
         end, way = ("top", "up") if move.upward else ("bottom", "down")
         yield (
             f"The best rates lay near the {end} of the usual range, so the search went on beyond "
-            f"from trial {move.trial} on: {way} to {_times(move.farthest)} an optimizer's reference "
-            "rate on a constant schedule."
+            f"from trial {move.trial} on: {way} to {_times(move.farthest)} an optimizer's "
+            "reference rate on a constant schedule."
         )
 
 
