@@ -1,4 +1,4 @@
-"""The group of all commands, and the place where errors become a line and an exit code."""
+"""The group of all commands; turns errors into a line and an exit code."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Commands(Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # `| head` has read enough; the command itself is done
+        except BrokenPipeError:  # `| head` has read enough; the command is done
             return 0
         except OSError as error:
             if error.errno not in _FULL or error.filename is not None:
@@ -152,7 +152,7 @@ def _print_ours(error: LrSearchError, *, debug: bool) -> None:
 def _drop_unread() -> None:
     """Drop output that cannot be written.
 
-    Python would try again on leaving, and change the exit code to 120.
+    Python would try again at its end, and change the exit code to 120.
     """
     for stream in (sys.stdout, sys.stderr):
         try:

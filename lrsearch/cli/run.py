@@ -69,7 +69,7 @@ def new_study(file: Path) -> None:
 @click.option(
     "--create-only",
     is_flag=True,
-    help="Make the study and leave; one that exists is left as it is.",
+    help="Make the study and leave; a study that exists stays as it is.",
 )
 @click.option(
     "--background",
@@ -93,9 +93,8 @@ def start_study(
 
     It ends with the answer.
 
-    A study that exists goes on where it stood, if its definition is the same; --trials is its
-    total, so a larger one adds trials. Ctrl-C puts running trials back; a second one leaves at
-    once.
+    A study that exists goes on, if its definition is the same; --trials is its total, so a larger
+    number adds trials. Ctrl-C puts running trials back; a second Ctrl-C ends the command at once.
     """
     search, machine = take_options(options)  # --timeout counts from here
     if background:
@@ -136,7 +135,7 @@ def start_study(
 def attach(study: str, *, flags: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Train trials of STUDY with this machine's workers too.
 
-    It may run elsewhere, or have been stopped.
+    The study may run elsewhere, or have been stopped.
 
     Any number of machines may attach and leave at any time; the budget stays exact. With --on, a
     cluster starts the workers, and what follows -- goes to the cluster's own command.
@@ -193,7 +192,7 @@ def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json 
 
 
 def check_result(study: StudyRecord, records: Sequence[TrialRecord]) -> None:
-    """Raise NoResult where the study is done, and its search found nothing to compare."""
+    """Raise NoResult where the study is done and its search found nothing to compare."""
     from lrsearch.answer import nothing_to_compare, ranking
     from lrsearch.answer.ranking import searched
     from lrsearch.errors import NoResult
