@@ -77,6 +77,7 @@ class MachineOptions:
     workers: int | None = None  # processes
     threads: int | None = None  # of each worker
     per_device: int | None = None  # workers that share each GPU
+    gpus_per_trial: int | None = None  # of each worker, for models under a MirroredStrategy
     engine: str = "auto"
     trial_timeout: float | None = None  # an attempt that runs longer counts as hung
     checkpoints: str | Path | None = None  # their folder; beside the database where None
@@ -129,7 +130,9 @@ NAMES = tuple(each.name for kind in (SearchOptions, MachineOptions) for each in 
 
 _SECONDS = Rule(lambda value: is_number(value, Real) and value > 0, "a number of seconds above 0")
 _RULES: Mapping[str, Rule] = {
-    **dict.fromkeys(("trials", "trainings", "workers", "threads", "per_device"), at_least(1)),
+    **dict.fromkeys(
+        ("trials", "trainings", "workers", "threads", "per_device", "gpus_per_trial"), at_least(1)
+    ),
     **dict.fromkeys(("seed", "retest", "retries"), at_least(0)),
     **dict.fromkeys(("timeout", "trial_timeout", "checkpoint_every"), _SECONDS),
     "checkpoint_quota": at_least(1, WHOLE + "bytes of at least {}, such as 20 * 2**30"),

@@ -144,9 +144,19 @@ def changed_by_evaluation(model: Model) -> list[Variable]:
 
 def kernel_draws(concrete: Function) -> list[str]:
     """Name a traced function's operations that draw from a state in their kernel."""
+    return sorted(_operations(concrete) & _DRAWS)
+
+
+def cudnn_layers(concrete: Function) -> list[str]:
+    """Name a traced function's recurrent layers that cuDNN runs, on a GPU."""
+    return sorted(each for each in _operations(concrete) if each.startswith("CudnnRNN"))
+
+
+def _operations(concrete: Function) -> set[str]:
+    """The kinds of operations in a traced function, those of functions that it calls included."""
     definition = concrete.graph.as_graph_def()
     within = (node for function in definition.library.function for node in function.node_def)
-    return sorted({node.op for node in (*definition.node, *within)} & _DRAWS)
+    return {node.op for node in (*definition.node, *within)}
 
 
 def other_variables(concrete: Function, known: Iterable[Variable]) -> list[str]:

@@ -9,6 +9,9 @@ import math
 from functools import cache
 
 import tensorflow as tf
+from tensorflow.python import pywrap_tfe
+from tensorflow.python.client import pywrap_tf_session
+from tensorflow.python.eager import context
 from tensorflow.python.framework import ops
 from tensorflow.python.ops.parallel_for import pfor
 
@@ -115,3 +118,12 @@ def things_created() -> int:
 def created_at(variable: Variable) -> int:
     """The number under which a Keras variable was created: later variables have higher ones."""
     return int(str(variable.value._unique_id).rsplit("_", 1)[-1])
+
+
+def memory_limit(device: str) -> float:
+    """The bytes that TensorFlow's allocator may take on a device ("GPU:0"); infinity if unknown."""
+    devices = pywrap_tfe.TFE_ContextListDevices(context.context()._handle)
+    for place in range(pywrap_tfe.TF_DeviceListCount(devices)):
+        if pywrap_tfe.TF_DeviceListName(devices, place).endswith(device):
+            return float(pywrap_tf_session.TF_DeviceListMemoryBytes(devices, place))
+    return math.inf

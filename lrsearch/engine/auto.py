@@ -12,6 +12,7 @@ from functools import partial
 
 import tensorflow as tf
 
+from lrsearch.engine import limits
 from lrsearch.engine.blame import end_fork, settle
 from lrsearch.engine.calibration import (
     LONGEST_TRY_SECONDS,
@@ -26,14 +27,15 @@ from lrsearch.engine.calibration import (
     timing_of,
 )
 from lrsearch.engine.contract import Engine, Figures
+from lrsearch.engine.device_memory import forget_peak, read_memory
 from lrsearch.engine.failure import one_line
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.stack import Stack
 from lrsearch.engine.vectorized import VectorizedEngine
-from lrsearch.machine import free_bytes, resident_bytes
 from lrsearch.values import Outcome, Save, Source, Watch
 
-# 64 rows were no faster than 32 on any model measured, and fall out of the cache.
+# On CPUs 64 rows were no faster than 32 on any model measured, and fall out of the cache. On a GPU
+# 256 took 0.6 of a trial's time at 32, and a sampler would propose as many without a result.
 WIDTHS = (2, 4, 8, 16, 32)
 # Of a trial's seconds: a narrower stack that is so near the best is chosen, since samplers learn
 # more from it.
@@ -43,7 +45,9 @@ WORSE = 1.1  # times the best
 PATIENCE = 2  # widths in a row that were worse: something may have disturbed one
 LONG_BATCH_SECONDS = 0.5  # a batch that long keeps the device busy by itself
 _CALLS = 2  # one that may trace, one that counts
-_SHARE_OF_MEMORY = 8  # one worker's stack may grow to this part of the memory that is free
+_BYTES = 4  # of a weight
+_COPIES = 8  # of a row's weights that its update holds at once
+_FIRST_ROWS = WIDTHS[0] + 1  # what is there before the first timing: a stack keeps a model too
 
 
 class AutoEngine(Engine):
@@ -79,13 +83,16 @@ def measure(loaded: LoadedStudy, vectorized: VectorizedEngine) -> Calibration:
     """
     specs, graph = timed_specs(loaded), vectorized.graph
     why = vectorized.reason_against(specs[0])
+    forget_peak()
     timings: dict[str, Timing] = {}
     stack: Stack | None = None
     try:
         timings["graph"] = timing_of(graph.timed_calls(specs[0]), enough=TIMED_SECONDS)
         if not why and timings["graph"].best < LONG_BATCH_SECONDS:
+            row_bytes = _row_bytes(graph.parameters)
             stack = vectorized.stack(specs[0].setting.batch_size)
-            timings |= _row_seconds(TimedStack(stack, specs[:1]), timings["graph"].best)
+            rows = TimedStack(stack, specs[:1])
+            timings |= _row_seconds(rows, timings["graph"].best, row_bytes)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the study's own code may raise anything; trials report it better
         end_fork(error)
         why = why or one_line(error)
@@ -127,16 +134,35 @@ def _one_at_a_time(why: str, milliseconds: Mapping[str, float]) -> Calibration:
     return Calibration(engine="graph", width=1, reason=reason, milliseconds=milliseconds)
 
 
-def _row_seconds(rows: TimedStack, alone: float) -> dict[str, Timing]:
+def _row_bytes(parameters: int) -> float:
+    """About what a row takes, before one was trained, and right after a trial was timed alone.
+
+    Raises CannotCarry where the first rows would not fit.
+
+    A row's update holds its weights, their gradient and an optimizer's two slots, old and new. On a
+    GPU, what the trial alone took beyond what stays has its activations too.
+    """
+    weights = float(parameters * _BYTES)
+    memory = read_memory()
+    each = max(_COPIES * weights, memory.peak - memory.used + _COPIES // 2 * weights)
+    if _FIRST_ROWS * each > memory.room:
+        raise limits.CannotCarry(limits.ROWS_TOO_LARGE)
+    return each
+
+
+def _row_seconds(rows: TimedStack, alone: float, row_bytes: float) -> dict[str, Timing]:
     """The seconds of a trial's batch, by width.
 
-    Ends where more rows cost more, would not fit, or would take too long to try.
+    Ends where more rows cost more, would not fit, or would take too long to try. A width is tried
+    only where twice what half as many rows took is there: running out of memory costs seconds on a
+    GPU, and the process on a CPU.
     """
     timings: dict[str, Timing] = {}
-    room, before, best, worse = free_bytes() / _SHARE_OF_MEMORY, resident_bytes(), alone, 0
+    begin, needed, best, worse = read_memory(), WIDTHS[0] * row_bytes, alone, 0
     for width in WIDTHS:
-        if _CALLS * width * best > LONGEST_TRY_SECONDS:
+        if _CALLS * width * best > LONGEST_TRY_SECONDS or needed > begin.room:
             break
+        forget_peak()
         batches = max(1, min(MOST_BATCHES, int(TIMED_SECONDS / (width * best))))
         try:
             timing = timing_of(rows.training(width, batches=batches), enough=TIMED_SECONDS)
@@ -145,6 +171,7 @@ def _row_seconds(rows: TimedStack, alone: float) -> dict[str, Timing]:
         timings[f"{width} rows"] = timing
         worse = worse + 1 if timing.best > WORSE * best else 0
         best = min(best, timing.best)
-        if worse == PATIENCE or 2 * (resident_bytes() - before) > room:
+        if worse == PATIENCE:
             break
+        needed = 2 * max(needed, read_memory().peak - begin.used)
     return timings

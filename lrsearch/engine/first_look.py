@@ -35,6 +35,7 @@ class StepLook:
     logs: Mapping[str, float]
     others: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    gpu_bytes: int = 0  # that the model and the step took; 0 on a CPU
 
 
 def train_step(model: Model, loaded: LoadedStudy) -> StepLook:

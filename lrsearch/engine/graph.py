@@ -32,11 +32,12 @@ from lrsearch.engine.calibration import (
 from lrsearch.engine.callbacks import calls_begin
 from lrsearch.engine.contract import Engine, Figures
 from lrsearch.engine.data import Arrays, Data, Split, sample_batch
+from lrsearch.engine.device_memory import has_gpu, read_memory
 from lrsearch.engine.failure import fail_attempt, one_line
 from lrsearch.engine.feeding import DeviceArrays, StreamFeed
 from lrsearch.engine.fit import FitEngine
 from lrsearch.engine.graph_run import CallbackFailed, GraphRun, calling_users_code
-from lrsearch.engine.limits import AttemptFacts, ModelFacts
+from lrsearch.engine.limits import STEPS_OF_MEMORY, AttemptFacts, ModelFacts
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.program import Program
 from lrsearch.engine.shared import shared_layers
@@ -47,6 +48,8 @@ from lrsearch.values import BY_FIT, Outcome, Save, Source, TrialSpec, Watch
 MOST_PROGRAMS = 16
 # Parameters kept in all: the more a model has, the fewer programs are kept.
 MOST_VARIABLES = 50_000_000
+_STREAMS = "the data does not fit on the device beside the model: its batches stream"
+_COPIES, _BYTES = 4, 4  # a kept program has weights, gradients and two slots, of float32
 _COLLECT_EVERY = 50  # trials: fresh models are cycles of objects
 
 
@@ -62,8 +65,14 @@ class GraphEngine(Engine):
         self._programs: OrderedDict[str, Program] = OrderedDict()
         # By the data's id: the training and the validation split.
         self._on_device: dict[int, tuple[DeviceArrays | None, DeviceArrays | None]] = {}
+        self._streams = False  # whether arrays stay off the device, memory having run out
         self._refused: dict[str, str] = {}  # programs that did not trace, and why
         self._trials = 0
+
+    @property
+    def parameters(self) -> int:
+        """The parameters of the largest model that is kept."""
+        return max((each.model.count_params() for each in self._programs.values()), default=0)
 
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Train what `source` hands out, one after another."""
@@ -74,7 +83,7 @@ class GraphEngine(Engine):
     ) -> Outcome:
         """Train one attempt; `notes` go with its outcome."""
         key = program_key(spec)
-        if key not in self._refused:
+        while key not in self._refused:
             attempt = Attempt(spec, engine=self.name, observer=observer, notes=notes)
             try:
                 return self._train_in_graph(attempt)
@@ -83,14 +92,23 @@ class GraphEngine(Engine):
             except BaseException as error:  # noqa: BLE001 - the study's own code may raise anything; `fit` reports it better
                 end_fork(error)
                 self._refuse(key, error)
+                notes = (*notes, *([_STREAMS] if key not in self._refused else []))
+            gc.collect()  # what the failed attempt left are cycles, and may fill the device
         notes = (*notes, f"{BY_FIT}{self._refused[key]}")
         return self._fit.train_one(spec, observer, notes=notes)
 
     def _refuse(self, key: str, error: BaseException) -> None:
-        """Leave this structure to `fit` from now on."""
+        """Leave this structure to `fit` from now on.
+
+        Where memory ran out beside arrays on the device, these stream from now on instead.
+        """
         if isinstance(error, tf.errors.ResourceExhaustedError):
             self._programs.clear()  # `fit` frees a model before it makes the next
+            resident = any(part for parts in self._on_device.values() for part in parts)
             self._on_device.clear()
+            if resident:
+                self._streams = True
+                return
             self._refused[key] = limits.GRAPHS_TOO_LARGE.reason
         else:
             self._programs.pop(key, None)
@@ -137,9 +155,14 @@ class GraphEngine(Engine):
             with calling_users_code():
                 users = keep_callbacks(self.loaded, attempt)
             facts = AttemptFacts(
-                definition=definition, spec=spec, data=training.data, callbacks=users
+                definition=definition,
+                spec=spec,
+                data=training.data,
+                callbacks=users,
+                step_bytes=self.loaded.findings.step_bytes,
             )
             limits.check(self.name, facts)
+            training.rows.open()
             run = self._new_run(training)
             run.train(users)
             return training.complete()
@@ -167,19 +190,34 @@ class GraphEngine(Engine):
         if key in self._programs:
             self._programs.move_to_end(key)
             return self._programs[key]
-        program = self._new_program(spec)
-        room = max(2, min(MOST_PROGRAMS, MOST_VARIABLES // max(1, program.model.count_params())))
-        while len(self._programs) >= room:
+        while len(self._programs) >= self._most_programs():
             self._programs.popitem(last=False)
             gc.collect()
+        program = self._new_program(spec)
         self._programs[key] = program
         return program
+
+    def _most_programs(self) -> int:
+        """How many programs may be kept, beside the one that trains."""
+        parameters = max(1, self.parameters)
+        most = max(2, min(MOST_PROGRAMS, MOST_VARIABLES // parameters))
+        if has_gpu():
+            left = read_memory().limit - STEPS_OF_MEMORY * self.loaded.findings.step_bytes
+            most = max(1, min(most, 1 + int(left // (_COPIES * _BYTES * parameters))))
+        return most
+
+    def _check_room(self, parameters: int) -> None:
+        """Raise CannotCarry where a trial would not fit on the GPU beside its fresh model."""
+        step_bytes = self.loaded.findings.step_bytes
+        if step_bytes and has_gpu() and step_bytes + _BYTES * parameters > read_memory().limit:
+            raise limits.CannotCarry(limits.GRAPHS_TOO_LARGE)
 
     def _new_program(self, spec: TrialSpec) -> Program:
         setting = spec.setting
         model, draws = kept_model(self.loaded, spec.seed, setting.extra)
         facts = ModelFacts(definition=self.loaded.definition, model=model, yours=spec.yours)
         limits.check(self.name, facts)
+        self._check_room(model.count_params() if model.built else 0)
         if not spec.yours:
             set_optimizer(self.loaded, model, setting, feeds=True)
         sample = sample_batch(self.loaded.data(setting.batch_size).train, setting.batch_size)
@@ -192,7 +230,9 @@ class GraphEngine(Engine):
             return DeviceArrays(split, weights) if fits and isinstance(split, Arrays) else None
 
         if id(data) not in self._on_device:
-            fits, weights = limits.fits_device(data), self.loaded.class_weight
+            step_bytes = self.loaded.findings.step_bytes
+            fits = not self._streams and limits.fits_device(data, step_bytes)
+            weights = self.loaded.class_weight
             self._on_device[id(data)] = put(data.train, weights), put(data.validation, None)
         return self._on_device[id(data)]
 

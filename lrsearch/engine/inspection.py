@@ -23,6 +23,7 @@ from lrsearch.engine._keras_model import (
     known_direction,
     output_names,
     scope_of,
+    strategy_of,
 )
 from lrsearch.engine._keras_optimizer import decay_exclusions, inner
 from lrsearch.engine._keras_state import seeds_now, set_seeds
@@ -31,12 +32,13 @@ from lrsearch.engine.attempt import numbers_of
 from lrsearch.engine.callbacks import kept_of, looked_at
 from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, set_searched
 from lrsearch.engine.data import Arrays, Stream, sample_batch
+from lrsearch.engine.device_memory import count_gpus, forget_peak, has_gpu, read_memory
 from lrsearch.engine.failure import user_traceback
 from lrsearch.engine.first_look import LOOK_RATE, CallbackLook, StepLook, train_step, try_callbacks
 from lrsearch.engine.loaded import Findings, LoadedStudy
 from lrsearch.engine.own_optimizer import describe, own_optimizer, sample_rates, thin_out
 from lrsearch.engine.shared import forget_shared_layers, shared_layers
-from lrsearch.engine.types import Model
+from lrsearch.engine.types import Model, Strategy
 from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
 from lrsearch.space import keras_class
 from lrsearch.values import Direction, Json, Setting, StudyFacts
@@ -109,7 +111,8 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
     calls = _try_callbacks(loaded, model, step, total, accumulation)
     _check_objective(definition, step, calls)
     loaded.direction = direction or _direction(definition, model)
-    loaded.findings = _find_for_workers(loaded, first, second, calls)
+    findings = _find_for_workers(loaded, first, second, calls)
+    loaded.findings = replace(findings, step_bytes=step.gpu_bytes)
     data = loaded.first_data
     exact = isinstance(data.train, Arrays)
     return StudyFacts(
@@ -141,6 +144,7 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
             *([] if exact else [_INEXACT]),
             *step.notes,
             *_notes(yours, loaded.findings, same_weights=first.weights == second.weights),
+            *device_notes(count_gpus(), strategy_of(model)),
             *_unkept_logs(step, calls),
         ),
         findings=loaded.findings.to_json(),
@@ -181,9 +185,13 @@ def _try_step(loaded: LoadedStudy) -> tuple[_Start, StepLook, Direction | None]:
     one is made: its optimizer's state may be large.
     """
     definition = loaded.definition
+    forget_peak()
+    before = read_memory().used
     model, start = _start_model(loaded, definition.seed)
     with _study_code(definition):
         step = train_step(model, loaded)
+    if has_gpu():
+        step = replace(step, gpu_bytes=int(read_memory().peak - before))
     return start, step, _direction(definition, model) if definition.objective in step.logs else None
 
 
@@ -322,6 +330,21 @@ def _notes(yours: Setting, findings: Findings, *, same_weights: bool) -> Iterato
         )
     if findings.shared:
         yield "layers made outside build_model get their start values back before every training"
+
+
+def device_notes(gpus: int, strategy: Strategy) -> Iterator[str]:
+    """Say where a worker's GPUs and the model's strategy (None without one) do not fit."""
+    replicas = 1 if strategy is None else strategy.num_replicas_in_sync
+    if replicas < gpus:
+        yield (
+            f"a worker has {gpus} GPUs, and the model trains on {replicas} of them: build it under "
+            "tf.distribute.MirroredStrategy(), or leave --gpus-per-trial out"
+        )
+    elif strategy is not None and replicas == 1:
+        yield (
+            "the model is built under a strategy and trains on one device: --gpus-per-trial N "
+            "gives every worker N GPUs"
+        )
 
 
 def _unkept_logs(step: StepLook, calls: CallbackLook) -> Iterator[str]:

@@ -17,14 +17,17 @@ from lrsearch.definition import StudyDefinition
 from lrsearch.engine._keras_model import asked_for_jit, has_own, own_loop, strategy_of
 from lrsearch.engine._keras_optimizer import inner, rate_is_function
 from lrsearch.engine._keras_rules import ADAPTERS
-from lrsearch.engine._keras_state import kernel_draws, other_variables
+from lrsearch.engine._keras_state import cudnn_layers, kernel_draws, other_variables
 from lrsearch.engine.callbacks import class_names, watches_batches
 from lrsearch.engine.data import Arrays, Data, Stream
+from lrsearch.engine.device_memory import has_gpu, read_memory
 from lrsearch.engine.types import Callback, Function, Model, Variable
 from lrsearch.space import OPTIMIZERS
 from lrsearch.values import TrialSpec
 
 MOST_BYTES = 4 * 2**30  # of arrays on the device; larger arrays stream
+_SHARE_OF_GPU = 8  # arrays may take this part of a GPU where nobody knows what a step takes
+STEPS_OF_MEMORY = 1.5  # times the first step's memory that a training is expected to take
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,7 @@ class AttemptFacts:
     spec: TrialSpec
     data: Data
     callbacks: Sequence[Callback] = ()
+    step_bytes: int = 0  # of `Findings`
 
 
 Facts = TrialSpec | ModelFacts | AttemptFacts
@@ -101,15 +105,29 @@ def check_graph(concrete: Function, known: Iterable[Variable]) -> None:
         raise CannotCarry(UNKNOWN_VARIABLE, others[0])
 
 
+def check_rows(concrete: Function) -> None:
+    """Raise CannotCarry for a traced function of rows with a layer that cuDNN runs."""
+    if cudnn_layers(concrete):
+        raise CannotCarry(CUDNN_LAYER)
+
+
 def check_same_model(kept: Iterable[Variable], fresh: Iterable[Variable]) -> None:
     """Raise CannotCarry where a fresh model's variables are not those of the kept one."""
     if [tuple(each.shape) for each in kept] != [tuple(each.shape) for each in fresh]:
         raise CannotCarry(OTHER_MODEL)
 
 
-def fits_device(data: Data) -> bool:
-    """Whether the arrays of training and validation may lie on the device together."""
-    return sum(split.nbytes for split in _arrays(data)) <= MOST_BYTES
+def fits_device(data: Data, step_bytes: int = 0) -> bool:
+    """Whether the arrays of training and validation may lie on the device together.
+
+    Beside them a GPU must have room for training: its first step took `step_bytes`, 0 if unknown.
+    """
+    most: float = MOST_BYTES
+    if has_gpu():
+        limit = read_memory().limit
+        left = (limit - STEPS_OF_MEMORY * step_bytes) / 2 if step_bytes else limit / _SHARE_OF_GPU
+        most = min(most, left)
+    return sum(split.nbytes for split in _arrays(data)) <= most
 
 
 # -- tests that need more than an expression ------------------------------------------------------
@@ -127,7 +145,7 @@ def _matrix_optimizer(spec: TrialSpec) -> str:
 def _streams(facts: AttemptFacts) -> bool:
     data = facts.data
     arrays = isinstance(data.train, Arrays) and isinstance(data.validation, Arrays)
-    return not arrays or not fits_device(data)
+    return not arrays or not fits_device(data, facts.step_bytes)
 
 
 def _has_texts(facts: AttemptFacts) -> bool:
@@ -188,6 +206,12 @@ SPARSE_GRADIENT = Limit(
 )
 CHANGES_IN_EVALUATION = Limit(
     _VECTORIZED, "the model changes its state in evaluation, by random numbers or a counter"
+)
+CUDNN_LAYER = Limit(
+    _VECTORIZED, "a recurrent layer runs by cuDNN on a GPU, which takes rows one by one"
+)
+STREAMS = Limit(
+    _VECTORIZED, "the data does not fit on the device, or is a dataset", AttemptFacts, _streams
 )
 ROWS_TOO_LARGE = Limit(_VECTORIZED, "the rows do not fit into memory together")
 OTHER_MODEL = Limit(_BOTH, "build_model() does not build the same model twice")
@@ -258,11 +282,9 @@ LIMITS = (
     ),
     Limit(_BOTH, "the data is not numbers", AttemptFacts, _has_texts),
     Limit(_BOTH, "class_weight and sample weights are both given", AttemptFacts, _weighted_twice),
-    Limit(
-        _VECTORIZED, "the data does not fit on the device, or is a dataset", AttemptFacts, _streams
-    ),
+    STREAMS,
     *(MIXED_TYPES, CONSTRAINTS, SETS_WEIGHTS, NO_GRADIENT, SPARSE_GRADIENT, CHANGES_IN_EVALUATION),
-    *(ROWS_TOO_LARGE, OTHER_MODEL, KERNEL_STATE, UNKNOWN_VARIABLE),
+    *(CUDNN_LAYER, ROWS_TOO_LARGE, OTHER_MODEL, KERNEL_STATE, UNKNOWN_VARIABLE),
     *(TEXT_STREAM, SETS_RATE, GRAPHS_TOO_LARGE),
 )
 """Every row. Where several hold, the first one's reason is given."""

@@ -27,6 +27,7 @@ class Findings:
     shared: tuple[Json, ...] = ()  # figures of the start values of layers made outside build_model
     # Digests by str(batch size) and split, where the data depends on the batch size.
     data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    step_bytes: int = 0  # of a GPU, that the first step took; 0 where it ran on a CPU
 
     def to_json(self) -> dict[str, Json]:
         return asdict(self)
@@ -50,6 +51,9 @@ class LoadedStudy:
     _data: dict[int | None, Data] = field(default_factory=dict)
     # By trial and attempt: the user's callbacks before their first call, or their function's error.
     uncalled: dict[tuple[int, int], list[Any] | BaseException] = field(default_factory=dict)
+
+    # What measures the rows of a split, by the searched arguments of `build_model`; text: why not.
+    scorers: dict[str, Any] = field(default_factory=dict)
 
     def data(self, batch_size: int | None) -> Data:
         """The splits for trials of this batch size."""

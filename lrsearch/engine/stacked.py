@@ -40,6 +40,7 @@ from lrsearch.engine.limits import (
     SPARSE_GRADIENT,
     CannotCarry,
     check_graph,
+    check_rows,
 )
 from lrsearch.engine.types import Batch, Function, Model, Structure, Tensor, Variable
 
@@ -162,7 +163,9 @@ class StackedProgram:
                 tf.TensorSpec([None, None], tf.float64),
             ]
             made = tf.function(step, autograph=False, input_signature=signature)
-            check_graph(made.get_concrete_function(), ())
+            concrete = made.get_concrete_function()
+            check_graph(concrete, ())
+            check_rows(concrete)
             self._graphs[key] = made
         return self._graphs[key](state, inputs, np.int32(first), rates)
 

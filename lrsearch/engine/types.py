@@ -21,3 +21,4 @@ Function: TypeAlias = Any  # tf.function, or a function that graphs are traced f
 Batch: TypeAlias = Any  # (x,), (x, y) or (x, y, weight): structures of tensors
 Structure: TypeAlias = Any  # nested tuples, lists and dicts of arrays, tensors or their types
 Logs: TypeAlias = Mapping[str, Any] | None  # what Keras hands to a callback's methods
+Strategy: TypeAlias = Any  # tf.distribute.Strategy, or None where there is none

@@ -8,6 +8,7 @@ between two epochs.
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -118,7 +119,11 @@ class VectorizedEngine(Engine):
         def ask() -> str:
             data = self.loaded.data(spec.setting.batch_size)
             facts = AttemptFacts(
-                definition=self.loaded.definition, spec=spec, data=data, callbacks=callbacks(spec)
+                definition=self.loaded.definition,
+                spec=spec,
+                data=data,
+                callbacks=callbacks(spec),
+                step_bytes=self.loaded.findings.step_bytes,
             )
             return limits.reason_against(self.name, facts)
 
@@ -173,24 +178,31 @@ class VectorizedEngine(Engine):
         except PASSING:
             raise
         except BaseException as error:  # noqa: BLE001 - as above
-            if isinstance(error, tf.errors.ResourceExhaustedError):
-                self.width = max(1, self.width // 2)
-                why = limits.ROWS_TOO_LARGE.reason
-            else:
-                why = self._refuse(error)
-            self._stacks = {size: each for size, each in self._stacks.items() if each is not stack}
-            for row in stack.rows:
-                yield self._train_alone(row.attempt.spec, why, observer)
+            why = self._give_up(error)
         else:
             self._ask_again = -math.inf if outcomes else self._ask_again
             yield from outcomes
+            return
+        # Outside the clause above: the error's frames have tensors of the stack.
+        self._stacks = {size: each for size, each in self._stacks.items() if each is not stack}
+        specs = stack.empty()
+        gc.collect()
+        for spec in specs:
+            yield self._train_alone(spec, why, observer)
+
+    def _give_up(self, error: BaseException) -> str:
+        """Train fewer rows from now on, or none; returns why."""
+        if not isinstance(error, tf.errors.ResourceExhaustedError):
+            return self._refuse(error)
+        self.width = max(1, self.width // 2)
+        return limits.ROWS_TOO_LARGE.reason
 
     def stack(self, size: int | None) -> Stack:
         """The stack of trials with this batch size, whose data lie on the device."""
         if size not in self._stacks:
             train, validation = self.graph.on_device(self.loaded.data(size))
-            assert train is not None
-            assert validation is not None
+            if train is None or validation is None:
+                raise limits.CannotCarry(limits.STREAMS)
             model, draws = kept_model(self.loaded, self.loaded.definition.seed, {})
             program = StackedProgram(model, train, validation, batch_size=size, draws=draws)
             self._stacks[size] = Stack(self.loaded, program)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lrsearch.definition import StudyDefinition
 
 # Options that need worker processes.
-PROCESSES = ("devices", "workers", "threads", "per_device", "trial_timeout")
+PROCESSES = ("devices", "workers", "threads", "per_device", "gpus_per_trial", "trial_timeout")
 
 
 def read_call(given: Mapping[str, Any]) -> tuple[SearchOptions, MachineOptions]:

@@ -17,7 +17,7 @@ from lrsearch.choices import check_choice
 from lrsearch.errors import EnvironmentProblem
 from lrsearch.sampling.model_sampler import ModelSampler
 from lrsearch.sampling.optuna_sampler import OptunaSampler, make_gp
-from lrsearch.sampling.sobol import QuasiRandomSampler
+from lrsearch.sampling.sobol import BalancedSampler, QuasiRandomSampler
 from lrsearch.values import Direction, Setting, TrialRecord
 
 if TYPE_CHECKING:
@@ -48,13 +48,19 @@ SAMPLERS: dict[str, Callable[..., Sampler]] = {
 }
 
 
-def make_sampler(name: str, space: SearchSpace, *, direction: Direction, seed: int) -> Sampler:
+def make_sampler(
+    name: str, space: SearchSpace, *, direction: Direction, seed: int, balanced: str | None = None
+) -> Sampler:
     """The sampler of that name for a study.
+
+    Where `balanced` names a dimension, quasi-random points with equally many of its choices.
 
     Raises UnknownName for a sampler that is not offered, EnvironmentProblem where `gp` lacks
     PyTorch.
     """
     check_sampler(name)
+    if balanced is not None:
+        return BalancedSampler(space, direction=direction, seed=seed, balanced=balanced)
     return SAMPLERS[name](space, direction=direction, seed=seed)
 
 

@@ -34,6 +34,34 @@ class QuasiRandomSampler:
         return self._space.setting_from(point)
 
 
+class BalancedSampler:
+    """Proposes the points of one sequence to every choice of a dimension, in turn.
+
+    Trial number n has the choice n modulo the choices, and point n divided by them: after any whole
+    round all choices have had equally many trials, at the same places of all other dimensions.
+    """
+
+    note = ""
+
+    def __init__(
+        self, space: SearchSpace, *, direction: Direction, seed: int, balanced: str
+    ) -> None:
+        del direction
+        self._space, self._seed, self._balanced = space, seed, balanced
+        dimensions = {each.name: each for each in space.dimensions()}
+        self._choices = dimensions.pop(balanced).choices
+        self._others = tuple(dimensions.values())
+
+    def observe(self, records: Iterable[TrialRecord]) -> None:
+        """Ignore the records."""
+
+    def propose(self, number: int) -> Setting:
+        """The setting of the trial `number`."""
+        index, choice = divmod(number, len(self._choices))
+        point = sobol_point(self._others, index, seed=self._seed)
+        return self._space.setting_from({**point, self._balanced: self._choices[choice]})
+
+
 def sobol_point(dimensions: Sequence[Dimension], index: int, *, seed: int) -> dict[str, Any]:
     """Point `index` (from 0) of the sequence scrambled by `seed`, on the dimensions' own axes.
 

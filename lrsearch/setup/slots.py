@@ -2,8 +2,8 @@
 
 A slot is a worker's share: a GPU, a part of one, or some CPU threads. The worker's environment
 binds the worker to its slot before TensorFlow loads. A machine without GPUs gets one worker per
-core, fewer where memory or trials do not suffice, and the workers divide the threads. Knows nothing
-of studies.
+core, or fewer where memory is short or trials are few; the workers divide the threads. Knows
+nothing of studies.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from dataclasses import dataclass, field, replace
 from lrsearch.answer.words import count_text
 from lrsearch.errors import DeviceProblem, InvalidValue
 from lrsearch.options import MachineOptions
-from lrsearch.setup.devices import Gpu, Machine, choose_gpus
+from lrsearch.setup.devices import Machine, choose_gpus
+from lrsearch.setup.nvidia import Gpu
 
 OVERHEAD_MIB = 614  # 0.6 GiB per process for CUDA's context and libraries, on a shared GPU
 # 0.8 GiB: TensorFlow, a small data set and reserve. The system kills workers that do not fit.
 CPU_WORKER_MIB = 819
+_GROWS = "TF_FORCE_GPU_ALLOW_GROWTH"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slot:
-    """One worker's share. `env` is set, and names in `unset` removed, before its process starts."""
+    """One worker's share; its process starts with the variables `env` and without `unset`."""
 
     name: str  # "gpu:0", "gpu:0/2", "cpu:1"
     threads: int
@@ -81,10 +83,13 @@ def plan_slots(
     gpus = choose_gpus(machine, asked.devices)
     if gpus:
         return _gpu_plan(machine, gpus, asked)
-    if asked.per_device is not None:
-        fix = "Say --workers instead."
-        allowed = "left out on a CPU"
-        raise InvalidValue("--per-device", got=asked.per_device, allowed=allowed, fix=fix)
+    for option, value in (
+        ("--per-device", asked.per_device),
+        ("--gpus-per-trial", asked.gpus_per_trial),
+    ):
+        if value is not None:
+            fix, allowed = "Say --workers instead.", "left out on a CPU"
+            raise InvalidValue(option, got=value, allowed=allowed, fix=fix)
     return _cpu_plan(machine, asked, trials=trials, kept=kept)
 
 
@@ -115,9 +120,9 @@ def _divide_cores(machine: Machine, asked: MachineOptions, *, trials: int | None
 
 
 def _cpu_workers(machine: Machine, asked: MachineOptions, trials: int | None) -> tuple[int, str]:
-    """The number of workers that cores, memory and trials all allow, and the reason.
+    """The number of workers that cores, memory and trials allow, and the limit that decides.
 
-    Of equal limits the first is the reason.
+    Of equal limits the first one decides.
     """
     threads = f"--threads {asked.threads}" if asked.threads else ""
     if asked.workers is not None:
@@ -136,6 +141,8 @@ def _cpu_workers(machine: Machine, asked: MachineOptions, trials: int | None) ->
 
 
 def _gpu_plan(machine: Machine, gpus: Sequence[Gpu], asked: MachineOptions) -> SlotPlan:
+    if (asked.gpus_per_trial or 1) > 1:
+        return _group_plan(machine, gpus, asked)
     # More workers than GPUs must share.
     share = asked.per_device or (-(-asked.workers // len(gpus)) if asked.workers else 1)
     # Every GPU gets a first worker before any gets a second.
@@ -148,17 +155,65 @@ def _gpu_plan(machine: Machine, gpus: Sequence[Gpu], asked: MachineOptions) -> S
     return SlotPlan(slots=tuple(slots), reason=", ".join(words) or "one per GPU")
 
 
+def _group_plan(machine: Machine, gpus: Sequence[Gpu], asked: MachineOptions) -> SlotPlan:
+    """Give each worker several GPUs, for models under a MirroredStrategy."""
+    each = asked.gpus_per_trial or 1
+    groups = [gpus[at : at + each] for at in range(0, len(gpus) - each + 1, each)]
+    _check_groups(gpus, groups, asked)
+    groups = groups[: asked.workers or None]
+    threads = asked.threads or max(1, machine.cores // len(groups))
+    options = {name: getattr(asked, name) for name in ("gpus_per_trial", "workers", "threads")}
+    words = [f"--{name.replace('_', '-')} {value}" for name, value in options.items() if value]
+    if left := [f"gpu:{gpu.index}" for gpu in gpus[len(groups) * each :]]:
+        words.append(f"{', '.join(left)} left over")
+    slots = (_group_slot(group, threads) for group in groups)
+    return SlotPlan(slots=tuple(slots), reason=", ".join(words))
+
+
+def _check_groups(
+    gpus: Sequence[Gpu], groups: Sequence[Sequence[Gpu]], asked: MachineOptions
+) -> None:
+    """Raise InvalidValue or DeviceProblem where these GPUs cannot be grouped as asked."""
+    each = asked.gpus_per_trial
+    if asked.per_device is not None:
+        fix = "Leave one of the two out."
+        allowed = "left out beside --gpus-per-trial"
+        raise InvalidValue("--per-device", got=asked.per_device, allowed=allowed, fix=fix)
+    if sliced := next((gpu for gpu in gpus if gpu.uuid.startswith("MIG-")), None):
+        what = f"gpu:{sliced.index} is a MIG slice, and CUDA lets a process use one slice"
+        raise DeviceProblem(f"{what}.", fix="Leave --gpus-per-trial out.")
+    if not groups:
+        have = count_text(len(gpus), "GPU")
+        fix = f"Say --gpus-per-trial {len(gpus)} or less."
+        raise DeviceProblem(
+            f"--gpus-per-trial {each} needs {each} GPUs; this machine shows {have}.", fix=fix
+        )
+    if asked.workers is not None and asked.workers > len(groups):
+        allowed = f"at most {len(groups)}, with {each} of {len(gpus)} GPUs each"
+        raise InvalidValue("--workers", got=asked.workers, allowed=allowed)
+
+
+def _group_slot(group: Sequence[Gpu], threads: int) -> Slot:
+    name = f"gpu:{'+'.join(str(gpu.index) for gpu in group)}"
+    visible = ",".join(gpu.uuid for gpu in group)
+    env = _gpu_env(visible, threads) | {_GROWS: "true"}
+    return Slot(name=name, threads=threads, env=env)
+
+
+def _gpu_env(visible: str, threads: int) -> dict[str, str]:
+    bound = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": visible}
+    return bound | _thread_env(threads)
+
+
 def _gpu_slot(gpu: Gpu, part: int, sharing: int, threads: int) -> Slot:
     """Make the slot of a worker on a GPU.
 
-    Memory may grow where the worker has the GPU alone, and has a hard limit where the worker shares
-    it: TensorFlow refuses both at once.
+    A worker alone on a GPU may let its memory grow; workers that share one have a hard limit each.
+    TensorFlow refuses both at once.
     """
-    env = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpu.uuid}
-    env |= _thread_env(threads)
-    grows = "TF_FORCE_GPU_ALLOW_GROWTH"
+    env = _gpu_env(gpu.uuid, threads)
     if sharing == 1:
-        return Slot(name=f"gpu:{gpu.index}", threads=threads, env=env | {grows: "true"})
+        return Slot(name=f"gpu:{gpu.index}", threads=threads, env=env | {_GROWS: "true"})
     if gpu.memory_mib is None:
         what = f"the memory of gpu:{gpu.index} ({gpu.name}) is not known"
         raise DeviceProblem(f"{what}, so it cannot be shared.", fix="Leave --per-device out.")
@@ -167,13 +222,13 @@ def _gpu_slot(gpu: Gpu, part: int, sharing: int, threads: int) -> Slot:
         little = f"gpu:{gpu.index} has {gpu.memory_mib} MiB: too little for {sharing} workers."
         raise DeviceProblem(little, fix="Lower --per-device.")
     name = f"gpu:{gpu.index}/{part}"
-    return Slot(name=name, threads=threads, memory_mib=limit, env=env, unset=(grows,))
+    return Slot(name=name, threads=threads, memory_mib=limit, env=env, unset=(_GROWS,))
 
 
 def _thread_env(threads: int) -> dict[str, str]:
-    """Limit the threads of NumPy's own libraries, which the user's data code may call.
+    """Limit the threads of NumPy's libraries, which the user's data code may call.
 
-    The worker itself limits TensorFlow's.
+    The worker limits TensorFlow's threads itself.
     """
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return dict.fromkeys(names, str(threads))

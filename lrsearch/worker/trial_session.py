@@ -87,7 +87,11 @@ class TrialSession:
         self._heartbeat, self._stop, self._send = heartbeat, stop, send
         self._mirror = Mirror(ledger)
         self._sampler = make_sampler(
-            plan.sampler, space, direction=plan.facts.direction, seed=plan.seed
+            plan.sampler,
+            space,
+            direction=plan.facts.direction,
+            seed=plan.seed,
+            balanced=plan.balanced,
         )
         self._judge = PruningJudge(ledger, study)
         self._saver = CheckpointSaver(ledger, store, heartbeat, stop, say_once=self._say_once)

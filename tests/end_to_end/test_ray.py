@@ -80,7 +80,8 @@ def test_an_actor_whose_node_is_removed_goes_on_elsewhere_and_its_worker_dies_wi
 ):
     says = {"journal": str(tmp_path / "journal"), "epochs": 8, "epoch_seconds": 0.5}
     (tmp_path / "toy.json").write_text(json.dumps(says))
-    create = ("--create-only", "--trials", str(TRIALS), "--retest", "0", "--sampler", "random")
+    rules = ("--sampler", "random", "--pruner", "none")
+    create = ("--create-only", "--trials", str(TRIALS), "--retest", "0", *rules)
     subprocess.run(
         ["lrsearch", "start-study", "toy.json", *create], env=here, cwd=tmp_path, check=True
     )

@@ -61,6 +61,8 @@ def search(options, monkeypatch):
         monkeypatch.setattr(worker_count, "inspect_machine", lambda: machine)
         Path("toy.json").write_text("{}")
         events = []
+        if begin is run_study:
+            given.setdefault("pruner", "none")
         begin(what, listen=events.append, **options, **given)
         with closing(open_ledger(options["storage"])) as ledger:
             study = ledger.study("toy")

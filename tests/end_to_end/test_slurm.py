@@ -43,7 +43,8 @@ class Submitter:
         self._environment = toy_command.install(folder) | ours
         says = {"journal": str(folder / "journal"), **says}
         (folder / "toy.json").write_text(json.dumps(says))
-        create = ("--create-only", "--trials", TRIALS, "--retest", "0", "--sampler", "random")
+        rules = ("--sampler", "random", "--pruner", "none")
+        create = ("--create-only", "--trials", TRIALS, "--retest", "0", *rules)
         self.run("start-study", "toy.json", *create)
 
     def run(self, *words):

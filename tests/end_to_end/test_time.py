@@ -38,6 +38,7 @@ def search(tmp_path, monkeypatch):
             engine_factory="worker_toy:loader",
             devices="cpu",
             workers=2,
+            pruner="none",
             listen=events.append,
             **given,
         )

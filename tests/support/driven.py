@@ -50,6 +50,7 @@ def study(tmp_path, monkeypatch):
             "trials": trials,
             "retest": retest,
             "sampler": "random",
+            "pruner": "none",
         }
 
     return make

@@ -124,6 +124,8 @@ def test_text_is_escaped_unless_it_is_markup_already():
     [
         ({}, "flattered by luck until it is retested"),
         ({0: [0.95, 0.951, 0.949], 3: [0.97, 0.971, 0.969]}, "Better than yours: trial 3 gains"),
+        ({0: [0.95, 0.951, 0.949], 3: [0.97, 0.971, 0.969]}, "Use adam at a peak learning rate"),
+        ({0: [0.95, 0.99, 0.91], 3: [0.96, 0.99, 0.95]}, "Undecided yet; the best so far is"),
         ({0: [0.95, 0.99, 0.91], 3: [0.96, 0.99, 0.95]}, "Undecided: trial 3 gains"),
         ({0: [0.98, 0.981, 0.979], 3: [0.96, 0.97, 0.965]}, "Keep your own compile"),
     ],

@@ -1,21 +1,37 @@
 """Devices are found without TensorFlow and divided so that no two workers fight over one."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsearch.errors import DeviceProblem, InvalidValue
 from lrsearch.options import MachineOptions
-from lrsearch.setup.devices import (
-    Gpu,
-    Machine,
-    _from_driver,
-    find_gpus,
-    inspect_machine,
-    parse_smi,
-    select_visible,
-)
+from lrsearch.setup.devices import Machine, inspect_machine, select_visible
+from lrsearch.setup.nvidia import Gpu, _from_driver, list_gpus, parse_smi
 from lrsearch.setup.slots import plan_slots
+
+# What nvidia-smi said elsewhere, with UUIDs shortened; the slices are of NVIDIA's MIG guide.
+H200 = "0, GPU-b182fef8-4cef-d366-2467-d44a2b5aa688, NVIDIA H200, 143771, Disabled\n"
+MIXED = "0, GPU-a, NVIDIA T4, 15360, [N/A]\n1, GPU-b, NVIDIA A100-PCIE-40GB, 40960, Disabled\n"
+CUT = "0, GPU-e8, NVIDIA A100-SXM4-40GB, 40960, Enabled\n1, GPU-f9, NVIDIA A100-SXM4-40GB, 40960, Disabled\n"
+SLICES = """GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-e8)
+  MIG 3g.20gb     Device  0: (UUID: MIG-c6)
+  MIG 2g.10gb     Device  1: (UUID: MIG-cb)
+  MIG 1c.1g.5gb   Device  2: (UUID: MIG-d0)
+GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-f9)
+"""
+OLD_SLICES = """GPU 0: A100-SXM4-40GB (UUID: GPU-e8)
+  MIG 3g.20gb Device 0: (UUID: MIG-GPU-e8/1/0)
+"""
+PLAYED = """#!/bin/sh
+case "$*" in
+  -L) cat {folder}/listed ;;
+  *mig.mode.current*) {mode} ;;
+  *) cat {folder}/plain ;;
+esac
+"""
 
 SMI = "0, GPU-aa, NVIDIA A100-SXM4-40GB, 40960\n1, GPU-ab, NVIDIA A100-SXM4-40GB, 40960\n"
 GPUS = parse_smi(SMI)
@@ -71,6 +87,19 @@ def test_the_drivers_files_do_where_nvidia_smi_is_missing(tmp_path):
         ("0,7,1", ["GPU-aa"]),
         ("-1", []),
         ("MIG-x", ["MIG-x"]),
+        # As a driver of version 580 does on an H200: benchmarks/gpus/visible.py.
+        ("0,0", []),
+        ("GPU-", []),
+        ("gpu-AB", ["GPU-ab"]),
+        ("GPU-ab,0", ["GPU-ab"]),
+        ("0,GPU-ab", ["GPU-aa"]),
+        ("00", ["GPU-aa"]),
+        ("+1", ["GPU-ab"]),
+        (" 1 ", ["GPU-ab"]),
+        ("1,", ["GPU-ab"]),
+        ("ab", []),
+        ("NoDevFiles", []),
+        ("GPU-a", []),  # of two cards
     ],
 )
 def test_cuda_visible_devices_is_honoured_as_cuda_does(visible, uuids):
@@ -80,7 +109,7 @@ def test_cuda_visible_devices_is_honoured_as_cuda_does(visible, uuids):
 
 
 def test_an_empty_cuda_visible_devices_hides_all():
-    assert find_gpus({"CUDA_VISIBLE_DEVICES": ""}) == ()
+    assert inspect_machine({"CUDA_VISIBLE_DEVICES": ""}).gpus == ()
 
 
 def test_one_worker_a_gpu_bound_by_uuid_with_memory_that_grows():
@@ -199,7 +228,7 @@ def test_workers_on_gpus_keep_no_number_of_threads():
     )
 
 
-@pytest.mark.parametrize("name", ["workers", "threads", "per_device"])
+@pytest.mark.parametrize("name", ["workers", "threads", "per_device", "gpus_per_trial"])
 def test_a_number_of_workers_or_threads_below_one_is_refused(name):
     with pytest.raises(InvalidValue, match=f"{name} must be a whole number of at least 1"):
         MachineOptions(**{name: 0})
@@ -207,3 +236,144 @@ def test_a_number_of_workers_or_threads_below_one_is_refused(name):
 
 def test_this_machine_has_at_least_one_core():
     assert inspect_machine({"CUDA_VISIBLE_DEVICES": ""}).cores >= 1
+
+
+# -- recorded machines -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def play(tmp_path, monkeypatch):
+    """Puts an nvidia-smi on the PATH that says this; an old one does not know of MIG."""
+
+    def play(queried, listed="", *, old=False):
+        (tmp_path / "queried").write_text(queried)
+        (tmp_path / "listed").write_text(listed)
+        plain = [line.rpartition(",")[0] for line in queried.splitlines()]
+        (tmp_path / "plain").write_text("\n".join(plain))
+        mode = "echo Field mig.mode.current is not valid; exit 2"
+        mode = mode if old else f"cat {tmp_path}/queried"
+        program = tmp_path / "nvidia-smi"
+        program.write_text(PLAYED.format(folder=tmp_path, mode=mode))
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    return play
+
+
+def test_an_h200_is_found_as_it_was_recorded(play):
+    play(H200)
+    [gpu] = list_gpus()
+    assert (gpu.name, gpu.memory_mib) == ("NVIDIA H200", 143771)
+    shared = slots_of(machine(gpus=(gpu,)), per_device=4)
+    # Four such limits and four contexts were there together: 140,254 of 143,771 MiB were taken.
+    assert {slot.memory_mib for slot in shared} == {35328}
+
+
+def test_a_driver_that_knows_no_mig_is_asked_without_it(play):
+    play(MIXED, old=True)
+    assert [gpu.memory_mib for gpu in list_gpus()] == [15360, 40960]
+
+
+def test_a_card_that_is_cut_gets_a_worker_for_every_slice(play):
+    play(CUT, SLICES)
+    found = inspect_machine({})
+    assert [(gpu.index, gpu.uuid, gpu.memory_mib) for gpu in found.gpus] == [
+        (0, "MIG-c6", 19073),
+        (1, "MIG-cb", 9536),
+        (2, "MIG-d0", None),
+        (3, "GPU-f9", 40960),
+    ]
+    slots = slots_of(found)
+    assert [slot.env["CUDA_VISIBLE_DEVICES"] for slot in slots] == [
+        "MIG-c6",
+        "MIG-cb",
+        "MIG-d0",
+        "GPU-f9",
+    ]
+
+
+def test_slices_of_older_drivers_are_named_by_their_card(play):
+    play(CUT.splitlines()[0] + "\n", OLD_SLICES)
+    assert [gpu.uuid for gpu in list_gpus()] == ["MIG-GPU-e8/1/0"]
+
+
+def test_a_card_that_may_be_cut_and_has_no_slice_is_no_device(play):
+    play(CUT, "GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-e8)\n")
+    assert [gpu.uuid for gpu in list_gpus()] == ["GPU-f9"]
+
+
+@pytest.mark.parametrize(
+    ("visible", "uuids"),
+    [
+        ("0", ["MIG-c6"]),  # CUDA takes a cut card's first slice
+        ("GPU-e8", ["MIG-c6"]),
+        ("MIG-cb", ["MIG-cb"]),
+        ("1", ["GPU-f9"]),
+    ],
+)
+def test_cuda_visible_devices_names_slices_and_cut_cards(play, visible, uuids):
+    play(CUT, SLICES)
+    found = inspect_machine({"CUDA_VISIBLE_DEVICES": visible}).gpus
+    assert [gpu.uuid for gpu in found] == uuids
+
+
+def test_a_number_among_cards_that_differ_is_refused_unless_it_is_of_the_bus(play):
+    play(MIXED)
+    asked = {"CUDA_VISIBLE_DEVICES": "0"}
+    unclear = inspect_machine(asked)
+    with pytest.raises(DeviceProblem, match=r"counts the fastest first.*CUDA_DEVICE_ORDER"):
+        slots_of(unclear)
+    assert slots_of(unclear, devices="cpu")[0].name.startswith("cpu")
+    by_bus = inspect_machine({**asked, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+    assert [gpu.uuid for gpu in by_bus.gpus] == ["GPU-a"]
+
+
+@pytest.mark.parametrize("visible", ["0,1", "1,0", "GPU-b", None])
+def test_cards_that_differ_are_taken_where_all_or_uuids_are_named(play, visible):
+    play(MIXED)
+    asked = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    assert slots_of(inspect_machine(asked))[0].gpu
+
+
+# -- several GPUs for each trial -------------------------------------------------------------------
+
+FOUR = tuple(
+    Gpu(index=index, uuid=f"GPU-{index}", name="T4", memory_mib=15360) for index in range(4)
+)
+
+
+def test_gpus_per_trial_gives_every_worker_a_group_of_its_own():
+    slots = slots_of(machine(gpus=FOUR), gpus_per_trial=2)
+    assert [slot.name for slot in slots] == ["gpu:0+1", "gpu:2+3"]
+    assert [slot.env["CUDA_VISIBLE_DEVICES"] for slot in slots] == ["GPU-0,GPU-1", "GPU-2,GPU-3"]
+    assert all(slot.env["TF_FORCE_GPU_ALLOW_GROWTH"] == "true" and slot.gpu for slot in slots)
+    assert [slot.threads for slot in slots] == [4, 4]
+
+
+def test_a_gpu_that_no_group_takes_is_said():
+    told = reason_of(machine(gpus=FOUR), gpus_per_trial=3)
+    assert told == "1 worker of 8 threads: --gpus-per-trial 3, gpu:3 left over"
+
+
+def test_one_gpu_per_trial_is_what_happens_anyway():
+    assert slots_of(machine(gpus=FOUR), gpus_per_trial=1) == slots_of(machine(gpus=FOUR))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"gpus_per_trial": 5}, "needs 5 GPUs; this machine shows 4 GPUs"),
+        ({"gpus_per_trial": 2, "workers": 3}, "--workers must be at most 2"),
+        ({"gpus_per_trial": 2, "per_device": 2}, "--per-device must be left out"),
+        ({"gpus_per_trial": 2, "devices": "cpu"}, "--gpus-per-trial must be left out on a CPU"),
+    ],
+)
+def test_groups_that_cannot_be_are_refused_in_one_line(given, said):
+    with pytest.raises((DeviceProblem, InvalidValue), match=said):
+        slots_of(machine(gpus=FOUR), **given)
+
+
+def test_slices_are_never_grouped():
+    cut = tuple(replace(gpu, uuid=f"MIG-{gpu.index}") for gpu in FOUR)
+    with pytest.raises(DeviceProblem, match="gpu:0 is a MIG slice"):
+        slots_of(machine(gpus=cut), gpus_per_trial=2)
