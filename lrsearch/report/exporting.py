@@ -55,7 +55,7 @@ def choose(answer: Answer, trial: int | None) -> Contender:
 
 
 def as_json(study: StudyRecord, answer: Answer, chosen: Contender) -> dict[str, Json]:
-    """All that a program needs to train it again."""
+    """All that a program needs to train the setting again."""
     facts, setting = study.facts, chosen.setting
     own = facts.own_optimizer if chosen.is_yours else {}
     run = _run(study, answer, chosen)

@@ -32,7 +32,9 @@ def headline(answer: Answer) -> str:
     rate = f"{setting.optimizer} at a peak learning rate of {rate_text(setting.learning_rate)}"
     reached = f"{schedule_text(setting)}: {answer.objective} {_values(best)}"
     if best.is_yours:
-        return f"Keep your own compile, {rate}, {reached}; {_beside_yours(answer)}."
+        open_yet = answer.verdict.gain is not None and decision is Decision.UNDECIDED
+        keep = f"Keep your own compile{' for now' if open_yet else ''}"
+        return f"{keep}, {rate}, {reached}; {_beside_yours(answer)}."
     said = f"{rate}, {reached}{_of_yours(answer)}."
     if answer.verdict.gain is None or decision is Decision.BETTER:
         return f"Use {said}"
