@@ -112,6 +112,8 @@ class EngineProcess:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()  # type: ignore[union-attr]
         self._process, self._lines = None, queue.Queue()
 
     def _running(self) -> subprocess.Popen[str]:
@@ -128,8 +130,9 @@ class EngineProcess:
 
 
 def _read_lines(stream: Any, lines: queue.Queue[str]) -> None:
-    for line in stream:
-        lines.put(line)
+    with stream:
+        for line in stream:
+            lines.put(line)
     lines.put("")
 
 

@@ -35,9 +35,9 @@ class SearchResult:
     records: Sequence[TrialRecord]
     curves: Mapping[int, Sequence[CurvePoint]]  # by trial id
     answer: Answer
-    # of this process; None for a study file's, and for a study that was loaded
+    # The definition of this process; None for a study file, and for a loaded study.
     definition: StudyDefinition | None = None
-    # of the search: retests train by them too
+    # The options of the search, with which retests train, too.
     search_options: SearchOptions = field(default_factory=SearchOptions)
     machine_options: MachineOptions = field(default_factory=MachineOptions)
 
@@ -48,23 +48,20 @@ class SearchResult:
 
     @property
     def yours(self) -> Contender | None:
-        """The same of your own compile."""
+        """Your own compile with its value and retests."""
         return self.answer.yours
 
     @property
     def trials(self) -> pd.DataFrame:
-        """One row a search trial: number (index), origin, state, optimizer, learning_rate,
-        schedule, value, knobs, ...
-        """
+        """One row per search trial: number (index), origin, state, optimizer, learning_rate, ..."""
         rows = [_row(each) for each in self.records if each.is_search]
         table: pd.DataFrame = _pandas().DataFrame(rows).set_index("number")
         return table
 
     def suggestion(self) -> Suggestion:
-        """The best setting ready for `model.compile`: `.optimizer(model)`, `.schedule()`,
-        `.rate(step)`.
+        """The best setting for `model.compile`: `.optimizer(model)`, `.schedule()`, `.rate(step)`.
 
-        Raises InvalidValue where nothing is best yet, or yours is: that is no searched setting.
+        Raises InvalidValue where there is no best setting yet, or yours is the best.
         """
         if self.best is None:
             raise InvalidValue(
@@ -89,11 +86,9 @@ class SearchResult:
         )
 
     def export(self, trial: int | None = None, *, form: str = "python") -> str:
-        """The best setting, or that of `trial`, as `lrsearch export` prints it: `"python"` code or
-        `"json"`.
+        """The best setting, or a trial's, as `lrsearch export` prints it: `"python"` or `"json"`.
 
-        Raises CannotExport for yours where it cannot be written as code, UnknownName for a trial
-        that is not there.
+        Raises CannotExport where yours cannot be written as code, UnknownName for an unknown trial.
         """
         from lrsearch.report.exporting import export_text
 
@@ -133,6 +128,18 @@ class SearchResult:
 
         return curves_figure(self.study, self.records, self.curves, self.answer)
 
+    def plot_progress(self) -> Figure:
+        """The best value of one training after k trials, beside yours and the retests."""
+        from lrsearch.report.progress_picture import progress_figure
+
+        return progress_figure(self.study, self.records, self.answer)
+
+    def plot_shapes(self) -> Figure:
+        """The best value of each optimizer with each schedule shape."""
+        from lrsearch.report.shapes_picture import shapes_figure
+
+        return shapes_figure(self.study, self.answer)
+
     def retest(
         self,
         *,
@@ -143,9 +150,9 @@ class SearchResult:
     ) -> SearchResult:
         """The same study's result with more retests, as `lrsearch retest` adds and trains them.
 
-        seeds: so many in all for each setting. top: the best so many settings, and yours. trial:
-        these, and yours. A study that was searched in this process trains here, another one by
-        worker processes from its file.
+        seeds: how many in all for each setting. top: how many of the best settings, beside yours.
+        trial: which trials, beside yours. A study that was searched in this process trains here,
+        another one in worker processes by its file.
         """
         from lrsearch.launch.searching import retest_study
         from lrsearch.progress.watching import show_progress
@@ -160,9 +167,7 @@ class SearchResult:
         return _result(self.study.name, search, machine, self.definition)
 
     def show(self, trial: int | str) -> None:
-        """Print all that is known of a trial, such as `7`, or of a retest, such as `"7/2"`: its
-        second.
-        """
+        """Print all that is known of a trial (`7`), or of its second retest (`"7/2"`)."""
         from lrsearch.report.finding import find_trial
         from lrsearch.report.trial_page import trial_data, trial_text
 
@@ -224,17 +229,17 @@ def search(
     """Search a study to the end of its budget and return what was found.
 
     A `StudyDefinition` is searched in this very process, on one device. Without `name` the study is
-    named by its definition: calling it again goes on where it stood, and another definition is
-    another study. A study file's path is searched by worker processes, as `lrsearch start-study`
-    does; `devices`, `workers`, `threads`, `per_device`, `gpus_per_trial` and `trial_timeout` are
-    for these.
+    named by its definition: the same call goes on with the stored study, and another definition
+    makes another study. A study file is searched by worker processes, as by `lrsearch start-study`;
+    `devices`, `workers`, `threads`, `per_device`, `gpus_per_trial` and `trial_timeout` are for
+    these processes.
 
     The options are those of `lrsearch start-study`, by their names there; times are in seconds,
     sizes in bytes. `optimizers`, `schedules` and so on replace what the definition's space says,
     and are written as in a SearchSpace. A `retest` above the study's own adds seeds.
 
-    Raises what the command line says in one line: CallerError, EnvironmentProblem, Refused,
-    StudyBroken.
+    Raises the errors that the command line prints in one line: CallerError, EnvironmentProblem,
+    Refused, StudyBroken.
     """
     words = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
     from lrsearch.launch.searching import read_call, search_study
@@ -252,7 +257,7 @@ _NO_OPTIONS = frozenset({"definition", "quiet", "verbose", "log_file"})
 
 
 def load(name: str, *, storage: str | None = None) -> SearchResult:
-    """The result of a study as it stands in the database, finished or not, wherever it was made.
+    """The result of a stored study, finished or not.
 
     Raises UnknownName where there is no such study.
     """
@@ -280,7 +285,7 @@ def _result(
 
 
 def _stream() -> TextIO:
-    """Where progress goes: a notebook shows standard error in red, as if something were wrong."""
+    """The stream for progress: not standard error in a notebook, which shows it in red."""
     return sys.stdout if type(sys.stderr).__module__.startswith("ipykernel") else sys.stderr
 
 

@@ -31,7 +31,7 @@ from typing import Any
 
 
 def text_of(error: BaseException) -> str:
-    """The text of an exception; code of anybody wrote its `__str__`, which may raise in turn."""
+    """The text of an exception, whose `__str__` may be anybody's and raise in turn."""
     try:
         return str(error)
     except BaseException as further:  # noqa: BLE001 - as the traceback module does
@@ -41,7 +41,7 @@ def text_of(error: BaseException) -> str:
 class LrSearchError(Exception):
     """The base of all errors; its text is one line: what, where, what is allowed, what to do next.
 
-    For programs the parts are kept as well; `fix` ends the text.
+    Programs read the parts, too. The text ends with `fix`.
     """
 
     exit_code = 1
@@ -129,7 +129,7 @@ def slips(one: str, other: str) -> int:
 
 
 def plain(value: object) -> Any:
-    """`value` as JSON; what JSON cannot hold becomes its text."""
+    """Convert `value` to JSON; objects unknown to JSON become their text."""
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -185,10 +185,9 @@ _EDITED = (
 )
 _DRAWN = (
     "Every worker loads the data and makes the file's own layers for itself: give whatever is "
-    "drawn at random a fixed seed, "
-    "as in train_test_split(..., random_state=0) or keras.utils.set_random_seed(0). Data that is "
-    "meant to be other data "
-    "needs a study of its own: --name NEW."
+    "drawn at random a fixed seed, as in train_test_split(..., random_state=0) or "
+    "keras.utils.set_random_seed(0). Data that is meant to be other data needs a study of its "
+    "own: --name NEW."
 )
 
 
@@ -259,5 +258,5 @@ class Interrupted(LrSearchError):
 class AskedToLeave(KeyboardInterrupt):
     """The user's second Ctrl-C where training runs in their own process.
 
-    Engines let it pass, and blame no trial for it.
+    Engines let it pass: no trial fails by it.
     """

@@ -1,4 +1,4 @@
-"""Estimates how long a number of trainings takes, by a few timed steps. Pure arithmetic."""
+"""Estimates the time of a number of trainings by a few timed steps. Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class TimedSteps:
     """The seconds of trainings by a few timed steps.
 
-    Tracing is apart: a worker pays it once per graph.
+    Tracing is counted apart, since a worker traces each graph only once.
     """
 
     seconds: float  # of one training, beside the others on its worker
@@ -33,7 +33,7 @@ class Forecast:
     trainings: int
     yours: int  # trainings of yours, retests included
     workers: int
-    waits: bool  # retests follow the search
+    waits: bool  # whether retests follow the search
 
     def total_seconds(self, trainings: int | None = None) -> float:
         """Seconds of all trainings, or of the first `trainings`."""
@@ -48,6 +48,6 @@ class Forecast:
         return (mine - alone) * timed.seconds + alone * timed.yours_seconds + tracing + waiting
 
     def seconds_left(self, *, done: int, elapsed: float) -> float:
-        """Seconds left after `done` trainings took `elapsed`, at the pace of those trainings."""
+        """Seconds left after `done` trainings that took `elapsed` seconds, at their pace."""
         whole, begun = self.total_seconds(), self.total_seconds(done)
         return max(0.0, whole - elapsed if not done else (whole - begun) * elapsed / begun)

@@ -4,8 +4,8 @@ Knows nothing of studies.
 
 Tested on Linux only. macOS has no affinity, no /proc and no control groups, and needs none here;
 Windows is refused. Containers and batch systems limit cores and memory by control groups, of
-version 1 or 2, and a group's ancestors limit the group too. All files are read below `root`, so
-that tests can write their own.
+version 1 or 2, and a group's ancestors limit the group too. All files are read below `root`, for
+tests with files of their own.
 """
 
 from __future__ import annotations

@@ -10,67 +10,56 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeAlias, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Self, TypeAlias, dataclass_transform
 
 from lrsearch.forecast import Forecast
 from lrsearch.jsonable import from_json, to_json
 from lrsearch.values import Direction, Json, Kind, Origin, Setting, Status, StudyFacts, TrialState
 
-T = TypeVar("T")
-
 # -- the two families -----------------------------------------------------------------------------
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
-class Message:
-    """A message. Each subclass becomes a frozen dataclass with keyword-only fields."""
+class _Line:
+    """A line of JSON. Each subclass becomes a frozen dataclass with keyword-only fields."""
 
-    event: ClassVar[str]
-    kinds: ClassVar[dict[str, type[Message]]] = {}
+    key: ClassVar[str]  # of the JSON, for the name of the line's class
+    kinds: ClassVar[dict[str, type[Any]]]  # by this name
 
     def __init_subclass__(cls) -> None:
         dataclass(frozen=True, kw_only=True)(cls)
-        if "event" in vars(cls):
-            Message.kinds[cls.event] = cls
+        if cls.key in vars(cls):
+            cls.kinds[vars(cls)[cls.key]] = cls
 
     def to_json(self) -> dict[str, Json]:
-        return {"event": self.event, **to_json(self)}
+        return {self.key: getattr(self, self.key), **to_json(self)}
 
-    @staticmethod
-    def from_json(data: Mapping[str, Json]) -> Message:
-        """Make the message of `to_json`'s data. Raises ValueError for other data."""
-        return _from_json(Message.kinds, "event", data)
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Self:
+        """Make the line of `to_json`'s data. Raises ValueError for other data."""
+        kind = cls.kinds.get(str(data.get(cls.key)))
+        if kind is None:
+            raise ValueError(f"no {cls.__name__.lower()}: {data!r}")
+        line: Self = from_json(kind, {name: data[name] for name in data if name != cls.key})
+        return line
+
+
+class Message(_Line):
+    """A message of a worker or a parent; classes without an `event` are common parts of others."""
+
+    key, kinds = "event", {}
+    event: ClassVar[str]
 
 
 class WorkerMessage(Message):
     """A message of a worker to its parent."""
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True)
-class Command:
-    """A command of a parent to a worker; a dataclass like the messages."""
+class Command(_Line):
+    """A command of a parent to a worker."""
 
+    key, kinds = "do", {}
     do: ClassVar[str]
-    kinds: ClassVar[dict[str, type[Command]]] = {}
-
-    def __init_subclass__(cls) -> None:
-        dataclass(frozen=True, kw_only=True)(cls)
-        Command.kinds[cls.do] = cls
-
-    def to_json(self) -> dict[str, Json]:
-        return {"do": self.do, **to_json(self)}
-
-    @staticmethod
-    def from_json(data: Mapping[str, Json]) -> Command:
-        """Make the command of `to_json`'s data. Raises ValueError for other data."""
-        return _from_json(Command.kinds, "do", data)
-
-
-def _from_json(kinds: Mapping[str, type[T]], key: str, data: Mapping[str, Json]) -> T:
-    kind = kinds.get(str(data.get(key)))
-    if kind is None:
-        raise ValueError(f"neither a message nor a command: {data!r}")
-    return from_json(kind, {name: data[name] for name in data if name != key})
 
 
 # -- values within messages ------------------------------------------------------------------------

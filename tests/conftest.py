@@ -69,7 +69,7 @@ def pytest_collection():
 # The longest: begun first, so that the short files fill what is left of the other processes' time.
 # xdist keeps this order only under --no-loadscope-reorder: else files of most tests come first.
 _LONGEST = (
-    "test_cli.py", "test_workers.py", "test_equality.py", "test_within_epochs.py", "test_callbacks_of_trials.py",
+    "test_slurm.py", "test_cli.py", "test_workers.py", "test_ray.py", "test_trackers.py", "test_equality.py", "test_within_epochs.py", "test_callbacks_of_trials.py",
     "test_situations_of_callbacks.py", "test_graph_engine.py", "test_ledger.py", "test_strangers.py", "test_bad_input.py",
     "test_drills.py", "test_graph_streams.py", "test_vectorized_engine.py", "test_situations.py", "test_engines.py",
     "test_strategies.py",

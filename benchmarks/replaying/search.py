@@ -7,6 +7,7 @@ that setting's own values and nothing else. Trials end one after another, as wit
 from __future__ import annotations
 
 import math
+from bisect import insort
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,8 +20,10 @@ from lrsearch.space import OPTIMIZERS, rise_of
 from lrsearch.values import Direction, Kind, Origin, Setting, TrialRecord, TrialState, Verdict
 
 # Distances of settings, in units in which one is clearly another training.
-_DECADES, _FRACTION, _DECAY_START, _OTHER_BATCH = 0.5, 0.1, 0.3, 4.0
-_OTHER = 1e6  # another optimizer or shape: only when nothing else is left
+_DECADES, _FRACTION, _DECAY_START, _OTHER_BATCH = 0.15, 0.1, 0.3, 4.0
+RETESTED = 3
+# Another shape of schedule, and another optimizer, which comes only when nothing else is left.
+_OTHER_SHAPE, _OTHER_OPTIMIZER = 3.0, 1e6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +46,7 @@ class Step:
     paid: float
     unstopped: float  # what the same trials would have cost without a stopping rule
     state: TrialState
-    pick: int | None  # the best complete setting so far, by its single value
+    pick: int | None  # of the best three complete settings so far, the best by its retests
 
 
 @dataclass(kw_only=True, eq=False)
@@ -68,8 +71,9 @@ class Search:
         # Values at an epoch of all who reached it, and how those who ended did, by number.
         self._reached: dict[int, dict[int, float]] = {}
         self._finals: dict[int, float | None] = {}
-        self._paid, self._unstopped, self._pick = 0.0, 0.0, None
-        self._best = math.inf
+        self._paid, self._unstopped = 0.0, 0.0
+        self._complete: list[tuple[float, int]] = []  # loss and place, the best first
+        self._answers = _answers(table)
 
     def run(self, *, budget: float, first: tuple[Setting, ...]) -> list[Step]:
         """Search until `budget` full runs are paid or the table is spent; `first` come first."""
@@ -89,9 +93,8 @@ class Search:
         self._unstopped += self._full_length(place) / table.epochs
         value = float(table.values[place])
         complete = state is TrialState.COMPLETE
-        loss = -value if table.direction is Direction.MAXIMIZE else value
-        if complete and loss < self._best:
-            self._best, self._pick = loss, place
+        if complete:
+            insort(self._complete, (table.direction.cost(value), place))
         if state is not TrialState.PRUNED:
             self._finals[number] = value if complete else None
         self.steps.append(
@@ -100,7 +103,7 @@ class Search:
                 paid=self._paid,
                 unstopped=self._unstopped,
                 state=state,
-                pick=self._pick,
+                pick=self._pick(),
             )
         )
         self._proposer.observe(
@@ -119,6 +122,11 @@ class Search:
                 )
             ]
         )
+
+    def _pick(self) -> int | None:
+        """The answer: what every study retests, the best three, compared by their retests."""
+        leaders = [place for _, place in self._complete[:RETESTED]]
+        return min(leaders, key=lambda place: self._answers[place], default=None)
 
     def _length(self, number: int, place: int, *, may_stop: bool) -> tuple[int, TrialState]:
         """How many epochs the trial trains, and how it ends."""
@@ -149,6 +157,14 @@ class Search:
         return int(ended[0]) + 1 if len(ended) else self.table.epochs
 
 
+def _answers(table: Table) -> np.ndarray:
+    """(n,) float64, lower is better: what retests say of each setting, else its own value."""
+    retests = np.isfinite(table.retests).sum(axis=1)
+    means = np.nansum(table.retests, axis=1) / np.maximum(retests, 1)
+    answers = np.where(retests > 0, means, table.values)
+    return -answers if table.direction is Direction.MAXIMIZE else answers
+
+
 class Neighbours:
     """The settings of a table that are left, by their distance from any other."""
 
@@ -163,7 +179,7 @@ class Neighbours:
     def take(self, setting: Setting) -> int:
         """The place of the nearest one, which is gone afterwards."""
         away = self._points - np.array(_point(setting))
-        away[:, :2] = (away[:, :2] != 0) * _OTHER
+        away[:, :2] = (away[:, :2] != 0) * (_OTHER_OPTIMIZER, _OTHER_SHAPE)
         distance = np.abs(away).sum(axis=1)
         distance[self._taken] = np.inf
         place = int(distance.argmin())

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from replaying.table import Table
 
-from lrsearch.space import OPTIMIZERS
+from lrsearch.space import OPTIMIZERS, rate_range
 from lrsearch.values import Direction, Setting
 
 _TREES = 100
@@ -41,42 +41,65 @@ class Truth:
 
 
 def denoised(table: Table, *, seed: int = 0) -> Truth:
-    """The truth of `table`, by extremely randomised trees (Geurts et al. 2006) on ranks.
+    """The truth of `table`: each setting's own mean, shrunk towards what its neighbours say.
 
-    The trees see each setting's mean over its trainings, weighted with their number; ranks, since a
-    training that nearly diverged would pull its whole leaf. Predicted ranks become losses again by
-    the order of the table's own values.
+    Extremely randomised trees (Geurts et al. 2006) are fitted to the ranks of the means: a training
+    that nearly diverged would pull its whole leaf.
+    Predicted ranks become losses again by the order of the table's own values. The mean and the
+    trees' loss are weighted by their precision: seeds' variance over the number of trainings, and
+    the trees' mean squared error on the settings that were retested.
     """
     from sklearn.ensemble import ExtraTreesRegressor
 
     losses, counts = _means(table)
     order = np.sort(losses)
     ranks = np.searchsorted(order, losses).astype(float)
-    trees = ExtraTreesRegressor(_TREES, min_samples_leaf=_LEAF, random_state=seed, n_jobs=1)
-    features = np.array([_features(each) for each in table.settings])
-    trees.fit(features, ranks, sample_weight=counts)
-    smooth = np.interp(trees.predict(features), np.arange(len(order)), order)
-    # The mean of several trainings is worth more than the neighbours' opinion.
-    truth = np.where(counts > 1, (losses * counts + smooth * 2) / (counts + 2), smooth)
+    # Each setting is predicted by the trees that did not see it.
+    trees = ExtraTreesRegressor(
+        _TREES, min_samples_leaf=_LEAF, random_state=seed, n_jobs=1, bootstrap=True, oob_score=True
+    )
+    trees.fit(np.array([_features(each) for each in table.settings]), ranks)
+    smooth = np.interp(trees.oob_prediction_, np.arange(len(order)), order)
+    weight = _weight_of_means(table, losses, counts, smooth)
+    truth = weight * losses + (1 - weight) * smooth
     truth = np.where(np.isnan(table.values), order[-1], truth)
     usual = truth[[_within_default_range(each) for each in table.settings]]
     return Truth(losses=truth, best=float(truth.min()), median=float(np.median(usual)))
 
 
+def _weight_of_means(
+    table: Table, losses: np.ndarray, counts: np.ndarray, smooth: np.ndarray
+) -> np.ndarray:
+    """(n,) float64 in 0..1: how much of the truth is the setting's own mean."""
+    retested = counts > 1
+    if not retested.any():
+        return np.full(len(losses), 1 / 3)  # a training counts half as much as its neighbours
+    # Medians: a setting that fails on one seed of three would rule a mean. Of squares with one and two
+    # degrees of freedom the median is 0.455 and 0.693 of the mean.
+    seeds = float(np.median(np.nanvar(table.retests[retested], axis=1, ddof=1))) / 0.693
+    error = float(np.median((losses - smooth)[retested] ** 2)) / 0.455
+    error -= seeds / counts[retested].mean()
+    return error / (error + seeds / counts) if error > 0 else np.zeros(len(losses))
+
+
 def _within_default_range(setting: Setting) -> bool:
-    spec = OPTIMIZERS[setting.optimizer]
-    return spec.low <= setting.learning_rate <= spec.high
+    low, high = rate_range(setting, asked={}, base=setting.batch_size)
+    return low <= setting.learning_rate <= high
 
 
 def _means(table: Table) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) float64 mean losses over all trainings of a setting, and their numbers."""
-    values = np.column_stack([table.values, table.retests])
-    values = -values if table.direction is Direction.MAXIMIZE else values
-    counts = np.maximum(np.isfinite(values).sum(axis=1), 1)
-    means = np.nansum(values, axis=1) / counts
+    """(n,) float64 mean losses of a setting, and the number of trainings in each.
+
+    A setting that was retested has the mean of its retests: it was chosen by its first value, which
+    flatters it.
+    """
+    retests = np.isfinite(table.retests).sum(axis=1)
+    sums = np.nansum(table.retests, axis=1)
+    means = np.where(retests > 0, sums / np.maximum(retests, 1), table.values)
+    means = -means if table.direction is Direction.MAXIMIZE else means
     bad = np.isnan(table.values)
     means[bad] = means[~bad].max()
-    return means, counts
+    return means, np.maximum(retests, 1)
 
 
 def _features(setting: Setting) -> list[float]:

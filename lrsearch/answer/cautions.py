@@ -236,9 +236,13 @@ def _moved(evidence: Evidence) -> Iterator[str]:
         end, way = ("top", "up") if move.upward else ("bottom", "down")
         yield (
             f"The best rates lay near the {end} of the usual range, so the search went on beyond "
-            f"from trial {move.trial} on: {way} to {move.farthest:.2g} times an optimizer's "
+            f"from trial {move.trial} on: {way} to {_times(move.farthest)} an optimizer's "
             "reference rate on a constant schedule."
         )
+
+
+def _times(factor: float) -> str:
+    return f"{factor:,.0f} times" if factor >= 1 else f"1/{1 / factor:,.0f} of"
 
 
 def _clamped(evidence: Evidence) -> Iterator[str]:

@@ -87,10 +87,10 @@ def export(
 
     The Python stands beside model.compile.
 
-    The Python needs Keras alone: make_optimizer(model=None) and the constants of the run. Yours is
-    its own optimizer and schedule; where these cannot be written as code it says why, and leaves
-    with 1. The .keras file holds the untrained model with its optimizer and schedule; import
-    lrsearch.keras before loading it.
+    The Python needs Keras alone: make_optimizer(model=None) and the constants of the run. Of yours
+    it has your own optimizer and schedule; where these cannot be written as code, the command says
+    why and exits with 1. The .keras file has the untrained model with its optimizer and schedule;
+    import lrsearch.keras before you load the file.
     """
     from lrsearch.answer import summarise
     from lrsearch.errors import InvalidValue
@@ -175,9 +175,10 @@ def report(study: str, *, output: Path, storage: str | None, as_json: bool) -> N
 )
 @stored_study_options
 def plot(study: str, *, output: Path, storage: str | None, as_json: bool) -> None:
-    """Draw STUDY as PNG files.
+    """Draw STUDY as PNG and SVG files.
 
-    Value against rate with where it crawls and diverges, schedules, learning curves.
+    Value against rate with the regions that crawl and diverge, schedules, learning curves, the
+    best after k trials, optimizer by shape.
     """
     from lrsearch.answer import summarise
     from lrsearch.report.pictures import write_plots

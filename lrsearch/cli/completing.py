@@ -1,4 +1,4 @@
-"""Completion in a shell: the script for it, and what stands where a study or a trial is named."""
+"""Completion in a shell: its script, and the names of studies and trials."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_LRSEARCH_COMPLETE"  # click's, from the program's name
-# click's own script splits at the colon of a URL and at a blank in a name, and needs bash 4.4,
-# newer than macOS' 3.2.
+# click's own script splits at the colon of a URL and at a blank in a name. It also needs bash 4.4,
+# and macOS has 3.2.
 _BASH = r"""
 _lrsearch_completion() {
     local line kind value
@@ -40,19 +40,19 @@ complete -o nosort -F _lrsearch_completion %(prog_name)s 2>/dev/null \
 
 
 class Bash(BashComplete):
-    """Reads the line up to the cursor, in place of bash's words."""
+    """Completion by the line up to the cursor, in place of bash's words."""
 
     source_template = _BASH.lstrip()
 
     @staticmethod
     def _check_version() -> None:
-        """The script serves every bash."""
+        """Accept every bash."""
 
     def get_completion_args(self) -> tuple[list[str], str]:
         line = os.environ["COMP_WORDS"]
         words = split_arg_string(line)
         begun = split_arg_string(line + "x") if line else [""]
-        # else the cursor stands behind a blank
+        # With more words in `begun`, the cursor stands after a blank.
         incomplete = words.pop() if len(begun) == len(words) else ""
         return words[1:], incomplete
 
@@ -84,24 +84,24 @@ def complete_study(ctx: click.Context, _param: click.Parameter, incomplete: str)
 def _trials(ctx: click.Context, incomplete: str) -> list[str]:
     from lrsearch.storage.names import trial_names
 
-    # args: where an option still waits for its value
+    # In `args` while an option still lacks its value.
     study = ctx.params.get("study") or next(iter(ctx.args), None)
     names = trial_names(ctx.params.get("storage"), study) if study else []
     return [each for each in names if each.startswith(incomplete)]
 
 
 def complete_trial(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Trials and their retests: `7`, `7/2`."""
+    """Complete a trial or a retest: `7`, `7/2`."""
     return _trials(ctx, incomplete)
 
 
 def complete_search_trial(
     ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[str]:
-    """Trials alone."""
+    """Complete a search trial: `7`."""
     return [each for each in _trials(ctx, incomplete) if "/" not in each]
 
 
 def study_argument(function: F) -> F:
-    """The argument STUDY: one that exists."""
+    """The argument STUDY, the name of a stored study."""
     return click.argument("study", shell_complete=complete_study)(function)

@@ -1,7 +1,7 @@
 """Converts errors to JSON documents, for --json.
 
-Every document has the keys of `LrSearchError.to_json`; one of click's own errors names the option,
-its value and the values that it takes.
+Every document has the keys of `LrSearchError.to_json`. The document of a click error names the
+option, its value and the values that the option takes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lrsearch.errors import LrSearchError, nearest_name, plain
 
 
 class BadOption(click.BadParameter):
-    """An option's value that cannot be read: `got is what it is. fix`."""
+    """An option's value that cannot be read; its text is `got what. fix`."""
 
     def __init__(self, what: str, *, got: object, allowed: str, fix: str = "") -> None:
         super().__init__(" ".join(filter(None, [f"{got!r} {what}.", fix])))
@@ -33,12 +33,12 @@ class MissingOption(click.UsageError):
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
-    """Whether --json is among the arguments, which may have failed before they were parsed."""
+    """Whether --json is among the arguments; these need not be parsed yet."""
     return "--json" in takewhile(lambda word: word != "--", arguments)
 
 
 def error_to_json(error: BaseException, arguments: Sequence[str]) -> dict[str, Any]:
-    """Convert `error`; the value that a click error is about comes from `arguments`."""
+    """Convert `error`; the value behind a click error is looked up in `arguments`."""
     if isinstance(error, LrSearchError):
         return error.to_json()
     document = LrSearchError(_text(error)).to_json() | {"kind": type(error).__name__}
@@ -61,7 +61,7 @@ def _text(error: BaseException) -> str:
 
 
 def _parts(error: BaseException, arguments: Sequence[str]) -> dict[str, Any]:
-    """What the error itself knows of field, got, allowed and fix."""
+    """The error's own field, got, allowed and fix."""
     if isinstance(error, click.NoSuchOption):
         options = (each.opts for each in _parameters(error) if isinstance(each, click.Option))
         known = [name for names in options for name in names if name.startswith("--")]
@@ -91,7 +91,7 @@ def _name(parameter: click.Parameter) -> str:
 
 
 def _find_value(error: click.UsageError, arguments: Sequence[str]) -> Any:
-    """Find the words of the parameter by parsing the command's own arguments once more."""
+    """Find the parameter's words by parsing the command's arguments once more."""
     with suppress(Exception):  # no error here may hide the one that is reported
         assert error.ctx is not None
         rest = list(arguments)

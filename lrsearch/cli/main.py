@@ -1,4 +1,4 @@
-"""The group of all commands, and the place where errors become a line and an exit code."""
+"""The group of all commands; turns errors into a line and an exit code."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from lrsearch.cli import (
     comparing,
     completing,
     dashboard,
+    final_training,
     manage,
     plan,
     retesting,
@@ -25,6 +26,7 @@ from lrsearch.cli import (
     server,
     show,
     skill,
+    tracking,
 )
 from lrsearch.cli.failures import error_to_json, wants_json
 from lrsearch.cli.options import Group, echo_json
@@ -35,8 +37,14 @@ from lrsearch.version import VERSION
 SECTIONS = {
     "Search": (run.new_study, plan.plan, run.start_study, run.attach, retesting.retest),
     "Answers": (answers.best, answers.report, answers.export, answers.plot, dashboard.dashboard),
+    "Hand on": (
+        final_training.train,
+        final_training.replay,
+        archiving.archive,
+        archiving.verify,
+        tracking.log,
+    ),
     "Compare": (comparing.compare,),
-    "Hand on": (archiving.archive, archiving.verify),
     "Look": (show.studies, show.status, show.trials, show.show, show.workers),
     "Steer": (manage.stop, manage.resume, manage.extend, manage.retry, manage.delete),
     "Set up": (
@@ -59,7 +67,7 @@ class Commands(Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # `| head` has read enough; the command itself is done
+        except BrokenPipeError:  # `| head` has read enough; the command is done
             return 0
         except OSError as error:
             if error.errno not in _FULL or error.filename is not None:
@@ -144,7 +152,7 @@ def _print_ours(error: LrSearchError, *, debug: bool) -> None:
 def _drop_unread() -> None:
     """Drop output that cannot be written.
 
-    Python would try again on leaving, and change the exit code to 120.
+    Python would try again at its end, and change the exit code to 120.
     """
     for stream in (sys.stdout, sys.stderr):
         try:

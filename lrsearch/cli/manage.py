@@ -63,12 +63,15 @@ def resume(study: str, *, storage: str | None, as_json: bool) -> None:
 
 
 @click.command("extend")
-@click.option("--trials", type=click.IntRange(min=1), help="So many trials more.")
+@click.option("--trials", type=click.IntRange(min=1), help="Add so many trials.")
 @click.option(
-    "--trainings", type=click.IntRange(min=1), help="So many trainings more, retests included."
+    "--trainings", type=click.IntRange(min=1), help="Add so many trainings, retests included."
 )
 @click.option(
-    "--timeout", callback=duration, metavar="TIME", help="So much time from now: 90s, 45m, 8h."
+    "--timeout",
+    callback=duration,
+    metavar="TIME",
+    help="End so much time from now: 90s, 45m, 8h.",
 )
 @stored_study_options
 def extend(
@@ -115,7 +118,7 @@ def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> No
     """
     from lrsearch.answer.words import count_text
 
-    del failed  # the one choice there is, said aloud on purpose
+    del failed  # the only choice; the caller must still name it
     with open_study(study, storage) as (ledger, record):
         numbers = ledger.retry_failed(record.id)
         state = ledger.study(study).state
@@ -164,7 +167,7 @@ _MORE = {
 
 
 def _next(study: str, state: StudyState) -> str:
-    """What lets workers train what waits."""
+    """The command that lets workers train the waiting trials."""
     if state in {StudyState.OPEN, StudyState.FINISHED}:
         return f"lrsearch attach {quote(study)} trains them."
     name = quote(study)

@@ -29,5 +29,5 @@ def open_study(name: str, storage: str | None) -> Iterator[tuple[Ledger, StudyRe
 
 
 def columns() -> int | None:
-    """The columns of the terminal; None where standard output is none, so that nothing is cut."""
+    """The columns of the terminal; None, for uncut lines, where standard output is no terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

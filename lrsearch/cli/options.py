@@ -28,7 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Group(click.Group):
-    """Commands under a name; an unknown command is an error that suggests the nearest name."""
+    """A group of commands that answers an unknown name with the nearest known one."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -138,7 +138,7 @@ output_options = combine(
     click.option(
         "--log-file",
         type=click.Path(dir_okay=False),
-        help="Append every event to this file, one JSON object a line.",
+        help="Append every event to this file, one JSON object per line.",
     ),
 )
 search_options = combine(
@@ -159,7 +159,7 @@ search_options = combine(
         help="End within this time from now, retests included: 90s, 45m, 8h.",
     ),
     click.option(
-        "--sampler", type=_choice("sampler"), help="What proposes settings. [default: tpe]"
+        "--sampler", type=_choice("sampler"), help="What proposes settings. [default: auto]"
     ),
     click.option(
         "--pruner", type=_choice("pruner"), help="What stops weak trials early. [default: auto]"
@@ -190,7 +190,7 @@ training_options = combine(
         "--trial-timeout",
         callback=duration,
         metavar="TIME",
-        help="Take an attempt that runs longer for hung.",
+        help="Treat an attempt that runs longer as hung.",
     ),
     click.option(
         "--checkpoints",
@@ -207,14 +207,14 @@ training_options = combine(
         "--checkpoint-quota",
         callback=size,
         metavar="SIZE",
-        help="Most room for checkpoints: 500M, 20G.",
+        help="The most room for checkpoints: 500M, 20G.",
     ),
     click.option(
         "--accept-change",
         multiple=True,
         metavar="FIELD",
         help="Go on though FIELD of the definition, as the refusal names it, has changed; "
-        "recorded, and said in the answer.",
+        "the answer names the change.",
     ),
     click.option(
         "--allow-version-drift",
@@ -258,7 +258,7 @@ def space_overrides(given: dict[str, Any]) -> dict[str, Json]:
 def take_options(given: dict[str, Any]) -> tuple[SearchOptions, MachineOptions]:
     """Take the options of the search and of the machine out of `given`.
 
-    An error names the option as on the command line.
+    Errors name an option as on the command line.
     """
     from lrsearch.options import NAMES, split_options
     from lrsearch.rules import WHOLE
@@ -275,7 +275,7 @@ def take_options(given: dict[str, Any]) -> tuple[SearchOptions, MachineOptions]:
 def show_progress(
     *, as_json: bool, quiet: bool, verbose: bool, log_file: str | None
 ) -> AbstractContextManager[Listener]:
-    """Show progress as the output options say; never beside JSON."""
+    """Show progress by the output options; none with --json."""
     from lrsearch.progress import watching  # late: this import takes longer than all of --help
 
     return watching.show_progress(quiet=quiet or as_json, verbose=verbose, log_file=log_file)

@@ -1,4 +1,4 @@
-"""How the values of options are read: click's callbacks, one a kind of value."""
+"""Reads the values of options: click's callbacks, one per kind of value."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 
 
 def _read(read: Callable[[str], T]) -> Callback[T]:
-    """A callback of click's: None stays None where an option was not given."""
+    """Make a callback for click, which leaves an option that is not given at None."""
 
     def callback(_ctx: click.Context, _param: click.Parameter, value: str | None) -> T | None:
         return None if value is None else read(value)
@@ -35,7 +35,7 @@ def _read(read: Callable[[str], T]) -> Callback[T]:
 
 @_read
 def duration(text: str) -> float:
-    """Seconds from `90s`, `45m`, `8h`, `1h30m` or `2d`."""
+    """Read seconds from `90s`, `45m`, `8h`, `1h30m` or `2d`."""
     parts = _DURATION.findall(text)
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if "".join(number + unit for number, unit in parts) != text or seconds <= 0:
@@ -46,7 +46,7 @@ def duration(text: str) -> float:
 
 @_read
 def size(text: str) -> int:
-    """Bytes from `800k`, `500M`, `20G`."""
+    """Read bytes from `800k`, `500M`, `20G`."""
     found = _SIZE.fullmatch(text)
     if found is None or not float(found[1]):
         what, fix = "a size above 0", "Write it like 500M or 20G."
@@ -56,7 +56,7 @@ def size(text: str) -> int:
 
 @_read
 def names(text: str) -> list[str]:
-    """Names separated by commas."""
+    """Read names separated by commas."""
     parts = [name.strip() for name in text.split(",")]
     if not all(parts):
         fix = "Separate names with single commas."
@@ -66,7 +66,7 @@ def names(text: str) -> list[str]:
 
 @_read
 def sizes(text: str) -> list[int]:
-    """Whole numbers separated by commas."""
+    """Read whole numbers separated by commas."""
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
@@ -75,7 +75,7 @@ def sizes(text: str) -> list[int]:
 
 
 def _numbers(text: str) -> Numbers:
-    """One number, which fixes, or two separated by a comma, which search between them."""
+    """Read one number, which is fixed, or two separated by a comma, the ends of a range."""
     try:
         parts = [float(part) for part in text.split(",")]
     except ValueError:
@@ -92,7 +92,7 @@ numbers = _read(_numbers)
 def peak_rates(
     _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
 ) -> Numbers | dict[str, Numbers] | None:
-    """`LOW,HIGH` for every optimizer, or several `NAME=LOW,HIGH`, each for one."""
+    """Read `LOW,HIGH` for every optimizer, or a `NAME=LOW,HIGH` for each of several."""
     pairs = [value.rpartition("=") for value in values]
     by_name = {name: _numbers(given) for name, mark, given in pairs if mark}
     if by_name and len(by_name) == len(values):
@@ -107,7 +107,7 @@ def peak_rates(
 def extras(
     _ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, Json] | None:
-    """`NAME=LOW,HIGH` is a range, whole where both are whole numbers; `NAME=A/B/C` a choice."""
+    """Read ranges `NAME=LOW,HIGH` and choices `NAME=A/B/C`; two whole ends make a whole range."""
     return dict(map(_extra, values)) or None
 
 
@@ -123,7 +123,7 @@ def _extra(text: str) -> tuple[str, Json]:
 
 
 def _plain(text: str) -> Json:
-    """A number, true, false or null where it reads as one, else the text itself."""
+    """Read a number, true, false or null; any other text is itself."""
     try:
         return json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The command that says the bill before anything is trained."""
+"""The command `plan`: the bill before anything is trained."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from lrsearch.cli.options import echo, json_option, study_options, take_options
 @study_options
 @json_option
 def plan(study_file: Path, *, as_json: bool, **options: Any) -> None:
-    """Say what a search of STUDY_FILE would cost: trainings, time, when it is done.
+    """Estimate what a search of STUDY_FILE would cost: trainings, time, when it is done.
 
     Takes the options of start-study.
 
-    A few steps are trained to time them, and nothing is stored. Of a study that exists it says what
-    is left.
+    A few steps are trained to time them, and nothing is stored. For a study that exists, the
+    command estimates the rest.
     """
     from lrsearch.launch.estimating import plan_study
     from lrsearch.report.bill import bill_text, plan_text

@@ -1,4 +1,4 @@
-"""The command that makes a study's answer more certain by retests: more seeds, or more settings."""
+"""The command `retest`: more seeds or more settings, for a more certain answer."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ def retest(
 
     All settings share their seeds.
 
-    What was retested already counts: --seeds 7 trains four more of a setting with three. A study
-    that has finished is open again for its retests alone. Where its search goes on, its end has as
-    many seeds and settings; nothing is trained here.
+    Earlier retests count: --seeds 7 trains four more of a setting with three. A finished study is
+    open again for its retests alone. While the search goes on, nothing is trained here: the
+    retests at its end have these seeds and settings.
     """
     from lrsearch.launch.racing import race
     from lrsearch.launch.retesting import retest as train_retests

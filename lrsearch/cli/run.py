@@ -34,6 +34,7 @@ from lrsearch.cli.options import (
     until_option,
     worker_options,
 )
+from lrsearch.cli.tracking import log_to_option, track
 from lrsearch.cli.words import RememberingCommand
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def new_study(file: Path) -> None:
 @click.option(
     "--create-only",
     is_flag=True,
-    help="Make the study and leave; one that exists is left as it is.",
+    help="Make the study and leave; a study that exists stays as it is.",
 )
 @click.option(
     "--background",
@@ -76,18 +77,24 @@ def new_study(file: Path) -> None:
     help="Search in a process of its own, and return once the bill is known; "
     "its files are in lrsearch-background/NAME.",
 )
+@log_to_option
 @output_options
 @json_option
 def start_study(
-    study_file: Path, *, create_only: bool, background: bool, as_json: bool, **options: Any
+    study_file: Path,
+    *,
+    create_only: bool,
+    background: bool,
+    log_to: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Search optimizer, peak rate and schedule for the model in STUDY_FILE.
 
     It ends with the answer.
 
-    A study that exists goes on where it stood, if its definition is the same; --trials is its
-    total, so a larger one adds trials. Ctrl-C puts running trials back; a second one leaves at
-    once.
+    A study that exists goes on, if its definition is the same; --trials is its total, so a larger
+    number adds trials. Ctrl-C puts running trials back; a second Ctrl-C ends the command at once.
     """
     search, machine = take_options(options)  # --timeout counts from here
     if background:
@@ -99,7 +106,10 @@ def start_study(
         return
     from lrsearch.launch.run import run_study
 
-    with show_progress(as_json=as_json, **options) as listen:
+    with (
+        show_progress(as_json=as_json, **options) as shown,
+        track(log_to, machine.storage, shown) as listen,
+    ):
         study = run_study(study_file, search, machine, create_only=create_only, listen=listen)
     if not create_only:
         print_answer(study.name, machine.storage, as_json=as_json)
@@ -119,12 +129,13 @@ def start_study(
 @storage_option
 @worker_options
 @training_options
+@log_to_option
 @output_options
 @json_option
 def attach(study: str, *, flags: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Train trials of STUDY with this machine's workers too.
 
-    It may run elsewhere, or have been stopped.
+    The study may run elsewhere, or have been stopped.
 
     Any number of machines may attach and leave at any time; the budget stays exact. With --on, a
     cluster starts the workers, and what follows -- goes to the cluster's own command.
@@ -139,7 +150,11 @@ def attach(study: str, *, flags: tuple[str, ...], as_json: bool, **options: Any)
     search, machine = take_options(options)
     from lrsearch.launch.attaching import attach as attach_workers
 
-    with show_progress(as_json=as_json, **options) as listen:
+    log_to = options.pop("log_to")
+    with (
+        show_progress(as_json=as_json, **options) as shown,
+        track(log_to, machine.storage, shown) as listen,
+    ):
         record = attach_workers(
             study, search, machine, study_file=study_file, leave_by=leave_by, listen=listen
         )
@@ -170,13 +185,14 @@ def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json 
     name = quote(name)
     click.echo(
         f"\nPaste it:  lrsearch export {name}\n"
+        f"Train it:  lrsearch train {name} -o model.keras\n"
         f"See it:    lrsearch report {name} -o report.html\n"
         "Browse it: lrsearch dashboard"
     )
 
 
 def check_result(study: StudyRecord, records: Sequence[TrialRecord]) -> None:
-    """Raise NoResult where the study is done, and its search found nothing to compare."""
+    """Raise NoResult where the study is done and its search found nothing to compare."""
     from lrsearch.answer import nothing_to_compare, ranking
     from lrsearch.answer.ranking import searched
     from lrsearch.errors import NoResult

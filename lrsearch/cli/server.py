@@ -33,7 +33,7 @@ def doctor(
 
     Libraries, devices, database, memory, a training of two steps.
 
-    Leaves with 3 where something is not well, having said what to do.
+    Exits with 3 where something is not well, and says what to do.
     """
     from lrsearch.options import MachineOptions
     from lrsearch.setup.doctor import diagnose
@@ -52,8 +52,8 @@ def doctor(
 def _check_text(check: Check, width: int | None) -> str:
     """A finding's line.
 
-    What is well is cut to the terminal's width; what is not is broken, so that nothing of it is
-    lost.
+    A good finding is cut to the terminal's width; another one is broken into lines, so that nothing
+    is lost.
     """
     from lrsearch.report.layout import paragraph, shorten
 
@@ -84,7 +84,7 @@ folder_option = click.option(
     "--listen",
     default="127.0.0.1",
     show_default=True,
-    help="Address to serve; '*' for every one of this host's.",
+    help="Address to serve; '*' for every address of this host.",
 )
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="[default: a free one, kept over restarts]"

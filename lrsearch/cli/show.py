@@ -1,4 +1,4 @@
-"""Commands that look: studies, status, trials, show, workers, version. None changes a result."""
+"""Commands that look and change nothing: studies, status, trials, show, workers, version."""
 
 from __future__ import annotations
 

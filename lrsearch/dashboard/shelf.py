@@ -106,6 +106,9 @@ class Shelf:
     def _renew(self, study_id: int, kept: _Kept) -> None:
         """Raises StorageUnavailable."""
         began = time.monotonic()
+        if kept.line is None:
+            # With patience: a glance has one try of two seconds, and 10,000 trials may take longer.
+            kept.follower.read()
         glance = kept.follower.glance()
         if glance is None:
             kept.line = None

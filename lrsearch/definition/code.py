@@ -4,10 +4,10 @@ code.model      build_model and what it needs
 code.data       load_data and what it needs
 code.training   loss and metrics, and what they need
 code.callbacks  callbacks, and what they alone need
-code.file       what runs when the files load, needed by none of these but perhaps by callbacks
+code.file       what runs when the files load and none of these needs, save perhaps callbacks
 
 The `definition = ...` statement itself is left out, since its fields are compared by value. Modules
-beside the file count like the file; code that nothing needs and that does nothing counts nowhere.
+beside the file count like the file. Code that nobody needs and that has no effect counts nowhere.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from lrsearch.definition.sources import Sources
 from lrsearch.definition.study import StudyDefinition
 from lrsearch.definition.syntax import dump
 
-# By part: fields of StudyDefinition. Those of the first two are functions of the file where the
-# definition does not give them.
+# The fields of StudyDefinition by part. Without the first two, a definition takes the functions of
+# these names from its file.
 PARTS: Mapping[str, tuple[str, ...]] = {
     "code.model": ("build_model",),
     "code.data": ("load_data",),
@@ -38,8 +38,8 @@ _FUNCTIONS = ("build_model", "load_data")
 def code_parts(definition: StudyDefinition) -> dict[str, str]:
     """The digests of a definition's code, by part.
 
-    They are equal for code that differs in comments, docstrings and layout only, under every
-    version of Python.
+    Code that differs only in comments, docstrings and layout has equal digests, under every version
+    of Python.
     """
     if definition.sources is not None:
         return file_parts(definition.sources)
@@ -52,7 +52,7 @@ def code_parts(definition: StudyDefinition) -> dict[str, str]:
 def file_parts(sources: Sources) -> dict[str, str]:
     """The digests of a study file.
 
-    Only `code.file` where the definition is no plain call of StudyDefinition.
+    There is only `code.file` where the definition is no plain call of StudyDefinition.
     """
     program = Program(sources)
     fields = _fields(program)
@@ -77,7 +77,7 @@ def file_parts(sources: Sources) -> dict[str, str]:
 
 
 def _fields(program: Program) -> dict[str, ast.expr] | None:
-    """What the definition says, by field; None where it is not one plain call."""
+    """The definition's expressions by field; None where it is not one plain call."""
     found = [each for each in program.home if _is_definition(each)]
     stored = [node for each in program.home for node in ast.walk(each) if _binds_definition(node)]
     if len(found) != 1 or len(stored) != 1:
@@ -114,7 +114,7 @@ def _digest_places(
 ) -> str:
     """The digest of statements in the order of their files and lines.
 
-    The study file's own name is no part of it.
+    The study file's own name does not count.
     """
     order = {path: number for number, path in enumerate(program.files)}
     chosen = sorted(places, key=lambda place: (order[place[0]], place[1]))

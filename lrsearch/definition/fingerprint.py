@@ -23,7 +23,7 @@ _FIELDS = (
 
 
 def fingerprint_of(definition: StudyDefinition) -> dict[str, Json]:
-    """What changes results, by name: the definition's fields, and its code without callbacks.
+    """All that changes results, by name: the definition's fields, and its code except callbacks.
 
     Comments, docstrings, layout, the version of Python and code that nothing needs do not count.
     `seed` is the search's own.

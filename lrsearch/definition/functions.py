@@ -16,7 +16,7 @@ _PLAIN = str | int | float | bool | bytes | None
 
 
 def value_text(value: Any, seen: frozenset[int] = frozenset()) -> str:
-    """A function's code, a Keras object's configuration, else the value itself."""
+    """Write a function's code, a Keras object's configuration, or the value itself."""
     if isinstance(value, _PLAIN):
         return ascii(value)
     if isinstance(value, list | tuple):
@@ -29,13 +29,16 @@ def value_text(value: Any, seen: frozenset[int] = frozenset()) -> str:
 
 
 def config_text(value: Any) -> str:
-    """A Keras object's class and configuration; what JSON cannot hold by the name of its class."""
+    """Write a Keras object's class and configuration.
+
+    Values that JSON does not know are written as the names of their classes.
+    """
     config = json.dumps(value.get_config(), default=lambda each: type(each).__name__)
     return f"{type(value).__name__} {json.dumps(json.loads(config), sort_keys=True)}"
 
 
 def _code_text(value: Any, seen: frozenset[int]) -> str:
-    """The code of a function or class, and of what it needs from its own module."""
+    """Write the code of a function or class, and all that the code needs of its own module."""
     if id(value) in seen:
         return ""
     inner = seen | {id(value)}

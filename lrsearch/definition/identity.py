@@ -4,8 +4,8 @@ Every comparison of a study with a definition is made here, by the same rules:
 
 check_fields      fields that stand on both sides: rules of a run, digests of data
 check_facts       what an inspection found                           (the ledger)
-check_definition  a study file, without a look at its data           (workers, exports)
-accept_changes    the same, where differences may be accepted        (who goes on with a study)
+check_definition  a study file, but not its data                     (workers, exports)
+accept_changes    a study file, whose differences may be accepted    (who goes on with a study)
 
 Fingerprints of 0.1.0 are compared as that version did. Knows neither files nor databases.
 """
@@ -32,7 +32,7 @@ from lrsearch.version import minor_version, versions
 
 # Changes of these leave the study's objective, the length of its trials and its axes as they are.
 _ACCEPTABLE = ("code", "data.", "model.", "class_weight", "shuffle", "validation_steps")
-_MEASURED = ("data.", "model.")  # known only from a look at the data and the model
+_MEASURED = ("data.", "model.")  # known only after the data and the model are loaded
 _PINNED = ("optuna", "keras", "tensorflow")  # results of another minor version are not mixed
 
 
@@ -61,8 +61,8 @@ def check_facts(study: StudyRecord, found: StudyFacts) -> None:
 def check_definition(study: StudyRecord, definition: StudyDefinition) -> None:
     """Refuse a study file that was edited since, without a look at its data and model.
 
-    A worker that was restarted would train another definition under the study's name. Data and
-    model were compared when the study was inspected. Raises what `check_facts` raises.
+    Otherwise a restarted worker would train another definition under the study's name. Data and
+    model were compared at the study's inspection. Raises the errors of `check_facts`.
     """
     measured = {
         name: value for name, value in study.fingerprint.items() if name.startswith(_MEASURED)
@@ -83,7 +83,7 @@ def accept_changes(
     accept: Iterable[str] = (),
     allow_version_drift: bool = False,
 ) -> tuple[list[Change], tuple[str, ...]]:
-    """The changes to record with the study, and notes to say.
+    """The changes to record with the study, and notes for people.
 
     `accept` names fields that may differ. Raises VersionMismatch, FingerprintMismatch for changes
     that nobody accepted, UnknownName and InvalidValue for fields that cannot be accepted.
@@ -101,12 +101,12 @@ def accept_changes(
         Change(field=name, old=old, new=new)
         for name, (old, new) in {**compared.differing, **compared.callbacks}.items()
     ]
-    said = (f"{each.field} changed since the study began, and is recorded" for each in changes)
-    return changes, (*drift, *compared.notes, *said)
+    notes = (f"{each.field} changed since the study began, and is recorded" for each in changes)
+    return changes, (*drift, *compared.notes, *notes)
 
 
 def compare(study: StudyRecord, given: StudyFacts) -> Comparison:
-    """The stored study, its accepted changes included, beside what was found here.
+    """Compare the stored study, its accepted changes included, with a definition's facts.
 
     Raises SchemaMismatch where a newer lrsearch made the study.
     """

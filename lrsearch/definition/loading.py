@@ -28,7 +28,7 @@ BACKEND = "tensorflow"
 
 
 def load_study_file(path: str | Path) -> StudyDefinition:
-    """The definition in the file, its `build_model` and `load_data` filled in.
+    """Load the definition in a file, and fill in its `build_model` and `load_data`.
 
     The file's folder is importable while and after it loads, for modules beside it. Raises
     StudyFileError, with the file's own traceback where its code failed, InvalidValue for a field,
@@ -45,7 +45,7 @@ def load_study_file(path: str | Path) -> StudyDefinition:
         raise StudyFileError(
             f"study file {str(path)!r} is no Python file:", fix="its name must end in .py."
         )
-    sources = read_sources(path)  # before it runs: what is edited meanwhile is another definition
+    sources = read_sources(path)  # before the file runs: a later edit is another definition
     module = _run(path)
     definition = getattr(module, "definition", None)
     if not isinstance(definition, StudyDefinition):
@@ -104,7 +104,7 @@ def _run(path: Path) -> ModuleType:
 
 
 def _hint(error: Exception) -> str:
-    """What to do about an error that a study file's place explains."""
+    """The fix for an error that comes from a study file's place."""
     if isinstance(error, ImportError) and "relative import" in str(error):
         return (
             "A study file is no package: import the modules beside it by their names, as in "
@@ -133,13 +133,13 @@ def unknown_field(error: Exception) -> LrSearchError | None:
 
 
 def name_file(error: LrSearchError, path: Path) -> LrSearchError:
-    """Our own error with the file's name before it."""
+    """Put the file's name before the text of our own error."""
     error.args = (f"{path.name}: {error}",)
     return error
 
 
 def own_traceback(error: BaseException, path: Path) -> str:
-    """The traceback from the study file on, without the frames that led there."""
+    """The traceback from the study file on, without our own frames before."""
     frames = dropwhile(
         lambda frame: Path(frame.filename) != path, traceback.extract_tb(error.__traceback__)
     )

@@ -110,7 +110,7 @@ class Program:
 def acts(statement: ast.stmt, sources: Sources, path: Path) -> bool:
     """Whether a statement may have an effect though nobody reads its names.
 
-    Such are a call, a decorator, and an import for its effect.
+    Calls, decorators and imports of foreign modules may.
     """
     if isinstance(statement, _DEFINITIONS):
         return bool(
@@ -147,7 +147,7 @@ def _split(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _definers(statements: list[ast.stmt]) -> dict[str, list[int]]:
-    """For each name, the statements that bind it; for "*", those that may bind any name."""
+    """The statements that bind each name; under "*", those that may bind any name."""
     found: dict[str, list[int]] = {}
     for index, each in enumerate(statements):
         for name in _bound(each):
@@ -187,7 +187,7 @@ def _package(statement: ast.Import | ast.ImportFrom) -> str:
 
 
 def _is_plain(target: ast.expr) -> bool:
-    """Whether assigning to it binds names, and changes nothing that is there."""
+    """Whether an assignment to the target only binds names."""
     inner = target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
     return all(isinstance(each, ast.Name) for each in inner)
 

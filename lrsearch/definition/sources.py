@@ -1,6 +1,6 @@
-"""The texts of a study file and the modules beside it, as they were when the file was loaded.
+"""The texts of a study file and the modules beside it, at the time when the file was loaded.
 
-An edit after that makes another definition.
+A later edit makes another definition.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Sources:
-    """The texts, by resolved path; the study file's own among them."""
+    """The texts of the study file and its modules, by resolved path."""
 
     home: Path
     texts: Mapping[Path, str]
@@ -31,7 +31,7 @@ class Sources:
 
 
 def read_sources(path: Path) -> Sources:
-    """The study file, the modules in its folder that it imports, and those that they import."""
+    """Read the study file and all modules of its folder that it imports, directly or not."""
     home = path.resolve()
     texts: dict[Path, str] = {}
     waiting = [home]
@@ -47,20 +47,20 @@ def read_sources(path: Path) -> Sources:
 
 
 def _text(path: Path) -> str:
-    """The text in the encoding that the file names; decoded byte by byte where that fails."""
+    """Read the text in the encoding that the file names; byte by byte where that fails."""
     try:
         with tokenize.open(path) as file:
             return file.read()
     except (SyntaxError, ValueError):
         return path.read_bytes().decode("latin-1")
-    except OSError:  # said when it is run
+    except OSError:  # the import itself will raise
         return ""
 
 
 def _parsed(text: str) -> ast.Module:
-    """Parse a text; one that is no Python of this version becomes a constant.
+    """Parse a text; a text that this Python cannot parse becomes a constant.
 
-    Its import may stand in a `try`.
+    The import of such a module may stand in a `try`.
     """
     try:
         return ast.parse(text)

@@ -73,7 +73,7 @@ class StudyDefinition:
         self._check_extra(self.effective_space())
 
     def _check_extra(self, space: SearchSpace) -> None:
-        """Refuse further values that nobody would read: the best of them would have no effect."""
+        """Refuse further values that `build_model` does not read: they would have no effect."""
         if (
             space.extra
             and self.build_model is not None
@@ -107,7 +107,7 @@ class StudyDefinition:
         return self.space
 
     def with_overrides(self, overrides: Mapping[str, Json]) -> StudyDefinition:
-        """This definition with fields of its search space as the command line's options say."""
+        """This definition with the command line's options in its search space."""
         if not overrides:
             return self
         space = self.space.with_overrides(overrides)
@@ -123,8 +123,7 @@ class StudyDefinition:
     def read_data(self, batch_size: int | None) -> Any:
         """Call `load_data`, with the batch size where it takes an argument.
 
-        Its own default stands where there is no size. What it raises for want of a size says so in
-        a note.
+        Without a size its own default counts. An error for want of a size gets a note.
         """
         load = self._function("load_data")
         if not takes_argument(load, "batch_size"):
@@ -159,9 +158,9 @@ class StudyDefinition:
 
 
 def takes_argument(function: Callable[..., Any], name: str) -> bool:
-    """Whether a function wants the argument: its first one has no default, or bears that name.
+    """Whether a function wants the argument: its first parameter has no default, or that name.
 
-    Others with defaults are the user's own: `build_model(width=64)` is called as it is.
+    Other parameters with defaults are the user's own: `build_model(width=64)` is called without.
     """
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     first = next(

@@ -1,8 +1,7 @@
-"""Python source as text in which only what runs counts, the same under every Python that reads it.
+"""Python source as a text of its meaning, the same under every version of Python.
 
-`ast.dump` will not do: 3.12 added fields to functions and classes, and 3.13 leaves empty ones out.
-Knows nothing of studies, and imports the standard library alone, so that any interpreter can be
-asked.
+`ast.dump` is not: 3.12 added fields to functions and classes, and 3.13 leaves empty ones out. Knows
+nothing of studies, and imports only the standard library, so that tests can run any interpreter.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ def _text(value: Any) -> str:
 
 
 def _fields(node: ast.AST) -> Iterator[str]:
-    """A node's fields by name, those aside that are empty: an older Python may not have them."""
+    """A node's fields by name, without empty ones, which an older Python may not have."""
     for name in sorted(node._fields):
         value = getattr(node, name, None)
         if name == "body" and isinstance(node, WITH_DOCSTRING):
             value = without_docstring(node.body)
-        # Of constants None is a value; elsewhere None and [] are what is not there.
+        # None is a constant's value; elsewhere None and [] mean that the field is empty.
         if name not in _IDLE and (
             isinstance(node, ast.Constant) or (value is not None and value != [])
         ):

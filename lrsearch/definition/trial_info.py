@@ -1,4 +1,4 @@
-"""What a study's own `callbacks(trial)` is told of the training that it makes callbacks for.
+"""The argument of a study's `callbacks(trial)`: the training for which it makes callbacks.
 
 Knows nothing of Keras.
 """
@@ -13,12 +13,12 @@ from lrsearch.values import Setting
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialInfo:
-    """The training that a study's `callbacks(trial)` makes callbacks for.
+    """The training for which a study's `callbacks(trial)` makes callbacks.
 
     label: "trial 12", "retest 2 of trial 12" or "first look": a name for a run in TensorBoard, W&B
         or MLflow.
-    number: the search trial's number, as everywhere; a retest has that of the trial that it
-        repeats. None in the first look.
+    number: the search trial's number, as everywhere; a retest has the number of its trial. None in
+        the first look.
     retest: 1, 2, 3, ... in a retest, else None.
     yours: whether this is your own compile, unchanged.
     setting: optimizer, learning_rate, schedule, batch_size, shape, hyper, extra;

@@ -1,9 +1,9 @@
 """The code digest of version 0.1.0, by which its studies are recognised.
 
-Do not improve it: stored digests must stay equal. It took code as one piece, callbacks included,
-and wrote it by `ast.dump`, whose text differs between minor versions of Python. It knew a study
-file by the module of `build_model`. So modules beside the file did not count where `build_model`
-came from one of them.
+Do not improve this module: stored digests must stay equal. Version 0.1.0 took code as one piece,
+callbacks included, and wrote it by `ast.dump`, whose text differs between minor versions of Python.
+It recognised a study file by the module of `build_model`. So modules beside the file did not count
+where `build_model` came from one of them.
 """
 
 from __future__ import annotations

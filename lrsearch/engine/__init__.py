@@ -9,6 +9,7 @@ from lrsearch.engine.auto import AutoEngine
 from lrsearch.engine.binding import bind_memory, bind_threads
 from lrsearch.engine.contract import Engine
 from lrsearch.engine.exporting import write_model
+from lrsearch.engine.final_training import train_and_save
 from lrsearch.engine.fit import FitEngine
 from lrsearch.engine.graph import GraphEngine
 from lrsearch.engine.inspection import inspect_study, load_study, open_study
@@ -29,6 +30,7 @@ __all__ = [
     "inspect_study",
     "load_study",
     "open_study",
+    "train_and_save",
     "write_model",
 ]
 

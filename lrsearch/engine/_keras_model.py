@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras.src.trainers.trainer import Trainer
 
 from lrsearch.engine._keras_optimizer import inner
-from lrsearch.engine.types import Batch, Metric, Model, Optimizer, Tensor
+from lrsearch.engine.types import Batch, Metric, Model, Optimizer, Structure, Tensor
 from lrsearch.values import Direction
 
 # -- its class ------------------------------------------------------------------------------------
@@ -159,8 +159,26 @@ def tracks_each_loss(model: Model) -> bool:
 def measure_batch(model: Model, batch: Batch, *, training: bool) -> Tensor:
     """Return a batch's loss and update the metrics, as Keras' own train_step and test_step do."""
     x, y, weight = (*batch, None, None)[:3]
+    outputs = call_model(model, x, training=training)
+    return measure_outputs(model, (x, y, weight), outputs, training=training)
+
+
+def call_model(model: Model, x: Structure, *, training: bool) -> Structure:
+    """A batch's outputs."""
     options = {"training": training} if model._call_has_training_arg else {}
-    outputs = model(x, **options)
+    return model(x, **options)
+
+
+def have_masks(outputs: Structure) -> bool:
+    """Whether a mask goes with some output, to the loss and the metrics."""
+    return any(
+        getattr(each, "_keras_mask", None) is not None for each in keras.tree.flatten(outputs)
+    )
+
+
+def measure_outputs(model: Model, batch: Batch, outputs: Structure, *, training: bool) -> Tensor:
+    """Do what `measure_batch` does after the model's call; batch: (x, y, weight)."""
+    x, y, weight = batch
     loss = model._compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weight, training=training)
     count = tf.shape(next(each for each in keras.tree.flatten(x) if each is not None))[0]
     model._loss_tracker.update_state(loss, sample_weight=count)
@@ -171,6 +189,21 @@ def measure_batch(model: Model, batch: Batch, *, training: bool) -> Tensor:
 def running_loss(model: Model) -> Tensor:
     """The mean of the loss over the batches since the metrics were reset."""
     return model._loss_tracker.result()
+
+
+def computes_in_half(model: Model) -> bool:
+    """Whether some layer computes in a type of 16 bits."""
+    return any("16" in str(layer.compute_dtype) for layer in model._flatten_layers())
+
+
+def mean_metrics(model: Model) -> list[Metric]:
+    """The metrics that are a plain mean: a total by a count; the losses' own are among them."""
+    leaves = [
+        each for metric in model.metrics for each in (metric, *getattr(metric, "metrics", ()))
+    ]
+    mean = keras.metrics.Mean
+    plain = [each for each in leaves if isinstance(each, mean) and type(each).result is mean.result]
+    return list({id(each): each for each in plain}.values())
 
 
 def set_last_logs(model: Model, logs: Mapping[str, float]) -> None:

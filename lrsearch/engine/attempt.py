@@ -26,6 +26,7 @@ from lrsearch.values import (
     Json,
     Outcome,
     Progress,
+    RowScores,
     Snapshot,
     Status,
     TrialSpec,
@@ -97,6 +98,7 @@ class Attempt:
         # The run's: the last epoch's, or those of the weights that a callback put back.
         self.logs: Mapping[str, float] = {}
         self.value: float | None = None
+        self.row_scores: tuple[RowScores, ...] = ()  # of a complete attempt
         self._judged_epoch = 0
         self._history: dict[int, Mapping[str, float]] = {}  # logs by epoch, from 1
         self._best: tuple[float, int] | tuple[None, None] = (None, None)  # value, epoch
@@ -235,6 +237,16 @@ class Attempt:
         """Optimizer updates done."""
         return self.batches // self._plan.accumulation if self._plan else 0
 
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch with the best value so far, from 1."""
+        return self._best[1]
+
+    @property
+    def counting_value(self) -> float | None:
+        """The value of an attempt that ends here: the best epoch's, or the last one's."""
+        return self._best[0] if self.plan.best_epoch_counts else self.value
+
     def _progress(
         self, logs: Mapping[str, float] | None = None, value: float | None = None
     ) -> Progress:
@@ -301,8 +313,7 @@ class Attempt:
         if status is Status.PRUNED:
             value = self.value
         elif status is Status.COMPLETE:
-            best = self.plan.best_epoch_counts
-            value = self._best[0] if best else self.value
+            value, best = self.counting_value, self.plan.best_epoch_counts
             if value is None:
                 place = "in every epoch" if best else f"after epoch {self._judged_epoch}"
                 reasons += (f"no value: {self.plan.objective} was not finite {place}",)
@@ -331,6 +342,7 @@ class Attempt:
             logs=self.logs,
             notes=self.notes,
             rates=self._rates.applied if self._rates is not None else None,
+            row_scores=self.row_scores if status is Status.COMPLETE else (),
             **fields,
         )
 

@@ -200,9 +200,14 @@ class Family:
 
     # -- weights that are evaluated and kept -------------------------------------------------------
 
+    @property
+    def averages(self) -> bool:
+        """Whether the rows are evaluated at averaged weights."""
+        return type(self.pattern).__name__ == "ScheduleFreeAdamW"
+
     def validation_weights(self, weights: Tensor, state: State, hyper: Tensor) -> Tensor:
         """The weights at which the rows are evaluated, (rows, parameters): averaged or trained."""
-        if type(self.pattern).__name__ != "ScheduleFreeAdamW":
+        if not self.averages:
             return weights
         beta = self.rule.beta_1
         if "beta_1" in self.varying:

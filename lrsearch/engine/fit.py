@@ -6,7 +6,7 @@ It trains any model that Keras trains.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import final
 
@@ -39,8 +39,11 @@ class FitEngine(Engine):
 
     name = "fit"
 
-    def __init__(self, loaded: LoadedStudy) -> None:
-        self.loaded = loaded
+    def __init__(
+        self, loaded: LoadedStudy, *, keep: Callable[[KerasTraining], None] | None = None
+    ) -> None:
+        """`keep` is called with every training that came to its end, while its model is there."""
+        self.loaded, self._keep = loaded, keep
 
     def train(self, source: Source, watch: Watch, save: Save) -> Iterator[Outcome]:
         """Train what `source` hands out, one after another."""
@@ -54,13 +57,17 @@ class FitEngine(Engine):
         training = KerasTraining(self.loaded, attempt)
         try:
             _train(training)
-            return training.complete()
+            outcome = training.complete()
         except Stop as stop:
             return attempt.conclude(stop.status, stop.reason)
         except PASSING:
             raise
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything, and must not end the worker
             return fail_attempt(attempt, error)
+        else:
+            if self._keep is not None:
+                self._keep(training)
+            return outcome
         finally:
             del training, attempt
             calls_begin(self.loaded, spec)
@@ -72,6 +79,7 @@ class FitEngine(Engine):
 def _train(training: KerasTraining) -> None:
     """Build the model, compile it, call its `fit`."""
     loaded = training.loaded
+    training.rows.open()
     training.begin(_compiled_model(training))
     try:
         callbacks = training.callbacks(keep_callbacks(loaded, training.attempt))

@@ -162,6 +162,7 @@ class GraphEngine(Engine):
                 step_bytes=self.loaded.findings.step_bytes,
             )
             limits.check(self.name, facts)
+            training.rows.open()
             run = self._new_run(training)
             run.train(users)
             return training.complete()

@@ -62,6 +62,11 @@ class RowLayout:
         values = [*(part.reshape(each.shape) for part, each in pairs), *rest]
         return dict(zip(self._names(), values, strict=True))
 
+    def to_variables(self, weights: np.ndarray, rest: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """A row's values in the order of `model.variables`; takes what `to_arrays` does."""
+        arrays = self.to_arrays(weights, rest)
+        return [arrays[f"model/{place}"] for place in range(len(self.model.variables))]
+
     def from_arrays(self, arrays: Mapping[str, np.ndarray]) -> RowArrays:
         """The other way: a row from a snapshot."""
         return self._row([arrays[name] for name in self._names()])

@@ -52,6 +52,9 @@ class LoadedStudy:
     # By trial and attempt: the user's callbacks before their first call, or their function's error.
     uncalled: dict[tuple[int, int], list[Any] | BaseException] = field(default_factory=dict)
 
+    # What measures the rows of a split, by the searched arguments of `build_model`; text: why not.
+    scorers: dict[str, Any] = field(default_factory=dict)
+
     def data(self, batch_size: int | None) -> Data:
         """The splits for trials of this batch size."""
         key = batch_size if self.definition.data_depends_on_batch else None

@@ -33,6 +33,18 @@ def take_arrays(
     }
 
 
+def read_weights(model: Model, other: Mapping[int, Tensor] | None = None) -> list[Tensor]:
+    """The values of `model.variables`, in order, whatever is assigned to the variables later.
+
+    `other` has values in place of some, by the variable's id. Nothing is copied before that.
+    """
+    known = other or {}
+    return [
+        known[id(each)] if id(each) in known else each.value.read_value()
+        for each in model.variables
+    ]
+
+
 def restore_snapshot(model: Model, snapshot: Snapshot, batch: Batch) -> None:
     """Put a state back into a fresh, compiled model, but for the metrics: `restore_metrics`.
 

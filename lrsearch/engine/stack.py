@@ -37,8 +37,10 @@ from lrsearch.engine.feeding import DeviceArrays
 from lrsearch.engine.limits import HAS_CALLBACKS, CannotCarry
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.program import Pace
+from lrsearch.engine.row_keeping import RowKeeper
+from lrsearch.engine.row_scoring import Weights
 from lrsearch.engine.stacked import RowInputs, StackedProgram, State
-from lrsearch.engine.types import Model, Structure
+from lrsearch.engine.types import Model, Structure, Tensor
 from lrsearch.space import rates
 from lrsearch.values import Outcome, Setting, Snapshot, Status, TrialSpec
 
@@ -52,6 +54,7 @@ class Row:
     """An attempt in a stack."""
 
     attempt: Attempt
+    scores: RowKeeper
     family: int  # its place among the program's families
     hyper: np.ndarray  # (1, varying), float64
     rates: np.ndarray  # (epochs * batches,), float64: the rate of every batch of the run
@@ -69,6 +72,8 @@ class Stack:
         self.pace = Pace()
         self._families: dict[Hashable, int] = {}  # their places, by the optimizer's structure
         self._tests: dict[int, DeviceArrays] = {}
+        # The state's weights and rest between two epochs, once somebody has looked at them.
+        self._host: list[np.ndarray] | None = None
 
     # -- joining and leaving -----------------------------------------------------------------------
 
@@ -100,6 +105,8 @@ class Stack:
     def _open(self, attempt: Attempt) -> tuple[Row, State]:
         """A new row with its state (one row): fresh, or its checkpoint's."""
         loaded, program, spec = self.loaded, self.program, attempt.spec
+        scores = RowKeeper(loaded, attempt)
+        scores.open()
         model = start_model(loaded, spec, kernels=program.draws)
         build_layers(model, program.sample)
         seeds = seed_state().numpy()  # before another row's seeds take its place
@@ -109,6 +116,7 @@ class Stack:
         family = program.families[place]
         row = Row(
             attempt=attempt,
+            scores=scores,
             family=place,
             hyper=family.hyper([inner(model.optimizer)]),
             rates=self._rates_of_batches(spec.setting, accumulation),
@@ -193,6 +201,7 @@ class Stack:
 
     def _train(self) -> None:
         program, rows = self.program, self.rows
+        self._host = None
         inputs = self.inputs_of(rows)
         table = np.stack([self._epoch_rates(row) for row in rows])  # (R, batches), float64
         for row in rows:
@@ -259,11 +268,14 @@ class Stack:
             if row.stop is not None:
                 continue
             try:
+                if row.scores.wants():
+                    row.scores.offer(partial(self._weights, row))
                 row.attempt.end_epoch(own)
                 if row.attempt.epoch >= self.loaded.definition.epochs:
                     row.stop = Stop(Status.COMPLETE)
             except Stop as stop:
                 row.stop = stop
+            row.scores.end_epoch(goes_on=row.stop is None)
 
     def _conclude(self, row: Row, stop: Stop) -> Outcome:
         attempt, spec = row.attempt, row.attempt.spec
@@ -272,6 +284,8 @@ class Stack:
         if stop.status is Status.COMPLETE and spec.test_split and test is not None:
             assert isinstance(test, Arrays)
             attempt.logs = attempt.logs_with("test", self._evaluate(row, test))
+        if stop.status is Status.COMPLETE:
+            row.scores.conclude(partial(self._weights, row, final=True))
         return attempt.conclude(stop.status, stop.reason)
 
     def empty(self) -> list[TrialSpec]:
@@ -301,18 +315,35 @@ class Stack:
         own = self.program.families[row.family].snapshot(self._slots(row))
         arrays = self.program.layout.to_arrays(state["weights"][at].numpy(), rest)
         arrays |= {f"{_OPTIMIZER}{name}": value for name, value in own.items()}
-        return replace(place, arrays=arrays)
+        rows, about = row.scores.snapshot()
+        return replace(place, arrays={**arrays, **rows}, meta={**place.meta, **about})
 
     def _evaluate(self, row: Row, split: Arrays) -> dict[str, float]:
         """A finished row's logs on another split, at the weights that it ends with."""
         if id(split) not in self._tests:
             self._tests[id(split)] = DeviceArrays(split)
-        at = [self.rows.index(row)]
-        family, slots = self.program.families[row.family], self._slots(row)
-        weights = family.final_weights(_gather(self.state["weights"], at), slots)
-        weights = family.validation_weights(weights, slots, row.hyper)
-        rest = _gather(self.state["rest"], at)
+        rest = _gather(self.state["rest"], [self.rows.index(row)])
+        weights = self._evaluated(row, final=True)
         return self.program.evaluate(weights, rest, self._tests[id(split)])[0]
+
+    def _evaluated(self, row: Row, *, final: bool) -> Tensor:
+        """The weights that a row is evaluated at, (1, parameters): as it ends, or as it trains."""
+        family, slots = self.program.families[row.family], self._slots(row)
+        weights = _gather(self.state["weights"], [self.rows.index(row)])
+        weights = family.final_weights(weights, slots) if final else weights
+        return family.validation_weights(weights, slots, row.hyper)
+
+    def _weights(self, row: Row, *, final: bool = False) -> Weights:
+        """The same with the row's other variables, in the order of the model's."""
+        at, family = self.rows.index(row), self.program.families[row.family]
+        if self._host is None:
+            # Once an epoch for all rows: a look at one costs as much.
+            parts = (self.state["weights"], *self.state["rest"])
+            self._host = [np.asarray(each) for each in parts]
+        weights, *rest = (each[at] for each in self._host)
+        if family.averages or final:
+            weights = self._evaluated(row, final=final)[0].numpy()
+        return self.program.layout.to_variables(weights, rest)
 
     def _slots(self, row: Row) -> State:
         """A row's slots, each (1, columns)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import final
 
 import keras
@@ -11,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from lrsearch.engine._keras_optimizer import current_rate, inner
+from lrsearch.engine._keras_optimizer import averaged_weights, current_rate, inner
 from lrsearch.engine._keras_state import changed_by_evaluation
 from lrsearch.engine.attempt import Attempt, numbers_of
 from lrsearch.engine.attempt_start import make_plan, uses_averaged
@@ -21,7 +22,9 @@ from lrsearch.engine.data import Arrays, Data, Split, training_stream
 from lrsearch.engine.kept_weights import AveragedEvaluation, KeptWeights
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.resuming import StreamKeeper
-from lrsearch.engine.snapshot import restore_metrics, take_arrays
+from lrsearch.engine.row_keeping import RowKeeper
+from lrsearch.engine.row_scoring import Weights
+from lrsearch.engine.snapshot import read_weights, restore_metrics, take_arrays
 from lrsearch.engine.types import Batch, Callback, Dataset, Logs, Model, Tensor
 from lrsearch.values import Outcome, Snapshot, Status
 
@@ -35,6 +38,8 @@ class KerasTraining:
         self.model: Model = None
         self.averaged = AveragedEvaluation() if uses_averaged(self.spec) else None
         self.keeper = StreamKeeper(attempt.note)
+        self.rows = RowKeeper(loaded, attempt)
+        self._may_stop = False  # a callback of the user's may end the run early
         self._keeping: KeptWeights | None = None
         # By the variable's id: what a validation changes, as it was before.
         self._aside: dict[int, Tensor] = {}
@@ -64,6 +69,7 @@ class KerasTraining:
         """
         if any(may_change_weights(each) for each in users):
             self._keeping = KeptWeights(self.attempt)
+        self._may_stop = bool(users)
         first: list[Callback] = [self._keeping] if self._keeping else []
         begin, end = ([self.averaged.begin], [self.averaged.end]) if self.averaged else ([], [])
         return [*first, *begin, *users, *end, Reporter(self)]
@@ -101,6 +107,8 @@ class KerasTraining:
 
     def begin_validation(self) -> None:
         self.attempt.begin_validation()
+        if self.rows.wants(may_stop=self._may_stop):
+            self.rows.offer(partial(read_weights, self.model), now=True)
         # A callback may validate other weights: a snapshot taken meanwhile would hold those.
         if self.attempt.validates_long and self._keeping is None:
             changed = changed_by_evaluation(self.model)
@@ -119,7 +127,10 @@ class KerasTraining:
         arrays, meta = self.keeper.keep()
         aside = self._aside | (self.averaged.kept if self.averaged else {})
         own = take_arrays(self.model, within=bool(place.batch), aside=aside)
-        return replace(place, arrays={**own, **arrays}, meta={**place.meta, **meta})
+        rows, about = self.rows.snapshot()
+        return replace(
+            place, arrays={**own, **arrays, **rows}, meta={**place.meta, **meta, **about}
+        )
 
     # -- the end -----------------------------------------------------------------------------------
 
@@ -134,7 +145,17 @@ class KerasTraining:
         judged = self._judge_kept_weights()
         if self.spec.test_split and test is not None:
             attempt.logs = attempt.logs_with("test", self._evaluate(test))
+        self.rows.conclude(self._final_weights, put_back=bool(judged))
         return attempt.conclude(Status.COMPLETE, stopped, judged)
+
+    def _final_weights(self) -> Weights:
+        """The weights at which the finished run is evaluated, in the order of the variables."""
+        variables = self.model.trainable_variables
+        averaged = (
+            averaged_weights(inner(self.model.optimizer), variables) if self.averaged else None
+        )
+        other = {} if averaged is None else dict(zip(map(id, variables), averaged, strict=True))
+        return read_weights(self.model, other)
 
     def _judge_kept_weights(self) -> str:
         """Where a callback put other weights back, let the run's value be theirs; a note of it."""
@@ -201,6 +222,7 @@ class Reporter(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self._attempt.end_epoch(logs or {})
+        self._training.rows.end_epoch(goes_on=False)
 
 
 def keras_data(split: Split, batch_size: int | None) -> tuple[Batch, int | None]:

@@ -99,7 +99,7 @@ def archive_files(history: StudyHistory, sources: Mapping[str, str]) -> dict[str
         "README.txt": _README.format(
             name=study.name, version=VERSION, missing="" if sources else " (not at hand)"
         ),
-        _STUDY: _dump(_study_data(study, sources)),
+        _STUDY: _dump(study_data(study, sources)),
         "answer.json": _dump(answer.to_json()),
         "engines.json": _dump(dict(history.calibrations)),
     }
@@ -134,7 +134,8 @@ def _trial_row(record: TrialRecord) -> dict[str, Json]:
     return {"label": record.short_label, **to_json(record)}
 
 
-def _study_data(study: StudyRecord, sources: Mapping[str, str]) -> dict[str, Json]:
+def study_data(study: StudyRecord, sources: Mapping[str, str]) -> dict[str, Json]:
+    """A study's record, its plan and facts with it."""
     plan = to_json(study.plan)
     return {
         "format": FORMAT,
@@ -169,7 +170,7 @@ def read_archive(path: Path) -> Archive:
             fix = f"It was written by lrsearch {data['written_by']['lrsearch']}; install that."
             raise InvalidValue("archive", got=str(path), allowed=allowed, fix=fix)
         trials = tuple(map(_trial_from, json.loads(files[_TRIALS])))
-        study = _study_from(data)
+        study = study_from(data)
         texts = {
             name: files[_SOURCES + name].decode("utf-8", "surrogateescape")
             for name in data["sources"]
@@ -197,7 +198,8 @@ def _no_archive(path: Path, why: str) -> InvalidValue:
     return InvalidValue("archive", got=str(path), allowed="a whole archive of a study", fix=fix)
 
 
-def _study_from(data: Mapping[str, Json]) -> StudyRecord:
+def study_from(data: Mapping[str, Json]) -> StudyRecord:
+    """The record in `study_data`. Raises KeyError, TypeError or ValueError where it is damaged."""
     plan: StudyPlan = plan_from(json.dumps(data["plan"]))
     return StudyRecord(
         id=0,

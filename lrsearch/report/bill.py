@@ -45,7 +45,7 @@ def _sum(bill: Bill) -> str:
 
 
 def plan_text(plan: Mapping[str, Json]) -> str:
-    """What stands below the bill of a plan, as its JSON has it."""
+    """The lines below the bill of a plan, from the plan's JSON."""
     sizes = [
         f"{plan[f'{noun}s']:,} {noun}{'s' * (plan[f'{noun}s'] != 1)}"
         for noun in ("epoch", "update")
@@ -60,7 +60,7 @@ def plan_text(plan: Mapping[str, Json]) -> str:
 
 
 def _parts(plan: Mapping[str, Json]) -> str:
-    """What the time of a plan contains, where it is known."""
+    """The parts of a plan's time; empty where the time is not known."""
     whole, training = plan["seconds"], plan["seconds_of_training"]
     if plan["limited_by_time"] or training is None or not whole:
         return ""

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lrsearch.report.curve_code import curve_code
 from lrsearch.report.words import schedule_text
 from lrsearch.space import (
     OPTIMIZERS,
@@ -25,26 +26,6 @@ from lrsearch.space import (
     warmup_steps,
 )
 from lrsearch.values import Json, Setting, StudyFacts
-
-# Each shape's curve over progress `p` in [0, 1), as in lrsearch/space/schedules.py, with its knobs
-# filled in.
-_CURVES = {
-    "constant": "ops.ones_like(p)",
-    "linear": "1 - p",
-    "polynomial": "(1 - p) ** {power!r}",
-    "cosine": "0.5 * (1 + ops.cos(math.pi * p))",
-    "cosine_restarts": "0.5 * (1 + ops.cos(math.pi * ((p * {cycles!r}) % 1.0)))",
-    "exponential": "0.01**p",
-    "step": "0.1 ** ops.floor(p * ({drops!r} + 1))",
-    "inverse_time": "1 / (1 + 99 * p)",
-    "inverse_sqrt": "1 / ops.sqrt(1 + 9999 * p)",
-    "one_cycle": "ops.where(\n            p < {rise!r},\n"
-    "            0.01 + 0.495 * (1 - ops.cos(math.pi * p / {rise!r})),\n"
-    "            0.5 * (1 + ops.cos(math.pi * (p - {rise!r}) / (1 - {rise!r}))),\n        )",
-    "warmup_stable_decay": "ops.where(p < {decay_start!r}, "
-    "ops.ones_like(p), (1 - p) / (1 - {decay_start!r}))",
-    "cyclic": "0.1 + 0.9 * ops.abs(2 * ((p * {cycles!r}) % 1.0) - 1)",
-}
 
 _MODULE = '''{doc}{imports}
 
@@ -235,7 +216,7 @@ def _schedule(run: Run) -> str:
         peak=setting.learning_rate,
         warmup=warmup_steps(setting, run.total),
         final=setting.shape.get("final", 0.0) if setting.schedule != "constant" else 0.0,
-        curve=_CURVES[setting.schedule].format(**setting.shape),
+        curve=curve_code(setting.schedule, setting.shape),
     )
 
 

@@ -11,6 +11,7 @@ from lrsearch.answer import Answer, Contender, lost_text
 from lrsearch.answer.standing import contender
 from lrsearch.answer.words import count_text, rate_text
 from lrsearch.errors import CannotExport, InvalidValue, UnknownName
+from lrsearch.report.archive import study_data
 from lrsearch.report.code import Run, own_module, searched_module
 from lrsearch.report.words import schedule_text, value_text
 from lrsearch.values import Json, StudyFacts, StudyRecord
@@ -54,7 +55,7 @@ def choose(answer: Answer, trial: int | None) -> Contender:
 
 
 def as_json(study: StudyRecord, answer: Answer, chosen: Contender) -> dict[str, Json]:
-    """All that a program needs to train it again."""
+    """All that a program needs to train the setting again."""
     facts, setting = study.facts, chosen.setting
     own = facts.own_optimizer if chosen.is_yours else {}
     run = _run(study, answer, chosen)
@@ -79,6 +80,8 @@ def as_json(study: StudyRecord, answer: Answer, chosen: Contender) -> dict[str, 
         "accumulation": run.accumulation,
         "seed": run.seed,
         "versions": dict(facts.versions),
+        # the study itself, for lrsearch replay
+        "record": study_data(study, {}),
     }
 
 

@@ -7,7 +7,7 @@ from lrsearch.values import TrialRecord, Trials
 
 
 def find_trial(study: str, records: Trials, name: str) -> TrialRecord:
-    """The trial or retest of that name. Raises UnknownName, with what the study has."""
+    """Find the trial or retest of that name. Raises UnknownName with the numbers of the study."""
     found = {each.short_label: each for each in records}
     if name not in found:
         last = max((each.number for each in records if each.is_search), default=None)

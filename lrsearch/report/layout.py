@@ -108,7 +108,7 @@ def _line(columns: Sequence[Column], row: Sequence[str]) -> str:
 def paragraph(text: str, width: int | None, *, hang: str = "") -> str:
     """Prose on lines of at most `width`, all but the first behind `hang`.
 
-    No word is broken: a word may be a name, or part of a command.
+    Words are not broken: a word may be a name, or part of a command.
     """
     if width is None or cell_len(text) <= width:
         return text
@@ -122,7 +122,7 @@ def paragraph(text: str, width: int | None, *, hang: str = "") -> str:
 
 
 def clauses(parts: Sequence[str], width: int | None, *, between: str = ", ") -> str:
-    """As many of `parts` as fit one line, from the first on; a first one too long is cut."""
+    """The first `parts`, as many as fit one line; a first one that is too long is cut."""
     text = parts[0] if parts else ""
     for part in parts[1:]:
         if width is not None and cell_len(text + between + part) > width:

@@ -1,7 +1,7 @@
 """The answer and the trials as notes for optuna-dashboard, in Markdown.
 
-Notes are written when somebody opens the dashboard: workers have better things to do. Optuna's rows
-are made by the ledger's mirror; a trial's note goes to the row of its number.
+Notes are written when somebody opens the dashboard, so that workers need no time for them. A
+trial's note goes to Optuna's row of its number, which the ledger's mirror makes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def study_note(answer: Answer) -> str:
 def trial_note(record: TrialRecord, objective: str) -> str:
     """What a trial did, in a few lines.
 
-    What the study's own code said or is called is fenced: it is no Markdown of ours.
+    Texts and names of the study's own code are fenced, since they are no Markdown.
     """
     setting = record.setting
     lines = [f"**{record.state.value}**"]
@@ -131,7 +131,7 @@ def _ours_to_write(attrs: Mapping[str, Json], trial_id: int | None, text: str) -
 
 
 def _rows(attrs: Mapping[str, Json], trial_id: int | None, text: str) -> dict[str, Json]:
-    """The rows that a note has, those of a longer one before it emptied."""
+    """The rows of a note; further rows of a longer note before it are emptied."""
     from optuna_dashboard._note import note_str_key_prefix, note_ver_key, split_body
 
     parts, prefix = split_body(text, trial_id), note_str_key_prefix(trial_id)
@@ -142,5 +142,5 @@ def _rows(attrs: Mapping[str, Json], trial_id: int | None, text: str) -> dict[st
 
 
 def _noted(records: Trials) -> list[TrialRecord]:
-    """Finished trials; of very many the newest: every note is a row that each page loads."""
+    """Finished trials, at most the newest _MOST: every page loads the rows of all notes."""
     return [each for each in records if each.is_search and each.ended][-_MOST:]

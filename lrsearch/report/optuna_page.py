@@ -190,6 +190,8 @@ def _layout(study: StudyRecord, answer: Answer, ends: tuple[float, float]) -> di
         "yaxis": {"range": [_short(each) for each in ends], "title": {"text": escape(name)}},
         "shapes": [line] if yours is not None else [],
         "height": 450,
+        "legend": {"orientation": "h", "y": -0.25},
+        "margin": {"l": 60, "r": 20, "t": 50},
     }
 
 

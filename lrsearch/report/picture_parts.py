@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import TypeAlias
 
 from lrsearch.answer import Answer
 from lrsearch.answer.words import rate_text
 from lrsearch.report.canvas import LINES
-from lrsearch.report.words import schedule_text
-from lrsearch.values import Direction, TrialRecord
+from lrsearch.report.words import schedule_text, shape_text
+from lrsearch.values import Direction, StudyRecord, TrialRecord, Trials
 
 HEIGHT = 4.4  # inches, of a picture of one panel
 # of the complete values; the worst are drawn at the frame's edge, or they would flatten the rest
@@ -50,3 +51,27 @@ def padded(frame: Frame | None) -> Frame:
     low, high = frame or (0.0, 1.0)
     pad = 0.05 * (high - low) or 0.05 * (abs(high) or 1.0)
     return low - pad, high + pad
+
+
+def in_order_of_end(records: Trials) -> list[TrialRecord]:
+    """The search trials that ended, the first to end first."""
+    ended = (each for each in records if each.is_search and each.ended)
+    return sorted(ended, key=lambda each: (each.finished_at or 0.0, each.number))
+
+
+def best_after(study: StudyRecord, ended: Trials) -> list[tuple[int, float, TrialRecord]]:
+    """(trials ended, value, trial) wherever the best of one training improved."""
+    found: list[tuple[int, float, TrialRecord]] = []
+    for place, each in enumerate(ended, start=1):
+        if each.has_value and (not found or study.direction.better(each.final_value, found[-1][1])):
+            found.append((place, each.final_value, each))
+    return found
+
+
+def best_by_shape(study: StudyRecord, answer: Answer) -> dict[tuple[str, str], tuple[float, int]]:
+    """By optimizer and shape: the best single value, and of how many; yours does not count."""
+    cells: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for each in answer.ranked:
+        if each.setting is not None and not each.is_yours and each.value is not None:
+            cells[each.setting.optimizer, shape_text(each.setting)].append(each.value)
+    return {key: (study.direction.best(values), len(values)) for key, values in cells.items()}

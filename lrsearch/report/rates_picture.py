@@ -79,7 +79,7 @@ def _rates_panel(
     answer: Answer,
     frame: Frame | None,
 ) -> str:
-    """Draw a panel; returns what its regions say."""
+    """Draw a panel; returns its regions in words."""
     row = next((each for each in answer.by_optimizer if each.optimizer == name), None)
     panel.set_xscale("log")
     panel.set_xlim(*_span(name, group, answer))
@@ -138,7 +138,7 @@ def _regions(panel: Axes, row: OptimizerRow) -> str:
 
 
 def _head(figure: Figure, panel: Axes, name: str, said: str, *, room: float) -> None:
-    """A panel's name, and what is said of it in small print below the name, in `room` pixels."""
+    """Write a panel's name, and its regions in small print below, in `room` pixels."""
     text = fit_text(figure, said, size=_SMALL, room=room)
     panel.set_title(name, loc="left", fontweight="bold", pad=8 + 10 * (1 + text.count("\n")))
     small: dict[str, Any] = {

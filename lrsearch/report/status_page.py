@@ -46,7 +46,7 @@ def status_data(
 ) -> dict[str, Json]:
     """How far a study is; `engines` are figures by machine.
 
-    In the result `ended` says that nothing will happen any more.
+    `ended` in the result means that nothing more will happen.
     """
     alive = [each for each in workers if each.is_there(now)]
     stands = find_standing(study.facts, records)
@@ -143,7 +143,7 @@ def _time_line(data: dict[str, Json]) -> str:
 
 
 def _result_lines(data: dict[str, Json], width: int | None) -> list[str]:
-    """The best and yours: value, trial, what the value rests on, setting."""
+    """The best and yours: value, trial, evidence, setting."""
     results = {label: data[label] for label in ("best", "yours") if data[label]}
     rows = results.values()
     values = [

@@ -33,9 +33,9 @@ def trial_data(
 
 
 def trial_text(record: TrialRecord, data: dict[str, Json], *, width: int | None = None) -> str:
-    """The same for people: setting, attempts, the curve's end, the error.
+    """The page for people: setting, attempts, the curve's end, the error.
 
-    Long lines are broken and not cut, since they say all there is.
+    Long lines are broken, never cut: the page leaves nothing out.
     """
     setting = record.setting
     engine = f"{record.engine or '-'}; {duration_text(record.seconds)}"

@@ -17,7 +17,7 @@ _SHAPES = {
 
 
 def join_clauses(*clauses: str, between: str = "; ") -> str:
-    """The clauses that say something, in one line."""
+    """Join the clauses that are not empty, in one line."""
     return between.join(filter(None, clauses))
 
 

@@ -60,7 +60,7 @@ def _recorded(facts: StudyFacts, curve: Sequence[CurvePoint]) -> YoursSchedule |
 def _followed(schedule: YoursSchedule, facts: StudyFacts, curve: Sequence[CurvePoint]) -> bool:
     """Whether every recorded rate is the schedule's.
 
-    The run's last is not asked: it may be that of an update after it.
+    The rate at the run's end does not count: it may belong to an update after the run.
     """
     parts, rates = np.asarray(schedule.parts), np.asarray(schedule.rates)
     reach = _NEAR / (len(parts) - 1)

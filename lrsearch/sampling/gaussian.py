@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = NDArray[np.float64]
 
-SCALE_DECADES: Final = 0.6  # of the rate's effect
+SCALE_DECADES: Final = 1.0  # of the rate's effect
 _SCALE: Final = 0.5  # of every other number's effect, as a share of its range
 NOISE: Final = 0.05  # variance of one training's score; that of all scores is about 1
 _SHARED: Final = 0.5  # what two trials that differ in a hyperparameter surely have in common
@@ -37,7 +37,7 @@ _WEIGHTS: Final = {
     "schedule, rate": 0.08,
     "shape, rate": 0.08,
 }
-VARIANCE: Final = sum(_WEIGHTS.values())
+_OTHERS: Final = 0.3  # of hyperparameters, batch sizes and the model's own values, alone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +74,7 @@ def _encoded(dimension: Dimension, value: Json) -> float:
 def covariance(encoder: Encoder, one: Floats, other: Floats) -> Floats:
     """(n, m) float64 covariances of the rows of `one`, (n, d), and `other`, (m, d)."""
     parts = dict.fromkeys(("optimizer", "schedule", "shape"), np.ones((len(one), len(other))))
-    factor: Floats | None = None
+    others: list[Floats] = []
     for column, dimension in enumerate(encoder.dimensions):
         if dimension.name == RATE:
             continue
@@ -84,8 +84,7 @@ def covariance(encoder: Encoder, one: Floats, other: Floats) -> Floats:
         elif dimension.name in encoder.shape:
             parts["shape"] = parts["shape"] * same
         else:
-            shared = _SHARED + (1 - _SHARED) * same
-            factor = shared if factor is None else factor * shared
+            others.append(same)
     column = encoder.rate_column
     rate = _matern(np.abs(one[:, column, None] - other[None, :, column]) / SCALE_DECADES)
     total = (
@@ -99,7 +98,11 @@ def covariance(encoder: Encoder, one: Floats, other: Floats) -> Floats:
         + _WEIGHTS["optimizer"] * parts["optimizer"]
         + _WEIGHTS["schedule"] * parts["schedule"]
     )
-    return np.asarray(total if factor is None else total * factor)
+    for same in others:
+        total = total * (_SHARED + (1 - _SHARED) * same)
+    for same in others:
+        total = total + _OTHERS / len(others) * same
+    return np.asarray(total)
 
 
 def _alike(dimension: Dimension, one: Floats, other: Floats) -> Floats:
@@ -127,6 +130,7 @@ class Process:
         self._encoder, self._points = encoder, points
         seen = covariance(encoder, points, points) + np.diag(noise)
         self._factor, _ = cho_factor(seen, lower=True)
+        self._variance = covariance(encoder, points[:1], points[:1])[0, 0]  # the same everywhere
         self._weights = cho_solve((self._factor, True), scores)
 
     def predict(self, points: Floats) -> tuple[Floats, Floats]:
@@ -137,14 +141,19 @@ class Process:
         explained = solve_triangular(
             self._factor, across, lower=True, overwrite_b=False, check_finite=False
         )
-        variance = VARIANCE - np.einsum("ij,ij->j", explained, explained)
+        variance = self._variance - np.einsum("ij,ij->j", explained, explained)
         return self._weights @ across, np.sqrt(np.maximum(variance, 1e-9))
 
 
 def expected_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
-    """How far below `best` a score is expected to come (Jones et al. 1998): (m,)."""
+    """How far below `best` a score is expected to come, (m,), less where one more adds little.
+
+    Augmented expected improvement (Huang et al. 2006, Global optimization of stochastic black-box
+    systems): the improvement is discounted by what a training's noise leaves to be learned.
+    """
     from scipy.special import ndtr
 
     ahead = (best - mean) / deviation
     density = np.exp(-0.5 * ahead**2) / math.sqrt(2 * math.pi)
-    return np.asarray(deviation * (ahead * ndtr(ahead) + density))
+    gain = deviation * (ahead * ndtr(ahead) + density)
+    return np.asarray(gain * (1 - np.sqrt(NOISE / (NOISE + deviation**2))))

@@ -1,4 +1,1 @@
-"""Sets up a machine or a database.
-
-Devices, their division into slots, where checkpoints lie, the doctor, a private PostgreSQL.
-"""
+"""Sets up a machine or a database: devices, slots, checkpoints, doctor, a private PostgreSQL."""

@@ -42,12 +42,12 @@ class DatabaseServer:
 
 
 def start(folder: Path, *, listen: str = "127.0.0.1", port: int | None = None) -> DatabaseServer:
-    """Start the server in `folder`, made where it does not exist; leave a running one as it is.
+    """Start the server in `folder`, which is made if needed; a running server stays as it is.
 
     `listen` is the address to serve: 127.0.0.1 for this machine alone, a host's own address for a
     cluster. Raises EnvironmentProblem where PostgreSQL is missing, the user is root, or the server
-    does not start. Raises InvalidValue, before anything is changed, for a folder that contains
-    other files and for an address that is not this machine's.
+    does not start. Raises InvalidValue, before anything is changed, for a folder with other files
+    and for an address of another machine.
     """
     programs = find_programs()
     _refuse_root()
@@ -108,11 +108,11 @@ def _is_postgres(pid: int | None) -> bool:
     After a restart of the machine any program may have the number, and pg_ctl does not notice.
     """
     try:
-        # postgres; older ones: postmaster
+        # "postgres", and "postmaster" in older versions.
         return pid is not None and "post" in psutil.Process(pid).name()
-    except (psutil.NoSuchProcess, ValueError):  # none has a number below 0
+    except (psutil.NoSuchProcess, ValueError):  # ValueError: a number below 0
         return False
-    except psutil.Error:  # not known: believe pg_ctl
+    except psutil.Error:  # unknown: pg_ctl decides
         return True
 
 
@@ -155,7 +155,7 @@ def _refuse_root() -> None:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Refuse a folder with other files than those of our own initdb, failed or not."""
+    """Refuse a folder with files that no initdb of ours left there."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if names and names != {"password", "command.log"}:
         allowed = "a new or empty folder, or one that `lrsearch database start` made"
@@ -197,7 +197,7 @@ def _configure(folder: Path, *, listen: str, port: int) -> None:
         # a socket path is limited to 107 bytes; home folders on clusters exceed it
         "unix_socket_directories": "''",
         "timezone": "'UTC'",
-        "max_connections": "400",  # two a worker: a Slurm array of 150 workers and room to look
+        "max_connections": "400",  # two per worker: a Slurm array of 150 workers, and views
     }
     text = "".join(f"{name} = {value}\n" for name, value in lines.items())
     (folder / "data" / "lrsearch.conf").write_text(text, encoding="utf-8")

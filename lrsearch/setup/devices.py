@@ -27,7 +27,7 @@ class Machine:
 
 
 def inspect_machine(environ: Mapping[str, str] | None = None) -> Machine:
-    """Inspect the machine of this process, as far as `environ` (os.environ) shows its devices."""
+    """Inspect this process' machine and the devices that `environ` (os.environ) shows."""
     environ = os.environ if environ is None else environ
     visible = environ.get("CUDA_VISIBLE_DEVICES")
     found = () if visible is not None and not visible.strip() else list_gpus()

@@ -1,7 +1,4 @@
-"""Checks a machine before a study.
-
-Looks at libraries, devices, database and memory, and trains two steps.
-"""
+"""Checks a machine before a study: libraries, devices, database, memory, and two training steps."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ class Check:
 
     name: str
     text: str
-    fix: str = ""  # what to do; empty where all is well
+    fix: str = ""  # the next step; empty where all is well
 
     @property
     def well(self) -> bool:
@@ -43,7 +40,7 @@ class Check:
 
 
 def diagnose(options: MachineOptions, study_file: Path | None) -> Iterator[Check]:
-    """Run every check, one after another, cheap ones first; findings raise nothing."""
+    """Run every check, cheap ones first; raise nothing for a bad finding."""
     yield _check_libraries()
     machine = inspect_machine()
     try:
@@ -100,7 +97,7 @@ def _check_training(
 ) -> Iterator[Check]:
     """Train two steps in a process of its own, bound to the first slot.
 
-    Checks TensorFlow, its devices, the study file and the memory too.
+    That also checks TensorFlow, its devices, the study file and the memory.
     """
     command = [sys.executable, "-P", "-m", "lrsearch.engine.probing"]
     try:
@@ -140,7 +137,7 @@ def _check_gpu(slot: Slot, report: dict[str, Json]) -> Check:
 
 
 def _check_memory(machine: Machine, slots: tuple[Slot, ...], report: dict[str, Json]) -> Check:
-    """Compare the workers' memory, each with TensorFlow and the data set, with what is free."""
+    """Compare the memory of all workers, TensorFlow and the data included, with the free memory."""
     each, free = max(CPU_WORKER_MIB, report["peak_mib"]), machine.memory_mib
     needed = round(each * len(slots))
     text = f"{needed} MiB for {count_text(len(slots), 'worker')}"

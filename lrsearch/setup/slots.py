@@ -2,8 +2,8 @@
 
 A slot is a worker's share: a GPU, a part of one, or some CPU threads. The worker's environment
 binds the worker to its slot before TensorFlow loads. A machine without GPUs gets one worker per
-core, fewer where memory or trials do not suffice, and the workers divide the threads. Knows nothing
-of studies.
+core, or fewer where memory is short or trials are few; the workers divide the threads. Knows
+nothing of studies.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _GROWS = "TF_FORCE_GPU_ALLOW_GROWTH"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slot:
-    """One worker's share. `env` is set, and names in `unset` removed, before its process starts."""
+    """One worker's share; its process starts with the variables `env` and without `unset`."""
 
     name: str  # "gpu:0", "gpu:0/2", "cpu:1"
     threads: int
@@ -120,9 +120,9 @@ def _divide_cores(machine: Machine, asked: MachineOptions, *, trials: int | None
 
 
 def _cpu_workers(machine: Machine, asked: MachineOptions, trials: int | None) -> tuple[int, str]:
-    """The number of workers that cores, memory and trials all allow, and the reason.
+    """The number of workers that cores, memory and trials allow, and the limit that decides.
 
-    Of equal limits the first is the reason.
+    Of equal limits the first one decides.
     """
     threads = f"--threads {asked.threads}" if asked.threads else ""
     if asked.workers is not None:
@@ -208,8 +208,8 @@ def _gpu_env(visible: str, threads: int) -> dict[str, str]:
 def _gpu_slot(gpu: Gpu, part: int, sharing: int, threads: int) -> Slot:
     """Make the slot of a worker on a GPU.
 
-    Memory may grow where the worker has the GPU alone, and has a hard limit where the worker shares
-    it: TensorFlow refuses both at once.
+    A worker alone on a GPU may let its memory grow; workers that share one have a hard limit each.
+    TensorFlow refuses both at once.
     """
     env = _gpu_env(gpu.uuid, threads)
     if sharing == 1:
@@ -226,9 +226,9 @@ def _gpu_slot(gpu: Gpu, part: int, sharing: int, threads: int) -> Slot:
 
 
 def _thread_env(threads: int) -> dict[str, str]:
-    """Limit the threads of NumPy's own libraries, which the user's data code may call.
+    """Limit the threads of NumPy's libraries, which the user's data code may call.
 
-    The worker itself limits TensorFlow's.
+    The worker limits TensorFlow's threads itself.
     """
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     return dict.fromkeys(names, str(threads))

@@ -1,4 +1,4 @@
-"""The table of optimizers: reference rates, plausible rates, and what else can be searched.
+"""The table of optimizers: reference rates, usual rates, and what else can be searched.
 
 Knows nothing of Keras; `build` makes the objects. Rates are those of a constant schedule, for the
 study's base batch size; `axis` has the factors for other schedules, batch sizes and momenta.

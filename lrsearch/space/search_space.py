@@ -54,7 +54,7 @@ class SearchSpace:
     optimizers: names of the optimizer table.
     schedules: names of the shape table.
     learning_rate: `(low, high)` peak rates, or a dict of such pairs by optimizer; by default each
-        optimizer's plausible range.
+        optimizer's usual range, which the sampler `auto` widens where the best lies near its end.
     warmup: fraction of the run that rises to the peak; a pair searches it, a number fixes it.
     final: the last rate as a fraction of the peak; likewise.
     batch_size: one or several; by default the definition's. Reference rates hold for the first.

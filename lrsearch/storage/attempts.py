@@ -1,4 +1,4 @@
-"""What happens to an attempt after its claim: it is bound, renewed, finished or lost.
+"""Changes of an attempt after its claim: bind, renew, finish, lose.
 
     RUNNING -> WAITING       interrupted, or lost       lost + 1 only when its worker was lost
     RUNNING -> FAILED        lost more often than `retries`
@@ -35,7 +35,7 @@ _FREE = {"state": TrialState.WAITING.value, "lease_until": None, "token": None}
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What a heartbeat learns: the trials that the worker has lost, and what the study wants."""
+    """The answer to a heartbeat: the trials that the worker has lost, and the study's state."""
 
     lost: frozenset[int]  # trial ids
     study_state: StudyState
@@ -45,7 +45,7 @@ class Renewal:
 
 
 def bind(tx: Transaction, trial_id: int, attempt: int, **sampled: Any) -> bool:
-    """Write what was sampled, by column; False where the attempt was fenced off."""
+    """Write the sampled setting, by column; False where the attempt was fenced off."""
     change = update(trials).where(holding(trial_id, attempt))
     if not tx.execute(change.values(**sampled, revision=tx.revision)).rowcount:
         return False
@@ -76,7 +76,7 @@ def _read_running(tx: Transaction, trial_id: int, attempt: int) -> Any | None:
 
 
 def _was_recorded(tx: Transaction, outcome: Outcome) -> bool:
-    """Whether this very result is stored: its commit arrived and the answer was lost."""
+    """Whether this very result is stored already: the answer to its commit was lost."""
     attempt = and_(attempts.c.trial_id == outcome.trial_id, attempts.c.attempt == outcome.attempt)
     query = select(attempts.c.status, trials.c.value).where(attempt)
     row = tx.execute(query.join(trials, trials.c.id == attempts.c.trial_id)).one_or_none()
@@ -86,7 +86,7 @@ def _was_recorded(tx: Transaction, outcome: Outcome) -> bool:
 
 
 def _trim_curve(tx: Transaction, outcome: Outcome) -> None:
-    """Drop epochs that only an earlier attempt reached; a failure keeps all, for people to see."""
+    """Drop epochs that only an earlier attempt reached; a failed trial keeps them for people."""
     if outcome.attempt > 1 and outcome.status is not Status.FAILED:
         beyond = and_(curves.c.trial_id == outcome.trial_id, curves.c.epoch > outcome.epochs)
         tx.execute(delete(curves).where(beyond))
@@ -128,7 +128,7 @@ def give_up(tx: Transaction, row: Any, reason: str) -> None:
 
 
 def _lock_running(tx: Transaction, trial_id: int, attempt: int) -> Any | None:
-    """The running trial's row, locked: nobody takes the trial between the look and the write."""
+    """Read the running trial's row and lock it until the write."""
     columns = select(trials.c.id, trials.c.study_id, trials.c.kind)
     return tx.execute(columns.where(holding(trial_id, attempt)).with_for_update()).one_or_none()
 

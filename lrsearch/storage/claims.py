@@ -1,4 +1,4 @@
-"""Claiming: which trial a worker trains next, or why there is none.
+"""Claims: the trial that a worker trains next, or the reason why there is none.
 
     WAITING -> RUNNING       claim                      attempt + 1, a lease
     (no row) -> RUNNING      claim, while the rows are fewer than the budget
@@ -55,8 +55,8 @@ _CLOSED = {
 class Claim:
     """A trial for the worker to train.
 
-    `trial` is as it was before: its `attempt` counts the earlier ones. A trial without a setting
-    must be sampled.
+    `trial` is the record before the claim: its `attempt` counts earlier attempts. A trial without a
+    setting must be sampled.
     """
 
     trial: TrialRecord
@@ -72,10 +72,10 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class PlanRetests:
-    """The search is over: its best trials have to be chosen for retests."""
+    """The search is over: the worker must choose its best trials for retests."""
 
-    room: int | None = None  # how many retests fit into the time; None: all
-    exactly: int | None = None  # how many to make where the study's trainings are limited
+    room: int | None = None  # the number of retests that fit into the time; None: all
+    exactly: int | None = None  # the number to make where the study's trainings are limited
     # so many more may follow, a few at a time: lrsearch.answer.retest_race chooses the next ones
     race: bool = False
 
@@ -95,8 +95,8 @@ def claim(
 ) -> Answer:
     """Put back trials whose lease lapsed, then hand out the lowest waiting trial or a new one.
 
-    `sampled` is how many sampled trials the worker trains. `token` is the call's own: when its
-    commit arrived and the answer did not, the next try returns the same trial.
+    `sampled` is the number of sampled trials that the worker trains. `token` names the call: when
+    the answer to its commit was lost, the next try returns the same trial.
     """
     rows = _lock_running(tx, token, lease_seconds)
     again = next((row for row in rows if row.token == token), None)
@@ -117,11 +117,10 @@ def claim(
 
 
 def _lock_running(tx: Transaction, token: str, lease_seconds: float) -> Sequence[Any]:
-    """The rows of the trial that this very call was given before, and of lapsed leases.
+    """The rows of the trial that an earlier try of this call got, and of lapsed leases.
 
-    Lapsed leases are left within `lease_seconds` of an outage: living workers get that time to
-    renew them. The rows are locked: a renewal at this moment either comes before, or finds the
-    trial gone.
+    Within `lease_seconds` of an outage lapsed leases stay: living workers get that time to renew
+    them. The rows are locked, so that a renewal comes before or finds the trial gone.
     """
     concerned = trials.c.token == token
     if not tx.cut_off_within(lease_seconds):
@@ -131,7 +130,7 @@ def _lock_running(tx: Transaction, token: str, lease_seconds: float) -> Sequence
 
 
 def is_over(tx: Transaction) -> bool:
-    """Whether nothing is left to train, now or later, if the study were open."""
+    """Whether an open study would have nothing left to train, now or later."""
     return isinstance(_find(tx, 0, 0), Done)
 
 
@@ -139,7 +138,7 @@ _NEW = object()
 
 
 def _find(tx: Transaction, worker_id: int, sampled: int) -> Any:
-    """Find a waiting trial's row, _NEW where a slot is free, or the answer why there is neither."""
+    """Find a waiting trial's row, else _NEW for a free slot, else the answer without a trial."""
     closed = bool(tx.rules.get("retests_only"))
     left = None if closed else time_left(tx, worker_id)
     if not closed and (left is None or left.for_search()):
@@ -155,7 +154,7 @@ def _find(tx: Transaction, worker_id: int, sampled: int) -> Any:
 
 
 def search_is_over(tx: Transaction) -> bool:
-    """Whether no search trial trains, and none will begin without more budget or time."""
+    """Whether no search trial trains, and none can begin without more budget or time."""
     if tx.study.state == StudyState.FINISHED or tx.rules.get("retests_only"):
         return True
     left = time_left(tx, 0)
@@ -192,7 +191,7 @@ def _retests_to_race(tx: Transaction) -> int:
 
 
 def _retests_to_make(tx: Transaction) -> int | None:
-    """How many more retests the limit of trainings asks for; None where there is no limit."""
+    """The number of retests that fill the limit of trainings; None where there is no limit."""
     if tx.study.trainings is None:
         return None
     most = (int(tx.rules.get("retest_top", 3)) + 1) * int(tx.rules["retest_seeds"])
@@ -216,9 +215,9 @@ def _begin(tx: Transaction, row: Any, lease: dict[str, Any]) -> Claim:
 
 
 def _note_what_counts(tx: Transaction, row: Any) -> None:
-    """Note until when a trial's last attempt counts: its newest checkpoint.
+    """Note the time of a trial's newest checkpoint, up to which its last attempt counts.
 
-    The next attempt goes on from there.
+    The next attempt goes on from this checkpoint.
     """
     newest = select(func.max(checkpoints.c.written_at)).where(checkpoints.c.trial_id == row.id)
     written = tx.execute(newest).scalar_one() or 0.0
@@ -275,10 +274,10 @@ def _some(tx: Transaction, *conditions: ColumnElement[bool]) -> bool:
 
 
 def count_trainings(tx: Transaction) -> int:
-    """How many search trials and retests there are; each is one training, in every state."""
+    """Count the search trials and retests in every state; each is one training."""
     return tx.count()
 
 
 def count_ended(tx: Transaction) -> int:
-    """How many search trials have ended."""
+    """Count the search trials that have ended."""
     return tx.count(trials.c.state.in_(ENDED), IS_SEARCH)

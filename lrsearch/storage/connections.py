@@ -1,6 +1,6 @@
 """Connections: drivers, time-outs for every wait, the database's clock, errors in one line.
 
-How a transaction begins is in `lrsearch.storage.database`. Knows no tables.
+`lrsearch.storage.database` begins transactions. Knows no tables.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def clock_of(engine: Engine) -> ColumnElement[float]:
 
 
 def explain_refusal(url: URL, error: exc.DBAPIError) -> Exception:
-    """The error to raise where waiting does not help; a fault of ours (wrong data) stays itself."""
+    """The error to raise where waiting does not help; a fault of ours (wrong data) is unchanged."""
     if fault_of(error) is Fault.OURS:
         return error
     return StorageProblem(f"{where(url)}: {driver_text(error)}")

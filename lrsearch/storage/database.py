@@ -10,13 +10,13 @@ Every change of a trial's state names its study. So the changes of one study hap
 another, and no two can deadlock. Curves, checkpoints and heartbeats lock the trial's row instead.
 
 **A transaction is tried again** while the database is away. So all work must be safe to repeat: a
-commit may have arrived though its answer was lost.
+commit may have succeeded though its answer was lost.
 
-**Callers that can come back later get one try** (`Database.try_write`, `try_read`): training must
-not wait for a database that is away.
+**Some callers get one try** (`Database.try_write`, `try_read`): training must not wait for a
+database that is away, and these callers come back later.
 
-**A repeated request is served once.** An attempt's number fences what workers write of trials, and
-every other request carries a token, with which its answer is stored (`Transaction.once`).
+**A repeated request is served once.** An attempt's number fences all that workers write of trials.
+Every other request carries a token, under which its answer is stored (`Transaction.once`).
 """
 
 from __future__ import annotations
@@ -87,9 +87,8 @@ def retry_races(
 ) -> Retrying:
     """Try eight times to make what several processes may make at once.
 
-    All but one process fail at first, and find what the first has made at the next try (7 of 32
-    processes got through at the first). Errors of `kind` are tried again, those of `final` never;
-    the last try's error is raised.
+    At the first try most processes fail (25 of 32); at the next one they find what another has
+    made. Errors of `kind` are tried again, those of `final` never; the last try's error is raised.
     """
     return Retrying(
         retry=retry_if_exception(
@@ -187,9 +186,8 @@ class Database:
     def try_write(self, work: Callable[[Transaction], T], *, reads: bool = False) -> T:
         """Run `work` in one try.
 
-        Raises StorageUnavailable; at once, for a while, when the last try just failed. A try that
-        takes longer than TRY_SECONDS goes on by itself, so that `work` must be safe to repeat, and
-        to be repeated late.
+        Raises StorageUnavailable; for a while after a failed try, at once. A try that takes longer
+        than TRY_SECONDS goes on by itself, so that `work` must be safe to repeat, even late.
         """
         if time.monotonic() < self._away_until or (self._call and not self._call.done()):
             raise StorageUnavailable(f"{where(self.url)} did not answer a moment ago.")
@@ -206,7 +204,7 @@ class Database:
             raise StorageUnavailable(late) from None
 
     def try_read(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` that only reads in one try, as `try_write` does."""
+        """Run `work`, which only reads, in one try; see `try_write`."""
         return self.try_write(work, reads=True)
 
     def cut_off_within(self, seconds: float) -> bool:

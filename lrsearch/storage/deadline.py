@@ -1,4 +1,4 @@
-"""What still fits before a study's deadline.
+"""Decides which trainings still fit before a study's deadline.
 
 **The rule.** Nothing begins that would end after the deadline if it took as long as the slowest
 training so far. So the deadline is passed by at most one training. Before any trial is complete,
@@ -32,7 +32,7 @@ _LEAST_SECONDS = 1e-3  # a training takes some time, whatever the clock says
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimeLeft:
-    """What decides whether a worker's next training fits before the deadline."""
+    """The numbers that decide whether a worker's next training fits before the deadline."""
 
     seconds: float  # until the deadline
     slowest: float  # shares, in seconds; 0 before a training has ended
@@ -64,7 +64,7 @@ class TimeLeft:
 
     @property
     def retests(self) -> int:
-        """How many retests fit on all workers, where the last one of each is the slowest."""
+        """The number of retests that fit on all workers, if each worker's last is the slowest."""
         room = self.seconds - self.slowest
         if room < 0:
             return 0
@@ -72,7 +72,7 @@ class TimeLeft:
 
 
 def time_left(tx: Transaction, worker_id: int) -> TimeLeft | None:
-    """Read what decides about the next training; None where the study has no deadline."""
+    """Read the numbers for a worker's next training; None where the study has no deadline."""
     if tx.study.deadline is None:
         return None
     sample = _read_newest(tx)

@@ -1,7 +1,7 @@
-"""What a database's error means: try again, report it, or a fault of ours.
+"""The meaning of a database's error: try again, report it, or a fault of ours.
 
-Drivers' words depend on the server's language. So codes decide: SQLSTATE, MySQL's numbers, SQLite's
-result codes.
+The texts of errors depend on the server's language. So codes decide: SQLSTATE, MySQL's numbers,
+SQLite's result codes.
 """
 
 from __future__ import annotations

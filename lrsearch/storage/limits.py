@@ -1,8 +1,8 @@
 """Client-side time-outs for answers that never come, and for work that must not delay others.
 
-A server's own time-outs end nothing when the server or the network stands still: a frozen process,
-a relay that accepts and forwards nothing. TCP's time-outs end nothing either while something on the
-way acknowledges. Knows no tables.
+A server's own time-outs do not work while the server or the network stands still: a frozen process,
+a relay that accepts and forwards nothing. TCP's time-outs do not work either while a relay
+acknowledges. Knows no tables.
 """
 
 from __future__ import annotations

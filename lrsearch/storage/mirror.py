@@ -75,7 +75,7 @@ class Mirror:
         self._blocked = False  # another process held the lease at the last look
 
     def complete(self, study_id: int) -> int:
-        """Do `sync` for a study's end: wait for another process that mirrors, or that died."""
+        """Do `sync` at a study's end: wait for another process that mirrors, or that died."""
         until = time.monotonic() + LEASE_SECONDS + 1.0
         written = self.sync(study_id)
         while self._blocked and time.monotonic() < until:
@@ -175,7 +175,7 @@ class Mirror:
         return noted
 
     def _transact(self, work: Callable[[Transaction], Any]) -> Any:
-        # On our own engine: Optuna's storage takes time to load, and one connection more.
+        # On our own engine: Optuna's storage takes time to load, and another connection.
         return self._database.transact(work, patience_seconds=PATIENCE_SECONDS)
 
 

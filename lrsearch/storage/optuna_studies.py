@@ -136,9 +136,9 @@ def _make_study(storage: RDBStorage, name: str, direction: Direction, objective:
 
 
 def refuse_foreign_study(storage: RDBStorage, name: str) -> None:
-    """Raises InvalidValue where Optuna has a study of that name whose trials are not ours.
+    """Raise InvalidValue where Optuna has a study of that name whose trials are not ours.
 
-    Also where Optuna's tables cannot tell the name from another one.
+    Raise it also where Optuna's tables cannot tell the name from another one.
     """
     try:
         study_id = _id_of(storage, name)

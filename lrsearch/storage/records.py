@@ -104,7 +104,7 @@ dump = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 def clean(text: str) -> str:
-    """Text that every database stores: without NUL (PostgreSQL) and lone surrogates (all)."""
+    """Escape what databases cannot store: NUL (PostgreSQL) and lone surrogates (all)."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\0")
 
 

@@ -44,7 +44,7 @@ class RetestsAsked:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetestsTaken:
-    """What came of the retests that were asked for."""
+    """The result of a request for retests."""
 
     over: bool  # the search is over, so that retests train now
     added: int
@@ -58,11 +58,11 @@ class RetestsTaken:
 def plan_retests(
     tx: Transaction, retests: Sequence[Retest], rule: tuple[int, int] | None = None
 ) -> bool:
-    """Queue retests; returns whether any is new. Those of an earlier plan stay as they are.
+    """Queue retests; returns whether any is new. Those of an earlier plan stay.
 
     Queues nothing where another worker has planned since the last search trial ended: that worker
-    may have had another time left. Nor where the study's numbers of seeds and settings are not the
-    `rule` any more by which the retests were chosen.
+    may have had another time left. Queues nothing either where the study's rule for retests is no
+    longer the `rule` by which these were chosen.
     """
     ended = count_ended(tx)
     if tx.study.retests_for >= ended or (rule is not None and rule != retest_rule(tx)):

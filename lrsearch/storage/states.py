@@ -1,4 +1,4 @@
-"""Which state of a study may follow which: the one table, and the one function that applies it."""
+"""The table of the states that may follow a study's state, and the function that applies it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ FOLLOWS: Mapping[StudyState, frozenset[StudyState]] = {
     # Not draining: `stop` after `stop --now` asks for less.
     _STOPPED: frozenset({_OPEN, _BROKEN, _FINISHED}),
     _BROKEN: frozenset({_OPEN}),
-    # Nothing is left to stop. The study opens when there is more to train, and breaks when its last
-    # failures show that it must.
+    # Nothing is left to stop. A study with more to train opens. Its last failures may break it.
     _FINISHED: frozenset({_OPEN, _BROKEN}),
 }
 

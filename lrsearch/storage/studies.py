@@ -38,7 +38,7 @@ _FIRST = (Origin.YOURS.value, Origin.REFERENCE.value)
 
 
 def end_of(timeout_seconds: float | None, began: float | None) -> float | None:
-    """When a time-out from `began`, or from now, is over, by this process' monotonic clock."""
+    """The end of a time-out from `began`, or from now, by this process' monotonic clock."""
     if timeout_seconds is None:
         return None
     return (time.monotonic() if began is None else began) + timeout_seconds
@@ -89,9 +89,9 @@ def change_budget(
 ) -> None:
     """Give the study other totals, by `change` of Budget, and another end; None keeps.
 
-    A deadline that has passed is dropped where a total is given: it must not end the new budget. A
-    finished study that has more to train then is open again. Retests are planned anew: where time
-    was short, some were left out.
+    A passed deadline is dropped where a total is given: it must not end the new budget. A finished
+    study with more to train is open again. Retests are planned anew, since some may have been left
+    out for want of time.
     """
     _reopen_search(tx)
     columns: dict[str, Any] = {"retests_for": 0}
@@ -196,7 +196,7 @@ def part_from_optuna(tx: Transaction) -> str:
 
 
 def refuse_while_running(tx: Transaction) -> None:
-    """Raises Refused while a worker trains a trial."""
+    """Raise Refused while a worker trains a trial."""
     reap(tx)
     if number := tx.count(IS_RUNNING):
         name = tx.study.name

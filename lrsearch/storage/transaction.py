@@ -1,6 +1,6 @@
-"""What a transaction offers to the work in it: statements, the clock, and the locked study.
+"""A transaction in progress: its statements, the clock, and the locked study.
 
-How a transaction begins, and when it is tried again, is in `lrsearch.storage.database`.
+`lrsearch.storage.database` begins transactions and tries them again.
 """
 
 from __future__ import annotations

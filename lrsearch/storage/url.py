@@ -1,4 +1,4 @@
-"""The rules for a storage URL, and how it is shown."""
+"""Resolves and checks a storage URL, and hides its secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What workers do in a ledger: they claim trials, bind them, renew their leases and end them.
+"""The ledger of workers: they claim trials, bind them, renew leases and finish them.
 
 Workers also store curves, checkpoints and the figures of engines.
 """

@@ -1,4 +1,4 @@
-"""Choices by name: which way is better, how trials end, where trials and studies stand."""
+"""Enumerations: directions, outcomes, verdicts, origins, kinds, states of trials and studies."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Status(StrEnum):
     DIVERGED = "diverged"
     PRUNED = "pruned"
     FAILED = "failed"
-    # stopped by a signal or a deadline: the trial goes back to the queue
+    # A signal or a deadline stopped the attempt: the trial goes back to the queue.
     INTERRUPTED = "interrupted"
-    LOST = "lost"  # the lease lapsed: nothing may be written any more
+    LOST = "lost"  # the lease lapsed: the attempt may write nothing any more
 
     @property
     def terminal(self) -> bool:
@@ -52,7 +52,7 @@ TERMINAL = frozenset({Status.COMPLETE, Status.DIVERGED, Status.PRUNED, Status.FA
 
 
 class Verdict(StrEnum):
-    """What a watcher answers to an engine that reports progress."""
+    """The answer to an engine's report of progress."""
 
     KEEP = "keep"
     PRUNE = "prune"
@@ -81,7 +81,7 @@ class Kind(StrEnum):
 
 
 class TrialState(StrEnum):
-    """Where a trial stands in the ledger; the last four are terminal and never change."""
+    """The state of a trial in the ledger; the last four are terminal and never change."""
 
     WAITING = "waiting"  # in the queue: enqueued, interrupted, or its worker was lost
     RUNNING = "running"

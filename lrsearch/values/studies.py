@@ -1,4 +1,4 @@
-"""Studies and their workers: what a study is, what was asked for, where it stands."""
+"""Studies and their workers: facts, plan and state."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from lrsearch.jsonable import Json
 from lrsearch.values.setting import Setting
 from lrsearch.values.states import Direction, Origin, StudyState
 
-WORKER_GONE_SECONDS = 180.0  # three leases without a word
+WORKER_GONE_SECONDS = 180.0  # three leases without a heartbeat
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyFacts:
-    """What the inspector learned by loading the study file and running one real step.
+    """What an inspection has learned: it loads the study file and trains one real step.
 
-    Plain JSON underneath.
+    All values are JSON.
     """
 
     objective: str
@@ -34,17 +34,17 @@ class StudyFacts:
     exact_order: bool  # the data order can be replayed, so a resumed trial is exact
     fingerprint: Mapping[str, Json]  # what changes results, by field; canonical JSON
     versions: Mapping[str, str]  # lrsearch, keras, tensorflow, optuna, numpy, python
-    notes: tuple[str, ...] = ()  # said once to the user
-    # arguments of yours that every optimizer keeps: clipnorm, ...
+    notes: tuple[str, ...] = ()  # for the user, once
+    # The arguments of yours that every optimizer keeps: clipnorm, ...
     carried: Mapping[str, Json] = field(default_factory=dict)
-    # likewise: `var_names`, `places` among trained variables
+    # The weights that yours leaves out of decay: `var_names`, `places` among trained variables.
     decay_exclusions: Mapping[str, Json] = field(default_factory=dict)
-    # beside the fingerprint: what is said where it differs
+    # Fields beside the fingerprint: a difference is reported, and never refused.
     recorded: Mapping[str, Json] = field(default_factory=dict)
-    # what every worker must act on: engine.loaded.Findings
+    # Facts that every worker must act on: engine.loaded.Findings.
     findings: Mapping[str, Json] = field(default_factory=dict)
-    # Yours as code, by lrsearch.engine.own_optimizer: `call` or the `reason` for none, ... Empty in
-    # studies of 0.1.0.
+    # Yours as code, by lrsearch.engine.own_optimizer: the `call`, or the `reason` why there is
+    # none, ... Empty in studies of 0.1.0.
     own_optimizer: Mapping[str, Json] = field(default_factory=dict)
     # The ranges of peak rates that were asked for, by optimizer; others have the table's.
     asked_rates: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -62,12 +62,12 @@ class StudyFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyPlan:
-    """What a new study is created from. Its rules of retests, and no others, may change later."""
+    """The plan of a new study; only its rules for retests may change later."""
 
     name: str
     study_file: str | None  # as given; None for a study defined in a notebook
     facts: StudyFacts
-    overrides: Mapping[str, Json]  # of the command line; reapplied by whoever attaches
+    overrides: Mapping[str, Json]  # of the command line; every worker applies them again
     # SearchSpace.public_dimensions(), for the Optuna rows
     dimensions: tuple[Mapping[str, Json], ...]
     sampler: str
@@ -83,9 +83,10 @@ class StudyPlan:
     balanced: str | None = None
     # retests in all that a race may have; None: none was asked for, or it is decided
     retest_total: int | None = None
-    # retests were asked for after the study's end: no search trial begins, no deadline holds
+    # Whether retests were requested after the study's end: no search trial begins, no deadline
+    # counts.
     retests_only: bool = False
-    # the limit of trials and retests together, where one was asked for
+    # The limit of trials and retests together, where there is one.
     trainings: int | None = None
 
 
@@ -93,7 +94,7 @@ class StudyPlan:
 class Change:
     """A change of the definition that a study goes on with.
 
-    It was accepted by --accept-change, or is one of callbacks.
+    --accept-change accepted it, or it is a change of callbacks.
     """
 
     field: str  # of the fingerprint
@@ -108,21 +109,21 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyRecord:
-    """A study as the ledger has it."""
+    """A study in the ledger."""
 
     id: int
     plan: StudyPlan
     state: StudyState
     reason: str
-    # the budget now; `extend` raises it; under `plan.retests_only` what had begun
+    # The budget now, which `extend` raises; under `plan.retests_only` the trials that had begun.
     trials: int | None
-    # seconds since 1970 on the database's clock; None under `plan.retests_only`
+    # Seconds since 1970 on the database's clock; None under `plan.retests_only`.
     deadline: float | None
     created_at: float
     optuna_study_id: int
     # the limit of search trials and retests together, where there is one
     trainings: int | None = None
-    # of each CPU worker; None before the first one trained, or where a resume is inexact anyway
+    # Of each CPU worker; None before the first training, or where a resume is inexact anyway.
     threads: int | None = None
     changes: tuple[Change, ...] = ()  # the oldest first
 
@@ -140,7 +141,7 @@ class StudyRecord:
 
     @property
     def fingerprint(self) -> dict[str, Json]:
-        """What the study goes by now: as it was made, with the changes accepted since."""
+        """The study's fingerprint now, with the changes that were accepted since its creation."""
         beside = self.plan.facts.recorded
         return {
             **self.plan.facts.fingerprint,
@@ -149,14 +150,14 @@ class StudyRecord:
 
     @property
     def recorded(self) -> dict[str, Json]:
-        """What stands beside the fingerprint, with its changes since."""
+        """The fields beside the fingerprint, with their changes since the study's creation."""
         stored = self.plan.facts.recorded
         return {**stored, **{each.field: each.new for each in self.changes if each.field in stored}}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerRecord:
-    """A worker as the ledger has it."""
+    """A worker in the ledger."""
 
     id: int
     host: str
@@ -168,5 +169,5 @@ class WorkerRecord:
     last_seen: float
 
     def is_there(self, now: float) -> bool:
-        """Whether it is at work; a worker that was silent for long is taken for gone."""
+        """Whether the worker is alive; a worker that was silent for too long counts as gone."""
         return self.state != "gone" and now - self.last_seen <= WORKER_GONE_SECONDS

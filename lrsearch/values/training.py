@@ -1,4 +1,4 @@
-"""What a worker and an engine tell each other: attempt, progress, snapshot, outcome."""
+"""The values between a worker and an engine: attempt, progress, snapshot, outcome."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Snapshot:
     step: int  # optimizer updates done
     arrays: Mapping[str, np.ndarray]
     meta: Mapping[str, Json]
-    # batches done of the epoch in progress; all of them where only its validation is left
+    # Batches done of the epoch in progress; all of them where only validation is left.
     batch: int = 0
 
     @property
@@ -45,10 +45,10 @@ class TrialSpec:
     label: str  # "trial 12", "retest 2 of trial 12": for people
     setting: Setting
     seed: int
-    number: int | None = None  # the search trial's; in a retest, that of the trial that it repeats
+    number: int | None = None  # the search trial's; in a retest, the repeated trial's
     retest: int | None = None  # 1, 2, ... in a retest
     yours: bool = False  # train the user's compile unchanged
-    # its worker was lost before: whoever trains beside it might be lost with it
+    # Whether its worker was lost before: attempts beside it might be lost, too.
     alone: bool = False
     test_split: bool = False  # evaluate on the test split where there is one (retests)
     resume: Snapshot | None = None
@@ -69,7 +69,7 @@ class Progress:
     seconds: float  # since the attempt began
     logs: Mapping[str, float] = field(default_factory=dict)
     value: float | None = None  # the objective at this epoch's end
-    # of the epoch in progress, what a snapshot taken now would hold: `Snapshot.batch`
+    # Batches done of the epoch in progress, as in `Snapshot.batch`.
     batch: int = 0
 
     @property
@@ -78,11 +78,11 @@ class Progress:
 
     @property
     def place(self) -> tuple[int, int]:
-        """Where a snapshot taken now would stand: `Snapshot.place`."""
+        """The place of a snapshot taken now: `Snapshot.place`."""
         return self.epoch, self.batch
 
 
-BY_FIT = "trained by fit: "  # begins the note of an outcome whose engine could not carry the trial
+BY_FIT = "trained by fit: "  # begins the note where the study's engine could not train the trial
 # begins the note of a control: the stopping rule would have ended it after that epoch
 SPARED = "ran on as a control of the stopping rule, which would have ended it after epoch "
 
@@ -104,20 +104,20 @@ class Outcome:
     attempt: int
     status: Status
     engine: str
-    # the objective as the definition asks for it: last epoch's or best epoch's
+    # The objective at the last or the best epoch, by the definition.
     value: float | None = None
     last_value: float | None = None
     best_value: float | None = None
     best_epoch: int | None = None  # 1-based
     epochs: int = 0  # epochs finished
-    steps: int = 0  # updates done; where divergence stopped it, the update that did it
+    steps: int = 0  # updates done; after divergence, the update that diverged
     seconds: float = 0.0
-    # its share of its worker's time; the worker says it, not the engine
+    # The attempt's share of its worker's time; the worker adds it, not the engine.
     worker_seconds: float | None = None
     logs: Mapping[str, float] = field(default_factory=dict)  # the last epoch's
     reason: str = ""  # one line: why it diverged, failed or stopped
     traceback_text: str = ""
-    # failed by SystemExit or KeyboardInterrupt: the study's own, or the answer to a signal
+    # Whether SystemExit or KeyboardInterrupt ended it: the study's own, or the answer to a signal.
     left: bool = False
     notes: tuple[str, ...] = ()  # "EarlyStopping was taken out", ...
     # of a complete attempt whose objective is a mean over rows: validation, in retests test too
@@ -126,17 +126,17 @@ class Outcome:
 
     @classmethod
     def put_back(cls, trial_id: int, attempt: int, reason: str) -> Outcome:
-        """The outcome of an attempt that no engine ends any more: its trial goes on later."""
+        """The outcome of an attempt whose engine is gone: the trial goes on later."""
         status = Status.INTERRUPTED
         return cls(trial_id=trial_id, attempt=attempt, status=status, engine="", reason=reason)
 
 
 Source: TypeAlias = Callable[[], TrialSpec | None]
-"""Hands out the next attempt, or None when there is none now."""
+"""Returns the next attempt, or None when there is none now."""
 Watch: TypeAlias = Callable[[Progress], Verdict]
-"""Told of progress at least at every epoch's end and about once a second within."""
+"""Gets the progress at every epoch's end, and about once a second within an epoch."""
 Save: TypeAlias = Callable[[Progress, Callable[[], Snapshot]], None]
-"""Offered a snapshot at every epoch's end, and about once a second within.
+"""Gets a function that takes a snapshot, at every epoch's end and about once a second within.
 
-Calls the function if it wants the snapshot.
+Calls the function where a snapshot is due.
 """

@@ -1,4 +1,4 @@
-"""Trials and their curves, as the ledger has them."""
+"""Trials in the ledger, and their curves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CurvePoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrialRecord:
-    """A trial as the ledger has it: what sampling, answer and report read.
+    """A trial in the ledger, for sampling, answer and report.
 
     Times are seconds since 1970, UTC.
     """

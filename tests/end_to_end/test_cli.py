@@ -151,6 +151,8 @@ def test_best_and_status_have_the_keys_that_programs_rely_on(searched):
     )
     assert best["retest"]["n"] == 2
     assert best["yours"]["trial"] == 0
+    assert {"verdict", "next", "band", "expected"} <= set(best)
+    assert best["verdict"]["counted"] == ["seeds", "rows", "choice"]
 
 
 def test_every_looking_command_answers_in_text_and_json(searched):
@@ -227,12 +229,14 @@ def test_exports_are_python_that_runs_json_and_a_model_that_loads(searched):
 def test_pictures_are_written(searched):
     folder, _ = searched
     written = json.loads(lrsearch(folder, "plot", "toy", "-o", "pictures", "--json").stdout)
+    names = ("curves", "progress", "rates", "schedules", "shapes")
     assert sorted(Path(each).name for each in written) == [
-        "curves.png",
-        "rates.png",
-        "schedules.png",
+        f"{name}.{form}" for name in names for form in ("png", "svg")
     ]
-    assert all((folder / each).read_bytes().startswith(b"\x89PNG") for each in written)
+    begins = {".png": b"\x89PNG", ".svg": b"<?xml"}
+    assert all(
+        (folder / each).read_bytes().startswith(begins[Path(each).suffix]) for each in written
+    )
 
 
 def test_unknown_studies_and_trials_are_named_with_the_nearest(searched):
@@ -275,11 +279,7 @@ def test_the_commands_of_the_readme_run_one_after_another(tmp_path):
     subprocess.run(
         ["bash", "-ec", shell + "\n".join(commands)], cwd=tmp_path, check=True, timeout=240
     )
-    assert {each.name for each in (tmp_path / "pictures").iterdir()} == {
-        "rates.png",
-        "schedules.png",
-        "curves.png",
-    }
+    assert "<h1>my_study</h1>" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 PAUSE = """
@@ -404,3 +404,42 @@ def test_trials_are_printed_as_csv_with_a_column_for_each_knob(searched):
         folder, "trials", "toy"
     )
     looked(folder, "trials", "toy", "--format", "csv", "--json", code=2)
+
+
+def test_the_answer_is_trained_once_more_and_keras_alone_loads_it_with_the_value_it_was_said_to_have(
+    searched, tmp_path
+):
+    folder, _ = searched
+    done = lrsearch(folder, "train", "toy", "-o", tmp_path / "toy.keras", "--json")
+    found = json.loads(done.stdout)
+    assert found["trial"] == told(folder, "best", "toy")["trial"]
+    low, high = found["interval"]
+    assert found["inside"] == (low <= found["value"] <= high)
+    assert found["loads_safely"]
+    assert [each.name for each in tmp_path.iterdir()] == ["toy.keras"]
+    code = (
+        "import sys, runpy, keras\n"
+        "model = keras.saving.load_model(sys.argv[1], safe_mode=True)\n"
+        "assert 'lrsearch' not in sys.modules\n"
+        "x, y = runpy.run_path('toy.py')['load_data']()[1]\n"
+        "print(model.evaluate(x, y, verbose=0, return_dict=True)['accuracy'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "toy.keras"], cwd=folder, env=environment(),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert float(done.stdout.split()[-1]) == pytest.approx(found["value"], abs=1e-6)
+
+
+def test_an_exported_file_is_trained_elsewhere_without_the_database(searched, tmp_path):
+    folder, _ = searched
+    looked(folder, "export", "toy", "--format", "json", "-o", tmp_path / "best.json")
+    (tmp_path / "toy.py").write_text(STUDY)
+    done = lrsearch(tmp_path, "replay", "best.json", "-o", "model.keras", "--epochs", 1)
+    assert "its values do not tell what another length gives" in done.stdout
+    assert (tmp_path / "model.keras").stat().st_size > 1000
+    assert not list(tmp_path.glob("*.db"))
+    (tmp_path / "toy.py").write_text(STUDY.replace("relu", "tanh"))
+    changed = lrsearch(tmp_path, "replay", "best.json", "-o", "other.keras", code=4)
+    assert "in the study" in changed.stderr
+    assert not (tmp_path / "other.keras").exists()

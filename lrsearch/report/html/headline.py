@@ -19,26 +19,52 @@ _WORDS = {
 
 
 def verdict_sentence(answer: Answer) -> str:
-    """The verdict where there is one, what to train with, and what it reaches beside yours."""
+    """Both sentences: what to do, and how sure that is."""
+    return " ".join(filter(None, [headline(answer), sureness(answer)]))
+
+
+def headline(answer: Answer) -> str:
+    """What to train with, and what it reaches beside yours: one sentence."""
     best = answer.best
     if best is None:
         return _nothing(answer)
-    if answer.verdict.gain is None:
-        return f"{_settings(answer, best, 'Use')}{_how_sure(answer, best)}"
-    verdict, better = answer.verdict, answer.verdict.decision is Decision.BETTER
-    settings = _settings(answer, best, "Use" if better else "The best of the study is")
-    return f"{verdict_text(verdict)} {answer.next.text} {settings}"
-
-
-def _settings(answer: Answer, best: Contender, use: str) -> str:
-    setting, yours = best.setting, answer.yours
+    setting, decision = best.setting, answer.verdict.decision
     rate = f"{setting.optimizer} at a peak learning rate of {rate_text(setting.learning_rate)}"
     reached = f"{schedule_text(setting)}: {answer.objective} {_values(best)}"
     if best.is_yours:
-        return f"Keep your own compile, {rate}, {reached}; {_beside_yours(answer)}."
+        open_yet = answer.verdict.gain is not None and decision is Decision.UNDECIDED
+        keep = f"Keep your own compile{' for now' if open_yet else ''}"
+        return f"{keep}, {rate}, {reached}; {_beside_yours(answer)}."
+    said = f"{rate}, {reached}{_of_yours(answer)}."
+    if answer.verdict.gain is None or decision is Decision.BETTER:
+        return f"Use {said}"
+    if decision is Decision.AS_GOOD:
+        return f"Keep your own compile: it is as good as the best that was found, {said}"
+    return f"Undecided yet; the best so far is {said}"
+
+
+def _of_yours(answer: Answer) -> str:
+    yours = answer.yours
     if yours is None or yours.value is None:
-        return f"{use} {rate}, {reached}. Yours has no value to compare with."
-    return f"{use} {rate}, {reached}, yours {_values(yours)}."
+        return "; yours has no value to compare with"
+    return f", yours {_values(yours)}"
+
+
+def sureness(answer: Answer) -> str:
+    """How sure that is, and what would tell more; empty where nothing is best yet."""
+    best, yours = answer.best, answer.yours
+    if best is None:
+        return ""
+    if answer.verdict.gain is not None:
+        return f"{verdict_text(answer.verdict)} {answer.next.text}"
+    if yours is None or yours.value is None:
+        return ""
+    if not best.seeds or not yours.seeds:
+        return (
+            "These are single trainings: the best of many is flattered by luck until it is "
+            "retested."
+        )
+    return verdict_text(answer.verdict)
 
 
 def _nothing(answer: Answer) -> str:
@@ -66,18 +92,6 @@ def _beside_yours(answer: Answer) -> str:
     if any(each.seeds and not each.is_yours for each in answer.retested):
         return f"none of {count_text(tried, 'other setting')} beat it on fresh seeds"
     return f"the best single training of {count_text(tried + 1, 'trial')}, not retested"
-
-
-def _how_sure(answer: Answer, best: Contender) -> str:
-    yours = answer.yours
-    if best.is_yours or yours is None or yours.value is None:
-        return ""
-    if not best.seeds or not yours.seeds:
-        return (
-            " These are single trainings: the best of many is flattered by luck until it is "
-            "retested."
-        )
-    return f" {verdict_text(answer.verdict)}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,7 +152,8 @@ def head(study: StudyRecord, records: Trials, answer: Answer) -> Content:
     return [
         tag("p", "lrsearch report", class_="kind"),
         tag("h1", study.name),
-        tag("p", verdict_sentence(answer), class_="verdict" + " none" * (answer.best is None)),
+        tag("p", headline(answer), class_="verdict" + " none" * (answer.best is None)),
+        tag("p", sureness(answer)) if answer.best else None,
         tag("p", f"{better}. ", tag("span", stand_text(stand), class_=f"state {stand.state}")),
         None if stand.ended else progress_bar(stand),
         tag("p", reason[-1], class_="reason") if reason else None,

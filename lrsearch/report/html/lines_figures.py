@@ -9,7 +9,13 @@ from lrsearch.answer.words import count_text, rate_text
 from lrsearch.report.html.marks import Panel, both_sizes, line, mark, swatch
 from lrsearch.report.html.markup import Content, Markup, join, tag
 from lrsearch.report.html.scales import Scale, value_scale
-from lrsearch.report.picture_parts import best_trials, frame_of, legend_text
+from lrsearch.report.picture_parts import (
+    best_after,
+    best_trials,
+    frame_of,
+    in_order_of_end,
+    legend_text,
+)
 from lrsearch.report.words import trial_setting_text, value_text
 from lrsearch.report.yours_schedule import yours_schedule
 from lrsearch.space import rates
@@ -193,11 +199,8 @@ def _inside(panel: Panel, where: Points) -> Iterator[Points]:
 
 def progress_figure(study: StudyRecord, records: Trials, answer: Answer) -> Markup | None:
     """The best single value after k trials, beside yours and the best's retests."""
-    ended = sorted(
-        (each for each in records if each.is_search and each.ended),
-        key=lambda each: (each.finished_at or 0.0, each.number),
-    )
-    steps = _best_after(study, ended)
+    ended = in_order_of_end(records)
+    steps = best_after(study, ended)
     if len(ended) < 2 or not steps:  # noqa: PLR2004
         return None
     yours = answer.yours.searched if answer.yours else None
@@ -217,20 +220,6 @@ def progress_figure(study: StudyRecord, records: Trials, answer: Answer) -> Mark
         return panel.parts, 290.0
 
     return both_sizes(draw, f"the best {study.facts.objective} after k trials")
-
-
-def _best_after(study: StudyRecord, ended: Trials) -> list[tuple[int, float, TrialRecord]]:
-    """(trials ended, value, trial) wherever the best of one training improved."""
-    found: list[tuple[int, float, TrialRecord]] = []
-    for place, each in enumerate(ended, start=1):
-        value = each.value
-        if (
-            each.has_value
-            and value is not None
-            and (not found or study.direction.better(value, found[-1][1]))
-        ):
-            found.append((place, value, each))
-    return found
 
 
 def _steps(panel: Panel, steps: Sequence[tuple[int, float, TrialRecord]], last: int) -> None:

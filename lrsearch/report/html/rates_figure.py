@@ -103,6 +103,7 @@ def _draw(figure: RatesFigure, width: float) -> tuple[Content, float]:
     panel = Panel(x=rate_scale(figure.rates(), left, right), y=y)
     label = figure.study.facts.objective if figure.frame else "no trial has a value"
     panel.axes("", label, x_ticks=8 if wide else 5, y_ticks=5 * (figure.frame is not None))
+    _band(panel, figure)
     _points(panel, figure)
     _yours(panel, figure)
     _retests(panel, figure)
@@ -112,6 +113,19 @@ def _draw(figure: RatesFigure, width: float) -> tuple[Content, float]:
         "text", "peak learning rate", x=(left + right) / 2, y=height + 14, class_="middle label"
     )
     return [panel.parts, strips, label], height + 24
+
+
+def _band(panel: Panel, figure: RatesFigure) -> None:
+    """Shade the rates of the best's optimizer that do as well as its own."""
+    band = figure.answer.band
+    if band is None or figure.frame is None:
+        return
+    _, top, _, bottom = panel.ends
+    low, high = panel.x.at(band.low) - 3, panel.x.at(band.high) + 3
+    said = f"{band.optimizer} does as well at {range_text((band.low, band.high))}"
+    title = tag("title", said)
+    shade = tag("rect", title, x=low, y=top, width=high - low, height=bottom - top, class_="band")
+    panel.add(shade)
 
 
 def _points(panel: Panel, figure: RatesFigure) -> None:
@@ -237,6 +251,7 @@ def _legend(figure: RatesFigure) -> Markup:
         (mark("cross", 0, 0), "diverged"),
         (mark("plus", 0, 0), "pruned"),
         (mark("down", 0, 0), "outside the frame"),
+        (tag("rect", x=-9, y=-6, width=18, height=12, class_="band"), "as good as the best"),
         (tag("rect", x=-9, y=-6, width=18, height=12, class_="crawls"), "crawls"),
         (tag("rect", x=-9, y=-6, width=18, height=12, class_="good k0"), "as good as its best"),
         (tag("rect", x=-9, y=-6, width=18, height=12, class_="diverges"), "diverges"),

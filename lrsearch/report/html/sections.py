@@ -130,7 +130,7 @@ def _moment(at: float) -> str:
 
 def _reproduce(data: ReportData) -> Content:
     study, name = data.study, quote(data.study.name)
-    commands = f"lrsearch export {name}"
+    commands = f"lrsearch export {name}\nlrsearch train {name} -o model.keras"
     file = study.plan.study_file
     versions = ", ".join(f"{each} {number}" for each, number in study.facts.versions.items())
     return [

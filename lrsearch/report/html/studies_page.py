@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 from lrsearch.answer import Answer, seconds_left
 from lrsearch.answer.words import count_text
-from lrsearch.report.html.headline import progress_bar, stand_of, stand_text, verdict_sentence
+from lrsearch.report.html.headline import (
+    headline,
+    progress_bar,
+    stand_of,
+    stand_text,
+    sureness,
+)
 from lrsearch.report.html.markup import Content, Markup, tag
 from lrsearch.report.words import duration_text
 from lrsearch.values import StudyRecord, StudyState, Trials, WorkerRecord
@@ -51,7 +57,8 @@ def _item(line: StudyLine, root: str) -> Markup:
     return tag(
         "li",
         tag("h2", name, " ", tag("span", _state(line), class_=f"state {study.state.value}")),
-        tag("p", verdict_sentence(line.answer), class_=f"verdict{none}"),
+        tag("p", headline(line.answer), class_=f"verdict{none}"),
+        tag("p", sureness(line.answer), class_="soft") if line.answer.best else None,
         None if stand.ended else progress_bar(stand),
         tag("p", stand_text(stand), ". ", _cost(line), ". ", _details(study, root), class_="soft"),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 
 from lrsearch.answer import Answer
@@ -10,11 +10,11 @@ from lrsearch.answer.words import count_text, rate_text
 from lrsearch.report.html.marks import swatch, symbol
 from lrsearch.report.html.markup import Content, Markup, join, tag
 from lrsearch.report.html.rates_figure import MOST
+from lrsearch.report.picture_parts import best_by_shape
 from lrsearch.report.words import (
     duration_text,
     range_text,
     run_text,
-    shape_text,
     value_digits,
     value_text,
     varying_of,
@@ -77,20 +77,16 @@ def optimizers_table(answer: Answer, places: dict[str, int]) -> Markup | None:
 
 def shapes_table(study: StudyRecord, answer: Answer) -> Markup | None:
     """The best single value by optimizer and shape; darker is better."""
-    cells: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for each in answer.ranked:
-        if each.setting is not None and not each.is_yours and each.value is not None:
-            cells[each.setting.optimizer, shape_text(each.setting)].append(each.value)
-    if not cells:
+    best = best_by_shape(study, answer)
+    if not best:
         return None
-    best = {key: study.direction.best(values) for key, values in cells.items()}
-    order = sorted(best.values(), key=study.direction.cost)
+    order = sorted((value for value, _ in best.values()), key=study.direction.cost)
     names = list(dict.fromkeys(row.optimizer for row in answer.by_optimizer if row.complete))
     shapes = list(dict.fromkeys(shape for _, shape in sorted(best, key=lambda key: key[1])))
     digits = max(4, value_digits(order))
     rows = [
         tag("tr", tag("th", name, scope="row"),
-            [_cell(best.get((name, shape)), len(cells[name, shape]), order, digits)
+            [_cell(best.get((name, shape)), order, digits)
              for shape in shapes])
         for name in names
     ]  # fmt: skip
@@ -98,9 +94,10 @@ def shapes_table(study: StudyRecord, answer: Answer) -> Markup | None:
     return table(["", *shapes], rows, caption, "shades")
 
 
-def _cell(value: float | None, trials: int, order: Sequence[float], digits: int) -> Markup:
-    if value is None:
+def _cell(found: tuple[float, int] | None, order: Sequence[float], digits: int) -> Markup:
+    if found is None:
         return tag("td", "-", class_="none")
+    value, trials = found
     shade = _SHADES - 1 - order.index(value) * _SHADES // len(order)
     return tag("td", value_text(value, digits), tag("small", f" of {trials}"), class_=f"s{shade}")
 

@@ -402,7 +402,7 @@ def test_a_range_that_moved_is_said_once_and_the_edge_is_where_it_moved_to(study
     auto = replace(auto, plan=replace(auto.plan, sampler="auto"))
     inside, beyond = trial(1, "adam", 1e-3, 0.8), trial(2, "adam", 0.5, 0.9)
     [moved] = [each for each in summarise(auto, [inside, beyond]).warnings if "beyond" in each]
-    assert "from trial 2 on: up to 1.9e+02 times" in moved
+    assert "from trial 2 on: up to 185 times" in moved
     [edge] = [each for each in summarise(auto, [inside, beyond]).warnings if "edge" in each]
     assert "to 5.0e-1)" in edge
     assert "extend" in edge

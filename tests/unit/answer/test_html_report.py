@@ -12,7 +12,7 @@ from lrsearch.answer import summarise
 from lrsearch.report.html.headline import stand_of, stand_text, verdict_sentence
 from lrsearch.report.html.lines_figures import shown_curves
 from lrsearch.report.html.markup import Markup, tag
-from lrsearch.report.html.page import report_file
+from lrsearch.report.html.page import ReportPage, report_file
 from lrsearch.report.html.scales import Scale, rate_scale, value_scale
 from lrsearch.report.html.sections import ReportData
 from lrsearch.values import CurvePoint, Direction, StudyState, TrialState
@@ -124,6 +124,8 @@ def test_text_is_escaped_unless_it_is_markup_already():
     [
         ({}, "flattered by luck until it is retested"),
         ({0: [0.95, 0.951, 0.949], 3: [0.97, 0.971, 0.969]}, "Better than yours: trial 3 gains"),
+        ({0: [0.95, 0.951, 0.949], 3: [0.97, 0.971, 0.969]}, "Use adam at a peak learning rate"),
+        ({0: [0.95, 0.99, 0.91], 3: [0.96, 0.99, 0.95]}, "Undecided yet; the best so far is"),
         ({0: [0.95, 0.99, 0.91], 3: [0.96, 0.99, 0.95]}, "Undecided: trial 3 gains"),
         ({0: [0.98, 0.981, 0.979], 3: [0.96, 0.97, 0.965]}, "Keep your own compile"),
     ],
@@ -226,3 +228,28 @@ def test_a_single_rate_has_an_axis_with_numbers_on_both_sides():
     assert scale.at(1e-3) == pytest.approx(50)
     assert len(scale.ticks()) >= 2
     assert Scale(low=0.0, high=1.0, start=0.0, end=10.0).at(7.0) == 10.0
+
+
+def test_a_notebook_shows_the_report_in_a_frame_that_reaches_nothing_of_the_notebook(
+    study, records
+):
+    text = report(study(), records)
+    frame = Page(ReportPage(text)._repr_html_())
+    assert frame.elements == ["iframe"]
+    given = dict(frame.attributes)
+    assert given["srcdoc"] == text
+    assert given["sandbox"] == "allow-scripts"
+
+
+def test_the_band_of_rates_that_do_as_well_is_shaded_and_said(study, trial, retests):
+    rates = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2]
+    values = [0.5, 0.96, 0.97, 0.965, 0.6]
+    records = [
+        trial(0, value=0.7),
+        *(trial(n, rate=r, value=v) for n, (r, v) in enumerate(zip(rates, values, strict=True), 1)),
+    ]
+    found = summarise(study(), [*records, *retests(3, [0.97, 0.96])])
+    assert found.band is not None
+    text = report(study(), [*records, *retests(3, [0.97, 0.96])])
+    assert 'class="band"' in text
+    assert "adam does as well at 3.0e-4 to 3.0e-3" in text

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from lrsearch.answer import summarise
+from lrsearch.errors import InvalidValue
 from lrsearch.report.curves_picture import curves_figure
+from lrsearch.report.pictures import write_plots
+from lrsearch.report.progress_picture import progress_figure
 from lrsearch.report.rates_picture import rates_figure
 from lrsearch.report.schedules_picture import schedules_figure
+from lrsearch.report.shapes_picture import shapes_figure
 from lrsearch.values import CurvePoint, TrialState
 
 LONG = "val_a_metric_whose_name_is_longer_than_the_axis_that_it_stands_beside_is_high"
@@ -190,3 +194,41 @@ def test_two_equal_schedules_can_both_be_seen(study, records):
     assert first.get_ydata() == pytest.approx(second.get_ydata())
     assert first.get_linewidth() > second.get_linewidth()
     assert first.get_color() != second.get_color()
+
+
+def test_the_best_after_k_trials_falls_where_a_trial_improved_it(study, trial):
+    values = [0.5, 0.7, 0.6, None, 0.9]
+    records = [
+        trial(number, value=value, finished_at=float(number)) for number, value in enumerate(values)
+    ]
+    [panel] = progress_figure(study(), records, summarise(study(), records)).axes
+    best = panel.get_lines()[0]
+    assert list(best.get_xdata()) == [1, 2, 5, 5]
+    assert list(best.get_ydata()) == [0.5, 0.7, 0.9, 0.9]
+
+
+def test_shapes_have_a_cell_for_each_pair_that_was_tried(study, records):
+    [panel] = shapes_figure(study(), summarise(study(), records)).axes
+    texts = {each.get_text() for each in panel.texts}
+    assert texts == {"0.9700  (4)", "0.9000  (1)"}
+
+
+def test_a_study_without_values_has_neither_and_its_other_pictures_are_written(
+    study, trial, tmp_path
+):
+    records = [trial(number) for number in range(3)]
+    answer = summarise(study(), records)
+    with pytest.raises(InvalidValue, match="plot"):
+        progress_figure(study(), records, answer)
+    with pytest.raises(InvalidValue, match="plot"):
+        shapes_figure(study(), answer)
+    written = write_plots(study(), records, {}, answer, folder=tmp_path)
+    assert {each.stem for each in written} == {"rates", "schedules", "curves"}
+
+
+def test_an_svg_is_the_same_every_time_it_is_drawn(study, records, tmp_path):
+    answer = summarise(study(), records)
+    first, second = (
+        write_plots(study(), records, {}, answer, folder=tmp_path / name) for name in "ab"
+    )
+    assert [each.read_bytes() for each in first] == [each.read_bytes() for each in second]

@@ -163,6 +163,14 @@ def test_a_test_split_that_says_the_opposite_is_the_first_sentence_and_takes_the
     assert answer.to_json()["verdict"]["test_looks"] == 12
 
 
+def test_a_gain_that_the_test_split_does_not_show_at_all_contradicts_too(world, judged):
+    answer = judged(world(gain=0.1, own=0.3, seeds=0.001, test_gain=-0.002))
+    assert abs(answer.verdict.test.measured) < answer.verdict.margin
+    assert answer_text(answer).startswith("The test split contradicts the validation: ")
+    small = judged(world(gain=0.005, seeds=0.001, test_gain=-0.002))
+    assert not small.verdict.contradicted, "below the margin there is nothing to contradict"
+
+
 def test_the_test_split_decides_and_chooses_nothing(world, judged):
     answer = judged(world(gain=0.3, own=0.1, test_gain=0.3))
     assert answer.verdict.decision is Decision.BETTER

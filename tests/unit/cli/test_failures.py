@@ -86,6 +86,7 @@ NEEDED = {
     "retry": ["--failed"],
     "plot": ["-o", "pictures"],
     "delete": ["--yes"],
+    "log": ["--to", "tensorboard=runs"],
 }
 # None has a database that could be missing: these begin with a file or a folder, doctor's findings
 # are its output.

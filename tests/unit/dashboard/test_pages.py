@@ -259,3 +259,16 @@ def test_a_prefix_that_is_no_plain_path_is_refused(prefix):
 def test_a_slash_at_a_prefix_s_end_does_not_matter():
     assert check_prefix("/lab/") == "/lab"
     assert check_prefix("/") == check_prefix("") == ""
+
+
+def test_a_study_too_large_for_a_glance_s_time_is_read_with_patience_first(ledger, monkeypatch):
+    study, told = toy(ledger), []
+    shelf = Shelf(ledger)
+    follower = shelf._of(study.id).follower
+    read, glance = follower.read, follower.glance
+    monkeypatch.setattr(follower, "read", lambda: told.append("read") or read())
+    monkeypatch.setattr(follower, "glance", lambda: told.append("glance") or glance())
+    monkeypatch.setattr(shelves, "SHARE", 0.0)
+    shelf.line(study.id)
+    shelf.line(study.id)
+    assert told == ["read", "glance", "glance"]
