@@ -252,6 +252,17 @@ def test_what_is_expected_stands_beside_every_flattered_value(world, judged):
     assert "expect " in answer_text(answer)
 
 
+def test_a_runner_up_is_expected_to_do_no_better_than_the_best(study, trial, retests):
+    search = [trial(n, "adam", 1e-3 * (n + 1), 0.6 + n / 100) for n in range(12)]
+    close = {0: [0.4, 0.8], 1: [0.31, 0.34], 2: [0.33, 0.43], 3: [0.38, 0.4]}
+    records = [*search, *(each for n, found in close.items() for each in retests(n, found))]
+    answer = summarise(study(DOWN), records)
+    expected = [answer.verdict.expected[each.trial].value for each in answer.retested[:3]]
+    assert expected == sorted(expected)
+    low, high = answer.verdict.expected[answer.retested[2].trial].interval
+    assert low < expected[2] < high
+
+
 def test_the_json_has_a_stable_schema(world, judged, study):
     keys = {
         "verdict",
