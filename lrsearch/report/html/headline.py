@@ -8,14 +8,7 @@ from lrsearch.answer import Answer, Contender, Decision, evidence_text, verdict_
 from lrsearch.answer.words import count_text, rate_text
 from lrsearch.report.html.markup import Content, Markup, tag
 from lrsearch.report.words import schedule_text, value_digits, value_text
-from lrsearch.values import StudyRecord, StudyState, Trials, TrialState
-
-_WORDS = {
-    StudyState.OPEN: "open",
-    StudyState.STOPPED: "stopped",
-    StudyState.FINISHED: "finished",
-    StudyState.BROKEN: "broken",
-}
+from lrsearch.values import StudyRecord, Trials, TrialState
 
 
 def verdict_sentence(answer: Answer) -> str:
@@ -115,7 +108,7 @@ def stand_of(study: StudyRecord, records: Trials) -> Stand:
     search = [each for each in records if each.is_search]
     retests = [each for each in records if each.is_retest]
     return Stand(
-        state=_WORDS[study.state],
+        state=study.state.value,
         done=sum(each.ended for each in search),
         budget=study.trials,
         running=sum(each.state is TrialState.RUNNING for each in records),

@@ -158,6 +158,11 @@ def test_the_page_says_how_far_a_study_is(study, records):
     assert "progress" not in Page(report(over, records)).elements
 
 
+@pytest.mark.parametrize("state", list(StudyState))
+def test_a_study_in_any_state_has_a_report(study, records, state):
+    assert f"{state.value}: 7 of 40 trials done" in report(replace(study(), state=state), records)
+
+
 def test_curves_are_of_the_best_three_yours_and_two_failures(study, trial, records):
     bad = [
         trial(8, value=None, epochs=2), trial(9, value=None, epochs=7),
