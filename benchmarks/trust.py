@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from replaying.table import Table
 from replaying.truth import denoised
-from trusting.bank import Bank, rates, tasks, train_bank
-from trusting.study import Judged, Plan, Simulation, combined_deviation
+from trusting.bank import Bank, Task, rates, tasks, train_bank
+from trusting.study import Judged, Plan, Simulation
 
 from lrsearch.answer import Decision
 from lrsearch.values import Direction
@@ -27,7 +28,7 @@ TABLES = Path(__file__).parent / "tables"
 SETTINGS = 40
 SEEDS = 60  # trainings of each setting in a bank
 SAME = "all are yours"
-OTHERS = 1 / 5  # of the simulations
+OTHERS = 1 / 10  # of the simulations
 SAME_SEEDS = 500  # of the one setting that goes by many names
 
 
@@ -36,7 +37,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--simulations", type=int, default=2000, help="of false calls; of other cases a fifth"
+        "--simulations", type=int, default=2000, help="of false calls; of other cases a tenth"
     )
     parser.add_argument("--only", default="", help="cases whose name holds this word")
     given = parser.parse_args()
@@ -78,43 +79,52 @@ def _holds(each: Judged) -> bool:
 
 
 Case = Callable[[int], Iterator[Judged]]
+MakeBank = Callable[[], Bank]
 
 
 def cases() -> Iterator[tuple[str, Case]]:
-    """Names and cases; a bank is trained when its cases are asked for."""
+    """Names and cases; a bank is trained when a case that needs it is run."""
     for task in tasks():
-        middle = rates(SETTINGS)[[SETTINGS // 2]]
-        same = train_bank(task, middle, seeds=SAME_SEEDS, seed=1000)
-        bank = train_bank(task, rates(SETTINGS), seeds=SEEDS)
+        same, bank, level = _Banks(task).all()
         for rows in (90, 5000):
             where = f"{task.name}, {rows} rows"
             yield f"{where}: {SAME}", _case(same, rows)
-            yield f"{where}: 40 settings, equal on average", _case(bank.levelled(), rows)
+            yield f"{where}: 40 settings, equal on average", _case(level, rows)
             for size, seeds in ((3, 3), (2, 6)):
-                named = f"gain of {size}, {seeds} seeds"
-                yield (
-                    f"{where}: {named}, others are yours",
-                    _case(same, rows, gain=size, seeds=seeds),
-                )
-                yield (
-                    f"{where}: {named}, others equal on average",
-                    _case(bank.levelled(), rows, gain=size, seeds=seeds),
-                )
+                named, more = f"gain of {size}, {seeds} seeds", {"gain": size, "seeds": seeds}
+                yield f"{where}: {named}, others are yours", _case(same, rows, **more)
+                yield f"{where}: {named}, others equal on average", _case(level, rows, **more)
             yield f"{where}: settings as they are", _case(bank, rows)
     for path in sorted(TABLES.glob("*.npz")):
         yield f"table {path.stem}, seeds alone", _table_case(path)
 
 
-def _case(bank: Bank, rows: int, *, gain: int = 0, seeds: int = 3) -> Case:
+class _Banks:
+    """The banks of a task: one setting alone, all settings, and these levelled."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def all(self) -> tuple[MakeBank, MakeBank, MakeBank]:
+        settings = cache(lambda: train_bank(self.task, rates(SETTINGS), seeds=SEEDS))
+        return cache(self._same), settings, lambda: settings().levelled()
+
+    def _same(self) -> Bank:
+        middle = rates(SETTINGS)[[SETTINGS // 2]]
+        return train_bank(self.task, middle, seeds=SAME_SEEDS, seed=1000)
+
+
+def _case(make: MakeBank, rows: int, *, gain: int = 0, seeds: int = 3) -> Case:
     """Studies on a bank; a gain is in combined standard deviations of yours and the first."""
 
     def run(simulations: int) -> Iterator[Judged]:
-        random, count = np.random.default_rng(rows), len(bank.scores)
+        bank, random = make(), np.random.default_rng(rows)
+        count = len(bank.scores)
         for _ in range(simulations):
             # yours is one of them, and is not searched again
             names = random.permutation(count) if count > 1 else np.zeros(SETTINGS + 1, int)
             names = [int(each) for each in names]
-            size = gain * combined_deviation(bank, names[0], names[1], rows=rows) if gain else 0.0
+            size = gain * bank.combined_deviation(names[0], names[1], rows=rows) if gain else 0.0
             plan = Plan(settings=len(names) - 1, rows=rows, seeds=seeds, gain=size)
             yield Simulation(bank, names, plan, random).judge()
 

@@ -7,6 +7,7 @@ population: a validation split is drawn from them, and the mean over all of them
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -24,13 +25,34 @@ class Bank:
     name: str
     scores: np.ndarray
 
-    @property
+    @cached_property
     def truth(self) -> np.ndarray:
         """(settings,) the mean cost over all seeds and rows."""
-        return self.scores.mean(axis=(1, 2), dtype=float)
+        return self.row_means.mean(axis=1)
 
-    def only(self, place: int) -> Bank:
-        return Bank(name=self.name, scores=self.scores[place : place + 1])
+    @cached_property
+    def row_means(self) -> np.ndarray:
+        """(settings, rows) the mean cost over all seeds."""
+        return self.scores.mean(axis=1, dtype=float)
+
+    @cached_property
+    def seed_variances(self) -> tuple[np.ndarray, np.ndarray]:
+        """(settings,) variances by seed: of the mean over all rows, and of the cost at one row."""
+        values = self.scores.mean(axis=2, dtype=float)
+        rest = (
+            self.scores - self.row_means[:, None] - values[:, :, None] + self.truth[:, None, None]
+        )
+        return values.var(axis=1, ddof=1), rest.var(axis=(1, 2))
+
+    def combined_deviation(self, one: int, other: int, *, rows: int) -> float:
+        """sqrt(s^2 + r^2) of two settings.
+
+        s: the standard deviation of a training by its seed, on one split. r: the standard
+        deviation, over splits of so many rows, of the difference between the two settings.
+        """
+        whole, each_row = (part[[one, other]].mean() for part in self.seed_variances)
+        own = (self.row_means[one] - self.row_means[other]).var()
+        return float(np.sqrt(whole + (each_row + own) / rows))
 
     def levelled(self) -> Bank:
         """The same settings, each moved to the same truth: they differ in which rows they like."""

@@ -147,18 +147,3 @@ class Simulation:
             missed=expected.value - float(self.truth[trial]),
             naive=challenger.value - float(self.truth[trial]),
         )
-
-
-def combined_deviation(bank: Bank, name: int, other: int, *, rows: int) -> float:
-    """sqrt(s^2 + r^2) of two settings.
-
-    s: the standard deviation of a training by its seed, on one split. r: the standard deviation,
-    over splits of so many rows, of the difference between the two settings.
-    """
-    scores = bank.scores[[name, other]].astype(float)
-    seeds, means = scores.shape[1], scores.mean(axis=1)
-    residual = scores - scores.mean(axis=1, keepdims=True)
-    each_row = (residual**2).sum(axis=1).mean() / (seeds - 1)
-    whole = residual.mean(axis=2).var(axis=1, ddof=1).mean()
-    own = (means[0] - means[1]).var() if name != other else 0.0
-    return float(np.sqrt(whole + each_row / rows + own / rows))

@@ -76,7 +76,7 @@ def _settle(verdict: StudyVerdict, gain: Gain, study: str, ways: Ways) -> NextSt
             f"{rows:,} rows could, with {seeds} seeds of each."
         )
         return NextStep(action="rows", text=text, seeds=seeds, rows=rows)
-    text = f"No number of seeds up to {MOST_SEEDS} would settle it: take either."
+    text = f"Nothing within reason settles it, {MOST_SEEDS} seeds of each included: take either."
     return NextStep(action="keep", text=text)
 
 

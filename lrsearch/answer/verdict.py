@@ -165,6 +165,6 @@ def _by_optimizer(stands: Standing) -> dict[str, list[int]]:
 
 
 def _contradicts(validation: Gain, test: Gain, margin: float) -> bool:
-    """Whether the two means differ by more than the margin, each to the other side."""
+    """Whether the validation's difference counts, and the test split's has the other sign."""
     one, other = validation.measured, test.measured
-    return min(abs(one), abs(other)) > margin and (one > 0) != (other > 0)
+    return abs(one) > margin and (one > 0) != (other > 0)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from shlex import quote
 
-from lrsearch.values import Json
+from lrsearch.values import Json, StudyState
 
 RUNNING, STANDING = 5, 6  # exit codes: workers train; no worker does, and the study has not ended
 _POLL_SECONDS = 1.0
@@ -53,5 +53,7 @@ def next_action(data: dict[str, Json], answer: dict[str, Json]) -> dict[str, Jso
     if data["workers"]:
         text = f"Wait: lrsearch status {name} --json --wait 90"
         return {**answer, "action": "wait", "text": text}
-    text = f"No worker trains it. Go on: lrsearch attach {name}"
+    closed = data["state"] in {StudyState.STOPPED, StudyState.DRAINING}
+    first = f"lrsearch resume {name} && " if closed else ""
+    text = f"No worker trains it. Go on: {first}lrsearch attach {name}"
     return {**answer, "action": "attach", "text": text}

@@ -54,7 +54,7 @@ def find_program() -> tuple[str, ...]:
     called = Path(sys.argv[0])
     if called.name == "lrsearch" and called.is_file():
         return (str(called.resolve()),)
-    found = shutil.which("lrsearch")
+    found = None if called.name == "__main__.py" else shutil.which("lrsearch")
     return (found,) if found else (sys.executable, "-P", "-m", "lrsearch")
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from lrsearch.engine.blame import Observer, end_fork
 from lrsearch.engine.divergence import DivergenceRule
+from lrsearch.engine.rate_log import RateLog
 from lrsearch.values import (
     Direction,
     Json,
@@ -64,6 +65,8 @@ class Plan:
     accumulation: int  # batches per update
     total_steps: int  # updates of a full run
     rate: Callable[[int], float]  # the learning rate of an update, counted from 0
+    # (updates,) float64, the schedule's; None where it is not known (yours)
+    planned: np.ndarray | None = None
     fill: Callable[[Snapshot], Snapshot]  # adds the model's arrays to a snapshot
     within: bool = True  # a snapshot can be taken at any batch's end, not only at an epoch's
     stopping: Callable[[], bool] = lambda: False  # a callback of the user's ended the training
@@ -86,6 +89,7 @@ class Attempt:
         self._opened = time.monotonic()
         self._rule = DivergenceRule()
         self._plan: Plan | None = None
+        self._rates: RateLog | None = None
         self.epoch = 0  # epochs finished
         self.batches = 0  # trained in all
         self.batch = 0  # done of the epoch in progress
@@ -111,7 +115,9 @@ class Attempt:
         self._began = self._looked = time.monotonic()
         resume = self.spec.resume
         self._within = resume if resume is not None and resume.batch else None
+        self._rates = rates = RateLog(plan.planned, plan.accumulation)
         if resume is not None:
+            rates.resume(resume.meta.get("rates"))
             self.epoch, self.batches = resume.epoch, int(resume.meta["batches"])
             self._best = (resume.meta["best_value"], resume.meta["best_epoch"])
             self._rule.resume(resume.meta.get("divergence"))
@@ -137,6 +143,22 @@ class Attempt:
         if loss is not None and (why := self._rule.check(loss, done)):
             total = self.plan.total_steps
             raise Stop(Status.DIVERGED, f"{why}, at update {self.updates} of {total}")
+
+    def rate_is_due(self, batch: int) -> bool:
+        """Whether the rate of the epoch's batch number `batch`, from 0, is worth a look.
+
+        A look takes a millisecond where Keras reckons the schedule: only the first update, the peak
+        and the last are.
+        """
+        update, within = divmod(self._before + batch, self.plan.accumulation)
+        planned, last = self.plan.planned, self.plan.total_steps - 1
+        peak = last if planned is None or not len(planned) else int(planned.argmax())
+        return not within and update in {0, peak, last}
+
+    def used_rates(self, done: int, used: np.ndarray) -> None:
+        """Enter the rates of the epoch's batches from `done` on; used: (batches,) float."""
+        assert self._rates is not None
+        self._rates.enter(self._before + done, used)
 
     def look(self, batch: int, logs: Mapping[str, Any]) -> None:
         """Report the progress and offer a snapshot, if it is time.
@@ -261,6 +283,7 @@ class Attempt:
             "best_value": value,
             "best_epoch": epoch,
             "divergence": self._rule.state(),
+            "rates": self._rates.state() if self._rates is not None else None,
             "logs": {name: each for name, each in logs.items() if isinstance(each, float)},
         }
         return Snapshot(epoch=self.epoch, batch=self.batch, step=self.updates, arrays={}, meta=meta)
@@ -302,6 +325,8 @@ class Attempt:
 
     def _outcome(self, status: Status, **fields: Any) -> Outcome:
         end_fork()  # a process that the study's code forked has no outcome
+        if self._rates is not None and self._rates.fault:
+            self.note(self._rates.fault)
         value, epoch = self._best
         return Outcome(
             trial_id=self.spec.trial_id,
@@ -316,6 +341,7 @@ class Attempt:
             seconds=time.monotonic() - self._opened,
             logs=self.logs,
             notes=self.notes,
+            rates=self._rates.applied if self._rates is not None else None,
             row_scores=self.row_scores if status is Status.COMPLETE else (),
             **fields,
         )

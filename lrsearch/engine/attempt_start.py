@@ -15,7 +15,7 @@ from lrsearch.engine.data import order_of
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.resuming import notes_of
 from lrsearch.engine.types import Callback, Model
-from lrsearch.space import OPTIMIZERS, rate
+from lrsearch.space import OPTIMIZERS, rate, rates
 from lrsearch.values import Json, Setting, Snapshot, TrialSpec
 
 _FED_RATE = 1e-3  # in the rate's variable until a table's rates take its place
@@ -95,6 +95,7 @@ def make_plan(
         accumulation=accumulation,
         total_steps=total,
         rate=rate_of or (lambda step: rate(spec.setting, step, total)),
+        planned=None if spec.yours else rates(spec.setting, total),
         fill=fill,
         **engine,
     )

@@ -27,7 +27,6 @@ from lrsearch.engine.program import Program
 from lrsearch.engine.snapshot import restore_snapshot
 from lrsearch.engine.training import KerasTraining, keras_data
 from lrsearch.engine.types import Callback, CallbackList
-from lrsearch.space import rates
 
 
 class CallbackFailed(Exception):
@@ -66,8 +65,8 @@ class GraphRun:
         if spec.resume is not None:
             restore_snapshot(self.model, spec.resume, ())
         training.begin(self.model)
-        if not spec.yours:
-            program.follow(rates(spec.setting, self.attempt.plan.total_steps))
+        if (planned := self.attempt.plan.planned) is not None:
+            program.follow(planned)
         train, self._validation_arrays = arrays
         self.feed = _training_feed(training, train)
         self._validation: Feed | None = None
@@ -121,6 +120,7 @@ class GraphRun:
         self.feed.begin(epoch, done)
         program.logs = dict(attempt.batch_logs)
         while (losses := self._train_batches()) is not None:
+            attempt.used_rates(done, program.used)
             for loss in losses.tolist():
                 done += 1
                 attempt.count(done, loss)

@@ -26,7 +26,7 @@ from lrsearch.engine._keras_model import (
     trains_under_jit,
     unwrap_optionals,
 )
-from lrsearch.engine._keras_optimizer import inner
+from lrsearch.engine._keras_optimizer import inner, rate_is_function
 from lrsearch.engine._keras_state import adopt_seed_generator
 from lrsearch.engine.feeding import Feed
 from lrsearch.engine.limits import check_graph, check_same_model
@@ -64,6 +64,8 @@ class Program:
         self._names: dict[str, tuple[str, ...]] = {}
         self._paces = {which: Pace() for which in steps}
         self.logs: dict[str, float] = {}  # of the steps so far of an epoch or a validation
+        # (steps,) float32: the rates of the last call's steps; NaN where nobody knows them
+        self.used = np.zeros(0, np.float32)
 
     def begin(self, fresh: Model, seed_state: Variable) -> None:
         """Copy a fresh model's start values in; the optimizer begins anew.
@@ -106,7 +108,9 @@ class Program:
         pace.learn(done, time.monotonic() - began)
         if done < count:
             feed.ran_out(count - done)
-        running: np.ndarray = losses.numpy()[:done]
+        found = losses.numpy()[:done]
+        self.used = found[:, 1]
+        running: np.ndarray = found[:, 0]
         return running
 
     @property
@@ -147,23 +151,25 @@ class Program:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Run `count` steps, or as many as the data has.
 
-        Returns running losses (count,), float32; steps done, (); the logs' values (names,),
-        float64.
+        Returns running losses and rates (count, 2), float32; steps done, (); the logs' values
+        (names,), float64.
         """
         own = self._own_names(which)
 
         def use(batch: Batch) -> Structure:
             if which == "train":
                 self._set_rate(rates)
+            used = self._used_rate(which)  # read now: the step counts the update
             logs = self._steps[which](batch)
-            loss = tf.cast(logs.get("loss", 0.0), tf.float32)
+            loss = tf.stack([tf.cast(logs.get("loss", 0.0), tf.float32), used])
             return True, loss, tuple(tf.cast(logs[name], tf.float64) for name in own)
 
         def step(place: Tensor, _more: Tensor, losses: Tensor, last: Structure) -> Structure:
-            more, loss, last = read(source, place, use, lambda: (False, 0.0, last))
+            more, loss, last = read(source, place, use, lambda: (False, nothing, last))
             return place + tf.cast(more, tf.int32), more, losses.write(place, loss), last
 
-        losses = tf.TensorArray(tf.float32, size=count, element_shape=())
+        nothing = tf.zeros([2], tf.float32)
+        losses = tf.TensorArray(tf.float32, size=count, element_shape=(2,))
         last = tuple(tf.constant(0.0, tf.float64) for _ in own)
         begin = (tf.constant(0), tf.constant(value=True), losses, last)
         place, _, losses, last = tf.while_loop(
@@ -183,6 +189,16 @@ class Program:
             update = tf.convert_to_tensor(inner(self.model.optimizer).iterations)
             last = tf.size(rates, update.dtype) - 1
             self._rate.assign(tf.gather(rates, tf.minimum(update, last)))
+
+    def _used_rate(self, which: str) -> Tensor:
+        """The rate that the optimizer will use for the next update, (), float32.
+
+        NaN where it is a function of the user's, which is not called more often than Keras does.
+        """
+        optimizer = inner(self.model.optimizer)
+        if which != "train" or rate_is_function(optimizer):
+            return tf.constant(float("nan"), tf.float32)
+        return tf.cast(tf.convert_to_tensor(optimizer.learning_rate), tf.float32)
 
     def _own_names(self, which: str) -> tuple[str, ...]:
         """The names that a step of the user's own logs, found by tracing it.

@@ -212,11 +212,13 @@ class Stack:
             count = min(self.pace.batches, whole - place)
             began = time.monotonic()
             state, losses = program.train(state, inputs, place, table[:, place : place + count])
+            self._used_rates(place, table[:, place : place + count])
             self.pace.learn(count, time.monotonic() - began)
             self._count(place, losses)
             place += count
         if any(row.stop is None for row in rows):
             state, losses, logs = program.end_epoch(state, inputs, table[:, whole:])
+            self._used_rates(whole, table[:, whole:])
             self._count(whole, losses)
             self.state = {name: each for name, each in state.items() if name != "metrics"}
             self._end_epoch(logs)
@@ -242,6 +244,12 @@ class Stack:
         """The rates of the epoch's batches: (batches,), float64."""
         begin = row.attempt.epoch * self.program.steps
         return row.rates[begin : begin + self.program.steps]
+
+    def _used_rates(self, place: int, used: np.ndarray) -> None:
+        """Enter the rates that the graph was given for batches from `place` on: (R, batches)."""
+        for row, own in zip(self.rows, used, strict=True):
+            if row.stop is None and len(own):
+                row.attempt.used_rates(place, own)
 
     def _count(self, place: int, losses: np.ndarray) -> None:
         """Enter the batches from `place` on into the books; losses: (batches, R), float32."""

@@ -8,6 +8,7 @@ from functools import partial
 from typing import final
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -196,6 +197,12 @@ class Reporter(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._training.begin_epoch()
+
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        attempt = self._attempt
+        if attempt.rate_is_due(batch):
+            used = current_rate(inner(self.model.optimizer))
+            attempt.used_rates(batch, np.array([used]))
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         logs = logs or {}

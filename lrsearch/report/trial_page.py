@@ -46,6 +46,9 @@ def trial_text(record: TrialRecord, data: dict[str, Json], *, width: int | None 
         f"origin   {record.origin.value}; seed {record.seed}; engine {engine}",
         join_clauses(f"value    {value_text(record.value)}", best if record.best_epoch else ""),
     ]
+    if (rates := record.rates) is not None:
+        first = "" if rates.first is None else f"{rates.first:.4g} at first, "
+        lines.append(f"rates    {first}{rates.peak:.4g} at the peak, {rates.last:.4g} at last")
     if setting is not None and setting.batch_size is not None:
         lines.append(f"batch    {setting.batch_size}")
     if setting is not None and any(setting.hyper.values()):

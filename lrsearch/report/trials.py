@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lrsearch.answer.words import rate_text
+from lrsearch.jsonable import to_json
 from lrsearch.report.flat_rows import csv_text, flatten
 from lrsearch.report.layout import Column, table
 from lrsearch.report.words import (
@@ -32,6 +33,7 @@ def trial_row(record: TrialRecord) -> dict[str, Json]:
         **pick("seed", "epochs", "steps", "seconds"),
         "attempts": record.attempt,
         **pick("lost", "engine", "reason"),
+        "rates": to_json(record.rates),
     }
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
 from lrsearch.jsonable import from_json
 from lrsearch.values import (
+    AppliedRates,
     Change,
     CurvePoint,
     Kind,
@@ -150,6 +151,7 @@ def trial_from(row: Any) -> TrialRecord:
         traceback_text=row.traceback,
         notes=tuple(json.loads(row.notes)),
         logs=json.loads(row.logs),
+        rates=AppliedRates(**json.loads(row.rates)) if row.rates else None,
         worker=row.worker_id,
     )
 
@@ -180,6 +182,7 @@ def outcome_columns(outcome: Outcome) -> dict[str, Any]:
         "traceback": clean(outcome.traceback_text),
         "notes": dump(list(outcome.notes)),
         "logs": dump(finite_logs(outcome.logs)),
+        "rates": dump(asdict(outcome.rates)) if outcome.rates else None,
     }
 
 

@@ -129,6 +129,8 @@ trials = Table(
     required("traceback", LongText, default=""),
     required("notes", LongText, default="[]"),
     required("logs", LongText, default="{}"),
+    # The rates of the first, the peak and the last update, a JSON object; NULL: nobody read them.
+    Column("rates", LongText),
     Column("started_at", Double),
     Column("finished_at", Double),
     Column("worker_id", Id),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from shlex import join
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import summarise
@@ -76,7 +77,8 @@ class Sender:
                 self._conclude()
         except Exception as error:
             text = f"{self.place} does not take runs: {type(error).__name__}: {text_of(error)}"
-            fix = f"Send them later: lrsearch log {self._study.name} --to {self.place}"
+            words = ["lrsearch", "log", self._study.name, "--to", str(self.place)]
+            fix = f"Send them later: {join(words)}"
             raise EnvironmentProblem(" ".join(text.split()), fix=fix) from error
 
     def is_over(self) -> bool:

@@ -28,6 +28,7 @@ from lrsearch.values.studies import (
 from lrsearch.values.training import (
     BY_FIT,
     SPARED,
+    AppliedRates,
     Outcome,
     Progress,
     Save,
@@ -45,6 +46,7 @@ __all__ = [
     "SPARED",
     "TERMINAL",
     "WORKER_GONE_SECONDS",
+    "AppliedRates",
     "Change",
     "CurvePoint",
     "Direction",

@@ -88,6 +88,15 @@ SPARED = "ran on as a control of the stopping rule, which would have ended it af
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AppliedRates:
+    """Learning rates that updates were really made with, read where an engine used them."""
+
+    first: float | None  # of the first update; None where nobody read it
+    peak: float  # the highest
+    last: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """How an attempt ended."""
 
@@ -113,6 +122,7 @@ class Outcome:
     notes: tuple[str, ...] = ()  # "EarlyStopping was taken out", ...
     # of a complete attempt whose objective is a mean over rows: validation, in retests test too
     row_scores: tuple[RowScores, ...] = ()
+    rates: AppliedRates | None = None  # of all attempts together; None where no engine read them
 
     @classmethod
     def put_back(cls, trial_id: int, attempt: int, reason: str) -> Outcome:

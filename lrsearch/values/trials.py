@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from lrsearch.values.setting import Setting
 from lrsearch.values.states import Kind, Origin, TrialState
+from lrsearch.values.training import AppliedRates
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +54,7 @@ class TrialRecord:
     traceback_text: str = ""
     notes: tuple[str, ...] = ()
     logs: Mapping[str, float] = field(default_factory=dict)
+    rates: AppliedRates | None = None
     started_at: float | None = None
     finished_at: float | None = None
     worker: int | None = None

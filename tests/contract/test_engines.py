@@ -105,6 +105,18 @@ def test_a_policy_of_the_study_files_top_holds_for_every_trial(name):
         keras.config.set_dtype_policy(before)
 
 
+def test_the_rates_of_the_first_the_peak_and_the_last_update_are_the_schedules(engine, twice):
+    world = twice(engine)
+    if engine.name == "toy":
+        return
+    total = EPOCHS * math.ceil(EXAMPLES / BATCH)
+    planned = rates(spec(1).setting, total)
+    for each in world.outcomes:
+        found = (each.rates.first, each.rates.peak, each.rates.last)
+        assert found == pytest.approx((planned[0], planned.max(), planned[-1]), rel=1e-6)
+        assert not any("learning rate" in note for note in each.notes)
+
+
 def test_it_tells_of_every_epochs_end_in_order(engine, twice):
     ends = ends_of_first(twice(engine))
     assert [each.epoch for each in ends] == [1, 2, 3, 4]

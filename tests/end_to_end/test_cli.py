@@ -151,6 +151,8 @@ def test_best_and_status_have_the_keys_that_programs_rely_on(searched):
     )
     assert best["retest"]["n"] == 2
     assert best["yours"]["trial"] == 0
+    assert {"verdict", "next", "band", "expected"} <= set(best)
+    assert best["verdict"]["counted"] == ["seeds", "rows", "choice"]
 
 
 def test_every_looking_command_answers_in_text_and_json(searched):

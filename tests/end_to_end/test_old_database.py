@@ -164,3 +164,9 @@ def test_its_studies_take_more_retests(ledger):
     study = ledger.study("ended")
     assert ledger.counts(study.id).retests == before + told["added"] > before
     assert (study.plan.retest_top, study.plan.retests_only) == (3, True)
+
+
+@pytest.mark.parametrize("name", ["begun", "ended"])
+def test_its_studies_have_a_report(folder, ledger, name):
+    lrsearch("report", name, "-o", "report.html")
+    assert f"<h1>{name}</h1>" in (folder / "report.html").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from lrsearch.machine import free_memory_mib, usable_cores
+from lrsearch.machine import free_memory_mib, hardware, usable_cores
 
 GIB = 2**30
 HERE = len(os.sched_getaffinity(0))
@@ -98,3 +98,16 @@ def test_where_nothing_is_known_nothing_is_claimed(tmp_path, monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", refused)
     assert free_memory_mib(tmp_path) is None
     assert usable_cores(tmp_path) == HERE
+
+
+def test_the_hardware_is_described_by_what_the_kernel_shows(tmp_path):
+    (tmp_path / "proc/driver/nvidia/gpus/0000:01:00.0").mkdir(parents=True)
+    (tmp_path / "proc/cpuinfo").write_text("processor : 0\nmodel name\t: A CPU @ 3 GHz\n")
+    card = tmp_path / "proc/driver/nvidia/gpus/0000:01:00.0/information"
+    card.write_text("Model: \t NVIDIA H100\nIRQ: 16\n")
+    found = hardware(tmp_path)
+    assert (found["processor"], found["gpus"]) == ("A CPU @ 3 GHz", "NVIDIA H100")
+    assert int(found["cores"]) >= 1
+    assert all(isinstance(value, str) for value in found.values())
+    card.unlink()
+    assert "gpus" not in hardware(tmp_path)

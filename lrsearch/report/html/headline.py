@@ -8,14 +8,7 @@ from lrsearch.answer import Answer, Contender, Decision, evidence_text, verdict_
 from lrsearch.answer.words import count_text, rate_text
 from lrsearch.report.html.markup import Content, Markup, tag
 from lrsearch.report.words import schedule_text, value_digits, value_text
-from lrsearch.values import StudyRecord, StudyState, Trials, TrialState
-
-_WORDS = {
-    StudyState.OPEN: "open",
-    StudyState.STOPPED: "stopped",
-    StudyState.FINISHED: "finished",
-    StudyState.BROKEN: "broken",
-}
+from lrsearch.values import StudyRecord, Trials, TrialState
 
 
 def verdict_sentence(answer: Answer) -> str:
@@ -36,6 +29,8 @@ def headline(answer: Answer) -> str:
         keep = f"Keep your own compile{' for now' if open_yet else ''}"
         return f"{keep}, {rate}, {reached}; {_beside_yours(answer)}."
     said = f"{rate}, {reached}{_of_yours(answer)}."
+    if not best.seeds:
+        return f"The best so far, of one training, is {said}"
     if answer.verdict.gain is None or decision is Decision.BETTER:
         return f"Use {said}"
     if decision is Decision.AS_GOOD:
@@ -115,7 +110,7 @@ def stand_of(study: StudyRecord, records: Trials) -> Stand:
     search = [each for each in records if each.is_search]
     retests = [each for each in records if each.is_retest]
     return Stand(
-        state=_WORDS[study.state],
+        state=study.state.value,
         done=sum(each.ended for each in search),
         budget=study.trials,
         running=sum(each.state is TrialState.RUNNING for each in records),

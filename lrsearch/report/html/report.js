@@ -53,7 +53,7 @@
   }
 
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("button");
+    const button = event.target.closest?.("button");
     if (!button) return;
     if ("only" in button.dataset) show(only === button.dataset.only ? null : button.dataset.only);
     if ("copy" in button.dataset) copy(button);
@@ -69,11 +69,11 @@
   tip.hidden = true;
   document.body.append(tip);
   function point(event) {
-    const mark = event.target.closest("svg [data-said], svg :has(> title)");
-    tip.hidden = !mark;
-    if (!mark) return;
-    const title = mark.querySelector(":scope > title");
+    const mark = event.target.closest?.("svg *");
+    const title = mark && mark.querySelector(":scope > title");
     if (title) { mark.dataset.said = title.textContent; title.remove(); }
+    tip.hidden = !mark || !mark.dataset.said;
+    if (tip.hidden) return;
     tip.textContent = mark.dataset.said;
     const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
     const below = event.clientY + 18 + tip.offsetHeight < innerHeight;

@@ -123,6 +123,7 @@ def test_text_is_escaped_unless_it_is_markup_already():
     ("retested", "said"),
     [
         ({}, "flattered by luck until it is retested"),
+        ({}, "The best so far, of one training, is adam at a peak learning rate of 1.0e-3"),
         ({0: [0.95, 0.951, 0.949], 3: [0.97, 0.971, 0.969]}, "Better than yours: trial 3 gains"),
         ({0: [0.95, 0.951, 0.949], 3: [0.97, 0.971, 0.969]}, "Use adam at a peak learning rate"),
         ({0: [0.95, 0.99, 0.91], 3: [0.96, 0.99, 0.95]}, "Undecided yet; the best so far is"),
@@ -156,6 +157,11 @@ def test_the_page_says_how_far_a_study_is(study, records):
     assert "progress" in Page(report(study(), running)).elements
     over = replace(study(), state=StudyState.FINISHED)
     assert "progress" not in Page(report(over, records)).elements
+
+
+@pytest.mark.parametrize("state", list(StudyState))
+def test_a_study_in_any_state_has_a_report(study, records, state):
+    assert f"{state.value}: 7 of 40 trials done" in report(replace(study(), state=state), records)
 
 
 def test_curves_are_of_the_best_three_yours_and_two_failures(study, trial, records):

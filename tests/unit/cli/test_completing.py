@@ -62,7 +62,7 @@ def completed(world, line):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("lrsearch comp", ["completion"]),
+        ("lrsearch compl", ["completion"]),
         ("lrsearch best to", ["toy"]),
         ("lrsearch stop --now m", ["my\\ own\\ study"]),
         ("lrsearch status my\\ o", ["my\\ own\\ study"]),

@@ -77,7 +77,7 @@ def test_an_option_that_no_command_has_is_a_document(name, capsys):
 def test_a_missing_argument_is_a_document(name, capsys):
     found = failure(capsys, *name.split())
     assert (found["kind"], found["got"], found["exit_code"]) == ("MissingParameter", None, 2)
-    assert found["field"] in {"STUDY", "STUDY_FILE"}
+    assert found["field"] in {"STUDY", "STUDY...", "STUDY_FILE", "ARCHIVE", "FILE"}
 
 
 NEEDED = {
@@ -85,6 +85,9 @@ NEEDED = {
     "retest": ["--seeds", "5"],
     "retry": ["--failed"],
     "plot": ["-o", "pictures"],
+    "report": ["-o", "report.html"],
+    "train": ["-o", "model.keras"],
+    "archive": ["-o", "study.zip"],
     "delete": ["--yes"],
     "log": ["--to", "tensorboard=runs"],
 }
@@ -98,6 +101,8 @@ WITHOUT = {
     "database start",
     "database stop",
     "database status",
+    "replay",
+    "verify",
 }
 
 

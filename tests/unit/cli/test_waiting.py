@@ -64,6 +64,11 @@ def test_the_exit_code_and_the_next_step_say_whether_it_has_ended(found, code, a
     assert action == "take" or "'my toy'" in told["text"]
 
 
+def test_a_study_that_was_stopped_is_first_opened_again():
+    told = next_action(status(workers=[], state="stopped"), {})
+    assert told["text"].endswith("lrsearch resume 'my toy' && lrsearch attach 'my toy'")
+
+
 def test_the_skill_names_every_exit_code_of_waiting_and_is_printed_whole():
     text = CliRunner().invoke(cli, ["skill"]).stdout
     assert text.startswith("---\nname: lrsearch\ndescription: ")

@@ -2,6 +2,7 @@
 
 import shlex
 import subprocess
+import sys
 
 import kubernetes_validate
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from lrsearch.cli.clusters import leaving_time
 from lrsearch.cli.main import cli
 from lrsearch.clusters.slurm import END_VARIABLE
+from lrsearch.clusters.tasks import find_program
 from lrsearch.errors import EnvironmentProblem, InvalidValue
 
 
@@ -149,3 +151,21 @@ def test_a_time_that_was_given_counts_in_place_of_the_jobs(monkeypatch):
     monkeypatch.setenv(END_VARIABLE, "1000")
     monkeypatch.setattr("time.time", lambda: 50.0)
     assert leaving_time(30.0) == 80.0
+
+
+@pytest.mark.parametrize(
+    ("called", "runs"),
+    [
+        ("{bin}/lrsearch", ["{bin}/lrsearch"]),
+        ("lrsearch/__main__.py", [sys.executable, "-P", "-m", "lrsearch"]),
+        ("notebook.py", ["{path}/lrsearch"]),
+    ],
+)
+def test_another_node_runs_this_very_program(called, runs, tmp_path, monkeypatch):
+    for folder in ("bin", "path"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "lrsearch").touch(mode=0o755)
+    places = {name: tmp_path / name for name in ("bin", "path")}
+    monkeypatch.setenv("PATH", str(places["path"]))
+    monkeypatch.setattr(sys, "argv", [called.format(**places)])
+    assert list(find_program()) == [each.format(**places) for each in runs]
