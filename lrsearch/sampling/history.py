@@ -95,6 +95,11 @@ class History:
         """The lowest expected score of a setting that was trained."""
         return float(self.means.min())
 
+    @property
+    def leader(self) -> str:
+        """The optimizer of the setting with the lowest expected score."""
+        return self.outcomes[int(self.means.argmin())].setting.optimizer
+
     @cached_property
     def reach(self) -> Reach:
         """The range of rates on the axis, by optimizer: the table's, or one that has grown."""
