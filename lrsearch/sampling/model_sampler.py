@@ -2,9 +2,10 @@
 
 A proposal is a function of the study's seed, the trial's number and the records. The first two
 sampled trials are quasi-random. Each later one is the candidate with the largest expected
-improvement, and every third one that of another optimizer than the leader's. Trials in training count as if they had ended badly, so that proposals that are made
-together stay apart. A claimed trial without a setting is given one here, as its own worker will:
-the second such trial takes the second pick, whoever asks first.
+improvement, and every third one that of another optimizer than the leader's. Trials in training
+count as if they had ended badly, so that proposals that are made together stay apart. A claimed
+trial without a setting is given one here, as its own worker will: the second such trial takes the
+second pick, whoever asks first.
 
 Knows nothing of SQL, Keras or Optuna.
 """
