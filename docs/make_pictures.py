@@ -2,8 +2,8 @@
 
 python docs/make_pictures.py       # some minutes on two cores; needs matplotlib, scikit-learn, Chromium
 
-The picture of rates is of a search that looks everywhere, instead of where values are good; report
-and dashboard are of an ordinary search, as a browser shows them.
+Both are of a search that looks everywhere, instead of where values are good: the figure of rates,
+and the top of the study's page in the dashboard.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lrsearch.dashboard.shelf import Shelf
 from lrsearch.storage import open_ledger, resolve_url
 
 HERE = Path(__file__).parent
-TARGET = HERE / "pictures"
+RATES, REPORT = (HERE / "pictures" / name for name in ("autoencoder-rates.png", "report.png"))
 STUDIES = HERE.parent / "studies"
 sys.path.insert(0, str(HERE.parent / "tests" / "support"))
 
@@ -31,26 +31,24 @@ def draw() -> list[Path]:
     """Search in a folder that is thrown away, and write the pictures; returns their paths."""
     with TemporaryDirectory() as folder:
         storage = f"sqlite:///{folder}/studies.db"
-        wide = lrsearch.search(
-            STUDIES / "autoencoder.py", storage=storage, trials=120, sampler="qmc"
+        found = lrsearch.search(
+            STUDIES / "autoencoder.py", storage=storage, trials=120, sampler="qmc", pruner="none"
         )
-        wide.plot_rates().savefig(TARGET / "autoencoder-rates.png", dpi=100)
-        lrsearch.search(STUDIES / "digits.py", storage=storage, trials=40)
-        return [TARGET / "autoencoder-rates.png", *_photograph(storage)]
+        found.plot_rates().savefig(RATES, dpi=100)
+        _photograph(storage)
+    return [RATES, REPORT]
 
 
-def _photograph(storage: str) -> list[Path]:
+def _photograph(storage: str) -> None:
+    """Take the top of the study's page, as a browser shows it."""
     from browser import Browser
 
-    pages = {"dashboard.png": ("/", 560), "report.png": ("/studies/1", 1180)}
     with _served(storage) as address, Browser() as browser:
-        for name, (page, height) in pages.items():
-            browser.size(900, height)
-            browser.open(f"{address}{page}")
-            browser.picture(TARGET / name, whole=False)
+        browser.size(860, 1090)
+        browser.open(f"{address}/studies/1")
+        browser.picture(REPORT, whole=False)
         if browser.problems:
-            raise SystemExit(f"the pages complain: {browser.problems}")
-    return [TARGET / name for name in pages]
+            raise SystemExit(f"the page complains: {browser.problems}")
 
 
 @contextmanager

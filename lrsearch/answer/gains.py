@@ -145,23 +145,23 @@ def _gain(
 def expect_trainings(
     measured: Measured, stands: Standing, direction: Direction, misses: Misses
 ) -> dict[int, Expected]:
-    """By trial: what one more training gives, of each finalist and of yours."""
+    """By trial: what one more training gives, of each finalist and of yours.
+
+    A finalist is expected to do no better than those before it: where the measured values lie
+    closer than noise alone would put them, all are expected to do the same.
+    """
     race, m = measured.race, len(measured.trials)
     places = {number: place for place, number in enumerate(measured.trials)}
-    ranks = [each.trial for each in stands.retested if each.trial in places]
-    found = {
-        trial: _one_more(
-            measured,
-            direction,
-            float(race.retested[places[trial]]),
-            places[trial],
-            misses,
-            misses.finalists[:, rank],
-        )
-        for rank, trial in enumerate(ranks)
-        if race.seeds[places[trial]]
-    }
-    yours = _one_more(measured, direction, race.yours_mean, m, misses, misses.yours)
+    order = [places[each.trial] for each in stands.retested if each.trial in places]
+    found, least = {}, -math.inf
+    for rank, place in enumerate(place for place in order if race.seeds[place]):
+        cost, missed = float(race.retested[place]), misses.finalists[:, rank]
+        missed = missed - max(0.0, least - (cost - misses.mean(missed)))
+        least = cost - misses.mean(missed)
+        found[measured.trials[place]] = _one_more(measured, direction, cost, place, misses, missed)
+    # yours was not chosen: its mean is not flattered, but for the draws' own chance
+    missed = misses.yours - misses.mean(misses.yours)
+    yours = _one_more(measured, direction, race.yours_mean, m, misses, missed)
     return {**found, measured.yours.trial: yours}
 
 

@@ -19,6 +19,7 @@ from lrsearch.values import Direction, Setting, TrialRecord, TrialState
 
 Floats: TypeAlias = NDArray[np.float64]
 
+BADLY: Final = 1 / 3  # what was stopped counts among the ended after this share of them
 FLAT: Final = 0.4  # the worse half's scores count so much (Golovin et al. 2017 flatten alike)
 
 
@@ -40,13 +41,9 @@ class Outcome:
         return max(1, len(self.costs))
 
     @property
-    def order(self) -> tuple[float, ...]:
-        """Sorts the best first: those that ended, those stopped late, stopped early, diverged."""
-        if self.costs:
-            return (0.0, math.fsum(self.costs) / len(self.costs), 0.0)
-        if self.stopped:
-            return (1.0, -self.stopped[0], self.stopped[1])
-        return (2.0, 0.0, 0.0)
+    def cost(self) -> float:
+        """The mean cost of a setting of which a training ended well."""
+        return math.fsum(self.costs) / len(self.costs)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,8 +92,30 @@ def scores_of(outcomes: Sequence[Outcome]) -> Floats:
     from scipy.special import ndtri
     from scipy.stats import rankdata  # late: 0.4 s
 
-    orders = sorted({each.order for each in outcomes})
-    place = {order: rank for rank, order in enumerate(orders)}
-    ranks = rankdata([place[each.order] for each in outcomes])
+    orders = _orders(outcomes)
+    place = {order: rank for rank, order in enumerate(sorted(set(orders)))}
+    ranks = rankdata([place[each] for each in orders])
     scores = ndtri((ranks - 0.5) / max(1, len(outcomes)))
     return np.asarray(np.where(scores > 0, scores * FLAT, scores))
+
+
+def _orders(outcomes: Sequence[Outcome]) -> list[tuple[bool, float]]:
+    """What sorts the outcomes, the best first: by cost, and what diverged last.
+
+    A stopped trial is not known to be worse than all that ended, only than those that ended well.
+    So the stopped ones are spread evenly over the worse two thirds of the ended, the latest stopped
+    and lowest first. As the last of all they would make a good score of every bad end.
+    """
+    stopped = sorted(
+        (-each.stopped[0], each.stopped[1], each.key)
+        for each in outcomes
+        if each.stopped and not each.costs
+    )
+    ended = [each.cost for each in outcomes if each.costs] or [0.0]
+    shares = BADLY + (1 - BADLY) * (np.arange(len(stopped)) + 0.5) / max(1, len(stopped))
+    costs = np.quantile(ended, shares)
+    spread = {key: float(cost) for (_, _, key), cost in zip(stopped, costs, strict=True)}
+    return [
+        (False, each.cost) if each.costs else (each.key not in spread, spread.get(each.key, 0.0))
+        for each in outcomes
+    ]

@@ -53,7 +53,7 @@ def test_workers_that_must_leave_save_what_they_train_and_others_go_on_from_ther
 def test_nothing_begins_where_the_time_is_too_short(stored):
     arguments, ours = stored(workers=1, trials=2)
     attach("toy", **ours, leave_by=time.time() + leaving.RESERVE_SECONDS - 1)
-    assert [each.attempt for each in records(arguments)] == [0, 0]
+    assert not any(each.attempt for each in records(arguments))
 
 
 def test_a_time_that_has_passed_is_said_in_one_line(stored):

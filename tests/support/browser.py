@@ -16,7 +16,7 @@ from pathlib import Path
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-    "--disable-extensions", "--disable-background-networking", "--remote-debugging-pipe",
+    "--disable-extensions", "--disable-background-networking", "--remote-debugging-pipe", "--hide-scrollbars",
 )  # fmt: skip
 
 

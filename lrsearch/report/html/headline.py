@@ -29,6 +29,8 @@ def headline(answer: Answer) -> str:
         keep = f"Keep your own compile{' for now' if open_yet else ''}"
         return f"{keep}, {rate}, {reached}; {_beside_yours(answer)}."
     said = f"{rate}, {reached}{_of_yours(answer)}."
+    if not best.seeds:
+        return f"The best so far, of one training, is {said}"
     if answer.verdict.gain is None or decision is Decision.BETTER:
         return f"Use {said}"
     if decision is Decision.AS_GOOD:

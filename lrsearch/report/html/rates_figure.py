@@ -183,13 +183,13 @@ def _best(panel: Panel, figure: RatesFigure) -> None:
     if best is None or best.value is None or not panel.x.holds(best.setting.learning_rate):
         return
     x, y = panel.x.at(best.setting.learning_rate), panel.y.at(best.value)
-    turned = x > (panel.x.start + panel.x.end) / 2
     label = f"best: {rate_text(best.setting.learning_rate)}"
+    # away from the nearer edge: beside the ring lie the trials around it
+    under = y < (panel.y.start + panel.y.end) / 2
     panel.add(
         tag("circle", cx=x, cy=y, r=11.0, class_="ring"),
-        tag("text", label, x=x + (-16 if turned else 16), y=y + 4,
-            class_="halo strong" + " end" * turned),
-    )  # fmt: skip
+        tag("text", label, x=x, y=y + (27 if under else -17), class_="halo strong middle"),
+    )
 
 
 def _strips(x: Scale, figure: RatesFigure, top: float) -> tuple[list[Markup], float]:

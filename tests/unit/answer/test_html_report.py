@@ -123,6 +123,7 @@ def test_text_is_escaped_unless_it_is_markup_already():
     ("retested", "said"),
     [
         ({}, "flattered by luck until it is retested"),
+        ({}, "The best so far, of one training, is adam at a peak learning rate of 1.0e-3"),
         ({0: [0.95, 0.951, 0.949], 3: [0.97, 0.971, 0.969]}, "Better than yours: trial 3 gains"),
         ({0: [0.95, 0.951, 0.949], 3: [0.97, 0.971, 0.969]}, "Use adam at a peak learning rate"),
         ({0: [0.95, 0.99, 0.91], 3: [0.96, 0.99, 0.95]}, "Undecided yet; the best so far is"),

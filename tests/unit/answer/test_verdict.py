@@ -14,6 +14,8 @@ from lrsearch.answer import (
     summarise,
     verdict_text,
 )
+from lrsearch.answer.gains import Gain
+from lrsearch.answer.settling import needed
 from lrsearch.errors import InvalidValue
 from lrsearch.report.answer_page import answer_text
 from lrsearch.values import Direction, Kind, RowScores
@@ -250,6 +252,17 @@ def test_what_is_expected_stands_beside_every_flattered_value(world, judged):
     assert "expect " in answer_text(answer)
 
 
+def test_a_runner_up_is_expected_to_do_no_better_than_the_best(study, trial, retests):
+    search = [trial(n, "adam", 1e-3 * (n + 1), 0.6 + n / 100) for n in range(12)]
+    close = {0: [0.4, 0.8], 1: [0.31, 0.34], 2: [0.33, 0.43], 3: [0.38, 0.4]}
+    records = [*search, *(each for n, found in close.items() for each in retests(n, found))]
+    answer = summarise(study(DOWN), records)
+    expected = [answer.verdict.expected[each.trial].value for each in answer.retested[:3]]
+    assert expected == sorted(expected)
+    low, high = answer.verdict.expected[answer.retested[2].trial].interval
+    assert low < expected[2] < high
+
+
 def test_the_json_has_a_stable_schema(world, judged, study):
     keys = {
         "verdict",
@@ -296,3 +309,26 @@ def test_a_margin_is_a_part_of_yours_or_a_difference(text, size):
 def test_a_margin_that_is_none_is_refused(text):
     with pytest.raises(InvalidValue, match="--margin"):
         read_margin(text)
+
+
+def gain_of(value, *, seeds, rows_variance, rows):
+    return Gain(
+        measured=value,
+        value=value,
+        interval=(value - 1, value + 1),
+        rows=rows,
+        seeds_variance=seeds,
+        rows_variance=rows_variance,
+    )
+
+
+def test_seeds_and_rows_that_are_needed_bring_the_standard_error_to_a_part_of_the_gain():
+    # the error that is allowed is 2.8 / 2.8 = 1: a variance of 1 in all
+    assert needed(gain_of(2.8, seeds=9.0, rows_variance=0.1, rows=90), 0.0, have=3) == (10, None)
+    # 0.5 for the seeds, 0.5 for the rows: four times as many of these
+    assert needed(gain_of(2.8, seeds=9.0, rows_variance=2.0, rows=90), 0.0, have=3) == (18, 360)
+    assert needed(gain_of(2.8, seeds=900.0, rows_variance=0.0, rows=None), 0.0, have=3) == (
+        None,
+        None,
+    )
+    assert needed(gain_of(0.0, seeds=9.0, rows_variance=0.0, rows=90), 0.0, have=3) == (None, None)

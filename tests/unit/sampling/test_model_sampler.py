@@ -9,6 +9,7 @@ import pytest
 
 from lrsearch.sampling import make_sampler
 from lrsearch.sampling.model_sampler import AT_RANDOM
+from lrsearch.sampling.outcomes import Outcome, scores_of
 from lrsearch.space import SearchSpace
 from lrsearch.values import Direction, Kind, Origin, TrialRecord, TrialState
 
@@ -175,20 +176,23 @@ def test_a_search_of_hyperparameters_batch_sizes_and_the_models_own_values_learn
     assert late.count("gelu") > 10
 
 
-def test_a_trial_that_was_stopped_is_no_better_than_one_that_ended():
-    known = as_sampled(references(bowl(0.5)))
-    number = len(known)
-    stopped = trial(
-        number, SPACE.references()[0], TrialState.PRUNED, last_value=-9.0, epochs=1, id=77
-    )
-    stopped = replace(stopped, setting=replace(stopped.setting, learning_rate=3.0))
-    diverged = replace(stopped, state=TrialState.DIVERGED, last_value=None)
-    picks = []
-    for record in (stopped, diverged):
-        sampler = make_sampler("auto", SPACE, direction=DOWN, seed=1)
-        sampler.observe([*known, record])
-        picks.append([sampler.propose(each).learning_rate for each in range(20, 24)])
-    assert picks[0] == picks[1]  # the only one that did not end: the last rank either way
+def test_a_stopped_trial_counts_among_the_worse_two_thirds_of_those_that_ended():
+    """As the last of all, it would make a good score of every bad end."""
+
+    def outcome(number, **fields):
+        return Outcome(setting=SPACE.references()[0], key=str(number), **fields)
+
+    ended = [outcome(number, costs=[float(number)]) for number in range(9)]
+    early, late = outcome(10, stopped=(1, 0.0)), outcome(11, stopped=(5, 9.0))
+    diverged = outcome(12)
+    scores = scores_of([*ended, early, late, diverged])
+    assert scores[2] < scores[10] < scores[9] < scores[8] < scores[11]
+
+
+def test_where_nothing_but_stopped_trials_is_known_they_are_before_the_diverged():
+    setting = SPACE.references()[0]
+    stopped = Outcome(setting=setting, key="1", stopped=(1, 0.5))
+    assert np.diff(scores_of([stopped, Outcome(setting=setting, key="2")]))[0] > 0
 
 
 def test_values_that_are_all_equal_teach_nothing_and_stop_nothing():
