@@ -297,7 +297,7 @@ def _dropped(evidence: Evidence) -> Iterator[str]:
     if parts:
         text = "; ".join(parts)
         yield (
-            f"{text[0].upper()}{text[1:]}. One rate says little of an optimizer: "
+            f"{text[0].upper()}{text[1:]}. One rate says little of an optimizer. "
             f"{evidence.way('extend', more=20, total=20 + len(evidence.search))}."
         )
 

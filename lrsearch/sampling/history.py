@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrsearch.sampling.gaussian import NOISE, Process
-from lrsearch.sampling.outcomes import FLAT, Seen, outcomes_of, scores_of, setting_key
+from lrsearch.sampling.outcomes import FLAT, Outcome, Seen, outcomes_of, scores_of, setting_key
 from lrsearch.sampling.space_view import Reach, SpaceView
 from lrsearch.space import AXIS, table_range
 from lrsearch.values import Direction, Origin, Setting
@@ -94,6 +94,12 @@ class History:
     def best(self) -> float:
         """The lowest expected score of a setting that was trained."""
         return float(self.means.min())
+
+    @property
+    def leader(self) -> str:
+        """The optimizer of the setting with the lowest expected score."""
+        leader: Outcome = self.outcomes[int(self.means.argmin())]
+        return leader.setting.optimizer
 
     @cached_property
     def reach(self) -> Reach:

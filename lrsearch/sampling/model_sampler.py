@@ -2,9 +2,10 @@
 
 A proposal is a function of the study's seed, the trial's number and the records. The first two
 sampled trials are quasi-random. Each later one is the candidate with the largest expected
-improvement. Trials in training count as if they had ended badly, so that proposals that are made
-together stay apart. A claimed trial without a setting is given one here, as its own worker will:
-the second such trial takes the second pick, whoever asks first.
+improvement, and every third one that of another optimizer than the leader's. Trials in training
+count as if they had ended badly, so that proposals that are made together stay apart. A claimed
+trial without a setting is given one here, as its own worker will: the second such trial takes the
+second pick, whoever asks first.
 
 Knows nothing of SQL, Keras or Optuna.
 """
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from lrsearch.space import SearchSpace
 
 AT_RANDOM: Final = 2  # sampled trials before the process chooses
+# Every third trial is the best candidate of another optimizer than the leader's. Without it one
+# optimizer had all later trials, and the best of another was never seen on one table of seven.
+ELSEWHERE: Final = 3
 KINDS: Final = 100  # points of the space that are candidates, each at ten rates
 
 
@@ -62,6 +66,8 @@ class ModelSampler:
         candidates = self._view.candidates(kinds, history.reach, chance)
         mean, deviation = history.process.predict(candidates.rows)
         gain = expected_improvement(mean, deviation, history.best)
+        if number % ELSEWHERE == 0:
+            gain = np.where(candidates.has_optimizer(history.leader), -1.0, gain)
         return candidates.setting(int(gain.argmax()))
 
 

@@ -37,6 +37,10 @@ class Candidates:
     view: SpaceView
     reach: Reach
 
+    def has_optimizer(self, name: str) -> NDArray[np.bool_]:
+        """(n,) bool: whether the candidate's optimizer is `name`."""
+        return np.repeat([each.optimizer == name for each in self.kinds], RATES)
+
     def setting(self, place: int) -> Setting:
         """The candidate's setting, in real rates."""
         rate = 10 ** float(self.rows[place, self.view.encoder.rate_column])

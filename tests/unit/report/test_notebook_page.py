@@ -53,7 +53,8 @@ def test_a_result_shows_its_settings_its_picture_and_its_notes(records):
     assert "2 seeds" in page
     assert "not separable from the best" in page
     assert page.startswith("<div><p><b>Undecided: trial 1 gains ")
-    assert " seeds of each would probably settle it: result.retest(seeds=" in page
+    step = summarise(STUDY, records, ways=NOTEBOOK).next
+    assert f" {step.text}</b></p>" in page
     assert 'src="data:image/png;base64,iVBOR' in page
 
 
