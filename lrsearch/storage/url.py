@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from shlex import quote
 
@@ -143,16 +145,28 @@ def check_file(url: URL, *, create: bool) -> None:
     if not os.access(target, os.W_OK) or not os.access(path.parent, os.W_OK):
         fix = "SQLite needs its file and folder writable; give another --storage."
         raise StorageProblem(f"{target} cannot be written.", fix=fix)
-    if path.exists() and path.stat().st_size:
-        with path.open("rb") as file:
-            if file.read(16) != b"SQLite format 3\0":
-                fix = "Give another --storage."
-                raise StorageProblem(f"{path} is no SQLite database.", fix=fix)
+    if path.exists() and path.stat().st_size and not _is_database(path):
+        raise StorageProblem(f"{path} is no SQLite database.", fix="Give another --storage.")
     kind = file_system(path.parent)
     if kind in NETWORK_FILE_SYSTEMS:
         text = f"{path} lies on a network file system ({kind}), where SQLite loses data."
         fix = "Use a local disk, or PostgreSQL: lrsearch database start --dir DIR."
         raise StorageProblem(text, fix=fix)
+
+
+def _is_database(path: Path) -> bool:
+    """Whether SQLite reads the file.
+
+    SQLite itself looks. A file that this process opens and closes by other means takes the locks of
+    its open connections with it, and another process then writes over them: the database is
+    malformed (sqlite.org/howtocorrupt.html, section 2.2).
+    """
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            connection.execute("PRAGMA schema_version")
+        except sqlite3.DatabaseError as error:
+            return error.sqlite_errorcode != sqlite3.SQLITE_NOTADB
+    return True
 
 
 def file_system(folder: Path, mounts: Path = Path("/proc/mounts")) -> str:

@@ -62,7 +62,7 @@ def search(options, monkeypatch):
         Path("toy.json").write_text("{}")
         events = []
         if begin is run_study:
-            given.setdefault("pruner", "none")
+            given = {"pruner": "none", "sampler": "random", **given}
         begin(what, listen=events.append, **options, **given)
         with closing(open_ledger(options["storage"])) as ledger:
             study = ledger.study("toy")

@@ -229,7 +229,7 @@ def test_a_ctrl_c_in_a_notebook_puts_the_trial_back_and_a_second_one_does_not_wa
             for seconds in (0.2, 0.4) if "all" in behaviour else (0.2,):
                 threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)).start()
 
-    arguments = study(trials=2, **behaviour)
+    arguments = study(trials=3, **behaviour)
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         search_here(arguments, tmp_path, listen=press)

@@ -20,7 +20,8 @@ from lrsearch.values import Origin, TrialState
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 layers = keras.layers
 # beside yours one more model to trace
-SPACE = SearchSpace(optimizers=["momentum"], schedules=["linear"])
+# rates at which every stranger trains
+SPACE = SearchSpace(optimizers=["momentum"], schedules=["linear"], learning_rate=(1e-4, 1e-2))
 
 
 def points(count=60, width=4, seed=0):

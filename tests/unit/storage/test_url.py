@@ -1,5 +1,10 @@
 """Where a SQLite file may lie, and what of a URL is shown."""
 
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
 import pytest
 
 from lrsearch.errors import InvalidValue, StorageProblem
@@ -69,3 +74,27 @@ def test_a_wrong_url_with_a_password_in_its_query_is_not_repeated():
     with pytest.raises(InvalidValue) as raised:
         parse("sqlite:///:memory:?password=hunter2")
     assert "hunter2" not in str(raised.value)
+
+
+def test_a_look_at_a_database_leaves_the_locks_of_open_connections_alone(tmp_path):
+    # opening and closing the file by other means than SQLite's would drop them
+    path = tmp_path / "held.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as held:
+        held.execute("CREATE TABLE known (value INTEGER)")
+        held.execute("BEGIN IMMEDIATE")
+        check_file(parse(f"sqlite:///{path}"), create=False)
+        other = (
+            "import sqlite3, sys\n"
+            "sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+        )
+        ended = subprocess.run(
+            [sys.executable, "-c", other, str(path)], capture_output=True, text=True, check=False
+        )
+    assert "database is locked" in ended.stderr
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path):
+    path = tmp_path / "notes.db"
+    path.write_text("these are my notes, and no database\n" * 40)
+    with pytest.raises(StorageProblem, match="no SQLite database"):
+        check_file(parse(f"sqlite:///{path}"), create=False)
