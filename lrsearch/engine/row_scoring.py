@@ -70,7 +70,8 @@ class RowScorer:
         self._measure = tf.function(self._measure_rows, autograph=False, reduce_retracing=True)
         self._structure: Structure = None  # of the batches that were measured last
         self.misses = 0  # attempts in a row whose value was not the rows' mean
-        self._digests: dict[int, str] = {}  # of arrays, by the split's id
+        # Of arrays, by the split's id; the split stays, so that no other can have its id.
+        self._digests: dict[int, tuple[Split, str]] = {}
 
     def fits(self, contributions: np.ndarray, value: float) -> bool:
         """Whether the mean of the contributions is the logged value, up to noise of floats."""
@@ -94,9 +95,10 @@ class RowScorer:
             if id(split) not in self._digests:
                 targets.add(batch)
         total, count = (np.concatenate(each).astype(np.float64) for each in (totals, counts))
-        digest = self._digests.get(id(split)) or targets.digest
+        known = self._digests.get(id(split))
+        digest = known[1] if known else targets.digest
         if isinstance(split, Arrays):
-            self._digests[id(split)] = digest
+            self._digests[id(split)] = split, digest
         return total * len(total) / max(count.sum(), np.finfo(np.float64).tiny), digest
 
     def _call(self, values: Sequence[Tensor], batch: Batch) -> tuple[np.ndarray, np.ndarray]:
