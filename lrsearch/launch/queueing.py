@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 STOPPED = frozenset({StudyState.STOPPED, StudyState.DRAINING})
 
 
+def training_step(study: StudyRecord, *, waits: bool) -> str:
+    """The command that lets workers train the study's retests; empty where none `waits`."""
+    name = quote(study.name)
+    if study.state in STOPPED:
+        return f"It is {study.state.value}: lrsearch resume {name}, then lrsearch attach {name}."
+    return f"Workers train them by: lrsearch attach {name}" if waits else ""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetestsAdded:
     """The result of a request for retests; `study` is the study afterwards."""
@@ -36,11 +44,7 @@ class RetestsAdded:
     @property
     def next_step(self) -> str:
         """The command that lets workers train the waiting retests."""
-        name, state = quote(self.study.name), self.study.state.value
-        if self.stopped:
-            return f"It is {state}: lrsearch resume {name}, then lrsearch attach {name}."
-        waits = self.taken.waiting or not self.taken.over
-        return f"Workers train them by: lrsearch attach {name}" if waits else ""
+        return training_step(self.study, waits=bool(self.taken.waiting) or not self.taken.over)
 
     def to_json(self) -> dict[str, Json]:
         return {

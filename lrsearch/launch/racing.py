@@ -12,7 +12,7 @@ from lrsearch.answer.words import count_text
 from lrsearch.errors import InvalidValue, Refused
 from lrsearch.launch.checking import refuse_broken
 from lrsearch.launch.common_steps import complete_study, open_stored_study, start_workers, train
-from lrsearch.launch.queueing import STOPPED
+from lrsearch.launch.queueing import STOPPED, training_step
 from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.progress.listeners import broadcast, ignore
@@ -39,10 +39,7 @@ class Race:
     @property
     def next_step(self) -> str:
         """The command that lets workers train the retests."""
-        name, state = quote(self.study.name), self.study.state.value
-        if self.stopped:
-            return f"It is {state}: lrsearch resume {name}, then lrsearch attach {name}."
-        return f"Workers train them by: lrsearch attach {name}" if self.taken.added else ""
+        return training_step(self.study, waits=bool(self.taken.added))
 
     def to_json(self) -> dict[str, Json]:
         return {

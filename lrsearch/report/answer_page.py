@@ -62,13 +62,15 @@ def inseparable(answer: Answer) -> str:
 def band_text(band: Band) -> str:
     """The rates that do as well as the best's, which to take, and how far divergence is."""
     where = f"{band.optimizer}, {band.schedule}" if band.schedule else band.optimizer
-    rates = range_text((band.low, band.high))
     edge = "no rate above diverged"
     if band.diverges_from and band.headroom:
         times = f"{band.headroom:.2g} times as high"
         edge = f"training diverges from {rate_text(band.diverges_from)}, {times}"
+    if band.low == band.high:
+        return f"band: no other rate of {where} did as well as {rate_text(band.low)}; {edge}."
+    rates, trials = range_text((band.low, band.high)), count_text(band.trials, "trial")
     return (
-        f"band: rates {rates} do as well ({where}; {count_text(band.trials, 'trial')}); take "
+        f"band: rates {rates} do as well ({where}; {trials}); take "
         f"{rate_text(band.recommended)}, on their low side; {edge}."
     )
 

@@ -49,7 +49,7 @@ class ModelSampler:
 
     def propose(self, number: int) -> Setting:
         """The setting for trial `number`, after what was observed of the others."""
-        others = [each for each in self._trials.values() if not _is(each.record, number)]
+        others = [each for each in self._trials.values() if not _is_trial(each.record, number)]
         history = History(self._view, others, self._direction)
         self.note = history.range_note
         waiting = (each.record.number for each in others if _waits(each.record))
@@ -66,12 +66,13 @@ class ModelSampler:
         candidates = self._view.candidates(kinds, history.reach, chance)
         mean, deviation = history.process.predict(candidates.rows)
         gain = expected_improvement(mean, deviation, history.best)
-        if number % ELSEWHERE == 0:
-            gain = np.where(candidates.has_optimizer(history.leader), -1.0, gain)
+        leads = candidates.has_optimizer(history.leader)
+        if number % ELSEWHERE == 0 and not leads.all():  # with one optimizer there is no other
+            gain = np.where(leads, -1.0, gain)
         return candidates.setting(int(gain.argmax()))
 
 
-def _is(record: TrialRecord, number: int) -> bool:
+def _is_trial(record: TrialRecord, number: int) -> bool:
     return record.is_search and record.number == number
 
 

@@ -42,6 +42,16 @@ def test_the_recommendation_lies_on_the_low_side_and_says_how_far_divergence_is(
     ) in answer_text(answer)
 
 
+def test_a_best_rate_without_an_equal_is_said_to_stand_alone(study, trial):
+    losses = {1e-4: 0.9, 4e-3: 0.5, 3.2e-2: 0.9}
+    trials = [
+        trial(n, "adam", rate, loss) for n, (rate, loss) in enumerate(losses.items(), start=1)
+    ]
+    assert (
+        "band: no other rate of adam, linear did as well as 4.0e-3; no rate above diverged."
+    ) in answer_text(summarise(study(DOWN), [trial(0, value=0.8), *trials]))
+
+
 def test_a_best_on_the_low_side_stays_the_recommendation(study, sweep, trial):
     lower = [*sweep, trial(20, "adam", 1.1e-3, 0.4999)]
     assert summarise(study(DOWN), lower).band.recommended == 1.1e-3

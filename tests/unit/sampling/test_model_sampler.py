@@ -80,6 +80,22 @@ def test_a_best_rate_beyond_the_table_is_reached(place):
     assert abs(decades(best) - place) < 0.3
 
 
+def test_every_third_trial_goes_to_another_optimizer_than_the_leaders():
+    records = search(bowl(0.8), 30)
+    leader = best_of(records).setting.optimizer
+    later = [each for each in records if each.number >= 12 and each.number % 3 == 0]
+    assert all(each.setting.optimizer != leader for each in later)
+
+
+def test_with_one_optimizer_no_trial_is_given_away():
+    space = SearchSpace(batch_size=32, optimizers=["adam"])
+    records = search(bowl(0.8), 30, space)
+    later = [
+        decades(each.setting) for each in records if each.number >= 12 and each.number % 3 == 0
+    ]
+    assert all(place > -1.5 for place in later)  # the first of the candidates has the lowest rate
+
+
 def test_rates_that_were_asked_for_are_never_left():
     space = SearchSpace(batch_size=32, optimizers=["adam"], learning_rate=(1e-4, 1e-3))
     found = search(lambda each: (decades(each, space) - 2) ** 2, 25, space)
