@@ -108,7 +108,8 @@ def test_it_ends_with_the_answer_and_a_line_for_each_finished_trial(searched):
     assert re.search(r"best\s+\w+\s+\d", done.stdout)
     assert "lrsearch export toy" in done.stdout
     lines = done.stderr.splitlines()
-    assert sum(bool(re.match(r"\[\d/5\] trial \d +0\.\d+ ", line)) for line in lines) >= 5
+    ended = [re.match(r"\[(\d)/5\] trial \d +(\d\.\d+|pruned|diverged) ", line) for line in lines]
+    assert [int(each[1]) for each in ended if each] == [1, 2, 3, 4, 5]
     bills = [
         line
         for line in lines
