@@ -1,7 +1,7 @@
 """What the sampler takes between two trials: a new record taken in, and a proposal, by the number
 of ended trials.
 
-    python benchmarks/sampling.py [--sizes 100,1000,10000] [--sampler tpe]
+    python benchmarks/sampling.py [--sizes 100,1000,10000] [--sampler auto]
 
 The default space; every tenth trial diverged, as ours do. Medians of 15 proposals.
 """
@@ -58,7 +58,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sizes", default="100,1000,10000")
-    parser.add_argument("--sampler", default="tpe")
+    parser.add_argument("--sampler", default="auto")
     given = parser.parse_args()
     for size in map(int, given.sizes.split(",")):
         observed, proposed = spent(size, given.sampler)
