@@ -5,7 +5,6 @@ Pure functions of the ledger's records.
 
 from __future__ import annotations
 
-from lrsearch.answer.ranking import setting_key
 from lrsearch.answer.standing import Standing, contender
 from lrsearch.values import Direction, TrialRecord
 
@@ -26,5 +25,5 @@ def best_settings(stands: Standing, direction: Direction, *, top: int) -> tuple[
 
     chosen: dict[str, int] = {}
     for record in sorted((each for each in stands.ranked if not each.is_yours), key=key):
-        chosen.setdefault(setting_key(record.setting), record.number)
+        chosen.setdefault(record.setting_key, record.number)
     return tuple(chosen.values())[:top]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import count, islice
 
-from lrsearch.values import Direction, Setting, TrialRecord, Trials, TrialState
+from lrsearch.values import Direction, TrialRecord, Trials, TrialState
 
 REACH = 0.5  # of the way from the leader's value to the median of the search
 
@@ -49,7 +48,7 @@ def retest_candidates(records: Trials, direction: Direction, *, top: int = 3) ->
     for record in ranking(records, direction):
         if record.is_yours:
             yours = (record.number,)
-        elif len(chosen) < top and (key := setting_key(record.setting)) not in seen:
+        elif len(chosen) < top and (key := record.setting_key) not in seen:
             chosen.append(record.number)
             seen.add(key)
     return (*chosen, *yours)
@@ -143,8 +142,3 @@ def _by_claim(wanted: Sequence[int], yours: TrialRecord | None) -> tuple[int, ..
     mine = [number for number in wanted if yours is not None and number == yours.number]
     order = (*wanted[:1], *(each for each in mine if each not in wanted[:1]))
     return (*order, *(each for each in wanted if each not in order))
-
-
-def setting_key(setting: Setting | None) -> str:
-    """Equal for equal settings."""
-    return "" if setting is None else json.dumps(setting.to_json(), sort_keys=True)

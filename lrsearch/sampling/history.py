@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lrsearch.sampling.gaussian import NOISE, Process
-from lrsearch.sampling.outcomes import FLAT, Outcome, Seen, outcomes_of, scores_of, setting_key
+from lrsearch.sampling.gaussian import NOISE, Floats, Process
+from lrsearch.sampling.outcomes import FLAT, Outcome, Seen, outcomes_of, scores_of
 from lrsearch.sampling.space_view import Reach, SpaceView
 from lrsearch.space import AXIS, table_range
 from lrsearch.values import Direction, Origin, Setting
-
-Floats: TypeAlias = NDArray[np.float64]
 
 MOST: Final = 300  # outcomes that the process sees: more cost time, and say little
 # A trial in training counts with this score, and with next to no noise: as if it had ended badly.
@@ -64,7 +62,7 @@ class History:
 
     def add_pending(self, setting: Setting) -> None:
         """Count `setting` among the trials in training."""
-        self._add_pending(setting, setting_key(setting))
+        self._add_pending(setting, setting.key)
 
     def _add_pending(self, setting: Setting, key: str) -> None:
         row = self._view.row_of(setting, key)

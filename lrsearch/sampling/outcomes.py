@@ -6,18 +6,15 @@ little about where the best one is. Knows records; nothing of covariances.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lrsearch.sampling.gaussian import Floats
 from lrsearch.values import Direction, Setting, TrialRecord, TrialState
-
-Floats: TypeAlias = NDArray[np.float64]
 
 BADLY: Final = 1 / 3  # what was stopped counts among the ended after this share of them
 FLAT: Final = 0.4  # the worse half's scores count so much (Golovin et al. 2017 flatten alike)
@@ -55,13 +52,7 @@ class Seen:
 
     @classmethod
     def of(cls, record: TrialRecord) -> Seen:
-        key = "" if record.setting is None else setting_key(record.setting)
-        return cls(record=record, key=key)
-
-
-def setting_key(setting: Setting) -> str:
-    """Equal for equal settings."""
-    return json.dumps(setting.to_json(), sort_keys=True)
+        return cls(record=record, key=record.setting_key)
 
 
 def outcomes_of(trials: Iterable[Seen], direction: Direction) -> list[Outcome]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lrsearch.errors import UnknownName
-from lrsearch.sampling.gaussian import Encoder
+from lrsearch.sampling.gaussian import Encoder, Floats
 from lrsearch.sampling.sobol import place_on
 from lrsearch.space import SHAPES
 from lrsearch.values import Setting
@@ -18,7 +18,6 @@ from lrsearch.values import Setting
 if TYPE_CHECKING:
     from lrsearch.space import Dimension, SearchSpace
 
-Floats: TypeAlias = NDArray[np.float64]
 Reach: TypeAlias = Mapping[str, tuple[float, float]]
 """Ranges of rates on the axis, by optimizer."""
 

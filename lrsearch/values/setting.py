@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
@@ -26,6 +27,11 @@ class Setting:
     shape: Mapping[str, float] = field(default_factory=dict)
     hyper: Mapping[str, float] = field(default_factory=dict)  # momentum, weight_decay, ...
     extra: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Equal for equal settings."""
+        return json.dumps(self.to_json(), sort_keys=True)
 
     def to_json(self) -> dict[str, Json]:
         return asdict(self)

@@ -72,6 +72,11 @@ class TrialRecord:
         return f"{self.parent}/{(self.repeat or 0) + 1}" if self.is_retest else str(self.number)
 
     @property
+    def setting_key(self) -> str:
+        """Equal for equal settings; empty where the trial has none yet."""
+        return "" if self.setting is None else self.setting.key
+
+    @property
     def is_search(self) -> bool:
         return self.kind is Kind.SEARCH
 
