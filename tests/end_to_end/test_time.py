@@ -64,8 +64,9 @@ def test_nothing_ends_later_than_one_trial_after_the_limit_and_loading_counts(se
     assert study.deadline - 3.0 < last < study.deadline + 2 * TRIAL_SECONDS
     assert len([each for each in found[Kind.SEARCH] if each.attempt]) > 2
     retests = [each.state for each in found[Kind.RETEST]]
-    assert retests
-    assert any("retests were not done" in note for note in notes) == (TrialState.WAITING in retests)
+    undone = not retests or TrialState.WAITING in retests  # on a busy machine there may be no time
+    said = ("retests were not done", "there was no time for retests")
+    assert any(words in note for note in notes for words in said) == undone
 
 
 def test_what_a_trial_took_of_its_workers_time_is_kept(search, tmp_path):

@@ -174,6 +174,7 @@ def _signals_of_its_own():
 
 def _close_descriptors():
     """As code that makes itself a daemon does; then files of its own get the numbers."""
+    time.sleep(1.0)  # messages are written by a thread: what was said before goes out first
     os.closerange(3, 256)
     with contextlib.ExitStack() as stack:
         for _ in range(60):
