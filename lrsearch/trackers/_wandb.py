@@ -12,7 +12,7 @@ from lrsearch.trackers.runs import Run, Tracker, plain_name
 from lrsearch.values import Json
 
 # A run was trained elsewhere: this process' output, code, versions and load say nothing of it, and
-# they cost two thirds of a run's time.
+# they were 40 % of its time.
 _SETTINGS = {
     "silent": True,
     "console": "off",
