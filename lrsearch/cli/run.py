@@ -34,6 +34,7 @@ from lrsearch.cli.options import (
     until_option,
     worker_options,
 )
+from lrsearch.cli.output_files import check_folder, refuse_unwritable
 from lrsearch.cli.tracking import log_to_option, track
 from lrsearch.cli.words import RememberingCommand
 
@@ -56,10 +57,9 @@ def new_study(file: Path) -> None:
     if file.exists():
         new = "a file that does not exist yet"
         raise InvalidValue("FILE", got=str(file), allowed=new, fix="Choose another name.")
-    if not file.parent.is_dir():
-        there, fix = "in a folder that exists", f"Create {file.parent} first."
-        raise InvalidValue("FILE", got=str(file), allowed=there, fix=fix)
-    file.write_text(STARTER.read_text(encoding="utf-8"), encoding="utf-8")
+    check_folder(file, field="FILE")
+    with refuse_unwritable(file, field="FILE"):
+        file.write_text(STARTER.read_text(encoding="utf-8"), encoding="utf-8")
     start = f"lrsearch start-study {quote(str(file))}"
     click.echo(f"wrote {file}. Put your model and data into it, then: {start}")
 
