@@ -52,7 +52,7 @@ def sections(data: ReportData) -> list[Content]:
             [optimizers_table(answer, data.places), shapes_table(study, answer)],
         ),
         _section("trials", "The trials", trials_table(records, answer, data.places)),
-        _section("stopped", "What was stopped, and why", stopped(records)),
+        _section("stopped", "What was stopped, and why", stopped(study, records)),
         _section("cost", "What it cost", _cost(data)),
         _section("reproduce", "How to train it again", _reproduce(data)),
     ]
@@ -72,7 +72,9 @@ _PROGRESS = (
 
 
 def _schedules_title(answer: Answer) -> str:
-    return "The winning schedule" if answer.best and not answer.best.is_yours else "Your schedule"
+    if answer.best is None or answer.best.is_yours:
+        return "Your schedule"
+    return "The winning schedule" if answer.best.seeds else "The best schedule so far"
 
 
 def _section(name: str, title: str, *content: Content) -> Markup | None:
