@@ -137,8 +137,7 @@ def _reproduce(data: ReportData) -> Content:
     versions = ", ".join(f"{each} {number}" for each, number in study.facts.versions.items())
     return [
         _code_part(data),
-        tag("p", "From the database of the study:"),
-        _code(commands),
+        [tag("p", "From the database of the study:"), _code(commands)] if data.answer.best else None,
         tag("p", f"Study file: {file or 'defined in a notebook'}. Versions: {versions}."),
         tag("p", f"Sampler {study.plan.sampler}, seed {study.plan.seed}."),
     ]
