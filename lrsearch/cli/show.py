@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrsearch.cli.completing import complete_trial, study_argument
+from lrsearch.cli.completing import complete_trial
 from lrsearch.cli.opening import columns, open_storage, open_study
 from lrsearch.cli.options import echo, json_option, storage_option, stored_study_options
 from lrsearch.cli.run import check_result
@@ -141,10 +141,8 @@ def trials(study: str, *, form: str, storage: str | None, as_json: bool) -> None
 
 
 @click.command("show")
-@study_argument
+@stored_study_options
 @click.argument("trial", shell_complete=complete_trial)
-@storage_option
-@json_option
 def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
     """Show one TRIAL of STUDY: its setting, attempts, curve and error. 7 is a trial, 7/2 its second
     retest.
