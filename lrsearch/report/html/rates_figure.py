@@ -11,7 +11,13 @@ from lrsearch.report.html.marks import Panel, both_sizes, colour_class, mark, sw
 from lrsearch.report.html.markup import Content, Markup, join, tag
 from lrsearch.report.html.scales import Scale, rate_scale, value_scale
 from lrsearch.report.picture_parts import frame_of, search_values
-from lrsearch.report.words import range_text, setting_text, trial_setting_text, value_text, varying_of
+from lrsearch.report.words import (
+    range_text,
+    setting_text,
+    trial_setting_text,
+    value_text,
+    varying_of,
+)
 from lrsearch.values import StudyRecord, TrialRecord, Trials, TrialState
 
 MOST = 2000  # points that are drawn: the best and the newest

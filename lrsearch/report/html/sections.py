@@ -131,13 +131,13 @@ def _moment(at: float) -> str:
 
 
 def _reproduce(data: ReportData) -> Content:
-    study, name = data.study, quote(data.study.name)
+    study, best, name = data.study, data.answer.best, quote(data.study.name)
     commands = f"lrsearch export {name}\nlrsearch train {name} -o model.keras"
     file = study.plan.study_file
     versions = ", ".join(f"{each} {number}" for each, number in study.facts.versions.items())
     return [
         _code_part(data),
-        [tag("p", "From the database of the study:"), _code(commands)] if data.answer.best else None,
+        [tag("p", "From the database of the study:"), _code(commands)] if best else None,
         tag("p", f"Study file: {file or 'defined in a notebook'}. Versions: {versions}."),
         tag("p", f"Sampler {study.plan.sampler}, seed {study.plan.seed}."),
     ]
