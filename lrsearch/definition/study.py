@@ -101,7 +101,7 @@ class StudyDefinition:
             return self.space.with_batch_sizes(sizes)
         if tuple(self.space.batch_sizes) != sizes:
             own = f"the space's own ({list(self.space.batch_sizes)})"
-            fix = "Give it to StudyDefinition or to SearchSpace alone."
+            fix = "Say it in one place: StudyDefinition or SearchSpace."
             raise InvalidValue("batch_size", got=self.batch_size, allowed=own, fix=fix)
         return self.space
 
