@@ -187,10 +187,12 @@ def _daemon():
     """Leave a process behind that no signal to the worker's session reaches, and that holds what
     the worker had open.
     """
-    if os.fork() == 0:
+    child = os.fork()
+    if child == 0:
         os.setsid()
-        time.sleep(30)
+        time.sleep(600)
         os._exit(0)
+    Path("daemon").write_text(str(child))
 
 
 def _garble():
