@@ -52,7 +52,8 @@ def new_study(file: Path) -> None:
     from lrsearch.errors import InvalidValue
 
     if file.suffix != ".py":
-        raise InvalidValue("FILE", got=str(file), allowed="a name that ends in .py")
+        fix = f"Call it {file.name}.py."
+        raise InvalidValue("FILE", got=str(file), allowed="a name that ends in .py", fix=fix)
     study_name(file)  # refuses a stem that no database would take
     if file.exists():
         new = "a file that does not exist yet"

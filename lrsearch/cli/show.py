@@ -52,7 +52,7 @@ def status(
     from lrsearch.report.status_page import status_text
 
     if watch and wait is not None:
-        raise click.UsageError("--watch and --wait do not go together.")
+        raise click.UsageError("--watch and --wait exclude each other: give one of them.")
     with open_study(study, storage) as (ledger, _):
         look = partial(_look, ledger, study)
         if wait is not None:
@@ -126,7 +126,7 @@ def trials(study: str, *, form: str, storage: str | None, as_json: bool) -> None
     from lrsearch.report.trials import trial_row, trials_csv, trials_table
 
     if as_json and form == "csv":
-        raise click.UsageError("--json and --format csv exclude each other.")
+        raise click.UsageError("--json and --format csv exclude each other: give one of them.")
     as_json = as_json or form == "json"
     with open_study(study, storage) as (ledger, record):
         records = ledger.trials(record.id)
