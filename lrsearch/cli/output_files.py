@@ -28,7 +28,8 @@ def check_folder(file: Path, *, field: str = "--output") -> None:
 def check_keras_file(file: Path) -> None:
     """Raise InvalidValue where `file` does not end in .keras, or its folder does not exist."""
     if file.suffix != ".keras":
-        raise InvalidValue("--output", got=str(file), allowed="a file that ends in .keras")
+        fix = f"Give {file.with_suffix('.keras')}." if file.name else ""
+        raise InvalidValue("--output", got=str(file), allowed="a file that ends in .keras", fix=fix)
     check_folder(file)
 
 
@@ -39,4 +40,4 @@ def refuse_unwritable(file: Path, *, field: str = "--output") -> Iterator[None]:
         yield
     except OSError as error:
         allowed = f"a file that can be written ({error.strerror})"
-        raise InvalidValue(field, got=str(file), allowed=allowed) from None
+        raise InvalidValue(field, got=str(file), allowed=allowed, fix="Give another one.") from None

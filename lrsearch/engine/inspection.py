@@ -244,8 +244,9 @@ def _logs(step: StepLook, calls: CallbackLook) -> dict[str, float]:
 def _check_objective(definition: StudyDefinition, step: StepLook, calls: CallbackLook) -> None:
     objective, names = definition.objective, tuple(_logs(step, calls))
     if objective in step.others:
-        allowed = "one number an epoch; this one is none"
-        raise InvalidValue("objective", got=objective, allowed=allowed)
+        allowed = "a log of one number per epoch"
+        fix = f"Log {objective!r} as a plain number, or name another log."
+        raise InvalidValue("objective", got=objective, allowed=allowed, fix=fix)
     if objective not in names:
         fix = f"An epoch logs: {', '.join(names)}."
         raise UnknownName("metric for objective", got=objective, known=names, fix=fix)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from lrsearch.answer import Answer, OptimizerRow, ended_by_optimizer
 from lrsearch.answer.words import rate_text
-from lrsearch.errors import InvalidValue
 from lrsearch.report.canvas import (
     BLACK,
     BLUE,
@@ -17,6 +16,7 @@ from lrsearch.report.canvas import (
     finish,
     fit_text,
     new_figure,
+    nothing_to_draw,
     set_ylabel,
 )
 from lrsearch.report.picture_parts import Frame, frame_of_rates, padded, retest_values
@@ -48,12 +48,7 @@ def rates_figure(study: StudyRecord, records: Trials, answer: Answer) -> Figure:
     order = [row.optimizer for row in answer.by_optimizer]
     groups = {name: found[name] for name in dict.fromkeys([*order, *found]) if name in found}
     if not groups:
-        raise InvalidValue(
-            "plot",
-            got="a study without a finished trial",
-            allowed="one with some",
-            fix="Let it go on.",
-        )
+        raise nothing_to_draw("a finished trial")
     width = min(_COLUMNS, len(groups))
     height = -(-len(groups) // width)
     figure = new_figure(max(5.6, 4.2 * width), _PANEL_HEIGHT * height)
