@@ -69,3 +69,18 @@ def test_links_of_the_files_outside_the_documents_lead_to_their_pages(site):
     assert 'href="guide.html"' in home
     assert 'href="contributing.html"' in home
     assert "../CONTRIBUTING" not in (site / "architecture.html").read_text(encoding="utf-8")
+
+
+def test_a_report_of_the_gallery_is_small_says_the_pages_verdict_and_names_no_machine(site):
+    page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    verdicts = re.findall(r"^<!-- verdict of (\w+) -->\n> (.+)$", page, re.MULTILINE)
+    assert sorted(name for name, _ in verdicts) == sorted(
+        each.stem for each in (site / "gallery").glob("*.html")
+    )
+    for name, verdict in verdicts:
+        file = site / "gallery" / f"{name}.html"
+        report = file.read_text(encoding="utf-8")
+        assert verdict in report
+        assert f"Study file: studies/{name}.py" in report
+        assert file.stat().st_size < 300_000
+        assert f"studies/{name}.py --trials" in page
