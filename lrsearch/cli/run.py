@@ -34,6 +34,7 @@ from lrsearch.cli.options import (
     until_option,
     worker_options,
 )
+from lrsearch.cli.output_files import check_folder, refuse_unwritable
 from lrsearch.cli.tracking import log_to_option, track
 from lrsearch.cli.words import RememberingCommand
 
@@ -51,15 +52,15 @@ def new_study(file: Path) -> None:
     from lrsearch.errors import InvalidValue
 
     if file.suffix != ".py":
-        raise InvalidValue("FILE", got=str(file), allowed="a name that ends in .py")
+        fix = f"Call it {file.name}.py."
+        raise InvalidValue("FILE", got=str(file), allowed="a name that ends in .py", fix=fix)
     study_name(file)  # refuses a stem that no database would take
     if file.exists():
         new = "a file that does not exist yet"
         raise InvalidValue("FILE", got=str(file), allowed=new, fix="Choose another name.")
-    if not file.parent.is_dir():
-        there, fix = "in a folder that exists", f"Create {file.parent} first."
-        raise InvalidValue("FILE", got=str(file), allowed=there, fix=fix)
-    file.write_text(STARTER.read_text(encoding="utf-8"), encoding="utf-8")
+    check_folder(file, field="FILE")
+    with refuse_unwritable(file, field="FILE"):
+        file.write_text(STARTER.read_text(encoding="utf-8"), encoding="utf-8")
     start = f"lrsearch start-study {quote(str(file))}"
     click.echo(f"wrote {file}. Put your model and data into it, then: {start}")
 
@@ -169,13 +170,12 @@ def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json 
     """Print the study's answer as `lrsearch best` does, and what to do next; as JSON within
     `beside`, where that is given.
     """
-    from lrsearch.answer import summarise
     from lrsearch.report.answer_page import answer_text
+    from lrsearch.report.reading import read_answer
 
     with open_study(name, storage) as (ledger, record):
         records = ledger.trials(record.id)
-        attempts, scores = ledger.all_attempts(record.id), ledger.row_scores(record.id)
-        answer = summarise(record, records, attempts, scores=scores)
+        answer = read_answer(ledger, record, records)
     if as_json:
         echo_json(answer.to_json() if beside is None else {**beside, "answer": answer.to_json()})
         check_result(record, records)
@@ -193,14 +193,14 @@ def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json 
 
 def check_result(study: StudyRecord, records: Sequence[TrialRecord]) -> None:
     """Raise NoResult where the study is done and its search found nothing to compare."""
-    from lrsearch.answer import nothing_to_compare, ranking
+    from lrsearch.answer import nothing_to_compare, rank_trials
     from lrsearch.answer.ranking import searched
     from lrsearch.errors import NoResult
     from lrsearch.values import StudyState
 
     if study.state is not StudyState.FINISHED:
         return
-    if not ranking(records, study.direction):
+    if not rank_trials(records, study.direction):
         found = "no trial ran to its end with a value."
     elif any(searched(records)) and nothing_to_compare(records):
         found = "no searched trial ran well: there is nothing to compare."

@@ -8,7 +8,7 @@ from shlex import quote
 
 from lrsearch.values import Json, StudyState
 
-RUNNING, STANDING = 5, 6  # exit codes: workers train; no worker does, and the study has not ended
+RUNNING, IDLE = 5, 6  # exit codes: workers train; no worker does, and the study has not ended
 _POLL_SECONDS = 1.0
 _SUMS_UP = ("state", "best", "yours", "ended")  # keys of a status whose change is one
 
@@ -42,7 +42,7 @@ def exit_code(data: dict[str, Json]) -> int:
     """0: the study has ended. 5: workers train it. 6: none does, and it has not ended."""
     if data["ended"]:
         return 0
-    return RUNNING if data["workers"] else STANDING
+    return RUNNING if data["workers"] else IDLE
 
 
 def next_action(data: dict[str, Json], answer: dict[str, Json]) -> dict[str, Json]:
@@ -53,7 +53,6 @@ def next_action(data: dict[str, Json], answer: dict[str, Json]) -> dict[str, Jso
     if data["workers"]:
         text = f"Wait: lrsearch status {name} --json --wait 90"
         return {**answer, "action": "wait", "text": text}
-    closed = data["state"] in {StudyState.STOPPED, StudyState.DRAINING}
-    first = f"lrsearch resume {name} && " if closed else ""
+    first = f"lrsearch resume {name} && " if StudyState(data["state"]).is_stopped else ""
     text = f"No worker trains it. Go on: {first}lrsearch attach {name}"
     return {**answer, "action": "attach", "text": text}
