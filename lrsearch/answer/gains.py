@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from lrsearch.answer.final_look import TestLook
 from lrsearch.answer.measured import Measured
 from lrsearch.answer.selection import Misses
+from lrsearch.answer.spread import Bounds, clip
 from lrsearch.answer.standing import Standing
 from lrsearch.values import Direction, Json
 
@@ -74,6 +75,12 @@ class Expected:
 
     value: float
     interval: tuple[float, float]
+
+    def within(self, bounds: Bounds) -> Expected:
+        """The same, where the objective cannot leave these bounds."""
+        low, high = self.interval
+        ends = clip(low, bounds), clip(high, bounds)
+        return Expected(value=clip(self.value, bounds), interval=ends)
 
     def to_json(self) -> dict[str, Json]:
         return {"value": self.value, "interval": list(self.interval)}
@@ -162,7 +169,8 @@ def expect_trainings(
     # yours was not chosen: its mean is not flattered, but for the draws' own chance
     missed = misses.yours - misses.mean(misses.yours)
     yours = _one_more(measured, direction, race.yours_mean, m, misses, missed)
-    return {**found, measured.yours.trial: yours}
+    found[measured.yours.trial] = yours
+    return {trial: each.within(stands.bounds) for trial, each in found.items()}
 
 
 def _one_more(
