@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 from trusting.bank import Bank
 
-from lrsearch.answer import StudyVerdict, find_standing, give_verdict, next_retests
+from lrsearch.answer import StudyVerdict, build_leaderboard, give_verdict, next_retests
 from lrsearch.values import (
     MOST_ROWS,
     Direction,
@@ -130,8 +130,8 @@ class Simulation:
             best = sorted(records[1:], key=lambda each: each.final_value)[: self.plan.top]
             pairs = product([0, *(each.number for each in best)], range(self.plan.seeds))
             self._retest(records, pairs)
-        stands = find_standing(FACTS, records)
-        verdict = give_verdict(stands, records, Direction.MINIMIZE, self.scores)
+        board = build_leaderboard(FACTS, records)
+        verdict = give_verdict(board, records, Direction.MINIMIZE, self.scores)
         return self._compare(verdict, retested=any(each.parent == 1 for each in records))
 
     def _retest(self, records: list[TrialRecord], pairs: Iterable[tuple[int, int]]) -> None:
@@ -142,8 +142,8 @@ class Simulation:
         """Retest the leader and its challenger until they are told apart, or all is spent."""
         last = len(records) + self.plan.total
         while len(records) < last:
-            stands, left = find_standing(FACTS, records), last - len(records)
-            pairs = next_retests(stands, records, Direction.MINIMIZE, left=left)
+            board, left = build_leaderboard(FACTS, records), last - len(records)
+            pairs = next_retests(board, records, Direction.MINIMIZE, left=left)
             if not pairs:
                 return
             self._retest(records, pairs)

@@ -12,10 +12,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 from lrsearch.answer.final_look import TestLook
+from lrsearch.answer.leaderboard import Leaderboard
 from lrsearch.answer.measured import Measured
 from lrsearch.answer.selection import Misses
 from lrsearch.answer.spread import Bounds, clip
-from lrsearch.answer.standing import Standing
 from lrsearch.values import Direction, Json
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _gain(
 
 
 def expect_trainings(
-    measured: Measured, stands: Standing, direction: Direction, misses: Misses
+    measured: Measured, leaderboard: Leaderboard, direction: Direction, misses: Misses
 ) -> dict[int, Expected]:
     """By trial: what one more training gives, of each finalist and of yours.
 
@@ -159,7 +159,7 @@ def expect_trainings(
     """
     race, m = measured.race, len(measured.trials)
     places = {number: place for place, number in enumerate(measured.trials)}
-    order = [places[each.trial] for each in stands.retested if each.trial in places]
+    order = [places[each.trial] for each in leaderboard.retested if each.trial in places]
     found, least = {}, -math.inf
     for rank, place in enumerate(place for place in order if race.seeds[place]):
         cost, missed = float(race.retested[place]), misses.finalists[:, rank]
@@ -170,7 +170,7 @@ def expect_trainings(
     missed = misses.yours - misses.mean(misses.yours)
     yours = _one_more(measured, direction, race.yours_mean, m, misses, missed)
     found[measured.yours.trial] = yours
-    return {trial: each.within(stands.bounds) for trial, each in found.items()}
+    return {trial: each.within(leaderboard.bounds) for trial, each in found.items()}
 
 
 def _one_more(

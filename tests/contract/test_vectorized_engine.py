@@ -221,7 +221,10 @@ def test_a_neighbour_that_diverges_changes_nothing(vectorized):
         assert beside[number].value == pytest.approx(calm[number].value, rel=1e-5)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "nadam", "schedule_free_adamw"])
+@pytest.mark.parametrize(
+    "optimizer",
+    ["adam", pytest.param("nadam", marks=pytest.mark.slow_matrix), "schedule_free_adamw"],
+)
 def test_a_checkpoint_of_one_engine_is_resumed_by_the_other(vectorized, graph, optimizer):
     if not has(optimizer):
         pytest.skip("not in this Keras")
@@ -425,7 +428,9 @@ def test_more_trials_than_rows_that_no_stack_takes_are_trained_all_the_same():
     assert all("constraints" in each.notes[0] for each in outcomes)
 
 
-@pytest.mark.parametrize("place", ["Family", "select_rows"])
+@pytest.mark.parametrize(
+    "place", ["Family", pytest.param("select_rows", marks=pytest.mark.slow_matrix)]
+)
 def test_timing_that_fails_leaves_no_row_and_no_trial_with_anothers_optimizer(monkeypatch, place):
     from lrsearch.engine import stack
 

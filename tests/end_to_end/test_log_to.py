@@ -7,14 +7,14 @@ import time
 import pytest
 import toy_command
 
-TRIALS = 6
+TRIALS = 3
 
 
 @pytest.fixture
 def search(tmp_path):
     """Runs a toy search with a tracker; returns its seconds and its standard error."""
     environment = toy_command.install(tmp_path)
-    (tmp_path / "toy.json").write_text(json.dumps({"epochs": 3, "epoch_seconds": 0.3}))
+    (tmp_path / "toy.json").write_text(json.dumps({"epochs": 3, "epoch_seconds": 0.1}))
 
     def run(*words):
         began = time.monotonic()
