@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from lrsearch.answer import NOTEBOOK, Answer, summarise
+from lrsearch.answer import NOTEBOOK, Answer
 from lrsearch.errors import EnvironmentProblem, InvalidValue
 from lrsearch.machine import check_system
 from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
@@ -270,17 +270,17 @@ def load(name: str, *, storage: str | None = None) -> SearchResult:
 def _result(
     name: str, search: SearchOptions, machine: MachineOptions, definition: StudyDefinition | None
 ) -> SearchResult:
+    from lrsearch.report.reading import read_answer
     from lrsearch.storage import open_ledger
 
     with open_ledger(machine.url) as ledger:
         study = ledger.study(name)
         records = ledger.trials(study.id)
-        attempts, scores = ledger.all_attempts(study.id), ledger.row_scores(study.id)
         return SearchResult(
             study=study,
             records=records,
             curves=ledger.curves(study.id),
-            answer=summarise(study, records, attempts, scores=scores, ways=NOTEBOOK),
+            answer=read_answer(ledger, study, records, ways=NOTEBOOK),
             definition=definition,
             search_options=search,
             machine_options=machine,

@@ -170,13 +170,12 @@ def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json 
     """Print the study's answer as `lrsearch best` does, and what to do next; as JSON within
     `beside`, where that is given.
     """
-    from lrsearch.answer import summarise
     from lrsearch.report.answer_page import answer_text
+    from lrsearch.report.reading import read_answer
 
     with open_study(name, storage) as (ledger, record):
         records = ledger.trials(record.id)
-        attempts, scores = ledger.all_attempts(record.id), ledger.row_scores(record.id)
-        answer = summarise(record, records, attempts, scores=scores)
+        answer = read_answer(ledger, record, records)
     if as_json:
         echo_json(answer.to_json() if beside is None else {**beside, "answer": answer.to_json()})
         check_result(record, records)
