@@ -8,13 +8,13 @@ docs/gallery.md, below the mark that names the study.
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-import lrsearch
-from lrsearch.answer import verdict_text
 
 HERE = Path(__file__).parent
 STUDIES = HERE.parent / "studies"
@@ -28,18 +28,26 @@ def make() -> list[Path]:
     """Search in a folder that is thrown away, and write the gallery; returns the paths."""
     GALLERY.mkdir(exist_ok=True)
     with TemporaryDirectory() as folder:
-        storage = f"sqlite:///{folder}/studies.db"
-        verdicts = {name: _search(name, storage) for name in NAMES}
+        shutil.copytree(STUDIES, Path(folder) / "studies")  # reports name the file as it was given
+        verdicts = {name: _search(name, folder) for name in NAMES}
     PAGE.write_text(with_verdicts(PAGE.read_text(encoding="utf-8"), verdicts), encoding="utf-8")
     _photograph()
     return [PAGE, *sorted(GALLERY.iterdir())]
 
 
-def _search(name: str, storage: str) -> str:
-    """Search a study and write its report; returns its verdict."""
-    found = lrsearch.search(STUDIES / f"{name}.py", storage=storage, trials=TRIALS)
-    found.report(GALLERY / f"{name}.html")
-    return verdict_text(found.answer.verdict)
+def _search(name: str, folder: str) -> str:
+    """Search a study with the commands that the page shows; returns its verdict."""
+    _lrsearch(folder, "start-study", f"studies/{name}.py", "--trials", TRIALS)
+    _lrsearch(folder, "report", name, "-o", GALLERY / f"{name}.html")
+    answer = json.loads(_lrsearch(folder, "best", name, "--json"))
+    text: str = answer["verdict"]["text"]
+    return text
+
+
+def _lrsearch(folder: str, *words: object) -> str:
+    """What a command prints."""
+    command = [sys.executable, "-m", "lrsearch", *map(str, words)]
+    return subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout  # noqa: S603
 
 
 def with_verdicts(page: str, verdicts: dict[str, str]) -> str:

@@ -55,7 +55,7 @@ SMALLER = {
     r"STUDY": "my_study",
 }
 # Exit codes that are an answer here, where the study has ended.
-ANSWERS = {"resume": {0, 2}, "retry": {0, 2}, "start-study": {0, 1}}
+ANSWERS = {"resume": {4}, "start-study": {0, 1}}
 PAGES = ("README.md", "docs/guide.md", "docs/questions.md", "lrsearch/cli/skill.md")
 COMMANDS = sorted({each.partition("#")[0].strip() for page in PAGES for each in written(page)})
 RUN = [
