@@ -65,7 +65,10 @@ class SearchResult:
         """
         if self.best is None:
             raise InvalidValue(
-                "result", got="no trial that ended well", allowed="a search with a best setting"
+                "result",
+                got="no trial that ended well",
+                allowed="a search with a best setting",
+                fix="result.trials says how each trial ended.",
             )
         if self.best.is_yours:
             fix = "It needs no suggestion: compile as you do, or paste result.export()."

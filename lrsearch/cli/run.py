@@ -34,6 +34,7 @@ from lrsearch.cli.options import (
     until_option,
     worker_options,
 )
+from lrsearch.cli.output_files import check_folder, refuse_unwritable
 from lrsearch.cli.tracking import log_to_option, track
 from lrsearch.cli.words import RememberingCommand
 
@@ -51,15 +52,15 @@ def new_study(file: Path) -> None:
     from lrsearch.errors import InvalidValue
 
     if file.suffix != ".py":
-        raise InvalidValue("FILE", got=str(file), allowed="a name that ends in .py")
+        fix = f"Call it {file.name}.py."
+        raise InvalidValue("FILE", got=str(file), allowed="a name that ends in .py", fix=fix)
     study_name(file)  # refuses a stem that no database would take
     if file.exists():
         new = "a file that does not exist yet"
         raise InvalidValue("FILE", got=str(file), allowed=new, fix="Choose another name.")
-    if not file.parent.is_dir():
-        there, fix = "in a folder that exists", f"Create {file.parent} first."
-        raise InvalidValue("FILE", got=str(file), allowed=there, fix=fix)
-    file.write_text(STARTER.read_text(encoding="utf-8"), encoding="utf-8")
+    check_folder(file, field="FILE")
+    with refuse_unwritable(file, field="FILE"):
+        file.write_text(STARTER.read_text(encoding="utf-8"), encoding="utf-8")
     start = f"lrsearch start-study {quote(str(file))}"
     click.echo(f"wrote {file}. Put your model and data into it, then: {start}")
 
@@ -193,14 +194,14 @@ def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json 
 
 def check_result(study: StudyRecord, records: Sequence[TrialRecord]) -> None:
     """Raise NoResult where the study is done and its search found nothing to compare."""
-    from lrsearch.answer import nothing_to_compare, ranking
+    from lrsearch.answer import nothing_to_compare, rank_trials
     from lrsearch.answer.ranking import searched
     from lrsearch.errors import NoResult
     from lrsearch.values import StudyState
 
     if study.state is not StudyState.FINISHED:
         return
-    if not ranking(records, study.direction):
+    if not rank_trials(records, study.direction):
         found = "no trial ran to its end with a value."
     elif any(searched(records)) and nothing_to_compare(records):
         found = "no searched trial ran well: there is nothing to compare."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrsearch.cli.completing import complete_trial, study_argument
+from lrsearch.cli.completing import complete_trial
 from lrsearch.cli.opening import columns, open_storage, open_study
 from lrsearch.cli.options import echo, json_option, storage_option, stored_study_options
 from lrsearch.cli.run import check_result
@@ -52,7 +52,7 @@ def status(
     from lrsearch.report.status_page import status_text
 
     if watch and wait is not None:
-        raise click.UsageError("--watch and --wait do not go together.")
+        raise click.UsageError("--watch and --wait exclude each other: give one of them.")
     with open_study(study, storage) as (ledger, _):
         look = partial(_look, ledger, study)
         if wait is not None:
@@ -126,7 +126,7 @@ def trials(study: str, *, form: str, storage: str | None, as_json: bool) -> None
     from lrsearch.report.trials import trial_row, trials_csv, trials_table
 
     if as_json and form == "csv":
-        raise click.UsageError("--json and --format csv exclude each other.")
+        raise click.UsageError("--json and --format csv exclude each other: give one of them.")
     as_json = as_json or form == "json"
     with open_study(study, storage) as (ledger, record):
         records = ledger.trials(record.id)
@@ -141,10 +141,8 @@ def trials(study: str, *, form: str, storage: str | None, as_json: bool) -> None
 
 
 @click.command("show")
-@study_argument
+@stored_study_options
 @click.argument("trial", shell_complete=complete_trial)
-@storage_option
-@json_option
 def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
     """Show one TRIAL of STUDY: its setting, attempts, curve and error. 7 is a trial, 7/2 its second
     retest.

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrsearch.cli.completing import study_argument
 from lrsearch.cli.opening import open_study
-from lrsearch.cli.options import echo, json_option, storage_option
+from lrsearch.cli.options import echo, stored_study_options
 
 if TYPE_CHECKING:
     from lrsearch.messages import Listener
@@ -32,7 +31,6 @@ log_to_option = click.option(
 
 
 @click.command("log")
-@study_argument
 @click.option(
     "--to",
     "to",
@@ -46,8 +44,7 @@ log_to_option = click.option(
     is_flag=True,
     help="Go on until the study has ended, or the standard input does.",
 )
-@storage_option
-@json_option
+@stored_study_options
 def log(
     study: str, *, to: tuple[str, ...], follow: bool, storage: str | None, as_json: bool
 ) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from lrsearch.answer import Answer
 from lrsearch.report.html.headline import verdict_sentence
 from lrsearch.report.html.rates_figure import optimizer_places
-from lrsearch.report.picture_parts import frame_of, padded
+from lrsearch.report.picture_parts import frame_of, padded, search_values
 from lrsearch.report.words import value_text
 from lrsearch.values import Json, StudyRecord, TrialRecord, Trials, TrialState
 
@@ -97,8 +97,7 @@ def rates_json(study: StudyRecord, records: Trials, answer: Answer) -> dict[str,
     if len(rated) > MOST:
         kept = {each.id for each in [*answer.ranked[: MOST // 2], *rated[-MOST // 2 :]]}
         rated = [each for each in rated if each.id in kept]
-    values = [each.value for each in records if each.is_search and each.value is not None]
-    low, high = padded(frame_of(values, study.direction))
+    low, high = padded(frame_of(search_values(records), study.direction))
     places = optimizer_places(records, answer)
     traces = [
         _trace(name, place, [each for each in rated if _optimizer(each) == name and each.has_value])
@@ -126,7 +125,7 @@ def _trace(name: str, place: int, group: Trials) -> dict[str, Json]:
 
 def _edge(rated: Trials, state: TrialState, at: float) -> dict[str, Json]:
     group = [each for each in rated if each.state is state]
-    sign = "x" if state is TrialState.DIVERGED else "cross-thin-open"
+    sign = "x" if state is TrialState.DIVERGED else "line-ns-open"
     marker = {"color": "#d55e00" if sign == "x" else "#5b5b5b", "symbol": sign, "size": 8}
     return _scatter(state.value, group, [_short(at)] * len(group), marker)
 

@@ -37,6 +37,11 @@ def legend_text(record: TrialRecord, answer: Answer) -> str:
     return f"{best}{name}: {record.setting.optimizer} {rate}, {schedule}"
 
 
+def search_values(records: Trials) -> list[float]:
+    """The values of the search trials that ran to their end; a pruned one's is no result."""
+    return [each.final_value for each in records if each.is_search and each.has_value]
+
+
 def frame_of(values: Sequence[float], direction: Direction) -> Frame | None:
     """The range of the better values; None where there is none."""
     finite = sorted((each for each in values if math.isfinite(each)), key=direction.cost)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from lrsearch.answer import Answer, OptimizerRow, ended_by_optimizer
 from lrsearch.answer.words import rate_text
-from lrsearch.errors import InvalidValue
 from lrsearch.report.canvas import (
     BLACK,
     BLUE,
@@ -16,9 +15,10 @@ from lrsearch.report.canvas import (
     finish,
     fit_text,
     new_figure,
+    nothing_to_draw,
     set_ylabel,
 )
-from lrsearch.report.picture_parts import Frame, frame_of, padded
+from lrsearch.report.picture_parts import Frame, frame_of, padded, search_values
 from lrsearch.report.words import range_text
 from lrsearch.values import Direction, StudyRecord, Trials, TrialState
 
@@ -46,18 +46,12 @@ def rates_figure(study: StudyRecord, records: Trials, answer: Answer) -> Figure:
     order = [row.optimizer for row in answer.by_optimizer]
     groups = {name: found[name] for name in dict.fromkeys([*order, *found]) if name in found}
     if not groups:
-        raise InvalidValue(
-            "plot",
-            got="a study without a finished trial",
-            allowed="one with some",
-            fix="Let it go on.",
-        )
+        raise nothing_to_draw("a finished trial")
     width = min(_COLUMNS, len(groups))
     height = -(-len(groups) // width)
     figure = new_figure(max(5.6, 4.2 * width), _PANEL_HEIGHT * height)
     panels = figure.subplots(height, width, squeeze=False, sharey=True)
-    values = [each.value for each in records if each.is_search and each.value is not None]
-    frame = frame_of(values, study.direction)
+    frame = frame_of(search_values(records), study.direction)
     for panel, (name, group) in zip(panels.flat, groups.items(), strict=False):
         said = _rates_panel(panel, name, group, answer, frame)
         room = _PANEL_SHARE * figure.get_figwidth() * figure.dpi / width
@@ -167,12 +161,12 @@ def _points(
     worse = [(rate, edge) for rate, value in done if (rate, value) not in inside]
     dot: dict[str, Any] = {"color": BLUE, "alpha": 0.85}
     arrow: dict[str, Any] = dot | {"marker": "v" if up else "^", "s": 34}
-    plus: dict[str, Any] = {"marker": "+", "s": 42, "color": GREY}
+    tick: dict[str, Any] = {"marker": "|", "s": 60, "color": GREY}
     cross: dict[str, Any] = {"marker": "x", "s": 38, "color": VERMILION}
     styles: dict[str, tuple[list[tuple[float, float]], dict[str, Any]]] = {
         "trial": (inside, dot | {"marker": "o", "s": 28}),
         "worse than shown": (worse, arrow),
-        "pruned": (_at_edge(group, TrialState.PRUNED, edge), plus),
+        "pruned": (_at_edge(group, TrialState.PRUNED, edge), tick),
         "diverged": (_at_edge(group, TrialState.DIVERGED, edge), cross),
     }
     for label, (points, style) in styles.items():

@@ -271,7 +271,7 @@ def test_logs_that_are_no_numbers_are_left_out_and_named_once(engine, confused):
 
 
 def test_an_objective_that_is_no_number_is_refused():
-    with pytest.raises(InvalidValue, match="one number an epoch"):
+    with pytest.raises(InvalidValue, match="one number per epoch"):
         inspect_study(
             study(
                 build_model=dense(lambda: [Confusion()]),

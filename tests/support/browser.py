@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+VIRTUAL_KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38,
+                "ArrowRight": 39, "ArrowDown": 40}  # fmt: skip
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-extensions", "--disable-background-networking", "--remote-debugging-pipe", "--hide-scrollbars",
@@ -118,6 +120,17 @@ class Browser:
         """`print` or a screen, `light` or `dark`."""
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", media=medium, features=features)
+
+    def press(self, *keys):
+        """Press keys one after another: `Tab`, `ArrowRight`, ..."""
+        for key in keys:
+            for kind in ("keyDown", "keyUp"):
+                code = VIRTUAL_KEYS.get(key, 0)  # without it Tab moves nothing
+                text = {"text": "\r"} if key == "Enter" else {}  # what presses a button
+                self.call(
+                    "Input.dispatchKeyEvent",
+                    type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text,
+                )  # fmt: skip
 
     def picture(self, path, *, whole=True):
         """Write a PNG of the page."""

@@ -10,13 +10,20 @@ from lrsearch.answer.words import rate_text
 from lrsearch.report.html.marks import Panel, both_sizes, colour_class, mark, swatch, symbol
 from lrsearch.report.html.markup import Content, Markup, join, tag
 from lrsearch.report.html.scales import Scale, rate_scale, value_scale
-from lrsearch.report.picture_parts import frame_of
-from lrsearch.report.words import range_text, trial_setting_text, value_text, varying_of
+from lrsearch.report.picture_parts import frame_of, search_values
+from lrsearch.report.words import (
+    range_text,
+    setting_text,
+    trial_setting_text,
+    value_text,
+    varying_of,
+)
 from lrsearch.values import StudyRecord, TrialRecord, Trials, TrialState
 
 MOST = 2000  # points that are drawn: the best and the newest
 _ROW = 20.0  # pixels of an optimizer's strip
-_STATES = {TrialState.DIVERGED: "cross", TrialState.PRUNED: "plus"}
+_FITS = 10  # characters beside the strip; a longer name stands on it
+_STATES = {TrialState.DIVERGED: "cross", TrialState.PRUNED: "tick"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,8 +85,7 @@ def _most(rated: Trials, answer: Answer) -> Trials:
 
 def _frame(study: StudyRecord, records: Trials, answer: Answer) -> tuple[float, float] | None:
     """The better values, and all of the retests'."""
-    values = [each.value for each in records if each.is_search and each.value is not None]
-    found = frame_of(values, study.direction)
+    found = frame_of(search_values(records), study.direction)
     if found is None:
         return None
     retests = [each for contender in answer.retested for each in _values(contender)]
@@ -184,10 +190,12 @@ def _best(panel: Panel, figure: RatesFigure) -> None:
         return
     x, y = panel.x.at(best.setting.learning_rate), panel.y.at(best.value)
     label = f"best: {rate_text(best.setting.learning_rate)}"
+    value = f"{value_text(best.value)} ({evidence_text(best.retest)})"
+    said = f"best, trial {best.trial}: {value}; {setting_text(best.setting, figure.varying)}"
     # away from the nearer edge: beside the ring lie the trials around it
     under = y < (panel.y.start + panel.y.end) / 2
     panel.add(
-        tag("circle", cx=x, cy=y, r=11.0, class_="ring"),
+        tag("circle", tag("title", said), cx=x, cy=y, r=11.0, class_="ring"),
         tag("text", label, x=x, y=y + (27 if under else -17), class_="halo strong middle"),
     )
 
@@ -206,8 +214,10 @@ def _strips(x: Scale, figure: RatesFigure, top: float) -> tuple[list[Markup], fl
 def _strip(x: Scale, row: OptimizerRow, place: int, y: float) -> Iterable[Markup]:
     classes = f"o{place} strip"
     name = tag("text", row.optimizer, x=x.start - 6, y=y + 12, class_="end")
+    if len(row.optimizer) > _FITS:
+        name = tag("text", row.optimizer, x=x.start + 4, y=y + 12, class_="halo")
     base = tag("line", x1=x.start, x2=x.end, y1=y + 8, y2=y + 8, class_="grid")
-    yield tag("g", name, base, *_bars(x, row, place, y), class_=classes)
+    yield tag("g", base, *_bars(x, row, place, y), name, class_=classes)
 
 
 def _bars(x: Scale, row: OptimizerRow, place: int, y: float) -> list[Markup]:
@@ -249,7 +259,7 @@ def _legend(figure: RatesFigure) -> Markup:
         (tag("circle", r=6, class_="ring"), "best"),
         (tag("path", d="M-9 0h18", class_="yours"), "yours"),
         (mark("cross", 0, 0), "diverged"),
-        (mark("plus", 0, 0), "pruned"),
+        (mark("tick", 0, 0), "pruned"),
         (mark("down", 0, 0), "outside the frame"),
         (tag("rect", x=-9, y=-6, width=18, height=12, class_="band"), "as good as the best"),
         (tag("rect", x=-9, y=-6, width=18, height=12, class_="crawls"), "crawls"),
