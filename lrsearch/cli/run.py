@@ -109,7 +109,7 @@ def start_study(
 
     with (
         show_progress(as_json=as_json, **options) as shown,
-        track(log_to, machine.storage, shown) as listen,
+        track(log_to, machine, shown) as listen,
     ):
         study = run_study(study_file, search, machine, create_only=create_only, listen=listen)
     if not create_only:
@@ -154,7 +154,7 @@ def attach(study: str, *, flags: tuple[str, ...], as_json: bool, **options: Any)
     log_to = options.pop("log_to")
     with (
         show_progress(as_json=as_json, **options) as shown,
-        track(log_to, machine.storage, shown) as listen,
+        track(log_to, machine, shown) as listen,
     ):
         record = attach_workers(
             study, search, machine, study_file=study_file, leave_by=leave_by, listen=listen
