@@ -33,18 +33,13 @@ def best(study: str, *, margin: str, storage: str | None, as_json: bool) -> None
     The verdict comes first: better, as good, or undecided. Seeds, the rows of the split and the
     luck of having been chosen are counted.
     """
-    from lrsearch.answer import read_margin, summarise
+    from lrsearch.answer import read_margin
     from lrsearch.report.answer_page import answer_text
+    from lrsearch.report.reading import read_answer
 
     equal = read_margin(margin)
     with open_study(study, storage) as (ledger, record):
-        answer = summarise(
-            record,
-            ledger.trials(record.id),
-            ledger.all_attempts(record.id),
-            scores=ledger.row_scores(record.id),
-            margin=equal,
-        )
+        answer = read_answer(ledger, record, ledger.trials(record.id), margin=equal)
     echo(answer.to_json(), answer_text(answer, width=columns()), as_json=as_json)
 
 

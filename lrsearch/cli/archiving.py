@@ -60,10 +60,7 @@ def _history(ledger: Ledger, record: StudyRecord) -> StudyHistory:
 
 
 def _sources(record: StudyRecord, given: Path | None) -> tuple[dict[str, str], str]:
-    """The definition's texts, or why they are not at hand.
-
-    A file that was given must be the study's.
-    """
+    """The definition's texts, or why they are missing; a file that is given must be the study's."""
     from lrsearch.errors import StudyFileError
     from lrsearch.launch.common_steps import find_file
     from lrsearch.worker.definition_files import read_definition

@@ -104,7 +104,7 @@ def _train(
             study_file=find_file(recipe.study, study_file),
             output=output,
             epochs=epochs,
-            hears=_reporter(recipe.study.facts.objective),
+            listen=_reporter(recipe.study.facts.objective),
         )
     if outcome.left:
         raise KeyboardInterrupt

@@ -109,7 +109,7 @@ def start_study(
 
     with (
         show_progress(as_json=as_json, **options) as shown,
-        track(log_to, machine.storage, shown) as listen,
+        track(log_to, machine, shown) as listen,
     ):
         study = run_study(study_file, search, machine, create_only=create_only, listen=listen)
     if not create_only:
@@ -154,7 +154,7 @@ def attach(study: str, *, flags: tuple[str, ...], as_json: bool, **options: Any)
     log_to = options.pop("log_to")
     with (
         show_progress(as_json=as_json, **options) as shown,
-        track(log_to, machine.storage, shown) as listen,
+        track(log_to, machine, shown) as listen,
     ):
         record = attach_workers(
             study, search, machine, study_file=study_file, leave_by=leave_by, listen=listen
@@ -170,13 +170,12 @@ def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json 
     """Print the study's answer as `lrsearch best` does, and what to do next; as JSON within
     `beside`, where that is given.
     """
-    from lrsearch.answer import summarise
     from lrsearch.report.answer_page import answer_text
+    from lrsearch.report.reading import read_answer
 
     with open_study(name, storage) as (ledger, record):
         records = ledger.trials(record.id)
-        attempts, scores = ledger.all_attempts(record.id), ledger.row_scores(record.id)
-        answer = summarise(record, records, attempts, scores=scores)
+        answer = read_answer(ledger, record, records)
     if as_json:
         echo_json(answer.to_json() if beside is None else {**beside, "answer": answer.to_json()})
         check_result(record, records)

@@ -92,13 +92,13 @@ def _show_change(
     ledger: Ledger, look: Callable[[], dict[str, Json]], seconds: int, *, as_json: bool
 ) -> None:
     """Wait for a change, show it with the verdict and the next step, and leave with its code."""
-    from lrsearch.answer import summarise
+    from lrsearch.report.reading import read_answer
     from lrsearch.report.status_page import status_text
 
     data = wait_for_change(look, seconds)
     record = ledger.study(data["study"])
-    records, attempts = ledger.trials(record.id), ledger.all_attempts(record.id)
-    answer = summarise(record, records, attempts, scores=ledger.row_scores(record.id)).to_json()
+    records = ledger.trials(record.id)
+    answer = read_answer(ledger, record, records).to_json()
     data |= {"verdict": answer["verdict"], "next": next_action(data, answer["next"])}
     text = (
         f"{data['verdict']['text']}\n{data['next']['text']}\n\n{status_text(data, width=columns())}"

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito 2008: told apart under every common colour blindness. Dashes and widths tell lines
-# apart without colour.
-BLACK, GREY, BLUE, VERMILION = "#000000", "#6e6e6e", "#0072B2", "#D55E00"
+# Okabe and Ito 2008: distinct under every common colour blindness. Dashes and widths distinguish
+# lines without colour.
+BLACK, GREY, BLUE, GREEN, VERMILION = "#000000", "#6e6e6e", "#0072B2", "#009E73", "#D55E00"
 # the first is drawn widest and lies lowest: an equal line above it leaves its rim
 LINES: Final[Sequence[Mapping[str, Any]]] = (
     {"color": "#0072B2", "ls": "-", "lw": 4.2},

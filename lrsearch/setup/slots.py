@@ -180,7 +180,8 @@ def _check_groups(
         allowed = "left out beside --gpus-per-trial"
         raise InvalidValue("--per-device", got=asked.per_device, allowed=allowed, fix=fix)
     if sliced := next((gpu for gpu in gpus if gpu.uuid.startswith("MIG-")), None):
-        what = f"gpu:{sliced.index} is a MIG slice, and CUDA lets a process use one slice"
+        # CUDA lets a process use several slices since driver 570 only (NVIDIA's MIG guide).
+        what = f"gpu:{sliced.index} is a MIG slice, and a worker trains on one slice"
         raise DeviceProblem(f"{what}.", fix="Leave --gpus-per-trial out.")
     if not groups:
         have = count_text(len(gpus), "GPU")

@@ -28,13 +28,16 @@ def missing():
 
 
 class Browser:
-    """One browser with one page; `problems` are what the console and the page complained of."""
+    """One browser with one page; `problems` are what the console and the page complained of,
+    `requests` the addresses that were asked for.
+    """
 
     def __init__(self):
         self._folder = tempfile.mkdtemp(prefix="lrs-browser-")
         self._count = itertools.count(1)
         self._left = b""
         self.problems = []
+        self.requests = []
 
     def __enter__(self):
         there_in, self._out = os.pipe()
@@ -164,6 +167,8 @@ class Browser:
 
     def _note(self, told):
         params = told.get("params", {})
+        if told.get("method") == "Network.requestWillBeSent":
+            self.requests.append(params["request"]["url"])
         if told.get("method") == "Runtime.exceptionThrown":
             self.problems.append(params["exceptionDetails"].get("text", "exception"))
         if told.get("method") == "Runtime.consoleAPICalled" and params["type"] in {

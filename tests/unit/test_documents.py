@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 import pytest
+from documents import DOCUMENTS, written
 
 import lrsearch
 from lrsearch.cli.main import cli
@@ -85,31 +86,6 @@ def test_ci_runs_the_readmes_second_command_word_for_word():
     first, second = re.findall(r"^(python3 -m venv .*)$", README, re.MULTILINE)
     assert first.endswith("lrsearch start-study studies/autoencoder.py")
     assert f"\n{second}\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-
-
-def written(document: str) -> list[str]:
-    """Every `lrsearch ...` command of a document, from its blocks and its sentences, as arguments."""
-    text = (ROOT / document).read_text(encoding="utf-8")
-    blocks = "".join(
-        each for _, each in re.findall(r"^```([^\n`]*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    )
-    found = re.findall(r"^lrsearch (.*)$", blocks, re.MULTILINE) + re.findall(
-        r"(?:&& |`|wrap ')lrsearch ([a-z][^`'\n]*)", text
-    )
-    # what a shell does with the output is its own
-    asked = (each.partition(" > ")[0] for each in found)
-    return [each for each in dict.fromkeys(asked) if not each.startswith("--")]
-
-
-DOCUMENTS = [
-    str(each.relative_to(ROOT))
-    for each in [
-        ROOT / "README.md",
-        ROOT / "CONTRIBUTING.md",
-        *sorted((ROOT / "docs").glob("*.md")),
-    ]
-    if each.name != "reference.md"  # its commands are headings
-] + ["lrsearch/cli/skill.md"]
 
 
 def parsed(line: str) -> list[str]:

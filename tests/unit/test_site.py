@@ -1,15 +1,11 @@
 """The documentation site is built strictly, and its pages load nothing from elsewhere."""
 
-import os
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
+from documents import ROOT, build_site
 
-ROOT = Path(__file__).parents[2]
 # what a browser loads by itself; a link waits for a click
 LOADS = {"img", "script", "iframe", "source", "video", "audio", "embed", "object", "link"}
 
@@ -39,11 +35,7 @@ class Loads(HTMLParser):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
-        cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    build_site(folder)
     return folder
 
 
@@ -66,6 +58,15 @@ def test_the_site_loads_nothing_from_elsewhere(site):
         assert not re.search(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//", text), style
 
 
+def test_no_link_is_left_as_it_was_written(site):
+    """As where a line begins with the #7 of a link's words, which makes a heading of it."""
+    for page in site.glob("*.html"):
+        text = re.sub(
+            r"<(code|script).*?</\1>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL
+        )
+        assert "](" not in text, page
+
+
 def test_no_page_draws_what_the_theme_would_fetch_from_elsewhere(site):
     """The theme's script loads Mermaid from a CDN where a page has a diagram of it."""
     for page in site.rglob("*.html"):
@@ -77,3 +78,18 @@ def test_links_of_the_files_outside_the_documents_lead_to_their_pages(site):
     assert 'href="guide.html"' in home
     assert 'href="contributing.html"' in home
     assert "../CONTRIBUTING" not in (site / "architecture.html").read_text(encoding="utf-8")
+
+
+def test_a_report_of_the_gallery_is_small_says_the_pages_verdict_and_names_no_machine(site):
+    page = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    verdicts = re.findall(r"^<!-- verdict of (\w+) -->\n> (.+)$", page, re.MULTILINE)
+    assert sorted(name for name, _ in verdicts) == sorted(
+        each.stem for each in (site / "gallery").glob("*.html")
+    )
+    for name, verdict in verdicts:
+        file = site / "gallery" / f"{name}.html"
+        report = file.read_text(encoding="utf-8")
+        assert verdict in report
+        assert f"Study file: studies/{name}.py" in report
+        assert file.stat().st_size < 300_000
+        assert f"studies/{name}.py --trials" in page

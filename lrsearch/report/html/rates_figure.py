@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from lrsearch.answer import Answer, Contender, OptimizerRow, evidence_text
+from lrsearch.answer import Answer, OptimizerRow, evidence_text
 from lrsearch.answer.words import rate_text
 from lrsearch.report.html.marks import Panel, both_sizes, colour_class, mark, swatch, symbol
 from lrsearch.report.html.markup import Content, Markup, join, tag
 from lrsearch.report.html.scales import Scale, rate_scale, value_scale
-from lrsearch.report.picture_parts import frame_of, search_values
+from lrsearch.report.picture_parts import frame_of_rates, retest_values
 from lrsearch.report.words import (
     range_text,
     setting_text,
@@ -60,7 +60,7 @@ def rates_figure(study: StudyRecord, records: Trials, answer: Answer) -> Markup 
         answer=answer,
         shown=_most(rated, answer),
         varying=varying_of(rated),
-        frame=_frame(study, records, answer),
+        frame=frame_of_rates(study, records, answer),
         places=optimizer_places(records, answer),
     )
     objective = study.facts.objective
@@ -81,23 +81,6 @@ def _most(rated: Trials, answer: Answer) -> Trials:
         return rated
     kept = {each.id for each in [*answer.ranked[: MOST // 2], *rated[-MOST // 2 :]]}
     return [each for each in rated if each.id in kept]
-
-
-def _frame(study: StudyRecord, records: Trials, answer: Answer) -> tuple[float, float] | None:
-    """The better values, and all of the retests'."""
-    found = frame_of(search_values(records), study.direction)
-    if found is None:
-        return None
-    retests = [each for contender in answer.retested for each in _values(contender)]
-    yours = answer.yours.searched if answer.yours else None
-    span = (found[1] - found[0]) or abs(found[1]) or 1.0
-    near = (each for each in [*retests, *([] if yours is None else [yours])])
-    kept = [each for each in near if found[0] - span <= each <= found[1] + span]
-    return min(found[0], *kept, found[1]), max(found[1], *kept, found[0])
-
-
-def _values(contender: Contender) -> tuple[float, ...]:
-    return contender.retest.values if contender.retest else ()
 
 
 def _draw(figure: RatesFigure, width: float) -> tuple[Content, float]:
@@ -145,7 +128,7 @@ def _points(panel: Panel, figure: RatesFigure) -> None:
         if each.has_value and panel.y.holds(each.final_value):
             drawn.append(symbol(place, at, panel.y.at(each.final_value), said, f"o{place} point"))
         elif each.has_value:
-            above = panel.y.at(each.final_value) <= panel.y.end
+            above = _outside(panel, each.final_value) > 0
             where = panel.y.end + 7 if above else panel.y.start - 7
             name = "up" if above else "down"
             drawn.append(mark(name, at, where, said, f"{colour_class(place)} o{place} point"))
@@ -161,6 +144,13 @@ def _yours(panel: Panel, figure: RatesFigure) -> None:
     left, _, right, _ = panel.ends
     at, rate = panel.y.at(yours.value), yours.setting.learning_rate
     said = f"yours: {value_text(yours.value)} ({evidence_text(yours.retest)})"
+    if not panel.y.holds(yours.value):  # a line at the frame's edge would name a wrong value
+        where, text = _outside(panel, yours.value), f"yours: {value_text(yours.value)}, outside"
+        panel.add(tag("text", text, x=right - 4, y=at + where * 22 + 4, class_="end halo"))
+        if panel.x.holds(rate):
+            name = "up" if where > 0 else "down"
+            panel.add(mark(name, panel.x.at(rate), at + where * 7, said, "mine"))
+        return
     panel.add(
         tag("line", tag("title", said), x1=left, x2=right, y1=at, y2=at, class_="yours"),
         tag("text", "yours", x=right - 4, y=at - 5, class_="end halo"),
@@ -171,11 +161,18 @@ def _yours(panel: Panel, figure: RatesFigure) -> None:
         )
 
 
+def _outside(panel: Panel, value: float) -> int:
+    """1 where a value lies above the frame, -1 below: the way into the frame, in pixels."""
+    return 1 if panel.y.at(value) <= panel.y.end else -1
+
+
 def _retests(panel: Panel, figure: RatesFigure) -> None:
     """A bar over each setting's retests, with a tick at their mean."""
     for each in figure.answer.retested:
-        values, rate = _values(each), each.setting.learning_rate
+        values, rate = retest_values(each), each.setting.learning_rate
         if not values or not panel.x.holds(rate) or each.value is None:
+            continue
+        if not panel.y.holds(min(values)) and not panel.y.holds(max(values)):
             continue
         x, low, high = panel.x.at(rate), panel.y.at(min(values)), panel.y.at(max(values))
         said = f"retests of trial {each.trial}: {', '.join(value_text(one) for one in values)}"

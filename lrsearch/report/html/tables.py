@@ -160,7 +160,11 @@ def _trial(
     else:
         name = [swatch(symbol(places[setting.optimizer], 0, 0)), setting.optimizer]
         rate = _sorted_cell(rate_text(setting.learning_rate), setting.learning_rate)
-        cells += [tag("td", name, class_="name"), rate, tag("td", run_text(setting, varying))]
+        cells += [
+            tag("td", name, class_="name"),
+            rate,
+            tag("td", run_text(setting, varying), class_="run"),
+        ]
     seconds = duration_text(each.seconds) if each.ended else ""
     cells += [tag("td", str(each.epochs)), _sorted_cell(seconds, each.seconds)]
     is_best = best is not None and each.is_search and each.number == best.trial

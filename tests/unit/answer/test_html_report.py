@@ -187,6 +187,15 @@ def test_what_was_pruned_is_named_by_rule_and_epoch_and_its_value_widens_no_fram
     assert not re.search("-[0-9.]+e[+]0", figure), "no label near -1e9"
 
 
+def test_yours_outside_the_frame_is_said_to_be_there_and_no_line_names_another_value(study, trial):
+    far = [trial(0, value=0.1), *(trial(each, value=0.9 + each / 1000) for each in range(1, 12))]
+    figure = rates_figure(study(), far, summarise(study(), far))
+    assert "yours: 0.1000, outside" in figure
+    assert 'class="yours"' not in figure.split('class="legend')[0]
+    near = [trial(0, value=0.9), *far[1:]]
+    assert 'class="yours"' in rates_figure(study(), near, summarise(study(), near))
+
+
 def test_no_mark_of_how_a_trial_ended_is_an_optimizers_symbol_in_another_colour():
     assert not {*_SYMBOLS} & {*_OTHERS.values()}
     assert all("z" in each for each in _SYMBOLS), "symbols are filled"
