@@ -112,6 +112,7 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
     loaded.direction = direction or _direction(definition, model)
     findings = _find_for_workers(loaded, first, second, calls)
     loaded.findings = replace(findings, step_bytes=step.gpu_bytes)
+    steps = {str(size): loaded.check_steps(size, accumulation) for size in space.batch_sizes}
     data = loaded.first_data
     exact = isinstance(data.train, Arrays)
     return StudyFacts(
@@ -121,9 +122,7 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
         metrics=tuple(_logs(step, calls)),
         epochs=definition.epochs,
         accumulation=accumulation,
-        steps_per_epoch={
-            str(size): loaded.check_steps(size, accumulation) for size in space.batch_sizes
-        },
+        steps_per_epoch=steps,
         train_examples=data.train.examples,
         validation_examples=data.validation.examples,
         has_test=data.test is not None,
