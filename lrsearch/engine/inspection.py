@@ -34,6 +34,7 @@ from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, 
 from lrsearch.engine.data import Arrays, Stream, sample_batch
 from lrsearch.engine.device_memory import count_gpus, forget_peak, has_gpu, read_memory
 from lrsearch.engine.failure import user_traceback
+from lrsearch.engine.fold_inspection import find_folds
 from lrsearch.engine.first_look import LOOK_RATE, CallbackLook, StepLook, train_step, try_callbacks
 from lrsearch.engine.loaded import Findings, LoadedStudy
 from lrsearch.engine.own_optimizer import describe, own_optimizer, sample_rates, thin_out
@@ -112,6 +113,9 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
     _check_objective(definition, step, calls)
     loaded.direction = direction or _direction(definition, model)
     findings = _find_for_workers(loaded, first, second, calls)
+    with _study_code(definition):
+        folds, ratio = find_folds(loaded, accumulation)
+    findings = replace(findings, folds=folds)
     loaded.findings = replace(findings, step_bytes=step.gpu_bytes)
     data = loaded.first_data
     exact = isinstance(data.train, Arrays)
@@ -136,7 +140,10 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
             **fingerprint_of(definition),
             "model.variables": digest(list(second.shapes)),
             **{f"data.{name}": each for name, each in data.digests().items()},
+            **({"data.folds": digest(dict(findings.folds))} if loaded.folds else {}),
         },
+        folds=loaded.folds,
+        fold_ratio=ratio,
         recorded=recorded_of(definition),
         versions=versions(),
         notes=(

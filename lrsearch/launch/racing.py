@@ -97,6 +97,10 @@ def race(
 
 def _look(ledger: Ledger, study: StudyRecord) -> tuple[bool, int]:
     """Whether the search is over, and how many retests there are. Raises Refused."""
+    if folds := study.facts.folds:
+        other = f"lrsearch retest {quote(study.name)} --seeds {2 * folds}"
+        uneven = "a race would retest some settings on some folds, and means of other folds differ:"
+        raise Refused(f"study {study.name!r} has {folds} folds; {uneven} use {other}.")
     over = ledger.search_is_over(study.id)
     if over and not ranking(ledger.trials(study.id), study.direction):
         none = f"no trial of study {study.name!r} ran to its end with a value:"

@@ -156,6 +156,7 @@ class TrialSession:
             yours=trial.origin is Origin.YOURS,
             alone=trial.lost > 0,
             test_split=retest,
+            fold=self._study.facts.fold_of(trial.repeat) or 0,
             resume=self._read_checkpoint(trial),
             folder=str(self._saver.store.files_folder(trial.label, attempt)),
         )
