@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from trusting.bank import Bank
 
-from lrsearch.answer import StudyVerdict, find_standing, give_verdict
+from lrsearch.answer import StudyVerdict, build_leaderboard, give_verdict
 from lrsearch.values import (
     MOST_ROWS,
     Direction,
@@ -127,8 +127,8 @@ class Simulation:
             for repeat in range(self.plan.seeds):
                 records.append(self.record(number, trial, repeat))
                 number += 1
-        stands = find_standing(FACTS, records)
-        verdict = give_verdict(stands, records, Direction.MINIMIZE, self.scores)
+        leaderboard = build_leaderboard(FACTS, records)
+        verdict = give_verdict(leaderboard, records, Direction.MINIMIZE, self.scores)
         return self._compare(verdict, retested=1 in retested)
 
     def _compare(self, verdict: StudyVerdict, *, retested: bool) -> Judged:

@@ -9,6 +9,7 @@ from lrsearch.answer.band import Band
 from lrsearch.answer.bill import Bill, figures_by_looks, forecast, timed_training
 from lrsearch.answer.early_stops import EarlyStops, early_stops
 from lrsearch.answer.gains import Decision, Expected
+from lrsearch.answer.leaderboard import Contender, build_leaderboard
 from lrsearch.answer.margin import ONE_PERCENT, Margin, read_margin
 from lrsearch.answer.more_retests import best_settings
 from lrsearch.answer.next_steps import NOTEBOOK, SHELL, Ways
@@ -18,18 +19,17 @@ from lrsearch.answer.paired_rows import Scores
 from lrsearch.answer.ranking import (
     could_win,
     few_retests,
+    find_yours,
     fitting_retests,
     nothing_to_compare,
-    ranking,
+    rank_trials,
     retest_candidates,
     retests_within,
-    yours_of,
 )
 from lrsearch.answer.retest_race import next_retests
 from lrsearch.answer.settling import NextStep
 from lrsearch.answer.spending import Spent, spent_on
 from lrsearch.answer.spread import prepare_answer
-from lrsearch.answer.standing import Contender, find_standing
 from lrsearch.answer.verdict import StudyVerdict, give_verdict
 from lrsearch.answer.verdict_words import verdict_text
 from lrsearch.answer.words import evidence_text, lost_text
@@ -53,13 +53,14 @@ __all__ = [
     "StudyVerdict",
     "Ways",
     "best_settings",
+    "build_leaderboard",
     "could_win",
     "early_stops",
     "ended_by_optimizer",
     "evidence_text",
     "few_retests",
     "figures_by_looks",
-    "find_standing",
+    "find_yours",
     "fitting_retests",
     "forecast",
     "give_verdict",
@@ -67,7 +68,7 @@ __all__ = [
     "next_retests",
     "nothing_to_compare",
     "prepare_answer",
-    "ranking",
+    "rank_trials",
     "read_margin",
     "retest_candidates",
     "retests_within",
@@ -77,5 +78,4 @@ __all__ = [
     "timed_training",
     "trainings_left",
     "verdict_text",
-    "yours_of",
 ]

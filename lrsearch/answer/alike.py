@@ -6,25 +6,28 @@ import math
 from collections.abc import Sequence
 
 from lrsearch.answer.final_look import costs_of
+from lrsearch.answer.leaderboard import Contender, Leaderboard
 from lrsearch.answer.measured import Measured
 from lrsearch.answer.seed_noise import SeedNoise, seed_noise
-from lrsearch.answer.standing import Contender, Standing
 from lrsearch.values import Direction
 
 LEVEL = 0.95
 
 
 def not_separable(
-    stands: Standing, direction: Direction, measured: Measured | None
+    leaderboard: Leaderboard, direction: Direction, measured: Measured | None
 ) -> tuple[int, ...]:
     """Numbers of the retested trials whose difference from the best may be chance, at 95 %.
 
     The moderated t over seeds, with the noise of rows where `measured` has it.
     """
-    best = stands.best
+    best = leaderboard.best
     if best is None or best.retest is None or not best.seeds:
         return ()
-    group = [best, *(each for each in stands.retested if each.seeds and each.trial != best.trial)]
+    group = [
+        best,
+        *(each for each in leaderboard.retested if each.seeds and each.trial != best.trial),
+    ]
     noise = seed_noise([costs_of(each, direction) for each in group])
     return tuple(
         each.trial

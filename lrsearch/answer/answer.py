@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from lrsearch.answer.band import Band, find_band
 from lrsearch.answer.cautions import Evidence, find_cautions
 from lrsearch.answer.early_stops import EarlyStops, early_stops
+from lrsearch.answer.leaderboard import Contender, Leaderboard, build_leaderboard, make_contender
 from lrsearch.answer.margin import ONE_PERCENT, Margin
 from lrsearch.answer.next_steps import SHELL, Ways
 from lrsearch.answer.optimizers import OptimizerRow, by_optimizer
 from lrsearch.answer.paired_rows import Scores
 from lrsearch.answer.settling import NextStep, next_step
 from lrsearch.answer.spending import Spent, spent_on
-from lrsearch.answer.standing import Contender, Standing, contender, find_standing
 from lrsearch.answer.verdict import StudyVerdict, give_verdict
 from lrsearch.answer.verdict_words import verdict_text
 from lrsearch.values import (
@@ -68,7 +68,7 @@ class Answer:
     def runners_up(self) -> tuple[Contender, ...]:
         """The other retested settings; where nothing was retested, the next three of the search."""
         mine = self.best.trial if self.best else -1
-        others = self.retested or tuple(contender(each, None) for each in self.ranked[:4])
+        others = self.retested or tuple(make_contender(each, None) for each in self.ranked[:4])
         return tuple(each for each in others if each.trial != mine and not each.is_yours)
 
     def to_json(self) -> dict[str, Json]:
@@ -132,13 +132,13 @@ def summarise(
     `scores` are the study's row scores; without them the verdict counts seeds alone. Its warnings
     name what a reader of `ways` can do.
     """
-    stands = find_standing(study.facts, records)
-    verdict = give_verdict(stands, records, study.direction, scores, margin=margin)
-    tolerance = max(verdict.margin, 2 * _noise(stands))
+    leaderboard = build_leaderboard(study.facts, records)
+    verdict = give_verdict(leaderboard, records, study.direction, scores, margin=margin)
+    tolerance = max(verdict.margin, 2 * _noise(leaderboard))
     evidence = Evidence(
         study=study,
         records=records,
-        standing=stands,
+        leaderboard=leaderboard,
         not_separable=verdict.not_separable,
         tolerance=tolerance,
         ways=ways,
@@ -148,11 +148,11 @@ def summarise(
         study=study.name,
         objective=study.facts.objective,
         direction=study.direction,
-        best=stands.best,
-        yours=stands.yours,
-        retested=stands.retested,
+        best=leaderboard.best,
+        yours=leaderboard.yours,
+        retested=leaderboard.retested,
         not_separable=verdict.not_separable,
-        ranked=stands.ranked,
+        ranked=leaderboard.ranked,
         by_optimizer=by_optimizer(
             records, study.direction, tolerance=tolerance, expected=verdict.singles
         ),
@@ -166,11 +166,11 @@ def summarise(
         next=next_step(
             verdict,
             study=study.name,
-            open_retests=stands.open_retests,
+            open_retests=leaderboard.open_retests,
             over=_search_is_over(study, records),
             ways=ways,
         ),
-        band=find_band(records, stands.best, study.direction, tolerance=tolerance),
+        band=find_band(records, leaderboard.best, study.direction, tolerance=tolerance),
     )
 
 
@@ -182,8 +182,8 @@ def _search_is_over(study: StudyRecord, records: Trials) -> bool:
     return not study.plan.retest_seeds or (study.trials is not None and ended >= study.trials)
 
 
-def _noise(stands: Standing) -> float:
+def _noise(leaderboard: Leaderboard) -> float:
     """The retests' pooled spread."""
-    spreads = [each.retest.spread for each in stands.retested if each.retest]
+    spreads = [each.retest.spread for each in leaderboard.retested if each.retest]
     squares = [spread**2 for spread in spreads if spread is not None]
     return math.sqrt(statistics.fmean(squares)) if squares else 0.0

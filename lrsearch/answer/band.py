@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from lrsearch.answer.leaderboard import Contender
 from lrsearch.answer.optimizers import ended_by_optimizer
-from lrsearch.answer.standing import Contender
 from lrsearch.values import Direction, Json, TrialRecord, Trials
 
 FEW = 3  # trials of one schedule before they stand for its band alone

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from lrsearch.answer.next_steps import Ways
 from lrsearch.answer.optimizers import ended_by_optimizer
-from lrsearch.answer.ranking import nothing_to_compare, retest_candidates, yours_of
+from lrsearch.answer.ranking import find_yours, nothing_to_compare, retest_candidates
 from lrsearch.answer.searched_rates import range_moves, searched_range
 from lrsearch.answer.words import count_text, lost_text, rate_text
 from lrsearch.space import OPTIMIZERS
 from lrsearch.values import StudyRecord, TrialRecord, Trials, TrialState
 
 if TYPE_CHECKING:
-    from lrsearch.answer.standing import Contender, Standing
+    from lrsearch.answer.leaderboard import Contender, Leaderboard
 
 NEAR_EDGE = 1.5  # within this factor of a range's end, a best rate says that it may be too small
 FEW = 10  # fewer complete trials are a first impression: most were drawn at random
@@ -42,18 +42,18 @@ class Evidence:
 
     study: StudyRecord
     records: Trials
-    standing: Standing
+    leaderboard: Leaderboard
     not_separable: Collection[int]
     tolerance: float
     ways: Ways
 
     @property
     def best(self) -> Contender | None:
-        return self.standing.best
+        return self.leaderboard.best
 
     @property
     def yours(self) -> Contender | None:
-        return self.standing.yours
+        return self.leaderboard.yours
 
     def way(self, way: str, **numbers: object) -> str:
         """What to do next, as the reader would type it."""
@@ -111,7 +111,7 @@ def _undefined(evidence: Evidence) -> Iterator[str]:
 
 
 def _copies(evidence: Evidence) -> Iterator[str]:
-    retested = evidence.standing.retested
+    retested = evidence.leaderboard.retested
     trials = [str(each.trial) for each in retested if each.retest and each.retest.copies]
     if trials:
         yield (
@@ -122,7 +122,7 @@ def _copies(evidence: Evidence) -> Iterator[str]:
 
 
 def _yours(evidence: Evidence) -> Iterator[str]:
-    record, best, yours = yours_of(evidence.records), evidence.best, evidence.yours
+    record, best, yours = find_yours(evidence.records), evidence.best, evidence.yours
     if record is not None and record.state in {TrialState.DIVERGED, TrialState.FAILED}:
         yield f"Yours {record.state}: there is no value of your own compile to compare with."
     if record is not None and record.complete and not record.has_value:
@@ -131,7 +131,7 @@ def _yours(evidence: Evidence) -> Iterator[str]:
         return
     if best.trial != yours.trial:
         return
-    if all(each.seeds for each in evidence.standing.retested):
+    if all(each.seeds for each in evidence.leaderboard.retested):
         yield "Nothing beat yours: keep your compile, or give the search more trials."
     else:
         yield "Yours is the best of what ran well on fresh seeds."
@@ -141,11 +141,11 @@ def _not_retested(evidence: Evidence) -> Iterator[str]:
     """What of the answer rests on single trainings, and why."""
     if not evidence.best:
         return
-    plan, open_retests = evidence.study.plan, evidence.standing.open_retests
+    plan, open_retests = evidence.study.plan, evidence.leaderboard.open_retests
     if open_retests:
         are = "are" if open_retests > 1 else "is"
         yield f"{count_text(open_retests, 'retest')} {are} still to be done: the answer may change."
-    retested = {each.trial for each in evidence.standing.retested}
+    retested = {each.trial for each in evidence.leaderboard.retested}
     if not retested:
         how = "" if plan.retest_seeds else f": {evidence.way('retest', seeds=3)}"
         yield (
@@ -165,7 +165,7 @@ def _not_retested(evidence: Evidence) -> Iterator[str]:
 
 
 def _lost_retests(evidence: Evidence) -> Iterator[str]:
-    for each in evidence.standing.retested:
+    for each in evidence.leaderboard.retested:
         if not each.retest or not each.retest.lost:
             continue
         seeds = count_text(each.retest.n + each.retest.lost, "fresh seed")

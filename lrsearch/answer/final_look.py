@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lrsearch.answer.leaderboard import Contender, Leaderboard
 from lrsearch.answer.paired_rows import Scores, pair_rows
 from lrsearch.answer.row_noise import row_noise
 from lrsearch.answer.seed_noise import seed_noise
-from lrsearch.answer.standing import Contender, Standing
 from lrsearch.values import Direction, TrialRecord
 
 
@@ -36,13 +36,13 @@ class TestLook:
 
 
 def look_at_test(
-    stands: Standing,
+    leaderboard: Leaderboard,
     finalists: Sequence[Contender],
     direction: Direction,
     trainings: Mapping[int, Sequence[TrialRecord]],
     scores: Scores,
 ) -> TestLook | None:
-    challenger, yours = finalists[0], stands.yours
+    challenger, yours = finalists[0], leaderboard.yours
     assert yours is not None
     groups = [_test_costs(each, direction) for each in (*finalists, yours)]
     if not groups[0] or not groups[-1]:
@@ -57,7 +57,7 @@ def look_at_test(
     rows = None
     if by_row is not None:
         rows = row_noise([by_row.scores[each.trial] for each in both], rows=by_row.rows)
-    looks = sum(len(each.retest.test) for each in stands.retested if each.retest)
+    looks = sum(len(each.retest.test) for each in leaderboard.retested if each.retest)
     return TestLook(
         gain=sum(groups[-1]) / len(groups[-1]) - sum(groups[0]) / len(groups[0]),
         variances=(noise.variance(0), noise.variance(len(groups) - 1)),

@@ -12,9 +12,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 from lrsearch.answer.final_look import TestLook
+from lrsearch.answer.leaderboard import Leaderboard
 from lrsearch.answer.measured import Measured
 from lrsearch.answer.selection import Misses
-from lrsearch.answer.standing import Standing
 from lrsearch.values import Direction, Json
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _gain(
 
 
 def expect_trainings(
-    measured: Measured, stands: Standing, direction: Direction, misses: Misses
+    measured: Measured, leaderboard: Leaderboard, direction: Direction, misses: Misses
 ) -> dict[int, Expected]:
     """By trial: what one more training gives, of each finalist and of yours.
 
@@ -152,7 +152,7 @@ def expect_trainings(
     """
     race, m = measured.race, len(measured.trials)
     places = {number: place for place, number in enumerate(measured.trials)}
-    order = [places[each.trial] for each in stands.retested if each.trial in places]
+    order = [places[each.trial] for each in leaderboard.retested if each.trial in places]
     found, least = {}, -math.inf
     for rank, place in enumerate(place for place in order if race.seeds[place]):
         cost, missed = float(race.retested[place]), misses.finalists[:, rank]

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lrsearch.answer.final_look import TestLook, costs_of, look_at_test
+from lrsearch.answer.leaderboard import Contender, Leaderboard
 from lrsearch.answer.paired_rows import Scores, pair_rows, trainings_of
 from lrsearch.answer.row_noise import RowNoise, row_noise
 from lrsearch.answer.seed_noise import SeedNoise, seed_noise
 from lrsearch.answer.selection import Race
-from lrsearch.answer.standing import Contender, Standing
 from lrsearch.values import Direction, TrialRecord, Trials
 
 MOST_CANDIDATES = 100  # settings that may be chosen anew: the best ones of the search
@@ -37,31 +37,31 @@ class Measured:
         return self.trials.index(self.challenger.trial)
 
 
-def challenger_of(stands: Standing) -> Contender | None:
+def find_challenger(leaderboard: Leaderboard) -> Contender | None:
     """The best retested setting other than yours; None where there is none with a value."""
-    found = (each for each in stands.retested if not each.is_yours and each.seeds)
+    found = (each for each in leaderboard.retested if not each.is_yours and each.seeds)
     return next(found, None)
 
 
 def measure(
-    stands: Standing, records: Trials, direction: Direction, scores: Scores
+    leaderboard: Leaderboard, records: Trials, direction: Direction, scores: Scores
 ) -> Measured | None:
     """The race of this study; None where yours or a challenger was not retested.
 
     None too where no setting has two different trainings: nothing is known of seeds then.
     """
-    challenger, yours = challenger_of(stands), stands.yours
+    challenger, yours = find_challenger(leaderboard), leaderboard.yours
     if challenger is None or yours is None or not yours.seeds:
         return None
     finalists = [
         each
-        for each in stands.retested
+        for each in leaderboard.retested
         if not each.is_yours and each.seeds and (not _lossy(each) or each is challenger)
     ]
     noise = seed_noise([costs_of(each, direction) for each in (*finalists, yours)])
     if noise is None:
         return None
-    return _measured(stands, records, direction, scores, finalists, noise)
+    return _measured(leaderboard, records, direction, scores, finalists, noise)
 
 
 def _lossy(each: Contender) -> bool:
@@ -69,16 +69,16 @@ def _lossy(each: Contender) -> bool:
 
 
 def _measured(
-    stands: Standing,
+    leaderboard: Leaderboard,
     records: Trials,
     direction: Direction,
     scores: Scores,
     finalists: Sequence[Contender],
     noise: SeedNoise,
 ) -> Measured:
-    challenger, yours = finalists[0], stands.yours
+    challenger, yours = finalists[0], leaderboard.yours
     assert yours is not None
-    candidates = _candidates(stands, finalists)
+    candidates = _candidates(leaderboard, finalists)
     trainings = trainings_of(records)
     numbers = (*(each.number for each in candidates), yours.trial)
     by_row = pair_rows(trainings, numbers, direction, scores, needed=(*finalists, yours))
@@ -95,14 +95,14 @@ def _measured(
         trials=numbers,
         race=_race(candidates, finalists, yours, direction, noise, rows),
         rows=rows,
-        test=look_at_test(stands, finalists, direction, trainings, scores),
+        test=look_at_test(leaderboard, finalists, direction, trainings, scores),
     )
 
 
-def _candidates(stands: Standing, finalists: Iterable[Contender]) -> list[TrialRecord]:
+def _candidates(leaderboard: Leaderboard, finalists: Iterable[Contender]) -> list[TrialRecord]:
     """The best settings of the search, and every finalist."""
     known = {each.trial for each in finalists}
-    searched = [each for each in stands.ranked if not each.is_yours]
+    searched = [each for each in leaderboard.ranked if not each.is_yours]
     return [
         each
         for place, each in enumerate(searched)

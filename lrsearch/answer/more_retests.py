@@ -5,25 +5,25 @@ Pure functions of the ledger's records.
 
 from __future__ import annotations
 
-from lrsearch.answer.standing import Standing, contender
+from lrsearch.answer.leaderboard import Leaderboard, make_contender
 from lrsearch.values import Direction, TrialRecord
 
 
-def best_settings(stands: Standing, direction: Direction, *, top: int) -> tuple[int, ...]:
+def best_settings(leaderboard: Leaderboard, direction: Direction, *, top: int) -> tuple[int, ...]:
     """Numbers of the trials of the best `top` distinct settings, without yours, as known so far.
 
-    Settings with retests come first, by their mean: single trainings of the others are flattered by
-    luck. Those that diverged on a fresh seed come last. A setting whose retests all failed stands
+    Settings with retests come first, by their mean: luck flatters the single trainings of the
+    others. Those that diverged on a fresh seed come last. A setting whose retests all failed ranks
     by its single training.
     """
-    retests = {each.trial: each.retest for each in stands.retested}
+    retests = {each.trial: each.retest for each in leaderboard.retested}
 
     def key(record: TrialRecord) -> tuple[int, float, int]:
-        each = contender(record, retests.get(record.number))
+        each = make_contender(record, retests.get(record.number))
         group = 2 if each.retest and each.retest.diverged else 0 if each.seeds else 1
         return group, direction.cost(each.value or 0.0), record.number
 
     chosen: dict[str, int] = {}
-    for record in sorted((each for each in stands.ranked if not each.is_yours), key=key):
+    for record in sorted((each for each in leaderboard.ranked if not each.is_yours), key=key):
         chosen.setdefault(record.setting_key, record.number)
     return tuple(chosen.values())[:top]

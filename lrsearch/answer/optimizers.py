@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 
-from lrsearch.answer.ranking import ranking, searched
+from lrsearch.answer.ranking import rank_trials, searched
 from lrsearch.values import Direction, Json, TrialRecord, Trials, TrialState
 
 # of the way from the best's training loss back to the slowest's: a loss that ended above this did
@@ -167,7 +167,7 @@ def _complete(group: Trials) -> list[TrialRecord]:
 
 
 def _best(group: Trials, direction: Direction) -> TrialRecord | None:
-    return next(iter(ranking(group, direction)), None)
+    return next(iter(rank_trials(group, direction)), None)
 
 
 def _good_rates(

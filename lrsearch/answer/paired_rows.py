@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from lrsearch.answer.standing import Contender
+from lrsearch.answer.leaderboard import Contender
 from lrsearch.values import Direction, RowScores, TrialRecord, Trials
 
 if TYPE_CHECKING:

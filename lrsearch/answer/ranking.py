@@ -11,8 +11,8 @@ from lrsearch.values import Direction, TrialRecord, Trials, TrialState
 REACH = 0.5  # of the way from the leader's value to the median of the search
 
 
-def ranking(records: Iterable[TrialRecord], direction: Direction) -> tuple[TrialRecord, ...]:
-    """The search trials that ran to their end, best first; of equals, the lower number first."""
+def rank_trials(records: Iterable[TrialRecord], direction: Direction) -> tuple[TrialRecord, ...]:
+    """Rank the search trials that ran to their end: best first, of equals the lower number."""
     ended_well = (each for each in records if each.is_search and each.has_value)
     return tuple(
         sorted(ended_well, key=lambda each: (direction.cost(each.final_value), each.number))
@@ -29,8 +29,8 @@ def searched(records: Iterable[TrialRecord]) -> Iterator[TrialRecord]:
     return (each for each in records if each.is_search and not each.is_yours)
 
 
-def yours_of(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The trial of the user's own compile, however it ended; its retry, where it had one."""
+def find_yours(records: Iterable[TrialRecord]) -> TrialRecord | None:
+    """Find the trial of the user's own compile, however it ended: its last retry, if it had one."""
     found = (each for each in records if each.is_search and each.is_yours)
     return max(found, key=lambda each: each.number, default=None)
 
@@ -45,7 +45,7 @@ def retest_candidates(records: Trials, direction: Direction, *, top: int = 3) ->
     chosen: list[int] = []
     seen: set[str] = set()
     yours: tuple[int, ...] = ()
-    for record in ranking(records, direction):
+    for record in rank_trials(records, direction):
         if record.is_yours:
             yours = (record.number,)
         elif len(chosen) < top and (key := record.setting_key) not in seen:
@@ -112,7 +112,7 @@ def could_win(records: Iterable[TrialRecord], direction: Direction) -> frozenset
     They are no further behind the leader than half its distance to the median of those that ran to
     their end: of 0.25, 0.5 and 1 of it, a half picked best (docs/benchmarks.md).
     """
-    ranked = ranking(records, direction)
+    ranked = rank_trials(records, direction)
     if not ranked:
         return frozenset()
     costs = [direction.cost(each.final_value) for each in ranked]

@@ -11,10 +11,10 @@ import math
 from collections.abc import Sequence
 
 from lrsearch.answer.final_look import costs_of
+from lrsearch.answer.leaderboard import Leaderboard
 from lrsearch.answer.margin import ONE_PERCENT
 from lrsearch.answer.more_retests import best_settings
 from lrsearch.answer.seed_noise import SeedNoise, seed_noise
-from lrsearch.answer.standing import Standing
 from lrsearch.values import Direction, Trials
 
 FIRST = 5  # settings beside yours that are retested once before the race
@@ -22,7 +22,7 @@ _LEVEL = 0.95
 
 
 def next_retests(
-    stands: Standing, records: Trials, direction: Direction, *, left: int
+    leaderboard: Leaderboard, records: Trials, direction: Direction, *, left: int
 ) -> tuple[tuple[int, int], ...]:
     """The next retests as (trial, repeat), at most `left`; none where the race is decided.
 
@@ -32,24 +32,26 @@ def next_retests(
     for each in records:
         if each.is_retest and each.parent is not None:
             done.setdefault(each.parent, set()).add(each.repeat or 0)
-    best = best_settings(stands, direction, top=FIRST)
-    good = {each.number for each in stands.ranked}
-    mine = [stands.yours.trial] if stands.yours and stands.yours.trial in good else []
+    best = best_settings(leaderboard, direction, top=FIRST)
+    good = {each.number for each in leaderboard.ranked}
+    mine = (
+        [leaderboard.yours.trial] if leaderboard.yours and leaderboard.yours.trial in good else []
+    )
     first = [(each, 0) for each in dict.fromkeys((*best, *mine)) if each not in done]
     if first:
         return tuple(first[:left])
-    pair = find_pair(stands, direction)
+    pair = find_pair(leaderboard, direction)
     return tuple(_further(pair, done)[:left]) if pair else ()
 
 
-def find_pair(stands: Standing, direction: Direction) -> tuple[int, int] | None:
+def find_pair(leaderboard: Leaderboard, direction: Direction) -> tuple[int, int] | None:
     """The leader and its challenger: the setting that is told apart from it with least certainty.
 
     None where the leader is told apart from every other, or is as good as all that it is not told
     apart from. A setting that lost a seed is no challenger: it ranks after the others.
     """
     group = [
-        each for each in stands.retested if each.seeds and each.retest and not each.retest.lost
+        each for each in leaderboard.retested if each.seeds and each.retest and not each.retest.lost
     ]
     if len(group) < 2 or any(each.retest and each.retest.copies for each in group):  # noqa: PLR2004
         return None

@@ -21,12 +21,12 @@ from lrsearch.answer.gains import (
     gain_on_test,
     gain_on_validation,
 )
+from lrsearch.answer.leaderboard import Contender, Leaderboard
 from lrsearch.answer.margin import ONE_PERCENT, Margin
-from lrsearch.answer.measured import Measured, challenger_of, measure
+from lrsearch.answer.measured import Measured, find_challenger, measure
 from lrsearch.answer.paired_rows import Scores
 from lrsearch.answer.ranking import nothing_to_compare
 from lrsearch.answer.selection import choose_anew
-from lrsearch.answer.standing import Contender, Standing
 from lrsearch.values import NO_ROW_SCORES, Direction, Json, Trials
 
 
@@ -89,7 +89,7 @@ class StudyVerdict:
 
 
 def give_verdict(
-    stands: Standing,
+    leaderboard: Leaderboard,
     records: Trials,
     direction: Direction,
     scores: Scores | None = None,
@@ -97,20 +97,20 @@ def give_verdict(
     margin: Margin = ONE_PERCENT,
 ) -> StudyVerdict:
     """The verdict of a study; `scores` are its row scores, where it has some."""
-    yours, best = stands.yours, stands.best
+    yours, best = leaderboard.yours, leaderboard.best
     values = [each.value for each in (yours, best) if each is not None and each.value is not None]
     compares = len(values) > 1 and not nothing_to_compare(records)
-    measured = measure(stands, records, direction, scores or {}) if compares else None
+    measured = measure(leaderboard, records, direction, scores or {}) if compares else None
     begun = StudyVerdict(
         decision=Decision.UNDECIDED if compares else None,
         margin=margin.of(values[0] if values else None),
         margin_text=str(margin),
-        challenger=challenger_of(stands),
+        challenger=find_challenger(leaderboard),
         yours=yours,
-        not_separable=not_separable(stands, direction, measured),
+        not_separable=not_separable(leaderboard, direction, measured),
         no_rows=_no_rows(records),
     )
-    return begun if measured is None else _judge(measured, stands, direction, begun)
+    return begun if measured is None else _judge(measured, leaderboard, direction, begun)
 
 
 def _no_rows(records: Trials) -> str:
@@ -120,14 +120,14 @@ def _no_rows(records: Trials) -> str:
 
 
 def _judge(
-    measured: Measured, stands: Standing, direction: Direction, begun: StudyVerdict
+    measured: Measured, leaderboard: Leaderboard, direction: Direction, begun: StudyVerdict
 ) -> StudyVerdict:
     misses = choose_anew(measured.race)
     validation = gain_on_validation(measured, misses)
     test = gain_on_test(measured, measured.test, misses) if measured.test else None
     contradicted = test is not None and _contradicts(validation, test, begun.margin)
     decision = (test or validation).decide(begun.margin)
-    leads = stands.best is not None and stands.best.trial == measured.challenger.trial
+    leads = leaderboard.best is not None and leaderboard.best.trial == measured.challenger.trial
     # A test split takes a verdict back and makes no choice: yours stays the best where it leads.
     if decision is Decision.BETTER and (contradicted or not leads):
         decision = Decision.UNDECIDED
@@ -139,8 +139,8 @@ def _judge(
         looks=measured.test.looks if measured.test else 0,
         contradicted=contradicted,
         chosen_among=len(measured.trials),
-        expected=expect_trainings(measured, stands, direction, misses),
-        singles=expect_singles(measured, direction, misses, _by_optimizer(stands)),
+        expected=expect_trainings(measured, leaderboard, direction, misses),
+        singles=expect_singles(measured, direction, misses, _by_optimizer(leaderboard)),
         not_separable=_with_yours(begun.not_separable, measured, validation, leads=leads),
     )
 
@@ -156,9 +156,9 @@ def _with_yours(
     return others if gain.interval[0] > 0 else (*others, yours)
 
 
-def _by_optimizer(stands: Standing) -> dict[str, list[int]]:
+def _by_optimizer(leaderboard: Leaderboard) -> dict[str, list[int]]:
     groups: dict[str, list[int]] = {}
-    for each in stands.ranked:
+    for each in leaderboard.ranked:
         if each.setting and not each.is_yours:
             groups.setdefault(each.setting.optimizer, []).append(each.number)
     return groups

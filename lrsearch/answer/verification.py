@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from lrsearch.answer.ranking import ranking, yours_of
-from lrsearch.answer.standing import find_standing
+from lrsearch.answer.leaderboard import build_leaderboard
+from lrsearch.answer.ranking import find_yours, rank_trials
 from lrsearch.values import Json, Outcome, StudyRecord, TrialRecord, Trials, TrialState
 
 # Of the value: orders of summation differ between engines and machines, by up to 3e-4 after 50
@@ -72,8 +72,8 @@ def choose_repetitions(study: StudyRecord, records: Trials, number: int) -> tupl
         for each in records
         if each.is_search and each.state in _REPEATABLE and each.setting and each.seed is not None
     ]
-    ranked = ranking(able, study.direction)
-    best, mine = find_standing(study.facts, records).best, yours_of(able)
+    ranked = rank_trials(able, study.direction)
+    best, mine = build_leaderboard(study.facts, records).best, find_yours(able)
     first = [
         *(each for each in ranked if best is not None and each.number == best.trial),
         *([mine] if mine is not None else []),

@@ -193,14 +193,14 @@ def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json 
 
 def check_result(study: StudyRecord, records: Sequence[TrialRecord]) -> None:
     """Raise NoResult where the study is done and its search found nothing to compare."""
-    from lrsearch.answer import nothing_to_compare, ranking
+    from lrsearch.answer import nothing_to_compare, rank_trials
     from lrsearch.answer.ranking import searched
     from lrsearch.errors import NoResult
     from lrsearch.values import StudyState
 
     if study.state is not StudyState.FINISHED:
         return
-    if not ranking(records, study.direction):
+    if not rank_trials(records, study.direction):
         found = "no trial ran to its end with a value."
     elif any(searched(records)) and nothing_to_compare(records):
         found = "no searched trial ran well: there is nothing to compare."

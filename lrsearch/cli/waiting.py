@@ -8,7 +8,7 @@ from shlex import quote
 
 from lrsearch.values import Json, StudyState
 
-RUNNING, STANDING = 5, 6  # exit codes: workers train; no worker does, and the study has not ended
+RUNNING, IDLE = 5, 6  # exit codes: workers train; no worker does, and the study has not ended
 _POLL_SECONDS = 1.0
 _SUMS_UP = ("state", "best", "yours", "ended")  # keys of a status whose change is one
 
@@ -42,7 +42,7 @@ def exit_code(data: dict[str, Json]) -> int:
     """0: the study has ended. 5: workers train it. 6: none does, and it has not ended."""
     if data["ended"]:
         return 0
-    return RUNNING if data["workers"] else STANDING
+    return RUNNING if data["workers"] else IDLE
 
 
 def next_action(data: dict[str, Json], answer: dict[str, Json]) -> dict[str, Json]:

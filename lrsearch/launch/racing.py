@@ -7,7 +7,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import ranking
+from lrsearch.answer import rank_trials
 from lrsearch.answer.words import count_text
 from lrsearch.errors import InvalidValue, Refused
 from lrsearch.launch.checking import refuse_broken
@@ -102,7 +102,7 @@ def _look(ledger: Ledger, study: StudyRecord) -> tuple[bool, int]:
         uneven = "a race would retest some settings on some folds, and means of other folds differ:"
         raise Refused(f"study {study.name!r} has {folds} folds; {uneven} use {other}.")
     over = ledger.search_is_over(study.id)
-    if over and not ranking(ledger.trials(study.id), study.direction):
+    if over and not rank_trials(ledger.trials(study.id), study.direction):
         none = f"no trial of study {study.name!r} ran to its end with a value:"
         see = f"See lrsearch trials {quote(study.name)}."
         raise Refused(f"{none} there is nothing to retest. {see}")

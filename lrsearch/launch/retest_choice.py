@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import best_settings, find_standing
+from lrsearch.answer import best_settings, build_leaderboard
 from lrsearch.errors import InvalidValue, UnknownName
 from lrsearch.options import RETEST_SEEDS, RetestOptions
 from lrsearch.values import StudyRecord, TrialRecord
@@ -46,7 +46,7 @@ def choose_settings(
     Raises UnknownName, InvalidValue, Refused.
     """
     plan = study.plan
-    stands = find_standing(plan.facts, records)
+    leaderboard = build_leaderboard(plan.facts, records)
     retests = [each for each in records if each.is_retest]
     if wanted.seeds is not None and plan.facts.folds:
         check_folds(wanted.seeds, plan.facts.folds, "seeds")
@@ -55,9 +55,13 @@ def choose_settings(
         [usual, *(1 + (each.repeat or 0) for each in retests)]
     )
     top = wanted.top if wanted.top is not None or wanted.trials else plan.retest_top
-    best = () if top is None else best_settings(stands, plan.facts.direction, top=top)
-    good = {each.number for each in stands.ranked}
-    yours = stands.yours.trial if stands.yours is not None and stands.yours.trial in good else None
+    best = () if top is None else best_settings(leaderboard, plan.facts.direction, top=top)
+    good = {each.number for each in leaderboard.ranked}
+    yours = (
+        leaderboard.yours.trial
+        if leaderboard.yours is not None and leaderboard.yours.trial in good
+        else None
+    )
     for number in wanted.trials:
         _check_trial(study, records, number, good)
     chosen = {*best, *wanted.trials, *(() if yours is None else (yours,))}
@@ -68,7 +72,7 @@ def choose_settings(
         best=best,
         named=wanted.trials,
         yours=yours,
-        without_yours=stands.yours is not None and yours is None,
+        without_yours=leaderboard.yours is not None and yours is None,
         lacking=len(chosen) * seeds - len(there),
         waiting=sum(not each.ended for each in retests),
         failed=sum(each.ended and each.value is None for each in there),

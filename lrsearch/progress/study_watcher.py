@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import SHELL, Contender, Ways, evidence_text, find_standing, seconds_left
+from lrsearch.answer import SHELL, Contender, Ways, build_leaderboard, evidence_text, seconds_left
 from lrsearch.errors import LrSearchError, StorageGone
 from lrsearch.messages import (
     Event,
@@ -51,7 +51,7 @@ class StudyWatcher:
         self._estimator = BillEstimator(study, listen, workers=workers)
         self._next = time.monotonic() + COUNT_EVERY_SECONDS
         self._follower = Follower(ledger, study.id)
-        self._stands = find_standing(study.facts, ())
+        self._leaderboard = build_leaderboard(study.facts, ())
         self._unsent: list[TrialRecord] = []  # trials that changed since the last `counts` event
 
     def begin(self) -> None:
@@ -59,7 +59,7 @@ class StudyWatcher:
         study, facts = self._study, self._study.facts
         self._follower.read()
         records = self._unsent = self._follower.records
-        self._stands = find_standing(facts, records)
+        self._leaderboard = build_leaderboard(facts, records)
         self._send(
             StudyBegun(
                 study=study.name,
@@ -71,8 +71,8 @@ class StudyWatcher:
                 deadline=study.deadline,
                 retest=study.plan.retest_seeds,
                 retested=study.plan.retest_top + 1,
-                best=_to_result(self._stands.best),
-                yours=_to_result(self._stands.yours),
+                best=_to_result(self._leaderboard.best),
+                yours=_to_result(self._leaderboard.yours),
             )
         )
         self._look()
@@ -93,7 +93,7 @@ class StudyWatcher:
     def _may_change(self, ended: TrialEnded) -> bool:
         if not ended.status.terminal:
             return False
-        best, value = self._stands.best, ended.value
+        best, value = self._leaderboard.best, ended.value
         if ended.kind is Kind.RETEST or ended.origin is Origin.YOURS or best is None:
             return True
         better = self._study.direction.better
@@ -144,9 +144,9 @@ class StudyWatcher:
     def _send_answer(self, glance: Glance) -> None:
         records = self._follower.records
         if glance.changed:
-            self._stands = find_standing(self._study.facts, records)
+            self._leaderboard = build_leaderboard(self._study.facts, records)
         left = seconds_left(glance.study, records, glance.workers, now=glance.now)
-        best, yours = _to_result(self._stands.best), _to_result(self._stands.yours)
+        best, yours = _to_result(self._leaderboard.best), _to_result(self._leaderboard.yours)
         self._send(StudyAnswer(best=best, yours=yours, seconds_left=left))
 
     def _send(self, message: Message) -> None:

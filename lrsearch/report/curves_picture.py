@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lrsearch.answer import Answer, yours_of
+from lrsearch.answer import Answer, find_yours
 from lrsearch.report.canvas import LINES, YOURS, finish, new_figure, set_ylabel
 from lrsearch.report.picture_parts import HEIGHT, best_trials, frame_of, legend_text, padded
 from lrsearch.values import CurvePoint, StudyRecord, Trials
@@ -27,7 +27,7 @@ def curves_figure(
     figure = new_figure(8, HEIGHT)
     panel = figure.subplots()
     top = best_trials(answer)
-    yours = yours_of(records)
+    yours = find_yours(records)
     named = {each.id for each in top} | ({yours.id} if yours else set())
     others = [
         each for each in records if each.is_search and each.id not in named and curves.get(each.id)

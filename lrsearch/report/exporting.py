@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from lrsearch.answer import Answer, Contender, lost_text
-from lrsearch.answer.standing import contender
+from lrsearch.answer.leaderboard import make_contender
 from lrsearch.answer.words import count_text, rate_text
 from lrsearch.errors import CannotExport, InvalidValue, UnknownName
 from lrsearch.report.archive import study_data
@@ -49,7 +49,7 @@ def choose(answer: Answer, trial: int | None) -> Contender:
             return each
     for record in answer.ranked:
         if record.number == trial and record.setting is not None:
-            return contender(record, None)
+            return make_contender(record, None)
     known = [str(record.number) for record in answer.ranked]
     raise UnknownName("trial that ran to its end", got=str(trial), known=known)
 

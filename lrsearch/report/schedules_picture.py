@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lrsearch.answer import Answer, yours_of
+from lrsearch.answer import Answer, find_yours
 from lrsearch.report.canvas import LINES, YOURS, finish, new_figure
 from lrsearch.report.picture_parts import HEIGHT, best_trials, legend_text
 from lrsearch.report.yours_schedule import yours_schedule
@@ -33,7 +33,7 @@ def schedules_figure(
     panel = figure.subplots()
     for each, style in zip(best_trials(answer), LINES, strict=False):
         _schedule(panel, study, each, label=legend_text(each, answer), **style)
-    yours = yours_of(records)
+    yours = find_yours(records)
     if yours is not None and yours.setting is not None:
         _yours_schedule(panel, study, legend_text(yours, answer), curves.get(yours.id, ()))
     panel.set_xlabel("part of the run")

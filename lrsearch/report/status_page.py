@@ -8,8 +8,8 @@ from shlex import quote
 from lrsearch.answer import (
     Contender,
     Spent,
+    build_leaderboard,
     evidence_text,
-    find_standing,
     seconds_left,
     trainings_left,
 )
@@ -49,7 +49,7 @@ def status_data(
     `ended` in the result means that nothing more will happen.
     """
     alive = [each for each in workers if each.is_there(now)]
-    stands = find_standing(study.facts, records)
+    leaderboard = build_leaderboard(study.facts, records)
     return {
         "study": study.name,
         "state": study.state.value,
@@ -71,8 +71,8 @@ def status_data(
         "workers": worker_rows(alive, now=now),
         "engines": dict(engines),
         "training": [_training(each) for each in records if each.state is TrialState.RUNNING],
-        "best": _short(stands.best),
-        "yours": _short(stands.yours),
+        "best": _short(leaderboard.best),
+        "yours": _short(leaderboard.yours),
         "exact_resume": study.facts.exact_order,
         "ended": study.state in {StudyState.FINISHED, StudyState.BROKEN} and not counts.running,
     }

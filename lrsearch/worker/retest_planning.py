@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import (
+    build_leaderboard,
     could_win,
     few_retests,
-    find_standing,
+    find_yours,
     fitting_retests,
     next_retests,
     retest_candidates,
     retests_within,
-    yours_of,
 )
 from lrsearch.errors import UnknownName
 from lrsearch.messages import RetestsPlanned
@@ -40,7 +40,7 @@ def plan_retests(ledger: Ledger, name: str, asked: PlanRetests) -> RetestsPlanne
     if asked.race:
         return _plan_round(ledger, study, asked)
     plan, records, room, exactly = study.plan, ledger.trials(study.id), asked.room, asked.exactly
-    yours, every = yours_of(records), plan.retest_seeds
+    yours, every = find_yours(records), plan.retest_seeds
     best = retest_candidates(records, plan.facts.direction, top=plan.retest_top)
     if plan.facts.folds and exactly is not None:  # means of other folds do not compare
         room, exactly = exactly if room is None else min(room, exactly), None
@@ -72,7 +72,7 @@ def _plan_round(ledger: Ledger, study: StudyRecord, asked: PlanRetests) -> Retes
         return None
     left = min(each for each in (asked.exactly, asked.room) if each is not None)
     pairs = next_retests(
-        find_standing(plan.facts, records), records, plan.facts.direction, left=left
+        build_leaderboard(plan.facts, records), records, plan.facts.direction, left=left
     )
     if not ledger.plan_round(study.id, make_retests(study, pairs), total=total):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from lrsearch.answer import Answer, yours_of
+from lrsearch.answer import Answer, find_yours
 from lrsearch.answer.words import count_text, rate_text
 from lrsearch.report.html.marks import Panel, both_sizes, line, mark, swatch
 from lrsearch.report.html.markup import Content, Markup, join, tag
@@ -35,7 +35,7 @@ _BAD_STYLES = ("b0", "b1")
 
 def shown_curves(records: Trials, answer: Answer) -> list[TrialRecord]:
     """The trials whose curves the report draws: the best, yours, and failures."""
-    yours = yours_of(records)
+    yours = find_yours(records)
     mine = [yours] if yours is not None and yours.setting is not None else []
     return [*best_trials(answer)[:BEST], *mine, *_failures(records)]
 
@@ -60,7 +60,7 @@ def schedules_figure(
 ) -> Markup | None:
     """The winning schedule in updates and epochs, and yours beside; None before there is any."""
     found: list[tuple[str, str, Points]] = []
-    best, yours = answer.best, yours_of(records)
+    best, yours = answer.best, find_yours(records)
     if best is not None and not best.is_yours:
         found.append((f"best, trial {best.trial}", "l0", _searched(study, best.setting)))
     if yours is not None and yours.setting is not None:

@@ -11,9 +11,9 @@ from lrsearch.answer import (
     SHELL,
     Decision,
     best_settings,
+    build_leaderboard,
     could_win,
     few_retests,
-    find_standing,
     fitting_retests,
     retest_candidates,
     retests_within,
@@ -536,7 +536,7 @@ def test_more_seeds_go_first_to_the_best_of_the_retested_and_last_to_what_diverg
     ]
 
     def chosen(records):
-        return best_settings(find_standing(study().plan.facts, records), UP, top=9)
+        return best_settings(build_leaderboard(study().plan.facts, records), UP, top=9)
 
     others = tuple(each for each in retest_candidates(some, UP, top=9) if each not in {4, 3, 5, 0})
     assert chosen(records) == (3, 4, *others, 5)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lrsearch.answer import find_standing, next_retests
+from lrsearch.answer import build_leaderboard, next_retests
 from lrsearch.values import Direction, TrialState
 
 UP = Direction.MAXIMIZE
@@ -23,8 +23,8 @@ def searched(trial):
 @pytest.fixture
 def upcoming(study):
     def find(records, left=99):
-        stands = find_standing(study().facts, records)
-        return next_retests(stands, records, UP, left=left)
+        leaderboard = build_leaderboard(study().facts, records)
+        return next_retests(leaderboard, records, UP, left=left)
 
     return find
 

@@ -8,7 +8,7 @@ import pytest
 
 from lrsearch.answer import (
     Decision,
-    find_standing,
+    build_leaderboard,
     give_verdict,
     read_margin,
     summarise,
@@ -296,8 +296,8 @@ def test_values_that_never_vary_are_told_apart(study, trial, retests):
         *retests(0, [0.8] * 3),
         *retests(1, [0.9] * 3),
     ]
-    stands = find_standing(study().facts, records)
-    assert give_verdict(stands, records, Direction.MAXIMIZE).decision is Decision.BETTER
+    leaderboard = build_leaderboard(study().facts, records)
+    assert give_verdict(leaderboard, records, Direction.MAXIMIZE).decision is Decision.BETTER
 
 
 @pytest.mark.parametrize(("text", "size"), [("1%", 0.005), ("0.002", 0.002), ("0", 0.0)])

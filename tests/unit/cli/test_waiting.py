@@ -73,5 +73,5 @@ def test_the_skill_names_every_exit_code_of_waiting_and_is_printed_whole():
     text = CliRunner().invoke(cli, ["skill"]).stdout
     assert text.startswith("---\nname: lrsearch\ndescription: ")
     codes = re.findall(r"\d", "".join(re.findall(r"^\| ([\d, ]+) \|", text, re.MULTILINE)))
-    assert {*"01234", str(waiting.RUNNING), str(waiting.STANDING)} == set(codes)
+    assert {*"01234", str(waiting.RUNNING), str(waiting.IDLE)} == set(codes)
     assert text.rstrip().endswith("new total.")

@@ -1,9 +1,9 @@
-"""Which setting is best and where yours stands: the one place that decides this, for every view.
+"""Which setting is best and where yours ranks, decided here for every view.
 
-The retests decide. Of the settings whose retests gave a value the best mean is best, and one that
-lost a seed ranks after those that did not. Where no retest gave a value, or none was made, the best
-single training is best; there a setting that diverged in every retest ranks after all others. Pure
-functions of the ledger's records.
+The retests decide. The best setting is the one with the best mean over its retests. A setting that
+lost a seed ranks after those that lost none. Where no retest gave a value, or none was made, the
+best single training is best, and a setting that diverged in every retest ranks after all others.
+Pure functions of the ledger's records.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lrsearch.answer.ranking import ranking, yours_of
+from lrsearch.answer.ranking import find_yours, rank_trials
 from lrsearch.answer.spread import Retested
 from lrsearch.values import (
     Direction,
@@ -68,8 +68,11 @@ class Contender:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
-    """How a study stands. `best` is None until a trial ended well, `yours` until trial 0 ended."""
+class Leaderboard:
+    """The settings of a study by rank.
+
+    `best` is None until a trial has ended well, `yours` until trial 0 has ended.
+    """
 
     best: Contender | None
     yours: Contender | None
@@ -79,15 +82,15 @@ class Standing:
     open_retests: int  # planned, and not ended
 
 
-def find_standing(facts: StudyFacts, records: Trials) -> Standing:
-    """How the study with these records, search trials and retests, stands."""
-    ranked = ranking(records, facts.direction)
+def build_leaderboard(facts: StudyFacts, records: Trials) -> Leaderboard:
+    """Rank the settings of a study by its records: search trials and retests."""
+    ranked = rank_trials(records, facts.direction)
     retests = _retests(records, facts.objective)
     retested = _by_mean(
-        [contender(each, retests[each.number]) for each in ranked if each.number in retests],
+        [make_contender(each, retests[each.number]) for each in ranked if each.number in retests],
         facts.direction,
     )
-    return Standing(
+    return Leaderboard(
         best=_best(ranked, retests, retested),
         yours=_yours(records, retests),
         retested=retested,
@@ -96,8 +99,8 @@ def find_standing(facts: StudyFacts, records: Trials) -> Standing:
     )
 
 
-def contender(record: TrialRecord, retest: Retested | None) -> Contender:
-    """The contender that a search trial with a setting is."""
+def make_contender(record: TrialRecord, retest: Retested | None) -> Contender:
+    """Make a contender of a search trial that has a setting, and of its retests."""
     assert record.setting is not None  # a trial that ran has one
     return Contender(
         trial=record.number,
@@ -119,7 +122,7 @@ def _best(
 ) -> Contender | None:
     if retested and retested[0].seeds:
         return retested[0]
-    contenders = (contender(each, retests.get(each.number)) for each in ranked)
+    contenders = (make_contender(each, retests.get(each.number)) for each in ranked)
     # A failure may be the file's fault, and would then meet every setting alike; divergence is the
     # setting's own.
     return min(
@@ -162,10 +165,10 @@ def _all_alike(retests: Trials, objective: str) -> bool:
 
 
 def _yours(records: Trials, retests: Mapping[int, Retested]) -> Contender | None:
-    record = yours_of(records)
+    record = find_yours(records)
     if record is None or record.setting is None or not record.ended:
         return None
-    return contender(record, retests.get(record.number))
+    return make_contender(record, retests.get(record.number))
 
 
 def _by_mean(contenders: Sequence[Contender], direction: Direction) -> tuple[Contender, ...]:
