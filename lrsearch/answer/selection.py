@@ -32,21 +32,24 @@ class Race:
     """What was measured of m searched settings and of yours, and how noisy it is.
 
     searched: (m,) costs of the search's one training. retested: (m,) means of the retests, NaN
-    where a setting has none. seeds: (m,) retests of each. yours_mean, yours_seeds: of yours.
-    variances: (m + 1,) of one training, yours last, as seeds make it. df: the degrees of freedom of
-    these. rows: (m + 1, m + 1) covariance of what the rows of the split do to the costs.
-    per_training: the part of the variances that is made row by row.
+    where a setting has none. seeds: (m,) retests of each, 0 for none; of folds, whose training rows
+    overlap, as many as their mean is worth. yours_mean, yours_seeds: of yours. variances: (m + 1,)
+    of one training, yours last, as seeds make it. df: the degrees of freedom of these. rows:
+    (m + 1, m + 1) covariance of what the rows of the split do to the costs. per_training: the part
+    of the variances that is made row by row. carried: the part of a search training's luck that the
+    mean of its retests has, too: the search's fold is one of theirs.
     """
 
     searched: Floats
     retested: Floats
-    seeds: Integers
+    seeds: Floats
     yours_mean: float
-    yours_seeds: int
+    yours_seeds: float
     variances: Floats
     df: float
     rows: Floats
     per_training: float = 0.0
+    carried: float = 0.0
 
     @property
     def finalists(self) -> int:
@@ -111,11 +114,13 @@ def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
     search_miss = rows[:, :m] + deviations[:, :m] * search_luck
     searched = centres + search_miss
     # with every finalist's own number of seeds; of others the usual number
-    usual = int(np.median(race.seeds[race.seeds > 0]))
+    usual = np.median(race.seeds[race.seeds > 0])
     seeds = np.where(race.seeds > 0, race.seeds, usual)
     chosen = np.argpartition(searched, k - 1, axis=1)[:, :k]
     lot = np.arange(draws)[:, None]
-    luck = random.standard_normal((draws, k)) / np.sqrt(seeds[chosen])
+    shared = np.minimum(race.carried, np.sqrt(1 / seeds[chosen]))
+    luck = random.standard_normal((draws, k)) * np.sqrt(1 / seeds[chosen] - shared**2)
+    luck += shared * search_luck[lot, chosen]
     misses = rows[lot, chosen] + deviations[lot, chosen] * luck
     order = np.argsort(centres[chosen] + misses, axis=1)
     yours_luck = random.standard_normal(draws) / np.sqrt(race.yours_seeds)

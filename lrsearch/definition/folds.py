@@ -65,6 +65,6 @@ def loads_folds(folds: Any, load_data: Callable[..., Any]) -> bool:
 def folds_to_json(folds: Any) -> Json:
     """What of the folds changes results: their number, or the splitter with its arguments."""
     if not is_splitter(folds):
-        return folds  # type: ignore[no-any-return]
+        return folds
     arguments = ", ".join(f"{name}={value!r}" for name, value in sorted(vars(folds).items()))
     return f"{type(folds).__name__}({arguments})"

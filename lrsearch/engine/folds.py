@@ -129,13 +129,14 @@ def _are_equal(one: list[Fold], other: list[Fold]) -> bool:
 
 def _labels(whole: Arrays) -> np.ndarray | None:
     """A label for each row, as a splitter takes them; of one-hot targets their class."""
-    found = [each for each in tree.flatten(whole.y) if each is not None]
+    found = [np.asarray(each) for each in tree.flatten(whole.y) if each is not None]
     if not found:
         return None
-    labels: np.ndarray = found[0].reshape(len(found[0]), -1)
+    given = found[0]
+    labels = given.reshape(len(given), -1)
     if labels.shape[1] == 1:
-        return labels[:, 0]
+        return np.asarray(labels[:, 0])
     is_one_hot = labels.dtype != object and ((labels == 0) | (labels == 1)).all()
     if is_one_hot and (labels.sum(axis=1) == 1).all():
-        return labels.argmax(axis=1)
-    return found[0]
+        return np.asarray(labels.argmax(axis=1))
+    return given

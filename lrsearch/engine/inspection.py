@@ -34,8 +34,8 @@ from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, 
 from lrsearch.engine.data import Arrays, Stream, sample_batch
 from lrsearch.engine.device_memory import count_gpus, forget_peak, has_gpu, read_memory
 from lrsearch.engine.failure import user_traceback
-from lrsearch.engine.fold_inspection import find_folds
 from lrsearch.engine.first_look import LOOK_RATE, CallbackLook, StepLook, train_step, try_callbacks
+from lrsearch.engine.fold_inspection import find_folds
 from lrsearch.engine.loaded import Findings, LoadedStudy
 from lrsearch.engine.own_optimizer import describe, own_optimizer, sample_rates, thin_out
 from lrsearch.engine.shared import forget_shared_layers, shared_layers

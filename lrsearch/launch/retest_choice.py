@@ -51,9 +51,7 @@ def choose_settings(
     if wanted.seeds is not None and plan.facts.folds:
         check_folds(wanted.seeds, plan.facts.folds, "seeds")
     usual = plan.retest_seeds or plan.facts.folds or RETEST_SEEDS
-    seeds = wanted.seeds or max(
-        [usual, *(1 + (each.repeat or 0) for each in retests)]
-    )
+    seeds = wanted.seeds or max([usual, *(1 + (each.repeat or 0) for each in retests)])
     top = wanted.top if wanted.top is not None or wanted.trials else plan.retest_top
     best = () if top is None else best_settings(leaderboard, plan.facts.direction, top=top)
     good = {each.number for each in leaderboard.ranked}

@@ -263,6 +263,8 @@ class TrialSession:
         notes = (*outcome.notes, *self._judge.end(spec.trial_id))
         if spec.resume is not None:
             notes = (f"went on from {place_text(spec.resume)}", *notes)
+        if self._study.facts.folds and spec.retest is not None:
+            notes = (f"trained on fold {spec.fold}", *notes)
         return replace(outcome, worker_seconds=self._shares.end(spec.trial_id), notes=notes)
 
     def _break_if_poisoned(self) -> None:
