@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from lrsearch.answer import NOTEBOOK, Answer, summarise
+from lrsearch.answer import NOTEBOOK, Answer
 from lrsearch.errors import EnvironmentProblem, InvalidValue
 from lrsearch.machine import check_system
 from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
@@ -65,7 +65,10 @@ class SearchResult:
         """
         if self.best is None:
             raise InvalidValue(
-                "result", got="no trial that ended well", allowed="a search with a best setting"
+                "result",
+                got="no trial that ended well",
+                allowed="a search with a best setting",
+                fix="result.trials says how each trial ended.",
             )
         if self.best.is_yours:
             fix = "It needs no suggestion: compile as you do, or paste result.export()."
@@ -222,6 +225,7 @@ def search(
     checkpoint_quota: int | None = None,
     accept_change: str | Sequence[str] | None = None,
     allow_version_drift: bool | None = None,
+    log_to: str | Sequence[str] = (),
     quiet: bool = False,
     verbose: bool = False,
     log_file: str | Path | None = None,
@@ -236,7 +240,8 @@ def search(
 
     The options are those of `lrsearch start-study`, by their names there; times are in seconds,
     sizes in bytes. `optimizers`, `schedules` and so on replace what the definition's space says,
-    and are written as in a SearchSpace. A `retest` above the study's own adds seeds.
+    and are written as in a SearchSpace. A `retest` above the study's own adds seeds. `log_to` is a
+    tracker, or several: `"mlflow=sqlite:///mlflow.db"`.
 
     Raises the errors that the command line prints in one line: CallerError, EnvironmentProblem,
     Refused, StudyBroken.
@@ -244,16 +249,25 @@ def search(
     words = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
     from lrsearch.launch.searching import read_call, search_study
     from lrsearch.progress.watching import show_progress
+    from lrsearch.trackers.beside import send_beside
 
     check_system()
     wanted, machine = read_call(words)
-    with show_progress(quiet=quiet, verbose=verbose, log_file=log_file, stream=_stream()) as listen:
+    places = (log_to,) if isinstance(log_to, str) else tuple(log_to)
+    with (
+        show_progress(quiet=quiet, verbose=verbose, log_file=log_file, stream=_stream()) as shown,
+        send_beside(places, lambda: machine.url, shown, _say) as listen,
+    ):
         study = search_study(definition, wanted, machine, listen)
     here = None if isinstance(definition, str | Path) else definition
     return _result(study.name, wanted, machine, here)
 
 
-_NO_OPTIONS = frozenset({"definition", "quiet", "verbose", "log_file"})
+_NO_OPTIONS = frozenset({"definition", "log_to", "quiet", "verbose", "log_file"})
+
+
+def _say(text: str) -> None:
+    print(text, file=_stream(), flush=True)
 
 
 def load(name: str, *, storage: str | None = None) -> SearchResult:
@@ -267,17 +281,17 @@ def load(name: str, *, storage: str | None = None) -> SearchResult:
 def _result(
     name: str, search: SearchOptions, machine: MachineOptions, definition: StudyDefinition | None
 ) -> SearchResult:
+    from lrsearch.report.reading import read_answer
     from lrsearch.storage import open_ledger
 
     with open_ledger(machine.url) as ledger:
         study = ledger.study(name)
         records = ledger.trials(study.id)
-        attempts, scores = ledger.all_attempts(study.id), ledger.row_scores(study.id)
         return SearchResult(
             study=study,
             records=records,
             curves=ledger.curves(study.id),
-            answer=summarise(study, records, attempts, scores=scores, ways=NOTEBOOK),
+            answer=read_answer(ledger, study, records, ways=NOTEBOOK),
             definition=definition,
             search_options=search,
             machine_options=machine,

@@ -110,7 +110,7 @@ class RetestOptions:
     def __post_init__(self) -> None:
         check_fields(self, dict.fromkeys(("seeds", "top"), at_least(1)))
         if self.seeds is None and self.top is None and not self.trials:
-            fix = "Say how many seeds in all, how many of the best settings, or which trial."
+            fix = "Give how many seeds in all, how many of the best settings, or which trial."
             allowed = "given by seeds, top or trial"
             raise InvalidValue("a retest", got="nothing", allowed=allowed, fix=fix)
 

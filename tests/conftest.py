@@ -8,6 +8,7 @@ import gc
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -51,6 +52,14 @@ def new_database(servers, tmp_path):
         return servers(kind).create(f"lrsearch_{next(_count)}")
 
     return make
+
+
+def pytest_configure():
+    """Let processes that tests start hear a hang-up, also in a suite that `nohup` began: a signal
+    that is ignored is inherited, and one with a handler begins anew.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -27,7 +27,6 @@ from lrsearch.answer.ranking import (
     retests_within,
 )
 from lrsearch.answer.retest_race import next_retests
-from lrsearch.answer.settling import NextStep
 from lrsearch.answer.spending import Spent, spent_on
 from lrsearch.answer.spread import prepare_answer
 from lrsearch.answer.verdict import StudyVerdict, give_verdict
@@ -46,7 +45,6 @@ __all__ = [
     "EarlyStops",
     "Expected",
     "Margin",
-    "NextStep",
     "OptimizerRow",
     "Scores",
     "Spent",

@@ -10,6 +10,8 @@ import click
 from lrsearch.cli.completing import complete_search_trial, study_argument
 from lrsearch.cli.opening import columns, open_study
 from lrsearch.cli.options import echo, storage_option, stored_study_options
+from lrsearch.cli.output_files import check_folder, output_option, refuse_unwritable
+from lrsearch.errors import InvalidValue
 
 if TYPE_CHECKING:
     from lrsearch.answer import Answer
@@ -31,18 +33,13 @@ def best(study: str, *, margin: str, storage: str | None, as_json: bool) -> None
     The verdict comes first: better, as good, or undecided. Seeds, the rows of the split and the
     luck of having been chosen are counted.
     """
-    from lrsearch.answer import read_margin, summarise
+    from lrsearch.answer import read_margin
     from lrsearch.report.answer_page import answer_text
+    from lrsearch.report.reading import read_answer
 
     equal = read_margin(margin)
     with open_study(study, storage) as (ledger, record):
-        answer = summarise(
-            record,
-            ledger.trials(record.id),
-            ledger.all_attempts(record.id),
-            scores=ledger.row_scores(record.id),
-            margin=equal,
-        )
+        answer = read_answer(ledger, record, ledger.trials(record.id), margin=equal)
     echo(answer.to_json(), answer_text(answer, width=columns()), as_json=as_json)
 
 
@@ -62,12 +59,7 @@ def best(study: str, *, margin: str, storage: str | None, as_json: bool) -> None
     shell_complete=complete_search_trial,
     help="Export this trial. [default: the best]",
 )
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Write here. [default: the terminal]",
-)
+@output_option("Write here. [default: the terminal]", required=False)
 @click.option(
     "--study-file",
     type=click.Path(path_type=Path),
@@ -93,15 +85,13 @@ def export(
     import lrsearch.keras before you load the file.
     """
     from lrsearch.answer import summarise
-    from lrsearch.errors import InvalidValue
     from lrsearch.report.exporting import export_text
 
     if form == "keras" and (output is None or output.suffix != ".keras"):
         got, allowed = output and str(output), "a file that ends in .keras with --format keras"
         raise InvalidValue("--output", got=got, allowed=allowed)
-    if output is not None and not output.parent.is_dir():
-        fix = f"Create {output.parent} first."
-        raise InvalidValue("--output", got=str(output), allowed="in a folder that exists", fix=fix)
+    if output is not None:
+        check_folder(output)
     with open_study(study, storage) as (ledger, record):
         answer = summarise(record, ledger.trials(record.id))
     if form == "keras" and output is not None:
@@ -111,11 +101,8 @@ def export(
     if output is None:
         click.echo(text)
     else:
-        try:
+        with refuse_unwritable(output):
             output.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            allowed = f"a file that can be written ({error.strerror})"
-            raise InvalidValue("--output", got=str(output), allowed=allowed) from None
         click.echo(f"wrote {output}", err=True)
 
 
@@ -142,13 +129,7 @@ def _write_keras(
 
 
 @click.command("report")
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    help="The HTML file to write.",
-)
+@output_option("The HTML file to write.")
 @stored_study_options
 def report(study: str, *, output: Path, storage: str | None, as_json: bool) -> None:
     """Write all that is known of STUDY as one HTML page that needs no network.

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from lrsearch.choices import CHOICES
-from lrsearch.cli.completing import study_argument
 from lrsearch.cli.opening import columns, open_study
-from lrsearch.cli.options import echo, json_option, storage_option, study_file_option
+from lrsearch.cli.options import echo, json_option, stored_study_options, study_file_option
+from lrsearch.cli.output_files import check_folder, output_option, refuse_unwritable
 
 if TYPE_CHECKING:
     from lrsearch.report.archive import StudyHistory
@@ -21,17 +21,9 @@ if TYPE_CHECKING:
 
 
 @click.command("archive")
-@study_argument
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    help="The zip to write.",
-)
+@output_option("The zip to write.")
 @study_file_option
-@storage_option
-@json_option
+@stored_study_options
 def archive(
     study: str, *, output: Path, study_file: Path | None, storage: str | None, as_json: bool
 ) -> None:
@@ -40,20 +32,14 @@ def archive(
     All but the definition is there as CSV and as JSON. README.txt in it names the files. The data
     that the study trains on are not in it.
     """
-    from lrsearch.errors import InvalidValue
     from lrsearch.report.archive import archive_files, write_archive
 
-    if not output.parent.is_dir():
-        fix = f"Create {output.parent} first."
-        raise InvalidValue("--output", got=str(output), allowed="in a folder that exists", fix=fix)
+    check_folder(output)
     with open_study(study, storage) as (ledger, record):
         sources, why = _sources(record, study_file)
         files = archive_files(_history(ledger, record), sources)
-    try:
+    with refuse_unwritable(output):
         write_archive(output, files)
-    except OSError as error:
-        allowed = f"a file that can be written ({error.strerror})"
-        raise InvalidValue("--output", got=str(output), allowed=allowed) from None
     data = {"study": study, "path": str(output), "files": sorted(files), "definition": not why}
     missing = f" Without its definition: {why}" if why else ""
     echo(data, f"wrote {output}: {len(files)} files.{missing}", as_json=as_json)
@@ -74,10 +60,7 @@ def _history(ledger: Ledger, record: StudyRecord) -> StudyHistory:
 
 
 def _sources(record: StudyRecord, given: Path | None) -> tuple[dict[str, str], str]:
-    """The definition's texts, or why they are not at hand.
-
-    A file that was given must be the study's.
-    """
+    """The definition's texts, or why they are missing; a file that is given must be the study's."""
     from lrsearch.errors import StudyFileError
     from lrsearch.launch.common_steps import find_file
     from lrsearch.worker.definition_files import read_definition

@@ -75,7 +75,8 @@ def search_in_background(
     for option in ("create_only", "log_file"):
         if context.params[option]:
             field = f"--{option.replace('_', '-')}"
-            raise InvalidValue(field, got="given", allowed="left out beside --background")
+            allowed, fix = "left out beside --background", "Leave one of the two out."
+            raise InvalidValue(field, got="given", allowed=allowed, fix=fix)
     words = given_words(context, without={"background", "as_json"})
     search = _start(["start-study", *words, "--", str(study_file)], name, storage)
     data = search.to_json(wait_for_bill(search))

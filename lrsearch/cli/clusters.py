@@ -56,7 +56,8 @@ def check_cluster_options(
     if on is None and dry_run:
         raise InvalidValue("--dry-run", got="given", allowed="left out without --on")
     if on is None and flags:
-        raise click.UsageError(f"Got unexpected extra arguments ({' '.join(flags)})")
+        extra = f"Got unexpected extra arguments ({' '.join(flags)})"
+        raise click.UsageError(f"{extra}: what follows -- needs --on slurm, k8s or ray.")
 
 
 def make_tasks(study: str, flags: tuple[str, ...], options: dict[str, Any]) -> WorkerTasks:

@@ -9,17 +9,7 @@ import click
 
 from lrsearch.cli.completing import complete_study
 from lrsearch.cli.opening import columns, open_storage
-from lrsearch.cli.options import (
-    echo,
-    json_option,
-    output_options,
-    show_progress,
-    storage_option,
-    study_file_option,
-    take_options,
-    training_options,
-    worker_options,
-)
+from lrsearch.cli.options import echo, more_training_options, show_progress, take_options
 
 if TYPE_CHECKING:
     from lrsearch.answer.arms import Comparison
@@ -43,12 +33,7 @@ if TYPE_CHECKING:
     help="First train until each has N quasi-random trials, in a companion: STUDY-by-optimizer.",
 )
 @click.option("--methods", is_flag=True, help="Print a paragraph and a table for a paper.")
-@storage_option
-@study_file_option
-@worker_options
-@training_options
-@output_options
-@json_option
+@more_training_options
 def compare(
     studies: tuple[str, ...],
     *,

@@ -66,6 +66,6 @@ def _token(environ: Mapping[str, str]) -> str | None:
     except OSError as error:
         from lrsearch.errors import EnvironmentProblem
 
-        raise EnvironmentProblem(
-            f"cannot read LRSEARCH_DASHBOARD_TOKEN_FILE {file}: {error.strerror}."
-        ) from None
+        text = f"cannot read LRSEARCH_DASHBOARD_TOKEN_FILE {file}: {error.strerror}."
+        fix = "Name a file that you can read, or set LRSEARCH_DASHBOARD_TOKEN."
+        raise EnvironmentProblem(text, fix=fix) from None

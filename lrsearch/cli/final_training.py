@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lrsearch.cli.completing import complete_search_trial, study_argument
+from lrsearch.cli.completing import complete_search_trial
 from lrsearch.cli.opening import open_study
-from lrsearch.cli.options import echo, json_option, storage_option
+from lrsearch.cli.options import echo, json_option, stored_study_options, study_file_option
+from lrsearch.cli.output_files import check_keras_file, output_option
 
 if TYPE_CHECKING:
     from lrsearch.report.recipe import Recipe
@@ -21,28 +22,16 @@ if TYPE_CHECKING:
 
 _EVERY_SECONDS = 5.0  # a line of progress
 
-_output = click.option(
-    "--output",
-    "-o",
-    type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
-    help="The .keras file to write.",
-)
+_output = output_option("The .keras file to write.")
 _epochs = click.option(
     "--epochs",
     type=click.IntRange(min=1),
     metavar="N",
     help="Train so long; the schedule stretches with it. [default: the study's]",
 )
-_study_file = click.option(
-    "--study-file",
-    type=click.Path(path_type=Path),
-    help="Its file. [default: the path it was started with]",
-)
 
 
 @click.command("train")
-@study_argument
 @_output
 @click.option(
     "--trial",
@@ -51,9 +40,8 @@ _study_file = click.option(
     help="Train this trial's setting. [default: the best]",
 )
 @_epochs
-@_study_file
-@storage_option
-@json_option
+@study_file_option
+@stored_study_options
 def train(
     study: str,
     *,
@@ -73,7 +61,7 @@ def train(
     from lrsearch.report.exporting import choose
     from lrsearch.report.recipe import recipe_of
 
-    _check_output(output)
+    check_keras_file(output)
     with open_study(study, storage) as (ledger, record):
         answer = summarise(record, ledger.trials(record.id))
     recipe = recipe_of(record, choose(answer, trial))
@@ -84,7 +72,7 @@ def train(
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_output
 @_epochs
-@_study_file
+@study_file_option
 @json_option
 def replay(
     file: Path, *, output: Path, epochs: int | None, study_file: Path | None, as_json: bool
@@ -96,18 +84,8 @@ def replay(
     """
     from lrsearch.report.recipe import read_recipe
 
-    _check_output(output)
+    check_keras_file(output)
     _train(read_recipe(file), output, epochs, study_file, as_json=as_json)
-
-
-def _check_output(output: Path) -> None:
-    from lrsearch.errors import InvalidValue
-
-    if output.suffix != ".keras":
-        raise InvalidValue("--output", got=str(output), allowed="a file that ends in .keras")
-    if not output.parent.is_dir():
-        fix = f"Create {output.parent} first."
-        raise InvalidValue("--output", got=str(output), allowed="in a folder that exists", fix=fix)
 
 
 def _train(
@@ -126,7 +104,7 @@ def _train(
             study_file=find_file(recipe.study, study_file),
             output=output,
             epochs=epochs,
-            hears=_reporter(recipe.study.facts.objective),
+            listen=_reporter(recipe.study.facts.objective),
         )
     if outcome.left:
         raise KeyboardInterrupt

@@ -238,6 +238,15 @@ study_file_option = click.option(
     type=click.Path(path_type=Path),
     help="Its file here. [default: the path it was started with]",
 )
+# Of the commands that train more of a stored study and show the answer: retest, compare.
+more_training_options = combine(
+    storage_option,
+    study_file_option,
+    worker_options,
+    training_options,
+    output_options,
+    json_option,
+)
 study_options = combine(
     click.argument("study_file", type=click.Path(path_type=Path)),
     click.option("--name", help="The study's name. [default: the file's, without .py]"),

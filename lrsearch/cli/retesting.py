@@ -8,17 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lrsearch.cli.completing import complete_search_trial, study_argument
-from lrsearch.cli.options import (
-    echo,
-    json_option,
-    output_options,
-    show_progress,
-    storage_option,
-    study_file_option,
-    take_options,
-    training_options,
-    worker_options,
-)
+from lrsearch.cli.options import echo, more_training_options, show_progress, take_options
 from lrsearch.cli.run import print_answer
 
 if TYPE_CHECKING:
@@ -57,12 +47,7 @@ if TYPE_CHECKING:
     "is hardest to tell from, until it is told apart or N are spent.",
 )
 @click.option("--plan-only", is_flag=True, help="Add them and leave; attached workers train them.")
-@storage_option
-@study_file_option
-@worker_options
-@training_options
-@output_options
-@json_option
+@more_training_options
 def retest(
     study: str,
     *,

@@ -34,6 +34,7 @@ from lrsearch.cli.options import (
     until_option,
     worker_options,
 )
+from lrsearch.cli.output_files import check_folder, refuse_unwritable
 from lrsearch.cli.tracking import log_to_option, track
 from lrsearch.cli.words import RememberingCommand
 
@@ -51,15 +52,15 @@ def new_study(file: Path) -> None:
     from lrsearch.errors import InvalidValue
 
     if file.suffix != ".py":
-        raise InvalidValue("FILE", got=str(file), allowed="a name that ends in .py")
+        fix = f"Call it {file.name}.py."
+        raise InvalidValue("FILE", got=str(file), allowed="a name that ends in .py", fix=fix)
     study_name(file)  # refuses a stem that no database would take
     if file.exists():
         new = "a file that does not exist yet"
         raise InvalidValue("FILE", got=str(file), allowed=new, fix="Choose another name.")
-    if not file.parent.is_dir():
-        there, fix = "in a folder that exists", f"Create {file.parent} first."
-        raise InvalidValue("FILE", got=str(file), allowed=there, fix=fix)
-    file.write_text(STARTER.read_text(encoding="utf-8"), encoding="utf-8")
+    check_folder(file, field="FILE")
+    with refuse_unwritable(file, field="FILE"):
+        file.write_text(STARTER.read_text(encoding="utf-8"), encoding="utf-8")
     start = f"lrsearch start-study {quote(str(file))}"
     click.echo(f"wrote {file}. Put your model and data into it, then: {start}")
 
@@ -108,7 +109,7 @@ def start_study(
 
     with (
         show_progress(as_json=as_json, **options) as shown,
-        track(log_to, machine.storage, shown) as listen,
+        track(log_to, machine, shown) as listen,
     ):
         study = run_study(study_file, search, machine, create_only=create_only, listen=listen)
     if not create_only:
@@ -153,7 +154,7 @@ def attach(study: str, *, flags: tuple[str, ...], as_json: bool, **options: Any)
     log_to = options.pop("log_to")
     with (
         show_progress(as_json=as_json, **options) as shown,
-        track(log_to, machine.storage, shown) as listen,
+        track(log_to, machine, shown) as listen,
     ):
         record = attach_workers(
             study, search, machine, study_file=study_file, leave_by=leave_by, listen=listen
@@ -169,13 +170,12 @@ def print_answer(name: str, storage: str | None, *, as_json: bool, beside: Json 
     """Print the study's answer as `lrsearch best` does, and what to do next; as JSON within
     `beside`, where that is given.
     """
-    from lrsearch.answer import summarise
     from lrsearch.report.answer_page import answer_text
+    from lrsearch.report.reading import read_answer
 
     with open_study(name, storage) as (ledger, record):
         records = ledger.trials(record.id)
-        attempts, scores = ledger.all_attempts(record.id), ledger.row_scores(record.id)
-        answer = summarise(record, records, attempts, scores=scores)
+        answer = read_answer(ledger, record, records)
     if as_json:
         echo_json(answer.to_json() if beside is None else {**beside, "answer": answer.to_json()})
         check_result(record, records)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrsearch.cli.completing import complete_trial, study_argument
+from lrsearch.cli.completing import complete_trial
 from lrsearch.cli.opening import columns, open_storage, open_study
 from lrsearch.cli.options import echo, json_option, storage_option, stored_study_options
 from lrsearch.cli.run import check_result
@@ -52,7 +52,7 @@ def status(
     from lrsearch.report.status_page import status_text
 
     if watch and wait is not None:
-        raise click.UsageError("--watch and --wait do not go together.")
+        raise click.UsageError("--watch and --wait exclude each other: give one of them.")
     with open_study(study, storage) as (ledger, _):
         look = partial(_look, ledger, study)
         if wait is not None:
@@ -92,13 +92,13 @@ def _show_change(
     ledger: Ledger, look: Callable[[], dict[str, Json]], seconds: int, *, as_json: bool
 ) -> None:
     """Wait for a change, show it with the verdict and the next step, and leave with its code."""
-    from lrsearch.answer import summarise
+    from lrsearch.report.reading import read_answer
     from lrsearch.report.status_page import status_text
 
     data = wait_for_change(look, seconds)
     record = ledger.study(data["study"])
-    records, attempts = ledger.trials(record.id), ledger.all_attempts(record.id)
-    answer = summarise(record, records, attempts, scores=ledger.row_scores(record.id)).to_json()
+    records = ledger.trials(record.id)
+    answer = read_answer(ledger, record, records).to_json()
     data |= {"verdict": answer["verdict"], "next": next_action(data, answer["next"])}
     text = (
         f"{data['verdict']['text']}\n{data['next']['text']}\n\n{status_text(data, width=columns())}"
@@ -126,7 +126,7 @@ def trials(study: str, *, form: str, storage: str | None, as_json: bool) -> None
     from lrsearch.report.trials import trial_row, trials_csv, trials_table
 
     if as_json and form == "csv":
-        raise click.UsageError("--json and --format csv exclude each other.")
+        raise click.UsageError("--json and --format csv exclude each other: give one of them.")
     as_json = as_json or form == "json"
     with open_study(study, storage) as (ledger, record):
         records = ledger.trials(record.id)
@@ -141,10 +141,8 @@ def trials(study: str, *, form: str, storage: str | None, as_json: bool) -> None
 
 
 @click.command("show")
-@study_argument
+@stored_study_options
 @click.argument("trial", shell_complete=complete_trial)
-@storage_option
-@json_option
 def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
     """Show one TRIAL of STUDY: its setting, attempts, curve and error. 7 is a trial, 7/2 its second
     retest.

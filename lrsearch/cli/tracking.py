@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from shlex import quote
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
-from lrsearch.cli.completing import study_argument
 from lrsearch.cli.opening import open_study
-from lrsearch.cli.options import echo, json_option, storage_option
+from lrsearch.cli.options import echo, stored_study_options
 
 if TYPE_CHECKING:
     from lrsearch.messages import Listener
-
-# For what has ended in the last moment, once the search itself is over.
-LAST_SECONDS = 20.0
+    from lrsearch.options import MachineOptions
 
 log_to_option = click.option(
     "--log-to",
@@ -32,7 +28,6 @@ log_to_option = click.option(
 
 
 @click.command("log")
-@study_argument
 @click.option(
     "--to",
     "to",
@@ -46,8 +41,7 @@ log_to_option = click.option(
     is_flag=True,
     help="Go on until the study has ended, or the standard input does.",
 )
-@storage_option
-@json_option
+@stored_study_options
 def log(
     study: str, *, to: tuple[str, ...], follow: bool, storage: str | None, as_json: bool
 ) -> None:
@@ -56,6 +50,10 @@ def log(
     A run has the setting, the curve with the rate, the state and the value. Runs that are there
     already are left out.
     """
+    if follow:
+        from lrsearch.trackers.beside import give_way
+
+        give_way()
     from lrsearch.trackers import Place
     from lrsearch.trackers.sending import Sender
     from lrsearch.trackers.sending import follow as follow_study
@@ -82,57 +80,10 @@ def _watch_input(over: threading.Event) -> None:
     over.set()
 
 
-@contextmanager
-def track(places: Sequence[str], storage: str | None, listen: Listener) -> Iterator[Listener]:
-    """Yield a listener that starts a sender once the study is there, and passes messages on.
+def track(
+    places: Sequence[str], machine: MachineOptions, listen: Listener
+) -> AbstractContextManager[Listener]:
+    """Have a search sent to `places` meanwhile, as --log-to asks; gives its listener."""
+    from lrsearch.trackers.beside import send_beside
 
-    Raises InvalidValue and EnvironmentProblem before anything begins.
-    """
-    if not places:
-        yield listen
-        return
-    from lrsearch.messages import Event, StudyBegun
-    from lrsearch.trackers import Place
-
-    words = [word for each in places for word in ("--to", str(Place.parse(each)))]
-    words += [] if storage is None else ["--storage", storage]
-    started: list[subprocess.Popen[bytes]] = []
-
-    def hear(event: Event) -> None:
-        if isinstance(event.message, StudyBegun) and not started:
-            started.append(_start(event.message.study, words))
-        listen(event)
-
-    try:
-        yield hear
-    finally:
-        for each in started:
-            _end(each)
-
-
-def _start(study: str, words: Sequence[str]) -> subprocess.Popen[bytes]:
-    from lrsearch.clusters.tasks import find_program
-
-    return subprocess.Popen(  # noqa: S603 - our own program
-        [*find_program(), "log", "--follow", *words, "--", study],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,  # a terminal's Ctrl-C reaches the search alone
-    )
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let the sender send what is left; it is ended where that takes too long."""
-    assert process.stdin is not None
-    with suppress(OSError):
-        process.stdin.close()
-    try:
-        process.wait(LAST_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        words = process.args
-        assert isinstance(words, list)
-        study, to = quote(str(words[-1])), str(words[words.index("--to") + 1])
-        fix = f"send the rest with: lrsearch log {study} --to {quote(to)}"
-        click.echo(f"lrsearch: the tracker takes longer than {LAST_SECONDS:g} s; {fix}", err=True)
+    return send_beside(places, lambda: machine.url, listen, partial(click.echo, err=True))

@@ -53,7 +53,6 @@ def next_action(data: dict[str, Json], answer: dict[str, Json]) -> dict[str, Jso
     if data["workers"]:
         text = f"Wait: lrsearch status {name} --json --wait 90"
         return {**answer, "action": "wait", "text": text}
-    closed = data["state"] in {StudyState.STOPPED, StudyState.DRAINING}
-    first = f"lrsearch resume {name} && " if closed else ""
+    first = f"lrsearch resume {name} && " if StudyState(data["state"]).is_stopped else ""
     text = f"No worker trains it. Go on: {first}lrsearch attach {name}"
     return {**answer, "action": "attach", "text": text}

@@ -5,6 +5,6 @@ module here makes what its cluster takes, and hands it over; a module for anothe
 same two functions, `describe` and `submit`.
 """
 
-from lrsearch.clusters.tasks import Submitted, WorkerTasks
+from lrsearch.clusters.tasks import WorkerTasks
 
-__all__ = ["Submitted", "WorkerTasks"]
+__all__ = ["WorkerTasks"]

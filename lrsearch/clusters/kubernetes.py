@@ -66,7 +66,7 @@ _MOUNT = """\
 def describe(tasks: WorkerTasks) -> str:
     """The manifest of the Job; `kubectl create -f -` takes it unchanged. Raises InvalidValue."""
     if tasks.image is None:
-        fix = "Build one of the Dockerfile, with the study file in it."
+        fix = "Build one from the Dockerfile, with the study file in it."
         raise InvalidValue("--image", got=None, allowed="given for Kubernetes", fix=fix)
     text = _MANIFEST.format(
         name=f"{tasks.slug}-{secrets.token_hex(3)}",  # one study may have several Jobs

@@ -1,4 +1,4 @@
-"""optuna-dashboard over a ledger, behind a filter that lets nobody change results."""
+"""optuna-dashboard over a ledger, behind a filter that refuses every change of results."""
 
 from lrsearch.dashboard.guard import Guard
 from lrsearch.dashboard.serving import serve

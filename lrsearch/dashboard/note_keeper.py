@@ -33,9 +33,10 @@ class NoteWriter:
         written = 0
         for study in self._ledger.studies():
             mirror = Mirror(self._ledger)
-            mirror.sync(study.id)
+            mirrored = mirror.sync(study.id)
             version = self._shelf.version(study.id)
-            changed = version != self._seen.get(study.id)
+            # a trial's note needs Optuna's row, and a look makes some hundred rows at most
+            changed = version != self._seen.get(study.id) or mirrored > 0
             line = self._shelf.line(study.id) if changed or study.id in self._again else None
             if line is not None:
                 written += write_notes(self._ledger, line.study, line.answer, line.records)

@@ -50,7 +50,7 @@ class Prefixed:
 
 
 class Moved:
-    """optuna-dashboard, told its prefix."""
+    """optuna-dashboard under a prefix, which its page and its answers then name."""
 
     def __init__(self, application: Application, prefix: str) -> None:
         self._application, self._prefix = application, prefix.encode()

@@ -41,7 +41,9 @@ def serve(
     """
     check_reach(host, token)
     shelf = Shelf(ledger)
-    with _interrupt_on_sigterm(), suppress(KeyboardInterrupt):
+    with _interrupt_on_sigterm(), suppress(KeyboardInterrupt), warnings.catch_warnings():
+        # of a parameter with few trials: its page says nothing of it, and a terminal need not
+        warnings.filterwarnings("ignore", module=r"optuna\.importance")
         guarded = guard_everything(
             ledger, shelf, allow_notes=allow_notes, token=token, prefix=check_prefix(prefix)
         )
@@ -81,7 +83,8 @@ def check_reach(host: str, token: str | None) -> None:
     if token is not None and len(token) < SHORTEST_TOKEN:
         got = f"a token of {len(token)} characters"
         allowed = f"at least {SHORTEST_TOKEN} characters long"
-        raise InvalidValue("LRSEARCH_DASHBOARD_TOKEN", got=got, allowed=allowed)
+        fix = "Make one with: openssl rand -hex 16"
+        raise InvalidValue("LRSEARCH_DASHBOARD_TOKEN", got=got, allowed=allowed, fix=fix)
     if token is None and host not in LOOPBACK:
         fix = "Set LRSEARCH_DASHBOARD_TOKEN (openssl rand -hex 16), and let a proxy add TLS."
         allowed = "this machine's own (127.0.0.1) without a token"

@@ -13,11 +13,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import summarise
 from lrsearch.report.html.lines_figures import shown_curves
 from lrsearch.report.html.page import report_body
 from lrsearch.report.html.sections import ReportData
 from lrsearch.report.html.studies_page import StudyLine
+from lrsearch.report.reading import read_answer
 from lrsearch.storage import Follower
 from lrsearch.values import StudyRecord
 
@@ -119,12 +119,11 @@ class Shelf:
         version = _version(glance.study, kept.follower, alive)
         if kept.line is not None and version == kept.version:
             return
-        records, attempts = kept.follower.records, self._ledger.all_attempts(study_id)
-        scores = self._ledger.row_scores(study_id)
+        records = kept.follower.records
         kept.line = StudyLine(
             study=glance.study,
             records=records,
-            answer=summarise(glance.study, records, attempts, scores=scores),
+            answer=read_answer(self._ledger, glance.study, records),
             workers=glance.workers,
             now=glance.now,
         )

@@ -111,9 +111,8 @@ class StudyDefinition:
             return self.space.with_batch_sizes(sizes)
         if tuple(self.space.batch_sizes) != sizes:
             own = f"the space's own ({list(self.space.batch_sizes)})"
-            raise InvalidValue(
-                "batch_size", got=self.batch_size, allowed=own, fix="Say it in one place."
-            )
+            fix = "Say it in one place: StudyDefinition or SearchSpace."
+            raise InvalidValue("batch_size", got=self.batch_size, allowed=own, fix=fix)
         return self.space
 
     def with_overrides(self, overrides: Mapping[str, Json]) -> StudyDefinition:

@@ -34,7 +34,8 @@ def read_array(label: str, value: Any) -> np.ndarray:
         with np.errstate(over="ignore"):  # `find_gaps` finds what becomes infinite
             return np.asarray(adapt_array(value if hasattr(value, "__array__") else plain))
     except ValueError:
-        raise InvalidValue(label, got=f"an array of {plain.dtype}", allowed=_ALLOWED) from None
+        got, fix = f"an array of {plain.dtype}", "Convert it in load_data: .astype('float32')."
+        raise InvalidValue(label, got=got, allowed=_ALLOWED, fix=fix) from None
 
 
 def find_gaps(array: np.ndarray) -> np.ndarray:

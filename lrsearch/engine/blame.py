@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from lrsearch.errors import AskedToLeave
 from lrsearch.values import Outcome, Progress, Save, Snapshot, Source, TrialSpec, Verdict, Watch
 
-# Raised by the study's code, unless this process was told to stop.
+# Raised by the study's code, unless this process was asked to stop.
 LEAVING = (SystemExit, KeyboardInterrupt)
 _home: int | None = None  # the process that trains, or measures before that
 

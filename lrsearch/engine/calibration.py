@@ -107,7 +107,7 @@ def timed_specs(loaded: LoadedStudy) -> list[TrialSpec]:
 
 
 class TimedStack:
-    """A stack that trains nobody yet, with rows like these specs, as many as are asked for.
+    """A stack in which no trial trains yet, with any number of rows like these specs.
 
     The graphs that are traced here have the families of all specs: training traces nothing more.
     """

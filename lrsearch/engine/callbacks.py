@@ -122,7 +122,8 @@ def _make(definition: StudyDefinition, trial: Callable[[], TrialInfo]) -> list[C
     if isinstance(made, list | tuple) and all(isinstance(each, _C.Callback) for each in made):
         return list(made)
     allowed = "a function that returns a list of Keras callbacks"
-    raise InvalidValue("callbacks", got=made, allowed=allowed)
+    fix = "Return [] where a training has none."
+    raise InvalidValue("callbacks", got=made, allowed=allowed, fix=fix)
 
 
 def _info(spec: TrialSpec) -> TrialInfo:

@@ -20,7 +20,7 @@ class Engine(Protocol):
 
     Yields exactly one `Outcome` for each `TrialSpec`. An exception of the user's code, whatever its
     class, becomes a FAILED outcome with its traceback, never an exception of `train`. So do
-    SystemExit and KeyboardInterrupt, marked `left`: the worker knows whether this process was told
+    SystemExit and KeyboardInterrupt, marked `left`: the worker knows whether this process was asked
     to stop. What `source`, `watch` and `save` raise is not the user's: it leaves `train` as it is,
     and so does AskedToLeave.
     """

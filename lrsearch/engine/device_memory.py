@@ -1,7 +1,7 @@
 """The memory of the device that trains: what is used, what was used at most, what there is.
 
-On a GPU TensorFlow's own allocator says it. On a CPU what is used is this process' memory, and what
-there is includes a part of what is free: the rest is other workers'.
+On a GPU TensorFlow's own allocator reports all three. On a CPU the used memory is this process'.
+The memory there is includes a part of the free memory: the rest belongs to other workers.
 """
 
 from __future__ import annotations

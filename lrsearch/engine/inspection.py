@@ -6,13 +6,10 @@ parent that never imports TensorFlow.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from keras import ops
 
 from lrsearch.definition import StudyDefinition, fingerprint_of, recorded_of
 from lrsearch.definition.loading import own_traceback
@@ -36,6 +33,7 @@ from lrsearch.engine.device_memory import count_gpus, forget_peak, has_gpu, read
 from lrsearch.engine.failure import user_traceback
 from lrsearch.engine.first_look import LOOK_RATE, CallbackLook, StepLook, train_step, try_callbacks
 from lrsearch.engine.fold_inspection import find_folds
+from lrsearch.engine.kept_weights import digest_weights
 from lrsearch.engine.loaded import Findings, LoadedStudy
 from lrsearch.engine.own_optimizer import describe, own_optimizer, sample_rates, thin_out
 from lrsearch.engine.shared import forget_shared_layers, shared_layers
@@ -180,9 +178,8 @@ def _start_model(loaded: LoadedStudy, seed: int) -> tuple[Model, _Start]:
         train = loaded.first_data.train
         with scope_of(model), _study_code(definition):
             build_layers(model, sample_batch(train, loaded.first_size))
-    weights = [ops.convert_to_numpy(each) for each in model.trainable_variables]
-    hashes = [hashlib.sha256(each.tobytes()).hexdigest() for each in weights]
-    return model, _Start(seeds=seeds, shapes=shapes, weights=digest(hashes))
+    weights = digest_weights(model.trainable_variables)
+    return model, _Start(seeds=seeds, shapes=shapes, weights=weights)
 
 
 def _try_step(loaded: LoadedStudy) -> tuple[_Start, StepLook, Direction | None]:
@@ -254,8 +251,9 @@ def _logs(step: StepLook, calls: CallbackLook) -> dict[str, float]:
 def _check_objective(definition: StudyDefinition, step: StepLook, calls: CallbackLook) -> None:
     objective, names = definition.objective, tuple(_logs(step, calls))
     if objective in step.others:
-        allowed = "one number an epoch; this one is none"
-        raise InvalidValue("objective", got=objective, allowed=allowed)
+        allowed = "a log of one number per epoch"
+        fix = f"Log {objective!r} as a plain number, or name another log."
+        raise InvalidValue("objective", got=objective, allowed=allowed, fix=fix)
     if objective not in names:
         fix = f"An epoch logs: {', '.join(names)}."
         raise UnknownName("metric for objective", got=objective, known=names, fix=fix)

@@ -66,22 +66,22 @@ class KeptWeights(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: Logs = None) -> None:
         del logs
-        self._last = digest_of_weights(self.model)
+        self._last = digest_weights(self.model.weights)
         self._validated[self._last] = self._attempt.epoch + 1
 
     def changed(self, model: Model) -> bool:
         """Whether the finished model has neither the last epoch's weights nor their average."""
-        return digest_of_weights(model) != self._last and not holds_moving_average(model)
+        return digest_weights(model.weights) != self._last and not holds_moving_average(model)
 
     def epoch_of(self, model: Model) -> int | None:
         """The last epoch, from 1, that validated the model's weights."""
-        return self._validated.get(digest_of_weights(model))
+        return self._validated.get(digest_weights(model.weights))
 
 
-def digest_of_weights(model: Model) -> str:
-    """Equal for equal weights, statistics included; seeds are not part of it."""
+def digest_weights(weights: Sequence[Variable]) -> str:
+    """Hash the values of weights: equal for equal values of the same shapes."""
     digest = hashlib.blake2b(digest_size=16)
-    for variable in model.weights:
+    for variable in weights:
         digest.update(np.ascontiguousarray(ops.convert_to_numpy(variable)).tobytes())
     return digest.hexdigest()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from lrsearch.errors import StudyBroken
+from lrsearch.errors import Refused, StudyBroken
 from lrsearch.messages import Listener
 from lrsearch.options import SearchOptions
 from lrsearch.progress.listeners import ignore, send_note
@@ -23,6 +23,13 @@ def refuse_broken(study: StudyRecord) -> None:
             f"study {study.name!r} is broken: its first trials all failed alike. {fix}",
             traceback_text=study.reason,
         )
+
+
+def nothing_to_retest(study: StudyRecord) -> Refused:
+    """Make the refusal of retests in a study whose search gave no value."""
+    none = f"no trial of study {study.name!r} ran to its end with a value:"
+    fix = f"See lrsearch trials {quote(study.name)}."
+    return Refused(f"{none} there is nothing to retest.", fix=fix)
 
 
 def check_identity(

@@ -139,8 +139,8 @@ def complete_study(name: str, machine: MachineOptions) -> StudyRecord:
 
     The pool has left by then with its signal handlers: a Ctrl-C ends this step like any program.
     """
-    from lrsearch.answer import summarise
     from lrsearch.report.optuna_page import show_in_optuna
+    from lrsearch.report.reading import read_answer
     from lrsearch.storage import Mirror
 
     with open_database(machine.url) as ledger:
@@ -149,7 +149,6 @@ def complete_study(name: str, machine: MachineOptions) -> StudyRecord:
             mirror = Mirror(ledger)
             mirror.complete(study.id)
             records = ledger.trials(study.id)
-            scores = ledger.row_scores(study.id)
-            answer = summarise(study, records, ledger.all_attempts(study.id), scores=scores)
+            answer = read_answer(ledger, study, records)
             show_in_optuna(ledger, mirror, study, records, answer, last=True)
         return study

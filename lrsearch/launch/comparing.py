@@ -54,8 +54,9 @@ def top_up(
     with open_stored_study(name, machine) as (ledger, study):
         arms = arm_names(study, by)
         if len(arms) < 2:  # noqa: PLR2004 - nothing to compare
-            allowed = f"a study that searches several {by}s"
-            raise InvalidValue("--by", got=by, allowed=allowed)
+            allowed = f"what study {name!r} searches several of; it has {len(arms)} {by}"
+            other = "schedule" if by == "optimizer" else "optimizer"
+            raise InvalidValue("--by", got=by, allowed=allowed, fix=f"Try --by {other}.")
         total, known = each * len(arms), _known(ledger, study, by)
         left = total - (0 if known is None else ledger.counts(known.id).done)
         if known is not None and left <= 0:
@@ -73,7 +74,7 @@ def _known(ledger: Ledger, study: StudyRecord, by: str) -> StudyRecord | None:
     name = companion_name(study.name, by)
     found = find_study(ledger, name)
     if found is not None and found.plan.balanced != by:
-        fix = f"Delete {name}, which is no companion, or keep it and compare another study."
+        fix = f"Another study has it: delete {name!r}, or compare another study."
         raise InvalidValue("companion", got=name, allowed="a name that is free", fix=fix)
     if found is not None:
         refuse_broken(found)

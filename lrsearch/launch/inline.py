@@ -85,7 +85,8 @@ def run_inline(
             _train(config, loader, ledger, ledger.study(name), listen)
         study = ledger.study(name)
     if study.state is StudyState.BROKEN:
-        raise StudyBroken("the first trials all failed alike", traceback_text=study.reason)
+        fix = "Correct the study's code and search again."
+        raise StudyBroken("the first trials all failed alike", fix=fix, traceback_text=study.reason)
     return study
 
 

@@ -12,18 +12,16 @@ from lrsearch.launch.retest_choice import RetestChoice, choose_settings, list_re
 from lrsearch.messages import Listener
 from lrsearch.options import RetestOptions
 from lrsearch.progress.listeners import ignore, send_note
-from lrsearch.values import Json, StudyRecord, StudyState
+from lrsearch.values import Json, StudyRecord
 
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger, RetestsTaken
-
-STOPPED = frozenset({StudyState.STOPPED, StudyState.DRAINING})
 
 
 def training_step(study: StudyRecord, *, waits: bool) -> str:
     """The command that lets workers train the study's retests; empty where none `waits`."""
     name = quote(study.name)
-    if study.state in STOPPED:
+    if study.state.is_stopped:
         return f"It is {study.state.value}: lrsearch resume {name}, then lrsearch attach {name}."
     return f"Workers train them by: lrsearch attach {name}" if waits else ""
 
@@ -39,7 +37,7 @@ class RetestsAdded:
     @property
     def stopped(self) -> bool:
         """Whether no worker trains the retests until the study is resumed."""
-        return self.study.state in STOPPED
+        return self.study.state.is_stopped
 
     @property
     def next_step(self) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import rank_trials
 from lrsearch.answer.words import count_text
-from lrsearch.errors import InvalidValue, Refused
-from lrsearch.launch.checking import refuse_broken
+from lrsearch.errors import InvalidValue
+from lrsearch.launch.checking import nothing_to_retest, refuse_broken
 from lrsearch.launch.common_steps import complete_study, open_stored_study, start_workers, train
-from lrsearch.launch.queueing import STOPPED, training_step
+from lrsearch.launch.queueing import training_step
 from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, SearchOptions
 from lrsearch.progress.listeners import broadcast, ignore
@@ -34,7 +33,7 @@ class Race:
     @property
     def stopped(self) -> bool:
         """Whether no worker trains the retests until the study is resumed."""
-        return self.study.state in STOPPED
+        return self.study.state.is_stopped
 
     @property
     def next_step(self) -> str:
@@ -81,7 +80,7 @@ def race(
     listen = broadcast({"progress": listen})  # a listener that fails does not end training
     with open_stored_study(name, machine) as (ledger, study):
         over, there = _look(ledger, study)
-        if plan_only or not over or study.state in STOPPED or there >= total:
+        if plan_only or not over or study.state.is_stopped or there >= total:
             return _ask(ledger, study, total)
         with start_workers(
             ledger, study, search, machine, study_file=study_file, listen=listen, left=total - there
@@ -103,9 +102,7 @@ def _look(ledger: Ledger, study: StudyRecord) -> tuple[bool, int]:
         raise Refused(f"study {study.name!r} has {folds} folds; {uneven} use {other}.")
     over = ledger.search_is_over(study.id)
     if over and not rank_trials(ledger.trials(study.id), study.direction):
-        none = f"no trial of study {study.name!r} ran to its end with a value:"
-        see = f"See lrsearch trials {quote(study.name)}."
-        raise Refused(f"{none} there is nothing to retest. {see}")
+        raise nothing_to_retest(study)
     return over, ledger.counts(study.id).retests
 
 

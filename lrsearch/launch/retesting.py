@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from shlex import quote
 
-from lrsearch.errors import Refused
+from lrsearch.launch.checking import nothing_to_retest
 from lrsearch.launch.common_steps import complete_study, open_stored_study, start_workers, train
-from lrsearch.launch.queueing import STOPPED, RetestsAdded, add_retests
+from lrsearch.launch.queueing import RetestsAdded, add_retests
 from lrsearch.launch.retest_choice import choose_settings
 from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
@@ -43,10 +42,8 @@ def retest(
         choice = choose_settings(study, ledger.trials(study.id), wanted)
         over = ledger.search_is_over(study.id)
         if over and not choice.trials:
-            none = f"no trial of study {name!r} ran to its end with a value:"
-            see = f"See lrsearch trials {quote(name)}."
-            raise Refused(f"{none} there is nothing to retest. {see}")
-        if plan_only or not over or study.state in STOPPED:
+            raise nothing_to_retest(study)
+        if plan_only or not over or study.state.is_stopped:
             # The caller prints what was done, in place of the answer.
             return add_retests(ledger, study, wanted)
         left = choice.lacking + choice.waiting

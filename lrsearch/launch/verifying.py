@@ -56,7 +56,8 @@ def verify(
     study = archive.study
     chosen = choose_repetitions(study, archive.trials, trials)
     if not chosen:
-        raise Refused(f"the archive of {study.name!r} holds no training that ended by itself.")
+        none = f"the archive of {study.name!r} holds no training that ended by itself."
+        raise Refused(none, fix="Archive the study again once a trial has ended.")
     tolerance = summarise(study, archive.trials).tolerance
     with tempfile.TemporaryDirectory(prefix="lrsearch-verify-") as folder:
         from lrsearch.worker.repeating import train_again

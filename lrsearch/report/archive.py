@@ -194,8 +194,9 @@ def _read_files(path: Path) -> dict[str, bytes]:
 
 
 def _no_archive(path: Path, why: str) -> InvalidValue:
-    fix = f"Write one with: lrsearch archive STUDY -o x.zip ({why})."
-    return InvalidValue("archive", got=str(path), allowed="a whole archive of a study", fix=fix)
+    allowed = f"a whole archive of a study ({why})"
+    fix = "Write one with: lrsearch archive STUDY -o x.zip"
+    return InvalidValue("archive", got=str(path), allowed=allowed, fix=fix)
 
 
 def study_from(data: Mapping[str, Json]) -> StudyRecord:

@@ -10,15 +10,15 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from lrsearch.errors import EnvironmentProblem
+from lrsearch.errors import EnvironmentProblem, InvalidValue
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito 2008: told apart under every common colour blindness. Dashes and widths tell lines
-# apart without colour.
-BLACK, GREY, BLUE, VERMILION = "#000000", "#6e6e6e", "#0072B2", "#D55E00"
+# Okabe and Ito 2008: distinct under every common colour blindness. Dashes and widths distinguish
+# lines without colour.
+BLACK, GREY, BLUE, GREEN, VERMILION = "#000000", "#6e6e6e", "#0072B2", "#009E73", "#D55E00"
 # the first is drawn widest and lies lowest: an equal line above it leaves its rim
 LINES: Final[Sequence[Mapping[str, Any]]] = (
     {"color": "#0072B2", "ls": "-", "lw": 4.2},
@@ -33,6 +33,13 @@ AS_IT_IS: Final[Mapping[str, Any]] = {"parse_math": False}
 _LEGEND_SIZE = 8.5
 _FILLED = 0.96  # of the figure's width may be text
 _FEWEST = 12  # characters to a line, however narrow the figure
+
+
+def nothing_to_draw(what: str) -> InvalidValue:
+    """Make the error of a picture of a study that has not got `what` yet."""
+    fix = "Let the study go on: lrsearch status shows how far it is."
+    got, allowed = f"a study without {what}", f"of a study with {what}"
+    return InvalidValue("plot", got=got, allowed=allowed, fix=fix)
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from lrsearch.answer import Answer
 from lrsearch.report.html.headline import verdict_sentence
 from lrsearch.report.html.rates_figure import optimizer_places
-from lrsearch.report.picture_parts import frame_of, padded
+from lrsearch.report.picture_parts import frame_of_rates, padded
 from lrsearch.report.words import value_text
 from lrsearch.values import Json, StudyRecord, TrialRecord, Trials, TrialState
 
@@ -97,8 +97,7 @@ def rates_json(study: StudyRecord, records: Trials, answer: Answer) -> dict[str,
     if len(rated) > MOST:
         kept = {each.id for each in [*answer.ranked[: MOST // 2], *rated[-MOST // 2 :]]}
         rated = [each for each in rated if each.id in kept]
-    values = [each.value for each in records if each.is_search and each.value is not None]
-    low, high = padded(frame_of(values, study.direction))
+    low, high = padded(frame_of_rates(study, records, answer))
     places = optimizer_places(records, answer)
     traces = [
         _trace(name, place, [each for each in rated if _optimizer(each) == name and each.has_value])
@@ -126,7 +125,7 @@ def _trace(name: str, place: int, group: Trials) -> dict[str, Json]:
 
 def _edge(rated: Trials, state: TrialState, at: float) -> dict[str, Json]:
     group = [each for each in rated if each.state is state]
-    sign = "x" if state is TrialState.DIVERGED else "cross-thin-open"
+    sign = "x" if state is TrialState.DIVERGED else "line-ns-open"
     marker = {"color": "#d55e00" if sign == "x" else "#5b5b5b", "symbol": sign, "size": 8}
     return _scatter(state.value, group, [_short(at)] * len(group), marker)
 
@@ -174,7 +173,9 @@ def _retests(answer: Answer) -> dict[str, Json]:
 def _layout(study: StudyRecord, answer: Answer, ends: tuple[float, float]) -> dict[str, Json]:
     yours = answer.yours.value if answer.yours else None
     name = study.facts.objective
-    said = f" (yours: {value_text(yours)}, the dashed line)" if yours is not None else ""
+    inside = yours is not None and ends[0] <= yours <= ends[1]
+    where = "the dashed line" if inside else "outside"
+    said = f"yours: {value_text(yours)}, {where}" if yours is not None else ""
     line = {
         "type": "line",
         "xref": "paper",
@@ -185,13 +186,18 @@ def _layout(study: StudyRecord, answer: Answer, ends: tuple[float, float]) -> di
         "line": {"color": "#888888", "dash": "dash"},
     }
     return {
-        "title": {"text": escape(f"{name} by peak learning rate{said}"), "font": {"size": 14}},
+        # in two lines: the page's column is narrow, and its tools lie above
+        "title": {
+            "text": escape(f"{name} by peak learning rate") + f"<br>{escape(said)}" * bool(said),
+            "font": {"size": 13},
+            "y": 0.88,
+        },
         "xaxis": {"type": "log", "title": {"text": "peak learning rate"}},
         "yaxis": {"range": [_short(each) for each in ends], "title": {"text": escape(name)}},
         "shapes": [line] if yours is not None else [],
         "height": 450,
-        "legend": {"orientation": "h", "y": -0.25},
-        "margin": {"l": 60, "r": 20, "t": 50},
+        "legend": {"orientation": "h", "y": -0.4},
+        "margin": {"l": 60, "r": 20, "t": 90},
     }
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from lrsearch.answer import Answer
+from lrsearch.answer import Answer, Contender
 from lrsearch.answer.words import rate_text
 from lrsearch.report.canvas import LINES
 from lrsearch.report.words import schedule_text, shape_text
@@ -37,6 +37,11 @@ def legend_text(record: TrialRecord, answer: Answer) -> str:
     return f"{best}{name}: {record.setting.optimizer} {rate}, {schedule}"
 
 
+def search_values(records: Trials) -> list[float]:
+    """The values of the search trials that ran to their end; a pruned one's is no result."""
+    return [each.final_value for each in records if each.is_search and each.has_value]
+
+
 def frame_of(values: Sequence[float], direction: Direction) -> Frame | None:
     """The range of the better values; None where there is none."""
     finite = sorted((each for each in values if math.isfinite(each)), key=direction.cost)
@@ -44,6 +49,24 @@ def frame_of(values: Sequence[float], direction: Direction) -> Frame | None:
         return None
     shown = finite[: len(finite) - round(len(finite) * (1 - _SHOWN_SHARE))]
     return min(shown), max(shown)
+
+
+def frame_of_rates(study: StudyRecord, records: Trials, answer: Answer) -> Frame | None:
+    """The better values, and those of yours and of the retests that lie near them."""
+    found = frame_of(search_values(records), study.direction)
+    if found is None:
+        return None
+    near = [each for contender in answer.retested for each in retest_values(contender)]
+    if answer.yours is not None and answer.yours.value is not None:
+        near.append(answer.yours.value)
+    span = (found[1] - found[0]) or abs(found[1]) or 1.0
+    kept = [each for each in near if found[0] - span <= each <= found[1] + span]
+    return min(found[0], *kept, found[1]), max(found[1], *kept, found[0])
+
+
+def retest_values(contender: Contender) -> tuple[float, ...]:
+    """The values on fresh seeds."""
+    return contender.retest.values if contender.retest else ()
 
 
 def padded(frame: Frame | None) -> Frame:

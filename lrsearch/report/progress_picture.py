@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import Answer
-from lrsearch.errors import InvalidValue
-from lrsearch.report.canvas import BLACK, LINES, finish, new_figure, set_ylabel
+from lrsearch.report.canvas import BLACK, LINES, finish, new_figure, nothing_to_draw, set_ylabel
 from lrsearch.report.picture_parts import HEIGHT, best_after, frame_of, in_order_of_end, padded
 from lrsearch.values import StudyRecord, Trials
 
@@ -22,8 +21,7 @@ def progress_figure(study: StudyRecord, records: Trials, answer: Answer) -> Figu
     ended = in_order_of_end(records)
     steps = best_after(study, ended)
     if not steps:
-        got = "a study without a trial with a value"
-        raise InvalidValue("plot", got=got, allowed="one with some", fix="Let it go on.")
+        raise nothing_to_draw("a trial with a value")
     figure = new_figure(8, HEIGHT)
     panel = figure.subplots()
     places, values = [place for place, _, _ in steps], [value for _, value, _ in steps]

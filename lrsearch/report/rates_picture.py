@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from lrsearch.answer import Answer, OptimizerRow, ended_by_optimizer
 from lrsearch.answer.words import rate_text
-from lrsearch.errors import InvalidValue
 from lrsearch.report.canvas import (
     BLACK,
     BLUE,
+    GREEN,
     GREY,
     VERMILION,
     finish,
     fit_text,
     new_figure,
+    nothing_to_draw,
     set_ylabel,
 )
-from lrsearch.report.picture_parts import Frame, frame_of, padded
-from lrsearch.report.words import range_text
+from lrsearch.report.picture_parts import Frame, frame_of_rates, padded, retest_values
+from lrsearch.report.words import range_text, value_text
 from lrsearch.values import Direction, StudyRecord, Trials, TrialState
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # in this order
-_LEGEND = ("trial", "worse than shown", "diverged", "pruned", "best", "yours", "crawls", "diverges")
+_LEGEND = ("trial", "worse than shown", "diverged", "pruned", "best", "yours", "retests, with mean",
+           "as good as the best", "crawls", "diverges")  # fmt: skip
 _ROOM = 1.6  # times the outermost rates: where the axis ends
 # times the middle on either side, or a single trial would have an axis without a second number
 _LEAST_SPAN = 15.0
@@ -46,18 +48,12 @@ def rates_figure(study: StudyRecord, records: Trials, answer: Answer) -> Figure:
     order = [row.optimizer for row in answer.by_optimizer]
     groups = {name: found[name] for name in dict.fromkeys([*order, *found]) if name in found}
     if not groups:
-        raise InvalidValue(
-            "plot",
-            got="a study without a finished trial",
-            allowed="one with some",
-            fix="Let it go on.",
-        )
+        raise nothing_to_draw("a finished trial")
     width = min(_COLUMNS, len(groups))
     height = -(-len(groups) // width)
     figure = new_figure(max(5.6, 4.2 * width), _PANEL_HEIGHT * height)
     panels = figure.subplots(height, width, squeeze=False, sharey=True)
-    values = [each.value for each in records if each.is_search and each.value is not None]
-    frame = frame_of(values, study.direction)
+    frame = frame_of_rates(study, records, answer)
     for panel, (name, group) in zip(panels.flat, groups.items(), strict=False):
         said = _rates_panel(panel, name, group, answer, frame)
         room = _PANEL_SHARE * figure.get_figwidth() * figure.dpi / width
@@ -88,20 +84,47 @@ def _rates_panel(
         panel.set_yticks([])
     said = _regions(panel, row) if row is not None else ""
     _points(panel, group, answer.direction, frame)
-    yours, best = answer.yours, answer.best
-    above: dict[str, Any] = {"zorder": 3, "clip_on": False}
-    if frame is not None and yours is not None and yours.searched is not None:
-        at, rate = _within(yours.searched, frame), yours.setting.learning_rate
-        panel.axhline(at, color=BLACK, lw=1, ls="--", label="yours", zorder=2)
-        if yours.setting.optimizer == name and rate > 0:
-            panel.scatter(rate, at, marker="D", s=30, color=BLACK, **above)
-    if frame is not None and best is not None and best.setting.optimizer == name:
-        rate, at = best.setting.learning_rate, _within(best.searched or 0.0, frame)
-        ring: dict[str, Any] = {"facecolors": "none", "edgecolors": BLACK, "lw": 1.8, "s": 170}
-        panel.scatter(rate, at, label="best", **ring, **(above | {"zorder": 4}))
+    if frame is not None:
+        _retests(panel, name, answer)
+        _yours_and_best(panel, name, answer, frame)
     panel.grid(alpha=0.25)
     panel.set_xlabel("peak learning rate")
     return said
+
+
+def _retests(panel: Axes, name: str, answer: Answer) -> None:
+    """Shade the rates that do as well as the best; a bar over each setting's retests."""
+    band = answer.band
+    if band is not None and band.optimizer == name:
+        label = "as good as the best"
+        panel.axvspan(band.low, band.high, color=GREEN, alpha=0.15, lw=0, label=label, zorder=0.6)
+    for each in answer.retested:
+        values, rate = retest_values(each), each.setting.learning_rate
+        if not values or each.value is None or rate <= 0 or each.setting.optimizer != name:
+            continue
+        around = [[each.value - min(values)], [max(values) - each.value]]
+        bar: dict[str, Any] = {"fmt": "_", "ms": 8, "capsize": 4, "color": BLACK, "zorder": 3}
+        panel.errorbar(rate, each.value, yerr=around, label="retests, with mean", **bar)
+
+
+def _yours_and_best(panel: Axes, name: str, answer: Answer, frame: Frame) -> None:
+    yours, best = answer.yours, answer.best
+    above: dict[str, Any] = {"zorder": 3, "clip_on": False}
+    if yours is not None and yours.value is not None:
+        at, rate = _within(yours.value, frame), yours.setting.learning_rate
+        if at == yours.value:
+            panel.axhline(at, color=BLACK, lw=1, ls="--", label="yours", zorder=2)
+            marker = "D"
+        else:  # a line at the frame's edge would name a wrong value
+            marker, at = ("v", padded(frame)[0]) if at > yours.value else ("^", padded(frame)[1])
+            label = f"yours ({value_text(yours.value)}, outside)"
+            panel.plot([], [], color=BLACK, marker=marker, ms=6, ls="", label=label)
+        if yours.setting.optimizer == name and rate > 0:
+            panel.scatter(rate, at, marker=marker, s=34, color=BLACK, **above)
+    if best is not None and best.value is not None and best.setting.optimizer == name:
+        rate, at = best.setting.learning_rate, _within(best.value, frame)
+        ring: dict[str, Any] = {"facecolors": "none", "edgecolors": BLACK, "lw": 1.8, "s": 170}
+        panel.scatter(rate, at, label="best", **ring, **(above | {"zorder": 4}))
 
 
 def _span(name: str, group: Trials, answer: Answer) -> tuple[float, float]:
@@ -167,12 +190,15 @@ def _points(
     worse = [(rate, edge) for rate, value in done if (rate, value) not in inside]
     dot: dict[str, Any] = {"color": BLUE, "alpha": 0.85}
     arrow: dict[str, Any] = dot | {"marker": "v" if up else "^", "s": 34}
-    plus: dict[str, Any] = {"marker": "+", "s": 42, "color": GREY}
+    # within the frame: at its edge lie the axis' own ticks
+    inner = padded(frame)[1 if up else 0]
+    inside_edge = edge + 0.035 * (inner - edge)
+    tick: dict[str, Any] = {"marker": "|", "s": 60, "color": GREY, "lw": 1.8}
     cross: dict[str, Any] = {"marker": "x", "s": 38, "color": VERMILION}
     styles: dict[str, tuple[list[tuple[float, float]], dict[str, Any]]] = {
         "trial": (inside, dot | {"marker": "o", "s": 28}),
         "worse than shown": (worse, arrow),
-        "pruned": (_at_edge(group, TrialState.PRUNED, edge), plus),
+        "pruned": (_at_edge(group, TrialState.PRUNED, inside_edge), tick),
         "diverged": (_at_edge(group, TrialState.DIVERGED, edge), cross),
     }
     for label, (points, style) in styles.items():

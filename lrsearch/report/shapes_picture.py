@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import Answer
-from lrsearch.errors import InvalidValue
-from lrsearch.report.canvas import BLACK, finish, new_figure
+from lrsearch.report.canvas import BLACK, finish, new_figure, nothing_to_draw
 from lrsearch.report.picture_parts import best_by_shape
 from lrsearch.report.words import value_digits, value_text
 from lrsearch.values import StudyRecord
@@ -24,8 +23,7 @@ def shapes_figure(study: StudyRecord, answer: Answer) -> Figure:
     """
     found = best_by_shape(study, answer)
     if not found:
-        got = "a study without a searched trial with a value"
-        raise InvalidValue("plot", got=got, allowed="one with some", fix="Let it go on.")
+        raise nothing_to_draw("a searched trial with a value")
     names = list(dict.fromkeys(row.optimizer for row in answer.by_optimizer if row.complete))
     shapes = sorted({shape for _, shape in found})
     order = sorted((value for value, _ in found.values()), key=study.direction.cost)

@@ -5,13 +5,12 @@ records and spaces as dimensions; nothing of SQL, Keras, workers or clocks.
 """
 
 from lrsearch.sampling.learned_stopping import Seen
-from lrsearch.sampling.proposer import SAMPLERS, Sampler, check_sampler, make_sampler
+from lrsearch.sampling.proposer import SAMPLERS, check_sampler, make_sampler
 from lrsearch.sampling.pruning import PRUNERS, pruning_rule
 
 __all__ = [
     "PRUNERS",
     "SAMPLERS",
-    "Sampler",
     "Seen",
     "check_sampler",
     "make_sampler",

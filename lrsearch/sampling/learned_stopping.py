@@ -1,12 +1,12 @@
 """When to stop a trial early, learned from this study's own full runs.
 
 One fixed rule is free on one problem and ruinous on the next: what looks best early may end well or
-badly. So the rule asks the trials that ran to their end: where did those that ended well stand at
-this rung, at worst? A trial that stands clearly lower is stopped. Where early values say nothing,
-some good run stood last, and nobody is stopped. Some trials run on as controls, whatever the rule
-says, so that the rule keeps checking itself.
+badly. So the rule takes the trials that ran to their end and ended well. It asks which rank the
+worst of them had at this rung. A trial that ranks clearly lower is stopped. Where early values say
+nothing, some good run was last at the rung, and no trial is stopped. Some trials run on as
+controls, whatever the rule says, so that the rule is checked all the time.
 
-Pure functions of numbers: all that a verdict depends on is handed in.
+Pure functions of numbers.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def is_control(seed: int, number: int) -> bool:
     return int.from_bytes(digest[:8], "big") % ONE_CONTROL_IN == 0
 
 
-def stands_too_low(value: float, others: Sequence[Seen], direction: Direction) -> bool:
-    """Whether no full run that ended well stood as low as `value` at this rung.
+def ranks_too_low(value: float, others: Sequence[Seen], direction: Direction) -> bool:
+    """Whether no full run that ended well ranked as low as `value` at this rung.
 
     `others` are all who reached the rung, the trial itself among them. A rank is the share of the
     others with a better value; ties count for the trial. The margin is 1 / (q + 1) for q good runs:

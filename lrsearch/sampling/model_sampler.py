@@ -2,10 +2,10 @@
 
 A proposal is a function of the study's seed, the trial's number and the records. The first two
 sampled trials are quasi-random. Each later one is the candidate with the largest expected
-improvement, and every third one that of another optimizer than the leader's. Trials in training
-count as if they had ended badly, so that proposals that are made together stay apart. A claimed
-trial without a setting is given one here, as its own worker will: the second such trial takes the
-second pick, whoever asks first.
+improvement; every third one is the best candidate of another optimizer than the leader's. Trials
+in training count as if they had ended badly, so that proposals that are made together differ. A
+claimed trial without a setting gets one here, the same that its own worker will choose: the second
+such trial takes the second pick, in whatever order the workers ask.
 
 Knows nothing of SQL, Keras or Optuna.
 """

@@ -1,6 +1,6 @@
-"""Outcomes of trials as scores: ranks, so that one value far off cannot rule all others.
+"""Outcomes of trials as scores: ranks, so that one value far off cannot distort all others.
 
-The best outcomes are told apart in full. The worse half is flattened: how bad a bad trial was says
+The better half keeps its differences. The worse half is flattened: how bad a bad trial was says
 little about where the best one is. Knows records; nothing of covariances.
 """
 

@@ -18,12 +18,12 @@ from typing import Final, TypeAlias, final
 
 from lrsearch.choices import check_choice
 from lrsearch.errors import InvalidValue
-from lrsearch.sampling.learned_stopping import Seen, is_control, learned_rungs, stands_too_low
+from lrsearch.sampling.learned_stopping import Seen, is_control, learned_rungs, ranks_too_low
 from lrsearch.values import Direction, Verdict
 
 REDUCTION: Final = 3  # asha and hyperband keep about one trial in three at a rung
 LEARNED: Final = "auto"
-ENOUGH: Final = 5  # the median of fewer values than this stops nobody
+ENOUGH: Final = 5  # with fewer values than this, the median stops no trial
 
 Rungs: TypeAlias = Callable[[int, int], Sequence[int]]
 """(epochs, trial number) -> epochs to look at, before the rise of the rate is considered."""
@@ -118,7 +118,7 @@ def _outside_top_share(value: float, others: Sequence[Seen], direction: Directio
 
 
 PRUNERS: dict[str, tuple[Rungs, Worse]] = {
-    LEARNED: (lambda epochs, _number: learned_rungs(epochs), stands_too_low),
+    LEARNED: (lambda epochs, _number: learned_rungs(epochs), ranks_too_low),
     "none": (lambda _epochs, _number: (), lambda _value, _others, _direction: False),
     "median": (_every_epoch, _below_median),
     "asha": (_halving, _outside_top_share),

@@ -114,7 +114,7 @@ def choose_gpus(machine: Machine, devices: str | None) -> tuple[Gpu, ...]:
         raise InvalidValue("--devices", got=devices, allowed="cpu, gpu, or gpu:0,1 and the like")
     wanted = [int(part) for part in parts] or [gpu.index for gpu in machine.gpus]
     if len(set(wanted)) != len(wanted):
-        fix = "Say --per-device to share one."
+        fix = "Give --per-device to share one."
         raise InvalidValue("--devices", got=devices, allowed="each device once", fix=fix)
     there = {gpu.index: gpu for gpu in machine.gpus}
     missing = [index for index in wanted if index not in there]

@@ -88,7 +88,7 @@ def plan_slots(
         ("--gpus-per-trial", asked.gpus_per_trial),
     ):
         if value is not None:
-            fix, allowed = "Say --workers instead.", "left out on a CPU"
+            fix, allowed = "Give --workers instead.", "left out on a CPU"
             raise InvalidValue(option, got=value, allowed=allowed, fix=fix)
     return _cpu_plan(machine, asked, trials=trials, kept=kept)
 
@@ -180,11 +180,12 @@ def _check_groups(
         allowed = "left out beside --gpus-per-trial"
         raise InvalidValue("--per-device", got=asked.per_device, allowed=allowed, fix=fix)
     if sliced := next((gpu for gpu in gpus if gpu.uuid.startswith("MIG-")), None):
-        what = f"gpu:{sliced.index} is a MIG slice, and CUDA lets a process use one slice"
+        # CUDA lets a process use several slices since driver 570 only (NVIDIA's MIG guide).
+        what = f"gpu:{sliced.index} is a MIG slice, and a worker trains on one slice"
         raise DeviceProblem(f"{what}.", fix="Leave --gpus-per-trial out.")
     if not groups:
         have = count_text(len(gpus), "GPU")
-        fix = f"Say --gpus-per-trial {len(gpus)} or less."
+        fix = f"Give --gpus-per-trial {len(gpus)} or less."
         raise DeviceProblem(
             f"--gpus-per-trial {each} needs {each} GPUs; this machine shows {have}.", fix=fix
         )

@@ -142,7 +142,7 @@ def check_choices(name: str, value: Any) -> None:
         return
     plain = all(each is None or isinstance(each, str | bool) or is_number(each) for each in value)
     if not plain or len({(type(each), each) for each in value}) != len(value):
-        fix = "Choose by name, and look the thing up in build_model(params)."
+        fix = "Choose by name, and map the name to its object in build_model(params)."
         raise InvalidValue(
             f"extra[{name!r}]",
             got=value,

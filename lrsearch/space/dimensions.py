@@ -35,7 +35,7 @@ class Dimension:
         return cls(**{**data, "choices": tuple(data["choices"])})
 
     def canonical(self) -> Json:
-        """The value that stands for a knob which has no effect: the first choice, or the middle."""
+        """The value of a knob that has no effect: the first choice, or the middle of the range."""
         if self.kind == "categorical":
             return self.choices[0]
         if self.log:

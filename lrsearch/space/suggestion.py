@@ -54,13 +54,9 @@ class Suggestion:
         leaves out.
         """
         if self.setting.optimizer == "muon" and model is None:
-            fix = "It must not orthogonalise the output layer."
-            raise InvalidValue(
-                "optimizer(model)",
-                got=None,
-                allowed="given the keras.Model where it is Muon",
-                fix=fix,
-            )
+            allowed = "given the keras.Model where it is Muon"
+            fix = "Muon leaves out the output layer, which only the model shows."
+            raise InvalidValue("optimizer(model)", got=None, allowed=allowed, fix=fix)
         made = build_optimizer(
             self.setting, self.total_steps, self.accumulation, carried=self.carried, model=model
         )
@@ -73,10 +69,9 @@ class Suggestion:
             return
         places, names = excluded.get("places", ()), excluded.get("var_names")
         if places and model is None:
-            fix = "Some of its variables are left out of weight decay."
-            raise InvalidValue(
-                "optimizer(model)", got=None, allowed="given the built keras.Model", fix=fix
-            )
+            allowed = "given the built keras.Model"
+            fix = "Weight decay leaves out some of the model's variables."
+            raise InvalidValue("optimizer(model)", got=None, allowed=allowed, fix=fix)
         variables = [model.trainable_variables[place] for place in places]
         made.exclude_from_weight_decay(var_list=variables or None, var_names=names)
 

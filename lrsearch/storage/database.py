@@ -190,7 +190,7 @@ class Database:
         than TRY_SECONDS goes on by itself, so that `work` must be safe to repeat, even late.
         """
         if time.monotonic() < self._away_until or (self._call and not self._call.done()):
-            raise StorageUnavailable(f"{where(self.url)} did not answer a moment ago.")
+            raise StorageUnavailable(f"{where(self.url)} did not answer a moment ago; try again.")
         self._call = call = call_detached(
             lambda: self.transact(work, reads=reads, patience_seconds=0.0)
         )

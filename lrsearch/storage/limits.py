@@ -1,7 +1,7 @@
 """Client-side time-outs for answers that never come, and for work that must not delay others.
 
-A server's own time-outs do not work while the server or the network stands still: a frozen process,
-a relay that accepts and forwards nothing. TCP's time-outs do not work either while a relay
+A server's own time-outs do not work while the server or the network does not respond: a frozen
+process, a relay that accepts and forwards nothing. TCP's time-outs do not work either while a relay
 acknowledges. Knows no tables.
 """
 

@@ -155,8 +155,8 @@ class LedgerReader:
     def rung_values(self, study_id: int, epoch: int) -> list[RungValue]:
         """The finite objectives of all search trials at the end of `epoch`, and their final ones.
 
-        In one read, so that whoever asks sees the same study.
-        One try: training goes on through an outage. Raises StorageUnavailable.
+        One read gives both, so that they are of the same moment. One try, since training goes on
+        through an outage. Raises StorageUnavailable.
         """
         names = ("id", "state", "value", "origin", "setting")
         columns = [trials.c[name] for name in names]

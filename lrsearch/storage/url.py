@@ -186,7 +186,9 @@ def _read_private(text: str) -> str:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        raise StorageProblem(f"cannot read the storage file {path}: {error.strerror}.") from None
+        text = f"cannot read the storage file {path}: {error.strerror}."
+        fix = f"{VARIABLE}=file:PATH needs a file that holds the database's URL."
+        raise StorageProblem(text, fix=fix) from None
     if mode & 0o077:
         fix = f"Make it private: chmod 600 {quote(str(path))}"
         raise StorageProblem(f"the storage file {path} can be read by others.", fix=fix)
@@ -198,4 +200,4 @@ def _read_secret(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         text = f"cannot read the password file {path} ({PASSWORD_FILE}): {error.strerror}."
-        raise StorageProblem(text) from None
+        raise StorageProblem(text, fix="Name a file that you can read.") from None

@@ -2,10 +2,9 @@
 
 One process reads the ledger and sends every training that has ended, of any worker and engine, as a
 run. Training knows nothing of it. A module here for another tracker offers a class like those in
-`TRACKERS`.
+`places.TRACKERS`.
 """
 
-from lrsearch.trackers.places import TRACKERS, Place
-from lrsearch.trackers.runs import Run, make_run
+from lrsearch.trackers.places import Place
 
-__all__ = ["TRACKERS", "Place", "Run", "make_run"]
+__all__ = ["Place"]

@@ -14,7 +14,7 @@ from lrsearch.trackers.runs import Run, Tracker
 from lrsearch.values import Json
 
 _KEY = "lrsearch.training"
-_BATCH = 1000  # metrics in one call, at most
+_BATCH = 1000  # metrics and parameters in one call, at most
 
 
 def open(where: str, study: str) -> Tracker:  # noqa: A001 - called as a member
@@ -58,10 +58,10 @@ class _MLflow:
                 self._experiment, start_time=round(run.began * 1000), run_name=run.label, tags=tags
             ).info.run_id
             params = [Param(name, str(value)) for name, value in run.params.items()]
-            self._client.log_batch(made, params=params)
             metrics = _metrics(run)
-            while some := list(itertools.islice(metrics, _BATCH)):
-                self._client.log_batch(made, metrics=some)
+            while some := list(itertools.islice(metrics, _BATCH - len(params))):
+                self._client.log_batch(made, metrics=some, params=params)
+                params = []
             status = "FAILED" if run.failed else "FINISHED"
             self._client.set_terminated(made, status, end_time=round(run.ended * 1000))
 

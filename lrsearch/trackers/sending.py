@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from shlex import join
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import summarise
 from lrsearch.errors import EnvironmentProblem, UnknownName, text_of
+from lrsearch.report.reading import read_answer
 from lrsearch.trackers.places import Place
 from lrsearch.trackers.runs import Run, Tracker, key_of, make_run
 from lrsearch.values import StudyState, TrialRecord
@@ -113,7 +113,5 @@ class Sender:
 
     def _conclude(self) -> None:
         study = self._ledger.study(self._study.name)
-        records, scores = self._follower.records, self._ledger.row_scores(study.id)
-        answer = summarise(study, records, self._ledger.all_attempts(study.id), scores=scores)
-        data = answer.to_json()
+        data = read_answer(self._ledger, study, self._follower.records).to_json()
         self._open().conclude(data["verdict"]["text"], data)

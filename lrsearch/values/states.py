@@ -103,3 +103,8 @@ class StudyState(StrEnum):
     STOPPED = "stopped"  # running trials are interrupted
     BROKEN = "broken"  # its own code fails; `reason` says how
     FINISHED = "finished"  # budget spent and retests done
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody stopped the study, so that no trial begins until it is resumed."""
+        return self in {StudyState.DRAINING, StudyState.STOPPED}

@@ -32,7 +32,7 @@ def train_finally(
     study_file: Path,
     output: Path,
     epochs: int | None = None,
-    hears: Callable[[Progress], None] = lambda _progress: None,
+    listen: Callable[[Progress], None] = lambda _progress: None,
 ) -> tuple[Outcome, str, int]:
     """Train and save; returns the outcome, why the file cannot be loaded safely, and the seed.
 
@@ -65,7 +65,7 @@ def train_finally(
     )
 
     def watch(progress: Progress) -> Verdict:
-        hears(progress)
+        listen(progress)
         return Verdict.KEEP
 
     outcome, problem = engine.train_and_save(loaded, spec, output, watch=watch)

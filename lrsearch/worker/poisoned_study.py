@@ -1,4 +1,4 @@
-"""Tells a study whose own code fails from a study with a bad trial."""
+"""Distinguishes a study whose own code fails from a study with a bad trial."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class StudySession:
         `until` "idle" ends the session also where others still train and nothing is left for this
         worker now; "unneeded", where that has been so for longer than a lease.
 
-        An exception from the engine ends the session, too. Where this worker was told to stop, an
+        An exception from the engine ends the session, too. Where this worker was asked to stop, an
         exit puts its attempts back. Any other exception is the engine's own fault: the lease
         lapses, so that the attempt counts as lost and is not tried for ever.
         """

@@ -248,10 +248,10 @@ class TrialSession:
             self._send(planned)
 
     def _excuse(self, outcome: Outcome) -> Outcome:
-        """Put back a trial that an exit ended, where this worker was told to stop.
+        """Put back a trial that an exit ended, where this worker was asked to stop.
 
-        Where nobody asked for the exit of the study's own code, the trial failed: it would be
-        trained for ever.
+        Any other exit is the study's own, and the trial failed: put back, it would be trained for
+        ever.
         """
         if not outcome.left or not self._stop.comes_within_a_moment():
             return outcome

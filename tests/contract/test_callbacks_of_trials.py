@@ -79,15 +79,12 @@ MADE = {
 }
 
 
-# One cell for each way that an attempt goes: `fit`; `graph`, and its hand-over to `fit`; rows, and
-# the hand-over by way of `graph` to `fit`; `auto`, which times rows before it gives them on. In the
-# other cells the attempts go one of these ways.
+# One cell for each way that an attempt goes: `graph`; the hand-over from rows by way of `graph` to
+# `fit`; `auto`, which times rows before it gives them on. In the other cells the attempts go one of
+# these ways, or a part of it.
 WAYS = {
-    ("called at epochs", "fit"),
     ("called at epochs", "graph"),
-    ("called at batches", "graph"),
     ("called at batches", "vectorized"),
-    ("taken out of searched trials", "vectorized"),
     ("taken out of searched trials", "auto"),
 }
 

@@ -86,7 +86,9 @@ def test_it_trains_what_the_source_hands_out_and_yields_an_outcome_each(engine, 
     )
 
 
-@pytest.mark.parametrize("name", ["fit", "graph", "vectorized"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("fit", marks=pytest.mark.slow_matrix), "graph", "vectorized"]
+)
 def test_a_policy_of_the_study_files_top_holds_for_every_trial(name):
     seen = []
 
@@ -239,7 +241,7 @@ def test_callbacks_that_fight_the_schedule_are_taken_out_aloud_but_stay_in_yours
     assert (tmp_path / "b" / "best.keras").exists()
 
 
-@pytest.mark.parametrize("name", ["fit", "graph"])
+@pytest.mark.parametrize("name", [pytest.param("fit", marks=pytest.mark.slow_matrix), "graph"])
 def test_every_callback_that_sets_rates_is_taken_out_and_yours_begins_it_anew_when_resumed(name):
     def made():
         plateau = keras.callbacks.ReduceLROnPlateau(monitor="loss", patience=0, factor=0.1)

@@ -108,7 +108,20 @@ def programs():
     return OrderedDict()
 
 
-@pytest.mark.parametrize("name", INPUTS)
+# Those that hold what the others do, in every run: a shuffle, an epoch that ends within a pass,
+# threads, weights of classes. The rest is the long matrix.
+QUICK = {
+    "a dataset",
+    "a PyDataset that is longer than an epoch",
+    "a PyDataset with threads",
+    "a class-weighted dataset",
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(each, marks=() if each in QUICK else pytest.mark.slow_matrix) for each in INPUTS],
+)
 def test_graph_trains_on_the_batches_that_fit_trains_on(name, programs):
     fields, updates = INPUTS[name]
     specs = [spec(1, optimizer="sgd"), spec(2, optimizer="sgd", rate=3e-3)]

@@ -18,9 +18,17 @@ from lrsearch.values import NO_ROW_SCORES, Status, Verdict
 
 pytestmark = pytest.mark.tensorflow
 each_engine = pytest.mark.parametrize("engine", TRAINING_ENGINES)
+# What one keeper of rows does for all engines: `fit`, which traces every trial, is the long matrix.
+most_engines = pytest.mark.parametrize(
+    "engine",
+    [
+        pytest.param(each, marks=pytest.mark.slow_matrix if each == "fit" else ())
+        for each in TRAINING_ENGINES
+    ],
+)
 FLOATS = {"rel": 2e-4, "abs": 1e-6}
 # Those of which every engine trains one in every run; the rest is the long matrix.
-QUICK = {"accuracy", "a loss with sample weights"}
+QUICK = {"a loss with sample weights"}
 
 
 def trained(engine, kind, *specs, world=None, **changes):
@@ -145,7 +153,7 @@ REGRESSION = Kind(regression(metrics=["mae"]), objective="val_mae")
 FIRST_IS_BEST = replace(REGRESSION, direction="maximize")
 
 
-@each_engine
+@most_engines
 def test_the_best_epochs_rows_are_told_where_the_best_epoch_counts(engine):
     asked = {"objective_epoch": "best", "epochs": 4}
     (outcome,) = trained(engine, FIRST_IS_BEST, spec(schedule="constant", test_split=True), **asked)
@@ -159,7 +167,7 @@ def test_the_best_epochs_rows_are_told_where_the_best_epoch_counts(engine):
         assert rows[split].values == pytest.approx(scores.values, **FLOATS)
 
 
-@each_engine
+@most_engines
 def test_the_best_epochs_rows_travel_in_a_checkpoint(engine):
     asked = {"objective_epoch": "best", "epochs": 4}
     study = open_study(FIRST_IS_BEST.definition(**asked))
@@ -226,7 +234,7 @@ def ema_model():
 # -- what must not suffer --------------------------------------------------------------------------
 
 
-@each_engine
+@most_engines
 def test_a_failure_to_measure_fails_no_trial(engine, monkeypatch):
     def fail(*_arguments, **_options):
         raise ValueError("no such kernel")
@@ -255,7 +263,7 @@ def test_an_objective_that_does_not_fit_is_measured_three_times_at_most(monkeypa
     assert len(measured) == row_keeping.MOST_MISSES
 
 
-@each_engine
+@most_engines
 def test_only_complete_trials_are_measured(engine, monkeypatch):
     measured = []
     monkeypatch.setattr(RowScorer, "measure", lambda *_a, **_o: measured.append(1))
@@ -268,7 +276,7 @@ def test_only_complete_trials_are_measured(engine, monkeypatch):
     assert measured == []
 
 
-@each_engine
+@most_engines
 def test_values_are_the_same_to_the_bit_without_row_scores(engine, monkeypatch):
     kind = Kind(regression(lambda: keras.layers.Dropout(0.3), metrics=["mae"]), objective="val_mae")
     specs = [spec(number, seed=number) for number in (1, 2)]

@@ -24,6 +24,16 @@ layers = keras.layers
 TRIAL = spec(optimizer="sgd")  # the optimizer that is traced soonest
 
 
+def but_for_fit(*engines):
+    """The engines, `fit` in the long matrix alone: plain Keras, which the tests compare with, trains
+    as it does.
+    """
+    marks = {"fit": pytest.mark.slow_matrix}
+    return pytest.mark.parametrize(
+        "engine", [pytest.param(each, marks=marks.get(each, ())) for each in engines]
+    )
+
+
 class Worst(keras.metrics.Metric):
     """The largest error, without a cast: it takes what Keras gives it."""
 
@@ -52,9 +62,22 @@ ARRAYS = {
 }
 
 
+# Every way into the arrays in every run: a cast up, weights, a frame, whole numbers, and rows.
+QUICK_ARRAYS = {"float16, with float64 weights", "pandas", "whole numbers"}
+
+
 @pytest.mark.parametrize(
     ("name", "engine"),
-    [("float64", "fit"), *((name, "graph") for name in ARRAYS), ("float64", "vectorized")],
+    [
+        ("float64", "vectorized"),
+        pytest.param("float64", "fit", marks=pytest.mark.slow_matrix),
+        *(
+            pytest.param(
+                name, "graph", marks=() if name in QUICK_ARRAYS else pytest.mark.slow_matrix
+            )
+            for name in ARRAYS
+        ),
+    ],
 )
 def test_arrays_are_what_keras_own_adapter_makes_of_them(name, engine):
     changed = study(
@@ -134,7 +157,18 @@ TEXT_ARRAYS = {
 }
 
 
-@pytest.mark.parametrize("name", TEXT_ARRAYS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            each,
+            marks=()
+            if each in {"numpy's strings", "a column of objects"}
+            else pytest.mark.slow_matrix,
+        )
+        for each in TEXT_ARRAYS
+    ],
+)
 def test_texts_train_in_every_form_of_array(name):
     texts = TEXT_ARRAYS[name]
     shape = (1,) if len(texts.shape) > 1 else ()
@@ -208,7 +242,7 @@ def known_mse(y, p):
 GAPS = np.where(np.arange(40)[:, None] % 3, Y, np.nan)
 
 
-@pytest.mark.parametrize("engine", ["fit", "vectorized"])
+@but_for_fit("fit", "vectorized")
 def test_gaps_in_targets_train_where_the_loss_leaves_them_out(engine):
     changed = study(build_model=dense(loss=known_mse), load_data=split(X, GAPS))
     loaded, facts = inspected(changed)
@@ -296,7 +330,7 @@ def normed_base():
     )
 
 
-@pytest.mark.parametrize("engine", TRAINING_ENGINES)
+@but_for_fit(*TRAINING_ENGINES)
 def test_layers_that_all_models_share_begin_every_trial_anew(engine):
     build_model, fresh = on_a_base(normed_base)
     changed = study(build_model=build_model)
@@ -365,7 +399,7 @@ def test_what_would_train_on_from_trial_to_trial_is_refused(make, words):
         inspect_study(study(build_model=make()))
 
 
-@pytest.mark.parametrize("engine", ["fit", "graph"])
+@but_for_fit("fit", "graph")
 def test_a_rate_that_is_a_function_trains(engine):
     rate = keras.Variable(2e-3, trainable=False)
     changed = study(build_model=dense(optimizer=lambda: keras.optimizers.Adam(lambda: rate)))

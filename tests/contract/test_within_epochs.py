@@ -124,10 +124,20 @@ PLACES = dict(zip(CASES, ((1, 3), (2, 4), (1, 2), (2, 3)), strict=True))
 APART = ("accumulation, clipping, averages, class weights", "fewer steps than batches")
 
 
-@pytest.mark.parametrize("name", ["fit", "graph"])
 @pytest.mark.parametrize(
-    "case",
-    [pytest.param(case, marks=pytest.mark.slow_matrix if case in APART else ()) for case in CASES],
+    ("case", "name"),
+    [
+        pytest.param(
+            case,
+            name,
+            # `fit` traces each of three runs
+            marks=pytest.mark.slow_matrix
+            if case in APART or (CASES[case] and name == "fit")
+            else (),
+        )
+        for case in CASES
+        for name in ("fit", "graph")
+    ],
 )
 def test_arrays_go_on_at_the_very_update(engines, whole, interrupted, name, case):
     place = PLACES[case]
@@ -149,7 +159,11 @@ def test_arrays_go_on_at_the_very_update(engines, whole, interrupted, name, case
 
 @pytest.mark.parametrize(
     ("name", "optimizer"),
-    [("fit", "schedule_free_adamw"), ("graph", "adam"), ("graph", "schedule_free_adamw")],
+    [
+        ("fit", "schedule_free_adamw"),
+        pytest.param("graph", "adam", marks=pytest.mark.slow_matrix),
+        ("graph", "schedule_free_adamw"),
+    ],
 )
 def test_a_trial_stopped_in_its_validation_trains_no_batch_of_the_epoch_again(
     engines, name, optimizer

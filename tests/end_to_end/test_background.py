@@ -42,7 +42,7 @@ START = "lrsearch start-study toy.json --trials 4 --retest 0 --workers 1 --backg
 
 @pytest.mark.slow
 def test_a_search_in_the_background_is_waited_for_and_ended_by_its_own_commands(shell, tmp_path):
-    toy(tmp_path, epochs=4, epoch_seconds=1.5)
+    toy(tmp_path, epochs=4, epoch_seconds=0.8)
     code, begun = shell(START)
     assert code == 0
     assert begun["study"] == "toy"

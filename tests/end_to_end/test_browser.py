@@ -59,6 +59,7 @@ def test_log_in_watch_a_trial_arrive_look_closer_and_be_refused_a_deletion(
 
     page.open(f"{address}/studies/{study.id}")
     assert page.js("document.querySelector('main').innerText.includes('asks for its token')")
+    assert page.js("getComputedStyle(document.querySelector('main')).maxWidth") == "880px"
     page.js(
         f"document.querySelector('input').value = {TOKEN!r}; document.querySelector('form').submit()"
     )
@@ -91,6 +92,35 @@ def test_log_in_watch_a_trial_arrive_look_closer_and_be_refused_a_deletion(
     assert refused == 405
     assert [each.name for each in ledger.studies()] == [EVIL]
     assert ledger.counts(study.id).done == 2
+
+
+def read_by_keyboard(page):
+    """The figure of rates is one stop of the Tab key, and arrow keys read every mark in it."""
+    focused = "document.activeElement"
+    page.js(f"{focused}.blur()")
+    for _ in range(20):
+        page.press("Tab")
+        if page.js(f"{focused}.className === 'marks'"):
+            break
+    line = f"{focused}.nextElementSibling.textContent"
+    page.press("ArrowRight")
+    assert page.js(line).startswith("best, trial 1: 0.7000 (1 training); sgd 1.0e-1 constant")
+    page.press("Home")
+    read = [page.js(line)]
+    for _ in range(30):
+        page.press("ArrowRight")
+        read.append(page.js(line))
+    for said in ("trial 0: 0.5000; adam", "trial 1: 0.7000; sgd", "trial 2: 0.6000; adam"):
+        assert any(each.startswith(said) for each in read), (said, read)
+    assert page.js("document.querySelectorAll('.at').length") == 1
+    page.press("End", "ArrowRight")
+    assert page.js(line) == read[-1], "the last mark is the last"
+    page.press("Tab")
+    assert page.js(f"'only' in {focused}.dataset"), "one stop, however many marks"
+    page.js("document.querySelector('[data-sort]').focus()")
+    page.press("Enter")
+    sorted_by = "document.querySelector('[aria-sort]')"
+    assert page.js(f"{sorted_by}.textContent + {sorted_by}.ariaSort") == "trialascending"
 
 
 def test_the_report_file_works_alone_at_both_widths_in_print_and_in_the_dark(
@@ -132,5 +162,7 @@ def test_the_report_file_works_alone_at_both_widths_in_print_and_in_the_dark(
         f"{mark}.dispatchEvent(new PointerEvent('pointermove', {{bubbles: true, clientX: 50, clientY: 50}}))"
     )
     assert "trial" in page.js("document.querySelector('#tip').textContent")
+    page.js("document.querySelector('[data-only]').click()")
+    read_by_keyboard(page)
     assert page.js("document.title").startswith(EVIL)
     assert page.problems == []

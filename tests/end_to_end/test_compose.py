@@ -4,6 +4,7 @@ PostgreSQL.
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +39,37 @@ def test_it_is_valid_by_the_compose_specification(file):
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(
+    shutil.which("docker-compose") is None and "LRSEARCH_TEST_NO_SKIP" not in os.environ,
+    reason="docker-compose is not installed",
+)
+@pytest.mark.parametrize("gpu", [False, True])
+def test_docker_compose_itself_reads_the_files_and_the_override_changes_the_worker_alone(
+    tmp_path, gpu
+):
+    def read(*files):
+        words = [word for each in files for word in ("-f", str(ROOT / each))]
+        command = ["docker-compose", "--project-directory", str(tmp_path), *words, "config"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert not done.stderr
+        return yaml.safe_load(done.stdout)["services"]
+
+    plain = read("docker-compose.yml")
+    assert set(plain) == set(COMPOSE["services"])
+    assert plain["worker"]["cpus"] == 1
+    if gpu:
+        both = read("docker-compose.yml", "docker-compose.gpu.yml")
+        worker, before = both.pop("worker"), plain.pop("worker")
+        assert [sorted(each) for each in both.values()] == [sorted(each) for each in plain.values()]
+        assert {name for name in worker if worker[name] != before.get(name)} <= {
+            "build", "command", "cpus", "deploy", "volumes"  # which it lists in another order
+        }  # fmt: skip
+        assert worker["build"]["args"] == {"EXTRA": "gpu"}
+        [device] = worker["deploy"]["resources"]["reservations"]["devices"]
+        assert device == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
 
 
 def test_no_password_stands_on_a_command_line_or_in_an_environment_and_nobody_is_root():

@@ -2,19 +2,27 @@
 
 import json
 import subprocess
+import sys
 import time
 
 import pytest
 import toy_command
 
-TRIALS = 6
+TRIALS = 3
+PYTHON = """
+import lrsearch
+from lrsearch.options import MachineOptions
+MachineOptions.__init__.__kwdefaults__["engine_factory"] = "worker_toy:loader"
+if __name__ == "__main__":
+    lrsearch.search("toy.json", trials=3, retest=0, workers=1, log_to="tensorboard=runs", quiet=True)
+"""
 
 
 @pytest.fixture
 def search(tmp_path):
     """Runs a toy search with a tracker; returns its seconds and its standard error."""
     environment = toy_command.install(tmp_path)
-    (tmp_path / "toy.json").write_text(json.dumps({"epochs": 3, "epoch_seconds": 0.3}))
+    (tmp_path / "toy.json").write_text(json.dumps({"epochs": 3, "epoch_seconds": 0.1}))
 
     def run(*words):
         began = time.monotonic()
@@ -35,6 +43,21 @@ def test_every_training_of_a_search_is_a_run_and_the_verdict_follows(search, tmp
     sent = {each.parent.name for each in (tmp_path / "runs" / "toy").glob("*/sent")}
     assert {str(number) for number in range(TRIALS)} <= sent
     assert any("-retest-1" in each for each in sent)
+    assert list((tmp_path / "runs" / "toy" / "answer").glob("events.*")), "the verdict"
+
+
+@pytest.mark.slow
+def test_a_search_in_python_sends_its_trainings_as_the_command_does(tmp_path):
+    environment = toy_command.install(tmp_path)
+    (tmp_path / "toy.json").write_text(json.dumps({"epochs": 1}))
+    (tmp_path / "search.py").write_text(PYTHON)
+    done = subprocess.run(
+        [sys.executable, "search.py"], cwd=tmp_path, env=environment, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    sent = {each.parent.name for each in (tmp_path / "runs" / "toy").glob("*/sent")}
+    assert sent == {"0", "1", "2"}
     assert list((tmp_path / "runs" / "toy" / "answer").glob("events.*")), "the verdict"
 
 

@@ -15,7 +15,7 @@ import toy_command
 from lrsearch.storage import open_ledger
 from lrsearch.values import StudyState, TrialState
 
-TRIALS = 12
+TRIALS = 4
 # Ray's own warnings are no concern of pytest's: the cluster lives in a process of its own, which
 # removes a node at the first line of its input and ends at the end of it.
 CLUSTER = """
@@ -78,7 +78,9 @@ def until(holds, seconds=90.0):
 def test_an_actor_whose_node_is_removed_goes_on_elsewhere_and_its_worker_dies_with_it(
     here, cluster, tmp_path
 ):
-    says = {"journal": str(tmp_path / "journal"), "epochs": 8, "epoch_seconds": 0.5}
+    gate = tmp_path / "gate"  # trials end when the lost actor's successor is there
+    says = {"journal": str(tmp_path / "journal"), "epochs": 3, "epoch_seconds": 0.05}
+    says |= {"gate": str(gate)}
     (tmp_path / "toy.json").write_text(json.dumps(says))
     rules = ("--sampler", "random", "--pruner", "none")
     create = ("--create-only", "--trials", str(TRIALS), "--retest", "0", *rules)
@@ -101,6 +103,7 @@ def test_an_actor_whose_node_is_removed_goes_on_elsewhere_and_its_worker_dies_wi
         assert cluster.stdout.readline() == "removed\n"
         until(lambda: any(not Path(f"/proc/{pid}").exists() for pid in before), 15)
         until(lambda: {each.pid for each in look(here)[2]} - before)  # it is started again
+        gate.touch()
         assert driver.wait(150) == 0, (tmp_path / "driver.log").read_text()
     finally:
         if driver.poll() is None:
@@ -110,6 +113,6 @@ def test_an_actor_whose_node_is_removed_goes_on_elsewhere_and_its_worker_dies_wi
     assert state is StudyState.FINISHED
     assert [each.state for each in trials] == [TrialState.COMPLETE] * TRIALS
     trained = [json.loads(line) for line in (tmp_path / "journal").read_text().splitlines()]
-    ended = [each["trial"] for each in trained if each["epoch"] == 8]
+    ended = [each["trial"] for each in trained if each["epoch"] == 3]
     assert sorted(ended) == sorted(each.id for each in trials), "each is trained to its end once"
     assert "all 3 workers have left" in (tmp_path / "driver.log").read_text()

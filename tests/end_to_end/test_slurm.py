@@ -16,7 +16,7 @@ from slurm import Slurm
 from lrsearch.storage import open_ledger
 from lrsearch.values import StudyState, TrialState
 
-TRIALS = 8
+TRIALS = 5
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,8 @@ class Submitter:
         self.folder, self.url, self.slurm = folder, url, slurm
         ours = {"LRSEARCH_STORAGE": url, **slurm.environment}
         self._environment = toy_command.install(folder) | ours
-        says = {"journal": str(folder / "journal"), **says}
+        self.gate = folder / "gate"  # trials end when it is there
+        says = {"journal": str(folder / "journal"), "gate": str(self.gate), **says}
         (folder / "toy.json").write_text(json.dumps(says))
         rules = ("--sampler", "random", "--pruner", "none")
         create = ("--create-only", "--trials", TRIALS, "--retest", "0", *rules)
@@ -85,7 +86,7 @@ def submitter(slurm, new_database, tmp_path):
 
 @pytest.mark.slow
 def test_the_budget_is_exact_through_a_signal_a_requeue_and_a_node_that_goes_down(slurm, submitter):
-    here = submitter(epochs=10, epoch_seconds=0.6)
+    here = submitter(epochs=4, epoch_seconds=0.1)
     said = json.loads(here.run("attach", "toy", "--on", "slurm", "--workers", 3, "--json"))
     job = said["job"]
     here.until(lambda: here.training() == 3)
@@ -111,13 +112,14 @@ def test_the_budget_is_exact_through_a_signal_a_requeue_and_a_node_that_goes_dow
     slurm.run("scontrol", "update", f"nodename={node}", "state=resume")
     for number in (alone, requeued):  # Slurm would let them wait for a minute
         slurm.run("scontrol", "update", f"jobid={job}_{number}", "starttime=now")
+    here.gate.touch()
 
     here.until(lambda: here.records()[0] is StudyState.FINISHED, 120)
     here.until(lambda: not slurm.tasks(job))
     _, trials = here.records()
     assert [each.state for each in trials] == [TrialState.COMPLETE] * TRIALS
     trained = [json.loads(line) for line in (here.folder / "journal").read_text().splitlines()]
-    ended = [each["trial"] for each in trained if each["epoch"] == 10]
+    ended = [each["trial"] for each in trained if each["epoch"] == 4]
     assert sorted(ended) == sorted(each.id for each in trials), "each is trained to its end once"
 
 

@@ -29,14 +29,17 @@ def points(count=60, width=4, seed=0):
     return x, (x[:, :1] > 0).astype("float32")
 
 
-def search(tmp_path, monkeypatch, build_model, load_data, **fields):
+def search(tmp_path, monkeypatch, build_model, load_data, *, engine="graph", **fields):
+    """By `graph`, which hands on what it cannot train: timing rows first, as `auto` does, would take
+    half of the time, and tests/contract has rows of such models.
+    """
     monkeypatch.chdir(tmp_path)
     known = {"objective": "val_loss", "epochs": 2, "batch_size": 16, "space": SPACE}
     definition = StudyDefinition(build_model=build_model, load_data=load_data, **(known | fields))
-    return lrsearch.search(definition, trials=3, retest=0, quiet=True)
+    return lrsearch.search(definition, trials=2, retest=0, quiet=True, engine=engine)
 
 
-def assert_all_trained(result, count=3):
+def assert_all_trained(result, count=2):
     states = [(each.state, each.reason) for each in result.records]
     assert [state for state, _ in states] == [TrialState.COMPLETE] * count, states
     assert result.records[0].origin is Origin.YOURS
@@ -54,6 +57,7 @@ def dense(inputs=4, **compile_with):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
+    """Searches a study of two trials: yours, and one that is searched."""
     return lambda build, load, **fields: assert_all_trained(
         search(tmp_path, monkeypatch, build, load, **fields)
     )
@@ -203,7 +207,7 @@ def test_pretrained_frozen_and_adapted_layers_survive(run):
         return model
 
     run(build, lambda: (points(), points(seed=1)), callbacks=lambda: [Look()])
-    assert len(seen) == 3
+    assert len(seen) == 2
     for trainable, weights, mean in seen:
         assert not trainable
         assert np.array_equal(weights, pretrained)
@@ -346,9 +350,10 @@ def test_search_gives_a_result_that_a_notebook_can_show(run, tmp_path):
     result = run(
         lambda: dense(optimizer="adam", loss="mse", metrics=["mae"]),
         lambda: (points(), points(seed=1)),
+        engine="auto",
     )
-    assert list(result.trials["optimizer"]) == ["adam", "momentum", "momentum"]
-    assert result.trials.index.tolist() == [0, 1, 2]
+    assert list(result.trials["optimizer"]) == ["adam", "momentum"]
+    assert result.trials.index.tolist() == [0, 1]
     assert result.best.value == min(each.value for each in result.records)
     assert result.yours.trial == 0
     assert "yours" in repr(result)
@@ -374,6 +379,6 @@ def test_searching_again_goes_on_where_it_stood(tmp_path, monkeypatch):
         batch_size=16,
         space=SPACE,
     )
-    second = lrsearch.search(definition, trials=4, retest=0, quiet=True)
-    assert len(second.records) == 4
-    assert [each.value for each in second.records[:3]] == [each.value for each in first.records]
+    second = lrsearch.search(definition, trials=3, retest=0, quiet=True, engine="graph")
+    assert len(second.records) == 3
+    assert [each.value for each in second.records[:2]] == [each.value for each in first.records]

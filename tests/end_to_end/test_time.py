@@ -61,7 +61,8 @@ def test_nothing_ends_later_than_one_trial_after_the_limit_and_loading_counts(se
     assert study.deadline - study.created_at < 10.0
     assert study.state is StudyState.FINISHED
     last = max(each.finished_at for kind in Kind for each in found[kind] if each.finished_at)
-    assert study.deadline - 3.0 < last < study.deadline + 2 * TRIAL_SECONDS
+    # one trial and the ledger's last words; a busy machine takes seconds over them
+    assert study.deadline - 3.0 < last < study.deadline + TRIAL_SECONDS + 5.0
     assert len([each for each in found[Kind.SEARCH] if each.attempt]) > 2
     retests = [each.state for each in found[Kind.RETEST]]
     undone = not retests or TrialState.WAITING in retests  # on a busy machine there may be no time
@@ -75,7 +76,7 @@ def test_what_a_trial_took_of_its_workers_time_is_kept(search, tmp_path):
         query = "select worker_seconds, seconds from lrsearch_trials"
         rows = ledger.database.rows(text(query))
     assert len(rows) == 3
-    assert all(each.seconds <= each.worker_seconds < each.seconds + 2.0 for each in rows), (
+    assert all(each.seconds <= each.worker_seconds < each.seconds + 10.0 for each in rows), (
         "sampling included"
     )
 

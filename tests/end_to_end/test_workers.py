@@ -22,8 +22,11 @@ from lrsearch.errors import (
     StudyBroken,
     StudyFileError,
 )
+from lrsearch.launch import signals
+from lrsearch.launch.pool import STOP_SECONDS
 from lrsearch.messages import Note, Output, StudyAnswer, StudyBegun, TrialEnded, WorkerDied
 from lrsearch.values import Kind, StudyState, TrialState
+from lrsearch.worker import process
 
 # -- a study's way ---------------------------------------------------------------------------------------------------
 
@@ -33,20 +36,20 @@ def messages(events, kind):
 
 
 def test_a_study_is_searched_to_its_budget_exactly_and_retested(study):
-    arguments = study(trials=7, retest=2)
+    arguments = study(trials=5, retest=2)
     events = []
     done = run_study(**arguments, listen=events.append)
     assert done.state is StudyState.FINISHED
-    assert states(arguments) == {TrialState.COMPLETE: 7}
+    assert states(arguments) == {TrialState.COMPLETE: 5}
     assert [
         each.number for each in sorted(records(arguments), key=lambda each: each.number)
-    ] == list(range(7))
+    ] == list(range(5))
     retests = records(arguments, Kind.RETEST)
     assert all(each.state is TrialState.COMPLETE for each in retests)
     assert {each.parent for each in retests} >= {0}
     assert len({each.seed for each in retests}) == 2, "all are retested on the same fresh seeds"
     ended = messages(events, TrialEnded)
-    assert len(ended) == 7 + len(retests)
+    assert len(ended) == 5 + len(retests)
     with ledger_of(arguments) as ledger:
         best = summarise(done, ledger.trials(done.id)).best
         ledger.extend(done.id, trials=1)
@@ -54,10 +57,9 @@ def test_a_study_is_searched_to_its_budget_exactly_and_retested(study):
     assert (told.number, told.value, told.evidence) == (best.trial, best.value, "2 seeds")
     heard = []
     kept = {
-        name: arguments[name]
-        for name in ("study_file", "storage", "engine_factory", "devices", "workers")
+        name: arguments[name] for name in ("study_file", "storage", "engine_factory", "devices")
     }
-    attach("toy", **kept, listen=heard.append)
+    attach("toy", **kept, workers=1, listen=heard.append)
     first = messages(heard, StudyBegun)[0].best
     assert first == told, "who attaches names the study's best before it has trained anything"
 
@@ -86,10 +88,16 @@ def test_the_same_command_adds_nothing_goes_on_to_a_larger_budget_and_refuses_an
     assert states(arguments) == {TrialState.COMPLETE: 3}
     assert run_study(**arguments).trials == 5
     assert states(arguments) == {TrialState.COMPLETE: 5}
-    with pytest.raises(FingerprintMismatch, match="toy: 1 in the study, 2 here"):
-        run_study(**study(workers=1, trials=5, fingerprint=2))
     with pytest.raises(FingerprintMismatch, match="sampler: random in the study, tpe here"):
         run_study(**(arguments | {"sampler": "tpe"}))
+    with pytest.raises(FingerprintMismatch, match="toy: 1 in the study, 2 here"):
+        run_study(**study(workers=1, trials=5, fingerprint=2))
+    with ledger_of(arguments) as ledger:
+        ledger.extend(ledger.study("toy").id, trials=1)
+    kept = {name: arguments[name] for name in ("study_file", "storage", "engine_factory")}
+    with pytest.raises(FingerprintMismatch, match="toy: 1 in the study, 2 here"):
+        attach("toy", **kept, devices="cpu", workers=1)
+    assert states(arguments)[TrialState.COMPLETE] == 5
 
 
 def test_one_worker_and_one_seed_give_one_study(study, tmp_path):
@@ -185,6 +193,7 @@ def test_a_trial_that_kills_its_worker_is_retried_by_another_and_then_failed(stu
     assert [each.ending for each in messages(events, WorkerDied)] == ["signal SIGKILL"] * 2
 
 
+@pytest.mark.long  # the drills kill workers, too
 def test_a_trial_that_kills_its_worker_once_is_trained_at_once_by_another(study):
     arguments = study(behave={"trial 1": "kill-once"}, trials=4)
     run_study(**arguments)
@@ -211,20 +220,25 @@ def test_a_data_set_that_kills_every_worker_ends_the_run(study):
 
 @pytest.mark.parametrize(
     ("number", "code", "workers"),
-    [(signal.SIGINT, 130, 2), (signal.SIGTERM, 143, 1), (signal.SIGHUP, 129, 1)],
+    [
+        (signal.SIGINT, 130, 2),
+        # another number and exit code on the same way
+        pytest.param(signal.SIGTERM, 143, 1, marks=pytest.mark.long),
+        pytest.param(signal.SIGHUP, 129, 1, marks=pytest.mark.long),
+    ],
 )
 def test_a_signal_puts_trials_back_which_go_on_from_their_checkpoints(
     study, tmp_path, number, code, workers
 ):
-    arguments = study(workers=workers, trials=workers, epochs=20, epoch_seconds=0.2)
+    gate = tmp_path / "gate"  # no trial ends before it was put back, however slow the signal is
+    arguments = study(workers=workers, trials=workers, epochs=12, epoch_seconds=0.1, gate=str(gate))
     with driven(arguments) as driver:
         while driver.until("trial.progress")["epoch"] < 3:
             pass
         driver.process.send_signal(number)
-        began = time.monotonic()
-        assert driver.end(timeout=10) == code
-    assert time.monotonic() - began < 10
-    assert gone_within(driver.pids, 1)
+        assert driver.end(timeout=60) == code
+    assert gone_within(driver.pids, 10)
+    gate.touch()
     assert states(arguments) == {TrialState.WAITING: workers}
     assert all(each.lost == 0 for each in records(arguments))
     run_study(**arguments)
@@ -232,7 +246,7 @@ def test_a_signal_puts_trials_back_which_go_on_from_their_checkpoints(
     lines = journal(tmp_path)
     for trial in {line["trial"] for line in lines}:
         epochs = [line["epoch"] for line in lines if line["trial"] == trial]
-        assert epochs == list(range(1, 21)), "no epoch is trained twice, none left out"
+        assert epochs == list(range(1, 13)), "no epoch is trained twice, none left out"
     assert not list((tmp_path / "lrsearch-checkpoints").glob("*/*/*/*.npz")), (
         "checkpoints go when their trial ends"
     )
@@ -243,14 +257,12 @@ def test_a_worker_in_a_long_call_is_ended_and_its_trial_put_back(study):
     with driven(arguments) as driver:
         driver.until("trial.started")
         driver.process.send_signal(signal.SIGINT)
-        began = time.monotonic()
-        assert driver.end(timeout=12) == 130
-    assert time.monotonic() - began < 10
+        assert driver.end(timeout=60) == 130
     assert states(arguments) == {TrialState.WAITING: 1}
     assert records(arguments)[0].lost == 0
 
 
-def test_the_second_signal_ends_everything_within_a_second(study):
+def test_the_second_signal_ends_everything_at_once(study):
     arguments = study(trials=2, all="stuck")
     with driven(arguments) as driver:
         driver.until("trial.started")
@@ -258,33 +270,41 @@ def test_the_second_signal_ends_everything_within_a_second(study):
         driver.until("stopping")
         driver.process.send_signal(signal.SIGINT)
         began = time.monotonic()
-        assert driver.end(timeout=5) == 130
-        assert time.monotonic() - began < 1
-    assert gone_within(driver.pids, 0.5)
+        assert driver.end(timeout=60) == 130
+        assert time.monotonic() - began < STOP_SECONDS / 2, "it did not wait for the workers"
+    assert gone_within(driver.pids, 10)
 
 
 @pytest.mark.parametrize(
     "behaviour",
     [{"workers": 2, "epochs": 1000, "epoch_seconds": 0.1}, {"workers": 1, "all": "stuck"}],
 )
-def test_workers_die_with_their_parent_within_five_seconds(study, behaviour):
+def test_workers_die_with_their_parent(study, behaviour):
     arguments = study(trials=2, **behaviour)
     with driven(arguments) as driver:
         driver.until("trial.started")
         driver.process.kill()
         driver.process.wait()
-        assert gone_within(driver.pids, 5)
+        assert gone_within(driver.pids, 30)
     assert driver.pids
 
 
+def test_the_patience_of_each_process_is_below_what_is_promised():
+    """A busy machine adds to these: the tests above wait longer than people have to."""
+    assert process.ORPHAN_SECONDS < 5, "from the parent's death to a worker's"
+    assert STOP_SECONDS < process.SIGNAL_SECONDS < 10, "from a signal to the end of a long call"
+    assert signals._PATIENCE_SECONDS < 1, "from the second signal to the end"
+
+
+@pytest.mark.long  # test_stops.py has one beside a worker that was told to stop
 def test_a_killed_worker_is_replaced_and_its_trial_goes_on(study):
-    arguments = study(trials=4, epochs=4, epoch_seconds=0.1)
+    arguments = study(trials=3, epochs=4, epoch_seconds=0.1)
     with driven(arguments) as driver:
         driver.until("trial.started")
         os.kill(min(driver.pids), signal.SIGKILL)
         driver.until("worker.died")
         assert driver.end(timeout=60) == 0
-    assert states(arguments) == {TrialState.COMPLETE: 4}
+    assert states(arguments) == {TrialState.COMPLETE: 3}
     assert sum(each.lost for each in records(arguments)) <= 1
 
 
@@ -292,9 +312,9 @@ def test_an_interruption_before_the_study_begins_leaves_nothing(study, tmp_path)
     with driven(study(workers=1, inspect="hang")) as driver:
         driver.until("ready")
         driver.process.send_signal(signal.SIGINT)
-        assert driver.end(timeout=5) == 130
+        assert driver.end(timeout=60) == 130
     assert driver.seen[-1]["kind"] == Interrupted.__name__
-    assert gone_within(driver.pids, 1)
+    assert gone_within(driver.pids, 10)
     assert not (tmp_path / "toy.db").exists()
 
 

@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+VIRTUAL_KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38,
+                "ArrowRight": 39, "ArrowDown": 40}  # fmt: skip
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-extensions", "--disable-background-networking", "--remote-debugging-pipe", "--hide-scrollbars",
@@ -26,13 +28,16 @@ def missing():
 
 
 class Browser:
-    """One browser with one page; `problems` are what the console and the page complained of."""
+    """One browser with one page; `problems` are what the console and the page complained of,
+    `requests` the addresses that were asked for.
+    """
 
     def __init__(self):
         self._folder = tempfile.mkdtemp(prefix="lrs-browser-")
         self._count = itertools.count(1)
         self._left = b""
         self.problems = []
+        self.requests = []
 
     def __enter__(self):
         there_in, self._out = os.pipe()
@@ -119,6 +124,17 @@ class Browser:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", media=medium, features=features)
 
+    def press(self, *keys):
+        """Press keys one after another: `Tab`, `ArrowRight`, ..."""
+        for key in keys:
+            for kind in ("keyDown", "keyUp"):
+                code = VIRTUAL_KEYS.get(key, 0)  # without it Tab moves nothing
+                text = {"text": "\r"} if key == "Enter" else {}  # what presses a button
+                self.call(
+                    "Input.dispatchKeyEvent",
+                    type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text,
+                )  # fmt: skip
+
     def picture(self, path, *, whole=True):
         """Write a PNG of the page."""
         told = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
@@ -151,6 +167,8 @@ class Browser:
 
     def _note(self, told):
         params = told.get("params", {})
+        if told.get("method") == "Network.requestWillBeSent":
+            self.requests.append(params["request"]["url"])
         if told.get("method") == "Runtime.exceptionThrown":
             self.problems.append(params["exceptionDetails"].get("text", "exception"))
         if told.get("method") == "Runtime.consoleAPICalled" and params["type"] in {

@@ -5,7 +5,8 @@ Keys: `epochs`, `epoch_seconds`, `journal` (a file that gets a line an epoch, fs
 {label: what} with what one of _BEHAVIOURS, `-once` after it for the first attempt alone, `all`
 (what every trial does), `inspect` (raise, kill, refuse), `open` (any of them, or lose: give no
 space; `-once` for the first process alone), `print` (text that each epoch prints), `clock` (true:
-the database's clock is ahead by what the table drill_clock says). The variable DRILL_CLOCK_AHEAD
+the database's clock is ahead by what the table drill_clock says), `gate` (a file: until it is there
+no trial goes beyond the first batch of its last epoch). The variable DRILL_CLOCK_AHEAD
 sets this process' own clock, in seconds.
 """
 
@@ -186,10 +187,12 @@ def _daemon():
     """Leave a process behind that no signal to the worker's session reaches, and that holds what
     the worker had open.
     """
-    if os.fork() == 0:
+    child = os.fork()
+    if child == 0:
         os.setsid()
-        time.sleep(30)
+        time.sleep(600)
         os._exit(0)
+    Path("daemon").write_text(str(child))
 
 
 def _garble():
@@ -302,7 +305,9 @@ class ToyEngine:
         batch_seconds = self.says.get("epoch_seconds", 0.0) / 10
         begun = time.monotonic()
         for batch in range(first, 10) if batch_seconds else ():
-            while time.monotonic() < begun + (batch - first + 1) * batch_seconds:
+            while time.monotonic() < begun + (
+                batch - first + 1
+            ) * batch_seconds or self._gate_is_shut(epoch + 1 == epochs):
                 time.sleep(min(0.02, batch_seconds))
                 progress = self._progress(spec, (epoch, batch), epochs, began, None)
                 verdict = watch(progress)
@@ -310,6 +315,9 @@ class ToyEngine:
                 if verdict is not Verdict.KEEP:
                     return verdict
         return Verdict.KEEP
+
+    def _gate_is_shut(self, last):
+        return last and "gate" in self.says and not Path(self.says["gate"]).exists()
 
     def _progress(self, spec, place, epochs, began, value):
         epoch, batch = place

@@ -9,10 +9,12 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
+from documents import DOCUMENTS, written
 
 import lrsearch
 from lrsearch.cli.main import cli
@@ -86,39 +88,54 @@ def test_ci_runs_the_readmes_second_command_word_for_word():
     assert f"\n{second}\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
-def written(document: str) -> list[str]:
-    """Every `lrsearch ...` command of a document, from its blocks and its sentences, as arguments."""
-    text = (ROOT / document).read_text(encoding="utf-8")
-    blocks = "".join(
-        each for _, each in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    )
-    found = re.findall(r"^lrsearch (.*)$", blocks, re.MULTILINE) + re.findall(
-        r"(?:&& |`|wrap ')lrsearch ([a-z][^`'\n]*)", text
-    )
-    # what a shell does with the output is its own
-    asked = (each.partition(" > ")[0] for each in found)
-    return [each for each in dict.fromkeys(asked) if not each.startswith("--")]
+def parsed(line: str) -> list[str]:
+    """What is left of a command's words when it has taken its options and arguments."""
+    words = [word for word in shlex.split(line, comments=True) if word not in {"&&", "..."}]
+    depth = 2 if isinstance(cli.commands.get(words[0]), click.Group) else 1
+    command = COMMANDS[" ".join(words[:depth])]
+    parser = command.make_parser(click.Context(command))
+    try:
+        return parser.parse_args(words[depth:])[1]
+    except click.BadOptionUsage:  # a sentence names an option, such as `attach --leave-by`
+        return parser.parse_args([*words[depth:], "a value"])[1]
 
 
-@pytest.mark.parametrize(
-    "document",
-    [
-        "README.md",
-        "docs/guide.md",
-        "docs/clusters.md",
-        "docs/reliability.md",
-        "lrsearch/cli/skill.md",
-    ],
-)
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_command_of_a_document_can_be_parsed(document):
-    asked = written(document)
-    assert asked
-    for line in asked:
-        words = [word for word in shlex.split(line, comments=True) if word not in {"&&", "..."}]
-        depth = 2 if isinstance(cli.commands.get(words[0]), click.Group) else 1
-        command = COMMANDS[" ".join(words[:depth])]
-        _, left, _ = command.make_parser(click.Context(command)).parse_args(words[depth:])
-        assert not left, line
+    for line in written(document):
+        assert not parsed(line), line
+
+
+def test_documents_that_lead_through_commands_have_some():
+    led = {"README.md", "lrsearch/cli/skill.md"} | {
+        f"docs/{name}.md"
+        for name in ("guide", "clusters", "questions", "reliability", "from_optuna", "from_ray_tune", "from_keras_tuner")
+    }  # fmt: skip
+    assert led <= set(DOCUMENTS)
+    assert all(map(written, led))
+
+
+@pytest.mark.parametrize("wrong", ["best my_study --sead 7", "beast my_study"])
+def test_a_command_that_is_not_there_would_be_seen(wrong):
+    with pytest.raises((click.NoSuchOption, KeyError)):
+        parsed(wrong)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_programs_and_tests_that_a_command_runs_are_there(document):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for name in re.findall(
+        r"(?:python|pytest|bash)[^`\n]*? ((?:docs|benchmarks|tests|studies)/[\w./]+)", text
+    ):
+        assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_extras_that_a_command_installs_are_there(document):
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for names in re.findall(r"(?:lrsearch|'\.|\.whl)\[([a-z,]+)\]", text):
+        assert set(names.split(",")) <= set(told["project"]["optional-dependencies"]), names
 
 
 def test_the_readmes_study_file_is_at_most_twenty_lines():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lrsearch.answer import summarise
 from lrsearch.report.html.lines_figures import shown_curves
 from lrsearch.report.html.sections import ReportData
+from lrsearch.report.reading import read_answer
 from lrsearch.values import StudyRecord, Trials
 
 if TYPE_CHECKING:
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 def gather(ledger: Ledger, study: StudyRecord, records: Trials) -> ReportData:
     """What the report of this study shows; curves of those trials alone that it draws."""
-    attempts, scores = ledger.all_attempts(study.id), ledger.row_scores(study.id)
-    answer = summarise(study, records, attempts, scores=scores)
+    answer = read_answer(ledger, study, records)
     return ReportData(
         study=study,
         records=records,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lrsearch.answer import Answer, Contender, Decision, evidence_text, verdict_text
-from lrsearch.answer.words import count_text, rate_text
+from lrsearch.answer.words import count_text, lost_text, rate_text
 from lrsearch.report.html.markup import Content, Markup, tag
 from lrsearch.report.words import schedule_text, value_digits, value_text
 from lrsearch.values import StudyRecord, Trials, TrialState
@@ -54,6 +54,8 @@ def sureness(answer: Answer) -> str:
         return f"{verdict_text(answer.verdict)} {answer.next.text}"
     if yours is None or yours.value is None:
         return ""
+    if not yours.seeds and yours.retest is not None and yours.retest.lost:
+        return f"By how much is not known: of the retests of yours, {lost_text(yours.retest)}."
     if not best.seeds or not yours.seeds:
         return (
             "These are single trainings: the best of many is flattered by luck until it is "

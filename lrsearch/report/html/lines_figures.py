@@ -108,7 +108,7 @@ def _schedule_panel(
 ) -> Panel:
     updates = max(x for x, _ in points) or 1.0
     peak = max(y for _, y in points) or 1.0
-    x = Scale(low=0.0, high=updates, start=left, end=right)
+    x = Scale(low=0.0, high=updates, start=left, end=right, whole=True)
     y = Scale(low=0.0, high=1.08 * peak, start=top + 180, end=top + 30)
     panel = Panel(x=x, y=y)
     panel.axes("", "rate", x_ticks=5)
@@ -134,7 +134,8 @@ def curves_figure(
     said = f"{study.facts.objective} by epoch of {count_text(len(shown), 'trial')}"
 
     def draw(width: float) -> tuple[Content, float]:
-        x = Scale(low=0.0, high=float(study.facts.epochs), start=LEFT, end=width - 12)
+        epochs = float(study.facts.epochs)
+        x = Scale(low=0.0, high=epochs, start=LEFT, end=width - 12, whole=True)
         panel = Panel(x=x, y=value_scale(*frame, 280.0, 26.0))
         panel.axes("epoch", study.facts.objective)
         for each in reversed(shown):
@@ -175,7 +176,7 @@ def _curve(panel: Panel, each: TrialRecord, points: Points, style: str, said: st
     for part in _inside(panel, where):
         panel.add(line(part, style, said))
     if not each.complete:
-        panel.add(mark("cross" if each.diverged else "plus", *where[-1], said))
+        panel.add(mark("cross" if each.diverged else "tick", *where[-1], said))
 
 
 def _inside(panel: Panel, where: Points) -> Iterator[Points]:
@@ -211,12 +212,13 @@ def progress_figure(study: StudyRecord, records: Trials, answer: Answer) -> Mark
     low, high = min([frame[0], *extra]), max([frame[1], *extra])
 
     def draw(width: float) -> tuple[Content, float]:
-        x = Scale(low=0.0, high=float(len(ended)), start=LEFT, end=width - 12)
+        x = Scale(low=0.0, high=float(len(ended)), start=LEFT, end=width - 12, whole=True)
         panel = Panel(x=x, y=value_scale(low, high, 250.0, 26.0))
         panel.axes("trials that ended", f"best {study.facts.objective} of one training")
-        _level(panel, yours, "yours", "yours")
-        _level(panel, best, "mean", "the best's retests, mean")
+        levels = [(yours, "yours", "yours"), (best, "mean", "the best's retests, mean")]
         _steps(panel, steps, len(ended))
+        for value, classes, name in levels:  # above the steps, or a step would cross the text
+            _level(panel, value, classes, name)
         return panel.parts, 290.0
 
     return both_sizes(draw, f"the best {study.facts.objective} after k trials")

@@ -24,12 +24,15 @@ _SYMBOLS: Final = (
     "M-4.6-1.7h3v-3h3.2v3h3v3.2h-3v3h-3.2v-3h-3z",
     "M0 4.8L4.5-3.4h-9z",
 )
+# none of them is an optimizer's symbol in another colour: lines only, and none is a plus
 _OTHERS: Final = {
     "cross": "M-4-4L4 4M-4 4L4-4",
-    "plus": "M-4.5 0h9M0-4.5v9",
-    "down": "M0 4.5L-4-3h8z",
-    "up": "M0-4.5L-4 3h8z",
+    "tick": "M0-5v10",
+    "down": "M0-5V5M-3.5 1L0 5L3.5 1",
+    "up": "M0 5V-5M-3.5-1L0-5L3.5-1",
 }
+_KEYS: Final = "Arrow keys go from mark to mark, Home and End to the first and the last."
+_HINT: Final = "Point at a mark, or use the arrow keys, to read it here."
 SIZES: Final = (("wide", 740.0), ("narrow", 356.0))  # class and pixels of a figure's two drawings
 
 
@@ -53,7 +56,7 @@ def symbol(place: int, x: float, y: float, said: str = "", extra: str = "") -> M
 
 
 def mark(name: str, x: float, y: float, said: str = "", extra: str = "") -> Markup:
-    """A `cross`, `plus`, `down` or `up`."""
+    """A `cross`, `tick`, `down` or `up`."""
     return _use(name, x, y, f"{name} {extra}".strip(), said)
 
 
@@ -129,9 +132,17 @@ def drawing(parts: Content, *, width: float, height: float, said: str, classes: 
 
 
 def both_sizes(draw: Callable[[float], tuple[Content, float]], said: str) -> Markup:
-    """A figure drawn for wide and for narrow screens; CSS shows one of the two."""
+    """A figure drawn for wide and for narrow screens; CSS shows one of the two.
+
+    Where its marks say something, the figure is one stop of the Tab key. Arrow keys go from mark to
+    mark there, and a line below says what stands under the pointer otherwise (report.js).
+    """
     found = []
     for classes, width in SIZES:
         parts, height = draw(width)
         found.append(drawing(parts, width=width, height=height, said=said, classes=classes))
-    return join(found)
+    if not any("<title>" in each for each in found):
+        return join(found)
+    named = f"{said}. {_KEYS}"
+    figure = tag("div", found, class_="marks", tabindex="0", role="application", aria_label=named)
+    return join([figure, tag("p", _HINT, class_="reading", role="status")])

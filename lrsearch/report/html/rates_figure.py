@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from lrsearch.answer import Answer, Contender, OptimizerRow, evidence_text
+from lrsearch.answer import Answer, OptimizerRow, evidence_text
 from lrsearch.answer.words import rate_text
 from lrsearch.report.html.marks import Panel, both_sizes, colour_class, mark, swatch, symbol
 from lrsearch.report.html.markup import Content, Markup, join, tag
 from lrsearch.report.html.scales import Scale, rate_scale, value_scale
-from lrsearch.report.picture_parts import frame_of
-from lrsearch.report.words import range_text, trial_setting_text, value_text, varying_of
+from lrsearch.report.picture_parts import frame_of_rates, retest_values
+from lrsearch.report.words import (
+    range_text,
+    setting_text,
+    trial_setting_text,
+    value_text,
+    varying_of,
+)
 from lrsearch.values import StudyRecord, TrialRecord, Trials, TrialState
 
 MOST = 2000  # points that are drawn: the best and the newest
 _ROW = 20.0  # pixels of an optimizer's strip
-_STATES = {TrialState.DIVERGED: "cross", TrialState.PRUNED: "plus"}
+_FITS = 10  # characters beside the strip; a longer name stands on it
+_STATES = {TrialState.DIVERGED: "cross", TrialState.PRUNED: "tick"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +60,7 @@ def rates_figure(study: StudyRecord, records: Trials, answer: Answer) -> Markup 
         answer=answer,
         shown=_most(rated, answer),
         varying=varying_of(rated),
-        frame=_frame(study, records, answer),
+        frame=frame_of_rates(study, records, answer),
         places=optimizer_places(records, answer),
     )
     objective = study.facts.objective
@@ -74,24 +81,6 @@ def _most(rated: Trials, answer: Answer) -> Trials:
         return rated
     kept = {each.id for each in [*answer.ranked[: MOST // 2], *rated[-MOST // 2 :]]}
     return [each for each in rated if each.id in kept]
-
-
-def _frame(study: StudyRecord, records: Trials, answer: Answer) -> tuple[float, float] | None:
-    """The better values, and all of the retests'."""
-    values = [each.value for each in records if each.is_search and each.value is not None]
-    found = frame_of(values, study.direction)
-    if found is None:
-        return None
-    retests = [each for contender in answer.retested for each in _values(contender)]
-    yours = answer.yours.searched if answer.yours else None
-    span = (found[1] - found[0]) or abs(found[1]) or 1.0
-    near = (each for each in [*retests, *([] if yours is None else [yours])])
-    kept = [each for each in near if found[0] - span <= each <= found[1] + span]
-    return min(found[0], *kept, found[1]), max(found[1], *kept, found[0])
-
-
-def _values(contender: Contender) -> tuple[float, ...]:
-    return contender.retest.values if contender.retest else ()
 
 
 def _draw(figure: RatesFigure, width: float) -> tuple[Content, float]:
@@ -139,7 +128,7 @@ def _points(panel: Panel, figure: RatesFigure) -> None:
         if each.has_value and panel.y.holds(each.final_value):
             drawn.append(symbol(place, at, panel.y.at(each.final_value), said, f"o{place} point"))
         elif each.has_value:
-            above = panel.y.at(each.final_value) <= panel.y.end
+            above = _outside(panel, each.final_value) > 0
             where = panel.y.end + 7 if above else panel.y.start - 7
             name = "up" if above else "down"
             drawn.append(mark(name, at, where, said, f"{colour_class(place)} o{place} point"))
@@ -155,6 +144,13 @@ def _yours(panel: Panel, figure: RatesFigure) -> None:
     left, _, right, _ = panel.ends
     at, rate = panel.y.at(yours.value), yours.setting.learning_rate
     said = f"yours: {value_text(yours.value)} ({evidence_text(yours.retest)})"
+    if not panel.y.holds(yours.value):  # a line at the frame's edge would name a wrong value
+        where, text = _outside(panel, yours.value), f"yours: {value_text(yours.value)}, outside"
+        panel.add(tag("text", text, x=right - 4, y=at + where * 22 + 4, class_="end halo"))
+        if panel.x.holds(rate):
+            name = "up" if where > 0 else "down"
+            panel.add(mark(name, panel.x.at(rate), at + where * 7, said, "mine"))
+        return
     panel.add(
         tag("line", tag("title", said), x1=left, x2=right, y1=at, y2=at, class_="yours"),
         tag("text", "yours", x=right - 4, y=at - 5, class_="end halo"),
@@ -165,11 +161,18 @@ def _yours(panel: Panel, figure: RatesFigure) -> None:
         )
 
 
+def _outside(panel: Panel, value: float) -> int:
+    """1 where a value lies above the frame, -1 below: the way into the frame, in pixels."""
+    return 1 if panel.y.at(value) <= panel.y.end else -1
+
+
 def _retests(panel: Panel, figure: RatesFigure) -> None:
     """A bar over each setting's retests, with a tick at their mean."""
     for each in figure.answer.retested:
-        values, rate = _values(each), each.setting.learning_rate
+        values, rate = retest_values(each), each.setting.learning_rate
         if not values or not panel.x.holds(rate) or each.value is None:
+            continue
+        if not panel.y.holds(min(values)) and not panel.y.holds(max(values)):
             continue
         x, low, high = panel.x.at(rate), panel.y.at(min(values)), panel.y.at(max(values))
         said = f"retests of trial {each.trial}: {', '.join(value_text(one) for one in values)}"
@@ -184,10 +187,12 @@ def _best(panel: Panel, figure: RatesFigure) -> None:
         return
     x, y = panel.x.at(best.setting.learning_rate), panel.y.at(best.value)
     label = f"best: {rate_text(best.setting.learning_rate)}"
+    value = f"{value_text(best.value)} ({evidence_text(best.retest)})"
+    said = f"best, trial {best.trial}: {value}; {setting_text(best.setting, figure.varying)}"
     # away from the nearer edge: beside the ring lie the trials around it
     under = y < (panel.y.start + panel.y.end) / 2
     panel.add(
-        tag("circle", cx=x, cy=y, r=11.0, class_="ring"),
+        tag("circle", tag("title", said), cx=x, cy=y, r=11.0, class_="ring"),
         tag("text", label, x=x, y=y + (27 if under else -17), class_="halo strong middle"),
     )
 
@@ -206,8 +211,10 @@ def _strips(x: Scale, figure: RatesFigure, top: float) -> tuple[list[Markup], fl
 def _strip(x: Scale, row: OptimizerRow, place: int, y: float) -> Iterable[Markup]:
     classes = f"o{place} strip"
     name = tag("text", row.optimizer, x=x.start - 6, y=y + 12, class_="end")
+    if len(row.optimizer) > _FITS:
+        name = tag("text", row.optimizer, x=x.start + 4, y=y + 12, class_="halo")
     base = tag("line", x1=x.start, x2=x.end, y1=y + 8, y2=y + 8, class_="grid")
-    yield tag("g", name, base, *_bars(x, row, place, y), class_=classes)
+    yield tag("g", base, *_bars(x, row, place, y), name, class_=classes)
 
 
 def _bars(x: Scale, row: OptimizerRow, place: int, y: float) -> list[Markup]:
@@ -249,7 +256,7 @@ def _legend(figure: RatesFigure) -> Markup:
         (tag("circle", r=6, class_="ring"), "best"),
         (tag("path", d="M-9 0h18", class_="yours"), "yours"),
         (mark("cross", 0, 0), "diverged"),
-        (mark("plus", 0, 0), "pruned"),
+        (mark("tick", 0, 0), "pruned"),
         (mark("down", 0, 0), "outside the frame"),
         (tag("rect", x=-9, y=-6, width=18, height=12, class_="band"), "as good as the best"),
         (tag("rect", x=-9, y=-6, width=18, height=12, class_="crawls"), "crawls"),

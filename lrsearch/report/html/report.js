@@ -63,6 +63,10 @@
     }
   });
 
+  function said(mark) {
+    return mark.dataset.said ?? mark.querySelector(":scope > title")?.textContent ?? "";
+  }
+
   // What stands in a mark's <title> is shown at once, and on a tap.
   const tip = document.createElement("div");
   tip.id = "tip";
@@ -70,11 +74,12 @@
   document.body.append(tip);
   function point(event) {
     const mark = event.target.closest?.("svg *");
+    const text = mark ? said(mark) : "";
     const title = mark && mark.querySelector(":scope > title");
-    if (title) { mark.dataset.said = title.textContent; title.remove(); }
-    tip.hidden = !mark || !mark.dataset.said;
+    if (title) { mark.dataset.said = text; title.remove(); }
+    tip.hidden = !text;
     if (tip.hidden) return;
-    tip.textContent = mark.dataset.said;
+    tip.textContent = text;
     const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
     const below = event.clientY + 18 + tip.offsetHeight < innerHeight;
     tip.style.left = `${Math.max(8, left)}px`;
@@ -83,6 +88,79 @@
   document.addEventListener("pointermove", point);
   document.addEventListener("pointerdown", point);
   document.addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
+
+  // By keyboard: a figure is one stop, arrow keys go from mark to mark, a line below reads each.
+  const steps = {
+    ArrowRight: ["x", 1], ArrowLeft: ["x", -1], ArrowUp: ["y", -1], ArrowDown: ["y", 1],
+    PageDown: ["x", 10], PageUp: ["x", -10], Home: ["x", -Infinity], End: ["x", Infinity],
+  };
+  function marksOf(figure) {
+    const svg = all(figure, "svg").find((each) => each.getClientRects().length);
+    const found = svg ? all(svg, "*").filter((each) => said(each) && !each.closest(".dim")) : [];
+    return found.map((mark) => {
+      const box = mark.getBoundingClientRect();
+      return { mark, box, x: box.x + box.width / 2, y: box.y + box.height / 2 };
+    });
+  }
+  function unread(figure) {
+    for (const each of all(figure, ".at")) each.classList.remove("at");
+    for (const each of all(figure, ".cursor")) each.remove();
+  }
+  function read(figure, found, place) {
+    const { mark, box, x, y } = found[place];
+    unread(figure);
+    mark.classList.add("at");
+    if (box.width < 40 && box.height < 40) { // a ring about what is as small as a point
+      const svg = mark.ownerSVGElement;
+      const at = new DOMPoint(x, y).matrixTransform(svg.getScreenCTM().inverse());
+      const ring = document.createElementNS(svg.namespaceURI, "circle");
+      for (const [name, value] of Object.entries({ cx: at.x, cy: at.y, r: 10, class: "cursor" }))
+        ring.setAttribute(name, value);
+      svg.append(ring);
+    }
+    const line = figure.nextElementSibling;
+    line.textContent = `${said(mark)} (${place + 1} of ${found.length})`;
+    line.classList.add("said");
+  }
+  document.addEventListener("keydown", (event) => {
+    const figure = event.target.closest?.(".marks");
+    if (!figure || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.key === "Escape") unread(figure);
+    if (!(event.key in steps)) return;
+    event.preventDefault();
+    const [axis, step] = steps[event.key];
+    const other = axis === "x" ? "y" : "x";
+    const found = marksOf(figure).sort((a, b) => a[axis] - b[axis] || a[other] - b[other]);
+    if (!found.length) return;
+    const now = found.findIndex((each) => each.mark.classList.contains("at"));
+    const first = found.findIndex((each) => each.mark.classList.contains("ring"));
+    const next = now < 0 && Number.isFinite(step) ? Math.max(0, first) : now + step;
+    read(figure, found, Math.min(found.length - 1, Math.max(0, next)));
+  });
+
+  // What a new page keeps: the element with the focus, and the mark that was read.
+  function nameOf(each) {
+    const part = each.closest("section")?.id ?? "";
+    return [each.tagName, part, each.ariaLabel ?? each.textContent].join(" ");
+  }
+  function stops() { return all(document, "main :is(a, button, summary, [tabindex])"); }
+  function focusOf() {
+    const here = document.activeElement;
+    if (!here?.closest("main")) return { place: -1 };
+    const name = nameOf(here), mark = here.querySelector(".at");
+    const place = stops().filter((each) => nameOf(each) === name).indexOf(here);
+    return { name, place, text: mark && said(mark) };
+  }
+  function focusAgain({ name, place, text }) {
+    if (place < 0) return;
+    const each = stops().filter((one) => nameOf(one) === name)[place];
+    if (!each) return;
+    each.focus({ preventScroll: true });
+    if (!text) return;
+    const found = marksOf(each).sort((a, b) => a.x - b.x || a.y - b.y);
+    const at = found.findIndex((one) => said(one.mark) === text);
+    if (at >= 0) read(each, found, at);
+  }
 
   // A live page asks every few seconds whether anything changed, and then takes the new page.
   const every = Number(document.body.dataset.every || 0) * 1000;
@@ -107,6 +185,7 @@
     const open = all(document, "details[open] > summary").map((each) => each.textContent);
     const table = document.querySelector("#trials .scroll");
     const [top, left] = table ? [table.scrollTop, table.scrollLeft] : [0, 0];
+    const focus = focusOf();
     document.querySelector("main").replaceWith(fresh.querySelector("main"));
     document.title = fresh.title;
     seen = fresh.body.dataset.version;
@@ -116,7 +195,7 @@
     if (only) show(only);
     const again = document.querySelector("#trials .scroll");
     if (again) { again.scrollTop = top; again.scrollLeft = left; }
-    document.dispatchEvent(new Event("lrsearch:renewed"));
+    focusAgain(focus);
   }
   if (every) setTimeout(look, every);
 })();

@@ -22,6 +22,7 @@ class Scale:
     start: float
     end: float
     log: bool = False
+    whole: bool = False  # ticks at whole numbers alone
 
     def at(self, value: float) -> float:
         """The pixel of a value; values outside lie at the nearer end."""
@@ -37,7 +38,7 @@ class Scale:
         """At most about `most` places with their labels."""
         if self.log:
             return [(each, _log_label(each)) for each in _log_ticks(self.low, self.high, most)]
-        found = _linear_ticks(self.low, self.high, most)
+        found = _linear_ticks(self.low, self.high, most, whole=self.whole)
         digits = _digits(found)
         return [(each, _label(each, digits)) for each in found]
 
@@ -61,12 +62,15 @@ def value_scale(low: float, high: float, start: float, end: float) -> Scale:
     return Scale(low=low - pad, high=high + pad, start=start, end=end)
 
 
-def _linear_ticks(low: float, high: float, most: int) -> list[float]:
+def _linear_ticks(low: float, high: float, most: int, *, whole: bool) -> list[float]:
     rough = (high - low) / max(1, most - 1)
     if not rough > 0 or not math.isfinite(rough):
         return [low]
     size = 10.0 ** math.floor(math.log10(rough))
-    step = next(each * size for each in _STEPS if each * size >= rough * (1 - 1e-9))
+    steps = (each * size for each in _STEPS)
+    step = next(
+        each for each in steps if each >= rough * (1 - 1e-9) and (each.is_integer() or not whole)
+    )
     first = math.ceil(low / step - 1e-9)
     return [place * step for place in range(first, math.floor(high / step + 1e-9) + 1)]
 

@@ -52,7 +52,7 @@ def sections(data: ReportData) -> list[Content]:
             [optimizers_table(answer, data.places), shapes_table(study, answer)],
         ),
         _section("trials", "The trials", trials_table(records, answer, data.places)),
-        _section("stopped", "What was stopped, and why", stopped(records)),
+        _section("stopped", "What was stopped, and why", stopped(study, records)),
         _section("cost", "What it cost", _cost(data)),
         _section("reproduce", "How to train it again", _reproduce(data)),
     ]
@@ -72,7 +72,9 @@ _PROGRESS = (
 
 
 def _schedules_title(answer: Answer) -> str:
-    return "The winning schedule" if answer.best and not answer.best.is_yours else "Your schedule"
+    if answer.best is None or answer.best.is_yours:
+        return "Your schedule"
+    return "The winning schedule" if answer.best.seeds else "The best schedule so far"
 
 
 def _section(name: str, title: str, *content: Content) -> Markup | None:
@@ -129,14 +131,13 @@ def _moment(at: float) -> str:
 
 
 def _reproduce(data: ReportData) -> Content:
-    study, name = data.study, quote(data.study.name)
+    study, best, name = data.study, data.answer.best, quote(data.study.name)
     commands = f"lrsearch export {name}\nlrsearch train {name} -o model.keras"
     file = study.plan.study_file
     versions = ", ".join(f"{each} {number}" for each, number in study.facts.versions.items())
     return [
         _code_part(data),
-        tag("p", "From the database of the study:"),
-        _code(commands),
+        [tag("p", "From the database of the study:"), _code(commands)] if best else None,
         tag("p", f"Study file: {file or 'defined in a notebook'}. Versions: {versions}."),
         tag("p", f"Sampler {study.plan.sampler}, seed {study.plan.seed}."),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lrsearch.answer import Answer
 from lrsearch.answer.words import count_text, rate_text
@@ -24,6 +24,12 @@ from lrsearch.values import StudyRecord, TrialRecord, Trials, TrialState
 _SHADES = 5  # of a cell, by its rank among all
 _MOST_REASONS = 20
 _LONGEST = 4000  # characters of a traceback
+_PRUNED_BY = {
+    "auto": "Their value was worse than that of any full run that ended well, at the same epoch.",
+    "median": "Their value was worse than the median of the others', at the same epoch.",
+    "asha": "Their value was not among the best third, at the same epoch.",
+    "hyperband": "Their value was not among the best third, at the same epoch.",
+}
 _STOPPED = (TrialState.DIVERGED, TrialState.PRUNED, TrialState.FAILED)
 
 
@@ -154,7 +160,11 @@ def _trial(
     else:
         name = [swatch(symbol(places[setting.optimizer], 0, 0)), setting.optimizer]
         rate = _sorted_cell(rate_text(setting.learning_rate), setting.learning_rate)
-        cells += [tag("td", name), rate, tag("td", run_text(setting, varying))]
+        cells += [
+            tag("td", name, class_="name"),
+            rate,
+            tag("td", run_text(setting, varying), class_="run"),
+        ]
     seconds = duration_text(each.seconds) if each.ended else ""
     cells += [tag("td", str(each.epochs)), _sorted_cell(seconds, each.seconds)]
     is_best = best is not None and each.is_search and each.number == best.trial
@@ -170,35 +180,40 @@ def _sorted_cell(text: str, value: float | None) -> Markup:
 # -- stopped -------------------------------------------------------------------------------------
 
 
-def stopped(records: Trials) -> Content:
+def stopped(study: StudyRecord, records: Trials) -> Content:
     """What did not run to its end and why: by state, equal reasons together."""
     bad = [each for each in records if each.state in _STOPPED]
     if not bad:
         return tag("p", "Nothing: every training that ended ran to its end.")
-    return [_group(state, [each for each in bad if each.state is state]) for state in _STOPPED]
+    groups = [[each for each in bad if each.state is state] for state in _STOPPED]
+    return [_group(study, group) for group in groups if group]
 
 
-def _group(state: TrialState, group: Trials) -> Content:
-    if not group:
-        return None
-    reasons = Counter(_reason(each) for each in group).most_common(_MOST_REASONS)
+def _group(study: StudyRecord, group: Trials) -> Content:
+    state, epochs = group[0].state, study.facts.epochs
+    reasons = {each.id: _reason(each, epochs) for each in group}
+    common = Counter(reasons.values()).most_common(_MOST_REASONS)
     items = [
-        tag("li", f"{reason or 'no reason was kept'} ({_who(reason, group)})")
-        for reason, _ in reasons
+        tag("li", f"{reason or 'no reason was kept'} ({_who(reason, group, reasons)})")
+        for reason, _ in common
     ]
     rates = [each.peak_rate for each in group if each.setting is not None and each.peak_rate > 0]
     span = f", at rates of {range_text((min(rates), max(rates)))}" if rates else ""
     title = f"{count_text(len(group), 'training')} {state.value}{span}"
     first = next((each for each in group if each.traceback_text.strip()), None)
-    return join([tag("h3", title), tag("ul", items), _traceback(first)])
+    rule = _PRUNED_BY.get(study.plan.pruner) if state is TrialState.PRUNED else None
+    return join([tag("h3", title), tag("p", rule) if rule else None, tag("ul", items),
+                 _traceback(first)])  # fmt: skip
 
 
-def _reason(each: TrialRecord) -> str:
+def _reason(each: TrialRecord, epochs: int) -> str:
+    if each.state is TrialState.PRUNED:  # all have one rule, and no reason of their own
+        return f"after epoch {each.epochs} of {epochs}"
     return (each.reason.strip().splitlines() or [""])[0][:200]
 
 
-def _who(reason: str, group: Trials) -> str:
-    mine = [each.short_label for each in group if _reason(each) == reason]
+def _who(reason: str, group: Trials, reasons: Mapping[int, str]) -> str:
+    mine = [each.short_label for each in group if reasons[each.id] == reason]
     more = f" and {len(mine) - 8} more" if len(mine) > 8 else ""  # noqa: PLR2004
     return f"trial{'s' * (len(mine) > 1)} {', '.join(mine[:8])}{more}"
 

@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 import time
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -11,10 +12,13 @@ import pytest
 from lrsearch.answer import summarise
 from lrsearch.report.html.headline import stand_of, stand_text, verdict_sentence
 from lrsearch.report.html.lines_figures import shown_curves
+from lrsearch.report.html.marks import _OTHERS, _SYMBOLS
 from lrsearch.report.html.markup import Markup, tag
 from lrsearch.report.html.page import ReportPage, report_file
+from lrsearch.report.html.rates_figure import rates_figure
 from lrsearch.report.html.scales import Scale, rate_scale, value_scale
 from lrsearch.report.html.sections import ReportData
+from lrsearch.report.picture_parts import search_values
 from lrsearch.values import CurvePoint, Direction, StudyState, TrialState
 
 ORDER = [
@@ -162,6 +166,67 @@ def test_the_page_says_how_far_a_study_is(study, records):
 @pytest.mark.parametrize("state", list(StudyState))
 def test_a_study_in_any_state_has_a_report(study, records, state):
     assert f"{state.value}: 7 of 40 trials done" in report(replace(study(), state=state), records)
+
+
+def test_what_was_pruned_is_named_by_rule_and_epoch_and_its_value_widens_no_frame(study, trial):
+    pruned = [
+        trial(each, rate=1e-1, value=-1e9, state=TrialState.PRUNED, epochs=each // 2)
+        for each in (4, 5, 6)
+    ]
+    done = [trial(each, value=0.9 + each / 100) for each in range(4)]
+    of_rule = study()
+    of_rule = replace(of_rule, plan=replace(of_rule.plan, pruner="auto"))
+    words = Page(report(of_rule, [*done, *pruned])).words
+    assert "worse than that of any full run that ended well" in words
+    assert "after epoch 2 of 20 (trials 4, 5)" in words
+    assert "after epoch 3 of 20 (trial 6)" in words
+    assert search_values([*done, *pruned]) == [0.9, 0.91, 0.92, 0.93]
+    everything = [*done, *pruned]
+    figure = rates_figure(of_rule, everything, summarise(of_rule, everything))
+    assert "0.92" in figure
+    assert not re.search("-[0-9.]+e[+]0", figure), "no label near -1e9"
+
+
+def test_yours_outside_the_frame_is_said_to_be_there_and_no_line_names_another_value(study, trial):
+    far = [trial(0, value=0.1), *(trial(each, value=0.9 + each / 1000) for each in range(1, 12))]
+    figure = rates_figure(study(), far, summarise(study(), far))
+    assert "yours: 0.1000, outside" in figure
+    assert 'class="yours"' not in figure.split('class="legend')[0]
+    near = [trial(0, value=0.9), *far[1:]]
+    assert 'class="yours"' in rates_figure(study(), near, summarise(study(), near))
+
+
+def test_no_mark_of_how_a_trial_ended_is_an_optimizers_symbol_in_another_colour():
+    assert not {*_SYMBOLS} & {*_OTHERS.values()}
+    assert all("z" in each for each in _SYMBOLS), "symbols are filled"
+    assert not [each for each in _OTHERS.values() if "z" in each], "the others are lines alone"
+
+
+def test_a_figure_whose_marks_say_something_is_one_stop_of_the_tab_key(study, records):
+    everything = {each.id: curve() for each in records}
+    figures = report(study(), records, everything).split("<section ")
+    stops = {each.split('"')[1]: each.count('class="marks" tabindex="0"') for each in figures[1:]}
+    assert {name for name, count in stops.items() if count} == {"rates", "curves", "progress"}
+    assert max(stops.values()) == 1
+    rates = next(each for each in figures if each.startswith('id="rates"'))
+    assert rates.count("tabindex") == 1, "no point of the figure is a stop of its own"
+    assert 'role="status"' in rates
+
+
+def test_axes_of_counts_have_whole_numbers():
+    for high in (1, 2, 3, 5, 8, 12, 25, 60, 120, 1000):
+        ticks = Scale(low=0.0, high=float(high), start=0.0, end=700.0, whole=True).ticks()
+        assert len(ticks) >= 2
+        assert all(value.is_integer() and label.isdigit() for value, label in ticks), ticks
+
+
+def test_where_every_retest_of_yours_was_lost_the_report_does_not_speak_of_single_trainings(
+    study, records, retests
+):
+    lost = [replace(each, value=None, state=TrialState.DIVERGED) for each in retests(0, [0.9] * 3)]
+    said = verdict_sentence(summarise(study(), [*records, *lost, *retests(3, [0.96, 0.97, 0.98])]))
+    assert "of the retests of yours, 3 diverged" in said
+    assert "single trainings" not in said
 
 
 def test_curves_are_of_the_best_three_yours_and_two_failures(study, trial, records):

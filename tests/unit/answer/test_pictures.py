@@ -49,7 +49,7 @@ def spans(panel):
 def test_the_shaded_regions_end_at_the_rates_of_the_table(study, records):
     figure = rates_figure(study(), records, summarise(study(), records))
     adam, sgd = figure.axes
-    assert set(spans(adam)) == {"crawls", "diverges"}
+    assert set(spans(adam)) == {"crawls", "diverges", "as good as the best"}
     assert spans(adam)["crawls"].x1 == pytest.approx(1e-5)
     assert spans(adam)["diverges"].x0 == pytest.approx(1e-1)
     assert adam.texts[0].get_text().replace("\n", " ") == (
@@ -115,7 +115,24 @@ def test_no_panel_has_a_legend_on_its_trials_and_one_names_what_all_of_them_show
     assert all(panel.get_legend() is None for panel in figure.axes)
     [legend] = figure.legends
     shown = [each.get_text() for each in legend.get_texts()]
-    assert shown == ["trial", "worse than shown", "diverged", "best", "yours", "crawls", "diverges"]
+    assert shown == [
+        "trial", "worse than shown", "diverged", "best", "yours", "as good as the best", "crawls", "diverges"
+    ]  # fmt: skip
+
+
+def test_retests_are_bars_and_yours_outside_the_frame_is_no_line(study, records, retests):
+    tested = [*records, *retests(3, [0.96, 0.97, 0.98]), *retests(0, [-5.1, -5.0, -4.9])]
+    figure = rates_figure(study(), tested, summarise(study(), tested))
+    [legend] = figure.legends
+    shown = [each.get_text() for each in legend.get_texts()]
+    assert "retests, with mean" in shown
+    [yours] = [each for each in shown if each.startswith("yours")]
+    assert yours.startswith("yours (-5.0")
+    assert yours.endswith(", outside)")
+    adam = next(each for each in figure.axes if each.get_title(loc="left") == "adam")
+    ends = [segment for bar in adam.containers for segment in bar[2][0].get_segments()]
+    assert {0.96, 0.98} <= {round(float(y), 3) for end in ends for _, y in end}
+    assert not [each for each in adam.get_lines() if each.get_linestyle() == "--"]
 
 
 def test_where_every_trial_diverged_no_axis_shows_a_made_up_number(study, trial):

@@ -154,9 +154,9 @@ def version(app, study):
 def test_a_change_is_seen_and_what_did_not_change_is_not_made_again(ledger, monkeypatch):
     monkeypatch.setattr(shelves, "SHARE", 0.0)
     made = []
-    summarise, body = shelves.summarise, shelves.report_body
+    read, body = shelves.read_answer, shelves.report_body
     monkeypatch.setattr(
-        shelves, "summarise", lambda *a, **k: made.append("answer") or summarise(*a, **k)
+        shelves, "read_answer", lambda *a, **k: made.append("answer") or read(*a, **k)
     )
     monkeypatch.setattr(shelves, "report_body", lambda *a: made.append("report") or body(*a))
     other = toy(ledger, name="other")

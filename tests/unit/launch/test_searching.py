@@ -20,9 +20,9 @@ from lrsearch.launch.searching import read_call, search_study, space_overrides
 from lrsearch.messages import Inspection
 from lrsearch.options import MachineOptions, SearchOptions
 
-# the definition itself, what ends without a result, and trackers, which `lrsearch log` feeds later
-SHELL_ONLY = {"study_file", "create_only", "as_json", "background", "log_to"}
-VIEWS = {"quiet", "verbose", "log_file"}
+# the definition itself, and what ends without a result
+SHELL_ONLY = {"study_file", "create_only", "as_json", "background"}
+VIEWS = {"quiet", "verbose", "log_file", "log_to"}
 # which the caller does not say by these names
 NEVER_SAID = {"overrides", "began", "until", "engine_factory"}
 DEFINITION = StudyDefinition(build_model=lambda: None, load_data=lambda: None)

@@ -92,6 +92,16 @@ def test_the_keeper_writes_what_is_new_and_once_more_when_optunas_rows_came_late
     ledger.close()
 
 
+def test_the_keeper_writes_notes_of_trials_whose_rows_another_look_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("lrsearch.storage.mirror.LIMIT", 20)
+    ledger = open_ledger(f"sqlite:///{tmp_path}/n.db", create=True)
+    study = ledger.create_study(plan(name="behind", trials=50, retest_seeds=0))
+    train(ledger, study, add_worker(ledger, study))
+    keeper = NoteWriter(ledger, Shelf(ledger))
+    assert [keeper.look() for _ in range(5)] == [21, 20, 10, 0, 0]
+    ledger.close()
+
+
 def record(**more):
     known = {
         "id": 1, "number": 3, "kind": Kind.SEARCH, "origin": Origin.SAMPLED, "state": TrialState.FAILED, "setting": setting(), "seed": 1,

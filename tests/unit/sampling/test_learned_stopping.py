@@ -10,7 +10,7 @@ from lrsearch.sampling.learned_stopping import (
     ONE_CONTROL_IN,
     is_control,
     learned_rungs,
-    stands_too_low,
+    ranks_too_low,
 )
 from lrsearch.values import Direction
 
@@ -28,7 +28,7 @@ def going(value):
 
 
 def stopped(value, others, direction=DOWN):
-    return stands_too_low(value, [*others, going(value)], direction)
+    return ranks_too_low(value, [*others, going(value)], direction)
 
 
 # Early values tell the end exactly, and not at all: twelve full runs.
@@ -116,7 +116,7 @@ def test_the_verdict_depends_on_order_and_scale_of_nothing(ends, value, random):
 def test_no_run_that_ended_well_would_have_been_stopped(ends):
     others = [ran(*each) for each in ends]
     best = min(others, key=lambda each: each.final)
-    assert not stands_too_low(best.value, others, DOWN)
+    assert not ranks_too_low(best.value, others, DOWN)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from lrsearch.setup.devices import Machine, inspect_machine, select_visible
 from lrsearch.setup.nvidia import Gpu, _from_driver, list_gpus, parse_smi
 from lrsearch.setup.slots import plan_slots
 
-# What nvidia-smi said elsewhere, with UUIDs shortened; the slices are of NVIDIA's MIG guide.
+# What nvidia-smi said elsewhere, with UUIDs shortened. Slices are named as in NVIDIA's MIG guide.
 H200 = "0, GPU-b182fef8-4cef-d366-2467-d44a2b5aa688, NVIDIA H200, 143771, Disabled\n"
 MIXED = "0, GPU-a, NVIDIA T4, 15360, [N/A]\n1, GPU-b, NVIDIA A100-PCIE-40GB, 40960, Disabled\n"
 CUT = "0, GPU-e8, NVIDIA A100-SXM4-40GB, 40960, Enabled\n1, GPU-f9, NVIDIA A100-SXM4-40GB, 40960, Disabled\n"
@@ -22,8 +22,19 @@ SLICES = """GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-e8)
   MIG 1c.1g.5gb   Device  2: (UUID: MIG-d0)
 GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-f9)
 """
-OLD_SLICES = """GPU 0: A100-SXM4-40GB (UUID: GPU-e8)
-  MIG 3g.20gb Device 0: (UUID: MIG-GPU-e8/1/0)
+# Of a driver 450, as a computing centre published it, and of a driver 535, as a bug report did.
+OLD_SLICES = """GPU 0: A100-SXM4-40GB (UUID: GPU-2fa5cf01-9520-1bc1-995b-cc0c6d9bca7c)
+  MIG 1c.3g.20gb Device 0: (UUID: MIG-GPU-2fa5cf01-9520-1bc1-995b-cc0c6d9bca7c/1/0)
+  MIG 1c.3g.20gb Device 1: (UUID: MIG-GPU-2fa5cf01-9520-1bc1-995b-cc0c6d9bca7c/2/0)
+"""
+SEVEN = """GPU 0: NVIDIA A100-SXM4-80GB (UUID: GPU-7fdaf0a5-179b-f636-d15d-daf243e3ff16)
+  MIG 1g.10gb     Device  0: (UUID: MIG-feb88891-0321-5fef-9c87-d4af3b54259e)
+  MIG 1g.10gb     Device  1: (UUID: MIG-a25704ba-3a06-5299-a795-fd7cf4d13973)
+  MIG 1g.10gb     Device  2: (UUID: MIG-50f1c4c9-1508-5e8d-bb06-d08145b22e01)
+  MIG 1g.10gb     Device  3: (UUID: MIG-36c795f2-5cf7-55d6-af30-e535e79b7bb6)
+  MIG 1g.10gb     Device  4: (UUID: MIG-3f45d38c-8cee-503e-b806-a1f1bdceedeb)
+  MIG 1g.10gb     Device  5: (UUID: MIG-96655de9-9525-58f9-a62b-0e4c1cc1c265)
+  MIG 1g.10gb     Device  6: (UUID: MIG-1aae4990-b962-574e-8375-119d6d9b9687)
 """
 PLAYED = """#!/bin/sh
 case "$*" in
@@ -293,8 +304,25 @@ def test_a_card_that_is_cut_gets_a_worker_for_every_slice(play):
 
 
 def test_slices_of_older_drivers_are_named_by_their_card(play):
-    play(CUT.splitlines()[0] + "\n", OLD_SLICES)
-    assert [gpu.uuid for gpu in list_gpus()] == ["MIG-GPU-e8/1/0"]
+    card = "GPU-2fa5cf01-9520-1bc1-995b-cc0c6d9bca7c"
+    play(f"0, {card}, A100-SXM4-40GB, 40536, Enabled\n", OLD_SLICES)
+    assert [gpu.uuid for gpu in list_gpus()] == [f"MIG-{card}/1/0", f"MIG-{card}/2/0"]
+    [second] = inspect_machine({"CUDA_VISIBLE_DEVICES": f"MIG-{card}/2/0"}).gpus
+    assert second.uuid == f"MIG-{card}/2/0"
+
+
+def test_seven_slices_of_a_newer_driver_are_seven_workers_with_their_memory(play):
+    card = "GPU-7fdaf0a5-179b-f636-d15d-daf243e3ff16"
+    play(f"0, {card}, NVIDIA A100-SXM4-80GB, 81920, Enabled\n", SEVEN)
+    slots = slots_of(inspect_machine({}))
+    assert len({slot.env["CUDA_VISIBLE_DEVICES"] for slot in slots}) == 7
+    assert {gpu.memory_mib for gpu in list_gpus()} == {9536}
+
+
+@pytest.mark.parametrize("profile", ["1g.24gb-me", "1g.24gb+me.all", "1g.24gb+gfx"])
+def test_a_slice_with_or_without_engines_for_media_has_its_memory_too(play, profile):
+    play(CUT.splitlines()[0] + "\n", SLICES.replace("3g.20gb", profile))
+    assert list_gpus()[0].memory_mib == 22888
 
 
 def test_a_card_that_may_be_cut_and_has_no_slice_is_no_device(play):

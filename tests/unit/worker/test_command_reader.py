@@ -161,21 +161,25 @@ def test_the_parents_death_is_noticed_though_somebody_else_holds_its_end_of_the_
 import os, subprocess, sys, time
 read, write = os.pipe()
 os.set_inheritable(write, True)
-if os.fork() == 0:
-    time.sleep(6)  # holds the writing end, as a forked helper of the parent's may
+helper = os.fork()
+if helper == 0:
+    time.sleep(600)  # holds the writing end, as a forked helper of the parent's may
     os._exit(0)
-child = subprocess.Popen([sys.executable, "-c", {READER + "say('ready'); time.sleep(5)"!r}], stdin=read)
-time.sleep(1)
+print(helper, flush=True)
+child = subprocess.Popen([sys.executable, "-c", {READER + "say('ready', os.getpid()); time.sleep(600)"!r}], stdin=read)
+sys.stdin.readline()
 """
-    began = time.monotonic()
     with subprocess.Popen(
-        [sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        assert [process.stdout.readline().strip(), process.stdout.readline().strip()] == [
-            "ready",
-            "orphaned",
-        ]
-        assert time.monotonic() - began < 5
+        helper = int(process.stdout.readline())
+        ready, child = process.stdout.readline().split()
+        try:
+            process.stdin.close()  # at which the parent ends
+            assert (ready, process.stdout.readline().strip()) == ("ready", "orphaned")
+        finally:
+            for each in (helper, int(child)):  # both are there still
+                os.kill(each, signal.SIGKILL)
 
 
 def test_a_writer_never_writes_into_a_file_that_got_its_number(tmp_path):

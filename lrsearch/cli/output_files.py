@@ -1,0 +1,43 @@
+"""Files that commands write: the option, the check of the folder, the error of a failed write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lrsearch.errors import InvalidValue
+
+
+def output_option(text: str, *, required: bool = True) -> Callable[[Any], Any]:
+    """Make the option --output of one file; `text` is its help."""
+    kind = click.Path(dir_okay=False, path_type=Path)
+    return click.option("--output", "-o", type=kind, required=required, help=text)
+
+
+def check_folder(file: Path, *, field: str = "--output") -> None:
+    """Raise InvalidValue where the folder of `file` does not exist."""
+    if not file.parent.is_dir():
+        allowed, fix = "in a folder that exists", f"Create {file.parent} first."
+        raise InvalidValue(field, got=str(file), allowed=allowed, fix=fix)
+
+
+def check_keras_file(file: Path) -> None:
+    """Raise InvalidValue where `file` does not end in .keras, or its folder does not exist."""
+    if file.suffix != ".keras":
+        fix = f"Give {file.with_suffix('.keras')}." if file.name else ""
+        raise InvalidValue("--output", got=str(file), allowed="a file that ends in .keras", fix=fix)
+    check_folder(file)
+
+
+@contextmanager
+def refuse_unwritable(file: Path, *, field: str = "--output") -> Iterator[None]:
+    """Turn an OSError of writing `file` into InvalidValue."""
+    try:
+        yield
+    except OSError as error:
+        allowed = f"a file that can be written ({error.strerror})"
+        raise InvalidValue(field, got=str(file), allowed=allowed, fix="Give another one.") from None
