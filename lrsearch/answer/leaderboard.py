@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lrsearch.answer.ranking import find_yours, rank_trials
-from lrsearch.answer.spread import Retested
+from lrsearch.answer.spread import Bounds, Retested
 from lrsearch.values import (
     Direction,
     Json,
@@ -82,6 +82,7 @@ class Leaderboard:
     open_retests: int  # planned, and not ended
     folds: int | None = None  # that retests go round; None: the study has none
     fold_ratio: float = 0.0  # validation rows by training rows of a fold, on average
+    bounds: Bounds = (None, None)  # of the objective
 
 
 def build_leaderboard(facts: StudyFacts, records: Trials) -> Leaderboard:
@@ -100,6 +101,7 @@ def build_leaderboard(facts: StudyFacts, records: Trials) -> Leaderboard:
         open_retests=sum(each.is_retest and not each.ended for each in records),
         folds=facts.folds,
         fold_ratio=0.0 if facts.folds is None else facts.fold_ratio or 1 / (facts.folds - 1),
+        bounds=facts.bounds,
     )
 
 
@@ -155,6 +157,7 @@ def _retested(group: Trials, facts: StudyFacts) -> Retested:
         test=tuple(each.logs[test] for each in good if test in each.logs),
         folds=tuple(each for each in folds if each is not None),
         copies=_all_alike(good, facts.objective),
+        bounds=facts.bounds,
     )
 
 

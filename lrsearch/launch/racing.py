@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import rank_trials
 from lrsearch.answer.words import count_text
-from lrsearch.errors import InvalidValue
+from lrsearch.errors import InvalidValue, Refused
 from lrsearch.launch.checking import nothing_to_retest, refuse_broken
 from lrsearch.launch.common_steps import complete_study, open_stored_study, start_workers, train
 from lrsearch.launch.queueing import training_step

@@ -252,6 +252,21 @@ def test_what_is_expected_stands_beside_every_flattered_value(world, judged):
     assert "expect " in answer_text(answer)
 
 
+def test_what_is_expected_of_a_bounded_objective_stays_within_its_bounds(study, trial, retests):
+    search = [trial(n, "adam", 1e-3 * (n + 1), 0.99 + n / 1000) for n in range(10)]
+    found = {0: [0.97, 0.99, 0.999], 9: [0.999, 0.99, 1.0], 8: [0.985, 0.999, 0.998]}
+    records = [*search, *(each for n, values in found.items() for each in retests(n, values))]
+    free = study()
+    facts = replace(free.facts, bounds=(0.0, 1.0))
+    bounded = replace(free, plan=replace(free.plan, facts=facts))
+    loose, held = (summarise(each, records) for each in (free, bounded))
+    assert max(each.interval[1] for each in loose.verdict.expected.values()) > 1
+    for each in held.verdict.expected.values():
+        assert each.interval[0] <= each.value <= each.interval[1] <= 1.0
+    assert held.to_json()["retest"]["interval"][1] <= 1.0
+    assert held.verdict.gain == loose.verdict.gain
+
+
 def test_a_runner_up_is_expected_to_do_no_better_than_the_best(study, trial, retests):
     search = [trial(n, "adam", 1e-3 * (n + 1), 0.6 + n / 100) for n in range(12)]
     close = {0: [0.4, 0.8], 1: [0.31, 0.34], 2: [0.33, 0.43], 3: [0.38, 0.4]}
