@@ -118,7 +118,7 @@ def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
     lot = np.arange(draws)[:, None]
     fixed, deviation = rows[lot, chosen], deviations[lot, chosen]
     luck = _retest_anew(race, centres[chosen] + fixed, deviation, random)
-    luck = _carry(race, luck, search_luck[lot, chosen])
+    luck = _carry(race, luck, search_luck[lot, chosen].astype(np.float64))
     misses = fixed + deviation * luck
     order = np.argsort(centres[chosen] + misses, axis=1)
     yours_luck = random.standard_normal(draws) / np.sqrt(race.yours_seeds)
