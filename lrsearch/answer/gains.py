@@ -15,6 +15,7 @@ from lrsearch.answer.final_look import TestLook
 from lrsearch.answer.leaderboard import Leaderboard
 from lrsearch.answer.measured import Measured
 from lrsearch.answer.selection import Misses
+from lrsearch.answer.spread import Bounds, clip
 from lrsearch.values import Direction, Json
 
 if TYPE_CHECKING:
@@ -74,6 +75,12 @@ class Expected:
 
     value: float
     interval: tuple[float, float]
+
+    def within(self, bounds: Bounds) -> Expected:
+        """The same, where the objective cannot leave these bounds."""
+        low, high = self.interval
+        ends = clip(low, bounds), clip(high, bounds)
+        return Expected(value=clip(self.value, bounds), interval=ends)
 
     def to_json(self) -> dict[str, Json]:
         return {"value": self.value, "interval": list(self.interval)}
@@ -162,7 +169,8 @@ def expect_trainings(
     # yours was not chosen: its mean is not flattered, but for the draws' own chance
     missed = misses.yours - misses.mean(misses.yours)
     yours = _one_more(measured, direction, race.yours_mean, m, misses, missed)
-    return {**found, measured.yours.trial: yours}
+    found[measured.yours.trial] = yours
+    return {trial: each.within(leaderboard.bounds) for trial, each in found.items()}
 
 
 def _one_more(

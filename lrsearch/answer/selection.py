@@ -12,6 +12,7 @@ A cost is the objective where less is better, and its negative where more is. Kn
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -110,13 +111,11 @@ def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
     search_luck = random.standard_normal((draws, m), dtype=np.float32)
     search_miss = rows[:, :m] + deviations[:, :m] * search_luck
     searched = centres + search_miss
-    # with every finalist's own number of seeds; of others the usual number
-    usual = int(np.median(race.seeds[race.seeds > 0]))
-    seeds = np.where(race.seeds > 0, race.seeds, usual)
     chosen = np.argpartition(searched, k - 1, axis=1)[:, :k]
     lot = np.arange(draws)[:, None]
-    luck = random.standard_normal((draws, k)) / np.sqrt(seeds[chosen])
-    misses = rows[lot, chosen] + deviations[lot, chosen] * luck
+    fixed, deviation = rows[lot, chosen], deviations[lot, chosen]
+    luck = _retest_anew(race, centres[chosen] + fixed, deviation, random)
+    misses = fixed + deviation * luck
     order = np.argsort(centres[chosen] + misses, axis=1)
     yours_luck = random.standard_normal(draws) / np.sqrt(race.yours_seeds)
     first = np.take_along_axis(chosen, order, axis=1)[:, 0]
@@ -130,6 +129,31 @@ def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
         searched=searched,
         search_misses=search_miss,
     )
+
+
+def _retest_anew(
+    race: Race, costs: Floats, deviations: Floats, random: np.random.Generator
+) -> Floats:
+    """(draws, k) what seeds do to the means of k finalists, over a training's deviation.
+
+    costs: (draws, k) with the luck of rows alone. All have the fewest seeds of the study at first.
+    Whichever leads gets as many as the study's best has, as in a race: a leader by the luck of few
+    seeds is found out.
+    """
+    import numpy as np
+
+    least = int(race.seeds[race.seeds > 0].min())
+    more = int(race.seeds[np.nanargmin(race.retested)]) - least
+    luck: Floats = random.standard_normal(costs.shape) / math.sqrt(least)
+    few = np.ones(costs.shape, dtype=bool)
+    for _ in range(costs.shape[1] if more else 0):
+        first = np.argmin(costs + deviations * luck, axis=1)
+        led = np.flatnonzero(few[np.arange(len(few)), first])
+        place = led, first[led]
+        fresh = random.standard_normal(len(led)) / math.sqrt(more)
+        luck[place] = (least * luck[place] + more * fresh) / (least + more)
+        few[place] = False
+    return luck
 
 
 def _likeness(race: Race, centres: Floats, chosen: Integers) -> Floats:

@@ -34,6 +34,7 @@ from lrsearch.engine.failure import user_traceback
 from lrsearch.engine.first_look import LOOK_RATE, CallbackLook, StepLook, train_step, try_callbacks
 from lrsearch.engine.kept_weights import digest_weights
 from lrsearch.engine.loaded import Findings, LoadedStudy
+from lrsearch.engine.objective_bounds import find_bounds, metrics_named
 from lrsearch.engine.own_optimizer import describe, own_optimizer, sample_rates, thin_out
 from lrsearch.engine.shared import forget_shared_layers, shared_layers
 from lrsearch.engine.types import Model, Strategy
@@ -116,6 +117,7 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
     return StudyFacts(
         objective=definition.objective,
         direction=loaded.direction,
+        bounds=find_bounds(definition.objective, model),
         metrics=tuple(_logs(step, calls)),
         epochs=definition.epochs,
         accumulation=accumulation,
@@ -272,15 +274,10 @@ def _direction(definition: StudyDefinition, model: Model) -> Direction:
     if definition.direction is not None:
         return Direction(definition.direction)
     name = definition.objective.removeprefix("val_")
-    prefixes = ("", *(f"{output}_" for output in output_names(model)))
-    if name in {f"{prefix}loss" for prefix in prefixes}:
+    if name in {"loss", *(f"{output}_loss" for output in output_names(model))}:
         return Direction.MINIMIZE
-    metrics = (
-        each for metric in model.metrics for each in (metric, *getattr(metric, "metrics", ()))
-    )
-    for metric in metrics:
-        named = name in {prefix + metric.name for prefix in prefixes}
-        if named and (known := known_direction(metric)) is not None:
+    for metric in metrics_named(definition.objective, model):
+        if (known := known_direction(metric)) is not None:
             return known
     allowed = "'minimize' or 'maximize' for this objective"
     fix = f"Keras does not know which way {definition.objective!r} improves."

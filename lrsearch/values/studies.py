@@ -51,6 +51,8 @@ class StudyFacts:
     # Yours' rate at evenly spread updates, first to last; one number where it is constant; None
     # where nobody looked (0.1.0).
     yours_rates: tuple[float, ...] | None = None
+    # What the objective lies between; None where an end is not known (0.1.0: neither is).
+    bounds: tuple[float | None, float | None] = (None, None)
 
     def total_steps(self, batch_size: int | None) -> int:
         """Optimizer updates of a full run: `(epochs * steps per epoch) // accumulation`."""
