@@ -165,6 +165,28 @@ def test_a_test_split_that_says_the_opposite_is_the_first_sentence_and_takes_the
     assert answer.to_json()["verdict"]["test_looks"] == 12
 
 
+def test_a_real_study_of_few_rows_whose_test_split_said_the_opposite_says_so_first(
+    study, trial, retests
+):
+    """Retests of a regression with 90 validation and 92 test rows, as they were measured."""
+    validation = {0: [0.451, 0.471, 0.464], 1: [0.4145, 0.4177, 0.4203]}
+    test = {0: [0.450, 0.456, 0.468], 1: [0.466, 0.482, 0.475]}
+    records = [trial(0, value=0.462), trial(1, "adam", 2e-3, 0.416), trial(2, "adam", 1e-3, 0.47)]
+    for number, values in validation.items():
+        logs = ({"loss": value, "test_accuracy": value} for value in test[number])
+        again = zip(retests(number, values), logs, strict=True)
+        records += [replace(each, logs=known) for each, known in again]
+    answer = summarise(study(DOWN), records)
+    assert answer.best.trial == 1, "the validation chose"
+    assert answer.verdict.validation.decide(answer.verdict.margin) is Decision.BETTER
+    assert answer.verdict.decision is not Decision.BETTER
+    assert answer_text(answer).startswith(
+        "The test split contradicts the validation: there trial 1 is 0.0163 worse than yours, and "
+        "on the validation it was 0.0445 better."
+    )
+    assert answer.next.action != "take"
+
+
 def test_a_gain_that_the_test_split_does_not_show_at_all_contradicts_too(world, judged):
     answer = judged(world(gain=0.1, own=0.3, seeds=0.001, test_gain=-0.002))
     assert abs(answer.verdict.test.measured) < answer.verdict.margin
