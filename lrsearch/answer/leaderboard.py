@@ -80,6 +80,8 @@ class Leaderboard:
     # the search trials that ran to their end, best single value first
     ranked: tuple[TrialRecord, ...]
     open_retests: int  # planned, and not ended
+    folds: int | None = None  # that retests go round; None: the study has none
+    fold_ratio: float = 0.0  # validation rows by training rows of a fold, on average
     bounds: Bounds = (None, None)  # of the objective
 
 
@@ -97,6 +99,8 @@ def build_leaderboard(facts: StudyFacts, records: Trials) -> Leaderboard:
         retested=retested,
         ranked=ranked,
         open_retests=sum(each.is_retest and not each.ended for each in records),
+        folds=facts.folds,
+        fold_ratio=0.0 if facts.folds is None else facts.fold_ratio or 1 / (facts.folds - 1),
         bounds=facts.bounds,
     )
 
@@ -143,6 +147,7 @@ def _retests(records: Trials, facts: StudyFacts) -> dict[int, Retested]:
 
 def _retested(group: Trials, facts: StudyFacts) -> Retested:
     test = "test_" + facts.objective.removeprefix("val_")
+    folds = (facts.fold_of(each.repeat) for each in group if each.has_value)
     good = [each for each in group if each.has_value]
     return Retested(
         values=tuple(each.final_value for each in good),
@@ -150,6 +155,7 @@ def _retested(group: Trials, facts: StudyFacts) -> Retested:
         lost=len(group) - len(good),
         diverged=sum(each.diverged for each in group),
         test=tuple(each.logs[test] for each in good if test in each.logs),
+        folds=tuple(each for each in folds if each is not None),
         copies=_all_alike(good, facts.objective),
         bounds=facts.bounds,
     )

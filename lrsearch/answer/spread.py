@@ -38,6 +38,7 @@ class Retested:
     lost: int = 0
     diverged: int = 0
     test: tuple[float, ...] = ()  # the objective on the test split, where there is one
+    folds: tuple[int, ...] = ()  # of each value, in the order of `seeds`; none without folds
     copies: bool = False  # all that these trainings logged is the same: their seeds change nothing
     bounds: Bounds = (None, None)
 
@@ -86,6 +87,7 @@ class Retested:
             "diverged": self.diverged,
             "test": list(self.test),
             "copies": self.copies,
+            "folds": list(self.folds),
         }
 
 

@@ -32,6 +32,7 @@ from lrsearch.engine.data import Arrays, Stream, sample_batch
 from lrsearch.engine.device_memory import count_gpus, forget_peak, has_gpu, read_memory
 from lrsearch.engine.failure import user_traceback
 from lrsearch.engine.first_look import LOOK_RATE, CallbackLook, StepLook, train_step, try_callbacks
+from lrsearch.engine.fold_inspection import find_folds
 from lrsearch.engine.kept_weights import digest_weights
 from lrsearch.engine.loaded import Findings, LoadedStudy
 from lrsearch.engine.objective_bounds import find_bounds, metrics_named
@@ -111,6 +112,9 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
     _check_objective(definition, step, calls)
     loaded.direction = direction or _direction(definition, model)
     findings = _find_for_workers(loaded, first, second, calls)
+    with _study_code(definition):
+        folds, ratio = find_folds(loaded, accumulation)
+    findings = replace(findings, folds=folds)
     loaded.findings = replace(findings, step_bytes=step.gpu_bytes)
     steps = {str(size): loaded.check_steps(size, accumulation) for size in space.batch_sizes}
     data = loaded.first_data
@@ -135,7 +139,10 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
             **fingerprint_of(definition),
             "model.variables": digest(list(second.shapes)),
             **{f"data.{name}": each for name, each in data.digests().items()},
+            **({"data.folds": digest(dict(findings.folds))} if loaded.folds else {}),
         },
+        folds=loaded.folds,
+        fold_ratio=ratio,
         recorded=recorded_of(definition),
         versions=versions(),
         notes=(
