@@ -6,34 +6,26 @@ Every run is a fresh process.
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from processes import RunFailed, last_json, timed
 from settings import points
 from workloads import WORKLOADS
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 PEERS = ("optuna", "kerastuner", "raytune")
 PACKAGES = "tensorflow keras keras-tuner 'ray[tune]' optuna scikit-learn tensorboard"
 _VERSIONS = """
 import json, keras, keras_tuner, optuna, ray.tune, sklearn, tensorflow
 print(json.dumps({each.__name__: each.__version__ for each in (keras, keras_tuner, optuna, ray, sklearn, tensorflow)}))
 """
-
-
-class RunFailed(Exception):
-    """The process did not come to its end; the text says how."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,47 +67,6 @@ class Result:
 
 
 Runner = Callable[[str, Task], Result]
-
-
-def timed(
-    command: Sequence[str], folder: str, timeout: float, **variables: str
-) -> tuple[float, str]:
-    """Run a command in `folder` to its end: seconds, and what it printed.
-
-    Raises RunFailed, with its last words.
-
-    On the CPU, unless CUDA_VISIBLE_DEVICES says otherwise: several of the peers' processes would
-    not share a GPU by themselves.
-    """
-    quiet = {
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "-1"),
-    }
-    environment = {**os.environ, **quiet, "PYTHONPATH": str(ROOT), **variables}
-    began = time.perf_counter()
-    with Path(folder, "errors").open("w+") as errors:
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": errors, "text": True}
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, start_new_session=True, **pipes
-        )
-        try:
-            printed, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            raise RunFailed(f"not done after {timeout:g} s") from None
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        seconds = time.perf_counter() - began
-        errors.seek(0)
-        if process.returncode:
-            raise RunFailed(f"exit code {process.returncode}: {errors.read()[-2000:].strip()}")
-    return seconds, printed
-
-
-def last_json(printed: str) -> dict[str, Any]:
-    """The JSON of the last line printed."""
-    found: dict[str, Any] = json.loads(printed.strip().splitlines()[-1])
-    return found
 
 
 # -- kinds of contenders -----------------------------------------------------------------------------------------------------

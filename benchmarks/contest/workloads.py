@@ -83,12 +83,12 @@ def digits_model() -> Any:
 
 
 def mnist_data() -> tuple[Split, Split]:
-    images, labels = _mnist()
+    images, labels = mnist_images()
     x, y = images.reshape(-1, 28, 28, 1).astype("float32") / 255, labels.astype("int32")
     return (x[:8000], y[:8000]), (x[8000:], y[8000:])
 
 
-def _mnist() -> tuple[np.ndarray, np.ndarray]:
+def mnist_images() -> tuple[np.ndarray, np.ndarray]:
     """The 10,000 test images, uint8 (10000 * 784,) or (10000, 28, 28), and their labels."""
     folder = os.environ.get("LRSEARCH_DATA")
     if folder is None:
@@ -125,6 +125,15 @@ def text_data() -> tuple[Split, Split]:
     """Random windows: 1,920 of the first nine tenths, 256 of the last; each character's label is
     the next one.
     """
+    windows = np.lib.stride_tricks.sliding_window_view(text_characters(), LENGTH + 1)
+    split, random = len(windows) * 9 // 10, np.random.default_rng(0)
+    train = windows[random.integers(0, split - LENGTH, 1920)]
+    validation = windows[random.integers(split, len(windows), 256)]
+    return (train[:, :-1], train[:, 1:]), (validation[:, :-1], validation[:, 1:])
+
+
+def text_characters() -> np.ndarray:
+    """(characters,) int32: the whole text, each character as its place in the alphabet."""
     folder = os.environ.get("LRSEARCH_DATA")
     if folder is None:
         import keras
@@ -133,11 +142,7 @@ def text_data() -> tuple[Split, Split]:
     else:
         path = Path(folder) / "tinyshakespeare.txt"
     _, ids = np.unique(np.array(list(Path(path).read_text(encoding="utf-8"))), return_inverse=True)
-    windows = np.lib.stride_tricks.sliding_window_view(ids.astype("int32"), LENGTH + 1)
-    split, random = len(windows) * 9 // 10, np.random.default_rng(0)
-    train = windows[random.integers(0, split - LENGTH, 1920)]
-    validation = windows[random.integers(split, len(windows), 256)]
-    return (train[:, :-1], train[:, 1:]), (validation[:, :-1], validation[:, 1:])
+    return ids.astype("int32")
 
 
 def transformer_model() -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 from trusting.bank import Bank
 
-from lrsearch.answer import StudyVerdict, build_leaderboard, give_verdict
+from lrsearch.answer import StudyVerdict, build_leaderboard, give_verdict, next_retests
 from lrsearch.values import (
     MOST_ROWS,
     Direction,
@@ -42,7 +44,8 @@ FACTS = StudyFacts(
 class Plan:
     """rows: of the validation split; None: the whole bank, and no row scores are kept.
 
-    gain: by how much the first searched setting is made better than its bank says.
+    gain: by how much the first searched setting is made better than its bank says. total: retests
+    of a race, as `lrsearch retest --total` has; 0: `top` settings and yours on `seeds` each.
     """
 
     settings: int = 40
@@ -50,6 +53,7 @@ class Plan:
     top: int = 3
     seeds: int = 3
     gain: float = 0.0
+    total: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,24 +123,37 @@ class Simulation:
         )
 
     def judge(self) -> Judged:
-        search = [self.record(number, number) for number in range(self.plan.settings + 1)]
-        best = sorted(search[1:], key=lambda each: each.final_value)[: self.plan.top]
-        retested = [0, *(each.number for each in best)]
-        number, records = len(search), list(search)
-        for trial in retested:
-            for repeat in range(self.plan.seeds):
-                records.append(self.record(number, trial, repeat))
-                number += 1
-        leaderboard = build_leaderboard(FACTS, records)
-        verdict = give_verdict(leaderboard, records, Direction.MINIMIZE, self.scores)
-        return self._compare(verdict, retested=1 in retested)
+        records = [self.record(number, number) for number in range(self.plan.settings + 1)]
+        if self.plan.total:
+            self._race(records)
+        else:
+            best = sorted(records[1:], key=lambda each: each.final_value)[: self.plan.top]
+            pairs = product([0, *(each.number for each in best)], range(self.plan.seeds))
+            self._retest(records, pairs)
+        board = build_leaderboard(FACTS, records)
+        verdict = give_verdict(board, records, Direction.MINIMIZE, self.scores)
+        return self._compare(verdict, retested=any(each.parent == 1 for each in records))
+
+    def _retest(self, records: list[TrialRecord], pairs: Iterable[tuple[int, int]]) -> None:
+        for trial, repeat in pairs:
+            records.append(self.record(len(records), trial, repeat))
+
+    def _race(self, records: list[TrialRecord]) -> None:
+        """Retest the leader and its challenger until they are told apart, or all is spent."""
+        last = len(records) + self.plan.total
+        while len(records) < last:
+            board, left = build_leaderboard(FACTS, records), last - len(records)
+            pairs = next_retests(board, records, Direction.MINIMIZE, left=left)
+            if not pairs:
+                return
+            self._retest(records, pairs)
 
     def _compare(self, verdict: StudyVerdict, *, retested: bool) -> Judged:
         challenger, gain = verdict.challenger, verdict.gain
         trial, expected = challenger.trial, verdict.expected[challenger.trial]
         one_more = float(self.train(trial, self._draw_split()).mean(dtype=float))
         low, high = expected.interval
-        variance = gain.seeds_variance / self.plan.seeds + gain.rows_variance
+        variance = gain.seeds_variance / challenger.seeds + gain.rows_variance
         return Judged(
             verdict=verdict,
             gain=float(self.truth[0] - self.truth[trial]),

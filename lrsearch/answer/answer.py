@@ -19,6 +19,7 @@ from lrsearch.answer.margin import ONE_PERCENT, Margin
 from lrsearch.answer.next_steps import SHELL, Ways
 from lrsearch.answer.optimizers import OptimizerRow, by_optimizer
 from lrsearch.answer.paired_rows import Scores
+from lrsearch.answer.repeats import repeats_of
 from lrsearch.answer.settling import NextStep, next_step
 from lrsearch.answer.spending import Spent, spent_on
 from lrsearch.answer.verdict import StudyVerdict, give_verdict
@@ -134,7 +135,7 @@ def summarise(
     """
     leaderboard = build_leaderboard(study.facts, records)
     verdict = give_verdict(leaderboard, records, study.direction, scores, margin=margin)
-    tolerance = max(verdict.margin, 2 * _noise(leaderboard))
+    tolerance = max(verdict.margin, 2 * _noise(leaderboard, study.direction))
     evidence = Evidence(
         study=study,
         records=records,
@@ -182,8 +183,12 @@ def _search_is_over(study: StudyRecord, records: Trials) -> bool:
     return not study.plan.retest_seeds or (study.trials is not None and ended >= study.trials)
 
 
-def _noise(leaderboard: Leaderboard) -> float:
-    """The retests' pooled spread."""
+def _noise(leaderboard: Leaderboard, direction: Direction) -> float:
+    """The retests' pooled spread; of folds, that which differs from setting to setting."""
+    if leaderboard.folds:
+        group = [each for each in leaderboard.retested if each.seeds]
+        repeats = repeats_of(group, leaderboard, direction) if group else None
+        return math.sqrt(repeats.noise.pooled) if repeats and repeats.noise else 0.0
     spreads = [each.retest.spread for each in leaderboard.retested if each.retest]
     squares = [spread**2 for spread in spreads if spread is not None]
     return math.sqrt(statistics.fmean(squares)) if squares else 0.0

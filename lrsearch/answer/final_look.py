@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from lrsearch.answer.leaderboard import Contender, Leaderboard
 from lrsearch.answer.paired_rows import Scores, pair_rows
+from lrsearch.answer.repeats import repeats_of
 from lrsearch.answer.row_noise import row_noise
-from lrsearch.answer.seed_noise import seed_noise
 from lrsearch.values import Direction, TrialRecord
 
 
@@ -44,12 +44,13 @@ def look_at_test(
 ) -> TestLook | None:
     challenger, yours = finalists[0], leaderboard.yours
     assert yours is not None
-    groups = [_test_costs(each, direction) for each in (*finalists, yours)]
-    if not groups[0] or not groups[-1]:
+    group = (*finalists, yours)
+    repeats = repeats_of(group, leaderboard, direction, test=True)
+    if repeats is None or repeats.noise is None:
         return None
-    noise = seed_noise(groups)
-    if noise is None:
+    if not repeats.costs[0] or not repeats.costs[-1]:
         return None
+    noise, last = repeats.noise, len(finalists)
     both = (challenger, yours)
     by_row = pair_rows(
         trainings, [each.trial for each in both], direction, scores, needed=both, split="test"
@@ -59,8 +60,8 @@ def look_at_test(
         rows = row_noise([by_row.scores[each.trial] for each in both], rows=by_row.rows)
     looks = sum(len(each.retest.test) for each in leaderboard.retested if each.retest)
     return TestLook(
-        gain=sum(groups[-1]) / len(groups[-1]) - sum(groups[0]) / len(groups[0]),
-        variances=(noise.variance(0), noise.variance(len(groups) - 1)),
+        gain=repeats.mean(last) - repeats.mean(0),
+        variances=(noise.variance(0), noise.variance(last)),
         rows_variance=0.0 if rows is None else rows.difference(0, 1),
         per_training=0.0 if rows is None else rows.per_training,
         rows=None if rows is None else rows.rows,

@@ -15,6 +15,7 @@ from lrsearch.answer.final_look import TestLook
 from lrsearch.answer.leaderboard import Leaderboard
 from lrsearch.answer.measured import Measured
 from lrsearch.answer.selection import Misses
+from lrsearch.answer.spread import Bounds, clip
 from lrsearch.values import Direction, Json
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Gain:
 
     measured: the difference of the means. value: what is expected on new data, the luck of the
     choice taken out. interval: where the true gain lies in 95 of 100 cases. seeds_variance and
-    rows_variance: the parts of its variance; `rows` is None where only seeds are counted.
+    rows_variance: the parts of its variance, of which more seeds make only the first smaller;
+    `rows` and `folds` are None where they are not counted.
     """
 
     measured: float
@@ -49,6 +51,7 @@ class Gain:
     rows: int | None
     seeds_variance: float  # of one training of each of the two
     rows_variance: float
+    folds: int | None = None
 
     def decide(self, margin: float) -> Decision:
         low, high = self.interval
@@ -62,6 +65,7 @@ class Gain:
             "gain": self.value,
             "interval": list(self.interval),
             "rows": self.rows,
+            "folds": self.folds,
         }
 
 
@@ -74,6 +78,12 @@ class Expected:
 
     value: float
     interval: tuple[float, float]
+
+    def within(self, bounds: Bounds) -> Expected:
+        """The same, where the objective cannot leave these bounds."""
+        low, high = self.interval
+        ends = clip(low, bounds), clip(high, bounds)
+        return Expected(value=clip(self.value, bounds), interval=ends)
 
     def to_json(self) -> dict[str, Json]:
         return {"value": self.value, "interval": list(self.interval)}
@@ -89,8 +99,11 @@ def gain_on_validation(measured: Measured, misses: Misses) -> Gain:
         raw,
         misses.yours - misses.finalists[:, 0],
         rows=None if rows is None else rows.rows,
+        folds=len(set(measured.repeats.folds)) or None,
         seeds_variance=max(float(variances), 2 * race.per_training),
-        rows_variance=0.0 if rows is None else rows.difference(place, m),
+        rows_variance=(
+            measured.repeats.ratio * float(variances) if rows is None else rows.difference(place, m)
+        ),
     )
 
 
@@ -100,7 +113,7 @@ def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
 
     race = measured.race
     draws, random = len(misses.yours), np.random.default_rng(1)
-    seeds = int(race.seeds[measured.place]), race.yours_seeds
+    seeds = float(race.seeds[measured.place]), race.yours_seeds
     own = [random.standard_normal(draws) / math.sqrt(each) for each in seeds]
     shared, rest = test.correlation, math.sqrt(1 - test.correlation**2)
     deviations = [
@@ -117,6 +130,7 @@ def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
         test.gain,
         other - mine + rows,
         rows=test.rows,
+        folds=len(set(measured.repeats.folds)) or None,
         seeds_variance=max(sum(test.variances), 2 * test.per_training),
         rows_variance=test.rows_variance,
     )
@@ -128,6 +142,7 @@ def _gain(
     missed: Floats,
     *,
     rows: int | None,
+    folds: int | None,
     seeds_variance: float,
     rows_variance: float,
 ) -> Gain:
@@ -137,6 +152,7 @@ def _gain(
         value=raw - misses.mean(missed),
         interval=(raw - high, raw - low),
         rows=rows,
+        folds=folds,
         seeds_variance=seeds_variance,
         rows_variance=rows_variance,
     )
@@ -162,7 +178,8 @@ def expect_trainings(
     # yours was not chosen: its mean is not flattered, but for the draws' own chance
     missed = misses.yours - misses.mean(misses.yours)
     yours = _one_more(measured, direction, race.yours_mean, m, misses, missed)
-    return {**found, measured.yours.trial: yours}
+    found[measured.yours.trial] = yours
+    return {trial: each.within(leaderboard.bounds) for trial, each in found.items()}
 
 
 def _one_more(
@@ -179,6 +196,7 @@ def _one_more(
     random = np.random.default_rng(2 + place)
     # what all settings share moves both the split that was and the one to come
     splits = 0.0 if rows is None else float(rows.own[place] + rows.common) / rows.rows
+    splits += measured.repeats.fold_variance * (1 + measured.repeats.share(0))
     training = np.maximum(misses.scales**2 * race.variances[place], race.per_training)
     new = np.sqrt(splits + training) * random.standard_normal(len(missed)) - missed
     ends = [direction.cost(cost + each) for each in misses.interval(new, LEVEL)]

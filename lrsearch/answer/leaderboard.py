@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lrsearch.answer.ranking import find_yours, rank_trials
-from lrsearch.answer.spread import Retested
+from lrsearch.answer.spread import Bounds, Retested
 from lrsearch.values import (
     Direction,
     Json,
@@ -80,12 +80,15 @@ class Leaderboard:
     # the search trials that ran to their end, best single value first
     ranked: tuple[TrialRecord, ...]
     open_retests: int  # planned, and not ended
+    folds: int | None = None  # that retests go round; None: the study has none
+    fold_ratio: float = 0.0  # validation rows by training rows of a fold, on average
+    bounds: Bounds = (None, None)  # of the objective
 
 
 def build_leaderboard(facts: StudyFacts, records: Trials) -> Leaderboard:
     """Rank the settings of a study by its records: search trials and retests."""
     ranked = rank_trials(records, facts.direction)
-    retests = _retests(records, facts.objective)
+    retests = _retests(records, facts)
     retested = _by_mean(
         [make_contender(each, retests[each.number]) for each in ranked if each.number in retests],
         facts.direction,
@@ -96,6 +99,9 @@ def build_leaderboard(facts: StudyFacts, records: Trials) -> Leaderboard:
         retested=retested,
         ranked=ranked,
         open_retests=sum(each.is_retest and not each.ended for each in records),
+        folds=facts.folds,
+        fold_ratio=0.0 if facts.folds is None else facts.fold_ratio or 1 / (facts.folds - 1),
+        bounds=facts.bounds,
     )
 
 
@@ -130,17 +136,18 @@ def _best(
     )  # of equals the first
 
 
-def _retests(records: Trials, objective: str) -> dict[int, Retested]:
+def _retests(records: Trials, facts: StudyFacts) -> dict[int, Retested]:
     """By search trial: its ended retests as one `Retested`, in the order of their seeds."""
     by_parent: dict[int, list[TrialRecord]] = {}
     for each in sorted(records, key=lambda record: record.repeat or 0):
         if each.is_retest and each.parent is not None and each.ended:
             by_parent.setdefault(each.parent, []).append(each)
-    test = "test_" + objective.removeprefix("val_")
-    return {parent: _retested(group, objective, test) for parent, group in by_parent.items()}
+    return {parent: _retested(group, facts) for parent, group in by_parent.items()}
 
 
-def _retested(group: Trials, objective: str, test: str) -> Retested:
+def _retested(group: Trials, facts: StudyFacts) -> Retested:
+    test = "test_" + facts.objective.removeprefix("val_")
+    folds = (facts.fold_of(each.repeat) for each in group if each.has_value)
     good = [each for each in group if each.has_value]
     return Retested(
         values=tuple(each.final_value for each in good),
@@ -148,7 +155,9 @@ def _retested(group: Trials, objective: str, test: str) -> Retested:
         lost=len(group) - len(good),
         diverged=sum(each.diverged for each in group),
         test=tuple(each.logs[test] for each in good if test in each.logs),
-        copies=_all_alike(good, objective),
+        folds=tuple(each for each in folds if each is not None),
+        copies=_all_alike(good, facts.objective),
+        bounds=facts.bounds,
     )
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from lrsearch.answer.final_look import TestLook, costs_of, look_at_test
+from lrsearch.answer.final_look import TestLook, look_at_test
 from lrsearch.answer.leaderboard import Contender, Leaderboard
 from lrsearch.answer.paired_rows import Scores, pair_rows, trainings_of
+from lrsearch.answer.repeats import Repeats, repeats_of
 from lrsearch.answer.row_noise import RowNoise, row_noise
-from lrsearch.answer.seed_noise import SeedNoise, seed_noise
 from lrsearch.answer.selection import Race
 from lrsearch.values import Direction, TrialRecord, Trials
 
@@ -29,6 +29,7 @@ class Measured:
     trials: tuple[int, ...]
     race: Race
     rows: RowNoise | None
+    repeats: Repeats  # of the finalists, best first, and of yours
     test: TestLook | None
 
     @property
@@ -58,10 +59,10 @@ def measure(
         for each in leaderboard.retested
         if not each.is_yours and each.seeds and (not _lossy(each) or each is challenger)
     ]
-    noise = seed_noise([costs_of(each, direction) for each in (*finalists, yours)])
-    if noise is None:
+    repeats = repeats_of((*finalists, yours), leaderboard, direction)
+    if repeats is None or repeats.noise is None:
         return None
-    return _measured(leaderboard, records, direction, scores, finalists, noise)
+    return _measured(leaderboard, records, direction, scores, finalists, repeats)
 
 
 def _lossy(each: Contender) -> bool:
@@ -74,14 +75,18 @@ def _measured(
     direction: Direction,
     scores: Scores,
     finalists: Sequence[Contender],
-    noise: SeedNoise,
+    repeats: Repeats,
 ) -> Measured:
     challenger, yours = finalists[0], leaderboard.yours
     assert yours is not None
     candidates = _candidates(leaderboard, finalists)
     trainings = trainings_of(records)
     numbers = (*(each.number for each in candidates), yours.trial)
-    by_row = pair_rows(trainings, numbers, direction, scores, needed=(*finalists, yours))
+    needed = (*finalists, yours)
+    # folds are other rows each time, so that their noise is in the repeats'
+    by_row = (
+        None if repeats.folds else pair_rows(trainings, numbers, direction, scores, needed=needed)
+    )
     if by_row is not None:
         candidates = [each for each in candidates if each.number in by_row.scores]
     numbers = tuple(each.number for each in candidates)
@@ -93,8 +98,9 @@ def _measured(
         challenger=challenger,
         yours=yours,
         trials=numbers,
-        race=_race(candidates, finalists, yours, direction, noise, rows),
+        race=_race(candidates, finalists, direction, repeats, rows),
         rows=rows,
+        repeats=repeats,
         test=look_at_test(leaderboard, finalists, direction, trainings, scores),
     )
 
@@ -113,33 +119,33 @@ def _candidates(leaderboard: Leaderboard, finalists: Iterable[Contender]) -> lis
 def _race(
     candidates: Sequence[TrialRecord],
     finalists: Sequence[Contender],
-    yours: Contender,
     direction: Direction,
-    noise: SeedNoise,
+    repeats: Repeats,
     rows: RowNoise | None,
 ) -> Race:
     import numpy as np
 
-    m = len(candidates)
+    m, yours, noise = len(candidates), len(finalists), repeats.noise
+    assert noise is not None
     places = {each.number: place for place, each in enumerate(candidates)}
-    retested, seeds = np.full(m, np.nan), np.zeros(m, dtype=np.int64)
+    retested, seeds = np.full(m, np.nan), np.zeros(m)
     variances = np.full(m + 1, noise.pooled)
     for number, each in enumerate(finalists):
-        costs, place = costs_of(each, direction), places[each.trial]
-        retested[place], seeds[place] = np.mean(costs), len(costs)
+        place = places[each.trial]
+        retested[place], seeds[place] = repeats.mean(number), 1 / repeats.share(number)
         variances[place] = noise.variance(number)
-    variances[m] = noise.variance(len(finalists))
-    yours_seeds = len(costs_of(yours, direction))
-    shares = [0.0] * (len(finalists) + 1)
-    shares[0], shares[-1] = 1 / len(costs_of(finalists[0], direction)), 1 / yours_seeds
+    variances[m] = noise.variance(yours)
+    # the search's fold as hard as all of them are: the settings compare across folds then
+    level = repeats.level(0) if repeats.folds else 0.0
     return Race(
-        searched=np.array([direction.cost(each.final_value) for each in candidates]),
+        searched=np.array([direction.cost(each.final_value) - level for each in candidates]),
         retested=retested,
         seeds=seeds,
-        yours_mean=float(np.mean(costs_of(yours, direction))),
-        yours_seeds=yours_seeds,
+        yours_mean=repeats.mean(yours),
+        yours_seeds=1 / repeats.share(yours),
         variances=variances,
-        df=noise.freedom(shares),
+        df=repeats.freedom(0, yours),
+        carried=repeats.share(0) if repeats.folds else 0.0,
         rows=np.zeros((m + 1, m + 1)) if rows is None else rows.contrasts / rows.rows,
         per_training=0.0 if rows is None else rows.per_training,
     )

@@ -2,7 +2,10 @@
 
 The best five settings and yours are retested once each. Then the leader and its challenger go on,
 on the same seeds, until the leader is told apart from every other or all that is left is spent.
-Replayed on HPOLib's studies, this wins from 15 retests on. Pure functions of the ledger's records.
+Apart means at 99.7 %, and not at the verdict's 95 %: whoever looks after each round and stops at
+the first 95 % is fooled in more than 5 of 100 studies. With so strict looks on the way, the last
+one keeps its level (Haybittle 1971, Peto et al. 1976). Replayed on HPOLib's studies, a race wins
+from 15 retests on. Pure functions of the ledger's records.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from lrsearch.answer.seed_noise import SeedNoise, seed_noise
 from lrsearch.values import Direction, Trials
 
 FIRST = 5  # settings beside yours that are retested once before the race
-_LEVEL = 0.95
+_LEVEL = 0.997
 
 
 def next_retests(

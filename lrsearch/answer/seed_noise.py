@@ -22,11 +22,11 @@ class SeedNoise:
     """
 
     own: tuple[float, ...]
-    df: tuple[int, ...]
+    df: tuple[float, ...]
     pooled: float
 
     @property
-    def prior_df(self) -> int:
+    def prior_df(self) -> float:
         return min(PRIOR_DF, sum(self.df))
 
     def variance(self, place: int) -> float:
@@ -73,3 +73,20 @@ def _variance(values: Sequence[float]) -> float:
         return 0.0
     mean = math.fsum(values) / len(values)
     return math.fsum((each - mean) ** 2 for each in values) / (len(values) - 1)
+
+
+def fold_noise(costs: Sequence[Sequence[float]]) -> SeedNoise | None:
+    """The noise of settings that were trained on the same folds; costs: (m, n), a fold a column.
+
+    What a fold does to all settings is taken out. What is left has the training's seed in it, and
+    the fold's own liking for a setting. None where there is one setting, or one fold.
+    """
+    m, n = len(costs), len(costs[0])
+    if m < 2 or n < 2:  # noqa: PLR2004
+        return None
+    columns = [math.fsum(column) / m for column in zip(*costs, strict=True)]
+    apart = [[each - fold for each, fold in zip(row, columns, strict=True)] for row in costs]
+    # (n - 1)(m - 1) degrees of freedom of all the residuals; each setting has its share
+    df = (n - 1) * (m - 1) / m
+    own = tuple(_variance(row) * (n - 1) / df for row in apart)
+    return SeedNoise(own=own, df=(df,) * m, pooled=math.fsum(own) / m)

@@ -12,6 +12,7 @@ A cost is the objective where less is better, and its negative where more is. Kn
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -32,21 +33,24 @@ class Race:
     """What was measured of m searched settings and of yours, and how noisy it is.
 
     searched: (m,) costs of the search's one training. retested: (m,) means of the retests, NaN
-    where a setting has none. seeds: (m,) retests of each. yours_mean, yours_seeds: of yours.
-    variances: (m + 1,) of one training, yours last, as seeds make it. df: the degrees of freedom of
-    these. rows: (m + 1, m + 1) covariance of what the rows of the split do to the costs.
-    per_training: the part of the variances that is made row by row.
+    where a setting has none. seeds: (m,) retests of each, 0 for none; of folds, whose training rows
+    overlap, as many as their mean is worth. yours_mean, yours_seeds: of yours. variances: (m + 1,)
+    of one training, yours last, as seeds make it. df: the degrees of freedom of these. rows:
+    (m + 1, m + 1) covariance of what the rows of the split do to the costs. per_training: the part
+    of the variances that is made row by row. carried: the part of a search training's luck that the
+    mean of its retests has, too: the search's fold is one of theirs.
     """
 
     searched: Floats
     retested: Floats
-    seeds: Integers
+    seeds: Floats
     yours_mean: float
-    yours_seeds: int
+    yours_seeds: float
     variances: Floats
     df: float
     rows: Floats
     per_training: float = 0.0
+    carried: float = 0.0
 
     @property
     def finalists(self) -> int:
@@ -110,13 +114,12 @@ def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
     search_luck = random.standard_normal((draws, m), dtype=np.float32)
     search_miss = rows[:, :m] + deviations[:, :m] * search_luck
     searched = centres + search_miss
-    # with every finalist's own number of seeds; of others the usual number
-    usual = int(np.median(race.seeds[race.seeds > 0]))
-    seeds = np.where(race.seeds > 0, race.seeds, usual)
     chosen = np.argpartition(searched, k - 1, axis=1)[:, :k]
     lot = np.arange(draws)[:, None]
-    luck = random.standard_normal((draws, k)) / np.sqrt(seeds[chosen])
-    misses = rows[lot, chosen] + deviations[lot, chosen] * luck
+    fixed, deviation = rows[lot, chosen], deviations[lot, chosen]
+    luck = _retest_anew(race, centres[chosen] + fixed, deviation, random)
+    luck = _carry(race, luck, search_luck[lot, chosen].astype(np.float64))
+    misses = fixed + deviation * luck
     order = np.argsort(centres[chosen] + misses, axis=1)
     yours_luck = random.standard_normal(draws) / np.sqrt(race.yours_seeds)
     first = np.take_along_axis(chosen, order, axis=1)[:, 0]
@@ -130,6 +133,42 @@ def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
         searched=searched,
         search_misses=search_miss,
     )
+
+
+def _retest_anew(
+    race: Race, costs: Floats, deviations: Floats, random: np.random.Generator
+) -> Floats:
+    """(draws, k) what seeds do to the means of k finalists, over a training's deviation.
+
+    costs: (draws, k) with the luck of rows alone. All have the fewest seeds of the study at first.
+    Whichever leads gets as many as the study's best has, as in a race: a leader by the luck of few
+    seeds is found out.
+    """
+    import numpy as np
+
+    least = float(race.seeds[race.seeds > 0].min())
+    more = float(race.seeds[np.nanargmin(race.retested)]) - least
+    luck: Floats = random.standard_normal(costs.shape) / math.sqrt(least)
+    few = np.ones(costs.shape, dtype=bool)
+    for _ in range(costs.shape[1] if more else 0):
+        first = np.argmin(costs + deviations * luck, axis=1)
+        led = np.flatnonzero(few[np.arange(len(few)), first])
+        place = led, first[led]
+        fresh = random.standard_normal(len(led)) / math.sqrt(more)
+        luck[place] = (least * luck[place] + more * fresh) / (least + more)
+        few[place] = False
+    return luck
+
+
+def _carry(race: Race, luck: Floats, search_luck: Floats) -> Floats:
+    """(draws, k) the luck of the retests' means, with the part of the search's luck in it."""
+    import numpy as np
+
+    if not race.carried:
+        return luck
+    variance = 1 / float(race.seeds[race.seeds > 0].min())
+    shared = min(race.carried, float(np.sqrt(variance)))
+    return luck * float(np.sqrt(1 - shared**2 / variance)) + shared * search_luck
 
 
 def _likeness(race: Race, centres: Floats, chosen: Integers) -> Floats:

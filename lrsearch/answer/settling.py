@@ -67,6 +67,7 @@ def _settle(verdict: StudyVerdict, gain: Gain, study: str, ways: Ways) -> NextSt
     seeds, rows = needed(gain, verdict.margin, have=_fewest_seeds(verdict))
     split = "test" if verdict.test else "validation"
     if rows is None and seeds is not None:
+        seeds = -(-seeds // (gain.folds or 1)) * (gain.folds or 1)  # every fold as often
         command = ways.say("retest", study, seeds=seeds)
         text = f"{seeds} seeds of each would probably settle it: {command}."
         return NextStep(action="retest", text=text, seeds=seeds)

@@ -9,10 +9,21 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from lrsearch.values import Json
 
 LEVEL = 0.95
+
+Bounds: TypeAlias = tuple[float | None, float | None]
+"""What an objective lies between; None where an end is not known."""
+
+
+def clip(value: float, bounds: Bounds) -> float:
+    """The value that is nearest within the bounds."""
+    low, high = bounds
+    value = value if low is None else max(value, low)
+    return value if high is None else min(value, high)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +38,9 @@ class Retested:
     lost: int = 0
     diverged: int = 0
     test: tuple[float, ...] = ()  # the objective on the test split, where there is one
+    folds: tuple[int, ...] = ()  # of each value, in the order of `seeds`; none without folds
     copies: bool = False  # all that these trainings logged is the same: their seeds change nothing
+    bounds: Bounds = (None, None)
 
     @property
     def n(self) -> int:
@@ -60,7 +73,7 @@ class Retested:
         from scipy.special import stdtrit
 
         half = float(stdtrit(self.n - 1, (1 + LEVEL) / 2)) * self.spread * math.sqrt(1 + 1 / self.n)
-        return self.mean - half, self.mean + half
+        return clip(self.mean - half, self.bounds), clip(self.mean + half, self.bounds)
 
     def to_json(self) -> dict[str, Json]:
         return {
@@ -74,6 +87,7 @@ class Retested:
             "diverged": self.diverged,
             "test": list(self.test),
             "copies": self.copies,
+            "folds": list(self.folds),
         }
 
 

@@ -72,7 +72,7 @@ class StudyVerdict:
             "margin": self.margin,
             "decided_by": ("test" if self.test else "validation") if gain else None,
             "counted": self.counted,
-            "rows_not_counted": None if self.gain is None or self.gain.rows else self.no_rows,
+            "rows_not_counted": None if self._rows_or_folds else self.no_rows,
             "chosen_among": self.chosen_among,
             "validation": self.validation.to_json() if self.validation else None,
             "test": self.test.to_json() if self.test else None,
@@ -81,11 +81,16 @@ class StudyVerdict:
         }
 
     @property
+    def _rows_or_folds(self) -> bool:
+        return self.gain is None or bool(self.gain.rows or self.gain.folds)
+
+    @property
     def counted(self) -> list[str]:
         """The noise that is in the interval."""
         if self.gain is None:
             return []
-        return ["seeds", *(["rows"] if self.gain.rows else []), "choice"]
+        others = {"folds": self.gain.folds, "rows": self.gain.rows}
+        return ["seeds", *(name for name, number in others.items() if number), "choice"]
 
 
 def give_verdict(

@@ -86,6 +86,9 @@ def _counted(verdict: StudyVerdict, gain: Gain) -> str:
     both = (verdict.challenger, verdict.yours)
     seeds = " and ".join(str(each.seeds) for each in both if each)
     choice = f"the choice among {count_text(verdict.chosen_among, 'setting')}"
+    if gain.folds and not gain.rows:
+        each = f"{count_text(gain.folds, 'fold')} with seeds of their own ({seeds} trainings)"
+        return f"Counted: {each}, {choice}."
     if gain.rows:
         split = "test" if verdict.test else "validation"
         rows = f"{count_text(gain.rows, f'{split} row')}, "

@@ -28,6 +28,15 @@ def lost_text(retest: Retested) -> str:
     return ", ".join(f"{number} {end}" for end, number in ends.items() if number)
 
 
+def seeds_text(retest: Retested) -> str:
+    """What the values are of: `3 seeds`, `5 folds`, or `10 seeds on 5 folds`."""
+    seeds, folds = count_text(retest.n, "seed"), len(set(retest.folds))
+    if not folds:
+        return seeds
+    one_each = count_text(folds, "fold")
+    return one_each if folds == retest.n else f"{seeds} on {one_each}"
+
+
 def evidence_text(retest: Retested | None) -> str:
     """What a value rests on: `1 training`, `3 seeds`, `2 seeds, 1 diverged`, ..."""
     if retest is None:
@@ -38,7 +47,7 @@ def evidence_text(retest: Retested | None) -> str:
         filter(
             None,
             [
-                count_text(retest.n, "seed"),
+                seeds_text(retest),
                 "all the same training" if retest.copies else "",
                 lost_text(retest),
             ],

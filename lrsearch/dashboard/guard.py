@@ -87,7 +87,8 @@ class Guard:
 
     def _ask_token(self, start: Start, *, wrong: bool = False) -> Iterable[bytes]:
         text = login.login_page(self._prefix, wrong=wrong)
-        return _respond(start, "401 Unauthorized", text, kind="text/html")
+        policy = login.login_policy()
+        return _respond(start, "401 Unauthorized", text, kind="text/html", policy=policy)
 
     def _welcome(self, start: Start, token: str, path: str) -> Iterable[bytes]:
         start("303 See Other", [*login.welcome(token, self._prefix, path), *_HEADERS])
@@ -176,7 +177,9 @@ def _is_login(environ: Environ) -> bool:
     return environ["REQUEST_METHOD"] == "POST" and environ.get("PATH_INFO") == login.PATH
 
 
-def _respond(start: Start, status: str, text: str, *, kind: str = "text/plain") -> Iterable[bytes]:
+def _respond(
+    start: Start, status: str, text: str, *, kind: str = "text/plain", policy: str = _POLICY
+) -> Iterable[bytes]:
     body = f"{text}\n".encode()
     headers = [
         ("Content-Type", f"{kind}; charset=utf-8"),
@@ -185,7 +188,7 @@ def _respond(start: Start, status: str, text: str, *, kind: str = "text/plain") 
     ]
     if status.startswith("401"):
         headers.append(("WWW-Authenticate", "Bearer"))
-    start(status, [*headers, ("Content-Security-Policy", _POLICY)])
+    start(status, [*headers, ("Content-Security-Policy", policy)])
     return [body]
 
 

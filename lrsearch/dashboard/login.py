@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote
 
 from lrsearch.report.html.markup import tag
-from lrsearch.report.html.page import page
+from lrsearch.report.html.page import page, style_digest, style_within
 
 PATH = "/login"
 COOKIE = "lrsearch_token"
@@ -41,7 +41,15 @@ def login_page(prefix: str, *, wrong: bool) -> str:
     form = tag("form", field, button, method="post", action=f"{prefix}{PATH}")
     where = "It stands in LRSEARCH_DASHBOARD_TOKEN where the dashboard was started."
     body = tag("main", tag("h1", "lrsearch"), tag("p", said), form, tag("p", where, class_="soft"))
-    return page("log in", None, body)
+    return page("log in", style_within(), body)  # the style's own address asks for the token
+
+
+def login_policy() -> str:
+    """What the form's page may do: have its style and send the form here."""
+    return (
+        f"default-src 'none'; style-src '{style_digest()}'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    )
 
 
 def welcome(token: str, prefix: str, path: str) -> Headers:

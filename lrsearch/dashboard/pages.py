@@ -73,7 +73,7 @@ class Pages:
         """A study's report."""
         found, line = self._shelf.body(int(study)), self._shelf.line(int(study))
         if found is None or line is None:
-            return _plain(HTTPStatus.NOT_FOUND, "there is no such study (any more)")
+            return self._no_study()
         body, version = found
         here = f"{self._root}/studies/{study}"
         details = f"{self._root}/dashboard/studies/{line.study.optuna_study_id}"
@@ -84,6 +84,13 @@ class Pages:
         }
         links = tag("nav", [tag("a", text, href=way) for way, text in ways.items()])
         return Answered(body=self._live(line.study.name, [links, body], version, f"{here}/state"))
+
+    def _no_study(self) -> Answered:
+        """A deleted study's page, with the way to the others."""
+        style = tag("link", rel="stylesheet", href=f"{self._root}/assets/{STYLE}")
+        way = tag("p", tag("a", "all studies", href=f"{self._root}/"))
+        body = tag("main", tag("h1", "There is no such study (any more)"), way)
+        return Answered(body=page("no such study", style, body), status=HTTPStatus.NOT_FOUND)
 
     def report_state(self, study: str) -> Answered:
         """Whether the study changed."""

@@ -41,7 +41,9 @@ def serve(
     """
     check_reach(host, token)
     shelf = Shelf(ledger)
-    with _interrupt_on_sigterm(), suppress(KeyboardInterrupt):
+    with _interrupt_on_sigterm(), suppress(KeyboardInterrupt), warnings.catch_warnings():
+        # of a parameter with few trials: its page says nothing of it, and a terminal need not
+        warnings.filterwarnings("ignore", module=r"optuna\.importance")
         guarded = guard_everything(
             ledger, shelf, allow_notes=allow_notes, token=token, prefix=check_prefix(prefix)
         )

@@ -1,6 +1,7 @@
 """The study file: loaded, checked, fingerprinted."""
 
 from lrsearch.definition.fingerprint import fingerprint_of, recorded_of
+from lrsearch.definition.folds import is_splitter
 from lrsearch.definition.identity import (
     accept_changes,
     check_definition,
@@ -22,6 +23,7 @@ __all__ = [
     "check_fields",
     "check_study_name",
     "fingerprint_of",
+    "is_splitter",
     "load_study_file",
     "recorded_of",
     "study_name",

@@ -6,6 +6,7 @@ from typing import Any
 
 from lrsearch.definition import version1
 from lrsearch.definition.code import CALLBACKS, code_parts
+from lrsearch.definition.folds import folds_to_json
 from lrsearch.definition.study import StudyDefinition
 from lrsearch.values import Json
 
@@ -31,6 +32,8 @@ def fingerprint_of(definition: StudyDefinition) -> dict[str, Json]:
     found: dict[str, Json] = {"version": VERSION} | {
         name: getattr(definition, name) for name in _FIELDS
     }
+    if definition.folds is not None:  # studies of earlier versions have no such field
+        found["folds"] = folds_to_json(definition.folds)
     found["class_weight"] = {
         str(key): float(value) for key, value in (definition.class_weight or {}).items()
     } or None

@@ -8,8 +8,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
+from lrsearch.definition.folds import are_folds, are_groups, check_folds, loads_folds
 from lrsearch.definition.sources import Sources
 from lrsearch.definition.trial_info import TrialInfo
 from lrsearch.errors import InvalidValue
@@ -37,6 +39,11 @@ class StudyDefinition:
     class_weight, shuffle: as in `model.fit`. Every epoch has a new permutation, the same in every
         engine.
     gradient_accumulation_steps: batches per update; by default what the model's own optimizer has.
+    folds: how many, or a splitter of scikit-learn such as `StratifiedKFold(5)`, for arrays that
+        `load_data` returns as `(data, None)` or `(data, None, test)`; or how many that
+        `load_data(fold)` knows. The search trains fold 0, retests all of them.
+    groups: of each row, for a splitter that keeps groups together: an array, or a function that
+        returns one.
     callbacks: a function that returns a list of Keras callbacks, called once for every attempt at a
         training and once before trial 0. `callbacks(trial)` receives a `TrialInfo`, which has the
         label, number, setting, seed and a folder of its own.
@@ -58,6 +65,8 @@ class StudyDefinition:
     class_weight: Mapping[int, float] | None = None
     shuffle: bool = True
     gradient_accumulation_steps: int | None = None
+    folds: Any = None
+    groups: Any = None
     callbacks: Callable[..., Sequence[Any]] | None = None
     loss: Any = None
     metrics: Any = None
@@ -70,6 +79,7 @@ class StudyDefinition:
     def __post_init__(self) -> None:
         check_fields(self, _RULES)
         _check_factory(self.callbacks)
+        check_folds(self.folds, self.groups, self.load_data)
         self._check_extra(self.effective_space())
 
     def _check_extra(self, space: SearchSpace) -> None:
@@ -119,12 +129,12 @@ class StudyDefinition:
         build = self._function("build_model")
         return build(dict(extra)) if takes_argument(build, "params") else build()
 
-    def read_data(self, batch_size: int | None) -> Any:
-        """Call `load_data`, with the batch size where it takes an argument.
+    def read_data(self, batch_size: int | None, fold: int = 0) -> Any:
+        """Call `load_data`, with the batch size and the fold where it takes them.
 
         Without a size its own default counts. An error for want of a size gets a note.
         """
-        load = self._function("load_data")
+        load = self._loader(fold)
         if not takes_argument(load, "batch_size"):
             return load()
         if batch_size is not None:
@@ -146,7 +156,16 @@ class StudyDefinition:
 
     @property
     def data_depends_on_batch(self) -> bool:
-        return takes_argument(self._function("load_data"), "batch_size")
+        return takes_argument(self._loader(0), "batch_size")
+
+    @property
+    def data_depends_on_fold(self) -> bool:
+        return loads_folds(self.folds, self._function("load_data"))
+
+    def _loader(self, fold: int) -> Callable[..., Any]:
+        """`load_data`, with the fold where it takes one."""
+        load = self._function("load_data")
+        return partial(load, fold=fold) if self.data_depends_on_fold else load
 
     def _function(self, name: str) -> Callable[..., Any]:
         function = getattr(self, name)
@@ -195,6 +214,8 @@ _RULES: Mapping[str, Rule] = {
     "class_weight": Rule(lambda value: isinstance(value, Mapping), "a dict from class to weight"),
     "shuffle": BOOL,
     "gradient_accumulation_steps": _COUNT,
+    "folds": Rule(are_folds, "a whole number of at least 2, or a splitter of scikit-learn"),
+    "groups": Rule(are_groups, "an array, or a function that returns one"),
     "callbacks": _FUNCTION,
     "space": Rule(lambda value: isinstance(value, SearchSpace), "a SearchSpace"),
     "seed": Rule(

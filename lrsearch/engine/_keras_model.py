@@ -95,6 +95,12 @@ def compile_again(model: Model, optimizer: Optimizer) -> None:
     model.compile(**{**dict(model._compile_config.config), "optimizer": optimizer})
 
 
+def loss_weights_of(model: Model) -> list[float]:
+    """The weights of the losses, as they were compiled; empty where none were given."""
+    given = dict(model._compile_config.config).get("loss_weights")
+    return [float(each) for each in keras.tree.flatten(given or []) if each is not None]
+
+
 def output_names(model: Model) -> list[str]:
     """List the outputs' names, with which the names of their metrics begin in an epoch's logs."""
     compiled = (getattr(model, each, None) for each in ("_compile_metrics", "_compile_loss"))

@@ -43,16 +43,19 @@ def kept_model(loaded: LoadedStudy, seed: int, extra: Mapping[str, Json]) -> tup
     return model, before != draws_of_tensorflow()
 
 
-def set_optimizer(loaded: LoadedStudy, model: Model, setting: Setting, *, feeds: bool) -> None:
+def set_optimizer(
+    loaded: LoadedStudy, model: Model, setting: Setting, *, feeds: bool, fold: int = 0
+) -> None:
     """Give a model the setting's optimizer.
 
-    Its rate follows the schedule; with `feeds`, it will be set from a table.
+    Its rate follows the schedule over the fold's updates; with `feeds`, it will be set from a
+    table.
     """
     accumulation = accumulation_of(model, loaded.definition)
     set_searched(
         model,
         setting,
-        total_steps=loaded.total_steps(setting.batch_size, accumulation),
+        total_steps=loaded.total_steps(setting.batch_size, accumulation, fold),
         accumulation=accumulation,
         learning_rate=_FED_RATE if feeds else None,
     )
@@ -69,7 +72,7 @@ def keep_callbacks(loaded: LoadedStudy, attempt: Attempt) -> list[Callback]:
         averaged=uses_averaged(spec),
         setting_rates=loaded.findings.rate_callbacks,
     )
-    train = loaded.data(spec.setting.batch_size).train
+    train = loaded.data_of(spec).train
     attempt.note(*notes, *notes_of(spec.resume, train, kept))
     return kept
 
@@ -85,13 +88,13 @@ def make_plan(
 ) -> Plan:
     """The plan of an attempt; its rates are the setting's unless `rate_of` gives others."""
     definition, batch = loaded.definition, spec.setting.batch_size
-    total = loaded.total_steps(batch, accumulation)
+    total = loaded.total_steps(batch, accumulation, spec.fold)
     return Plan(
         objective=definition.objective,
         direction=loaded.direction,
         best_epoch_counts=definition.objective_epoch == "best",
         epochs=definition.epochs,
-        steps_per_epoch=loaded.steps_per_epoch(batch),
+        steps_per_epoch=loaded.steps_per_epoch(batch, spec.fold),
         accumulation=accumulation,
         total_steps=total,
         rate=rate_of or (lambda step: rate(spec.setting, step, total)),

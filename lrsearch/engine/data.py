@@ -45,6 +45,11 @@ class Arrays:
         return (self.x,) if self.y is None else (self.x, self.y)
 
     @property
+    def given(self) -> Batch:
+        """`(x, y)` or `(x, y, weight)`, as `load_data` returns a split."""
+        return (self.x, self.y) if self.weight is None else (self.x, self.y, self.weight)
+
+    @property
     def arrays(self) -> list[np.ndarray]:
         """Every array of the split."""
         return [each for each in tree.flatten(self.structure) if each is not None]
@@ -131,13 +136,17 @@ class Data:
 
 def check_data(loaded: Any) -> Data:
     """Check what `load_data` returned. Raises InvalidValue for what cannot be trained on."""
+    return Data(**{name: check_split(name, split) for name, split in splits_of(loaded).items()})
+
+
+def splits_of(loaded: Any) -> dict[str, Any]:
+    """What `load_data` returned, by split: unchecked. Raises InvalidValue for anything else."""
     listed = isinstance(loaded, tuple | list)
     if not listed or len(loaded) not in {2, 3}:
         got = f"a {type(loaded).__name__}" + (f" of {len(loaded)}" if listed else "")
         allowed = "a function that returns (train, validation) or (train, validation, test)"
         raise InvalidValue("load_data", got=got, allowed=allowed)
-    splits = zip(("train", "validation", "test"), loaded, strict=False)
-    return Data(**{name: check_split(name, split) for name, split in splits})
+    return dict(zip(("train", "validation", "test"), loaded, strict=False))
 
 
 def check_split(name: str, split: Any) -> Split:

@@ -22,6 +22,7 @@ from typing import Any, TypeAlias, final
 
 import numpy as np
 import tensorflow as tf
+from keras import tree
 
 from lrsearch.engine._keras_data import EpochIterator, weigh_examples
 from lrsearch.engine.data import Arrays, map_arrays
@@ -38,6 +39,18 @@ class DeviceArrays:
             split = replace(split, weight=weigh_examples(split.y, class_weight))
         self._tensors = map_arrays(tf.convert_to_tensor, split.structure)
 
+    @property
+    def leaves(self) -> tuple[Tensor, ...]:
+        """Every array, in the order of the structure."""
+        return tuple(each for each in tree.flatten(self._tensors) if each is not None)
+
+    @property
+    def specs(self) -> Structure:
+        """The structure of their types, for any number of examples."""
+        return map_arrays(
+            lambda each: tf.TensorSpec([None, *each.shape[1:]], each.dtype), self._tensors
+        )
+
     def batch(self, indices: Tensor) -> Batch:
         """Gather these examples; indices: any shape, integers."""
         return map_arrays(lambda each: tf.gather(each, indices), self._tensors)
@@ -50,22 +63,25 @@ class ArrayFeed:
     `order(epoch)` is (examples,), int64; an epoch has `steps` batches.
     """
 
-    signature = tf.TensorSpec([None], tf.int64)
-
     def __init__(
         self, arrays: DeviceArrays, *, batch: int, steps: int, order: Callable[[int], np.ndarray]
     ) -> None:
-        self.read = partial(_gather, arrays, batch)
+        # The arrays come with every call: another fold's take the same graph.
+        specs = arrays.specs
+        leaves = [each for each in tree.flatten(specs) if each is not None]
+        self.signature = (tf.TensorSpec([None], tf.int64), *leaves)
+        self.read = partial(_gather, specs, batch)
+        self._arrays = arrays.leaves
         self._batch, self._steps, self._order = batch, steps, order
 
     def begin(self, epoch: int, done: int = 0) -> None:
         self._now, self._place = self._order(epoch), done
 
-    def take(self, most: int) -> tuple[Tensor, int]:
+    def take(self, most: int) -> tuple[tuple[Tensor, ...], int]:
         first, last = self._place, min(self._place + most, self._steps)
         self._place = last
         places = self._now[first * self._batch : last * self._batch]
-        return tf.constant(places, tf.int64), last - first
+        return (tf.constant(places, tf.int64), *self._arrays), last - first
 
     def ran_out(self, missing: int) -> None:
         pass
@@ -121,15 +137,17 @@ Feed: TypeAlias = ArrayFeed | StreamFeed
 
 
 def _gather(
-    arrays: DeviceArrays,
+    specs: Structure,
     batch: int,
-    order: Tensor,
+    source: tuple[Tensor, ...],
     place: Tensor,
     use: Callable[[Batch], Structure],
     _skip: Callable[[], Structure],
 ) -> Structure:
-    begin = place * batch
-    return use(arrays.batch(order[begin : tf.minimum(begin + batch, tf.size(order))]))
+    order, *arrays = source
+    begin, given = place * batch, iter(arrays)
+    chosen = order[begin : tf.minimum(begin + batch, tf.size(order))]
+    return use(map_arrays(lambda _: tf.gather(next(given), chosen), specs))
 
 
 def _read_next(

@@ -95,7 +95,7 @@ def _compiled_model(training: KerasTraining) -> Model:
     model = start_model(loaded, spec, kernels=True)
     setting, resume = spec.setting, spec.resume
     if not spec.yours:
-        set_optimizer(loaded, model, setting, feeds=False)
+        set_optimizer(loaded, model, setting, feeds=False, fold=spec.fold)
     sample = partial(sample_batch, training.data.train, setting.batch_size)
     # Built inside fit's graph, ScheduleFreeAdamW would begin at zeros (docs/decisions.md).
     if uses_averaged(spec):
@@ -113,7 +113,7 @@ def _compiled_model(training: KerasTraining) -> Model:
 def _fit(training: KerasTraining, callbacks: list[Callback]) -> None:
     model, spec, data = training.model, training.spec, training.data
     definition, batch = training.loaded.definition, spec.setting.batch_size
-    steps = training.loaded.steps_per_epoch(batch)
+    steps = training.loaded.steps_per_epoch(batch, spec.fold)
     # An execution takes several steps from its stream without a look at the epoch: an epoch that
     # ends within an execution needs a stream of its own.
     by_epoch = isinstance(data.train, Arrays) and model.steps_per_execution > 1

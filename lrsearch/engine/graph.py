@@ -13,7 +13,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
-from typing import final
+from typing import TypeAlias, final
+from weakref import ReferenceType, ref
 
 import tensorflow as tf
 
@@ -50,6 +51,8 @@ MOST_PROGRAMS = 16
 MOST_VARIABLES = 50_000_000
 _STREAMS = "the data does not fit on the device beside the model: its batches stream"
 _COPIES, _BYTES = 4, 4  # a kept program has weights, gradients and two slots, of float32
+_Resident: TypeAlias = tuple[DeviceArrays | None, DeviceArrays | None]
+
 _COLLECT_EVERY = 50  # trials: fresh models are cycles of objects
 
 
@@ -63,8 +66,8 @@ class GraphEngine(Engine):
         self.loaded = loaded
         self._fit = FitEngine(loaded)
         self._programs: OrderedDict[str, Program] = OrderedDict()
-        # By the data's id: the training and the validation split.
-        self._on_device: dict[int, tuple[DeviceArrays | None, DeviceArrays | None]] = {}
+        # By the data's id, while the data is there: the training and the validation split.
+        self._on_device: dict[int, tuple[ReferenceType[Data], _Resident]] = {}
         self._streams = False  # whether arrays stay off the device, memory having run out
         self._refused: dict[str, str] = {}  # programs that did not trace, and why
         self._trials = 0
@@ -104,7 +107,7 @@ class GraphEngine(Engine):
         """
         if isinstance(error, tf.errors.ResourceExhaustedError):
             self._programs.clear()  # `fit` frees a model before it makes the next
-            resident = any(part for parts in self._on_device.values() for part in parts)
+            resident = any(part for _, parts in self._on_device.values() for part in parts)
             self._on_device.clear()
             if resident:
                 self._streams = True
@@ -219,22 +222,25 @@ class GraphEngine(Engine):
         limits.check(self.name, facts)
         self._check_room(model.count_params() if model.built else 0)
         if not spec.yours:
-            set_optimizer(self.loaded, model, setting, feeds=True)
-        sample = sample_batch(self.loaded.data(setting.batch_size).train, setting.batch_size)
+            set_optimizer(self.loaded, model, setting, feeds=True, fold=spec.fold)
+        sample = sample_batch(self.loaded.data_of(spec).train, setting.batch_size)
         return Program(model, sample, feeds=not spec.yours, draws=draws)
 
-    def on_device(self, data: Data) -> tuple[DeviceArrays | None, DeviceArrays | None]:
+    def on_device(self, data: Data) -> _Resident:
         """The training and the validation split where they are arrays that fit on the device."""
 
         def put(split: Split, weights: dict[int, float] | None) -> DeviceArrays | None:
             return DeviceArrays(split, weights) if fits and isinstance(split, Arrays) else None
 
-        if id(data) not in self._on_device:
+        # Another fold may have the id of one that is gone.
+        there = {key: each for key, each in self._on_device.items() if each[0]() is not None}
+        self._on_device = there
+        if id(data) not in there:
             step_bytes = self.loaded.findings.step_bytes
             fits = not self._streams and limits.fits_device(data, step_bytes)
             weights = self.loaded.class_weight
-            self._on_device[id(data)] = put(data.train, weights), put(data.validation, None)
-        return self._on_device[id(data)]
+            there[id(data)] = ref(data), (put(data.train, weights), put(data.validation, None))
+        return there[id(data)][1]
 
 
 def _close(training: KerasTraining, run: GraphRun | None) -> None:

@@ -32,8 +32,10 @@ from lrsearch.engine.data import Arrays, Stream, sample_batch
 from lrsearch.engine.device_memory import count_gpus, forget_peak, has_gpu, read_memory
 from lrsearch.engine.failure import user_traceback
 from lrsearch.engine.first_look import LOOK_RATE, CallbackLook, StepLook, train_step, try_callbacks
+from lrsearch.engine.fold_inspection import find_folds
 from lrsearch.engine.kept_weights import digest_weights
 from lrsearch.engine.loaded import Findings, LoadedStudy
+from lrsearch.engine.objective_bounds import find_bounds, metrics_named
 from lrsearch.engine.own_optimizer import describe, own_optimizer, sample_rates, thin_out
 from lrsearch.engine.shared import forget_shared_layers, shared_layers
 from lrsearch.engine.types import Model, Strategy
@@ -110,18 +112,21 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
     _check_objective(definition, step, calls)
     loaded.direction = direction or _direction(definition, model)
     findings = _find_for_workers(loaded, first, second, calls)
+    with _study_code(definition):
+        folds, ratio = find_folds(loaded, accumulation)
+    findings = replace(findings, folds=folds)
     loaded.findings = replace(findings, step_bytes=step.gpu_bytes)
+    steps = {str(size): loaded.check_steps(size, accumulation) for size in space.batch_sizes}
     data = loaded.first_data
     exact = isinstance(data.train, Arrays)
     return StudyFacts(
         objective=definition.objective,
         direction=loaded.direction,
+        bounds=find_bounds(definition.objective, model),
         metrics=tuple(_logs(step, calls)),
         epochs=definition.epochs,
         accumulation=accumulation,
-        steps_per_epoch={
-            str(size): loaded.check_steps(size, accumulation) for size in space.batch_sizes
-        },
+        steps_per_epoch=steps,
         train_examples=data.train.examples,
         validation_examples=data.validation.examples,
         has_test=data.test is not None,
@@ -134,7 +139,10 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
             **fingerprint_of(definition),
             "model.variables": digest(list(second.shapes)),
             **{f"data.{name}": each for name, each in data.digests().items()},
+            **({"data.folds": digest(dict(findings.folds))} if loaded.folds else {}),
         },
+        folds=loaded.folds,
+        fold_ratio=ratio,
         recorded=recorded_of(definition),
         versions=versions(),
         notes=(
@@ -272,15 +280,10 @@ def _direction(definition: StudyDefinition, model: Model) -> Direction:
     if definition.direction is not None:
         return Direction(definition.direction)
     name = definition.objective.removeprefix("val_")
-    prefixes = ("", *(f"{output}_" for output in output_names(model)))
-    if name in {f"{prefix}loss" for prefix in prefixes}:
+    if name in {"loss", *(f"{output}_loss" for output in output_names(model))}:
         return Direction.MINIMIZE
-    metrics = (
-        each for metric in model.metrics for each in (metric, *getattr(metric, "metrics", ()))
-    )
-    for metric in metrics:
-        named = name in {prefix + metric.name for prefix in prefixes}
-        if named and (known := known_direction(metric)) is not None:
+    for metric in metrics_named(definition.objective, model):
+        if (known := known_direction(metric)) is not None:
             return known
     allowed = "'minimize' or 'maximize' for this objective"
     fix = f"Keras does not know which way {definition.objective!r} improves."

@@ -238,6 +238,7 @@ LIMITS = (
             "yours is trained as it is": lambda spec: spec.yours,
             "{optimizer} looks at whole matrices": _matrix_optimizer,
             "build_model takes searched arguments": lambda spec: spec.setting.extra,
+            "its fold is not the search's": lambda spec: spec.fold,
             "its checkpoint stands within an epoch": lambda spec: spec.resume and spec.resume.batch,
         },
     ),

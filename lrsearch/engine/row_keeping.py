@@ -171,7 +171,7 @@ class RowKeeper:
         """A retest's test split; none where the rows' mean is not what was `logged` of it."""
         attempt, scorer = self._attempt, self._scorer
         assert scorer is not None
-        data = self._loaded.data(attempt.spec.setting.batch_size)
+        data = self._loaded.data_of(attempt.spec)
         if not attempt.spec.test_split or data.test is None:
             return ()
         contributions, digest = self._measure("test", _guarded(take))
@@ -183,9 +183,10 @@ class RowKeeper:
 
     def _measure(self, name: str, weights: Weights) -> tuple[np.ndarray, str]:
         """Raises NoRowScores for whatever fails, and lets no later attempt try it."""
-        scorer, setting = self._scorer, self._attempt.spec.setting
+        scorer, spec = self._scorer, self._attempt.spec
+        setting = spec.setting
         assert scorer is not None
-        split = self._loaded.data(setting.batch_size).splits[name]
+        split = self._loaded.data_of(spec).splits[name]
         assert split is not None
         steps = self._loaded.definition.validation_steps if name == "validation" else None
         try:

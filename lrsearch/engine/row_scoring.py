@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias, final
+from weakref import ReferenceType, ref
 
 import keras
 import numpy as np
@@ -70,8 +71,8 @@ class RowScorer:
         self._measure = tf.function(self._measure_rows, autograph=False, reduce_retracing=True)
         self._structure: Structure = None  # of the batches that were measured last
         self.misses = 0  # attempts in a row whose value was not the rows' mean
-        # Of arrays, by the split's id; the split stays, so that no other can have its id.
-        self._digests: dict[int, tuple[Split, str]] = {}
+        # Of arrays, by the split's id; another split may have the id of one that is gone.
+        self._digests: dict[int, tuple[ReferenceType[Arrays], str]] = {}
 
     def fits(self, contributions: np.ndarray, value: float) -> bool:
         """Whether the mean of the contributions is the logged value, up to noise of floats."""
@@ -92,14 +93,17 @@ class RowScorer:
             total, count = self._call(values, batch)
             totals.append(total)
             counts.append(count)
-            if id(split) not in self._digests:
+            if not self._known_digest(split):
                 targets.add(batch)
         total, count = (np.concatenate(each).astype(np.float64) for each in (totals, counts))
-        known = self._digests.get(id(split))
-        digest = known[1] if known else targets.digest
+        digest = self._known_digest(split) or targets.digest
         if isinstance(split, Arrays):
-            self._digests[id(split)] = split, digest
+            self._digests[id(split)] = ref(split), digest
         return total * len(total) / max(count.sum(), np.finfo(np.float64).tiny), digest
+
+    def _known_digest(self, split: Split) -> str:
+        split_of, digest = self._digests.get(id(split), (lambda: None, ""))
+        return digest if split_of() is split else ""
 
     def _call(self, values: Sequence[Tensor], batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         leaves = [each for each in tree.flatten(batch) if each is not None]

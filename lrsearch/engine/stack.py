@@ -280,7 +280,7 @@ class Stack:
     def _conclude(self, row: Row, stop: Stop) -> Outcome:
         attempt, spec = row.attempt, row.attempt.spec
         calls_begin(self.loaded, spec)
-        test = self.loaded.data(spec.setting.batch_size).test
+        test = self.loaded.data_of(spec).test
         if stop.status is Status.COMPLETE and spec.test_split and test is not None:
             assert isinstance(test, Arrays)
             attempt.logs = attempt.logs_with("test", self._evaluate(row, test))

@@ -46,7 +46,7 @@ class KerasTraining:
 
     @property
     def data(self) -> Data:
-        return self.loaded.data(self.spec.setting.batch_size)
+        return self.loaded.data_of(self.spec)
 
     def begin(self, model: Model) -> None:
         """Begin the attempt: the model is compiled, and has the checkpoint's state, if any."""

@@ -117,7 +117,7 @@ class VectorizedEngine(Engine):
         """
 
         def ask() -> str:
-            data = self.loaded.data(spec.setting.batch_size)
+            data = self.loaded.data_of(spec)
             facts = AttemptFacts(
                 definition=self.loaded.definition,
                 spec=spec,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lrsearch.answer.words import count_text
@@ -10,6 +11,7 @@ from lrsearch.budget import count_references
 from lrsearch.errors import UnknownName
 from lrsearch.launch.checking import check_identity, check_same, refuse_broken
 from lrsearch.launch.queueing import add_retests
+from lrsearch.launch.retest_choice import check_folds
 from lrsearch.messages import Inspection, Listener
 from lrsearch.options import RetestOptions, SearchOptions
 from lrsearch.progress.listeners import ignore, send_note
@@ -24,7 +26,11 @@ RETRIES = 2
 def make_plan(
     search: SearchOptions, name: str, study_file: str | None, inspection: Inspection
 ) -> StudyPlan:
-    """Make the plan of a new study."""
+    """Make the plan of a new study.
+
+    Raises InvalidValue where retests would not be on every fold alike.
+    """
+    search = _on_all_folds(search, inspection.facts.folds)
     tried = count_references(search.total, len(inspection.references))
     references = ((Origin.REFERENCE, setting) for setting in inspection.references[:tried])
     return StudyPlan(
@@ -43,6 +49,16 @@ def make_plan(
         first=((Origin.YOURS, inspection.facts.yours), *references),
         trainings=search.trainings,
     )
+
+
+def _on_all_folds(search: SearchOptions, folds: int | None) -> SearchOptions:
+    """The options with retests on every fold."""
+    if folds is None:
+        return search
+    if search.retest is None:
+        return replace(search, retest=folds)
+    check_folds(search.retest, folds, "--retest")
+    return search
 
 
 def create_or_resume(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from lrsearch.answer import rank_trials
 from lrsearch.answer.words import count_text
-from lrsearch.errors import InvalidValue
+from lrsearch.errors import InvalidValue, Refused
 from lrsearch.launch.checking import nothing_to_retest, refuse_broken
 from lrsearch.launch.common_steps import complete_study, open_stored_study, start_workers, train
 from lrsearch.launch.queueing import training_step
@@ -96,6 +97,10 @@ def race(
 
 def _look(ledger: Ledger, study: StudyRecord) -> tuple[bool, int]:
     """Whether the search is over, and how many retests there are. Raises Refused."""
+    if folds := study.facts.folds:
+        other = f"lrsearch retest {quote(study.name)} --seeds {2 * folds}"
+        uneven = "a race would retest some settings on some folds, and means of other folds differ:"
+        raise Refused(f"study {study.name!r} has {folds} folds; {uneven} use {other}.")
     over = ledger.search_is_over(study.id)
     if over and not rank_trials(ledger.trials(study.id), study.direction):
         raise nothing_to_retest(study)

@@ -48,9 +48,10 @@ def choose_settings(
     plan = study.plan
     leaderboard = build_leaderboard(plan.facts, records)
     retests = [each for each in records if each.is_retest]
-    seeds = wanted.seeds or max(
-        [plan.retest_seeds or RETEST_SEEDS, *(1 + (each.repeat or 0) for each in retests)]
-    )
+    if wanted.seeds is not None and plan.facts.folds:
+        check_folds(wanted.seeds, plan.facts.folds, "seeds")
+    usual = plan.retest_seeds or plan.facts.folds or RETEST_SEEDS
+    seeds = wanted.seeds or max([usual, *(1 + (each.repeat or 0) for each in retests)])
     top = wanted.top if wanted.top is not None or wanted.trials else plan.retest_top
     best = () if top is None else best_settings(leaderboard, plan.facts.direction, top=top)
     good = {each.number for each in leaderboard.ranked}
@@ -75,6 +76,14 @@ def choose_settings(
         failed=sum(each.ended and each.value is None for each in there),
         ended=sum(each.is_search and each.ended for each in records),
     )
+
+
+def check_folds(seeds: int, folds: int, field: str) -> None:
+    """Raise InvalidValue for retests that are not as many on every fold."""
+    if seeds % folds:
+        allowed = f"a multiple of the study's {folds} folds"
+        fix = "Every setting is retested on all of them, so that their means compare."
+        raise InvalidValue(field, got=seeds, allowed=allowed, fix=fix)
 
 
 def _check_trial(

@@ -175,7 +175,7 @@ def _layout(study: StudyRecord, answer: Answer, ends: tuple[float, float]) -> di
     name = study.facts.objective
     inside = yours is not None and ends[0] <= yours <= ends[1]
     where = "the dashed line" if inside else "outside"
-    said = f" (yours: {value_text(yours)}, {where})" if yours is not None else ""
+    said = f"yours: {value_text(yours)}, {where}" if yours is not None else ""
     line = {
         "type": "line",
         "xref": "paper",
@@ -186,13 +186,18 @@ def _layout(study: StudyRecord, answer: Answer, ends: tuple[float, float]) -> di
         "line": {"color": "#888888", "dash": "dash"},
     }
     return {
-        "title": {"text": escape(f"{name} by peak learning rate{said}"), "font": {"size": 14}},
+        # in two lines: the page's column is narrow, and its tools lie above
+        "title": {
+            "text": escape(f"{name} by peak learning rate") + f"<br>{escape(said)}" * bool(said),
+            "font": {"size": 13},
+            "y": 0.88,
+        },
         "xaxis": {"type": "log", "title": {"text": "peak learning rate"}},
         "yaxis": {"range": [_short(each) for each in ends], "title": {"text": escape(name)}},
         "shapes": [line] if yours is not None else [],
         "height": 450,
-        "legend": {"orientation": "h", "y": -0.25},
-        "margin": {"l": 60, "r": 20, "t": 50},
+        "legend": {"orientation": "h", "y": -0.4},
+        "margin": {"l": 60, "r": 20, "t": 90},
     }
 
 

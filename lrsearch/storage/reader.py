@@ -15,7 +15,7 @@ from lrsearch.storage import glance as glances
 from lrsearch.storage.database import Database
 from lrsearch.storage.glance import Glance
 from lrsearch.storage.records import AttemptRecord, CheckpointRecord, Counts, Records, RungValue
-from lrsearch.storage.row_scores import row_scores_from
+from lrsearch.storage.row_scores import StoredScores
 from lrsearch.storage.tables import (
     attempts,
     calibrations,
@@ -26,7 +26,7 @@ from lrsearch.storage.tables import (
     trials,
 )
 from lrsearch.storage.transaction import StudyGone
-from lrsearch.values import CurvePoint, Json, Kind, RowScores, StudyRecord, WorkerRecord
+from lrsearch.values import CurvePoint, Json, Kind, StudyRecord, WorkerRecord
 
 T = TypeVar("T")
 
@@ -171,13 +171,11 @@ class LedgerReader:
         rows = self.database.try_read(lambda tx: tx.execute(query).all())
         return list(map(records.rung_value_from, rows))
 
-    def row_scores(self, study_id: int) -> dict[int, dict[str, RowScores]]:
+    def row_scores(self, study_id: int) -> StoredScores:
         """Row scores by trial id and split, of the trainings that have some."""
         query = select(row_scores).where(row_scores.c.study_id == study_id)
-        by_trial: dict[int, dict[str, RowScores]] = {}
-        for row in self.database.rows(query.order_by(row_scores.c.trial_id, row_scores.c.split)):
-            by_trial.setdefault(row.trial_id, {})[row.split] = row_scores_from(row)
-        return by_trial
+        by_trial = query.order_by(row_scores.c.trial_id, row_scores.c.split)
+        return StoredScores(self.database.rows(by_trial))
 
     # -- engines' figures ------------------------------------------------------------------------
 

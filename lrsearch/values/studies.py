@@ -51,6 +51,15 @@ class StudyFacts:
     # Yours' rate at evenly spread updates, first to last; one number where it is constant; None
     # where nobody looked (0.1.0).
     yours_rates: tuple[float, ...] | None = None
+    # What the objective lies between; None where an end is not known (0.1.0: neither is).
+    bounds: tuple[float | None, float | None] = (None, None)
+    folds: int | None = None  # how many; None: the study has one validation split
+    # Validation rows by training rows, the mean over the folds; None where they are not known.
+    fold_ratio: float | None = None
+
+    def fold_of(self, repeat: int | None) -> int | None:
+        """The fold of a retest's `repeat`, or the search's (None); None without folds."""
+        return (repeat or 0) % self.folds if self.folds else None
 
     def total_steps(self, batch_size: int | None) -> int:
         """Optimizer updates of a full run: `(epochs * steps per epoch) // accumulation`."""

@@ -51,6 +51,7 @@ class TrialSpec:
     # Whether its worker was lost before: attempts beside it might be lost, too.
     alone: bool = False
     test_split: bool = False  # evaluate on the test split where there is one (retests)
+    fold: int = 0  # of the study's folds: the search's, or a retest's own
     resume: Snapshot | None = None
     folder: str | None = None  # where the user's checkpointing callbacks may write
 

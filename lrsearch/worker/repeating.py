@@ -38,7 +38,7 @@ def train_again(
         if record is None:
             return None
         begins(record)
-        return spec_of(record)
+        return spec_of(record, fold=study.facts.fold_of(record.repeat) or 0)
 
     outcomes = trainer.train(source, lambda _progress: Verdict.KEEP, lambda _progress, _take: None)
     for outcome in outcomes:
@@ -61,7 +61,7 @@ def _open(study: StudyRecord, *, study_file: Path, engine: str) -> Engine:
     return trainer
 
 
-def spec_of(record: TrialRecord) -> TrialSpec:
+def spec_of(record: TrialRecord, *, fold: int = 0) -> TrialSpec:
     """The spec of a training that has ended, as its first attempt had it."""
     assert record.setting is not None
     assert record.seed is not None
@@ -74,4 +74,5 @@ def spec_of(record: TrialRecord) -> TrialSpec:
         number=record.parent if record.is_retest else record.number,
         retest=(record.repeat or 0) + 1 if record.is_retest else None,
         yours=record.is_yours,
+        fold=fold,
     )

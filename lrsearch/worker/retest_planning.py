@@ -42,6 +42,8 @@ def plan_retests(ledger: Ledger, name: str, asked: PlanRetests) -> RetestsPlanne
     plan, records, room, exactly = study.plan, ledger.trials(study.id), asked.room, asked.exactly
     yours, every = find_yours(records), plan.retest_seeds
     best = retest_candidates(records, plan.facts.direction, top=plan.retest_top)
+    if plan.facts.folds and exactly is not None:  # means of other folds do not compare
+        room, exactly = exactly if room is None else min(room, exactly), None
     chosen, seeds = fitting_retests(best, yours, seeds=every, room=room)
     pairs = [(number, repeat) for repeat in range(seeds) for number in chosen]
     if exactly is not None and (room is None or exactly <= room):

@@ -156,6 +156,7 @@ class TrialSession:
             yours=trial.origin is Origin.YOURS,
             alone=trial.lost > 0,
             test_split=retest,
+            fold=self._study.facts.fold_of(trial.repeat) or 0,
             resume=self._read_checkpoint(trial),
             folder=str(self._saver.store.files_folder(trial.label, attempt)),
         )
@@ -262,6 +263,8 @@ class TrialSession:
         notes = (*outcome.notes, *self._judge.end(spec.trial_id))
         if spec.resume is not None:
             notes = (f"went on from {place_text(spec.resume)}", *notes)
+        if self._study.facts.folds and spec.retest is not None:
+            notes = (f"trained on fold {spec.fold}", *notes)
         return replace(outcome, worker_seconds=self._shares.end(spec.trial_id), notes=notes)
 
     def _break_if_poisoned(self) -> None:

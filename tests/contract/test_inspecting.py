@@ -8,6 +8,7 @@ import tensorflow as tf
 from engine_world import BATCH, EPOCHS, data, definition, model
 
 from lrsearch.engine import inspect_study
+from lrsearch.engine.objective_bounds import find_bounds
 from lrsearch.errors import InvalidValue, StudyFileError
 from lrsearch.jsonable import from_json
 from lrsearch.values import Direction, StudyFacts
@@ -93,6 +94,43 @@ def test_a_direction_is_taken_from_keras_and_never_guessed_from_a_name(metric, n
         return
     with pytest.raises(InvalidValue, match="direction"):
         inspect_study(study)
+
+
+@pytest.mark.parametrize(
+    ("objective", "loss", "bounds"),
+    [
+        ("val_accuracy", "mse", (0.0, 1.0)),
+        ("val_mae", "mse", (0.0, None)),
+        ("val_loss", "mse", (0.0, None)),
+        ("val_loss", keras.losses.Huber(), (0.0, None)),
+        ("val_loss", "poisson", (None, None)),
+        ("val_loss", lambda y, p: keras.ops.mean(p), (None, None)),
+        ("val_my_accuracy", "mse", (None, None)),
+    ],
+)
+def test_an_objective_is_bounded_where_it_is_keras_own_and_not_by_its_name(objective, loss, bounds):
+    class Mine(keras.metrics.BinaryAccuracy):
+        def result(self):
+            return 5 * super().result()
+
+    made = model()
+    made.compile("sgd", loss, metrics=["accuracy", "mae", Mine(name="my_accuracy")])
+    made.train_on_batch(*(each[:4] for each in data()[0]))
+    assert find_bounds(objective, made) == bounds
+
+
+def test_a_loss_with_a_negative_weight_or_more_than_keras_losses_has_no_bound():
+    made = model()
+    x, y = (each[:4] for each in data()[0])
+    made.compile("sgd", "mse", loss_weights=[-1.0])
+    made.train_on_batch(x, y)
+    assert find_bounds("val_loss", made) == (None, None)
+    inputs = keras.Input(made.input_shape[1:])
+    regular = keras.layers.Dense(4, kernel_regularizer="l2")(inputs)
+    other = keras.Model(inputs, keras.layers.Dense(made.output_shape[-1])(regular))
+    other.compile("sgd", "mse")
+    other.train_on_batch(x, y)
+    assert find_bounds("val_loss", other) == (None, None)
 
 
 def test_yours_counts_the_updates_of_its_own_compile():

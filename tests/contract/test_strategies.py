@@ -47,7 +47,7 @@ def test_two_devices_train_what_one_does_but_for_float_noise(found, trial):
 
 def test_yours_is_described_and_a_checkpoint_goes_on_on_two_devices(found):
     assert found["two"]["rate"] == found["one"]["rate"] == pytest.approx(1e-2)
-    status, logs, text = found["two"]["resumed"]
+    [[status, logs, text]] = found["two"]["resumed"]
     assert status == "complete", text
     assert logs == pytest.approx(found["two"]["ends"]["1"][2], rel=1e-5)
 

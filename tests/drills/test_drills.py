@@ -108,12 +108,16 @@ def test_01_kill_storm(fleet, kind, seed):
     assert ours.faults["kill"] >= kills // 2
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    "failpoint",
+    ("kind", "failpoint"),
     [
-        pytest.param(each, marks=[] if each == "finish.committed" else pytest.mark.drill)
-        for each in FAILPOINTS
+        pytest.param(
+            kind,
+            failpoint,
+            marks=() if (kind, failpoint) == ("sqlite", "finish.committed") else pytest.mark.drill,
+        )
+        for kind in KINDS
+        for failpoint in FAILPOINTS
     ],
 )
 def test_02_kill_at_every_failpoint(fleet, kind, failpoint):
@@ -448,7 +452,8 @@ def test_11_a_kill_within_a_long_epoch_costs_at_most_a_checkpoint_interval(fleet
     assert begun["resumed_update"] >= 5, "batches take 0.3 s, and so does the interval"
 
 
-@pytest.mark.parametrize(("kind", "seed"), cases(("sqlite", 0)))
+@pytest.mark.drill
+@pytest.mark.parametrize(("kind", "seed"), cases())
 def test_11_a_job_that_is_preempted_within_every_epoch_comes_to_its_end(fleet, kind, seed):
     smoke = seed == 0 and kind == "sqlite"
     epochs, epoch_seconds, ours_seconds = (1, 2.0, 0.8) if smoke else (3, 6.0, 2.0)
@@ -483,13 +488,8 @@ def _started(worker):
     return [event for event in worker.events if event["event"] == "trial.started"]
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        signal.SIGTERM,
-        *(pytest.param(each, marks=pytest.mark.drill) for each in (signal.SIGINT, signal.SIGHUP)),
-    ],
-)
+@pytest.mark.drill
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_12_a_signal_puts_the_trial_back_uncounted_within_ten_seconds(fleet, number):
     ours = fleet("sqlite", trials=2, epochs=20, epoch_seconds=0.1)
     [first] = ours.start(1)

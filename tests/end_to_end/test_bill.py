@@ -18,18 +18,18 @@ from lrsearch.cli.main import cli
 from lrsearch.errors import FingerprintMismatch, InvalidValue
 from lrsearch.values import Kind, StudyState, TrialState
 
-# A second and more: the worker that the test hears of still trains when the test kills it.
-LASTS = {"epochs": 3, "epoch_seconds": 0.4}
-
 
 def trainings(arguments):
     return [*records(arguments), *records(arguments, Kind.RETEST)]
 
 
-def test_twelve_trainings_are_twelve_with_three_workers_two_of_them_killed(study):
-    arguments = study(workers=3, trials=None, retest=None, **LASTS) | {"trainings": 12}
+def test_twelve_trainings_are_twelve_with_three_workers_two_of_them_killed(study, tmp_path):
+    gate = tmp_path / "gate"  # the worker that the test hears of still trains when it is killed
+    says = {"epochs": 3, "epoch_seconds": 0.1, "gate": str(gate)}
+    arguments = study(workers=3, trials=None, retest=None, **says) | {"trainings": 12}
     with driven(arguments) as driver:
         killed = {_kill(driver, arguments) for _ in range(2)}
+        gate.touch()
         assert driver.end(timeout=60) == 0
     assert len(killed) == 2
     found = trainings(arguments)

@@ -59,6 +59,7 @@ def test_log_in_watch_a_trial_arrive_look_closer_and_be_refused_a_deletion(
 
     page.open(f"{address}/studies/{study.id}")
     assert page.js("document.querySelector('main').innerText.includes('asks for its token')")
+    assert page.js("getComputedStyle(document.querySelector('main')).maxWidth") == "880px"
     page.js(
         f"document.querySelector('input').value = {TOKEN!r}; document.querySelector('form').submit()"
     )

@@ -22,7 +22,8 @@ def pods(new_database, tmp_path):
     """A study, and a maker of its Job's pods, which end with the test."""
     environment = toy_command.install(tmp_path)
     secret = {"LRSEARCH_STORAGE": new_database("postgresql")}  # envFrom
-    says = {"journal": str(tmp_path / "journal"), "epochs": 6, "epoch_seconds": 0.5}
+    says = {"journal": str(tmp_path / "journal"), "epochs": 3, "epoch_seconds": 0.1}
+    says |= {"gate": str(tmp_path / "gate")}  # no trial ends before the pod was evicted
     (tmp_path / "toy.json").write_text(json.dumps(says))
     started = []
 
@@ -70,7 +71,7 @@ def look(url):
 
 
 @pytest.mark.slow
-def test_a_pod_that_is_evicted_puts_its_trial_back_and_the_others_meet_the_budget(pods):
+def test_a_pod_that_is_evicted_puts_its_trial_back_and_the_others_meet_the_budget(pods, tmp_path):
     evicted, other = pods(), pods()
     until = time.monotonic() + 60
     while sum(each.state is TrialState.RUNNING for each in look(pods.url)[1]) < 2:
@@ -79,6 +80,7 @@ def test_a_pod_that_is_evicted_puts_its_trial_back_and_the_others_meet_the_budge
     evicted.terminate()
     assert evicted.wait(pods.grace) == 143, "no code that ends the Job"
     assert 143 not in pods.fatal
+    (tmp_path / "gate").touch()
     assert pods().wait(60) == other.wait(60) == 0, "the work queue is done"
     state, trials = look(pods.url)
     assert state is StudyState.FINISHED

@@ -105,6 +105,7 @@ def test_a_study_that_kills_every_worker_alike_ends_as_broken_and_not_with_an_an
 # -- signals to single workers -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long  # a part of what the next test holds, said on its own
 def test_a_worker_that_is_told_to_stop_is_replaced_and_the_budget_is_met(study, tmp_path):
     gate = tmp_path / "gate"
     arguments = study(workers=1, trials=2, epochs=2, epoch_seconds=0.2, gate=str(gate))

@@ -193,6 +193,7 @@ def test_a_trial_that_kills_its_worker_is_retried_by_another_and_then_failed(stu
     assert [each.ending for each in messages(events, WorkerDied)] == ["signal SIGKILL"] * 2
 
 
+@pytest.mark.long  # the drills kill workers, too
 def test_a_trial_that_kills_its_worker_once_is_trained_at_once_by_another(study):
     arguments = study(behave={"trial 1": "kill-once"}, trials=4)
     run_study(**arguments)
@@ -219,7 +220,12 @@ def test_a_data_set_that_kills_every_worker_ends_the_run(study):
 
 @pytest.mark.parametrize(
     ("number", "code", "workers"),
-    [(signal.SIGINT, 130, 2), (signal.SIGTERM, 143, 1), (signal.SIGHUP, 129, 1)],
+    [
+        (signal.SIGINT, 130, 2),
+        # another number and exit code on the same way
+        pytest.param(signal.SIGTERM, 143, 1, marks=pytest.mark.long),
+        pytest.param(signal.SIGHUP, 129, 1, marks=pytest.mark.long),
+    ],
 )
 def test_a_signal_puts_trials_back_which_go_on_from_their_checkpoints(
     study, tmp_path, number, code, workers
@@ -290,6 +296,7 @@ def test_the_patience_of_each_process_is_below_what_is_promised():
     assert signals._PATIENCE_SECONDS < 1, "from the second signal to the end"
 
 
+@pytest.mark.long  # test_stops.py has one beside a worker that was told to stop
 def test_a_killed_worker_is_replaced_and_its_trial_goes_on(study):
     arguments = study(trials=3, epochs=4, epoch_seconds=0.1)
     with driven(arguments) as driver:

@@ -26,14 +26,11 @@ def under(strategy):
     return build_model
 
 
-def outcomes(**changes):
+def outcomes(engine, *, resume, **changes):
     loaded, facts = inspected(study(load_data=split(X, Y), **changes))
-    world = World(spec(1), keep=True)
-    found = world.run(create_engine("vectorized", loaded))
-    found += World(spec(2, yours=True)).run(create_engine("vectorized", loaded))
-    [again] = World(spec(1, attempt=2, resume=world.snapshots[0])).run(
-        create_engine("vectorized", loaded)
-    )
+    world, made = World(spec(1), keep=True), create_engine(engine, loaded)
+    found = world.run(made) + World(spec(2, yours=True)).run(made)
+    again = World(*[spec(1, attempt=2, resume=world.snapshots[0])] * resume).run(made)
     return {
         "rate": facts.yours.learning_rate,
         "ends": {
@@ -46,7 +43,7 @@ def outcomes(**changes):
             ]
             for each in found
         },
-        "resumed": [again.status, dict(again.logs), again.traceback_text],
+        "resumed": [[each.status, dict(each.logs), each.traceback_text] for each in again],
     }
 
 
@@ -61,8 +58,8 @@ def refused(strategy):
 mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 json.dump(
     {
-        "two": outcomes(build_model=under(mirrored)),
-        "one": outcomes(),
+        "two": outcomes("vectorized", resume=True, build_model=under(mirrored)),
+        "one": outcomes("graph", resume=False),
         "refused": refused(tf.distribute.OneDeviceStrategy("CPU:0")),
     },
     sys.stdout,

@@ -58,6 +58,15 @@ def test_the_site_loads_nothing_from_elsewhere(site):
         assert not re.search(r"(?:url\(|@import)\s*['\"]?(?:https?:)?//", text), style
 
 
+def test_no_link_is_left_as_it_was_written(site):
+    """As where a line begins with the #7 of a link's words, which makes a heading of it."""
+    for page in site.glob("*.html"):
+        text = re.sub(
+            r"<(code|script).*?</\1>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL
+        )
+        assert "](" not in text, page
+
+
 def test_no_page_draws_what_the_theme_would_fetch_from_elsewhere(site):
     """The theme's script loads Mermaid from a CDN where a page has a diagram of it."""
     for page in site.rglob("*.html"):

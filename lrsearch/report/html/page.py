@@ -23,15 +23,12 @@ STYLE, SCRIPT = "report.css", "report.js"
 
 def report_file(data: ReportData) -> str:
     """The report as one offline HTML file."""
-    style, script = asset(STYLE), asset(SCRIPT)
+    script = asset(SCRIPT)
     policy = (
-        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
+        f"default-src 'none'; style-src '{style_digest()}'; script-src '{_digest(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    given = [
-        tag("meta", http_equiv="Content-Security-Policy", content=policy),
-        tag("style", Markup(style)),
-    ]
+    given = [tag("meta", http_equiv="Content-Security-Policy", content=policy), style_within()]
     return page(data.study.name, given, report_body(data), tag("script", Markup(script)))
 
 
@@ -60,6 +57,16 @@ def write_page(text: str, path: Path) -> None:
     except OSError as error:
         allowed = f"a file that can be written ({error.strerror})"
         raise InvalidValue("--output", got=str(path), allowed=allowed) from None
+
+
+def style_within() -> Markup:
+    """The style as a part of the page; a policy lets it in by `style_digest`."""
+    return tag("style", Markup(asset(STYLE)))
+
+
+def style_digest() -> str:
+    """What a policy calls the style within a page."""
+    return _digest(asset(STYLE))
 
 
 @cache

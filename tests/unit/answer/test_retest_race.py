@@ -56,6 +56,15 @@ def test_it_ends_where_the_best_is_told_apart_from_every_other(searched, upcomin
     assert upcoming(records) == ()
 
 
+def test_a_lead_that_a_single_look_would_call_goes_on(searched, upcoming, retests):
+    """At 2.6 standard errors one look says apart; of many looks some are as lucky as that."""
+    good = [0.5, 0.51, 0.49, 0.5, 0.505, 0.495]
+    records = [*searched]
+    for number, behind in {9: 0.0, 8: 0.011, 7: 0.2, 6: 0.2, 5: 0.2, 0: 0.2}.items():
+        records += retests(number, [each - behind for each in good])
+    assert of(upcoming(records)) == "9/6 8/6"
+
+
 def test_it_ends_where_all_are_equal_within_the_margin(searched, upcoming, retests):
     good = [0.9, 0.9001, 0.8999, 0.9]
     records = [*searched]

@@ -46,6 +46,14 @@ def test_rows_stay_when_seeds_change_so_that_forty_equals_are_flattered_more():
     assert with_rows > 1.5
 
 
+def test_a_leader_that_was_raced_is_hardly_flattered_by_the_luck_of_the_others_one_seed():
+    raced = race([0.0] * 5, finalists=5)
+    once = replace(raced, seeds=np.ones(5, dtype=int))
+    first = np.where(np.arange(5) == 0, 25, 1)
+    assert flattery(once) == pytest.approx(1.163, abs=0.05), "the best of five single trainings"
+    assert flattery(replace(raced, seeds=first)) < 0.5
+
+
 def test_yours_is_not_flattered_and_the_runner_up_less_than_the_best():
     misses = choose_anew(race([0.0] * 40, rows=1.0))
     assert misses.yours.mean() == pytest.approx(0.0, abs=0.06)

@@ -29,3 +29,10 @@ def test_one_value_has_no_spread_and_no_interval():
     assert one.spread is None
     assert one.interval is None
     assert one.to_json()["interval"] is None
+
+
+def test_an_interval_stays_within_the_bounds_of_its_objective():
+    apart = {"values": (0.9, 0.99, 0.98), "seeds": (1, 2, 3)}
+    assert Retested(**apart).interval[1] > 1
+    assert Retested(**apart, bounds=(0.0, 1.0)).interval[1] == 1.0
+    assert Retested(values=(0.01, 0.2), seeds=(1, 2), bounds=(0.0, None)).interval[0] == 0.0

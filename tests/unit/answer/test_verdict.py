@@ -165,6 +165,28 @@ def test_a_test_split_that_says_the_opposite_is_the_first_sentence_and_takes_the
     assert answer.to_json()["verdict"]["test_looks"] == 12
 
 
+def test_a_real_study_of_few_rows_whose_test_split_said_the_opposite_says_so_first(
+    study, trial, retests
+):
+    """Retests of a regression with 90 validation and 92 test rows, as they were measured."""
+    validation = {0: [0.451, 0.471, 0.464], 1: [0.4145, 0.4177, 0.4203]}
+    test = {0: [0.450, 0.456, 0.468], 1: [0.466, 0.482, 0.475]}
+    records = [trial(0, value=0.462), trial(1, "adam", 2e-3, 0.416), trial(2, "adam", 1e-3, 0.47)]
+    for number, values in validation.items():
+        logs = ({"loss": value, "test_accuracy": value} for value in test[number])
+        again = zip(retests(number, values), logs, strict=True)
+        records += [replace(each, logs=known) for each, known in again]
+    answer = summarise(study(DOWN), records)
+    assert answer.best.trial == 1, "the validation chose"
+    assert answer.verdict.validation.decide(answer.verdict.margin) is Decision.BETTER
+    assert answer.verdict.decision is not Decision.BETTER
+    assert answer_text(answer).startswith(
+        "The test split contradicts the validation: there trial 1 is 0.0163 worse than yours, and "
+        "on the validation it was 0.0445 better."
+    )
+    assert answer.next.action != "take"
+
+
 def test_a_gain_that_the_test_split_does_not_show_at_all_contradicts_too(world, judged):
     answer = judged(world(gain=0.1, own=0.3, seeds=0.001, test_gain=-0.002))
     assert abs(answer.verdict.test.measured) < answer.verdict.margin
@@ -250,6 +272,21 @@ def test_what_is_expected_stands_beside_every_flattered_value(world, judged):
     [row] = [each for each in answer.by_optimizer if each.best is not None]
     assert row.expected > row.best
     assert "expect " in answer_text(answer)
+
+
+def test_what_is_expected_of_a_bounded_objective_stays_within_its_bounds(study, trial, retests):
+    search = [trial(n, "adam", 1e-3 * (n + 1), 0.99 + n / 1000) for n in range(10)]
+    found = {0: [0.97, 0.99, 0.999], 9: [0.999, 0.99, 1.0], 8: [0.985, 0.999, 0.998]}
+    records = [*search, *(each for n, values in found.items() for each in retests(n, values))]
+    free = study()
+    facts = replace(free.facts, bounds=(0.0, 1.0))
+    bounded = replace(free, plan=replace(free.plan, facts=facts))
+    loose, held = (summarise(each, records) for each in (free, bounded))
+    assert max(each.interval[1] for each in loose.verdict.expected.values()) > 1
+    for each in held.verdict.expected.values():
+        assert each.interval[0] <= each.value <= each.interval[1] <= 1.0
+    assert held.to_json()["retest"]["interval"][1] <= 1.0
+    assert held.verdict.gain == loose.verdict.gain
 
 
 def test_a_runner_up_is_expected_to_do_no_better_than_the_best(study, trial, retests):

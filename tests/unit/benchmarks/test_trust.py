@@ -48,7 +48,7 @@ def test_a_simulated_study_is_judged_against_the_truth():
     assert judged.gain == pytest.approx(5.0, abs=0.2)
     assert judged.verdict.counted == ["seeds", "rows", "choice"]
     line = row("a gain", [judged, other])
-    assert line.startswith("| a gain | 100.0% | 100.0% | 100.0% |")
+    assert line.startswith("| a gain | 2 | 100.0% | 100.0% | 100.0% |")
 
 
 def test_no_training_is_seen_twice_in_a_study():

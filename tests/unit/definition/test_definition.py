@@ -1,6 +1,7 @@
 """Study files: loaded, and checked in one line."""
 
 import textwrap
+from dataclasses import replace
 
 import pytest
 
@@ -212,3 +213,24 @@ def test_callbacks_may_take_the_trial_and_are_refused_where_they_could_not_be_ca
         assert StudyDefinition(callbacks=usable).make_callbacks(lambda: told) == [told]
     for without in (list, lambda patience=3: [], lambda *more: list(more)):
         assert StudyDefinition(callbacks=without).make_callbacks(lambda: told) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"folds": 1}, "folds must be a whole number of at least 2"),
+        ({"folds": "5"}, "folds must be a whole number of at least 2"),
+        ({"folds": 5, "groups": [1, 2]}, "groups"),
+        ({"load_data": lambda fold: fold}, "folds must be the number of folds"),
+        ({"load_data": lambda fold, size: fold, "folds": 2}, "names fold last"),
+    ],
+)
+def test_folds_that_do_not_go_together_are_refused(given, said):
+    with pytest.raises(InvalidValue, match=said):
+        StudyDefinition(**given)
+
+
+def test_a_fold_with_a_default_is_the_users_own_without_folds():
+    definition = StudyDefinition(load_data=lambda fold=3: fold)
+    assert definition.read_data(None) == 3
+    assert replace(definition, folds=4).read_data(None, 1) == 1

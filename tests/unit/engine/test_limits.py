@@ -86,6 +86,7 @@ MET = {
     ("vectorized", "yours is trained as it is"): lambda: spec(yours=True),
     ("vectorized", "lamb looks at whole matrices"): lambda: spec("lamb"),
     ("vectorized", "build_model takes searched arguments"): lambda: spec(extra={"units": 3}),
+    ("vectorized", "its fold is not the search's"): lambda: spec(fold=2),
     ("vectorized", "its checkpoint stands within an epoch"): lambda: spec(batch=3),
     ("vectorized", "the study has callbacks"): lambda: of_model(model(), callbacks=["Batches"]),
     ("vectorized", "the model is built under a strategy"): lambda: of_model(under_strategy()),

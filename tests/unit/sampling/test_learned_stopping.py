@@ -31,15 +31,15 @@ def stopped(value, others, direction=DOWN):
     return ranks_too_low(value, [*others, going(value)], direction)
 
 
-# Early values tell the end exactly, and not at all: twelve full runs.
-FAITHFUL = [ran(float(place), float(place)) for place in range(12)]
-MISLEADING = [ran(float(place), float(-place)) for place in range(12)]
+# Early values tell the end exactly, and not at all: eighteen full runs.
+FAITHFUL = [ran(float(place), float(place)) for place in range(18)]
+MISLEADING = [ran(float(place), float(-place)) for place in range(18)]
 
 
 def test_a_trial_that_looks_worse_than_any_good_run_ever_did_is_stopped():
-    # Of 12 the best third, 4, stood up to rank 3/12; the margin is 1/5.
-    kept = [place for place in range(13) if not stopped(place - 0.5, FAITHFUL)]
-    assert kept == [0, 1, 2, 3, 4, 5]
+    # Of 18 the best third, 6, stood up to rank 5/18; the margin is 1/7.
+    kept = [place for place in range(19) if not stopped(place - 0.5, FAITHFUL)]
+    assert kept == [0, 1, 2, 3, 4, 5, 6, 7]
 
 
 def test_where_early_values_mislead_nobody_is_stopped():
@@ -47,46 +47,49 @@ def test_where_early_values_mislead_nobody_is_stopped():
 
 
 def test_where_all_end_alike_nobody_is_stopped():
-    assert not stopped(99.0, [ran(float(place), 1.0) for place in range(12)])
+    assert not stopped(99.0, [ran(float(place), 1.0) for place in range(18)])
 
 
 @pytest.mark.parametrize("full", range(ENOUGH))
-def test_nobody_is_stopped_before_there_are_four_full_runs(full):
+def test_nobody_is_stopped_before_there_are_sixteen_full_runs(full):
     others = [ran(float(place), float(place)) for place in range(full)]
     assert not stopped(99.0, [*others, *map(going, range(20))])
 
 
-def test_with_four_full_runs_only_the_lower_half_is_stopped():
-    four = FAITHFUL[:4]  # one good run, at rank 0; the margin is a half
-    assert [stopped(each, four) for each in (0.5, 1.5, 2.5, 3.5)] == [False, False, True, True]
+def test_with_as_many_full_runs_as_are_enough_a_trial_is_stopped():
+    enough = FAITHFUL[:ENOUGH]
+    assert not stopped(99.0, enough[:-1])
+    assert stopped(99.0, enough)
 
 
 def test_a_run_that_diverged_later_ended_badly_and_counts_as_full():
-    diverged = [ran(float(place), None) for place in range(3)]
-    assert stopped(9.0, [*diverged, ran(3.0, 0.1), *map(going, range(10, 19))]) is False
-    assert stopped(30.0, [*diverged, ran(3.0, 0.1), *map(going, range(10, 30))])
+    last = ENOUGH - 1
+    diverged = [ran(float(place), None) for place in range(last)]
+    good = ran(float(last), 0.1)  # stood last of them, and alone ended well
+    assert not stopped(last + 1.0, [*diverged, good, *map(going, range(30, 40))])
+    assert stopped(70.0, [*diverged, good, *map(going, range(20, 70))])
 
 
 def test_where_every_full_run_diverged_nobody_is_stopped():
-    assert not stopped(99.0, [ran(float(place), None) for place in range(12)])
+    assert not stopped(99.0, [ran(float(place), None) for place in range(18)])
 
 
 def test_more_that_diverged_do_not_make_bad_ends_good():
-    # One run ended; the third of twelve would be four.
-    others = [*(ran(float(place), None) for place in range(1, 12)), ran(0.0, 5.0)]
-    assert stopped(11.5, others)
+    # One run ended; the third of eighteen would be six.
+    others = [*(ran(float(place), None) for place in range(1, 18)), ran(0.0, 5.0)]
+    assert stopped(17.5, others)
 
 
 def test_stopped_trials_count_in_ranks_and_never_as_ends():
     """A rung full of stopped trials must not move what is known of full runs."""
     crowd = [going(50.0 + place) for place in range(100)]
-    assert not stopped(5.5, [*FAITHFUL, *crowd])  # better than the crowd
+    assert not stopped(7.5, [*FAITHFUL, *crowd])  # better than the crowd
     assert stopped(149.5, [*FAITHFUL, *crowd])
 
 
 def test_ties_count_for_the_trial():
     """At the level of chance most are equal, good ones too."""
-    level = [ran(2.3, float(place)) for place in range(12)]
+    level = [ran(2.3, float(place)) for place in range(18)]
     assert not stopped(2.3, level)
 
 
@@ -112,7 +115,7 @@ def test_the_verdict_depends_on_order_and_scale_of_nothing(ends, value, random):
     assert stopped(value, others) == stopped(value * 3.0 - 7, mixed)
 
 
-@given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=ENOUGH, max_size=30))
+@given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=ENOUGH, max_size=40))
 def test_no_run_that_ended_well_would_have_been_stopped(ends):
     others = [ran(*each) for each in ends]
     best = min(others, key=lambda each: each.final)

@@ -1,9 +1,12 @@
 """Row scores are stored small, and come back bit for bit."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from lrsearch.storage.row_scores import compress, decompress
+from lrsearch.storage import row_scores
+from lrsearch.storage.row_scores import StoredScores, compress, decompress
 
 RNG = np.random.default_rng(0)
 
@@ -46,3 +49,22 @@ def test_a_hundred_rows_take_at_most_so_many_bytes(kind, most, rows):
 
 def test_right_answers_that_are_common_take_less_than_a_bit_each():
     assert len(compress(hits(0.97)(4096))) <= 8 * 40.96
+
+
+def test_only_the_trials_that_are_asked_for_are_unpacked_and_once(monkeypatch):
+    packed = compress(losses(20))
+    row = {"split": "validation", "scores": packed, "kept": 20, "digest": "d", "total": 20}
+    stored = StoredScores(SimpleNamespace(trial_id=trial, **row) for trial in range(50))
+    unpacked = []
+
+    def count(data, kept):
+        unpacked.append(kept)
+        return decompress(data, kept)
+
+    monkeypatch.setattr(row_scores, "decompress", count)
+    assert len(stored) == 50
+    assert 7 in stored
+    assert 99 not in stored
+    assert stored.get(99) is None
+    assert stored[7]["validation"] is stored[7]["validation"]
+    assert unpacked == [20]

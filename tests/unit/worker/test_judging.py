@@ -128,12 +128,12 @@ def test_yours_is_compared_with_only_where_its_rate_is_constant(verdict_on):
     ), "it may warm up"
 
 
-FULL = 12  # runs that ended as they began: the first one best
+FULL = 18  # runs that ended as they began: the first one best
 
 
 @pytest.fixture
 def learned(ledger, tmp_path):
-    """A study that learns to stop, with twelve full runs, and a session that trains the next."""
+    """A study that learns to stop, with eighteen full runs, and a session that trains the next."""
     made = itertools.count()
 
     def learned(*, seed, origin=Origin.SAMPLED, mine=None):

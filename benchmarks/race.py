@@ -1,0 +1,236 @@
+"""Whole searches against Optuna, KerasTuner and Ray Tune on the same budget of training.
+
+    python benchmarks/race.py --peers-python PATH [TASK ...] [--runs 12] [--seeds 5] [--judge 3]
+        [--contenders NAME,...] [--stop-after SECONDS] [--file race.jsonl]
+
+TASK is mlp, characters or cnn (benchmarks/racing/tasks.py; all). Every contender searches one task
+with one worker of one thread and pays for --runs full trainings: lrsearch counts its retests among
+them, the peers begin no trial once the epochs are trained. Each pick is then trained --judge times
+on fresh seeds by plain `model.fit`, the same seeds for all, and scored on rows that no search saw.
+`yours` is the compile in the task, which pays nothing. Each finished study is a line of --file; the
+same command goes on where it stood. A study that fails is named, and tried again by the next call.
+The peers' environment needs what benchmarks/throughput.py names. LRSEARCH_DATA names the folder
+with the data's files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contest.processes import RunFailed, last_json, timed
+from racing.results import Record, report
+from racing.tasks import TASKS
+
+HERE = Path(__file__).parent / "racing"
+ONE_THREAD = {
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Race:
+    """What one study needs to know."""
+
+    task: str
+    contender: str
+    seed: int
+    runs: int
+    judge: int
+    peers_python: str
+    timeout: float  # seconds
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What a record is found by."""
+        names = ("task", "contender", "seed", "runs", "judge")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def epochs(self) -> int:
+        return self.runs * TASKS[self.task].epochs
+
+
+def run_peer(race: Race) -> dict[str, Any]:
+    """A peer's search, in its own environment."""
+    what = [race.contender, race.task, str(race.epochs), str(race.seed)]
+    return _in_folder([race.peers_python, str(HERE / "peers.py"), *what], race)
+
+
+def run_lrsearch(race: Race) -> dict[str, Any]:
+    """`lrsearch start-study` as a user runs it, with one worker, and what its answer recommends."""
+    pruner = race.contender.partition(" ")[2]
+    search = ("--trainings", race.runs, "--seed", race.seed, "--pruner", pruner)
+    with tempfile.TemporaryDirectory(prefix="race-") as folder:
+        url = f"sqlite:///{folder}/lrsearch.db"
+        command = [sys.executable, "-m", "lrsearch", "start-study"]
+        command += [str(HERE / f"study_{race.task}.py"), "--name", "race", "--storage", url]
+        command += [*map(str, search), "--workers", "1", "--threads", "1", "--json"]
+        used = _cpu_seconds()
+        seconds, _ = timed(command, folder, race.timeout)
+        return read_study(url) | {"seconds": seconds, "cpu": _cpu_seconds() - used}
+
+
+def read_study(url: str) -> dict[str, Any]:
+    """The pick of the study's answer, its value, and all epochs that were trained."""
+    from lrsearch.answer import summarise
+    from lrsearch.storage import open_ledger
+
+    ledger = open_ledger(url)
+    try:
+        study = ledger.study("race")
+        records = ledger.trials(study.id)
+        attempts, scores = ledger.all_attempts(study.id), ledger.row_scores(study.id)
+        best = summarise(study, records, attempts, scores=scores).best
+    finally:
+        ledger.close()
+    if best is None:
+        raise RunFailed("the study has no trial that ended well")
+    setting = best.setting
+    point = {"optimizer": setting.optimizer, "learning_rate": setting.learning_rate}
+    point |= {"schedule": setting.schedule, **setting.shape}
+    return {
+        "pick": None if best.is_yours else point,
+        "value": best.value,
+        "epochs": sum(each.epochs for each in records),
+        "trials": len(records),
+    }
+
+
+def run_yours(race: Race) -> dict[str, Any]:
+    """The task's own compile; nothing is searched."""
+    del race
+    return {"pick": None, "value": None, "epochs": 0, "trials": 0, "seconds": 0.0, "cpu": 0.0}
+
+
+CONTENDERS: dict[str, Callable[[Race], dict[str, Any]]] = {
+    "yours": run_yours,
+    "lrsearch none": run_lrsearch,
+    "lrsearch auto": run_lrsearch,
+    "optuna": run_peer,
+    "optuna-ours": run_peer,
+    "raytune": run_peer,
+    "kerastuner": run_peer,
+}
+
+
+def judged(race: Race, pick: dict[str, Any] | None) -> list[float]:
+    """The pick's test losses on fresh seeds, the same for every contender of this seed."""
+    seeds = ",".join(str(1_000_000 + 1000 * race.seed + place) for place in range(race.judge))
+    what = [race.task, seeds, json.dumps(pick)]
+    found: list[float] = _in_folder([race.peers_python, str(HERE / "judge.py"), *what], race)[
+        "losses"
+    ]
+    return found
+
+
+def _in_folder(command: list[str], race: Race) -> dict[str, Any]:
+    """What a command of the peers' Python printed last, and the seconds that it took."""
+    with tempfile.TemporaryDirectory(prefix="race-") as folder:
+        used = _cpu_seconds()
+        seconds, printed = timed(command, folder, race.timeout, **ONE_THREAD)
+        return last_json(printed) | {"seconds": seconds, "cpu": _cpu_seconds() - used}
+
+
+def _cpu_seconds() -> float:
+    """Of all ended children and theirs, as far as somebody waited for them (Ray's are missing)."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def schedule(given: argparse.Namespace) -> Iterator[Race]:
+    """Task after task; within one, seed after seed, so that all contenders have as many seeds."""
+    for task in given.tasks or TASKS:
+        for seed in range(given.seeds):
+            for contender in given.contenders:
+                yield Race(
+                    task=task,
+                    contender=contender,
+                    seed=seed,
+                    runs=given.runs,
+                    judge=given.judge,
+                    peers_python=given.peers_python,
+                    timeout=given.timeout,
+                )
+
+
+def read_records(file: Path) -> list[Record]:
+    """The finished studies; a last line that was cut off is none."""
+    lines = file.read_text().split("\n")[:-1] if file.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def run_one(race: Race) -> Record:
+    """Search, then judge. Raises RunFailed and what a result that cannot be read raises."""
+    found = CONTENDERS[race.contender](race)
+    found["losses"] = judged(race, found["pick"])
+    return {**race.key, "load": os.getloadavg()[0], "at": time.time(), **found}
+
+
+def main() -> int:
+    given = arguments()
+    known, failed = read_records(given.file), 0
+    done = {json.dumps({name: each[name] for name in each if name in _KEY}) for each in known}
+    until = time.monotonic() + given.stop_after
+    for race in schedule(given):
+        if json.dumps(race.key) in done:
+            continue
+        if time.monotonic() > until:
+            print("stopped after --stop-after; the same command goes on")
+            break
+        name = f"{race.task}, seed {race.seed}, {race.contender}"
+        try:
+            record = run_one(race)
+        except (RunFailed, OSError, ValueError, LookupError) as error:
+            failed += 1
+            print(f"FAILED: {name}: {type(error).__name__}: {error}", flush=True)
+            continue
+        known.append(record)
+        with given.file.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        print(f"{name}: {record['epochs']} epochs, {record['seconds']:.0f} s", flush=True)
+    chosen = [each for each in known if each["runs"] == given.runs]
+    print(f"\n{report([each for each in chosen if each['judge'] == given.judge])}")
+    return int(failed > 0)
+
+
+_KEY = ("task", "contender", "seed", "runs", "judge")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; all")
+    parser.add_argument("--peers-python", required=True, metavar="PATH")
+    parser.add_argument("--runs", type=int, default=12, help="full trainings that a search pays")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument(
+        "--judge", type=int, default=3, help="fresh seeds that a pick is trained on"
+    )
+    parser.add_argument("--contenders", default=",".join(CONTENDERS))
+    parser.add_argument("--timeout", type=float, default=3600.0, help="seconds of one command")
+    parser.add_argument("--stop-after", type=float, default=float("inf"), metavar="SECONDS")
+    parser.add_argument("--file", type=Path, default=Path("race.jsonl"))
+    given = parser.parse_args()
+    given.contenders = given.contenders.split(",")
+    for each, known in ((given.contenders, CONTENDERS), (given.tasks, TASKS)):
+        if unknown := sorted(set(each) - set(known)):
+            parser.error(f"{unknown[0]} is none of {', '.join(known)}")
+    return given
+
+
+if __name__ == "__main__":
+    sys.exit(main())

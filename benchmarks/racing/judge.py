@@ -1,0 +1,43 @@
+"""Trains a pick again on fresh seeds with plain `model.fit`, and scores it on the test split.
+
+    python judge.py TASK SEED,SEED,... POINT
+
+POINT is JSON; null is the task's own compile. The last line printed is JSON: the test losses.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from racing.points import Point, optimizer_of
+from racing.tasks import TASKS, Task
+
+
+def judged(task: Task, point: Point | None, seeds: list[int]) -> list[float]:
+    """The test loss of a whole run on each seed."""
+    import keras
+
+    train, _, test = task.data()
+    found = []
+    for seed in seeds:
+        keras.utils.set_random_seed(seed)
+        model = task.compiled(optimizer_of(point, task.steps) if point else task.default)
+        model.fit(*train, epochs=task.epochs, batch_size=task.batch_size, verbose=0)
+        found.append(float(model.evaluate(*test, batch_size=500, verbose=0)))
+        keras.backend.clear_session()
+    return found
+
+
+def main() -> None:
+    name, seeds, text = sys.argv[1:]
+    values = json.loads(text)
+    point = Point(**values) if values else None
+    print(json.dumps({"losses": judged(TASKS[name], point, list(map(int, seeds.split(","))))}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""The task `cnn` as a study file: the default space, and no test split."""
+
+from study import study_of
+
+load_data, build_model, definition = study_of("cnn")

@@ -1,0 +1,95 @@
+"""Retests on folds: paired by fold, and worth less than as many trainings on fresh data."""
+
+from dataclasses import replace
+
+import pytest
+
+from lrsearch.answer import Decision, build_leaderboard, give_verdict, summarise, verdict_text
+from lrsearch.answer.repeats import Repeats, repeats_of
+from lrsearch.answer.seed_noise import fold_noise, seed_noise
+from lrsearch.values import Direction
+
+HARD = (0.0, 3.0, -1.0, 5.0, 1.5)  # what a fold adds to every setting's cost
+LUCK = ((0.1, -0.1, 0.0, 0.1, -0.1), (-0.1, 0.1, 0.1, 0.0, -0.1), (0.0, 0.0, -0.1, -0.1, 0.2))
+
+
+@pytest.fixture
+def folded(study):
+    """A study of five folds of equal size."""
+    made = study(Direction.MINIMIZE)
+    facts = replace(made.facts, folds=5, fold_ratio=0.25)
+    return replace(made, plan=replace(made.plan, facts=facts, retest_seeds=5))
+
+
+@pytest.fixture
+def found(trial, retests):
+    """Yours costs 20, trials 1 and 2 `gain` and half as much less on every fold; luck `times` LUCK."""
+
+    def make(gain, times=1.0):
+        search = [
+            trial(0, value=20.0),
+            trial(1, value=20.0 - gain),
+            trial(2, value=20.0 - gain / 2),
+        ]
+        for number, (less, luck) in enumerate(zip((0.0, gain, gain / 2), LUCK, strict=True)):
+            pairs = zip(HARD, luck, strict=True)
+            search += retests(number, [20.0 - less + hard + times * own for hard, own in pairs])
+        return search
+
+    return make
+
+
+def test_what_a_fold_does_to_all_settings_is_no_noise():
+    quiet = [list(row) for row in LUCK]
+    loud = [[own + hard for own, hard in zip(row, HARD, strict=True)] for row in LUCK]
+    assert fold_noise(loud).pooled == pytest.approx(fold_noise(quiet).pooled)
+    assert seed_noise(loud).pooled > 100 * fold_noise(loud).pooled
+
+
+def test_two_settings_have_the_variance_of_their_differences():
+    noise = fold_noise([[1.0, 2.0, 4.0], [0.0, 3.0, 2.0]])  # differences 1, -1, 2
+    assert noise.variance(0) + noise.variance(1) == pytest.approx(7 / 3)
+    assert noise.freedom([1 / 3, 1 / 3]) == pytest.approx(2)
+
+
+def test_the_mean_of_five_folds_is_worth_the_trainings_that_nadeau_and_bengio_give():
+    repeats = Repeats(costs=(HARD, HARD), noise=None, ratio=0.25, folds=(0, 1, 2, 3, 4))
+    assert repeats.share(0) == pytest.approx(1 / 5 + 1 / 4)
+
+
+def test_a_gain_on_every_fold_is_seen_through_folds_that_lie_far_apart(folded, found):
+    records = found(gain=1.0)
+    verdict = give_verdict(build_leaderboard(folded.facts, records), records, Direction.MINIMIZE)
+    assert verdict.decision is Decision.BETTER
+    assert verdict.to_json()["counted"] == ["seeds", "folds", "choice"]
+    assert verdict.gain.folds == 5
+    assert "Counted: 5 folds with seeds of their own (5 and 5 trainings)" in verdict_text(verdict)
+    without = replace(folded.facts, folds=None, fold_ratio=None)
+    unpaired = give_verdict(build_leaderboard(without, records), records, Direction.MINIMIZE)
+    assert unpaired.decision is Decision.UNDECIDED
+
+
+def test_only_folds_that_every_setting_has_are_compared(folded, found, trial):
+    records = found(gain=1.0)
+    cut = [each for each in records if (each.parent, each.repeat) != (2, 3)]
+    board = build_leaderboard(folded.facts, cut)
+    repeats = repeats_of(board.retested, board, Direction.MINIMIZE)
+    assert repeats.folds == (0, 1, 2, 4)
+
+
+def test_repeats_beyond_the_folds_go_round_them_again(folded):
+    assert [folded.facts.fold_of(repeat) for repeat in range(7)] == [0, 1, 2, 3, 4, 0, 1]
+    assert folded.facts.fold_of(None) == 0
+    assert replace(folded.facts, folds=None).fold_of(3) is None
+
+
+def test_values_count_as_equal_by_the_noise_that_settings_do_not_share(folded, found):
+    answer = summarise(folded, found(gain=1.0))
+    assert answer.tolerance < 1.0  # the folds themselves lie up to 6 apart
+    assert answer.to_json()["retest"]["folds"] == [0, 1, 2, 3, 4]
+
+
+def test_a_next_step_has_whole_rounds_of_the_folds(folded, found):
+    answer = summarise(folded, found(gain=1.5, times=5.0))
+    assert answer.verdict.decision is Decision.UNDECIDED
+    assert (answer.next.action, answer.next.seeds) == ("retest", 20)
