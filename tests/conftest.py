@@ -55,11 +55,14 @@ def new_database(servers, tmp_path):
 
 
 def pytest_configure():
-    """Let processes that tests start hear a hang-up, also in a suite that `nohup` began: a signal
-    that is ignored is inherited, and one with a handler begins anew.
+    """Let processes that tests start hear a hang-up and an interrupt, also in a suite that `nohup`
+    or a script's `&` began: a signal that is ignored is inherited, and one with a handler begins
+    anew.
     """
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

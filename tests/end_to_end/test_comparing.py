@@ -53,7 +53,7 @@ def test_a_companion_has_equally_many_trials_of_each_optimizer_and_is_topped_up(
 def test_one_arm_and_a_companions_name_that_is_taken_are_refused(study):
     arguments = study(trials=2, workers=1)
     run_study(**arguments)
-    with pytest.raises(InvalidValue, match="several schedules"):
+    with pytest.raises(InvalidValue, match="it has 1 schedule; got 'schedule'"):
         grow(arguments, 2, by="schedule")
     run_study(**arguments, name="toy-by-optimizer")
     with pytest.raises(InvalidValue, match="a name that is free"):
