@@ -282,12 +282,17 @@ def _general_loses(evidence: Evidence) -> Iterator[str]:
 
 
 def _dropped(evidence: Evidence) -> Iterator[str]:
-    """Optimizers of the space that a finished search looked at once, or never."""
+    """Optimizers of the space that a finished search looked at once, or never.
+
+    Where the search left out the optimizer of yours, yours was the one look at it.
+    """
     study, best = evidence.study, evidence.best
     ended = sum(each.ended for each in evidence.search)
     if best is None or study.trials is None or ended < study.trials:
         return
-    looks = {name: len(group) for name, group in ended_by_optimizer(evidence.records).items()}
+    by_optimizer = ended_by_optimizer(evidence.records)
+    yours = {each.setting.optimizer for each in evidence.search if each.is_yours and each.setting}
+    looks = dict.fromkeys(yours, 1) | {name: len(group) for name, group in by_optimizer.items()}
     others = [name for name in _searched_optimizers(study) if name != best.setting.optimizer]
     parts = [
         f"{words} {', '.join(names)}"

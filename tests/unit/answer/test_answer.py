@@ -149,6 +149,9 @@ def dropped(study, some, **more):
 def test_optimizers_that_were_dropped_after_one_look_or_never_tried_are_named(study, some):
     [text] = dropped(study, some)
     assert text.startswith("Dropped after one look: adam; never tried: rmsprop. ")
+    some = [each for each in some if each.number != 1]
+    [text] = dropped(study, some)
+    assert text.startswith("Dropped after one look: adam; never tried: rmsprop. "), "yours was it"
     assert dropped(study, some, trials=40) == [], "the search goes on"
     assert dropped(study, some, trials=None) == []
 
