@@ -114,8 +114,7 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
     findings = _find_for_workers(loaded, first, second, calls)
     with _study_code(definition):
         folds, ratio = find_folds(loaded, accumulation)
-    findings = replace(findings, folds=folds)
-    loaded.findings = replace(findings, step_bytes=step.gpu_bytes)
+    loaded.findings = replace(findings, folds=folds, step_bytes=step.gpu_bytes)
     steps = {str(size): loaded.check_steps(size, accumulation) for size in space.batch_sizes}
     data = loaded.first_data
     exact = isinstance(data.train, Arrays)
@@ -135,12 +134,7 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
         yours_rates=thin_out(rates),
         asked_rates=space.asked_rates,
         exact_order=exact,
-        fingerprint={
-            **fingerprint_of(definition),
-            "model.variables": digest(list(second.shapes)),
-            **{f"data.{name}": each for name, each in data.digests().items()},
-            **({"data.folds": digest(dict(findings.folds))} if loaded.folds else {}),
-        },
+        fingerprint=_fingerprint(loaded, second),
         folds=loaded.folds,
         fold_ratio=ratio,
         recorded=recorded_of(definition),
@@ -233,6 +227,16 @@ def _find_for_workers(
         if definition.data_depends_on_batch
         else {},
     )
+
+
+def _fingerprint(loaded: LoadedStudy, start: _Start) -> dict[str, Json]:
+    """What must be equal on every worker: the definition, the model's variables and the data."""
+    return {
+        **fingerprint_of(loaded.definition),
+        "model.variables": digest(list(start.shapes)),
+        **{f"data.{name}": each for name, each in loaded.first_data.digests().items()},
+        **({"data.folds": digest(dict(loaded.findings.folds))} if loaded.folds else {}),
+    }
 
 
 # -- checks ---------------------------------------------------------------------------------------

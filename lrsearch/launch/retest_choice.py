@@ -55,11 +55,8 @@ def choose_settings(
     top = wanted.top if wanted.top is not None or wanted.trials else plan.retest_top
     best = () if top is None else best_settings(leaderboard, plan.facts.direction, top=top)
     good = {each.number for each in leaderboard.ranked}
-    yours = (
-        leaderboard.yours.trial
-        if leaderboard.yours is not None and leaderboard.yours.trial in good
-        else None
-    )
+    mine = leaderboard.yours
+    yours = mine.trial if mine is not None and mine.trial in good else None
     for number in wanted.trials:
         _check_trial(study, records, number, good)
     chosen = {*best, *wanted.trials, *(() if yours is None else (yours,))}
@@ -70,7 +67,7 @@ def choose_settings(
         best=best,
         named=wanted.trials,
         yours=yours,
-        without_yours=leaderboard.yours is not None and yours is None,
+        without_yours=mine is not None and yours is None,
         lacking=len(chosen) * seeds - len(there),
         waiting=sum(not each.ended for each in retests),
         failed=sum(each.ended and each.value is None for each in there),
