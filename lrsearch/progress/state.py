@@ -152,7 +152,9 @@ class ProgressState:
         done, left = self.done + self.retests_done, self._expected(now)
         if self.trials is None or (limit is not None and left is not None and left > limit):
             return Bill(trials=None, retests=self._retests, limit_seconds=limit, **here)
-        return Bill(trials=self.trials, retests=self._retests, done=done, seconds=left, **here)
+        stops = self._foretold is not None and self._foretold[0].stops
+        budget: dict[str, int] = {"trials": self.trials, "retests": self._retests, "done": done}
+        return Bill(**budget, seconds=left, stops=stops, **here)
 
     def seconds_left(self, now: float) -> float | None:
         """Seconds to the study's end, or to a nearer deadline; None where neither is known."""
@@ -165,8 +167,8 @@ class ProgressState:
 
         The timed steps count first, then the ledger's estimate, else this process' own trials.
         """
-        if self.forecast is not None and self.ended_here < SETTLED:
-            made, at = self.forecast
+        if self._foretold is not None:
+            made, at = self._foretold
             return made.seconds_left(
                 done=self.ended_here, elapsed=max(0.0, now - (self.training_since or at))
             )
@@ -176,6 +178,11 @@ class ProgressState:
         if self.left is None or not self.trial_seconds:
             return None
         return self.left * self._seconds_each(now)
+
+    @property
+    def _foretold(self) -> tuple[Forecast, float] | None:
+        """The forecast and when it came, until enough trainings have ended here."""
+        return self.forecast if self.ended_here < SETTLED else None
 
     @property
     def paced(self) -> bool:
