@@ -180,9 +180,9 @@ def _start_model(loaded: LoadedStudy, seed: int) -> tuple[Model, _Start]:
 def _try_step(loaded: LoadedStudy) -> tuple[_Start, StepLook, Direction | None, Bounds]:
     """Train one step of a model; also shows which way the objective improves, and its bounds.
 
-    Both come from this model: Keras makes metrics at the first step. The direction is None where the
-    step does not log the objective. The model goes before another one is made: its optimizer's state
-    may be large.
+    Both come from this model: Keras makes metrics at the first step. The direction is None where
+    the step does not log the objective. The model goes before another one is made: its optimizer's
+    state may be large.
     """
     definition = loaded.definition
     forget_peak()
