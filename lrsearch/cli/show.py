@@ -123,7 +123,7 @@ def _show_change(
 @stored_study_options
 def trials(study: str, *, form: str, storage: str | None, as_json: bool) -> None:
     """List the trials of STUDY and its retests."""
-    from lrsearch.report.trials import trial_row, trials_csv, trials_table
+    from lrsearch.report.trials import trial_rows, trials_csv, trials_table
 
     if as_json and form == "csv":
         raise click.UsageError("--json and --format csv exclude each other: give one of them.")
@@ -131,11 +131,11 @@ def trials(study: str, *, form: str, storage: str | None, as_json: bool) -> None
     with open_study(study, storage) as (ledger, record):
         records = ledger.trials(record.id)
     if form == "csv":
-        click.echo(trials_csv(records), nl=False)
+        click.echo(trials_csv(records, record.facts), nl=False)
         return
     echo(
-        [trial_row(each) for each in records],
-        trials_table(records, width=columns()),
+        trial_rows(records, record.facts),
+        trials_table(records, facts=record.facts, width=columns()),
         as_json=as_json,
     )
 
@@ -152,7 +152,8 @@ def show(study: str, trial: str, *, storage: str | None, as_json: bool) -> None:
 
     with open_study(study, storage) as (ledger, record):
         found = find_trial(study, ledger.trials(record.id), trial)
-        data = trial_data(found, ledger.curve(found.id), ledger.attempts(found.id))
+        fold = record.facts.fold_of(found.repeat)
+        data = trial_data(found, ledger.curve(found.id), ledger.attempts(found.id), fold=fold)
     echo(data, trial_text(found, data, width=columns()), as_json=as_json)
 
 

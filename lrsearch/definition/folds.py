@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 from lrsearch.errors import InvalidValue
@@ -23,7 +24,7 @@ def is_splitter(folds: Any) -> bool:
 
 def are_folds(folds: Any) -> bool:
     """Whether a definition may have these folds."""
-    return is_splitter(folds) or (is_number(folds, int) and folds > 1)
+    return is_splitter(folds) or (is_number(folds, Integral) and folds > 1)
 
 
 def are_groups(groups: Any) -> bool:
@@ -39,7 +40,7 @@ def check_folds(folds: Any, groups: Any, load_data: Callable[..., Any] | None) -
         raise InvalidValue("groups", got=got, allowed=allowed, fix=fix)
     if load_data is None or not loads_folds(folds, load_data):
         return
-    if not is_number(folds, int):
+    if not is_number(folds, Integral):
         fix = "load_data takes a fold, so it divides the data itself."
         raise InvalidValue("folds", got=folds, allowed="the number of folds", fix=fix)
     given = [each for each in inspect.signature(load_data).parameters.values() if _is_filled(each)]
@@ -63,8 +64,18 @@ def loads_folds(folds: Any, load_data: Callable[..., Any]) -> bool:
 
 
 def folds_to_json(folds: Any) -> Json:
-    """What of the folds changes results: their number, or the splitter with its arguments."""
+    """What of the folds changes results: their number, or the splitter with its arguments.
+
+    An argument that is no plain value is named by its type: its text may have an address in it,
+    which another worker's has not. The digests of the folds hold what it does.
+    """
     if not is_splitter(folds):
-        return folds
-    arguments = ", ".join(f"{name}={value!r}" for name, value in sorted(vars(folds).items()))
+        return None if folds is None else int(folds)
+    given = sorted(getattr(folds, "__dict__", {}).items())
+    arguments = ", ".join(f"{name}={_text(value)}" for name, value in given)
     return f"{type(folds).__name__}({arguments})"
+
+
+def _text(value: Any) -> str:
+    plain = value is None or isinstance(value, bool | int | float | str)
+    return repr(value) if plain else type(value).__name__

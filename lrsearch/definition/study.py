@@ -20,6 +20,7 @@ from lrsearch.space import SearchSpace, check_batch_sizes
 from lrsearch.values import Direction, Json
 
 _NO_BATCH_SIZE = "load_data(batch_size) was called with None: give batch_size= to StudyDefinition."
+_FOLD_CALLED = "load_data was called with fold="
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,9 +133,18 @@ class StudyDefinition:
     def read_data(self, batch_size: int | None, fold: int = 0) -> Any:
         """Call `load_data`, with the batch size and the fold where it takes them.
 
-        Without a size its own default counts. An error for want of a size gets a note.
+        Without a size its own default counts. An error gets a note of the fold, or of the want of a
+        size.
         """
         load = self._loader(fold)
+        try:
+            return self._call(load, batch_size)
+        except Exception as error:  # whatever load_data raises, which is raised again
+            if self.data_depends_on_fold:
+                error.add_note(f"{_FOLD_CALLED}{fold}.")
+            raise
+
+    def _call(self, load: Callable[..., Any], batch_size: int | None) -> Any:
         if not takes_argument(load, "batch_size"):
             return load()
         if batch_size is not None:
@@ -189,8 +199,10 @@ def takes_argument(function: Callable[..., Any], name: str) -> bool:
 
 
 def hint_of(error: BaseException) -> str:
-    """The note that `read_data` left on an error, or nothing."""
-    return _NO_BATCH_SIZE if _NO_BATCH_SIZE in getattr(error, "__notes__", ()) else ""
+    """The notes that `read_data` left on an error, or nothing."""
+    notes = getattr(error, "__notes__", ())
+    ours = (each for each in notes if each == _NO_BATCH_SIZE or each.startswith(_FOLD_CALLED))
+    return " ".join(ours)
 
 
 def _requires_argument(function: Callable[..., Any]) -> bool:

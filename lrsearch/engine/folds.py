@@ -13,18 +13,11 @@ from keras import tree
 
 from lrsearch.definition import StudyDefinition, is_splitter
 from lrsearch.engine.data import Arrays, Data, Split, check_split, splits_of
+from lrsearch.engine.splitting import Fold, read_groups, split_rows
 from lrsearch.errors import InvalidValue
 
 # Training rows of the smallest fold below this part of the largest one's: numbered by size.
 _ALIKE = 0.9
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Fold:
-    """Places in the arrays: train (rows,), validation (rows,), int64."""
-
-    train: np.ndarray
-    validation: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,12 +46,12 @@ def fold_arrays(definition: StudyDefinition, loaded: Any) -> FoldedArrays:
             "The folds are what validates: return (data, None) or (data, None, test). "
             "Or divide the data yourself: def load_data(fold)."
         )
-        got = "a validation split beside folds"
-        raise InvalidValue("load_data", got=got, allowed="None in its place", fix=fix)
+        field, allowed = "the validation split of load_data", "None beside folds"
+        raise InvalidValue(field, got="a split", allowed=allowed, fix=fix)
     whole, test = check_split("train", parts["train"]), parts.get("test")
     if not isinstance(whole, Arrays):
         fix = "Divide a dataset yourself: def load_data(fold)."
-        raise InvalidValue("folds", got="a dataset to divide", allowed="arrays", fix=fix)
+        raise InvalidValue("what folds divide", got="a dataset", allowed="arrays", fix=fix)
     return FoldedArrays(
         whole=whole,
         test=None if test is None else check_split("test", test),
@@ -88,7 +81,8 @@ def divide(definition: StudyDefinition, whole: Arrays) -> tuple[Fold, ...]:
 def _plain(count: int, examples: int, seed: int) -> tuple[Fold, ...]:
     """`count` folds of shuffled rows, whose sizes differ by one at most."""
     if count > examples:
-        raise InvalidValue("folds", got=count, allowed=f"at most the {examples} rows")
+        fix = "Every fold needs a row to validate with."
+        raise InvalidValue("folds", got=count, allowed=f"at most the {examples} rows", fix=fix)
     order = np.random.Generator(np.random.Philox(key=[seed, 0])).permutation(examples)
     chosen = [np.sort(each) for each in np.array_split(order, count)]
     rows = np.arange(examples)
@@ -97,27 +91,9 @@ def _plain(count: int, examples: int, seed: int) -> tuple[Fold, ...]:
 
 def _split(definition: StudyDefinition, whole: Arrays) -> list[Fold]:
     """What the splitter says. Raises InvalidValue."""
-    groups = definition.groups() if callable(definition.groups) else definition.groups
     x = next(each for each in tree.flatten(whole.x) if each is not None)
-    try:
-        pairs = list(definition.folds.split(x, _labels(whole), groups))
-    except ValueError as error:
-        got, allowed = type(definition.folds).__name__, f"one that divides this data ({error})"
-        raise InvalidValue("folds", got=got, allowed=allowed) from None
-    folds = [Fold(train=_places(one), validation=_places(other)) for one, other in pairs]
-    if len(folds) < 2:  # noqa: PLR2004
-        raise InvalidValue("folds", got=f"{len(folds)} of the splitter", allowed="at least 2")
-    for number, each in enumerate(folds):
-        if not len(each.train) or not len(each.validation):
-            raise InvalidValue(f"fold {number}", got="no rows", allowed="rows in both of its parts")
-        if len(shared := np.intersect1d(each.train, each.validation)):
-            got = f"{len(shared)} rows that train and validate"
-            raise InvalidValue(f"fold {number}", got=got, allowed="parts without a row in common")
-    return folds
-
-
-def _places(rows: Any) -> np.ndarray:
-    return np.asarray(rows, dtype=np.int64)
+    groups = read_groups(definition.groups, whole.examples)
+    return split_rows(definition.folds, x, _labels(whole), groups)
 
 
 def _are_equal(one: list[Fold], other: list[Fold]) -> bool:

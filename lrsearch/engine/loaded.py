@@ -84,7 +84,7 @@ class LoadedStudy:
         """How many folds there are; None without folds."""
         folds = self.definition.folds
         if folds is None or self.definition.data_depends_on_fold:
-            return folds  # type: ignore[no-any-return]
+            return None if folds is None else int(folds)
         self.data(self.first_size)
         return len(next(iter(self._folded.values())).folds)
 

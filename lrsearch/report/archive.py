@@ -21,6 +21,7 @@ from lrsearch.values import (
     Change,
     CurvePoint,
     Json,
+    StudyFacts,
     StudyPlan,
     StudyRecord,
     StudyState,
@@ -80,7 +81,7 @@ def archive_files(history: StudyHistory, sources: Mapping[str, str]) -> dict[str
     study, trials = history.study, history.trials
     label = {each.id: each.short_label for each in trials}
     rows = {
-        "trials": [_trial_row(each) for each in trials],
+        "trials": [_trial_row(each, study.facts) for each in trials],
         "curves": [
             {"trial": label[trial], **to_json(point)}
             for trial, points in history.curves.items()
@@ -130,8 +131,10 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _trial_row(record: TrialRecord) -> dict[str, Json]:
-    return {"label": record.short_label, **to_json(record)}
+def _trial_row(record: TrialRecord, facts: StudyFacts) -> dict[str, Json]:
+    """The record, and the fold that it trained on; None without folds."""
+    fold = facts.fold_of(record.repeat)
+    return {"label": record.short_label, "fold": fold, **to_json(record)}
 
 
 def study_data(study: StudyRecord, sources: Mapping[str, str]) -> dict[str, Json]:

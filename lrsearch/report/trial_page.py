@@ -16,12 +16,16 @@ _LATEST = 12  # epochs of a curve that the page shows
 
 
 def trial_data(
-    record: TrialRecord, curve: Sequence[CurvePoint], attempts: Sequence[AttemptRecord]
+    record: TrialRecord,
+    curve: Sequence[CurvePoint],
+    attempts: Sequence[AttemptRecord],
+    *,
+    fold: int | None = None,
 ) -> dict[str, Json]:
-    """All that is known of one trial."""
+    """All that is known of one trial; `fold`: that it trained on, None without folds."""
     shown = ("attempt", "status", "worker", "reason", "started_at", "ended_at")
     return {
-        **trial_row(record),
+        **trial_row(record, fold),
         "logs": dict(record.logs),
         "notes": list(record.notes),
         "traceback": record.traceback_text,

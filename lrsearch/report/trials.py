@@ -14,11 +14,11 @@ from lrsearch.report.words import (
     value_text,
     varying_of,
 )
-from lrsearch.values import Json, TrialRecord, Trials
+from lrsearch.values import Json, StudyFacts, TrialRecord, Trials
 
 
-def trial_row(record: TrialRecord) -> dict[str, Json]:
-    """A trial as one dict."""
+def trial_row(record: TrialRecord, fold: int | None = None) -> dict[str, Json]:
+    """A trial as one dict; `fold`: that it trained on, None without folds."""
 
     def pick(*names: str) -> dict[str, Json]:
         return {name: getattr(record, name) for name in names}
@@ -28,7 +28,9 @@ def trial_row(record: TrialRecord) -> dict[str, Json]:
         "kind": record.kind.value,
         "origin": record.origin.value,
         "state": record.state.value,
-        **pick("parent", "repeat", "value", "best_value", "best_epoch"),
+        **pick("parent", "repeat"),
+        "fold": fold,
+        **pick("value", "best_value", "best_epoch"),
         "setting": record.setting.to_json() if record.setting else None,
         **pick("seed", "epochs", "steps", "seconds"),
         "attempts": record.attempt,
@@ -37,22 +39,32 @@ def trial_row(record: TrialRecord) -> dict[str, Json]:
     }
 
 
-def trials_csv(records: Trials) -> str:
+def trial_rows(records: Trials, facts: StudyFacts) -> list[dict[str, Json]]:
+    """A row for each trial and retest of the study that has these facts."""
+    return [trial_row(each, facts.fold_of(each.repeat)) for each in records]
+
+
+def trials_csv(records: Trials, facts: StudyFacts) -> str:
     """The trials and retests as CSV: a column for each field, knob and logged number."""
-    rows = ({**trial_row(each), "logs": dict(each.logs)} for each in records)
+    pairs = zip(trial_rows(records, facts), records, strict=True)
+    rows = ({**row, "logs": dict(each.logs)} for row, each in pairs)
     return csv_text(flatten(row, whole=("setting",)) for row in rows)
 
 
-def trials_table(records: Trials, *, width: int | None = None) -> str:
-    """A line for each trial; retests after the search."""
+def trials_table(
+    records: Trials, *, facts: StudyFacts | None = None, width: int | None = None
+) -> str:
+    """A line for each trial; retests after the search. Facts with folds add a column of them."""
     if not records:
         return "no trials yet."
-    digits = max(4, value_digits(each.value for each in records))
+    digits = value_digits((each.value for each in records), least=4)
     values = [value_text(each.value, digits) for each in records]
     seconds = [f"{each.seconds:.1f}" if each.ended else "" for each in records]
     reasons = [each.reason.splitlines()[0][:90] if each.reason else "" for each in records]
+    folds = [facts.fold_of(each.repeat) for each in records] if facts and facts.folds else []
     columns = [
         Column("trial", [each.short_label for each in records], right=True),
+        *([Column("fold", [*map(str, folds)], right=True)] if folds else []),
         Column("value", values, right=True),
         Column("state", [each.state.value for each in records]),
         *_setting_columns(records, wide=width is None),

@@ -3,6 +3,7 @@
 import textwrap
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from lrsearch import SearchSpace, StudyDefinition
@@ -215,19 +216,53 @@ def test_callbacks_may_take_the_trial_and_are_refused_where_they_could_not_be_ca
         assert StudyDefinition(callbacks=without).make_callbacks(lambda: told) == []
 
 
+FOLDS_ALLOWED = "folds must be a whole number of at least 2, or a splitter of scikit-learn"
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"folds": 1}, "folds must be a whole number of at least 2"),
-        ({"folds": "5"}, "folds must be a whole number of at least 2"),
-        ({"folds": 5, "groups": [1, 2]}, "groups"),
-        ({"load_data": lambda fold: fold}, "folds must be the number of folds"),
-        ({"load_data": lambda fold, size: fold, "folds": 2}, "names fold last"),
+        ({"folds": 1}, f"{FOLDS_ALLOWED}; got 1."),
+        ({"folds": True}, f"{FOLDS_ALLOWED}; got True."),
+        ({"folds": 5.0}, f"{FOLDS_ALLOWED}; got 5.0."),
+        ({"folds": "5"}, f"{FOLDS_ALLOWED}; got '5'."),
+        ({"folds": [([0], [1])]}, f"{FOLDS_ALLOWED}; got [([0], [1])]."),
+        (
+            {"folds": 5, "groups": [1, 2]},
+            (
+                "groups must be left out where folds is no splitter; got 'given'. "
+                "A splitter takes them: folds=GroupKFold(5)."
+            ),
+        ),
+        (
+            {"folds": 5, "groups": "patient"},
+            "groups must be an array, or a function that returns one; got 'patient'.",
+        ),
+        (
+            {"load_data": lambda fold: fold},
+            (
+                "folds must be the number of folds; got None. "
+                "load_data takes a fold, so it divides the data itself."
+            ),
+        ),
+        (
+            {"load_data": lambda fold, size: fold, "folds": 2},
+            "load_data must be a function that names fold last; got 'load_data(fold, size)'.",
+        ),
+        (
+            {"load_data": lambda fold, /: fold, "folds": 2},
+            "load_data must be a function that names fold last; got 'load_data(fold)'.",
+        ),
     ],
 )
-def test_folds_that_do_not_go_together_are_refused(given, said):
-    with pytest.raises(InvalidValue, match=said):
+def test_folds_that_do_not_go_together_are_refused_in_one_line(given, said):
+    with pytest.raises(InvalidValue) as error:
         StudyDefinition(**given)
+    assert str(error.value) == said
+
+
+def test_a_number_of_folds_may_be_numpys():
+    assert StudyDefinition(folds=np.int64(5)).folds == 5
 
 
 def test_a_fold_with_a_default_is_the_users_own_without_folds():

@@ -8,6 +8,8 @@ pytest.importorskip("tensorflow")
 import tensorflow as tf
 
 from lrsearch import StudyDefinition
+from lrsearch.definition.folds import folds_to_json
+from lrsearch.definition.study import hint_of
 from lrsearch.engine.feeding import ArrayFeed, DeviceArrays
 from lrsearch.engine.fold_inspection import find_folds
 from lrsearch.engine.folds import divide
@@ -121,7 +123,7 @@ def test_load_data_gets_the_fold_and_the_batch_size():
 
 
 def test_a_fold_that_another_worker_draws_anew_is_refused():
-    study = loaded(lambda fold: ((X + study.drawn, Y), (X[:3], Y[:3])), folds=2)
+    study = loaded(lambda fold: ((X + study.drawn, Y), (X[fold : fold + 3], Y[:3])), folds=2)
     study.drawn = 0
     digests, ratio = find_folds(study, 1)
     assert ratio == pytest.approx(0.3)
@@ -151,24 +153,223 @@ def test_a_graph_reads_the_arrays_that_come_with_the_call():
     assert read.experimental_get_tracing_count() == 1
 
 
+def fixed(*pairs):
+    """A splitter that yields these pairs of places, whatever it is asked."""
+    return Splitter(lambda *_: pairs)
+
+
+def rest_of(*places):
+    return [each for each in range(10) if each not in places]
+
+
+GROUPS = np.arange(10) // 2
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"load": lambda: ((X, Y), (X, Y)), "folds": 3}, "a validation split beside folds"),
-        ({"folds": 11}, "at most the 10 rows"),
-        ({"folds": Splitter(shuffled)}, "random_state=0"),
-        ({"folds": Splitter(overlapping)}, "2 rows that train and validate"),
-        ({"folds": Splitter(lambda rows, *_: [(rows, rows[:0])] * 2)}, "rows in both of its parts"),
+        (
+            {"load": lambda: ((X, Y), (X, Y)), "folds": 3},
+            (
+                "the validation split of load_data must be None beside folds; got 'a split'. "
+                "The folds are what validates: return (data, None) or (data, None, test). "
+                "Or divide the data yourself: def load_data(fold)."
+            ),
+        ),
         (
             {"load": lambda: (tf.data.Dataset.from_tensors((X, Y)), None), "folds": 2},
-            "def load_data\\(fold\\)",
+            (
+                "what folds divide must be arrays; got 'a dataset'. "
+                "Divide a dataset yourself: def load_data(fold)."
+            ),
+        ),
+        (
+            {"folds": 11},
+            "folds must be at most the 10 rows; got 11. Every fold needs a row to validate with.",
+        ),
+        (
+            {"folds": Splitter(shuffled)},
+            (
+                "folds must be one that divides the same every time; got 'one that divides anew at "
+                "each call'. Give it a seed: random_state=0."
+            ),
+        ),
+        (
+            {"folds": Splitter(overlapping)},
+            "the parts of fold 0 must be without a row in common; got '2 rows that train and validate'.",
+        ),
+        (
+            {"folds": fixed((rest_of(1), []), ([0], [1]))},
+            "each part of fold 0 must be at least one row; got 'no rows'.",
+        ),
+        ({"folds": fixed((rest_of(1), [1]))}, "folds must be at least 2; got '1 of the splitter'."),
+        (
+            {"folds": fixed((rest_of(1), [1]), ([0, 10], [2]))},
+            "each part of fold 1 must be places of the rows, 0 to 9; got 'place 10'.",
+        ),
+        (
+            {"folds": fixed((rest_of(1), [-1]), (rest_of(2), [2]))},
+            "each part of fold 0 must be places of the rows, 0 to 9; got 'place -1'.",
+        ),
+        (
+            {"folds": fixed((Y > 3, Y <= 3), (Y < 5, Y >= 5))},
+            (
+                "each part of fold 0 must be places of rows, from 0; got 'an array of bool, of shape (10,)'. "
+                "Of a mask they are np.flatnonzero(mask)."
+            ),
+        ),
+        (
+            {"folds": Splitter(halves), "groups": np.arange(9)},
+            "groups must be one label for each of the 10 rows; got 'an array of shape (9,)'.",
+        ),
+        (
+            {"folds": Splitter(halves), "groups": lambda: None},
+            "groups must be one label for each of the 10 rows; got 'None'.",
+        ),
+        (
+            {"folds": Splitter(halves), "groups": np.arange(10) % 5},
+            (
+                "groups must be kept together by the splitter; got 'Splitter, which trains and "
+                "validates with rows of 0 in fold 0'. "
+                "Such are GroupKFold(5), StratifiedGroupKFold(5) and LeaveOneGroupOut()."
+            ),
         ),
     ],
 )
 def test_what_cannot_be_divided_is_refused_in_one_line(given, said):
-    with pytest.raises(InvalidValue, match=said) as error:
+    with pytest.raises(InvalidValue) as error:
         loaded(**given).data(None)
-    assert "\n" not in str(error.value)
+    assert str(error.value) == said
+
+
+OTHERWISE = "Divide it otherwise: fewer folds, another splitter, or def load_data(fold)."
+
+
+@pytest.mark.parametrize(
+    ("splitter", "y", "groups", "got", "said"),
+    [
+        ("GroupKFold(5)", Y, None, "", "Give StudyDefinition groups=, a label for each row."),
+        (
+            "KFold(5)", Y, GROUPS, "The groups parameter is ignored by KFold",
+            "Leave groups out, or take a splitter that keeps them together: GroupKFold(5).",
+        ),
+        ("GroupKFold(6)", Y, GROUPS, "number of groups: 5.",
+         "Leave groups out, or take a splitter that keeps them together: GroupKFold(5)."),
+        ("StratifiedKFold(5)", [0] * 9 + [1], None, "The least populated class in y has only 1",
+         OTHERWISE),
+        ("StratifiedKFold(5)", Y + 0.5, None, "Supported target types are", OTHERWISE),
+        ("KFold(11)", Y, None, "n_splits=11", OTHERWISE),
+        ("TimeSeriesSplit(10)", Y, None, "number of folds=11", OTHERWISE),
+    ],
+)  # fmt: skip
+def test_what_scikit_learn_says_or_warns_of_is_refused_in_one_line(splitter, y, groups, got, said):
+    selection = pytest.importorskip("sklearn.model_selection")
+    study = loaded(
+        lambda: ((X, np.array(y)), None),
+        folds=eval(splitter, vars(selection)),
+        groups=groups,
+    )
+    with pytest.raises(InvalidValue) as error:
+        study.data(None)
+    text = str(error.value)
+    assert text.startswith("folds must be one that divides this data (")
+    assert got in text
+    assert text.endswith(f"; got '{splitter.partition('(')[0]}'. {said}")
+    assert "\n" not in text
+
+
+def dataset(x, y):
+    return tf.data.Dataset.from_tensor_slices((x, y)).batch(2)
+
+
+WIDE = np.zeros((10, 3))
+
+
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [
+        (
+            lambda fold: ((WIDE if fold else X, Y), (X[fold:], Y[fold:])),
+            ("in fold 1 x of the train split must be as in fold 0 (rows of (2,) float32); got "
+            "'rows of (3,) float32'. One model trains on all folds."),
+        ),
+        (
+            lambda fold: ((X, Y), (X[fold:], (WIDE if fold else Y)[fold:])),
+            ("in fold 1 y of the validation split must be as in fold 0 (rows of () float32); got "
+            "'rows of (3,) float32'. One model trains on all folds."),
+        ),
+        (
+            lambda fold: ((X, Y, Y)[: 3 - fold], (X[fold:], Y[fold:])),
+            ("in fold 1 sample_weight of the train split must be as in fold 0 (rows of () float32); "
+            "got 'not there'. One model trains on all folds."),
+        ),
+        (
+            lambda fold: ((X, Y), (X[fold:], Y[fold:]), *([] if fold else [(X, Y)])),
+            ("in fold 1 x of the test split must be as in fold 0 (rows of (2,) float32); got "
+            "'not there'. One model trains on all folds."),
+        ),
+        (
+            lambda fold: (dataset(WIDE if fold else X, Y), dataset(X, Y)),
+            ("in fold 1 a batch of the train split must be as in fold 0 (rows of (2,) float64, rows "
+            "of () float64); got 'rows of (3,) float64, rows of () float64'. "
+            "One model trains on all folds."),
+        ),
+        (
+            lambda fold: ((X, Y), (X[fold:fold], Y[fold:fold]) if fold else (X, Y)),
+            ("in fold 1 the validation split of load_data must be at least one example, not empty; "
+            "got 'an empty array'."),
+        ),
+        (
+            lambda fold: ((X[fold:], Y[fold:]), (X[:3], Y[:3])),
+            ("the folds of load_data must be of different validation rows; got 'the same validation rows "
+            "in every fold'. Choose the rows by fold, which counts from 0."),
+        ),
+        (
+            lambda fold: ((X[fold % 2 :], Y[fold % 2 :]), (X[: fold % 2 + 1], Y[: fold % 2 + 1])),
+            ("the folds of load_data must be of different validation rows; got 'the same rows in folds 0 "
+            "and 2'. Choose the rows by fold, which counts from 0."),
+        ),
+    ],
+)  # fmt: skip
+def test_folds_that_one_model_cannot_train_or_that_are_none_are_refused_in_one_line(load, said):
+    with pytest.raises(InvalidValue) as error:
+        find_folds(loaded(load, folds=3), 1)
+    assert str(error.value) == said
+
+
+def test_a_splitter_that_repeats_a_fold_is_refused():
+    study = loaded(folds=fixed((rest_of(1), [1]), (rest_of(2), [2]), (rest_of(1), [1])))
+    with pytest.raises(InvalidValue, match="the same rows in folds 0 and 2"):
+        find_folds(study, 1)
+
+
+def test_an_error_of_load_data_names_the_fold():
+    def load(fold):
+        return ((X, Y), (X[[1, 2][fold:]], Y[[1, 2][fold:]])) if fold < 2 else 1 / 0
+
+    with pytest.raises(ZeroDivisionError) as error:
+        find_folds(loaded(load, folds=3), 1)
+    assert hint_of(error.value) == "load_data was called with fold=2."
+
+
+@pytest.mark.parametrize(
+    "splitter",
+    ["StratifiedKFold(5, shuffle=True, random_state=0)", "TimeSeriesSplit(3)", "LeaveOneOut()",
+     "RepeatedKFold(n_splits=2, n_repeats=2, random_state=0)", "PredefinedSplit([0, 1] * 5)",
+     "ShuffleSplit(4, random_state=0)"],
+)  # fmt: skip
+def test_what_scikit_learn_divides_is_taken(splitter):
+    selection = pytest.importorskip("sklearn.model_selection")
+    y = np.arange(10) % 2
+    study = loaded(lambda: ((X, y), None), folds=eval(splitter, vars(selection)))
+    digests, ratio = find_folds(study, 1)
+    assert len(digests) == study.folds - 1
+    assert ratio > 0
+
+
+def test_a_splitter_is_known_again_in_another_process():
+    study = loaded(folds=Splitter(halves))
+    assert folds_to_json(study.definition.folds) == "Splitter(pairs=function)"
 
 
 def test_scikit_learns_splitters_divide():

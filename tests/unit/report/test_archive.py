@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import pytest
 from ledger_tools import facts, plan, setting
@@ -11,6 +12,7 @@ from ledger_tools import facts, plan, setting
 from lrsearch.errors import InvalidValue
 from lrsearch.jsonable import to_json
 from lrsearch.report.archive import StudyHistory, archive_files, read_archive, write_archive
+from lrsearch.report.trials import trial_rows, trials_csv, trials_table
 from lrsearch.storage import AttemptRecord
 from lrsearch.values import (
     Change,
@@ -90,6 +92,20 @@ def test_every_table_is_there_as_csv_and_as_json_with_the_same_rows(history):
         == rows(files, "curves.csv")[0]
     )
     assert rows(files, "workers.csv")[0]["versions.processor"] == "a CPU"
+
+
+def test_a_study_with_folds_says_which_one_each_training_had(history):
+    study = history.study
+    folded = replace(study, plan=replace(study.plan, facts=facts(folds=3)))
+    files = archive_files(replace(history, study=folded), SOURCES)
+    assert [each["fold"] for each in rows(files, "trials.csv")] == ["0", "0", "0", "1"]
+    table = list(csv.DictReader(io.StringIO(trials_csv(history.trials, facts(folds=3)))))
+    assert [each["fold"] for each in table] == ["0", "0", "0", "1"]
+    assert [each["fold"] for each in trial_rows(history.trials, facts())] == [None] * 4
+    text = trials_table(history.trials, facts=facts(folds=3))
+    assert text.splitlines()[0].split()[:3] == ["trial", "fold", "value"]
+    assert text.splitlines()[-1].split()[:2] == ["2/2", "1"]
+    assert "fold" not in trials_table(history.trials, facts=facts())
 
 
 def test_an_archive_is_read_back_with_all_that_training_again_takes(history, tmp_path):
