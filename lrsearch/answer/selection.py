@@ -36,9 +36,9 @@ class Race:
     where a setting has none. seeds: (m,) retests of each, 0 for none; of folds, whose training rows
     overlap, as many as their mean is worth. yours_mean, yours_seeds: of yours. variances: (m + 1,)
     of one training, yours last, as seeds make it. df: the degrees of freedom of these. rows:
-    (m + 1, m + 1) covariance of what the rows of the split do to the costs. per_training: the part
-    of the variances that is made row by row. carried: the part of a search training's luck that the
-    mean of its retests has, too: the search's fold is one of theirs.
+    (m + 1, m + 1) covariance of what the rows of the split do to the costs. per_training: (m + 1,)
+    the part of the variances that is made row by row. carried: the part of a search training's luck
+    that the mean of its retests has, too: the search's fold is one of theirs.
     """
 
     searched: Floats
@@ -49,7 +49,7 @@ class Race:
     variances: Floats
     df: float
     rows: Floats
-    per_training: float = 0.0
+    per_training: Floats
     carried: float = 0.0
 
     @property
@@ -217,7 +217,7 @@ def _noise(race: Race) -> Floats:
     m = len(race.searched)
     centred = np.eye(m) - 1 / m
     rows = np.maximum(np.diag(centred @ race.rows[:m, :m] @ centred), 0.0)
-    training = np.maximum(race.variances[:m], race.per_training)
+    training = np.maximum(race.variances[:m], race.per_training[:m])
     return rows + training / np.maximum(race.seeds, 1)
 
 
