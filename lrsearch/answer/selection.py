@@ -38,7 +38,8 @@ class Race:
     of one training, yours last, as seeds make it. df: the degrees of freedom of these. rows:
     (m + 1, m + 1) covariance of what the rows of the split do to the costs. per_training: (m + 1,)
     the part of the variances that is made row by row. carried: the part of a search training's luck
-    that the mean of its retests has, too: the search's fold is one of theirs.
+    that the mean of its retests has, too: the search's fold is one of theirs. rows_df: the degrees
+    of freedom of `rows`.
     """
 
     searched: Floats
@@ -51,6 +52,7 @@ class Race:
     rows: Floats
     per_training: Floats
     carried: float = 0.0
+    rows_df: float = math.inf
 
     @property
     def finalists(self) -> int:
@@ -111,6 +113,7 @@ def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
     deviations = _deviations(race, scales)
     # float32: half the time of what takes most of it
     rows = random.standard_normal((draws, m + 1), dtype=np.float32) @ _root(race.rows).T
+    rows = rows * spread_by(race.rows_df, draws, random)[:, None]
     search_luck = random.standard_normal((draws, m), dtype=np.float32)
     search_miss = rows[:, :m] + deviations[:, :m] * search_luck
     searched = centres + search_miss
@@ -133,6 +136,16 @@ def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
         searched=searched,
         search_misses=search_miss,
     )
+
+
+def spread_by(df: float, draws: int, random: np.random.Generator) -> Floats:
+    """(draws,) what a standard deviation that was estimated with `df` may truly be, over it."""
+    import numpy as np
+
+    if math.isinf(df):
+        return np.ones(draws)
+    found: Floats = np.sqrt(df / random.chisquare(df, draws))
+    return found
 
 
 def _retest_anew(
