@@ -60,7 +60,7 @@ def seed_noise(groups: Sequence[Sequence[float]]) -> SeedNoise | None:
 
     None where no group has two trainings: nothing is known of the noise then.
     """
-    own = tuple(map(_variance, groups))
+    own = tuple(map(variance_of, groups))
     df = tuple(max(0, len(each) - 1) for each in groups)
     if not sum(df):
         return None
@@ -68,25 +68,9 @@ def seed_noise(groups: Sequence[Sequence[float]]) -> SeedNoise | None:
     return SeedNoise(own=own, df=df, pooled=pooled)
 
 
-def _variance(values: Sequence[float]) -> float:
+def variance_of(values: Sequence[float]) -> float:
+    """The sample variance; 0 of a single value."""
     if len(values) < 2:  # noqa: PLR2004 - a variance takes two
         return 0.0
     mean = math.fsum(values) / len(values)
     return math.fsum((each - mean) ** 2 for each in values) / (len(values) - 1)
-
-
-def fold_noise(costs: Sequence[Sequence[float]]) -> SeedNoise | None:
-    """The noise of settings that were trained on the same folds; costs: (m, n), a fold a column.
-
-    What a fold does to all settings is taken out. What is left has the training's seed in it, and
-    the fold's own liking for a setting. None where there is one setting, or one fold.
-    """
-    m, n = len(costs), len(costs[0])
-    if m < 2 or n < 2:  # noqa: PLR2004
-        return None
-    columns = [math.fsum(column) / m for column in zip(*costs, strict=True)]
-    apart = [[each - fold for each, fold in zip(row, columns, strict=True)] for row in costs]
-    # (n - 1)(m - 1) degrees of freedom of all the residuals; each setting has its share
-    df = (n - 1) * (m - 1) / m
-    own = tuple(_variance(row) * (n - 1) / df for row in apart)
-    return SeedNoise(own=own, df=(df,) * m, pooled=math.fsum(own) / m)
