@@ -243,4 +243,7 @@ def fold_plans() -> Iterator[tuple[str, FoldPlan]]:
     for folds in (3, 10):
         plan = FoldPlan(task="diabetes", folds=folds, luck=0.2)
         yield f"diabetes, {folds} folds, rows: all are yours", replace(plan, same=True)
-        yield f"diabetes, {folds} folds, rows: 40 settings, equal on average", replace(plan, level=True)
+        yield (
+            f"diabetes, {folds} folds, rows: 40 settings, equal on average",
+            replace(plan, level=True),
+        )

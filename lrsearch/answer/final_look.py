@@ -19,7 +19,8 @@ from lrsearch.values import Direction, TrialRecord
 class TestLook:
     """What the test split says of the challenger and yours, as costs.
 
-    gain: the mean of yours less the challenger's. variances: of one training of the two.
+    gain: the mean of yours less the challenger's. variances: of one training of the two, and
+    per_training: the part of these that is made row by row.
     rows_variance: of the gain, by the rows that the split happens to hold; 0 where `rows` is None.
     correlation: between a training's luck on the validation and on the test split.
     """
@@ -29,7 +30,7 @@ class TestLook:
     gain: float
     variances: tuple[float, float]
     rows_variance: float
-    per_training: float
+    per_training: tuple[float, float]
     rows: int | None
     correlation: float
     looks: int  # trainings that the test split was looked at with
@@ -58,12 +59,13 @@ def look_at_test(
     rows = None
     if by_row is not None:
         rows = row_noise([by_row.scores[each.trial] for each in both], rows=by_row.rows)
+        own = [float(each) for each in rows.per_training]
     looks = sum(len(each.retest.test) for each in leaderboard.retested if each.retest)
     return TestLook(
         gain=repeats.mean(last) - repeats.mean(0),
         variances=(noise.variance(0), noise.variance(last)),
         rows_variance=0.0 if rows is None else rows.difference(0, 1),
-        per_training=0.0 if rows is None else rows.per_training,
+        per_training=(0.0, 0.0) if rows is None else (own[0], own[1]),
         rows=None if rows is None else rows.rows,
         correlation=_correlation(finalists, yours, direction),
         looks=looks,

@@ -61,7 +61,9 @@ def fold_noise(
     worth = (n if columns is None else columns) - 1
     alike = _alike(costs, worth)
     effects = _effects([costs[each] for each in alike])
-    residuals = [[cost - effect for cost, effect in zip(row, effects, strict=True)] for row in costs]
+    residuals = [
+        [cost - effect for cost, effect in zip(row, effects, strict=True)] for row in costs
+    ]
     # (m - 1)(n - 1) degrees of freedom of all the residuals; each setting has its share
     part = (len(alike) - 1) / len(alike)
     own = [variance_of(row) for row in residuals]
@@ -69,6 +71,7 @@ def fold_noise(
         own=tuple(own[each] / part if each in alike else 0.0 for each in range(m)),
         df=tuple(part * worth if each in alike else 0.0 for each in range(m)),
         pooled=math.fsum(own[each] for each in alike) / part / len(alike),
+        scales=(1.0,) * m,
     )
     alone = {
         each: (max(own[each] - pool.pooled / len(alike), pool.pooled), worth)

@@ -93,16 +93,20 @@ def gain_on_validation(measured: Measured, misses: Misses) -> Gain:
     race, rows, place = measured.race, measured.rows, measured.place
     m = len(race.searched)
     raw = race.yours_mean - float(race.retested[place])
-    repeats, variances = measured.repeats, float(race.variances[place] + race.variances[m])
+    repeats, variances = measured.repeats, float(race.variances[[place, m]].sum())
     return _gain(
         misses,
         raw,
         misses.yours - misses.finalists[:, 0],
         rows=None if rows is None else rows.rows,
         folds=len(set(repeats.folds)) or None,
-        seeds_variance=max(repeats.seeds_part * variances, 2 * race.per_training),
+        seeds_variance=max(
+            repeats.seeds_part * variances, float(race.per_training[[place, m]].sum())
+        ),
         rows_variance=(
-            (repeats.fold_share + repeats.overlap) * variances if rows is None else rows.difference(place, m)
+            (repeats.fold_share + repeats.overlap) * variances
+            if rows is None
+            else rows.difference(place, m)
         ),
     )
 
@@ -117,7 +121,8 @@ def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
     own = [random.standard_normal(draws) * math.sqrt(race.variance(each)) for each in seeds]
     shared, rest = test.correlation, math.sqrt(1 - test.correlation**2)
     deviations = [
-        np.sqrt(np.maximum(misses.scales**2 * each, test.per_training)) for each in test.variances
+        np.sqrt(np.maximum(misses.scales**2 * each, least))
+        for each, least in zip(test.variances, test.per_training, strict=True)
     ]
     lucks = [misses.first_seeds, misses.yours_seeds]
     mine, other = (
@@ -131,7 +136,7 @@ def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
         other - mine + rows,
         rows=test.rows,
         folds=len(set(measured.repeats.folds)) or None,
-        seeds_variance=max(sum(test.variances), 2 * test.per_training),
+        seeds_variance=max(sum(test.variances), sum(test.per_training)),
         rows_variance=test.rows_variance,
     )
 
@@ -195,11 +200,13 @@ def _one_more(
     race, rows = measured.race, measured.rows
     random = np.random.default_rng(2 + place)
     # what all settings share moves both the split that was and the one to come
-    splits = 0.0 if rows is None else float(rows.own[place] + rows.common) / rows.rows
+    splits = np.zeros(len(missed))
+    if rows is not None:
+        splits += float(rows.own[place] + rows.common) / rows.rows
     if spread := measured.repeats.fold_variance * (1 + measured.repeats.share(0)):
         df = len(set(measured.repeats.folds)) - 1  # few folds tell their own variance badly
-        splits = splits + spread * df / random.chisquare(df, len(missed))
-    training = np.maximum(misses.scales**2 * race.variances[place], race.per_training)
+        splits += spread * df / random.chisquare(df, len(missed))
+    training = np.maximum(misses.scales**2 * race.variances[place], race.per_training[place])
     new = np.sqrt(splits + training) * random.standard_normal(len(missed)) - missed
     ends = [direction.cost(cost + each) for each in misses.interval(new, LEVEL)]
     return Expected(

@@ -7,13 +7,14 @@ the race, or, where a retested setting lacks them, only seeds are counted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lrsearch.answer.final_look import TestLook, look_at_test
 from lrsearch.answer.leaderboard import Contender, Leaderboard
 from lrsearch.answer.paired_rows import Scores, pair_rows, trainings_of
 from lrsearch.answer.repeats import Repeats, repeats_of
 from lrsearch.answer.row_noise import RowNoise, row_noise
+from lrsearch.answer.seed_noise import seed_noise
 from lrsearch.answer.selection import Race
 from lrsearch.values import Direction, TrialRecord, Trials
 
@@ -94,6 +95,7 @@ def _measured(
     if by_row is not None:
         order = (*numbers, yours.trial)
         rows = row_noise([by_row.scores[each] for each in order], rows=by_row.rows)
+        repeats = _by_row(repeats, rows, [order.index(each.trial) for each in needed])
     return Measured(
         challenger=challenger,
         yours=yours,
@@ -103,6 +105,15 @@ def _measured(
         repeats=repeats,
         test=look_at_test(leaderboard, finalists, direction, trainings, scores),
     )
+
+
+def _by_row(repeats: Repeats, rows: RowNoise, places: Sequence[int]) -> Repeats:
+    """The same repeats, with variances in proportion to what seeds do row by row.
+
+    The rows tell a setting's noise from hundreds of numbers where its retests are three.
+    """
+    scales = [float(each) for each in rows.residuals[list(places)]]
+    return replace(repeats, noise=seed_noise(repeats.costs, scales))
 
 
 def _candidates(leaderboard: Leaderboard, finalists: Iterable[Contender]) -> list[TrialRecord]:
@@ -130,6 +141,9 @@ def _race(
     places = {each.number: place for place, each in enumerate(candidates)}
     retested, seeds = np.full(m, np.nan), np.zeros(m)
     variances = np.full(m + 1, noise.pooled)
+    if rows is not None and rows.residuals.min() > 0.0:
+        known = [*(places[each.trial] for each in finalists), m]
+        variances *= rows.residuals / rows.residuals[known].mean()
     for number, each in enumerate(finalists):
         place = places[each.trial]
         retested[place], seeds[place] = repeats.mean(number), 1 / repeats.independent_share(number)
@@ -148,5 +162,5 @@ def _race(
         carried=repeats.fold_share if 0 in repeats.folds else 0.0,
         overlap=repeats.overlap,
         rows=np.zeros((m + 1, m + 1)) if rows is None else rows.contrasts / rows.rows,
-        per_training=0.0 if rows is None else rows.per_training,
+        per_training=np.zeros(m + 1) if rows is None else rows.per_training,
     )

@@ -143,9 +143,9 @@ def _rows_part(
 ) -> float:
     alike = [place for place in range(len(group)) if place not in noise.alone]
     chosen = [
-        direction.cost(group[place].searched) - _on_fold(costs[place], folds, 0)
+        direction.cost(value) - _on_fold(costs[place], folds, 0)
         for place in alike
-        if not group[place].is_yours and group[place].searched is not None and 0 in folds
+        if not group[place].is_yours and (value := group[place].searched) is not None and 0 in folds
     ]
     return rows_part([costs[each] for each in alike], folds, chosen, variance=noise.pooled)
 

@@ -34,13 +34,13 @@ class Race:
 
     searched: (m,) costs of the search's one training. retested: (m,) means of the retests, NaN
     where a setting has none. seeds: (m,) retests of each, 0 for none; of folds that were trained
-    several times, as many as their mean is worth. yours_mean, yours_seeds: of yours. variances: (m + 1,)
-    of one training, yours last, as seeds make it. df: the degrees of freedom of these. rows:
-    (m + 1, m + 1) covariance of what the rows of the split do to the costs. per_training: the part
-    of the variances that is made row by row. carried: the part of a search training's luck that the
-    mean of its retests has, too: the search's fold is one of theirs. overlap: the variance that
-    folds add to a mean since their training rows overlap, in that of one training. As a bound it
-    widens the intervals, and flatters nobody.
+    several times, as many as their mean is worth. yours_mean, yours_seeds: of yours. variances:
+    (m + 1,) of one training, yours last, as seeds make it. df: the degrees of freedom of these.
+    rows: (m + 1, m + 1) covariance of what the rows of the split do to the costs. per_training:
+    (m + 1,) the part of the variances that is made row by row. carried: the part of a search
+    training's luck that the mean of its retests has, too: the search's fold is one of theirs.
+    overlap: the variance that folds add to a mean since their training rows overlap, in that of one training. As a bound
+    it widens the intervals, and flatters nobody.
     """
 
     searched: Floats
@@ -51,7 +51,7 @@ class Race:
     variances: Floats
     df: float
     rows: Floats
-    per_training: float = 0.0
+    per_training: Floats
     carried: float = 0.0
     overlap: float = 0.0
 
@@ -228,7 +228,7 @@ def _noise(race: Race) -> Floats:
     m = len(race.searched)
     centred = np.eye(m) - 1 / m
     rows = np.maximum(np.diag(centred @ race.rows[:m, :m] @ centred), 0.0)
-    training = np.maximum(race.variances[:m], race.per_training)
+    training = np.maximum(race.variances[:m], race.per_training[:m])
     return rows + training / np.maximum(race.seeds, 1)
 
 

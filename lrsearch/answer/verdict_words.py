@@ -60,6 +60,12 @@ def _decision(verdict: StudyVerdict, gain: Gain) -> str:
     match verdict.decision:
         case Decision.BETTER:
             return f"Better than yours: {_challenger(verdict)} gains {gain_text(gain)} on new data."
+        case Decision.AS_GOOD if gain.interval[1] < 0:
+            low, high = gain.interval
+            return (
+                f"Yours is better: {_challenger(verdict)} loses {-gain.value:.3g} ({-high:.3g} to "
+                f"{-low:.3g}) on new data."
+            )
         case Decision.AS_GOOD:
             return (
                 f"Yours is as good: {_challenger(verdict)} gains at most {gain.interval[1]:.3g} on "

@@ -35,7 +35,7 @@ from lrsearch.engine.first_look import LOOK_RATE, CallbackLook, StepLook, train_
 from lrsearch.engine.fold_inspection import find_folds
 from lrsearch.engine.kept_weights import digest_weights
 from lrsearch.engine.loaded import Findings, LoadedStudy
-from lrsearch.engine.objective_bounds import find_bounds, metrics_named
+from lrsearch.engine.objective_bounds import Bounds, find_bounds, metrics_named
 from lrsearch.engine.own_optimizer import describe, own_optimizer, sample_rates, thin_out
 from lrsearch.engine.shared import forget_shared_layers, shared_layers
 from lrsearch.engine.types import Model, Strategy
@@ -93,7 +93,7 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
     """Find what two models of the study, one step and its callbacks show."""
     definition, base = loaded.definition, loaded.first_size
     space = definition.effective_space()
-    first, step, direction = _try_step(loaded)
+    first, step, direction, bounds = _try_step(loaded)
     model, second = _start_model(loaded, definition.seed + 1)
     accumulation = accumulation_of(model, definition)
     total = loaded.total_steps(base, accumulation)
@@ -121,7 +121,7 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
     return StudyFacts(
         objective=definition.objective,
         direction=loaded.direction,
-        bounds=find_bounds(definition.objective, model),
+        bounds=bounds,
         metrics=tuple(_logs(step, calls)),
         epochs=definition.epochs,
         accumulation=accumulation,
@@ -177,11 +177,12 @@ def _start_model(loaded: LoadedStudy, seed: int) -> tuple[Model, _Start]:
     return model, _Start(seeds=seeds, shapes=shapes, weights=weights)
 
 
-def _try_step(loaded: LoadedStudy) -> tuple[_Start, StepLook, Direction | None]:
-    """Train one step of a model; also shows which way the objective improves.
+def _try_step(loaded: LoadedStudy) -> tuple[_Start, StepLook, Direction | None, Bounds]:
+    """Train one step of a model; also shows which way the objective improves, and its bounds.
 
-    The direction is None where the step does not log the objective. The model goes before another
-    one is made: its optimizer's state may be large.
+    Both come from this model: Keras makes metrics at the first step. The direction is None where
+    the step does not log the objective. The model goes before another one is made: its optimizer's
+    state may be large.
     """
     definition = loaded.definition
     forget_peak()
@@ -191,7 +192,9 @@ def _try_step(loaded: LoadedStudy) -> tuple[_Start, StepLook, Direction | None]:
         step = train_step(model, loaded)
     if has_gpu():
         step = replace(step, gpu_bytes=int(read_memory().peak - before))
-    return start, step, _direction(definition, model) if definition.objective in step.logs else None
+    logged = definition.objective in step.logs
+    direction = _direction(definition, model) if logged else None
+    return start, step, direction, find_bounds(definition.objective, model)
 
 
 def _try_callbacks(

@@ -80,7 +80,7 @@ def _judged(recipe: Recipe, data: dict[str, Json], digits: int) -> str:
 
 
 def _file(data: dict[str, Json]) -> str:
-    said = f"wrote {data['file']}: trained, with the rate of its last update."
+    written = f"wrote {data['file']}: trained, with the rate of its last update."
     if data["loads_safely"]:
-        return f"{said} keras.saving.load_model loads it as it is."
-    return f"{said} Keras does not load it by itself: {data['loading_problem']}"
+        return f"{written} keras.saving.load_model loads it as it is."
+    return f"{written} Keras does not load it by itself: {data['loading_problem']}"

@@ -119,6 +119,16 @@ def test_an_objective_is_bounded_where_it_is_keras_own_and_not_by_its_name(objec
     assert find_bounds(objective, made) == bounds
 
 
+def test_the_first_look_finds_the_bounds_of_a_metric():
+    def mine():
+        made = model()
+        made.compile("adam", "mse", metrics=["accuracy"])
+        return made
+
+    study = definition(build_model=mine, objective="val_accuracy")
+    assert inspect_study(study).bounds == (0.0, 1.0)
+
+
 def test_a_loss_with_a_negative_weight_or_more_than_keras_losses_has_no_bound():
     made = model()
     x, y = (each[:4] for each in data()[0])

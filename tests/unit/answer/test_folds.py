@@ -8,8 +8,10 @@ import pytest
 from lrsearch.answer import Decision, build_leaderboard, give_verdict, summarise, verdict_text
 from lrsearch.answer.fold_noise import fold_noise
 from lrsearch.answer.fold_share import rows_part
+from lrsearch.answer.next_steps import SHELL
 from lrsearch.answer.repeats import Repeats, repeats_of
 from lrsearch.answer.seed_noise import seed_noise
+from lrsearch.answer.settling import next_step
 from lrsearch.values import Direction
 
 HARD = (0.0, 3.0, -1.0, 5.0, 1.5)  # what a fold adds to every setting's cost
@@ -62,7 +64,9 @@ def test_a_setting_whose_noise_stands_out_stays_out_of_the_pool_and_keeps_its_ow
     assert together.variance(0) == pytest.approx(alone.variance(0))
     assert together.variance(3) > 500 * together.pooled
     assert together.freedom([0, 0, 0, 1]) == 4
-    assert together.freedom([0.2, 0, 0, 0.2]) == pytest.approx(4, rel=0.02), "it is all of the noise"
+    assert together.freedom([0.2, 0, 0, 0.2]) == pytest.approx(4, rel=0.02), (
+        "it is all of the noise"
+    )
     assert together.freedom([0.2, 0.2, 0, 0]) == pytest.approx(alone.freedom([0.2, 0.2, 0]))
 
 
@@ -98,7 +102,13 @@ def test_what_the_search_chose_tells_the_seeds_part_by_the_retests_on_its_fold()
 
 def test_folds_trained_twice_are_worth_more_only_by_their_seeds():
     once, twice = (
-        Repeats(costs=(HARD * rounds,), noise=None, ratio=0.25, folds=(*range(5),) * rounds, rows_part=0.5)
+        Repeats(
+            costs=(HARD * rounds,),
+            noise=None,
+            ratio=0.25,
+            folds=(*range(5),) * rounds,
+            rows_part=0.5,
+        )
         for rounds in (1, 2)
     )
     assert once.share(0) == pytest.approx(0.5 / 5 + 0.5 * (1 / 5 + 0.25))
@@ -145,4 +155,16 @@ def test_values_count_as_equal_by_the_noise_that_settings_do_not_share(folded, f
 def test_a_next_step_has_whole_rounds_of_the_folds(folded, found):
     answer = summarise(folded, found(gain=1.5, times=7.0))
     assert answer.verdict.decision is Decision.UNDECIDED
-    assert (answer.next.action, answer.next.seeds) == ("retest", 20)
+    gain = answer.verdict.gain
+    seeds = replace(gain, value=1.0, seeds_variance=1.5, rows_variance=0.0)
+    verdict = replace(answer.verdict, validation=seeds)
+    step = next_step(verdict, study="toy", open_retests=0, over=True, ways=SHELL)
+    assert (step.action, step.seeds) == ("retest", 15)
+
+
+def test_a_next_step_says_that_only_more_rows_could_settle_it(folded, found):
+    answer = summarise(folded, found(gain=1.5, times=7.0))
+    assert answer.next.action == "rows"
+    assert answer.next.text == (
+        "No number of seeds on these folds would probably settle it: about 3 times the rows could."
+    )

@@ -23,6 +23,7 @@ def race(searched, *, finalists=3, seeds=3, rows=0.0, variance=1.0):
         variances=np.full(m + 1, variance),
         df=1e6,
         rows=rows * np.eye(m + 1),
+        per_training=np.zeros(m + 1),
     )
 
 
@@ -86,7 +87,7 @@ def test_the_same_race_gives_the_same_misses():
 
 
 def test_what_seeds_do_row_by_row_is_the_least_that_a_training_varies():
-    still = replace(race([0.0] * 3, variance=0.0), per_training=1.0)
+    still = replace(race([0.0] * 3, variance=0.0), per_training=np.ones(4))
     assert flattery(still) == pytest.approx(0.846 / 3**0.5, abs=0.03)
 
 

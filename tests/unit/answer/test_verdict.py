@@ -1,6 +1,7 @@
 """The verdict on studies whose truth is known: settings, seeds and rows made by hand."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -134,6 +135,15 @@ def test_a_gain_that_can_only_be_smaller_than_the_margin_is_as_good(world, judge
     assert answer.verdict.decision is Decision.AS_GOOD
     assert answer.next.text == "Keep yours."
     assert "0.02 (2 % of yours) counts as equal" in verdict_text(answer.verdict)
+
+
+def test_a_sure_loss_is_told_as_one(world, judged):
+    answer = judged(world(gain=-0.3, seeds=0.001))
+    assert answer.verdict.decision is Decision.AS_GOOD
+    assert re.match(
+        r"Yours is better: trial 3 loses 0\.\d+ \(0\.\d+ to 0\.\d+\) on new data\.",
+        verdict_text(answer.verdict),
+    )
 
 
 def test_a_sure_gain_below_the_margin_is_as_good_and_not_better(world, judged):

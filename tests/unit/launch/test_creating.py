@@ -6,7 +6,12 @@ import pytest
 from ledger_tools import add_worker, claim, facts, finish, setting, train
 
 from lrsearch.errors import FingerprintMismatch, StudyBroken, UnknownName, VersionMismatch
-from lrsearch.launch.creating import create_or_resume, find_study, make_plan
+from lrsearch.launch.creating import (
+    choose_references,
+    create_or_resume,
+    find_study,
+    make_plan,
+)
 from lrsearch.messages import Inspection
 from lrsearch.options import SearchOptions
 from lrsearch.storage import open_ledger
@@ -137,3 +142,20 @@ def test_a_study_that_is_not_there_is_none(ledger):
     assert find_study(ledger, "toy") is None
     with pytest.raises(UnknownName):
         ledger.study("toy")
+
+
+@pytest.mark.parametrize(
+    ("trials", "yours", "tried"),
+    [
+        (12, "adam", ["adamw", "momentum", "rmsprop"]),
+        (12, "momentum", ["adamw", "rmsprop", "adam"]),
+        (40, "adam", ["adamw", "momentum", "rmsprop", "sgd", "lion", "adam"]),
+        (3, "lion", ["adamw"]),
+    ],
+)
+def test_a_small_search_tries_the_likeliest_optimizers_first_and_yours_last(trials, yours, tried):
+    references = [
+        setting(0.1, name) for name in ("sgd", "momentum", "lion", "rmsprop", "adam", "adamw")
+    ]
+    chosen = choose_references(references, trials, setting(0.1, yours))
+    assert [each.optimizer for each in chosen] == tried
