@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
 
 LEVEL = 0.95
+LEAST_CARRYING = 2.5  # rows; below, their noise is not normal
+WIDER = 4.0  # by so much the interval is wider then
 
 
 class Decision(StrEnum):
@@ -52,6 +54,12 @@ class Gain:
     seeds_variance: float  # of one training of each of the two
     rows_variance: float
     folds: int | None = None
+    carrying: float | None = None  # rows that carry this noise, where rows are counted
+
+    @property
+    def heavy_tailed(self) -> bool:
+        """Whether so few rows carry the noise that the split does not show how large it is."""
+        return self.carrying is not None and self.carrying < LEAST_CARRYING
 
     def decide(self, margin: float) -> Decision:
         low, high = self.interval
@@ -66,6 +74,7 @@ class Gain:
             "interval": list(self.interval),
             "rows": self.rows,
             "folds": self.folds,
+            "heavy_tailed": self.heavy_tailed,
         }
 
 
@@ -108,6 +117,7 @@ def gain_on_validation(measured: Measured, misses: Misses) -> Gain:
             if rows is None
             else rows.difference(place, m)
         ),
+        carrying=measured.carrying,
     )
 
 
@@ -138,6 +148,7 @@ def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
         folds=len(set(measured.repeats.folds)) or None,
         seeds_variance=max(sum(test.variances), sum(test.per_training)),
         rows_variance=test.rows_variance,
+        carrying=test.carrying,
     )
 
 
@@ -150,9 +161,10 @@ def _gain(
     folds: int | None,
     seeds_variance: float,
     rows_variance: float,
+    carrying: float | None,
 ) -> Gain:
     low, high = misses.interval(missed, LEVEL)
-    return Gain(
+    gain = Gain(
         measured=raw,
         value=raw - misses.mean(missed),
         interval=(raw - high, raw - low),
@@ -160,7 +172,14 @@ def _gain(
         folds=folds,
         seeds_variance=seeds_variance,
         rows_variance=rows_variance,
+        carrying=carrying,
     )
+    return _widened(gain) if gain.heavy_tailed else gain
+
+
+def _widened(gain: Gain) -> Gain:
+    low, high = (gain.value + WIDER * (end - gain.value) for end in gain.interval)
+    return replace(gain, interval=(low, high))
 
 
 def expect_trainings(

@@ -39,8 +39,8 @@ class Race:
     rows: (m + 1, m + 1) covariance of what the rows of the split do to the costs. per_training:
     (m + 1,) the part of the variances that is made row by row. carried: the part of a search
     training's luck that the mean of its retests has, too: the search's fold is one of theirs.
-    overlap: the variance that folds add to a mean since their training rows overlap, in that of one training. As a bound
-    it widens the intervals, and flatters nobody.
+    overlap: the variance that folds add to a mean since their training rows overlap, in that of one
+    training. As a bound it widens the intervals, and flatters nobody.
     """
 
     searched: Floats
