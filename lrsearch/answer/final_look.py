@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from lrsearch.answer.leaderboard import Contender, Leaderboard
 from lrsearch.answer.paired_rows import Scores, pair_rows
 from lrsearch.answer.repeats import repeats_of
-from lrsearch.answer.row_noise import row_noise
+from lrsearch.answer.row_noise import carrying_rows, row_noise
 from lrsearch.values import Direction, TrialRecord
 
 
@@ -32,6 +32,7 @@ class TestLook:
     rows_variance: float
     per_training: tuple[float, float]
     rows: int | None
+    carrying: float | None  # rows that carry the gain's noise
     correlation: float
     looks: int  # trainings that the test split was looked at with
 
@@ -60,6 +61,7 @@ def look_at_test(
     if by_row is not None:
         rows = row_noise([by_row.scores[each.trial] for each in both], rows=by_row.rows)
         own = [float(each) for each in rows.per_training]
+        carrying = carrying_rows([by_row.scores[each.trial] for each in both], 0, 1)
     looks = sum(len(each.retest.test) for each in leaderboard.retested if each.retest)
     return TestLook(
         gain=repeats.mean(last) - repeats.mean(0),
@@ -67,6 +69,7 @@ def look_at_test(
         rows_variance=0.0 if rows is None else rows.difference(0, 1),
         per_training=(0.0, 0.0) if rows is None else (own[0], own[1]),
         rows=None if rows is None else rows.rows,
+        carrying=None if rows is None else carrying,
         correlation=_correlation(finalists, yours, direction),
         looks=looks,
     )
