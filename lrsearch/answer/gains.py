@@ -102,16 +102,20 @@ def gain_on_validation(measured: Measured, misses: Misses) -> Gain:
     race, rows, place = measured.race, measured.rows, measured.place
     m = len(race.searched)
     raw = race.yours_mean - float(race.retested[place])
-    variances, least = race.variances[[place, m]].sum(), race.per_training[[place, m]].sum()
+    repeats, variances = measured.repeats, float(race.variances[[place, m]].sum())
     return _gain(
         misses,
         raw,
         misses.yours - misses.finalists[:, 0],
         rows=None if rows is None else rows.rows,
-        folds=len(set(measured.repeats.folds)) or None,
-        seeds_variance=max(float(variances), float(least)),
+        folds=len(set(repeats.folds)) or None,
+        seeds_variance=max(
+            repeats.seeds_part * variances, float(race.per_training[[place, m]].sum())
+        ),
         rows_variance=(
-            measured.repeats.ratio * float(variances) if rows is None else rows.difference(place, m)
+            (repeats.fold_share + repeats.overlap) * variances
+            if rows is None
+            else rows.difference(place, m)
         ),
         carrying=measured.carrying,
     )
@@ -124,7 +128,7 @@ def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
     race = measured.race
     draws, random = len(misses.yours), np.random.default_rng(1)
     seeds = float(race.seeds[measured.place]), race.yours_seeds
-    own = [random.standard_normal(draws) / math.sqrt(each) for each in seeds]
+    own = [random.standard_normal(draws) * math.sqrt(race.variance(each)) for each in seeds]
     shared, rest = test.correlation, math.sqrt(1 - test.correlation**2)
     deviations = [
         np.sqrt(np.maximum(misses.scales**2 * each, least))
@@ -216,8 +220,12 @@ def _one_more(
     race, rows = measured.race, measured.rows
     random = np.random.default_rng(2 + place)
     # what all settings share moves both the split that was and the one to come
-    splits = 0.0 if rows is None else float(rows.own[place] + rows.common) / rows.rows
-    splits += measured.repeats.fold_variance * (1 + measured.repeats.share(0))
+    splits = np.zeros(len(missed))
+    if rows is not None:
+        splits += float(rows.own[place] + rows.common) / rows.rows
+    if spread := measured.repeats.fold_variance * (1 + measured.repeats.share(0)):
+        df = len(set(measured.repeats.folds)) - 1  # few folds tell their own variance badly
+        splits += spread * df / random.chisquare(df, len(missed))
     training = np.maximum(misses.scales**2 * race.variances[place], race.per_training[place])
     new = np.sqrt(splits + training) * random.standard_normal(len(missed)) - missed
     ends = [direction.cost(cost + each) for each in misses.interval(new, LEVEL)]

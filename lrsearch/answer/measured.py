@@ -153,7 +153,7 @@ def _race(
         variances *= rows.residuals / rows.residuals[known].mean()
     for number, each in enumerate(finalists):
         place = places[each.trial]
-        retested[place], seeds[place] = repeats.mean(number), 1 / repeats.share(number)
+        retested[place], seeds[place] = repeats.mean(number), 1 / repeats.independent_share(number)
         variances[place] = noise.variance(number)
     variances[m] = noise.variance(yours)
     # the search's fold as hard as all of them are: the settings compare across folds then
@@ -163,10 +163,11 @@ def _race(
         retested=retested,
         seeds=seeds,
         yours_mean=repeats.mean(yours),
-        yours_seeds=1 / repeats.share(yours),
+        yours_seeds=1 / repeats.independent_share(yours),
         variances=variances,
         df=repeats.freedom(0, yours),
-        carried=repeats.share(0) if repeats.folds else 0.0,
+        carried=repeats.fold_share if 0 in repeats.folds else 0.0,
+        overlap=repeats.overlap,
         rows=np.zeros((m + 1, m + 1)) if rows is None else rows.contrasts / rows.rows,
         per_training=np.zeros(m + 1) if rows is None else rows.per_training,
         rows_df=rows_df,
