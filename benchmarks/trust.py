@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 from replaying.table import Table
 from replaying.truth import denoised
 from trusting.bank import Bank, Task, rates, tasks, train_bank
+from trusting.folds import fold_plans, simulate
 from trusting.study import Judged, Plan, Simulation
 
 from lrsearch.answer import Decision
@@ -106,6 +107,8 @@ def cases() -> Iterator[tuple[str, Case]]:
                 f"{where}: --total {TOTAL}, gain of 2, others are yours",
                 _case(same, rows, **more),
             )
+    for name, plan in fold_plans():
+        yield name, partial(simulate, plan)
     for path in sorted(TABLES.glob("*.npz")):
         yield f"table {path.stem}, seeds alone", _table_case(path)
 
