@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from lrsearch.answer.final_look import TestLook
 from lrsearch.answer.leaderboard import Leaderboard
 from lrsearch.answer.measured import Measured
-from lrsearch.answer.selection import Misses
+from lrsearch.answer.selection import Misses, spread_by
 from lrsearch.answer.spread import Bounds, clip
 from lrsearch.values import Direction, Json
 
@@ -140,6 +140,7 @@ def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
         for deviation, luck, fresh in zip(deviations, lucks, own, strict=True)
     )
     rows = math.sqrt(test.rows_variance) * random.standard_normal(draws)
+    rows *= spread_by(test.rows_df, draws, random)
     return _gain(
         misses,
         test.gain,

@@ -6,6 +6,7 @@ the race, or, where a retested setting lacks them, only seeds are counted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ from lrsearch.answer.final_look import TestLook, look_at_test
 from lrsearch.answer.leaderboard import Contender, Leaderboard
 from lrsearch.answer.paired_rows import Scores, pair_rows, trainings_of
 from lrsearch.answer.repeats import Repeats, repeats_of
-from lrsearch.answer.row_noise import RowNoise, carrying_rows, row_noise
+from lrsearch.answer.row_noise import RowNoise, carrying_rows, row_noise, rows_freedom
 from lrsearch.answer.seed_noise import seed_noise
 from lrsearch.answer.selection import Race
 from lrsearch.values import Direction, TrialRecord, Trials
@@ -92,18 +93,19 @@ def _measured(
     if by_row is not None:
         candidates = [each for each in candidates if each.number in by_row.scores]
     numbers = tuple(each.number for each in candidates)
-    rows = carrying = None
+    rows, carrying, rows_df = None, None, math.inf
     if by_row is not None:
         order = (*numbers, yours.trial)
         costs = [by_row.scores[each] for each in order]
         rows = row_noise(costs, rows=by_row.rows)
         carrying = carrying_rows(costs, order.index(challenger.trial), -1)
+        rows_df = rows_freedom(carrying, costs[-1].shape[1])
         repeats = _by_row(repeats, rows, [order.index(each.trial) for each in needed])
     return Measured(
         challenger=challenger,
         yours=yours,
         trials=numbers,
-        race=_race(candidates, finalists, direction, repeats, rows),
+        race=_race(candidates, finalists, direction, repeats, rows, rows_df),
         rows=rows,
         repeats=repeats,
         test=look_at_test(leaderboard, finalists, direction, trainings, scores),
@@ -137,6 +139,7 @@ def _race(
     direction: Direction,
     repeats: Repeats,
     rows: RowNoise | None,
+    rows_df: float,
 ) -> Race:
     import numpy as np
 
@@ -167,4 +170,5 @@ def _race(
         overlap=repeats.overlap,
         rows=np.zeros((m + 1, m + 1)) if rows is None else rows.contrasts / rows.rows,
         per_training=np.zeros(m + 1) if rows is None else rows.per_training,
+        rows_df=rows_df,
     )

@@ -156,6 +156,14 @@ def _carrying(squares: Floats) -> float:
     return total**2 / float((squares**2).sum()) if total else float(len(squares))
 
 
+def rows_freedom(carrying: float, rows: int) -> float:
+    """The degrees of freedom of a variance over rows of which so many carry it.
+
+    2 n / (kurtosis - 1), where the kurtosis is n / carrying: n - 1 where the rows are normal.
+    """
+    return 2 * rows * carrying / (rows - carrying) if carrying < rows else math.inf
+
+
 def carrying_rows(scores: Sequence[Floats], one: int, other: int) -> float:
     """How many rows carry the noise of the difference between two settings.
 

@@ -40,7 +40,8 @@ class Race:
     (m + 1,) the part of the variances that is made row by row. carried: the part of a search
     training's luck that the mean of its retests has, too: the search's fold is one of theirs.
     overlap: the variance that folds add to a mean since their training rows overlap, in that of one
-    training. As a bound it widens the intervals, and flatters nobody.
+    training. As a bound it widens the intervals, and flatters nobody. rows_df: the degrees of
+    freedom of `rows`.
     """
 
     searched: Floats
@@ -54,6 +55,7 @@ class Race:
     per_training: Floats
     carried: float = 0.0
     overlap: float = 0.0
+    rows_df: float = math.inf
 
     def variance(self, seeds: float) -> float:
         """Of a mean over so many, in that of one training, with the overlap."""
@@ -118,6 +120,7 @@ def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
     deviations = _deviations(race, scales)
     # float32: half the time of what takes most of it
     rows = random.standard_normal((draws, m + 1), dtype=np.float32) @ _root(race.rows).T
+    rows = rows * spread_by(race.rows_df, draws, random)[:, None]
     search_luck = random.standard_normal((draws, m), dtype=np.float32)
     search_miss = rows[:, :m] + deviations[:, :m] * search_luck
     searched = centres + search_miss
@@ -144,6 +147,16 @@ def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
         searched=searched,
         search_misses=search_miss,
     )
+
+
+def spread_by(df: float, draws: int, random: np.random.Generator) -> Floats:
+    """(draws,) what a standard deviation that was estimated with `df` may truly be, over it."""
+    import numpy as np
+
+    if math.isinf(df):
+        return np.ones(draws)
+    found: Floats = np.sqrt(df / random.chisquare(df, draws))
+    return found
 
 
 def _retest_anew(
