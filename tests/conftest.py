@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 from servers import MariaDB, PostgreSQL
 
+from lrsearch.worker._keras_extras import defer_extras
+
+defer_extras()  # as workers do; every process of the suite imports Keras
 _KINDS = {"postgresql": PostgreSQL, "mariadb": MariaDB}
 _count = itertools.count()
 

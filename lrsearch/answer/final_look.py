@@ -5,13 +5,14 @@ Pure functions of records and their row scores.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lrsearch.answer.leaderboard import Contender, Leaderboard
 from lrsearch.answer.paired_rows import Scores, pair_rows
 from lrsearch.answer.repeats import repeats_of
-from lrsearch.answer.row_noise import row_noise
+from lrsearch.answer.row_noise import carrying_rows, row_noise, rows_freedom
 from lrsearch.values import Direction, TrialRecord
 
 
@@ -19,7 +20,8 @@ from lrsearch.values import Direction, TrialRecord
 class TestLook:
     """What the test split says of the challenger and yours, as costs.
 
-    gain: the mean of yours less the challenger's. variances: of one training of the two.
+    gain: the mean of yours less the challenger's. variances: of one training of the two, and
+    per_training: the part of these that is made row by row.
     rows_variance: of the gain, by the rows that the split happens to hold; 0 where `rows` is None.
     correlation: between a training's luck on the validation and on the test split.
     """
@@ -29,8 +31,10 @@ class TestLook:
     gain: float
     variances: tuple[float, float]
     rows_variance: float
-    per_training: float
+    per_training: tuple[float, float]
     rows: int | None
+    carrying: float | None  # rows that carry the gain's noise
+    rows_df: float  # degrees of freedom of `rows_variance`
     correlation: float
     looks: int  # trainings that the test split was looked at with
 
@@ -55,16 +59,22 @@ def look_at_test(
     by_row = pair_rows(
         trainings, [each.trial for each in both], direction, scores, needed=both, split="test"
     )
-    rows = None
+    rows, carrying, rows_df, own = None, None, math.inf, [0.0, 0.0]
     if by_row is not None:
-        rows = row_noise([by_row.scores[each.trial] for each in both], rows=by_row.rows)
+        costs = [by_row.scores[each.trial] for each in both]
+        rows = row_noise(costs, rows=by_row.rows)
+        own = [float(each) for each in rows.per_training]
+        carrying = carrying_rows(costs, 0, 1)
+        rows_df = rows_freedom(carrying, costs[1].shape[1])
     looks = sum(len(each.retest.test) for each in leaderboard.retested if each.retest)
     return TestLook(
         gain=repeats.mean(last) - repeats.mean(0),
         variances=(noise.variance(0), noise.variance(last)),
         rows_variance=0.0 if rows is None else rows.difference(0, 1),
-        per_training=0.0 if rows is None else rows.per_training,
+        per_training=(own[0], own[1]),
         rows=None if rows is None else rows.rows,
+        carrying=carrying,
+        rows_df=rows_df,
         correlation=_correlation(finalists, yours, direction),
         looks=looks,
     )

@@ -18,12 +18,15 @@ class SeedNoise:
     """Variances between the trainings of m settings, drawn towards their pool.
 
     own: (m,) sample variances, 0 where a setting has one training. df: (m,) their degrees of
-    freedom. pooled: the mean of the variances, weighted with these.
+    freedom. pooled: the mean of the variances, weighted with these, each by its scale. scales: (m,)
+    how noisy the settings are beside each other, as far as that is known from elsewhere; all 1
+    where nothing is.
     """
 
     own: tuple[float, ...]
     df: tuple[float, ...]
     pooled: float
+    scales: tuple[float, ...]
 
     @property
     def prior_df(self) -> float:
@@ -32,10 +35,12 @@ class SeedNoise:
     def variance(self, place: int) -> float:
         """The moderated variance of one training of the setting at `place`.
 
-        (d0 s0^2 + d s^2) / (d0 + d), where s0^2 is the pooled variance and d0 is `prior_df`.
+        (d0 s0^2 + d s^2) / (d0 + d), where s0^2 is the pooled variance, times the setting's scale,
+        and d0 is `prior_df`.
         """
         prior, df = self.prior_df, self.df[place]
-        return (prior * self.pooled + df * self.own[place]) / (prior + df)
+        pooled = self.pooled * self.scales[place]
+        return (prior * pooled + df * self.own[place]) / (prior + df)
 
     def freedom(self, shares: Sequence[float]) -> float:
         """Degrees of freedom of sum(shares * variances), by Satterthwaite (1946).
@@ -45,48 +50,44 @@ class SeedNoise:
         """
         prior, total = self.prior_df, sum(self.df)
         pool = math.fsum(
-            share * prior / (prior + df) for share, df in zip(shares, self.df, strict=True)
+            share * scale * prior / (prior + df)
+            for share, scale, df in zip(shares, self.scales, self.df, strict=True)
         )
         weights = [
-            df * (pool / total + share / (prior + df))
-            for share, df in zip(shares, self.df, strict=True)
+            df * (pool / total + share * scale / (prior + df))
+            for share, scale, df in zip(shares, self.scales, self.df, strict=True)
         ]
         squares = [w * w / df for w, df in zip(weights, self.df, strict=True) if df]
         return math.fsum(weights) ** 2 / math.fsum(squares)
 
 
-def seed_noise(groups: Sequence[Sequence[float]]) -> SeedNoise | None:
+def seed_noise(groups: Sequence[Sequence[float]], scales: Sequence[float] = ()) -> SeedNoise | None:
     """The noise of groups of trainings, a group for each setting, in their order.
 
-    None where no group has two trainings: nothing is known of the noise then.
+    None where no group has two trainings: nothing is known of the noise then. scales: variances
+    that the groups' own should be proportional to; those of a group whose scale is 0 count as they
+    are.
     """
-    own = tuple(map(_variance, groups))
+    own = tuple(map(variance_of, groups))
     df = tuple(max(0, len(each) - 1) for each in groups)
     if not sum(df):
         return None
-    pooled = math.fsum(v * d for v, d in zip(own, df, strict=True)) / sum(df)
-    return SeedNoise(own=own, df=df, pooled=pooled)
+    sizes = _relative(scales) or (1.0,) * len(own)
+    pooled = math.fsum(v / s * d for v, s, d in zip(own, sizes, df, strict=True)) / sum(df)
+    return SeedNoise(own=own, df=df, pooled=pooled, scales=sizes)
 
 
-def _variance(values: Sequence[float]) -> float:
+def _relative(scales: Sequence[float]) -> tuple[float, ...]:
+    """Scales whose mean is 1; none where one of them is 0."""
+    if not scales or min(scales) <= 0.0:
+        return ()
+    mean = math.fsum(scales) / len(scales)
+    return tuple(each / mean for each in scales)
+
+
+def variance_of(values: Sequence[float]) -> float:
+    """The sample variance; 0 of a single value."""
     if len(values) < 2:  # noqa: PLR2004 - a variance takes two
         return 0.0
     mean = math.fsum(values) / len(values)
     return math.fsum((each - mean) ** 2 for each in values) / (len(values) - 1)
-
-
-def fold_noise(costs: Sequence[Sequence[float]]) -> SeedNoise | None:
-    """The noise of settings that were trained on the same folds; costs: (m, n), a fold a column.
-
-    What a fold does to all settings is taken out. What is left has the training's seed in it, and
-    the fold's own liking for a setting. None where there is one setting, or one fold.
-    """
-    m, n = len(costs), len(costs[0])
-    if m < 2 or n < 2:  # noqa: PLR2004
-        return None
-    columns = [math.fsum(column) / m for column in zip(*costs, strict=True)]
-    apart = [[each - fold for each, fold in zip(row, columns, strict=True)] for row in costs]
-    # (n - 1)(m - 1) degrees of freedom of all the residuals; each setting has its share
-    df = (n - 1) * (m - 1) / m
-    own = tuple(_variance(row) * (n - 1) / df for row in apart)
-    return SeedNoise(own=own, df=(df,) * m, pooled=math.fsum(own) / m)

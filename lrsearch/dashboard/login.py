@@ -34,13 +34,13 @@ def wants_form(environ: dict[str, Any]) -> bool:
 
 def login_page(prefix: str, *, wrong: bool) -> str:
     """The form."""
-    said = "That is not the token." if wrong else "This dashboard asks for its token."
+    asks = "That is not the token." if wrong else "This dashboard asks for its token."
     field = tag("input", type="password", name="token", autofocus=True, required=True,
                 aria_label="token", autocomplete="current-password")  # fmt: skip
     button = tag("button", "log in", type="submit")
     form = tag("form", field, button, method="post", action=f"{prefix}{PATH}")
     where = "It stands in LRSEARCH_DASHBOARD_TOKEN where the dashboard was started."
-    body = tag("main", tag("h1", "lrsearch"), tag("p", said), form, tag("p", where, class_="soft"))
+    body = tag("main", tag("h1", "lrsearch"), tag("p", asks), form, tag("p", where, class_="soft"))
     return page("log in", style_within(), body)  # the style's own address asks for the token
 
 

@@ -37,7 +37,7 @@ def answer_text(answer: Answer, *, width: int | None = None) -> str:
         paragraph(f"{verdict_text(answer.verdict)} {answer.next.text}", width) + "\n",
         paragraph(head, width) + "\n",
         _contenders(answer, width),
-        paragraph(band_text(answer.band), width) + "\n" if answer.band else "",
+        paragraph(f"band: {band_text(answer.band)}", width) + "\n" if answer.band else "",
         _optimizers(answer, width),
         paragraph(spent, width, hang="       "),
         paragraph(stops and f"stopped: {stops}", width, hang="         "),
@@ -67,10 +67,10 @@ def band_text(band: Band) -> str:
         times = f"{band.headroom:.2g} times as high"
         edge = f"training diverges from {rate_text(band.diverges_from)}, {times}"
     if band.low == band.high:
-        return f"band: no other rate of {where} did as well as {rate_text(band.low)}; {edge}."
+        return f"no other rate of {where} did as well as {rate_text(band.low)}; {edge}."
     rates, trials = range_text((band.low, band.high)), count_text(band.trials, "trial")
     return (
-        f"band: rates {rates} do as well ({where}; {trials}); take "
+        f"rates {rates} do as well ({where}; {trials}); take "
         f"{rate_text(band.recommended)}, on their low side; {edge}."
     )
 
@@ -171,7 +171,7 @@ def _optimizers(answer: Answer, width: int | None) -> str:
     rows = answer.by_optimizer
     if not rows:
         return ""
-    digits = max(4, value_digits(each for row in rows for each in (row.best, row.median)))
+    digits = value_digits((each for row in rows for each in (row.best, row.median)), least=4)
 
     def column(head: str, cells: list[str], rank: int = 0) -> Column:
         return Column(head, cells, right=True, rank=rank)

@@ -39,8 +39,8 @@ def choose(answer: Answer, trial: int | None) -> Contender:
             fix = "Let the study go on: lrsearch status shows how far it is."
             raise InvalidValue(
                 "export",
-                got="a study without a trial that ended well",
-                allowed="a study with one",
+                got="a study in which none did",
+                allowed="of a study in which a trial ended well",
                 fix=fix,
             )
         return answer.best
@@ -156,10 +156,10 @@ def _value(chosen: Contender) -> str:
         lost = f", whose retests went wrong ({lost_text(chosen.retest)})" if chosen.retest else ""
         return f"{value_text(chosen.searched)} in one training{lost}"
     spread = f" +- {value_text(chosen.retest.spread)}" if chosen.retest.spread is not None else ""
-    return (
-        f"{value_text(chosen.retest.mean)}{spread} over "
-        f"{count_text(chosen.retest.n, 'fresh seed')} {list(chosen.retest.seeds)}"
-    )
+    seeds = f"{count_text(chosen.retest.n, 'fresh seed')} {list(chosen.retest.seeds)}"
+    folds = len(set(chosen.retest.folds))
+    on_folds = f", on {count_text(folds, 'fold')} of the data" if folds else ""
+    return f"{value_text(chosen.retest.mean)}{spread} over {seeds}{on_folds}"
 
 
 def search_seed(answer: Answer, chosen: Contender) -> int | None:

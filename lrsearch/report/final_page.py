@@ -71,6 +71,8 @@ def _judged(recipe: Recipe, data: dict[str, Json], digits: int) -> str:
         )
     low, high = (value_text(each, digits) for each in data["interval"])
     seeds = count_text(recipe.retests, "fresh seed")
+    if recipe.study.facts.folds:
+        seeds += " on the folds"
     if data["inside"]:
         return f"That lies in the interval {low} to {high} that {seeds} gave."
     return (
@@ -80,7 +82,7 @@ def _judged(recipe: Recipe, data: dict[str, Json], digits: int) -> str:
 
 
 def _file(data: dict[str, Json]) -> str:
-    said = f"wrote {data['file']}: trained, with the rate of its last update."
+    written = f"wrote {data['file']}: trained, with the rate of its last update."
     if data["loads_safely"]:
-        return f"{said} keras.saving.load_model loads it as it is."
-    return f"{said} Keras does not load it by itself: {data['loading_problem']}"
+        return f"{written} keras.saving.load_model loads it as it is."
+    return f"{written} Keras does not load it by itself: {data['loading_problem']}"

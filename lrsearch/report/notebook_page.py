@@ -37,7 +37,7 @@ def answer_html(study: StudyRecord, records: Trials, answer: Answer) -> str:
         f"<p><b>{verdict}</b></p>",
         f"<p><b>{escape(answer.study)}</b>: {aim}; {ended(answer)}</p>",
         _contenders(answer),
-        f"<p>{escape(band_text(answer.band))}</p>" if answer.band else "",
+        f"<p>band: {escape(band_text(answer.band))}</p>" if answer.band else "",
         _picture(study, records, answer),
         f"<p>spent: {escape(spent_text(answer.spent))}</p>" if answer.spent else "",
         f"<p>stopped: {escape(stops)}</p>" if stops else "",

@@ -49,11 +49,11 @@ def trial_note(record: TrialRecord, objective: str) -> str:
     setting = record.setting
     lines = [f"**{record.state.value}**"]
     if setting is not None:
-        said = (
+        text = (
             f"{setting.optimizer}, peak learning rate {rate_text(setting.learning_rate)}, "
             f"{schedule_text(setting)}"
         )
-        lines.append(f"{quoted(said)} ({record.origin.value})")
+        lines.append(f"{quoted(text)} ({record.origin.value})")
     value = f"{quoted(objective)} {value_text(record.value)}"
     if record.best_epoch is not None:
         value += f"; best {value_text(record.best_value)} at epoch {record.best_epoch}"

@@ -175,7 +175,7 @@ def _layout(study: StudyRecord, answer: Answer, ends: tuple[float, float]) -> di
     name = study.facts.objective
     inside = yours is not None and ends[0] <= yours <= ends[1]
     where = "the dashed line" if inside else "outside"
-    said = f"yours: {value_text(yours)}, {where}" if yours is not None else ""
+    level = f"yours: {value_text(yours)}, {where}" if yours is not None else ""
     line = {
         "type": "line",
         "xref": "paper",
@@ -188,7 +188,7 @@ def _layout(study: StudyRecord, answer: Answer, ends: tuple[float, float]) -> di
     return {
         # in two lines: the page's column is narrow, and its tools lie above
         "title": {
-            "text": escape(f"{name} by peak learning rate") + f"<br>{escape(said)}" * bool(said),
+            "text": escape(f"{name} by peak learning rate") + f"<br>{escape(level)}" * bool(level),
             "font": {"size": 13},
             "y": 0.88,
         },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from statistics import median
 from typing import TypeAlias
 
 from lrsearch.answer import Answer, Contender
@@ -16,6 +17,9 @@ from lrsearch.values import Direction, StudyRecord, TrialRecord, Trials
 HEIGHT = 4.4  # inches, of a picture of one panel
 # of the complete values; the worst are drawn at the frame's edge, or they would flatten the rest
 _SHOWN_SHARE = 0.8
+# a rates picture ends where a value lies this many times as far from the best as the median does:
+# a few trials that hardly trained would press all that are good into one line
+_TIMES_MEDIAN = 3.0
 
 Frame: TypeAlias = tuple[float, float]
 """The lowest and the highest value that are shown."""
@@ -53,15 +57,25 @@ def frame_of(values: Sequence[float], direction: Direction) -> Frame | None:
 
 def frame_of_rates(study: StudyRecord, records: Trials, answer: Answer) -> Frame | None:
     """The better values, and those of yours and of the retests that lie near them."""
-    found = frame_of(search_values(records), study.direction)
+    values = search_values(records)
+    found = frame_of(values, study.direction)
     if found is None:
         return None
+    found = _near_the_best(found, values, study.direction)
     near = [each for contender in answer.retested for each in retest_values(contender)]
     if answer.yours is not None and answer.yours.value is not None:
         near.append(answer.yours.value)
     span = (found[1] - found[0]) or abs(found[1]) or 1.0
     kept = [each for each in near if found[0] - span <= each <= found[1] + span]
     return min(found[0], *kept, found[1]), max(found[1], *kept, found[0])
+
+
+def _near_the_best(frame: Frame, values: Sequence[float], direction: Direction) -> Frame:
+    """The frame without what is much farther from the best than the median is."""
+    finite = [each for each in values if math.isfinite(each)]
+    best = direction.best(finite)
+    reach = _TIMES_MEDIAN * abs(median(finite) - best)
+    return (max(frame[0], best - reach), min(frame[1], best + reach)) if reach else frame
 
 
 def retest_values(contender: Contender) -> tuple[float, ...]:

@@ -55,9 +55,9 @@ def rates_figure(study: StudyRecord, records: Trials, answer: Answer) -> Figure:
     panels = figure.subplots(height, width, squeeze=False, sharey=True)
     frame = frame_of_rates(study, records, answer)
     for panel, (name, group) in zip(panels.flat, groups.items(), strict=False):
-        said = _rates_panel(panel, name, group, answer, frame)
+        regions = _rates_panel(panel, name, group, answer, frame)
         room = _PANEL_SHARE * figure.get_figwidth() * figure.dpi / width
-        _head(figure, panel, name, said, room=room)
+        _head(figure, panel, name, regions, room=room)
     for panel in list(panels.flat)[len(groups) :]:
         panel.axis("off")
     for row in panels:
@@ -82,14 +82,14 @@ def _rates_panel(
     panel.set_ylim(*padded(frame))
     if frame is None:
         panel.set_yticks([])
-    said = _regions(panel, row) if row is not None else ""
+    regions = _regions(panel, row) if row is not None else ""
     _points(panel, group, answer.direction, frame)
     if frame is not None:
         _retests(panel, name, answer)
         _yours_and_best(panel, name, answer, frame)
     panel.grid(alpha=0.25)
     panel.set_xlabel("peak learning rate")
-    return said
+    return regions
 
 
 def _retests(panel: Axes, name: str, answer: Answer) -> None:
@@ -140,14 +140,14 @@ def _span(name: str, group: Trials, answer: Answer) -> tuple[float, float]:
 
 def _regions(panel: Axes, row: OptimizerRow) -> str:
     """Shade where training crawls and where it diverges; returns the same in words."""
-    said = []
+    regions = []
     if row.crawls_to is not None:
         panel.axvspan(
             panel.get_xlim()[0], row.crawls_to, color=GREY, alpha=0.2, lw=0, label="crawls"
         )
-        said.append(f"crawls up to {rate_text(row.crawls_to)}")
+        regions.append(f"crawls up to {rate_text(row.crawls_to)}")
     if row.good_rates is not None:
-        said.append(f"as good at {range_text(row.good_rates)}")
+        regions.append(f"as good at {range_text(row.good_rates)}")
     if row.diverges_from is not None:
         style: dict[str, Any] = {
             "facecolor": "#f6d5c3",
@@ -156,13 +156,13 @@ def _regions(panel: Axes, row: OptimizerRow) -> str:
             "lw": 0,
         }
         panel.axvspan(row.diverges_from, panel.get_xlim()[1], label="diverges", zorder=0.5, **style)
-        said.append(f"diverges from {rate_text(row.diverges_from)}")
-    return ", ".join(said)
+        regions.append(f"diverges from {rate_text(row.diverges_from)}")
+    return ", ".join(regions)
 
 
-def _head(figure: Figure, panel: Axes, name: str, said: str, *, room: float) -> None:
+def _head(figure: Figure, panel: Axes, name: str, regions: str, *, room: float) -> None:
     """Write a panel's name, and its regions in small print below, in `room` pixels."""
-    text = fit_text(figure, said, size=_SMALL, room=room)
+    text = fit_text(figure, regions, size=_SMALL, room=room)
     panel.set_title(name, loc="left", fontweight="bold", pad=8 + 10 * (1 + text.count("\n")))
     small: dict[str, Any] = {
         "fontsize": _SMALL,

@@ -27,7 +27,7 @@ def shapes_figure(study: StudyRecord, answer: Answer) -> Figure:
     names = list(dict.fromkeys(row.optimizer for row in answer.by_optimizer if row.complete))
     shapes = sorted({shape for _, shape in found})
     order = sorted((value for value, _ in found.values()), key=study.direction.cost)
-    digits = max(4, value_digits(order))
+    digits = value_digits(order, least=4)
     figure = new_figure(max(5.6, 2.0 + 1.5 * len(shapes)), _HEAD + _ROW * len(names))
     panel = figure.subplots()
     for row, name in enumerate(names):

@@ -57,7 +57,7 @@ def trials_table(
     """A line for each trial; retests after the search. Facts with folds add a column of them."""
     if not records:
         return "no trials yet."
-    digits = max(4, value_digits(each.value for each in records))
+    digits = value_digits((each.value for each in records), least=4)
     values = [value_text(each.value, digits) for each in records]
     seconds = [f"{each.seconds:.1f}" if each.ended else "" for each in records]
     reasons = [each.reason.splitlines()[0][:90] if each.reason else "" for each in records]

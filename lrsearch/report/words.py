@@ -111,18 +111,35 @@ def _word(value: Json) -> str:
     return text if text.strip() and text.isprintable() else repr(value)
 
 
-def value_digits(values: Iterable[float | None]) -> int:
-    """Digits after the point, at least three, that show three figures of the smallest value."""
+def value_digits(values: Iterable[float | None], *, least: int = 3) -> int:
+    """Digits after the point for a column of values.
+
+    They show three figures of the smallest value, and `least` digits of values below ten. Where all
+    are larger, a digit fewer for each place before the point: `45.21`, `128.4`.
+    """
     sizes = [abs(each) for each in values if each is not None and math.isfinite(each) and each]
-    return min(9, max(3, 2 - math.floor(math.log10(min(sizes))))) if sizes else 3
+    if not sizes:
+        return least
+    order = math.floor(math.log10(min(sizes)))
+    return min(9, max(2 - order, min(least, least - order), 0))
 
 
-def value_text(value: float | None, digits: int = 4) -> str:
+def value_text(value: float | None, digits: int | None = None) -> str:
     """A value of the objective, or a dash; three figures where `digits` would show only zeros."""
     if value is None or not math.isfinite(value):
         return "-"
+    if digits is None:
+        digits = min(4, value_digits([value], least=4))
     shown = f"{value:.{digits}f}" if abs(value) < 1e4 else f"{value:.4g}"  # noqa: PLR2004
     return shown if not value or abs(value) >= 10.0 ** (1 - digits) else f"{value:.3g}"
+
+
+def mean_text(mean: float, spread: float | None) -> str:
+    """`0.102 \u00b1 0.009`: two figures of the spread, which is a standard deviation."""
+    if not spread or not math.isfinite(spread):
+        return value_text(mean, value_digits([mean]))
+    digits = min(9, max(0, 1 - math.floor(math.log10(spread))))
+    return f"{mean:.{digits}f} \u00b1 {spread:.{digits}f}"
 
 
 def duration_text(seconds: float, minute: str = "min") -> str:

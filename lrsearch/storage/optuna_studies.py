@@ -8,11 +8,9 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import TypeAlias
 
 import optuna
-from alembic.script import ScriptDirectory
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
@@ -31,6 +29,7 @@ from lrsearch.storage._optuna import (
 )
 from lrsearch.storage.connections import engine_options, where
 from lrsearch.storage.database import make_atomic, retry_races
+from lrsearch.storage.revisions import read_revisions
 from lrsearch.storage.transaction import Transaction
 from lrsearch.storage.url import is_sqlite
 from lrsearch.values import Direction, Json
@@ -85,19 +84,13 @@ def check_version(connection: Connection) -> None:
     if not inspect(connection).has_table("alembic_version"):
         return
     version = connection.execute(text("select version_num from alembic_version")).scalars().first()
-    scripts = _migrations()
-    if version is None or version == scripts.get_current_head():
+    theirs = read_revisions(MIGRATIONS)
+    if version is None or version == theirs.newest:
         return
     fix = "Install the newer Optuna that made them."
-    if version in {script.revision for script in scripts.walk_revisions()}:
+    if version in theirs.known:
         fix = "Stop every worker, then: optuna storage upgrade --storage URL"
     raise _mismatch(connection.engine.url, f"{version}. {fix}")
-
-
-@cache
-def _migrations() -> ScriptDirectory:
-    """Optuna's migrations, read once: alembic imports each of them."""
-    return ScriptDirectory(str(MIGRATIONS))
 
 
 def _mismatch(url: URL, what: str) -> SchemaMismatch:

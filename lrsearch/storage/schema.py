@@ -9,13 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from functools import cache
 from pathlib import Path
 
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
-from alembic.runtime.migration import RevisionStep
-from alembic.script import ScriptDirectory
 from sqlalchemy import ColumnElement, Connection, exc, inspect, text
 
 from lrsearch.errors import SchemaMismatch, StorageProblem
@@ -23,10 +18,12 @@ from lrsearch.storage.connections import explain_refusal, where
 from lrsearch.storage.database import PATIENCE_SECONDS, Database, retry_races
 from lrsearch.storage.ledger import Ledger
 from lrsearch.storage.optuna_studies import check_version
+from lrsearch.storage.revisions import read_revisions
 from lrsearch.storage.tables import metadata
 from lrsearch.storage.transaction import Transaction
 from lrsearch.storage.url import check_file, is_sqlite, parse
 
+MIGRATIONS = Path(__file__).with_name("migrations")
 VERSION_TABLE = "lrsearch_alembic_version"
 OPENING_SECONDS = 30.0  # enough for a server to start, and little where there is none
 _LOCK = 5_377_121  # any number that nobody else locks
@@ -83,7 +80,7 @@ def migrate_database(url: str) -> tuple[str, str]:
     address = _parse(url, create=False)
     with closing(Database(address, patience_seconds=OPENING_SECONDS)) as database:
         before = _read_version(database)
-        if before is None or before not in _known_versions():
+        if before is None or before not in read_revisions(MIGRATIONS).known:
             _check(database, create=False)  # raises
         _upgrade(database)
         return str(before), newest_version()
@@ -99,7 +96,7 @@ def _parse(url: str, *, create: bool) -> str:
 
 def newest_version() -> str:
     """The version that this lrsearch reads and writes."""
-    return str(_scripts().get_current_head())
+    return read_revisions(MIGRATIONS).newest
 
 
 def _check(database: Database, *, create: bool) -> None:
@@ -111,20 +108,10 @@ def _check(database: Database, *, create: bool) -> None:
         _upgrade(database)
     elif version != newest and _await_version(database, version) != newest:
         fix = "Install the newer lrsearch that made them."
-        if version in _known_versions():
+        if version in read_revisions(MIGRATIONS).known:
             fix = "Stop every worker, then: lrsearch migrate"
         there = f"the tables in {where(database.url)} are of version {version}"
         raise SchemaMismatch(f"{there}, this lrsearch reads {newest}.", fix=fix)
-
-
-@cache
-def _scripts() -> ScriptDirectory:
-    """The migrations, read once: alembic imports each of them."""
-    return ScriptDirectory(str(Path(__file__).with_name("migrations")))
-
-
-def _known_versions() -> set[str]:
-    return {script.revision for script in _scripts().walk_revisions()}
 
 
 def _read_version(database: Database) -> str | None:
@@ -157,10 +144,12 @@ def _await_version(database: Database, version: str) -> str | None:
 
 def _upgrade(database: Database) -> None:
     """Run the missing migrations; many processes may try at once, and queue."""
+    from lrsearch.storage.migrating import run_migrations
+
     try:
         for attempt in retry_races(exc.DBAPIError):
             with attempt, database.engine.begin() as connection, _queue(connection):
-                _run_migrations(connection)
+                run_migrations(connection, MIGRATIONS, VERSION_TABLE)
     except exc.DBAPIError as error:
         raise explain_refusal(database.url, error) from error
 
@@ -197,15 +186,3 @@ def _widen_alphabet(connection: Connection) -> None:
     change = text(f"alter database `{name}` character set utf8mb4 collate utf8mb4_bin")
     with suppress(exc.DBAPIError):  # not every user has the right to do so
         connection.execute(change)
-
-
-def _run_migrations(connection: Connection) -> None:
-    scripts = _scripts()
-
-    def steps(revision: str, _context: MigrationContext) -> list[RevisionStep]:
-        return scripts._upgrade_revs("head", revision)  # noqa: SLF001 - as alembic does
-
-    options = {"version_table": VERSION_TABLE, "fn": steps}
-    context = MigrationContext.configure(connection, opts=options)
-    with context.begin_transaction(_per_migration=True), Operations.context(context):
-        context.run_migrations()

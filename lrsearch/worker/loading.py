@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from lrsearch.errors import InvalidValue
 from lrsearch.messages import Inspection
 from lrsearch.values import StudyFacts, StudyRecord
+from lrsearch.worker._keras_extras import defer_extras
 from lrsearch.worker.config import WorkerConfig
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class KerasLoader:
         from lrsearch.definition import check_backend
 
         check_backend()  # before Keras is imported under another one
+        defer_extras()
         from lrsearch import engine
         from lrsearch.sampling import make_sampler
         from lrsearch.storage import open_ledger

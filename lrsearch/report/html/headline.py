@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lrsearch.answer import Answer, Contender, Decision, evidence_text, verdict_text
 from lrsearch.answer.words import count_text, lost_text, rate_text
 from lrsearch.report.html.markup import Content, Markup, tag
-from lrsearch.report.words import schedule_text, value_digits, value_text
+from lrsearch.report.words import knob_texts, mean_text, schedule_text
 from lrsearch.values import StudyRecord, Trials, TrialState
 
 
@@ -28,14 +28,14 @@ def headline(answer: Answer) -> str:
         open_yet = answer.verdict.gain is not None and decision is Decision.UNDECIDED
         keep = f"Keep your own compile{' for now' if open_yet else ''}"
         return f"{keep}, {rate}, {reached}; {_beside_yours(answer)}."
-    said = f"{rate}, {reached}{_of_yours(answer)}."
+    result = f"{rate}, {reached}{_of_yours(answer)}."
     if not best.seeds:
-        return f"The best so far, of one training, is {said}"
+        return f"The best so far, of one training, is {result}"
     if answer.verdict.gain is None or decision is Decision.BETTER:
-        return f"Use {said}"
+        return f"Use {result}"
     if decision is Decision.AS_GOOD:
-        return f"Keep your own compile: it is as good as the best that was found, {said}"
-    return f"Undecided yet; the best so far is {said}"
+        return f"Keep your own compile: it is as good as the best that was found, {result}"
+    return f"Undecided yet; the best so far is {result}"
 
 
 def _of_yours(answer: Answer) -> str:
@@ -77,11 +77,8 @@ def _nothing(answer: Answer) -> str:
 def _values(each: Contender) -> str:
     """`0.102 +- 0.009 (3 seeds)`."""
     spread = each.retest.spread if each.retest and each.retest.mean is not None else None
-    digits = value_digits([each.value])
-    if spread:
-        digits = max(3, value_digits([spread]) - 1)  # two figures of the spread are enough
-    around = f" \u00b1 {spread:.{digits}f}" if spread is not None else ""
-    return f"{value_text(each.value, digits)}{around} ({evidence_text(each.retest)})"
+    shown = "-" if each.value is None else mean_text(each.value, spread)
+    return f"{shown} ({evidence_text(each.retest)})"
 
 
 def _beside_yours(answer: Answer) -> str:
@@ -136,27 +133,45 @@ def progress_bar(stand: Stand) -> Markup | None:
     if not stand.budget:
         return None
     done, whole = stand.done + stand.retests_done, stand.budget + stand.retests
-    said = f"{done} of {whole} trainings"
-    return tag("progress", said, value=str(done), max=str(max(whole, 1)), aria_label=said)
+    label = f"{done} of {whole} trainings"
+    return tag("progress", label, value=str(done), max=str(max(whole, 1)), aria_label=label)
 
 
 def head(study: StudyRecord, records: Trials, answer: Answer) -> Content:
     """The title, the verdict, how the study stands, what to beware of."""
     stand = stand_of(study, records)
-    better = f"{answer.objective}, {_direction(answer)} is better"
     reason = study.reason.strip().splitlines()
     notes = [tag("li", each) for each in answer.warnings]
     return [
         tag("p", "lrsearch report", class_="kind"),
         tag("h1", study.name),
-        tag("p", headline(answer), class_="verdict" + " none" * (answer.best is None)),
+        tag("p", headline(answer), class_=f"verdict{'' if is_sure(answer) else ' open'}"),
         tag("p", sureness(answer)) if answer.best else None,
-        tag("p", f"{better}. ", tag("span", stand_text(stand), class_=f"state {stand.state}")),
+        tag("p", _key(answer), class_="soft"),
+        tag("p", stand_text(stand), class_=f"state {stand.state}"),
         None if stand.ended else progress_bar(stand),
         tag("p", reason[-1], class_="reason") if reason else None,
         tag("div", tag("h2", "Beware"), tag("ul", notes), class_="notes") if notes else None,
     ]
 
 
-def _direction(answer: Answer) -> str:
-    return "higher" if answer.direction.better(1.0, 0.0) else "lower"
+def is_sure(answer: Answer) -> bool:
+    """Whether the verdict is settled: retests have told yours and the best apart, or equal."""
+    retested = answer.best is not None and answer.best.seeds > 0
+    return retested and answer.verdict.decision in {Decision.BETTER, Decision.AS_GOOD}
+
+
+def _key(answer: Answer) -> str:
+    """How the numbers of the verdict are read."""
+    better = "higher" if answer.direction.better(1.0, 0.0) else "lower"
+    parts = [f"{answer.objective}: {better} is better."]
+    knobs = knob_texts(answer.best.setting) if answer.best else []
+    ends = [each for each in knobs if each.startswith("to ")]
+    parts += [f"The schedule ends at {each[3:]} of its peak." for each in ends]
+    retest = answer.best.retest if answer.best else None
+    if retest is not None and retest.spread is not None:
+        over = "folds" if retest.folds else "seeds"
+        parts.append(f"After \u00b1: the standard deviation over the {over}.")
+    if answer.verdict.gain is not None:
+        parts.append("After a gain: its 95 % interval.")
+    return " ".join(parts)

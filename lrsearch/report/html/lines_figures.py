@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from lrsearch.answer import Answer, find_yours
 from lrsearch.answer.words import count_text, rate_text
@@ -10,6 +11,7 @@ from lrsearch.report.html.marks import Panel, both_sizes, line, mark, swatch
 from lrsearch.report.html.markup import Content, Markup, join, tag
 from lrsearch.report.html.scales import Scale, value_scale
 from lrsearch.report.picture_parts import (
+    Frame,
     best_after,
     best_trials,
     frame_of,
@@ -27,10 +29,21 @@ Points = Sequence[tuple[float, float]]
 BEST, FAILURES = 3, 2  # trials whose curves are drawn, beside yours
 _POINTS = 200  # of a schedule's line
 LEFT = 82.0  # pixels: where the axis of values stands
+_LINE = 18.0  # pixels: a line of text
 _HALVES = 500.0  # pixels: a wider figure has two panels in a row
 # line styles tell curves apart without colour
 _STYLES = ("l0", "l1", "l2")
 _BAD_STYLES = ("b0", "b1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScheduleLine:
+    """A schedule as it is drawn: rates by update."""
+
+    name: str
+    style: str
+    points: Points
+    updates: int  # of the whole run
 
 
 def shown_curves(records: Trials, answer: Answer) -> list[TrialRecord]:
@@ -59,10 +72,12 @@ def schedules_figure(
     study: StudyRecord, records: Trials, curves: Curves, answer: Answer
 ) -> Markup | None:
     """The winning schedule in updates and epochs, and yours beside; None before there is any."""
-    found: list[tuple[str, str, Points]] = []
+    found: list[ScheduleLine] = []
     best, yours = answer.best, find_yours(records)
     if best is not None and not best.is_yours:
-        found.append((f"best, trial {best.trial}", "l0", _searched(study, best.setting)))
+        total = study.facts.total_steps(best.setting.batch_size)
+        name, points = f"best, trial {best.trial}", _searched(best.setting, total)
+        found.append(ScheduleLine(name=name, style="l0", points=points, updates=total))
     if yours is not None and yours.setting is not None:
         known = yours_schedule(study.facts, curves.get(yours.id, ()))
         total = study.facts.total_steps(yours.setting.batch_size)
@@ -70,50 +85,48 @@ def schedules_figure(
             points = [
                 (part * total, rate) for part, rate in zip(known.parts, known.rates, strict=True)
             ]
-            found.append(("yours", "lyours", points))
+            found.append(ScheduleLine(name="yours", style="lyours", points=points, updates=total))
     if not found:
         return None
-    said = "learning rate over the run: " + " and ".join(name for name, _, _ in found)
-    return both_sizes(lambda width: _draw_schedules(study, found, width), said)
+    label = "learning rate over the run: " + " and ".join(each.name for each in found)
+    return both_sizes(lambda width: _draw_schedules(study, found, width), label)
 
 
-def _searched(study: StudyRecord, setting: Setting) -> Points:
+def _searched(setting: Setting, total: int) -> Points:
     import numpy as np
 
-    total = study.facts.total_steps(setting.batch_size)
     every = rates(setting, total)
     shown = np.unique(np.linspace(0, total - 1, min(total, _POINTS)).astype(int))
     return [(float(update), float(every[update])) for update in shown]
 
 
 def _draw_schedules(
-    study: StudyRecord, found: Sequence[tuple[str, str, Points]], width: float
+    study: StudyRecord, found: Sequence[ScheduleLine], width: float
 ) -> tuple[Content, float]:
     beside = width > _HALVES
     room = width / len(found) if beside else width
     parts: list[Content] = []
-    for place, (name, style, points) in enumerate(found):
+    for place, each in enumerate(found):
         left, top = (place * room, 0.0) if beside else (0.0, place * 230.0)
-        panel = _schedule_panel(study, points, left + LEFT, left + room - 14, top)
-        panel.add(line([(panel.x.at(x), panel.y.at(y)) for x, y in points], style))
-        peak = max(rate for _, rate in points)
-        text = f"{name}: peak {rate_text(peak)}"
+        panel = _schedule_panel(study, each, left + LEFT, left + room - 14, top)
+        panel.add(line([(panel.x.at(x), panel.y.at(y)) for x, y in each.points], each.style))
+        text = f"{each.name}: peak {rate_text(max(rate for _, rate in each.points))}"
         panel.add(tag("text", text, x=left + room - 16, y=top + 20, class_="end strong"))
         parts.append(panel.parts)
     return parts, 230.0 * (1 if beside else len(found))
 
 
 def _schedule_panel(
-    study: StudyRecord, points: Points, left: float, right: float, top: float
+    study: StudyRecord, each: ScheduleLine, left: float, right: float, top: float
 ) -> Panel:
-    updates = max(x for x, _ in points) or 1.0
-    peak = max(y for _, y in points) or 1.0
+    updates = max(x for x, _ in each.points) or 1.0
+    peak = max(y for _, y in each.points) or 1.0
     x = Scale(low=0.0, high=updates, start=left, end=right, whole=True)
     y = Scale(low=0.0, high=1.08 * peak, start=top + 180, end=top + 30)
     panel = Panel(x=x, y=y)
     panel.axes("", "rate", x_ticks=5)
     epochs = count_text(study.facts.epochs, "epoch")
-    label = f"updates (all of them: {epochs})"
+    label = f"updates ({each.updates:,} in {epochs})"
     panel.add(tag("text", label, x=(left + right) / 2, y=top + 214, class_="middle label"))
     return panel
 
@@ -131,7 +144,7 @@ def curves_figure(
     if not shown or frame is None:
         return None
     styles = _curve_styles(shown)
-    said = f"{study.facts.objective} by epoch of {count_text(len(shown), 'trial')}"
+    label = f"{study.facts.objective} by epoch of {count_text(len(shown), 'trial')}"
 
     def draw(width: float) -> tuple[Content, float]:
         epochs = float(study.facts.epochs)
@@ -144,10 +157,10 @@ def curves_figure(
 
     legend = [
         tag("span", swatch(tag("path", d="M-14 0h28", class_=f"line {styles[each.id]}"), 30),
-            _curve_label(each, answer))
+            _curve_label(each, answer, _values(curves, each), frame))
         for each in shown
     ]  # fmt: skip
-    return join([both_sizes(draw, said), tag("p", legend, class_="legend column")])
+    return join([both_sizes(draw, label), tag("p", legend, class_="legend column")])
 
 
 def _values(curves: Curves, each: TrialRecord) -> Points:
@@ -166,17 +179,19 @@ def _curve_styles(shown: Trials) -> dict[int, str]:
     }
 
 
-def _curve_label(each: TrialRecord, answer: Answer) -> str:
-    ended = "" if each.complete else f" ({each.state.value} after epoch {each.epochs})"
-    return legend_text(each, answer) + ended
+def _curve_label(each: TrialRecord, answer: Answer, points: Points, frame: Frame) -> str:
+    ends = [] if each.complete else [f"{each.state.value} after epoch {each.epochs}"]
+    if not any(value_scale(*frame, 0.0, 1.0).holds(y) for _, y in points):
+        ends.append("outside the frame")
+    return legend_text(each, answer) + (f" ({', '.join(ends)})" if ends else "")
 
 
-def _curve(panel: Panel, each: TrialRecord, points: Points, style: str, said: str) -> None:
+def _curve(panel: Panel, each: TrialRecord, points: Points, style: str, tooltip: str) -> None:
     where = [(panel.x.at(x), panel.y.at(y)) for x, y in points]
     for part in _inside(panel, where):
-        panel.add(line(part, style, said))
+        panel.add(line(part, style, tooltip))
     if not each.complete:
-        panel.add(mark("cross" if each.diverged else "tick", *where[-1], said))
+        panel.add(mark("cross" if each.diverged else "tick", *where[-1], tooltip))
 
 
 def _inside(panel: Panel, where: Points) -> Iterator[Points]:
@@ -215,7 +230,10 @@ def progress_figure(study: StudyRecord, records: Trials, answer: Answer) -> Mark
         x = Scale(low=0.0, high=float(len(ended)), start=LEFT, end=width - 12, whole=True)
         panel = Panel(x=x, y=value_scale(low, high, 250.0, 26.0))
         panel.axes("trials that ended", f"best {study.facts.objective} of one training")
-        levels = [(yours, "yours", "yours"), (best, "mean", "the best's retests, mean")]
+        levels = [
+            (yours, "yours", "yours, one training"),
+            (best, "mean", "the best's retests, mean"),
+        ]
         _steps(panel, steps, len(ended))
         for value, classes, name in levels:  # above the steps, or a step would cross the text
             _level(panel, value, classes, name)
@@ -233,18 +251,19 @@ def _steps(panel: Panel, steps: Sequence[tuple[int, float, TrialRecord]], last: 
     corners.append((panel.x.at(last), corners[-1][1]))
     panel.add(line(corners, "l0"))
     for place, value, each in steps:
-        said = f"{value_text(value)} by {each.label}: {trial_setting_text(each)}"
+        tooltip = f"{value_text(value)} by {each.label}: {trial_setting_text(each)}"
         at = {"cx": panel.x.at(place), "cy": panel.y.at(value)}
-        panel.add(tag("circle", tag("title", said), r=3.5, class_="dot l0", **at))
+        panel.add(tag("circle", tag("title", tooltip), r=3.5, class_="dot l0", **at))
 
 
 def _level(panel: Panel, value: float | None, classes: str, name: str) -> None:
     if value is None:
         return
-    left, _, right, _ = panel.ends
+    left, top, right, _ = panel.ends
     at, text = panel.y.at(value), f"{name}: {value_text(value)}"
     panel.add(tag("line", x1=left, x2=right, y1=at, y2=at, class_=classes))
+    y = at - 5 if at - top > _LINE else at + 14  # within the frame
     if classes == "yours":  # the line of the best begins at its left, and ends at the other's right
-        panel.add(tag("text", text, x=right - 4, y=at - 5, class_="end halo"))
+        panel.add(tag("text", text, x=right - 4, y=y, class_="end halo"))
     else:
-        panel.add(tag("text", text, x=left + 6, y=at - 5, class_="halo"))
+        panel.add(tag("text", text, x=left + 6, y=y, class_="halo"))

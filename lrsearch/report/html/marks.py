@@ -50,14 +50,16 @@ def definitions() -> Markup:
     return tag("svg", tag("defs", symbols, pattern), class_="defs", aria_hidden="true")
 
 
-def symbol(place: int, x: float, y: float, said: str = "", extra: str = "") -> Markup:
-    """An optimizer's symbol; `said` is shown under the pointer."""
-    return _use(f"m{place % len(_SYMBOLS)}", x, y, f"{colour_class(place)} {extra}".strip(), said)
+def symbol(place: int, x: float, y: float, tooltip: str = "", extra: str = "") -> Markup:
+    """An optimizer's symbol; its tooltip is shown under the pointer."""
+    return _use(
+        f"m{place % len(_SYMBOLS)}", x, y, f"{colour_class(place)} {extra}".strip(), tooltip
+    )
 
 
-def mark(name: str, x: float, y: float, said: str = "", extra: str = "") -> Markup:
+def mark(name: str, x: float, y: float, tooltip: str = "", extra: str = "") -> Markup:
     """A `cross`, `tick`, `down` or `up`."""
-    return _use(name, x, y, f"{name} {extra}".strip(), said)
+    return _use(name, x, y, f"{name} {extra}".strip(), tooltip)
 
 
 def swatch(inner: Content, width: int = 18) -> Markup:
@@ -68,18 +70,19 @@ def swatch(inner: Content, width: int = 18) -> Markup:
     )
 
 
-def _use(name: str, x: float, y: float, classes: str, said: str) -> Markup:
-    title = tag("title", said) if said else None
+def _use(name: str, x: float, y: float, classes: str, tooltip: str) -> Markup:
+    title = tag("title", tooltip) if tooltip else None
     return tag("use", title, href=f"#{name}", x=x, y=y, class_=classes)
 
 
-def line(points: Sequence[tuple[float, float]], classes: str, said: str = "") -> Markup:
+def line(points: Sequence[tuple[float, float]], classes: str, tooltip: str = "") -> Markup:
     """A line through points; of a single one, a dot."""
     if len(points) == 1:
         ((x, y),) = points
         return tag("circle", cx=x, cy=y, r=3.0, class_=f"dot {classes}")
     path = "M" + "L".join(f"{number(x)} {number(y)}" for x, y in points)
-    return tag("path", tag("title", said) if said else None, d=path, class_=f"line {classes}")
+    title = tag("title", tooltip) if tooltip else None
+    return tag("path", title, d=path, class_=f"line {classes}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,24 +128,24 @@ def panel(x: tuple[float, float, bool] | Scale, y: Scale, *, left: float, right:
     return Panel(x=Scale(low=low, high=high, start=left, end=right, log=log), y=y)
 
 
-def drawing(parts: Content, *, width: float, height: float, said: str, classes: str) -> Markup:
-    """An SVG of that size; `said` is its text for those who do not see it."""
+def drawing(parts: Content, *, width: float, height: float, label: str, classes: str) -> Markup:
+    """An SVG of that size; its label is for those who do not see it."""
     size = f"0 0 {number(width)} {number(height)}"
-    return tag("svg", parts, view_box=size, role="img", aria_label=said, class_=classes)
+    return tag("svg", parts, view_box=size, role="img", aria_label=label, class_=classes)
 
 
-def both_sizes(draw: Callable[[float], tuple[Content, float]], said: str) -> Markup:
+def both_sizes(draw: Callable[[float], tuple[Content, float]], label: str) -> Markup:
     """A figure drawn for wide and for narrow screens; CSS shows one of the two.
 
-    Where its marks say something, the figure is one stop of the Tab key. Arrow keys go from mark to
-    mark there, and a line below says what stands under the pointer otherwise (report.js).
+    Where its marks have tooltips, the figure is one stop of the Tab key. Arrow keys go from mark to
+    mark there, and a line below shows the tooltip of each (report.js).
     """
     found = []
     for classes, width in SIZES:
         parts, height = draw(width)
-        found.append(drawing(parts, width=width, height=height, said=said, classes=classes))
+        found.append(drawing(parts, width=width, height=height, label=label, classes=classes))
     if not any("<title>" in each for each in found):
         return join(found)
-    named = f"{said}. {_KEYS}"
+    named = f"{label}. {_KEYS}"
     figure = tag("div", found, class_="marks", tabindex="0", role="application", aria_label=named)
     return join([figure, tag("p", _HINT, class_="reading", role="status")])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from lrsearch.answer import Answer, OptimizerRow, evidence_text
 from lrsearch.answer.words import rate_text
@@ -43,7 +44,7 @@ class RatesFigure:
         ends = (rate for row in self.answer.by_optimizer for rate in _ends(row))
         return [each for each in (*found, *ends) if each > 0]
 
-    def said(self, each: TrialRecord) -> str:
+    def tooltip(self, each: TrialRecord) -> str:
         """What stands under the pointer."""
         value = value_text(each.value) if each.has_value else each.state.value
         return f"{each.label}: {value}; {trial_setting_text(each, self.varying)}"
@@ -64,8 +65,8 @@ def rates_figure(study: StudyRecord, records: Trials, answer: Answer) -> Markup 
         places=optimizer_places(records, answer),
     )
     objective = study.facts.objective
-    said = f"{objective} against peak learning rate, a symbol for each trial"
-    return join([both_sizes(lambda width: _draw(figure, width), said), _legend(figure)])
+    label = f"{objective} against peak learning rate, a symbol for each trial"
+    return join([both_sizes(lambda width: _draw(figure, width), label), _legend(figure)])
 
 
 def optimizer_places(records: Trials, answer: Answer) -> dict[str, int]:
@@ -111,8 +112,8 @@ def _band(panel: Panel, figure: RatesFigure) -> None:
         return
     _, top, _, bottom = panel.ends
     low, high = panel.x.at(band.low) - 3, panel.x.at(band.high) + 3
-    said = f"{band.optimizer} does as well at {range_text((band.low, band.high))}"
-    title = tag("title", said)
+    tooltip = f"{band.optimizer} does as well at {range_text((band.low, band.high))}"
+    title = tag("title", tooltip)
     shade = tag("rect", title, x=low, y=top, width=high - low, height=bottom - top, class_="band")
     panel.add(shade)
 
@@ -124,16 +125,18 @@ def _points(panel: Panel, figure: RatesFigure) -> None:
     drawn: list[Markup] = []
     for each in reversed(figure.shown):  # the earlier above
         place = figure.places[each.setting.optimizer] if each.setting else 0
-        at, said = panel.x.at(each.peak_rate), figure.said(each)
+        at, tooltip = panel.x.at(each.peak_rate), figure.tooltip(each)
         if each.has_value and panel.y.holds(each.final_value):
-            drawn.append(symbol(place, at, panel.y.at(each.final_value), said, f"o{place} point"))
+            drawn.append(
+                symbol(place, at, panel.y.at(each.final_value), tooltip, f"o{place} point")
+            )
         elif each.has_value:
             above = _outside(panel, each.final_value) > 0
             where = panel.y.end + 7 if above else panel.y.start - 7
             name = "up" if above else "down"
-            drawn.append(mark(name, at, where, said, f"{colour_class(place)} o{place} point"))
+            drawn.append(mark(name, at, where, tooltip, f"{colour_class(place)} o{place} point"))
         elif each.state in _STATES:
-            drawn.append(mark(_STATES[each.state], at, edge, said, f"o{place} point"))
+            drawn.append(mark(_STATES[each.state], at, edge, tooltip, f"o{place} point"))
     panel.add(drawn)
 
 
@@ -143,21 +146,28 @@ def _yours(panel: Panel, figure: RatesFigure) -> None:
         return
     left, _, right, _ = panel.ends
     at, rate = panel.y.at(yours.value), yours.setting.learning_rate
-    said = f"yours: {value_text(yours.value)} ({evidence_text(yours.retest)})"
+    tooltip = f"yours: {value_text(yours.value)} ({evidence_text(yours.retest)})"
     if not panel.y.holds(yours.value):  # a line at the frame's edge would name a wrong value
         where, text = _outside(panel, yours.value), f"yours: {value_text(yours.value)}, outside"
         panel.add(tag("text", text, x=right - 4, y=at + where * 22 + 4, class_="end halo"))
         if panel.x.holds(rate):
             name = "up" if where > 0 else "down"
-            panel.add(mark(name, panel.x.at(rate), at + where * 7, said, "mine"))
+            panel.add(mark(name, panel.x.at(rate), at + where * 7, tooltip, "mine"))
         return
     panel.add(
-        tag("line", tag("title", said), x1=left, x2=right, y1=at, y2=at, class_="yours"),
+        tag("line", tag("title", tooltip), x1=left, x2=right, y1=at, y2=at, class_="yours"),
         tag("text", "yours", x=right - 4, y=at - 5, class_="end halo"),
     )
     if panel.x.holds(rate):
         panel.add(
-            tag("circle", tag("title", said), cx=panel.x.at(rate), cy=at, r=5.0, class_="yours-at")
+            tag(
+                "circle",
+                tag("title", tooltip),
+                cx=panel.x.at(rate),
+                cy=at,
+                r=5.0,
+                class_="yours-at",
+            )
         )
 
 
@@ -175,10 +185,10 @@ def _retests(panel: Panel, figure: RatesFigure) -> None:
         if not panel.y.holds(min(values)) and not panel.y.holds(max(values)):
             continue
         x, low, high = panel.x.at(rate), panel.y.at(min(values)), panel.y.at(max(values))
-        said = f"retests of trial {each.trial}: {', '.join(value_text(one) for one in values)}"
+        tooltip = f"retests of trial {each.trial}: {', '.join(value_text(one) for one in values)}"
         ends = "".join(f"M{x - 5:.1f} {at:.1f}h10" for at in (low, panel.y.at(each.value), high))
         path = f"M{x:.1f} {low:.1f}V{high:.1f}{ends}"
-        panel.add(tag("path", tag("title", said), d=path, class_="retest"))
+        panel.add(tag("path", tag("title", tooltip), d=path, class_="retest"))
 
 
 def _best(panel: Panel, figure: RatesFigure) -> None:
@@ -188,11 +198,11 @@ def _best(panel: Panel, figure: RatesFigure) -> None:
     x, y = panel.x.at(best.setting.learning_rate), panel.y.at(best.value)
     label = f"best: {rate_text(best.setting.learning_rate)}"
     value = f"{value_text(best.value)} ({evidence_text(best.retest)})"
-    said = f"best, trial {best.trial}: {value}; {setting_text(best.setting, figure.varying)}"
+    tooltip = f"best, trial {best.trial}: {value}; {setting_text(best.setting, figure.varying)}"
     # away from the nearer edge: beside the ring lie the trials around it
     under = y < (panel.y.start + panel.y.end) / 2
     panel.add(
-        tag("circle", tag("title", said), cx=x, cy=y, r=11.0, class_="ring"),
+        tag("circle", tag("title", tooltip), cx=x, cy=y, r=11.0, class_="ring"),
         tag("text", label, x=x, y=y + (27 if under else -17), class_="halo strong middle"),
     )
 
@@ -220,20 +230,20 @@ def _strip(x: Scale, row: OptimizerRow, place: int, y: float) -> Iterable[Markup
 def _bars(x: Scale, row: OptimizerRow, place: int, y: float) -> list[Markup]:
     bars: list[Markup] = []
     if row.crawls_to is not None:
-        said = f"{row.optimizer} crawls up to {rate_text(row.crawls_to)}"
-        bars.append(_bar(x.start, x.at(row.crawls_to), y, "crawls", said))
+        tooltip = f"{row.optimizer} crawls up to {rate_text(row.crawls_to)}"
+        bars.append(_bar(x.start, x.at(row.crawls_to), y, "crawls", tooltip))
     if row.good_rates is not None:
         low, high = map(x.at, row.good_rates)
-        said = f"{row.optimizer}: as good as its best at {range_text(row.good_rates)}"
-        bars.append(_bar(low - 3, high + 3, y, f"good {colour_class(place)}", said))
+        tooltip = f"{row.optimizer}: as good as its best at {range_text(row.good_rates)}"
+        bars.append(_bar(low - 3, high + 3, y, f"good {colour_class(place)}", tooltip))
     if row.diverges_from is not None:
-        said = f"{row.optimizer} diverges from {rate_text(row.diverges_from)}"
-        bars.append(_bar(x.at(row.diverges_from), x.end, y, "diverges", said))
+        tooltip = f"{row.optimizer} diverges from {rate_text(row.diverges_from)}"
+        bars.append(_bar(x.at(row.diverges_from), x.end, y, "diverges", tooltip))
     return bars
 
 
-def _bar(start: float, end: float, y: float, classes: str, said: str) -> Markup:
-    title = tag("title", said)
+def _bar(start: float, end: float, y: float, classes: str, tooltip: str) -> Markup:
+    title = tag("title", tooltip)
     width = max(2.0, end - start)
     return tag("rect", title, x=start, y=y + 2, width=width, height=12, class_=classes)
 
@@ -251,18 +261,51 @@ def _legend(figure: RatesFigure) -> Markup:
             data_only=f"o{figure.places[each]}", aria_pressed="false")
         for each in names
     ]  # fmt: skip
-    marks = [
-        (tag("path", d="M0-6V6M-4-6h8M-4 0h8M-4 6h8", class_="retest"), "retests, with their mean"),
-        (tag("circle", r=6, class_="ring"), "best"),
-        (tag("path", d="M-9 0h18", class_="yours"), "yours"),
-        (mark("cross", 0, 0), "diverged"),
-        (mark("tick", 0, 0), "pruned"),
-        (mark("down", 0, 0), "outside the frame"),
-        (tag("rect", x=-9, y=-6, width=18, height=12, class_="band"), "as good as the best"),
-        (tag("rect", x=-9, y=-6, width=18, height=12, class_="crawls"), "crawls"),
-        (tag("rect", x=-9, y=-6, width=18, height=12, class_="good k0"), "as good as its best"),
-        (tag("rect", x=-9, y=-6, width=18, height=12, class_="diverges"), "diverges"),
+    shown = [
+        tag("span", swatch(drawn), text) for drawn, text, is_there in _MARKS if is_there(figure)
     ]
-    said = [tag("span", swatch(drawn), text) for drawn, text in marks]
     choice = tag("p", buttons, class_="legend choice", role="group", aria_label="one optimizer")
-    return join([choice, tag("p", said, class_="legend")])
+    return join([choice, tag("p", shown, class_="legend")])
+
+
+def _ended(state: TrialState) -> Callable[[RatesFigure], bool]:
+    return lambda figure: any(each.state is state for each in figure.shown)
+
+
+def _has_outside(figure: RatesFigure) -> bool:
+    if figure.frame is None:
+        return False
+    y = value_scale(*figure.frame, 0.0, 1.0)
+    return any(each.has_value and not y.holds(each.final_value) for each in figure.shown)
+
+
+def _has_strip(name: str) -> Callable[[RatesFigure], bool]:
+    return lambda figure: any(getattr(row, name) is not None for row in figure.answer.by_optimizer)
+
+
+_AREA: Final = {"x": -9, "y": -6, "width": 18, "height": 12}
+# a mark, what it means, and whether a figure has one
+_MARKS: Final[tuple[tuple[Markup, str, Callable[[RatesFigure], bool]], ...]] = (
+    (
+        tag("path", d="M0-6V6M-4-6h8M-4 0h8M-4 6h8", class_="retest"),
+        "retests, with their mean",
+        lambda figure: any(map(retest_values, figure.answer.retested)),
+    ),
+    (tag("circle", r=6, class_="ring"), "best", lambda figure: figure.answer.best is not None),
+    (
+        tag("path", d="M-9 0h18", class_="yours"),
+        "yours",
+        lambda figure: figure.answer.yours is not None and figure.answer.yours.value is not None,
+    ),
+    (mark("cross", 0, 0), "diverged", _ended(TrialState.DIVERGED)),
+    (mark("tick", 0, 0), "pruned", _ended(TrialState.PRUNED)),
+    (mark("down", 0, 0), "outside the frame", _has_outside),
+    (
+        tag("rect", **_AREA, class_="band"),
+        "as good as the best",
+        lambda figure: figure.answer.band is not None and figure.frame is not None,
+    ),
+    (tag("rect", **_AREA, class_="crawls"), "crawls", _has_strip("crawls_to")),
+    (tag("rect", **_AREA, class_="good k0"), "as good as its best", _has_strip("good_rates")),
+    (tag("rect", **_AREA, class_="diverges"), "diverges", _has_strip("diverges_from")),
+)

@@ -63,8 +63,8 @@
     }
   });
 
-  function said(mark) {
-    return mark.dataset.said ?? mark.querySelector(":scope > title")?.textContent ?? "";
+  function tooltipOf(mark) {
+    return mark.dataset.tooltip ?? mark.querySelector(":scope > title")?.textContent ?? "";
   }
 
   // What stands in a mark's <title> is shown at once, and on a tap.
@@ -74,9 +74,9 @@
   document.body.append(tip);
   function point(event) {
     const mark = event.target.closest?.("svg *");
-    const text = mark ? said(mark) : "";
+    const text = mark ? tooltipOf(mark) : "";
     const title = mark && mark.querySelector(":scope > title");
-    if (title) { mark.dataset.said = text; title.remove(); }
+    if (title) { mark.dataset.tooltip = text; title.remove(); }
     tip.hidden = !text;
     if (tip.hidden) return;
     tip.textContent = text;
@@ -96,7 +96,7 @@
   };
   function marksOf(figure) {
     const svg = all(figure, "svg").find((each) => each.getClientRects().length);
-    const found = svg ? all(svg, "*").filter((each) => said(each) && !each.closest(".dim")) : [];
+    const found = svg ? all(svg, "*").filter((each) => tooltipOf(each) && !each.closest(".dim")) : [];
     return found.map((mark) => {
       const box = mark.getBoundingClientRect();
       return { mark, box, x: box.x + box.width / 2, y: box.y + box.height / 2 };
@@ -119,8 +119,8 @@
       svg.append(ring);
     }
     const line = figure.nextElementSibling;
-    line.textContent = `${said(mark)} (${place + 1} of ${found.length})`;
-    line.classList.add("said");
+    line.textContent = `${tooltipOf(mark)} (${place + 1} of ${found.length})`;
+    line.classList.add("filled");
   }
   document.addEventListener("keydown", (event) => {
     const figure = event.target.closest?.(".marks");
@@ -149,7 +149,7 @@
     if (!here?.closest("main")) return { place: -1 };
     const name = nameOf(here), mark = here.querySelector(".at");
     const place = stops().filter((each) => nameOf(each) === name).indexOf(here);
-    return { name, place, text: mark && said(mark) };
+    return { name, place, text: mark && tooltipOf(mark) };
   }
   function focusAgain({ name, place, text }) {
     if (place < 0) return;
@@ -158,7 +158,7 @@
     each.focus({ preventScroll: true });
     if (!text) return;
     const found = marksOf(each).sort((a, b) => a.x - b.x || a.y - b.y);
-    const at = found.findIndex((one) => said(one.mark) === text);
+    const at = found.findIndex((one) => tooltipOf(one.mark) === text);
     if (at >= 0) read(each, found, at);
   }
 

@@ -9,12 +9,14 @@ from shlex import quote
 
 from lrsearch.answer import Answer
 from lrsearch.errors import LrSearchError
+from lrsearch.report.answer_page import band_text
 from lrsearch.report.bill import early_stops_text, spent_text
 from lrsearch.report.exporting import export_text
 from lrsearch.report.html.headline import head
 from lrsearch.report.html.lines_figures import curves_figure, progress_figure, schedules_figure
 from lrsearch.report.html.markup import Content, Markup, tag
 from lrsearch.report.html.rates_figure import optimizer_places, rates_figure
+from lrsearch.report.html.retests_table import retests_table
 from lrsearch.report.html.tables import optimizers_table, shapes_table, stopped, table, trials_table
 from lrsearch.report.words import duration_text
 from lrsearch.values import CurvePoint, StudyRecord, Trials, TrialState, WorkerRecord
@@ -42,7 +44,8 @@ def sections(data: ReportData) -> list[Content]:
     lines = (study, records, data.curves, answer)
     return [
         tag("header", head(*of_study), class_="top"),
-        _figure("rates", "Which rate", _RATES, rates_figure(*of_study)),
+        _section("rates", "Which rate", _band(answer), _rates(data)),
+        _section("retests", "The retests", retests_table(*of_study, data.places)),
         _figure("schedules", _schedules_title(answer), _SCHEDULES, schedules_figure(*lines)),
         _figure("curves", "How they trained", _CURVES, curves_figure(*lines)),
         _figure("progress", "The best after k trials", _PROGRESS, progress_figure(*of_study)),
@@ -60,9 +63,9 @@ def sections(data: ReportData) -> list[Content]:
 
 _RATES = (
     "Each symbol is one training. The strips below say at which rates each optimizer crawls, is as "
-    "good as its best, and diverges. Single values are flattered by luck; the bars of the retests "
-    "are not."
+    "good as its best, and diverges."
 )
+_RETESTED = " Single values are flattered by luck; the bars of the retests are not."
 _SCHEDULES = "The learning rate at every update of the run."
 _CURVES = "The best three of the search, yours, and failures: where each curve ends, it ended."
 _PROGRESS = (
@@ -82,11 +85,26 @@ def _section(name: str, title: str, *content: Content) -> Markup | None:
     return tag("section", tag("h2", title), inner, id=name) if inner else None
 
 
-def _figure(name: str, title: str, said: str, figure: Markup | None) -> Markup | None:
-    if figure is None:
+def _figure(name: str, title: str, caption: str, figure: Markup | None) -> Markup | None:
+    return _section(name, title, _captioned(figure, caption))
+
+
+def _captioned(figure: Markup | None, caption: str) -> Markup | None:
+    return None if figure is None else tag("figure", figure, tag("figcaption", caption))
+
+
+def _band(answer: Answer) -> Markup | None:
+    """The rates that do as well as the best's, and which of them to take."""
+    if answer.band is None:
         return None
-    caption = tag("figcaption", said)
-    return _section(name, title, tag("figure", figure, caption))
+    text = band_text(answer.band)
+    return tag("p", text[0].upper() + text[1:])
+
+
+def _rates(data: ReportData) -> Markup | None:
+    retested = any(each.seeds for each in data.answer.retested)
+    figure = rates_figure(data.study, data.records, data.answer)
+    return _captioned(figure, _RATES + _RETESTED * retested)
 
 
 # -- cost ----------------------------------------------------------------------------------------
@@ -104,8 +122,8 @@ def _cost(data: ReportData) -> Content:
         parts.append(tag("p", when))
     rows = [_cost_row(state, [each for each in ended if each.state is state]) for state in _STATES]
     if found := [each for each in rows if each is not None]:
-        head = ["ended as", "trainings", "epochs", "time (each, where several train at once)"]
-        parts.append(table(head, found, "Where the time went"))
+        head = ["ended as", "trainings", "epochs", "time"]
+        parts.append(table(head, found, "Where the time went; of trainings at once each counts"))
     machines = dict.fromkeys(f"{each.host} {each.slot}" for each in data.workers)
     if machines:
         parts.append(tag("p", f"Workers: {', '.join(list(machines)[:20])}."))

@@ -9,6 +9,7 @@ from lrsearch.answer import Answer, seconds_left
 from lrsearch.answer.words import count_text
 from lrsearch.report.html.headline import (
     headline,
+    is_sure,
     progress_bar,
     stand_of,
     stand_text,
@@ -53,11 +54,11 @@ def _item(line: StudyLine, root: str) -> Markup:
     study = line.study
     stand = stand_of(study, line.records)
     name = tag("a", study.name, href=f"{root}/studies/{study.id}")
-    none = " none" if line.answer.best is None else ""
+    unsure = "" if is_sure(line.answer) else " open"
     return tag(
         "li",
         tag("h2", name, " ", tag("span", _state(line), class_=f"state {study.state.value}")),
-        tag("p", headline(line.answer), class_=f"verdict{none}"),
+        tag("p", headline(line.answer), class_=f"verdict{unsure}"),
         tag("p", sureness(line.answer), class_="soft") if line.answer.best else None,
         None if stand.ended else progress_bar(stand),
         tag("p", stand_text(stand), ". ", _cost(line), ". ", _details(study, root), class_="soft"),
@@ -84,6 +85,6 @@ def _cost(line: StudyLine) -> Content:
     spent, left = line.answer.spent, None
     if line.alive and line.study.state is StudyState.OPEN:
         left = seconds_left(line.study, line.records, line.alive, now=line.now)
-    parts = [f"Cost: {duration_text(spent.device_seconds)} of devices"] if spent else []
+    parts = [f"Cost: {duration_text(spent.device_seconds)} of device time"] if spent else []
     parts += [f"about {duration_text(left)} to go"] if left else []
     return ", ".join(parts) or "Cost: nothing yet"

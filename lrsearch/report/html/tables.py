@@ -25,10 +25,10 @@ _SHADES = 5  # of a cell, by its rank among all
 _MOST_REASONS = 20
 _LONGEST = 4000  # characters of a traceback
 _PRUNED_BY = {
-    "auto": "Their value was worse than that of any full run that ended well, at the same epoch.",
-    "median": "Their value was worse than the median of the others', at the same epoch.",
-    "asha": "Their value was not among the best third, at the same epoch.",
-    "hyperband": "Their value was not among the best third, at the same epoch.",
+    "auto": "Worse than any full run that ended well was at the same epoch.",
+    "median": "Worse than the median of the others at the same epoch.",
+    "asha": "Not among the best third at the same epoch.",
+    "hyperband": "Not among the best third at the same epoch.",
 }
 _STOPPED = (TrialState.DIVERGED, TrialState.PRUNED, TrialState.FAILED)
 
@@ -39,7 +39,7 @@ def table(
     """A table within a frame that scrolls sideways, and takes the keyboard for this."""
     cells = [tag("th", each, scope="col") for each in head]
     inner = [tag("thead", tag("tr", cells)), tag("tbody", rows)]
-    whole = tag("table", tag("caption", caption), inner, class_=classes or None)
+    whole = tag("table", tag("caption", tag("span", caption)), inner, class_=classes or None)
     return tag("div", whole, class_="scroll", tabindex="0", role="region", aria_label=caption)
 
 
@@ -51,7 +51,7 @@ def optimizers_table(answer: Answer, places: dict[str, int]) -> Markup | None:
     rows = answer.by_optimizer
     if not rows:
         return None
-    digits = max(4, value_digits(each for row in rows for each in (row.best, row.median)))
+    digits = value_digits((each for row in rows for each in (row.best, row.median)), least=4)
 
     def rate(value: float | None) -> str:
         return rate_text(value) if value is not None else "-"
@@ -64,6 +64,7 @@ def optimizers_table(answer: Answer, places: dict[str, int]) -> Markup | None:
                 tag("td", each)
                 for each in (
                     value_text(row.best, digits),
+                    value_text(row.expected, digits),
                     rate(row.best_rate),
                     value_text(row.median, digits),
                     str(row.trials),
@@ -76,9 +77,10 @@ def optimizers_table(answer: Answer, places: dict[str, int]) -> Markup | None:
         )
         for row in rows
     ]
-    head = ["optimizer", "best", "at rate", "median", "trials", "diverged", "crawls up to",
-            "as good at", "diverges from"]  # fmt: skip
-    return table(head, lines, "The optimizers, by their best single training")
+    head = ["optimizer", "best", "expected", "at rate", "median", "trials", "diverged",
+            "crawls up to", "as good at", "diverges from"]  # fmt: skip
+    caption = "The optimizers, by their best single training; expected: without the luck in it"
+    return table(head, lines, caption)
 
 
 def shapes_table(study: StudyRecord, answer: Answer) -> Markup | None:
@@ -89,7 +91,7 @@ def shapes_table(study: StudyRecord, answer: Answer) -> Markup | None:
     order = sorted((value for value, _ in best.values()), key=study.direction.cost)
     names = list(dict.fromkeys(row.optimizer for row in answer.by_optimizer if row.complete))
     shapes = list(dict.fromkeys(shape for _, shape in sorted(best, key=lambda key: key[1])))
-    digits = max(4, value_digits(order))
+    digits = value_digits(order, least=4)
     rows = [
         tag("tr", tag("th", name, scope="row"),
             [_cell(best.get((name, shape)), order, digits)
@@ -114,7 +116,7 @@ def _cell(found: tuple[float, int] | None, order: Sequence[float], digits: int) 
 def trials_table(records: Trials, answer: Answer, places: dict[str, int]) -> Markup:
     """A line for each trial and retest; headings sort it."""
     shown = shown_trials(records, answer)
-    digits = max(4, value_digits(each.value for each in shown))
+    digits = value_digits((each.value for each in shown), least=4)
     varying = varying_of(shown)
     head = [
         tag("button", name, type="button", data_sort=kind)
@@ -198,7 +200,7 @@ def _group(study: StudyRecord, group: Trials) -> Content:
         for reason, _ in common
     ]
     rates = [each.peak_rate for each in group if each.setting is not None and each.peak_rate > 0]
-    span = f", at rates of {range_text((min(rates), max(rates)))}" if rates else ""
+    span = f", at peak rates {range_text((min(rates), max(rates)))}" if rates else ""
     title = f"{count_text(len(group), 'training')} {state.value}{span}"
     first = next((each for each in group if each.traceback_text.strip()), None)
     rule = _PRUNED_BY.get(study.plan.pruner) if state is TrialState.PRUNED else None

@@ -38,14 +38,14 @@ def test_the_best_five_and_yours_are_retested_once(searched, upcoming):
     assert of(upcoming(searched, left=2)) == "9/0 8/0"
 
 
-def test_then_the_leader_and_the_nearest_go_on_on_the_same_seeds(searched, upcoming, retests):
+def test_then_the_leader_the_nearest_and_yours_go_on_on_the_same_seeds(searched, upcoming, retests):
     values = {9: [0.960], 8: [0.966], 7: [0.965], 6: [0.95], 5: [0.94], 0: [0.93]}
     records = [*searched, *(r for n, v in values.items() for r in retests(n, v))]
-    assert of(upcoming(records)) == "8/1 7/1"
+    assert of(upcoming(records)) == "8/1 7/1 0/1"
     assert of(upcoming(records, left=1)) == "8/1"
     # 9 has had three seeds, the new leader one: it catches up first
     more = [each for each in records if each.parent != 9]
-    assert of(upcoming([*more, *retests(9, [0.9655, 0.94, 0.992])])) == "8/1 8/2"
+    assert of(upcoming([*more, *retests(9, [0.9655, 0.94, 0.992])])) == "8/1 0/1 8/2 0/2"
 
 
 def test_it_ends_where_the_best_is_told_apart_from_every_other(searched, upcoming, retests):
@@ -62,7 +62,7 @@ def test_a_lead_that_a_single_look_would_call_goes_on(searched, upcoming, retest
     records = [*searched]
     for number, behind in {9: 0.0, 8: 0.011, 7: 0.2, 6: 0.2, 5: 0.2, 0: 0.2}.items():
         records += retests(number, [each - behind for each in good])
-    assert of(upcoming(records)) == "9/6 8/6"
+    assert of(upcoming(records)) == "9/6 8/6 0/6"
 
 
 def test_it_ends_where_all_are_equal_within_the_margin(searched, upcoming, retests):

@@ -32,6 +32,9 @@ def test_rates_read_as_people_write_them(rate, text):
         (123456.0, "1.235e+05"),
         (3.214e-4, "0.000321"),
         (0.0, "0.0000"),
+        (2.30881, "2.3088"),
+        (44.77861, "44.779"),
+        (129.0908, "129.09"),
         (-2e-9, "-2e-09"),
     ],
 )
@@ -78,9 +81,18 @@ def test_a_searched_text_cannot_break_its_line():
 
 
 @pytest.mark.parametrize(
-    ("values", "digits"), [([0.967, 0.985], 3), ([3.2e-4, 0.5], 6), ([0.0, None], 3), ([0.051], 4)]
+    ("values", "digits"),
+    [
+        ([0.967, 0.985], 3),
+        ([3.2e-4, 0.5], 6),
+        ([0.0, None], 3),
+        ([0.051], 4),
+        ([44.8, 128.0], 2),
+        ([1.5, 128.0], 3),
+        ([30000.0], 0),
+    ],
 )
-def test_digits_show_three_figures_of_the_smallest(values, digits):
+def test_digits_show_three_figures_of_the_smallest_and_fewer_of_large_values(values, digits):
     assert value_digits(values) == digits
 
 

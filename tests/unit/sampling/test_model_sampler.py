@@ -148,7 +148,9 @@ def test_a_proposal_is_quasi_random_until_two_outcomes_differ_and_the_models_fro
     yours = trial(0, SPACE.references()[-1], value=1.0)
     better = trial(1, SPACE.references()[0], value=0.5)
     for known, chooses in (([], False), ([yours], False), ([yours, better], True)):
-        sampler, random = (make_sampler(name, SPACE, direction=DOWN, seed=1) for name in ("auto", "qmc"))
+        sampler, random = (
+            make_sampler(name, SPACE, direction=DOWN, seed=1) for name in ("auto", "qmc")
+        )
         sampler.observe(known)
         assert (sampler.propose(2) != random.propose(2)) == chooses
 
