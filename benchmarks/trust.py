@@ -54,7 +54,7 @@ def main() -> None:
 
 
 HEAD = (
-    "| case | studies | better | of those retested | truly better | bias, s.e. | measured, s.e. "
+    "| case | studies | better | of those retested | truly better (of the others) | bias, s.e. | measured, s.e. "
     "| gain held | retrain held |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
 )
 
@@ -71,6 +71,8 @@ def row(name: str, judged: list[Judged]) -> str:
     held = np.mean([_holds(each) for each in judged])
     covered = np.mean([each.covered for each in judged])
     right = f"{true[better].mean():.1%}" if better.any() else "-"
+    # where few are truly better, most calls are wrong however seldom one is: the right denominator
+    right += f" ({better[~true].mean():.1%})" if not true.all() and true.any() else ""
     final = f"{better[retested].mean():.1%}" if retested.any() else "-"
     return (
         f"| {name} | {len(judged):,} | {better.mean():.1%} | {final} | {right} | {bias:+.2f} | {naive:+.2f} "
