@@ -7,6 +7,7 @@ import pytest
 
 from lrsearch.answer import Decision, build_leaderboard, give_verdict, summarise, verdict_text
 from lrsearch.answer.fold_noise import fold_noise
+from lrsearch.answer.fold_order import level_costs
 from lrsearch.answer.fold_share import rows_part
 from lrsearch.answer.next_steps import SHELL
 from lrsearch.answer.repeats import Repeats, repeats_of
@@ -138,6 +139,23 @@ def test_only_folds_that_every_setting_has_are_compared(folded, found, trial):
     board = build_leaderboard(folded.facts, cut)
     repeats = repeats_of(board.retested, board, Direction.MINIMIZE)
     assert repeats.folds == (0, 1, 2, 4)
+
+
+def test_the_order_is_right_while_folds_are_missing(folded, found):
+    records = found(gain=1.0)
+    # trial 2 lacks the folds that are hard for all, and looks best by its plain mean
+    early = [each for each in records if each.parent != 2 or each.repeat in {0, 2}]
+    board = build_leaderboard(folded.facts, early)
+    assert [each.trial for each in board.retested] == [1, 2, 0]
+    assert min(board.retested, key=lambda each: each.value).trial == 2
+    without = build_leaderboard(replace(folded.facts, folds=None), early)
+    assert [each.trial for each in without.retested] == [2, 1, 0]
+
+
+def test_missing_folds_are_filled_in_by_least_squares():
+    costs = {0: {0: 1.0, 1: 5.0, 2: 3.0}, 1: {0: 2.0, 1: 6.0}, 2: {2: 1.0}}
+    assert level_costs(costs) == pytest.approx({0: 3.0, 1: 4.0, 2: 1.0})
+    assert level_costs({0: {0: 1.0}, 1: {1: 2.0}}) == {0: 1.0, 1: 2.0}, "no fold is shared"
 
 
 def test_repeats_beyond_the_folds_go_round_them_again(folded):
