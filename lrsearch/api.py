@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from lrsearch.answer import Contender
     from lrsearch.definition import StudyDefinition
+    from lrsearch.messages import Listener
     from lrsearch.report.html.page import ReportPage
 
 
@@ -149,13 +152,14 @@ class SearchResult:
         seeds: int | None = None,
         top: int | None = None,
         trial: int | Sequence[int] = (),
+        log_to: str | Sequence[str] = (),
         quiet: bool = False,
     ) -> SearchResult:
         """The same study's result with more retests, as `lrsearch retest` adds and trains them.
 
         seeds: how many in all for each setting. top: how many of the best settings, beside yours.
-        trial: which trials, beside yours. A study that was searched in this process trains here,
-        another one in worker processes by its file.
+        trial: which trials, beside yours. log_to: a tracker, or several, as in a search. A study
+        that was searched in this process trains here, another one in worker processes by its file.
         """
         from lrsearch.launch.searching import retest_study
         from lrsearch.progress.watching import show_progress
@@ -163,11 +167,12 @@ class SearchResult:
         trials = (trial,) if isinstance(trial, int) else tuple(trial)
         wanted = RetestOptions(seeds=seeds, top=top, trials=trials)
         search, machine = self.search_options, self.machine_options
-        with show_progress(quiet=quiet, stream=_stream()) as listen:
-            retest_study(
-                self.study, wanted, search, machine, definition=self.definition, listen=listen
-            )
-        return _result(self.study.name, search, machine, self.definition)
+        with _send_beside(log_to, machine) as tracker:
+            with show_progress(tracker, quiet=quiet, stream=_stream()) as listen:
+                retest_study(
+                    self.study, wanted, search, machine, definition=self.definition, listen=listen
+                )
+            return _result(self.study.name, search, machine, self.definition)
 
     def show(self, trial: int | str) -> None:
         """Print all that is known of a trial (`7`), or of its second retest (`"7/2"`)."""
@@ -249,21 +254,27 @@ def search(
     words = {name: value for name, value in locals().items() if name not in _NO_OPTIONS}
     from lrsearch.launch.searching import read_call, search_study
     from lrsearch.progress.watching import show_progress
-    from lrsearch.trackers.beside import send_beside
 
     check_system()
     wanted, machine = read_call(words)
-    places = (log_to,) if isinstance(log_to, str) else tuple(log_to)
-    with (
-        show_progress(quiet=quiet, verbose=verbose, log_file=log_file, stream=_stream()) as shown,
-        send_beside(places, lambda: machine.url, shown, _say) as listen,
-    ):
-        study = search_study(definition, wanted, machine, listen)
-    here = None if isinstance(definition, str | Path) else definition
-    return _result(study.name, wanted, machine, here)
+    view = partial(show_progress, quiet=quiet, verbose=verbose, log_file=log_file)
+    with _send_beside(log_to, machine) as tracker:
+        with view(tracker, stream=_stream()) as listen:
+            study = search_study(definition, wanted, machine, listen)
+        here = None if isinstance(definition, str | Path) else definition
+        return _result(study.name, wanted, machine, here)
 
 
 _NO_OPTIONS = frozenset({"definition", "log_to", "quiet", "verbose", "log_file"})
+
+
+def _send_beside(
+    log_to: str | Sequence[str], machine: MachineOptions
+) -> AbstractContextManager[Listener]:
+    from lrsearch.trackers.beside import send_beside
+
+    places = (log_to,) if isinstance(log_to, str) else tuple(log_to)
+    return send_beside(places, lambda: machine.url, _say)
 
 
 def _say(text: str) -> None:

@@ -34,6 +34,7 @@ class Forecast:
     yours: int  # trainings of yours, retests included
     workers: int
     waits: bool  # whether retests follow the search
+    stops: bool = False  # whether the pruner may end trials sooner; all are counted whole here
 
     def total_seconds(self, trainings: int | None = None) -> float:
         """Seconds of all trainings, or of the first `trainings`."""

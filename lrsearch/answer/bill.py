@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from lrsearch.answer.pace import trainings_left
-from lrsearch.budget import trials_at_once
+from lrsearch.budget import FULL_RUNS, trials_at_once
 from lrsearch.forecast import Forecast, TimedSteps
 from lrsearch.values import Json, Origin, StudyFacts, StudyRecord, Trials
 
@@ -31,6 +31,7 @@ class Bill:
     at_once: int = 1  # trainings, on all of the workers
     seconds: float | None = None  # until all is done; None: nobody knows yet
     limit_seconds: float | None = None  # these fit into so much time, which is what limits them
+    stops: bool = False  # whether trials may be stopped early, which `seconds` does not foresee
 
     @property
     def trainings(self) -> int | None:
@@ -155,7 +156,15 @@ def forecast(
         yours=max(0, 1 + plan.retest_seeds - ended),
         workers=workers,
         waits=bool(plan.retest_seeds),
+        stops=_may_stop(study),
     )
+
+
+def _may_stop(study: StudyRecord) -> bool:
+    """Whether the study is long enough for its pruner to stop a trial early."""
+    if study.plan.pruner == "none":
+        return False
+    return study.plan.pruner != "auto" or study.trials is None or study.trials > FULL_RUNS
 
 
 def _batch_seconds(figures: Mapping[str, Json], at_once: int) -> tuple[int, float | None]:

@@ -5,13 +5,14 @@ Pure functions of records and their row scores.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lrsearch.answer.leaderboard import Contender, Leaderboard
 from lrsearch.answer.paired_rows import Scores, pair_rows
 from lrsearch.answer.repeats import repeats_of
-from lrsearch.answer.row_noise import row_noise
+from lrsearch.answer.row_noise import carrying_rows, row_noise, rows_freedom
 from lrsearch.values import Direction, TrialRecord
 
 
@@ -32,6 +33,8 @@ class TestLook:
     rows_variance: float
     per_training: tuple[float, float]
     rows: int | None
+    carrying: float | None  # rows that carry the gain's noise
+    rows_df: float  # degrees of freedom of `rows_variance`
     correlation: float
     looks: int  # trainings that the test split was looked at with
 
@@ -56,17 +59,22 @@ def look_at_test(
     by_row = pair_rows(
         trainings, [each.trial for each in both], direction, scores, needed=both, split="test"
     )
-    rows = None
+    rows, carrying, rows_df, own = None, None, math.inf, [0.0, 0.0]
     if by_row is not None:
-        rows = row_noise([by_row.scores[each.trial] for each in both], rows=by_row.rows)
+        costs = [by_row.scores[each.trial] for each in both]
+        rows = row_noise(costs, rows=by_row.rows)
         own = [float(each) for each in rows.per_training]
+        carrying = carrying_rows(costs, 0, 1)
+        rows_df = rows_freedom(carrying, costs[1].shape[1])
     looks = sum(len(each.retest.test) for each in leaderboard.retested if each.retest)
     return TestLook(
         gain=repeats.mean(last) - repeats.mean(0),
         variances=(noise.variance(0), noise.variance(last)),
         rows_variance=0.0 if rows is None else rows.difference(0, 1),
-        per_training=(0.0, 0.0) if rows is None else (own[0], own[1]),
+        per_training=(own[0], own[1]),
         rows=None if rows is None else rows.rows,
+        carrying=carrying,
+        rows_df=rows_df,
         correlation=_correlation(finalists, yours, direction),
         looks=looks,
     )

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 from lrsearch.answer.final_look import TestLook
 from lrsearch.answer.leaderboard import Leaderboard
 from lrsearch.answer.measured import Measured
-from lrsearch.answer.selection import Misses
+from lrsearch.answer.selection import Misses, spread_by
 from lrsearch.answer.spread import Bounds, clip
 from lrsearch.values import Direction, Json
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
 
 LEVEL = 0.95
+LEAST_CARRYING = 2.5  # rows; below, their noise is not normal
+WIDER = 4.0  # by so much the interval is wider then
 
 
 class Decision(StrEnum):
@@ -52,6 +54,12 @@ class Gain:
     seeds_variance: float  # of one training of each of the two
     rows_variance: float
     folds: int | None = None
+    carrying: float | None = None  # rows that carry this noise, where rows are counted
+
+    @property
+    def heavy_tailed(self) -> bool:
+        """Whether so few rows carry the noise that the split does not show how large it is."""
+        return self.carrying is not None and self.carrying < LEAST_CARRYING
 
     def decide(self, margin: float) -> Decision:
         low, high = self.interval
@@ -66,6 +74,7 @@ class Gain:
             "interval": list(self.interval),
             "rows": self.rows,
             "folds": self.folds,
+            "heavy_tailed": self.heavy_tailed,
         }
 
 
@@ -93,17 +102,22 @@ def gain_on_validation(measured: Measured, misses: Misses) -> Gain:
     race, rows, place = measured.race, measured.rows, measured.place
     m = len(race.searched)
     raw = race.yours_mean - float(race.retested[place])
-    variances, least = race.variances[[place, m]].sum(), race.per_training[[place, m]].sum()
+    repeats, variances = measured.repeats, float(race.variances[[place, m]].sum())
     return _gain(
         misses,
         raw,
         misses.yours - misses.finalists[:, 0],
         rows=None if rows is None else rows.rows,
-        folds=len(set(measured.repeats.folds)) or None,
-        seeds_variance=max(float(variances), float(least)),
-        rows_variance=(
-            measured.repeats.ratio * float(variances) if rows is None else rows.difference(place, m)
+        folds=len(set(repeats.folds)) or None,
+        seeds_variance=max(
+            repeats.seeds_part * variances, float(race.per_training[[place, m]].sum())
         ),
+        rows_variance=(
+            (repeats.fold_share + repeats.overlap) * variances
+            if rows is None
+            else rows.difference(place, m)
+        ),
+        carrying=measured.carrying,
     )
 
 
@@ -114,7 +128,7 @@ def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
     race = measured.race
     draws, random = len(misses.yours), np.random.default_rng(1)
     seeds = float(race.seeds[measured.place]), race.yours_seeds
-    own = [random.standard_normal(draws) / math.sqrt(each) for each in seeds]
+    own = [random.standard_normal(draws) * math.sqrt(race.variance(each)) for each in seeds]
     shared, rest = test.correlation, math.sqrt(1 - test.correlation**2)
     deviations = [
         np.sqrt(np.maximum(misses.scales**2 * each, least))
@@ -126,6 +140,7 @@ def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
         for deviation, luck, fresh in zip(deviations, lucks, own, strict=True)
     )
     rows = math.sqrt(test.rows_variance) * random.standard_normal(draws)
+    rows *= spread_by(test.rows_df, draws, random)
     return _gain(
         misses,
         test.gain,
@@ -134,6 +149,7 @@ def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
         folds=len(set(measured.repeats.folds)) or None,
         seeds_variance=max(sum(test.variances), sum(test.per_training)),
         rows_variance=test.rows_variance,
+        carrying=test.carrying,
     )
 
 
@@ -146,9 +162,10 @@ def _gain(
     folds: int | None,
     seeds_variance: float,
     rows_variance: float,
+    carrying: float | None,
 ) -> Gain:
     low, high = misses.interval(missed, LEVEL)
-    return Gain(
+    gain = Gain(
         measured=raw,
         value=raw - misses.mean(missed),
         interval=(raw - high, raw - low),
@@ -156,7 +173,14 @@ def _gain(
         folds=folds,
         seeds_variance=seeds_variance,
         rows_variance=rows_variance,
+        carrying=carrying,
     )
+    return _widened(gain) if gain.heavy_tailed else gain
+
+
+def _widened(gain: Gain) -> Gain:
+    low, high = (gain.value + WIDER * (end - gain.value) for end in gain.interval)
+    return replace(gain, interval=(low, high))
 
 
 def expect_trainings(
@@ -196,8 +220,12 @@ def _one_more(
     race, rows = measured.race, measured.rows
     random = np.random.default_rng(2 + place)
     # what all settings share moves both the split that was and the one to come
-    splits = 0.0 if rows is None else float(rows.own[place] + rows.common) / rows.rows
-    splits += measured.repeats.fold_variance * (1 + measured.repeats.share(0))
+    splits = np.zeros(len(missed))
+    if rows is not None:
+        splits += float(rows.own[place] + rows.common) / rows.rows
+    if spread := measured.repeats.fold_variance * (1 + measured.repeats.share(0)):
+        df = len(set(measured.repeats.folds)) - 1  # few folds tell their own variance badly
+        splits += spread * df / random.chisquare(df, len(missed))
     training = np.maximum(misses.scales**2 * race.variances[place], race.per_training[place])
     new = np.sqrt(splits + training) * random.standard_normal(len(missed)) - missed
     ends = [direction.cost(cost + each) for each in misses.interval(new, LEVEL)]

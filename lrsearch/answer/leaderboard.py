@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lrsearch.answer.fold_order import level_costs
 from lrsearch.answer.ranking import find_yours, rank_trials
 from lrsearch.answer.spread import Bounds, Retested
 from lrsearch.values import (
-    Direction,
     Json,
     Origin,
     Setting,
@@ -91,7 +91,7 @@ def build_leaderboard(facts: StudyFacts, records: Trials) -> Leaderboard:
     retests = _retests(records, facts)
     retested = _by_mean(
         [make_contender(each, retests[each.number]) for each in ranked if each.number in retests],
-        facts.direction,
+        facts,
     )
     return Leaderboard(
         best=_best(ranked, retests, retested),
@@ -180,16 +180,28 @@ def _yours(records: Trials, retests: Mapping[int, Retested]) -> Contender | None
     return make_contender(record, retests.get(record.number))
 
 
-def _by_mean(contenders: Sequence[Contender], direction: Direction) -> tuple[Contender, ...]:
+def _by_mean(contenders: Sequence[Contender], facts: StudyFacts) -> tuple[Contender, ...]:
     """Best mean first, however good the other values of those that lost a seed.
 
     After all that lost no seed come those that lost some, then those that lost every one, by their
-    single training.
+    single training. With folds, a fold that is still to come is filled in from the others.
     """
+    cost = facts.direction.cost
+    levels = level_costs(
+        {
+            each.trial: {
+                seed: cost(value)
+                for seed, value in zip(each.retest.seeds, each.retest.values, strict=True)
+            }
+            for each in contenders
+            if facts.folds and each.retest is not None and each.seeds
+        }
+    )
 
     def key(each: Contender) -> tuple[bool, bool, float, int]:
         assert each.retest is not None
         assert each.value is not None
-        return not each.seeds, each.retest.lost > 0, direction.cost(each.value), each.trial
+        level = levels.get(each.trial, cost(each.value))
+        return not each.seeds, each.retest.lost > 0, level, each.trial
 
     return tuple(sorted(contenders, key=key))

@@ -6,6 +6,7 @@ the race, or, where a retested setting lacks them, only seeds are counted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ from lrsearch.answer.final_look import TestLook, look_at_test
 from lrsearch.answer.leaderboard import Contender, Leaderboard
 from lrsearch.answer.paired_rows import Scores, pair_rows, trainings_of
 from lrsearch.answer.repeats import Repeats, repeats_of
-from lrsearch.answer.row_noise import RowNoise, row_noise
+from lrsearch.answer.row_noise import RowNoise, carrying_rows, row_noise, rows_freedom
 from lrsearch.answer.seed_noise import seed_noise
 from lrsearch.answer.selection import Race
 from lrsearch.values import Direction, TrialRecord, Trials
@@ -32,6 +33,7 @@ class Measured:
     rows: RowNoise | None
     repeats: Repeats  # of the finalists, best first, and of yours
     test: TestLook | None
+    carrying: float | None = None  # rows of the split that carry the gain's noise
 
     @property
     def place(self) -> int:
@@ -91,19 +93,23 @@ def _measured(
     if by_row is not None:
         candidates = [each for each in candidates if each.number in by_row.scores]
     numbers = tuple(each.number for each in candidates)
-    rows = None
+    rows, carrying, rows_df = None, None, math.inf
     if by_row is not None:
         order = (*numbers, yours.trial)
-        rows = row_noise([by_row.scores[each] for each in order], rows=by_row.rows)
+        costs = [by_row.scores[each] for each in order]
+        rows = row_noise(costs, rows=by_row.rows)
+        carrying = carrying_rows(costs, order.index(challenger.trial), -1)
+        rows_df = rows_freedom(carrying, costs[-1].shape[1])
         repeats = _by_row(repeats, rows, [order.index(each.trial) for each in needed])
     return Measured(
         challenger=challenger,
         yours=yours,
         trials=numbers,
-        race=_race(candidates, finalists, direction, repeats, rows),
+        race=_race(candidates, finalists, direction, repeats, rows, rows_df),
         rows=rows,
         repeats=repeats,
         test=look_at_test(leaderboard, finalists, direction, trainings, scores),
+        carrying=carrying,
     )
 
 
@@ -133,6 +139,7 @@ def _race(
     direction: Direction,
     repeats: Repeats,
     rows: RowNoise | None,
+    rows_df: float,
 ) -> Race:
     import numpy as np
 
@@ -146,7 +153,7 @@ def _race(
         variances *= rows.residuals / rows.residuals[known].mean()
     for number, each in enumerate(finalists):
         place = places[each.trial]
-        retested[place], seeds[place] = repeats.mean(number), 1 / repeats.share(number)
+        retested[place], seeds[place] = repeats.mean(number), 1 / repeats.independent_share(number)
         variances[place] = noise.variance(number)
     variances[m] = noise.variance(yours)
     # the search's fold as hard as all of them are: the settings compare across folds then
@@ -156,10 +163,12 @@ def _race(
         retested=retested,
         seeds=seeds,
         yours_mean=repeats.mean(yours),
-        yours_seeds=1 / repeats.share(yours),
+        yours_seeds=1 / repeats.independent_share(yours),
         variances=variances,
         df=repeats.freedom(0, yours),
-        carried=repeats.share(0) if repeats.folds else 0.0,
+        carried=repeats.fold_share if 0 in repeats.folds else 0.0,
+        overlap=repeats.overlap,
         rows=np.zeros((m + 1, m + 1)) if rows is None else rows.contrasts / rows.rows,
         per_training=np.zeros(m + 1) if rows is None else rows.per_training,
+        rows_df=rows_df,
     )

@@ -2,6 +2,7 @@
 
 Without folds every retest counts. With folds those count that every setting has, and a mean of
 them is less sure than of as many trainings on fresh data, since the folds' training rows overlap.
+That holds for the part of the noise that rows make; seeds are drawn anew.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lrsearch.answer.fold_noise import FoldNoise, fold_noise
+from lrsearch.answer.fold_share import rows_part
 from lrsearch.answer.leaderboard import Contender, Leaderboard
-from lrsearch.answer.seed_noise import SeedNoise, fold_noise, seed_noise
+from lrsearch.answer.seed_noise import SeedNoise, seed_noise
 from lrsearch.values import Direction
 
 
@@ -21,13 +24,15 @@ class Repeats:
 
     costs: (m,) lists, of equal folds in equal order where there are folds. noise: of one training;
     None where nothing is known of it. ratio: validation rows by training rows of a fold, 0 without
-    folds. folds: of each cost, in their order; none without folds.
+    folds. folds: of each cost, in their order; none without folds. rows_part: of a training's
+    variance, the part that rows make; counted with folds alone.
     """
 
     costs: tuple[tuple[float, ...], ...]
-    noise: SeedNoise | None
+    noise: SeedNoise | FoldNoise | None
     ratio: float = 0.0
     folds: tuple[int, ...] = ()
+    rows_part: float = 1.0
 
     def mean(self, place: int) -> float:
         return math.fsum(self.costs[place]) / len(self.costs[place])
@@ -35,10 +40,32 @@ class Repeats:
     def share(self, place: int) -> float:
         """The variance of a setting's mean, in that of one training.
 
-        1/n, and of n trainings on folds 1/n + n2/n1 (Nadeau and Bengio 2003), where n2 validation
-        rows come to n1 training rows.
+        1/n by seeds, and 1/k + n2/n1 by the rows of k folds (Nadeau and Bengio 2003), where n2
+        validation rows come to n1 training rows.
         """
-        return 1 / len(self.costs[place]) + self.ratio
+        return self.independent_share(place) + self.overlap
+
+    def independent_share(self, place: int) -> float:
+        """The same as if the folds' training rows did not overlap."""
+        return self.seeds_part / len(self.costs[place]) + self.fold_share
+
+    @property
+    def seeds_part(self) -> float:
+        """Of a training's variance, the part that more seeds on the same folds make smaller."""
+        return 1 - self.rows_part if self.folds else 1.0
+
+    @property
+    def fold_share(self) -> float:
+        """What the rows of k folds make of a mean's variance, in that of one training.
+
+        As much has a setting's mean in common with the luck of its training on one of the folds.
+        """
+        return self.rows_part / len(set(self.folds)) if self.folds else 0.0
+
+    @property
+    def overlap(self) -> float:
+        """What the overlap of the folds' training rows adds to it."""
+        return self.rows_part * self.ratio if self.folds else 0.0
 
     def error(self, one: int, other: int) -> float:
         """The variance of the difference of two settings' means."""
@@ -94,13 +121,38 @@ def repeats_of(
     if not common:
         return None
     costs = [tuple(direction.cost(own[seed]) for seed in common) for own in values]
-    folds = _folds(group[0])
+    by_seed = _folds(group[0])
+    folds = tuple(by_seed[seed] for seed in common)
+    noise = fold_noise(costs)
+    part = _rows_part(group, costs, folds, direction, noise) if noise else 1.0
     return Repeats(
         costs=tuple(costs),
-        noise=fold_noise(costs),
+        noise=noise,
         ratio=leaderboard.fold_ratio,
-        folds=tuple(folds[seed] for seed in common),
+        folds=folds,
+        rows_part=part,
     )
+
+
+def _rows_part(
+    group: Sequence[Contender],
+    costs: Sequence[Sequence[float]],
+    folds: Sequence[int],
+    direction: Direction,
+    noise: FoldNoise,
+) -> float:
+    alike = [place for place in range(len(group)) if place not in noise.alone]
+    chosen = [
+        direction.cost(value) - _on_fold(costs[place], folds, 0)
+        for place in alike
+        if not group[place].is_yours and (value := group[place].searched) is not None and 0 in folds
+    ]
+    return rows_part([costs[each] for each in alike], folds, chosen, variance=noise.pooled)
+
+
+def _on_fold(costs: Sequence[float], folds: Sequence[int], fold: int) -> float:
+    found = [cost for cost, number in zip(costs, folds, strict=True) if number == fold]
+    return math.fsum(found) / len(found)
 
 
 def _values(each: Contender) -> tuple[float, ...]:

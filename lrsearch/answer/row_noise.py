@@ -6,6 +6,7 @@ two are told apart by settings that were trained more than once. Knows arrays on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -137,11 +138,42 @@ def _residuals(scores: Sequence[Floats], shared: Floats) -> Floats:
 def _within(scores: Floats) -> tuple[float, float]:
     """The mean square of rows by trainings of one setting, and its degrees of freedom.
 
-    As many rows count as would carry it evenly: (sum of squares)^2 / sum of (squares^2).
+    As many rows count as carry it.
     """
     rest = scores - scores.mean(axis=0) - scores.mean(axis=1, keepdims=True) + scores.mean()
     trainings, rows = scores.shape
-    each_row = (rest**2).sum(axis=0)
-    total = float(each_row.sum())
-    carried = total**2 / float((each_row**2).sum()) if total else float(rows)
-    return total / ((trainings - 1) * (rows - 1)), (trainings - 1) * carried
+    squares = (rest**2).sum(axis=0)
+    mean_square = float(squares.sum()) / ((trainings - 1) * (rows - 1))
+    return mean_square, (trainings - 1) * _carrying(squares)
+
+
+def _carrying(squares: Floats) -> float:
+    """How many rows would carry the sum of squares evenly: (sum)^2 / sum of (squares^2).
+
+    n / kurtosis of n rows: a third of them where they are normal, 1 where one row is all.
+    """
+    total = float(squares.sum())
+    return total**2 / float((squares**2).sum()) if total else float(len(squares))
+
+
+def rows_freedom(carrying: float, rows: int) -> float:
+    """The degrees of freedom of a variance over rows of which so many carry it.
+
+    2 n / (kurtosis - 1), where the kurtosis is n / carrying: n - 1 where the rows are normal.
+    """
+    return 2 * rows * carrying / (rows - carrying) if carrying < rows else math.inf
+
+
+def carrying_rows(scores: Sequence[Floats], one: int, other: int) -> float:
+    """How many rows carry the noise of the difference between two settings.
+
+    The geometric mean of two numbers: the rows that carry the spread of the difference, and those
+    that carry the spread of what all settings share. Where a few rows carry nearly all of a loss,
+    a split may hold none of the rows on which the two differ: then the difference looks even.
+    """
+    import numpy as np
+
+    means = np.array([each.mean(axis=0) for each in scores], dtype=np.float64)
+    both = means[one] - means[other], means.mean(axis=0)
+    first, second = (_carrying((each - each.mean()) ** 2) for each in both)
+    return math.sqrt(first * second)

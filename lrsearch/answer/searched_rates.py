@@ -52,7 +52,8 @@ def searched_range(study: StudyRecord, records: Trials, setting: Setting) -> tup
     base = facts.yours.batch_size
     low, high = rate_range(setting, asked=facts.asked_rates, base=base)
     unit = unit_rate(setting, base)
-    tried = [place * unit for _, each, place in _places(study, records) if each.optimizer == name]
+    mine = [each for each in records if each.setting is not None and each.setting.optimizer == name]
+    tried = [place * unit for _, _, place in _places(study, mine)]
     return min([low, *tried]), min(max([high, *tried]), OPTIMIZERS[name].clamp)
 
 

@@ -68,7 +68,7 @@ def seed_noise(groups: Sequence[Sequence[float]], scales: Sequence[float] = ()) 
     that the groups' own should be proportional to; those of a group whose scale is 0 count as they
     are.
     """
-    own = tuple(map(_variance, groups))
+    own = tuple(map(variance_of, groups))
     df = tuple(max(0, len(each) - 1) for each in groups)
     if not sum(df):
         return None
@@ -85,25 +85,9 @@ def _relative(scales: Sequence[float]) -> tuple[float, ...]:
     return tuple(each / mean for each in scales)
 
 
-def _variance(values: Sequence[float]) -> float:
+def variance_of(values: Sequence[float]) -> float:
+    """The sample variance; 0 of a single value."""
     if len(values) < 2:  # noqa: PLR2004 - a variance takes two
         return 0.0
     mean = math.fsum(values) / len(values)
     return math.fsum((each - mean) ** 2 for each in values) / (len(values) - 1)
-
-
-def fold_noise(costs: Sequence[Sequence[float]]) -> SeedNoise | None:
-    """The noise of settings that were trained on the same folds; costs: (m, n), a fold a column.
-
-    What a fold does to all settings is taken out. What is left has the training's seed in it, and
-    the fold's own liking for a setting. None where there is one setting, or one fold.
-    """
-    m, n = len(costs), len(costs[0])
-    if m < 2 or n < 2:  # noqa: PLR2004
-        return None
-    columns = [math.fsum(column) / m for column in zip(*costs, strict=True)]
-    apart = [[each - fold for each, fold in zip(row, columns, strict=True)] for row in costs]
-    # (n - 1)(m - 1) degrees of freedom of all the residuals; each setting has its share
-    df = (n - 1) * (m - 1) / m
-    own = tuple(_variance(row) * (n - 1) / df for row in apart)
-    return SeedNoise(own=own, df=(df,) * m, pooled=math.fsum(own) / m, scales=(1.0,) * m)

@@ -33,12 +33,15 @@ class Race:
     """What was measured of m searched settings and of yours, and how noisy it is.
 
     searched: (m,) costs of the search's one training. retested: (m,) means of the retests, NaN
-    where a setting has none. seeds: (m,) retests of each, 0 for none; of folds, whose training rows
-    overlap, as many as their mean is worth. yours_mean, yours_seeds: of yours. variances: (m + 1,)
-    of one training, yours last, as seeds make it. df: the degrees of freedom of these. rows:
-    (m + 1, m + 1) covariance of what the rows of the split do to the costs. per_training: (m + 1,)
-    the part of the variances that is made row by row. carried: the part of a search training's luck
-    that the mean of its retests has, too: the search's fold is one of theirs.
+    where a setting has none. seeds: (m,) retests of each, 0 for none; of folds that were trained
+    several times, as many as their mean is worth. yours_mean, yours_seeds: of yours. variances:
+    (m + 1,) of one training, yours last, as seeds make it. df: the degrees of freedom of these.
+    rows: (m + 1, m + 1) covariance of what the rows of the split do to the costs. per_training:
+    (m + 1,) the part of the variances that is made row by row. carried: the part of a search
+    training's luck that the mean of its retests has, too: the search's fold is one of theirs.
+    overlap: the variance that folds add to a mean since their training rows overlap, in that of one
+    training. As a bound it widens the intervals, and flatters nobody. rows_df: the degrees of
+    freedom of `rows`.
     """
 
     searched: Floats
@@ -51,6 +54,12 @@ class Race:
     rows: Floats
     per_training: Floats
     carried: float = 0.0
+    overlap: float = 0.0
+    rows_df: float = math.inf
+
+    def variance(self, seeds: float) -> float:
+        """Of a mean over so many, in that of one training, with the overlap."""
+        return 1 / seeds + self.overlap
 
     @property
     def finalists(self) -> int:
@@ -111,6 +120,7 @@ def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
     deviations = _deviations(race, scales)
     # float32: half the time of what takes most of it
     rows = random.standard_normal((draws, m + 1), dtype=np.float32) @ _root(race.rows).T
+    rows = rows * spread_by(race.rows_df, draws, random)[:, None]
     search_luck = random.standard_normal((draws, m), dtype=np.float32)
     search_miss = rows[:, :m] + deviations[:, :m] * search_luck
     searched = centres + search_miss
@@ -122,6 +132,10 @@ def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
     misses = fixed + deviation * luck
     order = np.argsort(centres[chosen] + misses, axis=1)
     yours_luck = random.standard_normal(draws) / np.sqrt(race.yours_seeds)
+    if race.overlap:
+        wider = np.sqrt(race.overlap) * random.standard_normal((draws, k + 1))
+        luck, yours_luck = luck + wider[:, :k], yours_luck + wider[:, k]
+        misses = fixed + deviation * luck
     first = np.take_along_axis(chosen, order, axis=1)[:, 0]
     return Misses(
         weights=_likeness(race, centres, first),
@@ -133,6 +147,16 @@ def choose_anew(race: Race, *, draws: int = DRAWS, seed: int = 0) -> Misses:
         searched=searched,
         search_misses=search_miss,
     )
+
+
+def spread_by(df: float, draws: int, random: np.random.Generator) -> Floats:
+    """(draws,) what a standard deviation that was estimated with `df` may truly be, over it."""
+    import numpy as np
+
+    if math.isinf(df):
+        return np.ones(draws)
+    found: Floats = np.sqrt(df / random.chisquare(df, draws))
+    return found
 
 
 def _retest_anew(

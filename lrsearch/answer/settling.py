@@ -7,9 +7,9 @@ what it must exclude, by 2.8: 1.96 for the interval and 0.84 for the power.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from lrsearch.answer.gains import Decision, Gain
+from lrsearch.answer.gains import LEAST_CARRYING, Decision, Gain
 from lrsearch.answer.next_steps import Ways
 from lrsearch.answer.verdict import StudyVerdict
 from lrsearch.values import Json
@@ -17,6 +17,7 @@ from lrsearch.values import Json
 ERRORS_APART = 2.8
 MOST_SEEDS = 30  # of each setting that are worth naming
 MOST_ROWS = 10_000_000  # of a split that are worth naming
+MOST_TIMES = 30  # the rows of folds that are worth naming
 FIRST_SEEDS = 3
 DIGITS = 2  # of a number of rows: it is an estimate
 
@@ -77,6 +78,12 @@ def _settle(verdict: StudyVerdict, gain: Gain, study: str, ways: Ways) -> NextSt
             f"{rows:,} rows could, with {seeds} seeds of each."
         )
         return NextStep(action="rows", text=text, seeds=seeds, rows=rows)
+    if gain is verdict.validation and gain.folds and (times := _rows_times(gain, verdict.margin)):
+        text = (
+            "No number of seeds on these folds would probably settle it: about "
+            f"{times} times the rows could."
+        )
+        return NextStep(action="rows", text=text)
     text = f"Nothing within reason settles it, {MOST_SEEDS} seeds of each included: take either."
     return NextStep(action="keep", text=text)
 
@@ -92,6 +99,8 @@ def needed(gain: Gain, margin: float, *, have: int) -> tuple[int | None, int | N
     The rows are None where those that are there suffice. Both are None where nothing within reason
     would.
     """
+    if gain.heavy_tailed:
+        return _light_tailed(gain, margin, have=have)
     away = max(gain.value, margin - gain.value)
     room = (away / ERRORS_APART) ** 2
     if away <= 0 or not math.isfinite(room):
@@ -104,6 +113,23 @@ def needed(gain: Gain, margin: float, *, have: int) -> tuple[int | None, int | N
         return None, None
     rows = _rounded(math.ceil(gain.rows * gain.rows_variance / (room / 2)))
     return (max(seeds, have), rows) if gain.rows < rows <= MOST_ROWS else (None, None)
+
+
+def _rows_times(gain: Gain, margin: float) -> int | None:
+    """How many times the rows would probably settle it, all noise taken to be theirs."""
+    away = max(gain.value, margin - gain.value)
+    variance = gain.seeds_variance / (gain.folds or 1) + gain.rows_variance
+    times = math.ceil(variance * (ERRORS_APART / away) ** 2) if away > 0 else 0
+    return times if 1 < times <= MOST_TIMES else None
+
+
+def _light_tailed(gain: Gain, margin: float, *, have: int) -> tuple[int | None, int | None]:
+    """The same where a few rows carry the noise: rows of which twice the least would."""
+    assert gain.rows is not None
+    assert gain.carrying is not None
+    seeds, rows = needed(replace(gain, carrying=None), margin, have=have)
+    least = _rounded(math.ceil(gain.rows * 2 * LEAST_CARRYING / gain.carrying))
+    return (seeds, max(least, rows or 0)) if seeds is not None else (None, None)
 
 
 def _seeds(variance: float, room: float) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lrsearch.answer.gains import Decision, Gain
+from lrsearch.answer.gains import WIDER, Decision, Gain
 from lrsearch.answer.verdict import StudyVerdict
 from lrsearch.answer.words import count_text
 from lrsearch.values import TrialState
@@ -24,6 +24,11 @@ def _sentences(verdict: StudyVerdict) -> Iterator[str]:
         yield _contradiction(verdict)
     yield _decision(verdict, gain)
     yield _counted(verdict, gain)
+    if gain.heavy_tailed:
+        yield (
+            f"A few rows carry nearly all of the loss, and a split of {gain.rows:,} may lack such "
+            f"rows: the interval is {WIDER:.0f} times as wide for that."
+        )
     if verdict.test is not None:
         trainings = count_text(verdict.looks, "training")
         yield f"The test split decides; {trainings} looked at it."

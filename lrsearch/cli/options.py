@@ -282,12 +282,18 @@ def take_options(given: dict[str, Any]) -> tuple[SearchOptions, MachineOptions]:
 
 
 def show_progress(
-    *, as_json: bool, quiet: bool, verbose: bool, log_file: str | None
+    tracker: Listener | None = None,
+    *,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    log_file: str | None,
 ) -> AbstractContextManager[Listener]:
-    """Show progress by the output options; none with --json."""
+    """Show progress by the output options, none with --json; `tracker` hears all of it, too."""
     from lrsearch.progress import watching  # late: this import takes longer than all of --help
 
-    return watching.show_progress(quiet=quiet or as_json, verbose=verbose, log_file=log_file)
+    quiet = quiet or as_json
+    return watching.show_progress(tracker, quiet=quiet, verbose=verbose, log_file=log_file)
 
 
 def echo(data: Json, text: str, *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ import click
 from lrsearch.cli.completing import complete_search_trial, study_argument
 from lrsearch.cli.options import echo, more_training_options, show_progress, take_options
 from lrsearch.cli.run import print_answer
+from lrsearch.cli.tracking import log_to_option, track
 
 if TYPE_CHECKING:
     from lrsearch.launch.queueing import RetestsAdded
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     "is hardest to tell from, until it is told apart or N are spent.",
 )
 @click.option("--plan-only", is_flag=True, help="Add them and leave; attached workers train them.")
+@log_to_option
 @more_training_options
 def retest(
     study: str,
@@ -56,6 +58,7 @@ def retest(
     trials: tuple[int, ...],
     total: int | None,
     plan_only: bool,
+    log_to: tuple[str, ...],
     study_file: Path | None,
     as_json: bool,
     **options: Any,
@@ -78,16 +81,17 @@ def retest(
     if total and (seeds or top or trials):
         raise click.UsageError("--total chooses settings and seeds itself: give it alone.")
     search, machine = take_options(options)
-    with show_progress(as_json=as_json, **options) as listen:
-        common: Any = {"plan_only": plan_only, "study_file": study_file, "listen": listen}
-        added: Race | RetestsAdded
-        if total:
-            added = race(study, total, search, machine, **common)
-        else:
-            wanted = RetestOptions(seeds=seeds, top=top, trials=trials)
-            added = train_retests(study, wanted, search, machine, **common)
-    if added.taken.over and not plan_only and not added.stopped:
-        print_answer(study, machine.storage, as_json=as_json, beside=added.to_json())
-    else:
-        data = {**added.to_json(), "answer": None}
-        echo(data, f"{added}. {added.next_step}".strip(), as_json=as_json)
+    with track(log_to, machine) as tracker:
+        with show_progress(tracker, as_json=as_json, **options) as listen:
+            common: Any = {"plan_only": plan_only, "study_file": study_file, "listen": listen}
+            added: Race | RetestsAdded
+            if total:
+                added = race(study, total, search, machine, **common)
+            else:
+                wanted = RetestOptions(seeds=seeds, top=top, trials=trials)
+                added = train_retests(study, wanted, search, machine, **common)
+        if added.taken.over and not plan_only and not added.stopped:
+            print_answer(study, machine.storage, as_json=as_json, beside=added.to_json())
+            return
+    data = {**added.to_json(), "answer": None}
+    echo(data, f"{added}. {added.next_step}".strip(), as_json=as_json)

@@ -107,14 +107,12 @@ def start_study(
         return
     from lrsearch.launch.run import run_study
 
-    with (
-        show_progress(as_json=as_json, **options) as shown,
-        track(log_to, machine, shown) as listen,
-    ):
-        study = run_study(study_file, search, machine, create_only=create_only, listen=listen)
-    if not create_only:
-        print_answer(study.name, machine.storage, as_json=as_json)
-        return
+    with track(log_to, machine) as tracker:
+        with show_progress(tracker, as_json=as_json, **options) as listen:
+            study = run_study(study_file, search, machine, create_only=create_only, listen=listen)
+        if not create_only:
+            print_answer(study.name, machine.storage, as_json=as_json)
+            return
     name = study.name
     ready = f"{name} is ready; attach workers with: lrsearch attach {quote(name)}"
     echo({"study": name, "created": True}, ready, as_json=as_json)
@@ -153,8 +151,8 @@ def attach(study: str, *, flags: tuple[str, ...], as_json: bool, **options: Any)
 
     log_to = options.pop("log_to")
     with (
-        show_progress(as_json=as_json, **options) as shown,
-        track(log_to, machine, shown) as listen,
+        track(log_to, machine) as tracker,
+        show_progress(tracker, as_json=as_json, **options) as listen,
     ):
         record = attach_workers(
             study, search, machine, study_file=study_file, leave_by=leave_by, listen=listen

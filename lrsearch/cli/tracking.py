@@ -80,10 +80,11 @@ def _watch_input(over: threading.Event) -> None:
     over.set()
 
 
-def track(
-    places: Sequence[str], machine: MachineOptions, listen: Listener
-) -> AbstractContextManager[Listener]:
-    """Have a search sent to `places` meanwhile, as --log-to asks; gives its listener."""
+def track(places: Sequence[str], machine: MachineOptions) -> AbstractContextManager[Listener]:
+    """Have a search sent to `places` meanwhile, as --log-to asks, by the listener that this gives.
+
+    What follows the search within the block, such as the answer, does not wait for the trackers.
+    """
     from lrsearch.trackers.beside import send_beside
 
-    return send_beside(places, lambda: machine.url, listen, partial(click.echo, err=True))
+    return send_beside(places, lambda: machine.url, partial(click.echo, err=True))

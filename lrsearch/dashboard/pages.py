@@ -112,7 +112,10 @@ class Pages:
 
     def _live(self, title: str, body: Content, version: str, state: str) -> str:
         """A page that looks for changes."""
-        head = tag("link", rel="stylesheet", href=f"{self._root}/assets/{STYLE}")
+        head = [
+            tag("link", rel="stylesheet", href=f"{self._root}/assets/{STYLE}"),
+            tag("link", rel="icon", href=f"{self._root}/favicon.ico"),
+        ]
         script = tag("script", src=f"{self._root}/assets/{SCRIPT}", defer=True)
         every = str(EVERY_SECONDS)
         frame = {"data_every": every, "data_version": version, "data_state": state}

@@ -22,7 +22,11 @@ TEXTS: Final[Mapping[str, Mapping[bytes, bytes]]] = {
         b"`/csv/": b"`%s/csv/",
         b"`/artifacts/": b"`%s/artifacts/",
     },
-    "/dashboard": {b'src="/static/bundle.js"': b'src="%s/static/bundle.js"'},
+    "/dashboard": {
+        b'src="/static/bundle.js"': b'src="%s/static/bundle.js"',
+        # a page that names no icon has the browser ask for one at the host's root
+        b"</head>": b'<link rel="icon" href="%s/favicon.ico"></head>',
+    },
 }
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 

@@ -258,12 +258,20 @@ class Attempt:
             epochs=plan.epochs,
             step=step,
             total_steps=plan.total_steps,
-            rate=plan.rate(max(step - 1, 0)),
+            rate=self._rate(plan.rate(max(step - 1, 0))),
             seconds=time.monotonic() - self._began,
             logs=logs or {},
             value=value,
             batch=self.batch if plan.within else 0,
         )
+
+    def _rate(self, planned: float) -> float:
+        """The planned rate, or the last that an update had where the plan has no number.
+
+        A schedule of the user's own may have none after the last update: `(1 - step / n) ** 0.9`.
+        """
+        applied = self._rates.applied if self._rates is not None else None
+        return planned if math.isfinite(planned) or applied is None else applied.last
 
     def snapshot(self) -> Snapshot:
         """Take the state after the last batch; the epoch's validation may have begun.

@@ -12,7 +12,7 @@ from lrsearch.engine._keras_optimizer import averaged_weights, current_rate, inn
 from lrsearch.engine.fit import FitEngine
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.training import KerasTraining
-from lrsearch.engine.types import Model
+from lrsearch.engine.types import Model, Optimizer, Variable
 from lrsearch.errors import InvalidValue
 from lrsearch.values import Outcome, Source, TrialSpec, Watch
 
@@ -65,11 +65,30 @@ def _save(model: Model, path: Path) -> str:
 
 
 def _let_keras_load(model: Model) -> None:
-    """Compile with the last rate as a plain number: our schedule's class is not Keras' own."""
+    """Compile with the last rate as a plain number: our schedule's class is not Keras' own.
+
+    The new optimizer takes over the state of the old one, so that a training can go on from the
+    file. Without a state Keras would warn of it at every load.
+    """
     optimizer = model.optimizer
     plain = inner(optimizer)
     config = {**plain.get_config(), "learning_rate": current_rate(plain)}
     compile_again(model, scaled_like(optimizer, type(plain).from_config(config)))
+    model.optimizer.build(model.trainable_variables)
+    _copy_state(plain, inner(model.optimizer))
+
+
+def _copy_state(source: Optimizer, target: Optimizer) -> None:
+    """Copy the variables in their order: names are not unique, and only one has its rate's."""
+    old, new = _without_rate(source), _without_rate(target)
+    if [each.shape for each in old] == [each.shape for each in new]:
+        for given, taken in zip(old, new, strict=True):
+            taken.assign(given)
+
+
+def _without_rate(optimizer: Optimizer) -> list[Variable]:
+    found = optimizer.variables
+    return [each for each in found if not str(each.path).endswith("/learning_rate")]
 
 
 def _problem_of(path: Path) -> str:

@@ -23,6 +23,7 @@ from lrsearch.engine._keras_optimizer import (
 )
 from lrsearch.engine.failure import first_line
 from lrsearch.engine.types import Model, Optimizer
+from lrsearch.errors import InvalidValue
 from lrsearch.keras import Schedule
 from lrsearch.space import OPTIMIZERS, code_of
 from lrsearch.values import Json, Setting
@@ -50,12 +51,12 @@ def describe(optimizer: Optimizer, *, rates: np.ndarray, batch_size: int | None)
     """Describe the user's compile as a setting: optimizer, largest rate over the run, schedule.
 
     Optimizer and schedule have their names in our tables, else those of their classes. `rates` are
-    those of `sample_rates`.
+    those of `sample_rates`. Raises InvalidValue where none of them is a number.
     """
     known = {name: getattr(optimizer, name, None) for name in ("momentum", "weight_decay")}
     return Setting(
         optimizer=optimizer_name(optimizer),
-        learning_rate=float(rates.max()),
+        learning_rate=_largest(rates),
         schedule=_schedule_name(optimizer),
         batch_size=batch_size,
         hyper={name: float(each) for name, each in known.items() if isinstance(each, int | float)},
@@ -79,6 +80,15 @@ def _schedule_name(optimizer: Optimizer) -> str:
         return schedule.setting.schedule
     kind = type(schedule).__name__
     return _SCHEDULES.get(kind, kind)
+
+
+def _largest(rates: np.ndarray) -> float:
+    """The largest rate that is a number. Raises InvalidValue where none is."""
+    known = rates[np.isfinite(rates)]
+    if not len(known):
+        got, allowed = "NaN or infinite at every update", "a number"
+        raise InvalidValue("the learning rate of your compile", got=got, allowed=allowed)
+    return float(known.max())
 
 
 def sample_rates(optimizer: Optimizer, steps: int, most: int = 1000) -> np.ndarray:

@@ -161,6 +161,7 @@ def _estimate(
         return loading + MAKING_SECONDS + training + ENDING_SECONDS
 
     bill = _bill(study, records, left, workers=workers, seconds=command_seconds(left))
+    bill = replace(bill, stops=expected is not None and expected.stops)
     limit = None if study.deadline is None else max(0.0, study.deadline - now)
     if limit is not None and (bill.seconds is None or bill.seconds > limit):
         bill = _fit_into(bill, limit, command_seconds)

@@ -5,7 +5,7 @@ Prints nothing, and knows no clock but the events' own times.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lrsearch.answer import Bill
 from lrsearch.budget import RETESTED, retests_in_all
@@ -145,14 +145,16 @@ class ProgressState:
 
     def bill(self, now: float) -> Bill:
         """All trainings and the time left; where time limits the study, the trainings that fit."""
-        here, fitting = self._here, self.fitting(now)
+        here, fitting = self._empty_bill, self.fitting(now)
         if fitting is not None:
             return fitting
         limit = None if self.deadline is None else max(0.0, self.deadline - now)
         done, left = self.done + self.retests_done, self._expected(now)
         if self.trials is None or (limit is not None and left is not None and left > limit):
-            return Bill(trials=None, retests=self._retests, limit_seconds=limit, **here)
-        return Bill(trials=self.trials, retests=self._retests, done=done, seconds=left, **here)
+            return replace(here, trials=None, retests=self._retests, limit_seconds=limit)
+        stops = self._foretold is not None and self._foretold[0].stops
+        budget = replace(here, trials=self.trials, retests=self._retests)
+        return replace(budget, done=done, seconds=left, stops=stops)
 
     def seconds_left(self, now: float) -> float | None:
         """Seconds to the study's end, or to a nearer deadline; None where neither is known."""
@@ -165,8 +167,8 @@ class ProgressState:
 
         The timed steps count first, then the ledger's estimate, else this process' own trials.
         """
-        if self.forecast is not None and self.ended_here < SETTLED:
-            made, at = self.forecast
+        if self._foretold is not None:
+            made, at = self._foretold
             return made.seconds_left(
                 done=self.ended_here, elapsed=max(0.0, now - (self.training_since or at))
             )
@@ -176,6 +178,11 @@ class ProgressState:
         if self.left is None or not self.trial_seconds:
             return None
         return self.left * self._seconds_each(now)
+
+    @property
+    def _foretold(self) -> tuple[Forecast, float] | None:
+        """The forecast and when it came, until enough trainings have ended here."""
+        return self.forecast if self.ended_here < SETTLED else None
 
     @property
     def paced(self) -> bool:
@@ -206,12 +213,14 @@ class ProgressState:
         if self.left is not None and self.left <= room:
             return None
         retests = min(room, max(0, self._retests - self.retests_done))
-        return Bill(trials=room - retests, retests=retests, limit_seconds=seconds, **self._here)
+        empty = self._empty_bill
+        return replace(empty, trials=room - retests, retests=retests, limit_seconds=seconds)
 
     @property
-    def _here(self) -> dict[str, int]:
-        """The fields of a bill about this process' workers."""
-        return {"workers": max(1, len(self.rows)), "at_once": self.at_once}
+    def _empty_bill(self) -> Bill:
+        """A bill of nothing, for this process' workers."""
+        workers = max(1, len(self.rows))
+        return Bill(trials=None, retests=0, workers=workers, at_once=self.at_once)
 
     @property
     def at_once(self) -> int:

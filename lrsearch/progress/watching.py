@@ -22,6 +22,7 @@ from lrsearch.progress.state import ProgressState
 
 @contextmanager
 def show_progress(
+    tracker: Listener | None = None,
     *,
     quiet: bool = False,
     verbose: bool = False,
@@ -32,11 +33,11 @@ def show_progress(
 
     A terminal gets a live view, other streams get a line per finished trial. `quiet` shows nothing,
     `verbose` also the workers' output. All events except progress within a trial are appended to
-    `log_file`, one JSON object per line.
+    `log_file`, one JSON object per line. `tracker` hears all events.
     """
     stream = sys.stderr if stream is None else stream
     with ExitStack() as stack:
-        listeners: dict[str, Listener] = {}
+        listeners: dict[str, Listener] = {} if tracker is None else {"the tracker": tracker}
         if log_file is not None:
             listeners["the log file"] = stack.enter_context(_open_log(Path(log_file)))
         if not quiet:

@@ -14,7 +14,8 @@ from lrsearch.values import Json
 def bill_text(bill: Bill, now: float) -> str:
     """`40 trials + 12 retests = 52 trainings, about 12 minutes on 2 workers, done at 14:05`.
 
-    `now` is seconds since 1970.
+    `now` is seconds since 1970. Where the pruner may stop trials, `, or sooner where trials are
+    stopped early` follows: the time is that of whole trainings.
     """
     at_once = f", {bill.at_once} at once" if bill.at_once > bill.workers else ""
     on = f"on {count_text(bill.workers, 'worker')}{at_once}"
@@ -26,12 +27,14 @@ def bill_text(bill: Bill, now: float) -> str:
             return f"as many trials as fit into {left}, retests included"
         if not bill.trainings:
             return f"nothing more fits into {left}"
-        return f"about {_sum(bill)} fit{'s' * (bill.trainings == 1)} into {left}"
+        more = ", or more where trials are stopped early" if bill.stops else ""
+        return f"about {_sum(bill)} fit{'s' * (bill.trainings == 1)} into {left}{more}"
     done = f", {bill.done} done" if bill.done else ""
     if bill.seconds is None:
         why = "a step timed ahead would cost a training's start"
         return f"{_sum(bill)}{done}, {on}; the first epochs show how long they take: {why}"
-    return f"{_sum(bill)}{done}, about {duration(bill.seconds)} {end}"
+    sooner = ", or sooner where trials are stopped early" if bill.stops else ""
+    return f"{_sum(bill)}{done}, about {duration(bill.seconds)} {end}{sooner}"
 
 
 def _sum(bill: Bill) -> str:

@@ -39,8 +39,8 @@ def choose(answer: Answer, trial: int | None) -> Contender:
             fix = "Let the study go on: lrsearch status shows how far it is."
             raise InvalidValue(
                 "export",
-                got="a study without a trial that ended well",
-                allowed="a study with one",
+                got="a study in which none did",
+                allowed="of a study in which a trial ended well",
                 fix=fix,
             )
         return answer.best

@@ -71,6 +71,8 @@ def _judged(recipe: Recipe, data: dict[str, Json], digits: int) -> str:
         )
     low, high = (value_text(each, digits) for each in data["interval"])
     seeds = count_text(recipe.retests, "fresh seed")
+    if recipe.study.facts.folds:
+        seeds += " on the folds"
     if data["inside"]:
         return f"That lies in the interval {low} to {high} that {seeds} gave."
     return (

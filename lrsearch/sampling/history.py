@@ -13,7 +13,7 @@ from lrsearch.sampling.gaussian import NOISE, Floats, Process
 from lrsearch.sampling.outcomes import FLAT, Outcome, Seen, outcomes_of, scores_of
 from lrsearch.sampling.space_view import Reach, SpaceView
 from lrsearch.space import AXIS, table_range
-from lrsearch.values import Direction, Origin, Setting
+from lrsearch.values import Direction, Setting
 
 MOST: Final = 300  # outcomes that the process sees: more cost time, and say little
 # A trial in training counts with this score, and with next to no noise: as if it had ended badly.
@@ -30,7 +30,6 @@ class History:
 
     def __init__(self, view: SpaceView, trials: Sequence[Seen], direction: Direction) -> None:
         self._view = view
-        self._records = [each.record for each in trials]
         seen = outcomes_of(trials, direction)
         rows = [view.row_of(each.setting, each.key) for each in seen]
         scores = scores_of(seen)
@@ -52,13 +51,6 @@ class History:
     def informs(self) -> bool:
         """Whether there is anything to learn from: two outcomes that differ."""
         return len(set(self._scores.tolist())) > 1
-
-    def sampled_before(self, number: int) -> int:
-        """How many sampled trials have a number below `number`."""
-        return sum(
-            each.is_search and each.origin is Origin.SAMPLED and each.number < number
-            for each in self._records
-        )
 
     def add_pending(self, setting: Setting) -> None:
         """Count `setting` among the trials in training."""

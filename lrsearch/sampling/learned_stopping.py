@@ -16,13 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
 
+from lrsearch.budget import FULL_RUNS
 from lrsearch.values import Direction
 
 SHARES: Final = (1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of a run's updates: where its rungs lie
-# Full runs at a rung before anybody is stopped there. With 4, the default sampler's picks were
-# worse than without a rule on four of seven tables, by up to 4.2 standard errors
-# (docs/benchmarks.md).
-ENOUGH: Final = 16
 GOOD: Final = 1 / 3  # of the full runs: those that ended well
 ONE_CONTROL_IN: Final = 20
 
@@ -80,7 +77,7 @@ def _ended_well(others: Sequence[Seen], direction: Direction) -> list[Seen]:
     ended = [each for each in others if each.ended]
     count = round(GOOD * len(ended))
     finals = sorted(direction.cost(each.final) for each in ended if each.final is not None)
-    if len(ended) < ENOUGH or not finals:
+    if len(ended) < FULL_RUNS or not finals:
         return []
     limit = finals[min(count, len(finals)) - 1]
     good = [

@@ -1,7 +1,7 @@
 """The sampler `auto`: a Gaussian process that knows learning rates chooses the next setting.
 
-A proposal is a function of the study's seed, the trial's number and the records. The first two
-sampled trials are quasi-random. Each later one is the candidate with the largest expected
+A proposal is a function of the study's seed, the trial's number and the records. Until two outcomes
+differ, proposals are quasi-random. Each later one is the candidate with the largest expected
 improvement; every third one is the best candidate of another optimizer than the leader's. Trials
 in training count as if they had ended badly, so that proposals that are made together differ. A
 claimed trial without a setting gets one here, the same that its own worker will choose: the second
@@ -27,7 +27,6 @@ from lrsearch.values import Direction, Setting, TrialRecord
 if TYPE_CHECKING:
     from lrsearch.space import SearchSpace
 
-AT_RANDOM: Final = 2  # sampled trials before the process chooses
 # Every third trial is the best candidate of another optimizer than the leader's. Without it one
 # optimizer had all later trials, and the best of another was never seen on one table of seven.
 ELSEWHERE: Final = 3
@@ -58,7 +57,7 @@ class ModelSampler:
         return self._choose(number, history)
 
     def _choose(self, number: int, history: History) -> Setting:
-        if history.sampled_before(number) < AT_RANDOM or not history.informs:
+        if not history.informs:
             point = sobol_point(self._view.dimensions, number, seed=self._seed)
             return self._view.space.setting_from(point, history.reach)
         chance = np.random.default_rng([self._seed, number])

@@ -60,7 +60,7 @@ def select_visible(found: Sequence[Gpu], visible: str | None) -> tuple[Gpu, ...]
     An entry is an index, or a UUID or its beginning. As CUDA does, stop at the first entry that
     names nothing or is not of the first one's kind, and see no GPU at all where one is named twice
     (tried with a driver of version 580). A card that is cut into MIG slices stands for its first
-    slice. Entries of slices that nobody listed are not checked.
+    slice, which is not tried on such a card. Entries of slices that nobody listed are not checked.
     """
     if visible is None:
         return tuple(replace(gpu, index=index) for index, gpu in enumerate(found))

@@ -21,6 +21,8 @@ def open(where: str, study: str) -> Tracker:  # noqa: A001 - called as a member
     # MLflow's own retries take minutes; a sender tries again by itself.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    # Nobody asked for MLflow's reports of its use to its makers, with a record for every call.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return _MLflow(MlflowClient(tracking_uri=where), study)

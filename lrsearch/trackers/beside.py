@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from shlex import join
 
-from lrsearch.messages import Event, Listener, StudyBegun, TrialEnded
+from lrsearch.messages import Event, Listener, PoolEnded, StudyBegun, TrialEnded
+from lrsearch.progress.listeners import ignore
 from lrsearch.trackers.places import Place
 
 # For what has ended in the last moment, once the search itself is over.
@@ -28,16 +29,16 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def send_beside(
-    places: Sequence[str], storage: Callable[[], str], listen: Listener, say: Say
-) -> Iterator[Listener]:
-    """Yield a listener that passes messages on, and has the study sent to `places` meanwhile.
+def send_beside(places: Sequence[str], storage: Callable[[], str], say: Say) -> Iterator[Listener]:
+    """Yield a listener that has the study sent to `places` while it hears of a search.
 
+    From the workers' end on, the process sends what is left; the block's end waits for it. So the
+    caller does within the block what it still has to do then, such as printing the answer.
     `storage` gives the database's URL, secrets included; `say` gets lines for people. Raises
     InvalidValue and EnvironmentProblem before anything begins.
     """
     if not places:
-        yield listen
+        yield ignore
         return
     sender = _Beside([str(Place.parse(each)) for each in places], storage(), say)
 
@@ -47,7 +48,10 @@ def send_beside(
                 sender.study = study
             case TrialEnded():
                 sender.start()
-        listen(event)
+            case PoolEnded():
+                sender.conclude()
+            case _:
+                pass
 
     try:
         yield hear
@@ -96,13 +100,19 @@ class _Beside:
         self._relay = threading.Thread(target=self._pass_on, args=(self._process,), daemon=True)
         self._relay.start()
 
-    def end(self) -> None:
-        """Let it send what is left; it is killed where that takes too long."""
+    def conclude(self) -> None:
+        """Let it send what is left, and leave."""
         if self._process is None:
             return
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()
+
+    def end(self) -> None:
+        """Wait until it has left; it is killed where that takes too long."""
+        if self._process is None:
+            return
+        self.conclude()
         try:
             self._process.wait(LAST_SECONDS)
         except subprocess.TimeoutExpired:

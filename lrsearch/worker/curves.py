@@ -27,7 +27,9 @@ class CurveBuffer:
         self._last = now()
 
     def add(self, progress: Progress) -> None:
-        """Add the point of an epoch's end."""
+        """Add the point of an epoch's end; one without a rate has no place in the ledger."""
+        if not math.isfinite(progress.rate):
+            return
         self._points[progress.trial_id, progress.attempt].append(point_of(progress))
 
     def flush_if_due(self) -> None:

@@ -14,7 +14,8 @@ import lrsearch
 from lrsearch.options import MachineOptions
 MachineOptions.__init__.__kwdefaults__["engine_factory"] = "worker_toy:loader"
 if __name__ == "__main__":
-    lrsearch.search("toy.json", trials=3, retest=0, workers=1, log_to="tensorboard=runs", quiet=True)
+    to = {"log_to": "tensorboard=runs", "quiet": True}
+    lrsearch.search("toy.json", trials=3, retest=0, workers=1, **to).retest(seeds=1, top=1, **to)
 """
 
 
@@ -24,12 +25,12 @@ def search(tmp_path):
     environment = toy_command.install(tmp_path)
     (tmp_path / "toy.json").write_text(json.dumps({"epochs": 3, "epoch_seconds": 0.1}))
 
-    def run(*words):
+    start = ("start-study", "toy.json", "--trials", str(TRIALS), "--retest", "1")
+
+    def run(*words, command=start):
         began = time.monotonic()
         done = subprocess.run(
-            ["lrsearch", "start-study", "toy.json", "--trials", str(TRIALS), "--retest", "1",
-             "--workers", "1", "--quiet", *words],
-            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+            ["lrsearch", *command, "--workers", "1", "--quiet", *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return time.monotonic() - began, done.stderr
@@ -43,7 +44,12 @@ def test_every_training_of_a_search_is_a_run_and_the_verdict_follows(search, tmp
     sent = {each.parent.name for each in (tmp_path / "runs" / "toy").glob("*/sent")}
     assert {str(number) for number in range(TRIALS)} <= sent
     assert any("-retest-1" in each for each in sent)
-    assert list((tmp_path / "runs" / "toy" / "answer").glob("events.*")), "the verdict"
+    [first] = (tmp_path / "runs" / "toy" / "answer").glob("events.*")
+    search("--log-to", "tensorboard=runs", command=("retest", "toy", "--seeds", "2"))
+    again = {each.parent.name for each in (tmp_path / "runs" / "toy").glob("*/sent")}
+    assert {each.replace("-1", "-2") for each in sent if "-retest-1" in each} == again - sent
+    [last] = (tmp_path / "runs" / "toy" / "answer").glob("events.*")
+    assert last.name != first.name, "the verdict is written anew"
 
 
 @pytest.mark.slow
@@ -57,7 +63,9 @@ def test_a_search_in_python_sends_its_trainings_as_the_command_does(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     sent = {each.parent.name for each in (tmp_path / "runs" / "toy").glob("*/sent")}
-    assert sent == {"0", "1", "2"}
+    searched = {"0", "1", "2"}
+    assert searched < sent
+    assert all(each.endswith("-retest-1") for each in sent - searched)
     assert list((tmp_path / "runs" / "toy" / "answer").glob("events.*")), "the verdict"
 
 

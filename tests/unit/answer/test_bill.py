@@ -1,8 +1,10 @@
 """How long a training takes by a few timed steps, and how the bill is worded."""
 
+from dataclasses import replace
+
 import pytest
 
-from lrsearch.answer import Bill, timed_training
+from lrsearch.answer import Bill, forecast, timed_training
 from lrsearch.answer.bill import TRIAL_SECONDS, VALIDATION
 from lrsearch.forecast import Forecast, TimedSteps
 from lrsearch.report.bill import bill_text, clock_text, plan_text
@@ -83,6 +85,18 @@ def test_by_fit_every_training_is_traced_anew_and_whole_epochs_hold_their_valida
     )
 
 
+@pytest.mark.parametrize(
+    ("pruner", "trials", "stops"),
+    [("none", 40, False), ("auto", 16, False), ("auto", 17, True), ("auto", None, True), ("asha", 9, True)],
+)  # fmt: skip
+def test_the_time_is_that_of_whole_trainings_where_trials_may_be_stopped_early(
+    study, pruner, trials, stops
+):
+    given = study()
+    given = replace(given, trials=trials, plan=replace(given.plan, pruner=pruner))
+    assert forecast(given, [], figures(), workers=1).stops is stops
+
+
 def test_what_was_not_timed_is_not_known(study):
     facts = study().plan.facts
     assert timed_training(facts, {}, at_once=1, optimizers=6) is None
@@ -126,6 +140,13 @@ def test_what_is_left_takes_its_length_from_the_timed_steps_and_its_pace_from_tr
 )
 def test_a_bill_is_said_in_whole_words(bill, text):
     assert bill_text(bill, 0.0).startswith(text)
+
+
+def test_a_bill_of_whole_trainings_says_that_early_stops_make_it_smaller():
+    bill = Bill(trials=40, retests=0, seconds=5.0, stops=True)
+    assert bill_text(bill, 0.0).endswith(", or sooner where trials are stopped early")
+    fits = bill_text(replace(bill, limit_seconds=60.0), 0.0)
+    assert fits.endswith(", or more where trials are stopped early")
 
 
 def test_another_day_is_named():

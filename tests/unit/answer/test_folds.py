@@ -2,11 +2,17 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from lrsearch.answer import Decision, build_leaderboard, give_verdict, summarise, verdict_text
+from lrsearch.answer.fold_noise import fold_noise
+from lrsearch.answer.fold_order import level_costs
+from lrsearch.answer.fold_share import rows_part
+from lrsearch.answer.next_steps import SHELL
 from lrsearch.answer.repeats import Repeats, repeats_of
-from lrsearch.answer.seed_noise import fold_noise, seed_noise
+from lrsearch.answer.seed_noise import seed_noise
+from lrsearch.answer.settling import next_step
 from lrsearch.values import Direction
 
 HARD = (0.0, 3.0, -1.0, 5.0, 1.5)  # what a fold adds to every setting's cost
@@ -52,6 +58,64 @@ def test_two_settings_have_the_variance_of_their_differences():
     assert noise.freedom([1 / 3, 1 / 3]) == pytest.approx(2)
 
 
+def test_a_setting_whose_noise_stands_out_stays_out_of_the_pool_and_keeps_its_own():
+    wild = tuple(30 * each for each in (-0.7, 1.1, 0.2, -1.3, 0.7))
+    alone, together = fold_noise(LUCK), fold_noise([*LUCK, wild])
+    assert together.pooled == pytest.approx(alone.pooled)
+    assert together.variance(0) == pytest.approx(alone.variance(0))
+    assert together.variance(3) > 500 * together.pooled
+    assert together.freedom([0, 0, 0, 1]) == 4
+    assert together.freedom([0.2, 0, 0, 0.2]) == pytest.approx(4, rel=0.02), (
+        "it is all of the noise"
+    )
+    assert together.freedom([0.2, 0.2, 0, 0]) == pytest.approx(alone.freedom([0.2, 0.2, 0]))
+
+
+def test_of_equally_noisy_settings_few_stay_out_of_the_pool():
+    random = np.random.default_rng(0)
+    found = [fold_noise(random.normal(size=(4, 5)).tolist()) for _ in range(2000)]
+    assert 5 <= sum(bool(each.alone) for each in found) <= 35  # one in a hundred
+    noisy = random.normal(size=(1000, 4, 5)) * np.array([[1.0], [1.0], [1.0], [6.0]])
+    alone = [fold_noise(each.tolist()).alone for each in noisy]
+    assert sum(each.keys() == {3} for each in alone) > 700
+    assert sum(bool(each.keys() - {3}) for each in alone) < 20
+
+
+@pytest.mark.parametrize(("rows", "least", "most"), [(0.0, 0.0, 0.25), (1.0, 0.75, 1.0)])
+def test_repeated_folds_tell_what_rows_do_from_what_seeds_do(rows, least, most):
+    random = np.random.default_rng(1)
+    liking = np.sqrt(rows) * np.tile(random.normal(size=(4, 20)), 4)
+    costs = liking + np.sqrt(1 - rows) * random.normal(size=(4, 80))
+    part = rows_part(costs.tolist(), [*range(20)] * 4, [], variance=1.0)
+    assert least <= part <= most
+
+
+def test_without_repeats_half_of_the_noise_is_the_rows():
+    assert rows_part([[0.0, 1.0], [1.0, 0.0]], [0, 1], [], variance=1.0) == 0.5
+    assert rows_part([[0.0, 1.0], [1.0, 0.0]], [0, 1], [], variance=0.0) == 0.5
+
+
+def test_what_the_search_chose_tells_the_seeds_part_by_the_retests_on_its_fold():
+    costs, folds = [[0.0] * 5] * 3, [*range(5)]
+    assert rows_part(costs, folds, [-1.0, -1.0, -1.0], variance=1.0) > 0.6
+    assert rows_part(costs, folds, [-2.0, 0.0, 2.0], variance=1.0) < 0.4
+
+
+def test_folds_trained_twice_are_worth_more_only_by_their_seeds():
+    once, twice = (
+        Repeats(
+            costs=(HARD * rounds,),
+            noise=None,
+            ratio=0.25,
+            folds=(*range(5),) * rounds,
+            rows_part=0.5,
+        )
+        for rounds in (1, 2)
+    )
+    assert once.share(0) == pytest.approx(0.5 / 5 + 0.5 * (1 / 5 + 0.25))
+    assert twice.share(0) == pytest.approx(0.5 / 10 + 0.5 * (1 / 5 + 0.25))
+
+
 def test_the_mean_of_five_folds_is_worth_the_trainings_that_nadeau_and_bengio_give():
     repeats = Repeats(costs=(HARD, HARD), noise=None, ratio=0.25, folds=(0, 1, 2, 3, 4))
     assert repeats.share(0) == pytest.approx(1 / 5 + 1 / 4)
@@ -77,6 +141,23 @@ def test_only_folds_that_every_setting_has_are_compared(folded, found, trial):
     assert repeats.folds == (0, 1, 2, 4)
 
 
+def test_the_order_is_right_while_folds_are_missing(folded, found):
+    records = found(gain=1.0)
+    # trial 2 lacks the folds that are hard for all, and looks best by its plain mean
+    early = [each for each in records if each.parent != 2 or each.repeat in {0, 2}]
+    board = build_leaderboard(folded.facts, early)
+    assert [each.trial for each in board.retested] == [1, 2, 0]
+    assert min(board.retested, key=lambda each: each.value).trial == 2
+    without = build_leaderboard(replace(folded.facts, folds=None), early)
+    assert [each.trial for each in without.retested] == [2, 1, 0]
+
+
+def test_missing_folds_are_filled_in_by_least_squares():
+    costs = {0: {0: 1.0, 1: 5.0, 2: 3.0}, 1: {0: 2.0, 1: 6.0}, 2: {2: 1.0}}
+    assert level_costs(costs) == pytest.approx({0: 3.0, 1: 4.0, 2: 1.0})
+    assert level_costs({0: {0: 1.0}, 1: {1: 2.0}}) == {0: 1.0, 1: 2.0}, "no fold is shared"
+
+
 def test_repeats_beyond_the_folds_go_round_them_again(folded):
     assert [folded.facts.fold_of(repeat) for repeat in range(7)] == [0, 1, 2, 3, 4, 0, 1]
     assert folded.facts.fold_of(None) == 0
@@ -90,6 +171,18 @@ def test_values_count_as_equal_by_the_noise_that_settings_do_not_share(folded, f
 
 
 def test_a_next_step_has_whole_rounds_of_the_folds(folded, found):
-    answer = summarise(folded, found(gain=1.5, times=5.0))
+    answer = summarise(folded, found(gain=1.5, times=7.0))
     assert answer.verdict.decision is Decision.UNDECIDED
-    assert (answer.next.action, answer.next.seeds) == ("retest", 20)
+    gain = answer.verdict.gain
+    seeds = replace(gain, value=1.0, seeds_variance=1.5, rows_variance=0.0)
+    verdict = replace(answer.verdict, validation=seeds)
+    step = next_step(verdict, study="toy", open_retests=0, over=True, ways=SHELL)
+    assert (step.action, step.seeds) == ("retest", 15)
+
+
+def test_a_next_step_says_that_only_more_rows_could_settle_it(folded, found):
+    answer = summarise(folded, found(gain=1.5, times=7.0))
+    assert answer.next.action == "rows"
+    assert answer.next.text == (
+        "No number of seeds on these folds would probably settle it: about 3 times the rows could."
+    )

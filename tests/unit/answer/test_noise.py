@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lrsearch.answer.row_noise import row_noise
+from lrsearch.answer.row_noise import carrying_rows, row_noise, rows_freedom
 from lrsearch.answer.seed_noise import seed_noise
 
 RANDOM = np.random.default_rng(3)
@@ -120,3 +120,18 @@ def test_the_spread_of_all_settings_is_kept_and_so_is_one_that_stands_out():
     noise = row_noise(list(scores), rows=90)
     assert 90 * noise.difference(7, 0) == pytest.approx(36, rel=0.4)
     assert np.linalg.eigvalsh(noise.contrasts).min() > -1e-9
+
+
+def test_a_third_of_normal_rows_carry_the_noise_and_one_where_one_is_all():
+    assert carrying_rows(list(parts(rows=9000)), 0, 1) == pytest.approx(3000, rel=0.1)
+    shared = 100.0 * (np.arange(90) == 3)
+    alone = [np.array([shared]), np.array([2 * shared])]
+    assert carrying_rows(alone, 0, 1) == pytest.approx(1.0, abs=0.05)
+    even = [np.array([shared]), np.array([shared])]
+    assert carrying_rows(even, 0, 1) == pytest.approx(90**0.5, rel=0.02), "they do not differ"
+
+
+def test_a_variance_over_rows_is_as_sure_as_the_rows_kurtosis_lets_it_be():
+    assert rows_freedom(30.0, 90) == pytest.approx(90), "normal rows: a third of them carry it"
+    assert rows_freedom(1.0, 90) == pytest.approx(2.0, rel=0.02)
+    assert rows_freedom(90.0, 90) == np.inf, "rows that all differ by as much"

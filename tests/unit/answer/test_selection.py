@@ -95,3 +95,10 @@ def test_draws_that_chose_another_kind_of_setting_count_little():
     lone = choose_anew(race([-3.0, *[0.0] * 39], finalists=3))
     assert -lone.mean(lone.finalists[:, 0]) < 0.1, "hardly flattered, and often not chosen anew"
     assert lone.weights.sum() == pytest.approx(1.0)
+
+
+def test_a_covariance_of_rows_that_few_rows_tell_of_widens_the_misses():
+    one = race([0.0] * 3, rows=4.0, variance=0.01)
+    sure, unsure = choose_anew(one), choose_anew(replace(one, rows_df=4.0))
+    assert unsure.yours.std() == pytest.approx(2.0 * 2**0.5, rel=0.1), "t with 4 df: sd of sqrt(2)"
+    assert sure.yours.std() == pytest.approx(2.0, rel=0.05)

@@ -122,6 +122,28 @@ def test_without_rows_the_verdict_says_that_it_counts_seeds_alone(world, judged)
     assert answer.to_json()["verdict"]["validation"]["rows"] is None
 
 
+def test_a_gain_on_rows_of_which_a_few_carry_the_loss_is_undecided_and_more_rows_are_named(
+    world, judged
+):
+    made = world(gain=0.1)
+    assert judged(made).verdict.decision is Decision.BETTER
+    made = world(gain=0.1)
+    made.shared["validation"] = 20.0 * (np.arange(90) == 7) - 20 / 90
+    made.own[1]["validation"] = 0.2 * (np.arange(90) == 7) - 0.2 / 90
+    answer = judged(made)
+    assert answer.verdict.decision is Decision.UNDECIDED
+    assert "A few rows carry nearly all of the loss" in verdict_text(answer.verdict)
+    assert answer.verdict.gain.to_json()["heavy_tailed"] is True
+    assert answer.next.action == "rows"
+    assert answer.next.rows >= 450, "five times 90, where one row carries it"
+
+
+def test_a_gain_that_is_far_above_such_rows_is_better_all_the_same(world, judged):
+    made = world(gain=0.3, seeds=0.002)
+    made.shared["validation"] = 20.0 * (np.arange(90) == 7) - 20 / 90
+    assert judged(made).verdict.decision is Decision.BETTER
+
+
 def test_why_there_are_no_rows_is_said(world, study):
     records = world(gain=0.3).records()
     records[1] = replace(records[1], notes=("no row scores: val_auc is no mean over rows",))

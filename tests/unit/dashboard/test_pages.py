@@ -78,9 +78,11 @@ def all_routes(ledger):
     return ours, theirs
 
 
-def test_without_the_token_every_route_is_refused_and_with_it_every_write_is(ledger):
+# behind a proxy's path, which the proxy leaves in a request's path or takes out
+@pytest.mark.parametrize(("prefix", "root"), [("", ""), ("/lab/lr", "/lab/lr"), ("/lab/lr", "")])
+def test_without_the_token_every_route_is_refused_and_with_it_every_write_is(ledger, prefix, root):
     toy(ledger)
-    app = everything(ledger, token=TOKEN)
+    app = everything(ledger, token=TOKEN, prefix=prefix)
     ours, theirs = all_routes(ledger)
     assert len(ours) >= 7
     assert len(theirs) >= 25
@@ -89,10 +91,11 @@ def test_without_the_token_every_route_is_refused_and_with_it_every_write_is(led
     before = sorted(ledger.trials(1), key=lambda each: each.id)
     for method, path in [*ours, *theirs]:
         for asked in (method, "GET", "HEAD", "POST", "DELETE"):
-            assert ask(app, path, asked)["code"] == 401, (asked, path)
+            assert ask(app, f"{root}{path}", asked)["code"] == 401, (asked, path)
     for _, path in [*ours, *theirs]:
         for asked in ("POST", "PUT", "DELETE", "PATCH"):
-            refused = ask(app, path, asked, body=b"{}", authorization=f"Bearer {TOKEN}")
+            token = {"authorization": f"Bearer {TOKEN}"}
+            refused = ask(app, f"{root}{path}", asked, body=b"{}", **token)
             assert refused["code"] in {404, 405}, (asked, path)
     assert sorted(ledger.trials(1), key=lambda each: each.id) == before
     assert [each.name for each in ledger.studies()] == ["toy"]
@@ -237,6 +240,8 @@ def test_behind_a_prefix_every_address_of_both_carries_it_whether_the_proxy_keep
         assert all(each.startswith("/lab/lr/") for each in links), links
     index = text_of(ask(app, f"{root}/dashboard/studies/1", accept_encoding="gzip", **login))
     assert 'src="/lab/lr/static/bundle.js"' in index
+    assert '<link rel="icon" href="/lab/lr/favicon.ico">' in index
+    assert ask(app, f"{root}/favicon.ico", **login)["code"] == 200
     program = ask(app, f"{root}/static/bundle.js", accept_encoding="gzip", **login)
     assert program["code"] == 200
     assert b'url_prefix:"/lab/lr/dashboard"' in program["body"]

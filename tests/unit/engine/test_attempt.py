@@ -1,7 +1,9 @@
 """An attempt's books: what they tell, when they stop an attempt, what a snapshot and an outcome hold."""
 
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow")
@@ -97,6 +99,16 @@ def test_progress_tells_of_updates_and_of_the_rate_of_the_last_one():
     assert (within.step, within.batch, within.rate, within.logs) == (1, 3, 0.1, {})
     assert (end.epoch, end.step, end.batch, end.value) == (1, 2, 0, 1.0)
     assert end.epoch_end
+
+
+def test_where_the_schedule_ends_in_no_number_the_rate_is_that_of_the_last_update():
+    told = Told()
+    attempt = begun(told, rate=lambda update: math.nan)
+    attempt.begin_epoch()
+    attempt.count(4, 1.0)
+    attempt._rates.enter(0, np.asarray([0.4, 0.3, 0.2, 0.1]))
+    attempt.end_epoch({"loss": 1.0, "val_loss": 1.0})
+    assert told.progress[-1].rate == 0.1
 
 
 @pytest.mark.parametrize(

@@ -147,13 +147,13 @@ def test_a_study_that_is_not_there_is_none(ledger):
 @pytest.mark.parametrize(
     ("trials", "yours", "tried"),
     [
-        (12, "adam", ["adamw", "momentum", "rmsprop"]),
-        (12, "momentum", ["adamw", "rmsprop", "adam"]),
+        (12, "adam", ["adamw"]),
+        (12, "adamw", ["adam"]),
         (40, "adam", ["adamw", "momentum", "rmsprop", "sgd", "lion", "adam"]),
-        (3, "lion", ["adamw"]),
+        (2, "lion", []),
     ],
 )
-def test_a_small_search_tries_the_likeliest_optimizers_first_and_yours_last(trials, yours, tried):
+def test_the_likeliest_optimizers_are_tried_first_and_yours_last(trials, yours, tried):
     references = [
         setting(0.1, name) for name in ("sgd", "momentum", "lion", "rmsprop", "adam", "adamw")
     ]

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lrsearch.budget import FULL_RUNS
 from lrsearch.sampling import Seen, pruning_rule
 from lrsearch.sampling.learned_stopping import (
-    ENOUGH,
     ONE_CONTROL_IN,
     is_control,
     learned_rungs,
@@ -50,20 +50,20 @@ def test_where_all_end_alike_nobody_is_stopped():
     assert not stopped(99.0, [ran(float(place), 1.0) for place in range(18)])
 
 
-@pytest.mark.parametrize("full", range(ENOUGH))
+@pytest.mark.parametrize("full", range(FULL_RUNS))
 def test_nobody_is_stopped_before_there_are_sixteen_full_runs(full):
     others = [ran(float(place), float(place)) for place in range(full)]
     assert not stopped(99.0, [*others, *map(going, range(20))])
 
 
 def test_with_as_many_full_runs_as_are_enough_a_trial_is_stopped():
-    enough = FAITHFUL[:ENOUGH]
+    enough = FAITHFUL[:FULL_RUNS]
     assert not stopped(99.0, enough[:-1])
     assert stopped(99.0, enough)
 
 
 def test_a_run_that_diverged_later_ended_badly_and_counts_as_full():
-    last = ENOUGH - 1
+    last = FULL_RUNS - 1
     diverged = [ran(float(place), None) for place in range(last)]
     good = ran(float(last), 0.1)  # stood last of them, and alone ended well
     assert not stopped(last + 1.0, [*diverged, good, *map(going, range(30, 40))])
@@ -115,7 +115,7 @@ def test_the_verdict_depends_on_order_and_scale_of_nothing(ends, value, random):
     assert stopped(value, others) == stopped(value * 3.0 - 7, mixed)
 
 
-@given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=ENOUGH, max_size=40))
+@given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=FULL_RUNS, max_size=40))
 def test_no_run_that_ended_well_would_have_been_stopped(ends):
     others = [ran(*each) for each in ends]
     best = min(others, key=lambda each: each.final)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from lrsearch.sampling import make_sampler
-from lrsearch.sampling.model_sampler import AT_RANDOM
 from lrsearch.sampling.outcomes import Outcome, scores_of
 from lrsearch.space import SearchSpace
 from lrsearch.values import Direction, Kind, Origin, TrialRecord, TrialState
@@ -34,11 +33,6 @@ def references(cost, space=SPACE):
         trial(place, each, value=cost(each), origin=Origin.REFERENCE)
         for place, each in enumerate(settings)
     ]
-
-
-def as_sampled(records):
-    """The records as if the sampler had chosen them, so that no later one is quasi-random."""
-    return [replace(each, origin=Origin.SAMPLED) for each in records]
 
 
 def search(cost, trials, space=SPACE, seed=0):
@@ -119,7 +113,7 @@ def test_a_setting_in_training_keeps_others_away():
         picks.append(sampler.propose(number))
         random.append(other.propose(number))
         sampler.observe([trial(number, picks[-1], TrialState.RUNNING)])
-    assert median_distance(picks[AT_RANDOM:]) >= median_distance(random[AT_RANDOM:]) / 2
+    assert median_distance(picks) >= median_distance(random) / 2
 
 
 def median_distance(settings):
@@ -138,8 +132,7 @@ def median_distance(settings):
 
 def test_a_trial_that_is_claimed_takes_its_own_pick_whoever_asks_first():
     known = references(bowl(0.5))
-    start = len(known) + AT_RANDOM
-    known += [trial(each, SPACE.references()[0], value=9.0) for each in range(len(known), start)]
+    start = len(known)
     bound = make_sampler("auto", SPACE, direction=DOWN, seed=1)
     bound.observe(known)
     for number in range(start, start + 3):
@@ -151,8 +144,19 @@ def test_a_trial_that_is_claimed_takes_its_own_pick_whoever_asks_first():
     assert unbound.propose(start + 2) == setting
 
 
+def test_a_proposal_is_quasi_random_until_two_outcomes_differ_and_the_models_from_then_on():
+    yours = trial(0, SPACE.references()[-1], value=1.0)
+    better = trial(1, SPACE.references()[0], value=0.5)
+    for known, chooses in (([], False), ([yours], False), ([yours, better], True)):
+        sampler, random = (
+            make_sampler(name, SPACE, direction=DOWN, seed=1) for name in ("auto", "qmc")
+        )
+        sampler.observe(known)
+        assert (sampler.propose(2) != random.propose(2)) == chooses
+
+
 def test_retests_and_repeated_settings_count_with_their_mean():
-    known = as_sampled(references(bowl(0.5)))
+    known = references(bowl(0.5))
     leader = best_of(known)
     lucky = replace(leader, value=leader.value - 5)
     retests = [
@@ -213,7 +217,7 @@ def test_where_nothing_but_stopped_trials_is_known_they_are_before_the_diverged(
 
 def test_values_that_are_all_equal_teach_nothing_and_stop_nothing():
     sampler = make_sampler("auto", SPACE, direction=DOWN, seed=1)
-    sampler.observe(as_sampled(references(lambda _setting: 1.0)))
+    sampler.observe(references(lambda _setting: 1.0))
     picks = [sampler.propose(number) for number in range(10, 20)]
     assert len({each.optimizer for each in picks}) > 2
     assert all(one != other for one, other in itertools.pairwise(picks))

@@ -2,11 +2,12 @@
 
 import os
 import sys
+import threading
 
 import pytest
 
 from lrsearch.errors import InvalidValue
-from lrsearch.messages import Event, StudyBegun, TrialEnded
+from lrsearch.messages import Event, PoolEnded, StudyBegun, TrialEnded
 from lrsearch.trackers import beside
 from lrsearch.values import Direction, Kind, Origin, Status
 
@@ -38,12 +39,10 @@ def program(monkeypatch, code):
 
 
 def send(said, *messages, places=("tensorboard=runs",)):
-    heard = []
-    with beside.send_beside(places, lambda: URL, heard.append, said.append) as listen:
+    with beside.send_beside(places, lambda: URL, said.append) as listen:
         for each in messages:
             listen(Event(message=each))
             said.append(type(each).__name__)
-    assert [each.message for each in heard] == list(messages), "the search's own listener hears all"
     return said
 
 
@@ -63,7 +62,7 @@ def test_before_a_training_has_ended_no_library_of_a_tracker_is_loaded(said, mon
 
 
 def interrupted(said):
-    with beside.send_beside(["tensorboard=runs"], lambda: URL, said.append, said.append) as listen:
+    with beside.send_beside(["tensorboard=runs"], lambda: URL, said.append) as listen:
         listen(Event(message=BEGUN))
         raise KeyboardInterrupt
 
@@ -75,6 +74,21 @@ def test_a_study_that_was_over_already_is_sent_at_the_end(said):
 def test_nothing_is_started_without_a_place_or_a_study(said):
     assert send(said, BEGUN, ENDED, places=()) == ["StudyBegun", "TrialEnded"]
     assert send([]) == []
+
+
+def test_from_the_workers_end_on_the_last_runs_are_sent_while_the_caller_goes_on(said, monkeypatch):
+    program(monkeypatch, "import sys; sys.stdin.read(); print('left', file=sys.stderr)")
+    left = threading.Event()
+
+    def say(line):
+        said.append(line)
+        left.set()
+
+    with beside.send_beside(["tensorboard=runs"], lambda: URL, say) as listen:
+        for each in (BEGUN, ENDED, PoolEnded(reason="")):
+            listen(Event(message=each))
+        assert left.wait(60), "the block still goes on, and the process has left already"
+    assert said == ["left"]
 
 
 def test_one_that_hangs_is_killed_and_what_sends_the_rest_is_said(said, monkeypatch):

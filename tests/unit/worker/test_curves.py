@@ -1,6 +1,7 @@
 """Curve points: in bulk, about once a second, none lost to an outage."""
 
 import math
+from dataclasses import replace
 
 from lrsearch.errors import StorageUnavailable
 from lrsearch.values import Progress
@@ -89,3 +90,12 @@ def test_what_is_not_finite_becomes_absent():
     point = point_of(progress(1, value=math.inf))
     assert point.value is None
     assert point.logs == {"loss": 1.0}
+
+
+def test_an_epoch_whose_rate_is_no_number_costs_the_curve_its_point_and_nothing_else():
+    table = Table()
+    curves = CurveBuffer(table.write, lambda: 0.0)
+    for each in (progress(1), replace(progress(2), rate=math.nan), progress(3)):
+        curves.add(each)
+    curves.flush()
+    assert table.writes == [{(1, 1): [1, 3]}]
