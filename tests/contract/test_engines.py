@@ -87,7 +87,11 @@ def test_it_trains_what_the_source_hands_out_and_yields_an_outcome_each(engine, 
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param("fit", marks=pytest.mark.slow_matrix), "graph", "vectorized"]
+    "name",
+    [
+        *(pytest.param(each, marks=pytest.mark.slow_matrix) for each in ("fit", "graph")),
+        "vectorized",
+    ],
 )
 def test_a_policy_of_the_study_files_top_holds_for_every_trial(name):
     seen = []
@@ -187,7 +191,7 @@ def test_it_follows_the_schedule_to_the_last_update(fit, twice):
     assert [each.rate for each in ends] == pytest.approx([wanted[each.step - 1] for each in ends])
 
 
-@pytest.mark.parametrize("rate", [1e6, 1e25])
+@pytest.mark.parametrize("rate", [pytest.param(1e6, marks=pytest.mark.slow_matrix), 1e25])
 def test_a_rate_that_is_far_too_high_is_divergence_within_a_few_updates_and_not_a_failure(
     fit, rate
 ):

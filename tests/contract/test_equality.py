@@ -76,19 +76,17 @@ MATRIX = [
     *(("mlp", name, "decay_norm_jit") for name in ("momentum", "adam", "lamb")),
     *OTHER,
 ]
-# Every other model by one engine. Rows of the GRU alone take half a minute.
-SHORT = {
-    ("cnn", "adam", "vectorized"),
-    ("transformer", "rmsprop", "graph"),
-    ("gru", "adagrad", "graph"),
-    ("pretrained", "momentum", "vectorized"),
-}
+# Rows of other models. `graph` calls a model's own step whole, whatever its layers are.
+SHORT = {("cnn", "adam", "vectorized"), ("pretrained", "momentum", "vectorized")}
 # `graph` calls Keras' optimizers whole, so one of Keras and one of ours say it; rows take each apart
 SHORT_GRAPH = {"adam", "schedule_free_adamw"}
+# What is never a row, since it looks at whole matrices.
+MATRIX_WISE = [("mlp", name, "plain") for name in ("muon", "adafactor", "lamb")]
 QUICK = {
     "float64": {
         *((each, "vectorized") for each in MLP),
         *((each, "graph") for each in MLP if each[1] in SHORT_GRAPH),
+        *((each, "graph") for each in MATRIX_WISE),
         *(
             (each, engine)
             for each in OTHER
@@ -246,14 +244,15 @@ def all_apart(cell, one, other):
 # -- dropout -----------------------------------------------------------------------------------------------------------
 
 DROPOUT = Cell(model="mlp", optimizer="sgd", variant="plain", dropout=0.2)
-# Thirty trainings by `fit` take half a minute; `graph`, which is held against it there, stands for
-# it in the short run.
+# In every run single seeds are held: rows draw as `graph` does (test_vectorized_engine.py), and
+# `graph` as `fit` (test_graph_engine.py).
 PAIRS = [
     *((engine, "graph") for engine in ENGINES_UNDER_TEST if engine != "graph"),
-    *(pytest.param(engine, "fit", marks=pytest.mark.slow_matrix) for engine in ENGINES_UNDER_TEST),
+    *((engine, "fit") for engine in ENGINES_UNDER_TEST),
 ]
 
 
+@pytest.mark.slow_matrix
 @pytest.mark.parametrize(("engine", "reference"), PAIRS)
 def test_with_dropout_the_final_values_over_30_seeds_have_one_distribution(engine, reference):
     ours, theirs = final_values(engine, DROPOUT, SEEDS), final_values(reference, DROPOUT, SEEDS)

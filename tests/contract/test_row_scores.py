@@ -17,7 +17,6 @@ from lrsearch.engine.training import keras_data
 from lrsearch.values import NO_ROW_SCORES, Status, Verdict
 
 pytestmark = pytest.mark.tensorflow
-each_engine = pytest.mark.parametrize("engine", TRAINING_ENGINES)
 # What one keeper of rows does for all engines: `fit`, which traces every trial, is the long matrix.
 most_engines = pytest.mark.parametrize(
     "engine",
@@ -26,9 +25,19 @@ most_engines = pytest.mark.parametrize(
         for each in TRAINING_ENGINES
     ],
 )
+# Where rows that end at different epochs are the harder case.
+rows_first = pytest.mark.parametrize(
+    "engine",
+    [
+        pytest.param(each, marks=() if each == "vectorized" else pytest.mark.slow_matrix)
+        for each in TRAINING_ENGINES
+    ],
+)
 FLOATS = {"rel": 2e-4, "abs": 1e-6}
 # Those of which every engine trains one in every run; the rest is the long matrix.
 QUICK = {"a loss with sample weights"}
+# Each engine with one kind of average.
+AVERAGED = {("fit", "adam"), ("graph", "adam"), ("vectorized", "schedule_free_adamw")}
 
 
 def trained(engine, kind, *specs, world=None, **changes):
@@ -153,7 +162,7 @@ REGRESSION = Kind(regression(metrics=["mae"]), objective="val_mae")
 FIRST_IS_BEST = replace(REGRESSION, direction="maximize")
 
 
-@most_engines
+@rows_first
 def test_the_best_epochs_rows_are_told_where_the_best_epoch_counts(engine):
     asked = {"objective_epoch": "best", "epochs": 4}
     (outcome,) = trained(engine, FIRST_IS_BEST, spec(schedule="constant", test_split=True), **asked)
@@ -167,7 +176,7 @@ def test_the_best_epochs_rows_are_told_where_the_best_epoch_counts(engine):
         assert rows[split].values == pytest.approx(scores.values, **FLOATS)
 
 
-@most_engines
+@rows_first
 def test_the_best_epochs_rows_travel_in_a_checkpoint(engine):
     asked = {"objective_epoch": "best", "epochs": 4}
     study = open_study(FIRST_IS_BEST.definition(**asked))
@@ -213,8 +222,18 @@ def test_weights_that_a_callback_puts_back_are_those_that_are_measured(engine):
     assert rows.values.mean() == pytest.approx(outcome.value, **FLOATS)
 
 
-@each_engine
-@pytest.mark.parametrize("optimizer", ["schedule_free_adamw", "adam"])
+@pytest.mark.parametrize(
+    ("engine", "optimizer"),
+    [
+        pytest.param(
+            engine,
+            optimizer,
+            marks=() if (engine, optimizer) in AVERAGED else pytest.mark.slow_matrix,
+        )
+        for engine in TRAINING_ENGINES
+        for optimizer in ("schedule_free_adamw", "adam")
+    ],
+)
 def test_averaged_weights_are_measured_where_they_are_validated(engine, optimizer):
     """Keras' moving average replaces the weights after the last validation, before the test."""
     build = ema_model if optimizer == "adam" else REGRESSION.build

@@ -271,6 +271,7 @@ def test_doctor_finds_this_machine_well(searched):
     assert all(found.values())
 
 
+@pytest.mark.long  # the searched study above has the same commands
 def test_the_commands_of_the_readme_run_one_after_another(tmp_path):
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     [block] = re.findall(r"```\n(\. \.venv/bin/activate\n.*?)```", readme, re.DOTALL)
@@ -293,6 +294,8 @@ class Pause(keras.callbacks.Callback):
 """
 
 
+# tests/end_to_end/test_workers.py signals the toy's command; every engine's resume is in tests/contract.
+@pytest.mark.long
 def test_ctrl_c_puts_the_running_trial_back_and_the_same_command_goes_on(tmp_path):
     text = "import time\nfrom pathlib import Path\n" + STUDY.replace(
         "\ndefinition =", PAUSE + "\ndefinition ="
