@@ -12,7 +12,7 @@ WHOLE = 3  # settings; fewer on every seed picked worse than more on one
 # (trainings below this, their retests): benchmarks/small_budgets.py, in docs/benchmarks.md
 FEW = ((10, 0), (20, 2), (27, 3))
 SMALL = 24  # trials: a smaller search does not look at every optimizer's reference
-REFERENCES = 1  # optimizers that are tried at their reference in a small search
+REFERENCES = 3  # optimizers that are tried at their reference in a small search
 IN_FLIGHT = 5  # a study's trials over this may be in training at once
 # Full runs before `--pruner auto` stops a trial. With 4, the default sampler's picks were worse
 # than without a rule on four of seven tables, by up to 4.2 standard errors (docs/benchmarks.md).

@@ -50,11 +50,8 @@ def log(
     A run has the setting, the curve with the rate, the state and the value. Runs that are there
     already are left out.
     """
-    if follow:
-        from lrsearch.trackers.beside import give_way
-
-        give_way()
     from lrsearch.trackers import Place
+    from lrsearch.trackers.beside import give_way
     from lrsearch.trackers.sending import Sender
     from lrsearch.trackers.sending import follow as follow_study
 
@@ -66,7 +63,13 @@ def log(
             threading.Thread(target=_watch_input, args=(over,), daemon=True).start()
         else:
             over.set()
-        follow_study(senders, over, lambda text: click.echo(f"lrsearch: {text}", err=True))
+        follow_study(
+            senders,
+            over,
+            lambda text: click.echo(f"lrsearch: {text}", err=True),
+            # With a ninth of a core MLflow was still loading when a study of 20 s ended.
+            loaded=give_way,
+        )
         sent = {str(each.place): each.count for each in senders}
     text = "\n".join(f"{count} runs sent to {place}" for place, count in sent.items())
     echo({"study": study, "sent": sent}, text, as_json=as_json)

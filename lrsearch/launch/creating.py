@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 RETRIES = 2
 # Optimizers of the default space by what their references taught. A small search tries the first
-# alone, beside yours: docs/benchmarks.md has other orders and numbers, under small budgets.
-TRIED_FIRST = ("adamw", "adam", "momentum", "rmsprop", "sgd", "adagrad")
+# three alone: docs/benchmarks.md has other orders and numbers, under small budgets.
+TRIED_FIRST = ("adamw", "momentum", "rmsprop", "adam", "sgd", "adagrad")
 
 
 def make_plan(

@@ -21,7 +21,8 @@ from lrsearch.trackers.places import Place
 
 # For what has ended in the last moment, once the search itself is over.
 LAST_SECONDS = 20.0
-NICE = 10  # a sender gets a ninth of what a training gets of a core that both want
+# A sender whose libraries are loaded gets a ninth of what a training gets of a core that both want.
+NICE = 10
 _PROGRAM = (sys.executable, "-P", "-m", "lrsearch")
 _AUTOGROUP = Path("/proc/self/autogroup")  # where it is there, niceness counts among sessions by it
 
@@ -61,7 +62,7 @@ def send_beside(places: Sequence[str], storage: Callable[[], str], say: Say) -> 
 
 
 def give_way() -> None:
-    """Let trainings on this machine go first."""
+    """Let trainings on this machine go first from now on."""
     os.nice(NICE)
     with suppress(OSError):
         _AUTOGROUP.write_text(str(NICE))

@@ -24,18 +24,29 @@ EVERY_SECONDS = 5.0  # between two looks at the ledger
 _BATCH = 50  # runs that are made before they are sent
 
 
-def follow(senders: Sequence[Sender], over: threading.Event, warn: Callable[[str], None]) -> None:
+def follow(
+    senders: Sequence[Sender],
+    over: threading.Event,
+    warn: Callable[[str], None],
+    *,
+    loaded: Callable[[], None],
+) -> None:
     """Send until the study has ended or `over` is set, and what is left then.
 
-    A tracker that is away is tried again at every look, and said once. Raises EnvironmentProblem
-    where it is away in the end.
+    A tracker that is away is tried again at every look, and said once. `loaded` is called once,
+    after the first look, which loads the trackers' libraries. Raises EnvironmentProblem where a
+    tracker is away in the end.
     """
     said: set[Sender] = set()
+    first = True
     while True:
         last = over.is_set() or all(each.is_over() for each in senders)
         failures = {each: error for each in senders if (error := _try(each)) is not None}
         if last:
             break
+        if first:
+            loaded()
+            first = False
         for each in failures.keys() - said:
             warn(str(failures[each]))
         said |= failures.keys()

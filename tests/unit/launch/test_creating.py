@@ -147,8 +147,8 @@ def test_a_study_that_is_not_there_is_none(ledger):
 @pytest.mark.parametrize(
     ("trials", "yours", "tried"),
     [
-        (12, "adam", ["adamw"]),
-        (12, "adamw", ["adam"]),
+        (12, "adam", ["adamw", "momentum", "rmsprop"]),
+        (12, "adamw", ["momentum", "rmsprop", "adam"]),
         (40, "adam", ["adamw", "momentum", "rmsprop", "sgd", "lion", "adam"]),
         (2, "lion", []),
     ],
