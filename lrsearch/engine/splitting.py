@@ -66,12 +66,12 @@ def _ask(splitter: Any, x: Any, labels: Any, groups: Any) -> list[tuple[Any, Any
             warnings.simplefilter("error", UserWarning)
             return list(splitter.split(x, labels, groups))
     except (ValueError, UserWarning) as error:
-        said = " ".join(str(error).split())
-        name, allowed = type(splitter).__name__, f"one that divides this data ({said})"
+        reason = " ".join(str(error).split())
+        name, allowed = type(splitter).__name__, f"one that divides this data ({reason})"
         fix = "Divide it otherwise: fewer folds, another splitter, or def load_data(fold)."
-        if groups is None and "groups" in said:
+        if groups is None and "groups" in reason:
             fix = "Give StudyDefinition groups=, a label for each row."
-        elif groups is not None and "groups" in said:
+        elif groups is not None and "groups" in reason:
             fix = "Leave groups out, or take a splitter that keeps them together: GroupKFold(5)."
         raise InvalidValue("folds", got=name, allowed=allowed, fix=fix) from None
 

@@ -65,15 +65,12 @@ def choose_references(
 
     Trial 0 shows the optimizer of yours already, so its reference comes last.
     """
-    first = [name for name in TRIED_FIRST if name != yours.optimizer]
-    order = {name: place for place, name in enumerate(first)}
-    rest = len(order)
-    last = rest + 1
+    order = {name: place for place, name in enumerate(TRIED_FIRST)}
 
-    def place(setting: Setting) -> int:
-        return last if setting.optimizer == yours.optimizer else order.get(setting.optimizer, rest)
+    def rank(setting: Setting) -> tuple[bool, int]:
+        return setting.optimizer == yours.optimizer, order.get(setting.optimizer, len(order))
 
-    return sorted(references, key=place)[: count_references(trials, len(references))]
+    return sorted(references, key=rank)[: count_references(trials, len(references))]
 
 
 def _on_all_folds(search: SearchOptions, folds: int | None) -> SearchOptions:
