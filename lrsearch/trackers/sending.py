@@ -86,7 +86,7 @@ class Sender:
             self._send_runs()
             if self._ledger.study(self._study.name).state is StudyState.FINISHED:
                 self._conclude()
-        except Exception as error:
+        except Exception as error:  # whatever a tracker's library raises
             text = f"{self.place} does not take runs: {type(error).__name__}: {text_of(error)}"
             words = ["lrsearch", "log", self._study.name, "--to", str(self.place)]
             fix = f"Send them later: {join(words)}"
