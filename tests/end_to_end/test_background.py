@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import toy_command
@@ -37,6 +38,15 @@ def toy(folder, **says):
     (folder / "toy.json").write_text(json.dumps({"journal": str(folder / "journal"), **says}))
 
 
+def wait_for_json(file, seconds=60):
+    """The JSON of a file that a process writes as the last thing it does."""
+    until = time.monotonic() + seconds
+    while not (text := file.read_text()).endswith("\n"):
+        assert time.monotonic() < until, text
+        time.sleep(0.1)
+    return json.loads(text)
+
+
 START = "lrsearch start-study toy.json --trials 4 --retest 0 --workers 1 --background --json"
 
 
@@ -61,8 +71,7 @@ def test_a_search_in_the_background_is_waited_for_and_ended_by_its_own_commands(
     assert seen["verdict"]["text"]
     assert seen["next"]["action"] != "wait"
     assert shell(begun["best"])[1]["study"] == "toy"
-    answer = json.loads((tmp_path / "lrsearch-background" / "toy" / "answer.json").read_text())
-    assert answer["study"] == "toy", "the search's own answer"
+    assert wait_for_json(Path(begun["answer"]))["study"] == "toy", "the search's own answer"
 
 
 @pytest.mark.slow
