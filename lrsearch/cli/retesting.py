@@ -90,7 +90,7 @@ def retest(
             else:
                 wanted = RetestOptions(seeds=seeds, top=top, trials=trials)
                 added = train_retests(study, wanted, search, machine, **common)
-        if added.taken.over and not plan_only and not added.stopped:
+        if added.taken.over and not plan_only and not added.study.state.is_stopped:
             print_answer(study, machine.storage, as_json=as_json, beside=added.to_json())
             return
     data = {**added.to_json(), "answer": None}

@@ -42,7 +42,7 @@ class Pages:
     `prefix` is the path under which a proxy shows the server.
     """
 
-    def __init__(self, shelf: Shelf, behind: Application, *, prefix: str = "") -> None:
+    def __init__(self, shelf: Shelf, behind: Application, *, prefix: str) -> None:
         self._shelf, self._behind, self._root = shelf, behind, prefix
 
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:

@@ -29,10 +29,10 @@ def serve(
     *,
     host: str,
     port: int,
-    allow_notes: bool = False,
-    token: str | None = None,
-    prefix: str = "",
-    started: Callable[[str], None] = lambda _url: None,
+    allow_notes: bool,
+    token: str | None,
+    prefix: str,
+    started: Callable[[str], None],
 ) -> None:
     """Serve until interrupted; calls `started` with the address.
 

@@ -73,7 +73,7 @@ def seeded_model(
     seed: int,
     *,
     kernels: bool,
-    fixed_seeds: bool = False,
+    fixed_seeds: bool,
 ) -> Model:
     """Build a fresh model under a trial's seed.
 

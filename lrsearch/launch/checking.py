@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lrsearch.errors import Refused, StudyBroken
 from lrsearch.messages import Listener
 from lrsearch.options import SearchOptions
-from lrsearch.progress.listeners import ignore, send_note
+from lrsearch.progress.listeners import send_note
 from lrsearch.values import Change, StudyFacts, StudyRecord, StudyState
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def check_identity(
     facts: StudyFacts,
     search: SearchOptions,
     *,
-    listen: Listener = ignore,
+    listen: Listener,
 ) -> None:
     """Refuse to train another definition under the study's name.
 

@@ -17,7 +17,7 @@ from lrsearch.launch.pool import Pool
 from lrsearch.launch.worker_count import plan_workers
 from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, SearchOptions
-from lrsearch.progress.listeners import broadcast, ignore, send_note
+from lrsearch.progress.listeners import ignore, protect_training, send_note
 from lrsearch.values import StudyRecord
 
 
@@ -41,7 +41,7 @@ def run_study(
     """
     from lrsearch.definition import check_backend, study_name
 
-    listen = broadcast({"progress": listen})  # a listener that fails does not end training
+    listen = protect_training(listen)
     check_backend()
     path, url = check_file(study_file), machine.url
     name = study_name(path, search.name)

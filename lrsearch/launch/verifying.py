@@ -43,8 +43,8 @@ def verify(
     *,
     trials: int,
     engine: str,
-    study_file: Path | None = None,
-    begins: Callable[[TrialRecord], None] = lambda _record: None,
+    study_file: Path | None,
+    begins: Callable[[TrialRecord], None],
 ) -> Verification:
     """Train `trials` of the archived trainings again, under their seeds, in this process.
 

@@ -48,8 +48,8 @@ class Lines:
         out: Callable[[str], None],
         *,
         verbose: bool = False,
-        terse: bool = False,
-        width: Callable[[], int] | None = None,
+        terse: bool,
+        width: Callable[[], int] | None,
     ) -> None:
         self._state, self._print, self._verbose = state, out, verbose
         self._width = width  # of the terminal now; None: settings are not cut

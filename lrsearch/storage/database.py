@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -48,8 +49,10 @@ from lrsearch.storage.faults import Fault, fault_of
 from lrsearch.storage.limits import call_detached
 from lrsearch.storage.transaction import Transaction
 from lrsearch.storage.url import is_sqlite
+from lrsearch.values import Json
 
 T = TypeVar("T")
+J = TypeVar("J", bound=Json)
 
 # A longer outage ends the worker; its lease lapses long before.
 PATIENCE_SECONDS = 600.0
@@ -178,6 +181,14 @@ class Database:
             self._file = file_of(self.url)
         self._pass(failpoint, "committed")
         return result
+
+    def request(self, work: Callable[[Transaction], J], *, study: Any, failpoint: str = "") -> J:
+        """Run `work` with the study locked, once however often the request is tried.
+
+        Its result must be JSON. Raises what `transact` raises.
+        """
+        token = secrets.token_hex(16)
+        return self.transact(lambda tx: tx.once(token, work), study=study, failpoint=failpoint)
 
     def rows(self, query: Executable) -> Sequence[Row[Any]]:
         """Read the rows of a query."""

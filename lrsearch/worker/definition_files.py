@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lrsearch.values import StudyRecord
 from lrsearch.worker.export import silence_stderr
+from lrsearch.worker.loading import load_stored
 
 
 def read_definition(study: StudyRecord, study_file: Path) -> dict[str, str]:
@@ -16,11 +17,7 @@ def read_definition(study: StudyRecord, study_file: Path) -> dict[str, str]:
     Raises StudyFileError, FingerprintMismatch.
     """
     with silence_stderr():
-        from lrsearch.definition import check_definition, load_study_file
-
-        definition = load_study_file(study_file)
-        check_definition(study, definition.with_overrides(study.plan.overrides))
-    sources = definition.sources
+        sources = load_stored(study, study_file).sources
     if sources is None:
         return {}
     names = sorted(sources.texts, key=lambda path: (path != sources.home, path))
