@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lrsearch.report.html.lines_figures import shown_curves
+from lrsearch.report.html.gathering import gather
 from lrsearch.report.html.page import report_body
 from lrsearch.report.html.sections import ReportData
 from lrsearch.report.html.studies_page import StudyLine
@@ -88,14 +88,7 @@ class Shelf:
 
     def data(self, line: StudyLine) -> ReportData:
         """What the report of a view shows."""
-        shown = shown_curves(line.records, line.answer)
-        return ReportData(
-            study=line.study,
-            records=line.records,
-            answer=line.answer,
-            curves={each.id: self._ledger.curve(each.id) for each in shown},
-            workers=line.workers,
-        )
+        return gather(self._ledger, line.study, line.records, line.answer)
 
     def _of(self, study_id: int) -> _Kept:
         with self._lock:

@@ -9,10 +9,12 @@ from lrsearch.answer.words import count_text, rate_text
 from lrsearch.report.bill import early_stops_text, spent_text
 from lrsearch.report.layout import Column, paragraph, table
 from lrsearch.report.words import (
+    OPTIMIZER_HEADS,
     aim_text,
     further_text,
     join_clauses,
     knob_texts,
+    optimizer_cells,
     range_text,
     run_text,
     shape_text,
@@ -172,25 +174,14 @@ def _optimizers(answer: Answer, width: int | None) -> str:
     if not rows:
         return ""
     digits = value_digits((each for row in rows for each in (row.best, row.median)), least=4)
-
-    def column(head: str, cells: list[str], rank: int = 0) -> Column:
-        return Column(head, cells, right=True, rank=rank)
-
-    good = [range_text(row.good_rates) if row.good_rates else "-" for row in rows]
+    cells = zip(*(optimizer_cells(row, digits) for row in rows), strict=True)
     columns = [
-        Column("optimizer", [row.optimizer for row in rows], least=10),
-        column("best", [value_text(row.best, digits) for row in rows]),
-        column("expected", [value_text(row.expected, digits) for row in rows], 2),
-        column("at rate", [_rate(row.best_rate) for row in rows], 1),
-        column("median", [value_text(row.median, digits) for row in rows], 7),
-        column("trials", [str(row.trials) for row in rows], 6),
-        column("diverged", [str(row.diverged) for row in rows], 5),
-        column("crawls up to", [_rate(row.crawls_to) for row in rows], 4),
-        Column("as good at", good, rank=2),
-        column("diverges from", [_rate(row.diverges_from) for row in rows], 3),
+        Column(head, column, right=head not in _TEXTS, rank=rank, least=_TEXTS.get(head))
+        for head, column, rank in zip(OPTIMIZER_HEADS, cells, _RANKS, strict=True)
     ]
     return "\n".join(table(columns, width, indent="  ")) + "\n"
 
 
-def _rate(rate: float | None) -> str:
-    return rate_text(rate) if rate is not None else "-"
+# columns of text, which begin at the left, and to how many characters each may be cut
+_TEXTS = {"optimizer": 10, "as good at": None}
+_RANKS = (0, 0, 2, 1, 7, 6, 5, 4, 2, 3)  # of the columns of OPTIMIZER_HEADS
