@@ -10,8 +10,12 @@ import click
 from lrsearch.cli.completing import complete_search_trial, study_argument
 from lrsearch.cli.opening import columns, open_study
 from lrsearch.cli.options import echo, storage_option, stored_study_options
-from lrsearch.cli.output_files import check_folder, output_option, refuse_unwritable
-from lrsearch.errors import InvalidValue
+from lrsearch.cli.output_files import (
+    check_folder,
+    check_keras_file,
+    output_option,
+    refuse_unwritable,
+)
 
 if TYPE_CHECKING:
     from lrsearch.answer import Answer
@@ -87,9 +91,8 @@ def export(
     from lrsearch.answer import summarise
     from lrsearch.report.exporting import export_text
 
-    if form == "keras" and (output is None or output.suffix != ".keras"):
-        got, allowed = output and str(output), "a file that ends in .keras with --format keras"
-        raise InvalidValue("--output", got=got, allowed=allowed)
+    if form == "keras":
+        check_keras_file(output)
     if output is not None:
         check_folder(output)
     with open_study(study, storage) as (ledger, record):

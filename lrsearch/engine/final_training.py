@@ -60,7 +60,8 @@ def _save(model: Model, path: Path) -> str:
     except (NotImplementedError, TypeError, ValueError, OSError) as error:
         part.unlink(missing_ok=True)
         allowed = f"a file that this model can be saved to ({error})"
-        raise InvalidValue("--output", got=str(path), allowed=allowed) from None
+        fix = "The setting alone can be exported: lrsearch export."
+        raise InvalidValue("--output", got=str(path), allowed=allowed, fix=fix) from None
     return _problem_of(path)
 
 

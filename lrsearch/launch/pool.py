@@ -137,7 +137,8 @@ class Pool:
             if inspector.child is None:
                 text = f"the worker that loaded the study file died ({inspector.ending})"
                 shown = "\n".join(filter(None, [inspector.reason, inspector.tail]))
-                raise StudyBroken(text, traceback_text=shown)
+                fix = f"See what doctor says: lrsearch doctor {quote(str(self._config.study_file))}"
+                raise StudyBroken(text, fix=fix, traceback_text=shown)
         return self._inspection
 
     def work(self, study: str, closer: AttemptCloser) -> None:
@@ -230,7 +231,10 @@ class Pool:
                 self._on_ended(child, message)
             case Broken(reason=reason, traceback=trace):
                 text = f"the first trials all failed alike: {reason}"
-                self._fail(StudyBroken(text, traceback_text=trace))
+                fix = (
+                    f"Mend the study file, then: lrsearch retry {quote(self._study or '')} --failed"
+                )
+                self._fail(StudyBroken(text, fix=fix, traceback_text=trace))
             case WorkerDone():
                 child.done = self._finished = True
                 child.send(Quit())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lrsearch.answer.words import count_text
 from lrsearch.launch.checking import check_methods
-from lrsearch.launch.common_steps import check_file, complete_study, make_worker_config, train
+from lrsearch.launch.common_steps import complete_study, make_worker_config, train
 from lrsearch.launch.creating import create_or_resume, find_study, make_plan
 from lrsearch.launch.database import open_database
 from lrsearch.launch.pool import Pool
@@ -39,7 +39,7 @@ def run_study(
     Refused (the stored study has another definition), StudyBroken (the study's code fails on every
     trial), Interrupted (a signal; trials are back in the queue).
     """
-    from lrsearch.definition import check_backend, study_name
+    from lrsearch.definition import check_backend, check_file, study_name
 
     listen = protect_training(listen)
     check_backend()

@@ -44,7 +44,14 @@ from sqlalchemy import (
 from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
 from lrsearch.errors import StorageGone, StorageProblem, StorageUnavailable
-from lrsearch.storage.connections import BUSY_SECONDS, clock_of, driver_text, make_engine, where
+from lrsearch.storage.connections import (
+    BUSY_SECONDS,
+    MEND,
+    clock_of,
+    driver_text,
+    make_engine,
+    where,
+)
 from lrsearch.storage.faults import Fault, fault_of
 from lrsearch.storage.limits import call_detached
 from lrsearch.storage.transaction import Transaction
@@ -244,8 +251,9 @@ class Database:
                 self._note_trouble()
             self._refuse_other_file()
             if fault is Fault.REFUSED:
-                return StorageProblem(f"{where(self.url)}: {text}")
-        return StorageUnavailable(f"{where(self.url)} does not answer: {text}")
+                return StorageProblem(f"{where(self.url)}: {text}", fix=MEND)
+        fix = "See whether it runs, and whether this machine reaches it."
+        return StorageUnavailable(f"{where(self.url)} does not answer: {text}", fix=fix)
 
     def _refuse_other_file(self) -> None:
         """Raises StorageGone where SQLite's file was deleted or replaced.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from lrsearch.errors import InvalidValue
 from lrsearch.values import StudyRecord
 from lrsearch.worker.export import silence_stderr
 from lrsearch.worker.loading import load_stored
@@ -29,7 +30,8 @@ def write_definition(texts: Mapping[str, str], folder: Path) -> Path:
     for name, text in texts.items():
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
-            raise ValueError(f"{name!r} lies outside of the folder of the study file")
+            allowed = "paths below the study file's folder alone"
+            raise InvalidValue("the archive's definition", got=name, allowed=allowed)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", errors="surrogateescape")
     return folder / next(iter(texts))
