@@ -29,7 +29,7 @@ def scaling_of(optimizer: Optimizer) -> dict[str, Any]:
     }
 
 
-def scaled_like(yours: Optimizer, optimizer: Optimizer) -> Optimizer:
+def scale_loss_like(yours: Optimizer, optimizer: Optimizer) -> Optimizer:
     """Wrap `optimizer` in a loss scaling with the options of yours, where yours has one."""
     if not isinstance(yours, LossScaleOptimizer):
         return optimizer

@@ -13,7 +13,7 @@ from functools import partial
 import tensorflow as tf
 
 from lrsearch.engine import limits
-from lrsearch.engine.blame import end_fork, settle
+from lrsearch.engine.blame import end_fork, note_process
 from lrsearch.engine.calibration import (
     LONGEST_TRY_SECONDS,
     MOST_BATCHES,
@@ -62,7 +62,7 @@ class AutoEngine(Engine):
 
     def calibrate(self, known: Figures | None) -> Figures:
         """Take the figures that are `known` of this study and machine, or measure them."""
-        settle()
+        note_process()
         made = Calibration(**known) if known else measure(self.loaded, self.vectorized)
         self.calibration, self.vectorized.width = made, made.width
         return asdict(made)

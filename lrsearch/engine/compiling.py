@@ -23,7 +23,7 @@ from lrsearch.engine._keras_model import (
 from lrsearch.engine._keras_optimizer import (
     copy_decay_exclusions,
     inner,
-    scaled_like,
+    scale_loss_like,
 )
 from lrsearch.engine._keras_state import same_names, seed_layers, set_seeds
 from lrsearch.engine._tensorflow import things_created
@@ -185,5 +185,5 @@ def set_searched(
     optimizer.lrsearch_feeds_rate = learning_rate is not None
     copy_decay_exclusions(inner(model.optimizer), optimizer)
     with scope_of(model):
-        model.optimizer = scaled_like(model.optimizer, optimizer)
+        model.optimizer = scale_loss_like(model.optimizer, optimizer)
     skip_all_reduce(model)

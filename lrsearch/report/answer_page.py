@@ -32,7 +32,9 @@ def answer_text(answer: Answer, *, width: int | None = None) -> str:
 
     The verdict comes first.
     """
-    head = f"study {answer.study}: {aim_text(answer.objective, answer.direction)}; {ended(answer)}"
+    head = (
+        f"study {answer.study}: {aim_text(answer.objective, answer.direction)}; {ends_text(answer)}"
+    )
     spent = f"spent: {spent_text(answer.spent)}" if answer.spent else ""
     stops = early_stops_text(answer.stops)
     parts = [
@@ -48,13 +50,13 @@ def answer_text(answer: Answer, *, width: int | None = None) -> str:
     return "\n".join(filter(None, parts)).rstrip()
 
 
-def ended(answer: Answer) -> str:
+def ends_text(answer: Answer) -> str:
     """How many trials ended how: `12 complete, 1 diverged`."""
     counts = (f"{number} {state}" for state, number in answer.counts.items() if number)
     return ", ".join(counts) or "no trial yet"
 
 
-def inseparable(answer: Answer) -> str:
+def inseparable_text(answer: Answer) -> str:
     """How many others chance may part from the best; empty where there is none."""
     best = answer.best.trial if answer.best else None
     others = [each for each in answer.not_separable if each != best]
@@ -95,7 +97,7 @@ def _contenders(answer: Answer, width: int | None) -> str:
     rows = [("yours", yours, "")] if yours is not None else []
     # Where nothing was searched, yours is not the best of anything.
     if not same or any(row.complete or row.pruned for row in answer.by_optimizer):
-        rows.append(("best", best, "it is yours" if same else inseparable(answer)))
+        rows.append(("best", best, "it is yours" if same else inseparable_text(answer)))
     for place, each in enumerate(answer.runners_up, start=2):
         apart = "not separable" if each.trial in answer.not_separable else ""
         rows.append((f"#{place}", each, apart))

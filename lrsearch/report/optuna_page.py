@@ -17,7 +17,7 @@ from lrsearch.report.html.rates_figure import optimizer_places
 from lrsearch.report.picture_parts import (
     best_and_newest,
     frame_of_rates,
-    padded,
+    pad_frame,
     rated_trials,
 )
 from lrsearch.report.words import value_text
@@ -67,7 +67,7 @@ def show_in_optuna(
     def write() -> None:
         ledger.change_optuna_attrs(study.optuna_study_id, renew, says=_says(answer))
 
-    return mirror.alone(study.id, write) and there
+    return mirror.run_alone(study.id, write) and there
 
 
 def _says(answer: Answer) -> dict[str, Json]:
@@ -95,7 +95,7 @@ def _rows(attrs: Mapping[str, Json], text: str) -> dict[str, Json]:
 def rates_json(study: StudyRecord, records: Trials, answer: Answer) -> dict[str, Json]:
     """Value against rate: a trace for each optimizer, what diverged, the retests, yours."""
     rated = best_and_newest(rated_trials(records), answer, MOST)
-    low, high = padded(frame_of_rates(study, records, answer))
+    low, high = pad_frame(frame_of_rates(study, records, answer))
     places = optimizer_places(records, answer)
     traces = [
         _trace(name, place, [each for each in rated if _optimizer(each) == name and each.has_value])

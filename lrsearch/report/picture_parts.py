@@ -97,7 +97,7 @@ def retest_values(contender: Contender) -> tuple[float, ...]:
     return contender.retest.values if contender.retest else ()
 
 
-def padded(frame: Frame | None) -> Frame:
+def pad_frame(frame: Frame | None) -> Frame:
     """The ends of an axis that shows `frame`."""
     low, high = frame or (0.0, 1.0)
     pad = 0.05 * (high - low) or 0.05 * (abs(high) or 1.0)

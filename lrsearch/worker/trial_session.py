@@ -211,7 +211,7 @@ class TrialSession:
     def tell(self, outcome: Outcome) -> None:
         """Record how an attempt ended, exactly once; a fenced-off end is dropped."""
         running = self._running.pop(outcome.trial_id)
-        outcome = self._complete(running.spec, self._excuse(outcome))
+        outcome = self._complete(running.spec, self._put_back_if_stopping(outcome))
         points = self._curves.take(outcome.trial_id, outcome.attempt)
         recorded = outcome.status is not Status.LOST and self._ledger.finish(outcome, points)
         ended = recorded and outcome.status.terminal
@@ -239,7 +239,7 @@ class TrialSession:
         if planned := plan_retests(self._ledger, self._study.name, asked):
             self._send(planned)
 
-    def _excuse(self, outcome: Outcome) -> Outcome:
+    def _put_back_if_stopping(self, outcome: Outcome) -> Outcome:
         """Put back a trial that an exit ended, where this worker was asked to stop.
 
         Any other exit is the study's own, and the trial failed: put back, it would be trained for

@@ -162,7 +162,7 @@ def _sorted_cell(text: str, value: float | None) -> Markup:
 # -- stopped -------------------------------------------------------------------------------------
 
 
-def stopped(study: StudyRecord, records: Trials) -> Content:
+def list_stopped(study: StudyRecord, records: Trials) -> Content:
     """What did not run to its end and why: by state, equal reasons together."""
     bad = [each for each in records if each.state in _STOPPED]
     if not bad:

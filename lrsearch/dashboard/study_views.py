@@ -29,7 +29,7 @@ SHARE = 10.0  # a view is kept for this many times as long as making it took
 
 
 @dataclass
-class _Kept:
+class _View:
     """A study's view, and what it was made from."""
 
     follower: Follower
@@ -42,12 +42,12 @@ class _Kept:
     body_version: str = ""
 
 
-class Shelf:
+class StudyViews:
     """The views of all studies in a ledger; any thread may ask."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._kept: dict[int, _Kept] = {}
+        self._kept: dict[int, _View] = {}
         self._lock = threading.Lock()
 
     def lines(self) -> list[StudyLine]:
@@ -90,13 +90,13 @@ class Shelf:
         """What the report of a view shows."""
         return gather(self._ledger, line.study, line.records, line.answer)
 
-    def _of(self, study_id: int) -> _Kept:
+    def _of(self, study_id: int) -> _View:
         with self._lock:
             if study_id not in self._kept:
-                self._kept[study_id] = _Kept(Follower(self._ledger, study_id))
+                self._kept[study_id] = _View(Follower(self._ledger, study_id))
             return self._kept[study_id]
 
-    def _renew(self, study_id: int, kept: _Kept) -> None:
+    def _renew(self, study_id: int, kept: _View) -> None:
         """Raises StorageUnavailable."""
         began = time.monotonic()
         if kept.line is None:
