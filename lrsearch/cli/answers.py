@@ -83,9 +83,10 @@ def export(
 
     The Python stands beside model.compile.
 
-    The Python needs Keras alone: make_optimizer(model=None) and the constants of the run. Of yours
-    it has your own optimizer and schedule; where these cannot be written as code, the command says
-    why and exits with 1. The .keras file has the untrained model with its optimizer and schedule;
+    The Python needs Keras alone: make_optimizer(model=None) and the constants of the run. Yours is
+    exported with your own optimizer and schedule; where these cannot be written as code, the
+    command says why and exits with 1. The .keras file has the untrained model with its optimizer
+    and schedule;
     import lrsearch.keras before you load the file.
     """
     from lrsearch.answer import summarise

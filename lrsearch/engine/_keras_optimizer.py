@@ -64,7 +64,7 @@ def decay_exclusions(optimizer: Optimizer, variables: Sequence[Variable]) -> dic
 
 
 def rate_of(optimizer: Optimizer) -> Any:
-    """The learning rate as it was given: a schedule, a variable, or a function of nothing."""
+    """The learning rate as it was given: a schedule, a variable, or a function of no argument."""
     return optimizer._learning_rate
 
 

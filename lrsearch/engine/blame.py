@@ -76,7 +76,7 @@ def _mark_watch(watch: Watch) -> Watch:
 
 
 def _mark_save(save: Save) -> Save:
-    """The same for `save`; an error while a snapshot is taken is the study's model's."""
+    """Mark `save` likewise; an error while a snapshot is taken is one of the study's model."""
 
     def marked(progress: Progress, take: Callable[[], Snapshot]) -> None:
         end_fork()

@@ -1,6 +1,6 @@
 """The user's callbacks in a searched trial: which are kept, and where they write.
 
-Callbacks that would fight the schedule are taken out. Those that write files get a folder.
+Callbacks that would fight the schedule are taken out. Callbacks that write files get a folder.
 """
 
 from __future__ import annotations

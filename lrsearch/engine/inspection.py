@@ -40,6 +40,7 @@ from lrsearch.engine.own_optimizer import describe, own_optimizer, sample_rates,
 from lrsearch.engine.shared import forget_shared_layers, shared_layers
 from lrsearch.engine.types import Model, Strategy
 from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
+from lrsearch.jsonable import from_json, to_json
 from lrsearch.space import keras_class
 from lrsearch.values import Direction, Json, Setting, StudyFacts
 from lrsearch.version import versions
@@ -64,7 +65,7 @@ def open_study(
     findings = loaded.findings if loaded is not None else Findings()
     if loaded is None or not loaded.replayable:
         loaded = LoadedStudy(definition=definition)
-    loaded.findings = findings if facts is None else Findings.from_json(facts.findings)
+    loaded.findings = findings if facts is None else from_json(Findings, facts.findings)
     direction = definition.direction or (facts.direction if facts is not None else None)
     assert direction is not None
     loaded.direction = Direction(direction)
@@ -147,7 +148,7 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
             *device_notes(count_gpus(), strategy_of(model)),
             *_unkept_logs(step, calls),
         ),
-        findings=loaded.findings.to_json(),
+        findings=to_json(loaded.findings),
         **of_yours,
     )
 

@@ -24,7 +24,7 @@ def attach(
     """Train trials of the study `name` with this machine's workers.
 
     The study file must be on this machine. The study keeps the options that it was started with;
-    of `search` only the accepted changes and versions count. The workers leave by `leave_by`
+    only the accepted changes and versions of `search` count. The workers leave by `leave_by`
     (seconds since 1970), where it is given, and their work is saved. Returns the study afterwards.
 
     Raises UnknownName, StudyFileError, EnvironmentProblem, FingerprintMismatch for another study

@@ -47,7 +47,7 @@ def top_up(
 ) -> StudyRecord:
     """Train until each arm of the study `name` has `each` trials in its companion.
 
-    Of `search` only the accepted changes and versions count. Returns the companion. Raises the
+    Only the accepted changes and versions of `search` count. Returns the companion. Raises the
     errors of `lrsearch.launch.attach`, and InvalidValue where there is one arm only.
     """
     listen = protect_training(listen)

@@ -32,7 +32,7 @@ def retest(
     """Add retests to the study `name`, and train them here unless `plan_only`.
 
     A finished study is open again for its retests. During the search, or in a stopped study,
-    nothing is trained here. Of `search` only the accepted changes and versions count.
+    nothing is trained here. Only the accepted changes and versions of `search` count.
 
     Raises the errors of `lrsearch.launch.attach`, and UnknownName or InvalidValue for a trial that
     cannot be retested.

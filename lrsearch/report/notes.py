@@ -77,7 +77,7 @@ def fence(text: str) -> str:
 
 
 def quote_inline(text: str) -> str:
-    """The same within a line."""
+    """`text` as code within a line, which nothing in the text can close."""
     ticks = "`" * (_longest_ticks(text) + 1)
     room = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{ticks}{room}{' '.join(text.split())}{room}{ticks}"

@@ -77,9 +77,9 @@ def close_optuna(storage: RDBStorage) -> None:
 
 
 def check_version(connection: Connection) -> None:
-    """Refuse Optuna's tables of another version; missing tables are fine.
+    """Refuse Optuna's tables of another version, and migrate none; missing tables are fine.
 
-    Never migrates. Raises SchemaMismatch.
+    Raises SchemaMismatch.
     """
     if not inspect(connection).has_table("alembic_version"):
         return

@@ -135,7 +135,7 @@ class StudyLedger(LedgerReader):
     def set_state(self, study_id: int, state: StudyState, reason: str = "") -> StudyState:
         """Set what the study's workers may do; returns the state that the study has then.
 
-        That is another one where `state` may not follow (`storage.states`).
+        The study keeps another state where `state` may not follow (`storage.states`).
         """
         return StudyState(
             self.database.request(

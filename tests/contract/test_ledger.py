@@ -2,7 +2,6 @@
 retests, Optuna's rows.
 """
 
-import json
 import subprocess
 import sys
 import threading
@@ -38,6 +37,7 @@ from lrsearch.errors import (
     StorageProblem,
     UnknownName,
 )
+from lrsearch.jsonable import to_json
 from lrsearch.storage import (
     Claim,
     Done,
@@ -810,9 +810,7 @@ def test_a_second_host_is_refused_on_sqlite_and_welcome_elsewhere(ledger, tables
 
 def test_the_plan_comes_back_as_it_was(ledger):
     given = plan(trials=7, timeout_seconds=60.0)
-    assert json.loads(json.dumps(ledger.create_study(given).plan.facts.to_json())) == json.loads(
-        json.dumps(given.facts.to_json())
-    )
+    assert to_json(ledger.create_study(given).plan.facts) == to_json(given.facts)
     assert ledger.now() == pytest.approx(time.time(), abs=30)
 
 
