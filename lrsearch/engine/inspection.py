@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lrsearch.definition import StudyDefinition, fingerprint_of, recorded_of
 from lrsearch.definition.loading import own_traceback
@@ -92,22 +93,14 @@ def inspect_study(definition: StudyDefinition, *, loaded: LoadedStudy | None = N
 
 def _find_facts(loaded: LoadedStudy) -> StudyFacts:
     """Find what two models of the study, one step and its callbacks show."""
-    definition, base = loaded.definition, loaded.first_size
+    definition = loaded.definition
     space = definition.effective_space()
     first, step, direction, bounds = _try_step(loaded)
     model, second = _start_model(loaded, definition.seed + 1)
     accumulation = accumulation_of(model, definition)
-    total = loaded.total_steps(base, accumulation)
+    total = loaded.total_steps(loaded.first_size, accumulation)
     # Before the searched optimizer takes the place of the user's.
-    optimizer = inner(model.optimizer)
-    with _study_code(definition):
-        rates = sample_rates(optimizer, total * accumulation)
-    yours = describe(optimizer, rates=rates, batch_size=base)
-    of_yours = {
-        "carried": carried_of(model),
-        "decay_exclusions": decay_exclusions(optimizer, model.trainable_variables),
-        "own_optimizer": own_optimizer(model, steps=loaded.total_steps(base, 1)),
-    }
+    of_yours = _describe_yours(loaded, model, batches=total * accumulation)
     _check_executions(loaded, model.steps_per_execution)
     calls = _try_callbacks(loaded, model, step, total, accumulation)
     _check_objective(definition, step, calls)
@@ -131,8 +124,6 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
         validation_examples=data.validation.examples,
         has_test=data.test is not None,
         parameters=int(model.count_params()) if model.built else 0,
-        yours=replace(yours, extra=loaded.first_setting.extra),
-        yours_rates=thin_out(rates),
         asked_rates=space.asked_rates,
         exact_order=exact,
         fingerprint=_fingerprint(loaded, second),
@@ -144,13 +135,30 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
             *calls.notes,
             *([] if exact else [_INEXACT]),
             *step.notes,
-            *_notes(yours, loaded.findings, same_weights=first.weights == second.weights),
+            *_notes(
+                of_yours["yours"], loaded.findings, same_weights=first.weights == second.weights
+            ),
             *device_notes(count_gpus(), strategy_of(model)),
             *_unkept_logs(step, calls),
         ),
         findings=to_json(loaded.findings),
         **of_yours,
     )
+
+
+def _describe_yours(loaded: LoadedStudy, model: Model, *, batches: int) -> dict[str, Any]:
+    """The facts of the user's own compile, over a run of so many batches."""
+    base, optimizer = loaded.first_size, inner(model.optimizer)
+    with _study_code(loaded.definition):
+        rates = sample_rates(optimizer, batches)
+    yours = describe(optimizer, rates=rates, batch_size=base)
+    return {
+        "yours": replace(yours, extra=loaded.first_setting.extra),
+        "yours_rates": thin_out(rates),
+        "carried": carried_of(model),
+        "decay_exclusions": decay_exclusions(optimizer, model.trainable_variables),
+        "own_optimizer": own_optimizer(model, steps=loaded.total_steps(base, 1)),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
