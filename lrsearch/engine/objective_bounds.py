@@ -1,7 +1,8 @@
 """The least and the largest value that an objective can have, where Keras' own classes say so.
 
 Known of Keras' accuracies, rates and areas (0 to 1), of its errors, and of losses that are sums of
-Keras' losses alone (at least 0). What the user wrote may have any value.
+Keras' losses alone (at least 0). What the user wrote may have any value. A cross-entropy is at
+least 0 for targets from 0 to 1; whoever reads the bounds drops what a value lies beyond.
 """
 
 from __future__ import annotations
@@ -56,7 +57,10 @@ _LOSSES = frozenset(
         losses.Hinge,
         losses.SquaredHinge,
         losses.CategoricalHinge,
+        losses.BinaryCrossentropy,
+        losses.BinaryFocalCrossentropy,
         losses.CategoricalCrossentropy,
+        losses.CategoricalFocalCrossentropy,
         losses.SparseCategoricalCrossentropy,
         losses.mean_squared_error,
         losses.mean_absolute_error,
@@ -67,7 +71,10 @@ _LOSSES = frozenset(
         losses.hinge,
         losses.squared_hinge,
         losses.categorical_hinge,
+        losses.binary_crossentropy,
+        losses.binary_focal_crossentropy,
         losses.categorical_crossentropy,
+        losses.categorical_focal_crossentropy,
         losses.sparse_categorical_crossentropy,
     )
 )
