@@ -1,7 +1,8 @@
 """Replays samplers and stopping rules on tables of real trainings.
 
     python benchmarks/replay.py [--policies tpe,random,tpe+asha] [--tables NAME,...]
-        [--repeats 30] [--first-seed 0] [--budgets 5,8,10,12,15,20,30,40] [--strangers FOLDER] [--json FILE]
+        [--repeats 30] [--first-seed 0] [--keep 1] [--budgets 5,8,10,12,15,20,30,40]
+        [--strangers FOLDER] [--json FILE]
 
 The tables are those of benchmarks/tables (made by benchmarks/landscape.py) and, where their files are
 in --strangers, DeepOBS' and a sample of HPOLib's. For each budget, in full runs with references
@@ -74,8 +75,9 @@ def replay(
     *,
     seeds: Sequence[int],
     budgets: Sequence[float],
+    keep: float = 1.0,
 ) -> Result:
-    """Search the table once with each of `seeds`; `budgets` ascend.
+    """Search the table once with each of `seeds`; `budgets` ascend, `keep` is Search's.
 
     All but the regrets is of the search with the largest budget.
     """
@@ -84,7 +86,7 @@ def replay(
         regrets: list[float] = []
         for first, group in groupby(budgets, partial(references_of, table, space)):
             alike = list(group)
-            search = Search(table=table, space=space, policy=policy, seed=seed)
+            search = Search(table=table, space=space, policy=policy, seed=seed, keep=keep)
             steps = search.run(budget=max(alike), first=first)
             regrets += regrets_of(steps, truth, alike)
         rows.append((regrets, reached_by(steps, truth), steps))
@@ -142,13 +144,20 @@ def families(names: Sequence[str], strangers: Path | None) -> Iterator[Family]:
 
 
 def compare(
-    family: Family, policies: Sequence[Policy], *, seeds: Sequence[int], budgets: Sequence[float]
+    family: Family,
+    policies: Sequence[Policy],
+    *,
+    seeds: Sequence[int],
+    budgets: Sequence[float],
+    keep: float,
 ) -> list[Result]:
     """Each policy's results over all tables of the family, joined."""
     jobs = [(table, policy) for policy in policies for table in family.tables]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         calls = [
-            pool.submit(replay, table, family.space, policy, seeds=seeds, budgets=budgets)
+            pool.submit(
+                replay, table, family.space, policy, seeds=seeds, budgets=budgets, keep=keep
+            )
             for table, policy in jobs
         ]
         done = [each.result() for each in calls]
@@ -210,6 +219,9 @@ def main() -> None:
     parser.add_argument("--tables", default="", help="names, comma between; all")
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--first-seed", type=int, default=0, help="others judge what these chose")
+    parser.add_argument(
+        "--keep", type=float, default=1.0, help="share of a table that a repeat sees"
+    )
     parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
     parser.add_argument(
         "--strangers", type=Path, help="folder of deepobs.json.gz, hpolib_rates.npz"
@@ -220,7 +232,7 @@ def main() -> None:
     seeds = range(given.first_seed, given.first_seed + given.repeats)
     names, kept = [each for each in given.tables.split(",") if each], {}
     for family in families(names, given.strangers):
-        results = compare(family, given.policies, seeds=seeds, budgets=budgets)
+        results = compare(family, given.policies, seeds=seeds, budgets=budgets, keep=given.keep)
         print(table_text(family, given.policies, results, budgets), end="\n\n", flush=True)
         kept[family.name] = {
             policy.name: result.regrets.tolist()

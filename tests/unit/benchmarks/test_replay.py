@@ -154,3 +154,14 @@ def test_budgets_that_begin_alike_are_one_search():
     together = replay(bowl(), SPACE, policy, seeds=(3,), budgets=budgets)
     alone = [replay(bowl(), SPACE, policy, seeds=(3,), budgets=(each,)) for each in budgets]
     assert together.regrets[0].tolist() == [each.regrets[0, 0] for each in alone]
+
+
+def test_a_repeat_sees_the_kept_share_of_the_table_and_each_seed_another():
+    found = []
+    for seed in (0, 1, 0):
+        kept = Search(
+            table=bowl(), space=SPACE, policy=Policy(sampler="random"), seed=seed, keep=0.5
+        )
+        found.append({each.place for each in kept.run(budget=40, first=())})
+    assert found[0] == found[2] != found[1]
+    assert all(10 < len(each) < 30 for each in found)
