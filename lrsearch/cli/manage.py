@@ -59,8 +59,8 @@ def resume(study: str, *, storage: str | None, as_json: bool) -> None:
         state = ledger.set_state(record.id, StudyState.OPEN)
         counts = ledger.counts(record.id)
     if state is not StudyState.OPEN:
-        more = _MORE[state].format(quote(study))
-        raise Refused(f"{study} is {state.value}, and nothing is left to train. {more}")
+        fix = _MORE[state].format(quote(study))
+        raise Refused(f"{study} is {state.value}, and nothing is left to train.", fix=fix)
     waiting, command = counts.waiting, f"lrsearch attach {quote(study)}"
     trials = count_text(waiting, "trial")
     message = f"{study} is open. {trials} to train; attach workers with: {command}"

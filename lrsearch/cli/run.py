@@ -203,5 +203,5 @@ def check_result(study: StudyRecord, records: Sequence[TrialRecord]) -> None:
         found = "no searched trial ran well: there is nothing to compare."
     else:
         return
-    see = f"See lrsearch trials {quote(study.name)}."
-    raise NoResult(f"study {study.name!r} is done, and {found} {see}")
+    fix = f"See lrsearch trials {quote(study.name)}."
+    raise NoResult(f"study {study.name!r} is done, and {found}", fix=fix)

@@ -46,9 +46,8 @@ def load_study_file(path: str | Path) -> StudyDefinition:
     definition = getattr(module, "definition", None)
     if not isinstance(definition, StudyDefinition):
         found = "none" if definition is None else f"a {type(definition).__name__}"
-        raise StudyFileError(
-            f"{path.name} must have `definition = StudyDefinition(...)`; it has {found}."
-        )
+        text = f"{path.name} must have `definition = StudyDefinition(...)`; it has {found}."
+        raise StudyFileError(text, fix="See `lrsearch new-study` for a file to begin from.")
     functions = {name: _function(module, definition, name) for name in ("build_model", "load_data")}
     return replace(definition, sources=sources, **functions)
 

@@ -90,8 +90,8 @@ def seeded_model(
 def _check_model(model: Model) -> None:
     kind = type(model).__name__
     if not isinstance(model, keras.Model):
-        allowed = "a function that returns a keras.Model"
-        raise InvalidValue("build_model", got=f"a {kind}", allowed=allowed)
+        allowed, fix = "a function that returns a keras.Model", "Return the model at its end."
+        raise InvalidValue("build_model", got=f"a {kind}", allowed=allowed, fix=fix)
     if has_own(model, "compile"):
         got = f"{kind}, which has a compile() of its own"
         fix = "Set losses in train_step or __init__."

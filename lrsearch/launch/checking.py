@@ -19,10 +19,8 @@ def refuse_broken(study: StudyRecord) -> None:
     """Raise StudyBroken for a broken study, with the reason and the next step."""
     if study.state is StudyState.BROKEN:
         fix = f"Mend its file, then: lrsearch retry {quote(study.name)} --failed"
-        raise StudyBroken(
-            f"study {study.name!r} is broken: its first trials all failed alike. {fix}",
-            traceback_text=study.reason,
-        )
+        text = f"study {study.name!r} is broken: its first trials all failed alike."
+        raise StudyBroken(text, fix=fix, traceback_text=study.reason)
 
 
 def nothing_to_retest(study: StudyRecord) -> Refused:

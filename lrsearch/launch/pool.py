@@ -168,7 +168,7 @@ class Pool:
         """Raise an error where all workers have left, but the study is broken or still open."""
         if state is StudyState.BROKEN:
             why = f"study {study!r} is broken: its first trials all failed alike."
-            raise StudyBroken(f"{why} See: lrsearch trials {quote(study)}")
+            raise StudyBroken(why, fix=f"See: lrsearch trials {quote(study)}")
         idle = self._config.until != "done" and self._finished
         if state is not StudyState.OPEN or idle or self._time_is_up:
             return
@@ -176,8 +176,8 @@ class Pool:
             # prefer a worker that reported an error, then one that printed something
             last = min(self._states, key=lambda state: (not state.reason, not state.tail))
             raise EnvironmentProblem(f"no worker stays alive. The last one {last.last_words}")
-        more = f"Go on with: lrsearch attach {quote(study)}"
-        raise EnvironmentProblem(f"study {study!r} is not done, but its workers have left. {more}")
+        text = f"study {study!r} is not done, but its workers have left."
+        raise EnvironmentProblem(text, fix=f"Go on with: lrsearch attach {quote(study)}")
 
     def interrupt(self, reason: str = "interrupted") -> None:
         """Let workers put running trials back; after STOP_SECONDS they are killed."""

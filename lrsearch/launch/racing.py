@@ -93,9 +93,9 @@ def race(
 def _look(ledger: Ledger, study: StudyRecord) -> tuple[bool, int]:
     """Whether the search is over, and how many retests there are. Raises Refused."""
     if folds := study.facts.folds:
-        other = f"lrsearch retest {quote(study.name)} --seeds {2 * folds}"
-        uneven = "a race would retest some settings on some folds, and means of other folds differ:"
-        raise Refused(f"study {study.name!r} has {folds} folds; {uneven} use {other}.")
+        fix = f"Use lrsearch retest {quote(study.name)} --seeds {2 * folds}."
+        uneven = "a race would retest some settings on some folds, and means of other folds differ."
+        raise Refused(f"study {study.name!r} has {folds} folds; {uneven}", fix=fix)
     over = ledger.search_is_over(study.id)
     if over and not rank_trials(ledger.trials(study.id), study.direction):
         raise nothing_to_retest(study)

@@ -48,10 +48,10 @@ def _no_driver(url: URL, error: ImportError) -> EnvironmentProblem:
     kind = url.get_backend_name()
     install = f"pip install 'lrsearch[{_EXTRAS.get(kind, 'postgresql')}]'"
     if isinstance(error, ModuleNotFoundError):
-        return EnvironmentProblem(f"{kind} needs {error.name}: {install}")
+        return EnvironmentProblem(f"{kind} needs {error.name}:", fix=install)
     first = next(iter(str(error).splitlines()), type(error).__name__).rstrip(": ")
     broken = f"{url.get_driver_name()}, which {kind} needs, does not load ({first})."
-    return EnvironmentProblem(f"{broken} Install it anew: {install}")
+    return EnvironmentProblem(broken, fix=f"Install it anew: {install}")
 
 
 def engine_options(url: URL) -> dict[str, Any]:

@@ -262,8 +262,8 @@ class Database:
         """
         if self._file is not None and file_of(self.url) != self._file:
             fix = "What was stored there is out of reach; end every process that uses it."
-            gone = f"{where(self.url)} was deleted or replaced while it was in use. {fix}"
-            raise StorageGone(gone)
+            gone = f"{where(self.url)} was deleted or replaced while it was in use."
+            raise StorageGone(gone, fix=fix)
 
     def _note_trouble(self) -> None:
         self._troubled_at = time.monotonic()

@@ -31,7 +31,8 @@ def write_definition(texts: Mapping[str, str], folder: Path) -> Path:
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
             allowed = "paths below the study file's folder alone"
-            raise InvalidValue("the archive's definition", got=name, allowed=allowed)
+            fix = "Give a file that you trust with --study-file."
+            raise InvalidValue("the archive's definition", got=name, allowed=allowed, fix=fix)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", errors="surrogateescape")
     return folder / next(iter(texts))
