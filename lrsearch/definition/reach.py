@@ -1,8 +1,8 @@
 """Which statements of a study's files a function needs, directly and through other statements.
 
 The analysis is static, and errs towards too much. A name that is read anywhere inside a statement
-counts as needed. Of a module that is imported as a whole, everything counts. Where code looks names
-up while it runs (`globals`, `exec`, ...), the program is `dynamic` and everything counts.
+counts as needed. All of a module counts where the module is imported as a whole. Where code looks
+names up while it runs (`globals`, `exec`, ...), the program is `dynamic` and everything counts.
 """
 
 from __future__ import annotations

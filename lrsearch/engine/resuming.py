@@ -1,8 +1,8 @@
 """Going on within an epoch: what a checkpoint keeps of a data stream, and how it goes on.
 
-Arrays need nothing, since their order is a function of seed and epoch. Of a dataset its iterator is
-kept, where TensorFlow can write it and it is small; a PyDataset gives its batches by their number.
-A note says what could not be kept.
+Arrays need nothing, since their order is a function of seed and epoch. A dataset's iterator is kept
+where TensorFlow can write the iterator and its state is small. A PyDataset gives its batches by
+their number. A note says what could not be kept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lrsearch.engine.data import Arrays, Split
 from lrsearch.engine.types import Callback, Dataset, DatasetIterator
 from lrsearch.values import Json, Snapshot
 
-# Of an iterator, its shuffle buffer above all: every checkpoint has it.
+# The largest iterator that is kept: most of it is its shuffle buffer, and every checkpoint has it.
 MOST_STREAM_BYTES = 256 * 2**20
 _STATE = "stream/state"
 _HOOKS = ("on_epoch_begin", "on_epoch_end")  # a PyDataset may change its order in them

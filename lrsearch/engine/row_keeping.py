@@ -78,11 +78,11 @@ class RowKeeper:
 
     def end_epoch(self, *, goes_on: bool) -> None:
         """Keep the weights of an epoch that has ended, if it is the best so far."""
-        self._settle()
+        self._keep_if_best()
         if goes_on or self._attempt.plan.best_epoch_counts:
             self._validated = None
 
-    def _settle(self) -> None:
+    def _keep_if_best(self) -> None:
         attempt = self._attempt
         if self._validated is None or not attempt.plan.best_epoch_counts:
             return
@@ -101,7 +101,7 @@ class RowKeeper:
 
     def snapshot(self) -> tuple[dict[str, np.ndarray], dict[str, Json]]:
         """What a checkpoint holds of the best epoch so far: arrays and JSON."""
-        self._settle()
+        self._keep_if_best()
         if self._scorer is None or self._best is None:
             known = self._scores
         else:
@@ -132,7 +132,7 @@ class RowKeeper:
             attempt.note(f"{NO_ROW_SCORES}{error}")
 
     def _measure_counting(self, final: TakeWeights, *, put_back: bool) -> tuple[RowScores, ...]:
-        self._settle()
+        self._keep_if_best()
         if self._scorer is None:
             raise NoRowScores(self._reason)
         if self._attempt.plan.best_epoch_counts:

@@ -71,7 +71,7 @@ class RowScorer:
         self._measure = tf.function(self._measure_rows, autograph=False, reduce_retracing=True)
         self._structure: Structure = None  # of the batches that were measured last
         self.misses = 0  # attempts in a row whose value was not the rows' mean
-        # Of arrays, by the split's id; another split may have the id of one that is gone.
+        # Digests of arrays by the split's id; another split may have the id of one that is gone.
         self._digests: dict[int, tuple[ReferenceType[Arrays], str]] = {}
 
     def fits(self, contributions: np.ndarray, value: float) -> bool:

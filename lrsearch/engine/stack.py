@@ -297,8 +297,8 @@ class Stack:
     def rehearse(self, specs: Sequence[TrialSpec]) -> tuple[list[Row], State]:
         """Rows as they would begin, and their state, to be timed.
 
-        None of the rows stays, but their families do. Only while nobody trains here. An exception
-        leaves the stack as it was.
+        None of the rows stays, but their families do. Call this only while nobody trains here. An
+        exception leaves the stack as it was.
         """
         with self._undone_by_errors():
             self._join([self._open(Attempt(spec, engine=_ENGINE)) for spec in specs])
@@ -334,7 +334,7 @@ class Stack:
         return family.validation_weights(weights, slots, row.hyper)
 
     def _weights(self, row: Row, *, final: bool = False) -> Weights:
-        """The same with the row's other variables, in the order of the model's."""
+        """What `_evaluated` gives, with the row's other variables, in the model's order."""
         at, family = self.rows.index(row), self.program.families[row.family]
         if self._host is None:
             # Once an epoch for all rows: a look at one costs as much.

@@ -218,7 +218,7 @@ class StackedProgram:
     def _row_gradient(self, row: Structure) -> Structure:
         """One row's gradient (parameters,), and what its batch leaves behind.
 
-        That is the rest, the metrics, and the running mean of the loss, ().
+        A batch leaves the rest, the metrics, and the running mean of the loss, ().
         """
         flat, rest, metrics, batch = row
         layout = self.layout

@@ -51,7 +51,7 @@ def new_figure(width: float, height: float) -> Figure:
             "pictures need matplotlib:", fix="pip install 'lrsearch[plot]'"
         ) from None
 
-    class Shown(Drawn):
+    class NotebookFigure(Drawn):
         """A figure that a notebook shows without pyplot, which else teaches it to."""
 
         def _repr_png_(self) -> bytes:
@@ -59,7 +59,7 @@ def new_figure(width: float, height: float) -> Figure:
             self.savefig(buffer, format="png", dpi=100)
             return buffer.getvalue()
 
-    figure = Shown(figsize=(width, height), layout="constrained")
+    figure = NotebookFigure(figsize=(width, height), layout="constrained")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)

@@ -42,7 +42,7 @@ def final_data(
 
 
 def final_text(recipe: Recipe, data: dict[str, Json]) -> str:
-    """The same for people."""
+    """What `final_data` says, for people."""
     time, name = duration_text(data["seconds"]), recipe.study.facts.objective
     digits = value_digits([data["value"]])
     trained = (

@@ -48,7 +48,7 @@ def rate_range(
 ) -> Range:
     """The lowest and highest peak rate to try, for all of `setting` but its rate.
 
-    They are as `asked` for its optimizer, in real peak rates. Else they follow from the table or
+    Rates that were `asked` for the optimizer are real peak rates. Others follow from the table or
     from `reach`, a range on the axis by optimizer.
     """
     name = setting.optimizer
