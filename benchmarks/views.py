@@ -28,7 +28,7 @@ import numpy as np  # noqa: E402
 from ledger_tools import add_worker, facts, outcome, plan  # noqa: E402
 
 from lrsearch.dashboard.note_keeper import NoteWriter  # noqa: E402
-from lrsearch.dashboard.shelf import Shelf  # noqa: E402
+from lrsearch.dashboard.study_views import StudyViews  # noqa: E402
 from lrsearch.sampling import make_sampler  # noqa: E402
 from lrsearch.space import SearchSpace  # noqa: E402
 from lrsearch.storage import Claim, PlanRetests, open_ledger  # noqa: E402
@@ -173,7 +173,7 @@ def measure(size):
         while (retest := begin(ledger, study, worker, source)) is not None:
             end(ledger, *retest)
         finished = pages(folder, None)
-        _, notes = timed(NoteWriter(ledger, Shelf(ledger)).look)
+        _, notes = timed(NoteWriter(ledger, StudyViews(ledger)).look)
         ledger.close()
     print(json.dumps({"trials": size, "running": running, "finished": finished, "notes": notes}))
 

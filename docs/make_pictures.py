@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 import lrsearch
 from lrsearch.dashboard.server import bind_server
 from lrsearch.dashboard.serving import guard_everything
-from lrsearch.dashboard.shelf import Shelf
+from lrsearch.dashboard.study_views import StudyViews
 from lrsearch.storage import open_ledger, resolve_url
 
 HERE = Path(__file__).parent
@@ -55,7 +55,9 @@ def _photograph(storage: str) -> None:
 def _served(storage: str) -> Iterator[str]:
     """The dashboard's pages, while the context lasts."""
     with closing(open_ledger(resolve_url(storage, {}))) as ledger:
-        pages = guard_everything(ledger, Shelf(ledger), allow_notes=False, token=None, prefix="")
+        pages = guard_everything(
+            ledger, StudyViews(ledger), allow_notes=False, token=None, prefix=""
+        )
         with bind_server("127.0.0.1", 0, pages) as server:
             thread = threading.Thread(target=server.serve_forever, args=(0.05,))
             thread.start()

@@ -103,7 +103,7 @@ class UnknownName(CallerError):
 def nearest_name(got: str, known: Iterable[str]) -> str | None:
     """The known name that a misspelt one most likely means; None where none is similar.
 
-    Of similar names the one with the fewest slips counts: `adma` is `adam` with two letters
+    Among similar names the one with the fewest slips counts: `adma` is `adam` with two letters
     exchanged, though it shares more letters with `adamax`.
     """
     folded = {name.casefold(): name for name in sorted(known, reverse=True)}

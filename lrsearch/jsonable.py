@@ -47,7 +47,7 @@ def from_json(kind: type[T], data: Mapping[str, Json]) -> T:
 def _read(kind: Any, value: Json) -> Any:
     """Convert `value` to a field's type.
 
-    That is a tuple, a mapping, a dataclass, an enum, plain JSON, or one of these or None.
+    The type is a tuple, a mapping, a dataclass, an enum, plain JSON, or one of these or None.
     """
     origin, parts = get_origin(kind), get_args(kind)
     if origin in {UnionType, Union}:

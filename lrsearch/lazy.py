@@ -33,10 +33,10 @@ def defer_modules(names: Collection[str]) -> None:
 
     The modules must have no `__getattr__` of their own.
     """
-    sys.meta_path.insert(0, _Deferring(names))
+    sys.meta_path.insert(0, _DeferringFinder(names))
 
 
-class _Deferring(MetaPathFinder):
+class _DeferringFinder(MetaPathFinder):
     """Finds some modules as Python does, with a loader that waits."""
 
     def __init__(self, names: Collection[str]) -> None:
@@ -47,11 +47,11 @@ class _Deferring(MetaPathFinder):
     ) -> ModuleSpec | None:
         spec = PathFinder.find_spec(fullname, path, target) if fullname in self._names else None
         if spec is not None and spec.loader is not None:
-            spec.loader = _Waiting(spec.loader)
+            spec.loader = _WaitingLoader(spec.loader)
         return spec
 
 
-class _Waiting(Loader):
+class _WaitingLoader(Loader):
     """Runs a module's code when a name is asked for that is not there yet.
 
     `importlib.util.LazyLoader` will not do: every question wakes its modules, and TensorFlow asks

@@ -14,7 +14,7 @@ import numpy as np
 from lrsearch.answer.cautions import NEAR_EDGE
 from lrsearch.answer.comparison import (
     Contrast,
-    Expected,
+    ExpectedBest,
     budgets_of,
     contrast_all,
     expect,
@@ -39,7 +39,7 @@ class Arm:
     best_trial: int | None
     best_rate: float | None
     at_edge: str  # why its best rate bars a verdict; empty where it does not
-    expected: tuple[Expected, ...]
+    expected: tuple[ExpectedBest, ...]
     tuned: tuple[str, ...]  # what was searched, with its range
     kept: tuple[str, ...]  # what stayed at a value
 
@@ -227,7 +227,7 @@ def _best(group: Sequence[TrialRecord], direction: Direction) -> TrialRecord | N
     )
 
 
-def _expected_in_unit(found: Expected, direction: Direction) -> Expected:
+def _expected_in_unit(found: ExpectedBest, direction: Direction) -> ExpectedBest:
     """Costs as values of the objective: under MAXIMIZE a cost is the value's negative."""
     if direction is not Direction.MAXIMIZE:
         return found

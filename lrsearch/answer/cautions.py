@@ -6,7 +6,7 @@ Each caution is one sentence that says what is the matter and what to do.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,7 +16,7 @@ from lrsearch.answer.ranking import find_yours, nothing_to_compare, retest_candi
 from lrsearch.answer.searched_rates import range_moves, searched_range
 from lrsearch.answer.words import count_text, lost_text, rate_text
 from lrsearch.space import OPTIMIZERS
-from lrsearch.values import StudyRecord, TrialRecord, Trials, TrialState
+from lrsearch.values import Kind, StudyRecord, TrialRecord, Trials, TrialState
 
 if TYPE_CHECKING:
     from lrsearch.answer.leaderboard import Contender, Leaderboard
@@ -154,14 +154,36 @@ def _not_retested(evidence: Evidence) -> Iterator[str]:
         )
     elif not evidence.best.seeds:
         yield "No retest gave a value: the best is of a single training, flattered by luck."
-    best = retest_candidates(evidence.records, evidence.study.direction, top=plan.retest_top)
-    newer = [str(each) for each in best if each not in retested]
-    if retested and newer and not open_retests:
-        are = "s {} are" if len(newer) > 1 else " {} is"
+    if retested and not open_retests:
+        yield from _left_out(evidence, retested)
+
+
+def _left_out(evidence: Evidence, retested: Collection[int]) -> Iterator[str]:
+    """The settings that would be retested today and were not."""
+    wanted = retest_candidates(
+        evidence.records, evidence.study.direction, top=evidence.study.plan.retest_top
+    )
+    missing = [each for each in wanted if each not in retested]
+    first = min(each.number for each in evidence.records if each.kind is Kind.RETEST)
+    newer = [each for each in missing if each > first]
+    yours = evidence.yours.trial if evidence.yours else None
+    older = [each for each in missing if each < first and each != yours]
+    if newer:
+        are = "are" if len(newer) > 1 else "is"
         yield (
-            f"Since the retests trial{are.format(', '.join(newer))} among the best and not "
-            "retested yet: the answer may change."
+            f"Since the retests {_name_trials(newer)} {are} among the best and not retested yet: "
+            "the answer may change."
         )
+    if older:
+        yield (
+            f"No retest was left for {_name_trials(older)}, among the best of the search: "
+            f"{evidence.way('retest', seeds=3)} trains more."
+        )
+
+
+def _name_trials(numbers: Sequence[int]) -> str:
+    """`trial 9`, `trials 3, 9`."""
+    return f"trial{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def _lost_retests(evidence: Evidence) -> Iterator[str]:

@@ -21,7 +21,7 @@ LEAST = 6  # trials of each arm before a verdict: below, the bootstrap knows too
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Expected:
+class ExpectedBest:
     """The expected best value after k trials, with its 95 % interval."""
 
     k: int
@@ -97,11 +97,11 @@ def draws_of(costs: np.ndarray, k: int, places: np.ndarray) -> np.ndarray:
     return found
 
 
-def expect(costs: np.ndarray, k: int, places: np.ndarray) -> Expected:
+def expect(costs: np.ndarray, k: int, places: np.ndarray) -> ExpectedBest:
     """The expected best with its percentile interval, as a cost."""
     tail = 100 * (1 - LEVEL) / 2
     low, high = np.percentile(draws_of(costs, k, places), [tail, 100 - tail])
-    return Expected(k=k, value=expected_best(costs, k), low=float(low), high=float(high))
+    return ExpectedBest(k=k, value=expected_best(costs, k), low=float(low), high=float(high))
 
 
 def contrast_all(

@@ -12,6 +12,7 @@ class Ways:
 
     trials: str  # the table of trials
     show: str  # one `trial`, such as 12 or 12/2
+    attach: str  # workers that train what is left
     extend: str  # `more` trials, `total` in all
     retest: str  # on so many `seeds` in all
     time: str  # more of it
@@ -27,6 +28,7 @@ class Ways:
 SHELL = Ways(
     trials="lrsearch trials {study}",
     show="lrsearch show {study} {trial}",
+    attach="lrsearch attach {study}",
     extend="lrsearch extend {study} --trials {more}, then lrsearch attach {study}, goes on",
     retest="lrsearch retest {study} --seeds {seeds}",
     time="lrsearch extend {study} --timeout TIME gives it more",
@@ -35,6 +37,7 @@ SHELL = Ways(
 NOTEBOOK = Ways(
     trials="result.trials",
     show='result.show("{trial}")',
+    attach="the same lrsearch.search(...)",
     extend="The same lrsearch.search(...) with trials={total} goes on",
     retest="result.retest(seeds={seeds})",
     time="the same lrsearch.search(...) with a timeout goes on",

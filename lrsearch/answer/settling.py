@@ -47,10 +47,15 @@ def next_step(
         case None:
             return NextStep(action="look", text=f"See {ways.say('trials', study)}.")
     if open_retests:
-        return NextStep(action="wait", text="Wait: retests are still to be done.")
+        return _wait("Wait: retests are still to be done.", study, ways)
     if verdict.gain is not None:
         return _settle(verdict, verdict.gain, study, ways)
     return _first_retests(verdict, study, ways, over=over)
+
+
+def _wait(why: str, study: str, ways: Ways) -> NextStep:
+    text = f"{why} Where no worker trains, {ways.say('attach', study)} goes on."
+    return NextStep(action="wait", text=text)
 
 
 def _first_retests(verdict: StudyVerdict, study: str, ways: Ways, *, over: bool) -> NextStep:
@@ -59,7 +64,7 @@ def _first_retests(verdict: StudyVerdict, study: str, ways: Ways, *, over: bool)
         text = "More seeds show nothing: let the seed reach the start values and the data's order."
         return NextStep(action="look", text=text)
     if not over:
-        return NextStep(action="wait", text="Wait: the retests come when the search is over.")
+        return _wait("Wait: the retests come when the search is over.", study, ways)
     text = f"{ways.say('retest', study, seeds=FIRST_SEEDS)} tells more."
     return NextStep(action="retest", text=text, seeds=FIRST_SEEDS)
 

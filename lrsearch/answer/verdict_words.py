@@ -41,8 +41,19 @@ def _without_gain(verdict: StudyVerdict) -> str:
         state = f": yours {yours.state}" if yours is not None and yours.state in ends else ""
         return f"No verdict{state or ': there is nothing to compare'}."
     if not verdict.retested:
-        return "Undecided: no fresh seeds compare the best with yours yet."
+        return f"Undecided: no fresh seeds compare the best with yours{_single_yours(verdict)}."
     return "Undecided: how far trainings on fresh seeds differ is not known."
+
+
+def _single_yours(verdict: StudyVerdict) -> str:
+    """What is known of yours where the few retests of a budget went to other settings."""
+    yours, best = verdict.yours, verdict.challenger
+    if yours is None or best is None or yours.value is None or yours.seeds or not best.seeds:
+        return " yet"
+    return (
+        f". One training of yours gave {yours.value:.3g}, and {_challenger(verdict)} gave "
+        f"{best.value:.3g} on {count_text(best.seeds, 'fresh seed')}"
+    )
 
 
 def _contradiction(verdict: StudyVerdict) -> str:

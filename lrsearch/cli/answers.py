@@ -10,8 +10,12 @@ import click
 from lrsearch.cli.completing import complete_search_trial, study_argument
 from lrsearch.cli.opening import columns, open_study
 from lrsearch.cli.options import echo, storage_option, stored_study_options
-from lrsearch.cli.output_files import check_folder, output_option, refuse_unwritable
-from lrsearch.errors import InvalidValue
+from lrsearch.cli.output_files import (
+    check_folder,
+    check_keras_file,
+    output_option,
+    refuse_unwritable,
+)
 
 if TYPE_CHECKING:
     from lrsearch.answer import Answer
@@ -79,17 +83,17 @@ def export(
 
     The Python stands beside model.compile.
 
-    The Python needs Keras alone: make_optimizer(model=None) and the constants of the run. Of yours
-    it has your own optimizer and schedule; where these cannot be written as code, the command says
-    why and exits with 1. The .keras file has the untrained model with its optimizer and schedule;
+    The Python needs Keras alone: make_optimizer(model=None) and the constants of the run. Yours is
+    exported with your own optimizer and schedule; where these cannot be written as code, the
+    command says why and exits with 1. The .keras file has the untrained model with its optimizer
+    and schedule;
     import lrsearch.keras before you load the file.
     """
     from lrsearch.answer import summarise
     from lrsearch.report.exporting import export_text
 
-    if form == "keras" and (output is None or output.suffix != ".keras"):
-        got, allowed = output and str(output), "a file that ends in .keras with --format keras"
-        raise InvalidValue("--output", got=got, allowed=allowed)
+    if form == "keras":
+        check_keras_file(output)
     if output is not None:
         check_folder(output)
     with open_study(study, storage) as (ledger, record):

@@ -11,7 +11,13 @@ import click
 
 from lrsearch.choices import CHOICES
 from lrsearch.cli.opening import columns, open_study
-from lrsearch.cli.options import echo, json_option, stored_study_options, study_file_option
+from lrsearch.cli.options import (
+    count_option,
+    echo,
+    json_option,
+    stored_study_options,
+    study_file_option,
+)
 from lrsearch.cli.output_files import check_folder, output_option, refuse_unwritable
 
 if TYPE_CHECKING:
@@ -76,9 +82,8 @@ def _sources(record: StudyRecord, given: Path | None) -> tuple[dict[str, str], s
 
 @click.command("verify")
 @click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
+@count_option(
     "--trials",
-    type=click.IntRange(min=1),
     default=3,
     show_default=True,
     metavar="N",

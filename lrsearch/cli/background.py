@@ -106,12 +106,12 @@ def _start(words: Sequence[str], study: str, storage: str | None) -> Background:
     return replace(search, process=process)
 
 
-def wait_for_bill(search: Background, seconds: float = BILL_SECONDS) -> dict[str, Json] | None:
+def wait_for_bill(search: Background) -> dict[str, Json] | None:
     """Wait until the bill is known, and return it; None where it is not known in time.
 
     A search that fails meanwhile ends this command alike, with its output and its exit code.
     """
-    until = time.monotonic() + seconds
+    until = time.monotonic() + BILL_SECONDS
     while time.monotonic() < until:
         code = search.process.poll() if search.process else None
         bill = _read_bill(search.log)

@@ -10,8 +10,7 @@ import click
 
 from lrsearch.cli.failures import MissingOption
 from lrsearch.cli.opening import open_study
-from lrsearch.cli.options import combine, echo
-from lrsearch.cli.parsing import duration
+from lrsearch.cli.options import combine, echo, time_option
 from lrsearch.cli.words import given_words
 from lrsearch.errors import InvalidValue
 
@@ -31,11 +30,9 @@ cluster_options = combine(
     click.option("--dry-run", is_flag=True, help="With --on: print what would be submitted."),
     click.option("--image", help="With --on k8s: the container's image."),
 )
-leave_by_option = click.option(
+leave_by_option = time_option(
     "--leave-by",
-    callback=duration,
-    metavar="TIME",
-    help="Leave within this time from now, with everything saved: 50m, 8h. "
+    "Leave within this time from now, with everything saved: 50m, 8h. "
     "[default: in time for the end of a Slurm job]",
 )
 

@@ -9,7 +9,13 @@ import click
 
 from lrsearch.cli.completing import complete_study
 from lrsearch.cli.opening import columns, open_storage
-from lrsearch.cli.options import echo, more_training_options, show_progress, take_options
+from lrsearch.cli.options import (
+    count_option,
+    echo,
+    more_training_options,
+    show_progress,
+    take_options,
+)
 
 if TYPE_CHECKING:
     from lrsearch.answer.arms import Comparison
@@ -26,9 +32,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="What is compared.",
 )
-@click.option(
+@count_option(
     "--top-up",
-    type=click.IntRange(min=1),
     metavar="N",
     help="First train until each has N quasi-random trials, in a companion: STUDY-by-optimizer.",
 )

@@ -13,7 +13,13 @@ import click
 
 from lrsearch.cli.completing import complete_search_trial
 from lrsearch.cli.opening import open_study
-from lrsearch.cli.options import echo, json_option, stored_study_options, study_file_option
+from lrsearch.cli.options import (
+    count_option,
+    echo,
+    json_option,
+    stored_study_options,
+    study_file_option,
+)
 from lrsearch.cli.output_files import check_keras_file, output_option
 
 if TYPE_CHECKING:
@@ -23,9 +29,8 @@ if TYPE_CHECKING:
 _EVERY_SECONDS = 5.0  # a line of progress
 
 _output = output_option("The .keras file to write.")
-_epochs = click.option(
+_epochs = count_option(
     "--epochs",
-    type=click.IntRange(min=1),
     metavar="N",
     help="Train so long; the schedule stretches with it. [default: the study's]",
 )
@@ -120,7 +125,8 @@ def _check_end(outcome: Any, recipe: Recipe) -> None:
 
     if outcome.status is not Status.COMPLETE:
         text = f"the training of trial {recipe.trial} {outcome.status.value}: {outcome.reason}"
-        raise StudyBroken(text, traceback_text=outcome.traceback_text)
+        fix = "Nothing was written. Mend the study file, or choose another trial's setting."
+        raise StudyBroken(text, fix=fix, traceback_text=outcome.traceback_text)
 
 
 def _reporter(objective: str) -> Callable[[Progress], None]:

@@ -73,7 +73,8 @@ class Commands(Group):
             if error.errno not in _FULL or error.filename is not None:
                 raise
             text = f"the output cannot be written: {error.strerror}; the study is not affected."
-            raise EnvironmentProblem(text) from error
+            fix = "Free some room, or send the output elsewhere."
+            raise EnvironmentProblem(text, fix=fix) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx

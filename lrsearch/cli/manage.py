@@ -9,8 +9,13 @@ import click
 
 from lrsearch.cli.failures import MissingOption
 from lrsearch.cli.opening import open_study
-from lrsearch.cli.options import echo, stored_study_options
-from lrsearch.cli.parsing import duration
+from lrsearch.cli.options import (
+    checkpoints_option,
+    count_option,
+    echo,
+    stored_study_options,
+    time_option,
+)
 from lrsearch.errors import Refused
 from lrsearch.values import StudyState
 
@@ -54,8 +59,8 @@ def resume(study: str, *, storage: str | None, as_json: bool) -> None:
         state = ledger.set_state(record.id, StudyState.OPEN)
         counts = ledger.counts(record.id)
     if state is not StudyState.OPEN:
-        more = _MORE[state].format(quote(study))
-        raise Refused(f"{study} is {state.value}, and nothing is left to train. {more}")
+        fix = _MORE[state].format(quote(study))
+        raise Refused(f"{study} is {state.value}, and nothing is left to train.", fix=fix)
     waiting, command = counts.waiting, f"lrsearch attach {quote(study)}"
     trials = count_text(waiting, "trial")
     message = f"{study} is open. {trials} to train; attach workers with: {command}"
@@ -63,16 +68,9 @@ def resume(study: str, *, storage: str | None, as_json: bool) -> None:
 
 
 @click.command("extend")
-@click.option("--trials", type=click.IntRange(min=1), help="Add so many trials.")
-@click.option(
-    "--trainings", type=click.IntRange(min=1), help="Add so many trainings, retests included."
-)
-@click.option(
-    "--timeout",
-    callback=duration,
-    metavar="TIME",
-    help="End so much time from now: 90s, 45m, 8h.",
-)
+@count_option("--trials", help="Add so many trials.")
+@count_option("--trainings", help="Add so many trainings, retests included.")
+@time_option("--timeout", "End so much time from now: 90s, 45m, 8h.")
 @stored_study_options
 def extend(
     study: str,
@@ -135,11 +133,7 @@ def retry(study: str, *, failed: bool, storage: str | None, as_json: bool) -> No
 
 @click.command("delete")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option(
-    "--checkpoints",
-    type=click.Path(file_okay=False),
-    help="Folder of checkpoints. [default: beside the database]",
-)
+@checkpoints_option
 @stored_study_options
 def delete(
     study: str, *, yes: bool, checkpoints: str | None, storage: str | None, as_json: bool

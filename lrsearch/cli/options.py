@@ -53,6 +53,16 @@ def _choice(kind: str) -> click.Choice[str]:
     return click.Choice(CHOICES[kind])
 
 
+def count_option(*names: str, **more: Any) -> Callable[[F], F]:
+    """Make an option that takes a whole number of at least 1."""
+    return click.option(*names, type=click.IntRange(min=1), **more)
+
+
+def time_option(name: str, text: str) -> Callable[[F], F]:
+    """Make an option that takes a duration, such as 90s; `text` is its help."""
+    return click.option(name, callback=duration, metavar="TIME", help=text)
+
+
 storage_option = click.option(
     "--storage",
     metavar="URL",
@@ -62,6 +72,14 @@ storage_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 stored_study_options = combine(study_argument, storage_option, json_option)
 
+devices_option = click.option(
+    "--devices", metavar="LIST", help="gpu, gpu:0,1 or cpu. [default: every GPU, else the CPU]"
+)
+checkpoints_option = click.option(
+    "--checkpoints",
+    type=click.Path(file_okay=False),
+    help="Folder of checkpoints. [default: beside the database]",
+)
 space_options = combine(
     click.option(
         "--optimizers", callback=names, metavar="A,B,...", help="Search these optimizers."
@@ -106,27 +124,20 @@ space_options = combine(
     ),
 )
 worker_options = combine(
-    click.option(
-        "--devices", metavar="LIST", help="gpu, gpu:0,1 or cpu. [default: every GPU, else the CPU]"
-    ),
-    click.option(
+    devices_option,
+    count_option(
         "--workers",
-        type=click.IntRange(min=1),
         help="Worker processes. "
         "[default: one per GPU; one per CPU core, fewer where memory or trials are fewer]",
     ),
-    click.option(
+    count_option(
         "--threads",
-        type=click.IntRange(min=1),
         help="CPU threads of each worker. "
         "[default: the cores, divided; what was interrupted keeps its number]",
     ),
-    click.option(
-        "--per-device", type=click.IntRange(min=1), help="Workers that share each GPU. [default: 1]"
-    ),
-    click.option(
+    count_option("--per-device", help="Workers that share each GPU. [default: 1]"),
+    count_option(
         "--gpus-per-trial",
-        type=click.IntRange(min=1),
         help="GPUs of each worker, for a model under tf.distribute.MirroredStrategy. [default: 1]",
     ),
 )
@@ -152,12 +163,7 @@ search_options = combine(
         type=int,
         help="The study's total of trainings, retests included: exactly so many.",
     ),
-    click.option(
-        "--timeout",
-        callback=duration,
-        metavar="TIME",
-        help="End within this time from now, retests included: 90s, 45m, 8h.",
-    ),
+    time_option("--timeout", "End within this time from now, retests included: 90s, 45m, 8h."),
     click.option(
         "--sampler", type=_choice("sampler"), help="What proposes settings. [default: auto]"
     ),
@@ -186,23 +192,9 @@ training_options = combine(
         show_default=True,
         help="How trials are trained.",
     ),
-    click.option(
-        "--trial-timeout",
-        callback=duration,
-        metavar="TIME",
-        help="Treat an attempt that runs longer as hung.",
-    ),
-    click.option(
-        "--checkpoints",
-        type=click.Path(file_okay=False),
-        help="Folder of checkpoints. [default: beside the database]",
-    ),
-    click.option(
-        "--checkpoint-every",
-        callback=duration,
-        metavar="TIME",
-        help="Time between checkpoints. [default: 60s]",
-    ),
+    time_option("--trial-timeout", "Treat an attempt that runs longer as hung."),
+    checkpoints_option,
+    time_option("--checkpoint-every", "Time between checkpoints. [default: 60s]"),
     click.option(
         "--checkpoint-quota",
         callback=size,

@@ -25,11 +25,12 @@ def check_folder(file: Path, *, field: str = "--output") -> None:
         raise InvalidValue(field, got=str(file), allowed=allowed, fix=fix)
 
 
-def check_keras_file(file: Path) -> None:
+def check_keras_file(file: Path | None) -> None:
     """Raise InvalidValue where `file` does not end in .keras, or its folder does not exist."""
-    if file.suffix != ".keras":
-        fix = f"Give {file.with_suffix('.keras')}." if file.name else ""
-        raise InvalidValue("--output", got=str(file), allowed="a file that ends in .keras", fix=fix)
+    if file is None or file.suffix != ".keras":
+        fix = f"Give {file.with_suffix('.keras')}." if file and file.name else ""
+        got, allowed = file and str(file), "a file that ends in .keras"
+        raise InvalidValue("--output", got=got, allowed=allowed, fix=fix)
     check_folder(file)
 
 

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lrsearch.cli.completing import complete_search_trial, study_argument
-from lrsearch.cli.options import echo, more_training_options, show_progress, take_options
+from lrsearch.cli.options import (
+    count_option,
+    echo,
+    more_training_options,
+    show_progress,
+    take_options,
+)
 from lrsearch.cli.run import print_answer
 from lrsearch.cli.tracking import log_to_option, track
 
@@ -19,15 +25,13 @@ if TYPE_CHECKING:
 
 @click.command("retest")
 @study_argument
-@click.option(
+@count_option(
     "--seeds",
-    type=click.IntRange(min=1),
     metavar="N",
     help="So many seeds in all for each setting. [default: as many as its retests have]",
 )
-@click.option(
+@count_option(
     "--top",
-    type=click.IntRange(min=1),
     metavar="N",
     help="The best N settings, and yours. [default: as many as were retested; none beside --trial]",
 )
@@ -40,9 +44,8 @@ if TYPE_CHECKING:
     shell_complete=complete_search_trial,
     help="This trial, and yours; again for another.",
 )
-@click.option(
+@count_option(
     "--total",
-    type=click.IntRange(min=1),
     metavar="N",
     help="So many retests in all: the best five and yours once, then the best against whatever it "
     "is hardest to tell from, until it is told apart or N are spent.",
@@ -90,7 +93,7 @@ def retest(
             else:
                 wanted = RetestOptions(seeds=seeds, top=top, trials=trials)
                 added = train_retests(study, wanted, search, machine, **common)
-        if added.taken.over and not plan_only and not added.stopped:
+        if added.taken.over and not plan_only and not added.study.state.is_stopped:
             print_answer(study, machine.storage, as_json=as_json, beside=added.to_json())
             return
     data = {**added.to_json(), "answer": None}

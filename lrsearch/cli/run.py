@@ -99,8 +99,7 @@ def start_study(
     """
     search, machine = take_options(options)  # --timeout counts from here
     if background:
-        from lrsearch.definition import study_name
-        from lrsearch.launch.common_steps import check_file
+        from lrsearch.definition import check_file, study_name
 
         name = study_name(check_file(study_file), search.name)
         search_in_background(study_file, name, machine.storage, as_json=as_json)
@@ -204,5 +203,5 @@ def check_result(study: StudyRecord, records: Sequence[TrialRecord]) -> None:
         found = "no searched trial ran well: there is nothing to compare."
     else:
         return
-    see = f"See lrsearch trials {quote(study.name)}."
-    raise NoResult(f"study {study.name!r} is done, and {found} {see}")
+    fix = f"See lrsearch trials {quote(study.name)}."
+    raise NoResult(f"study {study.name!r} is done, and {found}", fix=fix)

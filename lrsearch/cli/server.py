@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from lrsearch.cli.opening import columns
-from lrsearch.cli.options import Group, echo, echo_json, json_option, storage_option
+from lrsearch.cli.options import (
+    Group,
+    devices_option,
+    echo,
+    echo_json,
+    json_option,
+    storage_option,
+)
 
 if TYPE_CHECKING:
     from lrsearch.setup.database_server import DatabaseServer
@@ -21,9 +28,7 @@ if TYPE_CHECKING:
 @click.argument(
     "study_file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
-@click.option(
-    "--devices", metavar="LIST", help="gpu, gpu:0,1 or cpu. [default: every GPU, else the CPU]"
-)
+@devices_option
 @storage_option
 @json_option
 def doctor(

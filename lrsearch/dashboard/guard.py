@@ -65,7 +65,7 @@ class Guard:
             form = refusal[0].startswith("401") and login.wants_form(environ)
             return self._ask_token(start) if form else _respond(start, *refusal)
         if self._token is not None and (token := _query_token(environ)) and self._matches(token):
-            return self._welcome(start, token, environ.get("PATH_INFO", ""))
+            return self._accept_token(start, token, environ.get("PATH_INFO", ""))
         reads = environ["REQUEST_METHOD"] in {"GET", "HEAD"}
         length = 0 if reads else int(environ.get("CONTENT_LENGTH") or 0)
         try:
@@ -82,7 +82,7 @@ class Guard:
         except TimeoutError:
             return _respond(start, "408 Request Timeout", "the token did not arrive in time")
         if self._matches(token):
-            return self._welcome(start, token, "/")
+            return self._accept_token(start, token, "/")
         return self._ask_token(start, wrong=True)
 
     def _ask_token(self, start: Start, *, wrong: bool = False) -> Iterable[bytes]:
@@ -90,8 +90,8 @@ class Guard:
         policy = login.login_policy()
         return _respond(start, "401 Unauthorized", text, kind="text/html", policy=policy)
 
-    def _welcome(self, start: Start, token: str, path: str) -> Iterable[bytes]:
-        start("303 See Other", [*login.welcome(token, self._prefix, path), *_HEADERS])
+    def _accept_token(self, start: Start, token: str, path: str) -> Iterable[bytes]:
+        start("303 See Other", [*login.cookie_headers(token, self._prefix, path), *_HEADERS])
         return [b""]
 
     def _refuse(self, environ: Environ) -> tuple[str, str] | None:

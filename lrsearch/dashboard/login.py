@@ -52,7 +52,7 @@ def login_policy() -> str:
     )
 
 
-def welcome(token: str, prefix: str, path: str) -> Headers:
+def cookie_headers(token: str, prefix: str, path: str) -> Headers:
     """Headers that keep the token in a cookie, and lead to `path` without it in the address."""
     place = f"{prefix}/{path.lstrip('/')}"  # never `//host`, which would lead elsewhere
     value = quote(token, safe="")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from lrsearch.dashboard.shelf import Shelf
+from lrsearch.dashboard.study_views import StudyViews
 from lrsearch.report.notes import write_notes
 from lrsearch.report.optuna_page import show_in_optuna
 from lrsearch.storage import Mirror
@@ -21,8 +21,8 @@ NOTES_EVERY_SECONDS = 30.0
 class NoteWriter:
     """Writes the notes and figures of studies that have changed since its last look."""
 
-    def __init__(self, ledger: Ledger, shelf: Shelf) -> None:
-        self._ledger, self._shelf = ledger, shelf
+    def __init__(self, ledger: Ledger, views: StudyViews) -> None:
+        self._ledger, self._views = ledger, views
         self._seen: dict[int, str | None] = {}
         # studies that changed at the last look: Optuna's rows may have come afterwards
         self._again: set[int] = set()
@@ -34,10 +34,10 @@ class NoteWriter:
         for study in self._ledger.studies():
             mirror = Mirror(self._ledger)
             mirrored = mirror.sync(study.id)
-            version = self._shelf.version(study.id)
+            version = self._views.version(study.id)
             # a trial's note needs Optuna's row, and a look makes some hundred rows at most
             changed = version != self._seen.get(study.id) or mirrored > 0
-            line = self._shelf.line(study.id) if changed or study.id in self._again else None
+            line = self._views.line(study.id) if changed or study.id in self._again else None
             if line is not None:
                 written += write_notes(self._ledger, line.study, line.answer, line.records)
             if changed or study.id in self._owed:
@@ -47,7 +47,7 @@ class NoteWriter:
         return written
 
     def _draw(self, mirror: Mirror, study_id: int) -> None:
-        line = self._shelf.line(study_id)
+        line = self._views.line(study_id)
         if line is None:
             return
         done = show_in_optuna(self._ledger, mirror, line.study, line.records, line.answer)
@@ -55,9 +55,9 @@ class NoteWriter:
 
 
 @contextmanager
-def keep_notes(ledger: Ledger, shelf: Shelf) -> Iterator[None]:
+def keep_notes(ledger: Ledger, views: StudyViews) -> Iterator[None]:
     """Keep notes up to date while the context lasts."""
-    ended, writer = threading.Event(), NoteWriter(ledger, shelf)
+    ended, writer = threading.Event(), NoteWriter(ledger, views)
 
     def keep() -> None:
         while not ended.is_set():

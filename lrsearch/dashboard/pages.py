@@ -1,6 +1,6 @@
 """Our own pages, in front of optuna-dashboard: all studies, and the live report of each.
 
-Every page is read-only. What is none of ours goes on to optuna-dashboard.
+Every page is read-only. All other requests go on to optuna-dashboard.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from lrsearch.dashboard.guard import Application, Environ, Start
-from lrsearch.dashboard.shelf import Shelf
+from lrsearch.dashboard.study_views import StudyViews
 from lrsearch.errors import StorageUnavailable
 from lrsearch.report.html.markup import Content, tag
 from lrsearch.report.html.page import SCRIPT, STYLE, asset, page, report_file
@@ -27,8 +27,8 @@ _LEAST = 2000  # bytes that are worth compressing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answered:
-    """What a request is answered with."""
+class Reply:
+    """What a request is reply with."""
 
     body: str
     kind: str = _HTML
@@ -42,8 +42,8 @@ class Pages:
     `prefix` is the path under which a proxy shows the server.
     """
 
-    def __init__(self, shelf: Shelf, behind: Application, *, prefix: str = "") -> None:
-        self._shelf, self._behind, self._root = shelf, behind, prefix
+    def __init__(self, views: StudyViews, behind: Application, *, prefix: str) -> None:
+        self._views, self._behind, self._root = views, behind, prefix
 
     def __call__(self, environ: Environ, start: Start) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "") or "/"
@@ -52,26 +52,26 @@ class Pages:
                 return _send(environ, start, self._answer(make, found.groups()))
         return self._behind(environ, start)
 
-    def _answer(self, make: Callable[..., Answered], parts: tuple[str, ...]) -> Answered:
+    def _answer(self, make: Callable[..., Reply], parts: tuple[str, ...]) -> Reply:
         try:
             return make(self, *parts)
         except StorageUnavailable as error:
             return _plain(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
 
-    def studies(self) -> Answered:
+    def studies(self) -> Reply:
         """All studies."""
         # the version first: a change in between is then seen at the next look
-        version = self._shelf.versions()
-        body = studies_body(self._shelf.lines(), root=self._root)
-        return Answered(body=self._live("studies", body, version, f"{self._root}/state"))
+        version = self._views.versions()
+        body = studies_body(self._views.lines(), root=self._root)
+        return Reply(body=self._live("studies", body, version, f"{self._root}/state"))
 
-    def studies_state(self) -> Answered:
+    def studies_state(self) -> Reply:
         """Whether anything changed."""
-        return _state(self._shelf.versions())
+        return _state(self._views.versions())
 
-    def report(self, study: str) -> Answered:
+    def report(self, study: str) -> Reply:
         """A study's report."""
-        found, line = self._shelf.body(int(study)), self._shelf.line(int(study))
+        found, line = self._views.body(int(study)), self._views.line(int(study))
         if found is None or line is None:
             return self._no_study()
         body, version = found
@@ -83,32 +83,32 @@ class Pages:
             f"{here}/report.html": "save this page",
         }
         links = tag("nav", [tag("a", text, href=way) for way, text in ways.items()])
-        return Answered(body=self._live(line.study.name, [links, body], version, f"{here}/state"))
+        return Reply(body=self._live(line.study.name, [links, body], version, f"{here}/state"))
 
-    def _no_study(self) -> Answered:
+    def _no_study(self) -> Reply:
         """A deleted study's page, with the way to the others."""
         style = tag("link", rel="stylesheet", href=f"{self._root}/assets/{STYLE}")
         way = tag("p", tag("a", "all studies", href=f"{self._root}/"))
         body = tag("main", tag("h1", "There is no such study (any more)"), way)
-        return Answered(body=page("no such study", style, body), status=HTTPStatus.NOT_FOUND)
+        return Reply(body=page("no such study", style, body), status=HTTPStatus.NOT_FOUND)
 
-    def report_state(self, study: str) -> Answered:
+    def report_state(self, study: str) -> Reply:
         """Whether the study changed."""
-        version = self._shelf.version(int(study))
+        version = self._views.version(int(study))
         return _state(version) if version else _plain(HTTPStatus.NOT_FOUND, "no such study")
 
-    def report_file(self, study: str) -> Answered:
+    def report_file(self, study: str) -> Reply:
         """The report as a file to keep."""
-        line = self._shelf.line(int(study))
+        line = self._views.line(int(study))
         if line is None:
             return _plain(HTTPStatus.NOT_FOUND, "there is no such study (any more)")
-        return Answered(body=report_file(self._shelf.data(line)), file=f"{line.study.name}.html")
+        return Reply(body=report_file(self._views.data(line)), file=f"{line.study.name}.html")
 
-    def style(self) -> Answered:
-        return Answered(body=asset(STYLE), kind="text/css; charset=utf-8")
+    def style(self) -> Reply:
+        return Reply(body=asset(STYLE), kind="text/css; charset=utf-8")
 
-    def script(self) -> Answered:
-        return Answered(body=asset(SCRIPT), kind="text/javascript; charset=utf-8")
+    def script(self) -> Reply:
+        return Reply(body=asset(SCRIPT), kind="text/javascript; charset=utf-8")
 
     def _live(self, title: str, body: Content, version: str, state: str) -> str:
         """A page that looks for changes."""
@@ -122,7 +122,7 @@ class Pages:
         return page(title, [head, script], body, **frame)
 
 
-ROUTES: Final[tuple[tuple[re.Pattern[str], Callable[..., Answered]], ...]] = (
+ROUTES: Final[tuple[tuple[re.Pattern[str], Callable[..., Reply]], ...]] = (
     (re.compile(r"/"), Pages.studies),
     (re.compile(r"/state"), Pages.studies_state),
     (re.compile(r"/studies/(\d{1,9})"), Pages.report),
@@ -133,23 +133,23 @@ ROUTES: Final[tuple[tuple[re.Pattern[str], Callable[..., Answered]], ...]] = (
 )
 
 
-def _state(version: str) -> Answered:
-    return Answered(body=json.dumps({"version": version}), kind=_JSON)
+def _state(version: str) -> Reply:
+    return Reply(body=json.dumps({"version": version}), kind=_JSON)
 
 
-def _plain(status: HTTPStatus, text: str) -> Answered:
-    return Answered(body=f"{text}\n", kind="text/plain; charset=utf-8", status=status)
+def _plain(status: HTTPStatus, text: str) -> Reply:
+    return Reply(body=f"{text}\n", kind="text/plain; charset=utf-8", status=status)
 
 
-def _send(environ: Environ, start: Start, answered: Answered) -> Iterable[bytes]:
-    body = answered.body.encode("utf-8", "replace")
-    headers: list[tuple[str, Any]] = [("Content-Type", answered.kind)]
+def _send(environ: Environ, start: Start, reply: Reply) -> Iterable[bytes]:
+    body = reply.body.encode("utf-8", "replace")
+    headers: list[tuple[str, Any]] = [("Content-Type", reply.kind)]
     if "gzip" in environ.get("HTTP_ACCEPT_ENCODING", "") and len(body) > _LEAST:
         body = gzip.compress(body, 3)
         headers.append(("Content-Encoding", "gzip"))
-    if answered.file:
-        name = f"attachment; filename*=UTF-8''{quote(answered.file, safe='')}"
+    if reply.file:
+        name = f"attachment; filename*=UTF-8''{quote(reply.file, safe='')}"
         headers.append(("Content-Disposition", name))
-    status = f"{answered.status.value} {answered.status.phrase}"
+    status = f"{reply.status.value} {reply.status.phrase}"
     start(status, [*headers, ("Content-Length", str(len(body)))])
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

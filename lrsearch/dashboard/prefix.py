@@ -40,8 +40,8 @@ def check_prefix(prefix: str) -> str:
     return bare
 
 
-class Prefixed:
-    """Takes the prefix from a request's path, where the proxy left it there."""
+class PrefixRemover:
+    """Removes the prefix from a request's path where the proxy has left it there."""
 
     def __init__(self, application: Application, prefix: str) -> None:
         self._application, self._prefix = application, prefix
@@ -53,7 +53,7 @@ class Prefixed:
         return self._application(environ, start)
 
 
-class Moved:
+class PrefixedDashboard:
     """optuna-dashboard under a prefix, which its page and its answers then name."""
 
     def __init__(self, application: Application, prefix: str) -> None:
@@ -72,7 +72,7 @@ class Moved:
         asked = {**environ, "HTTP_ACCEPT_ENCODING": ""}
         asked.pop("HTTP_RANGE", None)
         asked.pop("HTTP_IF_MODIFIED_SINCE", None)
-        body = move_texts(_read(self._application(asked, keep)), texts, self._prefix)
+        body = prefix_texts(_read(self._application(asked, keep)), texts, self._prefix)
         kept = [each for each in told["headers"] if each[0].lower() != "content-length"]
         start(told["status"], [*kept, ("Content-Length", str(len(body)))])
         return [body]
@@ -87,12 +87,12 @@ def _read(answer: Iterable[bytes]) -> bytes:
             close()
 
 
-def check_moves() -> None:
+def check_texts() -> None:
     """Raises EnvironmentProblem where this optuna-dashboard has none of the texts."""
     root = files("optuna_dashboard")
     program = (root / "public" / "bundle.js").read_bytes()
-    move_texts(program, TEXTS["/static/bundle.js"], b"")
-    move_texts((root / "index.html").read_bytes(), TEXTS["/dashboard"], b"")
+    prefix_texts(program, TEXTS["/static/bundle.js"], b"")
+    prefix_texts((root / "index.html").read_bytes(), TEXTS["/dashboard"], b"")
 
 
 def _is_index(environ: Environ) -> bool:
@@ -100,7 +100,7 @@ def _is_index(environ: Environ) -> bool:
     return path == "/dashboard" or path.startswith("/dashboard/")
 
 
-def move_texts(body: bytes, texts: Mapping[bytes, bytes], prefix: bytes) -> bytes:
+def prefix_texts(body: bytes, texts: Mapping[bytes, bytes], prefix: bytes) -> bytes:
     """Replace each text. Raises EnvironmentProblem where one is not there."""
     for old, new in texts.items():
         if body and old not in body:

@@ -63,7 +63,7 @@ class _ServerIPv6(_Server):
     address_family = socket.AF_INET6
 
 
-class _Arriving(io.RawIOBase):
+class _RequestReader(io.RawIOBase):
     """A client's request, with one deadline for all of it.
 
     A client that sends a byte now and then must not occupy a thread.
@@ -84,7 +84,7 @@ class _Arriving(io.RawIOBase):
             self._connection.settimeout(DELIVERY_SECONDS)
 
 
-class _Leaving(io.RawIOBase):
+class _ReplyWriter(io.RawIOBase):
     """The answer to a client, with a time-out.
 
     A client that does not read in time counts as gone, which wsgiref handles silently.
@@ -110,8 +110,8 @@ class _Handler(WSGIRequestHandler):
         """As inherited, but reading under a deadline."""
         super().setup()
         self.rfile.close()
-        self.rfile = io.BufferedReader(_Arriving(self.connection))
-        self.wfile = _Leaving(self.connection)  # type: ignore[assignment]
+        self.rfile = io.BufferedReader(_RequestReader(self.connection))
+        self.wfile = _ReplyWriter(self.connection)  # type: ignore[assignment]
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Print nothing: a line per request would bury everything else."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from lrsearch.dashboard.guard import LOOPBACK, Application, Guard
 from lrsearch.dashboard.note_keeper import keep_notes
 from lrsearch.dashboard.pages import Pages
-from lrsearch.dashboard.prefix import Moved, Prefixed, check_moves, check_prefix
+from lrsearch.dashboard.prefix import PrefixedDashboard, PrefixRemover, check_prefix, check_texts
 from lrsearch.dashboard.server import bind_server
-from lrsearch.dashboard.shelf import Shelf
+from lrsearch.dashboard.study_views import StudyViews
 from lrsearch.errors import InvalidValue
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ def serve(
     *,
     host: str,
     port: int,
-    allow_notes: bool = False,
-    token: str | None = None,
-    prefix: str = "",
-    started: Callable[[str], None] = lambda _url: None,
+    allow_notes: bool,
+    token: str | None,
+    prefix: str,
+    started: Callable[[str], None],
 ) -> None:
     """Serve until interrupted; calls `started` with the address.
 
@@ -40,21 +40,21 @@ def serve(
     other machines reach without a token, EnvironmentProblem where the port is taken.
     """
     check_reach(host, token)
-    shelf = Shelf(ledger)
+    views = StudyViews(ledger)
     with _interrupt_on_sigterm(), suppress(KeyboardInterrupt), warnings.catch_warnings():
         # of a parameter with few trials: its page says nothing of it, and a terminal need not
         warnings.filterwarnings("ignore", module=r"optuna\.importance")
         guarded = guard_everything(
-            ledger, shelf, allow_notes=allow_notes, token=token, prefix=check_prefix(prefix)
+            ledger, views, allow_notes=allow_notes, token=token, prefix=check_prefix(prefix)
         )
-        with bind_server(host, port, guarded) as server, keep_notes(ledger, shelf):
+        with bind_server(host, port, guarded) as server, keep_notes(ledger, views):
             shown = f"[{host}]" if ":" in host else host
             started(f"http://{shown}:{server.server_port}{prefix.rstrip('/')}/")
             server.serve_forever(poll_interval=0.2)
 
 
 def guard_everything(
-    ledger: Ledger, shelf: Shelf, *, allow_notes: bool, token: str | None, prefix: str
+    ledger: Ledger, views: StudyViews, *, allow_notes: bool, token: str | None, prefix: str
 ) -> Application:
     """Our pages, behind them optuna-dashboard, and one guard before both.
 
@@ -62,11 +62,11 @@ def guard_everything(
     """
     theirs: Application = make_application(ledger)
     if prefix:
-        check_moves()
-        theirs = Moved(theirs, prefix)
-    pages = Pages(shelf, theirs, prefix=prefix)
+        check_texts()
+        theirs = PrefixedDashboard(theirs, prefix)
+    pages = Pages(views, theirs, prefix=prefix)
     guard = Guard(pages, allow_notes=allow_notes, token=token, prefix=prefix)
-    return Prefixed(guard, prefix) if prefix else guard
+    return PrefixRemover(guard, prefix) if prefix else guard
 
 
 def make_application(ledger: Ledger) -> Any:

@@ -8,7 +8,7 @@ from lrsearch.definition.identity import (
     check_facts,
     check_fields,
 )
-from lrsearch.definition.loading import check_backend, load_study_file
+from lrsearch.definition.loading import check_backend, check_file, load_study_file
 from lrsearch.definition.names import check_study_name, study_name
 from lrsearch.definition.study import StudyDefinition
 from lrsearch.definition.trial_info import TrialInfo
@@ -21,6 +21,7 @@ __all__ = [
     "check_definition",
     "check_facts",
     "check_fields",
+    "check_file",
     "check_study_name",
     "fingerprint_of",
     "is_splitter",

@@ -113,9 +113,8 @@ def compare(study: StudyRecord, given: StudyFacts) -> Comparison:
     stored = study.fingerprint
     version = stored.get("version", 1)
     if isinstance(version, int) and version > VERSION:
-        raise SchemaMismatch(
-            f"study {study.name!r} was made by a newer lrsearch. Install that one."
-        )
+        text = f"study {study.name!r} was made by a newer lrsearch."
+        raise SchemaMismatch(text, fix="Install that one.")
     if version == 1 and "version" in given.fingerprint:
         return _compare_with_1(study, given)
     then, now = study.recorded.get(CALLBACKS), given.recorded.get(CALLBACKS)

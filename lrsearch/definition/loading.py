@@ -36,11 +36,7 @@ def load_study_file(path: str | Path) -> StudyDefinition:
     """
     check_backend()
     path = Path(path)
-    if not path.is_file():
-        raise StudyFileError(
-            f"study file {str(path)!r} does not exist.",
-            fix="Write one with: lrsearch new-study FILE.py",
-        )
+    check_file(path)
     if path.suffix != ".py":
         raise StudyFileError(
             f"study file {str(path)!r} is no Python file:", fix="its name must end in .py."
@@ -50,11 +46,20 @@ def load_study_file(path: str | Path) -> StudyDefinition:
     definition = getattr(module, "definition", None)
     if not isinstance(definition, StudyDefinition):
         found = "none" if definition is None else f"a {type(definition).__name__}"
-        raise StudyFileError(
-            f"{path.name} must have `definition = StudyDefinition(...)`; it has {found}."
-        )
+        text = f"{path.name} must have `definition = StudyDefinition(...)`; it has {found}."
+        raise StudyFileError(text, fix="See `lrsearch new-study` for a file to begin from.")
     functions = {name: _function(module, definition, name) for name in ("build_model", "load_data")}
     return replace(definition, sources=sources, **functions)
+
+
+def check_file(study_file: str | Path) -> Path:
+    """Return the study file as an absolute path. Raises StudyFileError where there is none."""
+    path = Path(study_file).expanduser()
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        fix = "Write one with: lrsearch new-study FILE.py"
+        raise StudyFileError(f"study file {str(study_file)!r} {what}.", fix=fix)
+    return path.resolve()
 
 
 def check_backend() -> None:

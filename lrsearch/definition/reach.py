@@ -1,8 +1,8 @@
 """Which statements of a study's files a function needs, directly and through other statements.
 
 The analysis is static, and errs towards too much. A name that is read anywhere inside a statement
-counts as needed. Of a module that is imported as a whole, everything counts. Where code looks names
-up while it runs (`globals`, `exec`, ...), the program is `dynamic` and everything counts.
+counts as needed. All of a module counts where the module is imported as a whole. Where code looks
+names up while it runs (`globals`, `exec`, ...), the program is `dynamic` and everything counts.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Program:
     def statement(self, place: Place) -> ast.stmt:
         return self.files[place[0]][place[1]]
 
-    def reached(self, nodes: Iterable[ast.AST], path: Path | None = None) -> set[Place]:
+    def find_needed(self, nodes: Iterable[ast.AST], path: Path | None = None) -> set[Place]:
         """The statements that `nodes` need; `path` is their file, by default the study file."""
         found: set[Place] = set()
         waiting = [

@@ -29,7 +29,7 @@ def scaling_of(optimizer: Optimizer) -> dict[str, Any]:
     }
 
 
-def scaled_like(yours: Optimizer, optimizer: Optimizer) -> Optimizer:
+def scale_loss_like(yours: Optimizer, optimizer: Optimizer) -> Optimizer:
     """Wrap `optimizer` in a loss scaling with the options of yours, where yours has one."""
     if not isinstance(yours, LossScaleOptimizer):
         return optimizer
@@ -64,7 +64,7 @@ def decay_exclusions(optimizer: Optimizer, variables: Sequence[Variable]) -> dic
 
 
 def rate_of(optimizer: Optimizer) -> Any:
-    """The learning rate as it was given: a schedule, a variable, or a function of nothing."""
+    """The learning rate as it was given: a schedule, a variable, or a function of no argument."""
     return optimizer._learning_rate
 
 

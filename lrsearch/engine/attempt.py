@@ -155,7 +155,7 @@ class Attempt:
         peak = last if planned is None or not len(planned) else int(planned.argmax())
         return not within and update in {0, peak, last}
 
-    def used_rates(self, done: int, used: np.ndarray) -> None:
+    def enter_rates(self, done: int, used: np.ndarray) -> None:
         """Enter the rates of the epoch's batches from `done` on; used: (batches,) float."""
         assert self._rates is not None
         self._rates.enter(self._before + done, used)
@@ -218,7 +218,7 @@ class Attempt:
     def _lost_loss(self, logs: Mapping[str, float]) -> str:
         """Why training has diverged according to the epoch's logs, or empty.
 
-        Only a loss tells: any other metric may be 0/0.
+        Only a loss that is not finite is a sign of it: any other metric may be 0/0.
         """
         for name in ("loss", "val_loss") if self.value is None else ("loss",):
             if not math.isfinite(logs.get(name, 0.0)):
@@ -276,7 +276,7 @@ class Attempt:
     def snapshot(self) -> Snapshot:
         """Take the state after the last batch; the epoch's validation may have begun.
 
-        It is the state that the epoch began with where the engine can take none within an epoch.
+        An engine that can take no state within an epoch gives the state that the epoch began with.
         """
         began = self._epoch_began
         earlier = not self.plan.within and began.epoch == self.epoch
@@ -315,7 +315,7 @@ class Attempt:
     def conclude(self, status: Status, *reasons: str) -> Outcome:
         """The outcome of an attempt that nothing broke.
 
-        Only a complete or a pruned one has a value.
+        Only a complete or a pruned attempt has a value.
         """
         value = None
         if status is Status.PRUNED:

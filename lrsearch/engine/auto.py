@@ -13,7 +13,7 @@ from functools import partial
 import tensorflow as tf
 
 from lrsearch.engine import limits
-from lrsearch.engine.blame import end_fork, settle
+from lrsearch.engine.blame import end_fork, note_process
 from lrsearch.engine.calibration import (
     LONGEST_TRY_SECONDS,
     MOST_BATCHES,
@@ -37,8 +37,8 @@ from lrsearch.values import Outcome, Save, Source, Watch
 # On CPUs 64 rows were no faster than 32 on any model measured, and fall out of the cache. On a GPU
 # 256 took 0.6 of a trial's time at 32, and a sampler would propose as many without a result.
 WIDTHS = (2, 4, 8, 16, 32)
-# Of a trial's seconds: a narrower stack that is so near the best is chosen, since samplers learn
-# more from it.
+# Part of a trial's seconds: a narrower stack that is so near the best is chosen, since samplers
+# learn more from it.
 ENOUGH = 0.05
 GAIN = 0.9  # of graph's seconds: `vectorized` is chosen below that
 WORSE = 1.1  # times the best
@@ -62,7 +62,7 @@ class AutoEngine(Engine):
 
     def calibrate(self, known: Figures | None) -> Figures:
         """Take the figures that are `known` of this study and machine, or measure them."""
-        settle()
+        note_process()
         made = Calibration(**known) if known else measure(self.loaded, self.vectorized)
         self.calibration, self.vectorized.width = made, made.width
         return asdict(made)

@@ -19,10 +19,10 @@ from lrsearch.values import Outcome, Progress, Save, Snapshot, Source, TrialSpec
 
 # Raised by the study's code, unless this process was asked to stop.
 LEAVING = (SystemExit, KeyboardInterrupt)
-_home: int | None = None  # the process that trains, or measures before that
+_trainer: int | None = None  # the process that trains, or measures before that
 
 
-class Ours(BaseException):
+class FromCaller(BaseException):
     """Carries what `watch` or `save` raised to `guard`, which raises it as it was."""
 
     def __init__(self, error: BaseException) -> None:
@@ -30,7 +30,7 @@ class Ours(BaseException):
         self.error = error
 
 
-PASSING = (Ours, AskedToLeave)  # handlers of the study's exceptions raise these again at once
+PASSING = (FromCaller, AskedToLeave)  # handlers of the study's exceptions raise these again at once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,11 +48,11 @@ def guard(watch: Watch, save: Save) -> Iterator[Observer]:
     A process that the study's code forked ends where it calls either of them: one process trains a
     trial.
     """
-    settle()
+    note_process()
     try:
         yield Observer(watch=_mark_watch(watch), save=_mark_save(save))
-    except Ours as ours:
-        raise ours.error  # noqa: B904 - as if nothing had carried it
+    except FromCaller as carrier:
+        raise carrier.error  # noqa: B904 - as if nothing had carried it
 
 
 def train_each(
@@ -70,13 +70,13 @@ def _mark_watch(watch: Watch) -> Watch:
         try:
             return watch(progress)
         except BaseException as error:  # each is the caller's, an exit too
-            raise Ours(error) from error
+            raise FromCaller(error) from error
 
     return marked
 
 
 def _mark_save(save: Save) -> Save:
-    """The same for `save`; an error while a snapshot is taken is the study's model's."""
+    """Mark `save` likewise; an error while a snapshot is taken is one of the study's model."""
 
     def marked(progress: Progress, take: Callable[[], Snapshot]) -> None:
         end_fork()
@@ -94,20 +94,20 @@ def _mark_save(save: Save) -> Save:
         except BaseException as error:  # as in `_mark_watch`
             if error in models:
                 raise
-            raise Ours(error) from error
+            raise FromCaller(error) from error
 
     return marked
 
 
-def settle() -> None:
+def note_process() -> None:
     """Remember that this process trains: its forks have the same memory, and another number."""
-    global _home  # noqa: PLW0603 - a process is one thing
-    _home = os.getpid()
+    global _trainer  # noqa: PLW0603 - a process is one thing
+    _trainer = os.getpid()
 
 
 def end_fork(error: BaseException | None = None) -> None:
     """End this process, as Python would for `error`, if the study's code forked it."""
-    if _home is None or os.getpid() == _home:
+    if _trainer is None or os.getpid() == _trainer:
         return
     code: object = error.code if isinstance(error, SystemExit) else 1
     if error is not None and not isinstance(error, SystemExit):

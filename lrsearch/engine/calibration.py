@@ -23,8 +23,8 @@ LONGEST_TRY_SECONDS = 1.0  # a candidate that would take longer is not tried
 MOST_BATCHES = 8  # per call
 MIXED_BATCHES = 32  # per call, of rows of every optimizer
 NARROWEST = 2  # rows
-# Times the fastest call, per batch: 1.3 and 200 ms were met on a GPU. A busy machine's calls took
-# at most ten times the fastest.
+# A call that takes this many times the fastest one, per batch, has compiled something: 200 ms
+# beside 1.3 ms were met on a GPU. Other calls took at most ten times the fastest on a busy machine.
 COMPILES = 30.0
 
 Calls: TypeAlias = Iterator[tuple[float, int]]
@@ -38,18 +38,18 @@ class Calibration:
     engine: str  # "graph" or "vectorized"
     width: int  # trials at once
     reason: str  # one line, for people
-    # Of a trial's batch, the fastest, by candidate: "graph", "8 rows".
+    # The fastest batch of one trial, by candidate: "graph", "8 rows".
     milliseconds: Mapping[str, float] = field(default_factory=dict)
-    # The same on average: a study meets these on a busy machine.
+    # The average batch, in milliseconds too: what a study meets on a busy machine.
     means: Mapping[str, float] = field(default_factory=dict)
     # Before the first batch of the chosen engine, and before its first validation.
     tracing_seconds: float = 0.0
     alone_tracing_seconds: float = 0.0  # of a trial alone, before its first batch
-    # Of a trial alone, per epoch. None: a validation takes too long to be tried.
+    # A validation of a trial alone. None: it takes too long to be tried.
     validation_seconds: float | None = None
     starting_seconds: float = 0.0  # of a row: a fresh model, its optimizer, its rates
-    # Of a trial's batch and of its epoch's end, on average, where rows of every optimizer train
-    # together. Empty for "graph".
+    # Milliseconds of a trial's average batch and average end of an epoch, where rows of every
+    # optimizer train together. Empty for "graph".
     mixed: Mapping[str, float] = field(default_factory=dict)
     ends: Mapping[str, float] = field(default_factory=dict)
 

@@ -1,6 +1,6 @@
 """The user's callbacks in a searched trial: which are kept, and where they write.
 
-Callbacks that would fight the schedule are taken out. Those that write files get a folder.
+Callbacks that would fight the schedule are taken out. Callbacks that write files get a folder.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def calls_begin(loaded: LoadedStudy, spec: TrialSpec) -> None:
 
 
 @contextmanager
-def looked_at(definition: StudyDefinition, setting: Setting) -> Iterator[list[Callback]]:
+def make_for_a_look(definition: StudyDefinition, setting: Setting) -> Iterator[list[Callback]]:
     """Make callbacks for a look before there is a trial; their folder goes with it."""
     with tempfile.TemporaryDirectory(prefix="lrsearch-", ignore_cleanup_errors=True) as folder:
         seed, label = definition.seed, "first look"

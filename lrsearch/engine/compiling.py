@@ -23,7 +23,7 @@ from lrsearch.engine._keras_model import (
 from lrsearch.engine._keras_optimizer import (
     copy_decay_exclusions,
     inner,
-    scaled_like,
+    scale_loss_like,
 )
 from lrsearch.engine._keras_state import same_names, seed_layers, set_seeds
 from lrsearch.engine._tensorflow import things_created
@@ -73,7 +73,7 @@ def seeded_model(
     seed: int,
     *,
     kernels: bool,
-    fixed_seeds: bool = False,
+    fixed_seeds: bool,
 ) -> Model:
     """Build a fresh model under a trial's seed.
 
@@ -90,8 +90,8 @@ def seeded_model(
 def _check_model(model: Model) -> None:
     kind = type(model).__name__
     if not isinstance(model, keras.Model):
-        allowed = "a function that returns a keras.Model"
-        raise InvalidValue("build_model", got=f"a {kind}", allowed=allowed)
+        allowed, fix = "a function that returns a keras.Model", "Return the model at its end."
+        raise InvalidValue("build_model", got=f"a {kind}", allowed=allowed, fix=fix)
     if has_own(model, "compile"):
         got = f"{kind}, which has a compile() of its own"
         fix = "Set losses in train_step or __init__."
@@ -185,5 +185,5 @@ def set_searched(
     optimizer.lrsearch_feeds_rate = learning_rate is not None
     copy_decay_exclusions(inner(model.optimizer), optimizer)
     with scope_of(model):
-        model.optimizer = scaled_like(model.optimizer, optimizer)
+        model.optimizer = scale_loss_like(model.optimizer, optimizer)
     skip_all_reduce(model)

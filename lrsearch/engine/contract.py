@@ -19,10 +19,10 @@ class Engine(Protocol):
     """Trains what `source` hands out until it hands out None; engines inherit from this class.
 
     Yields exactly one `Outcome` for each `TrialSpec`. An exception of the user's code, whatever its
-    class, becomes a FAILED outcome with its traceback, never an exception of `train`. So do
-    SystemExit and KeyboardInterrupt, marked `left`: the worker knows whether this process was asked
-    to stop. What `source`, `watch` and `save` raise is not the user's: it leaves `train` as it is,
-    and so does AskedToLeave.
+    class, becomes a FAILED outcome with its traceback, never an exception of `train`. SystemExit
+    and KeyboardInterrupt become one too, marked `left`: the worker knows whether this process was
+    asked to stop. What `source`, `watch` and `save` raise is not the user's: it leaves `train` as
+    it is, and so does AskedToLeave.
     """
 
     name: str

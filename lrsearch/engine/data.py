@@ -145,7 +145,8 @@ def splits_of(loaded: Any) -> dict[str, Any]:
     if not listed or len(loaded) not in {2, 3}:
         got = f"a {type(loaded).__name__}" + (f" of {len(loaded)}" if listed else "")
         allowed = "a function that returns (train, validation) or (train, validation, test)"
-        raise InvalidValue("load_data", got=got, allowed=allowed)
+        fix = "Of arrays, each of them is (x, y)."
+        raise InvalidValue("load_data", got=got, allowed=allowed, fix=fix)
     return dict(zip(("train", "validation", "test"), loaded, strict=False))
 
 
@@ -210,9 +211,11 @@ def _check_lengths(name: str, field: str, arrays: Mapping[str, np.ndarray]) -> i
     lengths = {label: len(array) for label, array in arrays.items()}
     if 0 in lengths.values() or not any(label.startswith("x") for label in lengths):
         allowed = "at least one example, not empty"
-        raise InvalidValue(field, got="an empty array", allowed=allowed)
+        fix = "See which files and rows load_data finds."
+        raise InvalidValue(field, got="an empty array", allowed=allowed, fix=fix)
     if len(set(lengths.values())) > 1:
-        raise InvalidValue(field, got=lengths, allowed="arrays of one length")
+        fix = "Every example needs its target, and its weight where there are weights."
+        raise InvalidValue(field, got=lengths, allowed="arrays of one length", fix=fix)
     return next(iter(lengths.values()))
 
 

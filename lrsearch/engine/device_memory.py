@@ -14,7 +14,7 @@ from lrsearch.engine._tensorflow import memory_limit
 from lrsearch.machine import free_bytes, resident_bytes
 
 SHARE_OF_FREE = 8  # one worker may grow to this part of a machine's free memory
-# Of a GPU: the rest is for what the allocator cannot use, its pieces being too small.
+# Part of a GPU's memory. The allocator cannot use all of the rest: its free pieces are too small.
 USABLE = 0.85
 
 

@@ -119,8 +119,8 @@ class StreamFeed:
         if first is None:
             return None, 0
         place, _, source = first
-        # Never one more than there are: asked for one too many, the iterator ends its epoch and
-        # tells the dataset.
+        # Never take more batches than there are: asked for one too many, the iterator ends its
+        # epoch and tells the dataset.
         more = islice(self._places, min(most - 1, self._iterator.batches_left(place)))
         return source, 1 + sum(1 for _ in more)
 

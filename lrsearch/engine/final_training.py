@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from lrsearch.engine._keras_model import compile_again
-from lrsearch.engine._keras_optimizer import averaged_weights, current_rate, inner, scaled_like
+from lrsearch.engine._keras_optimizer import averaged_weights, current_rate, inner, scale_loss_like
 from lrsearch.engine.fit import FitEngine
 from lrsearch.engine.loaded import LoadedStudy
 from lrsearch.engine.training import KerasTraining
@@ -60,7 +60,8 @@ def _save(model: Model, path: Path) -> str:
     except (NotImplementedError, TypeError, ValueError, OSError) as error:
         part.unlink(missing_ok=True)
         allowed = f"a file that this model can be saved to ({error})"
-        raise InvalidValue("--output", got=str(path), allowed=allowed) from None
+        fix = "The setting alone can be exported: lrsearch export."
+        raise InvalidValue("--output", got=str(path), allowed=allowed, fix=fix) from None
     return _problem_of(path)
 
 
@@ -73,7 +74,7 @@ def _let_keras_load(model: Model) -> None:
     optimizer = model.optimizer
     plain = inner(optimizer)
     config = {**plain.get_config(), "learning_rate": current_rate(plain)}
-    compile_again(model, scaled_like(optimizer, type(plain).from_config(config)))
+    compile_again(model, scale_loss_like(optimizer, type(plain).from_config(config)))
     model.optimizer.build(model.trainable_variables)
     _copy_state(plain, inner(model.optimizer))
 

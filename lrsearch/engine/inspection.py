@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lrsearch.definition import StudyDefinition, fingerprint_of, recorded_of
 from lrsearch.definition.loading import own_traceback
@@ -26,7 +27,7 @@ from lrsearch.engine._keras_optimizer import decay_exclusions, inner
 from lrsearch.engine._keras_state import seeds_now, set_seeds
 from lrsearch.engine.arrays import digest
 from lrsearch.engine.attempt import numbers_of
-from lrsearch.engine.callbacks import kept_of, looked_at
+from lrsearch.engine.callbacks import kept_of, make_for_a_look
 from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, set_searched
 from lrsearch.engine.data import Arrays, Stream, sample_batch
 from lrsearch.engine.device_memory import count_gpus, forget_peak, has_gpu, read_memory
@@ -40,6 +41,7 @@ from lrsearch.engine.own_optimizer import describe, own_optimizer, sample_rates,
 from lrsearch.engine.shared import forget_shared_layers, shared_layers
 from lrsearch.engine.types import Model, Strategy
 from lrsearch.errors import InvalidValue, LrSearchError, StudyFileError, UnknownName
+from lrsearch.jsonable import from_json, to_json
 from lrsearch.space import keras_class
 from lrsearch.values import Direction, Json, Setting, StudyFacts
 from lrsearch.version import versions
@@ -64,7 +66,7 @@ def open_study(
     findings = loaded.findings if loaded is not None else Findings()
     if loaded is None or not loaded.replayable:
         loaded = LoadedStudy(definition=definition)
-    loaded.findings = findings if facts is None else Findings.from_json(facts.findings)
+    loaded.findings = findings if facts is None else from_json(Findings, facts.findings)
     direction = definition.direction or (facts.direction if facts is not None else None)
     assert direction is not None
     loaded.direction = Direction(direction)
@@ -91,22 +93,14 @@ def inspect_study(definition: StudyDefinition, *, loaded: LoadedStudy | None = N
 
 def _find_facts(loaded: LoadedStudy) -> StudyFacts:
     """Find what two models of the study, one step and its callbacks show."""
-    definition, base = loaded.definition, loaded.first_size
+    definition = loaded.definition
     space = definition.effective_space()
     first, step, direction, bounds = _try_step(loaded)
     model, second = _start_model(loaded, definition.seed + 1)
     accumulation = accumulation_of(model, definition)
-    total = loaded.total_steps(base, accumulation)
+    total = loaded.total_steps(loaded.first_size, accumulation)
     # Before the searched optimizer takes the place of the user's.
-    optimizer = inner(model.optimizer)
-    with _study_code(definition):
-        rates = sample_rates(optimizer, total * accumulation)
-    yours = describe(optimizer, rates=rates, batch_size=base)
-    of_yours = {
-        "carried": carried_of(model),
-        "decay_exclusions": decay_exclusions(optimizer, model.trainable_variables),
-        "own_optimizer": own_optimizer(model, steps=loaded.total_steps(base, 1)),
-    }
+    of_yours = _describe_yours(loaded, model, batches=total * accumulation)
     _check_executions(loaded, model.steps_per_execution)
     calls = _try_callbacks(loaded, model, step, total, accumulation)
     _check_objective(definition, step, calls)
@@ -130,8 +124,6 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
         validation_examples=data.validation.examples,
         has_test=data.test is not None,
         parameters=int(model.count_params()) if model.built else 0,
-        yours=replace(yours, extra=loaded.first_setting.extra),
-        yours_rates=thin_out(rates),
         asked_rates=space.asked_rates,
         exact_order=exact,
         fingerprint=_fingerprint(loaded, second),
@@ -143,13 +135,30 @@ def _find_facts(loaded: LoadedStudy) -> StudyFacts:
             *calls.notes,
             *([] if exact else [_INEXACT]),
             *step.notes,
-            *_notes(yours, loaded.findings, same_weights=first.weights == second.weights),
+            *_notes(
+                of_yours["yours"], loaded.findings, same_weights=first.weights == second.weights
+            ),
             *device_notes(count_gpus(), strategy_of(model)),
             *_unkept_logs(step, calls),
         ),
-        findings=loaded.findings.to_json(),
+        findings=to_json(loaded.findings),
         **of_yours,
     )
+
+
+def _describe_yours(loaded: LoadedStudy, model: Model, *, batches: int) -> dict[str, Any]:
+    """The facts of the user's own compile, over a run of so many batches."""
+    base, optimizer = loaded.first_size, inner(model.optimizer)
+    with _study_code(loaded.definition):
+        rates = sample_rates(optimizer, batches)
+    yours = describe(optimizer, rates=rates, batch_size=base)
+    return {
+        "yours": replace(yours, extra=loaded.first_setting.extra),
+        "yours_rates": thin_out(rates),
+        "carried": carried_of(model),
+        "decay_exclusions": decay_exclusions(optimizer, model.trainable_variables),
+        "own_optimizer": own_optimizer(model, steps=loaded.total_steps(base, 1)),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +217,7 @@ def _try_callbacks(
     if definition.callbacks is None:
         return CallbackLook()
     steps = loaded.steps_per_epoch(loaded.first_size)
-    with _study_code(definition), looked_at(definition, setting) as users:
+    with _study_code(definition), make_for_a_look(definition, setting) as users:
         calls = try_callbacks(model, users, step.logs, epochs=definition.epochs, steps=steps)
         kept, notes = kept_of(users, yours=False, setting_rates=calls.rate_callbacks)
     return replace(calls, kept=tuple(type(each).__name__ for each in kept), notes=notes)

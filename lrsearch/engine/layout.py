@@ -68,7 +68,7 @@ class RowLayout:
         return [arrays[f"model/{place}"] for place in range(len(self.model.variables))]
 
     def from_arrays(self, arrays: Mapping[str, np.ndarray]) -> RowArrays:
-        """The other way: a row from a snapshot."""
+        """Make a row of a snapshot's arrays, as `to_arrays` named them."""
         return self._row([arrays[name] for name in self._names()])
 
     def _names(self) -> list[str]:

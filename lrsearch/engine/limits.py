@@ -64,7 +64,7 @@ class Limit:
     facts: type | None = None  # what the test reads; None where no test can tell
     test: _Test = bool
 
-    def explain(self, detail: object = "") -> str:
+    def explain(self, detail: object) -> str:
         """The reason, with the detail in its place."""
         return re.sub(r"\{\w+\}", lambda _: str(detail), self.reason)
 

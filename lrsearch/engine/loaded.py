@@ -6,7 +6,7 @@ Knows nothing of models.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from lrsearch.definition import StudyDefinition, check_fields
@@ -28,17 +28,9 @@ class Findings:
     shared: tuple[Json, ...] = ()  # figures of the start values of layers made outside build_model
     # Digests by str(batch size) and split, where the data depends on the batch size.
     data: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    # The same by fold, `str(batch size)/fold`: a worker that loads a fold compares them.
+    # Digests of folds, by `str(batch size)/fold`: a worker that loads a fold compares them.
     folds: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     step_bytes: int = 0  # of a GPU, that the first step took; 0 where it ran on a CPU
-
-    def to_json(self) -> dict[str, Json]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Json]) -> Findings:
-        lists = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
-        return cls(**{**data, **lists})
 
 
 @dataclass

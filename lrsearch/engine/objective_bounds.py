@@ -1,7 +1,8 @@
 """The least and the largest value that an objective can have, where Keras' own classes say so.
 
-Known of Keras' accuracies, rates and areas (0 to 1), of its errors, and of losses that are sums of
-Keras' losses alone (at least 0). What the user wrote may have any value.
+Keras' accuracies, rates and areas lie between 0 and 1. Its errors, and losses that are sums of its
+losses alone, are at least 0; a cross-entropy is where targets lie between 0 and 1. What the user
+wrote may have any value. Whoever reads the bounds drops an end that a value lies beyond.
 """
 
 from __future__ import annotations
@@ -45,31 +46,25 @@ _ERRORS = (
     metrics.SquaredHinge,
     metrics.CategoricalHinge,
 )
+_LOSS_NAMES = (
+    "mean_squared_error",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_logarithmic_error",
+    "huber",
+    "log_cosh",
+    "hinge",
+    "squared_hinge",
+    "categorical_hinge",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "sparse_categorical_crossentropy",
+)
+# Each is there as a function and as a class: `log_cosh` and `LogCosh`.
 _LOSSES = frozenset(
-    (
-        losses.MeanSquaredError,
-        losses.MeanAbsoluteError,
-        losses.MeanAbsolutePercentageError,
-        losses.MeanSquaredLogarithmicError,
-        losses.Huber,
-        losses.LogCosh,
-        losses.Hinge,
-        losses.SquaredHinge,
-        losses.CategoricalHinge,
-        losses.CategoricalCrossentropy,
-        losses.SparseCategoricalCrossentropy,
-        losses.mean_squared_error,
-        losses.mean_absolute_error,
-        losses.mean_absolute_percentage_error,
-        losses.mean_squared_logarithmic_error,
-        losses.huber,
-        losses.log_cosh,
-        losses.hinge,
-        losses.squared_hinge,
-        losses.categorical_hinge,
-        losses.categorical_crossentropy,
-        losses.sparse_categorical_crossentropy,
-    )
+    getattr(losses, each) for name in _LOSS_NAMES for each in (name, name.title().replace("_", ""))
 )
 _METRIC_BOUNDS: dict[type, Bounds] = dict.fromkeys(_UNIT, (0.0, 1.0)) | dict.fromkeys(
     _ERRORS, (0.0, None)

@@ -87,7 +87,8 @@ def _largest(rates: np.ndarray) -> float:
     known = rates[np.isfinite(rates)]
     if not len(known):
         got, allowed = "NaN or infinite at every update", "a number"
-        raise InvalidValue("the learning rate of your compile", got=got, allowed=allowed)
+        fix = "Give the optimizer of build_model another rate or schedule."
+        raise InvalidValue("the learning rate of your compile", got=got, allowed=allowed, fix=fix)
     return float(known.max())
 
 

@@ -1,8 +1,8 @@
 """Going on within an epoch: what a checkpoint keeps of a data stream, and how it goes on.
 
-Arrays need nothing, since their order is a function of seed and epoch. Of a dataset its iterator is
-kept, where TensorFlow can write it and it is small; a PyDataset gives its batches by their number.
-A note says what could not be kept.
+Arrays need nothing, since their order is a function of seed and epoch. A dataset's iterator is kept
+where TensorFlow can write the iterator and its state is small. A PyDataset gives its batches by
+their number. A note says what could not be kept.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lrsearch.engine.data import Arrays, Split
 from lrsearch.engine.types import Callback, Dataset, DatasetIterator
 from lrsearch.values import Json, Snapshot
 
-# Of an iterator, its shuffle buffer above all: every checkpoint has it.
+# The largest iterator that is kept: most of it is its shuffle buffer, and every checkpoint has it.
 MOST_STREAM_BYTES = 256 * 2**20
 _STATE = "stream/state"
 _HOOKS = ("on_epoch_begin", "on_epoch_end")  # a PyDataset may change its order in them
@@ -56,7 +56,7 @@ class StreamKeeper:
             first = partial(EpochIterator.rest_of_pass, place=place) if place else None
         elif _STATE in resume.arrays:
             place = int(resume.meta["stream"]["seen"])
-            first = partial(self._restored, state=resume.arrays[_STATE].tobytes())
+            first = partial(self._restore, state=resume.arrays[_STATE].tobytes())
         if done or first is not None:
             iterator.begin_within(done=done, seen=place, first=first)
 
@@ -86,7 +86,7 @@ class StreamKeeper:
             if size > MOST_STREAM_BYTES:
                 self._why = f"its buffers hold about {size / 2**20:.0f} MiB"
                 return b""
-            state = _tensorflow.saved_iterator(iterator.current_pass)
+            state = _tensorflow.save_iterator(iterator.current_pass)
         except (tf.errors.OpError, AttributeError, TypeError, ValueError) as error:
             self._why = _short(error)
             return b""
@@ -95,7 +95,7 @@ class StreamKeeper:
             return b""
         return state
 
-    def _restored(self, iterator: EpochIterator, state: bytes) -> DatasetIterator:
+    def _restore(self, iterator: EpochIterator, state: bytes) -> DatasetIterator:
         """An iterator of the dataset that goes on from `state`.
 
         A fresh one where this TensorFlow cannot read the state; the outcome notes it.

@@ -71,7 +71,7 @@ class RowScorer:
         self._measure = tf.function(self._measure_rows, autograph=False, reduce_retracing=True)
         self._structure: Structure = None  # of the batches that were measured last
         self.misses = 0  # attempts in a row whose value was not the rows' mean
-        # Of arrays, by the split's id; another split may have the id of one that is gone.
+        # Digests of arrays by the split's id; another split may have the id of one that is gone.
         self._digests: dict[int, tuple[ReferenceType[Arrays], str]] = {}
 
     def fits(self, contributions: np.ndarray, value: float) -> bool:
@@ -178,7 +178,10 @@ def _replaces(model: Model, method: str) -> bool:
 
 
 def _metric_of(model: Model, name: str) -> Metric:
-    """The mean that is logged under `name`: it alone has the result that is put into it."""
+    """The mean that is logged under `name`.
+
+    Each of the model's means is given a result of its own, and the log shows which one it is.
+    """
     means = mean_metrics(model)
     marks = [1.5 + place / 7 for place in range(len(means))]
     pairs = [(each.total, mark * 3) for each, mark in zip(means, marks, strict=True)]

@@ -8,7 +8,7 @@ from shlex import quote
 from lrsearch.launch.common_steps import complete_study, open_stored_study, start_workers, train
 from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, SearchOptions
-from lrsearch.progress.listeners import broadcast, ignore, send_note
+from lrsearch.progress.listeners import ignore, protect_training, send_note
 from lrsearch.values import StudyRecord, StudyState
 
 
@@ -24,13 +24,13 @@ def attach(
     """Train trials of the study `name` with this machine's workers.
 
     The study file must be on this machine. The study keeps the options that it was started with;
-    of `search` only the accepted changes and versions count. The workers leave by `leave_by`
+    only the accepted changes and versions of `search` count. The workers leave by `leave_by`
     (seconds since 1970), where it is given, and their work is saved. Returns the study afterwards.
 
     Raises UnknownName, StudyFileError, EnvironmentProblem, FingerprintMismatch for another study
     file, VersionMismatch for other libraries, StudyBroken, Interrupted.
     """
-    listen = broadcast({"progress": listen})  # a listener that fails does not end training
+    listen = protect_training(listen)
     with open_stored_study(name, machine) as (ledger, study):
         if study.state is StudyState.FINISHED:
             more = f"{name} is finished; lrsearch extend {quote(name)} --trials N gives it more."

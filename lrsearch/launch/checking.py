@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lrsearch.errors import Refused, StudyBroken
 from lrsearch.messages import Listener
 from lrsearch.options import SearchOptions
-from lrsearch.progress.listeners import ignore, send_note
+from lrsearch.progress.listeners import send_note
 from lrsearch.values import Change, StudyFacts, StudyRecord, StudyState
 
 if TYPE_CHECKING:
@@ -19,10 +19,8 @@ def refuse_broken(study: StudyRecord) -> None:
     """Raise StudyBroken for a broken study, with the reason and the next step."""
     if study.state is StudyState.BROKEN:
         fix = f"Mend its file, then: lrsearch retry {quote(study.name)} --failed"
-        raise StudyBroken(
-            f"study {study.name!r} is broken: its first trials all failed alike. {fix}",
-            traceback_text=study.reason,
-        )
+        text = f"study {study.name!r} is broken: its first trials all failed alike."
+        raise StudyBroken(text, fix=fix, traceback_text=study.reason)
 
 
 def nothing_to_retest(study: StudyRecord) -> Refused:
@@ -38,7 +36,7 @@ def check_identity(
     facts: StudyFacts,
     search: SearchOptions,
     *,
-    listen: Listener = ignore,
+    listen: Listener,
 ) -> None:
     """Refuse to train another definition under the study's name.
 

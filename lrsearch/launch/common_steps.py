@@ -28,16 +28,6 @@ if TYPE_CHECKING:
     from lrsearch.storage import Ledger
 
 
-def check_file(study_file: str | Path) -> Path:
-    """Return the study file as an absolute path. Raises StudyFileError where there is none."""
-    path = Path(study_file).expanduser()
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        fix = "Write one with: lrsearch new-study FILE.py"
-        raise StudyFileError(f"study file {str(study_file)!r} {what}.", fix=fix)
-    return path.resolve()
-
-
 def find_file(study: StudyRecord, given: str | Path | None) -> Path:
     """Find a stored study's file on this machine.
 

@@ -17,7 +17,7 @@ from lrsearch.launch.common_steps import complete_study, open_stored_study, star
 from lrsearch.launch.creating import find_study
 from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, SearchOptions
-from lrsearch.progress.listeners import broadcast, ignore
+from lrsearch.progress.listeners import ignore, protect_training
 from lrsearch.values import StudyPlan, StudyRecord, StudyState
 
 if TYPE_CHECKING:
@@ -47,10 +47,10 @@ def top_up(
 ) -> StudyRecord:
     """Train until each arm of the study `name` has `each` trials in its companion.
 
-    Of `search` only the accepted changes and versions count. Returns the companion. Raises the
+    Only the accepted changes and versions of `search` count. Returns the companion. Raises the
     errors of `lrsearch.launch.attach`, and InvalidValue where there is one arm only.
     """
-    listen = broadcast({"progress": listen})  # a listener that fails does not end training
+    listen = protect_training(listen)
     with open_stored_study(name, machine) as (ledger, study):
         arms = arm_names(study, by)
         if len(arms) < 2:  # noqa: PLR2004 - nothing to compare

@@ -14,7 +14,7 @@ from pathlib import Path
 from lrsearch.answer import Bill, forecast, trainings_left
 from lrsearch.budget import Budget
 from lrsearch.launch.checking import check_methods, check_same, find_changes
-from lrsearch.launch.common_steps import check_file, make_worker_config
+from lrsearch.launch.common_steps import make_worker_config
 from lrsearch.launch.creating import find_study, make_plan
 from lrsearch.launch.database import has_tables, open_database
 from lrsearch.launch.pool import Pool
@@ -74,7 +74,7 @@ def plan_study(study_file: str | Path, search: SearchOptions, machine: MachineOp
     All workers of the search load the study and time a few steps at the same time, so that they
     slow each other down as they will in training. Raises the errors of `run_study` before training.
     """
-    from lrsearch.definition import check_backend, study_name
+    from lrsearch.definition import check_backend, check_file, study_name
 
     check_backend()
     path, url = check_file(study_file), machine.url

@@ -21,7 +21,7 @@ from lrsearch.launch.database import open_database
 from lrsearch.launch.queueing import add_retests
 from lrsearch.messages import Event, Inspection, Listener, PoolStarted, WorkerDone, WorkerMessage
 from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
-from lrsearch.progress.listeners import broadcast, ignore, send_note
+from lrsearch.progress.listeners import ignore, protect_training, send_note
 from lrsearch.progress.study_watcher import StudyWatcher
 from lrsearch.values import StudyRecord, StudyState
 from lrsearch.worker.config import WorkerConfig
@@ -57,7 +57,7 @@ def run_inline(
     check_backend()
     if search.name is not None:
         check_study_name(search.name)
-    listen = broadcast({"progress": listen})  # a listener that fails does not end training
+    listen = protect_training(listen)
     config = make_worker_config(machine, study_file=None, overrides=search.overrides)
     config = replace(config, slot=SLOT)
     listen(Event(message=PoolStarted(slots=(SLOT,))))

@@ -137,7 +137,8 @@ class Pool:
             if inspector.child is None:
                 text = f"the worker that loaded the study file died ({inspector.ending})"
                 shown = "\n".join(filter(None, [inspector.reason, inspector.tail]))
-                raise StudyBroken(text, traceback_text=shown)
+                fix = f"See what doctor says: lrsearch doctor {quote(str(self._config.study_file))}"
+                raise StudyBroken(text, fix=fix, traceback_text=shown)
         return self._inspection
 
     def work(self, study: str, closer: AttemptCloser) -> None:
@@ -167,7 +168,7 @@ class Pool:
         """Raise an error where all workers have left, but the study is broken or still open."""
         if state is StudyState.BROKEN:
             why = f"study {study!r} is broken: its first trials all failed alike."
-            raise StudyBroken(f"{why} See: lrsearch trials {quote(study)}")
+            raise StudyBroken(why, fix=f"See: lrsearch trials {quote(study)}")
         idle = self._config.until != "done" and self._finished
         if state is not StudyState.OPEN or idle or self._time_is_up:
             return
@@ -175,8 +176,8 @@ class Pool:
             # prefer a worker that reported an error, then one that printed something
             last = min(self._states, key=lambda state: (not state.reason, not state.tail))
             raise EnvironmentProblem(f"no worker stays alive. The last one {last.last_words}")
-        more = f"Go on with: lrsearch attach {quote(study)}"
-        raise EnvironmentProblem(f"study {study!r} is not done, but its workers have left. {more}")
+        text = f"study {study!r} is not done, but its workers have left."
+        raise EnvironmentProblem(text, fix=f"Go on with: lrsearch attach {quote(study)}")
 
     def interrupt(self, reason: str = "interrupted") -> None:
         """Let workers put running trials back; after STOP_SECONDS they are killed."""
@@ -230,7 +231,10 @@ class Pool:
                 self._on_ended(child, message)
             case Broken(reason=reason, traceback=trace):
                 text = f"the first trials all failed alike: {reason}"
-                self._fail(StudyBroken(text, traceback_text=trace))
+                fix = (
+                    f"Mend the study file, then: lrsearch retry {quote(self._study or '')} --failed"
+                )
+                self._fail(StudyBroken(text, fix=fix, traceback_text=trace))
             case WorkerDone():
                 child.done = self._finished = True
                 child.send(Quit())

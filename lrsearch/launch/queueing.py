@@ -35,11 +35,6 @@ class RetestsAdded:
     taken: RetestsTaken
 
     @property
-    def stopped(self) -> bool:
-        """Whether no worker trains the retests until the study is resumed."""
-        return self.study.state.is_stopped
-
-    @property
     def next_step(self) -> str:
         """The command that lets workers train the waiting retests."""
         return training_step(self.study, waits=bool(self.taken.waiting) or not self.taken.over)

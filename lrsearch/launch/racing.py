@@ -15,7 +15,7 @@ from lrsearch.launch.common_steps import complete_study, open_stored_study, star
 from lrsearch.launch.queueing import training_step
 from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, SearchOptions
-from lrsearch.progress.listeners import broadcast, ignore
+from lrsearch.progress.listeners import ignore, protect_training
 from lrsearch.values import Json, StudyRecord, StudyState
 
 if TYPE_CHECKING:
@@ -30,11 +30,6 @@ class Race:
     total: int
     taken: RetestsTaken
     trained: int = 0  # retests that were made here
-
-    @property
-    def stopped(self) -> bool:
-        """Whether no worker trains the retests until the study is resumed."""
-        return self.study.state.is_stopped
 
     @property
     def next_step(self) -> str:
@@ -78,7 +73,7 @@ def race(
     """
     if total < 1:
         raise InvalidValue("total", got=total, allowed="at least 1")
-    listen = broadcast({"progress": listen})  # a listener that fails does not end training
+    listen = protect_training(listen)
     with open_stored_study(name, machine) as (ledger, study):
         over, there = _look(ledger, study)
         if plan_only or not over or study.state.is_stopped or there >= total:
@@ -98,9 +93,9 @@ def race(
 def _look(ledger: Ledger, study: StudyRecord) -> tuple[bool, int]:
     """Whether the search is over, and how many retests there are. Raises Refused."""
     if folds := study.facts.folds:
-        other = f"lrsearch retest {quote(study.name)} --seeds {2 * folds}"
-        uneven = "a race would retest some settings on some folds, and means of other folds differ:"
-        raise Refused(f"study {study.name!r} has {folds} folds; {uneven} use {other}.")
+        fix = f"Use lrsearch retest {quote(study.name)} --seeds {2 * folds}."
+        uneven = "a race would retest some settings on some folds, and means of other folds differ."
+        raise Refused(f"study {study.name!r} has {folds} folds; {uneven}", fix=fix)
     over = ledger.search_is_over(study.id)
     if over and not rank_trials(ledger.trials(study.id), study.direction):
         raise nothing_to_retest(study)

@@ -15,7 +15,7 @@ from lrsearch.launch.queueing import RetestsAdded, add_retests
 from lrsearch.launch.retest_choice import choose_settings
 from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, RetestOptions, SearchOptions
-from lrsearch.progress.listeners import broadcast, ignore
+from lrsearch.progress.listeners import ignore, protect_training
 from lrsearch.values import StudyState
 
 
@@ -32,12 +32,12 @@ def retest(
     """Add retests to the study `name`, and train them here unless `plan_only`.
 
     A finished study is open again for its retests. During the search, or in a stopped study,
-    nothing is trained here. Of `search` only the accepted changes and versions count.
+    nothing is trained here. Only the accepted changes and versions of `search` count.
 
     Raises the errors of `lrsearch.launch.attach`, and UnknownName or InvalidValue for a trial that
     cannot be retested.
     """
-    listen = broadcast({"progress": listen})  # a listener that fails does not end training
+    listen = protect_training(listen)
     with open_stored_study(name, machine) as (ledger, study):
         choice = choose_settings(study, ledger.trials(study.id), wanted)
         over = ledger.search_is_over(study.id)

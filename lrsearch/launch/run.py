@@ -10,14 +10,14 @@ from pathlib import Path
 
 from lrsearch.answer.words import count_text
 from lrsearch.launch.checking import check_methods
-from lrsearch.launch.common_steps import check_file, complete_study, make_worker_config, train
+from lrsearch.launch.common_steps import complete_study, make_worker_config, train
 from lrsearch.launch.creating import create_or_resume, find_study, make_plan
 from lrsearch.launch.database import open_database
 from lrsearch.launch.pool import Pool
 from lrsearch.launch.worker_count import plan_workers
 from lrsearch.messages import Listener
 from lrsearch.options import MachineOptions, SearchOptions
-from lrsearch.progress.listeners import broadcast, ignore, send_note
+from lrsearch.progress.listeners import ignore, protect_training, send_note
 from lrsearch.values import StudyRecord
 
 
@@ -39,9 +39,9 @@ def run_study(
     Refused (the stored study has another definition), StudyBroken (the study's code fails on every
     trial), Interrupted (a signal; trials are back in the queue).
     """
-    from lrsearch.definition import check_backend, study_name
+    from lrsearch.definition import check_backend, check_file, study_name
 
-    listen = broadcast({"progress": listen})  # a listener that fails does not end training
+    listen = protect_training(listen)
     check_backend()
     path, url = check_file(study_file), machine.url
     name = study_name(path, search.name)

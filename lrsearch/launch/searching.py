@@ -102,7 +102,7 @@ def retest_study(
     if study.plan.study_file is None:
         call = f"lrsearch.search(definition, name={study.name!r})"
         fix = f"Search it again with its definition, {call}, and retest that result."
-        raise StudyFileError(f"study {study.name!r} was defined in a notebook. {fix}")
+        raise StudyFileError(f"study {study.name!r} was defined in a notebook.", fix=fix)
     from lrsearch.launch.retesting import retest
 
     retest(study.name, wanted, again, machine, listen=listen)

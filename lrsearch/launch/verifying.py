@@ -10,7 +10,6 @@ from pathlib import Path
 from lrsearch.answer import summarise
 from lrsearch.answer.verification import Repetition, choose_repetitions, compare_repetitions
 from lrsearch.errors import Refused, StudyFileError
-from lrsearch.launch.common_steps import check_file
 from lrsearch.report.archive import Archive, read_archive
 from lrsearch.values import Json, TrialRecord
 from lrsearch.version import versions
@@ -43,8 +42,8 @@ def verify(
     *,
     trials: int,
     engine: str,
-    study_file: Path | None = None,
-    begins: Callable[[TrialRecord], None] = lambda _record: None,
+    study_file: Path | None,
+    begins: Callable[[TrialRecord], None],
 ) -> Verification:
     """Train `trials` of the archived trainings again, under their seeds, in this process.
 
@@ -72,6 +71,8 @@ def verify(
 
 def _find_file(archive: Archive, given: Path | None, folder: Path) -> Path:
     if given is not None:
+        from lrsearch.definition import check_file
+
         return check_file(given)
     if not archive.sources:
         fix = "Give its file with --study-file."

@@ -33,7 +33,7 @@ _STATUS = {
 }
 _LEAST_ROOM = 12  # characters of a setting
 
-_FAREWELLS = {
+_ENDINGS = {
     Stopping.event: "stopping: running trials are put back (again: end at once)",
     WorkerLeft.event: "a worker leaves, since its time is up; running trials are saved",
 }
@@ -48,8 +48,8 @@ class Lines:
         out: Callable[[str], None],
         *,
         verbose: bool = False,
-        terse: bool = False,
-        width: Callable[[], int] | None = None,
+        terse: bool,
+        width: Callable[[], int] | None,
     ) -> None:
         self._state, self._print, self._verbose = state, out, verbose
         self._width = width  # of the terminal now; None: settings are not cut
@@ -85,7 +85,7 @@ class Lines:
             case WorkerDied() as died:
                 text = self._death_line(event.slot, died)
             case Stopping() | WorkerLeft():
-                text = _FAREWELLS[event.message.event]
+                text = _ENDINGS[event.message.event]
         return text
 
     def _start_line(self, slot: str, started: TrialStarted) -> str:

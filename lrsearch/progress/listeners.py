@@ -32,6 +32,11 @@ def broadcast(listeners: Mapping[str, Listener]) -> Listener:
     return listen
 
 
+def protect_training(listen: Listener) -> Listener:
+    """Make a listener that is dropped where it fails, so that training goes on."""
+    return broadcast({"progress": listen})
+
+
 def send_note(listen: Listener, text: str) -> None:
     """Send a line for people."""
     listen(Event(message=Note(text=text)))

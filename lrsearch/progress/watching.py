@@ -66,7 +66,9 @@ def _open_log(path: Path) -> Iterator[Listener]:
         file = path.open("ab", buffering=0)
     except OSError as error:
         allowed = f"a file that can be written ({error.strerror})"
-        raise InvalidValue("--log-file", got=str(path), allowed=allowed) from error
+        raise InvalidValue(
+            "--log-file", got=str(path), allowed=allowed, fix="Give another one."
+        ) from error
 
     def write(event: Event) -> None:
         if isinstance(event.message, TrialProgress):

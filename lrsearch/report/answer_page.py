@@ -9,10 +9,12 @@ from lrsearch.answer.words import count_text, rate_text
 from lrsearch.report.bill import early_stops_text, spent_text
 from lrsearch.report.layout import Column, paragraph, table
 from lrsearch.report.words import (
+    OPTIMIZER_HEADS,
     aim_text,
     further_text,
     join_clauses,
     knob_texts,
+    optimizer_cells,
     range_text,
     run_text,
     shape_text,
@@ -30,7 +32,9 @@ def answer_text(answer: Answer, *, width: int | None = None) -> str:
 
     The verdict comes first.
     """
-    head = f"study {answer.study}: {aim_text(answer.objective, answer.direction)}; {ended(answer)}"
+    head = (
+        f"study {answer.study}: {aim_text(answer.objective, answer.direction)}; {ends_text(answer)}"
+    )
     spent = f"spent: {spent_text(answer.spent)}" if answer.spent else ""
     stops = early_stops_text(answer.stops)
     parts = [
@@ -46,14 +50,14 @@ def answer_text(answer: Answer, *, width: int | None = None) -> str:
     return "\n".join(filter(None, parts)).rstrip()
 
 
-def ended(answer: Answer) -> str:
+def ends_text(answer: Answer) -> str:
     """How many trials ended how: `12 complete, 1 diverged`."""
     counts = (f"{number} {state}" for state, number in answer.counts.items() if number)
     return ", ".join(counts) or "no trial yet"
 
 
-def inseparable(answer: Answer) -> str:
-    """How many others chance may part from the best; empty where there is none."""
+def inseparable_text(answer: Answer) -> str:
+    """How many other settings may differ from the best by chance alone; empty for none."""
     best = answer.best.trial if answer.best else None
     others = [each for each in answer.not_separable if each != best]
     return f"{count_text(len(others), 'other')} not separable from it" if others else ""
@@ -93,7 +97,7 @@ def _contenders(answer: Answer, width: int | None) -> str:
     rows = [("yours", yours, "")] if yours is not None else []
     # Where nothing was searched, yours is not the best of anything.
     if not same or any(row.complete or row.pruned for row in answer.by_optimizer):
-        rows.append(("best", best, "it is yours" if same else inseparable(answer)))
+        rows.append(("best", best, "it is yours" if same else inseparable_text(answer)))
     for place, each in enumerate(answer.runners_up, start=2):
         apart = "not separable" if each.trial in answer.not_separable else ""
         rows.append((f"#{place}", each, apart))
@@ -172,25 +176,14 @@ def _optimizers(answer: Answer, width: int | None) -> str:
     if not rows:
         return ""
     digits = value_digits((each for row in rows for each in (row.best, row.median)), least=4)
-
-    def column(head: str, cells: list[str], rank: int = 0) -> Column:
-        return Column(head, cells, right=True, rank=rank)
-
-    good = [range_text(row.good_rates) if row.good_rates else "-" for row in rows]
+    cells = zip(*(optimizer_cells(row, digits) for row in rows), strict=True)
     columns = [
-        Column("optimizer", [row.optimizer for row in rows], least=10),
-        column("best", [value_text(row.best, digits) for row in rows]),
-        column("expected", [value_text(row.expected, digits) for row in rows], 2),
-        column("at rate", [_rate(row.best_rate) for row in rows], 1),
-        column("median", [value_text(row.median, digits) for row in rows], 7),
-        column("trials", [str(row.trials) for row in rows], 6),
-        column("diverged", [str(row.diverged) for row in rows], 5),
-        column("crawls up to", [_rate(row.crawls_to) for row in rows], 4),
-        Column("as good at", good, rank=2),
-        column("diverges from", [_rate(row.diverges_from) for row in rows], 3),
+        Column(head, column, right=head not in _TEXTS, rank=rank, least=_TEXTS.get(head))
+        for head, column, rank in zip(OPTIMIZER_HEADS, cells, _RANKS, strict=True)
     ]
     return "\n".join(table(columns, width, indent="  ")) + "\n"
 
 
-def _rate(rate: float | None) -> str:
-    return rate_text(rate) if rate is not None else "-"
+# columns of text, which begin at the left, and to how many characters each may be cut
+_TEXTS = {"optimizer": 10, "as good at": None}
+_RANKS = (0, 0, 2, 1, 7, 6, 5, 4, 2, 3)  # of the columns of OPTIMIZER_HEADS

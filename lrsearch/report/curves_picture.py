@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrsearch.answer import Answer, find_yours
 from lrsearch.report.canvas import LINES, YOURS, finish, new_figure, set_ylabel
-from lrsearch.report.picture_parts import HEIGHT, best_trials, frame_of, legend_text, padded
+from lrsearch.report.picture_parts import HEIGHT, best_trials, frame_of, legend_text, pad_frame
 from lrsearch.values import CurvePoint, StudyRecord, Trials
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def curves_figure(
     mine = [each.id for each in records if each.is_search]
     points = (point for key in mine for point in curves.get(key, ()))
     frame = frame_of([each.value for each in points if each.value is not None], study.direction)
-    panel.set_ylim(*padded(frame))
+    panel.set_ylim(*pad_frame(frame))
     if frame is None:
         panel.set_yticks([])
         panel.set_xlim(0.5, study.facts.epochs + 0.5)

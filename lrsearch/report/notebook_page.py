@@ -16,9 +16,9 @@ from lrsearch.errors import EnvironmentProblem
 from lrsearch.report.answer_page import (
     NOTHING_YET,
     band_text,
-    ended,
+    ends_text,
     expected_text,
-    inseparable,
+    inseparable_text,
 )
 from lrsearch.report.bill import early_stops_text, spent_text
 from lrsearch.report.words import aim_text, run_text, value_digits, value_text, varying_of
@@ -35,7 +35,7 @@ def answer_html(study: StudyRecord, records: Trials, answer: Answer) -> str:
     verdict = escape(f"{verdict_text(answer.verdict)} {answer.next.text}")
     parts = [
         f"<p><b>{verdict}</b></p>",
-        f"<p><b>{escape(answer.study)}</b>: {aim}; {ended(answer)}</p>",
+        f"<p><b>{escape(answer.study)}</b>: {aim}; {ends_text(answer)}</p>",
         _contenders(answer),
         f"<p>band: {escape(band_text(answer.band))}</p>" if answer.band else "",
         _picture(study, records, answer),
@@ -91,7 +91,7 @@ def _cells(each: Contender, digits: int, varying: frozenset[str]) -> list[str]:
 
 def _apart(answer: Answer, each: Contender) -> str:
     if answer.best is not None and each.trial == answer.best.trial:
-        return inseparable(answer)
+        return inseparable_text(answer)
     return "not separable from the best" if each.trial in answer.not_separable else ""
 
 

@@ -28,8 +28,8 @@ _MARK = "*Written by lrsearch; a note that you edit stays as you leave it.*"
 def study_note(answer: Answer) -> str:
     """The page of `lrsearch best`, as the study's note."""
     parts = [
-        fenced(answer_text(answer)),
-        f"The same in a terminal: {quoted(f'lrsearch best {quote(answer.study)}')}",
+        fence(answer_text(answer)),
+        f"The same in a terminal: {quote_inline(f'lrsearch best {quote(answer.study)}')}",
         _MARK,
     ]
     if answer.best is not None and answer.ranked[0].number != answer.best.trial:
@@ -53,8 +53,8 @@ def trial_note(record: TrialRecord, objective: str) -> str:
             f"{setting.optimizer}, peak learning rate {rate_text(setting.learning_rate)}, "
             f"{schedule_text(setting)}"
         )
-        lines.append(f"{quoted(text)} ({record.origin.value})")
-    value = f"{quoted(objective)} {value_text(record.value)}"
+        lines.append(f"{quote_inline(text)} ({record.origin.value})")
+    value = f"{quote_inline(objective)} {value_text(record.value)}"
     if record.best_epoch is not None:
         value += f"; best {value_text(record.best_value)} at epoch {record.best_epoch}"
     ran = (
@@ -63,11 +63,11 @@ def trial_note(record: TrialRecord, objective: str) -> str:
     )
     lines.append(f"{value}; {ran}")
     texts = (record.reason, *record.notes, record.traceback_text[-_LONGEST_TRACEBACK:])
-    lines += [fenced(text) for text in texts if text.strip()]
+    lines += [fence(text) for text in texts if text.strip()]
     return "\n\n".join([*lines, _MARK])
 
 
-def fenced(text: str) -> str:
+def fence(text: str) -> str:
     """`text` as a block of code that nothing in the text can close.
 
     Its fence is longer than any row of backticks within.
@@ -76,8 +76,8 @@ def fenced(text: str) -> str:
     return f"{fence}\n{text.rstrip()}\n{fence}"
 
 
-def quoted(text: str) -> str:
-    """The same within a line."""
+def quote_inline(text: str) -> str:
+    """`text` as code within a line, which nothing in the text can close."""
     ticks = "`" * (_longest_ticks(text) + 1)
     room = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{ticks}{room}{' '.join(text.split())}{room}{ticks}"
@@ -93,7 +93,7 @@ def write_notes(ledger: Ledger, study: StudyRecord, answer: Answer, records: Tri
     Returns how many were written. A note that somebody edited stays. Raises StorageUnavailable.
     """
     written, page = 0, study_note(answer)
-    texts = {each.number: trial_note(each, answer.objective) for each in _noted(records)}
+    texts = {each.number: trial_note(each, answer.objective) for each in _with_notes(records)}
 
     def renew(attrs: Mapping[str, Json], numbers: Mapping[int, int]) -> dict[str, Json]:
         nonlocal written
@@ -141,6 +141,6 @@ def _rows(attrs: Mapping[str, Json], trial_id: int | None, text: str) -> dict[st
     return {note_ver_key(trial_id): int(attrs.get(note_ver_key(trial_id), 0)) + 1, **parts, **left}
 
 
-def _noted(records: Trials) -> list[TrialRecord]:
+def _with_notes(records: Trials) -> list[TrialRecord]:
     """Finished trials, at most the newest _MOST: every page loads the rows of all notes."""
     return [each for each in records if each.is_search and each.ended][-_MOST:]

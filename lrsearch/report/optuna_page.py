@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Final
 from lrsearch.answer import Answer
 from lrsearch.report.html.headline import verdict_sentence
 from lrsearch.report.html.rates_figure import optimizer_places
-from lrsearch.report.picture_parts import frame_of_rates, padded
+from lrsearch.report.picture_parts import (
+    best_and_newest,
+    frame_of_rates,
+    pad_frame,
+    rated_trials,
+)
 from lrsearch.report.words import value_text
 from lrsearch.values import Json, StudyRecord, TrialRecord, Trials, TrialState
 
@@ -62,7 +67,7 @@ def show_in_optuna(
     def write() -> None:
         ledger.change_optuna_attrs(study.optuna_study_id, renew, says=_says(answer))
 
-    return mirror.alone(study.id, write) and there
+    return mirror.run_alone(study.id, write) and there
 
 
 def _says(answer: Answer) -> dict[str, Json]:
@@ -71,7 +76,7 @@ def _says(answer: Answer) -> dict[str, Json]:
 
 
 def _rows(attrs: Mapping[str, Json], text: str) -> dict[str, Json]:
-    """The rows that a figure has, those of a longer one before it emptied.
+    """The rows of a figure; further rows of a longer figure before it are emptied.
 
     Private names, read in optuna-dashboard 0.21.0: its public function takes a figure of plotly's,
     and a transaction for each row.
@@ -89,15 +94,8 @@ def _rows(attrs: Mapping[str, Json], text: str) -> dict[str, Json]:
 
 def rates_json(study: StudyRecord, records: Trials, answer: Answer) -> dict[str, Json]:
     """Value against rate: a trace for each optimizer, what diverged, the retests, yours."""
-    rated = [
-        each
-        for each in records
-        if each.is_search and each.setting is not None and each.ended and each.peak_rate > 0
-    ]
-    if len(rated) > MOST:
-        kept = {each.id for each in [*answer.ranked[: MOST // 2], *rated[-MOST // 2 :]]}
-        rated = [each for each in rated if each.id in kept]
-    low, high = padded(frame_of_rates(study, records, answer))
+    rated = best_and_newest(rated_trials(records), answer, MOST)
+    low, high = pad_frame(frame_of_rates(study, records, answer))
     places = optimizer_places(records, answer)
     traces = [
         _trace(name, place, [each for each in rated if _optimizer(each) == name and each.has_value])

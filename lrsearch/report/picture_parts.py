@@ -32,6 +32,20 @@ def best_trials(answer: Answer) -> list[TrialRecord]:
     return sorted(searched, key=lambda each: each.number != best)[: len(LINES)]
 
 
+def rated_trials(records: Trials) -> list[TrialRecord]:
+    """The search trials that have ended and have a place on an axis of rates."""
+    ended = (each for each in records if each.is_search and each.ended)
+    return [each for each in ended if each.setting is not None and each.peak_rate > 0]
+
+
+def best_and_newest(trials: Trials, answer: Answer, most: int) -> Trials:
+    """All of these trials, the oldest first; of more than `most`, the best and the newest."""
+    if len(trials) <= most:
+        return trials
+    kept = {each.id for each in [*answer.ranked[: most // 2], *trials[-most // 2 :]]}
+    return [each for each in trials if each.id in kept]
+
+
 def legend_text(record: TrialRecord, answer: Answer) -> str:
     """`best, trial 12: adam 2.1e-4, linear`."""
     assert record.setting is not None  # a trial that is drawn has one
@@ -83,7 +97,7 @@ def retest_values(contender: Contender) -> tuple[float, ...]:
     return contender.retest.values if contender.retest else ()
 
 
-def padded(frame: Frame | None) -> Frame:
+def pad_frame(frame: Frame | None) -> Frame:
     """The ends of an axis that shows `frame`."""
     low, high = frame or (0.0, 1.0)
     pad = 0.05 * (high - low) or 0.05 * (abs(high) or 1.0)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lrsearch.answer import Answer
 from lrsearch.report.canvas import BLACK, LINES, finish, new_figure, nothing_to_draw, set_ylabel
-from lrsearch.report.picture_parts import HEIGHT, best_after, frame_of, in_order_of_end, padded
+from lrsearch.report.picture_parts import HEIGHT, best_after, frame_of, in_order_of_end, pad_frame
 from lrsearch.values import StudyRecord, Trials
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def progress_figure(study: StudyRecord, records: Trials, answer: Answer) -> Figu
     known = [each for each in (yours, best) if each is not None]
     frame = frame_of(values, study.direction)
     assert frame is not None  # the steps have finite values
-    panel.set_ylim(*padded((min(frame[0], *known, frame[1]), max(frame[1], *known, frame[0]))))
+    panel.set_ylim(*pad_frame((min(frame[0], *known, frame[1]), max(frame[1], *known, frame[0]))))
     panel.set_xlabel("trials that ended")
     set_ylabel(figure, panel, study.facts.objective, height=HEIGHT)
     panel.grid(alpha=0.25)

@@ -19,7 +19,7 @@ from lrsearch.report.canvas import (
     nothing_to_draw,
     set_ylabel,
 )
-from lrsearch.report.picture_parts import Frame, frame_of_rates, padded, retest_values
+from lrsearch.report.picture_parts import Frame, frame_of_rates, pad_frame, retest_values
 from lrsearch.report.words import range_text, value_text
 from lrsearch.values import Direction, StudyRecord, Trials, TrialState
 
@@ -79,7 +79,7 @@ def _rates_panel(
     row = next((each for each in answer.by_optimizer if each.optimizer == name), None)
     panel.set_xscale("log")
     panel.set_xlim(*_span(name, group, answer))
-    panel.set_ylim(*padded(frame))
+    panel.set_ylim(*pad_frame(frame))
     if frame is None:
         panel.set_yticks([])
     regions = _regions(panel, row) if row is not None else ""
@@ -116,7 +116,9 @@ def _yours_and_best(panel: Axes, name: str, answer: Answer, frame: Frame) -> Non
             panel.axhline(at, color=BLACK, lw=1, ls="--", label="yours", zorder=2)
             marker = "D"
         else:  # a line at the frame's edge would name a wrong value
-            marker, at = ("v", padded(frame)[0]) if at > yours.value else ("^", padded(frame)[1])
+            marker, at = (
+                ("v", pad_frame(frame)[0]) if at > yours.value else ("^", pad_frame(frame)[1])
+            )
             label = f"yours ({value_text(yours.value)}, outside)"
             panel.plot([], [], color=BLACK, marker=marker, ms=6, ls="", label=label)
         if yours.setting.optimizer == name and rate > 0:
@@ -184,14 +186,14 @@ def _points(
     The crosses are diverged and pruned trials.
     """
     up = direction is Direction.MAXIMIZE
-    edge = padded(frame)[0 if up else 1]
+    edge = pad_frame(frame)[0 if up else 1]
     done = [(each.peak_rate, each.final_value) for each in group if each.has_value and frame]
     inside = [(rate, value) for rate, value in done if frame and _within(value, frame) == value]
     worse = [(rate, edge) for rate, value in done if (rate, value) not in inside]
     dot: dict[str, Any] = {"color": BLUE, "alpha": 0.85}
     arrow: dict[str, Any] = dot | {"marker": "v" if up else "^", "s": 34}
     # within the frame: at its edge lie the axis' own ticks
-    inner = padded(frame)[1 if up else 0]
+    inner = pad_frame(frame)[1 if up else 0]
     inside_edge = edge + 0.035 * (inner - edge)
     tick: dict[str, Any] = {"marker": "|", "s": 60, "color": GREY, "lw": 1.8}
     cross: dict[str, Any] = {"marker": "x", "s": 38, "color": VERMILION}

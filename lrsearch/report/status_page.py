@@ -79,7 +79,7 @@ def status_data(
 
 
 def status_text(data: dict[str, Json], *, width: int | None = None, watched: bool = False) -> str:
-    """The same for people, in `width` columns where a width is given.
+    """What `status_data` says, for people, in `width` columns where a width is given.
 
     A `watched` page begins with a bar and the time left.
     """

@@ -27,7 +27,7 @@ def study_rows(studies: Sequence[tuple[StudyRecord, Counts]]) -> list[dict[str, 
     ]
 
 
-def studies_table(rows: Sequence[dict[str, Json]], *, width: int | None = None) -> str:
+def studies_table(rows: Sequence[dict[str, Json]], *, width: int | None) -> str:
     if not rows:
         return "no studies yet. Start one: lrsearch start-study FILE"
     columns = [

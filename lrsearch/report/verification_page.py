@@ -15,7 +15,7 @@ def verification_text(
     repetitions: Sequence[Repetition],
     other_versions: Sequence[str],
     *,
-    width: int | None = None,
+    width: int | None,
 ) -> str:
     """A line for each training, then what they say together."""
     columns = [

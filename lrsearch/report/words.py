@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from lrsearch.answer.words import rate_text
 from lrsearch.values import Direction, Json, Setting, TrialRecord
+
+if TYPE_CHECKING:
+    from lrsearch.answer import OptimizerRow
 
 _LEAST_PART = 0.0005  # a smaller part of the run or the peak would round to 0 %
 _SHAPES = {
@@ -109,6 +113,32 @@ def _word(value: Json) -> str:
         return f"{value:.3g}"
     text = str(value)
     return text if text.strip() and text.isprintable() else repr(value)
+
+
+OPTIMIZER_HEADS = (
+    "optimizer", "best", "expected", "at rate", "median", "trials", "diverged", "crawls up to",
+    "as good at", "diverges from",
+)  # fmt: skip
+
+
+def optimizer_cells(row: OptimizerRow, digits: int) -> tuple[str, ...]:
+    """An optimizer's results below OPTIMIZER_HEADS; a dash where a rate is not known."""
+
+    def rate(value: float | None) -> str:
+        return "-" if value is None else rate_text(value)
+
+    return (
+        row.optimizer,
+        value_text(row.best, digits),
+        value_text(row.expected, digits),
+        rate(row.best_rate),
+        value_text(row.median, digits),
+        str(row.trials),
+        str(row.diverged),
+        rate(row.crawls_to),
+        range_text(row.good_rates) if row.good_rates else "-",
+        rate(row.diverges_from),
+    )
 
 
 def value_digits(values: Iterable[float | None], *, least: int = 3) -> int:

@@ -25,7 +25,7 @@ def worker_rows(workers: Sequence[WorkerRecord], *, now: float) -> list[dict[str
     ]
 
 
-def workers_table(rows: Sequence[dict[str, Json]], *, width: int | None = None) -> str:
+def workers_table(rows: Sequence[dict[str, Json]], *, width: int | None) -> str:
     if not rows:
         return "no workers yet."
     columns = [

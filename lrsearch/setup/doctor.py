@@ -97,7 +97,7 @@ def _check_training(
 ) -> Iterator[Check]:
     """Train two steps in a process of its own, bound to the first slot.
 
-    That also checks TensorFlow, its devices, the study file and the memory.
+    The training checks TensorFlow, its devices, the study file and the memory, too.
     """
     command = [sys.executable, "-P", "-m", "lrsearch.engine.probing"]
     try:

@@ -122,7 +122,7 @@ def _divide_cores(machine: Machine, asked: MachineOptions, *, trials: int | None
 def _cpu_workers(machine: Machine, asked: MachineOptions, trials: int | None) -> tuple[int, str]:
     """The number of workers that cores, memory and trials allow, and the limit that decides.
 
-    Of equal limits the first one decides.
+    Where limits are equal, the first one decides.
     """
     threads = f"--threads {asked.threads}" if asked.threads else ""
     if asked.workers is not None:

@@ -2,7 +2,7 @@
 
 Each check raises InvalidValue, which says what is allowed, or UnknownName.
 
-Those that may change the value, such as a list into a tuple, return it as it is kept.
+A check that may change the value, such as a list into a tuple, returns the value as it is kept.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
@@ -29,10 +29,6 @@ class Dimension:
 
     def to_json(self) -> dict[str, Json]:
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Json]) -> Dimension:
-        return cls(**{**data, "choices": tuple(data["choices"])})
 
     def canonical(self) -> Json:
         """The value of a knob that has no effect: the first choice, or the middle of the range."""

@@ -38,7 +38,7 @@ class OptimizerSpec:
     def batch_scale(self, batch_size: int | None, base: int | None) -> float:
         """The factor from the reference rate, which holds for the batch size `base`, to another's.
 
-        It is linear for plain gradients, a square root for adaptive optimizers.
+        The factor is linear for plain gradients, a square root for adaptive optimizers.
         """
         return (batch_size / base) ** self.batch_exponent if batch_size and base else 1.0
 

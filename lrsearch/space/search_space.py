@@ -173,7 +173,7 @@ class SearchSpace:
         return self._with_rate(RATE, AXIS)
 
     def public_dimensions(self) -> tuple[Dimension, ...]:
-        """The same as people read it: the real learning rate in place of the relative one."""
+        """The space as people read it: the real learning rate in place of the relative one."""
         return self._with_rate("learning_rate", PUBLIC_AXIS)
 
     def _with_rate(self, name: str, axis: Range) -> tuple[Dimension, ...]:
@@ -290,7 +290,7 @@ class SearchSpace:
         return self._params(setting, RATE, place)
 
     def public_params(self, setting: Setting) -> dict[str, Json]:
-        """The same point as people read it."""
+        """The point that `setting` came from, as people read it: with its real rate."""
         return self._params(setting, "learning_rate", setting.learning_rate)
 
     def _params(self, setting: Setting, rate_name: str, rate: float) -> dict[str, Json]:
@@ -346,7 +346,7 @@ def fold(value: float, low: float, high: float) -> float:
 
 
 def _only(given: Any, optimizers: Sequence[str]) -> Any:
-    """Of a dict by optimizer, what these say; anything else as it is."""
+    """A dict by optimizer without the others' entries; anything else as it is."""
     return (
         {name: each for name, each in given.items() if name in optimizers}
         if isinstance(given, Mapping)

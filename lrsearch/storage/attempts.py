@@ -10,12 +10,13 @@ The attempt's number is the fence: a write under an older number changes nothing
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import and_, delete, func, insert, or_, select, update
 
 from lrsearch.storage import records
+from lrsearch.storage.records import CheckpointRecord
 from lrsearch.storage.row_scores import write_row_scores
 from lrsearch.storage.tables import (
     IS_RUNNING,
@@ -27,7 +28,7 @@ from lrsearch.storage.tables import (
     workers,
 )
 from lrsearch.storage.transaction import Transaction, holding
-from lrsearch.values import CurvePoint, Json, Outcome, Status, StudyState, TrialState
+from lrsearch.values import CurvePoint, Outcome, Status, StudyState, TrialState
 
 NOT_RENEWED = "it did not renew its lease"  # why an attempt was lost
 _FREE = {"state": TrialState.WAITING.value, "lease_until": None, "token": None}
@@ -165,13 +166,14 @@ def _count_repeated(tx: Transaction, trial_id: int, attempt: int, epochs: Iterab
         tx.execute(update(trials).where(trials.c.id == trial_id).values(repeated_epochs=total))
 
 
-def add_checkpoint(tx: Transaction, trial_id: int, attempt: int, line: Json) -> bool:
+def add_checkpoint(tx: Transaction, trial_id: int, written: CheckpointRecord) -> bool:
     """Enter a line in the trial's manifest; False where the attempt was fenced off."""
-    if _lock_running(tx, trial_id, attempt) is None:
+    if _lock_running(tx, trial_id, written.attempt) is None:
         return False
-    key = {"trial_id": trial_id, "attempt": attempt, "epoch": line["epoch"], "batch": line["batch"]}
+    line = {"trial_id": trial_id, **asdict(written)}
+    key = {name: line[name] for name in ("trial_id", "attempt", "epoch", "batch")}
     tx.execute(delete(checkpoints).filter_by(**key))
-    tx.execute(insert(checkpoints).values(**{**line, **key}, written_at=tx.clock))
+    tx.execute(insert(checkpoints).values(**line, written_at=tx.clock))
     return True
 
 

@@ -22,6 +22,7 @@ STATEMENT_SECONDS = 30  # the longest of ours takes 0.1 s on 10,000 trials
 # transaction after this time.
 IDLE_SECONDS = 60
 
+MEND = "Mend the database, its user's rights, or the URL (--storage, LRSEARCH_STORAGE)."
 _EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 _CLOCKS = {
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
@@ -47,10 +48,10 @@ def _no_driver(url: URL, error: ImportError) -> EnvironmentProblem:
     kind = url.get_backend_name()
     install = f"pip install 'lrsearch[{_EXTRAS.get(kind, 'postgresql')}]'"
     if isinstance(error, ModuleNotFoundError):
-        return EnvironmentProblem(f"{kind} needs {error.name}: {install}")
+        return EnvironmentProblem(f"{kind} needs {error.name}:", fix=install)
     first = next(iter(str(error).splitlines()), type(error).__name__).rstrip(": ")
     broken = f"{url.get_driver_name()}, which {kind} needs, does not load ({first})."
-    return EnvironmentProblem(f"{broken} Install it anew: {install}")
+    return EnvironmentProblem(broken, fix=f"Install it anew: {install}")
 
 
 def engine_options(url: URL) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def explain_refusal(url: URL, error: exc.DBAPIError) -> Exception:
     """The error to raise where waiting does not help; a fault of ours (wrong data) is unchanged."""
     if fault_of(error) is Fault.OURS:
         return error
-    return StorageProblem(f"{where(url)}: {driver_text(error)}")
+    return StorageProblem(f"{where(url)}: {driver_text(error)}", fix=MEND)
 
 
 def where(url: URL) -> str:

@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -43,13 +44,22 @@ from sqlalchemy import (
 from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
 from lrsearch.errors import StorageGone, StorageProblem, StorageUnavailable
-from lrsearch.storage.connections import BUSY_SECONDS, clock_of, driver_text, make_engine, where
+from lrsearch.storage.connections import (
+    BUSY_SECONDS,
+    MEND,
+    clock_of,
+    driver_text,
+    make_engine,
+    where,
+)
 from lrsearch.storage.faults import Fault, fault_of
 from lrsearch.storage.limits import call_detached
 from lrsearch.storage.transaction import Transaction
 from lrsearch.storage.url import is_sqlite
+from lrsearch.values import Json
 
 T = TypeVar("T")
+J = TypeVar("J", bound=Json)
 
 # A longer outage ends the worker; its lease lapses long before.
 PATIENCE_SECONDS = 600.0
@@ -179,6 +189,14 @@ class Database:
         self._pass(failpoint, "committed")
         return result
 
+    def request(self, work: Callable[[Transaction], J], *, study: Any, failpoint: str = "") -> J:
+        """Run `work` with the study locked, once however often the request is tried.
+
+        Its result must be JSON. Raises what `transact` raises.
+        """
+        token = secrets.token_hex(16)
+        return self.transact(lambda tx: tx.once(token, work), study=study, failpoint=failpoint)
+
     def rows(self, query: Executable) -> Sequence[Row[Any]]:
         """Read the rows of a query."""
         return self.transact(lambda tx: tx.execute(query).all(), reads=True)
@@ -233,8 +251,9 @@ class Database:
                 self._note_trouble()
             self._refuse_other_file()
             if fault is Fault.REFUSED:
-                return StorageProblem(f"{where(self.url)}: {text}")
-        return StorageUnavailable(f"{where(self.url)} does not answer: {text}")
+                return StorageProblem(f"{where(self.url)}: {text}", fix=MEND)
+        fix = "See whether it runs, and whether this machine reaches it."
+        return StorageUnavailable(f"{where(self.url)} does not answer: {text}", fix=fix)
 
     def _refuse_other_file(self) -> None:
         """Raises StorageGone where SQLite's file was deleted or replaced.
@@ -243,8 +262,8 @@ class Database:
         """
         if self._file is not None and file_of(self.url) != self._file:
             fix = "What was stored there is out of reach; end every process that uses it."
-            gone = f"{where(self.url)} was deleted or replaced while it was in use. {fix}"
-            raise StorageGone(gone)
+            gone = f"{where(self.url)} was deleted or replaced while it was in use."
+            raise StorageGone(gone, fix=fix)
 
     def _note_trouble(self) -> None:
         self._troubled_at = time.monotonic()

@@ -21,12 +21,7 @@ class Follower:
     def __init__(self, ledger: Ledger, study_id: int) -> None:
         self._ledger, self._study_id = ledger, study_id
         self._records: dict[int, TrialRecord] = {}
-        self._revision: int | None = None
-
-    @property
-    def revision(self) -> int | None:
-        """Of the study at the last look; None before the first."""
-        return self._revision
+        self.revision: int | None = None  # of the study at the last look; None before the first
 
     @property
     def records(self) -> list[TrialRecord]:
@@ -35,19 +30,19 @@ class Follower:
 
     def read(self) -> bool:
         """Read what changed; returns whether anything did. Raises StorageUnavailable."""
-        return self._update(self._ledger.trials(self._study_id, changed_since=self._revision))
+        return self._update(self._ledger.trials(self._study_id, changed_since=self.revision))
 
     def glance(self) -> Glance | None:
         """Read what changed in one try, with all that a view shows; None where it was deleted.
 
         Raises StorageUnavailable.
         """
-        glance = self._ledger.glance(self._study_id, changed_since=self._revision)
+        glance = self._ledger.glance(self._study_id, changed_since=self.revision)
         if glance is not None:
             self._update(glance.changed)
         return glance
 
     def _update(self, changed: Records) -> bool:
-        self._revision = changed.revision
+        self.revision = changed.revision
         self._records |= {each.id: each for each in changed}
         return bool(changed)

@@ -91,26 +91,26 @@ class Mirror:
         """
         written = 0
         with suppress(StorageUnavailable):
-            while written < LIMIT and (batch := self._take(study_id)) is not None:
+            while written < LIMIT and (batch := self._take_batch(study_id)) is not None:
                 noted = self._write(batch)
-                self._settle(study_id, noted)
+                self._return_lease(study_id, noted)
                 written += len(noted)
                 if len(noted) < BATCH:  # there was no more; what came since is written next time
                     break
         return written
 
-    def alone(self, study_id: int, work: Callable[[], object]) -> bool:
+    def run_alone(self, study_id: int, work: Callable[[], object]) -> bool:
         """Do `work` under the lease, unless another process has it; returns whether it was done.
 
         Raises StorageUnavailable.
         """
         with suppress(StudyGone):
-            if not self._database.transact(self._lend, study=study_id):
+            if not self._database.transact(self._take_lease, study=study_id):
                 return False
             try:
                 work()
             finally:
-                self._settle(study_id, ())
+                self._return_lease(study_id, ())
             return True
         return False
 
@@ -121,7 +121,7 @@ class Mirror:
         self._blocked = row.mirror_owner not in {None, self._me} and row.mirror_until > tx.now
         return not self._blocked and row.optuna_study_id is not None
 
-    def _lend(self, tx: Transaction) -> bool:
+    def _take_lease(self, tx: Transaction) -> bool:
         """Take the lease where it is free."""
         if not self._is_free(tx):
             return False
@@ -129,29 +129,29 @@ class Mirror:
         tx.execute(update(studies).where(studies.c.id == tx.study.id).values(**lease))
         return True
 
-    def _take(self, study_id: int) -> _Batch | None:
+    def _take_batch(self, study_id: int) -> _Batch | None:
         """Take the lease and read a batch; None where there is none, or another mirrors."""
 
         def take(tx: Transaction) -> _Batch | None:
             batch = _read_batch(tx) if self._is_free(tx) else None
             if batch is not None:
-                self._lend(tx)
+                self._take_lease(tx)
             return batch
 
         with suppress(StudyGone):
             return self._database.transact(take, study=study_id)
         return None
 
-    def _settle(self, study_id: int, noted: Sequence[Mapping[str, Any]]) -> None:
+    def _return_lease(self, study_id: int, noted: Sequence[Mapping[str, Any]]) -> None:
         """Note what was written, and give the lease back, so that nobody waits for its end."""
 
-        def settle(tx: Transaction) -> None:
+        def note(tx: Transaction) -> None:
             for columns in noted:
                 tx.execute(update(trials).where(trials.c.id == columns["id"]).values(**columns))
             mine = and_(studies.c.id == study_id, studies.c.mirror_owner == self._me)
             tx.execute(update(studies).where(mine).values(mirror_owner=None, mirror_until=None))
 
-        self._database.transact(settle)
+        self._database.transact(note)
         self._failpoint("settled")
 
     # -- rows -------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def open_optuna(url: URL) -> RDBStorage:
     try:
         return retry_races(final=RuntimeError)(_open, url)
     except RuntimeError as error:
-        raise _mismatch(url, _in_one_line(error)) from error
+        raise _mismatch(url, _in_one_line(error), "") from error
     except Exception as error:  # a race raises many kinds: SQLAlchemy's, Optuna's, the driver's
         text = f"Optuna cannot open {where(url)}: {_in_one_line(error)[:300]}"
         raise StorageUnavailable(text) from error
@@ -77,9 +77,9 @@ def close_optuna(storage: RDBStorage) -> None:
 
 
 def check_version(connection: Connection) -> None:
-    """Refuse Optuna's tables of another version; missing tables are fine.
+    """Refuse Optuna's tables of another version, and migrate none; missing tables are fine.
 
-    Never migrates. Raises SchemaMismatch.
+    Raises SchemaMismatch.
     """
     if not inspect(connection).has_table("alembic_version"):
         return
@@ -90,12 +90,12 @@ def check_version(connection: Connection) -> None:
     fix = "Install the newer Optuna that made them."
     if version in theirs.known:
         fix = "Stop every worker, then: optuna storage upgrade --storage URL"
-    raise _mismatch(connection.engine.url, f"{version}. {fix}")
+    raise _mismatch(connection.engine.url, f"{version}.", fix)
 
 
-def _mismatch(url: URL, what: str) -> SchemaMismatch:
+def _mismatch(url: URL, what: str, fix: str) -> SchemaMismatch:
     other = f"are of another version than Optuna {optuna.__version__}'s"
-    return SchemaMismatch(f"Optuna's tables in {where(url)} {other}: {what}")
+    return SchemaMismatch(f"Optuna's tables in {where(url)} {other}: {what}", fix=fix)
 
 
 # -- studies -------------------------------------------------------------------------------------
@@ -164,8 +164,8 @@ def change_attrs(
 ) -> None:
     """Write the system attributes that `change` returns, and those that people see, in bulk.
 
-    A thousand attributes, each by itself, would take a minute. `says` goes along: with a change
-    alone is it written.
+    A thousand attributes, each by itself, would take a minute. `says` is written only together with
+    a change.
     """
     if not lock_optuna_study(tx, study_id):
         return

@@ -54,6 +54,13 @@ class LedgerReader:
         """Make a value of each row."""
         return list(map(make, self.database.rows(query)))
 
+    def _read_by_trial(self, make: Callable[[Any], T], query: Select[Any]) -> dict[int, list[T]]:
+        """Make a value of each row; returns them by trial id."""
+        by_trial: dict[int, list[T]] = {}
+        for row in self.database.rows(query):
+            by_trial.setdefault(row.trial_id, []).append(make(row))
+        return by_trial
+
     def now(self) -> float:
         """The database's clock, seconds since 1970."""
         return self.database.transact(glances.read_clock, reads=True)
@@ -121,15 +128,12 @@ class LedgerReader:
     def attempts_by_trial(self, study_id: int) -> dict[int, list[AttemptRecord]]:
         """The attempts at all of the study's trials, by trial id, the first one first."""
         query = _with_trials(select(attempts), attempts).where(trials.c.study_id == study_id)
-        by_trial: dict[int, list[AttemptRecord]] = {}
-        for row in self.database.rows(query.order_by(attempts.c.trial_id, attempts.c.attempt)):
-            by_trial.setdefault(row.trial_id, []).append(records.attempt_from(row))
-        return by_trial
+        ordered = query.order_by(attempts.c.trial_id, attempts.c.attempt)
+        return self._read_by_trial(records.attempt_from, ordered)
 
     def all_attempts(self, study_id: int) -> list[AttemptRecord]:
-        """The attempts at all of the study's trials, in no order."""
-        query = _with_trials(select(attempts), attempts).where(trials.c.study_id == study_id)
-        return self._read(records.attempt_from, query)
+        """The attempts at all of the study's trials."""
+        return [each for own in self.attempts_by_trial(study_id).values() for each in own]
 
     def checkpoints(self, trial_id: int) -> list[CheckpointRecord]:
         """A trial's manifest, the newest first."""
@@ -147,10 +151,8 @@ class LedgerReader:
     def curves(self, study_id: int) -> dict[int, list[CurvePoint]]:
         """Every trial's epochs, by trial id."""
         query = select(curves).where(curves.c.study_id == study_id)
-        by_trial: dict[int, list[CurvePoint]] = {}
-        for row in self.database.rows(query.order_by(curves.c.trial_id, curves.c.epoch)):
-            by_trial.setdefault(row.trial_id, []).append(records.point_from(row))
-        return by_trial
+        ordered = query.order_by(curves.c.trial_id, curves.c.epoch)
+        return self._read_by_trial(records.point_from, ordered)
 
     def rung_values(self, study_id: int, epoch: int) -> list[RungValue]:
         """The finite objectives of all search trials at the end of `epoch`, and their final ones.

@@ -52,10 +52,10 @@ class CheckpointRecord:
 
     attempt: int
     epoch: int
-    batch: int  # done of the epoch in progress; 0 at an epoch's end
-    path: str
+    batch: int = 0  # done of the epoch in progress; 0 at an epoch's end
+    path: str  # below the root folder, with forward slashes
     sha256: str
-    size: int
+    size: int  # bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,7 +95,7 @@ class Counts:
 class Records(list[TrialRecord]):
     """Trial records, and the study's revision at which they were read."""
 
-    def __init__(self, trials: Iterable[TrialRecord] = (), *, revision: int = 0) -> None:
+    def __init__(self, trials: Iterable[TrialRecord], *, revision: int) -> None:
         super().__init__(trials)
         self.revision = revision
 

@@ -58,7 +58,7 @@ class RetestsTaken:
 def plan_retests(
     tx: Transaction, retests: Sequence[Retest], rule: tuple[int, int] | None = None
 ) -> bool:
-    """Queue retests; returns whether any is new. Those of an earlier plan stay.
+    """Queue retests; returns whether any is new. An earlier plan's retests stay.
 
     Queues nothing where another worker has planned since the last search trial ended: that worker
     may have had another time left. Queues nothing either where the study's rule for retests is no

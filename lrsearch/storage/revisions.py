@@ -1,6 +1,6 @@
 """The versions of tables that a folder of Alembic's migrations has, read without Alembic.
 
-Alembic takes a quarter of a second to import. Only who makes or migrates tables needs Alembic.
+Alembic takes a quarter of a second to import. Only making or migrating tables needs Alembic.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def _seconds_until(end: float) -> float:
     return end - time.monotonic()
 
 
-def insert_study(tx: Transaction, plan: StudyPlan, end: float | None = None) -> None:
+def insert_study(tx: Transaction, plan: StudyPlan, end: float | None) -> None:
     """Make the study and its first trials. Raises IntegrityError where the name is taken."""
     columns: dict[str, Any] = {"name": plan.name, "plan": records.dump(asdict(plan))}
     columns |= {"trials": plan.trials, "trainings": plan.trainings, "searched": 0, "retests_for": 0}

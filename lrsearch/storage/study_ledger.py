@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import IntegrityError
 
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
     from lrsearch.storage.optuna_studies import AttrChange
 
-T = TypeVar("T", bound=Json)
-
 
 class StudyLedger(LedgerReader):
     """The ledger of people. Raises StudyGone by a deleted study's id, UnknownName by its name."""
@@ -45,14 +42,9 @@ class StudyLedger(LedgerReader):
             close_optuna(self._optuna)
         super().close()
 
-    def _request(self, study_id: int, work: Callable[[Transaction], T]) -> T:
-        """Do `work` with the study locked, once however often it is tried."""
-        token = secrets.token_hex(16)
-        return self.database.transact(lambda tx: tx.once(token, work), study=study_id)
-
     def _request_record(self, study_id: int, work: Callable[[Transaction], None]) -> StudyRecord:
-        """Do `work` likewise; returns the study as it is then."""
-        self._request(study_id, work)
+        """Make a request; returns the study as it is then."""
+        self.database.request(work, study=study_id)
         study = self._find_study(study_rows.c.id == study_id)
         if study is None:
             raise StudyGone
@@ -84,14 +76,14 @@ class StudyLedger(LedgerReader):
         if not stored.optuna_study_id:
             facts = stored.facts
             made = make_study(self.optuna_storage(), stored.name, facts.direction, facts.objective)
-            self._request(stored.id, lambda tx: tx.change_study(optuna_study_id=made))
+            self.database.request(lambda tx: tx.change_study(optuna_study_id=made), study=stored.id)
         return self.study(plan.name)
 
     def delete_study(self, study_id: int) -> None:
         """Delete the study here and at Optuna. Raises Refused while a worker holds a trial."""
         from lrsearch.storage.optuna_studies import drop_study
 
-        name = self._request(study_id, studies.part_from_optuna)
+        name = self.database.request(studies.part_from_optuna, study=study_id)
         self.optuna_storage()  # makes Optuna's tables where there are none
         try:  # by name: a deletion that was cut short has lost Optuna's id
             self.database.transact(lambda tx: drop_study(tx, name))
@@ -121,7 +113,9 @@ class StudyLedger(LedgerReader):
         """
         end = studies.end_of(timeout_seconds, began)
         totals = {"trials": trials, "trainings": trainings}
-        self._request(study_id, lambda tx: studies.change_budget(tx, Budget.set, totals, end))
+        self.database.request(
+            lambda tx: studies.change_budget(tx, Budget.set, totals, end), study=study_id
+        )
 
     def extend(
         self,
@@ -141,10 +135,12 @@ class StudyLedger(LedgerReader):
     def set_state(self, study_id: int, state: StudyState, reason: str = "") -> StudyState:
         """Set what the study's workers may do; returns the state that the study has then.
 
-        That is another one where `state` may not follow (`storage.states`).
+        The study keeps another state where `state` may not follow (`storage.states`).
         """
         return StudyState(
-            self._request(study_id, lambda tx: states.change_state(tx, state, reason).value)
+            self.database.request(
+                lambda tx: states.change_state(tx, state, reason).value, study=study_id
+            )
         )
 
     def record_changes(self, study_id: int, changes: Sequence[Change]) -> StudyRecord:
@@ -156,7 +152,7 @@ class StudyLedger(LedgerReader):
 
     def keep_threads(self, study_id: int, threads: int | None) -> None:
         """Record how many threads each of the study's CPU workers has."""
-        self._request(study_id, lambda tx: tx.change_study(threads=threads))
+        self.database.request(lambda tx: tx.change_study(threads=threads), study=study_id)
 
     # -- retries and retests ---------------------------------------------------------------------
 
@@ -166,11 +162,11 @@ class StudyLedger(LedgerReader):
         The budget rises by as many. A failed trial is retried once; where its retry fails, the
         retry may be retried. A broken study is open again.
         """
-        return self._request(study_id, studies.retry_failed)
+        return self.database.request(studies.retry_failed, study=study_id)
 
     def ask_race(self, study_id: int, total: int) -> RetestsTaken:
         """Let the study have `total` retests, chosen one after another; see `retests.ask_race`."""
-        taken = self._request(study_id, lambda tx: retests.ask_race(tx, total))
+        taken = self.database.request(lambda tx: retests.ask_race(tx, total), study=study_id)
         return RetestsTaken(**taken)
 
     def ask_retests(self, study_id: int, asked: RetestsAsked) -> RetestsTaken | None:
@@ -178,7 +174,7 @@ class StudyLedger(LedgerReader):
 
         None where search trials have ended since the settings were chosen: choose again.
         """
-        taken = self._request(study_id, lambda tx: retests.ask_retests(tx, asked))
+        taken = self.database.request(lambda tx: retests.ask_retests(tx, asked), study=study_id)
         return None if taken is None else RetestsTaken(**taken)
 
     # -- Optuna ----------------------------------------------------------------------------------

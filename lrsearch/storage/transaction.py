@@ -23,8 +23,8 @@ class StudyGone(CallerError):
     """The study was deleted meanwhile."""
 
     def __init__(self) -> None:
-        left = "lrsearch studies lists those that are left."
-        super().__init__(f"the study was deleted meanwhile. {left}")
+        fix = "lrsearch studies lists those that are left."
+        super().__init__("the study was deleted meanwhile.", fix=fix)
 
 
 class Transaction:

@@ -20,6 +20,7 @@ from lrsearch.storage.claims import Answer, Done
 from lrsearch.storage.connections import where
 from lrsearch.storage.deadline import seen_lately
 from lrsearch.storage.reader import LedgerReader
+from lrsearch.storage.records import CheckpointRecord
 from lrsearch.storage.retests import Retest
 from lrsearch.storage.tables import IS_RUNNING, calibrations, checkpoints, trials, workers
 from lrsearch.storage.transaction import StudyGone, Transaction, study_of
@@ -40,7 +41,7 @@ class WorkerLedger(LedgerReader):
         Raises StorageProblem for a worker on a second host where the database is SQLite, whose
         locks work on one host alone.
         """
-        host, token = host[:255], secrets.token_hex(16)
+        host = host[:255]
 
         def add(tx: Transaction) -> int:
             if is_sqlite(self.database.url):
@@ -49,7 +50,7 @@ class WorkerLedger(LedgerReader):
             row |= {"versions": records.dump(dict(versions)), "state": "starting"}
             return tx.insert(workers, **row, started_at=tx.now, last_seen=tx.now)
 
-        return self.database.transact(lambda tx: tx.once(token, add), study=study_id)
+        return self.database.request(add, study=study_id)
 
     def _refuse_second_host(self, tx: Transaction, host: str) -> None:
         others = select(workers.c.host).where(seen_lately(tx), workers.c.host != host).limit(1)
@@ -164,24 +165,16 @@ class WorkerLedger(LedgerReader):
         self, study_id: int, planned: Sequence[Retest], *, rule: tuple[int, int] | None = None
     ) -> bool:
         """Queue retests; returns whether any is new. See `retests.plan_retests`."""
-        token = secrets.token_hex(16)
-
-        def plan(tx: Transaction) -> bool:
-            return tx.once(token, lambda tx: retests.plan_retests(tx, planned, rule))
-
+        work = partial(retests.plan_retests, retests=planned, rule=rule)
         with suppress(StudyGone):
-            return self.database.transact(plan, study=study_id, failpoint="plan")
+            return self.database.request(work, study=study_id, failpoint="plan")
         return False
 
     def plan_round(self, study_id: int, planned: Sequence[Retest], *, total: int) -> bool:
         """Queue a race's next retests; returns whether any is new. See `retests.plan_round`."""
-        work = partial(
-            Transaction.once,
-            token=secrets.token_hex(16),
-            work=partial(retests.plan_round, retests=planned, total=total),
-        )
+        work = partial(retests.plan_round, retests=planned, total=total)
         with suppress(StudyGone):
-            return self.database.transact(work, study=study_id, failpoint="plan")
+            return self.database.request(work, study=study_id, failpoint="plan")
         return False
 
     # -- curves and checkpoints ------------------------------------------------------------------
@@ -204,25 +197,12 @@ class WorkerLedger(LedgerReader):
 
         return self.database.try_write(add)
 
-    def checkpoint_written(
-        self,
-        trial_id: int,
-        attempt: int,
-        *,
-        epoch: int,
-        batch: int = 0,
-        path: str,
-        sha256: str,
-        size: int,
-    ) -> bool:
+    def add_checkpoint(self, trial_id: int, written: CheckpointRecord) -> bool:
         """Enter a checkpoint in the trial's manifest; False where the attempt was fenced off.
 
         One try, as for curves. Raises StorageUnavailable.
         """
-        line = {"epoch": epoch, "batch": batch, "path": path, "sha256": sha256, "size": size}
-        return self.database.try_write(
-            lambda tx: attempts.add_checkpoint(tx, trial_id, attempt, line)
-        )
+        return self.database.try_write(lambda tx: attempts.add_checkpoint(tx, trial_id, written))
 
     def forget_checkpoints(self, trial_id: int) -> None:
         """Empty a trial's manifest; the caller removes the files."""

@@ -65,9 +65,6 @@ class StudyFacts:
         """Optimizer updates of a full run: `(epochs * steps per epoch) // accumulation`."""
         return self.epochs * self.steps_per_epoch[str(batch_size)] // self.accumulation
 
-    def to_json(self) -> dict[str, Json]:
-        return asdict(self)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyPlan:
@@ -132,7 +129,7 @@ class StudyRecord:
     optuna_study_id: int
     # the limit of search trials and retests together, where there is one
     trainings: int | None = None
-    # Of each CPU worker; None before the first training, or where a resume is inexact anyway.
+    # Threads of each CPU worker; None before the first training, or where no resume is exact.
     threads: int | None = None
     changes: tuple[Change, ...] = ()  # the oldest first
 

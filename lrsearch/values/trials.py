@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from lrsearch.values.setting import Setting
 from lrsearch.values.states import Kind, Origin, TrialState
-from lrsearch.values.training import AppliedRates
+from lrsearch.values.training import AppliedRates, TrialSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,7 +19,7 @@ class CurvePoint:
     step: int  # updates done at its end
     rate: float
     seconds: float  # since the attempt began
-    value: float | None  # the objective; None where it is not finite
+    value: float | None  # the objective; the ledger keeps None where it is not finite
     logs: Mapping[str, float]
 
 
@@ -118,6 +118,20 @@ class TrialRecord:
         """The peak learning rate of a trial that has a setting."""
         assert self.setting is not None
         return self.setting.learning_rate
+
+    def first_spec(self, setting: Setting, seed: int, fold: int | None) -> TrialSpec:
+        """What an engine needs to train this trial from its beginning; no fold is fold 0."""
+        return TrialSpec(
+            trial_id=self.id,
+            attempt=1,
+            label=self.label,
+            setting=setting,
+            seed=seed,
+            number=self.parent if self.is_retest else self.number,
+            retest=(self.repeat or 0) + 1 if self.is_retest else None,
+            yours=self.is_yours,
+            fold=fold or 0,
+        )
 
 
 Trials: TypeAlias = Sequence[TrialRecord]

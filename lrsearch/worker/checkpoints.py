@@ -13,10 +13,9 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from lrsearch.storage import CheckpointRecord
 from lrsearch.values import Snapshot, StudyRecord
 from lrsearch.worker.checkpoint_files import (
     attempt_files,
@@ -29,22 +28,8 @@ from lrsearch.worker.checkpoint_files import (
 from lrsearch.worker.config import CheckpointPolicy
 from lrsearch.worker.snapshots import CheckpointUnusable, decode_snapshot, encode_snapshot
 
-if TYPE_CHECKING:
-    from lrsearch.storage import CheckpointRecord
-
 KEPT = 2  # a checkpoint that turns out corrupt costs one interval, not the trial
 LONGEST_FOLDER = 255  # bytes of a name on ext4, XFS, APFS, NTFS
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Written:
-    """A checkpoint as the manifest records it."""
-
-    epoch: int
-    batch: int  # done of the epoch in progress; 0 at an epoch's end
-    path: str  # below the root, with forward slashes
-    sha256: str
-    size: int  # bytes
 
 
 class NoRoom(Exception):
@@ -66,7 +51,7 @@ class CheckpointStore:
         if self.root not in self._study.parents or ".." in self._study.parts:
             raise CheckpointUnusable(f"{study!r} lies outside the checkpoint folder {self.root}")
 
-    def write(self, trial_id: int, attempt: int, snapshot: Snapshot) -> Written:
+    def write(self, trial_id: int, attempt: int, snapshot: Snapshot) -> CheckpointRecord:
         """Write `snapshot` durably.
 
         Raises NoRoom where the quota or the disk is full, and leaves no file then.
@@ -80,7 +65,8 @@ class CheckpointStore:
         except OSError as error:
             text = f"no checkpoint at epoch {snapshot.epoch}: {error.strerror or error}"
             raise NoRoom(f"{text} ({place.parent})") from error
-        return Written(
+        return CheckpointRecord(
+            attempt=attempt,
             epoch=snapshot.epoch,
             batch=snapshot.batch,
             path=place.relative_to(self.root).as_posix(),
@@ -88,7 +74,7 @@ class CheckpointStore:
             size=len(data),
         )
 
-    def read(self, manifest: Written | CheckpointRecord) -> Snapshot:
+    def read(self, manifest: CheckpointRecord) -> Snapshot:
         """Read the snapshot that `manifest` records.
 
         Raises CheckpointUnusable where its file is outside the root, missing or altered.
@@ -107,7 +93,7 @@ class CheckpointStore:
         return decode_snapshot(data)
 
     def newest(
-        self, manifests: Iterable[Written | CheckpointRecord]
+        self, manifests: Iterable[CheckpointRecord]
     ) -> tuple[Snapshot | None, tuple[str, ...]]:
         """Read the newest readable snapshot, with a line about each newer unreadable one."""
         troubles: list[str] = []
@@ -131,7 +117,7 @@ class CheckpointStore:
                 if folder.name.isdigit() and int(folder.name) < attempt:
                     shutil.rmtree(folder, ignore_errors=True)
 
-    def discard(self, written: Written) -> None:
+    def discard(self, written: CheckpointRecord) -> None:
         """Remove one checkpoint that nobody will ask for."""
         place = self.root / written.path
         if not self._through_link(place.parent):
@@ -182,7 +168,7 @@ class CheckpointStore:
 
 
 def folder_of(study: StudyRecord) -> str:
-    """The name of a study's folder: its name and birth, since databases may share a root.
+    """The name of a study's folder: its name and creation time, since databases may share a root.
 
     Where file systems do not allow such a long name, the study's name is cut, and a hash of the
     whole name is added.

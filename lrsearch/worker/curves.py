@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 
 from lrsearch.errors import StorageUnavailable
 from lrsearch.values import CurvePoint, Progress
+
+EVERY_SECONDS = 1.0
 
 Write = Callable[[Mapping[tuple[int, int], Sequence[CurvePoint]]], object]  # by (trial, attempt)
 
@@ -19,10 +22,8 @@ Write = Callable[[Mapping[tuple[int, int], Sequence[CurvePoint]]], object]  # by
 class CurveBuffer:
     """The points of a worker's attempts, by (trial, attempt)."""
 
-    def __init__(
-        self, write: Write, now: Callable[[], float], *, every_seconds: float = 1.0
-    ) -> None:
-        self._write, self._now, self._every = write, now, every_seconds
+    def __init__(self, write: Write, now: Callable[[], float]) -> None:
+        self._write, self._now = write, now
         self._points: dict[tuple[int, int], list[CurvePoint]] = defaultdict(list)
         self._last = now()
 
@@ -34,7 +35,7 @@ class CurveBuffer:
 
     def flush_if_due(self) -> None:
         """Write all points when the last write is long enough ago."""
-        if self._points and self._now() - self._last >= self._every:
+        if self._points and self._now() - self._last >= EVERY_SECONDS:
             self.flush()
 
     def flush(self) -> None:
@@ -58,13 +59,6 @@ class CurveBuffer:
 
 
 def point_of(progress: Progress) -> CurvePoint:
-    """The curve point of an epoch's end; a value that is not finite becomes None."""
-    value = progress.value
-    return CurvePoint(
-        epoch=progress.epoch,
-        step=progress.step,
-        rate=progress.rate,
-        seconds=progress.seconds,
-        value=value if value is not None and math.isfinite(value) else None,
-        logs={name: each for name, each in progress.logs.items() if math.isfinite(each)},
-    )
+    """The curve point of an epoch's end."""
+    names = (each.name for each in fields(CurvePoint))
+    return CurvePoint(**{name: getattr(progress, name) for name in names})

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from lrsearch.errors import InvalidValue
 from lrsearch.values import StudyRecord
 from lrsearch.worker.export import silence_stderr
+from lrsearch.worker.loading import load_stored
 
 
 def read_definition(study: StudyRecord, study_file: Path) -> dict[str, str]:
@@ -16,11 +18,7 @@ def read_definition(study: StudyRecord, study_file: Path) -> dict[str, str]:
     Raises StudyFileError, FingerprintMismatch.
     """
     with silence_stderr():
-        from lrsearch.definition import check_definition, load_study_file
-
-        definition = load_study_file(study_file)
-        check_definition(study, definition.with_overrides(study.plan.overrides))
-    sources = definition.sources
+        sources = load_stored(study, study_file).sources
     if sources is None:
         return {}
     names = sorted(sources.texts, key=lambda path: (path != sources.home, path))
@@ -32,7 +30,9 @@ def write_definition(texts: Mapping[str, str], folder: Path) -> Path:
     for name, text in texts.items():
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
-            raise ValueError(f"{name!r} lies outside of the folder of the study file")
+            allowed = "paths below the study file's folder alone"
+            fix = "Give a file that you trust with --study-file."
+            raise InvalidValue("the archive's definition", got=name, allowed=allowed, fix=fix)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", errors="surrogateescape")
     return folder / next(iter(texts))

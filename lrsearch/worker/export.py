@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lrsearch.values import Setting, StudyRecord
+from lrsearch.worker.loading import load_stored
 
 
 def export_model(
@@ -20,11 +21,9 @@ def export_model(
     """
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # nothing is trained: the GPU stays free
     with silence_stderr():
-        from lrsearch.definition import check_definition, load_study_file
         from lrsearch.engine import write_model
 
-        definition = load_study_file(study_file).with_overrides(study.plan.overrides)
-        check_definition(study, definition)
+        definition = load_stored(study, study_file)
         write_model(definition, setting, output, seed=seed, yours=yours)
 
 

@@ -7,16 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from lrsearch.values import (
-    Kind,
-    Outcome,
-    Progress,
-    Setting,
-    StudyRecord,
-    TrialSpec,
-    Verdict,
-)
+from lrsearch.values import Kind, Outcome, Progress, Setting, StudyRecord, TrialSpec, Verdict
 from lrsearch.worker.export import silence_stderr
+from lrsearch.worker.loading import load_stored
 from lrsearch.worker.seeds import seed_of
 
 # far above the repeats of retests: the seed is none that the answer rests on
@@ -31,23 +24,22 @@ def train_finally(
     yours: bool,
     study_file: Path,
     output: Path,
-    epochs: int | None = None,
-    listen: Callable[[Progress], None] = lambda _progress: None,
+    epochs: int | None,
+    listen: Callable[[Progress], None],
 ) -> tuple[Outcome, str, int]:
     """Train and save; returns the outcome, why the file cannot be loaded safely, and the seed.
 
     `epochs` is another length than the study's; the schedule stretches with it. Raises
     StudyFileError, FingerprintMismatch, InvalidValue.
     """
-    from lrsearch.definition import check_backend, check_definition, load_study_file
+    from lrsearch.definition import check_backend
 
     check_backend()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it tells of GPUs that are not there
     with silence_stderr():
         from lrsearch import engine
 
-        definition = load_study_file(study_file).with_overrides(study.plan.overrides)
-        check_definition(study, definition)
+        definition = load_stored(study, study_file)
         if epochs is not None:
             definition = replace(definition, epochs=epochs)
         loaded = engine.open_study(definition, facts=study.facts)

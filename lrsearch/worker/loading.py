@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lrsearch.errors import InvalidValue
@@ -113,6 +114,18 @@ class KerasLoader:
                 definition = load_study_file(path)
             self._overridden = definition.with_overrides(self._config.overrides)
         return self._overridden
+
+
+def load_stored(study: StudyRecord, study_file: str | Path) -> StudyDefinition:
+    """Load a stored study's file, with the overrides of its command line.
+
+    Raises StudyFileError, and FingerprintMismatch where the file is not the study's any more.
+    """
+    from lrsearch.definition import check_definition, load_study_file
+
+    definition = load_study_file(study_file).with_overrides(study.plan.overrides)
+    check_definition(study, definition)
+    return definition
 
 
 def make_loader(config: WorkerConfig) -> StudyLoader:

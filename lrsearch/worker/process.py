@@ -187,7 +187,7 @@ def _end_unreachable(error: BaseException) -> None:
     end_process(1, sweep=True)
 
 
-def end_process(code: int, *, sweep: bool = False) -> None:
+def end_process(code: int, *, sweep: bool) -> None:
     """End this process at once; with `sweep`, also the processes that the study's code started."""
     with suppress(Exception):
         sys.stdout.flush()

@@ -21,7 +21,7 @@ def train_again(
     *,
     study_file: Path,
     engine: str,
-    begins: Callable[[TrialRecord], None] = lambda _record: None,
+    begins: Callable[[TrialRecord], None],
 ) -> Iterator[tuple[TrialRecord, Outcome]]:
     """Train each record's setting under its seed; yields the records with their new outcomes.
 
@@ -38,7 +38,9 @@ def train_again(
         if record is None:
             return None
         begins(record)
-        return spec_of(record, fold=study.facts.fold_of(record.repeat) or 0)
+        assert record.setting is not None
+        assert record.seed is not None
+        return record.first_spec(record.setting, record.seed, study.facts.fold_of(record.repeat))
 
     outcomes = trainer.train(source, lambda _progress: Verdict.KEEP, lambda _progress, _take: None)
     for outcome in outcomes:
@@ -59,20 +61,3 @@ def _open(study: StudyRecord, *, study_file: Path, engine: str) -> Engine:
     _, trainer = loader.open(study)
     trainer.calibrate(None)  # an engine that chooses by figures measures them now
     return trainer
-
-
-def spec_of(record: TrialRecord, *, fold: int = 0) -> TrialSpec:
-    """The spec of a training that has ended, as its first attempt had it."""
-    assert record.setting is not None
-    assert record.seed is not None
-    return TrialSpec(
-        trial_id=record.id,
-        attempt=1,
-        label=record.label,
-        setting=record.setting,
-        seed=record.seed,
-        number=record.parent if record.is_retest else record.number,
-        retest=(record.repeat or 0) + 1 if record.is_retest else None,
-        yours=record.is_yours,
-        fold=fold,
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import StorageUnavailable
@@ -61,9 +61,7 @@ class CheckpointSaver:
             self._say_once("checkpoint", str(error))
             return
         try:
-            entered = self._ledger.checkpoint_written(
-                progress.trial_id, progress.attempt, **asdict(written)
-            )
+            entered = self._ledger.add_checkpoint(progress.trial_id, written)
         except StorageUnavailable:  # the checkpoint before stays the newest in the manifest
             self.store.discard(written)
             return

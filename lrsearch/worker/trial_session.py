@@ -144,19 +144,11 @@ class TrialSession:
             self._leaving.end(trial.id)
             return None
         self._sync_mirror()
-        retest = trial.kind is Kind.RETEST
-        spec = TrialSpec(
-            trial_id=trial.id,
+        spec = replace(
+            trial.first_spec(setting, seed, self._study.facts.fold_of(trial.repeat)),
             attempt=attempt,
-            label=trial.label,
-            setting=setting,
-            seed=seed,
-            number=trial.parent if retest else trial.number,
-            retest=(trial.repeat or 0) + 1 if retest else None,
-            yours=trial.origin is Origin.YOURS,
             alone=trial.lost > 0,
-            test_split=retest,
-            fold=self._study.facts.fold_of(trial.repeat) or 0,
+            test_split=trial.is_retest,
             resume=self._read_checkpoint(trial),
             folder=str(self._saver.store.files_folder(trial.label, attempt)),
         )
@@ -166,7 +158,7 @@ class TrialSession:
 
     def _count_sampled(self) -> int:
         trials = (each.trial for each in self._running.values())
-        return sum(each.origin is Origin.SAMPLED and each.kind is Kind.SEARCH for each in trials)
+        return sum(each.origin is Origin.SAMPLED and each.is_search for each in trials)
 
     def _propose(self, number: int) -> Setting:
         records = self._ledger.trials(self._study.id, changed_since=self._revision)
@@ -219,7 +211,7 @@ class TrialSession:
     def tell(self, outcome: Outcome) -> None:
         """Record how an attempt ended, exactly once; a fenced-off end is dropped."""
         running = self._running.pop(outcome.trial_id)
-        outcome = self._complete(running.spec, self._excuse(outcome))
+        outcome = self._complete(running.spec, self._put_back_if_stopping(outcome))
         points = self._curves.take(outcome.trial_id, outcome.attempt)
         recorded = outcome.status is not Status.LOST and self._ledger.finish(outcome, points)
         ended = recorded and outcome.status.terminal
@@ -247,7 +239,7 @@ class TrialSession:
         if planned := plan_retests(self._ledger, self._study.name, asked):
             self._send(planned)
 
-    def _excuse(self, outcome: Outcome) -> Outcome:
+    def _put_back_if_stopping(self, outcome: Outcome) -> Outcome:
         """Put back a trial that an exit ended, where this worker was asked to stop.
 
         Any other exit is the study's own, and the trial failed: put back, it would be trained for

@@ -36,7 +36,9 @@ def error_from_message(failed: WorkerFailed) -> LrSearchError:
     """Convert a message to the error that the parent raises; a foreign class is StudyBroken."""
     known = _CLASSES.get(failed.kind)
     if known is None:
-        return StudyBroken(f"a worker failed: {failed.text}", traceback_text=failed.traceback)
+        fix = "The traceback shows where; lrsearch doctor checks this machine."
+        text = f"a worker failed: {failed.text}"
+        return StudyBroken(text, fix=fix, traceback_text=failed.traceback)
     error = known.__new__(known)
     Exception.__init__(error, failed.text)
     error.traceback_text = failed.traceback

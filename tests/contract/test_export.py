@@ -15,7 +15,7 @@ from ledger_tools import facts
 from lrsearch.answer import summarise
 from lrsearch.cli.main import main
 from lrsearch.errors import CannotExport, InvalidValue, UnknownName
-from lrsearch.jsonable import from_json
+from lrsearch.jsonable import from_json, to_json
 from lrsearch.report.exporting import export_text
 from lrsearch.space import OPTIMIZERS, SHAPES, rates
 from lrsearch.values import Kind, Origin, Setting, StudyFacts, TrialRecord, TrialState
@@ -152,7 +152,7 @@ def test_yours_that_cannot_be_written_is_refused_with_the_reason(kept, said):
 
 
 def test_the_facts_of_0_1_0_have_no_optimizer_and_still_open():
-    known = facts().to_json()
+    known = to_json(facts())
     del known["own_optimizer"]
     assert from_json(StudyFacts, json.loads(json.dumps(known))).own_optimizer == {}
 

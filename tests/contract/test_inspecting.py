@@ -10,7 +10,7 @@ from engine_world import BATCH, EPOCHS, data, definition, model
 from lrsearch.engine import inspect_study
 from lrsearch.engine.objective_bounds import find_bounds
 from lrsearch.errors import InvalidValue, StudyFileError
-from lrsearch.jsonable import from_json
+from lrsearch.jsonable import from_json, to_json
 from lrsearch.values import Direction, StudyFacts
 
 pytestmark = pytest.mark.tensorflow
@@ -103,6 +103,7 @@ def test_a_direction_is_taken_from_keras_and_never_guessed_from_a_name(metric, n
         ("val_mae", "mse", (0.0, None)),
         ("val_loss", "mse", (0.0, None)),
         ("val_loss", keras.losses.Huber(), (0.0, None)),
+        ("val_loss", "binary_crossentropy", (0.0, None)),
         ("val_loss", "poisson", (None, None)),
         ("val_loss", lambda y, p: keras.ops.mean(p), (None, None)),
         ("val_my_accuracy", "mse", (None, None)),
@@ -196,6 +197,6 @@ def test_the_rate_of_yours_over_the_run_is_seen(rate, first, last, number):
     assert (facts.yours_rates[0], facts.yours_rates[-1]) == pytest.approx((first, last))
     assert facts.yours.learning_rate == pytest.approx(first)
     assert (
-        from_json(StudyFacts, json.loads(json.dumps(facts.to_json()))).yours_rates
+        from_json(StudyFacts, json.loads(json.dumps(to_json(facts)))).yours_rates
         == facts.yours_rates
     )

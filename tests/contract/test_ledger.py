@@ -2,7 +2,6 @@
 retests, Optuna's rows.
 """
 
-import json
 import subprocess
 import sys
 import threading
@@ -17,7 +16,17 @@ import optuna
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from ledger_tools import OPTIMUM, add_worker, claim, finish, outcome, plan, setting, train
+from ledger_tools import (
+    OPTIMUM,
+    add_worker,
+    checkpoint,
+    claim,
+    finish,
+    outcome,
+    plan,
+    setting,
+    train,
+)
 from sqlalchemy import event, make_url, text
 
 from lrsearch.errors import (
@@ -28,6 +37,7 @@ from lrsearch.errors import (
     StorageProblem,
     UnknownName,
 )
+from lrsearch.jsonable import to_json
 from lrsearch.storage import (
     Claim,
     Done,
@@ -159,9 +169,7 @@ def test_a_lapsed_lease_is_reaped_by_the_next_claim_and_its_holder_is_fenced_off
     assert not finish(ledger, lapsed)
     pair = (lapsed.trial.id, lapsed.attempt)
     assert ledger.add_curves({pair: [point(1)]}) == {pair}
-    assert not ledger.checkpoint_written(
-        lapsed.trial.id, lapsed.attempt, epoch=1, path="p", sha256="s", size=1
-    )
+    assert not ledger.add_checkpoint(lapsed.trial.id, checkpoint(attempt=lapsed.attempt))
     assert finish(ledger, taken, value=0.5)
     assert ledger.trials(study.id)[0].value == 0.5
 
@@ -633,14 +641,7 @@ def test_a_manifest_lists_the_newest_checkpoint_first(ledger):
     study = ledger.create_study(plan(trials=1))
     held = claim(ledger, study, add_worker(ledger, study))
     for epoch, batch in ((1, 0), (2, 0), (2, 90), (2, 100), (2, 100)):
-        known = {
-            "epoch": epoch,
-            "batch": batch,
-            "path": f"p{epoch}-{batch}",
-            "sha256": "0" * 64,
-            "size": 10,
-        }
-        assert ledger.checkpoint_written(held.trial.id, 1, **known)
+        assert ledger.add_checkpoint(held.trial.id, checkpoint(epoch, batch))
     assert [(each.epoch, each.batch) for each in ledger.checkpoints(held.trial.id)] == [
         (2, 100),
         (2, 90),
@@ -673,7 +674,7 @@ def test_a_manifest_of_0_1_0_keeps_its_lines_and_takes_places_within_epochs(ledg
             Operations.context(MigrationContext.configure(connection)),
         ):
             migration.upgrade()
-    assert ledger.checkpoint_written(trial, 1, epoch=5, batch=30, path="p5-30", sha256="1", size=10)
+    assert ledger.add_checkpoint(trial, checkpoint(5, 30))
     assert [(each.epoch, each.batch, each.path) for each in ledger.checkpoints(trial)] == [
         (5, 30, "p5-30"),
         (5, 0, "p5"),
@@ -809,9 +810,7 @@ def test_a_second_host_is_refused_on_sqlite_and_welcome_elsewhere(ledger, tables
 
 def test_the_plan_comes_back_as_it_was(ledger):
     given = plan(trials=7, timeout_seconds=60.0)
-    assert json.loads(json.dumps(ledger.create_study(given).plan.facts.to_json())) == json.loads(
-        json.dumps(given.facts.to_json())
-    )
+    assert to_json(ledger.create_study(given).plan.facts) == to_json(given.facts)
     assert ledger.now() == pytest.approx(time.time(), abs=30)
 
 

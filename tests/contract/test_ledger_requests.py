@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 
 import optuna
 import pytest
-from ledger_tools import add_worker, claim, finish, plan, train
+from ledger_tools import add_worker, checkpoint, claim, finish, plan, train
 from sqlalchemy import exc, text
 
 from lrsearch.errors import InvalidValue
@@ -220,7 +220,7 @@ def test_an_accepted_change_is_kept_and_trials_that_wait_begin_anew(ledger):
     study = ledger.create_study(plan(trials=3, fingerprint={"version": 2, "code.model": "a"}))
     worker = add_worker(ledger, study)
     held = claim(ledger, study, worker)
-    ledger.checkpoint_written(held.trial.id, 1, epoch=1, path="p", sha256="0" * 64, size=1)
+    ledger.add_checkpoint(held.trial.id, checkpoint())
     finish(ledger, held, status=Status.INTERRUPTED)
     for _ in range(2):
         kept = ledger.record_changes(study.id, [Change(field="code.model", old="a", new="b")])

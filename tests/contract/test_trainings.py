@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from ledger_tools import add_worker, claim, finish, plan, train
+from ledger_tools import add_worker, checkpoint, claim, finish, plan, train
 
 from lrsearch.answer import spent_on
 from lrsearch.storage import Claim, Done, PlanRetests, Retest, open_ledger
@@ -126,7 +126,7 @@ def test_epochs_that_are_trained_once_more_are_counted_and_so_is_the_time_after_
     ledger.add_curves({pair: [point(1), point(2)]})
     ledger.add_curves({pair: [point(2)]})  # the same once more, its answer having been lost
     clock.set(20)
-    ledger.checkpoint_written(*pair, epoch=1, path="here", sha256="0", size=1)
+    ledger.add_checkpoint(first.trial.id, checkpoint())
     clock.set(10)
     ledger.lose(*pair, reason="killed")
     clock.set(20)

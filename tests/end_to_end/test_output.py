@@ -64,5 +64,6 @@ def test_a_full_disk_under_the_output_is_one_line(study):
     assert done.returncode == 3
     assert (
         done.stderr
-        == "lrsearch: the output cannot be written: No space left on device; the study is not affected.\n"
+        == "lrsearch: the output cannot be written: No space left on device; the study is not affected."
+        " Free some room, or send the output elsewhere.\n"
     )

@@ -3,7 +3,7 @@
 import math
 
 from lrsearch.space import SearchSpace
-from lrsearch.storage import Claim
+from lrsearch.storage import CheckpointRecord, Claim
 from lrsearch.values import Direction, Origin, Outcome, Setting, Status, StudyFacts, StudyPlan
 
 SPACE = SearchSpace(optimizers=("sgd", "adam"), schedules=("constant", "linear"))
@@ -17,6 +17,14 @@ def setting(rate=OPTIMUM, optimizer="adam"):
         schedule="constant",
         batch_size=None,
         shape={"warmup": 0.0},
+    )
+
+
+def checkpoint(epoch=1, batch=0, attempt=1):
+    """A checkpoint as a worker enters it in the manifest, without its file."""
+    path = f"p{epoch}-{batch}"
+    return CheckpointRecord(
+        attempt=attempt, epoch=epoch, batch=batch, path=path, sha256="0" * 64, size=10
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lrsearch.answer import Answer
 from lrsearch.report.html.lines_figures import shown_curves
 from lrsearch.report.html.sections import ReportData
 from lrsearch.report.reading import read_answer
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
     from lrsearch.storage import Ledger
 
 
-def gather(ledger: Ledger, study: StudyRecord, records: Trials) -> ReportData:
+def gather(
+    ledger: Ledger, study: StudyRecord, records: Trials, answer: Answer | None = None
+) -> ReportData:
     """What the report of this study shows; curves of those trials alone that it draws."""
-    answer = read_answer(ledger, study, records)
+    answer = answer or read_answer(ledger, study, records)
     return ReportData(
         study=study,
         records=records,

@@ -33,7 +33,7 @@ def report_file(data: ReportData) -> str:
 
 
 def report_body(data: ReportData) -> Markup:
-    """What a live page replaces when the study went on."""
+    """The part of a live page that is replaced when the study changes."""
     foot = tag("footer", f"lrsearch {VERSION}")
     return tag("main", definitions(), sections(data), foot)
 
@@ -56,7 +56,9 @@ def write_page(text: str, path: Path) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         allowed = f"a file that can be written ({error.strerror})"
-        raise InvalidValue("--output", got=str(path), allowed=allowed) from None
+        raise InvalidValue(
+            "--output", got=str(path), allowed=allowed, fix="Give another one."
+        ) from None
 
 
 def style_within() -> Markup:

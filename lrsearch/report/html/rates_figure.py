@@ -11,7 +11,12 @@ from lrsearch.answer.words import rate_text
 from lrsearch.report.html.marks import Panel, both_sizes, colour_class, mark, swatch, symbol
 from lrsearch.report.html.markup import Content, Markup, join, tag
 from lrsearch.report.html.scales import Scale, rate_scale, value_scale
-from lrsearch.report.picture_parts import frame_of_rates, retest_values
+from lrsearch.report.picture_parts import (
+    best_and_newest,
+    frame_of_rates,
+    rated_trials,
+    retest_values,
+)
 from lrsearch.report.words import (
     range_text,
     setting_text,
@@ -52,14 +57,13 @@ class RatesFigure:
 
 def rates_figure(study: StudyRecord, records: Trials, answer: Answer) -> Markup | None:
     """The figure with its legend; None where no trial with a rate has ended."""
-    ended = [each for each in records if each.is_search and each.ended and each.setting is not None]
-    rated = [each for each in ended if each.peak_rate > 0]
+    rated = rated_trials(records)
     if not rated:
         return None
     figure = RatesFigure(
         study=study,
         answer=answer,
-        shown=_most(rated, answer),
+        shown=best_and_newest(rated, answer, MOST),
         varying=varying_of(rated),
         frame=frame_of_rates(study, records, answer),
         places=optimizer_places(records, answer),
@@ -74,14 +78,6 @@ def optimizer_places(records: Trials, answer: Answer) -> dict[str, int]:
     names = [row.optimizer for row in answer.by_optimizer]
     names += sorted({each.setting.optimizer for each in records if each.setting})
     return {name: place for place, name in enumerate(dict.fromkeys(names))}
-
-
-def _most(rated: Trials, answer: Answer) -> Trials:
-    """All, or of very many the best and the newest."""
-    if len(rated) <= MOST:
-        return rated
-    kept = {each.id for each in [*answer.ranked[: MOST // 2], *rated[-MOST // 2 :]]}
-    return [each for each in rated if each.id in kept]
 
 
 def _draw(figure: RatesFigure, width: float) -> tuple[Content, float]:
@@ -268,7 +264,7 @@ def _legend(figure: RatesFigure) -> Markup:
     return join([choice, tag("p", shown, class_="legend")])
 
 
-def _ended(state: TrialState) -> Callable[[RatesFigure], bool]:
+def _has_ended(state: TrialState) -> Callable[[RatesFigure], bool]:
     return lambda figure: any(each.state is state for each in figure.shown)
 
 
@@ -297,8 +293,8 @@ _MARKS: Final[tuple[tuple[Markup, str, Callable[[RatesFigure], bool]], ...]] = (
         "yours",
         lambda figure: figure.answer.yours is not None and figure.answer.yours.value is not None,
     ),
-    (mark("cross", 0, 0), "diverged", _ended(TrialState.DIVERGED)),
-    (mark("tick", 0, 0), "pruned", _ended(TrialState.PRUNED)),
+    (mark("cross", 0, 0), "diverged", _has_ended(TrialState.DIVERGED)),
+    (mark("tick", 0, 0), "pruned", _has_ended(TrialState.PRUNED)),
     (mark("down", 0, 0), "outside the frame", _has_outside),
     (
         tag("rect", **_AREA, class_="band"),

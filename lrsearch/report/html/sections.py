@@ -17,7 +17,13 @@ from lrsearch.report.html.lines_figures import curves_figure, progress_figure, s
 from lrsearch.report.html.markup import Content, Markup, tag
 from lrsearch.report.html.rates_figure import optimizer_places, rates_figure
 from lrsearch.report.html.retests_table import retests_table
-from lrsearch.report.html.tables import optimizers_table, shapes_table, stopped, table, trials_table
+from lrsearch.report.html.tables import (
+    list_stopped,
+    optimizers_table,
+    shapes_table,
+    table,
+    trials_table,
+)
 from lrsearch.report.words import duration_text
 from lrsearch.values import CurvePoint, StudyRecord, Trials, TrialState, WorkerRecord
 
@@ -55,7 +61,7 @@ def sections(data: ReportData) -> list[Content]:
             [optimizers_table(answer, data.places), shapes_table(study, answer)],
         ),
         _section("trials", "The trials", trials_table(records, answer, data.places)),
-        _section("stopped", "What was stopped, and why", stopped(study, records)),
+        _section("stopped", "What was stopped, and why", list_stopped(study, records)),
         _section("cost", "What it cost", _cost(data)),
         _section("reproduce", "How to train it again", _reproduce(data)),
     ]
@@ -86,10 +92,10 @@ def _section(name: str, title: str, *content: Content) -> Markup | None:
 
 
 def _figure(name: str, title: str, caption: str, figure: Markup | None) -> Markup | None:
-    return _section(name, title, _captioned(figure, caption))
+    return _section(name, title, _caption(figure, caption))
 
 
-def _captioned(figure: Markup | None, caption: str) -> Markup | None:
+def _caption(figure: Markup | None, caption: str) -> Markup | None:
     return None if figure is None else tag("figure", figure, tag("figcaption", caption))
 
 
@@ -104,7 +110,7 @@ def _band(answer: Answer) -> Markup | None:
 def _rates(data: ReportData) -> Markup | None:
     retested = any(each.seeds for each in data.answer.retested)
     figure = rates_figure(data.study, data.records, data.answer)
-    return _captioned(figure, _RATES + _RETESTED * retested)
+    return _caption(figure, _RATES + _RETESTED * retested)
 
 
 # -- cost ----------------------------------------------------------------------------------------

@@ -12,7 +12,9 @@ from lrsearch.report.html.markup import Content, Markup, join, tag
 from lrsearch.report.html.rates_figure import MOST
 from lrsearch.report.picture_parts import best_by_shape
 from lrsearch.report.words import (
+    OPTIMIZER_HEADS,
     duration_text,
+    optimizer_cells,
     range_text,
     run_text,
     value_digits,
@@ -52,35 +54,13 @@ def optimizers_table(answer: Answer, places: dict[str, int]) -> Markup | None:
     if not rows:
         return None
     digits = value_digits((each for row in rows for each in (row.best, row.median)), least=4)
-
-    def rate(value: float | None) -> str:
-        return rate_text(value) if value is not None else "-"
-
-    lines = [
-        tag(
-            "tr",
-            tag("th", swatch(symbol(places[row.optimizer], 0, 0)), row.optimizer, scope="row"),
-            [
-                tag("td", each)
-                for each in (
-                    value_text(row.best, digits),
-                    value_text(row.expected, digits),
-                    rate(row.best_rate),
-                    value_text(row.median, digits),
-                    str(row.trials),
-                    str(row.diverged),
-                    rate(row.crawls_to),
-                    range_text(row.good_rates) if row.good_rates else "-",
-                    rate(row.diverges_from),
-                )
-            ],
-        )
-        for row in rows
-    ]
-    head = ["optimizer", "best", "expected", "at rate", "median", "trials", "diverged",
-            "crawls up to", "as good at", "diverges from"]  # fmt: skip
+    lines = []
+    for row in rows:
+        name, *cells = optimizer_cells(row, digits)
+        head = tag("th", swatch(symbol(places[name], 0, 0)), name, scope="row")
+        lines.append(tag("tr", head, [tag("td", each) for each in cells]))
     caption = "The optimizers, by their best single training; expected: without the luck in it"
-    return table(head, lines, caption)
+    return table(OPTIMIZER_HEADS, lines, caption)
 
 
 def shapes_table(study: StudyRecord, answer: Answer) -> Markup | None:
@@ -182,7 +162,7 @@ def _sorted_cell(text: str, value: float | None) -> Markup:
 # -- stopped -------------------------------------------------------------------------------------
 
 
-def stopped(study: StudyRecord, records: Trials) -> Content:
+def list_stopped(study: StudyRecord, records: Trials) -> Content:
     """What did not run to its end and why: by state, equal reasons together."""
     bad = [each for each in records if each.state in _STOPPED]
     if not bad:

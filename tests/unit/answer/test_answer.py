@@ -19,6 +19,7 @@ from lrsearch.answer import (
     retests_within,
     summarise,
 )
+from lrsearch.answer.verdict_words import verdict_text
 from lrsearch.report.answer_page import answer_text
 from lrsearch.values import Direction, Kind, Origin, TrialState
 
@@ -450,8 +451,24 @@ def test_better_trials_since_the_retests_are_named(study, some, retests, trial):
     assert not any(
         "Since the retests" in each for each in summarise(study(), [*some, *done]).warnings
     )
-    later = summarise(study(), [*some, *done, trial(9, "adam", 2e-3, 0.99)])
-    assert any("Since the retests trial 9 is among the best" in each for each in later.warnings)
+    later = summarise(study(), [*some, *done, trial(200, "adam", 2e-3, 0.99)])
+    assert any("Since the retests trial 200 is among the best" in each for each in later.warnings)
+
+
+def test_good_settings_for_which_the_budget_had_no_retest_are_named_and_yours_by_the_verdict(
+    study, some, retests
+):
+    few = [*retests(4, [0.98]), *retests(3, [0.97])]
+    answer = summarise(study(), [*some, *few])
+    (caution,) = (each for each in answer.warnings if "retest" in each)
+    assert caution == (
+        "No retest was left for trial 5, among the best of the search: "
+        "lrsearch retest digits --seeds 3 trains more."
+    )
+    assert verdict_text(answer.verdict) == (
+        "Undecided: no fresh seeds compare the best with yours. One training of yours gave 0.95, "
+        "and trial 4 gave 0.98 on 1 fresh seed."
+    )
 
 
 def test_a_general_method_that_loses_to_one_it_includes_is_said(study, trial):

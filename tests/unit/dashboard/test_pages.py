@@ -10,10 +10,10 @@ import pytest
 from ledger_tools import add_worker, claim, finish, plan, train
 
 from lrsearch.dashboard import pages as our_pages
-from lrsearch.dashboard import shelf as shelves
-from lrsearch.dashboard.prefix import TEXTS, check_prefix, move_texts
+from lrsearch.dashboard import study_views
+from lrsearch.dashboard.prefix import TEXTS, check_prefix, prefix_texts
 from lrsearch.dashboard.serving import guard_everything, make_application
-from lrsearch.dashboard.shelf import Shelf
+from lrsearch.dashboard.study_views import StudyViews
 from lrsearch.errors import EnvironmentProblem, InvalidValue
 from lrsearch.storage import Mirror, open_ledger
 
@@ -36,7 +36,7 @@ def toy(ledger, name="toy", trials=3):
 
 def everything(ledger, *, token=None, prefix="", allow_notes=False):
     return guard_everything(
-        ledger, Shelf(ledger), allow_notes=allow_notes, token=token, prefix=prefix
+        ledger, StudyViews(ledger), allow_notes=allow_notes, token=token, prefix=prefix
     )
 
 
@@ -155,13 +155,13 @@ def version(app, study):
 
 
 def test_a_change_is_seen_and_what_did_not_change_is_not_made_again(ledger, monkeypatch):
-    monkeypatch.setattr(shelves, "SHARE", 0.0)
+    monkeypatch.setattr(study_views, "SHARE", 0.0)
     made = []
-    read, body = shelves.read_answer, shelves.report_body
+    read, body = study_views.read_answer, study_views.report_body
     monkeypatch.setattr(
-        shelves, "read_answer", lambda *a, **k: made.append("answer") or read(*a, **k)
+        study_views, "read_answer", lambda *a, **k: made.append("answer") or read(*a, **k)
     )
-    monkeypatch.setattr(shelves, "report_body", lambda *a: made.append("report") or body(*a))
+    monkeypatch.setattr(study_views, "report_body", lambda *a: made.append("report") or body(*a))
     other = toy(ledger, name="other")
     study = ledger.create_study(plan(trials=5, retest_seeds=0))
     worker = add_worker(ledger, study)
@@ -185,12 +185,12 @@ def test_a_change_is_seen_and_what_did_not_change_is_not_made_again(ledger, monk
 
 
 def test_a_view_that_took_long_is_kept_for_longer(ledger, monkeypatch):
-    study, shelf = toy(ledger, trials=6), None
-    shelf = Shelf(ledger)
-    shelf.line(study.id)
-    shelf._kept[study.id].took = 60.0
-    monkeypatch.setattr(shelf._kept[study.id].follower, "glance", lambda: pytest.fail("read again"))
-    shelf.line(study.id)
+    study, views = toy(ledger, trials=6), None
+    views = StudyViews(ledger)
+    views.line(study.id)
+    views._kept[study.id].took = 60.0
+    monkeypatch.setattr(views._kept[study.id].follower, "glance", lambda: pytest.fail("read again"))
+    views.line(study.id)
 
 
 def test_a_browser_logs_in_by_a_form_and_a_wrong_token_is_told_so(ledger):
@@ -252,7 +252,7 @@ def test_behind_a_prefix_every_address_of_both_carries_it_whether_the_proxy_keep
 
 def test_an_optuna_dashboard_without_the_texts_is_refused_behind_a_prefix():
     with pytest.raises(EnvironmentProblem, match="--prefix"):
-        move_texts(b"another program", TEXTS["/static/bundle.js"], b"/lab")
+        prefix_texts(b"another program", TEXTS["/static/bundle.js"], b"/lab")
 
 
 @pytest.mark.parametrize("prefix", ["lab", "/a b", "/a//b", '/"x', "/%41", "//a"])
@@ -268,12 +268,12 @@ def test_a_slash_at_a_prefix_s_end_does_not_matter():
 
 def test_a_study_too_large_for_a_glance_s_time_is_read_with_patience_first(ledger, monkeypatch):
     study, told = toy(ledger), []
-    shelf = Shelf(ledger)
-    follower = shelf._of(study.id).follower
+    views = StudyViews(ledger)
+    follower = views._of(study.id).follower
     read, glance = follower.read, follower.glance
     monkeypatch.setattr(follower, "read", lambda: told.append("read") or read())
     monkeypatch.setattr(follower, "glance", lambda: told.append("glance") or glance())
-    monkeypatch.setattr(shelves, "SHARE", 0.0)
-    shelf.line(study.id)
-    shelf.line(study.id)
+    monkeypatch.setattr(study_views, "SHARE", 0.0)
+    views.line(study.id)
+    views.line(study.id)
     assert told == ["read", "glance", "glance"]

@@ -317,7 +317,7 @@ WIDE = np.zeros((10, 3))
         (
             lambda fold: ((X, Y), (X[fold:fold], Y[fold:fold]) if fold else (X, Y)),
             ("in fold 1 the validation split of load_data must be at least one example, not empty; "
-            "got 'an empty array'."),
+            "got 'an empty array'. See which files and rows load_data finds."),
         ),
         (
             lambda fold: ((X[fold:], Y[fold:]), (X[:3], Y[:3])),

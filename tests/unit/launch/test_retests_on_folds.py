@@ -57,4 +57,4 @@ def test_retests_that_do_not_cover_the_folds_alike_are_refused_afterwards(stored
 def test_a_race_over_folds_is_refused_and_names_what_to_do_instead(stored):
     with pytest.raises(Refused) as error:
         racing.race("toy", 30, SEARCH, stored, plan_only=True)
-    assert str(error.value).endswith("use lrsearch retest toy --seeds 10.")
+    assert str(error.value).endswith("Use lrsearch retest toy --seeds 10.")

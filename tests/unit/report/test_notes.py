@@ -14,7 +14,7 @@ from sqlalchemy import event
 
 from lrsearch.answer import summarise
 from lrsearch.dashboard.note_keeper import NoteWriter
-from lrsearch.dashboard.shelf import Shelf
+from lrsearch.dashboard.study_views import StudyViews
 from lrsearch.report.notes import study_note, trial_note, write_notes
 from lrsearch.storage import Mirror, open_ledger
 from lrsearch.values import Kind, Origin, TrialRecord, TrialState
@@ -79,7 +79,7 @@ def test_all_notes_of_a_study_are_one_transaction_of_a_few_statements(tmp_path):
 
 def test_the_keeper_writes_what_is_new_and_once_more_when_optunas_rows_came_late(tmp_path):
     ledger = open_ledger(f"sqlite:///{tmp_path}/n.db", create=True)
-    study, keeper = trained(ledger), NoteWriter(ledger, Shelf(ledger))
+    study, keeper = trained(ledger), NoteWriter(ledger, StudyViews(ledger))
     assert [keeper.look() for _ in range(3)] == [4, 0, 0]
     assert keeper._again == set()
     theirs = optuna.load_study(study_name="toy", storage=ledger.optuna_storage())
@@ -97,7 +97,7 @@ def test_the_keeper_writes_notes_of_trials_whose_rows_another_look_made(tmp_path
     ledger = open_ledger(f"sqlite:///{tmp_path}/n.db", create=True)
     study = ledger.create_study(plan(name="behind", trials=50, retest_seeds=0))
     train(ledger, study, add_worker(ledger, study))
-    keeper = NoteWriter(ledger, Shelf(ledger))
+    keeper = NoteWriter(ledger, StudyViews(ledger))
     assert [keeper.look() for _ in range(5)] == [21, 20, 10, 0, 0]
     ledger.close()
 

@@ -77,7 +77,7 @@ def test_it_is_drawn_at_most_once_a_minute_but_at_the_end(ledger, monkeypatch):
 def test_it_is_left_to_the_process_that_holds_the_mirrors_lease(ledger):
     study = trained(ledger)
     seen = []
-    assert Mirror(ledger).alone(study.id, lambda: seen.append(show(ledger, study)))
+    assert Mirror(ledger).run_alone(study.id, lambda: seen.append(show(ledger, study)))
     assert seen == [False]
     assert show(ledger, study), "the lease was given back"
 

@@ -2,13 +2,16 @@
 
 import itertools
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
+from scipy.stats import rankdata
 
 from lrsearch.sampling import make_sampler
-from lrsearch.sampling.outcomes import Outcome, scores_of
+from lrsearch.sampling.outcomes import FLAT, Outcome, scores_of
 from lrsearch.space import SearchSpace
 from lrsearch.values import Direction, Kind, Origin, TrialRecord, TrialState
 
@@ -213,6 +216,20 @@ def test_where_nothing_but_stopped_trials_is_known_they_are_before_the_diverged(
     setting = SPACE.references()[0]
     stopped = Outcome(setting=setting, key="1", stopped=(1, 0.5))
     assert np.diff(scores_of([stopped, Outcome(setting=setting, key="2")]))[0] > 0
+
+
+def test_equals_share_the_mean_of_their_ranks_and_a_worker_is_spared_the_import_of_statistics(
+    monkeypatch,
+):
+    costs = [0.5, 0.1, 0.5, 0.9, 0.5, 0.1]
+    ranks = rankdata(costs)
+    monkeypatch.setitem(sys.modules, "scipy.stats", None)  # its import takes 0.5 CPU seconds
+    setting = SPACE.references()[0]
+    scores = scores_of(
+        [Outcome(setting=setting, key=str(n), costs=[c]) for n, c in enumerate(costs)]
+    )
+    expected = ndtri((ranks - 0.5) / len(costs))
+    assert scores.tolist() == np.where(expected > 0, expected * FLAT, expected).tolist()
 
 
 def test_values_that_are_all_equal_teach_nothing_and_stop_nothing():

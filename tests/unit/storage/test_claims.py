@@ -4,7 +4,7 @@ import traceback
 from contextlib import contextmanager
 
 import pytest
-from ledger_tools import add_worker, claim, finish, plan
+from ledger_tools import add_worker, checkpoint, claim, finish, plan
 from sqlalchemy import event, exc, literal
 
 from lrsearch.storage import Claim, Done, Wait, open_ledger
@@ -93,7 +93,7 @@ def test_an_attempt_counts_until_its_newest_checkpoint_once_the_next_one_begins(
     ledger, study, worker
 ):
     first = claim(ledger, study, worker)
-    ledger.checkpoint_written(first.trial.id, 1, epoch=1, path="p", sha256="s", size=1)
+    ledger.add_checkpoint(first.trial.id, checkpoint())
     finish(ledger, first, status=Status.INTERRUPTED)
     assert [each.kept_until for each in ledger.attempts(first.trial.id)] == [None]
     claim(ledger, study, worker)

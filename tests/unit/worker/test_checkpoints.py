@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lrsearch.errors import InvalidValue
+from lrsearch.storage import CheckpointRecord
 from lrsearch.values import Snapshot
 from lrsearch.worker import checkpoint_files
 from lrsearch.worker.checkpoints import (
     CheckpointStore,
     NoRoom,
-    Written,
     folder_of,
 )
 from lrsearch.worker.config import CheckpointPolicy
@@ -134,7 +134,8 @@ def test_no_link_below_the_root_is_followed_on_writing_trimming_or_making_room(t
         store.write(1, 1, snapshot(1))
     assert store.used() == 0
     store.trim(1, 1)
-    store.discard(Written(epoch=1, batch=0, path="digits/1/1/epoch-00001.npz", sha256="", size=8))
+    path = "digits/1/1/epoch-00001.npz"
+    store.discard(CheckpointRecord(attempt=1, epoch=1, path=path, sha256="", size=8))
     store.forget(1)
     assert precious.read_bytes() == b"precious"
     assert len(list(precious.parent.iterdir())) == 4

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from lrsearch.errors import StorageUnavailable
 from lrsearch.values import Progress
-from lrsearch.worker.curves import CurveBuffer, point_of
+from lrsearch.worker.curves import CurveBuffer
 
 
 class Table:
@@ -84,12 +84,6 @@ def test_what_is_taken_is_not_written_again():
     assert [each.epoch for each in buffer.take(1, 1)] == [1]
     buffer.flush()
     assert table.writes == [{(2, 1): [1]}]
-
-
-def test_what_is_not_finite_becomes_absent():
-    point = point_of(progress(1, value=math.inf))
-    assert point.value is None
-    assert point.logs == {"loss": 1.0}
 
 
 def test_an_epoch_whose_rate_is_no_number_costs_the_curve_its_point_and_nothing_else():

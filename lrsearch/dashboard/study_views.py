@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lrsearch.report.html.lines_figures import shown_curves
+from lrsearch.report.html.gathering import gather
 from lrsearch.report.html.page import report_body
 from lrsearch.report.html.sections import ReportData
 from lrsearch.report.html.studies_page import StudyLine
@@ -29,7 +29,7 @@ SHARE = 10.0  # a view is kept for this many times as long as making it took
 
 
 @dataclass
-class _Kept:
+class _View:
     """A study's view, and what it was made from."""
 
     follower: Follower
@@ -42,12 +42,12 @@ class _Kept:
     body_version: str = ""
 
 
-class Shelf:
+class StudyViews:
     """The views of all studies in a ledger; any thread may ask."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._kept: dict[int, _Kept] = {}
+        self._kept: dict[int, _View] = {}
         self._lock = threading.Lock()
 
     def lines(self) -> list[StudyLine]:
@@ -88,22 +88,15 @@ class Shelf:
 
     def data(self, line: StudyLine) -> ReportData:
         """What the report of a view shows."""
-        shown = shown_curves(line.records, line.answer)
-        return ReportData(
-            study=line.study,
-            records=line.records,
-            answer=line.answer,
-            curves={each.id: self._ledger.curve(each.id) for each in shown},
-            workers=line.workers,
-        )
+        return gather(self._ledger, line.study, line.records, line.answer)
 
-    def _of(self, study_id: int) -> _Kept:
+    def _of(self, study_id: int) -> _View:
         with self._lock:
             if study_id not in self._kept:
-                self._kept[study_id] = _Kept(Follower(self._ledger, study_id))
+                self._kept[study_id] = _View(Follower(self._ledger, study_id))
             return self._kept[study_id]
 
-    def _renew(self, study_id: int, kept: _Kept) -> None:
+    def _renew(self, study_id: int, kept: _View) -> None:
         """Raises StorageUnavailable."""
         began = time.monotonic()
         if kept.line is None:
