@@ -45,6 +45,6 @@ class Place:
         return f"{self.kind}={self.where}"
 
     def open(self) -> Tracker:
-        """The tracker, its library loaded; nothing is written, and nobody asked, before it begins."""
+        """The tracker, its library loaded; until it begins, nothing is written and nobody asked."""
         tracker: Tracker = import_module(f"lrsearch.trackers._{self.kind}").open(self.where)
         return tracker

@@ -5,8 +5,8 @@ ends before the workers have loaded TensorFlow. Before it writes anything it rea
 the only line of its input; the input's end says that the search is over. LRSEARCH_STORAGE holds the
 database's URL.
 
-It has the priority of a training: a run takes it 10 to 40 ms. At niceness 10, on a machine that others
-keep busy, it had a fiftieth of a core, also for the last runs, while the search waited for it.
+It has the priority of a training: a run takes it 10 to 40 ms. At niceness 10, on a machine that
+others keep busy, it had a fiftieth of a core, also for the last runs, which the search waits for.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def end_of_input() -> threading.Event:
 
 
 def say(text: str) -> None:
-    print(f"lrsearch: {text}", file=sys.stderr, flush=True)
+    """Write a line that the search passes on."""
+    sys.stderr.write(f"lrsearch: {text}\n")
+    sys.stderr.flush()
 
 
 if __name__ == "__main__":

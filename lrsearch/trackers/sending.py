@@ -20,8 +20,8 @@ from lrsearch.values import StudyState, TrialRecord
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
 
-# Between two looks at the ledger. What is left at the end is sent while the answer is made, when all
-# cores but one are free.
+# Between two looks at the ledger. What is left at the end is sent while the answer is made, when
+# all cores but one are free.
 EVERY_SECONDS = 10.0
 _BATCH = 50  # runs that are made before they are sent
 

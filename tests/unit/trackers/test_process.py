@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 
-
 MODULE = "lrsearch.trackers.process"
 URL = "sqlite:////no/such/folder/of/a.db"
 
