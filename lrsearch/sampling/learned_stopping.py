@@ -1,11 +1,11 @@
 """When to stop a trial early, learned from this study's own full runs.
 
-One fixed rule is free on one problem and ruinous on the next: what looks best early may end well or
-badly. So the rule takes the trials that ran to their end and ended well. It asks how many places they
-gained from this rung to their end, at most. A trial that would have to gain clearly more to be among
-the best three is stopped. Where early values say nothing, some good run was last at the rung, and no
-trial is stopped. Some trials run on as controls, whatever the rule says, so that the rule is checked
-all the time.
+One fixed rule is free on one problem and ruinous on the next: what looks best early may end well
+or badly. So the rule takes the trials that ran to their end and ended well. It asks how many places
+they gained from this rung to their end, at most. A trial that would have to gain clearly more, to
+be among the best three, is stopped. Where early values say nothing, some good run was last at the
+rung, and no trial is stopped. Some trials run on as controls, whatever the rule says, so that the
+rule is checked all the time.
 
 Pure functions of numbers.
 """

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias, final
 
 from lrsearch.choices import check_choice
 from lrsearch.errors import InvalidValue
-from lrsearch.sampling.learned_stopping import Seen, is_control, learned_rungs, is_too_far_behind
+from lrsearch.sampling.learned_stopping import Seen, is_control, is_too_far_behind, learned_rungs
 from lrsearch.values import Direction, Verdict
 
 REDUCTION: Final = 3  # asha and hyperband keep about one trial in three at a rung
