@@ -25,7 +25,7 @@ from lrsearch.values import Direction
 SHARES: Final = (1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of a run's updates: where its rungs lie
 GOOD: Final = 1 / 3  # of the full runs: those that ended well
 PICKED: Final = 3  # settings that a study compares by retests: what is behind them wins nothing
-MARGIN: Final = 0.7  # of the mean gap between good runs
+MARGIN: Final = 0.6  # of the mean gap between good runs
 ONE_CONTROL_IN: Final = 20
 
 

@@ -37,7 +37,7 @@ MISLEADING = [ran(float(place), float(-place)) for place in range(18)]
 
 
 def test_where_nobody_gains_a_place_all_but_the_first_few_are_stopped():
-    # The third of 18 is at 2/17; six good runs gained nothing; the margin is 0.7/7.
+    # The third of 18 is at 2/17; six good runs gained nothing; the margin is 0.6/7.
     kept = [place for place in range(19) if not stopped(place - 0.5, FAITHFUL)]
     assert kept == [0, 1, 2, 3]
 
