@@ -42,8 +42,9 @@ except LrSearchError as error:
 
 
 @pytest.fixture
-def options(tmp_path, monkeypatch):
+def options(tmp_path, monkeypatch, fork_server):
     """What a toy study's searches share, in its folder."""
+    monkeypatch.setattr("lrsearch.launch.child.subprocess", fork_server.fork_workers())
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")])
     )
