@@ -1,12 +1,14 @@
 """Replays samplers and stopping rules on tables of real trainings.
 
     python benchmarks/replay.py [--policies tpe,random,tpe+asha] [--tables NAME,...]
-        [--repeats 30] [--budgets 5,8,10,12,15,20,30,40] [--strangers FOLDER] [--json FILE]
+        [--repeats 30] [--first-seed 0] [--keep 1] [--budgets 5,8,10,12,15,20,30,40]
+        [--strangers FOLDER] [--json FILE]
 
 The tables are those of benchmarks/tables (made by benchmarks/landscape.py) and, where their files are
 in --strangers, DeepOBS' and a sample of HPOLib's. For each budget, in full runs with references
 counted: the mean regret of the pick, (its loss - best) / (median - best), by a truth without the luck
-of seeds, and the standard error of its difference from the first policy on the same repeats. The pick
+of seeds, and the standard error of its difference from the first policy on the same repeats. Each
+budget's search begins with the references that the product tries in a search of so many trials. The pick
 is the best, by its retests, of the best three; what retests cost is the same for all and not counted.
 Then the full runs until the pick is among the best 5, 2 and 1 %, the share of diverged trials, and
 what the first 40 and 100 trials cost, as a share of the same trials' cost without a stopping rule.
@@ -20,16 +22,20 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+from replaying.division import yours_of
 from replaying.search import Policy, Search, Step
 from replaying.strangers import DEEPOBS_SPACE, HPOLIB_SPACE, deepobs_tables, hpolib_tables
 from replaying.table import Table
 from replaying.truth import Truth, denoised
 
 from lrsearch import SearchSpace
-from lrsearch.values import TrialState
+from lrsearch.launch.creating import choose_references
+from lrsearch.values import Setting, TrialState
 
 TABLES = Path(__file__).parent / "tables"
 BUDGETS = (5, 8, 10, 12, 15, 20, 30, 40)
@@ -63,14 +69,27 @@ class Result:
 
 
 def replay(
-    table: Table, space: SearchSpace, policy: Policy, *, repeats: int, budgets: Sequence[float]
+    table: Table,
+    space: SearchSpace,
+    policy: Policy,
+    *,
+    seeds: Sequence[int],
+    budgets: Sequence[float],
+    keep: float = 1.0,
 ) -> Result:
-    """Search the table `repeats` times, with seeds 0, 1, ..."""
+    """Search the table once with each of `seeds`; `budgets` ascend, `keep` is Search's.
+
+    All but the regrets is of the search with the largest budget.
+    """
     truth, rows = denoised(table), []
-    for seed in range(repeats):
-        search = Search(table=table, space=space, policy=policy, seed=seed)
-        steps = search.run(budget=max(budgets), first=space.references())
-        rows.append((*compare_steps(steps, truth, budgets=budgets), steps))
+    for seed in seeds:
+        regrets: list[float] = []
+        for first, group in groupby(budgets, partial(references_of, table, space)):
+            alike = list(group)
+            search = Search(table=table, space=space, policy=policy, seed=seed, keep=keep)
+            steps = search.run(budget=max(alike), first=first)
+            regrets += regrets_of(steps, truth, alike)
+        rows.append((regrets, reached_by(steps, truth), steps))
     diverged = [[each.state is TrialState.DIVERGED for each in steps] for _, _, steps in rows]
     return Result(
         regrets=np.array([each for each, _, _ in rows]),
@@ -81,14 +100,12 @@ def replay(
     )
 
 
-def compare_steps(
-    steps: Sequence[Step], truth: Truth, *, budgets: Sequence[float]
-) -> tuple[list[float], list[float]]:
-    """Regrets of the pick at each budget, and full runs until it is among each share of the best."""
-    return _regrets(steps, truth, budgets), _reached(steps, truth)
+def references_of(table: Table, space: SearchSpace, trials: float) -> tuple[Setting, ...]:
+    """What a search of so many trials tries first; the user's own compile is not replayed."""
+    return tuple(choose_references(space.references(), round(trials), yours_of(table)))
 
 
-def _regrets(steps: Sequence[Step], truth: Truth, budgets: Sequence[float]) -> list[float]:
+def regrets_of(steps: Sequence[Step], truth: Truth, budgets: Sequence[float]) -> list[float]:
     """Of the pick when each budget was spent; a search without a pick has the median's, 1."""
     found = []
     for budget in budgets:
@@ -98,7 +115,7 @@ def _regrets(steps: Sequence[Step], truth: Truth, budgets: Sequence[float]) -> l
     return found
 
 
-def _reached(steps: Sequence[Step], truth: Truth) -> list[float]:
+def reached_by(steps: Sequence[Step], truth: Truth) -> list[float]:
     """Full runs until the pick was among the best, for each share."""
     found = []
     for share in SHARES:
@@ -127,13 +144,20 @@ def families(names: Sequence[str], strangers: Path | None) -> Iterator[Family]:
 
 
 def compare(
-    family: Family, policies: Sequence[Policy], *, repeats: int, budgets: Sequence[float]
+    family: Family,
+    policies: Sequence[Policy],
+    *,
+    seeds: Sequence[int],
+    budgets: Sequence[float],
+    keep: float,
 ) -> list[Result]:
     """Each policy's results over all tables of the family, joined."""
     jobs = [(table, policy) for policy in policies for table in family.tables]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         calls = [
-            pool.submit(replay, table, family.space, policy, repeats=repeats, budgets=budgets)
+            pool.submit(
+                replay, table, family.space, policy, seeds=seeds, budgets=budgets, keep=keep
+            )
             for table, policy in jobs
         ]
         done = [each.result() for each in calls]
@@ -194,16 +218,21 @@ def main() -> None:
     parser.add_argument("--policies", type=_policies, default=_policies("random,tpe,tpe+asha"))
     parser.add_argument("--tables", default="", help="names, comma between; all")
     parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--first-seed", type=int, default=0, help="others judge what these chose")
+    parser.add_argument(
+        "--keep", type=float, default=1.0, help="share of a table that a repeat sees"
+    )
     parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)))
     parser.add_argument(
         "--strangers", type=Path, help="folder of deepobs.json.gz, hpolib_rates.npz"
     )
     parser.add_argument("--json", type=Path, help="write every regret here, too")
     given = parser.parse_args()
-    budgets = [float(each) for each in given.budgets.split(",")]
+    budgets = sorted(float(each) for each in given.budgets.split(","))
+    seeds = range(given.first_seed, given.first_seed + given.repeats)
     names, kept = [each for each in given.tables.split(",") if each], {}
     for family in families(names, given.strangers):
-        results = compare(family, given.policies, repeats=given.repeats, budgets=budgets)
+        results = compare(family, given.policies, seeds=seeds, budgets=budgets, keep=given.keep)
         print(table_text(family, given.policies, results, budgets), end="\n\n", flush=True)
         kept[family.name] = {
             policy.name: result.regrets.tolist()

@@ -22,6 +22,7 @@ from lrsearch.values import Direction, Kind, Origin, Setting, TrialRecord, Trial
 # Distances of settings, in units in which one is clearly another training.
 _DECADES, _FRACTION, _DECAY_START, _OTHER_BATCH = 0.15, 0.1, 0.3, 4.0
 RETESTED = 3
+_KEPT = 11  # sets the chance of `keep` apart from that of samplers
 # Another shape of schedule, and another optimizer, which comes only when nothing else is left.
 _OTHER_SHAPE, _OTHER_OPTIMIZER = 3.0, 1e6
 
@@ -51,12 +52,17 @@ class Step:
 
 @dataclass(kw_only=True, eq=False)
 class Search:
-    """A search in progress; `steps` is what it did."""
+    """A search in progress; `steps` is what it did.
+
+    keep: the share of the table's settings that are there, drawn by the seed. With all of them a
+    sampler that hardly depends on chance takes nearly the same way in every repeat.
+    """
 
     table: Table
     space: SearchSpace
     policy: Policy
     seed: int
+    keep: float = 1.0
     steps: list[Step] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -67,7 +73,8 @@ class Search:
         self._rule: PruneRule = pruning_rule(
             policy.pruner, epochs=table.epochs, direction=table.direction, seed=self.seed
         )
-        self._neighbours = Neighbours(table.settings)
+        there = np.random.default_rng([self.seed, _KEPT]).random(len(table.settings)) < self.keep
+        self._neighbours = Neighbours(table.settings, there)
         # Values at an epoch of all who reached it, and how those who ended did, by number.
         self._reached: dict[int, dict[int, float]] = {}
         self._finals: dict[int, float | None] = {}
@@ -168,9 +175,10 @@ def _answers(table: Table) -> np.ndarray:
 class Neighbours:
     """The settings of a table that are left, by their distance from any other."""
 
-    def __init__(self, settings: tuple[Setting, ...]) -> None:
+    def __init__(self, settings: tuple[Setting, ...], there: np.ndarray | None = None) -> None:
+        """`there`: (n,) bool, the settings that may be taken; all of them by default."""
         self._points = np.array([_point(each) for each in settings])  # (n, 7)
-        self._taken = np.zeros(len(settings), dtype=bool)
+        self._taken = np.zeros(len(settings), dtype=bool) if there is None else ~there
 
     @property
     def left(self) -> bool:

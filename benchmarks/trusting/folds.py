@@ -3,7 +3,9 @@
 A setting is a learning rate, a seed draws the features. Full-batch gradient descent on a squared
 error has a closed form in the eigenvectors of the features' second moments, so a training takes a
 millisecond. A study draws its rows from a data set of scikit-learn and divides them; the truth is
-the mean over many other draws of as many training rows, judged on all other rows.
+the mean over many other draws of as many training rows, judged on all other rows. The rows of
+`clinics` are made: they come in groups that are as hard for a good setting as for a poor one, in
+proportion, so that the costs of settings differ by factors.
 """
 
 from __future__ import annotations
@@ -29,18 +31,27 @@ RATES = np.geomspace(0.002, 0.95, SETTINGS)  # of the largest that does not dive
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FoldTask:
-    """x: (rows, inputs), of mean 0 and deviation 1. y: (rows, outputs); classes are one-hot."""
+    """x: (rows, inputs), of mean 0 and deviation 1. y: (rows, outputs); classes are one-hot.
+
+    group: so many rows after each other stay in one fold.
+    """
 
     name: str
     x: np.ndarray
     y: np.ndarray
     rows: int  # of a study
     cost: str  # of a row: absolute, squared, or wrong
+    group: int = 1
+
+    def draw(self, random: np.random.Generator) -> np.ndarray:
+        """The rows in a random order, those of a group together."""
+        starts = self.group * random.permutation(len(self.x) // self.group)
+        return (starts[:, None] + np.arange(self.group)).ravel()
 
 
 @cache
 def fold_tasks() -> dict[str, FoldTask]:
-    """Three classifications and a regression."""
+    """Three classifications and two regressions."""
     x, y = load_diabetes(return_X_y=True)
     found = [_task("diabetes", x, (y[:, None] - y.mean()) / y.std(), 120, "absolute")]
     for name, load, rows, cost in (
@@ -50,7 +61,16 @@ def fold_tasks() -> dict[str, FoldTask]:
     ):
         x, y = load(return_X_y=True)
         found.append(_task(name, x, np.eye(y.max() + 1)[y], rows, cost))
-    return {each.name: each for each in found}
+    return {each.name: each for each in (*found, _clinics())}
+
+
+def _clinics() -> FoldTask:
+    """120 groups of 15 rows; the numbers of each are in a unit of its own."""
+    random = np.random.default_rng(3)
+    units = np.repeat(np.exp(0.4 * random.normal(size=120)), 15)
+    x, noise = units[:, None] * random.normal(size=(1800, 4)), units * random.normal(size=1800)
+    y = (x[:, 0] + x[:, 1] + 0.1 * noise)[:, None]
+    return FoldTask(name="clinics", x=x, y=y / y.std(), rows=120, cost="squared", group=15)
 
 
 def _task(name: str, x: np.ndarray, y: np.ndarray, rows: int, cost: str) -> FoldTask:
@@ -113,7 +133,7 @@ def truth_of(name: str, folds: int, luck: float) -> Truth:
     held = task.rows // folds
     values, seeds, whole = [], [], []
     for _ in range(DRAWS):
-        rows = random.permutation(len(task.x))
+        rows = task.draw(random)
         chosen, rest = rows[: task.rows - held], rows[task.rows - held :]
         one, other = (train(task, chosen, rest, RATES, random, luck=luck) for _ in range(2))
         whole.append((one.mean(axis=1) + other.mean(axis=1)) / 2)
@@ -131,7 +151,8 @@ class FoldPlan:
     """What a study is made of.
 
     same: all settings are one. level: all are moved to the same truth. gain: by how many combined
-    deviations the first is made better. poor: yours is the lowest rate.
+    deviations the first is made better. poor: yours is the lowest rate. few: the search has three
+    settings, of which the first is yours and the others hardly train.
     """
 
     task: str
@@ -141,7 +162,15 @@ class FoldPlan:
     level: bool = False
     gain: float = 0.0
     poor: bool = False
+    few: bool = False
     luck: float = 1.0
+
+
+def _factor(cost: float, gain: float) -> float:
+    """By what a cost must be worse for this gain, whose combined deviation it raises, too."""
+    part = (gain / cost) ** 2 / 2
+    assert part < 1, "no factor does"
+    return float((1 + np.sqrt(1 - (1 - part) ** 2)) / (1 - part))
 
 
 class FoldSimulation:
@@ -155,26 +184,35 @@ class FoldSimulation:
         self.moved = np.zeros(len(self.names))
         if plan.level:
             self.moved = truth.costs.mean() - self.truth
-        self.moved[1] -= plan.gain * truth.deviation[self.names[0], self.names[1]]
+        gain = plan.gain * truth.deviation[self.names[0], self.names[1]]
+        # costs that differ by factors stay above 0: yours is made worse, and by a factor
+        self.factor = _factor(self.truth[1], gain) if plan.few else 1.0
+        if not plan.few:
+            self.moved[1] -= gain
         self.truth = self.truth + self.moved
+        self.truth[0] *= self.factor
         self.parts = np.array_split(self._draw_rows(), plan.folds)
 
     def _draw_names(self) -> np.ndarray:
         if self.plan.same:
             return np.full(SETTINGS + 1, SETTINGS // 2)
+        if self.plan.few:
+            good = 3 * SETTINGS // 4
+            return np.array([good, good, *self.random.choice(SETTINGS // 4, 2, replace=False)])
         names = self.random.permutation(SETTINGS)
         first = 0 if self.plan.poor else self.random.integers(SETTINGS)
         return np.array([first, *names])
 
     def _draw_rows(self) -> np.ndarray:
-        return self.random.permutation(len(self.task.x))[: self.task.rows]
+        return self.task.draw(self.random)[: self.task.rows]
 
     def cost(self, trial: int, fold: int, parts: list[np.ndarray]) -> float:
         """The cost of a training on a fresh seed."""
         rest = np.concatenate([each for place, each in enumerate(parts) if place != fold])
         rates = RATES[[self.names[trial]]]
         costs = train(self.task, rest, parts[fold], rates, self.random, luck=self.plan.luck)
-        return float(costs.mean() + self.moved[trial])
+        factor = self.factor if trial == 0 else 1.0
+        return float(factor * costs.mean() + self.moved[trial])
 
     def record(self, number: int, trial: int, repeat: int | None = None) -> TrialRecord:
         fold = (repeat or 0) % self.plan.folds
@@ -193,7 +231,7 @@ class FoldSimulation:
 
     def judge(self) -> Judged:
         folds = self.plan.folds
-        records = [self.record(number, number) for number in range(SETTINGS + 1)]
+        records = [self.record(number, number) for number in range(len(self.names))]
         best = sorted(records[1:], key=lambda each: each.final_value)[:TOP]
         for trial in (0, *(each.number for each in best)):
             for repeat in range(folds * self.plan.rounds):
@@ -228,7 +266,7 @@ def simulate(plan: FoldPlan, simulations: int) -> Iterator[Judged]:
 
 def fold_plans() -> Iterator[tuple[str, FoldPlan]]:
     """The cases of the table, by name: seeds that matter much, and seeds that matter little."""
-    for task in fold_tasks():
+    for task in list(fold_tasks())[:4]:
         for luck, noise in ((1.0, "seeds"), (0.2, "rows")):
             where, plan = f"{task}, 5 folds, {noise}", FoldPlan(task=task, luck=luck)
             same = replace(plan, same=True)
@@ -240,6 +278,13 @@ def fold_plans() -> Iterator[tuple[str, FoldPlan]]:
         where, plan = f"wine, 5 folds, {noise}", FoldPlan(task="wine", luck=luck)
         yield f"{where}: as they are, yours is the slowest", replace(plan, poor=True)
         yield f"{where}, each twice: gain of 3", replace(plan, same=True, gain=3, rounds=2)
+    for luck, noise in ((1.0, "seeds"), (0.2, "rows")):
+        where, plan = f"clinics, 4 folds, {noise}", FoldPlan(task="clinics", folds=4, luck=luck)
+        yield f"{where}: settings as they are", plan
+        yield f"{where}: as they are, yours is the slowest", replace(plan, poor=True)
+        yield f"{where}: one is yours, two hardly train", replace(plan, few=True)
+    # a seed that draws all features makes such noise that no factor is a gain of three
+    yield f"{where}: gain of 3, two others hardly train", replace(plan, few=True, gain=3)
     for folds in (3, 10):
         plan = FoldPlan(task="diabetes", folds=folds, luck=0.2)
         yield f"diabetes, {folds} folds, rows: all are yours", replace(plan, same=True)

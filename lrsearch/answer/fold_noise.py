@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from lrsearch.answer.fold_units import in_proportion, near_best
 from lrsearch.answer.seed_noise import SeedNoise, variance_of
 
 OUTLIER = 0.01  # how seldom one of equally noisy settings is left out of the pool
@@ -18,13 +19,23 @@ OUTLIER = 0.01  # how seldom one of equally noisy settings is left out of the po
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoldNoise:
-    """Variances of m settings' trainings on the same folds.
+    """Variances of m settings' trainings on the same n folds.
 
     pool: the moderated variances of the settings that are alike. alone: by place, the variance of a
-    setting that stands out, and its degrees of freedom.
+    setting that stands out, and its degrees of freedom. effects: (n,) what the folds cost the first
+    setting, as those that are alike have it. spread: (m,) how far a setting's folds lie apart by
+    what they cost all. factors: whether folds cost in proportion to a setting's level; then scaled
+    has logarithms, else the costs, (m, n). residual: the variance of a residual of the alike there,
+    and swing: that of the folds' effects.
     """
 
     pool: SeedNoise
+    effects: tuple[float, ...]
+    spread: tuple[float, ...]
+    scaled: tuple[tuple[float, ...], ...]
+    residual: float
+    swing: float
+    factors: bool = False
     alone: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     @property
@@ -59,26 +70,56 @@ def fold_noise(
     if m < 2 or n < 2:  # noqa: PLR2004
         return None
     worth = (n if columns is None else columns) - 1
-    alike = _alike(costs, worth)
-    effects = _effects([costs[each] for each in alike])
-    residuals = [
-        [cost - effect for cost, effect in zip(row, effects, strict=True)] for row in costs
-    ]
+    factors = in_proportion(costs)
+    scaled = [[math.log(cost) for cost in row] if factors else list(row) for row in costs]
+    alike = _alike(scaled, near_best(costs), worth)
+    effects = _effects([scaled[each] for each in alike])
     # (m - 1)(n - 1) degrees of freedom of all the residuals; each setting has its share
     part = (len(alike) - 1) / len(alike)
-    own = [variance_of(row) for row in residuals]
+    own = [_apart(row, effects) for row in scaled]
+    residual = math.fsum(own[each] for each in alike) / part / len(alike)
+    units = [_mean_square(row) if factors else 1.0 for row in costs]
     pool = SeedNoise(
-        own=tuple(own[each] / part if each in alike else 0.0 for each in range(m)),
+        own=tuple(own[each] / part * units[each] if each in alike else 0.0 for each in range(m)),
         df=tuple(part * worth if each in alike else 0.0 for each in range(m)),
-        pooled=math.fsum(own[each] for each in alike) / part / len(alike),
-        scales=(1.0,) * m,
+        pooled=residual * units[0],
+        scales=tuple(unit / units[0] for unit in units),
     )
     alone = {
-        each: (max(own[each] - pool.pooled / len(alike), pool.pooled), worth)
+        each: (max((own[each] - residual / len(alike)) * units[each], pool.pooled), worth)
         for each in range(m)
         if each not in alike
     }
-    return FoldNoise(pool=pool, alone=alone)
+    between = max(0.0, variance_of(effects) - residual / len(alike))
+    return FoldNoise(
+        pool=pool,
+        effects=tuple(_as_first(scaled[0], effects, factors=factors)),
+        spread=tuple(
+            max(0.0, variance_of(row) - alone[each][0]) if each in alone else between * units[each]
+            for each, row in enumerate(costs)
+        ),
+        scaled=tuple(map(tuple, scaled)),
+        residual=residual,
+        swing=between,
+        factors=factors,
+        alone=alone,
+    )
+
+
+def _as_first(row: Sequence[float], effects: Sequence[float], *, factors: bool) -> list[float]:
+    """The effects as costs of the setting whose scaled costs are `row`."""
+    level = (math.fsum(row) - math.fsum(effects)) / len(row)
+    return [math.exp(level + each) if factors else level + each for each in effects]
+
+
+def _mean_square(row: Sequence[float]) -> float:
+    """By what a variance of logarithms becomes that of these costs: a hard fold is as noisy."""
+    return math.fsum(cost**2 for cost in row) / len(row)
+
+
+def _apart(row: Sequence[float], effects: Sequence[float]) -> float:
+    """The variance of what a setting's costs have beyond the folds' effects."""
+    return variance_of([cost - effect for cost, effect in zip(row, effects, strict=True)])
 
 
 def _effects(rows: Sequence[Sequence[float]]) -> list[float]:
@@ -86,15 +127,15 @@ def _effects(rows: Sequence[Sequence[float]]) -> list[float]:
     return [math.fsum(column) / len(rows) for column in zip(*rows, strict=True)]
 
 
-def _alike(costs: Sequence[Sequence[float]], worth: float) -> list[int]:
-    """The places of the settings that are equally noisy, as far as an F test of each can tell.
+def _alike(costs: Sequence[Sequence[float]], near: Sequence[int], worth: float) -> list[int]:
+    """Of the settings `near` the best those that are equally noisy, as an F test of each tells.
 
     Against the fold means of the others a setting of equal noise has their variance times
     1 + 1/(m - 1). At least two stay.
     """
     from scipy.special import fdtrc
 
-    kept = list(range(len(costs)))
+    kept = list(near)
     while len(kept) > 2:  # noqa: PLR2004
         level = OUTLIER / len(kept)
         chances = {}
@@ -113,11 +154,8 @@ def _alike(costs: Sequence[Sequence[float]], worth: float) -> list[int]:
 def _ratio(row: Sequence[float], others: Sequence[Sequence[float]]) -> float:
     """F: the variance of a setting over that of the others, against the folds' means of these."""
     effects, count = _effects(others), len(others)
-    own = variance_of([cost - effect for cost, effect in zip(row, effects, strict=True)])
-    rest = math.fsum(
-        variance_of([cost - effect for cost, effect in zip(each, effects, strict=True)])
-        for each in others
-    ) / (count - 1)
+    own = _apart(row, effects)
+    rest = math.fsum(_apart(each, effects) for each in others) / (count - 1)
     if own == 0.0:
         return 0.0
     return own / (1 + 1 / count) / rest if rest else math.inf

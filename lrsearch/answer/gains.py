@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 from lrsearch.answer.final_look import TestLook
+from lrsearch.answer.fold_swing import costs_in_proportion, gains_in_proportion
 from lrsearch.answer.leaderboard import Leaderboard
 from lrsearch.answer.measured import Measured
 from lrsearch.answer.selection import Misses, spread_by
@@ -103,10 +104,18 @@ def gain_on_validation(measured: Measured, misses: Misses) -> Gain:
     m = len(race.searched)
     raw = race.yours_mean - float(race.retested[place])
     repeats, variances = measured.repeats, float(race.variances[[place, m]].sum())
+    missed = misses.yours - misses.finalists[:, 0]
+    if repeats.factors:
+        both = race.yours_mean, float(race.retested[place])
+        drawn = gains_in_proportion(repeats, *both, misses)
+        missed, mean = raw - drawn, misses.mean(missed)
+    else:
+        mean = misses.mean(missed)
     return _gain(
         misses,
         raw,
-        misses.yours - misses.finalists[:, 0],
+        missed,
+        mean=mean,
         rows=None if rows is None else rows.rows,
         folds=len(set(repeats.folds)) or None,
         seeds_variance=max(
@@ -141,10 +150,12 @@ def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
     )
     rows = math.sqrt(test.rows_variance) * random.standard_normal(draws)
     rows *= spread_by(test.rows_df, draws, random)
+    missed = other - mine + rows
     return _gain(
         misses,
         test.gain,
-        other - mine + rows,
+        missed,
+        mean=misses.mean(missed),
         rows=test.rows,
         folds=len(set(measured.repeats.folds)) or None,
         seeds_variance=max(sum(test.variances), sum(test.per_training)),
@@ -158,6 +169,7 @@ def _gain(
     raw: float,
     missed: Floats,
     *,
+    mean: float,
     rows: int | None,
     folds: int | None,
     seeds_variance: float,
@@ -167,7 +179,7 @@ def _gain(
     low, high = misses.interval(missed, LEVEL)
     gain = Gain(
         measured=raw,
-        value=raw - misses.mean(missed),
+        value=raw - mean,
         interval=(raw - high, raw - low),
         rows=rows,
         folds=folds,
@@ -219,12 +231,15 @@ def _one_more(
 
     race, rows = measured.race, measured.rows
     random = np.random.default_rng(2 + place)
+    repeats, number = measured.repeats, measured.number(place)
+    if repeats.factors:
+        return _one_more_in_proportion(measured, direction, cost, place, misses, missed)
     # what all settings share moves both the split that was and the one to come
     splits = np.zeros(len(missed))
     if rows is not None:
         splits += float(rows.own[place] + rows.common) / rows.rows
-    if spread := measured.repeats.fold_variance * (1 + measured.repeats.share(0)):
-        df = len(set(measured.repeats.folds)) - 1  # few folds tell their own variance badly
+    if spread := repeats.fold_variance(number) * (1 + repeats.share(number)):
+        df = len(set(repeats.folds)) - 1  # few folds tell their own variance badly
         splits += spread * df / random.chisquare(df, len(missed))
     training = np.maximum(misses.scales**2 * race.variances[place], race.per_training[place])
     new = np.sqrt(splits + training) * random.standard_normal(len(missed)) - missed
@@ -234,8 +249,29 @@ def _one_more(
     )
 
 
+def _one_more_in_proportion(
+    measured: Measured,
+    direction: Direction,
+    cost: float,
+    place: int,
+    misses: Misses,
+    missed: Floats,
+) -> Expected:
+    training = misses.scales**2 * measured.race.variances[place] / cost**2
+    new = costs_in_proportion(measured.repeats, cost, training, missed, seed=2 + place)
+    ends = [direction.cost(each) for each in misses.interval(new, LEVEL)]
+    return Expected(
+        value=direction.cost(cost - misses.mean(missed)), interval=(min(ends), max(ends))
+    )
+
+
 def expect_singles(
-    measured: Measured, direction: Direction, misses: Misses, groups: Mapping[str, Sequence[int]]
+    measured: Measured,
+    direction: Direction,
+    misses: Misses,
+    groups: Mapping[str, Sequence[int]],
+    *,
+    bounds: Bounds,
 ) -> dict[str, float]:
     """By group of trials: what its best single training is worth without the luck of the search."""
     import numpy as np
@@ -246,5 +282,5 @@ def expect_singles(
         if known:
             places = np.array(known)
             best = float(measured.race.searched[places].min())
-            found[name] = direction.cost(best + misses.flattery(places))
+            found[name] = clip(direction.cost(best + misses.flattery(places)), bounds)
     return found

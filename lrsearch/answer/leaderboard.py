@@ -9,7 +9,7 @@ Pure functions of the ledger's records.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lrsearch.answer.fold_order import level_costs
 from lrsearch.answer.ranking import find_yours, rank_trials
@@ -87,6 +87,7 @@ class Leaderboard:
 
 def build_leaderboard(facts: StudyFacts, records: Trials) -> Leaderboard:
     """Rank the settings of a study by its records: search trials and retests."""
+    facts = replace(facts, bounds=kept_bounds(facts, records))
     ranked = rank_trials(records, facts.direction)
     retests = _retests(records, facts)
     retested = _by_mean(
@@ -102,6 +103,17 @@ def build_leaderboard(facts: StudyFacts, records: Trials) -> Leaderboard:
         folds=facts.folds,
         fold_ratio=0.0 if facts.folds is None else facts.fold_ratio or 1 / (facts.folds - 1),
         bounds=facts.bounds,
+    )
+
+
+def kept_bounds(facts: StudyFacts, records: Trials) -> Bounds:
+    """The objective's bounds; an end that a value lies beyond is none, as with strange targets."""
+    low, high = facts.bounds
+    values = [each.final_value for each in records if each.has_value]
+    least, most = min(values, default=0.0), max(values, default=0.0)
+    return (
+        None if low is None or least < low else low,
+        None if high is None or most > high else high,
     )
 
 

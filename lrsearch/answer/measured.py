@@ -33,12 +33,17 @@ class Measured:
     rows: RowNoise | None
     repeats: Repeats  # of the finalists, best first, and of yours
     test: TestLook | None
+    finalists: tuple[int, ...] = ()  # places in the race of the settings that `repeats` has
     carrying: float | None = None  # rows of the split that carry the gain's noise
 
     @property
     def place(self) -> int:
         """The challenger's place in the race."""
         return self.trials.index(self.challenger.trial)
+
+    def number(self, place: int) -> int:
+        """The place among the repeats of a setting that was retested; the race's last is yours."""
+        return self.finalists.index(place) if place in self.finalists else len(self.finalists)
 
 
 def find_challenger(leaderboard: Leaderboard) -> Contender | None:
@@ -108,6 +113,7 @@ def _measured(
         race=_race(candidates, finalists, direction, repeats, rows, rows_df),
         rows=rows,
         repeats=repeats,
+        finalists=tuple(numbers.index(each.trial) for each in finalists),
         test=look_at_test(leaderboard, finalists, direction, trainings, scores),
         carrying=carrying,
     )
@@ -151,15 +157,16 @@ def _race(
     if rows is not None and rows.residuals.min() > 0.0:
         known = [*(places[each.trial] for each in finalists), m]
         variances *= rows.residuals / rows.residuals[known].mean()
+    costs = [repeats.on_all_folds(direction.cost(each.final_value), 0) for each in candidates]
+    variances[:m] *= [repeats.unit(cost) ** 2 for cost in costs]
     for number, each in enumerate(finalists):
         place = places[each.trial]
         retested[place], seeds[place] = repeats.mean(number), 1 / repeats.independent_share(number)
         variances[place] = noise.variance(number)
     variances[m] = noise.variance(yours)
-    # the search's fold as hard as all of them are: the settings compare across folds then
-    level = repeats.level(0) if repeats.folds else 0.0
     return Race(
-        searched=np.array([direction.cost(each.final_value) - level for each in candidates]),
+        # the search's fold as hard as all of them are: the settings compare across folds then
+        searched=np.array(costs),
         retested=retested,
         seeds=seeds,
         yours_mean=repeats.mean(yours),

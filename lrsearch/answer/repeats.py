@@ -80,25 +80,33 @@ class Repeats:
             shares[each] = self.share(each)
         return self.noise.freedom(shares)
 
-    @property
-    def fold_variance(self) -> float:
-        """How far the folds lie apart for all settings alike: the variance of a fold's mean."""
-        if not self.folds or self.noise is None:
-            return 0.0
-        means = self._fold_means
-        centre = math.fsum(means) / len(means)
-        spread = math.fsum((each - centre) ** 2 for each in means) / (len(means) - 1)
-        return max(0.0, spread - self.noise.pooled / len(self.costs))
+    def fold_variance(self, place: int) -> float:
+        """How far the folds of a setting lie apart by what they cost all alike."""
+        return self.noise.spread[place] if isinstance(self.noise, FoldNoise) else 0.0
 
-    def level(self, fold: int) -> float:
-        """By how much this fold's costs lie above those of all folds, for all settings alike."""
-        means = self._fold_means
-        own = [each for each, number in zip(means, self.folds, strict=True) if number == fold]
-        return math.fsum(own) / len(own) - math.fsum(means) / len(means) if own else 0.0
+    def unit(self, cost: float) -> float:
+        """What a training of this cost on all folds counts in, beside the first setting's 1."""
+        return max(cost, 0.0) / self.mean(0) if self.factors else 1.0
+
+    def on_all_folds(self, cost: float, fold: int) -> float:
+        """What a training that cost so much on this fold would cost on the folds' average."""
+        if not isinstance(self.noise, FoldNoise):
+            return cost
+        pairs = zip(self.noise.effects, self.folds, strict=True)
+        own = [effect for effect, number in pairs if number == fold]
+        if not own:
+            return cost
+        level, usual = (math.fsum(each) / len(each) for each in (own, self.noise.effects))
+        return cost * usual / level if self.factors else cost - (level - usual)
 
     @property
-    def _fold_means(self) -> list[float]:
-        return [math.fsum(each) / len(self.costs) for each in zip(*self.costs, strict=True)]
+    def factors(self) -> bool:
+        """Whether a fold costs settings in proportion to their level."""
+        return isinstance(self.noise, FoldNoise) and self.noise.factors
+
+    def swing(self, share: float) -> float:
+        """The deviation of a mean's logarithm by new folds, of which it has this share."""
+        return math.sqrt(self.noise.swing * share) if isinstance(self.noise, FoldNoise) else 0.0
 
 
 def repeats_of(
@@ -142,12 +150,20 @@ def _rows_part(
     noise: FoldNoise,
 ) -> float:
     alike = [place for place in range(len(group)) if place not in noise.alone]
+    scale = math.log if noise.factors else float
+    searched = {each: _searched_cost(group[each], direction) for each in alike if 0 in folds}
     chosen = [
-        direction.cost(value) - _on_fold(costs[place], folds, 0)
-        for place in alike
-        if not group[place].is_yours and (value := group[place].searched) is not None and 0 in folds
+        scale(cost) - scale(_on_fold(costs[place], folds, 0))
+        for place, cost in searched.items()
+        if cost is not None and (cost > 0.0 or not noise.factors)
     ]
-    return rows_part([costs[each] for each in alike], folds, chosen, variance=noise.pooled)
+    rows = [noise.scaled[each] for each in alike]
+    return rows_part(rows, folds, chosen, variance=noise.residual)
+
+
+def _searched_cost(each: Contender, direction: Direction) -> float | None:
+    """What the search's training of a setting that it chose cost; None of yours."""
+    return None if each.is_yours or each.searched is None else direction.cost(each.searched)
 
 
 def _on_fold(costs: Sequence[float], folds: Sequence[int], fold: int) -> float:

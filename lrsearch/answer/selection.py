@@ -205,7 +205,8 @@ def _likeness(race: Race, centres: Floats, chosen: Integers) -> Floats:
 
     best = int(np.nanargmin(race.retested))
     scale = max(float(np.sqrt(_noise(race)[best])), 1e-300)
-    weights = np.exp(-0.5 * ((centres[chosen] - centres[best]) / scale) ** 2)
+    away = 0.5 * ((centres[chosen] - centres[best]) / scale) ** 2
+    weights = np.exp(away.min() - away)  # of draws that are all far off, the nearest count
     found: Floats = weights / weights.sum()
     return found
 

@@ -145,7 +145,9 @@ def _judge(
         contradicted=contradicted,
         chosen_among=len(measured.trials),
         expected=expect_trainings(measured, leaderboard, direction, misses),
-        singles=expect_singles(measured, direction, misses, _by_optimizer(leaderboard)),
+        singles=expect_singles(
+            measured, direction, misses, _by_optimizer(leaderboard), bounds=leaderboard.bounds
+        ),
         not_separable=_with_yours(begun.not_separable, measured, validation, leads=leads),
     )
 

@@ -1,7 +1,8 @@
 """The least and the largest value that an objective can have, where Keras' own classes say so.
 
 Keras' accuracies, rates and areas lie between 0 and 1. Its errors, and losses that are sums of its
-losses alone, are at least 0. What the user wrote may have any value.
+losses alone, are at least 0; a cross-entropy is where targets lie between 0 and 1. What the user
+wrote may have any value. Whoever reads the bounds drops an end that a value lies beyond.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ _LOSS_NAMES = (
     "hinge",
     "squared_hinge",
     "categorical_hinge",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
     "categorical_crossentropy",
+    "categorical_focal_crossentropy",
     "sparse_categorical_crossentropy",
 )
 # Each is there as a function and as a class: `log_cosh` and `LogCosh`.

@@ -103,6 +103,7 @@ def test_a_direction_is_taken_from_keras_and_never_guessed_from_a_name(metric, n
         ("val_mae", "mse", (0.0, None)),
         ("val_loss", "mse", (0.0, None)),
         ("val_loss", keras.losses.Huber(), (0.0, None)),
+        ("val_loss", "binary_crossentropy", (0.0, None)),
         ("val_loss", "poisson", (None, None)),
         ("val_loss", lambda y, p: keras.ops.mean(p), (None, None)),
         ("val_my_accuracy", "mse", (None, None)),

@@ -9,6 +9,8 @@ from lrsearch.answer import Decision, build_leaderboard, give_verdict, summarise
 from lrsearch.answer.fold_noise import fold_noise
 from lrsearch.answer.fold_order import level_costs
 from lrsearch.answer.fold_share import rows_part
+from lrsearch.answer.fold_swing import factor
+from lrsearch.answer.fold_units import in_proportion, near_best
 from lrsearch.answer.next_steps import SHELL
 from lrsearch.answer.repeats import Repeats, repeats_of
 from lrsearch.answer.seed_noise import seed_noise
@@ -43,6 +45,85 @@ def found(trial, retests):
         return search
 
     return make
+
+
+# four settings of a classifier after two epochs on four grouped folds; the first three are alike
+FACTORS = (
+    (0.0495, 0.1370, 0.0507, 0.1062),
+    (0.0522, 0.1347, 0.0571, 0.1150),
+    (0.0508, 0.1412, 0.0569, 0.1240),
+    (0.6332, 1.1530, 0.4460, 0.7829),
+)
+
+
+# the same of made groups, of which one is much harder
+HARD_GROUP = (
+    (0.008, 0.081, 0.011, 0.011),
+    (0.009, 0.090, 0.010, 0.013),
+    (0.013, 0.181, 0.026, 0.047),
+    (0.120, 2.165, 0.768, 0.782),
+)
+
+
+@pytest.fixture
+def far_apart(folded, trial, retests):
+    """The answer of four folds whose costs differ by factors; the last of the four is yours."""
+
+    def make(costs):
+        search = [trial(0, value=costs[3][0]), *(trial(n + 1, value=costs[n][0]) for n in range(3))]
+        for number, own in zip((1, 2, 3, 0), costs, strict=True):
+            search += retests(number, list(own))
+        facts = replace(folded.facts, folds=4, fold_ratio=1 / 3)
+        plan = replace(folded.plan, facts=facts, retest_seeds=4)
+        return summarise(replace(folded, plan=plan), search)
+
+    return make
+
+
+def test_a_poor_setting_says_nothing_of_the_folds_and_the_noise_of_good_ones(far_apart):
+    answer = far_apart(FACTORS)
+    expected = answer.verdict.expected[1]
+    assert expected.interval[0] > 0
+    assert expected.interval[1] < 0.5, "four folds cost it 0.05 to 0.14"
+    assert all(each > 0 for each in answer.verdict.singles.values())
+    assert answer.tolerance < 0.02
+
+
+def test_a_gain_of_a_factor_on_every_fold_is_better_however_far_the_folds_lie_apart(far_apart):
+    verdict = far_apart(HARD_GROUP).verdict
+    assert verdict.decision is Decision.BETTER
+    assert 0 < verdict.gain.interval[0] < 0.3 * verdict.gain.measured
+    assert verdict.gain.value == pytest.approx(verdict.gain.measured, rel=0.1)
+
+
+def test_costs_are_in_proportion_where_factors_fit_better_than_sums():
+    assert in_proportion(FACTORS)
+    assert not in_proportion(FACTORS[:3]), "one level"
+    added = [[cost + each for cost in FACTORS[0]] for each in (0.0, 0.2, 0.6)]
+    assert not in_proportion(added)
+    assert not in_proportion([*FACTORS, (-1.0, 2.0, 3.0, 4.0)]), "no logarithm"
+
+
+def test_settings_near_the_best_are_within_twice_its_level_and_at_least_two():
+    assert near_best(FACTORS) == [0, 1, 2]
+    assert near_best([FACTORS[0], FACTORS[3]]) == [0, 1]
+    below = [[cost - 1 for cost in row] for row in FACTORS]
+    assert near_best(below) == [0, 1, 2, 3]
+
+
+def test_the_unit_of_costs_in_proportion_changes_nothing():
+    once, more = fold_noise(FACTORS), fold_noise([[1000 * each for each in row] for row in FACTORS])
+    for place in range(4):
+        assert more.variance(place) == pytest.approx(1e6 * once.variance(place))
+        assert more.spread[place] == pytest.approx(1e6 * once.spread[place])
+    assert more.swing == pytest.approx(once.swing)
+
+
+def test_a_factor_is_above_zero_and_near_one_what_was_moved():
+    assert factor(np.array([0.0, 1e-4, -1e-4])) == pytest.approx([1, 1 + 1e-4, 1 - 1e-4])
+    assert (factor(np.array([-50.0, -1e3])) >= 0).all()
+    assert (np.diff(factor(np.linspace(-5, 5, 100))) > 0).all()
+    assert factor(np.array([8.0])) == [25.0]
 
 
 def test_what_a_fold_does_to_all_settings_is_no_noise():

@@ -102,3 +102,9 @@ def test_a_covariance_of_rows_that_few_rows_tell_of_widens_the_misses():
     sure, unsure = choose_anew(one), choose_anew(replace(one, rows_df=4.0))
     assert unsure.yours.std() == pytest.approx(2.0 * 2**0.5, rel=0.1), "t with 4 df: sd of sqrt(2)"
     assert sure.yours.std() == pytest.approx(2.0, rel=0.05)
+
+
+def test_where_every_draw_chose_a_setting_far_off_the_nearest_count():
+    near = race([0.0, 500.0, 600.0], finalists=1, variance=1e-2)
+    far = replace(near, retested=np.array([800.0, np.nan, np.nan]))  # the search promised 0
+    assert choose_anew(far).weights.sum() == pytest.approx(1.0)

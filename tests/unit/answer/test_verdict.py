@@ -321,6 +321,22 @@ def test_what_is_expected_of_a_bounded_objective_stays_within_its_bounds(study, 
     assert held.verdict.gain == loose.verdict.gain
 
 
+def test_a_single_training_is_expected_within_the_bounds_and_a_value_beyond_them_drops_them(
+    study, trial, retests
+):
+    search = [trial(n, "adam", 1e-3 * (n + 1), 0.01 * (n + 1)) for n in range(10)]
+    found = {0: [0.01, 0.5, 0.9], 9: [0.02, 0.001, 0.4], 8: [0.03, 0.5, 0.001]}
+    records = [*search, *(each for n, values in found.items() for each in retests(n, values))]
+    free = study(DOWN)
+    facts = replace(free.facts, bounds=(0.0, None))
+    bounded = replace(free, plan=replace(free.plan, facts=facts))
+    held = summarise(bounded, records).verdict
+    assert min(each.interval[0] for each in held.expected.values()) == 0.0
+    assert min(held.singles.values()) >= 0.0
+    strange = summarise(bounded, [*records, trial(99, value=-0.1)]).verdict
+    assert min(each.interval[0] for each in strange.expected.values()) < 0.0
+
+
 def test_a_runner_up_is_expected_to_do_no_better_than_the_best(study, trial, retests):
     search = [trial(n, "adam", 1e-3 * (n + 1), 0.6 + n / 100) for n in range(12)]
     close = {0: [0.4, 0.8], 1: [0.31, 0.34], 2: [0.33, 0.43], 3: [0.38, 0.4]}

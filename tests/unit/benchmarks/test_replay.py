@@ -9,12 +9,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 
-from replay import compare_steps
+from replay import reached_by, references_of, regrets_of, replay
 from replaying.search import Neighbours, Policy, Search
 from replaying.table import Table
 from replaying.truth import denoised
 
 from lrsearch import SearchSpace
+from lrsearch.budget import REFERENCES
 from lrsearch.values import Direction, Setting, TrialState
 
 RATES = np.geomspace(1e-5, 1e-1, 40)
@@ -136,6 +137,31 @@ def test_a_table_is_read_back_as_it_was_written(tmp_path):
 def test_what_was_reached_is_told_in_full_runs():
     table = bowl()
     steps = search(table, sampler="random").run(budget=40, first=())
-    regrets, reached = compare_steps(steps, denoised(table), budgets=(5, 40))
+    regrets = regrets_of(steps, denoised(table), (5, 40))
+    reached = reached_by(steps, denoised(table))
     assert regrets[1] <= regrets[0]
     assert 1 <= reached[0] <= 40
+
+
+def test_each_budget_begins_with_the_references_of_a_search_of_so_many_trials():
+    table, space = bowl(), SearchSpace()
+    sizes = [len(references_of(table, space, trials)) for trials in (5, 23, 24, 40)]
+    assert sizes == [REFERENCES, REFERENCES, len(space.optimizers), len(space.optimizers)]
+
+
+def test_budgets_that_begin_alike_are_one_search():
+    policy, budgets = Policy(sampler="random"), (5, 20, 30)
+    together = replay(bowl(), SPACE, policy, seeds=(3,), budgets=budgets)
+    alone = [replay(bowl(), SPACE, policy, seeds=(3,), budgets=(each,)) for each in budgets]
+    assert together.regrets[0].tolist() == [each.regrets[0, 0] for each in alone]
+
+
+def test_a_repeat_sees_the_kept_share_of_the_table_and_each_seed_another():
+    found = []
+    for seed in (0, 1, 0):
+        kept = Search(
+            table=bowl(), space=SPACE, policy=Policy(sampler="random"), seed=seed, keep=0.5
+        )
+        found.append({each.place for each in kept.run(budget=40, first=())})
+    assert found[0] == found[2] != found[1]
+    assert all(10 < len(each) < 30 for each in found)
