@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from servers import MariaDB, PostgreSQL
 from fork_server import ForkServer
+from servers import MariaDB, PostgreSQL
 
 import lrsearch
 from lrsearch.worker._keras_extras import defer_extras

@@ -134,7 +134,7 @@ def test_the_first_signal_is_heard_where_cores_used_to_be_measured(options, numb
                 if json.loads(line)["event"] == "trial.progress":
                     break
             process.send_signal(number)
-            process.communicate(timeout=10)
+            process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == code
