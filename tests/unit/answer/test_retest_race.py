@@ -58,7 +58,9 @@ def test_with_more_retests_the_field_is_halved_with_each_further_seed(searched, 
     for number in (9, 8, 7, 4, 0):
         records = [each for each in records if each.parent != number]
         records += retests(number, [values[number], values[number] + 0.02])
-    assert of(upcoming(records, total=48)) == "4/2 7/2 0/2", "two are left: the leader and its challenger"
+    assert of(upcoming(records, total=48)) == "4/2 7/2 0/2", (
+        "two are left: the leader and its challenger"
+    )
 
 
 def test_the_searchs_training_counts_when_the_field_is_halved(searched, upcoming, retests):
