@@ -6,8 +6,8 @@ apart from every other or all that is left is spent. Apart means at 99.7 %, and 
 95 %: whoever looks after each round and stops at the first 95 % is fooled in more than 5 of 100
 studies. With so strict looks on the way, the last one keeps its level (Haybittle 1971, Peto et al.
 1976). Yours always goes along: were it trained only where it is the challenger, it would keep the
-few seeds on which it was unlucky, and 8 of 100 studies of equals would call another better. Replayed
-on HPOLib's studies, a race wins from 15 retests on. Pure functions of the ledger's records.
+few seeds on which it was unlucky, and 8 of 100 studies of equals would call another better. On
+HPOLib's studies a race wins from 15 retests on. Pure functions of the ledger's records.
 """
 
 from __future__ import annotations
