@@ -60,6 +60,8 @@ def test_a_search_in_the_background_is_waited_for_and_ended_by_its_own_commands(
     assert (begun["bill"]["trials"], begun["bill"]["retests"]) == (4, 0)
     assert begun["bill"]["text"].startswith("4 trials")
     os.kill(begun["pid"], 0)
+    assert "process has ended" in begun["answer_is_whole"]
+    assert not Path(begun["answer"]).read_text()
 
     looks = [shell(begun["wait"])]
     while looks[-1][0] == 5:
