@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 RETESTED = 4  # settings that are retested: the best three and yours
-WHOLE = 3  # settings; fewer on every seed picked worse than more on one
+WHOLE = 3  # settings: fewer of them on every seed picked worse than more of them on one seed
 # (trainings below this, their retests): benchmarks/small_budgets.py, in docs/benchmarks.md
 FEW = ((10, 0), (20, 2), (27, 3))
 SMALL = 24  # trials: a smaller search does not look at every optimizer's reference

@@ -18,7 +18,7 @@ class EarlyStops:
     """What the study's stopping rule did to its search trials so far."""
 
     pruner: str
-    trials: int  # that ended, however they did; a failed one apart
+    trials: int  # that ended without a failure
     stopped: int
     trained_epochs: int
     saved_epochs: int  # that the stopped trials would have trained on
@@ -27,7 +27,7 @@ class EarlyStops:
 
     @property
     def saved_share(self) -> float:
-        """Of the epochs that the search would have trained without the rule; 0 where of none."""
+        """The saved part of the epochs that the search would have trained without the rule."""
         whole = self.trained_epochs + self.saved_epochs
         return self.saved_epochs / whole if whole else 0.0
 

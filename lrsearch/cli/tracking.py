@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -39,7 +38,7 @@ log_to_option = click.option(
 @click.option(
     "--follow",
     is_flag=True,
-    help="Go on until the study has ended, or the standard input does.",
+    help="Go on until the study has ended.",
 )
 @stored_study_options
 def log(
@@ -51,7 +50,7 @@ def log(
     already are left out.
     """
     from lrsearch.trackers import Place
-    from lrsearch.trackers.beside import give_way
+    from lrsearch.trackers.process import say
     from lrsearch.trackers.sending import Sender
     from lrsearch.trackers.sending import follow as follow_study
 
@@ -59,28 +58,12 @@ def log(
     with open_study(study, storage) as (ledger, _):
         senders = [Sender(ledger, study, each) for each in places]
         over = threading.Event()
-        if follow:
-            threading.Thread(target=_watch_input, args=(over,), daemon=True).start()
-        else:
+        if not follow:
             over.set()
-        follow_study(
-            senders,
-            over,
-            lambda text: click.echo(f"lrsearch: {text}", err=True),
-            # With a ninth of a core MLflow was still loading when a study of 20 s ended.
-            loaded=give_way,
-        )
+        follow_study(senders, over, say)
         sent = {str(each.place): each.count for each in senders}
     text = "\n".join(f"{count} runs sent to {place}" for place, count in sent.items())
     echo({"study": study, "sent": sent}, text, as_json=as_json)
-
-
-def _watch_input(over: threading.Event) -> None:
-    """Set `over` at the end of the standard input: the search beside this process has ended."""
-    with suppress(OSError, ValueError):
-        while sys.stdin.buffer.read(1):
-            pass
-    over.set()
 
 
 def track(places: Sequence[str], machine: MachineOptions) -> AbstractContextManager[Listener]:

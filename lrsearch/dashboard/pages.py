@@ -1,6 +1,6 @@
 """Our own pages, in front of optuna-dashboard: all studies, and the live report of each.
 
-Every page is read-only. What is none of ours goes on to optuna-dashboard.
+Every page is read-only. All other requests go on to optuna-dashboard.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def check_prefix(prefix: str) -> str:
 
 
 class PrefixRemover:
-    """Takes the prefix from a request's path, where the proxy left it there."""
+    """Removes the prefix from a request's path where the proxy has left it there."""
 
     def __init__(self, application: Application, prefix: str) -> None:
         self._application, self._prefix = application, prefix

@@ -61,12 +61,12 @@ def file_parts(sources: Sources) -> dict[str, str]:
     roots = {
         part: [fields[name] for name in names if name in fields] for part, names in PARTS.items()
     }
-    places = {part: program.reached(nodes) for part, nodes in roots.items()}
+    places = {part: program.find_needed(nodes) for part, nodes in roots.items()}
     results = set().union(*(found for part, found in places.items() if part != CALLBACKS))
     active = {place for place in program.everything() if _acts(program, sources, place)}
     active -= results | places[CALLBACKS]
     places[CALLBACKS] -= results
-    needed = (program.reached([program.statement(each)], each[0]) for each in active)
+    needed = (program.find_needed([program.statement(each)], each[0]) for each in active)
     places[FILE] = active.union(*needed) - results
     return {
         part: _digest_places(
@@ -119,12 +119,12 @@ def _digest_places(
     order = {path: number for number, path in enumerate(program.files)}
     chosen = sorted(places, key=lambda place: (order[place[0]], place[1]))
     texts = (
-        f"{_shown(path, sources)} {dump(program.files[path][index])}" for path, index in chosen
+        f"{_path_text(path, sources)} {dump(program.files[path][index])}" for path, index in chosen
     )
     return _digest([*before, *texts])
 
 
-def _shown(path: Path, sources: Sources) -> str:
+def _path_text(path: Path, sources: Sources) -> str:
     if path == sources.home:
         return ""
     inside = path.is_relative_to(sources.root)

@@ -43,11 +43,13 @@ def _code_text(value: Any, seen: frozenset[int]) -> str:
         return ""
     inner = seen | {id(value)}
     tree = _tree(value)
-    own = dump(tree) if tree is not None else _compiled(value)
+    own = dump(tree) if tree is not None else _compiled_text(value)
     nodes = ast.walk(tree) if tree is not None else ()
     assigned = {name for node in nodes if isinstance(node, ast.Global) for name in node.names}
     needed = [
-        f"{name}={value_text(each, inner)}" for name, each in _needed(value) if name not in assigned
+        f"{name}={value_text(each, inner)}"
+        for name, each in _find_needs(value)
+        if name not in assigned
     ]
     return " ".join([own, *needed])
 
@@ -64,7 +66,7 @@ def _tree(value: Any) -> ast.AST | None:
     )
 
 
-def _compiled(value: Any) -> str:
+def _compiled_text(value: Any) -> str:
     """The bytecode, which stands for the source under this version of Python."""
     code = getattr(value, "__code__", None)
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -78,7 +80,7 @@ def _bytecode(code: CodeType) -> str:
     return ascii((code.co_code, constants, code.co_names))
 
 
-def _needed(value: Any) -> Iterator[tuple[str, Any]]:
+def _find_needs(value: Any) -> Iterator[tuple[str, Any]]:
     """What a function reads of its module and closure: plain values, functions, classes."""
     if not isinstance(value, FunctionType):
         return

@@ -62,7 +62,7 @@ class Program:
     def statement(self, place: Place) -> ast.stmt:
         return self.files[place[0]][place[1]]
 
-    def reached(self, nodes: Iterable[ast.AST], path: Path | None = None) -> set[Place]:
+    def find_needed(self, nodes: Iterable[ast.AST], path: Path | None = None) -> set[Place]:
         """The statements that `nodes` need; `path` is their file, by default the study file."""
         found: set[Place] = set()
         waiting = [

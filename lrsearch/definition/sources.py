@@ -27,7 +27,7 @@ class Sources:
     def trees(self) -> dict[Path, ast.Module]:
         """The files parsed, the study file first, then by path."""
         order = sorted(self.texts, key=lambda path: (path != self.home, path))
-        return {path: _parsed(self.texts[path]) for path in order}
+        return {path: _parse(self.texts[path]) for path in order}
 
 
 def read_sources(path: Path) -> Sources:
@@ -40,7 +40,7 @@ def read_sources(path: Path) -> Sources:
         if each in texts:
             continue
         texts[each] = _text(each)
-        for node in ast.walk(_parsed(texts[each])):
+        for node in ast.walk(_parse(texts[each])):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 waiting += imported_files(node, each, home.parent)
     return Sources(home=home, texts=texts)
@@ -57,7 +57,7 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _parsed(text: str) -> ast.Module:
+def _parse(text: str) -> ast.Module:
     """Parse a text; a text that this Python cannot parse becomes a constant.
 
     The import of such a module may stand in a `try`.

@@ -50,7 +50,7 @@ def _row_by_row(inputs: pfor._PforInput) -> Structure:
     return pfor._fallback_converter(inputs)
 
 
-def saved_iterator(iterator: DatasetIterator) -> bytes:
+def save_iterator(iterator: DatasetIterator) -> bytes:
     """The whole state of an iterator of tf.data, its shuffle buffers included.
 
     Raises tf.errors.FailedPreconditionError where a part cannot be written: Python's generators,
@@ -85,11 +85,11 @@ def buffered_bytes(dataset: Dataset) -> float:
             parts[id(each)] = each
             queue += each._inputs()
     return float(
-        sum(_buffered(each) * _element_bytes(each.element_spec) for each in parts.values())
+        sum(_count_buffered(each) * _element_bytes(each.element_spec) for each in parts.values())
     )
 
 
-def _buffered(part: Dataset) -> float:
+def _count_buffered(part: Dataset) -> float:
     """How many elements one part of a dataset keeps."""
     count = int(part.cardinality())
     if "Cache" in type(part).__name__:

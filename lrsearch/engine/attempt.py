@@ -155,7 +155,7 @@ class Attempt:
         peak = last if planned is None or not len(planned) else int(planned.argmax())
         return not within and update in {0, peak, last}
 
-    def used_rates(self, done: int, used: np.ndarray) -> None:
+    def enter_rates(self, done: int, used: np.ndarray) -> None:
         """Enter the rates of the epoch's batches from `done` on; used: (batches,) float."""
         assert self._rates is not None
         self._rates.enter(self._before + done, used)

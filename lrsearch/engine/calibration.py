@@ -23,8 +23,8 @@ LONGEST_TRY_SECONDS = 1.0  # a candidate that would take longer is not tried
 MOST_BATCHES = 8  # per call
 MIXED_BATCHES = 32  # per call, of rows of every optimizer
 NARROWEST = 2  # rows
-# Times the fastest call, per batch: 1.3 and 200 ms were met on a GPU. A busy machine's calls took
-# at most ten times the fastest.
+# A call that takes this many times the fastest one, per batch, has compiled something: 200 ms
+# beside 1.3 ms were met on a GPU. Other calls took at most ten times the fastest on a busy machine.
 COMPILES = 30.0
 
 Calls: TypeAlias = Iterator[tuple[float, int]]

@@ -120,7 +120,7 @@ class GraphRun:
         self.feed.begin(epoch, done)
         program.logs = dict(attempt.batch_logs)
         while (losses := self._train_batches()) is not None:
-            attempt.used_rates(done, program.used)
+            attempt.enter_rates(done, program.used)
             for loss in losses.tolist():
                 done += 1
                 attempt.count(done, loss)

@@ -69,7 +69,7 @@ class KeptWeights(keras.callbacks.Callback):
         self._last = digest_weights(self.model.weights)
         self._validated[self._last] = self._attempt.epoch + 1
 
-    def changed(self, model: Model) -> bool:
+    def has_changed(self, model: Model) -> bool:
         """Whether the finished model has neither the last epoch's weights nor their average."""
         return digest_weights(model.weights) != self._last and not holds_moving_average(model)
 

@@ -59,7 +59,7 @@ class Program:
         self._rate = inner(model.optimizer).learning_rate if feeds else None
         self._rates = tf.zeros([1], tf.float64)
         steps = {"train": model.train_step, "test": model.test_step}
-        self._steps = {which: self._compiled(step) for which, step in steps.items()}
+        self._steps = {which: self._compile_step(step) for which, step in steps.items()}
         self._functions: dict[tuple[str, Structure], Function] = {}
         self._names: dict[str, tuple[str, ...]] = {}
         self._paces = {which: Pace() for which in steps}
@@ -120,7 +120,7 @@ class Program:
 
     # -- graphs ------------------------------------------------------------------------------------
 
-    def _compiled(self, step: Function) -> Function:
+    def _compile_step(self, step: Function) -> Function:
         """The step itself, or under XLA where `fit` would do so."""
         if trains_under_jit(self.model):
             step = tf.function(step, jit_compile=True, autograph=False)

@@ -56,7 +56,7 @@ class StreamKeeper:
             first = partial(EpochIterator.rest_of_pass, place=place) if place else None
         elif _STATE in resume.arrays:
             place = int(resume.meta["stream"]["seen"])
-            first = partial(self._restored, state=resume.arrays[_STATE].tobytes())
+            first = partial(self._restore, state=resume.arrays[_STATE].tobytes())
         if done or first is not None:
             iterator.begin_within(done=done, seen=place, first=first)
 
@@ -86,7 +86,7 @@ class StreamKeeper:
             if size > MOST_STREAM_BYTES:
                 self._why = f"its buffers hold about {size / 2**20:.0f} MiB"
                 return b""
-            state = _tensorflow.saved_iterator(iterator.current_pass)
+            state = _tensorflow.save_iterator(iterator.current_pass)
         except (tf.errors.OpError, AttributeError, TypeError, ValueError) as error:
             self._why = _short(error)
             return b""
@@ -95,7 +95,7 @@ class StreamKeeper:
             return b""
         return state
 
-    def _restored(self, iterator: EpochIterator, state: bytes) -> DatasetIterator:
+    def _restore(self, iterator: EpochIterator, state: bytes) -> DatasetIterator:
         """An iterator of the dataset that goes on from `state`.
 
         A fresh one where this TensorFlow cannot read the state; the outcome notes it.

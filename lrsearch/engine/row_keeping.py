@@ -94,7 +94,7 @@ class RowKeeper:
     def _take(self, take: TakeWeights) -> Weights:
         """The weights; none where they cannot be taken, and then nothing is measured."""
         try:
-            return _guarded(take)
+            return _run_guarded(take)
         except NoRowScores as error:
             self._scorer, self._reason = None, str(error)
             return []
@@ -140,7 +140,7 @@ class RowKeeper:
         known, take = self._validated, final
         if known is not None and known[0] == self._attempt.epoch and not put_back:
             take = known[1]
-        validation = self._measure_validation(_guarded(take))
+        validation = self._measure_validation(_run_guarded(take))
         return (validation, *self._measure_test(final, logged=True))
 
     def _measure_best(self) -> tuple[RowScores, ...]:
@@ -174,7 +174,7 @@ class RowKeeper:
         data = self._loaded.data_of(attempt.spec)
         if not attempt.spec.test_split or data.test is None:
             return ()
-        contributions, digest = self._measure("test", _guarded(take))
+        contributions, digest = self._measure("test", _run_guarded(take))
         name = f"test_{scorer.objective.removeprefix('val_')}"
         if logged and not scorer.fits(contributions, attempt.logs.get(name, np.nan)):
             attempt.note(f"{NO_ROW_SCORES}{NO_MEAN.format(objective=name)}")
@@ -190,7 +190,7 @@ class RowKeeper:
         assert split is not None
         steps = self._loaded.definition.validation_steps if name == "validation" else None
         try:
-            return _guarded(lambda: scorer.measure(weights, split, setting.batch_size, steps))
+            return _run_guarded(lambda: scorer.measure(weights, split, setting.batch_size, steps))
         except NoRowScores as error:
             self._loaded.scorers[_key(setting.extra)] = str(error)
             raise
@@ -225,12 +225,12 @@ def _make_scorer(loaded: LoadedStudy, extra: Mapping[str, Json]) -> RowScorer | 
         return RowScorer(model, sample, definition.objective)
 
     try:
-        return _guarded(make)
+        return _run_guarded(make)
     except NoRowScores as error:
         return str(error)
 
 
-def _guarded(work: Callable[[], T]) -> T:
+def _run_guarded(work: Callable[[], T]) -> T:
     """Do `work`; raises NoRowScores for whatever fails in it, the study's own code included."""
     try:
         return work()

@@ -178,7 +178,10 @@ def _replaces(model: Model, method: str) -> bool:
 
 
 def _metric_of(model: Model, name: str) -> Metric:
-    """The mean that is logged under `name`: it alone has the result that is put into it."""
+    """The mean that is logged under `name`.
+
+    Each of the model's means is given a result of its own, and the log shows which one it is.
+    """
     means = mean_metrics(model)
     marks = [1.5 + place / 7 for place in range(len(means))]
     pairs = [(each.total, mark * 3) for each, mark in zip(means, marks, strict=True)]

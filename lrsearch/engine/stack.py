@@ -212,13 +212,13 @@ class Stack:
             count = min(self.pace.batches, whole - place)
             began = time.monotonic()
             state, losses = program.train(state, inputs, place, table[:, place : place + count])
-            self._used_rates(place, table[:, place : place + count])
+            self._enter_rates(place, table[:, place : place + count])
             self.pace.learn(count, time.monotonic() - began)
             self._count(place, losses)
             place += count
         if any(row.stop is None for row in rows):
             state, losses, logs = program.end_epoch(state, inputs, table[:, whole:])
-            self._used_rates(whole, table[:, whole:])
+            self._enter_rates(whole, table[:, whole:])
             self._count(whole, losses)
             self.state = {name: each for name, each in state.items() if name != "metrics"}
             self._end_epoch(logs)
@@ -245,11 +245,11 @@ class Stack:
         begin = row.attempt.epoch * self.program.steps
         return row.rates[begin : begin + self.program.steps]
 
-    def _used_rates(self, place: int, used: np.ndarray) -> None:
+    def _enter_rates(self, place: int, used: np.ndarray) -> None:
         """Enter the rates that the graph was given for batches from `place` on: (R, batches)."""
         for row, own in zip(self.rows, used, strict=True):
             if row.stop is None and len(own):
-                row.attempt.used_rates(place, own)
+                row.attempt.enter_rates(place, own)
 
     def _count(self, place: int, losses: np.ndarray) -> None:
         """Enter the batches from `place` on into the books; losses: (batches, R), float32."""
@@ -323,10 +323,10 @@ class Stack:
         if id(split) not in self._tests:
             self._tests[id(split)] = DeviceArrays(split)
         rest = _gather(self.state["rest"], [self.rows.index(row)])
-        weights = self._evaluated(row, final=True)
+        weights = self._evaluated_weights(row, final=True)
         return self.program.evaluate(weights, rest, self._tests[id(split)])[0]
 
-    def _evaluated(self, row: Row, *, final: bool) -> Tensor:
+    def _evaluated_weights(self, row: Row, *, final: bool) -> Tensor:
         """The weights that a row is evaluated at, (1, parameters): as it ends, or as it trains."""
         family, slots = self.program.families[row.family], self._slots(row)
         weights = _gather(self.state["weights"], [self.rows.index(row)])
@@ -334,7 +334,7 @@ class Stack:
         return family.validation_weights(weights, slots, row.hyper)
 
     def _weights(self, row: Row, *, final: bool = False) -> Weights:
-        """What `_evaluated` gives, with the row's other variables, in the model's order."""
+        """What `_evaluated_weights` gives, with the row's other variables, in the model's order."""
         at, family = self.rows.index(row), self.program.families[row.family]
         if self._host is None:
             # Once an epoch for all rows: a look at one costs as much.
@@ -342,7 +342,7 @@ class Stack:
             self._host = [np.asarray(each) for each in parts]
         weights, *rest = (each[at] for each in self._host)
         if family.averages or final:
-            weights = self._evaluated(row, final=final)[0].numpy()
+            weights = self._evaluated_weights(row, final=final)[0].numpy()
         return self.program.layout.to_variables(weights, rest)
 
     def _slots(self, row: Row) -> State:

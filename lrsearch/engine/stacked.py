@@ -205,11 +205,11 @@ class StackedProgram:
         if size:
             state, losses = self._train(size, state, inputs, first, rates)
         logs = self._results_of(tuple(state["metrics"]))
-        weights = self._evaluated(state, inputs)
+        weights = self._evaluated_weights(state, inputs)
         validated = self._test(self.validation_data, weights, tuple(state["rest"]))
         return state, losses, {**logs, **{f"val_{name}": each for name, each in validated.items()}}
 
-    def _evaluated(self, state: State, inputs: RowInputs) -> Tensor:
+    def _evaluated_weights(self, state: State, inputs: RowInputs) -> Tensor:
         """The weights that the rows are evaluated at: (R, parameters)."""
         parts = tf.split(state["weights"], inputs.counts, num=len(self.families))
         rows = zip(self.families, parts, state["slots"], inputs.hyper, strict=True)
@@ -267,7 +267,7 @@ class StackedProgram:
         """Each log's values by row, (R,); weights: (R, parameters)."""
         whole, left = divmod(split.examples, self.batch)
 
-        def measured(indices: Tensor, metrics: Sequence[Tensor]) -> Structure:
+        def measure(indices: Tensor, metrics: Sequence[Tensor]) -> Structure:
             unknown = tf.raw_ops.PlaceholderWithDefault(input=indices, shape=[None])
             batch = split.batch(indices if self._static else unknown)  # one for all rows
             return tf.vectorized_map(
@@ -275,14 +275,14 @@ class StackedProgram:
             )
 
         def step(place: Tensor, metrics: Sequence[Tensor]) -> Structure:
-            return place + 1, measured(place * self.batch + tf.range(self.batch), metrics)
+            return place + 1, measure(place * self.batch + tf.range(self.batch), metrics)
 
         metrics = tuple(self.layout.unmetered(tf.shape(weights)[0]))
         _, metrics = tf.while_loop(
             lambda place, *_: place < whole, step, (tf.constant(0), metrics), parallel_iterations=1
         )
         if left:
-            metrics = measured(whole * self.batch + tf.range(left), metrics)
+            metrics = measure(whole * self.batch + tf.range(left), metrics)
         return self._results_of(metrics)
 
     def _row_test(self, row: Structure, batch: Batch) -> Sequence[Tensor]:

@@ -160,7 +160,7 @@ class KerasTraining:
     def _judge_kept_weights(self) -> str:
         """Where a callback put other weights back, let the run's value be theirs; a note of it."""
         attempt, definition = self.attempt, self.loaded.definition
-        if self._keeping is None or not self._keeping.changed(self.model):
+        if self._keeping is None or not self._keeping.has_changed(self.model):
             return ""
         if epoch := self._keeping.epoch_of(self.model):
             attempt.judge_epoch(epoch)
@@ -202,7 +202,7 @@ class Reporter(keras.callbacks.Callback):
         attempt = self._attempt
         if attempt.rate_is_due(batch):
             used = current_rate(inner(self.model.optimizer))
-            attempt.used_rates(batch, np.array([used]))
+            attempt.enter_rates(batch, np.array([used]))
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         logs = logs or {}

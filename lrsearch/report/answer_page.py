@@ -57,7 +57,7 @@ def ends_text(answer: Answer) -> str:
 
 
 def inseparable_text(answer: Answer) -> str:
-    """How many others chance may part from the best; empty where there is none."""
+    """How many other settings may differ from the best by chance alone; empty for none."""
     best = answer.best.trial if answer.best else None
     others = [each for each in answer.not_separable if each != best]
     return f"{count_text(len(others), 'other')} not separable from it" if others else ""

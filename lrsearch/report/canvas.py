@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Okabe and Ito 2008: distinct under every common colour blindness. Dashes and widths distinguish
 # lines without colour.
 BLACK, GREY, BLUE, GREEN, VERMILION = "#000000", "#6e6e6e", "#0072B2", "#009E73", "#D55E00"
-# the first is drawn widest and lies lowest: an equal line above it leaves its rim
+# the first line is the widest and the lowest: where another line equals it, its edges still show
 LINES: Final[Sequence[Mapping[str, Any]]] = (
     {"color": "#0072B2", "ls": "-", "lw": 4.2},
     {"color": "#E69F00", "ls": "-", "lw": 3.0},

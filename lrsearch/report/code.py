@@ -93,7 +93,7 @@ def finalize(model):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What a setting was trained with, beside itself."""
+    """A setting, and what it was trained with."""
 
     facts: StudyFacts
     setting: Setting

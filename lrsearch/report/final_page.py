@@ -50,7 +50,7 @@ def final_text(recipe: Recipe, data: dict[str, Json]) -> str:
         f"{data['seed']}: {name} {value_text(data['value'], digits)} after "
         f"{count_text(data['epochs'], 'epoch')} and {time}."
     )
-    lines = [trained, _judged(recipe, data, digits)]
+    lines = [trained, _judgement(recipe, data, digits)]
     test = {key: each for key, each in data["logs"].items() if key.startswith("test_")}
     if test:
         told = (f"{key} {value_text(each)}" for key, each in test.items())
@@ -60,7 +60,7 @@ def final_text(recipe: Recipe, data: dict[str, Json]) -> str:
     return "\n".join(lines)
 
 
-def _judged(recipe: Recipe, data: dict[str, Json], digits: int) -> str:
+def _judgement(recipe: Recipe, data: dict[str, Json], digits: int) -> str:
     if data["epochs"] != data["epochs_of_the_study"]:
         of = count_text(data["epochs_of_the_study"], "epoch")
         return f"The study trained for {of}: its values do not tell what another length gives."

@@ -93,7 +93,7 @@ def write_notes(ledger: Ledger, study: StudyRecord, answer: Answer, records: Tri
     Returns how many were written. A note that somebody edited stays. Raises StorageUnavailable.
     """
     written, page = 0, study_note(answer)
-    texts = {each.number: trial_note(each, answer.objective) for each in _noted(records)}
+    texts = {each.number: trial_note(each, answer.objective) for each in _with_notes(records)}
 
     def renew(attrs: Mapping[str, Json], numbers: Mapping[int, int]) -> dict[str, Json]:
         nonlocal written
@@ -141,6 +141,6 @@ def _rows(attrs: Mapping[str, Json], trial_id: int | None, text: str) -> dict[st
     return {note_ver_key(trial_id): int(attrs.get(note_ver_key(trial_id), 0)) + 1, **parts, **left}
 
 
-def _noted(records: Trials) -> list[TrialRecord]:
+def _with_notes(records: Trials) -> list[TrialRecord]:
     """Finished trials, at most the newest _MOST: every page loads the rows of all notes."""
     return [each for each in records if each.is_search and each.ended][-_MOST:]

@@ -76,7 +76,7 @@ def _says(answer: Answer) -> dict[str, Json]:
 
 
 def _rows(attrs: Mapping[str, Json], text: str) -> dict[str, Json]:
-    """The rows that a figure has, those of a longer one before it emptied.
+    """The rows of a figure; further rows of a longer figure before it are emptied.
 
     Private names, read in optuna-dashboard 0.21.0: its public function takes a figure of plotly's,
     and a transaction for each row.

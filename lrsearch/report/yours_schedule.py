@@ -34,13 +34,13 @@ class YoursSchedule:
 
 def yours_schedule(facts: StudyFacts, curve: Sequence[CurvePoint]) -> YoursSchedule | None:
     """None where neither source tells, or where the rate is zero throughout."""
-    found = _sampled(facts)
-    if found is None or not _followed(found, facts, curve):
-        found = _recorded(facts, curve) or found
+    found = _from_samples(facts)
+    if found is None or not _follows(found, facts, curve):
+        found = _from_curve(facts, curve) or found
     return found if found is not None and found.peak > 0 else None
 
 
-def _sampled(facts: StudyFacts) -> YoursSchedule | None:
+def _from_samples(facts: StudyFacts) -> YoursSchedule | None:
     rates = facts.yours_rates
     if rates is None and facts.yours.schedule == "constant":
         rates = (facts.yours.learning_rate,)
@@ -50,14 +50,14 @@ def _sampled(facts: StudyFacts) -> YoursSchedule | None:
     return YoursSchedule(parts=tuple(np.linspace(0, 1, len(rates))), rates=rates, by_epoch=False)
 
 
-def _recorded(facts: StudyFacts, curve: Sequence[CurvePoint]) -> YoursSchedule | None:
+def _from_curve(facts: StudyFacts, curve: Sequence[CurvePoint]) -> YoursSchedule | None:
     if not curve:
         return None
     parts, rates = zip(*((each.epoch / facts.epochs, each.rate) for each in curve), strict=True)
     return YoursSchedule(parts=parts, rates=rates, by_epoch=True)
 
 
-def _followed(schedule: YoursSchedule, facts: StudyFacts, curve: Sequence[CurvePoint]) -> bool:
+def _follows(schedule: YoursSchedule, facts: StudyFacts, curve: Sequence[CurvePoint]) -> bool:
     """Whether every recorded rate is the schedule's.
 
     The rate at the run's end does not count: it may belong to an update after the run.

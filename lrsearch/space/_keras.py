@@ -16,9 +16,10 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     """A setting's learning rate by update, as Keras asks for it.
 
     `accumulation` is the optimizer's gradient_accumulation_steps: Keras then counts batches, and
-    this schedule counts updates. Computed in float64, where a million steps and a restart's edge
-    are exact, and handed over as float32; where Keras computes in float64, as that: Muon multiplies
-    gradients with the rate as it comes, and TensorFlow refuses to mix the two.
+    this schedule counts updates. Rates are computed in float64, where a million steps and a
+    restart's edge are exact, and handed over as float32. Where Keras computes in float64, they stay
+    float64: Muon multiplies gradients with the rate as it comes, and TensorFlow refuses to mix the
+    two types.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
 """The axis of rates: what a peak rate is relative to, so that all trials stand on one axis.
 
 A peak rate is divided by what suits its optimizer, batch size and momentum under a constant
-schedule, and by the gain of its schedule: at 1 stand the optimizer's reference rate on a constant
-schedule and, on another shape, the peak that does as much. People see real rates. Knows settings;
-nothing of Optuna and Keras.
+schedule, and by the gain of its schedule. So the optimizer's reference rate on a constant schedule
+stands at 1, as does the peak on another shape that does as much. People see real rates. Knows
+settings; nothing of Optuna and Keras.
 """
 
 from __future__ import annotations

@@ -164,8 +164,8 @@ def change_attrs(
 ) -> None:
     """Write the system attributes that `change` returns, and those that people see, in bulk.
 
-    A thousand attributes, each by itself, would take a minute. `says` goes along: with a change
-    alone is it written.
+    A thousand attributes, each by itself, would take a minute. `says` is written only together with
+    a change.
     """
     if not lock_optuna_study(tx, study_id):
         return

@@ -6,8 +6,11 @@ import itertools
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from urllib.parse import urlsplit
 
 from mlflow.entities import Metric, Param
+from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.tracking import MlflowClient
 
 from lrsearch.trackers.runs import Run, Tracker
@@ -17,7 +20,7 @@ _KEY = "lrsearch.training"
 _BATCH = 1000  # metrics and parameters in one call, at most
 
 
-def open(where: str, study: str) -> Tracker:  # noqa: A001 - called as a member
+def open(where: str) -> Tracker:  # noqa: A001 - called as a member
     # MLflow's own retries take minutes; a sender tries again by itself.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
@@ -25,23 +28,26 @@ def open(where: str, study: str) -> Tracker:  # noqa: A001 - called as a member
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    return _MLflow(MlflowClient(tracking_uri=where), study)
+    if urlsplit(where).scheme.split("+")[0] in DATABASE_ENGINES:
+        # A client that is made for a database loads this, for 0.8 s, and makes its tables.
+        import_module("mlflow.store.tracking.sqlalchemy_store")
+    return _MLflow(where)
 
 
 class _MLflow:
-    def __init__(self, client: MlflowClient, study: str) -> None:
-        self._client, self._study = client, study
-        self._id: str | None = None
+    def __init__(self, where: str) -> None:
+        self._where = where
 
-    @property
-    def _experiment(self) -> str:
-        if self._id is None:
-            found = self._client.get_experiment_by_name(self._study)
-            made = found.experiment_id if found else self._client.create_experiment(self._study)
-            self._id = str(made)
-        return self._id
+    def begin(self, study: str) -> set[str]:
+        self._client = MlflowClient(tracking_uri=self._where)
+        found = self._client.get_experiment_by_name(study)
+        if found is None:
+            self._experiment = self._client.create_experiment(study)
+            return set()
+        self._experiment = found.experiment_id
+        return self._known()
 
-    def known(self) -> set[str]:
+    def _known(self) -> set[str]:
         keys: set[str] = set()
         token = None
         while True:

@@ -26,15 +26,16 @@ _DONE = "sent"  # a file in a run's folder: the run is whole
 _ANSWER = "answer"
 
 
-def open(where: str, study: str) -> Tracker:  # noqa: A001 - called as a member
-    return _TensorBoard(Path(where) / plain_name(study))
+def open(where: str) -> Tracker:  # noqa: A001 - called as a member
+    return _TensorBoard(Path(where))
 
 
 class _TensorBoard:
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._root = self._folder = folder
 
-    def known(self) -> set[str]:
+    def begin(self, study: str) -> set[str]:
+        self._folder = self._root / plain_name(study)
         return {each.parent.name for each in self._folder.glob(f"*/{_DONE}")}
 
     def send(self, runs: Sequence[Run]) -> None:

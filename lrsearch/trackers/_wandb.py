@@ -25,17 +25,18 @@ _SETTINGS = {
 }
 
 
-def open(where: str, study: str) -> Tracker:  # noqa: A001 - called as a member
-    return _Wandb(where, study)
+def open(where: str) -> Tracker:  # noqa: A001 - called as a member
+    return _Wandb(where)
 
 
 class _Wandb:
     """Its own variables count: WANDB_MODE=offline, WANDB_DIR, WANDB_ENTITY, WANDB_API_KEY."""
 
-    def __init__(self, project: str, study: str) -> None:
-        self._project, self._study = project, study
+    def __init__(self, project: str) -> None:
+        self._project, self._study = project, ""
 
-    def known(self) -> set[str]:
+    def begin(self, study: str) -> set[str]:
+        self._study = study
         if wandb.setup().settings.mode == "offline":
             return self._offline()
         path = f"{wandb.setup().settings.entity or wandb.Api().default_entity}/{self._project}"

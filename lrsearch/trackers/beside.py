@@ -1,7 +1,7 @@
 """The process beside a search that sends its trainings to trackers while the search goes on.
 
-It is `lrsearch log --follow`, which begins when the first training has ended: what a tracker's
-library costs to load then falls into no calibration and no first trace.
+It is `trackers/process.py`, and begins with the search: it loads its libraries while cores are
+free, as they are before the workers start and while one of them inspects the study.
 """
 
 from __future__ import annotations
@@ -12,19 +12,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from shlex import join
 
-from lrsearch.messages import Event, Listener, PoolEnded, StudyBegun, TrialEnded
+from lrsearch.messages import Event, Listener, PoolEnded, StudyBegun
 from lrsearch.progress.listeners import ignore
 from lrsearch.trackers.places import Place
 
 # For what has ended in the last moment, once the search itself is over.
-LAST_SECONDS = 20.0
-# A sender whose libraries are loaded gets a ninth of what a training gets of a core that both want.
-NICE = 10
-_PROGRAM = (sys.executable, "-P", "-m", "lrsearch")
-_AUTOGROUP = Path("/proc/self/autogroup")  # where it is there, niceness counts among sessions by it
+LAST_SECONDS = 30.0
+_PROGRAM = (sys.executable, "-P", "-m", "lrsearch.trackers.process")
 
 Say = Callable[[str], None]
 
@@ -46,46 +42,33 @@ def send_beside(places: Sequence[str], storage: Callable[[], str], say: Say) -> 
     def hear(event: Event) -> None:
         match event.message:
             case StudyBegun(study=study):
-                sender.study = study
-            case TrialEnded():
-                sender.start()
+                sender.follow(study)
             case PoolEnded():
                 sender.conclude()
             case _:
                 pass
 
+    sender.start()
     try:
         yield hear
-        sender.start()  # the study may have been over already
     finally:
         sender.end()
-
-
-def give_way() -> None:
-    """Let trainings on this machine go first from now on."""
-    os.nice(NICE)
-    with suppress(OSError):
-        _AUTOGROUP.write_text(str(NICE))
 
 
 class _Beside:
     """The process, from its start to its end."""
 
     def __init__(self, places: Sequence[str], storage: str, say: Say) -> None:
-        self._to = [word for each in places for word in ("--to", each)]
-        self._storage, self._say = storage, say
-        self.study: str | None = None
+        self._places, self._storage, self._say = places, storage, say
+        self._study: str | None = None
+        self._failure = ""
         self._process: subprocess.Popen[str] | None = None
-        self._tried = False
 
     def start(self) -> None:
-        """Start it, where there is a study and it has not been started."""
-        if self._tried or self.study is None:
-            return
-        self._tried = True
+        """Start it; it loads the trackers' libraries."""
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [*_PROGRAM, "log", "--follow", *self._to, "--", self.study],
+                [*_PROGRAM, *self._places],
                 # the URL may hold a password, which no command line may show
                 env=os.environ | {"LRSEARCH_STORAGE": self._storage},
                 stdin=subprocess.PIPE,
@@ -96,10 +79,23 @@ class _Beside:
                 start_new_session=True,  # a terminal's Ctrl-C reaches the search alone
             )
         except OSError as error:
-            self._warn(f"no process can be started for the tracker: {error.strerror}")
+            self._failure = f"no process can be started for the tracker: {error.strerror}"
             return
         self._relay = threading.Thread(target=self._pass_on, args=(self._process,), daemon=True)
         self._relay.start()
+
+    def follow(self, study: str) -> None:
+        """Let it send the trainings of `study`."""
+        if self._study is not None:
+            return
+        self._study = study
+        if self._process is None:
+            self._warn(self._failure)
+            return
+        assert self._process.stdin is not None
+        with suppress(OSError):  # it has left, and has said why
+            self._process.stdin.write(f"{study}\n")
+            self._process.stdin.flush()
 
     def conclude(self) -> None:
         """Let it send what is left, and leave."""
@@ -110,10 +106,12 @@ class _Beside:
             self._process.stdin.close()
 
     def end(self) -> None:
-        """Wait until it has left; it is killed where that takes too long."""
+        """Wait until it has left; it is killed where that takes too long, or has no study."""
         if self._process is None:
             return
         self.conclude()
+        if self._study is None:
+            self._process.kill()
         try:
             self._process.wait(LAST_SECONDS)
         except subprocess.TimeoutExpired:
@@ -123,7 +121,8 @@ class _Beside:
         self._relay.join(1.0)  # what the tracker's library started may hold the pipe for longer
 
     def _warn(self, text: str) -> None:
-        later = join(["lrsearch", "log", str(self.study), *self._to])
+        to = [word for each in self._places for word in ("--to", each)]
+        later = join(["lrsearch", "log", str(self._study), *to])
         self._say(f"lrsearch: {text}; send the rest with: {later}")
 
     def _pass_on(self, process: subprocess.Popen[str]) -> None:

@@ -44,7 +44,7 @@ class Place:
     def __str__(self) -> str:
         return f"{self.kind}={self.where}"
 
-    def open(self, study: str) -> Tracker:
-        """The tracker, for the runs of one study."""
-        tracker: Tracker = import_module(f"lrsearch.trackers._{self.kind}").open(self.where, study)
+    def open(self) -> Tracker:
+        """The tracker, its library loaded; until it begins, nothing is written and nobody asked."""
+        tracker: Tracker = import_module(f"lrsearch.trackers._{self.kind}").open(self.where)
         return tracker

@@ -35,8 +35,8 @@ class Run:
 class Tracker(Protocol):
     """Where runs go."""
 
-    def known(self) -> set[str]:
-        """The keys of the study's runs that are there already."""
+    def begin(self, study: str) -> set[str]:
+        """Turn to the runs of `study`; returns the keys of those that are there already."""
 
     def send(self, runs: Sequence[Run]) -> None:
         """Write some runs, each of them whole. Raises whatever the tracker's library raises."""

@@ -20,7 +20,9 @@ from lrsearch.values import StudyState, TrialRecord
 if TYPE_CHECKING:
     from lrsearch.storage import Ledger
 
-EVERY_SECONDS = 5.0  # between two looks at the ledger
+# Between two looks at the ledger. What is left at the end is sent while the answer is made, when
+# all cores but one are free.
+EVERY_SECONDS = 10.0
 _BATCH = 50  # runs that are made before they are sent
 
 
@@ -28,25 +30,18 @@ def follow(
     senders: Sequence[Sender],
     over: threading.Event,
     warn: Callable[[str], None],
-    *,
-    loaded: Callable[[], None],
 ) -> None:
     """Send until the study has ended or `over` is set, and what is left then.
 
-    A tracker that is away is tried again at every look, and said once. `loaded` is called once,
-    after the first look, which loads the trackers' libraries. Raises EnvironmentProblem where a
-    tracker is away in the end.
+    A tracker that is away is tried again at every look, and said once. Raises EnvironmentProblem
+    where a tracker is away in the end.
     """
     said: set[Sender] = set()
-    first = True
     while True:
         last = over.is_set() or all(each.is_over() for each in senders)
         failures = {each: error for each in senders if (error := _try(each)) is not None}
         if last:
             break
-        if first:
-            loaded()
-            first = False
         for each in failures.keys() - said:
             warn(str(failures[each]))
         said |= failures.keys()
@@ -101,11 +96,9 @@ class Sender:
             return True
 
     def _send_runs(self) -> None:
+        tracker = self._open()
         fresh = [each for each in self._follower.records if each.ended]
         fresh = [each for each in fresh if key_of(each) not in self._sent]
-        if not fresh:
-            return
-        tracker = self._open()
         for start in range(0, len(fresh), _BATCH):
             runs = list(map(self._run, fresh[start : start + _BATCH]))
             runs = [each for each in runs if each.key not in self._sent]
@@ -115,8 +108,9 @@ class Sender:
 
     def _open(self) -> Tracker:
         if self._tracker is None:
-            self._tracker = self.place.open(self._study.name)
-            self._sent = self._tracker.known()
+            tracker = self.place.open()
+            self._sent = tracker.begin(self._study.name)
+            self._tracker = tracker
         return self._tracker
 
     def _run(self, record: TrialRecord) -> Run:

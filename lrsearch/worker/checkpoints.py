@@ -168,7 +168,7 @@ class CheckpointStore:
 
 
 def folder_of(study: StudyRecord) -> str:
-    """The name of a study's folder: its name and birth, since databases may share a root.
+    """The name of a study's folder: its name and creation time, since databases may share a root.
 
     Where file systems do not allow such a long name, the study's name is cut, and a hash of the
     whole name is added.

@@ -162,7 +162,7 @@ class Recorder:
     def __init__(self, failures):
         self.failures, self.runs, self.verdicts = failures, [], []
 
-    def known(self):
+    def begin(self, _study):
         return {"0"}
 
     def send(self, runs):
@@ -182,7 +182,7 @@ def test_a_tracker_that_is_away_gets_everything_once_it_is_back(tmp_path, monkey
         for _ in range(2):
             finish(ledger, claim(ledger, study, worker))
         tracker = Recorder(failures=1)
-        monkeypatch.setattr(Place, "open", lambda _self, _study: tracker)
+        monkeypatch.setattr(Place, "open", lambda _self: tracker)
         sender = Sender(ledger, "toy", Place(kind="wandb", where="any"))
         with pytest.raises(EnvironmentProblem, match=r"away.*lrsearch log toy --to wandb=any"):
             sender.send()

@@ -76,7 +76,7 @@ def schedules_figure(
     best, yours = answer.best, find_yours(records)
     if best is not None and not best.is_yours:
         total = study.facts.total_steps(best.setting.batch_size)
-        name, points = f"best, trial {best.trial}", _searched(best.setting, total)
+        name, points = f"best, trial {best.trial}", _schedule_points(best.setting, total)
         found.append(ScheduleLine(name=name, style="l0", points=points, updates=total))
     if yours is not None and yours.setting is not None:
         known = yours_schedule(study.facts, curves.get(yours.id, ()))
@@ -92,7 +92,7 @@ def schedules_figure(
     return both_sizes(lambda width: _draw_schedules(study, found, width), label)
 
 
-def _searched(setting: Setting, total: int) -> Points:
+def _schedule_points(setting: Setting, total: int) -> Points:
     import numpy as np
 
     every = rates(setting, total)

@@ -33,7 +33,7 @@ def report_file(data: ReportData) -> str:
 
 
 def report_body(data: ReportData) -> Markup:
-    """What a live page replaces when the study went on."""
+    """The part of a live page that is replaced when the study changes."""
     foot = tag("footer", f"lrsearch {VERSION}")
     return tag("main", definitions(), sections(data), foot)
 

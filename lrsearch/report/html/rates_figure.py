@@ -264,7 +264,7 @@ def _legend(figure: RatesFigure) -> Markup:
     return join([choice, tag("p", shown, class_="legend")])
 
 
-def _ended(state: TrialState) -> Callable[[RatesFigure], bool]:
+def _has_ended(state: TrialState) -> Callable[[RatesFigure], bool]:
     return lambda figure: any(each.state is state for each in figure.shown)
 
 
@@ -293,8 +293,8 @@ _MARKS: Final[tuple[tuple[Markup, str, Callable[[RatesFigure], bool]], ...]] = (
         "yours",
         lambda figure: figure.answer.yours is not None and figure.answer.yours.value is not None,
     ),
-    (mark("cross", 0, 0), "diverged", _ended(TrialState.DIVERGED)),
-    (mark("tick", 0, 0), "pruned", _ended(TrialState.PRUNED)),
+    (mark("cross", 0, 0), "diverged", _has_ended(TrialState.DIVERGED)),
+    (mark("tick", 0, 0), "pruned", _has_ended(TrialState.PRUNED)),
     (mark("down", 0, 0), "outside the frame", _has_outside),
     (
         tag("rect", **_AREA, class_="band"),

@@ -92,10 +92,10 @@ def _section(name: str, title: str, *content: Content) -> Markup | None:
 
 
 def _figure(name: str, title: str, caption: str, figure: Markup | None) -> Markup | None:
-    return _section(name, title, _captioned(figure, caption))
+    return _section(name, title, _caption(figure, caption))
 
 
-def _captioned(figure: Markup | None, caption: str) -> Markup | None:
+def _caption(figure: Markup | None, caption: str) -> Markup | None:
     return None if figure is None else tag("figure", figure, tag("figcaption", caption))
 
 
@@ -110,7 +110,7 @@ def _band(answer: Answer) -> Markup | None:
 def _rates(data: ReportData) -> Markup | None:
     retested = any(each.seeds for each in data.answer.retested)
     figure = rates_figure(data.study, data.records, data.answer)
-    return _captioned(figure, _RATES + _RETESTED * retested)
+    return _caption(figure, _RATES + _RETESTED * retested)
 
 
 # -- cost ----------------------------------------------------------------------------------------
