@@ -143,9 +143,7 @@ class Simulation:
         last = len(records) + self.plan.total
         while len(records) < last:
             board, left = build_leaderboard(FACTS, records), last - len(records)
-            pairs = next_retests(
-                board, records, Direction.MINIMIZE, left=left, scores=self.scores
-            )
+            pairs = next_retests(board, records, Direction.MINIMIZE, left=left)
             if not pairs:
                 return
             self._retest(records, pairs)

@@ -10,15 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from lrsearch.answer.fold_noise import FoldNoise, fold_noise
 from lrsearch.answer.fold_share import rows_part
 from lrsearch.answer.leaderboard import Contender, Leaderboard
 from lrsearch.answer.seed_noise import SeedNoise, seed_noise
 from lrsearch.values import Direction
-
-Noise: TypeAlias = SeedNoise | FoldNoise
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +29,7 @@ class Repeats:
     """
 
     costs: tuple[tuple[float, ...], ...]
-    noise: Noise | None
+    noise: SeedNoise | FoldNoise | None
     ratio: float = 0.0
     folds: tuple[int, ...] = ()
     rows_part: float = 1.0

@@ -15,13 +15,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from lrsearch.answer.alike import noise_of
+from lrsearch.answer.final_look import costs_of
 from lrsearch.answer.leaderboard import Leaderboard
 from lrsearch.answer.margin import ONE_PERCENT
-from lrsearch.answer.measured import Measured, measure
 from lrsearch.answer.more_retests import best_settings
-from lrsearch.answer.paired_rows import Scores
-from lrsearch.answer.repeats import Noise
+from lrsearch.answer.seed_noise import SeedNoise, seed_noise
 from lrsearch.values import Direction, Trials
 
 FIRST = 5  # settings beside yours that are retested once before the race
@@ -29,16 +27,11 @@ _LEVEL = 0.997
 
 
 def next_retests(
-    leaderboard: Leaderboard,
-    records: Trials,
-    direction: Direction,
-    *,
-    left: int,
-    scores: Scores | None = None,
+    leaderboard: Leaderboard, records: Trials, direction: Direction, *, left: int
 ) -> tuple[tuple[int, int], ...]:
     """The next retests as (trial, repeat), at most `left`; none where the race is decided.
 
-    `scores` are the study's row scores, as the verdict has them. To be asked for when no retest waits or trains.
+    To be asked for when no retest waits or trains.
     """
     done: dict[int, set[int]] = {}
     for each in records:
@@ -52,14 +45,11 @@ def next_retests(
     first = [(each, 0) for each in dict.fromkeys((*best, *mine)) if each not in done]
     if first:
         return tuple(first[:left])
-    measured = measure(leaderboard, records, direction, scores or {})
-    pair = find_pair(leaderboard, direction, measured)
+    pair = find_pair(leaderboard, direction)
     return tuple(_further(dict.fromkeys((*pair, *mine)), done)[:left]) if pair else ()
 
 
-def find_pair(
-    leaderboard: Leaderboard, direction: Direction, measured: Measured | None
-) -> tuple[int, int] | None:
+def find_pair(leaderboard: Leaderboard, direction: Direction) -> tuple[int, int] | None:
     """The leader and its challenger: the setting that is told apart from it with least certainty.
 
     None where the leader is told apart from every other, or is as good as all that it is not told
@@ -70,10 +60,8 @@ def find_pair(
     ]
     if len(group) < 2 or any(each.retest and each.retest.copies for each in group):  # noqa: PLR2004
         return None
-    repeats = noise_of(group, leaderboard, direction, measured)
-    assert repeats is not None  # a study with folds has no race
-    costs, noise = repeats.costs, repeats.noise
-    margin = ONE_PERCENT.of(_mean(costs[0]))
+    costs = [costs_of(each, direction) for each in group]
+    noise, margin = seed_noise(costs), ONE_PERCENT.of(_mean(costs[0]))
     open_places = [
         place for place in range(1, len(group)) if not _decided(costs, place, noise, margin)
     ]
@@ -96,13 +84,13 @@ def _mean(costs: Sequence[float]) -> float:
     return math.fsum(costs) / len(costs)
 
 
-def _error(costs: Sequence[Sequence[float]], place: int, noise: Noise) -> float:
+def _error(costs: Sequence[Sequence[float]], place: int, noise: SeedNoise) -> float:
     """The standard error of the difference between the leader's mean and that at `place`."""
     shares = ((each, 1 / len(costs[each])) for each in (0, place))
     return math.sqrt(math.fsum(share * noise.variance(each) for each, share in shares))
 
 
-def _gap(costs: Sequence[Sequence[float]], place: int, noise: Noise | None) -> float:
+def _gap(costs: Sequence[Sequence[float]], place: int, noise: SeedNoise | None) -> float:
     """How far the setting is behind the leader, in standard errors; in costs without a noise.
 
     With equal errors this is the transportation cost of Russo's top-two rule (2020).
@@ -113,7 +101,7 @@ def _gap(costs: Sequence[Sequence[float]], place: int, noise: Noise | None) -> f
 
 
 def _decided(
-    costs: Sequence[Sequence[float]], place: int, noise: Noise | None, margin: float
+    costs: Sequence[Sequence[float]], place: int, noise: SeedNoise | None, margin: float
 ) -> bool:
     """Whether the leader and that setting are apart, or within the margin, beyond chance."""
     if noise is None:
