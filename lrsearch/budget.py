@@ -11,12 +11,10 @@ RETESTED = 4  # settings that are retested: the best three and yours
 WHOLE = 3  # settings: fewer of them on every seed picked worse than more of them on one seed
 # (trainings below this, their retests): benchmarks/small_budgets.py, in docs/benchmarks.md
 FEW = ((10, 0), (20, 2), (27, 3))
-SMALL = 24  # trials: a smaller search does not look at every optimizer's reference
-REFERENCES = 3  # optimizers that are tried at their reference in a small search
+REFERENCES = 3  # optimizers that are tried at their reference
 IN_FLIGHT = 5  # a study's trials over this may be in training at once
-# Full runs before `--pruner auto` stops a trial. With 4, the default sampler's picks were worse
-# than without a rule on four of seven tables, by up to 4.2 standard errors (docs/benchmarks.md).
-FULL_RUNS = 16
+# Full runs before `--pruner auto` stops a trial (docs/decisions.md, pruning).
+FULL_RUNS = 8
 OPEN_BUDGET = 40  # the assumed number of trials where time alone limits them
 
 
@@ -51,12 +49,11 @@ def divide_in_halves(trainings: int, seeds: int) -> tuple[int, int]:
 def count_references(trials: int | None, optimizers: int) -> int:
     """How many optimizers are tried at their reference before the search proper.
 
-    All, but no more than REFERENCES in a search of fewer than SMALL trials: there the others'
-    references taught less than sampled trials did.
+    At most REFERENCES. A bad reference keeps the model away from an optimizer whose best rates lie
+    further off, and sampled trials teach more (docs/decisions.md, the bill).
     """
-    if trials is None or trials >= SMALL:
-        return optimizers
-    return max(0, min(REFERENCES, optimizers, trials - 2))
+    most = min(REFERENCES, optimizers)
+    return most if trials is None else max(0, min(most, trials - 2))
 
 
 def expected_retests(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lrsearch.storage import Ledger
 
 RETRIES = 2
-# Optimizers of the default space by what their references taught. A small search tries the first
+# Optimizers of the default space by what their references taught. A search tries the first
 # three alone: docs/benchmarks.md has other orders and numbers, under small budgets.
 TRIED_FIRST = ("adamw", "momentum", "rmsprop", "adam", "sgd", "adagrad")
 

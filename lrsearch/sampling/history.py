@@ -19,6 +19,9 @@ MOST: Final = 300  # outcomes that the process sees: more cost time, and say lit
 # A trial in training counts with this score, and with next to no noise: as if it had ended badly.
 PENDING_SCORE: Final = FLAT
 PENDING_NOISE: Final = 1e-3
+# The score of a stopped trial is a guess. As sure as an end's, it keeps the model away from where a
+# good trial was stopped by mistake (docs/decisions.md, pruning).
+STOPPED_NOISE: Final = 0.2
 # The range of rates grows where the best lies within NEAR_END decades of an end, to BEYOND decades
 # from the best.
 NEAR_END: Final = 0.5
@@ -40,7 +43,7 @@ class History:
             len(kept), len(view.dimensions)
         )
         self._scores = scores[kept]
-        self._noise = np.array([NOISE / each.trainings for each in self.outcomes])
+        self._noise = np.array([_noise_of(each) for each in self.outcomes])
         self._pending: list[Floats] = []
         for each in trials:
             record = each.record
@@ -127,6 +130,10 @@ class History:
         down = max(0.0, low - (place - BEYOND)) if place < low + NEAR_END else 0.0
         up = max(0.0, place + BEYOND - high) if place > high - NEAR_END else 0.0
         return down, up
+
+
+def _noise_of(outcome: Outcome) -> float:
+    return NOISE / outcome.trainings if outcome.costs or not outcome.stopped else STOPPED_NOISE
 
 
 def _fewer(scores: Floats) -> NDArray[np.intp]:

@@ -1,10 +1,11 @@
 """When to stop a trial early, learned from this study's own full runs.
 
-One fixed rule is free on one problem and ruinous on the next: what looks best early may end well or
-badly. So the rule takes the trials that ran to their end and ended well. It asks which rank the
-worst of them had at this rung. A trial that ranks clearly lower is stopped. Where early values say
-nothing, some good run was last at the rung, and no trial is stopped. Some trials run on as
-controls, whatever the rule says, so that the rule is checked all the time.
+One fixed rule is free on one problem and ruinous on the next: what looks best early may end well
+or badly. So the rule takes the trials that ran to their end and ended well. It asks how many places
+they gained from this rung to their end, at most. A trial that would have to gain clearly more, to
+be among the best three, is stopped. Where early values say nothing, some good run was last at the
+rung, and no trial is stopped. Some trials run on as controls, whatever the rule says, so that the
+rule is checked all the time.
 
 Pure functions of numbers.
 """
@@ -12,6 +13,8 @@ Pure functions of numbers.
 from __future__ import annotations
 
 import hashlib
+import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, final
@@ -21,6 +24,8 @@ from lrsearch.values import Direction
 
 SHARES: Final = (1 / 16, 1 / 8, 1 / 4, 1 / 2)  # of a run's updates: where its rungs lie
 GOOD: Final = 1 / 3  # of the full runs: those that ended well
+PICKED: Final = 3  # settings that a study compares by retests: what is behind them wins nothing
+MARGIN: Final = 0.6  # of the mean gap between good runs
 ONE_CONTROL_IN: Final = 20
 
 
@@ -52,40 +57,38 @@ def is_control(seed: int, number: int) -> bool:
     return int.from_bytes(digest[:8], "big") % ONE_CONTROL_IN == 0
 
 
-def ranks_too_low(value: float, others: Sequence[Seen], direction: Direction) -> bool:
-    """Whether no full run that ended well ranked as low as `value` at this rung.
+def is_too_far_behind(value: float, others: Sequence[Seen], direction: Direction) -> bool:
+    """Whether a trial with `value` at this rung would need more than any good run made up.
 
-    `others` are all who reached the rung, the trial itself among them. A rank is the share of the
-    others with a better value; ties count for the trial. The margin is 1 / (q + 1) for q good runs:
-    so far beyond the worst of q lies, on average, the next one's rank.
+    `others` are all who reached the rung; the full runs among them alone are asked. Places are
+    shares of the other full runs that were better, at the rung or at the end; ties count for the
+    trial. The trial goes on while it is no further behind the last of the PICKED best than the
+    good run that gained most places from the rung to its end, and a margin further: MARGIN of
+    1 / (q + 1) for q good runs, since so far beyond the best of q lies, on average, the next one.
     """
-    good = _ended_well(others, direction)
+    full = [each for each in others if each.ended]
+    if len(full) < FULL_RUNS:
+        return False
+    rung = sorted(direction.cost(each.value) for each in full)
+    ends = sorted(_end(each, direction) for each in full)
+    good = [each for each in full if _ended_well(each, ends, direction)]
     if not good:
         return False
-    costs = sorted(direction.cost(each.value) for each in others)
-    lowest = direction.worst(each.value for each in good)
-    limit = _rank(direction.cost(lowest), costs) + 1 / (len(good) + 1)
-    return _rank(direction.cost(value), costs) > limit
+    rivals = len(full) - 1
+    gained = max(
+        bisect_left(rung, direction.cost(each.value)) - bisect_left(ends, _end(each, direction))
+        for each in good
+    )
+    limit = (PICKED - 1 + gained) / rivals + MARGIN / (len(good) + 1)
+    return bisect_left(rung, direction.cost(value)) / len(full) > limit
 
 
-def _ended_well(others: Sequence[Seen], direction: Direction) -> list[Seen]:
-    """The best third of the full runs, ties included; none where nothing can be learned.
-
-    A run that diverged, or has no value at its end, ended badly. Nothing can be learned of too few
-    full runs, and of those that all ended alike.
-    """
-    ended = [each for each in others if each.ended]
-    count = round(GOOD * len(ended))
-    finals = sorted(direction.cost(each.final) for each in ended if each.final is not None)
-    if len(ended) < FULL_RUNS or not finals:
-        return []
-    limit = finals[min(count, len(finals)) - 1]
-    good = [
-        each for each in ended if each.final is not None and direction.cost(each.final) <= limit
-    ]
-    return good if len(good) < len(ended) else []
+def _end(run: Seen, direction: Direction) -> float:
+    """The cost at the end; infinite for a run that diverged or has no value there."""
+    return math.inf if run.final is None else direction.cost(run.final)
 
 
-def _rank(cost: float, costs: Sequence[float]) -> float:
-    """The share of the others that cost less; `costs` are everybody's, its own among them."""
-    return sum(other < cost for other in costs) / max(1, len(costs) - 1)
+def _ended_well(run: Seen, ends: Sequence[float], direction: Direction) -> bool:
+    """Whether the run is among the best third by its end, ties included; `ends` ascend."""
+    count = max(PICKED, round(GOOD * len(ends)))
+    return run.final is not None and _end(run, direction) <= ends[count - 1]

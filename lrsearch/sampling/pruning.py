@@ -18,7 +18,7 @@ from typing import Final, TypeAlias, final
 
 from lrsearch.choices import check_choice
 from lrsearch.errors import InvalidValue
-from lrsearch.sampling.learned_stopping import Seen, is_control, learned_rungs, ranks_too_low
+from lrsearch.sampling.learned_stopping import Seen, is_control, is_too_far_behind, learned_rungs
 from lrsearch.values import Direction, Verdict
 
 REDUCTION: Final = 3  # asha and hyperband keep about one trial in three at a rung
@@ -118,7 +118,7 @@ def _outside_top_share(value: float, others: Sequence[Seen], direction: Directio
 
 
 PRUNERS: dict[str, tuple[Rungs, Worse]] = {
-    LEARNED: (lambda epochs, _number: learned_rungs(epochs), ranks_too_low),
+    LEARNED: (lambda epochs, _number: learned_rungs(epochs), is_too_far_behind),
     "none": (lambda _epochs, _number: (), lambda _value, _others, _direction: False),
     "median": (_every_epoch, _below_median),
     "asha": (_halving, _outside_top_share),

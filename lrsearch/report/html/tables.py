@@ -27,7 +27,7 @@ _SHADES = 5  # of a cell, by its rank among all
 _MOST_REASONS = 20
 _LONGEST = 4000  # characters of a traceback
 _PRUNED_BY = {
-    "auto": "Worse than any full run that ended well was at the same epoch.",
+    "auto": "Further behind than any full run that ended well made up from the same epoch on.",
     "median": "Worse than the median of the others at the same epoch.",
     "asha": "Not among the best third at the same epoch.",
     "hyperband": "Not among the best third at the same epoch.",

@@ -87,7 +87,7 @@ def test_by_fit_every_training_is_traced_anew_and_whole_epochs_hold_their_valida
 
 @pytest.mark.parametrize(
     ("pruner", "trials", "stops"),
-    [("none", 40, False), ("auto", 16, False), ("auto", 17, True), ("auto", None, True), ("asha", 9, True)],
+    [("none", 40, False), ("auto", 8, False), ("auto", 9, True), ("auto", None, True), ("asha", 9, True)],
 )  # fmt: skip
 def test_the_time_is_that_of_whole_trainings_where_trials_may_be_stopped_early(
     study, pruner, trials, stops

@@ -178,7 +178,9 @@ def test_what_was_pruned_is_named_by_rule_and_epoch_and_its_value_widens_no_fram
     of_rule = study()
     of_rule = replace(of_rule, plan=replace(of_rule.plan, pruner="auto"))
     words = Page(report(of_rule, [*done, *pruned])).words
-    assert "Worse than any full run that ended well was at the same epoch" in words
+    assert (
+        "Further behind than any full run that ended well made up from the same epoch on" in words
+    )
     assert "after epoch 2 of 20 (trials 4, 5)" in words
     assert "after epoch 3 of 20 (trial 6)" in words
     assert search_values([*done, *pruned]) == [0.9, 0.91, 0.92, 0.93]

@@ -9,8 +9,8 @@ from lrsearch.sampling import Seen, pruning_rule
 from lrsearch.sampling.learned_stopping import (
     ONE_CONTROL_IN,
     is_control,
+    is_too_far_behind,
     learned_rungs,
-    ranks_too_low,
 )
 from lrsearch.values import Direction
 
@@ -28,7 +28,7 @@ def going(value):
 
 
 def stopped(value, others, direction=DOWN):
-    return ranks_too_low(value, [*others, going(value)], direction)
+    return is_too_far_behind(value, [*others, going(value)], direction)
 
 
 # Early values tell the end exactly, and not at all: eighteen full runs.
@@ -36,10 +36,23 @@ FAITHFUL = [ran(float(place), float(place)) for place in range(18)]
 MISLEADING = [ran(float(place), float(-place)) for place in range(18)]
 
 
-def test_a_trial_that_looks_worse_than_any_good_run_ever_did_is_stopped():
-    # Of 18 the best third, 6, stood up to rank 5/18; the margin is 1/7.
+def test_where_nobody_gains_a_place_all_but_the_first_few_are_stopped():
+    # The third of 18 is at 2/17; six good runs gained nothing; the margin is 0.6/7.
     kept = [place for place in range(19) if not stopped(place - 0.5, FAITHFUL)]
-    assert kept == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert kept == [0, 1, 2, 3]
+
+
+def test_a_trial_may_stand_as_much_lower_as_a_good_run_gained():
+    """The second best of 18 stood at place 7: six places are 6/17 more."""
+    late = [ran(7.2, 0.5), *(each for each in FAITHFUL if each.value != 7.0)]
+    kept = [place for place in range(19) if not stopped(place - 0.5, late)]
+    assert kept == [*range(11)]
+
+
+def test_what_a_run_gained_that_ended_badly_is_no_hope():
+    """The last but one at the rung ended in the middle, which is not among the best third."""
+    late = [ran(16.2, 8.5), *(each for each in FAITHFUL if each.value != 16.0)]
+    assert stopped(15.5, late)
 
 
 def test_where_early_values_mislead_nobody_is_stopped():
@@ -51,7 +64,7 @@ def test_where_all_end_alike_nobody_is_stopped():
 
 
 @pytest.mark.parametrize("full", range(FULL_RUNS))
-def test_nobody_is_stopped_before_there_are_sixteen_full_runs(full):
+def test_nobody_is_stopped_before_there_are_eight_full_runs(full):
     others = [ran(float(place), float(place)) for place in range(full)]
     assert not stopped(99.0, [*others, *map(going, range(20))])
 
@@ -64,10 +77,10 @@ def test_with_as_many_full_runs_as_are_enough_a_trial_is_stopped():
 
 def test_a_run_that_diverged_later_ended_badly_and_counts_as_full():
     last = FULL_RUNS - 1
-    diverged = [ran(float(place), None) for place in range(last)]
-    good = ran(float(last), 0.1)  # stood last of them, and alone ended well
-    assert not stopped(last + 1.0, [*diverged, good, *map(going, range(30, 40))])
-    assert stopped(70.0, [*diverged, good, *map(going, range(20, 70))])
+    diverged = [ran(float(place), None) for place in range(1, last + 1)]
+    assert stopped(99.0, [*diverged, ran(0.0, 0.1)])
+    # The only one that ended well stood last of them: nothing is hopeless.
+    assert not stopped(99.0, [*diverged, ran(last + 1.0, 0.1)])
 
 
 def test_where_every_full_run_diverged_nobody_is_stopped():
@@ -80,11 +93,11 @@ def test_more_that_diverged_do_not_make_bad_ends_good():
     assert stopped(17.5, others)
 
 
-def test_stopped_trials_count_in_ranks_and_never_as_ends():
+def test_full_runs_alone_are_asked():
     """A rung full of stopped trials must not move what is known of full runs."""
     crowd = [going(50.0 + place) for place in range(100)]
-    assert not stopped(7.5, [*FAITHFUL, *crowd])  # better than the crowd
-    assert stopped(149.5, [*FAITHFUL, *crowd])
+    assert not stopped(2.5, [*FAITHFUL, *crowd])
+    assert stopped(3.5, [*FAITHFUL, *crowd])
 
 
 def test_ties_count_for_the_trial():
@@ -119,7 +132,7 @@ def test_the_verdict_depends_on_order_and_scale_of_nothing(ends, value, random):
 def test_no_run_that_ended_well_would_have_been_stopped(ends):
     others = [ran(*each) for each in ends]
     best = min(others, key=lambda each: each.final)
-    assert not ranks_too_low(best.value, others, DOWN)
+    assert not is_too_far_behind(best.value, others, DOWN)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from scipy.special import ndtri
 from scipy.stats import rankdata
 
 from lrsearch.sampling import make_sampler
-from lrsearch.sampling.outcomes import FLAT, Outcome, scores_of
+from lrsearch.sampling.history import History
+from lrsearch.sampling.outcomes import FLAT, Outcome, Seen, scores_of
+from lrsearch.sampling.space_view import SpaceView
 from lrsearch.space import SearchSpace
 from lrsearch.values import Direction, Kind, Origin, TrialRecord, TrialState
 
@@ -210,6 +212,20 @@ def test_a_stopped_trial_counts_among_the_worse_two_thirds_of_those_that_ended()
     diverged = outcome(12)
     scores = scores_of([*ended, early, late, diverged])
     assert scores[2] < scores[10] < scores[9] < scores[8] < scores[11]
+
+
+def test_the_model_is_less_sure_of_a_stopped_trial_than_of_one_that_ended():
+    """Else it keeps away from where a good trial was stopped by mistake."""
+    view, others = SpaceView(SPACE), references(bowl(0.0))
+    place = replace(SPACE.references()[0], learning_rate=SPACE.references()[0].learning_rate * 30)
+    ended = trial(9, place, value=9.0)
+    stopped = trial(9, place, TrialState.PRUNED, epochs=1, last_value=9.0)
+    row = view.encoder.encode([SPACE.params_of(place)])
+    deviations = []
+    for last in (ended, stopped):
+        history = History(view, [Seen.of(each) for each in (*others, last)], DOWN)
+        deviations.append(float(history.process.predict(row)[1][0]))
+    assert deviations[0] * 1.3 < deviations[1]
 
 
 def test_where_nothing_but_stopped_trials_is_known_they_are_before_the_diverged():
