@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
 
 LEVEL = 0.95
-LEAST_CARRYING = 2.5  # rows; below, their noise is not normal
-WIDER = 4.0  # by so much the interval is wider then
+LEAST_CARRYING = 3.0  # rows; below, a split does not show how large their noise is
+WIDER = 4.0  # by so much the interval is wider then, and nothing is called better
 
 
 class Decision(StrEnum):
@@ -66,7 +66,7 @@ class Gain:
         low, high = self.interval
         if high <= margin:
             return Decision.AS_GOOD
-        return Decision.BETTER if low > 0 else Decision.UNDECIDED
+        return Decision.BETTER if low > 0 and not self.heavy_tailed else Decision.UNDECIDED
 
     def to_json(self) -> dict[str, Json]:
         return {

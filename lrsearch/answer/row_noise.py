@@ -168,12 +168,12 @@ def carrying_rows(scores: Sequence[Floats], one: int, other: int) -> float:
     """How many rows carry the noise of the difference between two settings.
 
     The geometric mean of two numbers: the rows that carry the spread of the difference, and those
-    that carry the spread of what all settings share. Where a few rows carry nearly all of a loss,
-    a split may hold none of the rows on which the two differ: then the difference looks even.
+    that carry the spread of the setting at `one`, the challenger. Where its loss is that of one or
+    two rows, how often it meets such rows is known from one or two events: a split that happens to
+    hold few of them makes it look better on every row.
     """
     import numpy as np
 
-    means = np.array([each.mean(axis=0) for each in scores], dtype=np.float64)
-    both = means[one] - means[other], means.mean(axis=0)
-    first, second = (_carrying((each - each.mean()) ** 2) for each in both)
-    return math.sqrt(first * second)
+    first, second = (scores[each].mean(axis=0, dtype=np.float64) for each in (one, other))
+    carrying = (_carrying((each - each.mean()) ** 2) for each in (first - second, first))
+    return math.sqrt(math.prod(carrying))

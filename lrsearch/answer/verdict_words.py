@@ -27,7 +27,8 @@ def _sentences(verdict: StudyVerdict) -> Iterator[str]:
     if gain.heavy_tailed:
         yield (
             f"A few rows carry nearly all of the loss, and a split of {gain.rows:,} may lack such "
-            f"rows: the interval is {WIDER:.0f} times as wide for that."
+            f"rows: for that the interval is {WIDER:.0f} times as wide, and nothing is called "
+            "better."
         )
     if verdict.test is not None:
         trainings = count_text(verdict.looks, "training")

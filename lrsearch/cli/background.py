@@ -57,6 +57,7 @@ class Background:
             "log": str(self.log),
             "errors": str(self.errors),
             "answer": str(self.answer),
+            "answer_is_whole": "once the process has ended; the command of best needs no such wait",
             "bill": bill,
             "wait": self.command("status", "--json", "--wait", str(WAIT_SECONDS)),
             "stop": self.command("stop", "--json"),

@@ -66,4 +66,6 @@ def _write(figure: Figure, stem: Path) -> Iterator[Path]:
         # Without a salt and with a date, an SVG would be another at every drawing.
         with rc_context({"svg.hashsalt": "lrsearch"}):
             figure.savefig(path, dpi=150, metadata=_NO_DATE[form])
+        # The panels stay where the first file has them: a layout is a third of a file's time.
+        figure.set_layout_engine("none")
         yield path

@@ -127,6 +127,10 @@ def test_a_third_of_normal_rows_carry_the_noise_and_one_where_one_is_all():
     shared = 100.0 * (np.arange(90) == 3)
     alone = [np.array([shared]), np.array([2 * shared])]
     assert carrying_rows(alone, 0, 1) == pytest.approx(1.0, abs=0.05)
+    drawn = np.random.default_rng(5).normal(size=90)
+    yours = [np.array([drawn]), np.array([shared])]
+    assert carrying_rows(yours, 0, 1) > 4, "the challenger's own loss is even"
+    assert carrying_rows(yours[::-1], 0, 1) == pytest.approx(1.0, abs=0.2)
     even = [np.array([shared]), np.array([shared])]
     assert carrying_rows(even, 0, 1) == pytest.approx(90**0.5, rel=0.02), "they do not differ"
 

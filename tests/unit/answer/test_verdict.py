@@ -138,10 +138,20 @@ def test_a_gain_on_rows_of_which_a_few_carry_the_loss_is_undecided_and_more_rows
     assert answer.next.rows >= 450, "five times 90, where one row carries it"
 
 
-def test_a_gain_that_is_far_above_such_rows_is_better_all_the_same(world, judged):
-    made = world(gain=0.3, seeds=0.002)
+def test_a_gain_that_all_rows_show_is_better_although_a_few_carry_the_loss(world, judged):
+    made = world(gain=0.3, own=0.1, seeds=0.002)
     made.shared["validation"] = 20.0 * (np.arange(90) == 7) - 20 / 90
     assert judged(made).verdict.decision is Decision.BETTER
+
+
+def test_what_a_few_rows_carry_is_never_better_however_far_ahead_it_looks(world, judged):
+    made = world(gain=0.5, seeds=0.002)
+    made.shared["validation"] = 20.0 * (np.arange(90) == 7) - 20 / 90
+    made.own[1]["validation"] = 0.02 * (np.arange(90) == 7) - 0.02 / 90
+    verdict = judged(made).verdict
+    assert verdict.gain.interval[0] > 0
+    assert verdict.decision is Decision.UNDECIDED
+    assert "nothing is called better" in verdict_text(verdict)
 
 
 def test_why_there_are_no_rows_is_said(world, study):
