@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from fork_server import ForkServer
 from servers import MariaDB, PostgreSQL
 
 import lrsearch
@@ -57,6 +58,22 @@ def new_database(servers, tmp_path):
         return servers(kind).create(f"lrsearch_{next(_count)}")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def fork_server():
+    """What forks workers of the toy, and the processes that start them."""
+    with ForkServer("import launching, lrsearch.worker.session, worker_toy") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def keras_fork_server():
+    """What forks workers that train with Keras, and the processes that start them."""
+    ready = "import lrsearch.launch.run, lrsearch.worker.session"
+    keras = "from lrsearch.worker._keras_extras import defer_extras; defer_extras()"
+    with ForkServer(f"{ready}; {keras}; import lrsearch.engine") as made:
+        yield made
 
 
 def pytest_configure(config):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from lrsearch.answer.leaderboard import Contender, Leaderboard
-from lrsearch.answer.measured import Measured
+from lrsearch.answer.measured import Measured, scale_by_row
 from lrsearch.answer.repeats import Repeats, repeats_of
 from lrsearch.values import Direction
 
@@ -28,12 +28,28 @@ def not_separable(
         best,
         *(each for each in leaderboard.retested if each.seeds and each.trial != best.trial),
     ]
-    repeats = repeats_of(group, leaderboard, direction)
+    repeats = noise_of(group, leaderboard, direction, measured)
     return tuple(
         each.trial
         for place, each in enumerate(group)
         if place and not _apart(group, place, repeats, measured)
     )
+
+
+def noise_of(
+    group: Sequence[Contender],
+    leaderboard: Leaderboard,
+    direction: Direction,
+    measured: Measured | None,
+) -> Repeats | None:
+    """The group's retests with the variances that the verdict has: by row where it knows rows."""
+    repeats = repeats_of(group, leaderboard, direction)
+    if repeats is None or measured is None or measured.rows is None:
+        return repeats
+    if any(each.trial not in measured.order for each in group):
+        return repeats
+    places = [measured.order.index(each.trial) for each in group]
+    return scale_by_row(repeats, measured.rows, places)
 
 
 def _apart(
@@ -61,7 +77,7 @@ def _rows(measured: Measured | None, one: int, other: int) -> tuple[float, int]:
     """The variance of two trials' difference that rows make, and the rows; none where unknown."""
     if measured is None or measured.rows is None:
         return 0.0, 0
-    order = (*measured.trials, measured.yours.trial)
+    order = measured.order
     if one not in order or other not in order:
         return 0.0, 0
     return measured.rows.difference(order.index(one), order.index(other)), measured.rows.rows

@@ -41,6 +41,11 @@ class Measured:
         """The challenger's place in the race."""
         return self.trials.index(self.challenger.trial)
 
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The trials that `rows` knows, in its order."""
+        return (*self.trials, self.yours.trial)
+
     def number(self, place: int) -> int:
         """The place among the repeats of a setting that was retested; the race's last is yours."""
         return self.finalists.index(place) if place in self.finalists else len(self.finalists)
@@ -105,7 +110,7 @@ def _measured(
         rows = row_noise(costs, rows=by_row.rows)
         carrying = carrying_rows(costs, order.index(challenger.trial), -1)
         rows_df = rows_freedom(carrying, costs[-1].shape[1])
-        repeats = _by_row(repeats, rows, [order.index(each.trial) for each in needed])
+        repeats = scale_by_row(repeats, rows, [order.index(each.trial) for each in needed])
     return Measured(
         challenger=challenger,
         yours=yours,
@@ -119,10 +124,11 @@ def _measured(
     )
 
 
-def _by_row(repeats: Repeats, rows: RowNoise, places: Sequence[int]) -> Repeats:
+def scale_by_row(repeats: Repeats, rows: RowNoise, places: Sequence[int]) -> Repeats:
     """The same repeats, with variances in proportion to what seeds do row by row.
 
-    The rows tell a setting's noise from hundreds of numbers where its retests are three.
+    places: of the repeats' settings in `rows`, which tell a setting's noise from hundreds of
+    numbers where its retests are three.
     """
     scales = [float(each) for each in rows.residuals[list(places)]]
     return replace(repeats, noise=seed_noise(repeats.costs, scales))

@@ -30,7 +30,7 @@ def test_twelve_trainings_are_twelve_with_three_workers_two_of_them_killed(study
     with driven(arguments) as driver:
         killed = {_kill(driver, arguments) for _ in range(2)}
         gate.touch()
-        assert driver.end(timeout=60) == 0
+        assert driver.end(timeout=120) == 0
     assert len(killed) == 2
     found = trainings(arguments)
     assert len(found) == 12

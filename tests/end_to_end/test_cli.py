@@ -54,11 +54,20 @@ def environment(**more):
     return kept | {"CUDA_VISIBLE_DEVICES": "-1"} | more
 
 
-def lrsearch(folder, *arguments, code=0, **more):
-    done = subprocess.run(
-        [sys.executable, "-m", "lrsearch", *map(str, arguments)], cwd=folder, env=environment(**more), capture_output=True, text=True,
-        timeout=180, check=False,
-    )  # fmt: skip
+@pytest.fixture(scope="module", autouse=True)
+def _forking(keras_fork_server):
+    lrsearch.server = keras_fork_server
+
+
+def lrsearch(folder, *arguments, code=0, typed=False, **more):
+    """Run the command, forked with its workers; as it is typed where that is asked for."""
+    words = list(map(str, arguments))
+    where = {"cwd": folder, "env": environment(**more), "timeout": 180}
+    if typed:
+        command = [sys.executable, "-m", "lrsearch", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **where)
+    else:
+        done = lrsearch.server.run(*words, **where)
     assert done.returncode == code, done.stdout + done.stderr
     return done
 
@@ -100,6 +109,7 @@ def searched(tmp_path_factory):
         "graph",
         "--log-file",
         "log.jsonl",
+        typed=True,
     )
     return folder, done
 
@@ -348,7 +358,7 @@ def test_the_dashboard_serves_reads_and_refuses_the_rest(searched):
     )
     try:
         assert f"127.0.0.1:{port}" in process.stdout.readline()
-        until = time.monotonic() + 30
+        until = time.monotonic() + 120
         while (
             "Written by lrsearch" not in (page := read(port, "/api/studies/1")[1])
             and time.monotonic() < until
@@ -373,7 +383,7 @@ def test_the_dashboard_serves_reads_and_refuses_the_rest(searched):
         assert (folder / "lrsearch.db").read_bytes() == before
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
 
 def read(port, path, *, method="GET", body=None, host=None):

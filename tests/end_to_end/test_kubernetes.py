@@ -73,7 +73,7 @@ def look(url):
 @pytest.mark.slow
 def test_a_pod_that_is_evicted_puts_its_trial_back_and_the_others_meet_the_budget(pods, tmp_path):
     evicted, other = pods(), pods()
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while sum(each.state is TrialState.RUNNING for each in look(pods.url)[1]) < 2:
         assert time.monotonic() < until
         time.sleep(0.1)

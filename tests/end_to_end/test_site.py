@@ -6,7 +6,9 @@ import browser
 import pytest
 from documents import build_site
 
-PAGES = ("index", "guide", "reference", "gallery", "from_optuna", "questions", "clusters")
+PAGES = (
+    "index", "guide", "reference", "gallery", "gallery/digits", "from_optuna", "questions", "clusters",
+)  # fmt: skip
 WIDTHS = (400, 1280)
 
 

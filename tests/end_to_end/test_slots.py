@@ -42,8 +42,9 @@ except LrSearchError as error:
 
 
 @pytest.fixture
-def options(tmp_path, monkeypatch):
+def options(tmp_path, monkeypatch, fork_server):
     """What a toy study's searches share, in its folder."""
+    monkeypatch.setattr("lrsearch.launch.child.subprocess", fork_server.fork_workers())
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")])
     )
@@ -133,7 +134,7 @@ def test_the_first_signal_is_heard_where_cores_used_to_be_measured(options, numb
                 if json.loads(line)["event"] == "trial.progress":
                     break
             process.send_signal(number)
-            process.communicate(timeout=10)
+            process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == code

@@ -115,7 +115,7 @@ def test_a_worker_that_is_told_to_stop_is_replaced_and_the_budget_is_met(study, 
         os.kill(only, signal.SIGTERM)
         assert driver.until("worker.died")["ending"] == "told to stop by SIGTERM"
         gate.touch()
-        assert driver.end(timeout=60) == 0
+        assert driver.end(timeout=120) == 0
     assert states(arguments) == {TrialState.COMPLETE: 2}
     assert sum(each.lost for each in records(arguments)) == 0
 
@@ -131,7 +131,7 @@ def test_one_worker_told_to_stop_and_one_killed_are_both_replaced(study, tmp_pat
         driver.until("interrupted")
         os.kill(second, signal.SIGKILL)
         gate.touch()
-        assert driver.end(timeout=60) == 0
+        assert driver.end(timeout=120) == 0
     assert states(arguments) == {TrialState.COMPLETE: 3}
 
 
@@ -143,7 +143,7 @@ def test_a_worker_in_a_long_call_that_is_told_to_stop_goes_and_its_trial_is_not_
         driver.until("trial.started")
         [only] = driver.pids
         os.kill(only, signal.SIGTERM)
-        assert driver.end(timeout=60) == 0
+        assert driver.end(timeout=120) == 0
     assert [(each.state, each.attempt, each.lost) for each in records(arguments)] == [
         (TrialState.COMPLETE, 2, 0)
     ]
@@ -181,7 +181,7 @@ def test_a_database_file_that_is_deleted_ends_the_run_in_one_line(study, tmp_pat
         for _ in range(2):  # one that still opens it would say that there is none
             driver.until("working")
         (tmp_path / "toy.db").unlink()
-        assert driver.end(timeout=60) == 3
+        assert driver.end(timeout=120) == 3
     told = driver.seen[-1]
     assert (told["kind"], "\n" in told["text"]) == ("StorageGone", False)
     assert "toy.db was deleted" in told["text"]
@@ -194,7 +194,7 @@ def test_one_that_is_replaced_too(study, tmp_path):
         driver.until("trial.started")
         sqlite3.connect(tmp_path / "other.db").execute("create table t (x)").connection.close()
         (tmp_path / "other.db").replace(tmp_path / "toy.db")
-        assert driver.end(timeout=60) == 3
+        assert driver.end(timeout=120) == 3
     assert "replaced" in driver.seen[-1]["text"]
 
 

@@ -21,8 +21,9 @@ TRIAL_SECONDS = 0.45
 
 
 @pytest.fixture
-def search(tmp_path, monkeypatch):
+def search(tmp_path, monkeypatch, fork_server):
     """Searches a toy study; returns the study, its trials by kind, and what was said."""
+    monkeypatch.setattr("lrsearch.launch.child.subprocess", fork_server.fork_workers())
     monkeypatch.setenv(
         "PYTHONPATH", os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")])
     )

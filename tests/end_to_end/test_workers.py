@@ -121,7 +121,7 @@ def test_a_reader_of_the_progress_that_leaves_ends_nothing(study):
         driver.until("trial.started")
         driver.process.stdout.close()
         driver.process.stdout = None
-        driver.process.wait(timeout=60)
+        driver.process.wait(timeout=120)
     assert states(arguments) == {TrialState.COMPLETE: 3}
     with ledger_of(arguments) as ledger:
         assert ledger.study("toy").state is StudyState.FINISHED
@@ -236,7 +236,7 @@ def test_a_signal_puts_trials_back_which_go_on_from_their_checkpoints(
         while driver.until("trial.progress")["epoch"] < 3:
             pass
         driver.process.send_signal(number)
-        assert driver.end(timeout=60) == code
+        assert driver.end(timeout=120) == code
     assert gone_within(driver.pids, 10)
     gate.touch()
     assert states(arguments) == {TrialState.WAITING: workers}
@@ -257,7 +257,7 @@ def test_a_worker_in_a_long_call_is_ended_and_its_trial_put_back(study):
     with driven(arguments) as driver:
         driver.until("trial.started")
         driver.process.send_signal(signal.SIGINT)
-        assert driver.end(timeout=60) == 130
+        assert driver.end(timeout=120) == 130
     assert states(arguments) == {TrialState.WAITING: 1}
     assert records(arguments)[0].lost == 0
 
@@ -270,7 +270,7 @@ def test_the_second_signal_ends_everything_at_once(study):
         driver.until("stopping")
         driver.process.send_signal(signal.SIGINT)
         began = time.monotonic()
-        assert driver.end(timeout=60) == 130
+        assert driver.end(timeout=120) == 130
         assert time.monotonic() - began < STOP_SECONDS / 2, "it did not wait for the workers"
     assert gone_within(driver.pids, 10)
 
@@ -303,7 +303,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_goes_on(study):
         driver.until("trial.started")
         os.kill(min(driver.pids), signal.SIGKILL)
         driver.until("worker.died")
-        assert driver.end(timeout=60) == 0
+        assert driver.end(timeout=120) == 0
     assert states(arguments) == {TrialState.COMPLETE: 3}
     assert sum(each.lost for each in records(arguments)) <= 1
 
@@ -312,7 +312,7 @@ def test_an_interruption_before_the_study_begins_leaves_nothing(study, tmp_path)
     with driven(study(workers=1, inspect="hang")) as driver:
         driver.until("ready")
         driver.process.send_signal(signal.SIGINT)
-        assert driver.end(timeout=60) == 130
+        assert driver.end(timeout=120) == 130
     assert driver.seen[-1]["kind"] == Interrupted.__name__
     assert gone_within(driver.pids, 10)
     assert not (tmp_path / "toy.db").exists()

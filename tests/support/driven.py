@@ -5,7 +5,6 @@ of them afterwards.
 import json
 import os
 import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -17,8 +16,12 @@ from lrsearch.storage import open_ledger
 from lrsearch.values import Kind
 
 HERE = Path(__file__).parent
+# In a process of its own, with the server that forks its workers beside it.
 DRIVER = """
 import json, sys
+import lrsearch.launch.child
+from fork_server import ForkServer
+lrsearch.launch.child.subprocess = ForkServer.beside().fork_workers()
 from lrsearch.errors import LrSearchError
 from launching import run_study
 def listen(event):
@@ -32,8 +35,12 @@ except LrSearchError as error:
 
 
 @pytest.fixture
-def study(tmp_path, monkeypatch):
-    """A maker of toy studies in a folder of their own; returns the arguments of `run_study`."""
+def study(tmp_path, monkeypatch, fork_server):
+    """A maker of toy studies in a folder of their own, whose workers are forked (fork_server.py);
+    returns the arguments of `run_study`.
+    """
+    monkeypatch.setattr("lrsearch.launch.child.subprocess", fork_server.fork_workers())
+    monkeypatch.setattr(Driver, "server", fork_server)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.delenv("LRSEARCH_STORAGE", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -81,10 +88,11 @@ def journal(path):
 class Driver:
     """`run_study` in a process of its own, its events read as they come."""
 
+    server = None  # the fixture `study` sets it
+
     def __init__(self, arguments):
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", DRIVER, json.dumps(arguments)], stdout=subprocess.PIPE, text=True
-        )
+        given = f"import sys; sys.argv = ['-c', {json.dumps(arguments)!r}]\n"
+        self.process = self.server.popen(given + DRIVER, stdout=subprocess.PIPE, text=True)
         self.seen = []
         self.pids = set()
 

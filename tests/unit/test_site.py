@@ -1,5 +1,7 @@
 """The documentation site is built strictly, and its pages load nothing from elsewhere."""
 
+import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 
@@ -93,3 +95,7 @@ def test_a_report_of_the_gallery_is_small_says_the_pages_verdict_and_names_no_ma
         assert f"Study file: studies/{name}.py" in report
         assert file.stat().st_size < 300_000
         assert f"studies/{name}.py --trials" in page
+        for kind in ("style", "script"):
+            [text] = re.findall(f"<{kind}>(.*?)</{kind}>", report, re.DOTALL)
+            digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+            assert f"{kind}-src &#x27;sha256-{digest}&#x27;" in report, "its policy lets it in"

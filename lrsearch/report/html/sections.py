@@ -60,7 +60,7 @@ def sections(data: ReportData) -> list[Content]:
             "Optimizers and shapes",
             [optimizers_table(answer, data.places), shapes_table(study, answer)],
         ),
-        _section("trials", "The trials", trials_table(records, answer, data.places)),
+        _section("trials", "The trials", trials_table(study, records, answer, data.places)),
         _section("stopped", "What was stopped, and why", list_stopped(study, records)),
         _section("cost", "What it cost", _cost(data)),
         _section("reproduce", "How to train it again", _reproduce(data)),

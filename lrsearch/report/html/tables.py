@@ -93,19 +93,25 @@ def _cell(found: tuple[float, int] | None, order: Sequence[float], digits: int) 
 # -- trials --------------------------------------------------------------------------------------
 
 
-def trials_table(records: Trials, answer: Answer, places: dict[str, int]) -> Markup:
-    """A line for each trial and retest; headings sort it."""
+def trials_table(
+    study: StudyRecord, records: Trials, answer: Answer, places: dict[str, int]
+) -> Markup:
+    """A line for each trial and retest, with its fold where there are folds; headings sort it."""
     shown = shown_trials(records, answer)
     digits = value_digits((each.value for each in shown), least=4)
     varying = varying_of(shown)
     head = [
         tag("button", name, type="button", data_sort=kind)
         for name, kind in (
-            ("trial", "n"), ("value", "n"), ("state", "t"), ("optimizer", "t"),
+            ("trial", "n"), *([("fold", "n")] if study.facts.folds else []),
+            ("value", "n"), ("state", "t"), ("optimizer", "t"),
             ("peak rate", "n"), ("schedule, and what else", "t"), ("epochs", "n"), ("time", "n"),
         )
     ]  # fmt: skip
-    rows = [_trial(each, answer, digits, varying, places) for each in shown]
+    rows = [
+        _trial(each, study.facts.fold_of(each.repeat), answer, digits, varying, places)
+        for each in shown
+    ]
     left = len(records) - len(shown)
     caption = "Every trial and retest" if not left else (
         f"The best and the newest; {left:,} others: lrsearch trials"
@@ -126,6 +132,7 @@ def shown_trials(records: Trials, answer: Answer) -> list[TrialRecord]:
 
 def _trial(
     each: TrialRecord,
+    fold: int | None,
     answer: Answer,
     digits: int,
     varying: frozenset[str],
@@ -134,6 +141,7 @@ def _trial(
     setting, best = each.setting, answer.best
     cells: list[Markup] = [
         _sorted_cell(each.short_label, float(each.parent or 0) if each.is_retest else each.number),
+        *([] if fold is None else [_sorted_cell(str(fold), fold)]),
         _sorted_cell(value_text(each.value, digits), each.value),
         tag("td", each.state.value),
     ]

@@ -10,6 +10,7 @@ from lrsearch.report.html.headline import head, headline
 from lrsearch.report.html.markup import join
 from lrsearch.report.html.rates_figure import optimizer_places, rates_figure
 from lrsearch.report.html.retests_table import retests_table
+from lrsearch.report.html.tables import trials_table
 from lrsearch.report.picture_parts import frame_of_rates
 from lrsearch.values import Direction, TrialState
 
@@ -24,15 +25,28 @@ def folded(study):
     return replace(made, plan=replace(made.plan, facts=facts))
 
 
-def rows_of(study, records):
+def rows_of(study, records, make=retests_table):
     """The table's lines as lists of texts, its heading first."""
     answer = summarise(study, records)
-    text = join(retests_table(study, records, answer, optimizer_places(records, answer)))
-    lines = re.findall("<tr>(.*?)</tr>", text)
+    text = join([make(study, records, answer, optimizer_places(records, answer))])
+    lines = re.findall("<tr[^>]*>(.*?)</tr>", text)
     return [
         [re.sub("<[^>]*>", "", each) for each in re.findall("<t[hd].*?</t[hd]>", line)]
         for line in lines
     ]
+
+
+def test_every_trial_and_retest_is_listed_with_its_fold_where_there_are_folds(
+    folded, study, trial, retests
+):
+    records = [trial(0, value=59.0), trial(1, value=41.0), *retests(1, BEST)]
+    head, *lines = rows_of(folded, records, trials_table)
+    assert head[:3] == ["trial", "fold", "value"]
+    assert [each[:2] for each in lines[:2]] == [["1", "0"], ["0", "0"]]
+    assert [each[1] for each in lines[2:]] == ["0", "1", "2", "3", "4"]
+    plain = rows_of(study(Direction.MINIMIZE), records, trials_table)
+    assert plain[0][:2] == ["trial", "value"]
+    assert {len(each) for each in plain} == {len(head) - 1}
 
 
 def test_retests_on_folds_stand_in_a_column_per_fold_and_count_where_yours_was_beaten(
