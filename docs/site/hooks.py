@@ -26,6 +26,8 @@ PAGES = {
 # Pages without others beside them, and pages with two listings side by side, take the whole width.
 ALONE = {"index.md", "reference.md", "gallery.md"}
 SIDE_BY_SIDE = 'class="grid"'
+INLINE_CODE = re.compile(r"<code>[^<\n]*</code>")
+OPTION = re.compile(r"(?<![\w-])--?[\w-]*")
 LINK = re.compile(r"(\]\()(?:\.\./|docs/)?([^):#]+)([^)]*\))")
 
 
@@ -43,3 +45,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if SIDE_BY_SIDE in markdown:
         page.meta["hide"] = ["navigation", "toc"]
     return LINK.sub(lambda each: each[1] + PAGES.get(each[2], each[2]) + each[3], markdown)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
+    """The page without line breaks within an option, which browsers make behind a hyphen."""
+    whole = r'<span class="whole">\g<0></span>'
+    return INLINE_CODE.sub(lambda code: OPTION.sub(whole, code[0]), html)

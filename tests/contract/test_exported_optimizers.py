@@ -120,7 +120,18 @@ def compiled_richly():
     return model
 
 
-@pytest.mark.parametrize("schedule", SHAPES)
+# The shortest and the longest text. test_export.py holds every shape's rates, and the test below
+# what an optimizer makes of them.
+QUICK_SHAPES = ("constant", "cosine_restarts")
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        pytest.param(each, marks=() if each in QUICK_SHAPES else pytest.mark.slow_matrix)
+        for each in SHAPES
+    ],
+)
 @pytest.mark.parametrize("optimizer", ["adamw"])
 def test_every_shape_trains_as_the_engine_trains_it(optimizer, schedule):
     check_searched(setting(optimizer, schedule), compiled_richly, accumulation=2)

@@ -427,3 +427,9 @@ def test_seeds_and_rows_that_are_needed_bring_the_standard_error_to_a_part_of_th
         None,
     )
     assert needed(gain_of(0.0, seeds=9.0, rows_variance=0.0, rows=90), 0.0, have=3) == (None, None)
+
+
+def test_an_expected_loss_is_told_as_a_loss_and_not_as_a_negative_gain(world, judged):
+    text = verdict_text(judged(world(gain=-0.01, seeds=0.02)).verdict)
+    assert re.search(r"trial 1 loses 0\.\d+ \(from a loss of 0\.\d+ to a gain of 0\.\d+\) on", text)
+    assert "gains -" not in text
