@@ -116,12 +116,13 @@ def pytest_collection():
 
 
 # The longest: begun first, so that the short files fill what is left of the other processes' time.
+# Slurm and Ray mostly wait: one of them at a time, beside files that compute.
 # xdist keeps this order only under --no-loadscope-reorder: else files of most tests come first.
 _LONGEST = (
-    "test_slurm.py", "test_cli.py", "test_workers.py", "test_ray.py", "test_trackers.py", "test_equality.py", "test_within_epochs.py", "test_callbacks_of_trials.py",
-    "test_situations_of_callbacks.py", "test_graph_engine.py", "test_ledger.py", "test_strangers.py", "test_bad_input.py",
-    "test_drills.py", "test_graph_streams.py", "test_vectorized_engine.py", "test_situations.py", "test_engines.py",
-    "test_strategies.py",
+    "test_slurm.py", "test_equality.py", "test_vectorized_engine.py", "test_ray.py", "test_situations.py", "test_graph_engine.py",
+    "test_ledger.py", "test_strangers.py", "test_engines.py", "test_cli.py", "test_background.py", "test_compose.py", "test_within_epochs.py",
+    "test_callbacks_of_trials.py", "test_exported_optimizers.py", "test_situations_of_callbacks.py", "test_graph_streams.py",
+    "test_trackers.py", "test_stops.py", "test_workers.py", "test_bill.py", "test_bad_input.py", "test_drills.py", "test_strategies.py",
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from sklearn.datasets import load_diabetes, load_digits
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 
 HIDDEN = 32
 BATCH = 16
@@ -72,7 +72,10 @@ class Task:
 
 
 def tasks() -> list[Task]:
-    """A noisy regression and an easy classification, both bundled with scikit-learn."""
+    """A noisy regression, and two easy classifications: scikit-learn's own data.
+
+    In the cancer's a few confident mistakes carry nearly all of the loss.
+    """
     x, y = load_diabetes(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(x))
     diabetes = Task(
@@ -91,7 +94,16 @@ def tasks() -> list[Task]:
         training=600,
         classes=True,
     )
-    return [diabetes, digits]
+    x, y = load_breast_cancer(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(x))
+    cancer = Task(
+        name="cancer",
+        x=((x - x.mean(axis=0)) / x.std(axis=0))[order].astype("float32"),
+        y=np.eye(2, dtype="float32")[y[order]],
+        training=200,
+        classes=True,
+    )
+    return [diabetes, digits, cancer]
 
 
 def rates(count: int) -> np.ndarray:

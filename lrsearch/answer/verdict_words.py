@@ -89,9 +89,16 @@ def _decision(verdict: StudyVerdict, gain: Gain) -> str:
                 f"new data, and {margin} counts as equal."
             )
     return (
-        f"Undecided: {_challenger(verdict)} gains {gain_text(gain)} on new data; {margin} counts "
-        "as equal."
+        f"Undecided: {_challenger(verdict)} {_moves(gain)} on new data; {margin} counts as equal."
     )
+
+
+def _moves(gain: Gain) -> str:
+    """`gains 0.012 (-0.004 to 0.03)`, or `loses 0.004 (from a loss of 0.03 to a gain of 0.02)`."""
+    low, high = gain.interval
+    if gain.value >= 0 or not low < 0 < high:
+        return f"gains {gain_text(gain)}"
+    return f"loses {-gain.value:.3g} (from a loss of {-low:.3g} to a gain of {high:.3g})"
 
 
 def gain_text(gain: Gain) -> str:

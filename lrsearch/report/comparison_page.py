@@ -33,9 +33,14 @@ def _head(one: Comparison) -> str:
     if one.equal:
         return f"{one.study}: {what}, over {each} each at the same quasi-random points."
     return (
-        f"{one.study}: {what}, over the first {each} of each. Descriptive: the search chose these "
-        "trials, so that no verdict follows. --top-up N trains equal ones."
+        f"{one.study}: {what}, over the {_first(one.each, 'trial')} of each. Descriptive: the "
+        "search chose these trials, so that no verdict follows. --top-up N trains equal ones."
     )
+
+
+def _first(number: int, noun: str) -> str:
+    """`first trial`, `first 3 trials`."""
+    return f"first {noun}" if number == 1 else f"first {count_text(number, noun)}"
 
 
 def _columns(one: Comparison) -> list[Column]:
@@ -65,6 +70,8 @@ def _diverged(arm: Arm) -> str:
 
 def _expected(arm: Arm, place: int) -> str:
     found = arm.expected[place]
+    if found.low == found.high:  # one trial, or equal ones: draws of them say nothing
+        return _value(found.value)
     return f"{_value(found.value)} ({_value(found.low)} to {_value(found.high)})"
 
 
@@ -135,7 +142,7 @@ _EQUAL = (
     "for all of them (Owen 1998), so that the tuning budgets are equal."
 )
 _DESCRIPTIVE = (
-    "For each {by} we used the first {each} settings that a search had chosen; since the search "
+    "For each {by} we used the {first} that a search had chosen; since the search "
     "adapts to what it saw, the comparison is descriptive and no test is made."
 )
 _MEASURE = (
@@ -155,6 +162,7 @@ def _paragraph(comparisons: Sequence[Comparison]) -> str:
     words = {
         "by": first.by,
         "each": first.each,
+        "first": _first(first.each, "setting"),
         "best": "highest" if first.direction is Direction.MAXIMIZE else "lowest",
         "objective": first.objective,
         "draws": DRAWS,

@@ -224,3 +224,12 @@ def test_profiles_are_over_the_arms_that_all_studies_have(compared, searched):
     assert found["adam"][0] == found["sgd"][0] == 0.5, "each is best in one"
     assert len(found["adam"]) == len(TAUS)
     assert "Over 2 studies" in profiles_text(found, 2)
+
+
+def test_one_trial_of_each_has_no_interval(compared, searched):
+    found = compared(searched[1:4], equal=False)
+    text = comparison_text(found)
+    assert "over the first trial of each" in text
+    assert f"{found.arms[0].expected[0].value:.4f} (" not in text
+    assert "we used the first setting that a search had chosen" in methods_text([found])
+    assert "the first 8 settings" in methods_text([compared(equal=False)])

@@ -15,7 +15,9 @@ from lrsearch.answer import (
     summarise,
     verdict_text,
 )
+from lrsearch.answer.alike import noise_of
 from lrsearch.answer.gains import Gain
+from lrsearch.answer.measured import measure
 from lrsearch.answer.settling import needed
 from lrsearch.errors import InvalidValue
 from lrsearch.report.answer_page import answer_text
@@ -384,6 +386,25 @@ def test_the_json_has_a_stable_schema(world, judged, study):
         assert {"band", "not_separable", "expected"} <= set(data)
 
 
+def test_settings_are_told_apart_by_the_variances_that_the_verdict_has(world, study):
+    made = world(gain=0.3)
+    records = made.records()
+    for each in records:  # what a seed does row by row: to trial 3 ten times as much as to others
+        kept, size = made.scores[each.id]["validation"], 1.0 if each.parent == 3 else 0.1
+        noisy = (kept.values + size * made.centred(len(kept.values))).astype("float32")
+        made.scores[each.id] = {"validation": replace(kept, values=noisy)}
+    board = build_leaderboard(study(DOWN).facts, records)
+    measured = measure(board, records, DOWN, made.scores)
+    group = board.retested
+    found = noise_of(group, board, DOWN, measured).noise
+    plain = noise_of(group, board, DOWN, None).noise
+    order = [*(measured.trials[each] for each in measured.finalists), 0]
+    for place, each in enumerate(group):
+        same = measured.repeats.noise.variance(order.index(each.trial))
+        assert found.variance(place) == pytest.approx(same)
+        assert found.variance(place) != pytest.approx(plain.variance(place))
+
+
 def test_values_that_never_vary_are_told_apart(study, trial, retests):
     records = [
         trial(0, value=0.8),
@@ -427,3 +448,9 @@ def test_seeds_and_rows_that_are_needed_bring_the_standard_error_to_a_part_of_th
         None,
     )
     assert needed(gain_of(0.0, seeds=9.0, rows_variance=0.0, rows=90), 0.0, have=3) == (None, None)
+
+
+def test_an_expected_loss_is_told_as_a_loss_and_not_as_a_negative_gain(world, judged):
+    text = verdict_text(judged(world(gain=-0.01, seeds=0.02)).verdict)
+    assert re.search(r"trial 1 loses 0\.\d+ \(from a loss of 0\.\d+ to a gain of 0\.\d+\) on", text)
+    assert "gains -" not in text
