@@ -1,13 +1,13 @@
 """The next retests of a study that has so many of them: where they may still change the answer.
 
-The best few settings and yours are retested once each, and the field is halved with each further
-seed. Then the leader, its challenger and yours go on, on the same seeds, until the leader is told
-apart from every other or all that is left is spent. Apart means at 99.7 %, and not at the verdict's
-95 %: whoever looks after each round and stops at the first 95 % is fooled in more than 5 of 100
-studies. With so strict looks on the way, the last one keeps its level (Haybittle 1971, Peto et al.
-1976). Yours always goes along: were it trained only where it is the challenger, it would keep the
-few seeds on which it was unlucky, and 8 of 100 studies of equals would call another better. On
-HPOLib's studies a race wins from 15 retests on. Pure functions of the ledger's records.
+The best five settings and yours are retested once each. Then the leader, its challenger and yours
+go on, on the same seeds, until the leader is told apart from every other or all that is left is
+spent. Apart means at 99.7 %, and not at the verdict's 95 %: whoever looks after each round and
+stops at the first 95 % is fooled in more than 5 of 100 studies. With so strict looks on the way,
+the last one keeps its level (Haybittle 1971, Peto et al. 1976). Yours always goes along: were it
+trained only where it is the challenger, it would keep the few seeds on which it was unlucky, and
+8 of 100 studies of equals would call another better. Replayed on HPOLib's studies, a race wins from
+15 retests on. Pure functions of the ledger's records.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from lrsearch.answer.final_look import costs_of
 from lrsearch.answer.leaderboard import Leaderboard
 from lrsearch.answer.margin import ONE_PERCENT
 from lrsearch.answer.more_retests import best_settings
-from lrsearch.answer.race_field import field_of, field_sizes
 from lrsearch.answer.seed_noise import SeedNoise, seed_noise
 from lrsearch.values import Direction, Trials
 
+FIRST = 5  # settings beside yours that are retested once before the race
 _LEVEL = 0.997
 
 
@@ -37,8 +37,7 @@ def next_retests(
     for each in records:
         if each.is_retest and each.parent is not None:
             done.setdefault(each.parent, set()).add(each.repeat or 0)
-    sizes = field_sizes(left + sum(map(len, done.values())))
-    best = best_settings(leaderboard, direction, top=sizes[0])
+    best = best_settings(leaderboard, direction, top=FIRST)
     good = {each.number for each in leaderboard.ranked}
     mine = (
         [leaderboard.yours.trial] if leaderboard.yours and leaderboard.yours.trial in good else []
@@ -47,14 +46,7 @@ def next_retests(
     if first:
         return tuple(first[:left])
     pair = find_pair(leaderboard, direction)
-    if pair is None:
-        return ()
-    for seeds, size in enumerate(sizes[1:-1], start=2):
-        field = (*field_of(leaderboard, direction, size=size), *mine)
-        missing = _missing(field, range(seeds), done)
-        if missing:
-            return tuple(missing[:left])
-    return tuple(_further(dict.fromkeys((*pair, *mine)), done)[:left])
+    return tuple(_further(dict.fromkeys((*pair, *mine)), done)[:left]) if pair else ()
 
 
 def find_pair(leaderboard: Leaderboard, direction: Direction) -> tuple[int, int] | None:
@@ -82,14 +74,10 @@ def find_pair(leaderboard: Leaderboard, direction: Direction) -> tuple[int, int]
 def _further(group: Iterable[int], done: dict[int, set[int]]) -> list[tuple[int, int]]:
     """The repeats that bring all to the same seeds; a fresh seed for each where they are there."""
     either = set().union(*(done[each] for each in group))
-    missing = _missing(group, sorted(either), done)
+    missing = [
+        (each, repeat) for repeat in sorted(either) for each in group if repeat not in done[each]
+    ]
     return missing or [(each, max(either) + 1) for each in group]
-
-
-def _missing(
-    group: Iterable[int], repeats: Iterable[int], done: dict[int, set[int]]
-) -> list[tuple[int, int]]:
-    return [(each, repeat) for repeat in repeats for each in group if repeat not in done[each]]
 
 
 def _mean(costs: Sequence[float]) -> float:

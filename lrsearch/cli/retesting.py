@@ -47,9 +47,8 @@ if TYPE_CHECKING:
 @count_option(
     "--total",
     metavar="N",
-    help="So many retests in all: the best five or more and yours once, the better half twice and "
-    "so on, then the best against whatever it is hardest to tell from, until it is told apart or N "
-    "are spent.",
+    help="So many retests in all: the best five and yours once, then the best against whatever it "
+    "is hardest to tell from, until it is told apart or N are spent.",
 )
 @click.option("--plan-only", is_flag=True, help="Add them and leave; attached workers train them.")
 @log_to_option

@@ -22,9 +22,7 @@ def searched(trial):
 
 @pytest.fixture
 def upcoming(study):
-    def find(records, left=None, total=20):
-        if left is None:
-            left = max(1, total - sum(each.is_retest for each in records))
+    def find(records, left=99):
         leaderboard = build_leaderboard(study().facts, records)
         return next_retests(leaderboard, records, UP, left=left)
 
@@ -37,7 +35,6 @@ def of(pairs):
 
 def test_the_best_five_and_yours_are_retested_once(searched, upcoming):
     assert of(upcoming(searched)) == "9/0 8/0 7/0 6/0 5/0 0/0"
-    assert of(upcoming(searched, total=48)) == "9/0 8/0 7/0 6/0 5/0 4/0 3/0 2/0 0/0"
     assert of(upcoming(searched, left=2)) == "9/0 8/0"
 
 
@@ -51,30 +48,10 @@ def test_then_the_leader_the_nearest_and_yours_go_on_on_the_same_seeds(searched,
     assert of(upcoming([*more, *retests(9, [0.9655, 0.94, 0.992])])) == "8/1 0/1 8/2 0/2"
 
 
-def test_with_more_retests_the_field_is_halved_with_each_further_seed(searched, upcoming, retests):
-    values = {9: 0.95, 8: 0.96, 7: 0.966, 4: 0.968} | dict.fromkeys((6, 5, 3, 2, 0), 0.9)
-    records = [*searched, *(r for n, v in values.items() for r in retests(n, [v]))]
-    assert of(upcoming(records, total=48)) == "7/1 4/1 8/1 9/1 0/1", "by all trainings of each"
-    for number in (9, 8, 7, 4, 0):
-        records = [each for each in records if each.parent != number]
-        records += retests(number, [values[number], values[number] + 0.02])
-    assert of(upcoming(records, total=48)) == "4/2 7/2 0/2", (
-        "two are left: the leader and its challenger"
-    )
-
-
-def test_the_searchs_training_counts_when_the_field_is_halved(searched, upcoming, retests):
-    """Of the retests alone 7 leads 8 and 9; by all trainings it is the other way round."""
-    values = {9: 0.9600, 8: 0.9605, 7: 0.9606, 6: 0.94, 5: 0.93, 4: 0.93, 0: 0.9}
-    records = [*searched, *(r for n, v in values.items() for r in retests(n, [v]))]
-    assert of(upcoming(records, total=24)) == "9/1 8/1 7/1 0/1"
-    assert of(upcoming(records, total=24, left=2)) == "7/1 8/1", "too few to halve a field"
-
-
 def test_it_ends_where_the_best_is_told_apart_from_every_other(searched, upcoming, retests):
     good = [0.9, 0.9001, 0.8999, 0.9]
     records = [*searched, *retests(9, good)]
-    for number in (8, 7, 6, 5, 4, 0):
+    for number in (8, 7, 6, 5, 0):
         records += retests(number, [each - 0.05 for each in good])
     assert upcoming(records) == ()
 
@@ -83,15 +60,15 @@ def test_a_lead_that_a_single_look_would_call_goes_on(searched, upcoming, retest
     """At 2.6 standard errors one look says apart; of many looks some are as lucky as that."""
     good = [0.5, 0.51, 0.49, 0.5, 0.505, 0.495]
     records = [*searched]
-    for number, behind in {9: 0.0, 8: 0.011, **dict.fromkeys((*range(1, 8), 0), 0.2)}.items():
+    for number, behind in {9: 0.0, 8: 0.011, 7: 0.2, 6: 0.2, 5: 0.2, 0: 0.2}.items():
         records += retests(number, [each - behind for each in good])
-    assert of(upcoming(records, total=70)) == "9/6 8/6 0/6"
+    assert of(upcoming(records)) == "9/6 8/6 0/6"
 
 
 def test_it_ends_where_all_are_equal_within_the_margin(searched, upcoming, retests):
     good = [0.9, 0.9001, 0.8999, 0.9]
     records = [*searched]
-    for place, number in enumerate((9, 8, 7, 6, 5, 4, 0)):
+    for place, number in enumerate((9, 8, 7, 6, 5, 0)):
         records += retests(number, [each - place * 1e-6 for each in good])
     assert upcoming(records) == (), "1 % of 0.9 is more than these differ by"
 
@@ -119,12 +96,12 @@ def test_copies_of_one_training_and_settings_that_lost_a_seed_do_not_race(
 
 def test_a_race_spends_its_retests_on_those_that_are_near_each_other(searched, upcoming, retests):
     """Two settings differ by half a deviation, the others by three: the two get most retests."""
-    truth = {9: 0.500, 8: 0.495} | dict.fromkeys((7, 6, 5, 4, 3, 0), 0.47)
+    truth = {9: 0.500, 8: 0.495, 7: 0.47, 6: 0.47, 5: 0.47, 0: 0.47}
     drawn = random.Random(1)
     seen = {number: [] for number in truth}
     records = searched
     while sum(map(len, seen.values())) < 40:
-        pairs = upcoming(records, total=40)
+        pairs = upcoming(records, left=40 - sum(map(len, seen.values())))
         if not pairs:
             break
         for number, repeat in pairs:
@@ -133,6 +110,5 @@ def test_a_race_spends_its_retests_on_those_that_are_near_each_other(searched, u
         records = [*searched, *(r for n, v in seen.items() for r in retests(n, v))]
     spent = Counter({number: len(values) for number, values in seen.items()})
     assert spent.total() <= 40
-    assert max(spent[each] for each in (7, 6, 5, 4, 3)) <= 3, "yours goes along, and no other"
-    assert spent[9] == spent[8] == spent[0] == 10
+    assert spent[9] + spent[8] >= 0.6 * spent.total()
     assert min(spent.values()) >= 1
