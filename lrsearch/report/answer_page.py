@@ -17,6 +17,7 @@ from lrsearch.report.words import (
     optimizer_cells,
     range_text,
     run_text,
+    shape_name,
     shape_text,
     value_digits,
     value_text,
@@ -65,14 +66,16 @@ def inseparable_text(answer: Answer) -> str:
 
 def band_text(band: Band) -> str:
     """The rates that do as well as the best's, which to take, and how far divergence is."""
-    where = f"{band.optimizer}, {band.schedule}" if band.schedule else band.optimizer
+    shape = shape_name(band.schedule) if band.schedule else ""
     edge = "no rate above diverged"
     if band.diverges_from and band.headroom:
         times = f"{band.headroom:.2g} times as high"
         edge = f"training diverges from {rate_text(band.diverges_from)}, {times}"
     if band.low == band.high:
+        where = f"{band.optimizer} ({shape})" if shape else band.optimizer
         return f"no other rate of {where} did as well as {rate_text(band.low)}; {edge}."
     rates, trials = range_text((band.low, band.high)), count_text(band.trials, "trial")
+    where = join_clauses(band.optimizer, shape, between=", ")
     return (
         f"rates {rates} do as well ({where}; {trials}); take "
         f"{rate_text(band.recommended)}, on their low side; {edge}."

@@ -42,9 +42,14 @@ def _percent(fraction: float) -> str:
     return f"{100 * fraction:.2g} %"
 
 
+def shape_name(schedule: str) -> str:
+    """A schedule's shape as people read it: `level, then down` for `warmup_stable_decay`."""
+    return _SHAPES.get(schedule, schedule.replace("_", " "))
+
+
 def shape_text(setting: Setting) -> str:
     """A schedule's shape alone: `linear`."""
-    return _SHAPES.get(setting.schedule, setting.schedule.replace("_", " "))
+    return shape_name(setting.schedule)
 
 
 def schedule_text(setting: Setting) -> str:

@@ -48,7 +48,7 @@ def test_a_best_rate_without_an_equal_is_said_to_stand_alone(study, trial):
         trial(n, "adam", rate, loss) for n, (rate, loss) in enumerate(losses.items(), start=1)
     ]
     assert (
-        "band: no other rate of adam, linear did as well as 4.0e-3; no rate above diverged."
+        "band: no other rate of adam (linear) did as well as 4.0e-3; no rate above diverged."
     ) in answer_text(summarise(study(DOWN), [trial(0, value=0.8), *trials]))
 
 
