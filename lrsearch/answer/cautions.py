@@ -16,7 +16,7 @@ from lrsearch.answer.ranking import find_yours, nothing_to_compare, retest_candi
 from lrsearch.answer.searched_rates import range_moves, searched_range
 from lrsearch.answer.words import count_text, lost_text, rate_text
 from lrsearch.space import OPTIMIZERS
-from lrsearch.values import Kind, StudyRecord, TrialRecord, Trials, TrialState
+from lrsearch.values import StudyRecord, TrialRecord, Trials, TrialState
 
 if TYPE_CHECKING:
     from lrsearch.answer.leaderboard import Contender, Leaderboard
@@ -164,7 +164,7 @@ def _left_out(evidence: Evidence, retested: Collection[int]) -> Iterator[str]:
         evidence.records, evidence.study.direction, top=evidence.study.plan.retest_top
     )
     missing = [each for each in wanted if each not in retested]
-    first = min(each.number for each in evidence.records if each.kind is Kind.RETEST)
+    first = min(each.number for each in evidence.records if each.is_retest)
     newer = [each for each in missing if each > first]
     yours = evidence.yours.trial if evidence.yours else None
     older = [each for each in missing if each < first and each != yours]

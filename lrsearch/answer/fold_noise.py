@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lrsearch.answer.fold_units import in_proportion, near_best
 from lrsearch.answer.seed_noise import SeedNoise, variance_of
@@ -22,11 +22,12 @@ class FoldNoise:
     """Variances of m settings' trainings on the same n folds.
 
     pool: the moderated variances of the settings that are alike. alone: by place, the variance of a
-    setting that stands out, and its degrees of freedom. effects: (n,) what the folds cost the first
-    setting, as those that are alike have it. spread: (m,) how far a setting's folds lie apart by
-    what they cost all. factors: whether folds cost in proportion to a setting's level; then scaled
-    has logarithms, else the costs, (m, n). residual: the variance of a residual of the alike there,
-    and swing: that of the folds' effects.
+    setting that stands out, and its degrees of freedom. effects: (n,) what the first setting costs
+    on each fold, without its own noise. spread: (m,) the variance between a setting's costs on the
+    folds, without its own noise. factors: whether a fold multiplies the costs of all settings, in
+    place of adding to them. scaled: (m, n) the logarithms of the costs where `factors`, else the
+    costs. In the unit of `scaled`, residual is the variance of the noise of the settings that are
+    alike, and swing the variance between folds.
     """
 
     pool: SeedNoise
@@ -35,8 +36,8 @@ class FoldNoise:
     scaled: tuple[tuple[float, ...], ...]
     residual: float
     swing: float
-    factors: bool = False
-    alone: dict[int, tuple[float, float]] = field(default_factory=dict)
+    factors: bool
+    alone: dict[int, tuple[float, float]]
 
     @property
     def pooled(self) -> float:
@@ -113,7 +114,10 @@ def _as_first(row: Sequence[float], effects: Sequence[float], *, factors: bool) 
 
 
 def _mean_square(row: Sequence[float]) -> float:
-    """By what a variance of logarithms becomes that of these costs: a hard fold is as noisy."""
+    """The factor from a variance of logarithms to one of these costs, a mean over the folds.
+
+    For a single cost the factor is its square (the delta method).
+    """
     return math.fsum(cost**2 for cost in row) / len(row)
 
 
@@ -128,7 +132,7 @@ def _effects(rows: Sequence[Sequence[float]]) -> list[float]:
 
 
 def _alike(costs: Sequence[Sequence[float]], near: Sequence[int], worth: float) -> list[int]:
-    """Of the settings `near` the best those that are equally noisy, as an F test of each tells.
+    """The places among `near` whose settings are equally noisy, as an F test of each tells.
 
     Against the fold means of the others a setting of equal noise has their variance times
     1 + 1/(m - 1). At least two stay.

@@ -51,16 +51,16 @@ def costs_in_proportion(
     swing = repeats.swing(1 + 1 / count + repeats.ratio)
     moved = swing * random.standard_normal(draws) * spread_by(count - 1, draws, random)
     moved += np.sqrt(training) * random.standard_normal(draws)
-    # the mean of many folds is above their middle
+    # A cost whose logarithm is normal has its mean above its median, and `cost` is a mean.
     found: Floats = cost * factor(moved - missed / cost - repeats.swing(1.0) ** 2 / 4)
     return found
 
 
 def factor(moved: Floats) -> Floats:
-    """What a cost is multiplied with that moved so far: above 0, and 1 + moved near 1.
+    """The factors of costs whose logarithms moved by `moved`: above 0, and near 1 + moved if small.
 
-    Upwards the square of 1 + moved / 2: with the few degrees of freedom of four folds, an
-    exponential would reach a hundredfold.
+    A cost that falls has the exponential, one that rises (1 + moved / 2)^2: with the few degrees of
+    freedom of four folds, the exponential would make costs a hundred times as high.
     """
     import numpy as np
 

@@ -104,18 +104,15 @@ def gain_on_validation(measured: Measured, misses: Misses) -> Gain:
     m = len(race.searched)
     raw = race.yours_mean - float(race.retested[place])
     repeats, variances = measured.repeats, float(race.variances[[place, m]].sum())
-    missed = misses.yours - misses.finalists[:, 0]
+    spread = None
     if repeats.factors:
-        both = race.yours_mean, float(race.retested[place])
-        drawn = gains_in_proportion(repeats, *both, misses)
-        missed, mean = raw - drawn, misses.mean(missed)
-    else:
-        mean = misses.mean(missed)
+        best = float(race.retested[place])
+        spread = raw - gains_in_proportion(repeats, race.yours_mean, best, misses)
     return _gain(
         misses,
         raw,
-        missed,
-        mean=mean,
+        misses.yours - misses.finalists[:, 0],
+        spread=spread,
         rows=None if rows is None else rows.rows,
         folds=len(set(repeats.folds)) or None,
         seeds_variance=max(
@@ -150,12 +147,10 @@ def gain_on_test(measured: Measured, test: TestLook, misses: Misses) -> Gain:
     )
     rows = math.sqrt(test.rows_variance) * random.standard_normal(draws)
     rows *= spread_by(test.rows_df, draws, random)
-    missed = other - mine + rows
     return _gain(
         misses,
         test.gain,
-        missed,
-        mean=misses.mean(missed),
+        other - mine + rows,
         rows=test.rows,
         folds=len(set(measured.repeats.folds)) or None,
         seeds_variance=max(sum(test.variances), sum(test.per_training)),
@@ -169,17 +164,21 @@ def _gain(
     raw: float,
     missed: Floats,
     *,
-    mean: float,
+    spread: Floats | None = None,
     rows: int | None,
     folds: int | None,
     seeds_variance: float,
     rows_variance: float,
     carrying: float | None,
 ) -> Gain:
-    low, high = misses.interval(missed, LEVEL)
+    """A gain of `raw` that was missed by `missed`, (draws,).
+
+    spread: (draws,) what the interval is made from in place of `missed`.
+    """
+    low, high = misses.interval(missed if spread is None else spread, LEVEL)
     gain = Gain(
         measured=raw,
-        value=raw - mean,
+        value=raw - misses.mean(missed),
         interval=(raw - high, raw - low),
         rows=rows,
         folds=folds,
@@ -227,13 +226,23 @@ def _one_more(
     misses: Misses,
     missed: Floats,
 ) -> Expected:
+    draw = _draw_in_proportion if measured.repeats.factors else _draw_trainings
+    new = draw(measured, cost, place, misses, missed)
+    ends = [direction.cost(each) for each in misses.interval(new, LEVEL)]
+    return Expected(
+        value=direction.cost(cost - misses.mean(missed)), interval=(min(ends), max(ends))
+    )
+
+
+def _draw_trainings(
+    measured: Measured, cost: float, place: int, misses: Misses, missed: Floats
+) -> Floats:
+    """(draws,) costs of one more training of the setting at `place`, whose mean is `cost`."""
     import numpy as np
 
     race, rows = measured.race, measured.rows
     random = np.random.default_rng(2 + place)
     repeats, number = measured.repeats, measured.number(place)
-    if repeats.factors:
-        return _one_more_in_proportion(measured, direction, cost, place, misses, missed)
     # what all settings share moves both the split that was and the one to come
     splits = np.zeros(len(missed))
     if rows is not None:
@@ -242,27 +251,16 @@ def _one_more(
         df = len(set(repeats.folds)) - 1  # few folds tell their own variance badly
         splits += spread * df / random.chisquare(df, len(missed))
     training = np.maximum(misses.scales**2 * race.variances[place], race.per_training[place])
-    new = np.sqrt(splits + training) * random.standard_normal(len(missed)) - missed
-    ends = [direction.cost(cost + each) for each in misses.interval(new, LEVEL)]
-    return Expected(
-        value=direction.cost(cost - misses.mean(missed)), interval=(min(ends), max(ends))
-    )
+    new: Floats = np.sqrt(splits + training) * random.standard_normal(len(missed))
+    return cost + new - missed
 
 
-def _one_more_in_proportion(
-    measured: Measured,
-    direction: Direction,
-    cost: float,
-    place: int,
-    misses: Misses,
-    missed: Floats,
-) -> Expected:
+def _draw_in_proportion(
+    measured: Measured, cost: float, place: int, misses: Misses, missed: Floats
+) -> Floats:
+    """(draws,) the same costs where a fold costs settings in proportion to their level."""
     training = misses.scales**2 * measured.race.variances[place] / cost**2
-    new = costs_in_proportion(measured.repeats, cost, training, missed, seed=2 + place)
-    ends = [direction.cost(each) for each in misses.interval(new, LEVEL)]
-    return Expected(
-        value=direction.cost(cost - misses.mean(missed)), interval=(min(ends), max(ends))
-    )
+    return costs_in_proportion(measured.repeats, cost, training, missed, seed=2 + place)
 
 
 def expect_singles(

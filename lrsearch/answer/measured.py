@@ -33,7 +33,7 @@ class Measured:
     rows: RowNoise | None
     repeats: Repeats  # of the finalists, best first, and of yours
     test: TestLook | None
-    finalists: tuple[int, ...] = ()  # places in the race of the settings that `repeats` has
+    finalists: tuple[int, ...]  # places in the race of the settings that `repeats` has
     carrying: float | None = None  # rows of the split that carry the gain's noise
 
     @property

@@ -88,12 +88,11 @@ def _decision(verdict: StudyVerdict, gain: Gain) -> str:
                 f"Yours is as good: {_challenger(verdict)} gains at most {gain.interval[1]:.3g} on "
                 f"new data, and {margin} counts as equal."
             )
-    return (
-        f"Undecided: {_challenger(verdict)} {_moves(gain)} on new data; {margin} counts as equal."
-    )
+    change = f"{_challenger(verdict)} {_change_text(gain)}"
+    return f"Undecided: {change} on new data; {margin} counts as equal."
 
 
-def _moves(gain: Gain) -> str:
+def _change_text(gain: Gain) -> str:
     """`gains 0.012 (-0.004 to 0.03)`, or `loses 0.004 (from a loss of 0.03 to a gain of 0.02)`."""
     low, high = gain.interval
     if gain.value >= 0 or not low < 0 < high:

@@ -86,8 +86,7 @@ def export(
     The Python needs Keras alone: make_optimizer(model=None) and the constants of the run. Yours is
     exported with your own optimizer and schedule; where these cannot be written as code, the
     command says why and exits with 1. The .keras file has the untrained model with its optimizer
-    and schedule;
-    import lrsearch.keras before you load the file.
+    and schedule; import lrsearch.keras before you load the file.
     """
     from lrsearch.answer import summarise
     from lrsearch.report.exporting import export_text

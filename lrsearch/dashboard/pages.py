@@ -28,7 +28,7 @@ _LEAST = 2000  # bytes that are worth compressing
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """What a request is reply with."""
+    """What a request is answered with."""
 
     body: str
     kind: str = _HTML

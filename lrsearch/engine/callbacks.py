@@ -105,7 +105,9 @@ def calls_begin(loaded: LoadedStudy, spec: TrialSpec) -> None:
 
 
 @contextmanager
-def make_for_a_look(definition: StudyDefinition, setting: Setting) -> Iterator[list[Callback]]:
+def make_temporary_callbacks(
+    definition: StudyDefinition, setting: Setting
+) -> Iterator[list[Callback]]:
     """Make callbacks for a look before there is a trial; their folder goes with it."""
     with tempfile.TemporaryDirectory(prefix="lrsearch-", ignore_cleanup_errors=True) as folder:
         seed, label = definition.seed, "first look"

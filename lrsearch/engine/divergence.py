@@ -69,7 +69,7 @@ class DivergenceRule:
     def at_end(self) -> str:
         """Why an attempt whose last epoch is over counts as diverged, or empty.
 
-        An attempt does that overshot its start and never recovered.
+        An attempt counts as diverged if it overshot its start and never recovered.
 
         Overshot: some batch's loss was twice the start and twice the last epoch's highest, or the
         whole last epoch is above twice the start. Not recovered: the last epoch is no better than

@@ -27,7 +27,7 @@ from lrsearch.engine._keras_optimizer import decay_exclusions, inner
 from lrsearch.engine._keras_state import seeds_now, set_seeds
 from lrsearch.engine.arrays import digest
 from lrsearch.engine.attempt import numbers_of
-from lrsearch.engine.callbacks import kept_of, make_for_a_look
+from lrsearch.engine.callbacks import kept_of, make_temporary_callbacks
 from lrsearch.engine.compiling import accumulation_of, carried_of, fresh_model, set_searched
 from lrsearch.engine.data import Arrays, Stream, sample_batch
 from lrsearch.engine.device_memory import count_gpus, forget_peak, has_gpu, read_memory
@@ -217,7 +217,7 @@ def _try_callbacks(
     if definition.callbacks is None:
         return CallbackLook()
     steps = loaded.steps_per_epoch(loaded.first_size)
-    with _study_code(definition), make_for_a_look(definition, setting) as users:
+    with _study_code(definition), make_temporary_callbacks(definition, setting) as users:
         calls = try_callbacks(model, users, step.logs, epochs=definition.epochs, steps=steps)
         kept, notes = kept_of(users, yours=False, setting_rates=calls.rate_callbacks)
     return replace(calls, kept=tuple(type(each).__name__ for each in kept), notes=notes)

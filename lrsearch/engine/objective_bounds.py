@@ -1,8 +1,8 @@
 """The least and the largest value that an objective can have, where Keras' own classes say so.
 
 Keras' accuracies, rates and areas lie between 0 and 1. Its errors, and losses that are sums of its
-losses alone, are at least 0; a cross-entropy is where targets lie between 0 and 1. What the user
-wrote may have any value. Whoever reads the bounds drops an end that a value lies beyond.
+losses alone, are at least 0. A cross-entropy is at least 0 only where targets lie between 0 and 1.
+What the user wrote may have any value. Whoever reads the bounds drops an end that a value passes.
 """
 
 from __future__ import annotations

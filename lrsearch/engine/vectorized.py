@@ -20,7 +20,7 @@ from lrsearch.engine import limits
 from lrsearch.engine.attempt_start import kept_model
 from lrsearch.engine.blame import PASSING, Observer, end_fork, guard
 from lrsearch.engine.calibration import Calibration, TimedStack, time_mixed, timed_specs
-from lrsearch.engine.callbacks import kept_of, make_for_a_look, users_callbacks
+from lrsearch.engine.callbacks import kept_of, make_temporary_callbacks, users_callbacks
 from lrsearch.engine.compiling import fresh_model
 from lrsearch.engine.contract import Engine, Figures
 from lrsearch.engine.failure import one_line
@@ -220,7 +220,9 @@ def _expected_callbacks(loaded: LoadedStudy) -> tuple[str, ...]:
     findings, definition = loaded.findings, loaded.definition
     if findings.callbacks is not None or definition.callbacks is None:
         return findings.callbacks or ()
-    with make_for_a_look(definition, definition.effective_space().references()[0]) as users:
+    with make_temporary_callbacks(
+        definition, definition.effective_space().references()[0]
+    ) as users:
         kept, _ = kept_of(users, yours=False, setting_rates=findings.rate_callbacks)
     return tuple(type(each).__name__ for each in kept)
 

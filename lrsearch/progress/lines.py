@@ -56,6 +56,7 @@ class Lines:
         self._terse = terse  # beside a live view, which shows the rest
         self._last_bill: Bill | None = None  # by the pace of ended trials
         self._final = False  # whether the last bill is printed
+        self._notes: dict[str, str] = {}  # the slot that said each note first
 
     def __call__(self, event: Event) -> None:
         line = self._line(event)
@@ -78,8 +79,8 @@ class Lines:
                 text = self._end_line(ended)
             case RetestsPlanned() as planned:
                 text = _retests_line(planned)
-            case Note(text=note):
-                text = note
+            case Note(text=note) if self._notes.setdefault(note, event.slot) == event.slot:
+                text = note  # workers find the same, each for itself: the first one is heard
             case Output(text=output) if self._verbose:
                 text = f"{event.slot}| {output}"
             case WorkerDied() as died:

@@ -19,8 +19,8 @@ MOST: Final = 300  # outcomes that the process sees: more cost time, and say lit
 # A trial in training counts with this score, and with next to no noise: as if it had ended badly.
 PENDING_SCORE: Final = FLAT
 PENDING_NOISE: Final = 1e-3
-# The score of a stopped trial is a guess. As sure as an end's, it keeps the model away from where a
-# good trial was stopped by mistake (docs/decisions.md, pruning).
+# The score of a stopped trial is a guess. With the noise of a trial that ended, the guess kept the
+# model away from where a good trial had been stopped by mistake (docs/decisions.md, pruning).
 STOPPED_NOISE: Final = 0.2
 # The range of rates grows where the best lies within NEAR_END decades of an end, to BEYOND decades
 # from the best.
@@ -133,7 +133,10 @@ class History:
 
 
 def _noise_of(outcome: Outcome) -> float:
-    return NOISE / outcome.trainings if outcome.costs or not outcome.stopped else STOPPED_NOISE
+    """The noise of an outcome's score, which is a guess where no training of it ended."""
+    if outcome.stopped and not outcome.costs:
+        return STOPPED_NOISE
+    return NOISE / outcome.trainings
 
 
 def _fewer(scores: Floats) -> NDArray[np.intp]:

@@ -1,7 +1,7 @@
 """The process beside a search that sends its trainings to trackers while the search goes on.
 
-It is `trackers/process.py`, and begins with the search: it loads its libraries while cores are
-free, as they are before the workers start and while one of them inspects the study.
+The process is `trackers/process.py`. It begins with the search and loads its libraries while cores
+are free: before the workers start, and while one of them inspects the study.
 """
 
 from __future__ import annotations

@@ -45,6 +45,6 @@ class Place:
         return f"{self.kind}={self.where}"
 
     def open(self) -> Tracker:
-        """The tracker, its library loaded; until it begins, nothing is written and nobody asked."""
+        """Load the tracker's library; only its `begin` writes, or asks a server."""
         tracker: Tracker = import_module(f"lrsearch.trackers._{self.kind}").open(self.where)
         return tracker

@@ -1,12 +1,13 @@
 """The process that sends a search's trainings: `python -m lrsearch.trackers.process PLACE...`.
 
-The search starts it first of all. It loads its libraries, which takes 1 to 3 seconds of a core and
-ends before the workers have loaded TensorFlow. Before it writes anything it reads the study's name,
-the only line of its input; the input's end says that the search is over. LRSEARCH_STORAGE holds the
-database's URL.
+The search starts this process before its workers. The process loads the trackers' libraries, which
+takes 1 to 3 seconds of a core and ends before the workers have loaded TensorFlow. Then it reads the
+study's name, the only line of its input, and writes nothing before. The end of the input says that
+the search is over. LRSEARCH_STORAGE holds the database's URL.
 
-It has the priority of a training: a run takes it 10 to 40 ms. At niceness 10, on a machine that
-others keep busy, it had a fiftieth of a core, also for the last runs, which the search waits for.
+The process has the priority of a training, since a run costs it 10 to 40 ms alone. At niceness 10
+it had a fiftieth of a core on a machine that others keep busy, and the search had to wait for its
+last runs.
 """
 
 from __future__ import annotations

@@ -26,11 +26,7 @@ EVERY_SECONDS = 10.0
 _BATCH = 50  # runs that are made before they are sent
 
 
-def follow(
-    senders: Sequence[Sender],
-    over: threading.Event,
-    warn: Callable[[str], None],
-) -> None:
+def follow(senders: Sequence[Sender], over: threading.Event, warn: Callable[[str], None]) -> None:
     """Send until the study has ended or `over` is set, and what is left then.
 
     A tracker that is away is tried again at every look, and said once. Raises EnvironmentProblem

@@ -96,7 +96,10 @@ class ForkServer:
     def fork(self, request, streams):
         """Fork a process with these three descriptors; returns its number."""
         socket.send_fds(self._socket, [json.dumps(request).encode()], streams)
-        return int(self._socket.recv(64))
+        pid = int(self._socket.recv(64))
+        if pid < 0:  # a signal to -1 would reach every process
+            raise OSError("clone(2) with CLONE_PARENT is refused here")
+        return pid
 
     def fork_workers(self):
         """What `lrsearch.launch.child` calls `subprocess`, whose workers are forked from here."""

@@ -60,7 +60,7 @@ def optimizers_table(answer: Answer, places: dict[str, int]) -> Markup | None:
         head = tag("th", swatch(symbol(places[name], 0, 0)), name, scope="row")
         lines.append(tag("tr", head, [tag("td", each) for each in cells]))
     caption = "The optimizers, by their best single training; expected: without the luck in it"
-    return table(OPTIMIZER_HEADS, lines, caption)
+    return table(OPTIMIZER_HEADS, lines, caption, "optimizers")
 
 
 def shapes_table(study: StudyRecord, answer: Answer) -> Markup | None:

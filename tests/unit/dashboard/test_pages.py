@@ -185,8 +185,7 @@ def test_a_change_is_seen_and_what_did_not_change_is_not_made_again(ledger, monk
 
 
 def test_a_view_that_took_long_is_kept_for_longer(ledger, monkeypatch):
-    study, views = toy(ledger, trials=6), None
-    views = StudyViews(ledger)
+    study, views = toy(ledger, trials=6), StudyViews(ledger)
     views.line(study.id)
     views._kept[study.id].took = 60.0
     monkeypatch.setattr(views._kept[study.id].follower, "glance", lambda: pytest.fail("read again"))

@@ -13,6 +13,7 @@ from lrsearch.errors import Interrupted
 from lrsearch.forecast import Forecast, TimedSteps
 from lrsearch.messages import (
     Event,
+    Note,
     Output,
     PoolStarted,
     Result,
@@ -462,6 +463,12 @@ def test_a_second_signal_that_comes_while_a_line_is_printed_is_no_failed_listene
 
 def test_quiet_says_nothing():
     assert lines_of(*begun(), ended(0), quiet=True) == []
+
+
+def test_what_several_workers_find_is_said_once_and_what_one_repeats_each_time():
+    found = [("cpu:0", "grows"), ("cpu:1", "grows"), ("cpu:0", "waits"), ("cpu:0", "waits")]
+    events = (Event(message=Note(text=text), slot=slot) for slot, text in found)
+    assert lines_of(*events) == ["grows", "waits", "waits"]
 
 
 def test_verbose_shows_what_workers_print():
